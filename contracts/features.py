@@ -1,0 +1,123 @@
+"""THE feature definitions, as data: Flink SQL (stream and batch), Feast schema, read plan and training columns derive from here.
+
+A formula is an expression over the window aggregates below, in braces. It is evaluated in double precision at the end of
+each window; the sums inside it are exact. Adding a feature is adding one line to FEATURES, and a test.
+"""
+
+from dataclasses import dataclass
+
+from contracts.windows import LABELS, LEVELS, Level
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """A mergeable part of a window: `verb` over the row expression `of`; `digits` decimals are kept exactly in sums.
+
+    Row columns: n trades, v volume, pv notional, sv signed volume, s sum of signs, high, low, close, r = ln(close/previous
+    close), r1 = the r before it. Verbs: sum (exact), first (oldest row), last (this row), max, min, rows (row count).
+    """
+
+    name: str
+    verb: str
+    of: str = ""
+    digits: int = 0
+
+
+AGGREGATES = (
+    Aggregate("rows", "rows"),
+    Aggregate("n", "sum", "n"),
+    Aggregate("s", "sum", "s"),
+    Aggregate("v", "sum", "v", 18),
+    Aggregate("pv", "sum", "pv", 18),
+    Aggregate("sv", "sum", "sv", 18),
+    Aggregate("high", "max", "high"),
+    Aggregate("low", "min", "low"),
+    Aggregate("close", "last", "close"),
+    Aggregate("r", "sum", "r", 24),
+    Aggregate("r_last", "last", "r"),
+    Aggregate("r_first", "first", "r"),
+    Aggregate("rr_first", "first", "r * r1"),
+    Aggregate("r2", "sum", "r * r", 30),
+    Aggregate("rr", "sum", "r * r1", 30),
+    Aggregate("rr_abs", "sum", "ABS(r * r1)", 30),
+    Aggregate("illiq", "sum", "ABS(r) / pv", 30),
+    Aggregate("r_sv", "sum", "r * sv", 26),
+    Aggregate("sv2_small", "sum", "CASE WHEN ABS(sv) < 1e6 THEN sv * sv ELSE 0 END", 24),
+    Aggregate("sv2_large", "sum", "CASE WHEN ABS(sv) < 1e6 THEN 0 ELSE sv * sv END", 6),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One feature: `formula` over aggregates, NULL where `null_if` holds, for each window of `windows_s` (seconds).
+
+    `scale` is the size below which differences stop mattering: stream, batch and oracle agree within 1e-9·max(|x|, scale).
+    `core` names the windows (seconds) that feed the model.
+    """
+
+    name: str
+    formula: str
+    unit: str
+    scale: float
+    null_if: str = ""
+    source: str = ""
+    core: tuple[int, ...] = ()
+    windows_s: tuple[int, ...] = tuple(w for level in LEVELS for w in level.windows_s)
+
+
+_COV_KYLE = "({r_sv} - {r} * {sv} / {rows})"
+_VAR_KYLE = "({sv2_small} + {sv2_large} - {sv} * {sv} / {rows})"
+_COV_ROLL = "(({rr} - {rr_first}) - ({r} - {r_first}) * ({r} - {r_last}) / ({rows} - 1)) / ({rows} - 1)"
+_VAR_ROLL = "({r2} - {r} * {r} / {rows}) / {rows}"
+
+FEATURES = (
+    Feature("log_return", "{r}", "log", 1e-5, core=(60, 300, 900, 3600)),
+    Feature("realized_vol", "SQRT({r2})", "log", 1e-6, "{rows} < 2", "Andersen & Bollerslev 1998", (60, 900)),
+    Feature("realized_vol_ann", "SQRT({r2} * {year_s} / {w})", "log/√year", 1e-3, "{rows} < 2", "Andersen & Bollerslev 1998"),
+    Feature("bipower_vol", "SQRT({pi} / 2 * GREATEST({rr_abs} - ABS({rr_first}), 0))", "log", 1e-6, "{rows} < 3", "Barndorff-Nielsen & Shephard 2004", (300,)),
+    Feature("vwap_dev", "{close} / ({pv} / {v}) - 1", "fraction", 1e-4, "{v} = 0", core=(60,)),
+    Feature("volume", "{v}", "base", 1e-3, core=(60,)),
+    Feature("notional", "{pv}", "quote", 1e-3),
+    Feature("trade_count", "{n}", "1", 1.0, core=(60,)),
+    Feature("trade_rate", "{n} / {w}", "1/s", 1e-3),
+    Feature("avg_size", "{v} / {n}", "base", 1e-3, "{n} = 0", core=(60,)),
+    Feature("flow_imbalance", "{sv} / {v}", "[-1,1]", 1e-3, "{v} = 0", "Chordia, Roll & Subrahmanyam 2002", (60, 300, 900)),
+    Feature("count_imbalance", "{s} / {n}", "[-1,1]", 1e-3, "{n} = 0", "Chordia, Roll & Subrahmanyam 2002", (60,)),
+    Feature("amihud", "{illiq} / {rows} * 1e6", "1/quote", 1e-6, "", "Amihud 2002", (3600,)),
+    Feature("kyle_lambda", f"{_COV_KYLE} / {_VAR_KYLE}", "log/base", 1e-6, f"{{rows}} < 10 OR {_VAR_KYLE} <= 1e-6 * ({{sv2_small}} + {{sv2_large}})", "Kyle 1985", (3600,)),
+    Feature("parkinson", "LN({high} / {low}) * LN({high} / {low}) / (4 * {ln2})", "log²", 1e-10, "", "Parkinson 1980", (900,)),
+    Feature("range", "LN({high} / {low})", "log", 1e-5),
+    Feature("roll_spread", f"2e4 * SQRT(-{_COV_ROLL})", "bps", 1e-2, f"{{rows}} < 3 OR {_COV_ROLL} > -1e-6 * {_VAR_ROLL}", "Roll 1984"),
+)
+
+# Context columns of the 1 s level: they depend on the row's time alone.
+CONTEXT = ("hour_sin", "hour_cos")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A published column: one feature at one window, e.g. `flow_imbalance_5m` on view `tick_10s`."""
+
+    name: str
+    view: str
+    unit: str
+    scale: float
+    core: bool
+    window_s: int
+
+
+def columns(level: Level) -> tuple[Column, ...]:
+    """Published feature columns of one level, in the order every consumer uses."""
+    made = [
+        Column(f"{f.name}_{LABELS[w]}", level.view, f.unit, f.scale, w in f.core, w)
+        for w in level.windows_s
+        for f in FEATURES
+        if w in f.windows_s
+    ]
+    if level is LEVELS[0]:
+        made += [Column(name, level.view, "1", 1.0, True, 0) for name in CONTEXT]
+    return tuple(made)
+
+
+COLUMNS = tuple(column for level in LEVELS for column in columns(level))
+CORE = tuple(column.name for column in COLUMNS if column.core)

@@ -1,0 +1,82 @@
+"""The tick contract `tick.v1`: what is on the wire, and `parse()`, which answers Tick or Rejected and never raises.
+
+The Flink job applies the same rules in SQL (`feature_store/sql.py`); a property test holds the two together.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+SCHEMA_VERSION = 1
+EVENT_TIME_US_MIN = 631_152_000_000_000  # 1990-01-01: older is a broken clock, not a market
+FUTURE_US_MAX = 5_000_000  # an event may be this far ahead of its arrival, not more
+LONG_MAX = 2**63 - 1
+NAME_CHARS_MAX = 32
+TRADE_ID_CHARS_MAX = 64
+MESSAGE_BYTES_MAX = 65_536
+# Beyond these a number is a broken feed; inside them every exact sum of an hour fits DECIMAL(38).
+PRICE_MIN, PRICE_MAX = 1e-9, 1e9
+SIZE_MIN, SIZE_MAX = 1e-9, 1e12
+NOTIONAL_MIN, NOTIONAL_MAX = 1e-9, 1e15
+
+
+class Reason(StrEnum):
+    """Why a message is a dead letter; the first that applies, in this order."""
+
+    MALFORMED_JSON = "malformed_json"
+    UNKNOWN_SCHEMA_VERSION = "unknown_schema_version"
+    INVALID_FIELD = "invalid_field"
+    NOT_POSITIVE = "not_positive"
+    OUT_OF_RANGE = "out_of_range"
+    TIME_OUT_OF_BOUNDS = "time_out_of_bounds"
+    CROSSED_QUOTE = "crossed_quote"
+
+
+class Tick(NamedTuple):
+    """One trade. Times in µs UTC; price in quote, size in base units; side +1 buyer, −1 seller aggressor, 0 unknown."""
+
+    venue: str
+    symbol: str
+    event_time_us: int
+    ingest_time_us: int
+    price: float
+    size: float
+    side: int
+    trade_id: str
+    seq: int
+    bid: float | None = None
+    ask: float | None = None
+    bid_size: float | None = None
+    ask_size: float | None = None
+
+    @property
+    def key(self) -> str:
+        """The entity of the feature store and the Kafka key: VENUE:SYMBOL."""
+        return f"{self.venue}:{self.symbol}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A message that is no tick: its reason and the raw bytes as received."""
+
+    reason: Reason
+    raw: bytes
+    detail: str = ""
+
+
+# The rules on well-typed values, once: the same text is evaluated here, by polars on feeds and by Flink on the stream.
+# `received_us` is the arrival: the broker's own time stamp on the stream, the present for a live feed.
+RULES: tuple[tuple[Reason, str], ...] = (
+    (Reason.UNKNOWN_SCHEMA_VERSION, f"schema_version < {SCHEMA_VERSION} or schema_version > {SCHEMA_VERSION}"),
+    (Reason.NOT_POSITIVE, "price <= 0 or size <= 0"),
+    (
+        Reason.OUT_OF_RANGE,
+        f"price < {PRICE_MIN!r} or price > {PRICE_MAX!r} or size < {SIZE_MIN!r} or size > {SIZE_MAX!r}"
+        f" or price * size < {NOTIONAL_MIN!r} or price * size > {NOTIONAL_MAX!r} or side < -1 or side > 1 or seq < 0",
+    ),
+    (
+        Reason.TIME_OUT_OF_BOUNDS,
+        f"event_time_us < {EVENT_TIME_US_MIN} or event_time_us > received_us + {FUTURE_US_MAX} or ingest_time_us < {EVENT_TIME_US_MIN}",
+    ),
+    (Reason.CROSSED_QUOTE, "bid > ask"),
+)
