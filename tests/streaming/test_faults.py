@@ -1,0 +1,47 @@
+"""Injected faults are labelled exactly: what is bad is known, what is good is still there once."""
+
+from collections import Counter
+
+import orjson
+
+from contracts.tick import Reason
+from streaming.batch import encode
+from streaming.faults import DAMAGE, KINDS, inject_faults
+from streaming.synthetic import FIXTURE, generate
+
+START_US = 1_700_000_000_000_000
+GOOD = encode(next(generate(FIXTURE, START_US, 3_600)))
+
+
+def test_good_messages_stay_once_and_faults_are_counted():
+    mixed = inject_faults(GOOD, 0.3, seed=5, now_us=START_US)
+    assert set(mixed.counts) == set(KINDS)
+    genuine = [m for m, label in zip(mixed.messages, mixed.labels, strict=True) if label in (None, "disorder")]
+    assert Counter(genuine) == Counter(GOOD)
+    assert len(mixed.messages) == len(GOOD) + sum(n for kind, n in mixed.counts.items() if kind != "disorder")
+    assert sum(mixed.rejected.values()) == sum(mixed.counts[kind] for kind in DAMAGE)
+    assert set(mixed.rejected) <= {reason.value for reason in Reason}
+
+
+def test_every_kind_is_really_broken():
+    mixed = inject_faults(GOOD, 0.3, seed=6, now_us=START_US)
+    for message, label in zip(mixed.messages, mixed.labels, strict=True):
+        if label in DAMAGE:
+            assert message not in GOOD
+        elif label == "duplicate":
+            assert mixed.messages.count(message) >= 2
+
+
+def test_disorder_stays_within_its_bound():
+    mixed = inject_faults(GOOD, 0.5, seed=7, now_us=START_US, kinds=("disorder",), disorder_us=2_000_000)
+    newest, moved = 0, 0
+    for message in mixed.messages:
+        at = orjson.loads(message)["event_time_us"]
+        moved += at < newest
+        assert newest - at <= 2_000_000
+        newest = max(newest, at)
+    assert moved > 20
+
+
+def test_the_same_seed_does_the_same_harm():
+    assert inject_faults(GOOD, 0.1, 1, START_US) == inject_faults(GOOD, 0.1, 1, START_US)
