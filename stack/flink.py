@@ -1,0 +1,161 @@
+"""Flink: one JobManager and one TaskManager from the pyflink wheel, with a FLINK_HOME of our own below HOME/flink."""
+
+import json
+import re
+import shutil
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from contracts import paths
+from contracts.errors import ServiceError
+from contracts.settings import Settings
+from stack import jars
+from stack.service import Service
+
+VERSION = "2.3.0"
+REST_TIMEOUT_S = 2.0
+TASKMANAGER_METASPACE_MB = 320  # every submitted SQL job loads its generated classes anew
+
+LOG4J = """\
+rootLogger.level = INFO
+rootLogger.appenderRef.console.ref = console
+appender.console.name = console
+appender.console.type = Console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{yyyy-MM-dd HH:mm:ss,SSS} %-5p %c{1} %x - %m%n
+logger.pekko.name = org.apache.pekko
+logger.pekko.level = WARN
+logger.kafka.name = org.apache.kafka
+logger.kafka.level = WARN
+logger.hadoop.name = org.apache.hadoop
+logger.hadoop.level = ERROR
+"""
+
+
+def client_env(settings: Settings) -> dict[str, str]:
+    """Environment for whoever submits a job to this cluster: JAVA_HOME, FLINK_HOME, FLINK_LIB_DIR, FLINK_CONF_DIR …"""
+    return paths.flink_env(settings)
+
+
+def jobmanager(settings: Settings) -> Service:
+    """The JobManager: REST and web page on `flink_port`, RPC, blob server and metrics on the next ports."""
+    return Service(
+        name="jobmanager",
+        version=VERSION,
+        command=_script("jobmanager.sh"),
+        ready=lambda: overview(settings) is not None,
+        home=settings.root,
+        ports={settings.flink_port + offset: "TICK_FLINK_PORT" for offset in range(4)},
+        env=paths.flink_env(settings),
+        memory_mb=settings.flink_jobmanager_mb,
+        prepare=lambda: prepare(settings),
+    )
+
+
+def taskmanager(settings: Settings) -> Service:
+    """The TaskManager; ready when the JobManager has registered it. Its ports are the system's choice, on loopback."""
+    return Service(
+        name="taskmanager",
+        version=VERSION,
+        command=_script("taskmanager.sh"),
+        ready=lambda: (overview(settings) or {}).get("taskmanagers", 0) > 0,
+        home=settings.root,
+        env=paths.flink_env(settings),
+        memory_mb=settings.flink_taskmanager_mb,
+        prepare=lambda: prepare(settings),
+    )
+
+
+def _script(name: str) -> tuple[str, ...]:
+    # In the foreground the script ends with `exec java`: its PID is the JVM's.
+    return (str(paths.pyflink_home() / "bin" / name), "start-foreground")
+
+
+def overview(settings: Settings) -> dict[str, Any] | None:
+    """The cluster's `/overview` (taskmanagers, slots-total, jobs-running …); None when it does not answer."""
+    try:
+        with urllib.request.urlopen(f"{settings.flink_url}/overview", timeout=REST_TIMEOUT_S) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+    except (OSError, ValueError):
+        return None
+
+
+def prepare(settings: Settings) -> None:
+    """Lay out FLINK_HOME: links to the wheel and to our jars, and our configuration. Safe to repeat beside a running cluster."""
+    home, wheel = paths.flink_home(settings), paths.pyflink_home()
+    for folder in (paths.flink_lib(settings), home / "conf", paths.checkpoints(settings), paths.savepoints(settings), paths.logs(settings)):
+        folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(home / "pid", ignore_errors=True)  # the scripts' own PID files, which nobody reads
+    (home / "pid").mkdir()
+    for name in ("bin", "opt", "plugins"):
+        _link(home / name, wheel / name)
+    _link_jars(
+        paths.flink_lib(settings), [*(wheel / "lib").glob("*.jar"), *(paths.jars(settings) / jar.file for jar in jars.locked("flink"))]
+    )
+    for name in ("log4j-console.properties", "log4j-cli.properties", "log4j.properties"):
+        (home / "conf" / name).write_text(LOG4J)
+    (home / "conf" / "config.yaml").write_text(config(settings))
+
+
+def _link_jars(lib: Path, wanted: list[Path]) -> None:
+    names = {jar.name for jar in wanted}
+    for old in lib.iterdir():
+        if old.name not in names:
+            old.unlink()
+    for jar in wanted:
+        _link(lib / jar.name, jar)
+
+
+def _link(link: Path, target: Path) -> None:
+    if link.is_symlink() and link.readlink() == target:
+        return
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+
+
+def java_options() -> str:
+    """The `--add-opens` list of the shipped configuration: without it jobs run, and then fail every checkpoint."""
+    text = (paths.pyflink_home() / "conf" / "config.yaml").read_text()
+    found = re.search(r"^\s*all: (--add.*)$", text, re.MULTILINE)
+    if found is None:
+        raise ServiceError("Flink's shipped config.yaml has no env.java.opts.all", "reinstall apache-flink with `uv sync --reinstall`")
+    return found.group(1)
+
+
+def config(settings: Settings) -> str:
+    """Our config.yaml: flat keys, one per line."""
+    host, port = settings.host, settings.flink_port
+    values: dict[str, str | int | bool] = {
+        "env.java.opts.all": java_options(),
+        "jobmanager.rpc.address": host,
+        "jobmanager.rpc.port": port + 1,
+        "jobmanager.bind-host": host,
+        "jobmanager.memory.process.size": f"{settings.flink_jobmanager_mb}m",
+        "blob.server.port": port + 2,
+        "metrics.internal.query-service.port": f"{port + 3}-{port + 6}",
+        "rest.address": host,
+        "rest.bind-address": host,
+        "rest.port": port,
+        "web.log.path": str(paths.logs(settings) / "jobmanager.log"),
+        "web.submit.enable": False,
+        "taskmanager.host": host,
+        "taskmanager.bind-host": host,
+        "taskmanager.log.path": str(paths.logs(settings) / "taskmanager.log"),
+        "taskmanager.numberOfTaskSlots": settings.flink_slots,
+        "taskmanager.memory.process.size": f"{settings.flink_taskmanager_mb}m",
+        "taskmanager.memory.jvm-metaspace.size": f"{TASKMANAGER_METASPACE_MB}m",
+        "io.tmp.dirs": str(paths.flink_home(settings) / "tmp"),
+        # A TaskManager killed with -9 was noticed after 50 s by default, after 6 s so (recovery took 11 s).
+        "heartbeat.interval": 1000,
+        "heartbeat.timeout": 6000,
+        "restart-strategy.type": "exponential-delay",
+        "restart-strategy.exponential-delay.initial-backoff": "1 s",
+        "restart-strategy.exponential-delay.max-backoff": "5 s",
+        "execution.checkpointing.dir": paths.checkpoints(settings).as_uri(),
+        "execution.checkpointing.savepoint-dir": paths.savepoints(settings).as_uri(),
+        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+        "execution.checkpointing.num-retained": 3,
+    }
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items())

@@ -1,0 +1,148 @@
+"""Kafka: one KRaft node (broker and controller) on the host of the settings, and the topics of contracts.topics."""
+
+import base64
+import os
+import subprocess
+import uuid
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from contracts import paths
+from contracts.errors import ServiceError
+from contracts.settings import Settings
+from contracts.topics import TOPICS, Topic
+from stack import jars
+from stack.ports import answers
+from stack.service import Service
+
+MESSAGE_BYTES_MAX = 2**20  # a tick has ~300 bytes; more than this is a mistake, and dead letters carry it whole
+TRANSACTION_MS_MAX = 86_400_000  # a job down for longer than its transaction's time-out loses what it pre-committed
+ADMIN_TIMEOUT_S = 15
+
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}
+advertised.listeners=PLAINTEXT://{host}:{port}
+controller.listener.names=CONTROLLER
+log.dirs={data}
+auto.create.topics.enable=false
+num.partitions=4
+message.max.bytes={message_bytes_max}
+transaction.max.timeout.ms={transaction_ms_max}
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+"""
+
+LOG4J = """\
+rootLogger.level = WARN
+rootLogger.appenderRef.console.ref = console
+logger.kafka.name = kafka.server.KafkaRaftServer
+logger.kafka.level = INFO
+appender.console.name = console
+appender.console.type = Console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{yyyy-MM-dd HH:mm:ss,SSS} %-5p %c{1} - %m%n
+"""
+
+
+def service(settings: Settings) -> Service:
+    """The broker. Its data folder is formatted once, before the first start."""
+    return Service(
+        name="kafka",
+        version=jars.version_of("kafka"),
+        command=_java(settings, "kafka.Kafka", str(_properties(settings))),
+        ready=lambda: ready(settings),
+        home=settings.root,
+        ports={settings.kafka_port: "TICK_KAFKA_PORT", settings.kafka_port + 1: "TICK_KAFKA_PORT"},
+        memory_mb=settings.kafka_heap_mb,
+        prepare=lambda: prepare(settings),
+        after_ready=lambda: create_topics(settings),
+    )
+
+
+def _properties(settings: Settings) -> Path:
+    return paths.kafka_home(settings) / "server.properties"
+
+
+def _data(settings: Settings) -> Path:
+    return paths.kafka_home(settings) / "data"
+
+
+def _java(settings: Settings, *arguments: str) -> tuple[str, ...]:
+    cache, home = paths.jars(settings), paths.kafka_home(settings)
+    class_path = os.pathsep.join(str(cache / jar.file) for jar in jars.locked("kafka"))
+    options = (f"-Xmx{settings.kafka_heap_mb}m", "-XX:+ExitOnOutOfMemoryError", f"-XX:ErrorFile={home}/hs_err_%p.log")
+    return (str(paths.java()), *options, f"-Dlog4j2.configurationFile=file:{home}/log4j2.properties", "-cp", class_path, *arguments)
+
+
+def prepare(settings: Settings) -> None:
+    """Write the configuration and format the data folder unless it is formatted. Raises ServiceError."""
+    paths.kafka_home(settings).mkdir(parents=True, exist_ok=True)
+    (paths.kafka_home(settings) / "log4j2.properties").write_text(LOG4J)
+    _properties(settings).write_text(
+        PROPERTIES.format(
+            host=settings.host,
+            port=settings.kafka_port,
+            controller=settings.kafka_port + 1,
+            data=_data(settings),
+            message_bytes_max=MESSAGE_BYTES_MAX,
+            transaction_ms_max=TRANSACTION_MS_MAX,
+        )
+    )
+    if not (_data(settings) / "meta.properties").exists():
+        _format(settings)
+
+
+def _format(settings: Settings) -> None:
+    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode().replace("-", "_")  # none may start with a dash
+    command = _java(settings, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(_properties(settings)))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=settings.start_timeout_s, check=False)
+    if done.returncode:
+        raise ServiceError(
+            f"Kafka's data folder cannot be formatted: {done.stderr.strip() or done.stdout.strip()}", f"look at {_data(settings)}"
+        )
+
+
+def admin(settings: Settings) -> AdminClient:
+    """An admin client that keeps librdkafka's own messages off the screen."""
+    return AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0, "error_cb": lambda _error: None})
+
+
+def ready(settings: Settings) -> bool:
+    """Whether the broker answers a metadata request."""
+    if not answers(settings.host, settings.kafka_port):
+        return False
+    try:
+        return bool(admin(settings).list_topics(timeout=2).brokers)
+    except KafkaException:
+        return False
+
+
+def create_topics(settings: Settings, topics: tuple[Topic, ...] = TOPICS) -> list[str]:
+    """Create the topics that do not exist yet; returns their names. Raises ServiceError."""
+    client = admin(settings)
+    try:
+        existing = client.list_topics(timeout=ADMIN_TIMEOUT_S).topics
+        wanted = [_new(topic) for topic in topics if topic.name not in existing]
+        if wanted:
+            for created in client.create_topics(wanted, operation_timeout=ADMIN_TIMEOUT_S).values():
+                created.result()
+    except KafkaException as error:
+        raise ServiceError(f"Kafka refused to create the topics: {error}", "see `tick logs kafka`") from error
+    return [topic.topic for topic in wanted]
+
+
+def _new(topic: Topic) -> NewTopic:
+    kind = "LogAppendTime" if topic.log_append_time else "CreateTime"
+    config = {"retention.ms": str(topic.retention_ms), "message.timestamp.type": kind}
+    return NewTopic(topic.name, num_partitions=topic.partitions, replication_factor=1, config=config)

@@ -1,0 +1,123 @@
+"""The whole platform: up, down, status. `up` heals what died and leaves alone what runs; `down` leaves nothing behind."""
+
+import fcntl
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from contracts import paths
+from contracts.errors import ServiceError
+from contracts.settings import Settings
+from stack import flink, jars, kafka, processes, redis, secrets
+from stack.progress import Progress, silent
+from stack.service import Row, Service, is_ready, row, spawn, stop, wait_ready
+
+FACTORIES: dict[str, Callable[[Settings], Service]] = {
+    "kafka": kafka.service,
+    "redis": redis.service,
+    "jobmanager": flink.jobmanager,
+    "taskmanager": flink.taskmanager,
+    "writer": processes.writer,
+    "api": processes.api,
+    "mlflow": processes.mlflow,
+}
+PLATFORM = ("kafka", "redis", "jobmanager", "taskmanager")
+# Whoever uses a service stops before it.
+STOP_ORDER = (("mlflow", "api", "writer"), ("taskmanager", "jobmanager"), ("kafka", "redis"))
+
+
+def find(settings: Settings, name: str) -> Service:
+    """The service of that name. Raises ServiceError for an unknown one."""
+    if name not in FACTORIES:
+        raise ServiceError(f"there is no service {name!r}", f"known: {', '.join(FACTORIES)}")
+    return FACTORIES[name](settings)
+
+
+def up(settings: Settings, services: Iterable[str] = PLATFORM, progress: Progress = silent) -> None:
+    """Start what does not run, all at once, and wait until everything is ready.
+
+    1. jars and key  2. one `up` at a time  3. spawn  4. wait for each, then its last step (Kafka: topics).
+    Raises ServiceError: port taken, process died (with the end of its log), not ready within start_timeout_s.
+    """
+    jars.ensure(settings, progress)
+    secrets.ensure(settings)
+    with _alone(settings):
+        wanted = [find(settings, name) for name in services]
+        for service in wanted:
+            spawn(service)
+        _await(wanted, settings.start_timeout_s, progress)
+
+
+def _await(services: list[Service], timeout_s: float, progress: Progress) -> None:
+    def settle(service: Service) -> None:
+        wait_ready(service, timeout_s)
+        service.after_ready()
+
+    with ThreadPoolExecutor(max(1, len(services))) as pool:
+        for number, future in enumerate([pool.submit(settle, service) for service in services], 1):
+            future.result()
+            progress("start services", number, len(services))
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Two `tick up` at the same time would start everything twice: the second waits, and then finds it running."""
+    folder = paths.run(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def down(settings: Settings, services: Iterable[str] | None = None) -> list[str]:
+    """Stop these services, by default every one that was started here; returns the names of those that lived."""
+    wanted = set(services) if services is not None else {file.stem for file in paths.run(settings).glob("*.json")}
+    stopped: list[str] = []
+    if not wanted:
+        return stopped
+    with _alone(settings):
+        for group in (*STOP_ORDER, tuple(wanted.difference(*STOP_ORDER))):
+            stopped += _stop_all(settings, [name for name in group if name in wanted])
+    return stopped
+
+
+def _stop_all(settings: Settings, names: list[str]) -> list[str]:
+    def stop_one(name: str) -> bool:
+        return stop(paths.run(settings) / f"{name}.json", settings.stop_timeout_s)
+
+    with ThreadPoolExecutor(max(1, len(names))) as pool:
+        return [name for name, lived in zip(names, pool.map(stop_one, names), strict=True) if lived]
+
+
+def start(settings: Settings, name: str) -> Service:
+    """Start one service beside the platform (writer, api, mlflow) and wait until it is ready; see `up`."""
+    secrets.ensure(settings)
+    with _alone(settings):
+        service = find(settings, name)
+        spawn(service)
+    wait_ready(service, settings.start_timeout_s)
+    return service
+
+
+def status(settings: Settings, now_s: float) -> list[Row]:
+    """One row per service of the platform, and per other service that was started; `now_s` is seconds since 1970."""
+    secrets.ensure(settings)
+    names = [name for name in FACTORIES if name in PLATFORM or (paths.run(settings) / f"{name}.json").exists()]
+    with ThreadPoolExecutor(len(names)) as pool:
+        return list(pool.map(lambda name: row(find(settings, name), now_s), names))
+
+
+def healthy(settings: Settings, services: Iterable[str] = PLATFORM) -> bool:
+    """Whether each of these services runs and answers."""
+    return all(is_ready(find(settings, name)) for name in services)
+
+
+def wait_until(done: Callable[[], bool], timeout_s: float, poll_s: float = 0.2) -> bool:
+    """Poll until `done()`; False when it was not within `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(poll_s)
+    return True

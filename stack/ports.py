@@ -1,0 +1,38 @@
+"""Who listens where: finds the process behind a port, so that a clash names it."""
+
+import socket
+
+import psutil
+
+from contracts.errors import ServiceError
+
+
+def listener(port: int) -> str | None:
+    """The process listening on a TCP port as `PID 123 (java)`; None when the port is free."""
+    for connection in psutil.net_connections(kind="tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+            return _name(connection.pid)
+    return None
+
+
+def _name(pid: int | None) -> str:
+    try:
+        return f"PID {pid} ({psutil.Process(pid).name()})" if pid else "a process of another user"
+    except psutil.NoSuchProcess:
+        return f"PID {pid}"
+
+
+def require_free(service: str, port: int, setting: str) -> None:
+    """Raises ServiceError naming the port and the process that holds it."""
+    holder = listener(port)
+    if holder is not None:
+        raise ServiceError(f"port {port} ({service}) is in use by {holder}", f"stop that process, or set {setting} to a free port")
+
+
+def answers(host: str, port: int, timeout_s: float = 1.0) -> bool:
+    """Whether somebody accepts TCP connections there."""
+    try:
+        with socket.create_connection((host, port), timeout=timeout_s):
+            return True
+    except OSError:
+        return False

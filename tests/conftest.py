@@ -1,0 +1,69 @@
+"""Fixtures that other tests lean on: a real platform on free ports, and settings for one that is not started."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.settings import Settings
+
+REPO = Path(__file__).parents[1]
+# Consecutive ports per service: Kafka and its controller; Flink's REST, RPC, blob server and metrics.
+PORT_BLOCKS = {"kafka_port": 2, "flink_port": 7, "redis_port": 1, "api_port": 1, "mlflow_port": 1}
+# Below the range from which the system takes ports for outgoing connections (32768 on Linux), which could take ours.
+PORT_RANGE = range(10_000, 32_000)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def free_ports() -> dict[str, int]:
+    """A free block of consecutive ports per service; where the search starts depends on the process."""
+    at = PORT_RANGE.start + os.getpid() * 37 % len(PORT_RANGE)
+    ports: dict[str, int] = {}
+    for setting, count in PORT_BLOCKS.items():
+        while not all(_is_free(at + offset) for offset in range(count)):
+            at = at + 1 if at + 2 * count < PORT_RANGE.stop else PORT_RANGE.start
+        ports[setting], at = at, at + count
+    return ports
+
+
+def settings_in(home: Path, **overrides: Any) -> Settings:
+    """Settings on free ports with their state below `home` and a small TaskManager; jars come from the shared cache."""
+    cache = Path(os.environ.get("TICK_CACHE", REPO / ".tick" / "jars"))
+    small = {"flink_taskmanager_mb": 1728, "flink_jobmanager_mb": 896, "redis_memory_mb": 256, "checkpoint_interval_s": 1.0}
+    return Settings(**{"home": home, "cache": cache, **small, **free_ports(), **overrides})
+
+
+@pytest.fixture
+def free_settings(tmp_path: Path) -> Settings:
+    """Settings of a platform that nobody started."""
+    return settings_in(tmp_path / "tick")
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path) -> Callable[..., Settings]:
+    """Like `free_settings`, with fields of the caller's choice."""
+    return lambda **overrides: settings_in(tmp_path / "tick", **overrides)
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Kafka, Redis and Flink, started once for the whole run and stopped by PID at its end, also after a failure."""
+    from stack import platform as stack_platform
+
+    settings = settings_in(tmp_path_factory.mktemp("platform"))
+    try:
+        stack_platform.up(settings)
+        yield settings
+    finally:
+        stack_platform.down(settings)
