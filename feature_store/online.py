@@ -1,0 +1,150 @@
+"""Online features for one answer: one round trip for all symbols, order fixed by name, age and gaps told, never guessed.
+
+Feast's own reader has no time-outs, applies no TTL and answers PRESENT with nulls for what is not there; this one reads the
+same bytes and says what it found.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis.asyncio as aioredis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from contracts.errors import TickError
+from contracts.features import COLUMNS, CORE
+from contracts.settings import Settings
+from contracts.windows import LEVELS
+from feature_store.layout import EXTRAS, HEARTBEAT_REDIS_KEY, decode_double, decode_int64, decode_time_us, entity_key, field, time_field
+
+VIEW_OF = {column.name: column.view for column in COLUMNS}
+TILE_S = {level.view: level.tile_s for level in LEVELS}
+FASTEST = LEVELS[0].view
+
+
+class OnlineStoreUnavailable(TickError):  # noqa: N818 - named after the state the caller reports (503), not after a fault
+    """Redis did not answer within its time-out."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRow:
+    """What is online for one symbol; times are event times in µs, ages are in seconds against the `now_us` of the read.
+
+    `values` is in plan order, None where missing. `age_s` is the age of the newest 1 s row (staleness_s). `old_views` are
+    views older than their own cadence plus settings.stale_s. `warm_s` is the least, `known_at_us` the newest of all views.
+    """
+
+    symbol: str
+    found: bool
+    values: list[float | None]
+    missing: tuple[str, ...]
+    event_time_us: dict[str, int | None]
+    age_s: float | None
+    old_views: tuple[str, ...]
+    warm_s: int
+    known_at_us: int
+
+    @property
+    def complete(self) -> bool:
+        """Every feature of the plan is there, and no view is too old."""
+        return self.found and not self.missing and not self.old_views
+
+
+class ReadPlan:
+    """Names → hash fields and positions, laid out once: the features in their order, then time and extras of each view."""
+
+    def __init__(self, names: Sequence[str], settings: Settings) -> None:
+        unknown = [name for name in names if name not in VIEW_OF]
+        if unknown:
+            raise TickError(f"unknown features: {', '.join(unknown)}", "the model and contracts/features.py are of different versions")
+        self.names = tuple(names)
+        self.views = tuple(view for view in TILE_S if view == FASTEST or view in {VIEW_OF[name] for name in names})
+        self._view_at = [self.views.index(VIEW_OF[name]) for name in names]
+        self._limit_us = [(TILE_S[view] + settings.stale_s) * 1e6 for view in self.views]
+        self._ttl_us = settings.redis_ttl_s * 1_000_000
+        tails = [(time_field(view), *(field(view, extra) for extra in EXTRAS)) for view in self.views]
+        self.fields = [*(field(VIEW_OF[name], name) for name in names), *(part for tail in tails for part in tail)]
+
+    def row(self, symbol: str, raw: Sequence[bytes | None], now_us: int) -> FeatureRow:
+        """The answer for one symbol from the hash fields of the plan."""
+        n, views = len(self.names), range(len(self.views))
+        times = [self._time(raw[n + 3 * i], now_us) for i in views]
+        values = [decode_double(data) for data in raw[:n]]
+        if None in times:
+            values = [None if times[at] is None else value for value, at in zip(values, self._view_at, strict=True)]
+        missing = tuple(name for name, value in zip(self.names, values, strict=True) if value is None) if None in values else ()
+        present = [i for i in views if times[i] is not None]
+        old = tuple(self.views[i] for i in present if now_us - (times[i] or 0) > self._limit_us[i])
+        return FeatureRow(
+            symbol=symbol,
+            found=bool(present),
+            values=values,
+            missing=missing,
+            event_time_us=dict(zip(self.views, times, strict=True)),
+            age_s=None if times[0] is None else max(0.0, (now_us - times[0]) / 1e6),
+            old_views=old,
+            warm_s=min((decode_int64(raw[n + 3 * i + 1]) or 0 for i in present), default=0),
+            known_at_us=max((decode_int64(raw[n + 3 * i + 2]) or 0 for i in present), default=0),
+        )
+
+    def _time(self, data: bytes | None, now_us: int) -> int | None:
+        """Event time of a view; None when the view is absent or past the TTL, which Redis knows for whole symbols only."""
+        time_us = decode_time_us(data)
+        return None if time_us is None or now_us - time_us > self._ttl_us else time_us
+
+
+class OnlineReader:
+    """Reads the features `names` (default: the core set) of symbols from Redis. Close it with `await close()`."""
+
+    def __init__(self, settings: Settings, names: Sequence[str] = CORE) -> None:
+        timeout_s = settings.redis_timeout_ms / 1000
+        self.plan = ReadPlan(names, settings)
+        pool = aioredis.BlockingConnectionPool(
+            host=settings.host,
+            port=settings.redis_port,
+            max_connections=settings.redis_connections_max,
+            timeout=timeout_s,  # type: ignore[arg-type]  # a float in truth
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            lib_name=None,  # no CLIENT SETINFO: a fresh connection costs one round trip, not three
+            lib_version=None,
+        )
+        self._redis: Any = aioredis.Redis.from_pool(pool)  # redis-py types keys as text, ours are bytes
+        self._hint = f"is Redis running on {settings.host}:{settings.redis_port}? `tick status` says"
+
+    async def read(self, symbols: Sequence[str], now_us: int) -> list[FeatureRow]:
+        """A FeatureRow per symbol, in their order, in one round trip. Raises OnlineStoreUnavailable."""
+        if not symbols:
+            return []
+        try:
+            answers = await self._fetch(symbols)
+        except (RedisError, OSError) as error:
+            raise self._unavailable(error) from error
+        return [self.plan.row(symbol, raw, now_us) for symbol, raw in zip(symbols, answers, strict=True)]
+
+    async def _fetch(self, symbols: Sequence[str]) -> list[list[bytes | None]]:
+        if len(symbols) == 1:  # a pipeline of one costs as much again
+            return [await self._redis.execute_command("HMGET", entity_key(symbols[0]), *self.plan.fields)]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for symbol in symbols:
+                pipe.hmget(entity_key(symbol), self.plan.fields)
+            answers: list[list[bytes | None]] = await pipe.execute()
+        return answers
+
+    async def heartbeat_ms(self) -> int | None:
+        """Newest event time the whole pipeline has processed, ms; None before the first. Raises OnlineStoreUnavailable."""
+        try:
+            value = await self._redis.get(HEARTBEAT_REDIS_KEY)
+        except (RedisError, OSError) as error:
+            raise self._unavailable(error) from error
+        return None if value is None else int(value)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._redis.aclose()
+
+    def _unavailable(self, error: Exception) -> OnlineStoreUnavailable:
+        return OnlineStoreUnavailable(f"the online store does not answer: {error}", self._hint)

@@ -1,0 +1,245 @@
+"""Feature rows → Redis in Feast's layout, guarded: inside Redis a row replaces what is stored unless that is newer.
+
+A row of equal event time replaces the stored one, so that a corrected row gets online; Feast itself would drop it. A stored
+time beyond the future bound guards nothing: what a broken clock wrote once must not freeze its symbol.
+"""
+
+import math
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
+from redis.retry import Retry
+
+from contracts.features import columns
+from contracts.settings import Settings
+from contracts.tick import NAME_CHARS_MAX
+from contracts.windows import LEVELS, Level
+from feature_store import layout
+
+SYMBOL_CHARS_MAX = 2 * NAME_CHARS_MAX + 1
+LONG_MAX = 2**63 - 1
+# Redis' Lua keeps every argument of a call in a register, of which a function has 250.
+FIELDS_PER_CALL_MAX = 50
+# A row's values travel as one MessagePack array of feast Values, which Lua takes apart in a single call (half the CPU of one
+# argument per value). A NaN cannot be mistaken for another place: a record is as long as the pattern and begins otherwise.
+_VALUE = b"\xa9\x29"
+_VALUE_NAN = _VALUE + struct.pack("<d", math.nan)
+_VALUE_NULL = b"\xa0"
+
+
+class Row(NamedTuple):
+    """One encoded row: `values` holds the view's columns in contract order, as the script of the view wants them."""
+
+    symbol: str
+    view: str
+    event_time_ms: int
+    values: bytes
+    warm_s: bytes
+    known_at_us: bytes
+
+
+class MalformedRowError(ValueError):
+    """A message that is no feature row."""
+
+
+@dataclass(slots=True)
+class Written:
+    """What became of the rows of a write."""
+
+    written: int = 0
+    older: int = 0
+    future: int = 0
+    malformed: int = 0
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """A client for writing: explicit time-outs, no retries of its own (the caller retries the whole batch)."""
+    timeout_s = settings.writer_timeout_ms / 1000
+    return redis.Redis(
+        host=settings.host,
+        port=settings.redis_port,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def _clean(value: Any) -> float:
+    """Null, NaN and the infinities are all null online (a NaN here); text and other types are malformed."""
+    if value is None:
+        return math.nan
+    if type(value) not in (float, int):
+        raise MalformedRowError(f"a feature is {type(value).__name__}")
+    number = float(value)
+    return number if math.isfinite(number) else math.nan
+
+
+def _encoder(level: Level) -> Callable[[Mapping[str, Any]], bytes]:
+    names = tuple(column.name for column in columns(level))
+    pick, pack = itemgetter(*names), struct.Struct("<" + "2sd" * len(names)).pack
+    head = b"\xdc" + struct.pack(">H", len(names))
+
+    def record(values: Sequence[float]) -> bytes:
+        arguments: list[Any] = [_VALUE] * (2 * len(names))
+        arguments[1::2] = values
+        return head + pack(*arguments)
+
+    def encode(row: Mapping[str, Any]) -> bytes:
+        try:
+            values = pick(row)
+            if math.isfinite(sum(values)):
+                return record(values)
+        except (KeyError, TypeError, OverflowError):
+            pass  # a null, a missing column (as null) or a wrong type: the slow way tells them apart
+        return record([_clean(row.get(name)) for name in names]).replace(_VALUE_NAN, _VALUE_NULL)
+
+    return encode
+
+
+ENCODERS = {level.view: _encoder(level) for level in LEVELS}
+
+
+def _integer(row: Mapping[str, Any], name: str) -> int:
+    value = row.get(name)
+    if type(value) is not int or not 0 <= value <= LONG_MAX:
+        raise MalformedRowError(f"{name} is {value!r}")
+    return value
+
+
+def encode_row(row: Mapping[str, Any]) -> Row:
+    """Encode a feature row (`view`, `symbol`, `event_time_ms`, `known_at_us`, `warm_s`, features). Raises MalformedRowError."""
+    view, symbol = row.get("view"), row.get("symbol")
+    encoder = ENCODERS.get(view) if isinstance(view, str) else None
+    if encoder is None:
+        raise MalformedRowError(f"view is {view!r}")
+    if not isinstance(symbol, str) or not 0 < len(symbol) <= SYMBOL_CHARS_MAX:
+        raise MalformedRowError(f"symbol is {symbol!r}")
+    try:
+        values = encoder(row)
+    except OverflowError as error:
+        raise MalformedRowError("a feature is beyond double precision") from error
+    warm, known = layout.encode_int64(_integer(row, "warm_s")), layout.encode_int64(_integer(row, "known_at_us"))
+    return Row(symbol, str(view), _integer(row, "event_time_ms"), values, warm, known)
+
+
+def _literal(data: bytes) -> str:
+    return "'" + "".join(f"\\{byte:03d}" for byte in data) + "'"
+
+
+def script(level: Level) -> str:
+    """The guarded write of one view in Lua. KEYS: entity. ARGV: time, values, warm_s, known_at_us, TTL s, future bound s."""
+    view, names = level.view, [column.name for column in columns(level)]
+    pairs = [f"{_literal(layout.field(view, name))}, v[{i + 1}]" for i, name in enumerate(names)]
+    pairs += [f"{_literal(layout.field(view, name))}, ARGV[{3 + i}]" for i, name in enumerate(layout.EXTRAS)]
+    pairs.append(f"{_literal(layout.time_field(view))}, ARGV[1]")
+    cuts = range(0, len(pairs), FIELDS_PER_CALL_MAX)
+    calls = [f"redis.call('HSET', KEYS[1], {', '.join(pairs[at : at + FIELDS_PER_CALL_MAX])})" for at in cuts]
+    return _GUARD.format(time_field=_literal(layout.time_field(view)), calls="\n".join(calls))
+
+
+_GUARD = """\
+local function parts(t)
+  local p, at, n = {{0, 0}}, 1, #t
+  while at <= n do
+    local which, value, scale, byte = (string.byte(t, at) - 8) / 8 + 1, 0, 1
+    repeat
+      at = at + 1
+      byte = string.byte(t, at)
+      value = value + byte % 128 * scale
+      scale = scale * 128
+    until byte < 128
+    p[which] = value
+    at = at + 1
+  end
+  return p[1], p[2]
+end
+local stored = redis.call('HGET', KEYS[1], {time_field})
+if stored and stored ~= ARGV[1] then
+  local s, n = parts(stored)
+  local s1, n1 = parts(ARGV[1])
+  if (s > s1 or s == s1 and n > n1) and s <= tonumber(ARGV[6]) then return 0 end
+end
+local v = cmsgpack.unpack(ARGV[2])
+{calls}
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+return 1
+"""
+
+_HEARTBEAT = """\
+local stored = tonumber(redis.call('GET', KEYS[1]))
+local time, bound = tonumber(ARGV[1]), tonumber(ARGV[2])
+if stored and stored >= time and stored <= bound then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1
+"""
+
+
+class OnlineTable:
+    """The online rows in Redis, seen from the writing side: one pipeline of guarded scripts per call."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self._client = client
+        self._ttl_s = settings.redis_ttl_s
+        self._future_ms = settings.future_row_ms_max
+        self._scripts = {level.view: client.register_script(script(level)) for level in LEVELS}
+        self._heartbeat = client.register_script(_HEARTBEAT)
+
+    def write(self, rows: Iterable[Row], now_ms: int, heartbeat_ms: int = 0) -> Written:
+        """Write rows and heartbeat; all of it may be repeated. Raises redis.RedisError, and then nothing is known."""
+        bound_ms = now_ms + self._future_ms
+        given = list(rows)
+        kept = [row for row in given if row.event_time_ms <= bound_ms]
+        beat_ms = heartbeat_ms if heartbeat_ms <= bound_ms else 0
+        answers = self._send(kept, bound_ms, beat_ms) if kept or beat_ms else []
+        written = sum(answers[: len(kept)])
+        return Written(written, len(kept) - written, len(given) - len(kept))
+
+    def _send(self, rows: list[Row], bound_ms: int, heartbeat_ms: int) -> list[int]:
+        try:
+            return self._pipeline(rows, bound_ms, heartbeat_ms)
+        except NoScriptError:  # a fresh Redis: scripts do not survive a restart
+            for known in (*self._scripts.values(), self._heartbeat):
+                self._client.script_load(known.script)
+            return self._pipeline(rows, bound_ms, heartbeat_ms)
+
+    def _pipeline(self, rows: list[Row], bound_ms: int, heartbeat_ms: int) -> list[int]:
+        bound_s = bound_ms // 1000
+        sha = {view: known.sha for view, known in self._scripts.items()}
+        pipe: Any  # redis-py types every script argument as text
+        with self._client.pipeline(transaction=False) as pipe:
+            for symbol, view, time_ms, values, warm_s, known_at_us in rows:
+                key, time = layout.entity_key(symbol), layout.encode_time_ms(time_ms)
+                pipe.evalsha(sha[view], 1, key, time, values, warm_s, known_at_us, self._ttl_s, bound_s)
+            if heartbeat_ms:
+                pipe.evalsha(self._heartbeat.sha, 1, layout.HEARTBEAT_REDIS_KEY, heartbeat_ms, bound_ms)
+            answers: list[int] = pipe.execute()
+        return answers
+
+
+def write_rows(client: redis.Redis, rows: Iterable[Mapping[str, Any]], settings: Settings, now_us: int) -> Written:
+    """Write feature rows (as in topic `tick_features`) in batches, never older over newer. Raises redis.RedisError."""
+    table, total = OnlineTable(client, settings), Written()
+    batch: list[Row] = []
+
+    def flush() -> None:
+        done = table.write(batch, now_us // 1000)
+        total.written += done.written
+        total.older += done.older
+        total.future += done.future
+        batch.clear()
+
+    for row in rows:
+        try:
+            batch.append(encode_row(row))
+        except MalformedRowError:
+            total.malformed += 1
+        if len(batch) >= settings.writer_batch_rows:
+            flush()
+    flush()
+    return total
