@@ -1,0 +1,194 @@
+"""The only part that talks to the MLflow model registry: register, promote, roll back, resolve, fetch and verify.
+
+The alias `production` is what readers resolve; the stage Production follows it in the same function.
+"""
+
+import shutil
+import tempfile
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+
+from contracts.errors import RegistryError
+from contracts.settings import Settings
+from models import runtime
+from models.tracking import client, tracking_uri
+
+ALIAS, STAGE = "production", "Production"
+DIGEST, PASSED, BEFORE = "digest", "gate_pass", "production_before"
+ARTIFACT = "model"
+REQUIREMENTS = ["mlflow==3.17.2", "onnxruntime", "numpy"]
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version as the registry knows it; `created_us` in µs UTC, `production` by alias."""
+
+    name: str
+    version: str
+    stage: str
+    production: bool
+    created_us: int
+    run_id: str
+    source: str
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A version with its verified local copy, ready for `models.runtime.load(path, digest, name, version)`."""
+
+    name: str
+    version: str
+    path: Path
+    digest: str
+
+
+def register(settings: Settings, exported: runtime.Exported, run_id: str, tags: dict[str, str]) -> str:
+    """Log the model folder to run `run_id`, make it a version of `settings.model_name` and return its number.
+
+    `tags` must say gate_pass=true for the version ever to be promoted. The version is not Production yet.
+    """
+    import mlflow.onnx  # only here: readers of the registry need neither
+    import onnx
+
+    registry = client(settings)
+    manifest = runtime.verified(exported.folder, exported.digest)
+    signature = ModelSignature(Schema([ColSpec("double", name) for name in manifest.features]), Schema([ColSpec("float")]))
+    with tempfile.TemporaryDirectory() as scratch:
+        # The requirements are pinned by hand: their inference, like an input example, costs 15 to 40 s a model.
+        packed = Path(scratch) / ARTIFACT
+        graph = onnx.load(str(exported.folder / runtime.MODEL_FILE))
+        mlflow.onnx.save_model(graph, str(packed), signature=signature, pip_requirements=REQUIREMENTS, save_as_external_data=False)
+        for name in (runtime.MODEL_FILE, runtime.MANIFEST_FILE):
+            shutil.copyfile(exported.folder / name, packed / name)
+        registry.log_artifacts(run_id, str(packed), ARTIFACT)
+    source = f"{registry.get_run(run_id).info.artifact_uri}/{ARTIFACT}"
+    _create(registry, settings.model_name)
+    made = registry.create_model_version(settings.model_name, source, run_id, tags={**tags, DIGEST: exported.digest})
+    return str(made.version)
+
+
+def promote(settings: Settings, version: str) -> Version:
+    """Make `version` Production, by alias and stage, and archive the one before; repeating it mends a half-done one.
+
+    Raises RegistryError when the version is unknown, never passed the gate, or its file is not the registered one.
+    """
+    # 1. Only what passed the gate, and whose file loads and answers as it did when it was made.
+    wanted = get(settings, version)
+    if wanted.tags.get(PASSED) != "true":
+        raise RegistryError(f"{wanted.name} version {version} has not passed the gate", "train again: only the gate opens Production")
+    fetch(settings, wanted)
+    # 2. Remember whom it replaces, so that rollback needs no guess.
+    registry, now = client(settings), current(settings)
+    if now is not None and now.version != version:
+        registry.set_model_version_tag(wanted.name, version, BEFORE, now.version)
+    # 3. Stage and alias; readers follow the alias, which moves last.
+    _point(registry, wanted.name, version)
+    return get(settings, version)
+
+
+def rollback(settings: Settings) -> Version:
+    """Give Production back to the version before it; its own predecessor is the next rollback. Raises RegistryError."""
+    now = current(settings)
+    before = now.tags.get(BEFORE) if now else None
+    if now is None or before is None:
+        raise RegistryError(f"{settings.model_name} has no earlier Production version", "see `tick model list`")
+    fetch(settings, get(settings, before))
+    _point(client(settings), settings.model_name, before)
+    return get(settings, before)
+
+
+def production(settings: Settings) -> Resolved:
+    """The Production version with a verified copy below HOME/models. Raises RegistryError when there is none to trust."""
+    now = current(settings)
+    if now is None:
+        raise RegistryError(f"{settings.model_name} has no Production version", "run `tick train tick`")
+    return fetch(settings, now)
+
+
+def current(settings: Settings) -> Version | None:
+    """The Production version by alias, or None."""
+    return next((version for version in versions(settings) if version.production), None)
+
+
+def get(settings: Settings, version: str) -> Version:
+    """One version by number. Raises RegistryError when it does not exist."""
+    found = next((known for known in versions(settings) if known.version == version), None)
+    if found is None:
+        raise RegistryError(f"{settings.model_name} has no version {version}", "see `tick model list`")
+    return found
+
+
+def versions(settings: Settings) -> list[Version]:
+    """Every registered version, newest first."""
+    registry, name = client(settings), settings.model_name
+    try:
+        aliases = registry.get_registered_model(name).aliases
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return []
+        raise RegistryError(f"the model registry does not answer: {error.message}", f"is {tracking_uri(settings)} right?") from error
+    known = [_version(entry, aliases.get(ALIAS)) for entry in registry.search_model_versions(f"name = '{name}'")]
+    return sorted(known, key=lambda version: int(version.version), reverse=True)
+
+
+def fetch(settings: Settings, version: Version) -> Resolved:
+    """A verified local copy of `version`: checked by digest each time, and loaded once in a child process when it is new.
+
+    Raises RegistryError when the registry's file is missing, altered or does not load.
+    """
+    digest = version.tags.get(DIGEST, "")
+    home = settings.root / "models" / version.name / version.version
+    resolved = Resolved(version.name, version.version, home, digest)
+    try:
+        runtime.verified(home, digest)
+    except RegistryError:
+        _download(settings, version, home, digest)
+    return resolved
+
+
+def _download(settings: Settings, version: Version, home: Path, digest: str) -> None:
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home.parent, prefix=".new-") as scratch:
+        try:
+            got = Path(download_artifacts(version.source, dst_path=scratch, tracking_uri=tracking_uri(settings)))
+        except (MlflowException, OSError) as error:
+            raise RegistryError(
+                f"{version.name} version {version.version} cannot be fetched: {error}", "roll back or train again"
+            ) from error
+        runtime.check(got, digest, settings.model_check_timeout_s)
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(got, home) if not got.is_relative_to(scratch) else got.replace(home)
+
+
+def _create(registry: MlflowClient, name: str) -> None:
+    try:
+        registry.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _point(registry: MlflowClient, name: str, version: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # stages are deprecated, and still what many readers look at
+        registry.transition_model_version_stage(name, version, STAGE, archive_existing_versions=True)
+    registry.set_registered_model_alias(name, ALIAS, version)
+
+
+def _version(entry: Any, production_version: str | None) -> Version:
+    number = str(entry.version)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        stage = str(entry.current_stage)
+    is_production = production_version is not None and number == str(production_version)
+    created_us = int(entry.creation_timestamp) * 1000
+    return Version(entry.name, number, stage, is_production, created_us, str(entry.run_id), str(entry.source), dict(entry.tags))

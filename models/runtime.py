@@ -1,0 +1,155 @@
+"""A verified model file → forecasts for a matrix: the same code for the API, the backtest and the tests.
+
+A model is a folder: `model.onnx`, and `manifest.json` with its SHA-256, its features in order and golden rows. The digest
+of the manifest, kept in the registry, therefore vouches for both. No pickle is ever read.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from contracts.errors import RegistryError, TickError
+
+MODEL_FILE, MANIFEST_FILE = "model.onnx", "manifest.json"
+MODEL_BYTES_MAX = 1 << 30
+# ONNX sums a forest's leaves in float32: 1e-8 is a ten-thousandth of a basis point, measured differences are 100 times less.
+DIFFERENCE_MAX = 1e-8
+
+
+class MatrixError(TickError):
+    """A matrix that this model cannot answer: wrong width, not two-dimensional, or a value that is no finite float32."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is known about a model file. `trained_to_us`: end of its last training label, µs UTC.
+
+    `golden_rows` and `golden_forecasts` are inputs with the answers the file gave when it was made.
+    """
+
+    sha256: str
+    features: tuple[str, ...]
+    trained_on: str
+    trained_to_us: int
+    horizon_s: int
+    golden_rows: tuple[tuple[float, ...], ...]
+    golden_forecasts: tuple[float, ...]
+
+    def write(self, folder: Path) -> str:
+        """Write `manifest.json` and return its SHA-256, the digest of the whole model."""
+        content = json.dumps(asdict(self), sort_keys=True).encode()
+        (folder / MANIFEST_FILE).write_bytes(content)
+        return hashlib.sha256(content).hexdigest()
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model folder, its digest, and the largest absolute difference from the original's forecasts."""
+
+    folder: Path
+    digest: str
+    difference: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model. `digest` is the SHA-256 of its manifest; forecasts are log returns over `horizon_s` seconds."""
+
+    name: str
+    version: str
+    features: tuple[str, ...]
+    digest: str
+    trained_on: str
+    trained_to_us: int
+    horizon_s: int
+    session: Any
+
+    def predict(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
+        """Forecast per row of a (rows × features) matrix, float32 or float64, columns in the order of `features`.
+
+        Raises MatrixError. Safe to call from several threads.
+        """
+        if matrix.ndim != 2 or matrix.shape[1] != len(self.features):
+            raise MatrixError(f"the model takes rows of {len(self.features)} features, not the shape {matrix.shape}")
+        with np.errstate(over="ignore"):
+            rows = np.ascontiguousarray(matrix, dtype=np.float32)
+        if not np.isfinite(rows).all():
+            column = self.features[int(np.argwhere(~np.isfinite(rows))[0][1])]
+            raise MatrixError(f"{column} holds a value that is no finite float32", "rows with missing features are not forecast")
+        if not len(rows):
+            return np.empty(0)
+        answer = self.session.run(None, {self.session.get_inputs()[0].name: rows})[0]
+        return np.asarray(answer, dtype=np.float64).reshape(-1)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verified(folder: Path, digest: str) -> Manifest:
+    """The manifest, after it matches `digest` and the model file matches it. Raises RegistryError; parses no model."""
+    manifest_path, model_path = folder / MANIFEST_FILE, folder / MODEL_FILE
+    if not (manifest_path.is_file() and model_path.is_file()):
+        raise RegistryError(f"{folder} lacks {MANIFEST_FILE} or {MODEL_FILE}", "register the model again")
+    if file_sha256(manifest_path) != digest:
+        raise RegistryError(f"{manifest_path} is not the one that was registered", "the file was altered: roll back or train again")
+    made: dict[str, Any] = json.loads(manifest_path.read_bytes())
+    for key in ("features", "golden_forecasts"):
+        made[key] = tuple(made[key])
+    made["golden_rows"] = tuple(tuple(row) for row in made["golden_rows"])
+    manifest = Manifest(**made)
+    if model_path.stat().st_size > MODEL_BYTES_MAX or file_sha256(model_path) != manifest.sha256:
+        raise RegistryError(f"{model_path} is not the file that was registered", "it was truncated or altered: roll back or train again")
+    return manifest
+
+
+def load(folder: Path, digest: str, name: str = "", version: str = "") -> Model:
+    """The model in `folder`, if its digest is the registered one. Raises RegistryError. The first load belongs in `check`."""
+    manifest = verified(folder, digest)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # a request must not fan out over the cores
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(str(folder / MODEL_FILE), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own errors derive from Exception only
+        raise RegistryError(f"{folder / MODEL_FILE} is no readable model: {error}", "train and register again") from error
+    width = session.get_inputs()[0].shape[1]
+    if width != len(manifest.features):
+        raise RegistryError(f"the model takes {width} features, its manifest names {len(manifest.features)}", "register it again")
+    known = {key: getattr(manifest, key) for key in ("features", "trained_on", "trained_to_us", "horizon_s")}
+    return Model(name=name, version=version, digest=digest, session=session, **known)
+
+
+def golden_difference(folder: Path, digest: str) -> float:
+    """Largest absolute difference between this machine's answers to the golden rows and the stored ones."""
+    manifest = verified(folder, digest)
+    answers = load(folder, digest).predict(np.array(manifest.golden_rows))
+    return float(np.abs(answers - np.array(manifest.golden_forecasts)).max())
+
+
+def check(folder: Path, digest: str, timeout_s: float) -> None:
+    """Load and answer the golden rows in a child process, so that a file that kills its reader kills only that.
+
+    Raises RegistryError with what the child said, or the signal that ended it.
+    """
+    verified(folder, digest)
+    command = [sys.executable, "-m", "models.check", str(folder), digest]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    try:
+        child = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, env=environment, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise RegistryError(f"loading {folder} took longer than {timeout_s:g} s", "see the machine's load, then try again") from error
+    if child.returncode != 0:
+        said = child.stderr.strip().splitlines()[-1:] or [f"ended by signal {-child.returncode}"]
+        raise RegistryError(f"{folder} failed its first load in a child process: {said[0]}", "roll back, or train and register again")

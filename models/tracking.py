@@ -1,0 +1,43 @@
+"""Where MLflow lives: the settings' URI, else MLFLOW_TRACKING_URI, else SQLite below HOME; artifacts below HOME likewise."""
+
+import os
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from contracts.settings import Settings
+
+
+def artifact_root(settings: Settings) -> Path:
+    """Folder of the artifacts when no MLflow server keeps them."""
+    return settings.root / "mlflow" / "artifacts"
+
+
+def tracking_uri(settings: Settings) -> str:
+    """The tracking and registry URI of this platform."""
+    given = settings.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    return given or f"sqlite:///{settings.root / 'mlflow' / 'mlflow.db'}"
+
+
+def client(settings: Settings) -> MlflowClient:
+    """A client of that URI; makes the folder of the default data base. Nothing global is set."""
+    (settings.root / "mlflow").mkdir(parents=True, exist_ok=True)
+    uri = tracking_uri(settings)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def experiment_id(settings: Settings, mlflow: MlflowClient, name: str) -> str:
+    """Id of the experiment, made when missing; without a server its artifacts go below HOME, never into the current folder."""
+    served = tracking_uri(settings).startswith(("http://", "https://"))
+    location = None if served else (artifact_root(settings) / name).as_uri()
+    found = mlflow.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    try:
+        return str(mlflow.create_experiment(name, artifact_location=location))
+    except MlflowException:  # another process was first
+        found = mlflow.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return str(found.experiment_id)
