@@ -39,14 +39,14 @@ def client_env(settings: Settings) -> dict[str, str]:
 
 
 def jobmanager(settings: Settings) -> Service:
-    """The JobManager: REST and web page on `flink_port`, RPC, blob server and metrics on the next ports."""
+    """The JobManager: REST and web page on `flink_port`, RPC and blob server on the next two ports."""
     return Service(
         name="jobmanager",
         version=VERSION,
         command=_script("jobmanager.sh"),
         ready=lambda: overview(settings) is not None,
         home=settings.root,
-        ports={settings.flink_port + offset: "TICK_FLINK_PORT" for offset in range(4)},
+        ports={settings.flink_port + offset: "TICK_FLINK_PORT" for offset in range(3)},
         env=paths.flink_env(settings),
         memory_mb=settings.flink_jobmanager_mb,
         prepare=lambda: prepare(settings),
@@ -121,7 +121,8 @@ def java_options() -> str:
     found = re.search(r"^\s*all: (--add.*)$", text, re.MULTILINE)
     if found is None:
         raise ServiceError("Flink's shipped config.yaml has no env.java.opts.all", "reinstall apache-flink with `uv sync --reinstall`")
-    return found.group(1)
+    # The wheel's runtime has no jdk.compiler (only code formatters need it), and would warn of it five times at every start.
+    return re.sub(r"--add-exports=jdk\.compiler/\S+ ?", "", found.group(1))
 
 
 def config(settings: Settings) -> str:
@@ -134,7 +135,6 @@ def config(settings: Settings) -> str:
         "jobmanager.bind-host": host,
         "jobmanager.memory.process.size": f"{settings.flink_jobmanager_mb}m",
         "blob.server.port": port + 2,
-        "metrics.internal.query-service.port": f"{port + 3}-{port + 6}",
         "rest.address": host,
         "rest.bind-address": host,
         "rest.port": port,

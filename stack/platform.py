@@ -11,7 +11,7 @@ from contracts.errors import ServiceError
 from contracts.settings import Settings
 from stack import flink, jars, kafka, processes, redis, secrets
 from stack.progress import Progress, silent
-from stack.service import Row, Service, is_ready, row, spawn, stop, wait_ready
+from stack.service import Row, Service, is_ready, require_alive, row, spawn, stop, tail
 
 FACTORIES: dict[str, Callable[[Settings], Service]] = {
     "kafka": kafka.service,
@@ -22,6 +22,7 @@ FACTORIES: dict[str, Callable[[Settings], Service]] = {
     "api": processes.api,
     "mlflow": processes.mlflow,
 }
+POLL_S = 0.2
 PLATFORM = ("kafka", "redis", "jobmanager", "taskmanager")
 # Whoever uses a service stops before it.
 STOP_ORDER = (("mlflow", "api", "writer"), ("taskmanager", "jobmanager"), ("kafka", "redis"))
@@ -49,15 +50,19 @@ def up(settings: Settings, services: Iterable[str] = PLATFORM, progress: Progres
         _await(wanted, settings.start_timeout_s, progress)
 
 
-def _await(services: list[Service], timeout_s: float, progress: Progress) -> None:
-    def settle(service: Service) -> None:
-        wait_ready(service, timeout_s)
-        service.after_ready()
-
-    with ThreadPoolExecutor(max(1, len(services))) as pool:
-        for number, future in enumerate([pool.submit(settle, service) for service in services], 1):
-            future.result()
-            progress("start services", number, len(services))
+def _await(services: list[Service], timeout_s: float, progress: Progress = silent) -> None:
+    """Poll all of them in turn: when one dies there is no sense in waiting for those that need it."""
+    pending, deadline = list(services), time.monotonic() + timeout_s
+    while pending:
+        for service in [service for service in pending if is_ready(service)]:
+            service.after_ready()
+            pending.remove(service)
+            progress("start services", len(services) - len(pending), len(services))
+        for service in pending:
+            require_alive(service)
+        if pending and time.monotonic() > deadline:
+            raise ServiceError(f"{pending[0].name} is not ready after {timeout_s:.0f} s:\n{tail(pending[0].log)}", f"see {pending[0].log}")
+        time.sleep(POLL_S if pending else 0)
 
 
 @contextmanager
@@ -96,28 +101,12 @@ def start(settings: Settings, name: str) -> Service:
     with _alone(settings):
         service = find(settings, name)
         spawn(service)
-    wait_ready(service, settings.start_timeout_s)
+    _await([service], settings.start_timeout_s)
     return service
 
 
 def status(settings: Settings, now_s: float) -> list[Row]:
     """One row per service of the platform, and per other service that was started; `now_s` is seconds since 1970."""
-    secrets.ensure(settings)
     names = [name for name in FACTORIES if name in PLATFORM or (paths.run(settings) / f"{name}.json").exists()]
     with ThreadPoolExecutor(len(names)) as pool:
         return list(pool.map(lambda name: row(find(settings, name), now_s), names))
-
-
-def healthy(settings: Settings, services: Iterable[str] = PLATFORM) -> bool:
-    """Whether each of these services runs and answers."""
-    return all(is_ready(find(settings, name)) for name in services)
-
-
-def wait_until(done: Callable[[], bool], timeout_s: float, poll_s: float = 0.2) -> bool:
-    """Poll until `done()`; False when it was not within `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    while not done():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(poll_s)
-    return True

@@ -50,6 +50,7 @@ def writer(settings: Settings) -> Service:
 
 def api(settings: Settings) -> Service:
     """The prediction API; ready when it is alive (/healthz). Whether it can predict is /readyz."""
+    key = secrets.stored(settings)
     return Service(
         name="api",
         version=_own(settings),
@@ -57,7 +58,7 @@ def api(settings: Settings) -> Service:
         ready=lambda: _answers(f"{settings.api_url}/healthz"),
         home=settings.root,
         ports={settings.api_port: "TICK_API_PORT"},
-        env={**settings_env(settings), secrets.NAME: secrets.api_key(settings)},
+        env=settings_env(settings) | ({secrets.NAME: key} if key else {}),
     )
 
 

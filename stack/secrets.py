@@ -24,13 +24,18 @@ def ensure(settings: Settings) -> None:
     partial.replace(file)
 
 
-def api_key(settings: Settings) -> str:
-    """The key that /predict needs. Raises ServiceError when there is none yet."""
+def stored(settings: Settings) -> str | None:
+    """The key of the settings or of HOME/secrets.env, if there is one."""
     if settings.api_key is not None:
         return settings.api_key.get_secret_value()
     file = paths.secrets_file(settings)
-    for line in file.read_text().splitlines() if file.exists() else ():
-        name, _, value = line.partition("=")
-        if name == NAME and value:
-            return value
-    raise ServiceError("there is no API key yet", f"run `tick up`, or set {NAME}")
+    lines = file.read_text().splitlines() if file.exists() else []
+    return next((line.removeprefix(f"{NAME}=") for line in lines if line.startswith(f"{NAME}=")), None)
+
+
+def api_key(settings: Settings) -> str:
+    """The key that /predict needs. Raises ServiceError when there is none yet."""
+    key = stored(settings)
+    if not key:
+        raise ServiceError("there is no API key yet", f"run `tick up`, or set {NAME}")
+    return key

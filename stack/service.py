@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,13 +145,3 @@ def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
     with log.open("rb") as stream:
         stream.seek(max(0, log.stat().st_size - 65_536))
         return "\n".join(stream.read().decode(errors="replace").splitlines()[-lines:])
-
-
-def wait_ready(service: Service, timeout_s: float, poll_s: float = 0.2) -> None:
-    """Raises ServiceError when the service dies or does not answer within `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    while not is_ready(service):
-        require_alive(service)
-        if time.monotonic() > deadline:
-            raise ServiceError(f"{service.name} is not ready after {timeout_s:.0f} s:\n{tail(service.log)}", f"see {service.log}")
-        time.sleep(poll_s)

@@ -11,8 +11,8 @@ import pytest
 from contracts.settings import Settings
 
 REPO = Path(__file__).parents[1]
-# Consecutive ports per service: Kafka and its controller; Flink's REST, RPC, blob server and metrics.
-PORT_BLOCKS = {"kafka_port": 2, "flink_port": 7, "redis_port": 1, "api_port": 1, "mlflow_port": 1}
+# Consecutive ports per service: Kafka and its controller; Flink's REST, RPC and blob server.
+PORT_BLOCKS = {"kafka_port": 2, "flink_port": 3, "redis_port": 1, "api_port": 1, "mlflow_port": 1}
 # Below the range from which the system takes ports for outgoing connections (32768 on Linux), which could take ours.
 PORT_RANGE = range(10_000, 32_000)
 

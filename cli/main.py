@@ -1,0 +1,64 @@
+"""The command `tick`: collects one module per group of commands, and prints every expected error the same way."""
+
+import importlib
+from importlib.util import find_spec
+from typing import Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from contracts.errors import TickError
+
+GROUPS = ("platform", "replay", "job", "lake", "dead_letters", "features_store", "train", "serve", "demo")
+
+HELP = """Market ticks through Kafka, Flink, Feast, Iceberg and MLflow to a prediction: all of it on this machine.
+
+A first day: **tick up** starts the services, **tick job submit** the stream, **tick replay** feeds it,
+**tick train tick** makes a model, **tick serve** answers, **tick down** stops everything.
+
+Every setting is an environment variable TICK_…; TICK_HOME (default .tick) holds all state.
+"""
+
+
+class Group(TyperGroup):
+    """Turns an expected error of any command into what went wrong, what to do, and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command. Raises typer.Exit."""
+        try:
+            return super().invoke(ctx)
+        except TickError as error:
+            _tell(error.message, error.hint)
+        except ValidationError as error:
+            _tell(f"a setting cannot be used: {error}", "look at the TICK_… variables of this shell")
+        raise typer.Exit(1)
+
+
+def _tell(message: str, hint: str) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"[bold red]✗[/] {escape(message)}")
+    if hint:
+        console.print(f"  → {escape(hint)}", style="cyan")
+
+
+def collect(into: typer.Typer) -> None:
+    """Add the commands of every group that is installed."""
+    for group in GROUPS:
+        if find_spec(f"cli.{group}") is not None:
+            importlib.import_module(f"cli.{group}").register(into)
+
+
+app = typer.Typer(cls=Group, help=HELP, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+collect(app)
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""`tick up | down | status | logs | doctor | open | jars`: the local services."""
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from stack.service import Row
+
+LOG_POLL_S = 0.3
+STATE_STYLE = {"ready": "green", "starting": "yellow", "died": "bold red", "off": "dim"}
+PANEL = "The services"
+
+
+class Page(StrEnum):
+    """What `tick open` can show."""
+
+    MLFLOW = "mlflow"
+    FLINK = "flink"
+    API = "api"
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `tick`."""
+    for name, command in {
+        "up": up,
+        "down": down,
+        "status": status,
+        "logs": logs,
+        "doctor": doctor,
+        "open": open_page,
+        "jars": jars,
+    }.items():
+        app.command(name, rich_help_panel=PANEL)(command)
+
+
+def up() -> None:
+    """Start Kafka, Redis and Flink, and wait until all of them answer.
+
+    The first time this fetches about 160 MB of pinned jars. Running services are left alone and dead ones are
+    started again, so it is always safe to repeat. Next: `tick job submit`.
+    """
+    from cli.bars import bars
+    from contracts.settings import settings
+    from stack import platform
+
+    with bars() as report:
+        platform.up(settings(), progress=report)
+    status()
+
+
+def down(services: Annotated[list[str] | None, typer.Argument(help="only these; default: everything that was started")] = None) -> None:
+    """Stop everything that was started here: API, writer, pages, Flink, Kafka, Redis. Data stays in TICK_HOME."""
+    from contracts.settings import settings
+    from stack import platform
+
+    with Console(stderr=True).status("stopping"):
+        stopped = platform.down(settings(), services)
+    Console().print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+def status() -> None:
+    """Show every service: state, PID, ports, memory (used / limit, MB), time since start.
+
+    States: ready, starting (lives but does not answer yet), died (`tick up` starts it again), off.
+    """
+    from contracts.clock import now_us
+    from contracts.settings import settings
+    from stack import platform
+
+    console = Console()
+    console.print(_table(platform.status(settings(), now_us() / 1e6)))
+    console.print(f"state and logs: {settings().root}", style="dim", soft_wrap=True)
+
+
+def _table(rows: "list[Row]") -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("service", "version", "state", "pid", "ports", "memory", "up"):
+        table.add_column(column, no_wrap=True)
+    for row in rows:
+        state = f"[{STATE_STYLE[row.state]}]{row.state}[/]"
+        memory = "" if row.memory_mb is None else f"{row.memory_mb}" + (f" / {row.memory_limit_mb}" if row.memory_limit_mb else "")
+        ports = " ".join(map(str, row.ports))
+        pid, uptime = str(row.pid or ""), "" if row.uptime_s is None else _duration(row.uptime_s)
+        table.add_row(row.name, row.version, state, pid, ports, memory, uptime)
+    return table
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def logs(
+    service: Annotated[
+        str | None, typer.Argument(help="kafka, redis, jobmanager, taskmanager, writer, api or mlflow; default: all")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on as lines arrive, until Ctrl-C")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="how many lines from the end")] = 40,
+) -> None:
+    """Print the end of the logs."""
+    from contracts import paths
+    from contracts.settings import settings
+    from stack import platform
+    from stack.service import tail
+
+    folder = paths.logs(settings())
+    files = [platform.find(settings(), service).log] if service else sorted(folder.glob("*.log"))
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for file in files:
+        if len(files) > 1:
+            console.print(f"==> {file} <==", style="bold")
+        console.print(tail(file, lines))
+    if follow:
+        _follow(console, files)
+
+
+def _follow(console: Console, files: list[Path]) -> None:
+    """Print what is appended to these files, for ever. A file that shrank was set aside: start at its beginning."""
+    read = {file: file.stat().st_size if file.exists() else 0 for file in files}
+    while True:
+        for file in files:
+            size = file.stat().st_size if file.exists() else 0
+            if size != read[file]:
+                with file.open("rb") as stream:
+                    stream.seek(read[file] if size > read[file] else 0)
+                    console.print(stream.read().decode(errors="replace"), end="")
+                    read[file] = stream.tell()
+        time.sleep(LOG_POLL_S)
+
+
+def doctor() -> None:
+    """Check disk, memory, ports, versions and jars; every line says ok or what to do. Exits 1 when something must be done."""
+    from contracts.settings import settings
+    from stack.doctor import examine
+
+    findings = examine(settings())
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.ok else "[bold red]✗[/]"
+        table.add_row(mark, finding.what, finding.seen, "" if finding.ok else f"→ {finding.advice}")
+    Console().print(table)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def open_page(page: Annotated[Page, typer.Argument(help="mlflow is started if it does not run; `tick down` stops it")]) -> None:
+    """Print the address of a page: experiments and models (mlflow), the stream (flink), the API and its documentation (api)."""
+    from contracts.settings import settings
+    from stack import platform, processes
+
+    now = settings()
+    if page is Page.MLFLOW:
+        with Console(stderr=True).status("starting the MLflow page"):
+            platform.start(now, "mlflow")
+    address = {Page.MLFLOW: processes.mlflow_url(now), Page.FLINK: now.flink_url, Page.API: f"{now.api_url}/docs"}[page]
+    Console().print(address)
+
+
+def jars(
+    relock: Annotated[bool, typer.Option("--relock", help="for maintainers: resolve anew and rewrite the list of pinned jars")] = False,
+) -> None:
+    """Fetch the pinned jars into the cache and verify every one; damaged or half ones are fetched again."""
+    from cli.bars import bars
+    from contracts import paths
+    from contracts.settings import settings
+    from stack import jars as pinned
+
+    with bars() as report:
+        if relock:
+            pinned.relock(report)
+        pinned.ensure(settings(), report)
+    count = sum(len(pinned.locked(role)) for role in pinned.ROOTS)
+    Console().print(f"{count} jars, all as pinned, in {paths.jars(settings())}")
