@@ -1,0 +1,112 @@
+"""`tick serve` runs the prediction API here; `tick predict` asks the running one."""
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from contracts.errors import ServiceError, TickError
+from contracts.settings import Settings, settings
+
+ASK_TIMEOUT_S = 5.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this group."""
+    app.command("serve", rich_help_panel="Serving")(serve)
+    app.command("predict", rich_help_panel="Serving")(predict)
+
+
+def serve() -> None:
+    """Run the prediction API in the foreground until Ctrl-C (the address: `tick open api`)."""
+    from stack.secrets import NAME, ensure
+    from stack.secrets import api_key as key_of
+
+    given = settings()
+    ensure(given)
+    sys.stdout.flush()
+    # The API becomes this very process: signals reach it directly, and nothing of the command line stays in its memory.
+    os.execve(sys.executable, [sys.executable, "-m", "serving.main"], {**os.environ, NAME: key_of(given)})
+
+
+def predict(
+    symbols: Annotated[list[str], typer.Argument(help="VENUE:SYMBOL, one or more", show_default=False)],
+    features: Annotated[bool, typer.Option("--features", help="show the feature values that were used")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print the API's answer as JSON")] = False,
+) -> int:
+    """Ask the running API for the expected return of each symbol; exit 1 when a symbol has no answer."""
+    from rich.console import Console
+
+    answer = _ask(settings(), symbols, features)
+    console = Console()
+    if as_json:
+        console.print_json(data=answer)
+    else:
+        _show(console, answer["results"])
+    return int(any(result["status"] != "ok" for result in answer["results"]))
+
+
+def _ask(given: Settings, symbols: list[str], include_features: bool) -> dict[str, Any]:
+    """The API's answer, refusals per symbol included. Raises ServiceError when it is away, TickError when it refuses the request."""
+    import urllib.error
+    import urllib.request
+
+    import orjson
+
+    from stack.secrets import api_key as key_of
+
+    body = orjson.dumps({"symbols": symbols, "include_features": include_features})
+    headers = {"Content-Type": "application/json", "X-API-Key": key_of(given)}
+    request = urllib.request.Request(f"{given.api_url}/predict", body, headers, method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=ASK_TIMEOUT_S) as response:
+            answer = orjson.loads(response.read())
+    except urllib.error.HTTPError as refused:
+        answer = _problem(refused.read())
+        if "results" not in answer:
+            raise _explained(answer) from None
+    except OSError as error:
+        raise ServiceError(f"the API on {given.api_url} does not answer: {error}", "start it with `tick serve`") from error
+    found: dict[str, Any] = answer
+    return found
+
+
+def _problem(body: bytes) -> dict[str, Any]:
+    import orjson
+
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        answer = None
+    return (
+        answer if isinstance(answer, dict) else {"detail": "the answer is no problem document", "hint": "is something else on that port?"}
+    )
+
+
+def _explained(answer: dict[str, Any]) -> TickError:
+    fields = "; ".join(f"{error['field']}: {error['message']}" for error in answer.get("errors", ()))
+    detail = str(answer.get("detail", "refused"))
+    return TickError(f"{detail} {fields}".strip(), str(answer.get("hint", "")))
+
+
+def _show(console: Any, results: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table("symbol", "forecast (bps)", "horizon", "model", "age", "remark", box=None)
+    for result in results:
+        table.add_row(*_cells(result))
+    console.print(table)
+    for result in results:
+        for name, value in result.get("features", {}).items():
+            console.print(f"  {result['symbol']}  {name} = {value}", highlight=False, markup=False)
+
+
+def _cells(result: dict[str, Any]) -> tuple[str, ...]:
+    age = f"{result['age_s']:.1f} s" if "age_s" in result else "–"
+    if result["status"] != "ok":
+        return result["symbol"], "–", "–", "–", age, f"{result['status']}: {result['reason']}"
+    remarks = ["stale"] if result.get("stale") else []
+    remarks += [result["note"]] if "note" in result else []
+    model = f"{result['model_name']} v{result['model_version']}"
+    return result["symbol"], f"{result['prediction_bps']:+.3f}", f"{result['horizon_s']} s", model, age, "; ".join(remarks)

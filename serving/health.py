@@ -1,0 +1,39 @@
+"""Readiness: a model to serve, a store that answers, and a pipeline that keeps up; each check apart, with its number."""
+
+import asyncio
+
+from contracts.clock import now_us
+from feature_store.online import OnlineStoreUnavailable
+from serving.schemas import Check, Readiness
+from serving.service import Service
+
+
+async def readiness(service: Service) -> Readiness:
+    """All checks as of now; never raises for what it checks."""
+    checks = [_model(service), *await _store(service)]
+    return Readiness(ready=all(check.ok for check in checks), checks=checks)
+
+
+def _model(service: Service) -> Check:
+    if service.predictor is None:
+        return Check(name="model", ok=False, detail=service.no_model)
+    model = service.predictor.model
+    return Check(name="model", ok=True, detail=f"{model.name} version {model.version}")
+
+
+async def _store(service: Service) -> tuple[Check, Check]:
+    settings = service.settings
+    try:
+        async with asyncio.timeout(settings.feature_read_ms_max / 1000):
+            beat_ms = await service.reader.heartbeat_ms()
+    except (OnlineStoreUnavailable, TimeoutError):
+        down = Check(name="redis", ok=False, detail=f"Redis on port {settings.redis_port} does not answer")
+        return down, Check(name="pipeline", ok=False, detail="unknown without Redis")
+    return Check(name="redis", ok=True, detail="answers"), _pipeline(beat_ms, settings.pipeline_lag_s_max, now_us())
+
+
+def _pipeline(beat_ms: int | None, lag_s_max: float, now: int) -> Check:
+    if beat_ms is None:
+        return Check(name="pipeline", ok=False, detail="no heartbeat: the live job and the online writer have not run yet")
+    lag_s = now / 1e6 - beat_ms / 1e3
+    return Check(name="pipeline", ok=lag_s <= lag_s_max, detail=f"lag {lag_s:.1f} s of {lag_s_max:g} s allowed")

@@ -1,0 +1,131 @@
+"""What goes in and out of the API: strict, finite, nothing extra; the OpenAPI page is made from these."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, model_validator
+from pydantic.config import JsonDict
+
+from contracts.features import CORE
+from serving.freshness import FLOAT32_MAX
+from serving.status import Status
+
+SYMBOL_PATTERN = r"^[A-Za-z0-9_.\-]{1,32}:[A-Za-z0-9_./\-]{1,32}$"
+# Checked before anything is looked up, so that no odd text ever reaches the store.
+Symbol = Annotated[str, StringConstraints(pattern=SYMBOL_PATTERN, max_length=65)]
+# Models take single precision: what does not fit is refused here, by name.
+FeatureValue = Annotated[FiniteFloat, Field(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
+FeatureName = Annotated[str, StringConstraints(max_length=64)]
+
+_ROW_EXAMPLE: JsonDict = {"symbol": "BINANCE:BTCUSDT", "features": {name: 0.0 for name in CORE}}
+_RESULT_EXAMPLE: JsonDict = {
+    "symbol": "BINANCE:BTCUSDT",
+    "status": "ok",
+    "prediction_bps": 0.83,
+    "horizon_s": 60,
+    "model_name": "tick-model",
+    "model_version": "3",
+    "feature_time": "2026-01-05T12:00:01.000000Z",
+    "feature_time_us": 1767614401000000,
+    "age_s": 0.42,
+    "stale": False,
+    "trained_on_this_venue": False,
+    "note": "the model was trained on SYNTH, not on BINANCE",
+}
+_REFUSED_EXAMPLE: JsonDict = {"symbol": "BINANCE:NOPE", "status": "unknown_symbol", "reason": "no features were ever published"}
+    "symbol": "BINANCE:NOPE",
+    "status": "unknown_symbol",
+    "reason": "no features were ever published for this symbol",
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Row(_Strict):
+    """One symbol with its features given by the caller: every feature of the model, by name, finite."""
+
+    symbol: Symbol
+    features: dict[FeatureName, FeatureValue] = Field(description="all features of the model; unknown or missing names are refused by name")
+
+
+class PredictRequest(_Strict):
+    """Either `symbols` (features from the online store) or `rows` (features in the request); at most `symbols_max` of them."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"symbols": ["BINANCE:BTCUSDT", "BINANCE:ETHUSDT"], "include_features": False},
+                {"rows": [_ROW_EXAMPLE]},
+            ]
+        }
+    )
+
+    symbols: list[Symbol] | None = Field(None, min_length=1, description="VENUE:SYMBOL; repeated symbols are answered each time")
+    rows: list[Row] | None = Field(None, min_length=1)
+    include_features: bool = Field(False, description="answer with the feature values that were used")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.symbols is None) == (self.rows is None):
+            raise ValueError("give either symbols or rows")
+        return self
+
+
+class Result(_Strict):
+    """The answer for one symbol: a prediction when `status` is ok, else a `reason`; absent fields do not apply."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_RESULT_EXAMPLE, _REFUSED_EXAMPLE]})
+
+    symbol: str
+    status: Status = Field(strict=False)
+    reason: str | None = Field(None, description="why there is no prediction")
+    missing: list[str] | None = Field(None, description="features without a value")
+    retry_after_s: int | None = Field(None, description="seconds after which asking again may help")
+    prediction_bps: FiniteFloat | None = Field(None, description="expected log return over the horizon, in basis points")
+    horizon_s: int | None = None
+    model_name: str | None = None
+    model_version: str | None = None
+    feature_time: str | None = Field(None, description="event time (UTC) of the newest features used")
+    feature_time_us: int | None = None
+    age_s: FiniteFloat | None = Field(None, description="age of the features when answered")
+    stale: bool | None = Field(None, description="older than the freshness limit, yet within policy")
+    trained_on_this_venue: bool | None = None
+    note: str | None = None
+    features: dict[str, FiniteFloat | None] | None = None
+
+
+class PredictResponse(_Strict):
+    """One result per symbol asked, in the order asked."""
+
+    request_id: str
+    served_at_us: int
+    results: list[Result]
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457 problem document; `code` is for programs, `hint` for people."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    hint: str | None = None
+
+
+class Check(_Strict):
+    """One readiness check."""
+
+    name: Literal["model", "redis", "pipeline"]
+    ok: bool
+    detail: str
+
+
+class Readiness(_Strict):
+    """All readiness checks; `ready` when each is ok."""
+
+    ready: bool
+    checks: list[Check]
