@@ -106,6 +106,15 @@ def rollback(settings: Settings) -> Version:
     return get(settings, before)
 
 
+def retire(settings: Settings) -> None:
+    """Leave no version in Production: for a model that can no longer be trusted or compared. `/predict` then has none."""
+    now, registry = current(settings), client(settings)
+    if now is None:
+        raise RegistryError(f"{settings.model_name} has no Production version", "see `tick model list`")
+    registry.delete_registered_model_alias(now.name, ALIAS)
+    _stage(registry, now.name, now.version, "Archived")
+
+
 def production(settings: Settings) -> Resolved:
     """The Production version with a verified copy below HOME/models. Raises RegistryError when there is none to trust."""
     now = current(settings)
@@ -178,10 +187,14 @@ def _create(registry: MlflowClient, name: str) -> None:
 
 
 def _point(registry: MlflowClient, name: str, version: str) -> None:
+    _stage(registry, name, version, STAGE)
+    registry.set_registered_model_alias(name, ALIAS, version)
+
+
+def _stage(registry: MlflowClient, name: str, version: str, stage: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # stages are deprecated, and still what many readers look at
-        registry.transition_model_version_stage(name, version, STAGE, archive_existing_versions=True)
-    registry.set_registered_model_alias(name, ALIAS, version)
+        registry.transition_model_version_stage(name, version, stage, archive_existing_versions=stage == STAGE)
 
 
 def _version(entry: Any, production_version: str | None) -> Version:

@@ -5,6 +5,7 @@ without a decision are held through; a silence longer than features stay usable 
 """
 
 from dataclasses import asdict, dataclass
+from math import isfinite
 
 import numpy as np
 import polars as pl
@@ -46,6 +47,10 @@ class Report:
     def numbers(self) -> dict[str, float]:
         """Every number by name, as metrics are logged."""
         return {name: float(value) for name, value in asdict(self).items()}
+
+    def plain(self) -> dict[str, float | None]:
+        """The same as JSON knows them: None for what is undefined."""
+        return {name: value if isfinite(value) else None for name, value in self.numbers().items()}
 
 
 @dataclass(frozen=True)

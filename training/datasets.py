@@ -7,7 +7,7 @@ entry. Entry is the first trade strictly after t + 5 s, exit the first one stric
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -136,3 +136,18 @@ def fingerprint(frame: pl.DataFrame) -> str:
         values = "\0".join(column).encode() if column.dtype == pl.String else np.ascontiguousarray(column.to_numpy()).tobytes()
         digest.update(values)
     return digest.hexdigest()
+
+
+def load(settings: Settings, from_us: int, to_us: int) -> Dataset:
+    """The dataset of decisions in [from, to) from the lakehouse, with the Iceberg snapshots it was read from.
+
+    Ticks after `to` are read as far as the last label reaches, features before `from` as far as they stay usable.
+    """
+    from feature_store import lakehouse  # here: PyIceberg is slow to import, and the rest of this module needs none of it
+
+    snapshots = lakehouse.snapshots(settings, ("silver.tick_data", "gold.tick_features"))
+    usable_us = int(settings.stale_s * SECOND_US)
+    reach_us = (settings.entry_delay_s + settings.horizon_s) * SECOND_US + usable_us
+    ticks = lakehouse.read_ticks(settings, from_us, to_us + reach_us)
+    features = {level.view: lakehouse.read_features(settings, level.view, from_us - usable_us, to_us) for level in LEVELS}
+    return replace(build(ticks, features, from_us, to_us, settings), snapshots=snapshots)

@@ -1,0 +1,175 @@
+"""`tick train …` and `tick model …`: train a model, read the gate's verdict, see and move the Production version."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from models.registry import Version
+    from training.gate import Verdict
+    from training.pipeline import TrainResult
+
+REFUSED = 3
+FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+
+train_app = typer.Typer(help="Train a model and let the gate decide.", no_args_is_help=True)
+model_app = typer.Typer(help="See and move the Production version of the tick model.", no_args_is_help=True)
+From = Annotated[datetime | None, typer.Option("--from", formats=FORMATS, help="first decision, UTC; default: the oldest data")]
+To = Annotated[datetime | None, typer.Option("--to", formats=FORMATS, help="no decision at or after this, UTC; default: now")]
+Number = Annotated[str, typer.Argument(help="version number, see `tick model list`")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `train` and `model` to the command line."""
+    app.add_typer(train_app, name="train")
+    app.add_typer(model_app, name="model")
+
+
+@train_app.callback()
+def _group() -> None:
+    """Train a model and let the gate decide."""
+
+
+@train_app.command("tick")
+def tick(start: From = None, end: To = None) -> None:
+    """Train the tick model on the lakehouse and promote it if the gate lets it pass.
+
+    Exit code 0: the model is Production now. 3: trained, and honestly refused; the table says why. 1: it could not be trained.
+    """
+    from rich.console import Console
+
+    from cli.bars import bars
+    from contracts.settings import settings
+    from training.pipeline import train_tick
+
+    with bars() as report:
+        result = train_tick(settings(), _micros(start), _micros(end), report)
+    console = Console()
+    console.print(verdict_table(result.verdict))
+    console.print(backtest_table(result))
+    _conclude(console, result)
+    if not result.promoted:
+        raise typer.Exit(REFUSED)
+
+
+@model_app.command("list")
+def list_versions() -> None:
+    """Every registered version, newest first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from contracts.settings import settings
+    from models import registry
+
+    table = Table("version", "stage", "alias", "registered (UTC)", "Sharpe", "drawdown", title=settings().model_name)
+    for version in registry.versions(settings()):
+        alias = registry.ALIAS if version.production else ""
+        numbers = (version.tags.get("sharpe", "–"), version.tags.get("max_drawdown", "–"))
+        table.add_row(version.version, version.stage, alias, _utc(version.created_us), *numbers)
+    Console().print(table)
+
+
+@model_app.command("show")
+def show(version: Annotated[str | None, typer.Argument(help="default: the Production version")] = None) -> None:
+    """One version: where it comes from, its tags, and whether its file still is the registered one."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from contracts.errors import RegistryError
+    from contracts.settings import settings
+    from models import registry, runtime
+
+    found = registry.get(settings(), version) if version else registry.current(settings())
+    if found is None:
+        raise RegistryError(f"{settings().model_name} has no Production version", "run `tick train tick`, or name a version")
+    resolved = registry.fetch(settings(), found)
+    manifest = runtime.verified(resolved.path, resolved.digest)
+    table = Table("", "", show_header=False, title=f"{found.name} version {found.version}")
+    facts = {"stage": found.stage, "registered": _utc(found.created_us), "run": found.run_id, "file": str(resolved.path), **found.tags}
+    facts |= {"trained on": manifest.trained_on, "last label": _utc(manifest.trained_to_us), "features": ", ".join(manifest.features)}
+    for name, value in facts.items():
+        table.add_row(name, value)
+    Console().print(table)
+
+
+@model_app.command("promote")
+def promote(version: Number) -> None:
+    """Make a version that passed the gate Production; the one before is archived."""
+    from contracts.settings import settings
+    from models import registry
+
+    _moved(registry.promote(settings(), version))
+
+
+@model_app.command("rollback")
+def rollback() -> None:
+    """Give Production back to the version before the present one."""
+    from contracts.settings import settings
+    from models import registry
+
+    _moved(registry.rollback(settings()))
+
+
+@model_app.command("retire")
+def retire() -> None:
+    """Leave no version in Production, e.g. when the present one can no longer be trusted."""
+    from rich.console import Console
+
+    from contracts.settings import settings
+    from models import registry
+
+    registry.retire(settings())
+    Console().print(f"{settings().model_name}: no version is Production now")
+
+
+def verdict_table(verdict: "Verdict") -> "Table":
+    """Each check of the gate: its number, what it must be, and whether it is."""
+    from rich.table import Table
+
+    table = Table("check", "value", "must be", "", title="The gate, net of cost, on unseen days")
+    for check in verdict.checks:
+        mark = "[green]✓[/]" if check.passed else "[bold red]✗[/]"
+        table.add_row(check.name, f"{check.value:.4g}", f"{check.relation} {check.limit:.4g}", mark)
+    return table
+
+
+def backtest_table(result: "TrainResult") -> "Table":
+    """The model at each cost, and the baselines at the gate's cost."""
+    from rich.table import Table
+
+    table = Table("forecast", "Sharpe", "drawdown", "trades", "hit rate", "break-even bp", "IC", "rank IC", title="Beside it")
+    by_name = {f"model, {cost:g} bp": report for cost, report in result.reports.items()} | result.baselines
+    for name, report in by_name.items():
+        numbers = (report.hit_rate, report.break_even_bp, report.ic, report.rank_ic)
+        table.add_row(name, f"{report.sharpe:.3g}", f"{report.max_drawdown:.3g}", str(report.trades), *(f"{n:.3g}" for n in numbers))
+    return table
+
+
+def _conclude(console: "Console", result: "TrainResult") -> None:
+    low, high = result.sharpe_interval
+    console.print(f"{result.train_rows:,} training and {result.test_rows:,} test rows from {result.trained_on}; MLflow run {result.run_id}")
+    console.print(f"Sharpe 95 % interval {low:.3g} to {high:.3g}; deflated Sharpe probability {result.dsr:.3g}")
+    if result.planted:
+        console.print("[yellow]The signal was planted: no impact, no capacity. Such Sharpes do not exist in a market.[/]")
+    if result.promoted:
+        console.print(f"[bold green]promoted[/]: version {result.version} is Production")
+    else:
+        console.print("[bold red]refused[/]: " + "; ".join(result.verdict.reasons))
+
+
+def _moved(version: "Version") -> None:
+    from rich.console import Console
+
+    Console().print(f"{version.name}: version {version.version} is Production now")
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.replace(tzinfo=UTC).timestamp() * 1_000_000)
+
+
+def _utc(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")

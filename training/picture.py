@@ -1,0 +1,28 @@
+"""The equity curve and its drawdowns as one figure, drawn without a screen."""
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from training import metrics
+from training.backtest import Backtest
+
+POINTS_MAX = 5000  # a picture shows no more, and a year has half a million minutes
+
+
+def equity_curve(backtests: dict[str, Backtest], title: str) -> Figure:
+    """Net return since the start (upper) and drawdown (lower), in percent, of each backtest by name."""
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    for name, backtest in backtests.items():
+        step = max(1, len(backtest.pnl) // POINTS_MAX)
+        minutes = backtest.minute_us[::step].astype("datetime64[us]")
+        upper.plot(minutes, 100 * (metrics.equity(backtest.pnl)[::step] - 1), label=name, linewidth=1)
+        lower.plot(minutes, -100 * metrics.drawdowns(backtest.pnl)[::step], linewidth=1)
+    upper.set(title=title, ylabel="net return, %")
+    upper.legend(loc="upper left", fontsize="small")
+    lower.set(ylabel="drawdown, %", xlabel="UTC")
+    lower.tick_params(axis="x", labelrotation=30)
+    lower.set_ylim(top=float(np.spacing(1.0)))
+    return figure

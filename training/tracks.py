@@ -1,0 +1,78 @@
+"""The MLflow side of a training run: one parent run, a child per step, numbers and pictures; nothing global, no clock."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+
+from contracts.settings import Settings
+from models import tracking
+
+PARENT = "mlflow.parentRunId"
+NAME = "mlflow.runName"
+
+
+class Track:
+    """One MLflow run; the values of a mapping are logged in one request. Metrics that are no finite number become tags."""
+
+    def __init__(self, client: MlflowClient, experiment_id: str, name: str, at_us: int, parent_id: str = "") -> None:
+        self.client, self.experiment_id, self.at_ms = client, experiment_id, at_us // 1000
+        tags = {NAME: name, **({PARENT: parent_id} if parent_id else {})}
+        self.run_id = str(client.create_run(experiment_id, tags=tags).info.run_id)
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log parameters."""
+        for key, value in values.items():
+            self.client.log_param(self.run_id, key, value)
+
+    def metrics(self, values: Mapping[str, float]) -> None:
+        """Log numbers; an undefined one is written down as the tag `undefined.<name>`, for metrics must be finite."""
+        finite = {key: float(value) for key, value in values.items() if math.isfinite(value)}
+        self.client.log_batch(self.run_id, metrics=[Metric(key, value, self.at_ms, 0) for key, value in finite.items()])
+        self.tags({f"undefined.{key}": value for key, value in values.items() if key not in finite})
+
+    def tags(self, values: Mapping[str, Any]) -> None:
+        """Set tags."""
+        for key, value in values.items():
+            self.client.set_tag(self.run_id, key, str(value))
+
+    def document(self, content: dict[str, Any], name: str) -> None:
+        """Store a JSON artifact."""
+        self.client.log_dict(self.run_id, content, name)
+
+    def picture(self, figure: Figure, name: str) -> None:
+        """Store a figure as an artifact."""
+        self.client.log_figure(self.run_id, figure, name)
+
+    @contextmanager
+    def child(self, name: str) -> Iterator["Track"]:
+        """A nested run that ends FINISHED, or FAILED when its block raises."""
+        child = Track(self.client, self.experiment_id, name, self.at_ms * 1000, self.run_id)
+        with child.ending():
+            yield child
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Close this run when the block ends, whatever its end; the error goes on."""
+        status = "FAILED"
+        try:
+            yield
+            status = "FINISHED"
+        finally:
+            self.client.set_terminated(self.run_id, status)
+
+
+def start(settings: Settings, name: str, at_us: int) -> Track:
+    """A new parent run in the settings' experiment."""
+    client = tracking.client(settings)
+    return Track(client, tracking.experiment_id(settings, client, settings.experiment), name, at_us)
+
+
+def earlier(track: Track, metric: str) -> list[float]:
+    """Values of `metric` in the finished parent runs of the same experiment: the trials that a deflated Sharpe counts."""
+    runs = track.client.search_runs([track.experiment_id], "attributes.status = 'FINISHED'", max_results=1000)
+    return [run.data.metrics[metric] for run in runs if PARENT not in run.data.tags and metric in run.data.metrics]
