@@ -7,7 +7,7 @@ time beyond the future bound guards nothing: what a broken clock wrote once must
 import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -50,12 +50,18 @@ class MalformedRowError(ValueError):
 
 @dataclass(slots=True)
 class Written:
-    """What became of the rows of a write."""
+    """What became of the rows of a write; `times_ms` are the event times of those written, at `done_ms`."""
 
-    written: int = 0
+    times_ms: list[int] = field(default_factory=list)
     older: int = 0
     future: int = 0
     malformed: int = 0
+    done_ms: int = 0
+
+    @property
+    def written(self) -> int:
+        """How many rows were written."""
+        return len(self.times_ms)
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -197,8 +203,8 @@ class OnlineTable:
         kept = [row for row in given if row.event_time_ms <= bound_ms]
         beat_ms = heartbeat_ms if heartbeat_ms <= bound_ms else 0
         answers = self._send(kept, bound_ms, beat_ms) if kept or beat_ms else []
-        written = sum(answers[: len(kept)])
-        return Written(written, len(kept) - written, len(given) - len(kept))
+        times_ms = [row.event_time_ms for row, wrote in zip(kept, answers, strict=False) if wrote]
+        return Written(times_ms, len(kept) - len(times_ms), len(given) - len(kept))
 
     def _send(self, rows: list[Row], bound_ms: int, heartbeat_ms: int) -> list[int]:
         try:
@@ -229,7 +235,7 @@ def write_rows(client: redis.Redis, rows: Iterable[Mapping[str, Any]], settings:
 
     def flush() -> None:
         done = table.write(batch, now_us // 1000)
-        total.written += done.written
+        total.times_ms += done.times_ms
         total.older += done.older
         total.future += done.future
         batch.clear()

@@ -1,0 +1,245 @@
+"""Kafka `tick_features` → Redis, the process `python -m feature_store.online_writer`; one write is in flight at a time.
+
+1. take   what Kafka holds, at once when the stream idles; decode it; of a (symbol, view) the newest row stays
+2. book   the write before this one: it has ended, so its offsets may be committed and its rows counted
+3. write  in a second thread, so that Redis works while the next batch is decoded; while Redis is away, try for ever
+4. report once a second: commit, counters, freshness
+On SIGTERM: book what is in flight, commit, leave. A crash at any step redelivers rows; the guard in Redis makes that harmless.
+"""
+
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import redis
+import structlog
+import tenacity
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from contracts.clock import now_us
+from contracts.errors import ServiceError
+from contracts.settings import Settings
+from contracts.settings import settings as read_settings
+from contracts.topics import TICK_FEATURES
+from feature_store import writer_report
+from feature_store.online_table import MalformedRowError, OnlineTable, Row, Written, connect, encode_row
+from feature_store.writer_report import Counters
+
+GROUP = "online-writer"
+HEARTBEAT_VIEW = "heartbeat"
+REPORT_S = 1.0
+LOG_S = 10.0
+DAY_MS = 86_400_000
+RETRY_S_MIN = 0.05
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Batch:
+    """Messages decoded for one write: the newest row per (symbol, view), and the offsets that are done with it."""
+
+    rows: dict[tuple[str, str], Row] = field(default_factory=dict)
+    offsets: dict[int, int] = field(default_factory=dict)
+    heartbeat_ms: int = 0
+    counters: Counters = field(default_factory=Counters)
+
+    def add(self, value: bytes) -> None:
+        """Take one message. Raises MalformedRowError."""
+        self.counters.messages += 1
+        try:
+            message = orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            raise MalformedRowError(str(error)) from error
+        if not isinstance(message, dict):
+            raise MalformedRowError("not an object")
+        if message.get("view") == HEARTBEAT_VIEW:
+            self._beat(message.get("event_time_ms"))
+        else:
+            self._row(encode_row(message))
+
+    def _beat(self, time_ms: Any) -> None:
+        if type(time_ms) is not int:
+            raise MalformedRowError(f"event_time_ms is {time_ms!r}")
+        self.counters.heartbeats += 1
+        self.heartbeat_ms = max(self.heartbeat_ms, time_ms)
+
+    def _row(self, row: Row) -> None:
+        key = row.symbol, row.view
+        held = self.rows.get(key)
+        if held is not None:
+            self.counters.superseded += 1
+        if held is None or row.event_time_ms >= held.event_time_ms:
+            self.rows[key] = row
+
+
+def consumer_config(settings: Settings) -> dict[str, Any]:
+    """Kafka consumer options: offsets are committed by us, and only after the write."""
+    return {
+        "bootstrap.servers": settings.kafka,
+        "group.id": GROUP,
+        # A static member: after kill -9 its successor takes over at once instead of after the session time-out.
+        "group.instance.id": f"{GROUP}-1",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        # An outage of Redis, however long, is no reason to leave the group.
+        "max.poll.interval.ms": DAY_MS,
+        "fetch.wait.max.ms": 50,
+    }
+
+
+class OnlineWriter:
+    """The loop from a subscribed consumer to Redis; `clock` gives the present in µs."""
+
+    def __init__(self, settings: Settings, consumer: Any, client: redis.Redis, clock: Callable[[], int] = now_us) -> None:
+        self._settings, self._consumer, self._client, self._clock = settings, consumer, client, clock
+        self._table = OnlineTable(client, settings)
+        self._done: dict[int, int] = {}
+        self._committed: dict[int, int] = {}
+        self._ages_ms: deque[int] = deque(maxlen=settings.writer_freshness_samples)
+        self._reported_s = self._logged_s = 0.0
+        self.counters = Counters()
+
+    def run(self, stop: threading.Event) -> None:
+        """Write until `stop` is set. Raises ServiceError when Kafka refuses this consumer for good."""
+        writing: Future[Written | None] | None = None
+        batch = Batch()
+        with ThreadPoolExecutor(1, "redis") as thread:
+            try:
+                while not stop.is_set():
+                    taken = self._take()
+                    if writing and (taken or writing.done()):
+                        self._book(batch, writing.result())
+                        writing = None
+                    if taken and not stop.is_set():
+                        batch, writing = taken, thread.submit(self._write, taken, stop)
+                    self._report()
+            finally:
+                stop.set()  # also after an error: the thread must not go on trying
+            if writing:
+                self._book(batch, writing.result())
+        self._publish()
+        self._commit(wait=True)
+
+    def _take(self) -> Batch | None:
+        first = self._consumer.consume(1, self._settings.writer_poll_ms / 1000)
+        if not first:
+            return None
+        batch = Batch()
+        for message in first + self._consumer.consume(self._settings.writer_batch_rows - 1, 0):
+            if message.error():
+                _complain(message.error())
+                continue
+            batch.offsets[message.partition()] = message.offset() + 1
+            try:
+                batch.add(message.value() or b"")
+            except MalformedRowError as error:
+                batch.counters.malformed += 1
+                log.warning("malformed row", partition=message.partition(), offset=message.offset(), error=str(error)[:200])
+        return batch
+
+    def _write(self, batch: Batch, stop: threading.Event) -> Written | None:
+        """What became of the batch; None when Redis stayed away until `stop`: the batch is not written, nor committed."""
+        tries = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(redis.RedisError),
+            wait=tenacity.wait_exponential(RETRY_S_MIN, self._settings.writer_retry_s_max),
+            stop=tenacity.stop_when_event_set(stop),
+            sleep=tenacity.sleep_using_event(stop),
+            before_sleep=self._retrying,
+            retry_error_callback=lambda _: None,
+        )
+        written: Written | None = tries(self._write_once, batch)
+        return written
+
+    def _write_once(self, batch: Batch) -> Written:
+        written = self._table.write(batch.rows.values(), self._clock() // 1000, batch.heartbeat_ms)
+        written.done_ms = self._clock() // 1000
+        return written
+
+    def _retrying(self, state: tenacity.RetryCallState) -> None:
+        self.counters.retries += 1
+        error = state.outcome.exception() if state.outcome else None
+        log.warning("redis does not take the batch, trying again", attempt=state.attempt_number, error=str(error)[:200])
+
+    def _book(self, batch: Batch, written: Written | None) -> None:
+        if written is None:
+            return
+        self._done.update(batch.offsets)
+        mine, its = self.counters, batch.counters
+        mine.batches += 1
+        for name in ("messages", "superseded", "malformed", "heartbeats"):
+            setattr(mine, name, getattr(mine, name) + getattr(its, name))
+        mine.written += written.written
+        mine.older += written.older
+        mine.future += written.future
+        mine.newest_event_ms = max(mine.newest_event_ms, *written.times_ms, 0)
+        self._ages_ms.extend(written.done_ms - time_ms for time_ms in written.times_ms)
+
+    def _report(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._reported_s < REPORT_S:
+            return
+        self._reported_s = now_s
+        self._commit()
+        self._publish()
+        if now_s - self._logged_s >= LOG_S:
+            self._logged_s = now_s
+            c = self.counters
+            log.info("online writer", written=c.written, older=c.older, future=c.future, malformed=c.malformed, lag=c.lag)
+
+    def _commit(self, wait: bool = False) -> None:
+        if not self._done or (self._done == self._committed and not wait):
+            return
+        offsets = [TopicPartition(TICK_FEATURES.name, partition, offset) for partition, offset in self._done.items()]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=not wait)
+            self._committed = dict(self._done)
+        except KafkaException as error:  # the rows are in Redis; uncommitted ones come again and change nothing
+            log.warning("offsets not committed", error=str(error))
+
+    def _publish(self) -> None:
+        self.counters.updated_ms, self.counters.lag = self._clock() // 1000, self._lag()
+        try:
+            writer_report.publish(self._client, self.counters, self._ages_ms, self._settings.writer_freshness_samples)
+            self._ages_ms.clear()
+        except redis.RedisError as error:
+            log.warning("report not written", error=str(error)[:200])
+
+    def _lag(self) -> int:
+        """Messages known to be in the assigned partitions and not yet read, from what the last fetches said."""
+        positions: Sequence[Any] = self._consumer.position(self._consumer.assignment())
+        ends = [self._consumer.get_watermark_offsets(at, cached=True)[1] for at in positions]
+        return sum(max(0, end - at.offset) for at, end in zip(positions, ends, strict=True) if at.offset >= 0)
+
+
+def _complain(error: Any) -> None:
+    if error.fatal():
+        raise ServiceError(f"Kafka refuses the online writer: {error.str()}", "is a second online writer running? `tick status` says")
+    log.warning("kafka", error=error.str())
+
+
+def main() -> None:
+    """Run the writer until SIGTERM or SIGINT."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper("iso"), structlog.processors.JSONRenderer()]
+    )
+    settings, stop = read_settings(), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    consumer, client = Consumer(consumer_config(settings)), connect(settings)
+    consumer.subscribe([TICK_FEATURES.name])
+    try:
+        OnlineWriter(settings, consumer, client).run(stop)
+    finally:
+        consumer.close()
+        client.close()
+
+
+if __name__ == "__main__":
+    main()
