@@ -32,10 +32,6 @@ _RESULT_EXAMPLE: JsonDict = {
     "note": "the model was trained on SYNTH, not on BINANCE",
 }
 _REFUSED_EXAMPLE: JsonDict = {"symbol": "BINANCE:NOPE", "status": "unknown_symbol", "reason": "no features were ever published"}
-    "symbol": "BINANCE:NOPE",
-    "status": "unknown_symbol",
-    "reason": "no features were ever published for this symbol",
-}
 
 
 class _Strict(BaseModel):

@@ -1,0 +1,136 @@
+"""The API on a real Redis and a real ONNX model; requests go through the whole ASGI stack, last-resort errors are raised."""
+
+import asyncio
+import time
+
+import httpx
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestRegressor
+
+from contracts.features import CORE
+from contracts.settings import Settings
+from contracts.windows import LEVELS
+from feature_store.layout import HEARTBEAT_REDIS_KEY
+from feature_store.online_table import write_rows
+from models.export import export
+from models.runtime import Exported, load
+from serving.app import create_app
+from tests.feature_store.conftest import RedisServer
+from tests.feature_store.rows import plain_row
+
+KEY = "correct-horse-battery-staple"
+SYMBOL = "SYNTH:AAA"
+UNREACHED_KAFKA = 9  # the discard port: nobody listens
+SECOND_US = 1_000_000
+
+
+class Api:
+    """A started application on its own event loop; `post` and `get` carry the key."""
+
+    def __init__(self, settings: Settings, **options) -> None:
+        self.runner = asyncio.Runner()
+        self.app = create_app(settings, **options)
+        transport = httpx.ASGITransport(self.app)
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://api", headers={"X-API-Key": KEY})
+        self._lifespan = self.app.router.lifespan_context(self.app)
+        self.runner.run(self._lifespan.__aenter__())
+
+    def request(self, method: str, path: str, **options) -> httpx.Response:
+        return self.runner.run(self.client.request(method, path, **options))
+
+    def get(self, path: str, **options) -> httpx.Response:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options) -> httpx.Response:
+        return self.request("POST", path, **options)
+
+    def predict(self, *symbols: str, **fields) -> httpx.Response:
+        return self.post("/predict", json={"symbols": list(symbols), **fields})
+
+    def wait(self, condition) -> bool:
+        """Let the application work until `condition()` holds; False after ten seconds."""
+        for _ in range(1000):
+            if condition():
+                return True
+            self.runner.run(asyncio.sleep(0.01))
+        return False
+
+    def close(self) -> None:
+        self.runner.run(self._lifespan.__aexit__(None, None, None))
+        self.runner.run(self.client.aclose())
+        self.runner.close()
+
+
+class Feeder:
+    """Writes feature rows of a chosen age and warmth through the real online table."""
+
+    def __init__(self, server: RedisServer, settings: Settings) -> None:
+        self.client, self.settings = server.client(), settings
+
+    def put(self, symbol: str = SYMBOL, age_s: float = 0.0, value: float = 0.01, views=LEVELS, **fields) -> int:
+        """A complete set of rows, one per view, `age_s` old; returns their event time in µs."""
+        now_us = time.time_ns() // 1000
+        time_ms = (now_us - int(age_s * SECOND_US)) // 1000
+        rows = [{**plain_row(level.view, symbol, time_ms, value), **fields} for level in views]
+        write_rows(self.client, rows, self.settings, now_us)
+        return time_ms * 1000
+
+    def beat(self, age_s: float = 0.0) -> None:
+        self.client.set(HEARTBEAT_REDIS_KEY, int((time.time() - age_s) * 1000))
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory):
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    rng = np.random.default_rng(3)
+    rows = rng.normal(size=(400, len(CORE))).astype(np.float32)
+    forest = RandomForestRegressor(n_estimators=5, max_depth=4, random_state=3).fit(rows, rows[:, 0] * 1e-4)
+    folder = tmp_path_factory.mktemp("model")
+    return export(forest, rows, folder, features=CORE, trained_on="SYNTH:AAA,SYNTH:BBB", trained_to_us=0, horizon_s=60, seed=3)
+
+
+@pytest.fixture(scope="session")
+def load_exported(exported: Exported):
+    return lambda _: load(exported.folder, exported.digest, "tick-model", "7")
+
+
+@pytest.fixture(scope="session")
+def make_api_settings(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory):
+    def make(**overrides) -> Settings:
+        fixed = {"redis_port": redis_server.port, "kafka_port": UNREACHED_KAFKA, "api_key": KEY, "prediction_sample": 0}
+        return Settings(**{"home": tmp_path_factory.mktemp("home"), **fixed, **overrides})
+
+    return make
+
+
+@pytest.fixture
+def make_api(make_api_settings, load_exported):
+    made = []
+
+    def make(load=load_exported, **overrides) -> Api:
+        made.append(Api(make_api_settings(**overrides), load=load))
+        return made[-1]
+
+    yield make
+    for api in made:
+        api.close()
+
+
+@pytest.fixture
+def api(make_api) -> Api:
+    return make_api()
+
+
+@pytest.fixture
+def feeder(redis_server: RedisServer, make_api_settings):
+    made = Feeder(redis_server, make_api_settings())
+    made.client.flushall()
+    yield made
+    made.client.close()
