@@ -1,0 +1,84 @@
+"""Binance's public dumps: trades and aggTrades of the spot, USD-M and COIN-M markets (data.binance.vision)."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from contracts.errors import FeedError
+from streaming.feeds.columns import epoch_us, number, side, text
+from streaming.feeds.model import Names
+from streaming.feeds.source import Source
+from streaming.feeds.text import CsvFormat
+
+SPOT, USDM, COINM = "BINANCE", "BINANCE_USDM", "BINANCE_COINM"
+PREFIXES = {"spot": SPOT, "usdm": USDM, "cm": COINM}
+# BTCUSDT-trades-2024-08-08.csv is the official name; a prefix spot_, usdm_ or cm_ says the market.
+FILE_NAME = re.compile(r"^(?:(?:spot|usdm|cm)_)?([A-Za-z0-9_]+?)-(?:trades|aggTrades)(?:-|$)")
+
+
+def market_of(source: Source) -> str | None:
+    """Venue said by a prefix of the file name, e.g. usdm_… → BINANCE_USDM."""
+    return PREFIXES.get(source.stem.split("_")[0].lower())
+
+
+def base_size(quantity: pl.Expr, price: pl.Expr, symbol: str) -> pl.Expr:
+    """COIN-M counts contracts of 100 USD (BTC) or 10 USD: as base units, rounded as Binance's own base_qty is."""
+    return (quantity * (100.0 if symbol.startswith("BTC") else 10.0) / price).round(8)
+
+
+def _venue(source: Source, names: Names, columns: Sequence[str]) -> str:
+    guess = COINM if "base_qty" in columns else SPOT if "is_best_match" in columns else USDM
+    return names.venue or market_of(source) or guess
+
+
+def _symbol(source: Source, names: Names) -> str:
+    match = FILE_NAME.match(source.stem)
+    if names.symbol is None and match is None:
+        raise FeedError(f"the name of {source.name} does not say its symbol", "give it, e.g. --symbol BTCUSDT")
+    return names.symbol or (match[1].upper() if match else "")
+
+
+def _trades(source: Source, names: Names, columns: Sequence[str]) -> Mapping[str, pl.Expr]:
+    return _fields(_venue(source, names, columns), _symbol(source, names), text("id"), "qty", "time", columns)
+
+
+def _agg_trades(source: Source, names: Names, columns: Sequence[str]) -> Mapping[str, pl.Expr]:
+    identity = pl.concat_str(pl.lit("a"), text("agg_trade_id"))  # numbered apart from trades: must never look like one
+    return _fields(_venue(source, names, columns), _symbol(source, names), identity, "quantity", "transact_time", columns)
+
+
+def _fields(venue: str, symbol: str, identity: pl.Expr, size: str, time: str, columns: Sequence[str]) -> Mapping[str, pl.Expr]:
+    contracts = base_size(number(size), number("price"), symbol)
+    own = number("base_qty") if "base_qty" in columns else contracts if venue == COINM else number(size)
+    return {
+        "venue": pl.lit(venue),
+        "symbol": pl.lit(symbol),
+        "event_time_us": epoch_us(time),
+        "price": number("price"),
+        "size": own,
+        "side": side("is_buyer_maker", buyer="false", seller="true"),
+        "trade_id": identity,
+    }
+
+
+TRADES = CsvFormat(
+    name="binance-trades",
+    shape="id,price,qty,quoteQty|baseQty,time,isBuyerMaker[,isBestMatch] with or without header",
+    header=("id", "price", "qty", "time", "is_buyer_maker"),
+    fields=_trades,
+    layouts=(
+        ("nnnnnbb", ("id", "price", "qty", "quote_qty", "time", "is_buyer_maker", "is_best_match")),
+        ("nnnnnb", ("id", "price", "qty", "quote_qty", "time", "is_buyer_maker")),
+    ),
+)
+AGG_TRADES = CsvFormat(
+    name="binance-agg-trades",
+    shape="aggId,price,qty,firstId,lastId,time,isBuyerMaker[,isBestMatch] with or without header",
+    header=("agg_trade_id", "price", "quantity", "transact_time", "is_buyer_maker"),
+    fields=_agg_trades,
+    layouts=(
+        ("nnnnnnbb", ("agg_trade_id", "price", "quantity", "first", "last", "transact_time", "is_buyer_maker", "is_best_match")),
+        ("nnnnnnb", ("agg_trade_id", "price", "quantity", "first", "last", "transact_time", "is_buyer_maker")),
+    ),
+)

@@ -1,0 +1,136 @@
+"""Files in the contract's own columns, CSV or Parquet: what `tick synth` writes and what any tool can be made to write."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from streaming.batch import SCHEMA
+from streaming.feeds.columns import epoch_us, number, row_id, scaled_us, text
+from streaming.feeds.model import ROW, Chunk, Names
+from streaming.feeds.source import DAMAGED, Head, Source
+from streaming.feeds.text import CsvFormat
+
+NEEDED = ("symbol", "event_time_us", "price", "size")
+ROWS = 65_536
+TIMES = ("event_time_us", "ingest_time_us")
+
+
+def _from_text(name: str, dtype: pl.DataType) -> pl.Expr:
+    if name in TIMES:
+        return epoch_us(name)
+    if dtype == pl.Float64():
+        return number(name)
+    return text(name) if dtype == pl.String() else text(name).cast(dtype, strict=False)
+
+
+def _with_defaults(fields: dict[str, pl.Expr], source: Source, names: Names) -> Mapping[str, pl.Expr]:
+    """What the file leaves out: side unknown, trade id from the row, venue and symbol as said."""
+    fields.setdefault("side", pl.lit(0))
+    fields.setdefault("trade_id", row_id(source.stem, pl.col(ROW)))
+    said = {"venue": names.venue or (None if "venue" in fields else "FILE"), "symbol": names.symbol}
+    return fields | {name: pl.lit(value) for name, value in said.items() if value}
+
+
+def _csv_fields(source: Source, names: Names, columns: Sequence[str]) -> Mapping[str, pl.Expr]:
+    return _with_defaults({name: _from_text(name, dtype) for name, dtype in SCHEMA.items() if name in columns}, source, names)
+
+
+CSV = CsvFormat(
+    name="canonical-csv",
+    shape="a header with symbol,event_time_us,price,size and any of venue,side,trade_id,seq,ingest_time_us,bid,ask,bid_size,ask_size",
+    header=NEEDED,
+    fields=_csv_fields,
+)
+
+
+@dataclass(frozen=True)
+class ParquetFormat:
+    """`needed`: columns that tell the format; `fields` as in CsvFormat, over typed columns."""
+
+    name: str
+    shape: str
+    needed: frozenset[str]
+    fields: Callable[[Source, Names, pl.DataFrame], Mapping[str, pl.Expr]]
+    infer_sides: bool = False
+
+    def recognises(self, head: Head) -> bool:
+        """By column names."""
+        return self.needed <= head.columns
+
+    def read(self, source: Source, names: Names) -> Iterator[Chunk]:
+        """Batches of rows; a damaged file ends with a chunk that says so."""
+        import pyarrow.parquet as pq
+
+        row = 0
+        try:
+            # pages stream through a small buffer: a row group need not fit into memory
+            for batch in pq.ParquetFile(source.path, pre_buffer=False, buffer_size=1 << 20).iter_batches(ROWS):
+                yield self._chunk(source, names, pl.DataFrame(pl.from_arrow(batch)), row)
+                row += batch.num_rows
+        except (*DAMAGED, ValueError) as error:
+            yield Chunk(pl.DataFrame({ROW: [row]}), lambda rows: [b""] * len(rows), damage=f"the file ends early: {error}")
+
+    def ends(self, source: Source, names: Names) -> Iterator[Chunk]:
+        """The first batch of the first and the last batch of the last row group."""
+        import pyarrow.parquet as pq
+
+        file = pq.ParquetFile(source.path, pre_buffer=False, buffer_size=1 << 20)
+        for group in sorted({0, max(file.num_row_groups - 1, 0)}) if file.num_row_groups else ():
+            first = last = None
+            for last in file.iter_batches(ROWS, row_groups=[group]):
+                first = first or last
+            for batch in (first, last):
+                if batch is not None:
+                    yield self._chunk(source, names, pl.DataFrame(pl.from_arrow(batch)), 0)
+
+    def _chunk(self, source: Source, names: Names, frame: pl.DataFrame, first_row: int) -> Chunk:
+        fields = self.fields(source, names, frame)
+        numbered = frame.with_columns(ROW_RANGE.cast(pl.Int64).alias(ROW) + first_row)
+
+        def raw(rows: Sequence[int]) -> list[bytes]:
+            return frame[[row - first_row for row in rows]].write_ndjson().encode().splitlines()
+
+        return Chunk(numbered.select(ROW, **fields), raw, Counter())
+
+
+ROW_RANGE = pl.int_range(pl.len())
+
+
+def as_epoch_us(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """A typed time column → µs: date-times of any precision (UTC when naive), or integers of any unit."""
+    dtype = frame.schema[name]
+    if isinstance(dtype, pl.Datetime):
+        return pl.col(name).dt.epoch("us")
+    if dtype == pl.String:
+        return epoch_us(name)
+    return scaled_us(pl.col(name).cast(pl.Int64, strict=False))
+
+
+def _parquet_fields(source: Source, names: Names, frame: pl.DataFrame) -> Mapping[str, pl.Expr]:
+    fields = {name: pl.col(name).cast(dtype, strict=False) for name, dtype in SCHEMA.items() if name in frame.columns}
+    fields |= {name: as_epoch_us(frame, name) for name in TIMES if name in frame.columns}
+    return _with_defaults(fields, source, names)
+
+
+PARQUET = ParquetFormat(
+    name="canonical-parquet",
+    shape=CSV.shape.replace("a header with", "columns"),
+    needed=frozenset(NEEDED),
+    fields=_parquet_fields,
+)
+
+
+def write(path: Path, batches: Iterator[pl.DataFrame]) -> int:
+    """Writes contract batches as one canonical Parquet file, batch by batch; answers the number of ticks."""
+    import pyarrow.parquet as pq
+
+    schema = pl.DataFrame(schema=SCHEMA).to_arrow().schema
+    rows = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_table(batch.to_arrow().cast(schema))
+            rows += batch.height
+    return rows

@@ -1,0 +1,99 @@
+"""Comma-separated trades: a format is the names of its columns and one expression per contract field."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import polars as pl
+
+from streaming.feeds.model import ROW, Chunk, Names
+from streaming.feeds.source import DAMAGED, Head, Source
+
+LINE = "_line"
+BLANKS = (" ", "\t", "\r")
+
+
+def raw_lines(block: bytes, first_row: int) -> Callable[[Sequence[int]], list[bytes]]:
+    """Gives the original bytes of rows of a block, broken encoding and all."""
+
+    def raw(rows: Sequence[int]) -> list[bytes]:
+        lines = block.split(b"\n")
+        return [lines[row - first_row].rstrip(b"\r") for row in rows]
+
+    return raw
+
+
+@dataclass(frozen=True)
+class CsvFormat:
+    """`header`: columns that must be named in the first line (any order, others allowed); () = files without a header.
+
+    `layouts`: columns of files without a header, with 'n' number, 'b' boolean or 't' text per column, to tell them apart.
+    `fields(source, names, columns)` → contract field: expression; `None` as name of the row number is `_row`.
+    """
+
+    name: str
+    shape: str
+    header: tuple[str, ...]
+    fields: Callable[[Source, Names, Sequence[str]], Mapping[str, pl.Expr]]
+    layouts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    infer_sides: bool = False
+    checked_lines: ClassVar[int] = 20
+
+    def recognises(self, head: Head) -> bool:
+        """By header, or by the kinds of most of the first rows."""
+        return self._has_header(head) or self._layout(head) is not None
+
+    def read(self, source: Source, names: Names) -> Iterator[Chunk]:
+        """All rows; a damaged archive ends with a chunk that says so."""
+        return self._chunks(source, names, source.blocks())
+
+    def ends(self, source: Source, names: Names) -> Iterator[Chunk]:
+        """The first and the last block."""
+        return self._chunks(source, names, source.end_blocks())
+
+    def _has_header(self, head: Head) -> bool:
+        return bool(self.header) and set(self.header) <= set(head.header)
+
+    def _layout(self, head: Head) -> tuple[str, ...] | None:
+        rows = [line.split(",") for line in head.lines[: self.checked_lines] if line.strip()]
+        for kinds, columns in self.layouts:
+            fitting = sum(_fits(row, kinds) for row in rows)
+            if fitting * 2 > len(rows):
+                return columns
+        return None
+
+    def _chunks(self, source: Source, names: Names, blocks: Iterator[bytes]) -> Iterator[Chunk]:
+        head = source.head()
+        headed = self._has_header(head)
+        columns = head.header if headed else self._layout(head) or (self.layouts[0][1] if self.layouts else self.header)
+        fields, row = self.fields(source, names, columns), 0
+        try:
+            for block in blocks:
+                yield self._chunk(block, row, columns, fields, headed)
+                row += block.count(b"\n") + (not block.endswith(b"\n"))
+        except DAMAGED as error:
+            yield Chunk(pl.DataFrame({ROW: [row]}), lambda rows: [b""] * len(rows), damage=f"the file ends early: {error}")
+
+    def _chunk(self, block: bytes, first_row: int, columns: Sequence[str], fields: Mapping[str, pl.Expr], headed: bool) -> Chunk:
+        lines = block.decode("utf-8", "replace").split("\n")
+        if block.endswith(b"\n"):
+            lines.pop()
+        frame = pl.DataFrame({LINE: pl.Series(lines, dtype=pl.String)}).with_row_index(ROW, first_row)
+        blank = pl.col(LINE).str.strip_chars().str.len_bytes() == 0
+        kept = frame.filter(~blank & ((pl.col(ROW) > 0) | (not headed)))
+        skipped = Counter({"blank": int(frame.select(blank.sum()).item())})
+        whole = pl.when(pl.col(LINE).str.count_matches(",", literal=True) == len(columns) - 1).then(pl.col(LINE))
+        cells = whole.str.split_exact(",", len(columns) - 1).struct.rename_fields(list(columns)).alias("cells")
+        parsed = kept.select(pl.col(ROW).cast(pl.Int64), cells).unnest("cells").select(ROW, **fields)
+        return Chunk(parsed, raw_lines(block, first_row), +skipped)
+
+
+def _fits(row: Sequence[str], kinds: str) -> bool:
+    return len(row) == len(kinds) and all(_is(cell.strip(), kind) for cell, kind in zip(row, kinds, strict=True))
+
+
+def _is(cell: str, kind: str) -> bool:
+    if kind == "b":
+        return cell.lower() in ("true", "false")
+    return cell.replace(".", "", 1).replace("-", "", 1).isdigit() or "e-" in cell.lower()

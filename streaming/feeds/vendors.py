@@ -1,0 +1,81 @@
+"""Trades as Bybit, Tardis and Databento deliver them: CSV with a header that names the columns."""
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from streaming.feeds.columns import epoch_us, number, row_id, side, text, upper
+from streaming.feeds.model import ROW, Names
+from streaming.feeds.source import Source
+from streaming.feeds.text import CsvFormat
+
+TARDIS_VENUES = {"binance-futures": "BINANCE_USDM", "binance-delivery": "BINANCE_COINM"}
+DATABENTO_VENUES = {"1": "CME"}  # publisher 1 is CME Globex MDP 3.0; the others keep their number
+
+
+def _named(said: str | None, otherwise: pl.Expr) -> pl.Expr:
+    return pl.lit(said) if said else otherwise
+
+
+def _bybit(_source: Source, names: Names, _columns: Sequence[str]) -> Mapping[str, pl.Expr]:
+    return {
+        "venue": pl.lit(names.venue or "BYBIT"),
+        "symbol": _named(names.symbol, upper("symbol")),
+        "event_time_us": epoch_us("timestamp"),
+        "price": number("price"),
+        "size": number("size"),
+        "side": side("side", buyer="buy", seller="sell"),
+        "trade_id": text("trdmatchid"),
+    }
+
+
+def _tardis(source: Source, names: Names, _columns: Sequence[str]) -> Mapping[str, pl.Expr]:
+    exchange = text("exchange").str.to_lowercase()
+    venue = exchange.replace_strict(TARDIS_VENUES, default=exchange.str.to_uppercase().str.replace_all("-", "_", literal=True))
+    return {
+        "venue": _named(names.venue, venue),
+        "symbol": _named(names.symbol, upper("symbol")),
+        "event_time_us": epoch_us("timestamp"),
+        "ingest_time_us": epoch_us("local_timestamp"),
+        "price": number("price"),
+        "size": number("amount"),
+        "side": side("side", buyer="buy", seller="sell", unknown="unknown"),
+        "trade_id": pl.when(text("id") != "").then(text("id")).otherwise(row_id(source.stem, pl.col(ROW))),
+    }
+
+
+def _databento(source: Source, names: Names, columns: Sequence[str]) -> Mapping[str, pl.Expr]:
+    publisher = text("publisher_id")
+    fixed = text("price").cast(pl.Int64, strict=False).cast(pl.Float64) / 1e9  # decimal text ("pretty") is taken as it is
+    return {
+        "venue": _named(names.venue, publisher.replace_strict(DATABENTO_VENUES, default=pl.concat_str(pl.lit("DBN"), publisher))),
+        "symbol": _named(names.symbol, upper("symbol" if "symbol" in columns else "instrument_id")),
+        "event_time_us": epoch_us("ts_event"),
+        "ingest_time_us": epoch_us("ts_recv"),
+        "price": pl.coalesce(fixed, number("price")),
+        "size": number("size"),
+        "side": pl.when(text("action") == "T").then(side("side", buyer="b", seller="a", unknown="n")),
+        "trade_id": row_id(source.stem, pl.col(ROW)),  # `sequence` is shared by the fills of one aggressor
+    }
+
+
+BYBIT = CsvFormat(
+    name="bybit",
+    shape="timestamp,symbol,side,size,price,tickDirection,trdMatchID,…",
+    header=("timestamp", "symbol", "side", "size", "price", "trdmatchid"),
+    fields=_bybit,
+)
+TARDIS = CsvFormat(
+    name="tardis",
+    shape="exchange,symbol,timestamp,local_timestamp,id,side,price,amount",
+    header=("exchange", "symbol", "timestamp", "local_timestamp", "id", "side", "price", "amount"),
+    fields=_tardis,
+    infer_sides=True,
+)
+DATABENTO = CsvFormat(
+    name="databento",
+    shape="ts_recv,ts_event,rtype,publisher_id,instrument_id,action,side,depth,price,size,…,sequence",
+    header=("ts_recv", "ts_event", "publisher_id", "instrument_id", "action", "side", "price", "size"),
+    fields=_databento,
+    infer_sides=True,
+)
