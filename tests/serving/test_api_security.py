@@ -1,0 +1,176 @@
+"""The gate before the routes: keys, body cap, concurrency, headers; seen from outside, for every route there is."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import ServiceError
+from contracts.settings import Settings
+from serving.security import CapBody, LimitConcurrency, api_keys
+from tests.serving.conftest import KEY, SYMBOL
+
+OPEN = {"api_key": None, "api_open": True}
+
+
+def problem(response, status: int, code: str) -> None:
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["code"] == code
+
+
+def every_route(api) -> list[tuple[str, str]]:
+    return [(method, route.path) for route in api.app.routes for method in sorted(route.methods)]
+
+
+def test_every_route_but_liveness_needs_a_key(api):
+    routes = every_route(api)
+    assert {path for _, path in routes} == {"/healthz", "/readyz", "/metrics", "/predict", "/docs", "/openapi.json"}
+    for method, path in [*routes, ("GET", "/elsewhere"), ("POST", "/healthz/"), ("GET", "//healthz")]:
+        for key in ("", KEY[:-1], KEY + "x", "né".encode()):
+            response = api.request(method, path, headers={"X-API-Key": key})
+            if path == "/healthz":
+                assert response.status_code == 200
+                continue
+            assert response.status_code == 401
+            assert response.headers["www-authenticate"] == "X-API-Key"
+
+
+def test_two_key_headers_are_none(api):
+    twice = api.runner.run(api.client.send(api.client.build_request("GET", "/metrics", headers=[("X-API-Key", KEY), ("X-API-Key", "y")])))
+    problem(twice, 401, "unauthorized")
+
+
+def test_several_keys_are_accepted(make_api, tmp_path: Path):
+    file = tmp_path / "keys"
+    file.write_text("second-key\n\n third-key \n")
+    api = make_api(api_keys_file=file)
+    for key, status in ((KEY, 200), ("second-key", 200), ("third-key", 200), ("", 401), (" third-key ", 401)):
+        assert api.get("/metrics", headers={"X-API-Key": key}).status_code == status
+
+
+def test_keys_are_not_kept_in_clear(api):
+    assert KEY.encode() not in repr(vars(api_keys(Settings(api_key=KEY)))).encode()
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({}, "no key"),
+        ({"api_key": ""}, "no key"),
+        ({"api_open": True, "host": "0.0.0.0"}, "strangers"),
+        ({"api_open": True, "host": "example.org"}, "strangers"),
+        ({"api_keys_file": Path("/nowhere/keys")}, "cannot be read"),
+    ],
+)
+def test_without_a_key_nothing_is_served_unless_open_on_loopback(fields, words, monkeypatch):
+    monkeypatch.delenv("TICK_API_KEY", raising=False)
+    with pytest.raises(ServiceError, match=words):
+        api_keys(Settings(**fields))
+
+
+def test_the_open_setting_serves_without_a_key_on_loopback(make_api):
+    api = make_api(**OPEN)
+    for path in ("/docs", "/openapi.json", "/metrics"):
+        assert api.get(path, headers={"X-API-Key": ""}).status_code == 200
+
+
+def test_the_open_setting_with_a_key_opens_only_the_docs(make_api):
+    api = make_api(api_open=True)
+    assert api.get("/docs", headers={"X-API-Key": ""}).status_code == 200
+    problem(api.get("/metrics", headers={"X-API-Key": ""}), 401, "unauthorized")
+
+
+def body_of(length: int) -> bytes:
+    text = b'{"symbols": ["%s"]}' % SYMBOL.encode()
+    return text + b" " * (length - len(text))
+
+
+async def pieces(body: bytes, size: int = 1000):
+    for at in range(0, len(body), size):
+        yield body[at : at + size]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("over", [0, 1, 1_000_000])
+def test_a_body_over_the_cap_is_refused_before_parsing(api, feeder, chunked, over):
+    feeder.put()
+    body = body_of(65_536 + over)
+    content = pieces(body) if chunked else body
+    response = api.post("/predict", content=content, headers={"Content-Type": "application/json"})
+    assert ("content-length" in response.request.headers) is not chunked
+    if over:
+        problem(response, 413, "body_too_large")
+    else:
+        assert response.status_code == 200
+
+
+@pytest.mark.parametrize("length", ["-1", "1e3", "9" * 5000, "", "٣"])
+def test_an_odd_content_length_is_refused(length):
+    """Servers refuse these themselves; the cap does not rely on that."""
+    assert run(CapBody(never, 10, 1.0), headers=[(b"content-length", length.encode())]) == 413
+
+
+def test_a_body_that_does_not_arrive_is_given_up():
+    async def silent():
+        await asyncio.sleep(60)
+
+    assert run(CapBody(never, 10, 0.01), receive=silent) == 408
+
+
+def test_beyond_the_limit_requests_are_shed():
+    started = asyncio.Event()
+
+    async def slow(scope, receive, send):
+        started.set()
+        await asyncio.sleep(60)
+
+    async def story() -> tuple[int, int]:
+        limit = LimitConcurrency(slow, 1)
+        first = asyncio.create_task(limit({"type": "http", "path": "/predict"}, None, None))
+        await started.wait()
+        shed = await status_of(limit)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        return shed, limit.at_work
+
+    assert asyncio.run(story()) == (503, 0)
+
+
+async def never(scope, receive, send):
+    raise AssertionError("the request must not get this far")
+
+
+async def status_of(app, headers=(), receive=None) -> int:
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    await app({"type": "http", "path": "/predict", "method": "POST", "headers": list(headers)}, receive, send)
+    return sent[0]["status"]
+
+
+def run(app, **options) -> int:
+    return asyncio.run(status_of(app, **options))
+
+
+def test_every_answer_carries_the_security_headers(api):
+    for response in (api.get("/healthz"), api.get("/readyz"), api.get("/elsewhere"), api.get("/metrics", headers={"X-API-Key": "no"})):
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["cache-control"] == "no-store"
+        assert "default-src 'none'" in response.headers["content-security-policy"]
+
+
+def test_unknown_paths_and_methods_are_problems(api):
+    problem(api.get("/elsewhere"), 404, "not_found")
+    problem(api.get("/predict"), 405, "method_not_allowed")
+
+
+def test_the_documentation_has_examples_and_every_status(api):
+    assert api.get("/docs").status_code == 200
+    described = api.get("/openapi.json").json()
+    operation = described["paths"]["/predict"]["post"]
+    assert set(operation["responses"]) == {"200", "400", "401", "404", "413", "422", "503"}
+    examples = described["components"]["schemas"]["PredictRequest"]["examples"]
+    assert api.post("/predict", json=examples[1]).status_code == 200
