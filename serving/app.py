@@ -59,6 +59,7 @@ def create_app(given: Settings, load: Callable[[Settings], Model] = production_m
         docs_url=DOCS,
         openapi_url=OPENAPI,
         redoc_url=None,
+        redirect_slashes=False,
         swagger_ui_oauth2_redirect_url=None,
     )
     app.router.route_class = StrictRoute

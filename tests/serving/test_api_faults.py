@@ -1,0 +1,135 @@
+"""What the API says when something it leans on is away: Redis stalled or killed, no model, a broken registry, no Kafka."""
+
+import pytest
+
+from contracts.errors import RegistryError
+from tests.serving.conftest import KEY, SYMBOL
+from tests.serving.test_api_predict import refused
+
+
+def checks(response) -> dict[str, bool]:
+    return {check["name"]: check["ok"] for check in response.json()["checks"]}
+
+
+def detail(response, name: str) -> str:
+    return next(check["detail"] for check in response.json()["checks"] if check["name"] == name)
+
+
+@pytest.fixture
+def fed(feeder):
+    feeder.put(value=0.01)
+    feeder.put("SYNTH:BBB", value=0.02)
+    feeder.beat()
+    return feeder
+
+
+def test_a_stalled_redis_is_told_and_mixes_no_answers_up_afterwards(api, fed, redis_server):
+    assert api.predict(SYMBOL).status_code == 200
+    redis_server.stall()
+    try:
+        for asked in ([SYMBOL], ["SYNTH:BBB"], [SYMBOL, "SYNTH:BBB"]):
+            response = api.predict(*asked)
+            assert "does not answer" in refused(response, 503, "store_unreachable")["detail"]
+            assert int(response.headers["retry-after"]) == 1
+            assert [result["status"] for result in response.json()["results"]] == ["store_unreachable"] * len(asked)
+        ready = api.get("/readyz")
+        assert ready.status_code == 503
+        assert checks(ready) == {"model": True, "redis": False, "pipeline": False}
+        assert api.get("/healthz").status_code == 200
+    finally:
+        redis_server.resume()
+    # An answer that came too late for its question must not be taken for the answer to the next one.
+    for symbol, value in ((SYMBOL, 0.01), ("SYNTH:BBB", 0.02)) * 3:
+        (result,) = api.predict(symbol, include_features=True).json()["results"]
+        assert result["features"]["volume_1m"] == value
+
+
+def test_a_killed_redis_is_told_and_taken_up_again(api, fed, redis_server):
+    assert api.predict(SYMBOL).status_code == 200
+    redis_server.kill()
+    refused(api.predict(SYMBOL), 503, "store_unreachable")
+    assert checks(api.get("/readyz"))["redis"] is False
+    redis_server.start()
+    fed.put()
+    assert api.predict(SYMBOL).status_code == 200
+
+
+def test_without_a_model_the_api_starts_says_so_and_takes_one_up(make_api, fed, load_exported):
+    registry = []
+
+    def load(settings):
+        if not registry:
+            raise RegistryError("tick-model has no Production version", "run `tick train tick`")
+        return load_exported(settings)
+
+    api = make_api(load=load, model_retry_s=0.01)
+    assert api.get("/healthz").status_code == 200
+    ready = api.get("/readyz")
+    assert ready.status_code == 503
+    assert checks(ready) == {"model": False, "redis": True, "pipeline": True}
+    assert detail(ready, "model") == "tick-model has no Production version"
+    problem = refused(api.predict(SYMBOL), 503, "no_model")
+    assert "tick train tick" in problem["hint"]
+    registry.append("promoted")
+    assert api.wait(lambda: api.get("/readyz").status_code == 200)
+    assert api.predict(SYMBOL).status_code == 200
+
+
+@pytest.mark.parametrize("failure", [OSError("disk"), ValueError("odd"), MemoryError()])
+def test_a_broken_registry_does_not_stop_the_api(make_api, failure):
+    def load(_):
+        raise failure
+
+    api = make_api(load=load)
+    assert type(failure).__name__ in detail(api.get("/readyz"), "model")
+    assert str(failure) == "" or str(failure) not in api.get("/readyz").text
+
+
+def test_a_model_of_unknown_features_is_not_served(make_api, load_exported):
+    from dataclasses import replace
+
+    api = make_api(load=lambda _: replace(load_exported(_), features=("from_the_future_1m",)))
+    assert "unknown features: from_the_future_1m" in detail(api.get("/readyz"), "model")
+
+
+def test_readiness_follows_the_lag_of_the_pipeline(api, fed, redis_server):
+    ready = api.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["ready"] is True
+    fed.beat(age_s=60)
+    ready = api.get("/readyz")
+    assert ready.status_code == 503
+    assert checks(ready) == {"model": True, "redis": True, "pipeline": False}
+    assert "of 10 s allowed" in detail(ready, "pipeline")
+    fed.client.flushall()
+    assert "no heartbeat" in detail(api.get("/readyz"), "pipeline")
+
+
+def test_metrics_tell_rate_age_model_and_drops(api, fed):
+    api.predict(SYMBOL, "SYNTH:NOPE")
+    fed.put("SYNTH:OLD", age_s=100)
+    api.predict("SYNTH:OLD")
+    api.get("/no/such/path")
+    api.get("/metrics", headers={"X-API-Key": "wrong"})
+    page = api.get("/metrics").text
+    for line in (
+        'tick_requests_total{method="POST",route="/predict",status="200"} 2.0',
+        'tick_requests_total{method="GET",route="other",status="404"} 1.0',
+        'tick_requests_total{method="GET",route="other",status="401"} 1.0',
+        'tick_results_total{status="ok"} 2.0',
+        'tick_results_total{status="unknown_symbol"} 1.0',
+        "tick_results_stale_total 1.0",
+        "tick_feature_age_seconds_count 2.0",
+        'tick_model{name="tick-model",version="7"} 1.0',
+        "tick_predictions_dropped_total 0.0",
+    ):
+        assert line in page, line
+    assert "/no/such/path" not in page
+    assert KEY not in page
+
+
+def test_recording_never_holds_an_answer_up_while_kafka_is_away(make_api, fed):
+    api = make_api(prediction_sample=1, prediction_queue_max=3)
+    for _ in range(10):
+        assert api.predict(SYMBOL).status_code == 200
+    assert "tick_predictions_dropped_total 7.0" in api.get("/metrics").text

@@ -1,0 +1,78 @@
+"""Records of answers: sampled, bounded, counted when lost, and complete in Kafka when it is there."""
+
+import orjson
+import pytest
+from confluent_kafka import Consumer, Producer
+
+from contracts.features import CORE
+from contracts.settings import Settings
+from contracts.topics import PREDICTIONS
+from models.runtime import load
+from serving.predictor import Predictor
+from serving.recorder import Recorder
+from tests.serving.conftest import SYMBOL, UNREACHED_KAFKA
+
+
+def away(**fields) -> Settings:
+    return Settings(kafka_port=UNREACHED_KAFKA, **fields)
+
+
+def test_what_does_not_fit_the_queue_is_dropped_and_counted():
+    dropped = []
+    recorder = Recorder(away(prediction_queue_max=5), dropped.append)
+    for _ in range(8):
+        recorder.record(SYMBOL, {"n": 1})
+    assert sum(dropped) == 3
+    recorder.close()
+    assert sum(dropped) == 8
+
+
+@pytest.mark.parametrize("share, least, most", [(0.0, 0, 0), (0.5, 350, 650), (1.0, 1000, 1000)])
+def test_answers_are_sampled(share, least, most):
+    dropped = []
+    recorder = Recorder(away(prediction_sample=share), dropped.append)
+    for _ in range(1000):
+        recorder.record(SYMBOL, {"n": 1})
+    recorder.close()
+    assert least <= sum(dropped) <= most
+
+
+def consume(settings: Settings, count: int) -> list:
+    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "test", "auto.offset.reset": "earliest"})
+    consumer.subscribe([PREDICTIONS.name])
+    got = []
+    try:
+        for _ in range(120):
+            message = consumer.poll(0.5)
+            if message is not None and message.error() is None:
+                got.append(message)
+            if len(got) == count:
+                break
+    finally:
+        consumer.close()
+    return got
+
+
+@pytest.mark.integration
+def test_an_answer_is_a_record_in_kafka(platform, exported):
+    Producer({"bootstrap.servers": platform.kafka}).flush(5)
+    dropped = []
+    recorder = Recorder(platform, dropped.append)
+    predictor = Predictor(platform, None, load(exported.folder, exported.digest, "tick-model", "7"))
+    (answer,) = predictor.for_rows([(SYMBOL, dict.fromkeys(CORE, 0.01))])
+    recorder.record(SYMBOL, predictor.record(answer, "request-1", 1_800_000_000_000_000))
+    recorder.close()
+    (message,) = consume(platform, 1)
+    record = orjson.loads(message.value())
+    assert message.key() == SYMBOL.encode()
+    assert dropped == []
+    assert record["features"] == dict.fromkeys(CORE, 0.01)
+    assert record["prediction_bps"] == answer.prediction_bps
+    assert {name: record[name] for name in ("request_id", "symbol", "served_at_us", "source", "model_name", "model_version")} == {
+        "request_id": "request-1",
+        "symbol": SYMBOL,
+        "served_at_us": 1_800_000_000_000_000,
+        "source": "request",
+        "model_name": "tick-model",
+        "model_version": "7",
+    }
