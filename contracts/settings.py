@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     producer_linger_ms: int = Field(5, description="producer batching delay")
     producer_queue_max: int = Field(100_000, description="messages waiting in the producer")
     delivery_timeout_ms: int = Field(120_000, description="longest time the producer retries one message")
+    closing_beat_s: float = Field(3.0, description="a live replay keeps beating this long after its last tick")
     position_interval_s: float = Field(1.0, description="how often a replay writes its position file")
 
     writer_batch_rows: int = Field(1000, description="online writer: rows per Redis pipeline")

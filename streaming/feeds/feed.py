@@ -26,6 +26,7 @@ FORMATS: tuple[Format, ...] = (
     canonical.PARQUET,
     cme.CME,
 )
+CHEAP_BYTES = 64 << 20
 BY_NAME = {format_.name: format_ for format_ in FORMATS}
 
 
@@ -41,6 +42,16 @@ class Feed:
         """Changes when a file, its size or the way of reading it changes."""
         parts = [f"{s.path.resolve()}!{s.member}!{s.path.stat().st_size}!{f.name}" for s, f in self.files]
         return sha256("\n".join([*parts, str(self.names)]).encode()).hexdigest()[:16]
+
+    @property
+    def in_real_time(self) -> bool:
+        """Files are of the past."""
+        return False
+
+    @property
+    def span_is_cheap(self) -> bool:
+        """Compressed files must be unpacked to find their end."""
+        return all(source.is_plain or source.path.stat().st_size < CHEAP_BYTES for source, _ in self.files)
 
     @property
     def formats(self) -> tuple[str, ...]:

@@ -1,0 +1,54 @@
+"""Where a replay stands, in a file that survives kill -9: what Kafka has acknowledged without a gap, and how times were moved."""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+
+from contracts.errors import FeedError
+
+
+@dataclass(frozen=True)
+class Position:
+    """`items` ticks and rejects of the feed `fingerprint` are in Kafka, all of them, in feed order.
+
+    `offset_us` was added to event times; the event at `anchor_event_us` (already moved) was due at `anchor_wall_us`;
+    `run` marks the trade ids of a restamped replay, so that a second one is not a duplicate of the first.
+    """
+
+    fingerprint: str
+    items: int = 0
+    offset_us: int = 0
+    anchor_event_us: int = 0
+    anchor_wall_us: int = 0
+    speed: float = 0.0
+    live: bool = False
+    run: str = ""
+    finished: bool = False
+
+
+def save(file: Path, position: Position) -> None:
+    """Write beside, flush to disk, rename, flush the folder: a reader finds the old or the new position, never half of one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_suffix(".new")
+    with beside.open("wb") as out:
+        out.write(orjson.dumps(asdict(position), option=orjson.OPT_INDENT_2))
+        out.flush()
+        os.fsync(out.fileno())
+    beside.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def load(file: Path) -> Position | None:
+    """The saved position, None if there is none. Raises FeedError if the file is not one of ours."""
+    try:
+        return Position(**orjson.loads(file.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (orjson.JSONDecodeError, TypeError) as error:
+        raise FeedError(f"{file} is no position file: {error}", "start over with --restart") from error
