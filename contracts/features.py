@@ -13,7 +13,7 @@ from contracts.windows import LABELS, LEVELS, Level
 class Aggregate:
     """A mergeable part of a window: `verb` over the row expression `of`; `digits` decimals are kept exactly in sums.
 
-    Row columns: n trades, v volume, pv notional, sv signed volume, s sum of signs, high, low, close, r = ln(close/previous
+    Row columns: n trades, v volume, pv notional, sv signed volume, s sum of signs, high, low, close_price, r = ln(close/previous
     close), r1 = the r before it. Verbs: sum (exact), first (oldest row), last (this row), max, min, rows (row count).
     """
 
@@ -32,7 +32,7 @@ AGGREGATES = (
     Aggregate("sv", "sum", "sv", 18),
     Aggregate("high", "max", "high"),
     Aggregate("low", "min", "low"),
-    Aggregate("close", "last", "close"),
+    Aggregate("close", "last", "close_price"),
     Aggregate("r", "sum", "r", 24),
     Aggregate("r_last", "last", "r"),
     Aggregate("r_first", "first", "r"),
@@ -74,7 +74,15 @@ FEATURES = (
     Feature("log_return", "{r}", "log", 1e-5, core=(60, 300, 900, 3600)),
     Feature("realized_vol", "SQRT({r2})", "log", 1e-6, "{rows} < 2", "Andersen & Bollerslev 1998", (60, 900)),
     Feature("realized_vol_ann", "SQRT({r2} * {year_s} / {w})", "log/√year", 1e-3, "{rows} < 2", "Andersen & Bollerslev 1998"),
-    Feature("bipower_vol", "SQRT({pi} / 2 * GREATEST({rr_abs} - ABS({rr_first}), 0))", "log", 1e-6, "{rows} < 3", "Barndorff-Nielsen & Shephard 2004", (300,)),
+    Feature(
+        "bipower_vol",
+        "SQRT({pi} / 2 * GREATEST({rr_abs} - ABS({rr_first}), 0))",
+        "log",
+        1e-6,
+        "{rows} < 3",
+        "Barndorff-Nielsen & Shephard 2004",
+        (300,),
+    ),
     Feature("vwap_dev", "{close} / ({pv} / {v}) - 1", "fraction", 1e-4, "{v} = 0", core=(60,)),
     Feature("volume", "{v}", "base", 1e-3, core=(60,)),
     Feature("notional", "{pv}", "quote", 1e-3),
@@ -84,7 +92,15 @@ FEATURES = (
     Feature("flow_imbalance", "{sv} / {v}", "[-1,1]", 1e-3, "{v} = 0", "Chordia, Roll & Subrahmanyam 2002", (60, 300, 900)),
     Feature("count_imbalance", "{s} / {n}", "[-1,1]", 1e-3, "{n} = 0", "Chordia, Roll & Subrahmanyam 2002", (60,)),
     Feature("amihud", "{illiq} / {rows} * 1e6", "1/quote", 1e-6, "", "Amihud 2002", (3600,)),
-    Feature("kyle_lambda", f"{_COV_KYLE} / {_VAR_KYLE}", "log/base", 1e-6, f"{{rows}} < 10 OR {_VAR_KYLE} <= 1e-6 * ({{sv2_small}} + {{sv2_large}})", "Kyle 1985", (3600,)),
+    Feature(
+        "kyle_lambda",
+        f"{_COV_KYLE} / {_VAR_KYLE}",
+        "log/base",
+        1e-6,
+        f"{{rows}} < 10 OR {_VAR_KYLE} <= 1e-6 * ({{sv2_small}} + {{sv2_large}})",
+        "Kyle 1985",
+        (3600,),
+    ),
     Feature("parkinson", "LN({high} / {low}) * LN({high} / {low}) / (4 * {ln2})", "log²", 1e-10, "", "Parkinson 1980", (900,)),
     Feature("range", "LN({high} / {low})", "log", 1e-5),
     Feature("roll_spread", f"2e4 * SQRT(-{_COV_ROLL})", "bps", 1e-2, f"{{rows}} < 3 OR {_COV_ROLL} > -1e-6 * {_VAR_ROLL}", "Roll 1984"),

@@ -1,5 +1,6 @@
 """Where everything lies: pure functions of the settings, shared by those who start the services and those who talk to them."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -88,6 +89,12 @@ def savepoints(settings: Settings) -> Path:
 def mlflow_home(settings: Settings) -> Path:
     """Default registry: `mlflow.db` and the folder `artifacts`."""
     return settings.root / "mlflow"
+
+
+def mlflow_uri(settings: Settings) -> str:
+    """Tracking and registry URI: the settings', else MLFLOW_TRACKING_URI, else SQLite below HOME."""
+    given = settings.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    return given or f"sqlite:///{mlflow_home(settings) / 'mlflow.db'}"
 
 
 def flink_env(settings: Settings) -> dict[str, str]:

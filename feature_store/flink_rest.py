@@ -1,0 +1,98 @@
+"""Flink's REST interface, as much as we need: job states, waiting, stop with a savepoint, cancel, metrics of progress."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from contracts.errors import JobError
+from contracts.settings import Settings
+
+TIMEOUT_S = 10.0
+POLL_S = 0.5
+ENDED = {"FINISHED", "CANCELED", "FAILED"}
+
+
+def call(settings: Settings, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> dict[str, Any]:
+    """One request; raises JobError when Flink is not reachable or refuses."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{settings.flink_url}{path}", data, {"Content-Type": "application/json"}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            return dict(json.load(answer) or {})
+    except urllib.error.HTTPError as error:
+        raise JobError(f"Flink answered {error.code} to {path}: {error.read(500)!r}") from error
+    except OSError as error:
+        raise JobError(f"Flink does not answer at {settings.flink_url} ({error})", "start it with `tick up`") from error
+
+
+def jobs(settings: Settings) -> list[dict[str, Any]]:
+    """All jobs the JobManager knows: jid, name, state, start-time, duration; newest first."""
+    return sorted(call(settings, "/jobs/overview")["jobs"], key=lambda job: -int(job["start-time"]))
+
+
+def running(settings: Settings, name: str) -> str | None:
+    """Id of the job of that name which has not ended, None when there is none."""
+    return next((str(job["jid"]) for job in jobs(settings) if job["name"] == name and job["state"] not in ENDED), None)
+
+
+def state(settings: Settings, job_id: str) -> str:
+    """RUNNING, RESTARTING, FINISHED, FAILED …"""
+    return str(call(settings, f"/jobs/{job_id}")["state"])
+
+
+def wait(settings: Settings, job_id: str, timeout_s: float, tick: Callable[[], None] = lambda: None) -> None:
+    """Wait for a bounded job to finish. Raises JobError with the root cause when it fails or the time is up."""
+    deadline = time.monotonic() + timeout_s
+    while (now := state(settings, job_id)) not in ENDED:
+        if time.monotonic() > deadline:
+            raise JobError(f"job {job_id} is still {now} after {timeout_s:.0f} s", "see `tick logs taskmanager`")
+        tick()
+        time.sleep(POLL_S)
+    if now != "FINISHED":
+        raise JobError(f"job {job_id} ended {now}:\n{root_cause(settings, job_id)}", "see `tick logs taskmanager`")
+
+
+def wait_running(settings: Settings, job_id: str, timeout_s: float) -> None:
+    """Wait until every task of a streaming job runs. Raises JobError when it fails or the time is up."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        job = call(settings, f"/jobs/{job_id}")
+        if job["state"] == "RUNNING" and all(vertex["status"] == "RUNNING" for vertex in job["vertices"]):
+            return
+        if job["state"] in ENDED or time.monotonic() > deadline:
+            raise JobError(f"job {job_id} is {job['state']}, not running:\n{root_cause(settings, job_id)}", "see `tick logs taskmanager`")
+        time.sleep(POLL_S)
+
+
+def root_cause(settings: Settings, job_id: str) -> str:
+    """The newest failure of a job, shortened to its causes."""
+    entries = call(settings, f"/jobs/{job_id}/exceptions").get("exceptionHistory", {}).get("entries", [])
+    if not entries:
+        return "no failure recorded"
+    lines = str(entries[0].get("stacktrace", "")).splitlines()
+    return "\n".join([lines[0], *(line for line in lines if line.startswith("Caused by"))][:8]) if lines else "no failure recorded"
+
+
+def stop_with_savepoint(settings: Settings, job_id: str, timeout_s: float) -> str:
+    """Stop a job after a savepoint; returns where it lies. Raises JobError when Flink could not take it."""
+    trigger = call(settings, f"/jobs/{job_id}/stop", {"drain": False})["request-id"]
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        answer = call(settings, f"/jobs/{job_id}/savepoints/{trigger}")
+        if answer["status"]["id"] == "COMPLETED":
+            operation = answer["operation"]
+            if "location" not in operation:
+                raise JobError(
+                    f"the savepoint failed: {str(operation.get('failure-cause'))[:500]}", "the job still runs; see `tick logs taskmanager`"
+                )
+            return str(operation["location"])
+        time.sleep(POLL_S)
+    raise JobError(f"no savepoint within {timeout_s:.0f} s", "the job may still be stopping; see `tick job status`")
+
+
+def cancel(settings: Settings, job_id: str) -> None:
+    """Cancel without a savepoint; the newest retained checkpoint stays."""
+    call(settings, f"/jobs/{job_id}?mode=cancel", method="PATCH")

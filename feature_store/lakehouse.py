@@ -1,0 +1,149 @@
+"""The lakehouse: one Iceberg catalog that Flink and PyIceberg share, and polars readers and writers of its tables."""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThan
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.table import Table
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
+
+from contracts.errors import DatasetError
+from contracts.settings import Settings
+from feature_store.tables import COLUMNS_OF, GOLD, PROPERTIES, SILVER, TICK_NAMES, partitions, schema
+
+CATALOG = "lakehouse"
+BUSY_TIMEOUT_MS = 30_000  # Flink and Python write the same SQLite catalog
+COMMIT_ATTEMPTS = 10
+
+
+def catalog(settings: Settings) -> SqlCatalog:
+    """The catalog, with its folder and write-ahead log made on first use."""
+    _prepare(settings.catalog_file)
+    return _open(settings.catalog_file, settings.warehouse)
+
+
+@lru_cache(maxsize=4)
+def _open(file: Path, warehouse: Path) -> SqlCatalog:
+    return SqlCatalog(CATALOG, uri=f"sqlite:///{file}?timeout={BUSY_TIMEOUT_MS // 1000}", warehouse=f"file://{warehouse}")
+
+
+def _prepare(file: Path) -> None:
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with sqlite3.connect(file) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+        connection.close()
+
+
+def create(settings: Settings) -> None:
+    """Create namespaces and tables that do not exist yet; add columns that the contracts gained. Idempotent."""
+    store = catalog(settings)
+    for table in COLUMNS_OF:
+        store.create_namespace_if_not_exists(table.split(".")[0])
+        made = store.create_table_if_not_exists(table, schema(table), partition_spec=partitions(table), properties=PROPERTIES)
+        _evolve(made, table)
+
+
+def _evolve(table: Table, name: str) -> None:
+    missing = [(column, kind) for column, kind in COLUMNS_OF[name] if column not in table.schema().column_names]
+    if missing:
+        with table.update_schema() as update:
+            for column, kind in missing:
+                update.add_column(column, kind)
+
+
+def flink_catalog(settings: Settings) -> str:
+    """The DDL by which Flink opens the same catalog."""
+    return (
+        f"CREATE CATALOG {CATALOG} WITH ('type'='iceberg', 'catalog-impl'='org.apache.iceberg.jdbc.JdbcCatalog',"
+        f" 'uri'='jdbc:sqlite:{settings.catalog_file}?busy_timeout={BUSY_TIMEOUT_MS}', 'warehouse'='file://{settings.warehouse}',"
+        " 'jdbc.schema-version'='V1', 'clients'='1')"
+    )
+
+
+def append_ticks(settings: Settings, ticks: pl.DataFrame) -> int:
+    """Append tick batches (columns of `contracts.tick.Tick`) to silver in one commit; returns the rows written."""
+    table = catalog(settings).load_table(SILVER)
+    full = ticks.with_columns(
+        event_time=pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC"), late=pl.lit(value=False)
+    )
+    arrow = full.select(TICK_NAMES).to_arrow().cast(schema_to_pyarrow(table.schema(), include_field_ids=False))
+    _append(table, arrow)
+    return arrow.num_rows
+
+
+@retry(
+    retry=retry_if_exception_type(CommitFailedException),
+    stop=stop_after_attempt(COMMIT_ATTEMPTS),
+    wait=wait_random(0.05, 0.5),
+    reraise=True,
+)
+def _append(table: Table, arrow: pa.Table) -> None:
+    table.refresh()
+    table.append(arrow)
+
+
+def read_ticks(settings: Settings, from_us: int, to_us: int, symbols: Sequence[str] | None = None) -> pl.DataFrame:
+    """Distinct ticks with event time in [from, to) µs, plus `key` = VENUE:SYMBOL and `late`, sorted by event time and seq."""
+    frame = _read(settings, SILVER, _between(from_us, to_us), tuple(n for n in TICK_NAMES if n != "event_time"))
+    ticks = frame.with_columns(key=pl.col("venue") + ":" + pl.col("symbol"))
+    if symbols is not None:
+        ticks = ticks.filter(pl.col("key").is_in(list(symbols)))
+    return ticks.sort("event_time_us", "seq").unique(["venue", "symbol", "trade_id"], keep="first", maintain_order=True)
+
+
+def read_features(
+    settings: Settings, view: str, from_us: int, to_us: int, symbols: Sequence[str] | None = None, table: str = GOLD
+) -> pl.DataFrame:
+    """Feature rows of one view with row end in [from, to) µs: symbol, event_time_us, known_at_us, warm_s and the view's columns."""
+    from contracts.features import COLUMNS
+
+    own = [column.name for column in COLUMNS if column.view == view]
+    wanted: BooleanExpression = And(_between(from_us, to_us), EqualTo("view", view))
+    if symbols is not None:
+        wanted = And(wanted, In("symbol", list(symbols)))
+    frame = _read(settings, table, wanted, ("symbol", "event_time", "known_at_us", "warm_s", *own))
+    return frame.with_columns(event_time_us=pl.col("event_time").dt.epoch("us")).drop("event_time").sort("event_time_us", "symbol")
+
+
+def delete_features(settings: Settings, from_us: int, to_us: int, table: str = GOLD) -> None:
+    """Remove the feature rows with row end in (from, to] µs."""
+    catalog(settings).load_table(table).delete(_between(from_us + 1, to_us + 1))
+
+
+def snapshot_ids(settings: Settings) -> dict[str, int | None]:
+    """Current snapshot of each table, None while it is empty."""
+    store = catalog(settings)
+    return {name: (snapshot.snapshot_id if (snapshot := store.load_table(name).current_snapshot()) else None) for name in COLUMNS_OF}
+
+
+def time_range(settings: Settings) -> tuple[int, int]:
+    """First and last event time (µs) in silver, from file statistics alone. Raises DatasetError when silver is empty."""
+    files = catalog(settings).load_table(SILVER).inspect.files().select(["readable_metrics"]).to_pylist()
+    bounds = [f["readable_metrics"]["event_time_us"] for f in files]
+    if not bounds:
+        raise DatasetError("the lakehouse holds no ticks", "load history (`tick history synthetic`) or replay a feed (`tick replay`)")
+    return min(b["lower_bound"] for b in bounds), max(b["upper_bound"] for b in bounds)
+
+
+def _read(settings: Settings, table: str, wanted: BooleanExpression, fields: tuple[str, ...]) -> pl.DataFrame:
+    scan = catalog(settings).load_table(table).scan(row_filter=wanted, selected_fields=fields)
+    frame = pl.from_arrow(scan.to_arrow())
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _between(from_us: int, to_us: int) -> BooleanExpression:
+    return And(GreaterThanOrEqual("event_time", _iso(from_us)), LessThan("event_time", _iso(to_us)))
+
+
+def _iso(us: int) -> str:
+    return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,176 @@
+"""Renders the feature definitions into Flink SQL: the same views for the stream and for a batch over the lakehouse.
+
+The views form a ladder: `accepted` ticks → 1 s tiles → bars → per level: previous closes, rolling windows, features.
+Only two things differ by mode: what orders a window (a time attribute or whole seconds) and how its range is written.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from contracts.features import AGGREGATES, FEATURES, Aggregate, Feature, columns
+from contracts.windows import LABELS, LEVELS, WARM_CAP_S, Level
+
+Mode = Literal["stream", "batch"]
+
+YEAR_S = 31_536_000  # crypto trades around the clock
+SESSION_YEAR_S = 252 * 23 * 3600  # CME: 252 sessions of 23 hours
+CONSTANTS = {
+    "pi": repr(math.pi),
+    "ln2": repr(math.log(2)),
+    "year_s": f"CASE WHEN symbol LIKE 'CME:%' THEN {SESSION_YEAR_S}e0 ELSE {YEAR_S}e0 END",
+}
+TRADE = "trade_id, price, size, side, seq, event_time_us, ingest_time_us"
+BASE = "symbol, sec, wt, n, s, v, pv, sv, high, low, close_price, known_at_us"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A temporary view to create, in order."""
+
+    name: str
+    select: str
+
+    @property
+    def ddl(self) -> str:
+        return f"CREATE TEMPORARY VIEW {self.name} AS {self.select}"
+
+
+def ladder(mode: Mode) -> tuple[View, ...]:
+    """All views from `accepted` (symbol, the TRADE columns, event time attribute et) to `rows_<view>`."""
+    views = [*tiles()]
+    for lower, level in zip(LEVELS, LEVELS[1:], strict=False):
+        views.append(bars(lower, level))
+    for level in LEVELS:
+        views += [returns(level, mode), terms(level), *(window(level, i, mode) for i in range(len(level.windows_s))), rows(level)]
+    return tuple(views)
+
+
+def tiles() -> tuple[View, ...]:
+    """1 s tiles of mergeable parts, each trade counted once.
+
+    Counting copies and distinct trades side by side is cheap; only a tile that holds a copy takes the dear way round:
+    its ticks, kept in the tile, are grouped by trade first. Copies that contradict each other count as the largest of each field.
+    """
+    window = "window_start, window_end, window_time"
+    counted = f"""SELECT symbol, {window}, COUNT(*) AS copies, COUNT(DISTINCT trade_id) AS n, ARRAY_AGG(ROW({TRADE})) AS ticks, {_parts()}
+  FROM TUMBLE(TABLE accepted, DESCRIPTOR(et), INTERVAL '1' SECOND) GROUP BY symbol, {window}"""
+    copied = f"SELECT symbol, window_time AS wt, {TRADE} FROM counted CROSS JOIN UNNEST(ticks) AS t({TRADE}) WHERE copies > n"
+    trades = f"""SELECT symbol, trade_id, {window}, MAX(price) AS price, MAX(size) AS size, MAX(side) AS side, MAX(seq) AS seq,
+    MAX(event_time_us) AS event_time_us, MIN(ingest_time_us) AS ingest_time_us
+  FROM TUMBLE(TABLE copied, DESCRIPTOR(wt), INTERVAL '1' SECOND) GROUP BY symbol, trade_id, {window}"""
+    mended = f"SELECT symbol, {window}, COUNT(*) AS n, {_parts()} FROM trades GROUP BY symbol, {window}"
+    tile = f"symbol, {_epoch_s('window_end')} AS sec, window_time AS wt, n, s, v, pv, sv, high, low, close_price, known_at_us"
+    base = f"SELECT {tile} FROM counted WHERE copies = n UNION ALL SELECT {tile} FROM mended"
+    named = {"counted": counted, "copied": copied, "trades": trades, "mended": mended, f"base_{LEVELS[0].view}": base}
+    return tuple(View(name, select) for name, select in named.items())
+
+
+def _parts() -> str:
+    """The parts of a tile; close is the price of the largest (event time, seq), packed so that MAX finds it."""
+    clock = "LPAD(CAST(MOD(event_time_us, 1000000) AS STRING), 6, '0') || LPAD(CAST(seq AS STRING), 19, '0')"
+    return f"""SUM(CAST(side AS BIGINT)) AS s, CAST(SUM(size) AS DECIMAL(38, 18)) AS v, CAST(SUM(price * size) AS DECIMAL(38, 18)) AS pv,
+    CAST(SUM(side * size) AS DECIMAL(38, 18)) AS sv, MAX(price) AS high, MIN(price) AS low,
+    CAST(SUBSTRING(MAX({clock} || CAST(price AS STRING)), 26) AS DOUBLE) AS close_price, MAX(ingest_time_us) AS known_at_us"""
+
+
+def bars(lower: Level, level: Level) -> View:
+    """Bars of `level.tile_s` seconds, each a merge of the level below."""
+    select = f"""SELECT symbol, {_epoch_s("window_end")} AS sec, window_time AS wt, SUM(n) AS n, SUM(s) AS s, SUM(v) AS v, SUM(pv) AS pv, SUM(sv) AS sv,
+    MAX(high) AS high, MIN(low) AS low, CAST(SUBSTRING(MAX(LPAD(CAST(sec AS STRING), 11, '0') || CAST(close_price AS STRING)), 12) AS DOUBLE) AS close_price,
+    MAX(known_at_us) AS known_at_us
+  FROM TUMBLE(TABLE base_{lower.view}, DESCRIPTOR(wt), INTERVAL '{level.tile_s}' SECOND({len(str(level.tile_s))}))
+  GROUP BY symbol, window_start, window_end, window_time"""
+    return View(f"base_{level.view}", select)
+
+
+def returns(level: Level, mode: Mode) -> View:
+    """Adds the two previous closes and the end of the symbol's first row (the start of its unbroken history)."""
+    over = f"OVER (PARTITION BY symbol ORDER BY {_order(mode)})"
+    select = f"SELECT {BASE}, LAG(close_price, 1) {over} AS close_price1, LAG(close_price, 2) {over} AS close_price2, MIN(sec) {over} AS first_sec FROM base_{level.view}"
+    return View(f"lag_{level.view}", select)
+
+
+def terms(level: Level) -> View:
+    """The summands of every aggregate of this level, quantised once so that rolling sums over them are exact."""
+    inner = f"SELECT {BASE}, first_sec, LN(close_price / close_price1) AS r, LN(close_price1 / close_price2) AS r1 FROM lag_{level.view}"
+    made = ", ".join(f"{_term(a)} AS x_{a.name}" for a in _used(level) if a.verb != "rows")
+    return View(f"terms_{level.view}", f"SELECT symbol, sec, wt, known_at_us, first_sec, {made} FROM ({inner})")
+
+
+def window(level: Level, index: int, mode: Mode) -> View:
+    """The aggregates of one window of a level, beside everything the windows before it found."""
+    w = level.windows_s[index]
+    source = f"terms_{level.view}" if index == 0 else f"win_{level.view}_{LABELS[level.windows_s[index - 1]]}"
+    made = ", ".join(_over(a, w) for a in _used(level) if a.verb != "last")
+    known = ", MAX(known_at_us) OVER w AS known_w" if w == level.window_max_s else ""
+    frame = f"WINDOW w AS (PARTITION BY symbol ORDER BY {_order(mode)} RANGE BETWEEN {_range(w - level.tile_s, mode)} PRECEDING AND CURRENT ROW)"
+    return View(f"win_{level.view}_{LABELS[w]}", f"SELECT *, {made}{known} FROM {source} {frame}")
+
+
+def rows(level: Level) -> View:
+    """The published rows of a level: keys, what was known when, history, and every feature column."""
+    features = [f"{_formula(f, w)} AS {f.name}_{LABELS[w]}" for w in level.windows_s for f in FEATURES if w in f.windows_s]
+    if level is LEVELS[0]:
+        angle = f"2 * {CONSTANTS['pi']} * MOD(sec, 86400) / 86400e0"
+        features += [f"SIN({angle}) AS hour_sin", f"COS({angle}) AS hour_cos"]
+    source = f"win_{level.view}_{LABELS[level.window_max_s]}"
+    warm = f"SELECT *, LEAST(sec - first_sec, {WARM_CAP_S}) AS warm_s FROM {source}"
+    return View(
+        f"rows_{level.view}",
+        f"SELECT symbol, sec, known_w AS known_at_us, warm_s,\n  {(',' + chr(10) + '  ').join(features)}\nFROM ({warm})",
+    )
+
+
+def union_rows() -> str:
+    """One SELECT over all levels in the column order of the gold tables, NULL where a level has no such column."""
+    selects = []
+    for level in LEVELS:
+        own = {column.name for column in columns(level)}
+        every = ", ".join(c.name if c.name in own else f"CAST(NULL AS DOUBLE) AS {c.name}" for lv in LEVELS for c in columns(lv))
+        selects.append(
+            f"SELECT '{level.view}' AS `view`, symbol, TO_TIMESTAMP_LTZ(sec * 1000, 3) AS event_time, known_at_us, warm_s, {every} FROM rows_{level.view}"
+        )
+    return "\nUNION ALL ".join(selects)
+
+
+def _epoch_s(timestamp: str) -> str:
+    return f"CAST(TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', {timestamp}) AS BIGINT)"
+
+
+def _order(mode: Mode) -> str:
+    return "wt" if mode == "stream" else "sec"  # batch cannot range over time attributes
+
+
+def _range(seconds: int, mode: Mode) -> str:
+    if mode == "batch":
+        return str(seconds)
+    days, rest = divmod(seconds, 86400)
+    return f"INTERVAL '{days} {rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}' DAY TO SECOND"
+
+
+def _used(level: Level) -> tuple[Aggregate, ...]:
+    """Aggregates that some feature of this level names."""
+    text = " ".join(f.formula + f.null_if for f in FEATURES if set(f.windows_s) & set(level.windows_s))
+    return tuple(a for a in AGGREGATES if re.search(r"\{" + a.name + r"\}", text))
+
+
+def _term(aggregate: Aggregate) -> str:
+    if aggregate.verb == "sum":
+        return f"CAST({aggregate.of} AS DECIMAL(38, {aggregate.digits}))"
+    if aggregate.verb == "first":
+        return f"COALESCE({aggregate.of}, 0)"  # FIRST_VALUE skips NULL; the row without a previous close is never inside a warm window
+    return aggregate.of
+
+
+def _over(aggregate: Aggregate, w: int) -> str:
+    call = {"rows": "COUNT(*)", "sum": "SUM({x})", "first": "FIRST_VALUE({x})", "max": "MAX({x})", "min": "MIN({x})"}[aggregate.verb]
+    return f"CAST({call.format(x='x_' + aggregate.name)} OVER w AS DOUBLE) AS {aggregate.name}_{w}"
+
+
+def _formula(feature: Feature, w: int) -> str:
+    names = {a.name: f"x_{a.name}" if a.verb == "last" else f"{a.name}_{w}" for a in AGGREGATES}
+    names |= CONSTANTS | {"w": f"{w}e0"}
+    null_if = f" OR {feature.null_if.format_map(names)}" if feature.null_if else ""
+    return f"CASE WHEN warm_s < {w}{null_if} THEN CAST(NULL AS DOUBLE) ELSE {feature.formula.format_map(names)} END"

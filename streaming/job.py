@@ -1,0 +1,106 @@
+"""The live job: Kafka `ticks` → silver, dead letters, features on Kafka and in gold; submit, status, stop, resume.
+
+ONE Flink job, SQL only. Everything that defines a feature comes from `feature_store.sql`; this file only wires tables.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from contracts import paths
+from contracts.errors import JobError
+from contracts.settings import Settings
+from contracts.topics import TICKS
+from contracts.windows import LEVELS
+from feature_store import flink_rest, lakehouse, sql
+from feature_store.flink import Program, submit
+from feature_store.tables import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
+from streaming import job_tables as tables
+
+NAME = "lakehouse-tick live"
+STOP_TIMEOUT_S = 120.0
+RUNNING_TIMEOUT_S = 90.0
+
+
+def program(settings: Settings, restore: str | None = None) -> Program:
+    """The whole job as text; `restore` is a checkpoint or savepoint folder to continue from."""
+    sinks = [tables.dead_letter_sink(settings), tables.heartbeat_sink(settings), *(tables.features_sink(settings, lv) for lv in LEVELS)]
+    views = [tables.accepted_ticks(), tables.accepted(), tables.beats(), *tables.dead_letters(), *sql.ladder("stream")]
+    ddl = [lakehouse.flink_catalog(settings), tables.wire(settings), tables.wire_raw(settings), *sinks, *(view.ddl for view in views)]
+    inserts = [silver_insert(), tables.dead_letter_insert(), tables.heartbeat_insert()]
+    inserts += [tables.features_insert(level) for level in LEVELS]
+    inserts.append(f"INSERT INTO {lakehouse.CATALOG}.{GOLD_LIVE} ({', '.join(f'`{n}`' for n in FEATURE_NAMES)}) {sql.union_rows()}")
+    return Program(
+        NAME, "stream", tuple(ddl), tuple(inserts), options(settings) | ({"execution.state-recovery.path": restore} if restore else {})
+    )
+
+
+def silver_insert() -> str:
+    """Every accepted tick, late ones too; warm-up messages came from silver and stay out."""
+    names = ", ".join("et" if name == "event_time" else name for name in TICK_NAMES)
+    return f"INSERT INTO {lakehouse.CATALOG}.{SILVER} ({', '.join(TICK_NAMES)}) SELECT {names} FROM ticks WHERE topic = '{TICKS.name}'"
+
+
+def options(settings: Settings) -> dict[str, str]:
+    """Freshness and recovery: small buffers, frequent watermarks, exactly-once checkpoints."""
+    return {
+        "execution.checkpointing.interval": f"{settings.checkpoint_interval_s * 1000:.0f} ms",
+        "execution.checkpointing.min-pause": "500 ms",
+        "execution.checkpointing.timeout": "2 min",
+        "execution.checkpointing.tolerable-failed-checkpoints": "10",
+        "pipeline.auto-watermark-interval": "50 ms",
+        "execution.buffer-timeout.interval": "10 ms",
+        "table.exec.source.idle-timeout": f"{settings.idle_timeout_s * 1000:.0f} ms",
+    }
+
+
+def start(settings: Settings, restore: str | None = None) -> str:
+    """Submit and wait until every task runs; returns the job id. A running job is left alone. Raises JobError."""
+    if job_id := flink_rest.running(settings, NAME):
+        return job_id
+    lakehouse.create(settings)
+    job_id = submit(settings, program(settings, restore))
+    flink_rest.wait_running(settings, job_id, RUNNING_TIMEOUT_S)
+    return job_id
+
+
+def stop(settings: Settings) -> str:
+    """Stop with a savepoint; returns its folder. Raises JobError when no job runs."""
+    return flink_rest.stop_with_savepoint(settings, _running(settings), STOP_TIMEOUT_S)
+
+
+def resume(settings: Settings) -> str:
+    """Continue from the newest complete checkpoint or savepoint. Raises JobError when there is none."""
+    newest = newest_state(settings)
+    if newest is None:
+        raise JobError("there is no checkpoint or savepoint to resume from", "start afresh with `tick job submit`")
+    return start(settings, f"file://{newest}")
+
+
+def newest_state(settings: Settings) -> Path | None:
+    """The newest folder with a `_metadata` file; an unfinished checkpoint has none and must not be used."""
+    found = [*paths.checkpoints(settings).glob("*/chk-*/_metadata"), *paths.savepoints(settings).glob("*/_metadata")]
+    return max(found, key=lambda file: file.stat().st_mtime_ns).parent if found else None
+
+
+def status(settings: Settings) -> dict[str, Any]:
+    """State, age, restarts, checkpoints and record counts of the newest live job; empty when there never was one."""
+    own = [job for job in flink_rest.jobs(settings) if job["name"] == NAME]
+    if not own:
+        return {}
+    checkpoints = flink_rest.call(settings, f"/jobs/{own[0]['jid']}/checkpoints")
+    newest = (checkpoints.get("latest") or {}).get("completed") or {}
+    return {
+        "job_id": own[0]["jid"],
+        "state": own[0]["state"],
+        "running_s": int(own[0]["duration"]) // 1000,
+        "checkpoints": checkpoints.get("counts", {}).get("completed", 0),
+        "checkpoint_ms": newest.get("end_to_end_duration"),
+        "state_bytes": newest.get("state_size"),
+    }
+
+
+def _running(settings: Settings) -> str:
+    job_id = flink_rest.running(settings, NAME)
+    if job_id is None:
+        raise JobError("the live job is not running", "start it with `tick job submit` or `tick job resume`")
+    return job_id

@@ -1,0 +1,162 @@
+"""The live job's tables on Kafka and its first views: what is read, what is a tick, what is a dead letter."""
+
+from contracts import topics
+from contracts.features import columns
+from contracts.settings import Settings
+from contracts.tick import EVENT_TIME_US_MIN, FUTURE_US_MAX, NAME_CHARS_MAX, RULES, TRADE_ID_CHARS_MAX
+from contracts.windows import Level
+from contracts.wire import HEARTBEAT_KEY
+from feature_store.sql import View
+
+GROUP = "tick-job"
+REQUIRED = ("schema_version", "venue", "symbol", "event_time_us", "ingest_time_us", "price", "size", "side", "trade_id", "seq")
+TYPES = {
+    "schema_version": "INT",
+    "heartbeat": "BOOLEAN",
+    "venue": "STRING",
+    "symbol": "STRING",
+    "event_time_us": "BIGINT",
+    "ingest_time_us": "BIGINT",
+    "price": "DOUBLE",
+    "size": "DOUBLE",
+    "side": "INT",
+    "trade_id": "STRING",
+    "seq": "BIGINT",
+    "bid": "DOUBLE",
+    "ask": "DOUBLE",
+    "bid_size": "DOUBLE",
+    "ask_size": "DOUBLE",
+}
+# Whole seconds are enough for a bound of seconds; sub-second epochs cost string formatting in Flink.
+RECEIVED = "1000000 * CAST(TIMESTAMPDIFF(SECOND, TO_TIMESTAMP_LTZ(0, 3), arrived) AS BIGINT)"
+
+# What our own producer writes, and nothing that could break a rule but time: spares such messages the dear field-by-field look.
+ORDINARY = (
+    r'^\{"schema_version":1,"venue":"[\w.-]{1,32}","symbol":"[\w.-]{1,32}","event_time_us":1\d{15},"ingest_time_us":1\d{15},'
+    r'"price":(?:[1-9]\d{0,6}(?:\.\d{1,17})?|0\.0{0,3}[1-9]\d{0,16}),"size":(?:[1-9]\d{0,6}(?:\.\d{1,17})?|0\.0{0,3}[1-9]\d{0,16}),'
+    r'"side":(?:-1|0|1),"trade_id":"[\w.-]{1,64}","seq":\d{1,18}\}$'
+)
+
+
+def kafka(settings: Settings, topic: str, more: str = "") -> str:
+    """Connector options of a topic (or several, by `;`)."""
+    return f"'connector'='kafka', 'properties.bootstrap.servers'='{settings.kafka}', 'topic'='{topic}'{', ' + more if more else ''}"
+
+
+def _source(settings: Settings, topic: str, form: str) -> str:
+    start = "'scan.startup.mode'='group-offsets', 'properties.auto.offset.reset'='earliest', 'scan.topic-partition-discovery.interval'='0'"
+    return kafka(settings, topic, f"'properties.group.id'='{GROUP}', {start}, {form}")
+
+
+def wire(settings: Settings) -> str:
+    """The typed reader. A time stamp is clamped before the watermark sees it: beyond its arrival + 5 s it counts as 1970."""
+    fields = ", ".join(f"{name} {kind}" for name, kind in TYPES.items())
+    sane = f"event_time_us >= {EVENT_TIME_US_MIN} AND event_time_us <= {RECEIVED} + {FUTURE_US_MAX}"
+    return f"""CREATE TABLE wire ({fields},
+  arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, topic STRING METADATA VIRTUAL,
+  et AS CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(event_time_us / 1000, 3) ELSE TO_TIMESTAMP_LTZ(0, 3) END,
+  WATERMARK FOR et AS et - INTERVAL '{settings.lateness_ms / 1000:.3f}' SECOND
+) WITH ({_source(settings, f"{topics.TICKS.name};{topics.WARMUP.name}", "'format'='json', 'json.ignore-parse-errors'='true'")})"""
+
+
+def wire_raw(settings: Settings) -> str:
+    """The same messages as bytes, for dead letters alone; JSON that does not parse never reaches the typed reader."""
+    return f"""CREATE TABLE wire_raw (message BYTES, arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, topic STRING METADATA VIRTUAL,
+  `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL) WITH ({_source(settings, topics.TICKS.name, "'format'='raw'")})"""
+
+
+def well_typed() -> str:
+    """SQL condition: every required field is there, with its type and length."""
+    lengths = f"CHAR_LENGTH(venue) BETWEEN 1 AND {NAME_CHARS_MAX} AND CHAR_LENGTH(symbol) BETWEEN 1 AND {NAME_CHARS_MAX}"
+    plain = "venue NOT LIKE '%:%' AND symbol NOT LIKE '%:%'"
+    present = " AND ".join(f"{name} IS NOT NULL" for name in REQUIRED)
+    return f"{present} AND {lengths} AND CHAR_LENGTH(trade_id) BETWEEN 1 AND {TRADE_ID_CHARS_MAX} AND {plain}"
+
+
+def _rule(text: str) -> str:
+    return f"({text.replace('received_us', RECEIVED)})"
+
+
+def accepted_ticks() -> View:
+    """Accepted ticks; `late` when the tile was closed already, judged where the watermark is made, so that all sinks agree."""
+    rules = " AND ".join(f"{_rule(text)} IS NOT TRUE" for _, text in RULES)
+    late = "COALESCE(FLOOR(et TO SECOND) + INTERVAL '0.999' SECOND <= CURRENT_WATERMARK(et), FALSE)"
+    fields = ", ".join(name for name in TYPES if name not in ("schema_version", "heartbeat"))
+    return View("ticks", f"SELECT {fields}, et, topic, {late} AS late FROM wire WHERE heartbeat IS NULL AND {well_typed()} AND {rules}")
+
+
+def accepted() -> View:
+    """What the feature ladder reads."""
+    select = "SELECT venue || ':' || symbol AS symbol, trade_id, price, size, side, seq, event_time_us, ingest_time_us, et FROM ticks"
+    return View("accepted", f"{select} WHERE NOT late")
+
+
+def dead_letters() -> tuple[View, ...]:
+    """Every message that is neither tick nor heartbeat, with the first reason that applies."""
+    text = "SELECT message, DECODE(message, 'UTF-8') AS content, arrived, topic, `partition`, `offset` FROM wire_raw"
+    event = """TRY_CAST(REGEXP_EXTRACT(content, '"event_time_us":(\\d+)', 1) AS BIGINT)"""
+    doubtful = (
+        f"SELECT * FROM raw_text WHERE NOT REGEXP(content, '{ORDINARY}') OR {event} > {RECEIVED} + {FUTURE_US_MAX} OR content IS NULL"
+    )
+    parsed = ", ".join(f"TRY_CAST(JSON_VALUE(content, '$.{name}') AS {kind}) AS {name}" for name, kind in TYPES.items())
+    fields = f"SELECT message, arrived, topic, `partition`, `offset`, content IS JSON OBJECT AS is_object, {parsed} FROM raw_doubtful"
+    cases = " ".join(f"WHEN {_rule(rule)} THEN '{reason}'" for reason, rule in RULES)
+    judged = (
+        "SELECT message, topic, `partition`, `offset`, CASE WHEN is_object IS NOT TRUE THEN 'malformed_json' WHEN heartbeat IS TRUE THEN NULL"
+        f" WHEN ({well_typed()}) IS NOT TRUE THEN 'invalid_field' {cases} END AS reason FROM raw_fields"
+    )
+    named = {"raw_text": text, "raw_doubtful": doubtful, "raw_fields": fields, "raw_judged": judged}
+    return tuple(View(name, select) for name, select in named.items())
+
+
+def dead_letter_sink(settings: Settings) -> str:
+    """Raw bytes as the value, origin and reason as headers."""
+    return f"CREATE TABLE dead_letter (message BYTES, headers MAP<STRING, BYTES> METADATA) WITH ({kafka(settings, topics.DEAD_LETTER.name)}, 'format'='raw')"
+
+
+def dead_letter_insert() -> str:
+    """The insert that fills `dead_letter`."""
+    made = ", ".join(
+        f"'{name}', ENCODE({value}, 'UTF-8')"
+        for name, value in {
+            "reason": "reason",
+            "topic": "topic",
+            "partition": "CAST(`partition` AS STRING)",
+            "offset": "CAST(`offset` AS STRING)",
+        }.items()
+    )
+    return f"INSERT INTO dead_letter SELECT message, MAP[{made}] FROM raw_judged WHERE reason IS NOT NULL"
+
+
+def features_sink(settings: Settings, level: Level) -> str:
+    """Topic tick_features, rows of one level."""
+    names = "".join(f", {column.name} DOUBLE" for column in columns(level))
+    return f"""CREATE TABLE features_{level.view} (`view` STRING, symbol STRING, event_time_ms BIGINT, known_at_us BIGINT, warm_s BIGINT{names})
+WITH ({kafka(settings, topics.TICK_FEATURES.name)}, {_KEYED})"""
+
+
+_KEYED = "'key.format'='raw', 'key.fields'='symbol', 'value.format'='json', 'properties.linger.ms'='5', 'properties.compression.type'='lz4'"
+
+
+def features_insert(level: Level) -> str:
+    """The insert that publishes the rows of one level."""
+    names = "".join(f", {column.name}" for column in columns(level))
+    return f"INSERT INTO features_{level.view} SELECT '{level.view}', symbol, sec * 1000, known_at_us, warm_s{names} FROM rows_{level.view}"
+
+
+def heartbeat_sink(settings: Settings) -> str:
+    """Topic tick_features, rows that only say how far event time has come."""
+    fields = "`view` STRING, symbol STRING, event_time_ms BIGINT"
+    return f"CREATE TABLE features_heartbeat ({fields}) WITH ({kafka(settings, topics.TICK_FEATURES.name)}, {_KEYED})"
+
+
+def heartbeat_insert() -> str:
+    """One row per second of event time that heartbeats reached."""
+    end = "1000 * CAST(TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', window_end) AS BIGINT)"
+    beats = "FROM TUMBLE(TABLE beats, DESCRIPTOR(et), INTERVAL '1' SECOND) GROUP BY window_start, window_end"
+    return f"INSERT INTO features_heartbeat SELECT 'heartbeat', '{HEARTBEAT_KEY}', {end} {beats}"
+
+
+def beats() -> View:
+    """Heartbeats whose time is sane (the others were clamped to 1970)."""
+    return View("beats", "SELECT et FROM wire WHERE heartbeat IS TRUE AND et > TO_TIMESTAMP_LTZ(1, 3)")
