@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from contracts.errors import TickError
 
-GROUPS = ("platform", "replay", "job", "lake", "dead_letters", "features_store", "train", "serve", "demo")
+GROUPS = ("platform", "replay", "job", "lake", "dead_letters", "synth", "features_store", "train", "serve", "demo")
 
 HELP = """Market ticks through Kafka, Flink, Feast, Iceberg and MLflow to a prediction: all of it on this machine.
 

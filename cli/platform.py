@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from stack.service import Row
 
 LOG_POLL_S = 0.3
-STATE_STYLE = {"ready": "green", "starting": "yellow", "died": "bold red", "off": "dim"}
+STATE_STYLE = {"ready": "green", "not ready": "yellow", "died": "bold red", "off": "dim"}
 PANEL = "The services"
 
 
@@ -28,15 +28,9 @@ class Page(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `tick`."""
-    for name, command in {
-        "up": up,
-        "down": down,
-        "status": status,
-        "logs": logs,
-        "doctor": doctor,
-        "open": open_page,
-        "jars": jars,
-    }.items():
+    commands: dict[str, Callable[..., None]] = {"up": up, "down": down, "status": status, "logs": logs}
+    commands |= {"doctor": doctor, "open": open_page, "jars": jars}
+    for name, command in commands.items():
         app.command(name, rich_help_panel=PANEL)(command)
 
 
@@ -68,7 +62,7 @@ def down(services: Annotated[list[str] | None, typer.Argument(help="only these; 
 def status() -> None:
     """Show every service: state, PID, ports, memory (used / limit, MB), time since start.
 
-    States: ready, starting (lives but does not answer yet), died (`tick up` starts it again), off.
+    States: ready, not ready (lives but does not answer), died (`tick up` starts it again), off.
     """
     from contracts.clock import now_us
     from contracts.settings import settings
@@ -153,11 +147,12 @@ def doctor() -> None:
 
 def open_page(page: Annotated[Page, typer.Argument(help="mlflow is started if it does not run; `tick down` stops it")]) -> None:
     """Print the address of a page: experiments and models (mlflow), the stream (flink), the API and its documentation (api)."""
+    from contracts import paths
     from contracts.settings import settings
     from stack import platform, processes
 
     now = settings()
-    if page is Page.MLFLOW:
+    if page is Page.MLFLOW and processes.mlflow_url(now) != paths.mlflow_uri(now):
         with Console(stderr=True).status("starting the MLflow page"):
             platform.start(now, "mlflow")
     address = {Page.MLFLOW: processes.mlflow_url(now), Page.FLINK: now.flink_url, Page.API: f"{now.api_url}/docs"}[page]

@@ -11,6 +11,8 @@ from contracts import paths
 from contracts.errors import ServiceError
 from contracts.settings import Settings
 from stack import jars
+from stack.pids import Record
+from stack.ports import listening
 from stack.service import Service
 
 VERSION = "2.3.0"
@@ -59,7 +61,7 @@ def taskmanager(settings: Settings) -> Service:
         name="taskmanager",
         version=VERSION,
         command=_script("taskmanager.sh"),
-        ready=lambda: (overview(settings) or {}).get("taskmanagers", 0) > 0,
+        ready=lambda: _is_registered(settings),
         home=settings.root,
         env=paths.flink_env(settings),
         memory_mb=settings.flink_taskmanager_mb,
@@ -74,12 +76,26 @@ def _script(name: str) -> tuple[str, ...]:
 
 def overview(settings: Settings) -> dict[str, Any] | None:
     """The cluster's `/overview` (taskmanagers, slots-total, jobs-running …); None when it does not answer."""
+    return _get(settings, "overview")
+
+
+def _get(settings: Settings, path: str) -> dict[str, Any] | None:
     try:
-        with urllib.request.urlopen(f"{settings.flink_url}/overview", timeout=REST_TIMEOUT_S) as answer:
+        with urllib.request.urlopen(f"{settings.flink_url}/{path}", timeout=REST_TIMEOUT_S) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
     except (OSError, ValueError):
         return None
+
+
+def _is_registered(settings: Settings) -> bool:
+    """Whether the JobManager knows our very process: for seconds after a kill -9 it still lists the dead one."""
+    record = Record.read(paths.run(settings) / "taskmanager.json")
+    process = record.process() if record else None
+    if process is None:
+        return False
+    known = {member["dataPort"] for member in (_get(settings, "taskmanagers") or {}).get("taskmanagers", ())}
+    return bool(known & listening(process))
 
 
 def prepare(settings: Settings) -> None:

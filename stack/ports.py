@@ -22,6 +22,14 @@ def _name(pid: int | None) -> str:
         return f"PID {pid}"
 
 
+def listening(process: psutil.Process) -> set[int]:
+    """TCP ports on which this process listens; empty when it is gone or not ours to look at."""
+    try:
+        return {connection.laddr.port for connection in process.net_connections(kind="tcp") if connection.status == psutil.CONN_LISTEN}
+    except psutil.Error:
+        return set()
+
+
 def require_free(service: str, port: int, setting: str) -> None:
     """Raises ServiceError naming the port and the process that holds it."""
     holder = listener(port)

@@ -1,25 +1,29 @@
 """Our own long-running processes as services: online writer, prediction API, MLflow page. Each is started by its own command."""
 
 import json
-import os
 import sys
 import urllib.request
 from importlib.metadata import version
 
+from redis import RedisError
+
 from contracts import paths
+from contracts.clock import now_us
 from contracts.settings import Settings
-from stack import secrets
+from feature_store.layout import STATS_REDIS_KEY
+from stack import redis, secrets
+from stack.pids import Record
 from stack.service import Service
 
 PROBE_TIMEOUT_S = 2.0
+REPORT_AGE_MS_MAX = 10_000  # the writer reports every second
 
 
 def settings_env(settings: Settings) -> dict[str, str]:
     """These settings as environment variables, so that a child process reads the same, whatever its folder."""
     plain = settings.model_dump(exclude={"api_key"}, exclude_none=True)
     env = {
-        f"TICK_{name.upper()}": value if isinstance(value, str) else json.dumps(value, default=str).strip('"')
-        for name, value in plain.items()
+        f"TICK_{name.upper()}": json.dumps(value) if isinstance(value, list | tuple | dict) else str(value) for name, value in plain.items()
     }
     return {**env, "TICK_HOME": str(settings.root), "TICK_CACHE": str(paths.jars(settings))}
 
@@ -32,20 +36,30 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _own(settings: Settings) -> str:
+def _own() -> str:
     return version("lakehouse-tick")
 
 
 def writer(settings: Settings) -> Service:
-    """Kafka tick_features → Redis. It answers nobody; a living process is a ready one."""
+    """Kafka tick_features → Redis; ready while its report in Redis is newer than its start and not old."""
     return Service(
         name="writer",
-        version=_own(settings),
+        version=_own(),
         command=(sys.executable, "-m", "feature_store.online_writer"),
-        ready=lambda: True,
+        ready=lambda: _reports(settings),
         home=settings.root,
         env=settings_env(settings),
     )
+
+
+def _reports(settings: Settings) -> bool:
+    record = Record.read(paths.run(settings) / "writer.json")
+    try:
+        with redis.client(settings) as client:
+            updated_ms = int(client.hget(STATS_REDIS_KEY, "updated_ms") or 0)
+    except RedisError:
+        return False
+    return record is not None and updated_ms > max(record.created_s * 1000, now_us() // 1000 - REPORT_AGE_MS_MAX)
 
 
 def api(settings: Settings) -> Service:
@@ -53,7 +67,7 @@ def api(settings: Settings) -> Service:
     key = secrets.stored(settings)
     return Service(
         name="api",
-        version=_own(settings),
+        version=_own(),
         command=(sys.executable, "-m", "serving.main"),
         ready=lambda: _answers(f"{settings.api_url}/healthz"),
         home=settings.root,
@@ -63,34 +77,23 @@ def api(settings: Settings) -> Service:
 
 
 def mlflow_url(settings: Settings) -> str:
-    """Address of the MLflow page."""
-    return f"http://{settings.host}:{settings.mlflow_port}"
-
-
-def mlflow_store(settings: Settings) -> str:
-    """Where MLflow keeps runs and models: the settings, MLFLOW_TRACKING_URI, else SQLite below HOME."""
-    return settings.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.mlflow_home(settings) / 'mlflow.db'}"
+    """Address of the MLflow page: the server that the settings name, else the one we start."""
+    given = paths.mlflow_uri(settings)
+    return given if given.startswith(("http://", "https://")) else f"http://{settings.host}:{settings.mlflow_port}"
 
 
 def mlflow(settings: Settings) -> Service:
     """The MLflow page on the registry, for people; nothing in the platform needs it."""
-    options = (
-        "--backend-store-uri",
-        mlflow_store(settings),
-        "--host",
-        settings.host,
-        "--port",
-        str(settings.mlflow_port),
-        "--workers",
-        "1",
-    )
+    home = paths.mlflow_home(settings)
+    stores = ("--backend-store-uri", paths.mlflow_uri(settings), "--artifacts-destination", str(home / "artifacts"))
+    address = ("--host", settings.host, "--port", str(settings.mlflow_port), "--workers", "1")
     return Service(
         name="mlflow",
         version=version("mlflow"),
-        command=(sys.executable, "-m", "mlflow", "server", *options),
+        command=(sys.executable, "-m", "mlflow", "server", *stores, *address),
         ready=lambda: _answers(f"{mlflow_url(settings)}/health"),
         home=settings.root,
         ports={settings.mlflow_port: "TICK_MLFLOW_PORT"},
         env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # else it starts eight more processes for jobs nobody runs
-        prepare=lambda: paths.mlflow_home(settings).mkdir(parents=True, exist_ok=True),
+        prepare=lambda: home.mkdir(parents=True, exist_ok=True),
     )

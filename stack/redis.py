@@ -59,12 +59,15 @@ def prepare(settings: Settings) -> None:
     (folder / "redis.conf").write_text(text)
 
 
+def client(settings: Settings) -> redis.Redis:
+    """A client for probes, with short time-outs; a context manager."""
+    return redis.Redis(settings.host, settings.redis_port, socket_timeout=PROBE_TIMEOUT_S, socket_connect_timeout=PROBE_TIMEOUT_S)
+
+
 def ready(settings: Settings) -> bool:
     """Whether it answers PING."""
     try:
-        with redis.Redis(
-            settings.host, settings.redis_port, socket_timeout=PROBE_TIMEOUT_S, socket_connect_timeout=PROBE_TIMEOUT_S
-        ) as client:
-            return bool(client.ping())
+        with client(settings) as probe:
+            return bool(probe.ping())
     except redis.RedisError:
         return False

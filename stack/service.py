@@ -50,7 +50,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of `tick status`. State: ready, starting (lives, does not answer), died (PID file without process), off."""
+    """One line of `tick status`. State: ready, not ready (lives, does not answer), died (PID file without process), off."""
 
     name: str
     version: str
@@ -110,7 +110,7 @@ def row(service: Service, now_s: float) -> Row:
     if process is None:
         state = "died" if service.pid_file.exists() else "off"
         return Row(service.name, service.version, state, ports, service.log, memory_limit_mb=service.memory_mb)
-    state = "ready" if service.ready() else "starting"
+    state = "ready" if service.ready() else "not ready"
     try:
         memory_mb, uptime_s = process.memory_info().rss // MIB, now_s - process.create_time()
     except psutil.NoSuchProcess:

@@ -53,7 +53,7 @@ def free_settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def make_settings(tmp_path: Path) -> Callable[..., Settings]:
     """Like `free_settings`, with fields of the caller's choice."""
-    return lambda **overrides: settings_in(tmp_path / "tick", **overrides)
+    return lambda home=tmp_path / "tick", **overrides: settings_in(home, **overrides)
 
 
 @pytest.fixture(scope="session")

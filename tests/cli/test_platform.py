@@ -1,0 +1,96 @@
+"""`tick up | status | logs | doctor | open | jars | down` as a person uses them."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from cli.platform import _duration
+from contracts import paths
+from contracts.settings import Settings, settings
+from stack.processes import settings_env
+
+
+@pytest.fixture
+def tick(monkeypatch: pytest.MonkeyPatch):
+    """Runs one command line under given settings; returns the result."""
+
+    def run(given: Settings, *arguments: str):
+        for name, value in settings_env(given).items():
+            monkeypatch.setenv(name, value)
+        settings.cache_clear()
+        return CliRunner().invoke(app, list(arguments))
+
+    yield run
+    settings.cache_clear()
+
+
+def test_status_of_nothing(tick, free_settings):
+    result = tick(free_settings, "status")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count(" off ") == 4
+    assert str(free_settings.root) in result.stdout
+
+
+def test_down_of_nothing(tick, free_settings):
+    assert tick(free_settings, "down").stdout == "nothing was running\n"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (59.9, "59 s"), (60, "1 min 00 s"), (3599, "59 min 59 s"), (7260, "2 h 01 min")])
+def test_durations_read_well(seconds, text):
+    assert _duration(seconds) == text
+
+
+def test_logs_end_where_they_end(tick, free_settings):
+    paths.logs(free_settings).mkdir(parents=True)
+    for name in ("kafka", "redis"):
+        (paths.logs(free_settings) / f"{name}.log").write_text(f"first [of] {name}\nlast of {name}\n")
+    assert tick(free_settings, "logs", "kafka", "-n", "1").stdout == "last of kafka\n"
+    everything = tick(free_settings, "logs").stdout
+    assert "first [of] kafka" in everything
+    assert "redis.log <==" in everything
+    assert tick(free_settings, "logs", "spark").exit_code == 1
+
+
+def test_logs_follow(free_settings, tmp_path):
+    log = paths.logs(free_settings) / "kafka.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("before\n")
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "cli.main", "logs", "kafka", "--follow"]
+    with out.open("w") as stream, subprocess.Popen(command, stdout=stream, env={**settings_env(free_settings), "PATH": ""}) as follower:
+        try:
+            _wait_for(out, "before")
+            with log.open("a") as written:
+                written.write("after\n")
+            _wait_for(out, "after")
+            log.write_text("anew\n")
+            _wait_for(out, "anew")
+        finally:
+            follower.kill()
+
+
+def _wait_for(out, text: str) -> None:
+    while text not in out.read_text():
+        time.sleep(0.05)
+
+
+def test_doctor_exits_1_when_something_must_be_done(tick, make_settings, tmp_path):
+    result = tick(make_settings(cache=tmp_path / "empty"), "doctor")
+    assert result.exit_code == 1
+    assert "missing or damaged" in result.stdout
+    assert "tick up" in " ".join(result.stdout.split())
+
+
+@pytest.mark.integration
+def test_the_services_as_a_person_sees_them(tick, platform):
+    result = tick(platform, "up")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count(" ready ") == 4
+    assert tick(platform, "open", "flink").stdout == f"{platform.flink_url}\n"
+    assert tick(platform, "open", "api").stdout == f"{platform.api_url}/docs\n"
+    assert "all as pinned" in " ".join(tick(platform, "jars").stdout.split())
+    assert "started" in tick(platform, "logs", "kafka").stdout

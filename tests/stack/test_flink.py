@@ -1,0 +1,81 @@
+"""Flink's home and configuration: what we lay out, and why each of it is there (design traps)."""
+
+import json
+
+import pytest
+
+from contracts import paths
+from contracts.errors import ServiceError
+from stack import flink, jars
+
+
+def _config(settings) -> dict[str, object]:
+    return {key: json.loads(value) for key, _, value in (line.partition(": ") for line in flink.config(settings).splitlines())}
+
+
+def test_the_add_opens_of_the_distribution_are_kept(free_settings):
+    """Without them jobs start, run, and then fail every checkpoint."""
+    options = str(_config(free_settings)["env.java.opts.all"])
+    assert "--add-opens=java.base/java.nio=ALL-UNNAMED" in options
+    assert "jdk.compiler" not in options
+
+
+def test_a_distribution_without_them_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").write_text("parallelism:\n  default: 1\n")
+    monkeypatch.setattr(paths, "pyflink_home", lambda: tmp_path)
+    with pytest.raises(ServiceError, match=r"env\.java\.opts\.all"):
+        flink.java_options()
+
+
+def test_every_address_is_the_host_of_the_settings(free_settings):
+    config = _config(free_settings)
+    addresses = [value for key, value in config.items() if key.endswith(("host", "address"))]
+    assert len(addresses) == 6
+    assert set(addresses) == {"127.0.0.1"}
+
+
+def test_two_platforms_share_no_port(make_settings):
+    one, two = _config(make_settings(flink_port=7211)), _config(make_settings(flink_port=7311))
+    ports = [{value for key, value in config.items() if key.endswith(".port")} for config in (one, two)]
+    assert ports == [{7211, 7212, 7213}, {7311, 7312, 7313}]
+
+
+def test_the_jobmanager_claims_the_ports_it_is_given(make_settings):
+    settings = make_settings(flink_port=7211)
+    service = flink.jobmanager(settings)
+    assert set(service.ports) == {value for key, value in _config(settings).items() if key.endswith(".port")}
+
+
+def test_failures_are_noticed_in_seconds_and_checkpoints_outlive_the_job(free_settings):
+    config = _config(free_settings)
+    assert (config["heartbeat.interval"], config["heartbeat.timeout"]) == (1000, 6000)
+    assert config["execution.checkpointing.externalized-checkpoint-retention"] == "RETAIN_ON_CANCELLATION"
+    assert config["execution.checkpointing.num-retained"] == 3
+    assert config["execution.checkpointing.dir"] == paths.checkpoints(free_settings).as_uri()
+    assert config["execution.checkpointing.savepoint-dir"] == paths.savepoints(free_settings).as_uri()
+
+
+def test_the_class_path_is_exactly_the_wheel_and_the_pinned_jars(free_settings):
+    flink.prepare(free_settings)
+    lib = paths.flink_lib(free_settings)
+    (lib / "iceberg-of-last-year.jar").symlink_to("/nowhere")
+    flink.prepare(free_settings)
+    wheel = {jar.name for jar in (paths.pyflink_home() / "lib").glob("*.jar")}
+    assert {jar.name for jar in lib.iterdir()} == wheel | {jar.file for jar in jars.locked("flink")}
+    assert (paths.flink_home(free_settings) / "plugins").is_dir()
+    assert (paths.flink_home(free_settings) / "opt" / "flink-python-2.3.0.jar").exists()
+
+
+def test_clients_are_told_lib_and_conf_by_name(free_settings):
+    """The wheel's scripts resolve links: FLINK_HOME alone misses the connectors."""
+    flink.prepare(free_settings)
+    env = flink.client_env(free_settings)
+    assert env["FLINK_LIB_DIR"] == str(paths.flink_lib(free_settings))
+    for name in ("JAVA_HOME", "FLINK_HOME", "FLINK_LIB_DIR", "FLINK_CONF_DIR", "FLINK_OPT_DIR", "FLINK_PLUGINS_DIR", "FLINK_LOG_DIR"):
+        assert paths.Path(env[name]).is_dir(), name
+
+
+def test_no_cluster_has_no_overview(free_settings):
+    assert flink.overview(free_settings) is None
+    assert not flink.taskmanager(free_settings).ready()

@@ -1,0 +1,126 @@
+"""A PID file must never lead to somebody else's process, and nothing of a service may outlive it."""
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stack.pids import Record, end
+
+# Ignores SIGTERM when told to, and starts a child that would stay behind.
+FAMILY = """
+import signal, subprocess, sys
+if "stubborn" in sys.argv: signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator[Callable[..., tuple[Record, int]]]:
+    """Starts the family in a session of its own; gives its record and the child's PID."""
+    started: list[int] = []
+
+    def start(*arguments: str) -> tuple[Record, int]:
+        out = tmp_path / f"out{len(started)}"
+        files = [(os.POSIX_SPAWN_OPEN, 1, str(out), os.O_WRONLY | os.O_CREAT, 0o600)]
+        pid = os.posix_spawn(sys.executable, [sys.executable, "-c", FAMILY, *arguments], os.environ, file_actions=files, setsid=True)
+        started.append(pid)
+        while not out.read_text().endswith("\n"):
+            time.sleep(0.02)
+        return Record.of(pid), int(out.read_text())
+
+    yield start
+    for pid in started:
+        for process in psutil.process_iter():
+            if _session(process.pid) == pid:
+                process.kill()
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
+
+
+def _is_gone(pid: int) -> bool:
+    """Not there, or a zombie that waits for its new parent."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_a_record_survives_its_file(tmp_path):
+    record = Record.of(os.getpid())
+    record.write(tmp_path / "run" / "me.json")
+    assert Record.read(tmp_path / "run" / "me.json") == record
+    assert record.process() == psutil.Process()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", '{"pid": 1}', '{"pid": 1, "created_s": 2, "more": 3}'])
+def test_a_damaged_pid_file_is_no_record(tmp_path, text):
+    file = tmp_path / "x.json"
+    file.write_text(text)
+    assert Record.read(file) is None
+
+
+def test_no_pid_file_is_no_record(tmp_path):
+    assert Record.read(tmp_path / "none.json") is None
+
+
+def test_a_recycled_pid_is_not_ours(spawn):
+    """The number is alive, but it was born at another time: neither found nor touched, nor anyone in its session."""
+    record, child = spawn()
+    other = dataclasses.replace(record, created_s=record.created_s - 100)
+    assert other.process() is None
+    assert other.members() == []
+    end(other, timeout_s=0)
+    assert record.process() is not None
+    assert not _is_gone(child)
+
+
+def test_end_takes_the_children_along(spawn):
+    record, child = spawn()
+    end(record, timeout_s=10)
+    assert record.process() is None
+    assert _is_gone(child)
+    assert record.members() == []
+
+
+def test_end_kills_what_ignores_sigterm(spawn):
+    record, child = spawn("stubborn")
+    end(record, timeout_s=0.3)
+    assert record.process() is None
+    assert _is_gone(child)
+
+
+def test_orphans_of_a_killed_leader_are_found_and_ended(spawn):
+    record, child = spawn()
+    os.kill(record.pid, signal.SIGKILL)
+    while record.process() is not None:
+        time.sleep(0.02)
+    assert [member.pid for member in record.members()] == [child]
+    end(record, timeout_s=10)
+    assert record.members() == []
+
+
+def test_ending_twice_is_harmless(spawn):
+    record, _ = spawn()
+    end(record, timeout_s=10)
+    end(record, timeout_s=10)
+
+
+def test_the_file_says_what_a_person_needs(tmp_path):
+    Record(7, 1.5).write(tmp_path / "x.json")
+    assert json.loads((tmp_path / "x.json").read_text()) == {"pid": 7, "created_s": 1.5}
+    assert [file.name for file in tmp_path.iterdir()] == ["x.json"]

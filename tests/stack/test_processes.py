@@ -1,0 +1,46 @@
+"""Our own processes as services: the key reaches the API only, and the MLflow page really starts and stops."""
+
+import urllib.request
+
+import pytest
+
+from contracts import paths
+from stack import platform, processes, secrets
+
+
+def test_the_api_gets_the_key_and_the_writer_does_not(free_settings):
+    secrets.ensure(free_settings)
+    assert processes.api(free_settings).env[secrets.NAME] == secrets.api_key(free_settings)
+    assert secrets.NAME not in processes.writer(free_settings).env
+
+
+def test_nothing_answers_before_it_runs(free_settings):
+    for name in ("writer", "api", "mlflow"):
+        assert not platform.find(free_settings, name).ready()
+
+
+def test_a_server_that_the_settings_name_is_the_page(make_settings):
+    settings = make_settings(mlflow_tracking_uri="http://127.0.0.1:5000")
+    assert processes.mlflow_url(settings) == "http://127.0.0.1:5000"
+
+
+def test_the_default_registry_is_below_home(free_settings, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert paths.mlflow_uri(free_settings) == f"sqlite:///{free_settings.root}/mlflow/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////elsewhere.db")
+    assert paths.mlflow_uri(free_settings) == "sqlite:////elsewhere.db"
+
+
+@pytest.mark.integration
+def test_the_mlflow_page_starts_and_stops(free_settings, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    try:
+        service = platform.start(free_settings, "mlflow")
+        with urllib.request.urlopen(processes.mlflow_url(free_settings), timeout=10) as page:
+            assert b"MLflow" in page.read()
+        assert platform.start(free_settings, "mlflow").process() == service.process()
+    finally:
+        stopped = platform.down(free_settings)
+    assert stopped == ["mlflow"]
+    assert not service.ready()
+    assert (free_settings.root / "mlflow" / "mlflow.db").exists()

@@ -1,0 +1,149 @@
+"""Any service: spawned once, seen, found dead, healed, stopped; its port is checked before, its log kept."""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import ServiceError
+from stack import service as services
+from stack.pids import Record
+from stack.ports import answers, listener, require_free
+from stack.service import Service, clear, is_ready, require_alive, row, spawn, stop, tail
+
+SERVER = """
+import socket, sys, time
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("listening", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def server(tmp_path: Path, port: int) -> Iterator[Callable[..., Service]]:
+    """Describes a small server; whatever was started is stopped at the end."""
+    pid_file = tmp_path / "run" / "server.json"
+
+    def describe(code: str = SERVER, **fields) -> Service:
+        command = (sys.executable, "-c", code, str(port))
+        return Service("server", "1", command, lambda: answers("127.0.0.1", port), tmp_path, {port: "TICK_SERVER_PORT"}, **fields)
+
+    yield describe
+    stop(pid_file, timeout_s=5)
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    while not condition():
+        time.sleep(0.02)
+
+
+def test_a_service_lives_from_spawn_to_stop(server, port):
+    service = server(memory_mb=64)
+    assert row(service, time.time()).state == "off"
+    spawn(service)
+    _wait(lambda: is_ready(service))
+    seen = row(service, time.time())
+    assert (seen.name, seen.version, seen.state, seen.ports, seen.memory_limit_mb) == ("server", "1", "ready", (port,), 64)
+    assert seen.pid == Record.read(service.pid_file).pid
+    assert seen.memory_mb > 0
+    assert seen.uptime_s >= 0
+    assert tail(service.log) == "listening"
+    assert stop(service.pid_file, timeout_s=5)
+    assert row(service, time.time()).state == "off"
+    assert listener(port) is None
+
+
+def test_a_second_spawn_changes_nothing(server):
+    service = server()
+    spawn(service)
+    before = Record.read(service.pid_file)
+    spawn(service)
+    assert Record.read(service.pid_file) == before
+
+
+def test_a_killed_service_is_seen_and_healed(server):
+    service = server()
+    spawn(service)
+    first = Record.read(service.pid_file)
+    os.kill(first.pid, signal.SIGKILL)
+    _wait(lambda: row(service, time.time()).state == "died")
+    spawn(service)
+    _wait(lambda: is_ready(service))
+    assert Record.read(service.pid_file) != first
+
+
+def test_one_that_does_not_answer_is_not_ready(server):
+    service = server("import time; time.sleep(600)")
+    spawn(service)
+    assert row(service, time.time()).state == "not ready"
+    assert not is_ready(service)
+
+
+def test_one_that_dies_shows_the_end_of_its_log(server):
+    service = server("raise SystemExit('no such table')")
+    spawn(service)
+    _wait(lambda: service.process() is None)
+    with pytest.raises(ServiceError, match="server died while starting:\nno such table") as caught:
+        require_alive(service)
+    assert str(service.log) in caught.value.hint
+
+
+def test_a_port_in_use_names_port_setting_and_process(server, port):
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(ServiceError) as caught:
+        spawn(server())
+    assert f"port {port} (server) is in use by PID {os.getpid()}" in caught.value.message
+    assert "TICK_SERVER_PORT" in caught.value.hint
+    assert listener(port) is None
+    require_free("server", port, "TICK_SERVER_PORT")
+
+
+def test_a_missing_program_says_so(tmp_path):
+    with pytest.raises(ServiceError, match="no-such-program is not there"):
+        spawn(Service("ghost", "1", ("no-such-program",), lambda: True, tmp_path))
+    assert not (tmp_path / "run" / "ghost.json").exists()
+
+
+def test_prepare_and_environment_come_before_the_process(server, tmp_path):
+    code = "import os, pathlib; print(pathlib.Path(os.environ['PREPARED']).read_text())"
+    service = server(code, env={"PREPARED": str(tmp_path / "prepared")}, prepare=lambda: (tmp_path / "prepared").write_text("first"))
+    spawn(service)
+    _wait(lambda: service.process() is None)
+    assert tail(service.log) == "first"
+
+
+def test_a_large_log_is_set_aside(server, monkeypatch):
+    monkeypatch.setattr(services, "LOG_BYTES_MAX", 10)
+    service = server()
+    service.log.parent.mkdir()
+    service.log.write_text("a very long story\n")
+    spawn(service)
+    _wait(lambda: is_ready(service))
+    assert tail(service.log) == "listening"
+    assert service.log.with_suffix(".log.1").read_text() == "a very long story\n"
+
+
+def test_the_tail_is_short_and_never_fails(tmp_path):
+    log = tmp_path / "x.log"
+    assert tail(log) == "(no log)"
+    log.write_bytes(b"\xff\xfe\n" + b"".join(b"%d\n" % number for number in range(50_000)))
+    assert tail(log, 2) == "49998\n49999"
+
+
+def test_stopping_nothing_is_nothing(tmp_path):
+    assert not stop(tmp_path / "none.json", timeout_s=1)
+    (tmp_path / "bad.json").write_text("{")
+    assert not stop(tmp_path / "bad.json", timeout_s=1)
+    assert not (tmp_path / "bad.json").exists()
+    clear(tmp_path / "bad.json")
