@@ -56,6 +56,12 @@ class Sender:
             self.reason = str(next(m["_error"] for m in messages if "_error" in m))
         self.poll()
 
+    def message(self, key: str, value: bytes) -> None:
+        """Send one message as it is."""
+        self._room(1)
+        self._producer.produce(TICKS.name, value, key, on_delivery=self._delivered)
+        self.poll()
+
     def dead_letters(self, rejects: Sequence[FeedReject]) -> None:
         """Send rows a feed could not use, with their origin, to the dead-letter topic."""
         for reject in rejects:

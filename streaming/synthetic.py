@@ -6,13 +6,14 @@ so nothing is interpolated and nothing leaks. The planted signal has no impact a
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from contracts.errors import FeedError
 from contracts.tick import EVENT_TIME_US_MIN
 from streaming.batch import conform
 
@@ -90,6 +91,14 @@ class Exchange:
 FIXTURE = Exchange(symbols=("AAAUSD", "BBBUSD", "CCCUSD"))
 DEMO = Exchange(symbols=("BTCUSD", "ETHUSD", "SOLUSD", "LINKUSD", "XRPUSD"), seed=11)
 PRESETS = {"demo": DEMO, "fixture": FIXTURE}
+
+
+def preset_with(name: str, **changes: float | None) -> Exchange:
+    """A preset by name, with those fields changed that are not None. Raises FeedError for an unknown name."""
+    if name not in PRESETS:
+        raise FeedError(f"there is no preset {name!r}", f"known: {', '.join(PRESETS)}")
+    given: dict[str, Any] = {field_: value for field_, value in changes.items() if value is not None}
+    return replace(PRESETS[name], **given)
 
 
 @dataclass

@@ -21,7 +21,10 @@ NO_QUOTE = dict.fromkeys(QUOTE_TEXT)
 
 
 class SocketFormat:
-    """A trade line gives a tick with the newest uncrossed bookTicker of its symbol; depth and the rest are counted, not kept."""
+    """A trade line gives a tick with the newest uncrossed bookTicker of its symbol; depth and the rest are counted, not kept.
+
+    Newest as it arrived: on busy spot markets quotes outrun trades, so the quote may already show what the trade did.
+    """
 
     name = "binance-socket"
     shape = 'lines of: receive time, blank, {"stream":"btcusdt@trade","data":{…}}'

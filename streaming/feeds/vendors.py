@@ -46,7 +46,8 @@ def _tardis(source: Source, names: Names, _columns: Sequence[str]) -> Mapping[st
 
 def _databento(source: Source, names: Names, columns: Sequence[str]) -> Mapping[str, pl.Expr]:
     publisher = text("publisher_id")
-    fixed = text("price").cast(pl.Int64, strict=False).cast(pl.Float64) / 1e9  # decimal text ("pretty") is taken as it is
+    # polars multiplies by 1e-9, which is one bit off now and then; decimal text ("pretty" prices) is taken as it is
+    fixed = (text("price").cast(pl.Int64, strict=False).cast(pl.Float64) / 1e9).round(9)
     return {
         "venue": _named(names.venue, publisher.replace_strict(DATABENTO_VENUES, default=pl.concat_str(pl.lit("DBN"), publisher))),
         "symbol": _named(names.symbol, upper("symbol" if "symbol" in columns else "instrument_id")),

@@ -1,0 +1,115 @@
+"""`tick replay`: files or the synthetic exchange into Kafka."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streaming.producer import Progress, Replayable
+
+SYNTHETIC = "synthetic"
+
+
+def register(app: typer.Typer) -> None:
+    """Add `replay` to the command line."""
+    app.command("replay", rich_help_panel="The data")(replay)
+
+
+def replay(
+    files: Annotated[list[str], typer.Argument(help="files or quoted globs, or the word: synthetic")],
+    format: Annotated[str | None, typer.Option(help="format, if it is not to be detected")] = None,
+    venue: Annotated[str | None, typer.Option(help="venue, instead of what the file says")] = None,
+    symbol: Annotated[str | None, typer.Option(help="symbol, instead of what the file says")] = None,
+    speed: Annotated[float, typer.Option(min=0.0, help="1 = as it happened, 60 = a minute a second, 0 = as fast as possible")] = 1.0,
+    as_live: Annotated[bool, typer.Option("--as-live", help="restamp so that the last trade happens when the replay ends")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="go on where an interrupted replay of these files stopped")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="forget where it stopped and send everything")] = False,
+    minutes: Annotated[float, typer.Option(min=0.0, help="synthetic only: minutes from now on")] = 60.0,
+    history: Annotated[float, typer.Option(min=0.0, help="synthetic only: minutes before now, sent first")] = 65.0,
+    preset: Annotated[str, typer.Option(help="synthetic only: demo or fixture")] = "demo",
+) -> None:
+    """Send trades to Kafka as if they happened, at any speed. Ctrl-C stops cleanly; --resume goes on without a gap.
+
+    A row that cannot be used goes to the dead letters with its reason: see `tick dead-letters list`.
+    """
+    from contracts.settings import settings
+    from streaming import producer
+
+    synthetic = files == [SYNTHETIC]
+    feed = _synthetic(preset, history, minutes) if synthetic else _files(files, format, venue, symbol)
+    # a synthetic market that begins now is another one each time: there is nothing to go on with
+    position_file = None if synthetic else settings().root / "replay" / f"{feed.fingerprint}.json"
+    _require_choice(position_file, resume, restart)
+    with _display(settings().kafka) as show:
+        done = producer.replay(feed, settings(), speed, as_live, position_file, resume, show)
+    _report(done, feed)
+
+
+def _files(files: list[str], format: str | None, venue: str | None, symbol: str | None) -> "Replayable":
+    from streaming.feeds import open_feed
+
+    return open_feed(files, format, venue, symbol)
+
+
+def _synthetic(preset: str, history_min: float, minutes: float) -> "Replayable":
+    from contracts.clock import now_us
+    from streaming.live import SyntheticFeed
+    from streaming.synthetic import preset_with
+
+    return SyntheticFeed(preset_with(preset), now_us() - int(history_min * 60e6), (history_min + minutes) * 60)
+
+
+def _require_choice(position_file: Path | None, resume: bool, restart: bool) -> None:
+    """An interrupted replay is neither repeated nor continued by accident."""
+    from contracts.errors import FeedError
+    from streaming import position
+
+    saved = None if restart or position_file is None else position.load(position_file)
+    if saved is not None and not saved.finished and not resume:
+        raise FeedError(f"a replay of these files stopped after {saved.items:,} rows", "say --resume to go on, --restart to begin again")
+
+
+@contextmanager
+def _display(where: str) -> "Iterator[Callable[[Progress], None]]":
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status(f"sending to {where}") as status:
+
+        def show(progress: "Progress") -> None:
+            left = "" if progress.eta_s is None else f", {progress.eta_s:,.0f} s left"
+            status.update(
+                f"{progress.sent:,} sent, {progress.acknowledged:,} acknowledged, {progress.rejected:,} rejected, "
+                f"{progress.failed:,} failed, {progress.rate:,.0f}/s, at {_utc(progress.event_time_us)}{left}"
+            )
+
+        yield show
+
+
+def _utc(event_time_us: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(event_time_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _report(done: "Progress", feed: "Replayable") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console, formats = Console(highlight=False), getattr(feed, "formats", (SYNTHETIC,))
+    console.print(f"{done.sent:,} ticks sent in {done.elapsed_s:,.1f} s ({done.rate:,.0f}/s) from {', '.join(formats)}")
+    if done.resent_from:
+        console.print(f"  resumed after row {done.resent_from:,}")
+    if done.rejected:
+        console.print(f"  {done.rejected:,} rows rejected: `tick dead-letters list` shows why")
+    if done.skipped:
+        console.print(escape("  no trades: " + ", ".join(f"{kind} {count:,}" for kind, count in done.skipped.most_common())))
+    if done.sides_inferred:
+        console.print(f"  {done.sides_inferred:,} unknown sides inferred by quote and tick rule")
+    if done.offset_us:
+        console.print(f"  event times moved by {done.offset_us / 1e6:+,.3f} s")

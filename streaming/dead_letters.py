@@ -1,0 +1,107 @@
+"""Dead letters: what was refused and why, and a second chance for messages that the contract accepts by now."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from contracts import wire
+from contracts.errors import ServiceError
+from contracts.settings import Settings
+from contracts.tick import Rejected, parse
+from contracts.topics import DEAD_LETTER
+from streaming.sender import Sender
+
+TIMEOUT_S = 10
+POLL_S = 1.0
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A refused message: why, where it came from (`topic/partition/offset`, or `feed:<file>/0/<row>`), when, and its bytes."""
+
+    reason: str
+    origin: str
+    raw: bytes
+    refused_ms: int
+    key: bytes | None = None
+    detail: str = ""
+
+    @property
+    def from_feed(self) -> bool:
+        """Whether a feed refused it: then the bytes are a row of a file, not a message."""
+        return self.origin.startswith("feed:")
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay did: sent again, still refused (by reason), rows of files (only their feed can read them)."""
+
+    sent: int
+    refused: Counter[str]
+    rows: int
+
+
+def read(settings: Settings, reason: str | None = None) -> Iterator[DeadLetter]:
+    """All dead letters up to the present end of the topic, oldest first. Raises ServiceError when Kafka is away."""
+    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "dead-letters", "enable.auto.commit": False, "log_level": 2})
+    try:
+        ends = _ends(consumer, settings)
+        consumer.assign([TopicPartition(DEAD_LETTER.name, partition, low) for partition, (low, _) in ends.items()])
+        left = {partition for partition, (low, high) in ends.items() if low < high}
+        while left:
+            for message in consumer.consume(BATCH, POLL_S):
+                partition, offset = message.partition(), message.offset()
+                if message.error() or offset is None or partition is None or offset >= ends[partition][1]:
+                    continue
+                letter = _letter(message)
+                if reason is None or letter.reason == reason:
+                    yield letter
+            left = {p for p in left if _position(consumer, p) < ends[p][1]}
+    finally:
+        consumer.close()
+
+
+def counts(settings: Settings) -> Counter[str]:
+    """Dead letters by reason."""
+    return Counter(letter.reason for letter in read(settings))
+
+
+def replay(settings: Settings, received_us: int, reason: str | None = None) -> Replayed:
+    """Judge dead letters again by today's contract; those it accepts go back to `ticks`, where duplicates count once."""
+    sender, refused = Sender(settings), Counter[str]()
+    sent = rows = 0
+    for letter in read(settings, reason):
+        if letter.from_feed:
+            rows += 1
+            continue
+        judged = parse(letter.raw, received_us)
+        if isinstance(judged, Rejected):
+            refused[judged.reason.value] += 1
+            continue
+        sender.message(judged.key, wire.encode(judged))
+        sent += 1
+    sender.flush()
+    return Replayed(sent, refused, rows)
+
+
+def _ends(consumer: Consumer, settings: Settings) -> dict[int, tuple[int, int]]:
+    try:
+        metadata = consumer.list_topics(DEAD_LETTER.name, timeout=TIMEOUT_S).topics[DEAD_LETTER.name]
+        return {p: consumer.get_watermark_offsets(TopicPartition(DEAD_LETTER.name, p), timeout=TIMEOUT_S) for p in metadata.partitions}
+    except KafkaException as error:
+        raise ServiceError(f"Kafka does not answer at {settings.kafka}", "start it with `tick up`") from error
+
+
+def _position(consumer: Consumer, partition: int) -> int:
+    """Where the consumer stands: also past offsets without messages, such as transaction markers."""
+    return int(consumer.position([TopicPartition(DEAD_LETTER.name, partition)])[0].offset)
+
+
+def _letter(message: Message) -> DeadLetter:
+    headers = {name: (value or b"").decode("utf-8", "replace") for name, value in message.headers() or ()}
+    origin = "/".join(headers.get(name, "?") for name in ("topic", "partition", "offset"))
+    raw, (_, refused_ms) = message.value() or b"", message.timestamp()
+    return DeadLetter(headers.get("reason", "?"), origin, raw, refused_ms, message.key(), headers.get("detail", ""))
