@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from contracts.settings import Settings
+from stack.pids import Record
 
+OWNER = "owner.json"  # which test run a platform belongs to
 REPO = Path(__file__).parents[1]
 # Consecutive ports per service: Kafka and its controller; Flink's REST, RPC and blob server.
 PORT_BLOCKS = {"kafka_port": 2, "flink_port": 3, "redis_port": 1, "api_port": 1, "mlflow_port": 1}
@@ -56,12 +58,24 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
     return lambda home=tmp_path / "tick", **overrides: settings_in(home, **overrides)
 
 
+def end_abandoned(runs: Path) -> None:
+    """End platforms of earlier runs that were killed before they could: those whose owner no longer lives."""
+    from stack import platform as stack_platform
+
+    for owner in runs.glob(f"*/platform*/{OWNER}"):
+        record = Record.read(owner)
+        if record is not None and record.process() is None:
+            stack_platform.down(Settings(home=owner.parent))
+
+
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Kafka, Redis and Flink, started once for the whole run and stopped by PID at its end, also after a failure."""
     from stack import platform as stack_platform
 
+    end_abandoned(tmp_path_factory.getbasetemp().parent)
     settings = settings_in(tmp_path_factory.mktemp("platform"))
+    Record.of(os.getpid()).write(settings.root / OWNER)
     try:
         stack_platform.up(settings)
         yield settings

@@ -1,0 +1,27 @@
+"""A test run that was killed leaves its services; the next one ends them, and those of living runs stay."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stack.pids import Record
+from stack.service import Service, spawn, stop
+from tests.conftest import OWNER, end_abandoned
+
+
+@pytest.mark.parametrize("owner_lives", [True, False])
+def test_only_services_without_owner_are_ended(tmp_path: Path, owner_lives: bool):
+    home = tmp_path / "pytest-7" / "platform0"
+    service = Service("sleeper", "1", (sys.executable, "-c", "import time; time.sleep(600)"), lambda: True, home)
+    spawn(service)
+    try:
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as brief:
+            (Record.of(os.getpid()) if owner_lives else Record.of(brief.pid)).write(home / OWNER)
+            brief.communicate(b"\n")
+        end_abandoned(tmp_path)
+        assert (service.process() is not None) is owner_lives
+    finally:
+        stop(service.pid_file, timeout_s=5)
