@@ -34,7 +34,7 @@ def predict(
     symbols: Annotated[list[str], typer.Argument(help="VENUE:SYMBOL, one or more", show_default=False)],
     features: Annotated[bool, typer.Option("--features", help="show the feature values that were used")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the API's answer as JSON")] = False,
-) -> int:
+) -> None:
     """Ask the running API for the expected return of each symbol; exit 1 when a symbol has no answer."""
     from rich.console import Console
 
@@ -44,7 +44,8 @@ def predict(
         console.print_json(data=answer)
     else:
         _show(console, answer["results"])
-    return int(any(result["status"] != "ok" for result in answer["results"]))
+    if any(result["status"] != "ok" for result in answer["results"]):
+        raise typer.Exit(1)
 
 
 def _ask(given: Settings, symbols: list[str], include_features: bool) -> dict[str, Any]:

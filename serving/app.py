@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,15 +12,15 @@ from starlette.responses import Response
 
 from contracts.clock import now_us
 from contracts.settings import Settings, settings
-from models.runtime import Model
 from serving import problems
 from serving.health import readiness
 from serving.metrics import MeasureRequests, Metrics
 from serving.predictor import Answer, Predictor, UnknownFeaturesError
 from serving.problems import MEDIA_TYPE, ProblemError, plain
+from serving.production import resolve
 from serving.schemas import PredictRequest, PredictResponse, ProblemDocument, Readiness
 from serving.security import DOCS, CapBody, LimitConcurrency, RequireKey, SecurityHeaders, api_keys
-from serving.service import Service, production_model
+from serving.service import Resolve, Service
 from serving.status import Status
 from serving.strict_json import StrictRoute
 
@@ -38,14 +38,14 @@ PREDICT_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(given: Settings, load: Callable[[Settings], Model] = production_model) -> FastAPI:
+def create_app(given: Settings, registry: Resolve = resolve) -> FastAPI:
     """The application for `given` settings. Raises ServiceError when it would serve without a key and is not allowed to."""
     keys = api_keys(given)
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = Service(given, metrics, load)
+        service = Service(given, metrics, registry)
         app.state.service = service
         await service.start()
         yield
@@ -139,7 +139,7 @@ def _ready(service: Service) -> Predictor:
     if service.predictor is None:
         hint = "Train and promote one with `tick train tick`; the API takes it up by itself."
         headers = {"Retry-After": str(max(1, round(service.settings.model_retry_s)))}
-        raise ProblemError(503, "no_model", service.no_model, hint, headers)
+        raise ProblemError(503, "no_model", service.model_note, hint, headers)
     return service.predictor
 
 

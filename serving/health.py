@@ -16,9 +16,10 @@ async def readiness(service: Service) -> Readiness:
 
 def _model(service: Service) -> Check:
     if service.predictor is None:
-        return Check(name="model", ok=False, detail=service.no_model)
+        return Check(name="model", ok=False, detail=service.model_note)
     model = service.predictor.model
-    return Check(name="model", ok=True, detail=f"{model.name} version {model.version}")
+    note = f" ({service.model_note})" if service.model_note else ""
+    return Check(name="model", ok=True, detail=f"{model.name} version {model.version}{note}")
 
 
 async def _store(service: Service) -> tuple[Check, Check]:

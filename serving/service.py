@@ -1,7 +1,8 @@
 """What one API process holds: settings, online reader, recorder, metrics and, once there is one, the Production model."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -10,68 +11,80 @@ from contracts.features import CORE
 from contracts.settings import Settings
 from feature_store.online import OnlineReader
 from models.runtime import Model
-from models.runtime import load as load_model
 from serving.metrics import Metrics
 from serving.predictor import Predictor
+from serving.production import Found, loads, recall, remember, resolve
 from serving.recorder import Recorder
 
 log = structlog.get_logger("serving")
-
-
-def production_model(settings: Settings) -> Model:
-    """The Production model of the registry, verified. Raises RegistryError. (MLflow takes seconds to import: not before this.)"""
-    from models.registry import production
-
-    found = production(settings)
-    return load_model(found.path, found.digest, found.name, found.version)
+Resolve = Callable[[Settings], Awaitable[Found]]
 
 
 class Service:
-    """Loads the Production model at start; while there is none, looks again every `model_retry_s`."""
+    """Serves the Production model: at start the one served last, then the registry's, which is asked until it answers."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, load: Callable[[Settings], Model] = production_model) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, resolve: Resolve = resolve) -> None:
         self.settings, self.metrics = settings, metrics
         self.recorder = Recorder(settings, metrics.dropped.inc)
         self.predictor: Predictor | None = None
-        self.no_model = "the Production model is still being loaded"
-        self._load = load
-        self._reader = OnlineReader(settings, CORE)
-        self._loading: asyncio.Task[None] | None = None
+        self.model_note = "the Production model is still being loaded"
+        self._resolve = resolve
+        self._core_reader = OnlineReader(settings, CORE)
+        self._asking: asyncio.Task[None] | None = None
 
     @property
     def reader(self) -> OnlineReader:
         """The reader in use: the model's own features, or the core set while there is no model."""
-        return self.predictor.reader if self.predictor else self._reader
+        return self.predictor.reader if self.predictor else self._core_reader
 
     async def start(self) -> None:
-        """Load the model; without one, keep looking in the background."""
-        await self._try_load()
-        if self.predictor is None:
-            self._loading = asyncio.create_task(self._keep_loading())
+        """Take up the model served last, at once; without one, wait for the registry's first answer."""
+        last = loads(recall(self.settings))
+        if last is not None:
+            self._serve(last)
+            self.model_note = "served last; the registry is being asked"
+        else:
+            await self._ask()
+        self._asking = asyncio.create_task(self._keep_asking(answered=last is None and self.predictor is not None))
 
     async def stop(self) -> None:
         """End the search for a model, deliver what is still to be recorded, close the store."""
-        if self._loading is not None:
-            self._loading.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._asking
         await asyncio.to_thread(self.recorder.close)
-        await self.reader.close()
+        for reader in {self.reader, self._core_reader}:
+            await reader.close()
 
-    async def _keep_loading(self) -> None:
-        while self.predictor is None:
-            await asyncio.sleep(self.settings.model_retry_s)
-            await self._try_load()
+    async def _keep_asking(self, answered: bool) -> None:
+        while not answered:
+            answered = await self._ask()
+            if not answered:
+                await asyncio.sleep(self.settings.model_retry_s)
 
-    async def _try_load(self) -> None:
+    async def _ask(self) -> bool:
+        """Serve what the registry says; a model that cannot be had never replaces one that is there."""
         try:
-            model = await asyncio.to_thread(self._load, self.settings)
-            reader = self._reader if tuple(model.features) == CORE else OnlineReader(self.settings, model.features)
+            found = await self._resolve(self.settings)
+            self._serve(await asyncio.to_thread(found.model))
+            remember(self.settings, found)
         except TickError as error:
-            self.no_model = error.message
-        except Exception as error:  # noqa: BLE001 - whatever ails the registry, the API starts, says so and looks again
-            self.no_model = f"the model registry failed: {type(error).__name__}"
+            self.model_note = error.message
+        except Exception as error:  # noqa: BLE001 - whatever ails the registry, the API runs, says so and asks again
+            self.model_note = f"the model registry failed: {type(error).__name__}"
         else:
-            self.predictor = Predictor(self.settings, reader, model)
-            self.metrics.model.labels(model.name, model.version).set(1)
-            log.info("serving", model=model.name, version=model.version)
+            self.model_note = ""
+            return True
+        log.warning("no model from the registry", reason=self.model_note)
+        return False
+
+    def _serve(self, model: Model) -> None:
+        """Put `model` in place in one step; requests at work keep the one they began with."""
+        if self.predictor is not None and self.predictor.model.digest == model.digest:
             return
-        log.warning("no model", reason=self.no_model)
+        reader = self._core_reader if model.features == CORE else OnlineReader(self.settings, model.features)
+        self.predictor = Predictor(self.settings, reader, model)
+        self.metrics.model.clear()
+        self.metrics.model.labels(model.name, model.version).set(1)
+        log.info("serving", model=model.name, version=model.version)

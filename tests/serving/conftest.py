@@ -14,8 +14,9 @@ from contracts.windows import LEVELS
 from feature_store.layout import HEARTBEAT_REDIS_KEY
 from feature_store.online_table import write_rows
 from models.export import export
-from models.runtime import Exported, load
+from models.runtime import Exported
 from serving.app import create_app
+from serving.production import Found
 from tests.feature_store.conftest import RedisServer
 from tests.feature_store.rows import plain_row
 
@@ -88,17 +89,44 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    rng = np.random.default_rng(3)
-    rows = rng.normal(size=(400, len(CORE))).astype(np.float32)
-    forest = RandomForestRegressor(n_estimators=5, max_depth=4, random_state=3).fit(rows, rows[:, 0] * 1e-4)
-    folder = tmp_path_factory.mktemp("model")
-    return export(forest, rows, folder, features=CORE, trained_on="SYNTH:AAA,SYNTH:BBB", trained_to_us=0, horizon_s=60, seed=3)
+def export_model(tmp_path_factory: pytest.TempPathFactory):
+    def make(seed: int, features: tuple[str, ...] = CORE) -> Exported:
+        rng = np.random.default_rng(seed)
+        rows = rng.normal(size=(400, len(features))).astype(np.float32)
+        forest = RandomForestRegressor(n_estimators=5, max_depth=4, random_state=seed).fit(rows, rows[:, 0] * 1e-4)
+        folder = tmp_path_factory.mktemp("model")
+        known = {"trained_on": "SYNTH:AAA,SYNTH:BBB", "trained_to_us": 0, "horizon_s": 60}
+        return export(forest, rows, folder, features=features, seed=seed, **known)
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def load_exported(exported: Exported):
-    return lambda _: load(exported.folder, exported.digest, "tick-model", "7")
+def exported(export_model) -> Exported:
+    return export_model(seed=3)
+
+
+@pytest.fixture(scope="session")
+def found(exported: Exported) -> Found:
+    return Found("tick-model", "7", str(exported.folder), exported.digest)
+
+
+@pytest.fixture(scope="session")
+def registry_with(found: Found):
+    """A registry that answers what is in `answers`: a Found, or an error to raise; the last one stays."""
+
+    def make(*answers):
+        left = list(answers) or [found]
+
+        async def resolve(_: Settings) -> Found:
+            answer = left.pop(0) if len(left) > 1 else left[0]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return resolve
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -111,11 +139,11 @@ def make_api_settings(redis_server: RedisServer, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture
-def make_api(make_api_settings, load_exported):
+def make_api(make_api_settings, registry_with):
     made = []
 
-    def make(load=load_exported, **overrides) -> Api:
-        made.append(Api(make_api_settings(**overrides), load=load))
+    def make(registry=None, **overrides) -> Api:
+        made.append(Api(make_api_settings(**overrides), registry=registry or registry_with()))
         return made[-1]
 
     yield make

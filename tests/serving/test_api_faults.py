@@ -1,8 +1,13 @@
 """What the API says when something it leans on is away: Redis stalled or killed, no model, a broken registry, no Kafka."""
 
+from pathlib import Path
+
 import pytest
 
 from contracts.errors import RegistryError
+from contracts.features import CORE
+from models.runtime import MODEL_FILE
+from serving.production import Found, recall, remember
 from tests.serving.conftest import KEY, SYMBOL
 from tests.serving.test_api_predict import refused
 
@@ -54,42 +59,85 @@ def test_a_killed_redis_is_told_and_taken_up_again(api, fed, redis_server):
     assert api.predict(SYMBOL).status_code == 200
 
 
-def test_without_a_model_the_api_starts_says_so_and_takes_one_up(make_api, fed, load_exported):
-    registry = []
+def test_without_a_model_the_api_starts_says_so_and_takes_one_up(make_api, fed, found, registry_with):
+    missing = RegistryError("tick-model has no Production version", "run `tick train tick`")
+    answers = [missing]
 
-    def load(settings):
-        if not registry:
-            raise RegistryError("tick-model has no Production version", "run `tick train tick`")
-        return load_exported(settings)
+    async def resolve(settings):
+        return await registry_with(*answers)(settings)
 
-    api = make_api(load=load, model_retry_s=0.01)
+    api = make_api(registry=resolve, model_retry_s=0.01)
     assert api.get("/healthz").status_code == 200
     ready = api.get("/readyz")
     assert ready.status_code == 503
     assert checks(ready) == {"model": False, "redis": True, "pipeline": True}
-    assert detail(ready, "model") == "tick-model has no Production version"
+    assert detail(ready, "model") == missing.message
     problem = refused(api.predict(SYMBOL), 503, "no_model")
     assert "tick train tick" in problem["hint"]
-    registry.append("promoted")
+    answers[0] = found
     assert api.wait(lambda: api.get("/readyz").status_code == 200)
     assert api.predict(SYMBOL).status_code == 200
 
 
 @pytest.mark.parametrize("failure", [OSError("disk"), ValueError("odd"), MemoryError()])
-def test_a_broken_registry_does_not_stop_the_api(make_api, failure):
-    def load(_):
-        raise failure
-
-    api = make_api(load=load)
+def test_a_broken_registry_does_not_stop_the_api(make_api, registry_with, failure):
+    api = make_api(registry=registry_with(failure))
     assert type(failure).__name__ in detail(api.get("/readyz"), "model")
     assert str(failure) == "" or str(failure) not in api.get("/readyz").text
 
 
-def test_a_model_of_unknown_features_is_not_served(make_api, load_exported):
-    from dataclasses import replace
+def test_after_a_restart_the_last_model_answers_whatever_the_registry_does(make_api, fed, tmp_path, registry_with):
+    home = {"home": tmp_path, "model_retry_s": 0.01}
+    make_api(**home)
+    api = make_api(registry=registry_with(RegistryError("the model registry does not answer")), **home)
+    (result,) = api.predict(SYMBOL).json()["results"]
+    assert (result["status"], result["model_version"]) == ("ok", "7")
+    assert api.wait(lambda: "(the model registry does not answer)" in detail(api.get("/readyz"), "model"))
+    assert api.get("/readyz").status_code == 200
 
-    api = make_api(load=lambda _: replace(load_exported(_), features=("from_the_future_1m",)))
-    assert "unknown features: from_the_future_1m" in detail(api.get("/readyz"), "model")
+
+def test_the_registrys_model_replaces_the_last_one(make_api, fed, tmp_path, registry_with, found, export_model):
+    other = export_model(seed=4)
+    make_api(home=tmp_path)
+    newer = Found("tick-model", "8", str(other.folder), other.digest)
+    api = make_api(registry=registry_with(newer), home=tmp_path)
+    assert api.wait(lambda: api.predict(SYMBOL).json()["results"][0]["model_version"] == "8")
+    assert recall(api.app.state.service.settings) == newer
+    assert 'tick_model{name="tick-model",version="8"} 1.0' in api.get("/metrics").text
+    assert 'version="7"' not in api.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda f: f.write_bytes(f.read_bytes()[:-9]), lambda f: f.write_bytes(b"x" + f.read_bytes()[1:]), Path.unlink]
+)
+def test_a_spoilt_file_neither_starts_nor_replaces_a_model(make_api, fed, tmp_path, registry_with, found, export_model, spoil):
+    other = export_model(seed=5)
+    spoilt = Found("tick-model", "9", str(other.folder), other.digest)
+    spoil(other.folder / MODEL_FILE)
+    home = {"home": tmp_path, "model_retry_s": 0.01}
+    make_api(**home)
+    api = make_api(registry=registry_with(spoilt), **home)
+    assert api.wait(lambda: "(" in detail(api.get("/readyz"), "model") and "asked" not in detail(api.get("/readyz"), "model"))
+    assert api.predict(SYMBOL).json()["results"][0]["model_version"] == "7"
+    remember(api.app.state.service.settings, spoilt)
+    alone = make_api(registry=registry_with(RegistryError("away")), **home)
+    refused(alone.predict(SYMBOL), 503, "no_model")
+
+
+def test_a_note_that_cannot_be_read_is_no_model(make_api_settings):
+    settings = make_api_settings()
+    assert recall(settings) is None
+    note = settings.root / "models" / "tick-model.served.json"
+    note.parent.mkdir(parents=True)
+    for text in ("", "[]", "{}", '{"name": "x", "odd": 1}', "nonsense"):
+        note.write_text(text)
+        assert recall(settings) is None
+
+
+def test_a_model_of_unknown_features_is_not_served(make_api, registry_with, export_model):
+    odd = export_model(seed=6, features=tuple(f"from_the_future_{at}" for at in range(len(CORE))))
+    api = make_api(registry=registry_with(Found("tick-model", "1", str(odd.folder), odd.digest)))
+    assert "unknown features: from_the_future_0" in detail(api.get("/readyz"), "model")
 
 
 def test_readiness_follows_the_lag_of_the_pipeline(api, fed, redis_server):

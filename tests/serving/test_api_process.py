@@ -1,0 +1,179 @@
+"""The real thing: `python -m serving.main` under uvicorn, a model from a real MLflow registry, and the command `tick predict`."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import httpx
+import pytest
+
+from contracts.settings import Settings
+from models import registry
+from models.tracking import client, experiment_id
+from tests.conftest import free_ports
+from tests.serving.conftest import KEY, SYMBOL, UNREACHED_KAFKA, Feeder
+
+REPO = Path(__file__).parents[2]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    ours = {"HOME": settings.home, "REDIS_PORT": settings.redis_port, "API_PORT": settings.api_port, "KAFKA_PORT": settings.kafka_port}
+    return {**os.environ, **{f"TICK_{name}": str(value) for name, value in ours.items()}, "TICK_API_KEY": KEY}
+
+
+class Process:
+    """`python -m serving.main` until `stop`."""
+
+    def __init__(self, settings: Settings, **more: str) -> None:
+        self.settings = settings
+        self.http = httpx.Client(base_url=settings.api_url, headers={"X-API-Key": KEY}, timeout=10)
+        command = [sys.executable, "-W", "ignore", "-m", "serving.main"]
+        self.process = subprocess.Popen(command, cwd=REPO, env={**environment(settings), **more}, stderr=subprocess.PIPE)
+        for _ in range(600):
+            with contextlib.suppress(httpx.TransportError):
+                if self.http.get("/healthz").status_code == 200:
+                    return
+            assert self.process.poll() is None, self.process.stderr.read().decode()
+            time.sleep(0.1)
+        raise AssertionError("the API did not start")
+
+    def predict(self, *symbols: str, **options) -> httpx.Response:
+        return self.http.post("/predict", json={"symbols": list(symbols)}, **options)
+
+    def stop(self, by: int = signal.SIGTERM) -> str:
+        self.process.send_signal(by)
+        _, said = self.process.communicate(timeout=30)
+        self.http.close()
+        return said.decode()
+
+
+@pytest.fixture(scope="module")
+def live(redis_server, exported, tmp_path_factory) -> Settings:
+    """Settings of a home whose registry holds one Production model."""
+    ports = {"kafka_port": UNREACHED_KAFKA, "redis_port": redis_server.port, "api_port": free_ports()["api_port"]}
+    settings = Settings(home=tmp_path_factory.mktemp("live"), api_key=KEY, mlflow_tracking_uri=None, **ports)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # importing MLflow warns about its own types
+        mlflow = client(settings)
+        run = mlflow.create_run(experiment_id(settings, mlflow, settings.experiment))
+        version = registry.register(settings, exported, run.info.run_id, {registry.PASSED: "true"})
+        registry.promote(settings, version)
+    return settings
+
+
+@pytest.fixture
+def api(live):
+    made = Process(live)
+    yield made
+    if made.process.poll() is None:
+        made.stop()
+
+
+@pytest.fixture
+def fed(redis_server, live):
+    feeder = Feeder(redis_server, live)
+    feeder.client.flushall()
+    feeder.put()
+    feeder.beat()
+    yield feeder
+    feeder.client.close()
+
+
+def tick(settings: Settings, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-W", "ignore", "-m", "cli.main", *arguments]
+    return subprocess.run(command, cwd=REPO, env={**environment(settings), "COLUMNS": "200"}, capture_output=True, text=True, check=False)
+
+
+def test_the_production_model_answers_over_http_and_on_the_command_line(api, fed, live):
+    fed.put("BINANCE:BTCUSDT", age_s=100)
+    fed.beat()
+    assert api.http.get("/readyz").json()["ready"] is True
+    (result,) = api.predict(SYMBOL).json()["results"]
+    assert (result["model_name"], result["model_version"], result["status"]) == ("tick-model", "1", "ok")
+    shown = tick(live, "predict", SYMBOL, "BINANCE:BTCUSDT", "--features")
+    assert shown.returncode == 0, shown.stderr
+    assert "tick-model v1" in shown.stdout
+    assert "stale; the model was trained on SYNTH, not on BINANCE" in shown.stdout
+    assert f"{SYMBOL}  log_return_1m = 0.01" in shown.stdout
+    found = tick(live, "predict", SYMBOL, "SYNTH:NOPE", "--json")
+    assert found.returncode == 1
+    assert [result["status"] for result in json.loads(found.stdout)["results"]] == ["ok", "unknown_symbol"]
+    assert "unknown_symbol" in tick(live, "predict", "SYNTH:NOPE").stdout
+    malformed = tick(live, "predict", "not a symbol")
+    assert malformed.returncode == 1
+    assert "symbols.0" in malformed.stderr
+
+
+def test_a_stalled_and_a_killed_redis_are_503_over_http(api, fed, redis_server):
+    redis_server.stall()
+    try:
+        answers = [api.predict(SYMBOL) for _ in range(3)]
+    finally:
+        redis_server.resume()
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "store_unreachable")}
+    assert api.predict(SYMBOL).status_code == 200
+    redis_server.kill()
+    assert api.predict(SYMBOL).json()["code"] == "store_unreachable"
+    redis_server.start()
+    fed.put()
+    assert api.predict(SYMBOL).status_code == 200
+
+
+def raw(settings: Settings, request: bytes) -> bytes:
+    with socket.create_connection((settings.host, settings.api_port), timeout=10) as connection:
+        connection.sendall(request)
+        return connection.recv(65_536)
+
+
+def test_a_chunked_body_is_cut_off_at_the_cap(api, live):
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\n"
+    chunk = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
+    assert (
+        b" 413 " in raw(live, f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunk * 2 + b"1\r\n \r\n0\r\n\r\n").split(b"\r\n")[0]
+    )
+    assert b" 413 " in raw(live, f"{head}Content-Length: 65537\r\n\r\n".encode()).split(b"\r\n")[0]
+    assert api.http.get("/healthz").status_code == 200
+
+
+def test_it_is_back_after_a_kill_and_ends_quietly_on_a_signal(api, fed, live):
+    api.stop(signal.SIGKILL)
+    again = Process(live)
+    assert again.predict(SYMBOL).status_code == 200
+    said = again.stop()
+    assert again.process.returncode in (0, -signal.SIGTERM)  # uvicorn finishes its work, then ends by the signal it got
+    assert "Traceback" not in said
+    assert KEY not in said
+
+
+def test_figures_of_several_workers_are_summed(api, fed, live):
+    api.stop()
+    workers = Process(live, TICK_API_WORKERS="2")
+    try:
+        for _ in range(20):
+            with httpx.Client(base_url=live.api_url, headers={"X-API-Key": KEY}) as fresh:
+                assert fresh.post("/predict", json={"symbols": [SYMBOL]}).status_code == 200
+        assert 'tick_results_total{status="ok"} 20.0' in workers.http.get("/metrics").text
+    finally:
+        workers.stop()
+
+
+def test_without_a_key_it_does_not_start(live):
+    env = {name: value for name, value in environment(live).items() if name != "TICK_API_KEY"}
+    done = subprocess.run([sys.executable, "-m", "serving.main"], cwd=REPO, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "the API has no key" in done.stderr
+    assert "set TICK_API_KEY" in done.stderr
+
+
+def test_the_command_says_when_no_api_answers(live):
+    done = tick(live, "predict", SYMBOL)
+    assert done.returncode == 1
+    assert "does not answer" in done.stderr
+    assert "tick serve" in done.stderr
