@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from functools import lru_cache
 
 import orjson
 import pytest
@@ -63,7 +62,9 @@ def group(request):
 @pytest.fixture(scope="module")
 def settings(platform, redis_server):
     """The platform's Kafka with a Redis of our own, which these tests may kill."""
-    return platform.model_copy(update={"redis_port": redis_server.port, "writer_retry_s_max": 0.3, "writer_timeout_ms": 500})
+    yield platform.model_copy(update={"redis_port": redis_server.port, "writer_retry_s_max": 0.3, "writer_timeout_ms": 500})
+    while PROBES:
+        PROBES.popitem()[1].close()
 
 
 def send(settings, rows):
@@ -82,13 +83,15 @@ def until(condition):
         time.sleep(0.02)
 
 
+PROBES: dict[str, Consumer] = {}
 PARTITIONS = [TopicPartition(TICK_FEATURES.name, at) for at in range(TICK_FEATURES.partitions)]
 
 
-@lru_cache
 def probe(kafka, group):
     """A consumer that never joins: it only asks what the group has committed and where the topic ends."""
-    return Consumer({"bootstrap.servers": kafka, "group.id": group})
+    if group not in PROBES:
+        PROBES[group] = Consumer({"bootstrap.servers": kafka, "group.id": group})
+    return PROBES[group]
 
 
 def committed(settings, group):

@@ -1,0 +1,57 @@
+"""The generated Feast repository: it is the contracts, nothing more and nothing less, and applying it twice changes nothing."""
+
+import pytest
+import yaml
+from feast.types import Float64, Int64
+
+from contracts.features import CORE, columns
+from contracts.windows import LEVELS
+from feature_store import layout, repo
+
+
+@pytest.fixture(scope="module")
+def applied(store_settings):
+    return repo.apply(store_settings)
+
+
+def test_apply_is_idempotent(store_settings, applied):
+    registry = store_settings.feast_repo / "registry.db"
+    before = repo.store(store_settings).list_feature_views()
+    assert repo.apply(store_settings) == applied == ["symbol", *(level.view for level in LEVELS), repo.SERVICE]
+    assert repo.store(store_settings).list_feature_views() == before
+    assert registry.exists()
+
+
+@pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.view)
+def test_a_view_has_the_columns_of_its_level(store_settings, applied, level):
+    view = repo.store(store_settings).get_feature_view(level.view)
+    wanted = [(column.name, Float64) for column in columns(level)] + [(name, Int64) for name in layout.EXTRAS]
+    assert [(field.name, field.dtype) for field in view.features] == wanted
+    assert view.ttl.total_seconds() == store_settings.redis_ttl_s
+    assert view.join_keys == [layout.ENTITY]
+    assert view.batch_source.path == str(repo.offline_file(store_settings, level.view))
+
+
+def test_the_service_serves_the_core_set_in_its_order(store_settings, applied):
+    service = repo.store(store_settings).get_feature_service(repo.SERVICE)
+    served = [feature.name for projection in service.feature_view_projections for feature in projection.features]
+    assert served == list(CORE)
+
+
+def test_the_yaml_sets_the_time_outs_feast_lacks(store_settings, applied):
+    written = yaml.safe_load((store_settings.feast_repo / "feature_store.yaml").read_text())
+    assert written["project"] == layout.PROJECT
+    assert written["entity_key_serialization_version"] == 3
+    assert "socket_timeout=0.1,socket_connect_timeout=0.1" in written["online_store"]["connection_string"]
+
+
+def test_feast_gives_up_on_a_stalled_redis(store_settings, applied, redis_server, client):
+    import redis
+
+    store = repo.store(store_settings)
+    redis_server.stall()
+    try:
+        with pytest.raises(redis.TimeoutError):
+            store.get_online_features(["tick_1s:volume_1m"], [{"symbol": "A:B"}])
+    finally:
+        redis_server.resume()
