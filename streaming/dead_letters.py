@@ -14,7 +14,7 @@ from contracts.topics import DEAD_LETTER
 from streaming.sender import Sender
 
 TIMEOUT_S = 10
-POLL_S = 1.0
+POLL_S = 0.2
 BATCH = 500
 
 

@@ -177,7 +177,7 @@ class _Run:
     def settle(self, finished: bool) -> None:
         """Wait for the last acknowledgements and keep the position."""
         self._beat(min(self.reached_us, self.clock()))
-        self.sender.flush()
+        self.sender.flush(self.items)
         self.position = replace(self.position, finished=finished)
         self._save()
         self._report(self.clock())

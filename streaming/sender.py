@@ -18,7 +18,7 @@ from contracts.topics import DEAD_LETTER, TICKS
 from streaming import batch
 from streaming.feeds.model import FeedReject
 
-METADATA_TIMEOUT_S = 10
+METADATA_TIMEOUT_S = 5
 HEADER_CHARS_MAX = 1024
 
 
@@ -95,13 +95,14 @@ class Sender:
                 "see `tick status`; the position file knows what arrived: go on with --resume",
             )
 
-    def flush(self) -> None:
-        """Wait until everything is delivered or given up. Raises ServiceError as `poll`."""
+    def flush(self, items: int = 0) -> None:
+        """Wait until everything is delivered or given up; then all `items` are. Raises ServiceError as `poll`."""
         left = self._producer.flush(self._timeout_s + 5)
         if left:
             self.failed += left
             self.reason = self.reason or "no answer from Kafka"
         self.poll()
+        self.acknowledged = max(self.acknowledged, items)
 
     def _partitions(self) -> int:
         try:

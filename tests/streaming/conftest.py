@@ -1,0 +1,18 @@
+"""A Kafka of this folder's own: its tests count every message of a topic, so nobody else may write there."""
+
+import pytest
+
+from tests.conftest import settings_in
+
+
+@pytest.fixture(scope="package")
+def kafka(tmp_path_factory):
+    """Settings of a running Kafka with the project's topics, stopped at the end."""
+    from stack import platform
+
+    settings = settings_in(tmp_path_factory.mktemp("kafka"), position_interval_s=0.1, closing_beat_s=0.5)
+    try:
+        platform.up(settings, ("kafka",))
+        yield settings
+    finally:
+        platform.down(settings)

@@ -1,0 +1,70 @@
+"""When a tick is due and what time it carries; where a replay stands, kept on disk."""
+
+import orjson
+import pytest
+
+from contracts.errors import FeedError
+from streaming import position as positions
+from streaming import timing
+from streaming.feeds import Span
+from streaming.position import Position
+
+S = 1_000_000
+HOUR = Span(1_000 * S, 4_600 * S)
+NOW = 1_760_000_000 * S
+
+
+@pytest.mark.parametrize(("speed", "back_s"), [(1.0, 0), (2.0, 1_800), (60.0, 3_540), (0, 3_600)])
+def test_a_live_replay_lands_in_the_present(speed, back_s):
+    made = timing.as_live(HOUR, speed, NOW)
+    first, last = HOUR.first_us + made.offset_us, HOUR.last_us + made.offset_us
+    assert first == NOW - back_s * S
+    ends_at = NOW if speed == 0 else NOW + int(3_600 * S / speed)
+    assert last == ends_at == max(made.due_us(last), NOW)
+    for later_s in (0, 1, 30):  # on the way there nothing is due before it may have happened
+        assert speed == 0 or made.reached_us(NOW + later_s * S) <= max(NOW + later_s * S, last)
+
+
+def test_history_keeps_its_times_and_is_paced_from_the_first():
+    made = timing.history(HOUR.first_us, 10.0, NOW)
+    assert (made.offset_us, made.live, made.run) == (0, False, "")
+    assert made.due_us(HOUR.first_us) == NOW
+    assert made.due_us(HOUR.first_us + 100 * S) == NOW + 10 * S
+    assert made.reached_us(NOW + 10 * S) == HOUR.first_us + 100 * S
+
+
+def test_a_market_of_today_is_due_when_it_happens():
+    made = timing.real_time(NOW)
+    assert made.due_us(NOW + 7 * S) == NOW + 7 * S
+    assert made.reached_us(NOW) == NOW  # all of its past at once
+
+
+def test_a_resumed_live_replay_keeps_offset_clock_and_run():
+    made = timing.as_live(HOUR, 60.0, NOW)
+    kept = Position("f", 10, made.offset_us, made.anchor_event_us, made.anchor_wall_us, made.speed, made.live, made.run)
+    assert timing.resumed(kept, 0, NOW + 500 * S) == made
+    history = timing.resumed(Position("f", 10, speed=2.0), 77, NOW + 500 * S)
+    assert history == timing.history(77, 2.0, NOW + 500 * S)
+
+
+def test_runs_are_told_apart():
+    assert timing.as_live(HOUR, 1.0, NOW).run != timing.as_live(HOUR, 1.0, NOW + 1_000).run
+    assert len(timing.as_live(HOUR, 1.0, NOW).run) <= 9
+
+
+def test_a_position_survives_and_is_never_half_written(tmp_path):
+    file = tmp_path / "replay" / "p.json"
+    assert positions.load(file) is None
+    for items in (1, 2):
+        positions.save(file, Position("abc", items, run="r1"))
+        assert positions.load(file) == Position("abc", items, run="r1")
+    assert [f.name for f in file.parent.iterdir()] == ["p.json"]
+    assert orjson.loads(file.read_bytes())["items"] == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"no": 1}', b"\xff"])
+def test_a_file_that_is_no_position_is_told(tmp_path, content):
+    file = tmp_path / "p.json"
+    file.write_bytes(content)
+    with pytest.raises(FeedError, match="no position file"):
+        positions.load(file)

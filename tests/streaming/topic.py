@@ -1,0 +1,55 @@
+"""Reads a topic from a remembered place to its end, as any consumer would."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from confluent_kafka import Consumer, TopicPartition
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message with where it lies; `fields` is its JSON."""
+
+    partition: int
+    offset: int
+    key: str | None
+    value: bytes
+    headers: dict[str, str]
+    appended_us: int
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return orjson.loads(self.value)
+
+    @property
+    def is_beat(self) -> bool:
+        return b'"heartbeat":true' in self.value
+
+
+def ends(settings, topic):
+    """Present end of every partition: pass it to `since` later."""
+    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "ends"})
+    try:
+        partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+        return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=20)[1] for p in partitions}
+    finally:
+        consumer.close()
+
+
+def since(settings, topic, marks):
+    """Messages after `marks`, partition by partition in order of offset."""
+    to = ends(settings, topic)
+    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "since", "enable.auto.commit": False})
+    got = []
+    try:
+        consumer.assign([TopicPartition(topic, p, marks[p]) for p in to if marks[p] < to[p]])
+        while len(got) < sum(to[p] - marks[p] for p in to):
+            for m in consumer.consume(1000, 0.2):
+                assert not m.error(), m.error()
+                headers = {name: value.decode() for name, value in m.headers() or ()}
+                key = m.key().decode() if m.key() else None
+                got.append(Message(m.partition(), m.offset(), key, m.value() or b"", headers, m.timestamp()[1] * 1000))
+    finally:
+        consumer.close()
+    return sorted(got, key=lambda m: (m.partition, m.offset))
