@@ -56,20 +56,10 @@ def register(settings: Settings, exported: runtime.Exported, run_id: str, tags: 
 
     `tags` must say gate_pass=true for the version ever to be promoted. The version is not Production yet.
     """
-    import mlflow.onnx  # only here: readers of the registry need neither
-    import onnx
-
     registry = client(settings)
-    manifest = runtime.verified(exported.folder, exported.digest)
-    signature = ModelSignature(Schema([ColSpec("double", name) for name in manifest.features]), Schema([ColSpec("float")]))
     with tempfile.TemporaryDirectory() as scratch:
-        # The requirements are pinned by hand: their inference, like an input example, costs 15 to 40 s a model.
-        packed = Path(scratch) / ARTIFACT
-        graph = onnx.load(str(exported.folder / runtime.MODEL_FILE))
-        mlflow.onnx.save_model(graph, str(packed), signature=signature, pip_requirements=REQUIREMENTS, save_as_external_data=False)
-        for name in (runtime.MODEL_FILE, runtime.MANIFEST_FILE):
-            shutil.copyfile(exported.folder / name, packed / name)
-        registry.log_artifacts(run_id, str(packed), ARTIFACT)
+        _pack(exported, Path(scratch) / ARTIFACT)
+        registry.log_artifacts(run_id, str(Path(scratch) / ARTIFACT), ARTIFACT)
     source = f"{registry.get_run(run_id).info.artifact_uri}/{ARTIFACT}"
     _create(registry, settings.model_name)
     made = registry.create_model_version(settings.model_name, source, run_id, tags={**tags, DIGEST: exported.digest})
@@ -176,6 +166,22 @@ def _download(settings: Settings, version: Version, home: Path, digest: str) -> 
         runtime.check(got, digest, settings.model_check_timeout_s)
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(got, home) if not got.is_relative_to(scratch) else got.replace(home)
+
+
+def _pack(exported: runtime.Exported, folder: Path) -> None:
+    """An MLflow model folder that `mlflow models serve` understands, around the very bytes that were verified."""
+    manifest = runtime.verified(exported.folder, exported.digest)
+    signature = ModelSignature(Schema([ColSpec("double", name) for name in manifest.features]), Schema([ColSpec("float")]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # MLflow warns of type hints of its own
+        import mlflow.onnx  # only here: readers of the registry need neither
+        import onnx
+
+        graph = onnx.load(str(exported.folder / runtime.MODEL_FILE))
+        # The requirements are pinned by hand: their inference, like an input example, costs 15 to 40 s a model.
+        mlflow.onnx.save_model(graph, str(folder), signature=signature, pip_requirements=REQUIREMENTS, save_as_external_data=False)
+    for name in (runtime.MODEL_FILE, runtime.MANIFEST_FILE):
+        shutil.copyfile(exported.folder / name, folder / name)
 
 
 def _create(registry: MlflowClient, name: str) -> None:

@@ -1,5 +1,6 @@
 """Where MLflow lives: the settings' URI, else MLFLOW_TRACKING_URI, else SQLite below HOME; artifacts below HOME likewise."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -7,6 +8,13 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from contracts.settings import Settings
+
+# MLflow tells every migration of its data base and every copied file; here only what went wrong is worth a line.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# Its own defaults keep trying a server that is gone for many minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+TALKATIVE = ("alembic", "mlflow.store", "mlflow.utils.environment")
 
 
 def artifact_root(settings: Settings) -> Path:
@@ -22,6 +30,8 @@ def tracking_uri(settings: Settings) -> str:
 
 def client(settings: Settings) -> MlflowClient:
     """A client of that URI; makes the folder of the default data base. Nothing global is set."""
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
     (settings.root / "mlflow").mkdir(parents=True, exist_ok=True)
     uri = tracking_uri(settings)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)

@@ -81,3 +81,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         yield settings
     finally:
         stack_platform.down(settings)
+
+
+@pytest.fixture(scope="session")
+def mlflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A TICK_HOME with an MLflow data base, made once: its migrations take many seconds. Tests use their own model names."""
+    return tmp_path_factory.mktemp("mlflow")

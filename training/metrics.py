@@ -65,6 +65,8 @@ def psr(pnl: Floats, benchmark: float = 0.0) -> float:
 
 def dsr(pnl: Floats, trial_sharpes: Floats) -> float:
     """PSR against the best of these trials by luck (Bailey & López de Prado 2014); Sharpes per period, this one included."""
+    if not np.isfinite(trial_sharpes).all():
+        return math.nan
     spread = float(trial_sharpes.var(ddof=1)) if len(trial_sharpes) > 1 else 0.0
     try:
         return float(deflated_sharpe_ratio(pnl, max(len(trial_sharpes), 1), spread))

@@ -1,0 +1,172 @@
+"""The life of a version in a real MLflow on SQLite: registered, promoted, replaced, rolled back, tampered with."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from small import FEATURES, REQUIRED, forest, make
+
+from contracts.errors import RegistryError
+from contracts.settings import Settings
+from models import registry, runtime, tracking
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+
+@pytest.fixture
+def settings(mlflow_home, request, monkeypatch):
+    """One data base for all tests, a model name for each."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return Settings(home=mlflow_home, model_name=request.node.name)
+
+
+@pytest.fixture
+def run_id(settings):
+    client = tracking.client(settings)
+    return client.create_run(tracking.experiment_id(settings, client, settings.experiment)).info.run_id
+
+
+@pytest.fixture
+def version(settings, run_id, tmp_path):
+    return registry.register(settings, make(tmp_path / "one"), run_id, REQUIRED)
+
+
+def stages(settings):
+    """Stage by version, read with MLflow's own client."""
+    return {
+        str(v.version): v.current_stage
+        for v in MlflowClient(tracking.tracking_uri(settings)).search_model_versions(f"name='{settings.model_name}'")
+    }
+
+
+def alias(settings):
+    return str(MlflowClient(tracking.tracking_uri(settings)).get_model_version_by_alias(settings.model_name, "production").version)
+
+
+def stored(settings, version) -> Path:
+    """The model file in the artifact store itself."""
+    return Path(registry.get(settings, version).source.removeprefix("file://")) / runtime.MODEL_FILE
+
+
+def another(settings, tmp_path, seed=2):
+    client = tracking.client(settings)
+    own_run = client.create_run(tracking.experiment_id(settings, client, settings.experiment)).info.run_id
+    return registry.register(settings, make(tmp_path / f"model-{seed}", seed), own_run, REQUIRED)
+
+
+class TestLife:
+    def test_a_new_version_is_not_production(self, settings, version):
+        assert (version, stages(settings)) == ("1", {"1": "None"})
+        with pytest.raises(RegistryError, match="no Production version"):
+            registry.production(settings)
+
+    def test_promotion_moves_alias_and_stage_together(self, settings, version, tmp_path):
+        registry.promote(settings, version)
+        second = another(settings, tmp_path)
+        promoted = registry.promote(settings, second)
+        assert promoted.production
+        assert stages(settings) == {"1": "Archived", "2": "Production"}
+        assert alias(settings) == second
+
+    def test_rollback_goes_back_step_by_step_and_then_says_no(self, settings, version, tmp_path):
+        registry.promote(settings, version)
+        for seed in (2, 3):
+            registry.promote(settings, another(settings, tmp_path, seed))
+        assert [registry.rollback(settings).version, registry.rollback(settings).version] == ["2", "1"]
+        assert stages(settings) == {"1": "Production", "2": "Archived", "3": "Archived"}
+        assert alias(settings) == "1"
+        with pytest.raises(RegistryError, match="no earlier"):
+            registry.rollback(settings)
+
+    def test_promoting_again_changes_nothing_and_mends_a_half_done_promotion(self, settings, version, tmp_path):
+        registry.promote(settings, version)
+        second = another(settings, tmp_path)
+        client = MlflowClient(tracking.tracking_uri(settings))
+        client.transition_model_version_stage(settings.model_name, second, "Production", archive_existing_versions=True)  # and then killed
+        assert registry.production(settings).version == version
+        registry.promote(settings, second)
+        registry.promote(settings, second)
+        assert registry.production(settings).version == second
+        assert registry.rollback(settings).version == version
+
+    def test_retired_means_no_production_at_all(self, settings, version):
+        registry.promote(settings, version)
+        registry.retire(settings)
+        assert stages(settings) == {"1": "Archived"}
+        assert registry.current(settings) is None
+        with pytest.raises(RegistryError):
+            registry.retire(settings)
+
+    def test_what_has_not_passed_the_gate_is_never_promoted(self, settings, run_id, tmp_path):
+        version = registry.register(settings, make(tmp_path / "refused"), run_id, {"gate_pass": "false"})
+        with pytest.raises(RegistryError, match="has not passed the gate"):
+            registry.promote(settings, version)
+        assert registry.current(settings) is None
+
+    def test_an_unknown_version_or_model_is_said_so(self, settings):
+        assert registry.versions(settings) == []
+        with pytest.raises(RegistryError, match="no version 9"):
+            registry.promote(settings, "9")
+
+
+class TestProduction:
+    def test_the_fetched_copy_forecasts_like_the_original_and_like_mlflow(self, settings, version):
+        import mlflow
+
+        registry.promote(settings, version)
+        found = registry.production(settings)
+        assert found.path == settings.root / "models" / settings.model_name / version
+        estimator, x = forest()
+        ours = runtime.load(found.path, found.digest, found.name, found.version).predict(x[:100])
+        assert np.abs(ours - estimator.predict(x[:100])).max() <= runtime.DIFFERENCE_MAX
+        mlflow.set_tracking_uri(tracking.tracking_uri(settings))
+        generic = mlflow.pyfunc.load_model(f"models:/{settings.model_name}@production")
+        theirs = generic.predict(pd.DataFrame(x[:100].astype(np.float64), columns=list(FEATURES)))
+        assert np.allclose(np.asarray(next(iter(theirs.values())) if isinstance(theirs, dict) else theirs).reshape(-1), ours)
+
+    def test_an_altered_cache_is_fetched_anew(self, settings, version):
+        registry.promote(settings, version)
+        found = registry.production(settings)
+        (found.path / runtime.MODEL_FILE).write_bytes(b"altered")
+        again = registry.production(settings)
+        runtime.load(again.path, again.digest)
+
+    @pytest.mark.parametrize("damage", ["altered", "truncated", "gone"])
+    def test_a_damaged_store_is_refused_and_the_caller_lives(self, settings, version, damage):
+        file = stored(settings, version)
+        content = file.read_bytes()
+        if damage == "gone":
+            file.unlink()
+        else:
+            file.write_bytes(content[: len(content) // 2] if damage == "truncated" else content[:-1] + bytes([content[-1] ^ 1]))
+        with pytest.raises(RegistryError):
+            registry.promote(settings, version)
+        assert registry.current(settings) is None
+
+    def test_a_store_damaged_after_promotion_is_refused_where_there_is_no_copy(self, settings, version, tmp_path):
+        registry.promote(settings, version)
+        stored(settings, version).write_bytes(b"altered")
+        runtime.load(registry.production(settings).path, registry.production(settings).digest)  # the verified copy still serves
+        (registry.production(settings).path / runtime.MODEL_FILE).unlink()
+        with pytest.raises(RegistryError, match="is not the file that was registered"):
+            registry.production(settings)
+
+
+class TestTracking:
+    def test_the_settings_come_first_then_the_environment_then_home(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        assert tracking.tracking_uri(Settings(home=tmp_path)) == "http://127.0.0.1:9"
+        assert tracking.tracking_uri(Settings(home=tmp_path, mlflow_tracking_uri="sqlite:///x.db")) == "sqlite:///x.db"
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")
+        assert tracking.tracking_uri(Settings(home=tmp_path)) == f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+
+    def test_artifacts_stay_below_home(self, settings, run_id):
+        info = tracking.client(settings).get_run(run_id).info
+        assert info.artifact_uri.startswith(tracking.artifact_root(settings).as_uri())
+
+    def test_a_registry_that_does_not_answer_is_an_error_with_its_address(self, tmp_path):
+        with pytest.raises(RegistryError, match="does not answer") as refused:
+            registry.versions(Settings(home=tmp_path, mlflow_tracking_uri="http://127.0.0.1:9"))
+        assert "127.0.0.1:9" in refused.value.hint
