@@ -21,6 +21,7 @@ CONSTANTS = {
     "ln2": repr(math.log(2)),
     "year_s": f"CASE WHEN symbol LIKE 'CME:%' THEN {SESSION_YEAR_S}e0 ELSE {YEAR_S}e0 END",
 }
+WINDOW = "window_start, window_end, window_time"
 TRADE = "trade_id, price, size, side, seq, event_time_us, ingest_time_us"
 BASE = "symbol, sec, wt, n, s, v, pv, sv, high, low, close_price, known_at_us"
 
@@ -39,7 +40,7 @@ class View:
 
 def ladder(mode: Mode) -> tuple[View, ...]:
     """All views from `accepted` (symbol, the TRADE columns, event time attribute et) to `rows_<view>`."""
-    views = [*tiles()]
+    views = [*tiles(mode)]
     for lower, level in zip(LEVELS, LEVELS[1:], strict=False):
         views.append(bars(lower, level))
     for level in LEVELS:
@@ -47,24 +48,32 @@ def ladder(mode: Mode) -> tuple[View, ...]:
     return tuple(views)
 
 
-def tiles() -> tuple[View, ...]:
+def tiles(mode: Mode) -> tuple[View, ...]:
     """1 s tiles of mergeable parts, each trade counted once.
 
-    Counting copies and distinct trades side by side is cheap; only a tile that holds a copy takes the dear way round:
-    its ticks, kept in the tile, are grouped by trade first. Copies that contradict each other count as the largest of each field.
+    On the stream, counting copies and distinct trades side by side is cheap; only a tile that holds a copy takes the dear way
+    round: its ticks, kept in the tile, are grouped by trade first. In a batch every tile does. Copies that contradict each
+    other count as the largest of each field.
     """
-    window = "window_start, window_end, window_time"
-    counted = f"""SELECT symbol, {window}, COUNT(*) AS copies, COUNT(DISTINCT trade_id) AS n, ARRAY_AGG(ROW({TRADE})) AS ticks, {_parts()}
-  FROM TUMBLE(TABLE accepted, DESCRIPTOR(et), INTERVAL '1' SECOND) GROUP BY symbol, {window}"""
-    copied = f"SELECT symbol, window_time AS wt, {TRADE} FROM counted CROSS JOIN UNNEST(ticks) AS t({TRADE}) WHERE copies > n"
-    trades = f"""SELECT symbol, trade_id, {window}, MAX(price) AS price, MAX(size) AS size, MAX(side) AS side, MAX(seq) AS seq,
+    source, time = ("copied", "wt") if mode == "stream" else ("accepted", "et")
+    trades = f"""SELECT symbol, trade_id, {WINDOW}, MAX(price) AS price, MAX(size) AS size, MAX(side) AS side, MAX(seq) AS seq,
     MAX(event_time_us) AS event_time_us, MIN(ingest_time_us) AS ingest_time_us
-  FROM TUMBLE(TABLE copied, DESCRIPTOR(wt), INTERVAL '1' SECOND) GROUP BY symbol, trade_id, {window}"""
-    mended = f"SELECT symbol, {window}, COUNT(*) AS n, {_parts()} FROM trades GROUP BY symbol, {window}"
-    tile = f"symbol, {_epoch_s('window_end')} AS sec, window_time AS wt, n, s, v, pv, sv, high, low, close_price, known_at_us"
-    base = f"SELECT {tile} FROM counted WHERE copies = n UNION ALL SELECT {tile} FROM mended"
-    named = {"counted": counted, "copied": copied, "trades": trades, "mended": mended, f"base_{LEVELS[0].view}": base}
-    return tuple(View(name, select) for name, select in named.items())
+  FROM TUMBLE(TABLE {source}, DESCRIPTOR({time}), INTERVAL '1' SECOND) GROUP BY symbol, trade_id, {WINDOW}"""
+    by_trade = f"SELECT symbol, {WINDOW}, COUNT(*) AS n, {_parts()} FROM trades GROUP BY symbol, {WINDOW}"
+    tile = f"SELECT symbol, {_epoch_s('window_end')} AS sec, window_time AS wt, n, s, v, pv, sv, high, low, close_price, known_at_us"
+    base = f"base_{LEVELS[0].view}"
+    by_trade_views = (View("trades", trades), View("by_trade", by_trade))
+    if mode == "batch":
+        return (*by_trade_views, View(base, f"{tile} FROM by_trade"))
+    return (*_counted(), *by_trade_views, View(base, f"{tile} FROM counted WHERE copies = n UNION ALL {tile} FROM by_trade"))
+
+
+def _counted() -> tuple[View, View]:
+    """Tiles with their number of copies, and the ticks of those that hold any."""
+    counted = f"""SELECT symbol, {WINDOW}, COUNT(*) AS copies, COUNT(DISTINCT trade_id) AS n, ARRAY_AGG(ROW({TRADE})) AS ticks, {_parts()}
+  FROM TUMBLE(TABLE accepted, DESCRIPTOR(et), INTERVAL '1' SECOND) GROUP BY symbol, {WINDOW}"""
+    copied = f"SELECT symbol, window_time AS wt, {TRADE} FROM counted CROSS JOIN UNNEST(ticks) AS t({TRADE}) WHERE copies > n"
+    return View("counted", counted), View("copied", copied)
 
 
 def _parts() -> str:

@@ -8,13 +8,15 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from contracts import wire
 from contracts.errors import ServiceError
+from contracts.parsing import parse
 from contracts.settings import Settings
-from contracts.tick import Rejected, parse
+from contracts.tick import Rejected
 from contracts.topics import DEAD_LETTER
 from streaming.sender import Sender
 
 TIMEOUT_S = 10
 POLL_S = 0.2
+SILENT_S_MAX = 5.0  # letters of a transaction that a dead job left open are not readable: don't wait for them
 BATCH = 500
 
 
@@ -50,15 +52,11 @@ def read(settings: Settings, reason: str | None = None) -> Iterator[DeadLetter]:
     try:
         ends = _ends(consumer, settings)
         consumer.assign([TopicPartition(DEAD_LETTER.name, partition, low) for partition, (low, _) in ends.items()])
-        left = {partition for partition, (low, high) in ends.items() if low < high}
-        while left:
-            for message in consumer.consume(BATCH, POLL_S):
-                partition, offset = message.partition(), message.offset()
-                if message.error() or offset is None or partition is None or offset >= ends[partition][1]:
-                    continue
-                letter = _letter(message)
-                if reason is None or letter.reason == reason:
-                    yield letter
+        left, silent_s = {partition for partition, (low, high) in ends.items() if low < high}, 0.0
+        while left and silent_s < SILENT_S_MAX:
+            messages = consumer.consume(BATCH, POLL_S)
+            silent_s = 0.0 if messages else silent_s + POLL_S
+            yield from (letter for letter in _letters(messages, ends) if reason in (None, letter.reason))
             left = {p for p in left if _position(consumer, p) < ends[p][1]}
     finally:
         consumer.close()
@@ -85,6 +83,13 @@ def replay(settings: Settings, received_us: int, reason: str | None = None) -> R
         sent += 1
     sender.flush()
     return Replayed(sent, refused, rows)
+
+
+def _letters(messages: list[Message], ends: dict[int, tuple[int, int]]) -> Iterator[DeadLetter]:
+    for message in messages:
+        partition, offset = message.partition(), message.offset()
+        if not message.error() and partition is not None and offset is not None and offset < ends[partition][1]:
+            yield _letter(message)
 
 
 def _ends(consumer: Consumer, settings: Settings) -> dict[int, tuple[int, int]]:

@@ -1,0 +1,50 @@
+# Two commands matter: `make demo` shows the whole platform at work, `make test` proves it. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+UV_VERSION := 0.13.9
+RUN := $(UV) run --frozen --no-sync
+FEED ?=
+SPEED ?= 1
+KEEP ?=
+
+.PHONY: help install demo test test-fast check bench format clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(UV):
+	@echo "uv is missing: installing it into .uv/"
+	@python3.11 -m venv .uv 2>/dev/null || python3 -m venv .uv
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+install: $(UV)  ## uv if it is missing, then everything from the lock
+	@$(UV) sync --frozen
+
+demo: install  ## feed → Kafka → Flink → Redis → model → /predict; FEED=file-or-glob SPEED=60 KEEP=1
+	@$(RUN) tick demo $(if $(FEED),--feed '$(FEED)') --speed $(SPEED) $(if $(KEEP),--keep)
+
+check: install  ## format, lint, types, layers; under a minute
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+	@$(RUN) mypy
+	@$(RUN) lint-imports
+
+test-fast: check  ## tests without JVM
+	@$(RUN) pytest -m "not integration"
+
+test: check  ## everything, real services included
+	@$(RUN) tick jars
+	@$(RUN) pytest
+
+bench: install  ## the numbers: CPU time and ratios, printed with the load
+	@$(RUN) python -m bench
+
+format: install  ## let ruff format and fix
+	@$(RUN) ruff format .
+	@$(RUN) ruff check --fix .
+
+clean:  ## stop the platform and remove its state (keeps downloaded jars)
+	@-$(RUN) tick down
+	@find .tick -mindepth 1 -maxdepth 1 ! -name jars -exec rm -rf {} +

@@ -1,0 +1,82 @@
+"""Random tick streams for parity tests: Hypothesis picks the character of a market, a seeded generator fills in the ticks."""
+
+import random
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+from contracts.tick import Tick
+
+LENGTH_S = 4200  # longer than the longest window, so that warm rows exist
+LATENESS_US = 200_000
+
+
+@dataclass(frozen=True)
+class Character:
+    """How one stream behaves; every part of it comes from `seed`."""
+
+    seed: int
+    price: float
+    step: float  # price moves by multiples of this
+    size: float
+    ticks: int
+    burst: int  # ticks that share one event time (ties)
+    copies: float  # share sent twice
+    gap_s: int  # one hole without ticks
+    spike: float  # one price is off by this factor, once
+    print_size: float  # one trade of this size, once (0: none)
+
+
+characters = st.builds(
+    Character,
+    seed=st.integers(0, 2**32),
+    price=st.sampled_from([60_000.0, 60_000.0, 2_345.67, 1.0, 0.0123]),
+    step=st.sampled_from([1e-7, 1e-6, 1e-4]),  # fraction of the price
+    size=st.sampled_from([1.0, 0.01, 250.0]),
+    ticks=st.integers(40, 160),
+    burst=st.integers(1, 4),
+    copies=st.sampled_from([0.0, 0.0, 0.1, 0.5]),
+    gap_s=st.sampled_from([0, 0, 700, 2000]),
+    spike=st.sampled_from([1.0, 1.0, 1.2, 0.8]),
+    print_size=st.sampled_from([0.0, 0.0, 1e9]),
+)
+
+
+def ticks(character: Character, symbol: str, start_us: int) -> list[tuple[int, Tick]]:
+    """(send order in µs, tick) pairs, sorted by send order; disorder stays inside the allowed lateness."""
+    rng = random.Random(character.seed)
+    times = sorted(rng.randrange(LENGTH_S * 1_000_000) for _ in range(character.ticks // character.burst))
+    # Half of the ticks crowd the last ten minutes, so that short windows hold more than one row.
+    times = sorted(t if i % 2 else LENGTH_S * 1_000_000 - t // 7 - 1 for i, t in enumerate(times))
+    hole = rng.randrange(LENGTH_S) * 1_000_000
+    times = [t for t in times if not hole <= t < hole + character.gap_s * 1_000_000]
+    spike_at, print_at = rng.randrange(len(times) + 1), rng.randrange(len(times) + 1)
+    made, level, number = [], 0, 0
+    for i, time_us in enumerate(times):
+        for _ in range(rng.randint(1, character.burst)):
+            level += rng.choice((-2, -1, 0, 0, 1, 2))
+            number += 1
+            price = round(character.price * (1 + level * character.step) * (character.spike if i == spike_at else 1.0), 9)
+            size = character.print_size if character.print_size and i == print_at else round(character.size * rng.randint(1, 500) / 100, 6)
+            event_us = start_us + time_us
+            tick = Tick(
+                "PROP",
+                symbol,
+                event_us,
+                event_us + rng.randrange(50_000),
+                price,
+                size,
+                rng.choice((-1, 0, 1)),
+                f"{symbol}-{number}",
+                number,
+            )
+            sent = event_us + rng.randrange(LATENESS_US - 1_000)
+            made.append((sent, tick))
+            if rng.random() < character.copies:
+                made.append(
+                    (
+                        min(sent + rng.randrange(20_000), event_us + LATENESS_US - 1_000),
+                        tick._replace(ingest_time_us=tick.ingest_time_us + 7),
+                    )
+                )
+    return sorted(made, key=lambda pair: pair[0])
