@@ -1,0 +1,1 @@
+"""The prediction API: online features and the Production model to one answer per symbol."""

@@ -5,6 +5,7 @@ asked right after, and its answer replaces it.
 """
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,7 +69,7 @@ def remember(settings: Settings, found: Found) -> None:
     """Note `found` as the model to start with next time; replaced atomically."""
     file = _note(settings)
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
+    partial = file.with_suffix(f".{os.getpid()}")  # several workers may note it at the same time
     partial.write_bytes(orjson.dumps(found._asdict()))
     partial.replace(file)
 

@@ -1,5 +1,6 @@
 """The real thing: `python -m serving.main` under uvicorn, a model from a real MLflow registry, and the command `tick predict`."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -14,9 +15,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contracts.errors import RegistryError, TickError
 from contracts.settings import Settings
 from models import registry
 from models.tracking import client, experiment_id
+from serving.production import resolve
 from tests.conftest import free_ports
 from tests.serving.conftest import KEY, SYMBOL, UNREACHED_KAFKA, Feeder
 
@@ -162,6 +165,16 @@ def test_figures_of_several_workers_are_summed(api, fed, live):
         assert 'tick_results_total{status="ok"} 20.0' in workers.http.get("/metrics").text
     finally:
         workers.stop()
+
+
+def test_a_registry_without_production_is_told_by_its_child(tmp_path):
+    with pytest.raises(RegistryError, match="tick-model has no Production version"):
+        asyncio.run(resolve(Settings(home=tmp_path)))
+
+
+def test_a_registry_that_cannot_be_asked_is_told(tmp_path):
+    with pytest.raises(TickError, match="registry"):
+        asyncio.run(resolve(Settings(home=tmp_path, mlflow_tracking_uri="nonsense://nowhere")))
 
 
 def test_without_a_key_it_does_not_start(live):

@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer
 
 from contracts.features import CORE
 from contracts.settings import Settings
@@ -55,7 +55,6 @@ def consume(settings: Settings, count: int) -> list:
 
 @pytest.mark.integration
 def test_an_answer_is_a_record_in_kafka(platform, exported):
-    Producer({"bootstrap.servers": platform.kafka}).flush(5)
     dropped = []
     recorder = Recorder(platform, dropped.append)
     predictor = Predictor(platform, None, load(exported.folder, exported.digest, "tick-model", "7"))
