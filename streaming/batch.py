@@ -44,6 +44,7 @@ def _verdict() -> pl.Expr:
     """The first reason that applies to a row, else null; the same order as `contracts.tick.parse`."""
     finite = [pl.col(name).is_null() | pl.col(name).is_finite() for name, dtype in SCHEMA.items() if dtype == pl.Float64()]
     named = [pl.col(name).str.len_chars().is_between(1, limit) for name, limit in NAMES.items()]
+    named += [~pl.col(name).str.contains(":", literal=True) for name in ("venue", "symbol")]  # VENUE:SYMBOL must stay readable
     well_typed = pl.all_horizontal(*(pl.col(name).is_not_null() for name in REQUIRED), *finite, *named).fill_null(False)
     broken = [(~well_typed, Reason.INVALID_FIELD), *((pl.sql_expr(rule).fill_null(False), reason) for reason, rule in RULES)]
     return pl.coalesce(pl.when(rule).then(pl.lit(reason.value)) for rule, reason in broken)

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_fixed
 
 from contracts import wire
 from contracts.errors import ServiceError
@@ -14,7 +15,7 @@ from contracts.tick import Rejected
 from contracts.topics import DEAD_LETTER
 from streaming.sender import Sender
 
-TIMEOUT_S = 10
+TIMEOUT_S = 5
 POLL_S = 0.2
 SILENT_S_MAX = 5.0  # letters of a transaction that a dead job left open are not readable: don't wait for them
 BATCH = 500
@@ -92,12 +93,23 @@ def _letters(messages: list[Message], ends: dict[int, tuple[int, int]]) -> Itera
             yield _letter(message)
 
 
+def _has_no_leader_yet(error: BaseException) -> bool:
+    """A topic made a moment ago."""
+    codes = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+    return isinstance(error, KafkaException) and error.args[0].code() in codes
+
+
+@retry(retry=retry_if_exception(_has_no_leader_yet), stop=stop_after_attempt(20), wait=wait_fixed(0.25), reraise=True)
+def _watermarks(consumer: Consumer) -> dict[int, tuple[int, int]]:
+    partitions = consumer.list_topics(DEAD_LETTER.name, timeout=TIMEOUT_S).topics[DEAD_LETTER.name].partitions
+    return {p: consumer.get_watermark_offsets(TopicPartition(DEAD_LETTER.name, p), timeout=TIMEOUT_S) for p in partitions}
+
+
 def _ends(consumer: Consumer, settings: Settings) -> dict[int, tuple[int, int]]:
     try:
-        metadata = consumer.list_topics(DEAD_LETTER.name, timeout=TIMEOUT_S).topics[DEAD_LETTER.name]
-        return {p: consumer.get_watermark_offsets(TopicPartition(DEAD_LETTER.name, p), timeout=TIMEOUT_S) for p in metadata.partitions}
+        return _watermarks(consumer)
     except KafkaException as error:
-        raise ServiceError(f"Kafka does not answer at {settings.kafka}", "start it with `tick up`") from error
+        raise ServiceError(f"Kafka does not answer at {settings.kafka}: {error}", "start it with `tick up`") from error
 
 
 def _position(consumer: Consumer, partition: int) -> int:

@@ -4,12 +4,14 @@ from collections import Counter
 
 import orjson
 
-from contracts.tick import Reason
+from contracts.parsing import parse
+from contracts.tick import Reason, Rejected, Tick
 from streaming.batch import encode
 from streaming.faults import DAMAGE, KINDS, inject_faults
 from streaming.synthetic import FIXTURE, generate
 
 START_US = 1_700_000_000_000_000
+NOW_US = START_US + 3_600_000_000
 GOOD = encode(next(generate(FIXTURE, START_US, 3_600)))
 
 
@@ -45,3 +47,14 @@ def test_disorder_stays_within_its_bound():
 
 def test_the_same_seed_does_the_same_harm():
     assert inject_faults(GOOD, 0.1, 1, START_US) == inject_faults(GOOD, 0.1, 1, START_US)
+
+
+def test_the_contract_refuses_exactly_the_damaged_ones_for_the_stated_reason():
+    mixed = inject_faults(GOOD, 0.3, seed=8, now_us=NOW_US)
+    judged = [parse(message, NOW_US) for message in mixed.messages]
+    expected = [DAMAGE[label][0] if label in DAMAGE else None for label in mixed.labels]
+    assert [one.reason if isinstance(one, Rejected) else None for one in judged] == expected
+    accepted = [one for one in judged if isinstance(one, Tick)]
+    distinct = {(tick.key, tick.trade_id) for tick in accepted}
+    assert len(distinct) == len(GOOD)
+    assert len(mixed.messages) == len(distinct) + mixed.counts["duplicate"] + sum(mixed.rejected.values())

@@ -1,0 +1,55 @@
+"""`tick replay` and `tick synth` as a person uses them: what they say, and what they refuse."""
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from contracts.errors import TickError
+from streaming.batch import SCHEMA
+from streaming.synthetic import DEMO, FIXTURE, preset_with
+from tests.streaming import topic
+from tests.streaming.test_feeds_formats import SPOT
+from tests.streaming.test_producer import command, finish
+
+
+def test_synth_writes_a_market_that_replay_reads(tmp_path):
+    file = tmp_path / "market.parquet"
+    words = ["synth", str(file), "--preset", "fixture", "--days", "0.05", "--start", "2024-01-01", "--ic", "0", "--seed", "3"]
+    result = CliRunner().invoke(app, words)
+    ticks = pl.read_parquet(file)
+    assert result.exit_code == 0 and f"{ticks.height:,} ticks of AAAUSD, BBBUSD, CCCUSD" in result.output
+    assert dict(ticks.schema) == SCHEMA
+    assert ticks["event_time_us"][0] // 86_400_000_000 == 19_723  # 2024-01-01
+
+
+def test_presets_are_named_and_changeable():
+    assert preset_with("demo") == DEMO
+    assert preset_with("fixture", ic=0.0, seed=None).ic == 0.0 != FIXTURE.ic
+    with pytest.raises(TickError, match="no preset"):
+        preset_with("nasdaq")
+
+
+@pytest.mark.integration
+def test_replay_tells_what_it_did(kafka, tmp_path):
+    file = tmp_path / "spot_BTCUSDT-trades-2024-08-08.csv"
+    file.write_text(SPOT + "3,0,1,1,1723161255342,true,true\n\n")
+    marks = topic.ends(kafka, "ticks")
+    code, said = finish(command(kafka, "replay", file, "--speed", "0"))
+    assert code == 0, said
+    assert "2 ticks sent" in said and "from binance-trades" in said
+    assert "1 rows rejected" in said and "blank 1" in said
+    assert sum(not m.is_beat for m in topic.since(kafka, "ticks", marks)) == 2
+    assert finish(command(kafka, "replay", file, "--speed", "0"))[0] == 0  # a finished replay may be repeated
+
+
+@pytest.mark.integration
+def test_a_synthetic_market_can_be_replayed_by_name(kafka):
+    code, said = finish(command(kafka, "replay", "synthetic", "--preset", "fixture", "--history", "5", "--minutes", "0.02"))
+    assert code == 0 and "from synthetic" in said, said
+
+
+def test_an_unknown_file_is_told(tmp_path, free_settings):
+    (tmp_path / "x.csv").write_text("hello\n")
+    code, said = finish(command(free_settings, "replay", tmp_path / "x.csv"))
+    assert code == 1 and "cannot tell the format" in said and "databento" in said

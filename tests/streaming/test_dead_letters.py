@@ -1,0 +1,75 @@
+"""Dead letters are readable, safe to look at, and get a second chance by today's rules."""
+
+from collections import Counter
+
+import orjson
+import pytest
+from confluent_kafka import Producer
+
+from contracts.clock import now_us
+from contracts.errors import ServiceError
+from contracts.tick import Reason
+from streaming import dead_letters
+from streaming.batch import encode
+from streaming.faults import inject_faults
+from streaming.synthetic import FIXTURE, generate
+from tests.streaming import topic
+from tests.streaming.test_producer import command, finish
+
+pytestmark = pytest.mark.integration
+START_US = 1_700_000_000_000_000
+GOOD = encode(next(generate(FIXTURE, START_US, 300)))
+
+
+def refuse(settings, letters):
+    """What the stream does with messages it refuses: raw bytes, reason and origin."""
+    producer = Producer({"bootstrap.servers": settings.kafka})
+    for offset, (reason, origin, raw) in enumerate(letters):
+        headers = {"reason": reason, "topic": origin, "partition": "2", "offset": str(offset)}
+        producer.produce("ticks.dead_letter", raw, b"SYNTH:AAAUSD", headers=headers)
+    assert producer.flush(30) == 0
+
+
+def test_letters_say_why_and_whence(kafka):
+    before = dead_letters.counts(kafka)
+    refuse(kafka, [("crossed_quote", "ticks", b"{}"), ("malformed_json", "feed:x.csv", b"\xff")])
+    letters = list(dead_letters.read(kafka))[-2:]
+    assert [(letter.reason, letter.raw) for letter in letters] == [("crossed_quote", b"{}"), ("malformed_json", b"\xff")]
+    assert [letter.origin for letter in letters] == ["ticks/2/0", "feed:x.csv/2/1"]
+    assert [letter.from_feed for letter in letters] == [False, True]
+    assert letters[0].key == b"SYNTH:AAAUSD" and letters[0].refused_ms > 1_600_000_000_000
+    assert dead_letters.counts(kafka) - before == Counter(crossed_quote=1, malformed_json=1)
+    assert list(dead_letters.read(kafka, "crossed_quote"))[-1].origin == "ticks/2/0"
+
+
+def test_what_passes_now_goes_back_to_the_stream(kafka):
+    mixed = inject_faults(GOOD, 0.5, seed=3, now_us=now_us(), kinds=("wrong_type", "negative", "bad_json"))
+    broken = [raw for raw, label in zip(mixed.messages, mixed.labels, strict=True) if label]
+    refuse(kafka, [("old_rule", "ticks", raw) for raw in [*GOOD[:10], *broken]] + [("old_rule", "feed:x.csv", b"1,2,3")])
+    marks = topic.ends(kafka, "ticks")
+    done = dead_letters.replay(kafka, now_us(), "old_rule")
+    sent = topic.since(kafka, "ticks", marks)
+    assert (done.sent, done.rows) == (10, 1)
+    assert done.refused == mixed.rejected
+    assert Counter(orjson.dumps(m.fields) for m in sent) == Counter(GOOD[:10])
+    assert {m.key for m in sent} == {f"SYNTH:{orjson.loads(raw)['symbol']}" for raw in GOOD[:10]}
+
+
+def test_the_command_shows_strange_bytes_harmlessly(kafka):
+    refuse(kafka, [(Reason.MALFORMED_JSON, "ticks", b"\x1b[31m[bold]red\x07")])
+    code, said = finish(command(kafka, "dead-letters", "list", "--reason", "malformed_json", "--limit", "1"))
+    assert code == 0
+    assert r"\x1b[31m[bold]red\x07" in said and "\x07" not in said
+    assert "malformed_json" in said.splitlines()[-1]
+
+
+def test_the_command_sends_again_and_counts(kafka):
+    refuse(kafka, [("new_rule", "ticks", GOOD[0]), ("new_rule", "ticks", b"{")])
+    code, said = finish(command(kafka, "dead-letters", "replay", "--reason", "new_rule"))
+    assert code == 0
+    assert "sent again 1, still refused 1, rows of files 0" in said
+
+
+def test_without_kafka_the_error_says_what_to_do(free_settings):
+    with pytest.raises(ServiceError, match="does not answer"):
+        dead_letters.counts(free_settings)
