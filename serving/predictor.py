@@ -17,6 +17,7 @@ from serving.freshness import Verdict, judge
 from serving.status import Status
 
 BPS = 1e4
+SYNTHETIC = {"synthetic": "SYNTH"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Predictor:
 
     def __init__(self, settings: Settings, reader: OnlineReader, model: Model) -> None:
         self.settings, self.reader, self.model = settings, reader, model
-        self.venues = frozenset(name.partition(":")[0] for name in re.split(r"[,;\s]+", model.trained_on) if name)
+        self.venues = trained_venues(model.trained_on)
         self._names = frozenset(model.features)
 
     async def for_symbols(self, symbols: Sequence[str], now_us: int) -> list[Answer]:
@@ -122,7 +123,7 @@ class Predictor:
             "model_name": self.model.name,
             "model_version": self.model.version,
             "trained_on_this_venue": ours,
-            "note": None if ours else f"the model was trained on {', '.join(sorted(self.venues)) or 'unknown venues'}, not on {venue}",
+            "note": None if ours else f"the model was trained on {self.model.trained_on or 'unknown'} ticks, not on those of {venue}",
         }
 
     def record(self, answer: Answer, request_id: str, served_at_us: int) -> dict[str, Any]:
@@ -141,6 +142,11 @@ class Predictor:
             "prediction_bps": answer.prediction_bps,
             "features": answer.features,
         }
+
+
+def trained_venues(trained_on: str) -> frozenset[str]:
+    """The venues of a manifest's `trained_on`: their names, or "synthetic" for the synthetic exchange."""
+    return frozenset(SYNTHETIC.get(name, name) for name in re.split(r"[,\s]+", trained_on) if name)
 
 
 def _with(answer: Answer, log_return: float) -> Answer:

@@ -29,7 +29,7 @@ _RESULT_EXAMPLE: JsonDict = {
     "age_s": 0.42,
     "stale": False,
     "trained_on_this_venue": False,
-    "note": "the model was trained on SYNTH, not on BINANCE",
+    "note": "the model was trained on synthetic ticks, not on those of BINANCE",
 }
 _REFUSED_EXAMPLE: JsonDict = {"symbol": "BINANCE:NOPE", "status": "unknown_symbol", "reason": "no features were ever published"}
 

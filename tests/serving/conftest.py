@@ -95,7 +95,7 @@ def export_model(tmp_path_factory: pytest.TempPathFactory):
         rows = rng.normal(size=(400, len(features))).astype(np.float32)
         forest = RandomForestRegressor(n_estimators=5, max_depth=4, random_state=seed).fit(rows, rows[:, 0] * 1e-4)
         folder = tmp_path_factory.mktemp("model")
-        known = {"trained_on": "SYNTH:AAA,SYNTH:BBB", "trained_to_us": 0, "horizon_s": 60}
+        known = {"trained_on": "synthetic", "trained_to_us": 0, "horizon_s": 60}
         return export(forest, rows, folder, features=features, seed=seed, **known)
 
     return make

@@ -8,6 +8,7 @@ import pytest
 from contracts.features import CORE
 from contracts.windows import LEVELS
 from models.runtime import load
+from serving.predictor import trained_venues
 from serving.schemas import PredictResponse, ProblemDocument
 from tests.serving.conftest import SYMBOL
 
@@ -68,7 +69,7 @@ def test_features_given_in_the_request_are_used_without_the_store(api, redis_ser
     assert result["features"] == ROW
     assert "age_s" not in result
     assert result["trained_on_this_venue"] is False
-    assert result["note"] == "the model was trained on SYNTH, not on BINANCE"
+    assert result["note"] == "the model was trained on synthetic ticks, not on those of BINANCE"
 
 
 def test_unknown_and_missing_names_in_given_features_are_refused_by_name(api):
@@ -186,3 +187,8 @@ def test_a_plain_request_id_is_kept(api, feeder, sent, kept):
     feeder.put()
     response = api.post("/predict", json={"symbols": [SYMBOL]}, headers={"X-Request-ID": sent})
     assert (response.headers["x-request-id"] == sent) is kept
+
+
+@pytest.mark.parametrize("text, venues", [("synthetic", {"SYNTH"}), ("BINANCE,CME", {"BINANCE", "CME"}), ("", set())])
+def test_the_manifest_names_the_venues(text, venues):
+    assert trained_venues(text) == venues

@@ -103,7 +103,7 @@ def test_the_production_model_answers_over_http_and_on_the_command_line(api, fed
     shown = tick(live, "predict", SYMBOL, "BINANCE:BTCUSDT", "--features")
     assert shown.returncode == 0, shown.stderr
     assert "tick-model v1" in shown.stdout
-    assert "stale; the model was trained on SYNTH, not on BINANCE" in shown.stdout
+    assert "stale; the model was trained on synthetic ticks, not on those of BINANCE" in shown.stdout
     assert f"{SYMBOL}  log_return_1m = 0.01" in shown.stdout
     found = tick(live, "predict", SYMBOL, "SYNTH:NOPE", "--json")
     assert found.returncode == 1
