@@ -13,6 +13,7 @@ from contracts.settings import Settings
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # Its own defaults keep trying a server that is gone for many minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 TALKATIVE = ("alembic", "mlflow.store", "mlflow.utils.environment")
 

@@ -19,6 +19,7 @@ from contracts.settings import Settings
 from contracts.windows import LEVELS
 
 SECOND_US = 1_000_000
+CORE_OF = {level.view: [c.name for c in COLUMNS if c.view == level.view and c.core] for level in LEVELS}
 LABEL_COLUMNS = ("y", "entry_price", "exit_price", "entry_us", "exit_us")
 SCHEMA: dict[str, type[pl.DataType]] = {
     "symbol": pl.String,
@@ -39,7 +40,7 @@ class Dataset:
     frame: pl.DataFrame
     dropped: dict[str, int]
     fingerprint: str
-    snapshots: dict[str, int] = field(default_factory=dict)
+    snapshots: dict[str, int | None] = field(default_factory=dict)
 
     @property
     def symbols(self) -> list[str]:
@@ -81,8 +82,7 @@ def as_of(rows: pl.DataFrame, features: Mapping[str, pl.DataFrame], settings: Se
     """`rows` of one symbol with its core features of every level as of `decision_us`, and `row_reason` where one is unusable."""
     known_by = pl.col("decision_us") + settings.entry_delay_s * SECOND_US
     reasons: list[pl.Expr] = []
-    for level in LEVELS:
-        view, names = level.view, [c.name for c in COLUMNS if c.view == level.view and c.core]
+    for view, names in CORE_OF.items():
         right = features[view].select(pl.col("event_time_us").alias(f"{view}_us"), pl.col("known_at_us").alias(f"{view}_known"), *names)
         tolerance = int(settings.stale_s * SECOND_US)
         rows = rows.join_asof(right.sort(f"{view}_us"), left_on="decision_us", right_on=f"{view}_us", tolerance=tolerance)
@@ -145,9 +145,13 @@ def load(settings: Settings, from_us: int, to_us: int) -> Dataset:
     """
     from feature_store import lakehouse  # here: PyIceberg is slow to import, and the rest of this module needs none of it
 
-    snapshots = lakehouse.snapshots(settings, ("silver.tick_data", "gold.tick_features"))
+    lakehouse.create(settings)
+    snapshots = lakehouse.snapshot_ids(settings)
     usable_us = int(settings.stale_s * SECOND_US)
     reach_us = (settings.entry_delay_s + settings.horizon_s) * SECOND_US + usable_us
-    ticks = lakehouse.read_ticks(settings, from_us, to_us + reach_us)
-    features = {level.view: lakehouse.read_features(settings, level.view, from_us - usable_us, to_us) for level in LEVELS}
+    ticks = lakehouse.read_ticks(settings, from_us, to_us + reach_us).select("key", "event_time_us", "seq", "price")
+    features = {}
+    for view, names in CORE_OF.items():
+        rows = lakehouse.read_features(settings, view, from_us - usable_us, to_us)
+        features[view] = rows.select("symbol", "event_time_us", "known_at_us", *names)
     return replace(build(ticks, features, from_us, to_us, settings), snapshots=snapshots)

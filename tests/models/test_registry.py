@@ -166,7 +166,8 @@ class TestTracking:
         info = tracking.client(settings).get_run(run_id).info
         assert info.artifact_uri.startswith(tracking.artifact_root(settings).as_uri())
 
-    def test_a_registry_that_does_not_answer_is_an_error_with_its_address(self, tmp_path):
+    def test_a_registry_that_does_not_answer_is_an_error_with_its_address(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         with pytest.raises(RegistryError, match="does not answer") as refused:
             registry.versions(Settings(home=tmp_path, mlflow_tracking_uri="http://127.0.0.1:9"))
         assert "127.0.0.1:9" in refused.value.hint
