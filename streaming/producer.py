@@ -129,7 +129,7 @@ class _Run:
         self.done, self.items, self.reached_us, self.beaten_us = Progress(), 0, 0, 0
         self.timing, self.position = Timing(0.0), Position("")
         self.span: Span | None = None
-        self.began_us = clock()
+        self.began_us, self.ended_us = clock(), 0
         self.next_beat_us = self.next_save_us = self.next_report_us = 0
 
     def start(self, feed: Replayable, speed: float, as_live: bool, saved: Position | None) -> None:
@@ -165,6 +165,8 @@ class _Run:
 
     def close(self) -> None:
         """Heartbeats that let the last tile and bars close: in real time for a live feed, once for history. Then settle."""
+        self.sender.flush(self.items)
+        self.ended_us = self.clock()  # closing beats are no part of the rate
         if self.timing.live:
             until = self.clock() + int(self.settings.closing_beat_s * 1e6)
             while (now := self.clock()) < until:
@@ -248,7 +250,7 @@ class _Run:
     def _report(self, now: int) -> None:
         done = self.done
         done.acknowledged, done.failed, done.event_time_us = self.sender.acknowledged, self.sender.failed, self.reached_us
-        done.elapsed_s = (now - self.began_us) / 1e6
+        done.elapsed_s = ((self.ended_us or now) - self.began_us) / 1e6
         done.rate = done.sent / done.elapsed_s if done.elapsed_s > 0 else 0.0
         done.eta_s = self._eta_s(done.elapsed_s)
         self.progress(done)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Message:
         return b'"heartbeat":true' in self.value
 
 
+# a topic made a moment ago has no leader yet
+@retry(retry=retry_if_exception_type(KafkaException), stop=stop_after_attempt(40), wait=wait_fixed(0.25), reraise=True)
 def ends(settings, topic):
     """Present end of every partition: pass it to `since` later."""
     consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "ends"})
