@@ -38,17 +38,17 @@ def predict(
     """Ask the running API for the expected return of each symbol; exit 1 when a symbol has no answer."""
     from rich.console import Console
 
-    answer = _ask(settings(), symbols, features)
+    answer = ask(settings(), symbols, features)
     console = Console()
     if as_json:
         console.print_json(data=answer)
     else:
-        _show(console, answer["results"])
+        show_results(console, answer["results"])
     if any(result["status"] != "ok" for result in answer["results"]):
         raise typer.Exit(1)
 
 
-def _ask(given: Settings, symbols: list[str], include_features: bool) -> dict[str, Any]:
+def ask(given: Settings, symbols: list[str], include_features: bool) -> dict[str, Any]:
     """The API's answer, refusals per symbol included. Raises ServiceError when it is away, TickError when it refuses the request."""
     import urllib.error
     import urllib.request
@@ -91,7 +91,8 @@ def _explained(answer: dict[str, Any]) -> TickError:
     return TickError(f"{detail} {fields}".strip(), str(answer.get("hint", "")))
 
 
-def _show(console: Any, results: list[dict[str, Any]]) -> None:
+def show_results(console: Any, results: list[dict[str, Any]]) -> None:
+    """One line per symbol: the forecast, or why there is none."""
     from rich.table import Table
 
     table = Table("symbol", "forecast (bps)", "horizon", "model", "age", "remark", box=None)

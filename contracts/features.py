@@ -14,7 +14,8 @@ class Aggregate:
     """A mergeable part of a window: `verb` over the row expression `of`; `digits` decimals are kept exactly in sums.
 
     Row columns: n trades, v volume, pv notional, sv signed volume, s sum of signs, high, low, close_price, r = ln(close/previous
-    close), r1 = the r before it. Verbs: sum (exact), first (oldest row), last (this row), max, min, rows (row count).
+    close), r1 = the r before it. Verbs: sum (exact), sum_inner (exact, without the oldest row: what pairs of
+    neighbours need), last (this row), max, min, rows (row count).
     """
 
     name: str
@@ -22,6 +23,9 @@ class Aggregate:
     of: str = ""
     digits: int = 0
 
+
+# A product of two exact decimals keeps six digits only; squares are taken in double, then summed exactly, small and large apart.
+_SV2 = "CAST(sv AS DOUBLE) * CAST(sv AS DOUBLE)"
 
 AGGREGATES = (
     Aggregate("rows", "rows"),
@@ -34,16 +38,15 @@ AGGREGATES = (
     Aggregate("low", "min", "low"),
     Aggregate("close", "last", "close_price"),
     Aggregate("r", "sum", "r", 24),
-    Aggregate("r_last", "last", "r"),
-    Aggregate("r_first", "first", "r"),
-    Aggregate("rr_first", "first", "r * r1"),
     Aggregate("r2", "sum", "r * r", 30),
-    Aggregate("rr", "sum", "r * r1", 30),
-    Aggregate("rr_abs", "sum", "ABS(r * r1)", 30),
+    Aggregate("r_in", "sum_inner", "r", 24),
+    Aggregate("r1_in", "sum_inner", "r1", 24),
+    Aggregate("rr_in", "sum_inner", "r * r1", 30),
+    Aggregate("rr_abs_in", "sum_inner", "ABS(r * r1)", 30),
     Aggregate("illiq", "sum", "ABS(r) / pv", 30),
     Aggregate("r_sv", "sum", "r * sv", 26),
-    Aggregate("sv2_small", "sum", "CASE WHEN ABS(sv) < 1e6 THEN sv * sv ELSE 0 END", 24),
-    Aggregate("sv2_large", "sum", "CASE WHEN ABS(sv) < 1e6 THEN 0 ELSE sv * sv END", 6),
+    Aggregate("sv2_small", "sum", f"CASE WHEN ABS(sv) < 1e6 THEN {_SV2} ELSE 0 END", 24),
+    Aggregate("sv2_large", "sum", f"CASE WHEN ABS(sv) < 1e6 THEN 0 ELSE {_SV2} END", 6),
 )
 
 
@@ -67,7 +70,7 @@ class Feature:
 
 _COV_KYLE = "({r_sv} - {r} * {sv} / {rows})"
 _VAR_KYLE = "({sv2_small} + {sv2_large} - {sv} * {sv} / {rows})"
-_COV_ROLL = "(({rr} - {rr_first}) - ({r} - {r_first}) * ({r} - {r_last}) / ({rows} - 1)) / ({rows} - 1)"
+_COV_ROLL = "({rr_in} - {r_in} * {r1_in} / ({rows} - 1)) / ({rows} - 1)"
 _VAR_ROLL = "({r2} - {r} * {r} / {rows}) / {rows}"
 
 FEATURES = (
@@ -76,7 +79,7 @@ FEATURES = (
     Feature("realized_vol_ann", "SQRT({r2} * {year_s} / {w})", "log/√year", 1e-3, "{rows} < 2", "Andersen & Bollerslev 1998"),
     Feature(
         "bipower_vol",
-        "SQRT({pi} / 2 * GREATEST({rr_abs} - ABS({rr_first}), 0))",
+        "SQRT({pi} / 2 * {rr_abs_in})",
         "log",
         1e-6,
         "{rows} < 3",
@@ -103,7 +106,14 @@ FEATURES = (
     ),
     Feature("parkinson", "LN({high} / {low}) * LN({high} / {low}) / (4 * {ln2})", "log²", 1e-10, "", "Parkinson 1980", (900,)),
     Feature("range", "LN({high} / {low})", "log", 1e-5),
-    Feature("roll_spread", f"2e4 * SQRT(-{_COV_ROLL})", "bps", 1e-2, f"{{rows}} < 3 OR {_COV_ROLL} > -1e-6 * {_VAR_ROLL}", "Roll 1984"),
+    Feature(
+        "roll_spread",
+        f"2e4 * SQRT(-{_COV_ROLL})",
+        "bps",
+        1e-2,
+        f"{{rows}} < 3 OR {_VAR_ROLL} <= 1e-6 * {{r2}} / {{rows}} OR {_COV_ROLL} > -1e-6 * {_VAR_ROLL}",
+        "Roll 1984",
+    ),
 )
 
 # Context columns of the 1 s level: they depend on the row's time alone.

@@ -18,7 +18,9 @@ def program(settings: Settings, from_us: int, to_us: int) -> Program:
     names = ", ".join(f"`{name}`" for name in FEATURE_NAMES)
     wanted = f"event_time > {_timestamp(from_us)} AND event_time <= {_timestamp(to_us)}"
     insert = f"INSERT INTO {lakehouse.CATALOG}.{GOLD} ({names}) SELECT {names} FROM ({sql.union_rows()}) WHERE {wanted}"
-    return Program("lakehouse-tick backfill", "batch", ddl, (insert,), {"table.exec.resource.default-parallelism": str(settings.parallelism)})
+    return Program(
+        "lakehouse-tick backfill", "batch", ddl, (insert,), {"table.exec.resource.default-parallelism": str(settings.parallelism)}
+    )
 
 
 def accepted(from_us: int, to_us: int) -> str:
@@ -28,17 +30,22 @@ def accepted(from_us: int, to_us: int) -> str:
     return f"SELECT venue || ':' || symbol AS symbol, {fields}, CAST(event_time AS TIMESTAMP(3)) AS et FROM {lakehouse.CATALOG}.{SILVER} WHERE {between}"
 
 
-def run(settings: Settings, from_us: int, to_us: int, tick: Callable[[], None] = lambda: None) -> None:
+def silent(_step: str, _done: int, _total: int) -> None:
+    """No display."""
+
+
+def run(settings: Settings, from_us: int, to_us: int, progress: Callable[[str, int, int], None] = silent) -> None:
     """Recompute the range: what gold held for it is replaced. Raises JobError when Flink fails.
 
     Steps: 1. remove the range from gold; 2. compute and append it; a failure in between leaves the range empty, never mixed.
     """
     lakehouse.create(settings)
     lakehouse.delete_features(settings, from_us, to_us)
-    flink_rest.wait(settings, submit(settings, program(settings, from_us, to_us)), TIMEOUT_S, tick)
+    progress("compute features", 0, 1)
+    job_id = submit(settings, program(settings, from_us, to_us))
+    flink_rest.wait(settings, job_id, TIMEOUT_S, lambda: progress("compute features", *flink_rest.tasks(settings, job_id)))
+    progress("compute features", 1, 1)
 
 
 def _timestamp(us: int) -> str:
     return f"TO_TIMESTAMP_LTZ({us // 1000}, 3)"
-
-

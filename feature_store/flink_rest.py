@@ -67,6 +67,12 @@ def wait_running(settings: Settings, job_id: str, timeout_s: float) -> None:
         time.sleep(POLL_S)
 
 
+def tasks(settings: Settings, job_id: str) -> tuple[int, int]:
+    """(finished, all) tasks of a job: how far a batch job is."""
+    counts = [vertex["tasks"] for vertex in call(settings, f"/jobs/{job_id}")["vertices"]]
+    return sum(int(count["FINISHED"]) for count in counts), max(1, sum(sum(map(int, count.values())) for count in counts))
+
+
 def root_cause(settings: Settings, job_id: str) -> str:
     """The newest failure of a job, shortened to its causes."""
     entries = call(settings, f"/jobs/{job_id}/exceptions").get("exceptionHistory", {}).get("entries", [])

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
-from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThan
+from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThan, NotEqualTo
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
@@ -77,7 +78,7 @@ def append_ticks(settings: Settings, ticks: pl.DataFrame) -> int:
     )
     arrow = full.select(TICK_NAMES).to_arrow().cast(schema_to_pyarrow(table.schema(), include_field_ids=False))
     _append(table, arrow)
-    return arrow.num_rows
+    return len(ticks)
 
 
 @retry(
@@ -100,6 +101,26 @@ def read_ticks(settings: Settings, from_us: int, to_us: int, symbols: Sequence[s
     return ticks.sort("event_time_us", "seq").unique(["venue", "symbol", "trade_id"], keep="first", maintain_order=True)
 
 
+@dataclass(frozen=True, slots=True)
+class TickCount:
+    """Rows of silver, those with a trade id of their own, those that came late, and the symbols (VENUE:SYMBOL) seen."""
+
+    rows: int
+    distinct: int
+    late: int
+    symbols: list[str]
+
+
+def count_ticks(settings: Settings, from_us: int, to_us: int, without_venue: str | None = None) -> TickCount:
+    """Count silver rows with event time in [from, to) µs, leaving out one venue if asked to."""
+    wanted = _between(from_us, to_us)
+    if without_venue:
+        wanted = And(wanted, NotEqualTo("venue", without_venue))
+    frame = _read(settings, SILVER, wanted, ("venue", "symbol", "trade_id", "late"))
+    keys = (frame["venue"] + ":" + frame["symbol"]).unique().sort().to_list()
+    return TickCount(len(frame), frame.select("venue", "symbol", "trade_id").n_unique(), int(frame["late"].sum()), keys)
+
+
 def read_features(
     settings: Settings, view: str, from_us: int, to_us: int, symbols: Sequence[str] | None = None, table: str = GOLD
 ) -> pl.DataFrame:
@@ -116,7 +137,10 @@ def read_features(
 
 def delete_features(settings: Settings, from_us: int, to_us: int, table: str = GOLD) -> None:
     """Remove the feature rows with row end in (from, to] µs."""
-    catalog(settings).load_table(table).delete(_between(from_us + 1, to_us + 1))
+    wanted = _between(from_us + 1, to_us + 1)
+    stored = catalog(settings).load_table(table)
+    if next(iter(stored.scan(row_filter=wanted).plan_files()), None) is not None:
+        stored.delete(wanted)
 
 
 def snapshot_ids(settings: Settings) -> dict[str, int | None]:

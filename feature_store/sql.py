@@ -168,14 +168,22 @@ def _used(level: Level) -> tuple[Aggregate, ...]:
 def _term(aggregate: Aggregate) -> str:
     if aggregate.verb == "sum":
         return f"CAST({aggregate.of} AS DECIMAL(38, {aggregate.digits}))"
-    if aggregate.verb == "first":
-        return f"COALESCE({aggregate.of}, 0)"  # FIRST_VALUE skips NULL; the row without a previous close is never inside a warm window
+    if aggregate.verb == "sum_inner":  # FIRST_VALUE skips NULL; what is NULL for want of earlier rows is never inside a warm window
+        return f"COALESCE(CAST({aggregate.of} AS DECIMAL(38, {aggregate.digits})), 0)"
     return aggregate.of
 
 
+_CALLS = {
+    "rows": "COUNT(*) OVER w",
+    "sum": "SUM({x}) OVER w",
+    "sum_inner": "SUM({x}) OVER w - FIRST_VALUE({x}) OVER w",  # subtracted while still exact
+    "max": "MAX({x}) OVER w",
+    "min": "MIN({x}) OVER w",
+}
+
+
 def _over(aggregate: Aggregate, w: int) -> str:
-    call = {"rows": "COUNT(*)", "sum": "SUM({x})", "first": "FIRST_VALUE({x})", "max": "MAX({x})", "min": "MIN({x})"}[aggregate.verb]
-    return f"CAST({call.format(x='x_' + aggregate.name)} OVER w AS DOUBLE) AS {aggregate.name}_{w}"
+    return f"CAST({_CALLS[aggregate.verb].format(x='x_' + aggregate.name)} AS DOUBLE) AS {aggregate.name}_{w}"
 
 
 def _formula(feature: Feature, w: int) -> str:

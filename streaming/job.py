@@ -15,6 +15,7 @@ from feature_store import flink_rest, lakehouse, sql
 from feature_store.flink import Program, submit
 from feature_store.tables import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
 from streaming import job_tables as tables
+from streaming import warmup
 
 NAME = "lakehouse-tick live"
 STOP_TIMEOUT_S = 120.0
@@ -61,6 +62,15 @@ def start(settings: Settings, restore: str | None = None) -> str:
     job_id = submit(settings, program(settings, restore))
     flink_rest.wait_running(settings, job_id, RUNNING_TIMEOUT_S)
     return job_id
+
+
+def submit_fresh(settings: Settings, now_us: int) -> str:
+    """Start without state: warm-up messages first, then the job; returns the job id. A running job is left alone."""
+    if job_id := flink_rest.running(settings, NAME):
+        return job_id
+    lakehouse.create(settings)
+    warmup.publish(settings, now_us)
+    return start(settings)
 
 
 def stop(settings: Settings) -> str:

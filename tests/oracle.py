@@ -139,7 +139,7 @@ def _kyle(returns, flows):
 
 
 def _roll(returns, pairs):
-    if len(returns) < 3:
+    if len(returns) < 3 or _cov(returns, returns) <= 1e-6 * _sum(r * r for r in returns) / len(returns):
         return None
     cov = _cov([b for _, b in pairs], [a for a, _ in pairs])
     return None if cov > -1e-6 * _cov(returns, returns) else 2e4 * math.sqrt(-cov)

@@ -2,6 +2,7 @@
 
 import heapq
 import time
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -19,7 +20,7 @@ from tests.integration.conftest import eventually, send
 from tests.streams import LENGTH_S, Character, characters, ticks
 
 pytestmark = pytest.mark.integration
-STREAMS, RUNS = 100, 2
+STREAMS, RUNS = 80, 3  # Hypothesis begins with the plainest market; the seeds differ all the same
 SCALE = {column.name: column.scale for column in COLUMNS}
 EXACT = {"warm_s", "known_at_us"}
 run_number = 0
@@ -37,7 +38,8 @@ def next_start_us() -> int:
 @given(market=st.lists(characters, min_size=STREAMS, max_size=STREAMS))
 def test_stream_equals_batch_equals_oracle(live: Settings, market: list[Character]) -> None:
     start_us = next_start_us()
-    streams = {f"R{run_number}S{i}": ticks(character, f"R{run_number}S{i}", start_us) for i, character in enumerate(market)}
+    names = [f"R{run_number}S{i}" for i in range(STREAMS)]
+    streams = {name: ticks(replace(c, seed=c.seed + i), name, start_us) for i, (name, c) in enumerate(zip(names, market, strict=True))}
     merged = heapq.merge(*streams.values(), key=lambda pair: pair[0])
     end_us = start_us + (LENGTH_S + 60) * 1_000_000
     sent = send(live, ((tick.key, encode(tick)) for _, tick in merged), start_us, end_us + 2_000_000)

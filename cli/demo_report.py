@@ -1,0 +1,42 @@
+"""The table at the end of `tick demo`."""
+
+from rich.console import Console
+from rich.table import Table
+
+from cli.demo_steps import Outcome
+from cli.serve import show_results
+from cli.train import verdict_table
+
+
+def show(console: Console, outcome: Outcome) -> None:
+    """Counts, freshness, the gate's verdict with its numbers, and one line per symbol."""
+    table = Table(title="from the feed to the features", show_header=False, box=None)
+    for name, value in _lines(outcome):
+        table.add_row(name, value)
+    console.print(table)
+    console.print(verdict_table(outcome.trained.verdict))
+    if outcome.trained.planted:
+        console.print("  [dim]trained on a planted signal: no impact, no capacity; such Sharpes do not exist in a market[/]")
+    show_results(console, outcome.predictions)
+    if not outcome.complete:
+        console.print("[bold red]the numbers do not add up, or no model was promoted: see above[/]")
+
+
+def _lines(outcome: Outcome) -> list[tuple[str, str]]:
+    features, reasons = outcome.features, ", ".join(f"{reason} {count:,}" for reason, count in sorted(outcome.reasons.items()))
+    lines = [
+        ("ticks in", f"{outcome.sent:,}"),
+        ("accepted", f"{outcome.accepted:,}  (late {outcome.late:,}, duplicates {outcome.duplicates:,})"),
+        ("rejected", f"{outcome.rejected:,}  {reasons}"),
+    ]
+    if features:
+        lines.append(("feature rows online", f"{features.counters.written:,}"))
+        lines.append(
+            ("freshness p50 / p99", f"{_ms(features.p50_ms)} / {_ms(features.p99_ms)}  (end of row → readable, {features.samples:,} rows)")
+        )
+    lines.append(("model", f"tick-model v{outcome.trained.version}" if outcome.trained.promoted else "none: refused"))
+    return lines
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f} ms"

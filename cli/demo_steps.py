@@ -1,0 +1,122 @@
+"""What `tick demo` does, step by step, and what it found out."""
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+
+from cli.bars import bars
+from cli.serve import ask
+from contracts.clock import now_us
+from contracts.errors import TickError
+from contracts.settings import Settings
+from feature_store import backfill, lakehouse, repo, writer_report
+from feature_store.layout import FRESHNESS_REDIS_KEY
+from feature_store.online_table import connect
+from feature_store.writer_report import Report
+from stack import platform
+from streaming import dead_letters, history, job, producer
+from streaming.feeds import open_feed
+from streaming.history import Progress
+from streaming.live import SyntheticFeed
+from streaming.synthetic import DEMO, Market
+from training.pipeline import TrainResult, train_tick
+
+DAY_US = 86_400_000_000
+SETTLE_S = 60.0  # two checkpoints and more: then everything sent is in the lakehouse
+POLL_S = 1.0
+
+
+@dataclass
+class Outcome:
+    """The numbers of the final table."""
+
+    trained: TrainResult
+    sent: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    late: int = 0
+    rejected: int = 0
+    features: Report | None = None
+    predictions: list[dict[str, Any]] = field(default_factory=list)
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Nothing lost, a model in Production, and every symbol answered (a reasoned refusal is an answer)."""
+        return self.trained.promoted and self.sent == self.accepted + self.rejected and bool(self.predictions)
+
+
+def play(settings: Settings, feed: str | None, speed: float, days: int, live_s: float, console: Console) -> Outcome:
+    """1. services  2. history  3. features over it  4. train and judge, while the live job starts  5. replay  6. ask."""
+    own = open_feed([feed]) if feed else None  # a wrong file name should not cost five minutes
+    with bars(Console(stderr=True)) as report, ThreadPoolExecutor(1) as beside:
+        platform.up(settings, progress=report)
+        start_us = now_us() - days * DAY_US
+        market = history.load_synthetic(settings, DEMO, start_us, days, report)
+        backfill.run(settings, start_us, market.now_us, report)
+        ready = beside.submit(_start_live, settings)
+        outcome = Outcome(train_tick(settings, progress=report))
+        _join(ready, report)
+        live = own or SyntheticFeed(DEMO, market.now_us, (now_us() - market.now_us) / 1e6 + live_s, market.state())
+        connect(settings).delete(FRESHNESS_REDIS_KEY)
+        since_us = 0 if own else market.now_us
+        outcome.sent = _replay(settings, live, speed, own is not None, report)
+        outcome.predictions = _predictions(settings, _count(settings, outcome, since_us, own is not None))
+    console.print()
+    return outcome
+
+
+def stop(settings: Settings) -> None:
+    """Stop every process of the demo."""
+    platform.down(settings)
+
+
+def _start_live(settings: Settings) -> None:
+    repo.apply(settings)
+    job.submit_fresh(settings, now_us())
+    platform.start(settings, "writer")
+
+
+def _join(ready: "Future[None]", report: Progress) -> None:
+    report("start live job", 0, 1)
+    ready.result()
+    report("start live job", 1, 1)
+
+
+def _replay(settings: Settings, feed: producer.Replayable, speed: float, as_live: bool, report: Progress) -> int:
+    span = feed.span(now_us())
+    span_us = max(1, span.last_us - span.first_us)
+
+    def show(done: producer.Progress) -> None:
+        report("replay live feed", min(max(0, done.event_time_us - done.offset_us - span.first_us), span_us), span_us)
+
+    with ThreadPoolExecutor(1) as beside:
+        api = beside.submit(platform.start, settings, "api")
+        done = producer.replay(feed, settings, speed if as_live else 1.0, as_live, progress=show)
+        api.result()
+    report("replay live feed", 1, 1)
+    return done.sent + done.rejected
+
+
+def _count(settings: Settings, outcome: Outcome, since_us: int, synthetic_history: bool) -> list[str]:
+    """Count what arrived until it adds up or the time is over; returns the symbols of the feed."""
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        rows = lakehouse.count_ticks(settings, since_us, now_us() + DAY_US, without_venue=DEMO.venue if synthetic_history else None)
+        outcome.accepted, outcome.duplicates, outcome.late = rows.rows, rows.rows - rows.distinct, rows.late
+        outcome.reasons = dict(dead_letters.counts(settings))
+        outcome.rejected = sum(outcome.reasons.values())
+        if outcome.sent == outcome.accepted + outcome.rejected or time.monotonic() > deadline:
+            outcome.features = writer_report.read(connect(settings))
+            return rows.symbols
+        time.sleep(POLL_S)
+
+
+def _predictions(settings: Settings, symbols: list[str]) -> list[dict[str, Any]]:
+    try:
+        return list(ask(settings, symbols, include_features=False)["results"]) if symbols else []
+    except TickError as error:
+        return [{"symbol": symbol, "status": "refused", "reason": error.message} for symbol in symbols]

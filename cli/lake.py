@@ -1,0 +1,89 @@
+"""`tick history`, `tick backfill` and `tick lake …`: fill the lakehouse, compute features over it, look after its tables."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="The Iceberg tables: what they hold, and their upkeep.", no_args_is_help=True)
+FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+PANEL = "The data"
+
+
+def register(into: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    into.command("history", rich_help_panel=PANEL)(history)
+    into.command("backfill", rich_help_panel=PANEL)(backfill)
+    into.add_typer(app, name="lake", rich_help_panel=PANEL)
+
+
+def history(
+    days: Annotated[int, typer.Option(min=1, max=400, help="days before now")] = 16,
+    preset: Annotated[str, typer.Option(help="demo or fixture")] = "demo",
+    ic: Annotated[float | None, typer.Option(min=0.0, max=0.5, help="planted signal; 0 = none")] = None,
+) -> None:
+    """Load synthetic history that ends now. Its planted signal has no impact and no capacity: never trust its Sharpe."""
+    from cli.bars import bars
+    from contracts.clock import now_us
+    from contracts.settings import settings
+    from streaming.history import load_synthetic
+    from streaming.synthetic import preset_with
+
+    with bars() as report:
+        load_synthetic(settings(), preset_with(preset, ic=ic), now_us() - days * 86_400_000_000, days, report)
+
+
+def backfill(
+    start: Annotated[datetime, typer.Option("--from", formats=FORMATS, help="UTC, inclusive")],
+    end: Annotated[datetime, typer.Option("--to", formats=FORMATS, help="UTC, exclusive")],
+) -> None:
+    """Compute features over a range of the lakehouse with the same SQL as the live job; what gold held there is replaced."""
+    from datetime import UTC
+
+    from cli.bars import bars
+    from contracts.errors import DatasetError
+    from contracts.settings import settings
+    from feature_store import backfill as batch
+
+    if start >= end:
+        raise DatasetError(f"--from {start} is not before --to {end}", "give the older moment first")
+    with bars() as report:
+        from_us, to_us = (int(moment.replace(tzinfo=UTC).timestamp() * 1e6) for moment in (start, end))
+        batch.run(settings(), from_us, to_us, report)
+
+
+@app.command("tables")
+def tables() -> None:
+    """Rows, files, size and newest snapshot of each table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from contracts.settings import settings
+    from feature_store import maintenance
+
+    table = Table("table", "rows", "files", "MiB", "snapshots", box=None)
+    for line in maintenance.summary(settings()):
+        table.add_row(line.table, f"{line.rows:,}", f"{line.files:,}", f"{line.bytes / 2**20:,.1f}", str(line.snapshots))
+    Console().print(table)
+
+
+@app.command("compact")
+def compact(files: Annotated[int, typer.Option(min=2, help="only partitions with more files than this")] = 8) -> None:
+    """Merge the small files of each partition; safe beside the live job."""
+    from cli.bars import bars
+    from contracts.settings import settings
+    from feature_store import maintenance
+
+    with bars() as report:
+        merged = maintenance.compact(settings(), files, report)
+    typer.echo(f"{merged} partitions compacted")
+
+
+@app.command("expire")
+def expire(hours: Annotated[float, typer.Option(min=0.0, help="keep snapshots younger than this")] = 24.0) -> None:
+    """Forget old snapshots; the current one always stays."""
+    from contracts.clock import now_us
+    from contracts.settings import settings
+    from feature_store import maintenance
+
+    typer.echo(f"{maintenance.expire(settings(), now_us() - int(hours * 3.6e9))} snapshots expired")

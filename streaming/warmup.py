@@ -1,0 +1,33 @@
+"""History for a job that starts without state: the newest minutes of silver, sent again through a topic of their own.
+
+They pass the same windows as live ticks and are never written to silver a second time.
+"""
+
+import polars as pl
+from confluent_kafka import Producer
+
+from contracts.errors import ServiceError
+from contracts.settings import Settings
+from contracts.topics import WARMUP
+from feature_store import lakehouse
+from streaming.batch import conform, encode
+
+FLUSH_S = 60.0
+BATCH_ROWS = 20_000
+
+
+def publish(settings: Settings, now_us: int) -> int:
+    """Send the ticks of the last `warmup_s` seconds before `now_us` in event order; returns how many. Raises ServiceError."""
+    ticks = lakehouse.read_ticks(settings, now_us - settings.warmup_s * 1_000_000, now_us)
+    producer = Producer({"bootstrap.servers": settings.kafka, "enable.idempotence": True, "compression.type": "lz4"})
+    for batch in ticks.iter_slices(BATCH_ROWS):
+        _send(producer, batch)
+    if left := producer.flush(FLUSH_S):
+        raise ServiceError(f"{left} warm-up messages were not delivered to {settings.kafka}", "see `tick logs kafka`")
+    return len(ticks)
+
+
+def _send(producer: Producer, ticks: pl.DataFrame) -> None:
+    for key, value in zip(ticks["key"], encode(conform(ticks)), strict=True):
+        producer.produce(WARMUP.name, value, key)
+    producer.flush(FLUSH_S)
