@@ -1,4 +1,4 @@
-"""`tick features list | show | apply` and `tick online rebuild | status`: the features, their Feast repository, what is online."""
+"""`tick features list | show | page | apply` and `tick online rebuild | status`: the features, their Feast repository, what is online."""
 
 from typing import Annotated
 
@@ -51,6 +51,14 @@ def show(name: Annotated[str, typer.Argument(help="as in `tick features list`, s
     for fact, value in facts.items():
         table.add_row(fact, value)
     Console(highlight=False).print(table, markup=False)
+
+
+@features.command()
+def page() -> None:
+    """Print the page docs/features.md, which is written from the definitions."""
+    from cli import features_page
+
+    typer.echo(features_page.page(), nl=False)
 
 
 @features.command()

@@ -1,0 +1,106 @@
+"""The pages say what is there: commands, links, topics, tables, settings and features exist under the names the pages give them."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import typer
+
+from cli.features_page import page
+from cli.main import app
+from contracts.features import AGGREGATES, COLUMNS, FEATURES
+from contracts.settings import Settings
+from contracts.tick import Reason
+from contracts.topics import TOPICS
+from feature_store.layout import FRESHNESS_REDIS_KEY, HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY
+from feature_store.tables import COLUMNS_OF
+from stack.platform import FACTORIES
+
+REPO = Path(__file__).parents[1]
+PAGES = [REPO / "README.md", REPO / "CHANGELOG.md", *sorted((REPO / "docs").rglob("*.md"))]
+ARCHITECTURE = (REPO / "docs" / "architecture.md").read_text()
+OPERATIONS = (REPO / "docs" / "operations.md").read_text()
+NOT_SETTINGS = {"TICK_TEST_DATA"}
+each_page = pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.relative_to(REPO)))
+
+
+def code_of(text: str) -> list[str]:
+    """Code spans, and the lines of code blocks up to a comment."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    return spans + [line.partition("#")[0] for block in blocks for line in block.splitlines()]
+
+
+def commands_in(text: str) -> set[tuple[str, ...]]:
+    """Every `tick …` in code, as its leading words."""
+    found = (re.search(r"(?:^|\s|/)tick ([a-z][a-z -]*)", code + " ") for code in code_of(text))
+    return {tuple(match[1].split()) for match in found if match}
+
+
+@each_page
+def test_every_command_on_the_page_exists(file):
+    known = typer.main.get_command(app).commands
+    for words in commands_in(file.read_text()):
+        command = known.get(words[0])
+        assert command is not None, f"tick {' '.join(words)}"
+        inner = getattr(command, "commands", None)
+        assert inner is None or len(words) == 1 or words[1] in inner, f"tick {' '.join(words)}"
+
+
+def test_the_page_search_finds_commands():
+    assert commands_in("`tick up` then\n```sh\ntick lake compact   # now\n```\nand `TICK_HOME=x tick …`") == {("up",), ("lake", "compact")}
+
+
+@each_page
+def test_every_link_leads_somewhere(file):
+    for target in re.findall(r"\]\(([^)\s]+)\)", file.read_text()):
+        if not target.startswith("https://"):
+            assert (file.parent / target.partition("#")[0]).exists(), target
+
+
+@each_page
+def test_every_setting_on_the_page_exists(file):
+    named = set(re.findall(r"\bTICK_[A-Z_]*[A-Z]\b", file.read_text())) - NOT_SETTINGS
+    assert {name.removeprefix("TICK_").lower() for name in named} <= set(Settings.model_fields)
+
+
+def test_architecture_names_every_topic_table_and_key():
+    for topic in TOPICS:
+        assert re.search(
+            rf"^\| `{re.escape(topic.name)}` \| {topic.partitions} \| {topic.retention_ms // 86_400_000} days? \|", ARCHITECTURE, re.M
+        )
+    for name in (*COLUMNS_OF, HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY, FRESHNESS_REDIS_KEY):
+        assert f"| `{name}` |" in ARCHITECTURE
+
+
+def test_operations_names_every_port_reason_and_service():
+    settings = Settings()
+    for port in (settings.kafka_port, settings.flink_port, settings.redis_port, settings.api_port, settings.mlflow_port):
+        assert str(port) in OPERATIONS
+    assert all(f"| `{reason}` |" in OPERATIONS for reason in Reason)
+    assert all(name in OPERATIONS.lower() for name in FACTORIES)
+
+
+def test_every_decision_is_in_the_list():
+    folder = REPO / "docs" / "decisions"
+    listed = re.findall(r"\]\((\d{4}-[a-z0-9-]+\.md)\)", (folder / "README.md").read_text())
+    assert listed == sorted(file.name for file in folder.glob("[0-9]*.md"))
+    for number, name in enumerate(listed, 1):
+        assert (folder / name).read_text().startswith(f"# {number}. ")
+
+
+def test_features_page_is_the_one_written_from_the_definitions():
+    assert (REPO / "docs" / "features.md").read_text() == page(), "write it again: tick features page > docs/features.md"
+
+
+def test_features_page_has_every_definition_and_no_braces():
+    text = page()
+    assert all(text.count(f"\n| `{part.name}` |") >= 1 for part in (*FEATURES, *AGGREGATES))
+    assert all(f"`{column.name}`" in text for column in COLUMNS if column.core)
+    assert not set("{}") & set(text)
+
+
+def test_the_picture_is_well_formed_and_names_the_stores():
+    picture = " ".join(ElementTree.parse(REPO / "docs" / "way-of-a-tick.svg").getroot().itertext())
+    assert all(name in picture for name in (*COLUMNS_OF, "ticks.dead_letter", "tick_features"))
