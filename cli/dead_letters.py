@@ -12,7 +12,7 @@ OfReason = Annotated[str | None, typer.Option("--reason", help="only these, e.g.
 
 def register(into: typer.Typer) -> None:
     """Add `dead-letters` to the command line."""
-    into.add_typer(app, name="dead-letters")
+    into.add_typer(app, name="dead-letters", rich_help_panel="The data")
 
 
 @app.command("list")

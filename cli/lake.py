@@ -37,7 +37,7 @@ def backfill(
     start: Annotated[datetime, typer.Option("--from", formats=FORMATS, help="UTC, inclusive")],
     end: Annotated[datetime, typer.Option("--to", formats=FORMATS, help="UTC, exclusive")],
 ) -> None:
-    """Compute features over a range of the lakehouse with the same SQL as the live job; what gold held there is replaced."""
+    """Compute features over a range of the lakehouse with the same SQL as the live job; what gold.tick_features held there is replaced."""
     from datetime import UTC
 
     from cli.bars import bars

@@ -12,14 +12,15 @@ from typer.core import TyperGroup
 
 from contracts.errors import TickError
 
-GROUPS = ("platform", "replay", "job", "lake", "dead_letters", "synth", "features_store", "train", "serve", "demo")
+GROUPS = ("demo", "platform", "replay", "job", "lake", "dead_letters", "synth", "features_store", "train", "serve")  # order of the help
 
 HELP = """Market ticks through Kafka, Flink, Feast, Iceberg and MLflow to a prediction: all of it on this machine.
 
-A first day: **tick up** starts the services, **tick job submit** the stream, **tick replay** feeds it,
-**tick train tick** makes a model, **tick serve** answers, **tick down** stops everything.
+To see all of it once: **tick demo**. A platform of your own: **tick up** starts the services, **tick job submit** the
+stream, **tick replay** feeds it; **tick history** and **tick backfill** fill the lakehouse, **tick train tick** learns
+from it, **tick serve** answers, **tick down** stops everything.
 
-Every setting is an environment variable TICK_…; TICK_HOME (default .tick) holds all state.
+Every setting is an environment variable TICK_…; TICK_HOME (default: .tick in this folder) holds all state.
 """
 
 

@@ -62,7 +62,7 @@ def down(services: Annotated[list[str] | None, typer.Argument(help="only these; 
 def status() -> None:
     """Show every service: state, PID, ports, memory (used / limit, MB), time since start.
 
-    States: ready, not ready (lives but does not answer), died (`tick up` starts it again), off.
+    States: ready, not ready (lives but does not answer), died (`tick up` starts Kafka, Redis and Flink again), off.
     """
     from contracts.clock import now_us
     from contracts.settings import settings

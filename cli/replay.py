@@ -22,11 +22,11 @@ def register(app: typer.Typer) -> None:
 
 def replay(
     files: Annotated[list[str], typer.Argument(help="files or quoted globs, or the word: synthetic")],
-    format: Annotated[str | None, typer.Option(help="format, if it is not to be detected")] = None,
+    format: Annotated[str | None, typer.Option(help="name of the format, if it is not to be detected; a wrong name shows all")] = None,
     venue: Annotated[str | None, typer.Option(help="venue, instead of what the file says")] = None,
     symbol: Annotated[str | None, typer.Option(help="symbol, instead of what the file says")] = None,
     speed: Annotated[float, typer.Option(min=0.0, help="1 = as it happened, 60 = a minute a second, 0 = as fast as possible")] = 1.0,
-    as_live: Annotated[bool, typer.Option("--as-live", help="restamp so that the last trade happens when the replay ends")] = False,
+    as_live: Annotated[bool, typer.Option("--as-live", help="move times to now: the last trade happens when the replay ends")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="go on where an interrupted replay of these files stopped")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="forget where it stopped and send everything")] = False,
     minutes: Annotated[float, typer.Option(min=0.0, help="synthetic only: minutes from now on")] = 60.0,

@@ -31,7 +31,7 @@ def serve() -> None:
 
 
 def predict(
-    symbols: Annotated[list[str], typer.Argument(help="VENUE:SYMBOL, one or more", show_default=False)],
+    symbols: Annotated[list[str], typer.Argument(help="VENUE:SYMBOL, one or more, e.g. BINANCE:BTCUSDT", show_default=False)],
     features: Annotated[bool, typer.Option("--features", help="show the feature values that were used")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the API's answer as JSON")] = False,
 ) -> None:

@@ -23,7 +23,7 @@ def synth(
     ic: Annotated[float | None, typer.Option(help="planted signal; 0 = none")] = None,
     seed: Annotated[int | None, typer.Option(help="another market")] = None,
 ) -> None:
-    """Write synthetic ticks in the canonical columns. The signal in them is planted: profits on it are unreal."""
+    """Write synthetic ticks to a Parquet file (into the lakehouse: `tick history`). Their signal is planted: profits on it are unreal."""
     from rich.console import Console
 
     from contracts.clock import now_us

@@ -25,8 +25,8 @@ Number = Annotated[str, typer.Argument(help="version number, see `tick model lis
 
 def register(app: typer.Typer) -> None:
     """Add `train` and `model` to the command line."""
-    app.add_typer(train_app, name="train")
-    app.add_typer(model_app, name="model")
+    app.add_typer(train_app, name="train", rich_help_panel="The model")
+    app.add_typer(model_app, name="model", rich_help_panel="The model")
 
 
 @train_app.callback()
@@ -37,6 +37,8 @@ def _group() -> None:
 @train_app.command("tick")
 def tick(start: From = None, end: To = None) -> None:
     """Train the tick model on the lakehouse and promote it if the gate lets it pass.
+
+    It needs ticks and features of more than seven full UTC days: the last seven are kept for the gate (`tick backfill`).
 
     Exit code 0: the model is Production now. 3: trained, and honestly refused; the table says why. 1: it could not be trained.
     """
