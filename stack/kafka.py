@@ -3,11 +3,13 @@
 import base64
 import os
 import subprocess
+import time
 import uuid
 from pathlib import Path
+from typing import Any
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic, TopicMetadata
 
 from contracts import paths
 from contracts.errors import ServiceError
@@ -20,6 +22,9 @@ from stack.service import Service
 MESSAGE_BYTES_MAX = 2**20  # a tick has ~300 bytes; more than this is a mistake, and dead letters carry it whole
 TRANSACTION_MS_MAX = 86_400_000  # a job down for longer than its transaction's time-out loses what it pre-committed
 ADMIN_TIMEOUT_S = 15
+PROBE_TIMEOUT_S = 2
+POLL_S = 0.1
+PROBE_TRANSACTION = "lakehouse-tick-up"
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -66,7 +71,7 @@ def service(settings: Settings) -> Service:
         ports={settings.kafka_port: "TICK_KAFKA_PORT", settings.kafka_port + 1: "TICK_KAFKA_PORT"},
         memory_mb=settings.kafka_heap_mb,
         prepare=lambda: prepare(settings),
-        after_ready=lambda: create_topics(settings),
+        after_ready=lambda: settle(settings),
     )
 
 
@@ -113,9 +118,14 @@ def _format(settings: Settings) -> None:
         )
 
 
+def _quiet(settings: Settings) -> dict[str, Any]:
+    """A client's configuration that keeps librdkafka's own messages off the screen."""
+    return {"bootstrap.servers": settings.kafka, "log_level": 0, "error_cb": lambda _error: None}
+
+
 def admin(settings: Settings) -> AdminClient:
-    """An admin client that keeps librdkafka's own messages off the screen."""
-    return AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0, "error_cb": lambda _error: None})
+    """An admin client that says nothing by itself."""
+    return AdminClient(_quiet(settings))
 
 
 def ready(settings: Settings) -> bool:
@@ -123,9 +133,44 @@ def ready(settings: Settings) -> bool:
     if not answers(settings.host, settings.kafka_port):
         return False
     try:
-        return bool(admin(settings).list_topics(timeout=2).brokers)
+        return bool(admin(settings).list_topics(timeout=PROBE_TIMEOUT_S).brokers)
     except KafkaException:
         return False
+
+
+def settle(settings: Settings) -> None:
+    """1. topics  2. a leader for every partition  3. producer ids and transactions can be had. Raises ServiceError.
+
+    A broker answers seconds before the last two are true; a producer that comes too early logs `Coordinator load in progress`.
+    """
+    create_topics(settings)
+    await_leaders(settings)
+    try:
+        Producer(_quiet(settings) | {"transactional.id": PROBE_TRANSACTION}).init_transactions(settings.start_timeout_s)
+    except KafkaException as error:
+        raise ServiceError(f"Kafka gives no transactions: {error}", "see `tick logs kafka`") from error
+
+
+def await_leaders(settings: Settings) -> None:
+    """Wait until every partition of our topics has a leader. Raises ServiceError after start_timeout_s."""
+    client, deadline = admin(settings), time.monotonic() + settings.start_timeout_s
+    while lacking := _leaderless(client):
+        if time.monotonic() > deadline:
+            raise ServiceError(f"Kafka has no leader for {', '.join(lacking)}", "see `tick logs kafka`")
+        time.sleep(POLL_S)
+
+
+def _leaderless(client: AdminClient) -> list[str]:
+    """Our topics that are not whole yet; all of them while the broker does not answer."""
+    try:
+        known = client.list_topics(timeout=PROBE_TIMEOUT_S).topics
+    except KafkaException:
+        known = {}
+    return [topic.name for topic in TOPICS if topic.name not in known or not _led(known[topic.name])]
+
+
+def _led(topic: TopicMetadata) -> bool:
+    return bool(topic.partitions) and all(partition.leader >= 0 for partition in topic.partitions.values())
 
 
 def create_topics(settings: Settings, topics: tuple[Topic, ...] = TOPICS) -> list[str]:
