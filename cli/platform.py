@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 
 def up() -> None:
-    """Start Kafka, Redis and Flink, and wait until all of them answer.
+    """Start Kafka, Redis and Flink, and wait until all of them answer; the writer and the API too if they died.
 
     The first time this fetches about 160 MB of pinned jars. Running services are left alone and dead ones are
     started again, so it is always safe to repeat. Next: `tick job submit`.
@@ -62,7 +62,7 @@ def down(services: Annotated[list[str] | None, typer.Argument(help="only these; 
 def status() -> None:
     """Show every service: state, PID, ports, memory (used / limit, MB), time since start.
 
-    States: ready, not ready (lives but does not answer), died (`tick up` starts Kafka, Redis and Flink again), off.
+    States: ready, not ready (lives but does not answer), died (`tick up` starts it again; the MLflow page: `tick open mlflow`), off.
     """
     from contracts.clock import now_us
     from contracts.settings import settings
@@ -146,7 +146,10 @@ def doctor() -> None:
 
 
 def open_page(page: Annotated[Page, typer.Argument(help="mlflow is started if it does not run; `tick down` stops it")]) -> None:
-    """Print the address of a page: experiments and models (mlflow), the stream (flink), the API and its documentation (api)."""
+    """Print the address of a page: experiments and models (mlflow), the stream (flink), the API and its documentation (api).
+
+    The API's documentation wants the key (header X-API-Key); with TICK_API_OPEN=true a browser can open it.
+    """
     from contracts import paths
     from contracts.settings import settings
     from stack import platform, processes
@@ -157,6 +160,9 @@ def open_page(page: Annotated[Page, typer.Argument(help="mlflow is started if it
             platform.start(now, "mlflow")
     address = {Page.MLFLOW: processes.mlflow_url(now), Page.FLINK: now.flink_url, Page.API: f"{now.api_url}/docs"}[page]
     Console().print(address)
+    if page is Page.API and not now.api_open:
+        hint = "it wants the API key in the header X-API-Key; for a browser start the API with TICK_API_OPEN=true (development only)"
+        Console(stderr=True).print(hint, style="dim", soft_wrap=True)
 
 
 def jars(

@@ -24,6 +24,7 @@ FACTORIES: dict[str, Callable[[Settings], Service]] = {
 }
 POLL_S = 0.2
 PLATFORM = ("kafka", "redis", "jobmanager", "taskmanager")
+BESIDE = ("writer", "api")  # started by commands of their own; `up` starts them again when they died
 # Whoever uses a service stops before it.
 STOP_ORDER = (("mlflow", "api", "writer"), ("taskmanager", "jobmanager"), ("kafka", "redis"))
 
@@ -35,19 +36,31 @@ def find(settings: Settings, name: str) -> Service:
     return FACTORIES[name](settings)
 
 
-def up(settings: Settings, services: Iterable[str] = PLATFORM, progress: Progress = silent) -> None:
-    """Start what does not run, all at once, and wait until everything is ready.
+def up(settings: Settings, services: Iterable[str] | None = None, progress: Progress = silent) -> None:
+    """Start what does not run, all at once, and wait until everything is ready; by default also the writer and API that died.
 
-    1. jars and key  2. one `up` at a time  3. spawn  4. wait for each, then its last step (Kafka: topics).
+    1. jars and key  2. one `up` at a time  3. spawn  4. wait for each, then its last step (Kafka: topics)  5. the same for what died.
     Raises ServiceError: port taken, process died (with the end of its log), not ready within start_timeout_s.
     """
     jars.ensure(settings, progress)
     secrets.ensure(settings)
     with _alone(settings):
-        wanted = [find(settings, name) for name in services]
-        for service in wanted:
-            spawn(service)
-        _await(wanted, settings.start_timeout_s, progress)
+        _bring_up(settings, PLATFORM if services is None else services, progress)
+        if services is None:
+            _bring_up(settings, _died(settings), progress)
+
+
+def _bring_up(settings: Settings, names: Iterable[str], progress: Progress) -> None:
+    wanted = [find(settings, name) for name in names]
+    for service in wanted:
+        spawn(service)
+    _await(wanted, settings.start_timeout_s, progress)
+
+
+def _died(settings: Settings) -> list[str]:
+    """Those beside the platform that were started, not stopped, and live no more."""
+    services = [find(settings, name) for name in BESIDE]
+    return [service.name for service in services if service.pid_file.exists() and service.process() is None]
 
 
 def _await(services: list[Service], timeout_s: float, progress: Progress = silent) -> None:

@@ -1,5 +1,7 @@
 """Our own processes as services: the key reaches the API only, and the MLflow page really starts and stops."""
 
+import os
+import signal
 import urllib.request
 
 import pytest
@@ -29,6 +31,23 @@ def test_the_default_registry_is_below_home(free_settings, monkeypatch):
     assert paths.mlflow_uri(free_settings) == f"sqlite:///{free_settings.root}/mlflow/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////elsewhere.db")
     assert paths.mlflow_uri(free_settings) == "sqlite:////elsewhere.db"
+
+
+@pytest.mark.integration
+def test_up_starts_an_api_that_died_but_none_that_was_stopped(free_settings, monkeypatch):
+    monkeypatch.setattr(platform, "PLATFORM", ())  # its own tests are in test_platform.py
+    try:
+        killed = platform.start(free_settings, "api").process()
+        os.kill(killed.pid, signal.SIGKILL)
+        killed.wait(20)
+        platform.up(free_settings)
+        again = platform.find(free_settings, "api")
+        assert again.ready() and again.process().pid != killed.pid
+        assert platform.find(free_settings, "writer").process() is None
+    finally:
+        platform.down(free_settings)
+    platform.up(free_settings)
+    assert again.process() is None
 
 
 @pytest.mark.integration
