@@ -2,11 +2,13 @@
 
 import logging
 import os
+import warnings
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from contracts import paths
 from contracts.settings import Settings
 
 # MLflow tells every migration of its data base and every copied file; here only what went wrong is worth a line.
@@ -20,20 +22,21 @@ TALKATIVE = ("alembic", "mlflow.store", "mlflow.utils.environment")
 
 def artifact_root(settings: Settings) -> Path:
     """Folder of the artifacts when no MLflow server keeps them."""
-    return settings.root / "mlflow" / "artifacts"
+    return paths.mlflow_home(settings) / "artifacts"
 
 
 def tracking_uri(settings: Settings) -> str:
     """The tracking and registry URI of this platform."""
-    given = settings.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    return given or f"sqlite:///{settings.root / 'mlflow' / 'mlflow.db'}"
+    return paths.mlflow_uri(settings)
 
 
 def client(settings: Settings) -> MlflowClient:
     """A client of that URI; makes the folder of the default data base. Nothing global is set."""
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
-    (settings.root / "mlflow").mkdir(parents=True, exist_ok=True)
+    # MLflow's own tables use what SQLAlchemy has deprecated, and importing Feast makes such warnings visible: hence here, not above.
+    warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated", category=DeprecationWarning)
+    paths.mlflow_home(settings).mkdir(parents=True, exist_ok=True)
     uri = tracking_uri(settings)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
