@@ -13,6 +13,10 @@ class TickError(Exception):
         return f"{self.message}\n  → {self.hint}" if self.hint else self.message
 
 
+class SettingError(TickError):
+    """A TICK_ variable of the environment is no setting."""
+
+
 class ServiceError(TickError):
     """A local service could not be started, reached or stopped."""
 

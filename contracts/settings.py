@@ -1,90 +1,116 @@
-"""One frozen settings object for every part: environment prefix `TICK_`, every limit has its line here."""
+"""One frozen settings object for every part: environment prefix `TICK_`, every limit has its line here.
 
+What the gate judges by may be made stricter here, never easier: costs, entry delay, embargo, test days have their lower bounds.
+"""
+
+import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contracts.errors import SettingError
+
+PREFIX = "TICK_"
+NOT_SETTINGS = ("TICK_TEST_", "TICK_BENCH_")  # variables of the tests and measurements
 
 
 class Settings(BaseSettings):
-    """Read once per process; an unknown `TICK_` key in a `.env` file is an error. Times carry their unit in the name."""
+    """Read once per process, from the environment alone (no `.env` file). Times carry their unit in the name."""
 
-    model_config = SettingsConfigDict(env_prefix="TICK_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     home: Path = Field(Path(".tick"), description="holds every bit of state: jars, data, logs, PIDs, lakehouse, registry")
     cache: Path | None = Field(None, description="downloaded jars; default: HOME/jars")
     host: str = Field("127.0.0.1", description="address every service binds")
-    kafka_port: int = Field(7200, description="Kafka listener; the controller takes the next port")
-    flink_port: int = Field(7211, description="Flink REST and web page; the RPC port is the next one")
-    redis_port: int = Field(7220, description="Redis")
-    api_port: int = Field(7230, description="prediction API")
-    mlflow_port: int = Field(7240, description="MLflow page, started only by `tick open mlflow`")
+    kafka_port: int = Field(7200, ge=1, le=65_534, description="Kafka listener; the controller takes the next port")
+    flink_port: int = Field(7211, ge=1, le=65_533, description="Flink REST and web page; the RPC port is the next one")
+    redis_port: int = Field(7220, ge=1, le=65_535, description="Redis")
+    api_port: int = Field(7230, ge=1, le=65_535, description="prediction API")
+    mlflow_port: int = Field(7240, ge=1, le=65_535, description="MLflow page, started only by `tick open mlflow`")
 
-    kafka_heap_mb: int = Field(512, description="Kafka heap")
-    flink_jobmanager_mb: int = Field(1024, description="Flink JobManager process memory")
-    flink_taskmanager_mb: int = Field(2304, description="Flink TaskManager process memory")
-    flink_slots: int = Field(4, description="task slots of the TaskManager")
-    redis_memory_mb: int = Field(512, description="Redis maxmemory (noeviction)")
-    start_timeout_s: float = Field(120, description="longest wait for a service to become ready")
-    stop_timeout_s: float = Field(30, description="longest wait for a service to stop before SIGKILL")
+    kafka_heap_mb: int = Field(512, ge=256, le=65_536, description="Kafka heap")
+    flink_jobmanager_mb: int = Field(1024, ge=704, le=65_536, description="Flink JobManager process memory")
+    flink_taskmanager_mb: int = Field(2304, ge=1024, le=1_048_576, description="Flink TaskManager process memory")
+    flink_slots: int = Field(4, ge=1, le=128, description="task slots of the TaskManager")
+    redis_memory_mb: int = Field(512, ge=16, le=1_048_576, description="Redis maxmemory (noeviction)")
+    start_timeout_s: float = Field(120, ge=1, le=3600, description="longest wait for a service to become ready")
+    stop_timeout_s: float = Field(30, ge=0, le=600, description="longest wait for a service to stop before SIGKILL")
 
-    parallelism: int = Field(2, description="parallelism of the Flink jobs")
-    checkpoint_interval_s: float = Field(10, description="Flink checkpoint, hence Iceberg commit, interval")
-    lateness_ms: int = Field(200, description="watermark delay = allowed lateness of a live tick")
-    idle_timeout_s: float = Field(10, description="a partition silent this long stops holding the watermark")
-    heartbeat_interval_s: float = Field(0.25, description="producer heartbeat to every partition")
-    warmup_s: int = Field(3900, description="history a job without state reads from silver (65 minutes)")
+    parallelism: int = Field(2, ge=1, le=128, description="parallelism of the Flink jobs")
+    checkpoint_interval_s: float = Field(10, ge=0.5, le=600, description="Flink checkpoint, hence Iceberg commit, interval")
+    lateness_ms: int = Field(200, ge=0, le=60_000, description="watermark delay = allowed lateness of a live tick")
+    idle_timeout_s: float = Field(10, ge=1, le=3600, description="a partition silent this long stops holding the watermark")
+    heartbeat_interval_s: float = Field(0.25, ge=0.01, le=5, description="producer heartbeat to every partition")
+    warmup_s: int = Field(3900, ge=3600, le=86_400, description="history a job without state reads from silver (65 minutes)")
 
-    producer_linger_ms: int = Field(5, description="producer batching delay")
-    producer_queue_max: int = Field(100_000, description="messages waiting in the producer")
-    delivery_timeout_ms: int = Field(120_000, description="longest time the producer retries one message")
-    closing_beat_s: float = Field(3.0, description="a live replay keeps beating this long after its last tick")
-    position_interval_s: float = Field(1.0, description="how often a replay writes its position file")
+    producer_linger_ms: int = Field(5, ge=0, le=1000, description="producer batching delay")
+    producer_queue_max: int = Field(100_000, ge=1, le=10_000_000, description="messages waiting in the producer")
+    delivery_timeout_ms: int = Field(120_000, ge=1000, le=3_600_000, description="longest time the producer retries one message")
+    closing_beat_s: float = Field(3.0, ge=0, le=60, description="a live replay keeps beating this long after its last tick")
+    position_interval_s: float = Field(1.0, gt=0, le=60, description="how often a replay writes its position file")
 
-    writer_batch_rows: int = Field(1000, description="online writer: rows per Redis pipeline")
-    writer_poll_ms: int = Field(20, description="online writer: longest wait for a batch to fill")
-    writer_timeout_ms: int = Field(2000, description="online writer: socket time-out; a slow fsync must not look like an outage")
-    writer_retry_s_max: float = Field(2.0, description="online writer: longest pause between two tries while Redis is away")
-    writer_freshness_samples: int = Field(5000, description="online writer: newest freshness samples kept in Redis")
-    redis_connections_max: int = Field(16, description="online reader: connections of one process")
-    future_row_ms_max: int = Field(5000, description="online writer: a row further ahead of now is refused")
-    redis_timeout_ms: int = Field(100, description="socket and connect time-out of every Redis read and write")
-    redis_ttl_s: int = Field(86_400, description="age at which the reader treats a row as missing")
+    writer_batch_rows: int = Field(1000, ge=1, le=100_000, description="online writer: rows per Redis pipeline")
+    writer_poll_ms: int = Field(20, ge=1, le=1000, description="online writer: longest wait for a batch to fill")
+    writer_timeout_ms: int = Field(
+        2000, ge=10, le=60_000, description="online writer: socket time-out; a slow fsync must not look like an outage"
+    )
+    writer_retry_s_max: float = Field(2.0, ge=0.05, le=60, description="online writer: longest pause between two tries while Redis is away")
+    writer_freshness_samples: int = Field(5000, ge=1, le=1_000_000, description="online writer: newest freshness samples kept in Redis")
+    redis_connections_max: int = Field(16, ge=1, le=1000, description="online reader: connections of one process")
+    future_row_ms_max: int = Field(5000, ge=0, le=3_600_000, description="online writer: a row further ahead of now is refused")
+    redis_timeout_ms: int = Field(100, ge=1, le=60_000, description="socket and connect time-out of every Redis read and write")
+    redis_ttl_s: int = Field(86_400, ge=60, le=31_536_000, description="age at which the reader treats a row as missing")
 
-    decision_grid_s: int = Field(60, description="training rows are decided this often")
-    fresh_s: float = Field(60, description="features up to this event age are fresh")
-    stale_s: float = Field(300, description="up to this age they are answered as stale, older ones refused; also the join tolerance")
-    pipeline_lag_s_max: float = Field(10, description="/readyz fails when the newest processed event time is older")
+    decision_grid_s: int = Field(60, ge=1, le=3600, description="training rows are decided this often")
+    fresh_s: float = Field(60, gt=0, le=86_400, description="features up to this event age are fresh")
+    stale_s: float = Field(
+        300, gt=0, le=86_400, description="up to this age they are answered as stale, older ones refused; also the join tolerance"
+    )
+    pipeline_lag_s_max: float = Field(10, gt=0, le=86_400, description="/readyz fails when the newest processed event time is older")
 
     mlflow_tracking_uri: str | None = Field(None, description="default: MLFLOW_TRACKING_URI, else SQLite below HOME")
     model_name: str = Field("tick-model", description="registered model that /predict serves")
     experiment: str = Field("tick-model-production", description="MLflow experiment of the tick pipeline")
-    horizon_s: int = Field(60, description="label: exit this long after the entry")
-    entry_delay_s: int = Field(5, description="label: entry is the first trade strictly after decision + this")
-    entry_late_s_max: int = Field(30, description="label is NULL when the entry is later than this")
-    cost_bp: float = Field(1.0, description="one-way cost of a trade in basis points")
-    seed: int = Field(7, description="seed of every random choice in training")
-    train_jobs: int = Field(2, description="cores that fit the forest")
-    test_days: int = Field(7, ge=7, description="last full UTC days kept untouched for the gate, which needs seven")
-    embargo: float = Field(0.01, ge=0, lt=0.5, description="share of the data's time span left out between training and test")
-    model_check_timeout_s: float = Field(60, description="longest first load of a model file in its child process")
+    horizon_s: int = Field(60, ge=1, le=86_400, description="label: exit this long after the entry")
+    entry_delay_s: int = Field(5, ge=5, le=3600, description="label: entry is the first trade strictly after decision + this")
+    entry_late_s_max: int = Field(30, ge=0, le=3600, description="label is NULL when the entry is later than this")
+    cost_bp: float = Field(1.0, ge=1, le=100, description="one-way cost of a trade in basis points; the gate's, hence never below 1")
+    seed: int = Field(7, ge=0, lt=2**32, description="seed of every random choice in training")
+    train_jobs: int = Field(2, ge=1, le=256, description="cores that fit the forest")
+    test_days: int = Field(7, ge=7, le=366, description="last full UTC days kept untouched for the gate, which needs seven")
+    embargo: float = Field(0.01, ge=0.01, lt=0.5, description="share of the data's time span left out between training and test")
+    model_check_timeout_s: float = Field(60, ge=1, le=3600, description="longest first load of a model file in its child process")
 
     api_key: SecretStr | None = Field(None, description="X-API-Key that /predict needs; generated by `tick up` when unset")
     api_keys_file: Path | None = Field(
         None, description="further accepted keys, one per line: one per caller, or old and new while rotating"
     )
     api_open: bool = Field(False, description="development only: serve docs, and without any key everything, to everyone; loopback only")
-    api_workers: int = Field(1, description="API worker processes")
-    api_requests_max: int = Field(256, description="requests at work in one API process; more are answered 503")
-    body_timeout_s: float = Field(10, description="longest wait for a request body")
-    body_bytes_max: int = Field(65_536, description="longest request body")
-    symbols_max: int = Field(100, description="most symbols of one request")
-    feature_read_ms_max: int = Field(200, description="longest wait for the features of one request; then 503")
-    retry_after_s: int = Field(5, description="Retry-After of a 503 when nothing better is known")
-    model_retry_s: float = Field(10, description="how often an API without a model looks for one")
+    api_workers: int = Field(1, ge=1, le=64, description="API worker processes")
+    api_requests_max: int = Field(256, ge=1, le=100_000, description="requests at work in one API process; more are answered 503")
+    body_timeout_s: float = Field(10, gt=0, le=600, description="longest wait for a request body")
+    body_bytes_max: int = Field(65_536, ge=1024, le=16_777_216, description="longest request body")
+    symbols_max: int = Field(100, ge=1, le=10_000, description="most symbols of one request")
+    feature_read_ms_max: int = Field(200, ge=1, le=60_000, description="longest wait for the features of one request; then 503")
+    retry_after_s: int = Field(5, ge=1, le=3600, description="Retry-After of a 503 when nothing better is known")
+    model_retry_s: float = Field(10, gt=0, le=3600, description="how often an API without a model looks for one")
     prediction_sample: float = Field(1.0, ge=0, le=1, description="share of answers recorded in topic predictions")
-    prediction_queue_max: int = Field(10_000, description="answers waiting to be recorded; more are dropped and counted")
+    prediction_queue_max: int = Field(
+        10_000, ge=1, le=1_000_000, description="answers waiting to be recorded; more are dropped and counted"
+    )
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.stale_s < self.fresh_s:
+            raise ValueError("stale_s must not be below fresh_s: what is fresh would be refused")
+        if self.flink_slots < self.parallelism:
+            raise ValueError("flink_slots must not be below parallelism: the job would wait for slots for ever")
+        return self
 
     @property
     def root(self) -> Path:
@@ -124,5 +150,16 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process, read once from the environment."""
+    """The settings of this process, read once from the environment. Raises SettingError for a TICK_ variable that is none."""
+    require_known(os.environ)
     return Settings()
+
+
+def require_known(names: Iterable[str]) -> None:
+    """A misspelt variable must not be ignored: SettingError names it and the nearest setting."""
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    for name in (name.upper() for name in names):
+        if name.startswith(PREFIX) and not name.startswith(NOT_SETTINGS) and name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else "every setting is described in contracts/settings.py"
+            raise SettingError(f"there is no setting {name}", f"{hint} (or unset it)")

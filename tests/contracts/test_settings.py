@@ -1,0 +1,66 @@
+"""Settings: bounds where nonsense would break something, a gate that no variable weakens, and no misspelt variable unnoticed."""
+
+import pytest
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import ValidationError
+
+from contracts.errors import SettingError
+from contracts.settings import Settings, require_known, settings
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+def test_every_number_has_both_bounds_and_a_default_inside():
+    for name, field in Settings.model_fields.items():
+        if field.annotation in (int, float):
+            kinds = {type(bound) for bound in field.metadata}
+            assert kinds & {Ge, Gt} and kinds & {Le, Lt}, name
+            Settings(**{name: field.default})
+
+
+def test_every_setting_is_described():
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("cost_bp", 0.99), ("cost_bp", "nan"), ("entry_delay_s", 4), ("embargo", 0.0), ("test_days", 6), ("warmup_s", 60)],
+)
+def test_what_the_gate_judges_by_cannot_be_made_easier(name, value, monkeypatch):
+    monkeypatch.setenv(f"TICK_{name.upper()}", str(value))
+    with pytest.raises(ValidationError, match=name):
+        settings()
+
+
+def test_a_dearer_trade_is_allowed(monkeypatch):
+    monkeypatch.setenv("TICK_COST_BP", "2.5")
+    assert settings().cost_bp == 2.5
+
+
+@pytest.mark.parametrize(("fields", "word"), [({"fresh_s": 301}, "stale_s"), ({"parallelism": 5}, "flink_slots")])
+def test_settings_that_contradict_each_other_are_refused(fields, word):
+    with pytest.raises(ValidationError, match=word):
+        Settings(**fields)
+
+
+def test_a_misspelt_variable_is_an_error_that_names_the_nearest(monkeypatch):
+    monkeypatch.setenv("TICK_KAFKA_PROT", "7200")
+    with pytest.raises(SettingError, match="TICK_KAFKA_PROT") as caught:
+        settings()
+    assert "did you mean TICK_KAFKA_PORT?" in caught.value.hint
+
+
+def test_a_variable_like_no_setting_says_where_they_are_described():
+    with pytest.raises(SettingError, match="TICK_QQQQ") as caught:
+        require_known(["TICK_QQQQ"])
+    assert "contracts/settings.py" in caught.value.hint
+
+
+def test_settings_and_variables_of_the_tests_are_known():
+    require_known([f"TICK_{name.upper()}" for name in Settings.model_fields])
+    require_known(["TICK_TEST_DATA", "tick_home", "PATH", "TICKS"])
