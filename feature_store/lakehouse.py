@@ -1,7 +1,9 @@
 """The lakehouse: one Iceberg catalog that Flink and PyIceberg share, and polars readers and writers of its tables."""
 
 import sqlite3
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -89,7 +91,17 @@ def append_ticks(settings: Settings, ticks: pl.DataFrame) -> int:
 )
 def _append(table: Table, arrow: pa.Table) -> None:
     table.refresh()
-    table.append(arrow)
+    with writing():
+        table.append(arrow)
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """PyIceberg warns at every write that it does not know the row group size in bytes, which is meant for Flink's writer."""
+    with warnings.catch_warnings():
+        unknown = r"Parquet writer option\(s\) \['write\.parquet\.row-group-size-bytes'\] not implemented"
+        warnings.filterwarnings("ignore", message=unknown, category=UserWarning)
+        yield
 
 
 def read_ticks(settings: Settings, from_us: int, to_us: int, symbols: Sequence[str] | None = None) -> pl.DataFrame:
@@ -140,7 +152,8 @@ def delete_features(settings: Settings, from_us: int, to_us: int, table: str = G
     wanted = _between(from_us + 1, to_us + 1)
     stored = catalog(settings).load_table(table)
     if next(iter(stored.scan(row_filter=wanted).plan_files()), None) is not None:
-        stored.delete(wanted)
+        with writing():
+            stored.delete(wanted)
 
 
 def snapshot_ids(settings: Settings) -> dict[str, int | None]:
@@ -154,7 +167,7 @@ def time_range(settings: Settings) -> tuple[int, int]:
     files = catalog(settings).load_table(SILVER).inspect.files().select(["readable_metrics"]).to_pylist()
     bounds = [f["readable_metrics"]["event_time_us"] for f in files]
     if not bounds:
-        raise DatasetError("the lakehouse holds no ticks", "load history (`tick history synthetic`) or replay a feed (`tick replay`)")
+        raise DatasetError("the lakehouse holds no ticks", "load history (`tick history`) or replay a feed (`tick replay`)")
     return min(b["lower_bound"] for b in bounds), max(b["upper_bound"] for b in bounds)
 
 
