@@ -1,6 +1,7 @@
-"""The tick contract `tick.v1`: what is on the wire, and `parse()`, which answers Tick or Rejected and never raises.
+"""The tick contract `tick.v1`: what a tick is, why a message is none, and the rules on its values.
 
-The Flink job applies the same rules in SQL (`feature_store/sql.py`); a property test holds the two together.
+`contracts/parsing.py` reads one message by them, `streaming/batch.py` a batch, `streaming/job_tables.py` the stream in SQL;
+property tests hold the three together.
 """
 
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ class Rejected:
     detail: str = ""
 
 
-# The rules on well-typed values, once: the same text is evaluated here, by polars on feeds and by Flink on the stream.
+# The rules on well-typed values, once: the same text is evaluated by parse(), by polars on feeds and by Flink on the stream.
 # `received_us` is the arrival: the broker's own time stamp on the stream, the present for a live feed.
 RULES: tuple[tuple[Reason, str], ...] = (
     (Reason.UNKNOWN_SCHEMA_VERSION, f"schema_version < {SCHEMA_VERSION} or schema_version > {SCHEMA_VERSION}"),

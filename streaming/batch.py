@@ -41,7 +41,7 @@ def empty() -> pl.DataFrame:
 
 @lru_cache(maxsize=1)
 def _verdict() -> pl.Expr:
-    """The first reason that applies to a row, else null; the same order as `contracts.tick.parse`."""
+    """The first reason that applies to a row, else null; the same order as `contracts.parsing.parse`."""
     finite = [pl.col(name).is_null() | pl.col(name).is_finite() for name, dtype in SCHEMA.items() if dtype == pl.Float64()]
     named = [pl.col(name).str.len_chars().is_between(1, limit) for name, limit in NAMES.items()]
     named += [~pl.col(name).str.contains(":", literal=True) for name in ("venue", "symbol")]  # VENUE:SYMBOL must stay readable
