@@ -2,8 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from contracts.settings import Settings
 
 app = typer.Typer(help="The live Flink job: validate, store, compute features.", no_args_is_help=True)
 
@@ -14,14 +18,41 @@ def register(into: typer.Typer) -> None:
 
 
 @app.command("submit")
-def submit() -> None:
-    """Start the job afresh, warmed up with the last 65 minutes of the lakehouse. A running job is left alone."""
+def submit(fresh: Annotated[bool, typer.Option("--fresh", help="start without state although there is one to resume")] = False) -> None:
+    """Start the job afresh, warmed up with the last 65 minutes of the lakehouse, and the online writer.
+
+    A running job is left alone. When a checkpoint or savepoint exists, `tick job resume` continues there: nothing is lost or counted twice.
+    """
     from contracts.clock import now_us
     from contracts.settings import settings
     from streaming import job
 
+    if not fresh:
+        _refuse_to_forget(settings())
     with _waiting("planning and starting the job") as say:
         say(job.submit_fresh(settings(), now_us()))
+        _start_beside(settings(), say)
+
+
+def _refuse_to_forget(settings: "Settings") -> None:
+    from contracts.errors import JobError
+    from feature_store import flink_rest
+    from streaming import job
+
+    newest = job.newest_state(settings)
+    if newest is not None and flink_rest.running(settings, job.NAME) is None:
+        hint = "continue there with `tick job resume`, or start without it: `tick job submit --fresh`"
+        raise JobError(f"there is a job to continue, with its state in {newest}", hint)
+
+
+def _start_beside(settings: "Settings", say: "Callable[[str], None]") -> None:
+    """What else a stream needs: the Feast repository for readers by the SDK, and the writer that brings the features to Redis."""
+    from feature_store import repo
+    from stack import platform
+
+    repo.apply(settings)
+    platform.start(settings, "writer")
+    say("the online writer runs: `tick online status`")
 
 
 @app.command("stop")
@@ -36,12 +67,16 @@ def stop() -> None:
 
 @app.command("resume")
 def resume() -> None:
-    """Continue from the newest complete checkpoint or savepoint, e.g. after `stop` or after the JobManager was lost."""
+    """Continue from the newest complete checkpoint or savepoint, e.g. after `stop` or after the JobManager was lost.
+
+    Starts the online writer too, unless it runs.
+    """
     from contracts.settings import settings
     from streaming import job
 
     with _waiting("restoring and starting the job") as say:
         say(job.resume(settings()))
+        _start_beside(settings(), say)
 
 
 @app.command("status")
@@ -50,15 +85,18 @@ def status() -> None:
     from rich.console import Console
 
     from contracts.settings import settings
+    from feature_store.flink_rest import ENDED
     from streaming import job
 
-    console, found = Console(highlight=False), job.status(settings())
+    console, found = Console(highlight=False, soft_wrap=True), job.status(settings())
     if not found:
-        console.print("no live job was ever submitted to this Flink: `tick job submit`")
-        raise typer.Exit(1)
+        console.print("this Flink has no live job")
     for name, value in found.items():
         console.print(f"{name:<14} {value}")
-    if found["state"] != "RUNNING":
+    if not found or found["state"] in ENDED:
+        newest = job.newest_state(settings())
+        console.print("start one: `tick job submit`" if newest is None else f"continue from {newest}: `tick job resume`")
+    if not found or found["state"] != "RUNNING":
         raise typer.Exit(1)
 
 
