@@ -18,16 +18,33 @@ def register(app: typer.Typer) -> None:
     app.command("predict", rich_help_panel="Serving")(predict)
 
 
-def serve() -> None:
-    """Run the prediction API in the foreground until Ctrl-C (the address: `tick open api`)."""
+def serve(
+    background: Annotated[
+        bool, typer.Option("--background", help="start it as a service; `tick status` shows it, `tick down` stops it")
+    ] = False,
+) -> None:
+    """Run the prediction API: in the foreground until Ctrl-C, or as a service (the address: `tick open api`)."""
     from stack.secrets import NAME, ensure
     from stack.secrets import api_key as key_of
 
     given = settings()
+    if background:
+        _start(given)
+        return
     ensure(given)
     sys.stdout.flush()
     # The API becomes this very process: signals reach it directly, and nothing of the command line stays in its memory.
     os.execve(sys.executable, [sys.executable, "-m", "serving.main"], {**os.environ, NAME: key_of(given)})
+
+
+def _start(given: Settings) -> None:
+    from rich.console import Console
+
+    from stack import platform
+
+    with Console(stderr=True).status("starting the API"):
+        platform.start(given, "api")
+    Console().print(f"the API answers on {given.api_url}", highlight=False)
 
 
 def predict(
@@ -68,7 +85,7 @@ def ask(given: Settings, symbols: list[str], include_features: bool) -> dict[str
         if "results" not in answer:
             raise _explained(answer) from None
     except OSError as error:
-        raise ServiceError(f"the API on {given.api_url} does not answer: {error}", "start it with `tick serve`") from error
+        raise ServiceError(f"the API on {given.api_url} does not answer: {error}", "start it with `tick serve --background`") from error
     found: dict[str, Any] = answer
     return found
 
