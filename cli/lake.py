@@ -97,9 +97,13 @@ def compact(files: Annotated[int, typer.Option(min=2, help="only partitions with
 
 @app.command("expire")
 def expire(hours: Annotated[float, typer.Option(min=0.0, help="keep snapshots younger than this")] = 24.0) -> None:
-    """Forget old snapshots; the current one always stays."""
+    """Forget old snapshots and delete the files that only they needed; the current one always stays. Safe beside the live job."""
     from contracts.clock import now_us
     from contracts.settings import settings
     from feature_store import maintenance
+    from streaming import job
 
-    typer.echo(f"{maintenance.expire(settings(), now_us() - int(hours * 3.6e9))} snapshots expired")
+    newest, now = job.newest_state(settings()), now_us()
+    state_us = (newest / "_metadata").stat().st_mtime_ns // 1000 if newest else None
+    gone = maintenance.expire(settings(), now - int(hours * 3.6e9), now, state_us)
+    typer.echo(f"{gone.snapshots} snapshots expired, {gone.files} files deleted ({gone.bytes / 2**20:,.1f} MiB)")

@@ -65,6 +65,12 @@ class Settings(BaseSettings):
     future_row_ms_max: int = Field(5000, ge=0, le=3_600_000, description="online writer: a row further ahead of now is refused")
     redis_timeout_ms: int = Field(100, ge=1, le=60_000, description="socket and connect time-out of every Redis read and write")
     redis_ttl_s: int = Field(86_400, ge=60, le=31_536_000, description="age at which the reader treats a row as missing")
+    orphan_age_s: float = Field(
+        7200,
+        ge=3600,
+        le=31_536_000,
+        description="files of the lakehouse that nothing refers to stay this long: somebody may commit them yet",
+    )
 
     decision_grid_s: int = Field(60, ge=1, le=3600, description="training rows are decided this often")
     fresh_s: float = Field(60, gt=0, le=86_400, description="features up to this event age are fresh")

@@ -51,8 +51,9 @@ def create(settings: Settings) -> None:
     store = catalog(settings)
     for table in COLUMNS_OF:
         store.create_namespace_if_not_exists(table.split(".")[0])
-        made = store.create_table_if_not_exists(table, schema(table), partition_spec=partitions(table), properties=PROPERTIES)
-        _evolve(made, table)
+        if not store.table_exists(table):  # the next line alone would leave a metadata file behind each time
+            store.create_table_if_not_exists(table, schema(table), partition_spec=partitions(table), properties=PROPERTIES)
+        _evolve(store.load_table(table), table)
 
 
 def _evolve(table: Table, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Upkeep of the Iceberg tables: what they hold, merging small files, forgetting old snapshots."""
+"""Upkeep of the Iceberg tables: what they hold, merging small files, forgetting old snapshots and deleting their files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ from pyiceberg.table import Table
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from contracts.settings import Settings
-from feature_store import lakehouse
-from feature_store.tables import COLUMNS_OF
+from feature_store import lakehouse, orphans
+from feature_store.tables import COLUMNS_OF, GOLD
 
 ATTEMPTS = 10
+FLINKS_CHECKPOINT = "flink.max-committed-checkpoint-id"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -42,10 +43,12 @@ def summary(settings: Settings) -> list[Summary]:
 
 def compact(settings: Settings, files_max: int, progress: Callable[[str, int, int], None]) -> int:
     """Rewrite every partition with more than `files_max` files into few; returns how many. Rows stay the same."""
+    lakehouse.create(settings)
     merged = 0
     for name in COLUMNS_OF:
         table = lakehouse.catalog(settings).load_table(name)
-        crowded = [p["partition"] for p in table.inspect.partitions().to_pylist() if p["file_count"] > files_max]
+        parts = table.inspect.partitions().to_pylist() if table.current_snapshot() else []  # an empty table has none to inspect
+        crowded = [part["partition"] for part in parts if part["file_count"] > files_max]
         for done, partition in enumerate(crowded, start=1):
             _rewrite(table, _inside(partition))
             progress(name, done, len(crowded))
@@ -53,23 +56,51 @@ def compact(settings: Settings, files_max: int, progress: Callable[[str, int, in
     return merged
 
 
-def expire(settings: Settings, before_us: int) -> int:
-    """Expire snapshots older than `before_us` (µs UTC) that no branch points to; returns how many."""
-    moment, count = datetime.fromtimestamp(before_us / 1e6, UTC), 0
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Snapshots forgotten, files deleted and their size."""
+
+    snapshots: int
+    files: int
+    bytes: int
+
+
+def expire(settings: Settings, before_us: int, now_us: int, state_us: int | None) -> Expired:
+    """Forget snapshots older than `before_us` and delete the files that only they needed. Times are µs UTC.
+
+    `state_us`: when the newest checkpoint or savepoint of the live job was taken. A job that is resumed from it commits the files
+    it had written by then: hence files younger than `orphan_age_s` before it, or before now, always stay.
+    """
+    written_us = min(now_us, now_us if state_us is None else state_us) - int(settings.orphan_age_s * 1e6)
+    lakehouse.create(settings)
+    count, files, size = 0, 0, 0
     for name in COLUMNS_OF:
         table = lakehouse.catalog(settings).load_table(name)
-        before = len(table.snapshots())
-        table.maintenance.expire_snapshots().older_than(moment).commit()
-        table.refresh()
-        count += before - len(table.snapshots())
-    return count
+        count += _forget(table, before_us, resumable=state_us is not None and name != GOLD)
+        gone, freed = orphans.remove(table, min(before_us, written_us))
+        files, size = files + gone, size + freed
+    return Expired(count, files, size)
+
+
+@retry(retry=retry_if_exception_type(CommitFailedException), stop=stop_after_attempt(ATTEMPTS), wait=wait_random(0.1, 1.0), reraise=True)
+def _forget(table: Table, before_us: int, *, resumable: bool) -> int:
+    """Expire old snapshots; if a job may be resumed, none since Flink's newest, where it looks up what it has committed already."""
+    table.refresh()
+    known, pointed_at = table.snapshots(), {ref.snapshot_id for ref in table.refs().values()}
+    flinks = [s.timestamp_ms * 1000 for s in known if resumable and s.summary and FLINKS_CHECKPOINT in s.summary.additional_properties]
+    bound_us = min(before_us, max(flinks, default=before_us))
+    old = [s.snapshot_id for s in known if s.timestamp_ms * 1000 < bound_us and s.snapshot_id not in pointed_at]
+    if old:
+        table.maintenance.expire_snapshots().by_ids(old).commit()
+    return len(old)
 
 
 @retry(retry=retry_if_exception_type(CommitFailedException), stop=stop_after_attempt(ATTEMPTS), wait=wait_random(0.1, 1.0), reraise=True)
 def _rewrite(table: Table, inside: BooleanExpression) -> None:
     """Read and overwrite on one base snapshot: a commit of the live job in between fails this one, which is tried again."""
     table.refresh()
-    table.overwrite(table.scan(row_filter=inside).to_arrow(), overwrite_filter=inside)
+    with lakehouse.writing():
+        table.overwrite(table.scan(row_filter=inside).to_arrow(), overwrite_filter=inside)
 
 
 def _inside(partition: dict[str, object]) -> BooleanExpression:
