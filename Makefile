@@ -47,4 +47,5 @@ format: install  ## let ruff format and fix
 
 clean:  ## stop the platform and remove its state (keeps downloaded jars)
 	@-$(RUN) tick down
+	@-test ! -d .tick/demo || TICK_HOME=.tick/demo TICK_CACHE=.tick/jars $(RUN) tick down
 	@find .tick -mindepth 1 -maxdepth 1 ! -name jars -exec rm -rf {} +

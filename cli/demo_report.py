@@ -6,6 +6,9 @@ from rich.table import Table
 from cli.demo_steps import Outcome
 from cli.serve import show_results
 from cli.train import verdict_table
+from feature_store.writer_report import Report
+
+SAMPLES_MIN = 20
 
 
 def show(console: Console, outcome: Outcome) -> None:
@@ -36,6 +39,12 @@ def _lines(outcome: Outcome) -> list[tuple[str, str]]:
         )
     lines.append(("model", f"tick-model v{outcome.trained.version}" if outcome.trained.promoted else "none: refused"))
     return lines
+
+
+def _freshness(report: Report) -> str:
+    if report.samples < SAMPLES_MIN:
+        return "not measured: the feed ran faster than time (SPEED=1 measures it)"
+    return f"{_ms(report.p50_ms)} / {_ms(report.p99_ms)}  (end of row → readable, {report.samples:,} rows)"
 
 
 def _ms(value: float | None) -> str:

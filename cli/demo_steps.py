@@ -21,12 +21,13 @@ from streaming import dead_letters, history, job, producer
 from streaming.feeds import open_feed
 from streaming.history import Progress
 from streaming.live import SyntheticFeed
-from streaming.synthetic import DEMO, Market
+from streaming.synthetic import DEMO
 from training.pipeline import TrainResult, train_tick
 
 DAY_US = 86_400_000_000
 SETTLE_S = 60.0  # two checkpoints and more: then everything sent is in the lakehouse
 POLL_S = 1.0
+CATCH_UP_US = 15_000_000  # idle partitions hold time for 10 s after the start
 
 
 @dataclass
@@ -61,7 +62,6 @@ def play(settings: Settings, feed: str | None, speed: float, days: int, live_s: 
         outcome = Outcome(train_tick(settings, progress=report))
         _join(ready, report)
         live = own or SyntheticFeed(DEMO, market.now_us, (now_us() - market.now_us) / 1e6 + live_s, market.state())
-        connect(settings).delete(FRESHNESS_REDIS_KEY)
         since_us = 0 if own else market.now_us
         outcome.sent = _replay(settings, live, speed, own is not None, report)
         outcome.predictions = _predictions(settings, _count(settings, outcome, since_us, own is not None))
@@ -89,8 +89,13 @@ def _join(ready: "Future[None]", report: Progress) -> None:
 def _replay(settings: Settings, feed: producer.Replayable, speed: float, as_live: bool, report: Progress) -> int:
     span = feed.span(now_us())
     span_us = max(1, span.last_us - span.first_us)
+    began_us, caught_up = now_us(), False
 
     def show(done: producer.Progress) -> None:
+        nonlocal caught_up
+        if not caught_up and done.event_time_us > began_us + CATCH_UP_US:  # only rows of the present tell how fresh rows are
+            caught_up = True
+            connect(settings).delete(FRESHNESS_REDIS_KEY)
         report("replay live feed", min(max(0, done.event_time_us - done.offset_us - span.first_us), span_us), span_us)
 
     with ThreadPoolExecutor(1) as beside:
@@ -98,6 +103,8 @@ def _replay(settings: Settings, feed: producer.Replayable, speed: float, as_live
         done = producer.replay(feed, settings, speed if as_live else 1.0, as_live, progress=show)
         api.result()
     report("replay live feed", 1, 1)
+    if not caught_up:
+        connect(settings).delete(FRESHNESS_REDIS_KEY)
     return done.sent + done.rejected
 
 

@@ -72,9 +72,9 @@ def _features() -> str:
 
 def _aggregates() -> str:
     def row(part: Aggregate) -> tuple[str, ...]:
-        return f"`{part.name}`", part.verb, _code(part.of), str(part.digits) if part.verb.startswith("sum") else "–"
+        return f"`{part.name}`", part.verb, _code(part.of), "–" if part.unit is None else f"{part.unit:g}"
 
-    return _table(("aggregate", "verb", "of", "decimals kept"), map(row, AGGREGATES))
+    return _table(("aggregate", "verb", "of", "coarse unit"), map(row, AGGREGATES))
 
 
 def _core() -> str:

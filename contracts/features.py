@@ -11,7 +11,10 @@ from contracts.windows import LABELS, LEVELS, Level
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """A mergeable part of a window: `verb` over the row expression `of`; `digits` decimals are kept exactly in sums.
+    """A mergeable part of a window: `verb` over the row expression `of`.
+
+    A sum is exact: each summand is cut into two whole numbers, multiples of `unit` and of 1e-17 `unit`, which add up without
+    rounding for up to 90 rows (the most a window has); `unit` leaves head-room of 9e18. None: the summand is whole already.
 
     Row columns: n trades, v volume, pv notional, sv signed volume, s sum of signs, high, low, close_price, r = ln(close/previous
     close), r1 = the r before it. Verbs: sum (exact), sum_inner (exact, without the oldest row: what pairs of
@@ -21,32 +24,30 @@ class Aggregate:
     name: str
     verb: str
     of: str = ""
-    digits: int = 0
+    unit: float | None = None
 
-
-# A product of two exact decimals keeps six digits only; squares are taken in double, then summed exactly, small and large apart.
-_SV2 = "CAST(sv AS DOUBLE) * CAST(sv AS DOUBLE)"
 
 AGGREGATES = (
     Aggregate("rows", "rows"),
     Aggregate("n", "sum", "n"),
     Aggregate("s", "sum", "s"),
-    Aggregate("v", "sum", "v", 18),
-    Aggregate("pv", "sum", "pv", 18),
-    Aggregate("sv", "sum", "sv", 18),
+    Aggregate("v", "sum", "v", 1e-4),
+    Aggregate("pv", "sum", "pv", 1e-2),
+    Aggregate("sv", "sum", "sv", 1e-4),
     Aggregate("high", "max", "high"),
     Aggregate("low", "min", "low"),
     Aggregate("close", "last", "close_price"),
-    Aggregate("r", "sum", "r", 24),
-    Aggregate("r2", "sum", "r * r", 30),
-    Aggregate("r_in", "sum_inner", "r", 24),
-    Aggregate("r1_in", "sum_inner", "r1", 24),
-    Aggregate("rr_in", "sum_inner", "r * r1", 30),
-    Aggregate("rr_abs_in", "sum_inner", "ABS(r * r1)", 30),
-    Aggregate("illiq", "sum", "ABS(r) / pv", 30),
-    Aggregate("r_sv", "sum", "r * sv", 26),
-    Aggregate("sv2_small", "sum", f"CASE WHEN ABS(sv) < 1e6 THEN {_SV2} ELSE 0 END", 24),
-    Aggregate("sv2_large", "sum", f"CASE WHEN ABS(sv) < 1e6 THEN 0 ELSE {_SV2} END", 6),
+    Aggregate("r", "sum", "r", 1e-12),
+    Aggregate("r2", "sum", "r * r", 1e-14),
+    Aggregate("r_in", "sum_inner", "r", 1e-12),
+    Aggregate("r1_in", "sum_inner", "r1", 1e-12),
+    Aggregate("rr_in", "sum_inner", "r * r1", 1e-14),
+    Aggregate("rr_abs_in", "sum_inner", "ABS(r * r1)", 1e-14),
+    Aggregate("illiq", "sum", "ABS(r) / pv", 1e-9),
+    Aggregate("r_sv", "sum", "r * sv", 1e-9),
+    # one print of 1e9 beside trades of 1e-5: their squares span 28 digits, hence two sums
+    Aggregate("sv2_small", "sum", "CASE WHEN ABS(sv) < 1e3 THEN sv * sv ELSE 0e0 END", 1e-10),
+    Aggregate("sv2_large", "sum", "CASE WHEN ABS(sv) < 1e3 THEN 0e0 ELSE sv * sv END", 1e6),
 )
 
 

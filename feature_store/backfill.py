@@ -14,12 +14,17 @@ SECOND_US = 1_000_000
 def program(settings: Settings, from_us: int, to_us: int) -> Program:
     """Features with row end in (from, to] µs, computed from ticks that begin `warmup_s` earlier."""
     views = [sql.View("accepted", accepted(from_us - settings.warmup_s * SECOND_US, to_us)), *sql.ladder("batch")]
-    ddl = (lakehouse.flink_catalog(settings), *(view.ddl for view in views))
+    ddl = (lakehouse.flink_catalog(settings),)
     names = ", ".join(f"`{name}`" for name in FEATURE_NAMES)
     wanted = f"event_time > {_timestamp(from_us)} AND event_time <= {_timestamp(to_us)}"
     insert = f"INSERT INTO {lakehouse.CATALOG}.{GOLD} ({names}) SELECT {names} FROM ({sql.union_rows()}) WHERE {wanted}"
     return Program(
-        "lakehouse-tick backfill", "batch", ddl, (insert,), {"table.exec.resource.default-parallelism": str(settings.parallelism)}
+        "lakehouse-tick backfill",
+        "batch",
+        ddl,
+        sql.named(views),
+        (insert,),
+        {"table.exec.resource.default-parallelism": str(settings.parallelism)},
     )
 
 
@@ -27,7 +32,8 @@ def accepted(from_us: int, to_us: int) -> str:
     """SELECT of the silver ticks in [from, to) µs with a plain timestamp: batch windows need no time attribute."""
     fields = "trade_id, price, size, side, seq, event_time_us, ingest_time_us"
     between = f"event_time >= {_timestamp(from_us)} AND event_time < {_timestamp(to_us)}"
-    return f"SELECT venue || ':' || symbol AS symbol, {fields}, CAST(event_time AS TIMESTAMP(3)) AS et FROM {lakehouse.CATALOG}.{SILVER} WHERE {between}"
+    keyed = f"venue || ':' || symbol AS symbol, {fields}, CAST(event_time AS TIMESTAMP(3)) AS et"
+    return f"SELECT {keyed} FROM {lakehouse.CATALOG}.{SILVER} WHERE {between}"
 
 
 def silent(_step: str, _done: int, _total: int) -> None:

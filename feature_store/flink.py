@@ -21,11 +21,16 @@ ERROR_LINES = 12
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """`ddl` statements in order, then `inserts` as one statement set; `options` are Flink configuration keys."""
+    """`ddl` statements and `views` (name, SELECT) in order, then `inserts` as one statement set; `options` are Flink configuration keys.
+
+    A view is registered as a planned table, not as SQL text: text is expanded anew for each reader, with correlation names of
+    its own, and the planner then no longer sees that two readers share it.
+    """
 
     name: str
     mode: Literal["stream", "batch"]
     ddl: tuple[str, ...]
+    views: tuple[tuple[str, str], ...]
     inserts: tuple[str, ...]
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -73,6 +78,8 @@ def _run(spec: dict[str, Any]) -> str:
         env.get_config().set(key, value)
     for statement in spec["ddl"]:
         env.execute_sql(statement)
+    for name, select in spec["views"]:
+        env.create_temporary_view(name, env.sql_query(select))
     statements = env.create_statement_set()
     for statement in spec["inserts"]:
         statements.add_insert_sql(statement)

@@ -6,6 +6,7 @@ Only two things differ by mode: what orders a window (a time attribute or whole 
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,7 @@ CONSTANTS = {
     "ln2": repr(math.log(2)),
     "year_s": f"CASE WHEN symbol LIKE 'CME:%' THEN {SESSION_YEAR_S}e0 ELSE {YEAR_S}e0 END",
 }
+PARTS = ("s", "v", "pv", "sv", "high", "low", "close_price", "known_at_us")
 WINDOW = "window_start, window_end, window_time"
 TRADE = "trade_id, price, size, side, seq, event_time_us, ingest_time_us"
 BASE = "symbol, sec, wt, n, s, v, pv, sv, high, low, close_price, known_at_us"
@@ -28,14 +30,15 @@ BASE = "symbol, sec, wt, n, s, v, pv, sv, high, low, close_price, known_at_us"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A temporary view to create, in order."""
+    """A temporary view, to be created in order."""
 
     name: str
     select: str
 
-    @property
-    def ddl(self) -> str:
-        return f"CREATE TEMPORARY VIEW {self.name} AS {self.select}"
+
+def named(views: Iterable[View]) -> tuple[tuple[str, str], ...]:
+    """Views as (name, SELECT) pairs, for `feature_store.flink.Program`."""
+    return tuple((view.name, view.select) for view in views)
 
 
 def ladder(mode: Mode) -> tuple[View, ...]:
@@ -62,32 +65,38 @@ def tiles(mode: Mode) -> tuple[View, ...]:
     by_trade = f"SELECT symbol, {WINDOW}, COUNT(*) AS n, {_parts()} FROM trades GROUP BY symbol, {WINDOW}"
     tile = f"SELECT symbol, {_epoch_s('window_end')} AS sec, window_time AS wt, n, s, v, pv, sv, high, low, close_price, known_at_us"
     base = f"base_{LEVELS[0].view}"
+    clean = f"{tile} FROM counted WHERE CARDINALITY(ticks) = n"
     by_trade_views = (View("trades", trades), View("by_trade", by_trade))
     if mode == "batch":
         return (*by_trade_views, View(base, f"{tile} FROM by_trade"))
-    return (*_counted(), *by_trade_views, View(base, f"{tile} FROM counted WHERE copies = n UNION ALL {tile} FROM by_trade"))
+    return (*_counted(), *by_trade_views, View(base, f"{clean} UNION ALL {tile} FROM by_trade"))
 
 
 def _counted() -> tuple[View, View]:
-    """Tiles with their number of copies, and the ticks of those that hold any."""
-    counted = f"""SELECT symbol, {WINDOW}, COUNT(*) AS copies, COUNT(DISTINCT trade_id) AS n, ARRAY_AGG(ROW({TRADE})) AS ticks, {_parts()}
+    """Tiles with their ticks, and the ticks of those tiles that hold copies.
+
+    Both readers name every column: else the planner prunes for each of them and computes the tiles twice.
+    """
+    counted = f"""SELECT symbol, {WINDOW}, COUNT(DISTINCT trade_id) AS n, ARRAY_AGG(ROW({TRADE})) AS ticks, {_parts()}
   FROM TUMBLE(TABLE accepted, DESCRIPTOR(et), INTERVAL '1' SECOND) GROUP BY symbol, {WINDOW}"""
-    copied = f"SELECT symbol, window_time AS wt, {TRADE} FROM counted CROSS JOIN UNNEST(ticks) AS t({TRADE}) WHERE copies > n"
+    every = " AND ".join(f"{part} IS NOT NULL" for part in PARTS)
+    copied = f"""SELECT symbol, window_time AS wt, {TRADE} FROM counted CROSS JOIN UNNEST(ticks) AS t({TRADE})
+  WHERE CARDINALITY(ticks) > n AND window_end IS NOT NULL AND {every}"""
     return View("counted", counted), View("copied", copied)
 
 
 def _parts() -> str:
     """The parts of a tile; close is the price of the largest (event time, seq), packed so that MAX finds it."""
     clock = "LPAD(CAST(MOD(event_time_us, 1000000) AS STRING), 6, '0') || LPAD(CAST(seq AS STRING), 19, '0')"
-    return f"""SUM(CAST(side AS BIGINT)) AS s, CAST(SUM(size) AS DECIMAL(38, 18)) AS v, CAST(SUM(price * size) AS DECIMAL(38, 18)) AS pv,
-    CAST(SUM(side * size) AS DECIMAL(38, 18)) AS sv, MAX(price) AS high, MIN(price) AS low,
+    return f"""SUM(CAST(side AS BIGINT)) AS s, SUM(size) AS v, SUM(price * size) AS pv, SUM(side * size) AS sv, MAX(price) AS high, MIN(price) AS low,
     CAST(SUBSTRING(MAX({clock} || CAST(price AS STRING)), 26) AS DOUBLE) AS close_price, MAX(ingest_time_us) AS known_at_us"""
 
 
 def bars(lower: Level, level: Level) -> View:
     """Bars of `level.tile_s` seconds, each a merge of the level below."""
-    select = f"""SELECT symbol, {_epoch_s("window_end")} AS sec, window_time AS wt, SUM(n) AS n, SUM(s) AS s, SUM(v) AS v, SUM(pv) AS pv, SUM(sv) AS sv,
-    MAX(high) AS high, MIN(low) AS low, CAST(SUBSTRING(MAX(LPAD(CAST(sec AS STRING), 11, '0') || CAST(close_price AS STRING)), 12) AS DOUBLE) AS close_price,
+    close = "SUBSTRING(MAX(LPAD(CAST(sec AS STRING), 11, '0') || CAST(close_price AS STRING)), 12)"
+    select = f"""SELECT symbol, {_epoch_s("window_end")} AS sec, window_time AS wt, SUM(n) AS n, SUM(s) AS s,
+    SUM(v) AS v, SUM(pv) AS pv, SUM(sv) AS sv, MAX(high) AS high, MIN(low) AS low, CAST({close} AS DOUBLE) AS close_price,
     MAX(known_at_us) AS known_at_us
   FROM TUMBLE(TABLE base_{lower.view}, DESCRIPTOR(wt), INTERVAL '{level.tile_s}' SECOND({len(str(level.tile_s))}))
   GROUP BY symbol, window_start, window_end, window_time"""
@@ -97,15 +106,16 @@ def bars(lower: Level, level: Level) -> View:
 def returns(level: Level, mode: Mode) -> View:
     """Adds the two previous closes and the end of the symbol's first row (the start of its unbroken history)."""
     over = f"OVER (PARTITION BY symbol ORDER BY {_order(mode)})"
-    select = f"SELECT {BASE}, LAG(close_price, 1) {over} AS close_price1, LAG(close_price, 2) {over} AS close_price2, MIN(sec) {over} AS first_sec FROM base_{level.view}"
-    return View(f"lag_{level.view}", select)
+    lags = ", ".join(f"LAG(close_price, {i}) {over} AS close_price{i}" for i in (1, 2))
+    return View(f"lag_{level.view}", f"SELECT {BASE}, {lags}, MIN(sec) {over} AS first_sec FROM base_{level.view}")
 
 
 def terms(level: Level) -> View:
     """The summands of every aggregate of this level, quantised once so that rolling sums over them are exact."""
     inner = f"SELECT {BASE}, first_sec, LN(close_price / close_price1) AS r, LN(close_price1 / close_price2) AS r1 FROM lag_{level.view}"
-    made = ", ".join(f"{_term(a)} AS x_{a.name}" for a in _used(level) if a.verb != "rows")
-    return View(f"terms_{level.view}", f"SELECT symbol, sec, wt, known_at_us, first_sec, {made} FROM ({inner})")
+    made = ", ".join(_term(a) for a in _used(level) if a.verb != "rows")
+    oldest = "COALESCE(r, 0e0) AS x_r0, COALESCE(r1, 0e0) AS x_r10"
+    return View(f"terms_{level.view}", f"SELECT symbol, sec, wt, known_at_us, first_sec, {made}, {oldest} FROM ({inner})")
 
 
 def window(level: Level, index: int, mode: Mode) -> View:
@@ -114,7 +124,8 @@ def window(level: Level, index: int, mode: Mode) -> View:
     source = f"terms_{level.view}" if index == 0 else f"win_{level.view}_{LABELS[level.windows_s[index - 1]]}"
     made = ", ".join(_over(a, w) for a in _used(level) if a.verb != "last")
     known = ", MAX(known_at_us) OVER w AS known_w" if w == level.window_max_s else ""
-    frame = f"WINDOW w AS (PARTITION BY symbol ORDER BY {_order(mode)} RANGE BETWEEN {_range(w - level.tile_s, mode)} PRECEDING AND CURRENT ROW)"
+    between = f"RANGE BETWEEN {_range(w - level.tile_s, mode)} PRECEDING AND CURRENT ROW"
+    frame = f"WINDOW w AS (PARTITION BY symbol ORDER BY {_order(mode)} {between})"
     return View(f"win_{level.view}_{LABELS[w]}", f"SELECT *, {made}{known} FROM {source} {frame}")
 
 
@@ -138,9 +149,8 @@ def union_rows() -> str:
     for level in LEVELS:
         own = {column.name for column in columns(level)}
         every = ", ".join(c.name if c.name in own else f"CAST(NULL AS DOUBLE) AS {c.name}" for lv in LEVELS for c in columns(lv))
-        selects.append(
-            f"SELECT '{level.view}' AS `view`, symbol, TO_TIMESTAMP_LTZ(sec * 1000, 3) AS event_time, known_at_us, warm_s, {every} FROM rows_{level.view}"
-        )
+        keys = f"'{level.view}' AS `view`, symbol, TO_TIMESTAMP_LTZ(sec * 1000, 3) AS event_time, known_at_us, warm_s"
+        selects.append(f"SELECT {keys}, {every} FROM rows_{level.view}")
     return "\nUNION ALL ".join(selects)
 
 
@@ -165,25 +175,36 @@ def _used(level: Level) -> tuple[Aggregate, ...]:
     return tuple(a for a in AGGREGATES if re.search(r"\{" + a.name + r"\}", text))
 
 
+FINE = 1e17  # the fine limb counts 1e-17 of the coarse one: 90 of them stay below 2^63
+# The oldest row's returns. FIRST_VALUE skips NULL, hence the zeros; such a row is never inside a warm window.
+OLDEST = {"r": "FIRST_VALUE(x_r0) OVER w", "r1": "FIRST_VALUE(x_r10) OVER w"}
+
+
+def _limbs(expression: str, unit: float) -> tuple[str, str]:
+    """A double as two whole numbers: multiples of `unit`, and of 1e-17 `unit`."""
+    scaled = f"({expression}) * {1 / unit:.0e}"
+    return f"CAST({scaled} AS BIGINT)", f"CAST(({scaled} - CAST({scaled} AS BIGINT)) * {FINE:.0e} AS BIGINT)"
+
+
 def _term(aggregate: Aggregate) -> str:
-    if aggregate.verb == "sum":
-        return f"CAST({aggregate.of} AS DECIMAL(38, {aggregate.digits}))"
-    if aggregate.verb == "sum_inner":  # FIRST_VALUE skips NULL; what is NULL for want of earlier rows is never inside a warm window
-        return f"COALESCE(CAST({aggregate.of} AS DECIMAL(38, {aggregate.digits})), 0)"
-    return aggregate.of
-
-
-_CALLS = {
-    "rows": "COUNT(*) OVER w",
-    "sum": "SUM({x}) OVER w",
-    "sum_inner": "SUM({x}) OVER w - FIRST_VALUE({x}) OVER w",  # subtracted while still exact
-    "max": "MAX({x}) OVER w",
-    "min": "MIN({x}) OVER w",
-}
+    """The summand columns: whole numbers, one or two limbs; other verbs take the value as it is."""
+    name = f"x_{aggregate.name}"
+    if aggregate.unit is None:
+        return f"{aggregate.of} AS {name}"
+    hi, lo = _limbs(aggregate.of, aggregate.unit)
+    return f"COALESCE({hi}, 0) AS {name}_hi, COALESCE({lo}, 0) AS {name}_lo"
 
 
 def _over(aggregate: Aggregate, w: int) -> str:
-    return f"CAST({_CALLS[aggregate.verb].format(x='x_' + aggregate.name)} AS DOUBLE) AS {aggregate.name}_{w}"
+    """One aggregate over window `w`, in double; what is subtracted is subtracted while still exact."""
+    name, x = f"{aggregate.name}_{w}", f"x_{aggregate.name}"
+    calls = {"rows": "COUNT(*)", "sum": f"SUM({x})", "max": f"MAX({x})", "min": f"MIN({x})"}
+    if aggregate.unit is None:
+        return f"CAST({calls[aggregate.verb]} OVER w AS DOUBLE) AS {name}"
+    oldest = re.sub(r"\br1?\b", lambda match: f"({OLDEST[match[0]]})", aggregate.of)
+    firsts = _limbs(oldest, aggregate.unit) if aggregate.verb == "sum_inner" else ("0", "0")
+    hi, lo = (f"CAST(SUM({x}_{limb}) OVER w - {first} AS DOUBLE)" for limb, first in zip(("hi", "lo"), firsts, strict=True))
+    return f"({hi} + {lo} * {1 / FINE:.0e}) * {aggregate.unit:.0e} AS {name}"
 
 
 def _formula(feature: Feature, w: int) -> str:

@@ -26,12 +26,17 @@ def program(settings: Settings, restore: str | None = None) -> Program:
     """The whole job as text; `restore` is a checkpoint or savepoint folder to continue from."""
     sinks = [tables.dead_letter_sink(settings), tables.heartbeat_sink(settings), *(tables.features_sink(settings, lv) for lv in LEVELS)]
     views = [tables.accepted_ticks(), tables.accepted(), tables.beats(), *tables.dead_letters(), *sql.ladder("stream")]
-    ddl = [lakehouse.flink_catalog(settings), tables.wire(settings), tables.wire_raw(settings), *sinks, *(view.ddl for view in views)]
+    ddl = [lakehouse.flink_catalog(settings), tables.wire(settings), tables.wire_raw(settings), *sinks]
     inserts = [silver_insert(), tables.dead_letter_insert(), tables.heartbeat_insert()]
     inserts += [tables.features_insert(level) for level in LEVELS]
     inserts.append(f"INSERT INTO {lakehouse.CATALOG}.{GOLD_LIVE} ({', '.join(f'`{n}`' for n in FEATURE_NAMES)}) {sql.union_rows()}")
     return Program(
-        NAME, "stream", tuple(ddl), tuple(inserts), options(settings) | ({"execution.state-recovery.path": restore} if restore else {})
+        NAME,
+        "stream",
+        tuple(ddl),
+        sql.named(views),
+        tuple(inserts),
+        options(settings) | ({"execution.state-recovery.path": restore} if restore else {}),
     )
 
 
@@ -44,6 +49,8 @@ def silver_insert() -> str:
 def options(settings: Settings) -> dict[str, str]:
     """Freshness and recovery: small buffers, frequent watermarks, exactly-once checkpoints."""
     return {
+        # Without this every sink plans and runs a copy of the whole ladder of its own.
+        "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",
         "execution.checkpointing.interval": f"{settings.checkpoint_interval_s * 1000:.0f} ms",
         "execution.checkpointing.min-pause": "500 ms",
         "execution.checkpointing.timeout": "2 min",
