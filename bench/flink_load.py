@@ -1,0 +1,49 @@
+"""The live job under a chunk of ticks: what its TaskManager spends until the last row is out and a checkpoint has closed."""
+
+from dataclasses import dataclass
+
+from bench import services
+from bench.load import Chunk, fill
+from bench.machine import cpu_s
+from contracts.settings import Settings
+from contracts.topics import DEAD_LETTER, TICK_FEATURES, TICKS, Topic
+from feature_store import flink_rest
+
+ROWS_TIMEOUT_S = 300.0
+CHECKPOINT_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """CPU seconds of the TaskManager for one chunk; where the chunk lies in topic `ticks`, by partition."""
+
+    chunk: Chunk
+    cpu_s: float
+    begin: list[int]
+    end: list[int]
+
+
+def run(settings: Settings, job_id: str, chunk: Chunk) -> Run:
+    """Send a chunk to the running job and wait for all of its results. Raises BenchError when they do not come.
+
+    1. note where everything stands  2. send  3. every feature row is out  4. every partition's last message, which is no
+    tick, is a dead letter  5. a checkpoint completes, and with it the commits to the lakehouse
+    """
+    worker = services.process(settings, "taskmanager")
+    rows, letters = _count(settings, TICK_FEATURES), _count(settings, DEAD_LETTER)
+    begin, before_s = services.end_offsets(settings, TICKS), cpu_s(worker)
+    fill(settings, chunk)
+    end = services.end_offsets(settings, TICKS)
+    services.wait(lambda: _count(settings, TICK_FEATURES) >= rows + chunk.rows, f"{chunk.rows} feature rows", ROWS_TIMEOUT_S)
+    services.wait(lambda: _count(settings, DEAD_LETTER) >= letters + TICKS.partitions, "the last dead letters", ROWS_TIMEOUT_S)
+    done = _checkpoints(settings, job_id)
+    services.wait(lambda: _checkpoints(settings, job_id) > done, "a checkpoint", CHECKPOINT_TIMEOUT_S)
+    return Run(chunk, cpu_s(worker) - before_s, begin, end)
+
+
+def _count(settings: Settings, topic: Topic) -> int:
+    return sum(services.end_offsets(settings, topic))
+
+
+def _checkpoints(settings: Settings, job_id: str) -> int:
+    return int(flink_rest.call(settings, f"/jobs/{job_id}/checkpoints")["counts"]["completed"])

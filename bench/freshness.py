@@ -1,0 +1,87 @@
+"""From the end of a tile to its row in Redis, at a steady rate through the whole way: producer, Kafka, live job, writer."""
+
+from dataclasses import dataclass
+
+from bench import services
+from bench.figures import BenchError, Figure
+from bench.machine import cpu_s
+from contracts.clock import now_us
+from contracts.settings import Settings
+from feature_store.layout import FRESHNESS_REDIS_KEY
+from feature_store.online_table import connect
+from feature_store.writer_report import Report, read
+from stack import platform
+from streaming import job, producer
+from streaming.live import SyntheticFeed
+from streaming.synthetic import DEMO, Exchange
+
+AIM_P50_MS, AIM_P99_MS = 500.0, 1000.0
+TICKS_PER_S = 10_000
+SYMBOLS = 50
+DURATION_S, DISCARD_S = 45.0, 15.0
+SAMPLES_MAX = 100_000
+SETTLE_TIMEOUT_S = 120.0
+SECOND_US = 1_000_000
+
+
+@dataclass
+class Window:
+    """Forgets the samples of the warm-up, and notes from where on the CPU of the TaskManager counts."""
+
+    settings: Settings
+    discard_s: float
+    began_s: float = 0.0
+    cpu_s: float = 0.0
+    rate: float = 0.0
+
+    def watch(self, progress: producer.Progress) -> None:
+        """Called by the replay, five times a second."""
+        self.rate = progress.rate
+        if not self.began_s and progress.elapsed_s >= self.discard_s:
+            with connect(self.settings) as client:
+                client.delete(FRESHNESS_REDIS_KEY)
+            self.began_s, self.cpu_s = progress.elapsed_s, self.worker_s()
+
+    def worker_s(self) -> float:
+        """CPU seconds of the TaskManager so far."""
+        return cpu_s(services.process(self.settings, "taskmanager"))
+
+
+def measure(scale: float = 1.0) -> list[Figure]:
+    """p50 and p99 of the age at which rows become readable, the watermark delay included."""
+    duration_s, discard_s = max(10.0, DURATION_S * scale), max(4.0, DISCARD_S * scale)
+    with services.running(platform.PLATFORM, writer_freshness_samples=SAMPLES_MAX) as settings:
+        job.start(settings)
+        platform.start(settings, "writer")
+        window = Window(settings, discard_s)
+        done = producer.replay(_market(now_us(), duration_s), settings, progress=window.watch)
+        used_s = window.worker_s() - window.cpu_s
+        _settle(settings, done.event_time_us)
+        with connect(settings) as client:
+            return _figures(read(client), done.sent, window.rate, used_s / (done.elapsed_s - window.began_s + settings.closing_beat_s))
+
+
+def _settle(settings: Settings, last_us: int) -> None:
+    """Wait for the last tile, however late: rows that are not out yet are the slowest of all. Then the writer reports and leaves."""
+    last_ms = (last_us // SECOND_US + 1) * 1000
+    with connect(settings) as client:
+        services.wait(lambda: read(client).counters.newest_event_ms >= last_ms, "the row of the last tile", SETTLE_TIMEOUT_S)
+        services.wait(lambda: read(client).counters.lag == 0, "the end of the writer's backlog", SETTLE_TIMEOUT_S)
+    platform.down(settings, ["writer"])
+
+
+def _market(start_us: int, duration_s: float) -> SyntheticFeed:
+    names = tuple(f"S{number:03}" for number in range(SYMBOLS))
+    exchange = Exchange(symbols=names, prices=DEMO.prices, rate=TICKS_PER_S / SYMBOLS, day_shape=0.0)
+    return SyntheticFeed(exchange, start_us, duration_s)
+
+
+def _figures(report: Report, sent: int, rate: float, cores: float) -> list[Figure]:
+    if report.p50_ms is None or report.p99_ms is None:
+        raise BenchError("no row became readable", "see the logs of the job and of the writer")
+    note = f"{report.samples:,} rows of all views while {sent:,} ticks of {SYMBOLS} symbols came at {rate:,.0f}/s"
+    return [
+        Figure("end of a tile → readable, p50", report.p50_ms, "ms", at_most=AIM_P50_MS, note=note),
+        Figure("end of a tile → readable, p99", report.p99_ms, "ms", at_most=AIM_P99_MS, note="the 200 ms watermark delay is part of it"),
+        Figure("TaskManager meanwhile", cores, "cores"),
+    ]

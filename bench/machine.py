@@ -1,0 +1,68 @@
+"""What the numbers were measured on: processor, load, and the CPU time of processes, which a busy neighbour does not stretch."""
+
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from bench.figures import BenchError
+
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Cores as this process sees them, processor model, memory in GiB, kernel and Python."""
+
+    cores: int
+    model: str
+    memory_gib: float
+    system: str
+    python: str
+
+
+def describe() -> Machine:
+    """This machine."""
+    memory_gib = round(psutil.virtual_memory().total / 2**30, 1)
+    system = f"{platform.system()} {platform.release()}"
+    return Machine(len(os.sched_getaffinity(0)), _model(), memory_gib, system, platform.python_version())
+
+
+def _model() -> str:
+    lines = CPU_INFO.read_text().splitlines() if CPU_INFO.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def load() -> float:
+    """Load average of the last minute: processes that run or wait to run."""
+    return round(os.getloadavg()[0], 2)
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """CPU seconds a process has used since it started, all its threads. Raises BenchError when it is gone."""
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess as error:
+        raise BenchError(f"process {process.pid} died while it was measured", "see its log; run the bench again") from error
+    return float(times.user + times.system)
+
+
+@dataclass
+class Spent:
+    """What a stretch of work took: CPU seconds of this process (all threads), and wall seconds."""
+
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+
+
+@contextmanager
+def spent() -> Iterator[Spent]:
+    """Measures the block inside; the answer stands when it has ended."""
+    taken, cpu, wall = Spent(), time.process_time(), time.perf_counter()
+    yield taken
+    taken.cpu_s, taken.wall_s = time.process_time() - cpu, time.perf_counter() - wall

@@ -1,0 +1,66 @@
+"""How fast a file gets into Kafka: `tick replay` at speed 0, and beside it a bare loop that produces the same bytes."""
+
+from pathlib import Path
+
+import polars as pl
+from confluent_kafka import Producer
+
+from bench import services
+from bench.figures import Figure
+from bench.load import Chunk
+from bench.machine import Spent, spent
+from contracts.clock import now_us
+from contracts.settings import Settings
+from contracts.topics import TICKS
+from streaming import batch, producer
+from streaming.feeds import open_feed
+
+AIM_PER_S = 150_000
+SECONDS = 600
+PER_TILE, SYMBOLS = 50, 20
+MINUTE_US = 60_000_000
+FLUSH_S = 60.0
+
+
+def measure(scale: float = 1.0) -> list[Figure]:
+    """Ticks per CPU second of the producing process, and by the clock, from Parquet into a real Kafka."""
+    seconds = max(2, int(SECONDS * scale))
+    start_us = (now_us() // MINUTE_US - seconds // 60 - 2) * MINUTE_US
+    with services.running(("kafka",)) as settings:
+        file = settings.root / "ticks.parquet"
+        frame = pl.concat(Chunk(start_us, seconds, PER_TILE, SYMBOLS).frames())
+        frame.write_parquet(file)
+        _replay(settings, file)  # imports, connections, and the files of the topic
+        return _figures(frame.height, _replay(settings, file), _bare(settings, frame))
+
+
+def _replay(settings: Settings, file: Path) -> Spent:
+    with spent() as took:
+        done = producer.replay(open_feed([file]), settings, speed=0)
+    took.wall_s = done.elapsed_s  # without the closing heartbeats
+    return took
+
+
+def _bare(settings: Settings, frame: pl.DataFrame) -> Spent:
+    """The cost of producing alone: messages and keys exist already, nothing is read, judged, encoded or remembered."""
+    messages = list(zip(batch.encode(frame), frame["venue"] + ":" + frame["symbol"], strict=True))
+    options = {"enable.idempotence": True, "acks": "all", "linger.ms": settings.producer_linger_ms, "compression.type": "lz4"}
+    bare = Producer({"bootstrap.servers": settings.kafka, "queue.buffering.max.messages": settings.producer_queue_max, **options})
+    with spent() as took:
+        for value, key in messages:
+            while len(bare) >= settings.producer_queue_max:
+                bare.poll(0.01)
+            bare.produce(TICKS.name, value, key)
+        bare.flush(FLUSH_S)
+    return took
+
+
+def _figures(ticks: int, ours: Spent, bare: Spent) -> list[Figure]:
+    sent = f"{ticks:,} ticks"
+    return [
+        Figure("replay, CPU of the producer", ticks / ours.cpu_s, "ticks/s CPU", at_least=AIM_PER_S, note=f"{sent} from Parquet, speed 0"),
+        Figure("replay, by the clock", ticks / ours.wall_s, "ticks/s", at_least=AIM_PER_S, note="Kafka shares the cores"),
+        Figure("bare produce loop, CPU", ticks / bare.cpu_s, "ticks/s CPU", note="same bytes, keys and producer options"),
+        Figure("bare produce loop, by the clock", ticks / bare.wall_s, "ticks/s"),
+        Figure("CPU of a replay / bare loop", ours.cpu_s / bare.cpu_s, "×", note="reading, judging, encoding, position beside it"),
+    ]

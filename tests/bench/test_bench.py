@@ -1,0 +1,145 @@
+"""The benches run and say what they should; how fast anything is, no test asserts."""
+
+from io import StringIO
+
+import orjson
+import polars as pl
+import pytest
+from rich.console import Console
+
+from bench import __main__ as command
+from bench import exchange, feature_rows, flink, flink_bound, machine, online_read, report, services
+from bench.figures import BenchError, Figure, Result, quantile, readable
+from bench.load import MINUTE_US, Chunk
+from contracts.features import columns
+from contracts.parsing import parse
+from contracts.tick import Tick
+from contracts.windows import LEVELS
+from feature_store.online_table import encode_row
+from streaming.batch import encode, verdicts
+
+START_US = 1_800_000_000_000_000
+TINY = 0.02
+
+
+def test_exchange_yields_a_rate_per_market():
+    figures = exchange.measure(TINY)
+    assert [figure.unit for figure in figures] == ["ticks/s CPU"] * 2
+    assert all(figure.value > 0 and figure.at_least == exchange.AIM_PER_S for figure in figures)
+
+
+@pytest.mark.integration
+def test_online_read_stands_beside_a_raw_read_and_leaves_nothing_running():
+    figures = online_read.measure(TINY)
+    assert [figure.unit for figure in figures] == ["×"] * 3
+    assert all(figure.value > 0 for figure in figures)
+
+
+@pytest.mark.integration
+def test_a_platform_is_stopped_after_a_failure():
+    with pytest.raises(BenchError), services.running(("redis",)) as settings:
+        redis, home = services.process(settings, "redis"), settings.root
+        raise BenchError("as if something never arrived")
+    assert not redis.is_running()
+    assert not home.exists()
+
+
+def test_waiting_ends_with_what_was_missing():
+    with pytest.raises(BenchError, match="in vain: the last row"):
+        services.wait(lambda: False, "the last row", timeout_s=0.0)
+    services.wait(lambda: True, "nothing", timeout_s=0.0)
+
+
+@pytest.mark.parametrize(("seconds", "per_tile"), [(1, 3), (61, 5), (130, 100)])
+def test_a_chunk_has_the_ticks_tiles_and_rows_it_promises(seconds, per_tile):
+    chunk = Chunk(START_US, seconds, per_tile, symbols=4)
+    ticks = pl.concat(chunk.frames())
+    second = pl.col("event_time_us") // 1_000_000
+    per_level = [ticks.select("symbol", second // level.tile_s).n_unique() for level in LEVELS]
+    assert (ticks.height, per_level[0], sum(per_level)) == (chunk.ticks, chunk.tiles, chunk.rows)
+    assert ticks["trade_id"].n_unique() == chunk.ticks
+    assert ticks["event_time_us"].is_sorted()
+    assert set(ticks.group_by("symbol", second).len()["len"]) == {per_tile}
+
+
+def test_a_chunk_is_accepted_whole_and_closed_before_the_next():
+    chunk = Chunk(START_US, 70, 5, symbols=2)
+    ticks = pl.concat(chunk.frames())
+    assert verdicts(ticks, chunk.next_us).null_count() == ticks.height
+    assert all(isinstance(parse(message, chunk.next_us), Tick) for message in encode(ticks)[:50])
+    last_bar_us = -(-(ticks["event_time_us"].max() + 1) // MINUTE_US) * MINUTE_US
+    assert last_bar_us < chunk.close_us < chunk.next_us
+    assert chunk.next_us % MINUTE_US == 0
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.3, 1.0])
+def test_the_plan_of_the_live_job_lies_in_the_past_without_overlap(scale):
+    chunks = flink.chunks(START_US, scale)
+    assert all(earlier.next_us == later.start_us for earlier, later in zip(chunks, chunks[1:], strict=False))
+    assert START_US - 2 * MINUTE_US < chunks[-1].next_us <= START_US
+    _, _, *pairs = chunks
+    assert all(short.ticks < long.ticks and short.per_tile == long.per_tile for short, long in (pairs[:2], pairs[2:]))
+
+
+def test_ticks_and_tiles_are_told_apart_by_density():
+    tick_us, tile_us = 3.0, 100.0
+    figures = {f.what: f.value for f in flink.figures(tick_us + tile_us / flink.DENSE, tick_us + tile_us / flink.SPARSE, 1.5, 0.1, [])}
+    assert figures["a tile, all windows"] == pytest.approx(tile_us)
+    assert figures["a tick without its tile"] == pytest.approx(tick_us)
+    assert figures[f"ticks at {flink.DENSE} a tile"] == pytest.approx(250_000)
+
+
+def test_the_bound_reads_exactly_the_given_offsets(free_settings):
+    ddl = flink_bound.program(free_settings, [0, 5], [10, 20]).ddl[0]
+    assert "'scan.startup.specific-offsets'='partition:0,offset:0;partition:1,offset:5'" in ddl
+    assert "'scan.bounded.specific-offsets'='partition:0,offset:10;partition:1,offset:20'" in ddl
+
+
+def test_feature_rows_are_what_the_writer_takes():
+    rows = list(feature_rows.stream(feature_rows.symbols(3), 60, START_US // 1000))
+    assert len(rows) == 3 * (60 + 6 + 1)
+    assert [encode_row(row).view for row in rows] == [row["view"] for row in rows]
+    for level in LEVELS:
+        row = next(row for row in rows if row["view"] == level.view)
+        assert {column.name for column in columns(level)} < set(row)
+
+
+def test_an_aim_is_met_or_not_or_absent():
+    assert [Figure("", 2.0, "", at_least=1).met, Figure("", 2.0, "", at_most=1).met, Figure("", 2.0, "").met] == [True, False, None]
+    assert [Figure("", 0, "", at_least=30_000).aim, Figure("", 0, "", at_most=1.5).aim, Figure("", 0, "").aim] == ["≥ 30,000", "≤ 1.5", ""]
+
+
+def test_numbers_are_short():
+    assert [readable(value) for value in (0, 0.01234, 1.5, 99.44, 1234567.8)] == ["0", "0.0123", "1.5", "99.4", "1,234,568"]
+    assert quantile([3, 1, 2], 0.5) == 2
+    assert quantile(range(100), 0.99) == 99
+
+
+def test_the_report_is_a_table_and_a_file(tmp_path):
+    result = Result("flink", [Figure("a tile", 99.5, "µs CPU", at_most=120.0, note="from both")], "", 3.2, 0.5, 1.5)
+    file = report.save(tmp_path / "bench", machine.describe(), [result], START_US)
+    kept = orjson.loads(file.read_bytes())
+    assert file.name == "20270115T080000Z.json"
+    assert kept["machine"]["cores"] >= 1
+    assert kept["results"][0]["figures"][0] | {"met": True} == kept["results"][0]["figures"][0]
+    console = Console(file=StringIO(), record=True, width=100)
+    report.show(console, result)
+    text = console.export_text()
+    assert all(part in text for part in ("load 0.5 → 1.5", "a tile", "99.5", "≤ 120", "yes", "from both"))
+
+
+def test_a_failure_is_a_result_and_the_next_bench_runs(monkeypatch):
+    def fails(scale):
+        raise BenchError(f"nothing came at {scale}", "look [here]")
+
+    monkeypatch.setattr(exchange, "measure", fails)
+    result = command.run(command.Name.EXCHANGE, 0.5)
+    assert (result.figures, result.failure) == ([], "BenchError: nothing came at 0.5\n  → look [here]")
+    console = Console(file=StringIO(), record=True, width=100)
+    report.show(console, result)
+    assert "look [here]" in console.export_text()
+
+
+def test_every_name_is_a_module_that_measures():
+    for name in command.Name:
+        assert callable(command.find(name))
