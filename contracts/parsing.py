@@ -1,7 +1,8 @@
 """`parse()`: one message → Tick or Rejected, never an exception. The live job applies the same rules in SQL.
 
-It reads JSON as Flink's JSON format does, because both must accept the same messages: numbers may come as decimal strings,
-a fraction in a whole-number field is cut off, a repeated field counts as its last value.
+It reads JSON as Flink's JSON format does, because both must accept the same messages: numbers may come as strings (in Java's
+notation), a fraction in a whole-number field is cut off, a repeated field counts as its last value, text after the object
+is not looked at (more of this in `contracts.wire_text`).
 """
 
 import json
@@ -10,16 +11,26 @@ import re
 from types import CodeType
 from typing import Any, NoReturn
 
+from contracts import wire_text
 from contracts.tick import LONG_MAX, NAME_CHARS_MAX, RULES, TRADE_ID_CHARS_MAX, Reason, Rejected, Tick
 
 NESTING_MAX = 200  # deeper is an attack; Python's parser would hit its recursion limit
+NUMBER_CHARS_MAX = 1000  # Jackson's limit
 WHOLE = ("schema_version", "event_time_us", "ingest_time_us", "side", "seq")
 REAL = ("price", "size")
 QUOTES = ("bid", "ask", "bid_size", "ask_size")
 TEXT = {"venue": NAME_CHARS_MAX, "symbol": NAME_CHARS_MAX, "trade_id": TRADE_ID_CHARS_MAX}
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_WHOLE = re.compile(r"[+-]?\d{1,19}")
+_BLANK = "".join(map(chr, range(33)))  # what Java's trim() takes away
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[fFdD]?", re.ASCII)
+_HEX = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?|[0-9a-fA-F]*\.[0-9a-fA-F]+)[pP][+-]?\d+[fFdD]?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d{1,4000}", re.ASCII)
 _INT_MAX = 2**31 - 1
+
+
+class _Number(str):
+    """A JSON number, as it was written."""
+
+    __slots__ = ()
 
 
 def _compiled() -> tuple[tuple[Reason, CodeType], ...]:
@@ -49,60 +60,88 @@ def parse(raw: bytes, received_us: int) -> Tick | Rejected:
     if reason is not None:
         return Rejected(reason, raw)
     del fields["schema_version"]
-    return Tick(**fields)
+    return Tick(**fields | {name: None for name in QUOTES if fields[name] is not None and not math.isfinite(fields[name])})
 
 
 def _constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _number(text: str) -> _Number:
+    if len(text) > NUMBER_CHARS_MAX:
+        raise ValueError("an endless number")
+    return _Number(text)
+
+
+_DECODER = json.JSONDecoder(parse_float=_number, parse_int=_number, parse_constant=_constant, strict=False)
+
+
 def _loads(raw: bytes) -> Any:
-    if raw.count(b"[") + raw.count(b"{") > NESTING_MAX:
+    text = wire_text.read(raw).lstrip(" \t\r\n")
+    if text.count("[") + text.count("{") > NESTING_MAX:
         raise ValueError("nested too deeply")
-    return json.loads(raw.decode("utf-8"), parse_constant=_constant)
+    return _DECODER.raw_decode(text)[0]
 
 
 def _typed(message: dict[str, Any]) -> dict[str, Any]:
+    if str(message.get("heartbeat")).strip(_BLANK).lower() == "true":
+        raise _InvalidError("heartbeat")
     fields: dict[str, Any] = {name: _text(message, name, longest) for name, longest in TEXT.items()}
     fields |= {name: _whole(message, name) for name in WHOLE}
-    fields |= {name: _real(message, name) for name in REAL}
+    fields |= {name: _real(message, name) for name in (*REAL, *QUOTES)}
     for name in REAL:
-        if fields[name] is None:
+        if fields[name] is None or not math.isfinite(fields[name]):
             raise _InvalidError(name)
-    return fields | {name: _real(message, name) for name in QUOTES}
+    return fields
 
 
 def _text(message: dict[str, Any], name: str, longest: int) -> str:
     value = message.get(name)
-    if isinstance(value, bool | float | int):
-        value = json.dumps(value)
-    if not isinstance(value, str) or not 1 <= len(value) <= longest or (":" in value and name != "trade_id"):
+    if value is not None and not isinstance(value, str):
+        value = _dumped(value)
+    if value is None or not 1 <= len(value) <= longest or (":" in value and name != "trade_id"):
         raise _InvalidError(name)
-    return value
+    return str(value).encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is no character
+
+
+def _dumped(value: Any) -> str:
+    """JSON without blanks, numbers as they were written."""
+    if isinstance(value, _Number):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_dumped(name)}:{_dumped(one)}" for name, one in value.items()) + "}"
+    return "[" + ",".join(map(_dumped, value)) + "]" if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
 
 
 def _whole(message: dict[str, Any], name: str) -> int:
     value = message.get(name)
-    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
-        value = int(value)
-    if isinstance(value, float) and math.isfinite(value):
-        value = int(value)
     most = _INT_MAX if name in ("schema_version", "side") else LONG_MAX
-    if not isinstance(value, int) or isinstance(value, bool) or not -most - 1 <= value <= most:
+    number: int | None = None
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip(_BLANK)):
+        number = int(value.strip(_BLANK))
+    elif isinstance(value, _Number) and float(-most - 1) <= float(value) <= float(most):
+        number = min(int(float(value)), most)
+    if number is None or not -most - 1 <= number <= most:
         raise _InvalidError(name)
-    return value
+    return number
 
 
 def _real(message: dict[str, Any], name: str) -> float | None:
+    """As Java's `Double.parseDouble` reads it: also hexadecimal, `1d`, `NaN`, `Infinity`."""
     value = message.get(name)
-    if isinstance(value, str):
-        value = float(value) if _NUMBER.fullmatch(value.strip()) else None
-    if value is None or isinstance(value, bool | dict | list):
+    if not isinstance(value, str):
         return None
+    text = value.strip(_BLANK)
+    if _DECIMAL.fullmatch(text) or text.lstrip("+-") in ("NaN", "Infinity") and len(text.lstrip("+-")) >= len(text) - 1:
+        return float(text.rstrip("fFdD") if text[-1] in "fFdD" and text[-3:] != "inf" else text)
+    return _from_hex(text) if _HEX.fullmatch(text) else None
+
+
+def _from_hex(text: str) -> float:
     try:
-        return float(value)
+        return float.fromhex(text.rstrip("fFdD"))
     except OverflowError:
-        return math.inf
+        return -math.inf if text.startswith("-") else math.inf
 
 
 def _broken_rule(values: dict[str, Any]) -> Reason | None:

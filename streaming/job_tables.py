@@ -3,39 +3,16 @@
 from contracts import topics
 from contracts.features import columns
 from contracts.settings import Settings
-from contracts.tick import EVENT_TIME_US_MIN, FUTURE_US_MAX, NAME_CHARS_MAX, RULES, TRADE_ID_CHARS_MAX
+from contracts.tick import EVENT_TIME_US_MIN, FUTURE_US_MAX, RULES
 from contracts.windows import Level
 from contracts.wire import HEARTBEAT_KEY
 from feature_store.sql import View
+from streaming.verdict_sql import QUOTES, RECEIVED, TYPES, dead_letters, quote, rule, well_typed
 
-GROUP = "tick-job"
-REQUIRED = ("schema_version", "venue", "symbol", "event_time_us", "ingest_time_us", "price", "size", "side", "trade_id", "seq")
-TYPES = {
-    "schema_version": "INT",
-    "heartbeat": "BOOLEAN",
-    "venue": "STRING",
-    "symbol": "STRING",
-    "event_time_us": "BIGINT",
-    "ingest_time_us": "BIGINT",
-    "price": "DOUBLE",
-    "size": "DOUBLE",
-    "side": "INT",
-    "trade_id": "STRING",
-    "seq": "BIGINT",
-    "bid": "DOUBLE",
-    "ask": "DOUBLE",
-    "bid_size": "DOUBLE",
-    "ask_size": "DOUBLE",
-}
-# Whole seconds are enough for a bound of seconds; sub-second epochs cost string formatting in Flink.
-RECEIVED = "1000000 * CAST(TIMESTAMPDIFF(SECOND, TO_TIMESTAMP_LTZ(0, 3), arrived) AS BIGINT)"
+__all__ = ["dead_letters"]
 
-# What our own producer writes, and nothing that could break a rule but time: spares such messages the dear field-by-field look.
-ORDINARY = (
-    r'^\{"schema_version":1,"venue":"[\w.-]{1,32}","symbol":"[\w.-]{1,32}","event_time_us":1\d{15},"ingest_time_us":1\d{15},'
-    r'"price":(?:[1-9]\d{0,6}(?:\.\d{1,17})?|0\.0{0,3}[1-9]\d{0,16}),"size":(?:[1-9]\d{0,6}(?:\.\d{1,17})?|0\.0{0,3}[1-9]\d{0,16}),'
-    r'"side":(?:-1|0|1),"trade_id":"[\w.-]{1,64}","seq":\d{1,18}\}$'
-)
+# One group per reader: each commits its own offsets, from which a job without state starts.
+GROUP, GROUP_RAW = "tick-job", "tick-job-raw"
 
 
 def kafka(settings: Settings, topic: str, more: str = "") -> str:
@@ -43,9 +20,9 @@ def kafka(settings: Settings, topic: str, more: str = "") -> str:
     return f"'connector'='kafka', 'properties.bootstrap.servers'='{settings.kafka}', 'topic'='{topic}'{', ' + more if more else ''}"
 
 
-def _source(settings: Settings, topic: str, form: str) -> str:
+def _source(settings: Settings, topic: str, form: str, group: str) -> str:
     start = "'scan.startup.mode'='group-offsets', 'properties.auto.offset.reset'='earliest', 'scan.topic-partition-discovery.interval'='0'"
-    return kafka(settings, topic, f"'properties.group.id'='{GROUP}', {start}, {form}")
+    return kafka(settings, topic, f"'properties.group.id'='{group}', {start}, {form}")
 
 
 def wire(settings: Settings) -> str:
@@ -56,57 +33,27 @@ def wire(settings: Settings) -> str:
   arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, topic STRING METADATA VIRTUAL,
   et AS CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(event_time_us / 1000, 3) ELSE TO_TIMESTAMP_LTZ(0, 3) END,
   WATERMARK FOR et AS et - INTERVAL '{settings.lateness_ms / 1000:.3f}' SECOND
-) WITH ({_source(settings, f"{topics.TICKS.name};{topics.WARMUP.name}", "'format'='json', 'json.ignore-parse-errors'='true'")})"""
+) WITH ({_source(settings, f"{topics.TICKS.name};{topics.WARMUP.name}", "'format'='json', 'json.ignore-parse-errors'='true'", GROUP)})"""
 
 
 def wire_raw(settings: Settings) -> str:
     """The same messages as bytes, for dead letters alone; JSON that does not parse never reaches the typed reader."""
     return f"""CREATE TABLE wire_raw (message BYTES, arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, topic STRING METADATA VIRTUAL,
-  `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL) WITH ({_source(settings, topics.TICKS.name, "'format'='raw'")})"""
-
-
-def well_typed() -> str:
-    """SQL condition: every required field is there, with its type and length."""
-    lengths = f"CHAR_LENGTH(venue) BETWEEN 1 AND {NAME_CHARS_MAX} AND CHAR_LENGTH(symbol) BETWEEN 1 AND {NAME_CHARS_MAX}"
-    plain = "venue NOT LIKE '%:%' AND symbol NOT LIKE '%:%'"
-    present = " AND ".join(f"{name} IS NOT NULL" for name in REQUIRED)
-    return f"{present} AND {lengths} AND CHAR_LENGTH(trade_id) BETWEEN 1 AND {TRADE_ID_CHARS_MAX} AND {plain}"
-
-
-def _rule(text: str) -> str:
-    return f"({text.replace('received_us', RECEIVED)})"
+  `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL) WITH ({_source(settings, topics.TICKS.name, "'format'='raw'", GROUP_RAW)})"""
 
 
 def accepted_ticks() -> View:
     """Accepted ticks; `late` when the tile was closed already, judged where the watermark is made, so that all sinks agree."""
-    rules = " AND ".join(f"{_rule(text)} IS NOT TRUE" for _, text in RULES)
+    rules = " AND ".join(f"{rule(text)} IS NOT TRUE" for _, text in RULES)
     late = "COALESCE(FLOOR(et TO SECOND) + INTERVAL '0.999' SECOND <= CURRENT_WATERMARK(et), FALSE)"
-    fields = ", ".join(name for name in TYPES if name not in ("schema_version", "heartbeat"))
-    return View("ticks", f"SELECT {fields}, et, topic, {late} AS late FROM wire WHERE heartbeat IS NULL AND {well_typed()} AND {rules}")
+    fields = ", ".join(quote(name) if name in QUOTES else name for name in TYPES if name not in ("schema_version", "heartbeat"))
+    return View("ticks", f"SELECT {fields}, et, topic, {late} AS late FROM wire WHERE heartbeat IS NOT TRUE AND {well_typed()} AND {rules}")
 
 
 def accepted() -> View:
     """What the feature ladder reads."""
     select = "SELECT venue || ':' || symbol AS symbol, trade_id, price, size, side, seq, event_time_us, ingest_time_us, et FROM ticks"
     return View("accepted", f"{select} WHERE NOT late")
-
-
-def dead_letters() -> tuple[View, ...]:
-    """Every message that is neither tick nor heartbeat, with the first reason that applies."""
-    text = "SELECT message, DECODE(message, 'UTF-8') AS content, arrived, topic, `partition`, `offset` FROM wire_raw"
-    event = """TRY_CAST(REGEXP_EXTRACT(content, '"event_time_us":(\\d+)', 1) AS BIGINT)"""
-    doubtful = (
-        f"SELECT * FROM raw_text WHERE NOT REGEXP(content, '{ORDINARY}') OR {event} > {RECEIVED} + {FUTURE_US_MAX} OR content IS NULL"
-    )
-    parsed = ", ".join(f"TRY_CAST(JSON_VALUE(content, '$.{name}') AS {kind}) AS {name}" for name, kind in TYPES.items())
-    fields = f"SELECT message, arrived, topic, `partition`, `offset`, content IS JSON OBJECT AS is_object, {parsed} FROM raw_doubtful"
-    cases = " ".join(f"WHEN {_rule(rule)} THEN '{reason}'" for reason, rule in RULES)
-    judged = (
-        "SELECT message, topic, `partition`, `offset`, CASE WHEN is_object IS NOT TRUE THEN 'malformed_json' WHEN heartbeat IS TRUE THEN NULL"
-        f" WHEN ({well_typed()}) IS NOT TRUE THEN 'invalid_field' {cases} END AS reason FROM raw_fields"
-    )
-    named = {"raw_text": text, "raw_doubtful": doubtful, "raw_fields": fields, "raw_judged": judged}
-    return tuple(View(name, select) for name, select in named.items())
 
 
 def dead_letter_sink(settings: Settings) -> str:
