@@ -1,4 +1,7 @@
-"""The live job on the shared platform, and small helpers to send ticks and to wait for what must come of them."""
+"""The live job on the shared platform, and small helpers to send ticks and to wait for what must come of them.
+
+All files share one job, whose event time never goes back: they run in the order of FILES, each later in event time.
+"""
 
 import time
 from collections.abc import Callable, Iterable
@@ -12,6 +15,16 @@ from contracts.wire import heartbeat
 from streaming import job
 
 WAIT_S = 180.0
+FILES = ("test_parity", "test_conservation", "test_parse_equals_sql", "test_recovery", "test_warmup", "test_end_to_end", "test_training")
+MINUTE_US = 60_000_000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of this folder in the order of FILES, everything else where it is."""
+    places = [i for i, item in enumerate(items) if item.path.stem in FILES]
+    ordered = sorted((items[i] for i in places), key=lambda item: FILES.index(item.path.stem))
+    for place, item in zip(places, ordered, strict=True):
+        items[place] = item
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +32,11 @@ def live(platform: Settings) -> Settings:
     """The platform with the live job running."""
     job.start(platform)
     return platform
+
+
+def minutes_ago(minutes: int) -> int:
+    """A full second, µs UTC."""
+    return (time.time_ns() // 1_000_000_000 - 60 * minutes) * 1_000_000
 
 
 def beat(producer: Producer, event_time_us: int) -> None:
@@ -32,9 +50,10 @@ def send(settings: Settings, messages: Iterable[tuple[str, bytes]], first_us: in
     beat(producer, first_us)
     producer.flush(30)
     count = 0
-    for count, (key, value) in enumerate(messages, start=1):
+    for key, value in messages:
         producer.produce(TICKS.name, value, key=key)
         producer.poll(0)
+        count += 1
     producer.flush(30)
     beat(producer, close_us)
     assert producer.flush(30) == 0
