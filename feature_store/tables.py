@@ -40,10 +40,13 @@ COLUMNS_OF = {SILVER: _TICKS, GOLD: _FEATURES, GOLD_LIVE: _FEATURES}
 FEATURE_NAMES = tuple(name for name, _ in _FEATURES)
 TICK_NAMES = tuple(name for name, _ in _TICKS)
 
-# Small row groups: a batch writes every day and view at once, and each open Parquet writer buffers one group.
+# A batch writes every day and view at once: small row groups, pages and dictionaries keep dozens of open Parquet writers
+# of 88 columns inside the heap (with the defaults, two months of days ran out of it).
 PROPERTIES = {
     "format-version": "2",
-    "write.parquet.row-group-size-bytes": str(4 * 2**20),
+    "write.parquet.row-group-size-bytes": str(2**20),
+    "write.parquet.page-size-bytes": str(64 * 2**10),
+    "write.parquet.dict-size-bytes": str(32 * 2**10),
     "write.distribution-mode": "hash",
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "50",
