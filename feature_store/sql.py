@@ -88,7 +88,8 @@ def _counted() -> tuple[View, View]:
 def _parts() -> str:
     """The parts of a tile; close is the price of the largest (event time, seq), packed so that MAX finds it."""
     clock = "LPAD(CAST(MOD(event_time_us, 1000000) AS STRING), 6, '0') || LPAD(CAST(seq AS STRING), 19, '0')"
-    return f"""SUM(CAST(side AS BIGINT)) AS s, SUM(size) AS v, SUM(price * size) AS pv, SUM(side * size) AS sv, MAX(price) AS high, MIN(price) AS low,
+    return f"""SUM(CAST(side AS BIGINT)) AS s, SUM(size) AS v, SUM(price * size) AS pv, SUM(side * size) AS sv,
+    MAX(price) AS high, MIN(price) AS low,
     CAST(SUBSTRING(MAX({clock} || CAST(price AS STRING)), 26) AS DOUBLE) AS close_price, MAX(ingest_time_us) AS known_at_us"""
 
 

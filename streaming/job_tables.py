@@ -13,6 +13,7 @@ __all__ = ["dead_letters"]
 
 # One group per reader: each commits its own offsets, from which a job without state starts.
 GROUP, GROUP_RAW = "tick-job", "tick-job-raw"
+JSON = "'format'='json', 'json.ignore-parse-errors'='true'"
 
 
 def kafka(settings: Settings, topic: str, more: str = "") -> str:
@@ -33,13 +34,14 @@ def wire(settings: Settings) -> str:
   arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, topic STRING METADATA VIRTUAL,
   et AS CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(event_time_us / 1000, 3) ELSE TO_TIMESTAMP_LTZ(0, 3) END,
   WATERMARK FOR et AS et - INTERVAL '{settings.lateness_ms / 1000:.3f}' SECOND
-) WITH ({_source(settings, f"{topics.TICKS.name};{topics.WARMUP.name}", "'format'='json', 'json.ignore-parse-errors'='true'", GROUP)})"""
+) WITH ({_source(settings, f"{topics.TICKS.name};{topics.WARMUP.name}", JSON, GROUP)})"""
 
 
 def wire_raw(settings: Settings) -> str:
     """The same messages as bytes, for dead letters alone; JSON that does not parse never reaches the typed reader."""
-    return f"""CREATE TABLE wire_raw (message BYTES, arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, topic STRING METADATA VIRTUAL,
-  `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL) WITH ({_source(settings, topics.TICKS.name, "'format'='raw'", GROUP_RAW)})"""
+    return f"""CREATE TABLE wire_raw (message BYTES, arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
+  topic STRING METADATA VIRTUAL, `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL
+) WITH ({_source(settings, topics.TICKS.name, "'format'='raw'", GROUP_RAW)})"""
 
 
 def accepted_ticks() -> View:
@@ -58,7 +60,8 @@ def accepted() -> View:
 
 def dead_letter_sink(settings: Settings) -> str:
     """Raw bytes as the value, origin and reason as headers."""
-    return f"CREATE TABLE dead_letter (message BYTES, headers MAP<STRING, BYTES> METADATA) WITH ({kafka(settings, topics.DEAD_LETTER.name)}, 'format'='raw')"
+    connector = kafka(settings, topics.DEAD_LETTER.name, "'format'='raw'")
+    return f"CREATE TABLE dead_letter (message BYTES, headers MAP<STRING, BYTES> METADATA) WITH ({connector})"
 
 
 def dead_letter_insert() -> str:
@@ -78,7 +81,8 @@ def dead_letter_insert() -> str:
 def features_sink(settings: Settings, level: Level) -> str:
     """Topic tick_features, rows of one level."""
     names = "".join(f", {column.name} DOUBLE" for column in columns(level))
-    return f"""CREATE TABLE features_{level.view} (`view` STRING, symbol STRING, event_time_ms BIGINT, known_at_us BIGINT, warm_s BIGINT{names})
+    return f"""CREATE TABLE features_{level.view} (`view` STRING, symbol STRING, event_time_ms BIGINT,
+  known_at_us BIGINT, warm_s BIGINT{names})
 WITH ({kafka(settings, topics.TICK_FEATURES.name)}, {_KEYED})"""
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from contracts.features import COLUMNS
 from contracts.settings import Settings
-from contracts.wire import encode
 from contracts.windows import LEVELS
+from contracts.wire import encode
 from feature_store import backfill, lakehouse
 from feature_store.tables import GOLD, GOLD_LIVE
 from tests import oracle
