@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bench import services
-from bench.load import Chunk, fill
+from bench.load import Chunk, beat, fill
 from bench.machine import cpu_s
 from contracts.settings import Settings
 from contracts.topics import DEAD_LETTER, TICK_FEATURES, TICKS, Topic
@@ -26,7 +26,7 @@ class Run:
 def run(settings: Settings, job_id: str, chunk: Chunk) -> Run:
     """Send a chunk to the running job and wait for all of its results. Raises BenchError when they do not come.
 
-    1. note where everything stands  2. send  3. every feature row is out  4. every partition's last message, which is no
+    1. note where everything stands  2. send  3. beat until every feature row is out  4. every partition's last message, which is no
     tick, is a dead letter  5. a checkpoint completes, and with it the commits to the lakehouse
     """
     worker = services.process(settings, "taskmanager")
@@ -34,7 +34,12 @@ def run(settings: Settings, job_id: str, chunk: Chunk) -> Run:
     begin, before_s = services.end_offsets(settings, TICKS), cpu_s(worker)
     fill(settings, chunk)
     end = services.end_offsets(settings, TICKS)
-    services.wait(lambda: _count(settings, TICK_FEATURES) >= rows + chunk.rows, f"{chunk.rows} feature rows", ROWS_TIMEOUT_S)
+
+    def every_row() -> bool:
+        beat(settings, chunk)
+        return _count(settings, TICK_FEATURES) >= rows + chunk.rows
+
+    services.wait(every_row, f"{chunk.rows} feature rows", ROWS_TIMEOUT_S)
     services.wait(lambda: _count(settings, DEAD_LETTER) >= letters + TICKS.partitions, "the last dead letters", ROWS_TIMEOUT_S)
     done = _checkpoints(settings, job_id)
     services.wait(lambda: _checkpoints(settings, job_id) > done, "a checkpoint", CHECKPOINT_TIMEOUT_S)

@@ -83,15 +83,23 @@ class Chunk:
         return conform(frame.select(Tick._fields[:9])).sort("event_time_us")
 
 
-def fill(settings: Settings, chunk: Chunk) -> int:
-    """Send a chunk as a replay at speed 0 would, end every partition, close every bar; returns the messages sent."""
+def fill(settings: Settings, chunk: Chunk) -> None:
+    """Send a chunk as a replay at speed 0 would, then the end of every partition."""
     sender = Sender(settings)
     for frame in chunk.frames():
         sender.ticks(frame)
     sender.flush()
-    closing = Producer({"bootstrap.servers": settings.kafka, "enable.idempotence": True})
-    for value in (END, wire.heartbeat(chunk.close_us)):
-        for partition in range(TICKS.partitions):
-            closing.produce(TICKS.name, value, partition=partition)
-    closing.flush(FLUSH_S)
-    return chunk.ticks + 2 * TICKS.partitions
+    to_every_partition(settings, END)
+
+
+def beat(settings: Settings, chunk: Chunk) -> None:
+    """A heartbeat that closes every bar. Once is not enough: when all partitions fall silent together, Flink holds event time."""
+    to_every_partition(settings, wire.heartbeat(chunk.close_us))
+
+
+def to_every_partition(settings: Settings, value: bytes) -> None:
+    """Send one message to each partition of topic `ticks`."""
+    producer = Producer({"bootstrap.servers": settings.kafka, "enable.idempotence": True})
+    for partition in range(TICKS.partitions):
+        producer.produce(TICKS.name, value, partition=partition)
+    producer.flush(FLUSH_S)
