@@ -6,6 +6,7 @@ All files share one job, whose event time never goes back: they run in the order
 import time
 from collections.abc import Callable, Iterable
 
+import polars as pl
 import pytest
 from confluent_kafka import Producer
 
@@ -13,9 +14,13 @@ from contracts.settings import Settings
 from contracts.topics import TICKS
 from contracts.wire import heartbeat
 from streaming import job
+from streaming.synthetic import Market
 
 WAIT_S = 180.0
-FILES = ("test_parity", "test_conservation", "test_parse_equals_sql", "test_recovery", "test_warmup", "test_end_to_end", "test_training")
+FILES = (
+    *("test_parity", "test_conservation", "test_parse_equals_sql", "test_recovery", "test_training"),
+    *("test_warmup", "test_end_to_end"),  # the job starts afresh; a model is there
+)
 MINUTE_US = 60_000_000
 
 
@@ -32,6 +37,14 @@ def live(platform: Settings) -> Settings:
     """The platform with the live job running."""
     job.start(platform)
     return platform
+
+
+@pytest.fixture(scope="session")
+def warmed(platform: Settings) -> tuple[Settings, pl.DataFrame, Market]:
+    """The platform with a live job that started afresh on an hour of history up to nine minutes ago, that history, its market."""
+    from tests.integration.warmed import restart
+
+    return platform, *restart(platform, minutes_ago(9) // MINUTE_US * MINUTE_US)
 
 
 def minutes_ago(minutes: int) -> int:

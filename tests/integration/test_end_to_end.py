@@ -1,0 +1,73 @@
+"""The whole way: a real file through Kafka, Flink, the writer, Redis and the API, and the answer on the topic of predictions."""
+
+import time
+
+import numpy as np
+import orjson
+import polars as pl
+import pytest
+from sklearn.ensemble import RandomForestRegressor
+
+from cli.serve import ask
+from contracts.features import CORE
+from contracts.settings import Settings
+from contracts.topics import PREDICTIONS
+from feature_store import lakehouse, writer_report
+from feature_store.online_table import connect
+from models import registry, tracking
+from models.export import export
+from stack import platform as stack_platform
+from streaming import producer
+from streaming.feeds import open_feed
+from streaming.synthetic import Market
+from tests.integration.conftest import eventually
+from tests.integration.warmed import REAL
+from tests.streaming import topic
+from tests.streaming.data import real
+
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]  # MLflow and Feast warn of their own types
+SPEED = 20.0
+
+
+@pytest.fixture
+def serving(warmed: tuple[Settings, pl.DataFrame, Market], tmp_path_factory: pytest.TempPathFactory):
+    """The live platform with a Production model, if training left none a small one, and the writer and API as processes."""
+    settings = warmed[0]
+    if registry.current(settings) is None:
+        rows = np.random.default_rng(1).normal(size=(400, len(CORE))).astype(np.float32)
+        forest = RandomForestRegressor(5, max_depth=4, random_state=1).fit(rows, rows[:, 0] * 1e-4)
+        facts = {"features": CORE, "trained_on": "synthetic", "trained_to_us": 0, "horizon_s": 60, "seed": 1}
+        exported = export(forest, rows, tmp_path_factory.mktemp("model"), **facts)
+        client = tracking.client(settings)
+        run = client.create_run(tracking.experiment_id(settings, client, settings.experiment))
+        registry.promote(settings, registry.register(settings, exported, run.info.run_id, {registry.PASSED: "true"}))
+    for name in ("writer", "api"):
+        stack_platform.start(settings, name)
+    yield settings
+    stack_platform.down(settings, ("api", "writer"))
+
+
+def test_a_real_file_is_answered_for(serving: Settings) -> None:
+    before, started_us = topic.ends(serving, PREDICTIONS.name), time.time_ns() // 1000
+    feed = open_feed([real("binance_dump/spot_BTCUSDT-trades-2024-08-08.csv")])
+    done = producer.replay(feed, serving, SPEED, as_live=True)
+    assert (done.sent, done.rejected, done.failed) == (9_738, 0, 0)
+
+    answered = lambda: ask(serving, [REAL], include_features=True)["results"][0]  # noqa: E731
+    eventually(lambda: answered()["status"] == "ok", "a prediction", timeout_s=45)
+    answer = answered()
+    assert answer["features"].keys() == set(CORE) and None not in answer["features"].values()
+    assert answer["age_s"] < 60 and np.isfinite(answer["prediction_bps"])
+    assert "synthetic" in answer["note"]
+
+    stored = lambda: lakehouse.read_ticks(serving, started_us - 3_600_000_000, started_us + 3_600_000_000, [REAL])  # noqa: E731
+    eventually(lambda: stored()["trade_id"].str.contains("~").sum() >= done.sent, "the whole file in silver")
+    assert stored().filter(pl.col("trade_id").str.contains("~"))["late"].sum() == 0
+    counters = writer_report.read(connect(serving)).counters
+    assert counters.written > 300 and counters.malformed == 0 and counters.future == 0
+
+    records = lambda: [orjson.loads(m.value) for m in topic.since(serving, PREDICTIONS.name, before)]  # noqa: E731
+    eventually(lambda: any(r["prediction_bps"] == answer["prediction_bps"] for r in records()), "the answer among the records")
+    same = next(r for r in records() if r["prediction_bps"] == answer["prediction_bps"])
+    assert (same["symbol"], same["source"], same["features"]) == (REAL, "online", answer["features"])
+    assert same["model_version"] == answer["model_version"]

@@ -1,0 +1,27 @@
+"""A live job that starts without state after history was loaded in bulk: two symbols with more than an hour of it."""
+
+from dataclasses import replace
+
+import polars as pl
+
+from contracts.settings import Settings
+from feature_store import lakehouse
+from streaming import job
+from streaming.batch import SCHEMA
+from streaming.synthetic import FIXTURE, Market, generate
+
+WARM, REAL = "WARM:UPUSD", "BINANCE:BTCUSDT"
+HISTORY_S = 64 * 60
+EXCHANGE = replace(FIXTURE, symbols=("UPUSD",), prices=(61_800.0,), rate=1.0, venue="WARM", seed=3)
+
+
+def restart(settings: Settings, history_end_us: int) -> tuple[pl.DataFrame, Market]:
+    """Load the history, start the job afresh; returns the ticks of WARM and the market that goes on."""
+    market = Market(EXCHANGE, history_end_us - HISTORY_S * 1_000_000)
+    ticks = pl.concat(generate(EXCHANGE, market.now_us, HISTORY_S, market))
+    lakehouse.create(settings)
+    lakehouse.append_ticks(settings, pl.concat([ticks, ticks.with_columns(venue=pl.lit("BINANCE"), symbol=pl.lit("BTCUSDT"))]))
+    if job.status(settings).get("state") == "RUNNING":
+        job.stop(settings)
+    job.submit_fresh(settings, history_end_us)
+    return ticks.select(*SCHEMA), market
