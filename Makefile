@@ -9,7 +9,7 @@ FEED ?=
 SPEED ?= 1
 KEEP ?=
 
-.PHONY: help install demo test test-fast check bench format clean
+.PHONY: help install demo test test-fast check chaos bench format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ test-fast: check  ## tests without JVM
 test: check  ## everything, real services included
 	@$(RUN) tick jars
 	@$(RUN) pytest
+
+chaos: check  ## kill -9 of Flink's processes in the middle of a feed
+	@$(RUN) pytest -m chaos
 
 bench: install  ## the numbers: CPU time and ratios, printed with the load
 	@$(RUN) python -m bench

@@ -192,11 +192,12 @@ def test_more_readers_than_connections_wait_their_turn(client, store_settings):
 
 def test_a_reader_never_sees_half_a_row(client, store_settings):
     """Every feature of a view is written in one step: a reader beside a busy writer sees one value in all of them."""
-    complete(client, store_settings)
+    calm = store_settings.model_copy(update={"redis_timeout_ms": 20_000})  # about what is read, not about how fast
+    complete(client, calm)
     stop = threading.Event()
 
     def busy():
-        table = OnlineTable(client, store_settings)
+        table = OnlineTable(client, calm)
         from feature_store.online_table import encode_row
 
         at = 0
@@ -209,7 +210,7 @@ def test_a_reader_never_sees_half_a_row(client, store_settings):
     try:
         names = [c.name for c in COLUMNS if c.view == "tick_1s"]
         for _ in range(100):
-            [got] = read(store_settings, names=names)
+            [got] = read(calm, names=names)
             assert len(set(got.values)) == 1
     finally:
         stop.set()
