@@ -38,7 +38,7 @@ test: check  ## everything, real services included
 	@$(RUN) tick jars
 	@$(RUN) pytest
 
-chaos: check  ## kill -9 of Flink's processes in the middle of a feed
+chaos: check  ## kill -9, restart and end-to-end tests, apart from `make test`
 	@$(RUN) pytest -m chaos
 
 bench: install  ## the numbers: CPU time and ratios, printed with the load

@@ -165,7 +165,7 @@ def config(settings: Settings) -> str:
         "io.tmp.dirs": str(paths.flink_home(settings) / "tmp"),
         # A TaskManager killed with -9 was noticed after 50 s by default, after 6 s so (recovery took 11 s).
         "heartbeat.interval": 1000,
-        "heartbeat.timeout": 20000,
+        "heartbeat.timeout": 20000,  # a loaded machine is slow, not dead; a killed process shows by failing calls at once
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.initial-backoff": "1 s",
         "restart-strategy.exponential-delay.max-backoff": "5 s",

@@ -49,7 +49,7 @@ def test_the_jobmanager_claims_the_ports_it_is_given(make_settings):
 
 def test_failures_are_noticed_in_seconds_and_checkpoints_outlive_the_job(free_settings):
     config = _config(free_settings)
-    assert (config["heartbeat.interval"], config["heartbeat.timeout"]) == (1000, 6000)
+    assert (config["heartbeat.interval"], config["heartbeat.timeout"]) == (1000, 20_000)
     assert config["execution.checkpointing.externalized-checkpoint-retention"] == "RETAIN_ON_CANCELLATION"
     assert config["execution.checkpointing.num-retained"] == 3
     assert config["execution.checkpointing.dir"] == paths.checkpoints(free_settings).as_uri()
