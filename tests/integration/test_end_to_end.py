@@ -65,7 +65,8 @@ def test_a_real_file_is_answered_for(serving: Settings) -> None:
     # Partitions that were idle wake up one by one: the very first ticks may come behind another partition's heartbeat.
     assert stored().filter(pl.col("trade_id").str.contains("~"))["late"].mean() < 0.1
     counters = writer_report.read(connect(serving)).counters
-    assert counters.written > 300 and counters.malformed == 0 and counters.future == 0
+    assert counters.written > 0 and counters.malformed == counters.future == 0
+    assert counters.messages == counters.written + counters.older + counters.superseded + counters.heartbeats
 
     records = lambda: [orjson.loads(m.value) for m in topic.since(serving, PREDICTIONS.name, before)]  # noqa: E731
     eventually(lambda: any(r["prediction_bps"] == answer["prediction_bps"] for r in records()), "the answer among the records")

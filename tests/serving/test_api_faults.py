@@ -8,7 +8,7 @@ from contracts.errors import RegistryError
 from contracts.features import CORE
 from models.runtime import MODEL_FILE
 from serving.production import Found, recall, remember
-from tests.serving.conftest import KEY, SYMBOL
+from tests.serving.conftest import HASTY_MS, KEY, SYMBOL
 from tests.serving.test_api_predict import refused
 
 
@@ -28,7 +28,8 @@ def fed(feeder):
     return feeder
 
 
-def test_a_stalled_redis_is_told_and_mixes_no_answers_up_afterwards(api, fed, redis_server):
+def test_a_stalled_redis_is_told_and_mixes_no_answers_up_afterwards(make_api, fed, redis_server):
+    api = make_api(feature_read_ms_max=HASTY_MS)
     assert api.predict(SYMBOL).status_code == 200
     redis_server.stall()
     try:

@@ -21,13 +21,14 @@ from models import registry
 from models.tracking import client, experiment_id
 from serving.production import resolve
 from tests.conftest import free_ports
-from tests.serving.conftest import KEY, SYMBOL, UNREACHED_KAFKA, Feeder
+from tests.serving.conftest import HASTY_MS, KEY, SYMBOL, UNREACHED_KAFKA, Feeder
 
 REPO = Path(__file__).parents[2]
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    ours = {"HOME": settings.home, "REDIS_PORT": settings.redis_port, "API_PORT": settings.api_port, "KAFKA_PORT": settings.kafka_port}
+    ports = {"REDIS_PORT": settings.redis_port, "API_PORT": settings.api_port, "KAFKA_PORT": settings.kafka_port}
+    ours = {"HOME": settings.home, "FEATURE_READ_MS_MAX": HASTY_MS, **ports}
     return {**os.environ, **{f"TICK_{name}": str(value) for name, value in ours.items()}, "TICK_API_KEY": KEY}
 
 
