@@ -72,6 +72,18 @@ class Settings(BaseSettings):
         description="files of the lakehouse that nothing refers to stay this long: somebody may commit them yet",
     )
 
+    catalog_uri: str | None = Field(None, pattern="^https?://[^@]+$", description="Iceberg REST catalog; default: a SQLite file below HOME")
+    catalog_token: SecretStr | None = Field(None, description="bearer token of the REST catalog")
+    catalog_credential: SecretStr | None = Field(None, description="client:secret of the REST catalog's OAuth2")
+    warehouse_uri: str | None = Field(
+        None, min_length=1, description="s3://bucket/path, or a name the REST catalog knows; default: a folder below HOME, or the server's"
+    )
+    s3_endpoint: str | None = Field(None, pattern="^https?://", description="object store of one's own; default: AWS")
+    s3_region: str | None = Field(None, min_length=1, description="region of the bucket")
+    s3_access_key: SecretStr | None = Field(None, description="default: what the engines find by themselves (environment, role)")
+    s3_secret_key: SecretStr | None = Field(None, description="belongs to s3_access_key")
+    load_commit_rows: int = Field(1_000_000, ge=1, le=100_000_000, description="bulk load: rows held in memory and written in one commit")
+
     decision_grid_s: int = Field(60, ge=1, le=3600, description="training rows are decided this often")
     fresh_s: float = Field(60, gt=0, le=86_400, description="features up to this event age are fresh")
     stale_s: float = Field(
@@ -116,6 +128,10 @@ class Settings(BaseSettings):
             raise ValueError("stale_s must not be below fresh_s: what is fresh would be refused")
         if self.flink_slots < self.parallelism:
             raise ValueError("flink_slots must not be below parallelism: the job would wait for slots for ever")
+        if self.warehouse_uri and not self.catalog_uri and not self.warehouse_uri.startswith("s3://"):
+            raise ValueError("warehouse_uri must begin with s3:// unless catalog_uri names a REST catalog")
+        if (self.s3_access_key is None) != (self.s3_secret_key is None):
+            raise ValueError("s3_access_key and s3_secret_key belong together")
         return self
 
     @property

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.exceptions import CommitFailedException, RESTError
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThan, NotEqualTo
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
@@ -20,22 +21,32 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from contracts.errors import DatasetError
 from contracts.settings import Settings
+from feature_store import catalog as connection
 from feature_store.tables import COLUMNS_OF, GOLD, PROPERTIES, SILVER, TICK_NAMES, partitions, schema
 
 CATALOG = "lakehouse"
-BUSY_TIMEOUT_MS = 30_000  # Flink and Python write the same SQLite catalog
 COMMIT_ATTEMPTS = 10
 
 
-def catalog(settings: Settings) -> SqlCatalog:
-    """The catalog, with its folder and write-ahead log made on first use."""
-    _prepare(settings.catalog_file)
-    return _open(settings.catalog_file, settings.warehouse)
+def catalog(settings: Settings) -> Catalog:
+    """The catalog; the embedded one with its folder and write-ahead log made on first use. Raises DatasetError when it is away."""
+    if settings.catalog_uri is None:
+        _prepare(settings.catalog_file)
+    return _open(tuple(connection.revealed(connection.render(settings).pyiceberg).items()))
 
 
 @lru_cache(maxsize=4)
-def _open(file: Path, warehouse: Path) -> SqlCatalog:
-    return SqlCatalog(CATALOG, uri=f"sqlite:///{file}?timeout={BUSY_TIMEOUT_MS // 1000}", warehouse=f"file://{warehouse}")
+def _open(options: tuple[tuple[str, str], ...]) -> Catalog:
+    """Not `load_catalog`, which would mix in what a PyIceberg configuration of this user says."""
+    named = dict(options)
+    if named["uri"].startswith("sqlite:"):
+        return SqlCatalog(CATALOG, **named)
+    from pyiceberg.catalog.rest import RestCatalog
+
+    try:
+        return RestCatalog(CATALOG, **named)
+    except (OSError, RESTError, ValueError) as error:
+        raise DatasetError(f"the REST catalog at {named['uri']} does not answer: {type(error).__name__}", "see TICK_CATALOG_URI") from error
 
 
 def _prepare(file: Path) -> None:
@@ -65,12 +76,8 @@ def _evolve(table: Table, name: str) -> None:
 
 
 def flink_catalog(settings: Settings) -> str:
-    """The DDL by which Flink opens the same catalog."""
-    return (
-        f"CREATE CATALOG {CATALOG} WITH ('type'='iceberg', 'catalog-impl'='org.apache.iceberg.jdbc.JdbcCatalog',"
-        f" 'uri'='jdbc:sqlite:{settings.catalog_file}?busy_timeout={BUSY_TIMEOUT_MS}', 'warehouse'='file://{settings.warehouse}',"
-        " 'jdbc.schema-version'='V1', 'clients'='1')"
-    )
+    """The DDL by which Flink opens the same catalog. It may hold secrets: never log it."""
+    return connection.create_statement(CATALOG, connection.revealed(connection.render(settings).flink))
 
 
 def append_ticks(settings: Settings, ticks: pl.DataFrame) -> int:
