@@ -11,7 +11,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from contracts.settings import Settings
 from feature_store import lakehouse, orphans
-from feature_store.tables import COLUMNS_OF, GOLD
+from feature_store.tables import COLUMNS_OF, GOLD, TIME_OF
 
 ATTEMPTS = 10
 FLINKS_CHECKPOINT = "flink.max-committed-checkpoint-id"
@@ -50,7 +50,7 @@ def compact(settings: Settings, files_max: int, progress: Callable[[str, int, in
         parts = table.inspect.partitions().to_pylist() if table.current_snapshot() else []  # an empty table has none to inspect
         crowded = [part["partition"] for part in parts if part["file_count"] > files_max]
         for done, partition in enumerate(crowded, start=1):
-            _rewrite(table, _inside(partition))
+            _rewrite(table, _inside(partition, TIME_OF.get(name, "event_time")))
             progress(name, done, len(crowded))
         merged += len(crowded)
     return merged
@@ -69,7 +69,8 @@ def expire(settings: Settings, before_us: int, now_us: int, state_us: int | None
     """Forget snapshots older than `before_us` and delete the files that only they needed. Times are µs UTC.
 
     `state_us`: when the newest checkpoint or savepoint of the live job was taken. A job that is resumed from it commits the files
-    it had written by then: hence files younger than `orphan_age_s` before it, or before now, always stay.
+    it had written by then: hence files younger than `orphan_age_s` before it, or before now, always stay. Files of a bucket always
+    stay: to list a whole bucket is work for the catalog's own service.
     """
     written_us = min(now_us, now_us if state_us is None else state_us) - int(settings.orphan_age_s * 1e6)
     lakehouse.create(settings)
@@ -77,7 +78,7 @@ def expire(settings: Settings, before_us: int, now_us: int, state_us: int | None
     for name in COLUMNS_OF:
         table = lakehouse.catalog(settings).load_table(name)
         count += _forget(table, before_us, resumable=state_us is not None and name != GOLD)
-        gone, freed = orphans.remove(table, min(before_us, written_us))
+        gone, freed = orphans.remove(table, min(before_us, written_us)) if orphans.is_local(table) else (0, 0)
         files, size = files + gone, size + freed
     return Expired(count, files, size)
 
@@ -103,10 +104,10 @@ def _rewrite(table: Table, inside: BooleanExpression) -> None:
         table.overwrite(table.scan(row_filter=inside).to_arrow(), overwrite_filter=inside)
 
 
-def _inside(partition: dict[str, object]) -> BooleanExpression:
+def _inside(partition: dict[str, object], time: str) -> BooleanExpression:
     day = partition["event_day"]
     begin = EPOCH + timedelta(days=day) if isinstance(day, int) else datetime.fromisoformat(str(day)).replace(tzinfo=UTC)
     expression: BooleanExpression = And(
-        GreaterThanOrEqual("event_time", begin.isoformat()), LessThan("event_time", (begin + timedelta(days=1)).isoformat())
+        GreaterThanOrEqual(time, begin.isoformat()), LessThan(time, (begin + timedelta(days=1)).isoformat())
     )
     return And(expression, EqualTo("view", partition["view"])) if "view" in partition else expression

@@ -28,6 +28,11 @@ def remove(table: Table, before_us: int) -> tuple[int, int]:
     return len(orphans), sum(stat.st_size for stat in orphans.values())
 
 
+def is_local(table: Table) -> bool:
+    """Whether the table lies in a folder of this machine."""
+    return table.location().startswith(("file:", "/"))
+
+
 def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
     for path in folder.rglob("*"):
         try:

@@ -3,13 +3,29 @@
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.transforms import DayTransform, IdentityTransform
-from pyiceberg.types import BooleanType, DoubleType, IcebergType, IntegerType, LongType, NestedField, StringType, TimestamptzType
+from pyiceberg.types import (
+    BinaryType,
+    BooleanType,
+    DoubleType,
+    IcebergType,
+    IntegerType,
+    LongType,
+    NestedField,
+    StringType,
+    TimestamptzType,
+)
 
 from contracts.features import COLUMNS
 
 SILVER = "silver.tick_data"
+DEAD_LETTER = "silver.dead_letter"
+POWER = "silver.power_consumption"
 GOLD = "gold.tick_features"
 GOLD_LIVE = "gold.tick_features_live"
+DAILY = "gold.tick_daily"
+DAILY_VOLATILITY = "gold.tick_daily_volatility"
+DAILY_PROFILE = "gold.tick_daily_profile"
+DAILY_CORRELATION = "gold.tick_daily_correlation"
 
 _TICKS: tuple[tuple[str, IcebergType], ...] = (
     ("venue", StringType()),
@@ -28,6 +44,22 @@ _TICKS: tuple[tuple[str, IcebergType], ...] = (
     ("event_time", TimestamptzType()),
     ("late", BooleanType()),
 )
+# A row of a file that is no tick: it may have no event time, hence lies by the day on which it was loaded.
+_DEAD_LETTERS: tuple[tuple[str, IcebergType], ...] = (
+    ("source", StringType()),
+    ("row_number", LongType()),
+    ("reason", StringType()),
+    ("detail", StringType()),
+    ("raw", BinaryType()),
+    ("loaded_at", TimestamptzType()),
+)
+_POWER: tuple[tuple[str, IcebergType], ...] = (
+    ("event_time", TimestamptzType()),
+    ("series", StringType()),
+    ("value_kw", DoubleType()),
+    ("source", StringType()),
+    ("known_at_us", LongType()),
+)
 _FEATURES: tuple[tuple[str, IcebergType], ...] = (
     ("view", StringType()),
     ("symbol", StringType()),
@@ -36,9 +68,56 @@ _FEATURES: tuple[tuple[str, IcebergType], ...] = (
     ("warm_s", LongType()),
     *((column.name, DoubleType()) for column in COLUMNS),
 )
-COLUMNS_OF = {SILVER: _TICKS, GOLD: _FEATURES, GOLD_LIVE: _FEATURES}
+# Daily statistics: `event_time` is the start of the day they are of; they may be used from `known_at_us`, the start of the next.
+_OF_DAY: tuple[tuple[str, IcebergType], ...] = (("event_time", TimestamptzType()), ("known_at_us", LongType()), ("symbol", StringType()))
+DAILY_COUNTS = ("trades",)
+DAILY_NUMBERS = (
+    *("volume", "notional", "buy_share", "open", "high", "low", "close", "vwap", "log_return"),
+    *("rv_5m", "tsrv", "bipower", "poc", "value_area_low", "value_area_high", "value_area_width"),
+)
+_DAILY: tuple[tuple[str, IcebergType], ...] = (
+    *_OF_DAY,
+    *((name, LongType()) for name in DAILY_COUNTS),
+    *((name, DoubleType()) for name in DAILY_NUMBERS),
+)
+_DAILY_VOLATILITY: tuple[tuple[str, IcebergType], ...] = (
+    *_OF_DAY,
+    ("slot", IntegerType()),  # half hour of the day, 0 to 47
+    ("trades", LongType()),
+    ("volume", DoubleType()),
+    ("rv_5m", DoubleType()),
+)
+_DAILY_PROFILE: tuple[tuple[str, IcebergType], ...] = (
+    *_OF_DAY,
+    ("bucket_low", DoubleType()),
+    ("bucket_high", DoubleType()),
+    ("trades", LongType()),
+    ("volume", DoubleType()),
+    ("buy_volume", DoubleType()),
+    ("is_poc", BooleanType()),
+    ("in_value_area", BooleanType()),
+)
+_DAILY_CORRELATION: tuple[tuple[str, IcebergType], ...] = (
+    *_OF_DAY,
+    ("other", StringType()),
+    ("hayashi_yoshida", DoubleType()),
+    ("previous_tick_5m", DoubleType()),
+)
+COLUMNS_OF = {
+    SILVER: _TICKS,
+    DEAD_LETTER: _DEAD_LETTERS,
+    POWER: _POWER,
+    GOLD: _FEATURES,
+    GOLD_LIVE: _FEATURES,
+    DAILY: _DAILY,
+    DAILY_VOLATILITY: _DAILY_VOLATILITY,
+    DAILY_PROFILE: _DAILY_PROFILE,
+    DAILY_CORRELATION: _DAILY_CORRELATION,
+}
+TIME_OF = {DEAD_LETTER: "loaded_at"}  # the column whose UTC day is the partition; event_time elsewhere
 FEATURE_NAMES = tuple(name for name, _ in _FEATURES)
 TICK_NAMES = tuple(name for name, _ in _TICKS)
+DEAD_LETTER_NAMES = tuple(name for name, _ in _DEAD_LETTERS)
 
 # A batch writes every day and view at once: small row groups, pages and dictionaries keep dozens of open Parquet writers
 # of 88 columns inside the heap (with the defaults, two months of days ran out of it).
@@ -60,8 +139,8 @@ def schema(table: str) -> Schema:
 
 
 def partitions(table: str) -> PartitionSpec:
-    """By day of event time; features also by view, since every reader wants one view."""
+    """By day of event time (dead letters: of loading); features also by view, since every reader wants one view."""
     names = [name for name, _ in COLUMNS_OF[table]]
-    day = PartitionField(names.index("event_time") + 1, 1000, DayTransform(), "event_day")
+    day = PartitionField(names.index(TIME_OF.get(table, "event_time")) + 1, 1000, DayTransform(), "event_day")
     view = PartitionField(names.index("view") + 1, 1001, IdentityTransform(), "view") if "view" in names else None
     return PartitionSpec(day, view) if view else PartitionSpec(day)
