@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import CommitFailedException, RESTError
+from pyiceberg.exceptions import CommitFailedException, ResolveError, RESTError, ValidationError
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThan, NotEqualTo
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
@@ -68,11 +68,22 @@ def create(settings: Settings) -> None:
 
 
 def _evolve(table: Table, name: str) -> None:
-    missing = [(column, kind) for column, kind in COLUMNS_OF[name] if column not in table.schema().column_names]
-    if missing:
+    """Add columns that the contract gained and widen those whose type it widened. Raises DatasetError where no data could follow."""
+    stored = {field.name: field.field_type for field in table.schema().fields}
+    changed = [(column, kind) for column, kind in COLUMNS_OF[name] if stored.get(column) != kind]
+    if not changed:
+        return
+    try:
         with table.update_schema() as update:
-            for column, kind in missing:
-                update.add_column(column, kind)
+            for column, kind in changed:
+                if column in stored:
+                    update.update_column(column, kind)
+                else:
+                    update.add_column(column, kind)
+    except (ValidationError, ResolveError) as error:
+        narrowed = ", ".join(f"{column} is {stored[column]}, not {kind}" for column, kind in changed if column in stored)
+        hint = "only int → long and float → double keep what is stored; take another name for the new column"
+        raise DatasetError(f"{name} cannot become what the contract says: {narrowed}", hint) from error
 
 
 def flink_catalog(settings: Settings) -> str:
