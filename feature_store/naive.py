@@ -1,0 +1,221 @@
+"""The naive evaluator: any feature definition over plain ticks, without Flink; every window is summed up from scratch.
+
+It shares the definitions with `feature_store/sql.py` and no way of computing them: sums are `math.fsum`, rows are Python
+lists, only the text of a definition is evaluated by DuckDB, in double precision. Parity and `tick features test` lean on it.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import polars as pl
+
+from contracts.features import AGGREGATES, CONTEXT, FEATURES, Aggregate, Feature
+from contracts.windows import LABELS, LEVELS, WARM_CAP_S, Level
+from feature_store.expressions import DefinitionError, evaluate, names_in
+from feature_store.sql import CONSTANTS
+
+SECOND_US = 1_000_000
+DAY_S = 86_400
+UNITS_MAX = 1e17  # of each of the 90 rows a window has at most: their sum fits 64 bits
+Key = tuple[str, str, int]  # view, symbol (VENUE:SYMBOL), row end in seconds
+Only = Collection[Key] | range | None
+Terms = Sequence[float | None]
+
+BAR: dict[str, pl.DataType] = {
+    "symbol": pl.String(),
+    **dict.fromkeys(("sec", "n", "s"), pl.Int64()),
+    **dict.fromkeys(("v", "pv", "sv", "high", "low", "close_price", "r", "r1"), pl.Float64()),
+}
+KEYS: dict[str, pl.DataType] = {"symbol": pl.String(), **dict.fromkeys(("sec", "known_at_us", "warm_s"), pl.Int64())}
+
+
+def features(
+    ticks: pl.DataFrame,
+    features: Sequence[Feature] = FEATURES,
+    aggregates: Sequence[Aggregate] = AGGREGATES,
+    levels: Sequence[Level] = LEVELS,
+    only: Only = None,
+    *,
+    strict: bool = False,
+) -> dict[str, pl.DataFrame]:
+    """Per view: symbol, event_time_us (row end), known_at_us, warm_s and the feature columns, sorted by symbol and time.
+
+    `ticks` has the contract's columns in any order, copies included. `only` keeps those (view, symbol, sec) keys, or rows
+    whose end lies in a range of seconds; other rows cost nothing but their place. History begins with the first tick given.
+    `strict` raises DefinitionError where a summand is not finite, or so large for its unit that the SQL's sums would overflow.
+    """
+    trades = distinct(ticks).partition_by("symbol", as_dict=True)
+    made = {}
+    for level in levels:
+        own = tuple(f for f in features if set(f.windows_s) & set(level.windows_s))
+        used = names_in(*(text for f in own for text in (f.formula, f.null_if)))
+        charts = [Chart(str(symbol), frame, level) for (symbol,), frame in sorted(trades.items())]
+        parts = _aggregated(charts, level, tuple(a for a in aggregates if a.name in used), only, strict)
+        made[level.view] = _published(parts, own, aggregates, level, context=level is levels[0])
+    return made
+
+
+def row_ends(ticks: pl.DataFrame, level: Level) -> pl.DataFrame:
+    """Every row there is on a level: symbol and sec (row end), sorted; cheap, for sampling."""
+    sec = (pl.col("event_time_us") // (level.tile_s * SECOND_US) + 1) * level.tile_s
+    return ticks.select(symbol=_symbol(), sec=sec).unique().sort("symbol", "sec")
+
+
+def distinct(ticks: pl.DataFrame) -> pl.DataFrame:
+    """One tick per trade id and second: contradicting copies count as the largest of each field, known from the first copy."""
+    second = pl.col("event_time_us") // SECOND_US
+    largest = [pl.col(name).max() for name in ("price", "size", "side", "seq", "event_time_us")]
+    trades = ticks.group_by(_symbol().alias("symbol"), "trade_id", second.alias("second"))
+    return trades.agg(*largest, pl.col("ingest_time_us").min()).sort("symbol", "event_time_us", "seq")
+
+
+def _symbol() -> pl.Expr:
+    return pl.col("venue") + ":" + pl.col("symbol")
+
+
+class Chart:
+    """The non-empty bars of one symbol at one level, by position; a bar is summed up when it is asked for."""
+
+    def __init__(self, symbol: str, trades: pl.DataFrame, level: Level) -> None:
+        self.symbol, self.level = symbol, level
+        numbers, starts = np.unique(trades["event_time_us"].to_numpy() // (level.tile_s * SECOND_US), return_index=True)
+        self.ends: list[int] = ((numbers + 1) * level.tile_s).tolist()
+        self._stops: list[int] = [*starts.tolist(), len(trades)]
+        self._of = {name: trades[name].to_numpy() for name in ("price", "size", "side", "event_time_us", "seq", "ingest_time_us")}
+
+    def first(self, at: int, window_s: int) -> int:
+        """Position of the oldest bar inside the window that ends with bar `at`."""
+        return bisect_right(self.ends, self.ends[at] - window_s)
+
+    def known_at_us(self, first: int, at: int) -> int:
+        """Newest arrival among the trades of the bars `first` to `at`."""
+        return int(self._of["ingest_time_us"][self._stops[first] : self._stops[at + 1]].max())
+
+    def close(self, at: int) -> float:
+        """Price of the last trade by (event time, seq); among equals the one whose text is the largest, as in the SQL."""
+        newest = last = self._stops[at + 1] - 1
+        while last > self._stops[at] and all(self._of[name][last - 1] == self._of[name][newest] for name in ("event_time_us", "seq")):
+            last -= 1
+        return float(max(self._of["price"][last : newest + 1].tolist(), key=str))
+
+    def returns(self, at: int) -> float | None:
+        """ln(close/previous close) of bar `at`, None where there is no previous bar."""
+        return math.log(self.close(at) / self.close(at - 1)) if at > 0 else None
+
+    def row(self, at: int) -> tuple[object, ...]:
+        """The row columns of a definition, in the order of BAR."""
+        trades = slice(self._stops[at], self._stops[at + 1])
+        price, size, side = (self._of[name][trades] for name in ("price", "size", "side"))
+        sums = (math.fsum(amounts.tolist()) for amounts in (size, price * size, side * size))
+        r1 = self.returns(at - 1) if at > 0 else None
+        ends = (float(price.max()), float(price.min()), self.close(at), self.returns(at), r1)
+        return (self.symbol, self.ends[at], len(price), int(side.sum()), *sums, *ends)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The rows asked for of one chart, and every bar their windows need: both as ascending positions."""
+
+    chart: Chart
+    rows: list[int]
+    bars: list[int]
+
+    @classmethod
+    def of(cls, chart: Chart, only: Only) -> "Wanted":
+        """All rows, or those that `only` names."""
+        view = chart.level.view
+        rows = [at for at, sec in enumerate(chart.ends) if _asked(only, view, chart.symbol, sec)]
+        spans = (range(chart.first(at, chart.level.window_max_s), at + 1) for at in rows)
+        return cls(chart, rows, sorted(set().union(*spans)))
+
+
+def _asked(only: Only, view: str, symbol: str, sec: int) -> bool:
+    if only is None:
+        return True
+    return sec in only if isinstance(only, range) else (view, symbol, sec) in only
+
+
+def _aggregated(charts: Iterable[Chart], level: Level, used: Sequence[Aggregate], only: Only, strict: bool) -> pl.DataFrame:
+    """KEYS of the wanted rows and, per window of the level, a column `<aggregate>_<window>`."""
+    keys = only if only is None or isinstance(only, range) else frozenset(only)
+    wanted = [Wanted.of(chart, keys) for chart in charts]
+    bars = pl.DataFrame([w.chart.row(at) for w in wanted for at in w.bars], BAR, orient="row")
+    terms = evaluate(bars, {a.name: a.of for a in used if a.verb != "rows"})
+    if strict:
+        _require_sound(bars, terms, used)
+    columns: dict[str, Terms] = {name: terms[name].to_list() for name in terms.columns}
+    rows, offset = [], 0
+    for market in wanted:
+        rows += _rows(market, {name: values[offset : offset + len(market.bars)] for name, values in columns.items()}, used)
+        offset += len(market.bars)
+    names = [f"{a.name}_{w}" for w in level.windows_s for a in used]
+    return pl.DataFrame(rows, KEYS | dict.fromkeys(names, pl.Float64()), orient="row")
+
+
+def _require_sound(bars: pl.DataFrame, terms: pl.DataFrame, used: Sequence[Aggregate]) -> None:
+    for aggregate in (a for a in used if a.name in terms.columns):
+        term = terms[aggregate.name]
+        limit = UNITS_MAX * (aggregate.unit or math.inf)
+        for at in (term.is_not_null() & ~(term.is_finite() & (term.abs() <= limit))).arg_true().head(1).to_list():
+            where = f"{term[at]:g} for {bars['symbol'][at]}, row end {bars['sec'][at]} s"
+            hint = "say when it counts as 0e0 (CASE WHEN …), or take a larger unit" if aggregate.unit else "say when it counts as NULL"
+            raise DefinitionError(f"aggregate {aggregate.name}: {aggregate.of} is {where}; the limit is {limit:g}", hint)
+
+
+def _rows(wanted: Wanted, terms: dict[str, Terms], used: Sequence[Aggregate]) -> list[tuple[object, ...]]:
+    chart, place = wanted.chart, {at: i for i, at in enumerate(wanted.bars)}
+    rows: list[tuple[object, ...]] = []
+    for at in wanted.rows:
+        sec, first = chart.ends[at], chart.first(at, chart.level.window_max_s)
+        keys = (chart.symbol, sec, chart.known_at_us(first, at), min(sec - chart.ends[0], WARM_CAP_S))
+        values: list[float | None] = []
+        for window_s in chart.level.windows_s:
+            inside = range(place[chart.first(at, window_s)], place[at] + 1)
+            values += [_verb(a, len(inside), terms.get(a.name, ())[inside.start : inside.stop]) for a in used]
+        rows.append((*keys, *values))
+    return rows
+
+
+# What a verb makes of the terms of a window, oldest first. A missing summand counts as zero.
+VERBS: dict[str, Callable[[Terms], float | None]] = {
+    "sum": lambda terms: math.fsum(_known(terms)),
+    "sum_inner": lambda terms: math.fsum(_known(terms[1:])),
+    "last": lambda terms: terms[-1],
+    "max": lambda terms: max(_known(terms), default=None),
+    "min": lambda terms: min(_known(terms), default=None),
+}
+
+
+def _verb(aggregate: Aggregate, rows: int, terms: Terms) -> float | None:
+    return float(rows) if aggregate.verb == "rows" else VERBS[aggregate.verb](terms)
+
+
+def _known(terms: Terms) -> list[float]:
+    return [term for term in terms if term is not None]
+
+
+def _published(
+    parts: pl.DataFrame, features: Sequence[Feature], aggregates: Sequence[Aggregate], level: Level, *, context: bool
+) -> pl.DataFrame:
+    """The formulas over the aggregates, in the column order of `contracts.features.columns`."""
+    made = {f"{f.name}_{LABELS[w]}": _formula(f, aggregates, w) for w in level.windows_s for f in features if w in f.windows_s}
+    frame = evaluate(parts, made)
+    keys = parts.select("symbol", pl.col("sec").mul(SECOND_US).alias("event_time_us"), "known_at_us", "warm_s")
+    angles = [2 * math.pi * (sec % DAY_S) / DAY_S for sec in parts["sec"].to_list()]
+    waves = [pl.Series(name, map(wave, angles), pl.Float64) for name, wave in zip(CONTEXT, (math.sin, math.cos), strict=True)]
+    return keys.hstack(frame).hstack(waves if context else [])
+
+
+@cache
+def _names(aggregates: tuple[Aggregate, ...], window_s: int) -> dict[str, str]:
+    return {a.name: f"{a.name}_{window_s}" for a in aggregates} | CONSTANTS | {"w": f"{window_s}e0"}
+
+
+def _formula(feature: Feature, aggregates: Sequence[Aggregate], window_s: int) -> str:
+    names = _names(tuple(aggregates), window_s)
+    null_if = f"WHEN {feature.null_if.format_map(names)} THEN NULL " if feature.null_if else ""
+    return f"CASE WHEN warm_s < {window_s} THEN NULL {null_if}ELSE {feature.formula.format_map(names)} END"
