@@ -9,7 +9,7 @@ FEED ?=
 SPEED ?= 1
 KEEP ?=
 
-.PHONY: help install demo test test-fast check chaos bench format clean
+.PHONY: help install demo test test-fast check bench format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,9 +37,6 @@ test-fast: check  ## tests without JVM
 test: check  ## everything, real services included
 	@$(RUN) tick jars
 	@$(RUN) pytest
-
-chaos: check  ## kill -9, restart and end-to-end tests, apart from `make test`
-	@$(RUN) pytest -m chaos
 
 bench: install  ## the numbers: CPU time and ratios, printed with the load
 	@$(RUN) python -m bench

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import prometheus_client  # noqa: F401 - before Feast, which would make its values files: see own_environment
 import pytest
 
 from contracts.settings import Settings
@@ -44,6 +45,19 @@ def settings_in(home: Path, **overrides: Any) -> Settings:
     cache = Path(os.environ.get("TICK_CACHE", REPO / ".tick" / "jars"))
     small = {"flink_taskmanager_mb": 1728, "flink_jobmanager_mb": 896, "redis_memory_mb": 256, "checkpoint_interval_s": 1.0}
     return Settings(**{"home": home, "cache": cache, **small, **free_ports(), **overrides})
+
+
+@pytest.fixture(autouse=True)
+def own_environment() -> Iterator[None]:
+    """Take back what libraries set for the whole process: MLflow its URI, Feast a folder that all metrics would be shared in."""
+    forget_environment()
+    yield
+    forget_environment()
+
+
+def forget_environment() -> None:
+    for name in ("MLFLOW_TRACKING_URI", "PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture

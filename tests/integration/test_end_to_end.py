@@ -25,7 +25,7 @@ from tests.integration.warmed import REAL
 from tests.streaming import topic
 from tests.streaming.data import real
 
-pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.filterwarnings("ignore")]  # MLflow and Feast warn of their own types
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]  # MLflow and Feast warn of their own types
 SPEED = 20.0
 
 

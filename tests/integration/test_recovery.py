@@ -18,7 +18,7 @@ from tests.integration.conftest import eventually, send
 from tests.integration.test_parity import compare, read
 from tests.streams import LENGTH_S, Character, ticks
 
-pytestmark = [pytest.mark.integration, pytest.mark.chaos]
+pytestmark = pytest.mark.integration
 CHARACTER = Character(seed=3, price=60_000.0, step=1e-6, size=0.01, ticks=160, burst=2, copies=0.1, gap_s=0, spike=1.0, print_size=0.0)
 SYMBOLS = 12
 

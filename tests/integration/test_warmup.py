@@ -16,7 +16,7 @@ from tests.integration.conftest import eventually, send
 from tests.integration.test_parity import same
 from tests.integration.warmed import EXCHANGE, WARM
 
-pytestmark = [pytest.mark.integration, pytest.mark.chaos]
+pytestmark = pytest.mark.integration
 LIVE_S = 90
 
 

@@ -1,8 +1,6 @@
 """Records of answers: sampled, bounded, counted when lost, and complete in Kafka when it is there."""
 
-import orjson
 import pytest
-from confluent_kafka import Consumer
 
 from contracts.features import CORE
 from contracts.settings import Settings
@@ -11,6 +9,7 @@ from models.runtime import load
 from serving.predictor import Predictor
 from serving.recorder import Recorder
 from tests.serving.conftest import SYMBOL, UNREACHED_KAFKA
+from tests.streaming import topic
 
 
 def away(**fields) -> Settings:
@@ -37,33 +36,17 @@ def test_answers_are_sampled(share, least, most):
     assert least <= sum(dropped) <= most
 
 
-def consume(settings: Settings, count: int) -> list:
-    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "test", "auto.offset.reset": "earliest"})
-    consumer.subscribe([PREDICTIONS.name])
-    got = []
-    try:
-        for _ in range(120):
-            message = consumer.poll(0.5)
-            if message is not None and message.error() is None:
-                got.append(message)
-            if len(got) == count:
-                break
-    finally:
-        consumer.close()
-    return got
-
-
 @pytest.mark.integration
 def test_an_answer_is_a_record_in_kafka(platform, exported):
-    dropped = []
+    dropped, before = [], topic.ends(platform, PREDICTIONS.name)
     recorder = Recorder(platform, dropped.append)
     predictor = Predictor(platform, None, load(exported.folder, exported.digest, "tick-model", "7"))
     (answer,) = predictor.for_rows([(SYMBOL, dict.fromkeys(CORE, 0.01))])
     recorder.record(SYMBOL, predictor.record(answer, "request-1", 1_800_000_000_000_000))
     recorder.close()
-    (message,) = consume(platform, 1)
-    record = orjson.loads(message.value())
-    assert message.key() == SYMBOL.encode()
+    (message,) = topic.since(platform, PREDICTIONS.name, before)
+    record = message.fields
+    assert message.key == SYMBOL
     assert dropped == []
     assert record["features"] == dict.fromkeys(CORE, 0.01)
     assert record["prediction_bps"] == answer.prediction_bps
