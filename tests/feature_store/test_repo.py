@@ -17,7 +17,7 @@ def applied(store_settings):
 def test_apply_is_idempotent(store_settings, applied):
     registry = store_settings.feast_repo / "registry.db"
     before = repo.store(store_settings).list_feature_views()
-    assert repo.apply(store_settings) == applied == ["symbol", *(level.view for level in LEVELS), repo.SERVICE]
+    assert repo.apply(store_settings) == applied == ["symbol", *(level.view for level in LEVELS), repo.DAILY_VIEW, repo.SERVICE]
     assert repo.store(store_settings).list_feature_views() == before
     assert registry.exists()
 

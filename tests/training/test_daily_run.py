@@ -1,0 +1,137 @@
+"""Daily statistics on a real lakehouse: whole days, holes said, others' rows kept, twice the same; and Feast joins them a day later."""
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from prices import D0, ticks
+
+from contracts.errors import DatasetError
+from contracts.settings import Settings
+from feature_store import daily, lakehouse, repo
+from feature_store.tables import DAILY, DAILY_CORRELATION, DAILY_COUNTS, DAILY_NUMBERS, DAILY_PROFILE, DAILY_VOLATILITY
+from training.daily import rows, run
+from training.daily.trades import DAY_US
+
+TABLES = (DAILY, DAILY_VOLATILITY, DAILY_PROFILE, DAILY_CORRELATION)
+LATER_US = D0 + 1000 * DAY_US
+DATE = [run.iso(D0 + day * DAY_US) for day in range(8)]
+
+
+@pytest.fixture
+def lake(tmp_path):
+    """Silver with two symbols on days 0, 1 and 3."""
+    made = Settings(home=tmp_path)
+    lakehouse.create(made)
+    lakehouse.append_ticks(made, ticks([0, 1, 3], rate=0.005))
+    return made
+
+
+def held(lake, symbols=None):
+    return {table: daily.read(lake, table, symbols=symbols) for table in TABLES}
+
+
+def same(one, other):
+    return all(one[table].equals(other[table]) for table in TABLES)
+
+
+def compute(lake, first, last, **rest):
+    return run.run(lake, D0 + first * DAY_US, D0 + last * DAY_US, at_us=rest.pop("at_us", LATER_US), **rest)
+
+
+def test_the_tables_hold_what_is_computed_in_memory_and_twice_is_the_same(lake):
+    report = compute(lake, 0, 4)
+    before = held(lake)
+    for day in (0, 1, 3):
+        made = rows.of(lakehouse.read_ticks(lake, D0 + day * DAY_US, D0 + (day + 1) * DAY_US), D0 + day * DAY_US)
+        stored = {table: daily.read(lake, table, D0 + day * DAY_US, D0 + (day + 1) * DAY_US) for table in TABLES}
+        assert all(stored[table].equals(made[table].select(stored[table].columns)) for table in TABLES)
+    assert (report.days, report.holes, report.unfinished, report.missing) == ([DATE[0], DATE[1], DATE[3]], [DATE[2]], [], [])
+    assert report.rows == {table: len(before[table]) for table in TABLES}
+    assert compute(lake, 0, 4).rows == report.rows
+    assert same(held(lake), before)
+
+
+def test_days_at_once_are_the_days_one_by_one(lake, monkeypatch):
+    compute(lake, 0, 4)
+    before, steps = held(lake), []
+    monkeypatch.setattr(run, "DAYS_AT_ONCE", 1)
+    compute(lake, 0, 4, progress=lambda *step: steps.append(step))
+    assert same(held(lake), before)
+    assert steps == [("daily statistics", done, 4) for done in (1, 2, 3, 4)]
+
+
+def test_a_part_of_a_day_is_the_whole_day_and_a_day_that_is_not_over_waits(lake):
+    report = run.run(lake, D0 + DAY_US // 3, D0 + DAY_US // 2, at_us=LATER_US)
+    assert report.days == [DATE[0]]
+    report = compute(lake, 1, 5, at_us=D0 + 3 * DAY_US + 5)
+    assert (report.days, report.holes, report.unfinished) == ([DATE[1]], [DATE[2]], [DATE[3], DATE[4]])
+    assert set(held(lake)[DAILY]["event_time"].dt.epoch("us")) == {D0, D0 + DAY_US}
+
+
+def test_a_range_ahead_of_now_has_no_days(lake):
+    report = compute(lake, 5, 7, at_us=D0)
+    assert (report.days, report.unfinished) == ([], [DATE[5], DATE[6]])
+
+
+def test_new_ticks_of_one_symbol_change_its_rows_and_no_others(lake):
+    compute(lake, 0, 2)
+    before = held(lake)
+    lakehouse.append_ticks(lake, ticks([0], symbols=("V:A", "V:C"), seed=9).with_columns(trade_id="x" + pl.col("trade_id")))
+    report = compute(lake, 0, 1, symbols=["V:A", "V:X"])
+    after = held(lake)
+    assert report.missing == ["V:X"]
+    for table in TABLES:
+        others = (pl.col("symbol") == "V:B") | (pl.col("event_time").dt.epoch("us") != D0)
+        assert after[table].filter(others).equals(before[table].filter(others))
+    changed = (pl.col("symbol") == "V:A") & (pl.col("event_time").dt.epoch("us") == D0)
+    assert after[DAILY].filter(changed)["trades"].item() > before[DAILY].filter(changed)["trades"].item()
+    assert (
+        after[DAILY_CORRELATION]
+        .filter(pl.col("other") != pl.col("symbol"))
+        .equals(before[DAILY_CORRELATION].filter(pl.col("other") != pl.col("symbol")))
+    )
+
+
+def test_statistics_of_ticks_that_are_gone_go_too(lake):
+    compute(lake, 0, 2)
+    with lakehouse.writing():
+        lakehouse.catalog(lake).load_table("silver.tick_data").delete(lakehouse.between(D0, D0 + DAY_US))
+    assert compute(lake, 0, 1).holes == [DATE[0]]
+    assert set(held(lake)[DAILY]["event_time"].dt.epoch("us")) == {D0 + DAY_US}
+
+
+def test_an_empty_lakehouse_is_all_holes_and_an_empty_range_an_error(tmp_path):
+    lake = Settings(home=tmp_path)
+    report = compute(lake, 0, 3)
+    assert (report.days, report.holes) == ([], DATE[:3])
+    with pytest.raises(DatasetError, match="the range is empty"):
+        compute(lake, 3, 3)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning", "ignore::RuntimeWarning")
+def test_feast_joins_a_day_from_the_next_midnight_on_and_never_earlier(lake):
+    import pandas as pd
+
+    compute(lake, 0, 4)
+    repo.apply(lake)
+    midnight = datetime.fromtimestamp((D0 + DAY_US) / 1e6, UTC)  # the end of day 0
+    second = timedelta(seconds=1)
+    when = [midnight - second, midnight, midnight + second, midnight + timedelta(days=1), midnight + timedelta(days=3)]
+    asked = pd.DataFrame({"symbol": ["V:A", "V:B"] * len(when), "event_timestamp": [each for each in when for _ in range(2)]})
+    names = [*DAILY_COUNTS, *DAILY_NUMBERS]
+    joined = repo.store(lake).get_historical_features(asked, [f"{repo.DAILY_VIEW}:{name}" for name in names]).to_df()
+    truth = {(row["event_time"], row["symbol"]): row for row in held(lake)[DAILY].iter_rows(named=True)}
+    for row in joined.to_dict("records"):
+        day = {midnight: 0, midnight + second: 0, midnight + timedelta(days=1): 1, midnight + timedelta(days=3): 3}
+        at = row["event_timestamp"].to_pydatetime()
+        wanted = truth.get((midnight + timedelta(days=day[at] - 1), row["symbol"])) if at in day else None
+        for name in names:
+            assert pd.isna(row[name]) if wanted is None or wanted[name] is None else row[name] == wanted[name]
+
+
+def test_the_exported_file_is_usable_from_the_next_day_on(lake):
+    compute(lake, 0, 2)
+    exported = pl.read_parquet(repo.offline_file(lake, repo.DAILY_VIEW))
+    assert set(exported["event_timestamp"].dt.epoch("us")) == {D0 + DAY_US, D0 + 2 * DAY_US}
+    assert exported.columns == ["symbol", "event_timestamp", *DAILY_COUNTS, *DAILY_NUMBERS]
