@@ -98,7 +98,7 @@ def append_ticks(settings: Settings, ticks: pl.DataFrame) -> int:
         event_time=pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC"), late=pl.lit(value=False)
     )
     arrow = full.select(TICK_NAMES).to_arrow().cast(schema_to_pyarrow(table.schema(), include_field_ids=False))
-    _append(table, arrow)
+    append(table, arrow)
     return len(ticks)
 
 
@@ -108,7 +108,8 @@ def append_ticks(settings: Settings, ticks: pl.DataFrame) -> int:
     wait=wait_random(0.05, 0.5),
     reraise=True,
 )
-def _append(table: Table, arrow: pa.Table) -> None:
+def append(table: Table, arrow: pa.Table) -> None:
+    """Append rows in one commit, tried again while others commit to the same table."""
     table.refresh()
     with writing():
         table.append(arrow)

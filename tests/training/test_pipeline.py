@@ -55,7 +55,7 @@ class TestPlanted:
         assert result.verdict.gate_pass
         assert registry.current(settings).version == result.version == "1"
         assert result.reports[1.0].ic == pytest.approx(0.3, abs=0.05)
-        assert result.baselines["ols"].sharpe > 1.5 > result.baselines["buy_and_hold"].sharpe - 100
+        assert result.rivals["ols"].sharpe > 1.5 > result.rivals["buy_and_hold"].sharpe - 100
         assert (result.planted, result.trained_on) == (True, "synthetic")
 
     def test_production_answers_what_the_backtest_used(self, planted):
@@ -66,12 +66,15 @@ class TestPlanted:
         assert model.predict(datasets.matrix(data)).shape == (len(data),)
         assert model.trained_to_us < T0 + 3 * 86_400_000_000
 
-    def test_one_parent_and_three_children_tell_the_story(self, planted):
+    def test_one_parent_and_a_child_per_step_tell_the_story(self, planted):
         settings, result, _ = planted
         story = runs(settings)
-        assert set(story) == {"tick-training", "prepare_data", "train_model", "backtest"}
+        folds = {f"fold_{number}" for number in range(1, 6)}
+        assert set(story) == {"tick-training", "prepare_data", "train_model", "walk_forward", "backtest"} | folds
         parent = story["tick-training"]
-        assert {run.data.tags.get("mlflow.parentRunId") for name, run in story.items() if name != "tick-training"} == {result.run_id}
+        above = {name: run.data.tags.get("mlflow.parentRunId") for name, run in story.items()}
+        assert {above[name] for name in set(story) - folds - {"tick-training"}} == {result.run_id}
+        assert {above[name] for name in folds} == {story["walk_forward"].info.run_id}
         assert {run.info.status for run in story.values()} == {"FINISHED"}
         tags, metrics = parent.data.tags, parent.data.metrics
         assert tags["dataset_sha256"] == dataset(strength=0.3).fingerprint
@@ -85,7 +88,11 @@ class TestPlanted:
         assert metrics["records_processed"] == len(dataset().frame) + 3
         assert metrics["gate_pass"] == metrics["threshold_pass"] == 1
         assert metrics["sharpe"] == pytest.approx(result.reports[1.0].sharpe)
-        assert {f"sharpe.{name}" for name in ("0bp", "0.5bp", "1bp", "2bp", "ols")} <= set(metrics)
+        assert {f"sharpe.{name}" for name in ("0bp", "0.5bp", "1bp", "2bp", "ols", "lightgbm")} <= set(metrics)
+        beside = {"deflated_sharpe", "trials", "sharpe_low", "sharpe_high", "ic", "rank_ic", "turnover", "hit_rate", "break_even_bp"}
+        assert beside | {"walk_forward.sharpe.random_forest", "walk_forward.ic.lightgbm"} <= set(metrics)
+        assert metrics["walk_forward.folds"] == 5
+        assert (tags["walk_forward"], tags["setting.horizon_s"]) == ("5 folds", "60")
         assert story["train_model"].data.metrics["onnx_difference_max"] <= runtime.DIFFERENCE_MAX
         assert story["train_model"].data.params["min_samples_leaf"] == "200"
 
@@ -99,7 +106,8 @@ class TestPlanted:
 
     def test_progress_comes_to_its_end(self, planted):
         *_, steps = planted
-        assert [step for step in steps if step[1] == step[2]] == [("prepare", 1, 1), ("train", 100, 100), ("backtest", 1, 1)]
+        ends = [step for step in steps if step[1] == step[2]]
+        assert ends == [("prepare", 1, 1), ("train", 100, 100), ("walk forward", 5, 5), ("backtest", 1, 1)]
 
 
 class TestRefused:
