@@ -124,9 +124,14 @@ def writing() -> Iterator[None]:
         yield
 
 
-def read_ticks(settings: Settings, from_us: int, to_us: int, symbols: Sequence[str] | None = None) -> pl.DataFrame:
-    """Distinct ticks with event time in [from, to) µs, plus `key` = VENUE:SYMBOL and `late`, sorted by event time and seq."""
-    frame = _read(settings, SILVER, _between(from_us, to_us), tuple(n for n in TICK_NAMES if n != "event_time"))
+def read_ticks(
+    settings: Settings, from_us: int, to_us: int, symbols: Sequence[str] | None = None, snapshot: int | None = None
+) -> pl.DataFrame:
+    """Distinct ticks with event time in [from, to) µs, plus `key` = VENUE:SYMBOL and `late`, sorted by event time and seq.
+
+    `snapshot` pins the read to that state of the table. Raises DatasetError when it has been expired.
+    """
+    frame = _read(settings, SILVER, _between(from_us, to_us), tuple(n for n in TICK_NAMES if n != "event_time"), snapshot)
     ticks = frame.with_columns(key=pl.col("venue") + ":" + pl.col("symbol"))
     if symbols is not None:
         ticks = ticks.filter(pl.col("key").is_in(list(symbols)))
@@ -154,16 +159,25 @@ def count_ticks(settings: Settings, from_us: int, to_us: int, without_venue: str
 
 
 def read_features(
-    settings: Settings, view: str, from_us: int, to_us: int, symbols: Sequence[str] | None = None, table: str = GOLD
+    settings: Settings,
+    view: str,
+    from_us: int,
+    to_us: int,
+    symbols: Sequence[str] | None = None,
+    table: str = GOLD,
+    snapshot: int | None = None,
 ) -> pl.DataFrame:
-    """Feature rows of one view with row end in [from, to) µs: symbol, event_time_us, known_at_us, warm_s and the view's columns."""
+    """Feature rows of one view with row end in [from, to) µs: symbol, event_time_us, known_at_us, warm_s and the view's columns.
+
+    `snapshot` as in `read_ticks`; columns that the table gained since are null.
+    """
     from contracts.features import COLUMNS
 
     own = [column.name for column in COLUMNS if column.view == view]
     wanted: BooleanExpression = And(_between(from_us, to_us), EqualTo("view", view))
     if symbols is not None:
         wanted = And(wanted, In("symbol", list(symbols)))
-    frame = _read(settings, table, wanted, ("symbol", "event_time", "known_at_us", "warm_s", *own))
+    frame = _read(settings, table, wanted, ("symbol", "event_time", "known_at_us", "warm_s", *own), snapshot)
     return frame.with_columns(event_time_us=pl.col("event_time").dt.epoch("us")).drop("event_time").sort("event_time_us", "symbol")
 
 
@@ -191,11 +205,17 @@ def time_range(settings: Settings) -> tuple[int, int]:
     return min(b["lower_bound"] for b in bounds), max(b["upper_bound"] for b in bounds)
 
 
-def _read(settings: Settings, table: str, wanted: BooleanExpression, fields: tuple[str, ...]) -> pl.DataFrame:
-    scan = catalog(settings).load_table(table).scan(row_filter=wanted, selected_fields=fields)
-    frame = pl.from_arrow(scan.to_arrow())
+def _read(settings: Settings, table: str, wanted: BooleanExpression, fields: tuple[str, ...], snapshot: int | None = None) -> pl.DataFrame:
+    stored = catalog(settings).load_table(table)
+    if snapshot is not None and stored.snapshot_by_id(snapshot) is None:
+        hint = "`tick lake expire` forgot it: what was read from it cannot be read again, `tick lake expire --hours` keeps more"
+        raise DatasetError(f"{table} has no snapshot {snapshot} any more", hint)
+    scan = stored.scan(row_filter=wanted, snapshot_id=snapshot)
+    then = scan.projection().column_names  # the schema of that snapshot, which may be older than ours
+    frame = pl.from_arrow(scan.select(*(name for name in fields if name in then)).to_arrow())
     assert isinstance(frame, pl.DataFrame)
-    return frame
+    younger = [pl.lit(None, dtype=pl.Float64).alias(name) for name in fields if name not in then]
+    return frame.with_columns(younger).select(fields) if younger else frame
 
 
 def _between(from_us: int, to_us: int) -> BooleanExpression:

@@ -34,13 +34,15 @@ SCHEMA: dict[str, type[pl.DataType]] = {
 class Dataset:
     """Rows that may be trained on and traded, sorted by (decision, symbol), columns as in SCHEMA.
 
-    `y` is ln(exit/entry), times are µs UTC. `dropped` counts every other decision once, by its first reason.
+    `y` is ln(exit/entry), times are µs UTC. `dropped` counts every other decision once, by its first reason. `range_us` and
+    `snapshots` say where it was read: decisions in [from, to), and the state of each Iceberg table (None: not from the lakehouse).
     """
 
     frame: pl.DataFrame
     dropped: dict[str, int]
     fingerprint: str
     snapshots: dict[str, int | None] = field(default_factory=dict)
+    range_us: tuple[int, int] | None = None
 
     @property
     def symbols(self) -> list[str]:
@@ -100,7 +102,7 @@ def _parts(
     """One labelled frame per symbol: a symbol at a time, so that memory grows with the rows and nothing else."""
     per_view = {level.view: features[level.view].partition_by("symbol", as_dict=True) for level in LEVELS}
     for (symbol,), own in sorted(ticks.partition_by("key", as_dict=True).items(), key=lambda item: str(item[0])):
-        own = own.sort("event_time_us", "seq")
+        own = own.sort("event_time_us", "seq", "price")  # a total order: the same rows in whatever order they were read
         first, last = own["event_time_us"][0], own["event_time_us"][-1]
         grid = decisions(max(from_us, first), min(to_us, last + 1), settings.decision_grid_s * SECOND_US)
         rows = label(grid, own, settings).with_columns(pl.lit(symbol).alias("symbol"))
@@ -138,20 +140,26 @@ def fingerprint(frame: pl.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def load(settings: Settings, from_us: int, to_us: int) -> Dataset:
-    """The dataset of decisions in [from, to) from the lakehouse, with the Iceberg snapshots it was read from.
+def load(settings: Settings, from_us: int, to_us: int, snapshots: Mapping[str, int | None] | None = None) -> Dataset:
+    """The dataset of decisions in [from, to) from the lakehouse, read at `snapshots`; default is the present ones.
 
-    Ticks after `to` are read as far as the last label reaches, features before `from` as far as they stay usable.
+    Ticks after `to` are read as far as the last label reaches, features before `from` as far as they stay usable. Raises
+    DatasetError for an expired snapshot, too. What is written meanwhile is not seen: all reads share the pinned snapshots.
     """
     from feature_store import lakehouse  # here: PyIceberg is slow to import, and the rest of this module needs none of it
+    from feature_store.tables import GOLD, SILVER
 
     lakehouse.create(settings)
-    snapshots = lakehouse.snapshot_ids(settings)
+    pinned = dict(lakehouse.snapshot_ids(settings) if snapshots is None else snapshots)
+    if pinned.get(SILVER) is None or pinned.get(GOLD) is None:
+        empty = f"{SILVER} holds no ticks" if pinned.get(SILVER) is None else f"{GOLD} holds no features"
+        raise DatasetError(empty, "load history and backfill first (`tick history`, `tick backfill`)")
     usable_us = int(settings.stale_s * SECOND_US)
     reach_us = (settings.entry_delay_s + settings.horizon_s) * SECOND_US + usable_us
-    ticks = lakehouse.read_ticks(settings, from_us, to_us + reach_us).select("key", "event_time_us", "seq", "price")
+    ticks = lakehouse.read_ticks(settings, from_us, to_us + reach_us, snapshot=pinned[SILVER])
+    ticks = ticks.select("key", "event_time_us", "seq", "price")
     features = {}
     for view, names in CORE_OF.items():
-        rows = lakehouse.read_features(settings, view, from_us - usable_us, to_us)
+        rows = lakehouse.read_features(settings, view, from_us - usable_us, to_us, snapshot=pinned[GOLD])
         features[view] = rows.select("symbol", "event_time_us", "known_at_us", *names)
-    return replace(build(ticks, features, from_us, to_us, settings), snapshots=snapshots)
+    return replace(build(ticks, features, from_us, to_us, settings), snapshots=pinned, range_us=(from_us, to_us))
