@@ -1,4 +1,4 @@
-"""`tick features list | show | page | apply` and `tick online rebuild | status`: the features, their Feast repository, what is online."""
+"""`tick features …` and `tick online …`: the features, trials of new ones, their Feast repository, and what is online."""
 
 from typing import Annotated
 
@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli import features_test
 from contracts.errors import TickError
 
 PANEL = "The feature store"
@@ -70,6 +71,10 @@ def apply() -> None:
     with Console(stderr=True).status("applying (Feast takes seconds to load)"):
         names = repo.apply(settings())
     Console().print(f"applied {', '.join(names)} → {settings().feast_repo}", soft_wrap=True)
+
+
+features.command("test")(features_test.test)
+features.command("try")(features_test.try_formula)
 
 
 @online.command()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from string import Formatter
 
 import duckdb
@@ -57,6 +58,12 @@ def _check_word(what: str, word: str, columns: Sequence[str]) -> None:
     raise DefinitionError(f"{what}: {word!r} is a reserved SQL word, or none that means something here", hint)
 
 
+@lru_cache(maxsize=1)
+def _duckdb() -> duckdb.DuckDBPyConnection:
+    """One data base in memory that reaches no file; opening one takes longer than most evaluations."""
+    return duckdb.connect(config={"enable_external_access": False, "threads": 1})
+
+
 def evaluate(table: pl.DataFrame, expressions: Mapping[str, str]) -> pl.DataFrame:
     """One double column per expression over the columns of `table`, row for row.
 
@@ -65,7 +72,7 @@ def evaluate(table: pl.DataFrame, expressions: Mapping[str, str]) -> pl.DataFram
     if not expressions:
         return pl.DataFrame()
     columns = [f'CAST(({text}) AS DOUBLE) AS "{name}"' for name, text in expressions.items()]
-    with duckdb.connect(config={"enable_external_access": False, "threads": 1, "preserve_insertion_order": True}) as connection:
+    with _duckdb().cursor() as connection:
         connection.register("rows_", table)
         try:
             frame: pl.DataFrame = connection.sql(f"SELECT {', '.join(columns)} FROM rows_").pl()

@@ -1,0 +1,98 @@
+"""A feature line is checked before anything is computed: what Flink would refuse or read differently is refused by name."""
+
+from dataclasses import replace
+
+import pytest
+
+from contracts.features import AGGREGATES, FEATURES, Aggregate, Feature
+from feature_store.definitions import check_lines
+from feature_store.expressions import DefinitionError, names_in
+
+LINE = Feature("mine", "{v} / {n}", "base", 1e-3)
+SUM = Aggregate("x", "sum", "v * v", 1e-6)
+
+
+def test_the_platform_s_own_lines_pass():
+    check_lines(FEATURES, AGGREGATES)
+    check_lines((*FEATURES, LINE), (*AGGREGATES, SUM))
+
+
+@pytest.mark.parametrize(
+    ("formula", "told"),
+    [
+        ("{volumes} / {n}", "no aggregate {volumes}"),
+        ("{v} / {n", "braces"),
+        ("{v} / day", "'day' is a reserved SQL word"),
+        ("v / {n}", "'v' is a reserved SQL word, or none"),
+        ("LOG({v})", "'LOG'"),
+        ("{v} ^ 2", r"\^ is no sign"),
+        ("{v} != 0", "! is no sign"),
+        ("{v}; DROP TABLE x", "; is no sign"),
+        ("1 / 2 * {v}", "divides whole numbers"),
+        ("(2 + 3) / 4 * {v}", "divides whole numbers"),
+        ("", "needs a formula"),
+    ],
+)
+def test_a_wrong_formula_is_refused_by_name(formula, told):
+    for line in (replace(LINE, formula=formula), replace(LINE, null_if=formula)):
+        if formula or line.formula == "":
+            with pytest.raises(DefinitionError, match=told) as error:
+                check_lines((line,), AGGREGATES)
+            assert error.value.hint
+
+
+@pytest.mark.parametrize(
+    "formula", ["{v} / 2", "1e0 / 2 * {v}", "2 / {v}", "POWER({v}, 2)", "CASE WHEN {n} > 1 THEN {v} END", "1.5 * {pi} / {w}"]
+)
+def test_a_sound_formula_passes(formula):
+    check_lines((replace(LINE, formula=formula),), AGGREGATES)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"name": "Mine"}, "cannot name a feature"),
+        ({"name": "log_return"}, "two lines call a feature"),
+        ({"name": "hour_sin"}, "two lines"),
+        ({"scale": 0.0}, "scale above zero"),
+        ({"scale": float("nan")}, "scale above zero"),
+        ({"windows_s": (17,)}, "no window of 17 s"),
+        ({"windows_s": ()}, "needs a window"),
+        ({"windows_s": (10,), "core": (60,)}, "only names its own windows"),
+    ],
+)
+def test_a_wrong_feature_is_refused_by_name(change, told):
+    with pytest.raises(DefinitionError, match=told):
+        check_lines((*FEATURES, replace(LINE, **change)), AGGREGATES)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"verb": "mean"}, "no verb 'mean'"),
+        ({"verb": "rows"}, "has no `of`"),
+        ({"of": ""}, "has no `of`"),
+        ({"of": "volume * 2"}, "'volume'"),
+        ({"of": "value"}, "'value' is a reserved SQL word"),
+        ({"unit": 3e-4}, "no power of ten"),
+        ({"unit": -1.0}, "no power of ten"),
+        ({"unit": None}, "needs a `unit`"),
+        ({"verb": "max"}, "only sums have a `unit`"),
+        ({"verb": "sum_inner"}, "knows r and r1"),
+        ({"name": "pi"}, "taken"),
+        ({"name": "rows"}, "two lines call a aggregate"),
+    ],
+)
+def test_a_wrong_aggregate_is_refused_by_name(change, told):
+    with pytest.raises(DefinitionError, match=told):
+        check_lines((*FEATURES, LINE), (*AGGREGATES, replace(SUM, **change)))
+
+
+def test_a_misspelt_aggregate_is_guessed():
+    with pytest.raises(DefinitionError) as error:
+        check_lines((replace(LINE, formula="{sv2_smal}"),), AGGREGATES)
+    assert "sv2_small" in error.value.hint
+
+
+def test_names_are_those_in_braces():
+    assert names_in("{a} + {b} * {a}", "{c} = 0") == {"a", "b", "c"}
