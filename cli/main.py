@@ -12,7 +12,21 @@ from typer.core import TyperGroup
 
 from contracts.errors import TickError
 
-GROUPS = ("demo", "platform", "replay", "job", "lake", "dead_letters", "synth", "features_store", "train", "serve")  # order of the help
+GROUPS = (
+    "demo",
+    "platform",
+    "replay",
+    "job",
+    "lake",
+    "backfill",
+    "dead_letters",
+    "synth",
+    "features_store",
+    "train",
+    "dataset",
+    "statistics",
+    "serve",
+)  # order of the help
 
 HELP = """Market ticks through Kafka, Flink, Feast, Iceberg and MLflow to a prediction: all of it on this machine.
 

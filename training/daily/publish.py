@@ -1,0 +1,52 @@
+"""Pictures of computed daily statistics: artifacts of one MLflow run of an experiment of their own, and files where asked for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from contracts.settings import Settings
+from feature_store import daily
+from feature_store.tables import DAILY, DAILY_CORRELATION, DAILY_PROFILE, DAILY_VOLATILITY
+from training import tracks
+from training.daily import pictures
+from training.daily.run import Report, iso
+from training.daily.trades import DAY_US
+
+EXPERIMENT = "tick-daily-statistics"
+
+
+def draw(settings: Settings, report: Report, symbols: Sequence[str] | None = None) -> dict[str, Figure]:
+    """The pictures of a report by file name, from the tables; none when no day had ticks. The profile is of the last day."""
+    if not report.days:
+        return {}
+    days = (report.from_us, report.to_us)
+    span = report.days[0] if len(report.days) == 1 else f"{report.days[0]} to {report.days[-1]}, {len(report.days)} days"
+    headline = daily.read(settings, DAILY, *days, symbols)
+    last_us = int(headline["event_time"].dt.epoch("us").max())  # type: ignore[arg-type]
+    profile = daily.read(settings, DAILY_PROFILE, last_us, last_us + DAY_US, symbols)
+    return {
+        "volatility_curve.png": pictures.volatility_curve(
+            daily.read(settings, DAILY_VOLATILITY, *days, symbols), f"volatility over the day, {span}"
+        ),
+        "volume_profile.png": pictures.volume_profile(profile, f"volume by price, {iso(last_us)}"),
+        "correlation.png": pictures.correlation_map(daily.read(settings, DAILY_CORRELATION, *days, symbols), f"correlation, {span}"),
+    }
+
+
+def publish(settings: Settings, report: Report, at_us: int, symbols: Sequence[str] | None = None, out: Path | None = None) -> str:
+    """Log the report and its pictures to MLflow, write the pictures to the folder `out` too; returns the run id."""
+    track = tracks.start(settings.model_copy(update={"experiment": EXPERIMENT}), "daily-statistics", at_us)
+    with track.ending():
+        counts = {"days": len(report.days), "holes": len(report.holes), "unfinished": len(report.unfinished)}
+        track.metrics({**counts, **{f"rows.{table}": float(number) for table, number in report.rows.items()}})
+        track.tags({"from": iso(report.from_us), "to": iso(report.to_us), "symbols": ",".join(symbols) if symbols else "all"})
+        track.document(
+            {"days": report.days, "holes": report.holes, "unfinished": report.unfinished, "missing": report.missing}, "days.json"
+        )
+        for name, figure in draw(settings, report, symbols).items():
+            track.picture(figure, name)
+            if out is not None:
+                out.mkdir(parents=True, exist_ok=True)
+                figure.savefig(out / name)
+    return track.run_id
