@@ -42,9 +42,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def _unique(kind: str, names: Iterable[str]) -> None:
     for name, count in Counter(names).items():
         if count > 1:
-            raise DefinitionError(f"two lines call a {kind} {name!r}", "give each a name of its own")
+            raise DefinitionError(f"two lines define {kind} {name!r}", "give each a name of its own")
         if not NAME.fullmatch(name):
-            raise DefinitionError(f"{name!r} cannot name a {kind}", "a name has small letters, digits and _, and begins with a letter")
+            raise DefinitionError(f"{name!r} is no name for a line", "a name has small letters, digits and _, and begins with a letter")
 
 
 def _check_aggregate(aggregate: Aggregate) -> None:

@@ -1,14 +1,15 @@
 """A trial: feature lines, ticks and the values a person expects of them, as a YAML file for `tick features test`."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import polars as pl
 import yaml  # type: ignore[import-untyped]  # its stubs are not installed
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
 
 from contracts.errors import TickError
 from contracts.features import AGGREGATES, CONTEXT, FEATURES, Aggregate, Feature
@@ -23,6 +24,7 @@ from feature_store.expressions import DefinitionError, evaluate
 SECOND_US = 1_000_000
 YAML_SUFFIXES = frozenset({".yaml", ".yml"})
 NEAREST = 5
+LENGTH_S_MAX = 366 * 86_400  # a trial by hand does not last longer
 
 
 class TrialError(TickError):
@@ -49,7 +51,7 @@ class Trial(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ticks: str | list[list[float]]
+    ticks: str | list[list[FiniteFloat]]
     symbol: str = "TEST:ONE"
     start: datetime = datetime(2024, 1, 1, tzinfo=UTC)
     tolerance: float = Field(1e-9, gt=0, le=1)
@@ -85,7 +87,7 @@ class Trial(BaseModel):
             )
         at_us = self.start_s * SECOND_US + round(row[0] * SECOND_US)
         made = Tick(venue, symbol, at_us, at_us, row[1], row[2], int(row[3]) if len(row) == 4 else 0, str(number), number)
-        judged = parse(encode(made), at_us)
+        judged = parse(encode(made), (self.start_s + LENGTH_S_MAX) * SECOND_US)
         if isinstance(judged, Rejected):
             raise TrialError(
                 f"tick {number} {row} is no tick: {judged.reason} {judged.detail}".rstrip(), "see `tick dead-letters --help` for reasons"
@@ -123,7 +125,7 @@ def read(file: Path) -> Trial:
         trial = Trial.model_validate(yaml.safe_load(file.read_text()))
     except OSError as error:
         raise TrialError(f"cannot read {file}: {error.strerror}", "give a YAML file; docs/examples/feature-trial.yaml is one") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise TrialError(f"{file} is no YAML: {error}", "text with {braces} or a colon needs quotes") from error
     except ValidationError as error:
         first = error.errors()[0]
@@ -192,13 +194,10 @@ def _where(trial: Trial, line: Mapping[str, Any], ticks: pl.DataFrame) -> tuple[
 
 def _seconds(trial: Trial, at: object) -> int:
     """`at` as seconds since 1970."""
-    try:
-        if isinstance(at, int | float) and at == int(at):
-            return trial.start_s + int(at)
-        if isinstance(at, date | str):
-            return _epoch_s(datetime.fromisoformat(str(at)))
-    except ValueError:
-        pass
+    with suppress(ValueError, OverflowError):
+        sec = trial.start_s + int(at) if isinstance(at, int | float) and at == int(at) else _epoch_s(datetime.fromisoformat(str(at)))
+        datetime.fromtimestamp(sec, UTC)  # beyond the calendar it is no time either
+        return sec
     raise TrialError(f"{at!r} is no time of a row", "write whole seconds from start, or a UTC time such as 2024-01-01T09:30:00Z")
 
 

@@ -84,6 +84,8 @@ def test_ticks_may_come_from_a_file_of_any_feed(tick, tmp_path):
         ({"expect": [{"at": 12, "volume_5m": 3}]}, "tick_10s has no row"),
         ({"expect": [{"at": 12.5, "volume_10s": 3}]}, "12.5 is no time of a row"),
         ({"expect": [{"at": "noon", "volume_10s": 3}]}, "'noon' is no time"),
+        ({"expect": [{"at": 1e300, "volume_10s": 3}]}, "1e+300 is no time"),
+        ({"expect": [{"at": float("inf"), "volume_10s": 3}]}, "inf is no time"),
         ({"expect": [{"at": 12}]}, "says nothing"),
         ({"expect": [{"volume_10s": 3}]}, "says nothing"),
         ({"expect": [{"at": 12, "symbol": "A:B", "volume_10s": 3}]}, "no ticks of A:B"),
@@ -91,6 +93,8 @@ def test_ticks_may_come_from_a_file_of_any_feed(tick, tmp_path):
         ({"expect": []}, "expect: "),
         ({"expects": []}, "a trial has ticks, symbol"),
         ({"ticks": [[0.5, -1.0, 1.0]], "expect": [{"at": 1, "volume_10s": 3}]}, "is no tick: not_positive"),
+        ({"ticks": [[1e12, 1.0, 1.0]], "expect": [{"at": 1, "volume_10s": 3}]}, "time_out_of_bounds"),
+        ({"ticks": [[float("nan"), 1.0, 1.0]], "expect": [{"at": 1, "volume_10s": 3}]}, "ticks → "),
         ({"ticks": [[0.5, 1.0]], "expect": [{"at": 1, "volume_10s": 3}]}, "tick 1 is [0.5, 1.0]"),
         ({"ticks": "none.csv", "expect": [{"at": 1, "volume_10s": 3}]}, "none.csv"),
         ({"features": [LINE | {"scales": 1}], "expect": [{"at": 12, "mine_10s": 3}]}, "no such field: scales"),
@@ -116,7 +120,9 @@ def test_a_value_that_is_not_finite_is_wrong(tick):
 def test_no_file_and_no_yaml(tmp_path):
     broken = tmp_path / "broken.yaml"
     broken.write_text("formula: {a} / {b}\n  x")
-    for file, told in ((tmp_path / "none.yaml", "cannot read"), (broken, "is no YAML")):
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(bytes(range(128, 256)))
+    for file, told in ((tmp_path / "none.yaml", "cannot read"), (broken, "is no YAML"), (binary, "is no YAML")):
         answer = CliRunner().invoke(app, ["features", "test", str(file)])
         assert answer.exit_code == 1 and told in answer.output
 

@@ -51,8 +51,8 @@ def test_a_sound_formula_passes(formula):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"name": "Mine"}, "cannot name a feature"),
-        ({"name": "log_return"}, "two lines call a feature"),
+        ({"name": "Mine"}, "is no name for a line"),
+        ({"name": "log_return"}, "two lines define feature"),
         ({"name": "hour_sin"}, "two lines"),
         ({"scale": 0.0}, "scale above zero"),
         ({"scale": float("nan")}, "scale above zero"),
@@ -80,7 +80,7 @@ def test_a_wrong_feature_is_refused_by_name(change, told):
         ({"verb": "max"}, "only sums have a `unit`"),
         ({"verb": "sum_inner"}, "knows r and r1"),
         ({"name": "pi"}, "taken"),
-        ({"name": "rows"}, "two lines call a aggregate"),
+        ({"name": "rows"}, "two lines define aggregate"),
     ],
 )
 def test_a_wrong_aggregate_is_refused_by_name(change, told):
