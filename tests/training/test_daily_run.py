@@ -61,6 +61,47 @@ def test_days_at_once_are_the_days_one_by_one(lake, monkeypatch):
     assert steps == [("daily statistics", done, 4) for done in (1, 2, 3, 4)]
 
 
+def test_one_day_is_read_at_a_time_and_rows_do_not_pile_up(lake, monkeypatch):
+    read, written = [], []
+    ticks_of, replace = lakehouse.read_ticks, daily.replace
+    monkeypatch.setattr(lakehouse, "read_ticks", lambda given, *span, **rest: read.append(span[:2]) or ticks_of(given, *span, **rest))
+    monkeypatch.setattr(daily, "replace", lambda given, frames, *span: written.append(span[:2]) or replace(given, frames, *span))
+    monkeypatch.setattr(run, "ROWS_AT_ONCE", 1)
+    compute(lake, 0, 4)
+    days = [(D0 + day * DAY_US, D0 + (day + 1) * DAY_US) for day in range(4)]
+    assert read == days
+    assert written == [days[0], days[1], (days[2][0], days[3][1])]  # the hole waits for the next day's rows
+
+
+def test_a_run_that_ends_between_two_tables_is_mended_by_the_next(lake, monkeypatch):
+    compute(lake, 0, 4)
+    before = held(lake)
+    lakehouse.append_ticks(lake, ticks([2], rate=0.005))
+    with monkeypatch.context() as broken:
+        broken.setattr(daily, "_overwrite", _fails_after(daily._overwrite, 2))
+        with pytest.raises(KeyboardInterrupt):
+            compute(lake, 0, 4)
+    undone = held(lake)
+    assert undone[DAILY].equals(before[DAILY])  # the headline comes last: a day in it has its details
+    assert len(undone[DAILY_VOLATILITY]) == len(before[DAILY_VOLATILITY]) + 2 * 48
+    compute(lake, 0, 4)
+    after = held(lake)
+    old = pl.col("event_time").dt.epoch("us") != D0 + 2 * DAY_US
+    assert all(after[table].filter(old).equals(before[table]) for table in TABLES)
+    assert after[DAILY].filter(~old).height == 2
+
+
+def _fails_after(real, times):
+    calls = iter(range(times))
+
+    def overwrite(*given):
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        real(*given)
+
+    return overwrite
+
+
 def test_a_part_of_a_day_is_the_whole_day_and_a_day_that_is_not_over_waits(lake):
     report = run.run(lake, D0 + DAY_US // 3, D0 + DAY_US // 2, at_us=LATER_US)
     assert report.days == [DATE[0]]

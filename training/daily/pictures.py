@@ -9,10 +9,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from training.daily.trades import Floats
+from training.daily.volatility import SLOTS
+from training.daily.volume_profile import BUCKET_BP
 
 SYMBOLS_MAX = 12  # a picture of more lines cannot be read; those with most trades are shown
 PANELS_A_ROW = 3
 ANNOTATED_MAX = 12
+DARK = 0.7
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -34,7 +37,7 @@ def volatility_curve(rows: pl.DataFrame, title: str) -> Figure:
     curves = rows.group_by("symbol", "slot").agg((pl.col("rv_5m") ** 2).mean().sqrt() * 1e4).sort("slot")
     for symbol in shown(rows):
         curve = curves.filter(symbol=symbol)
-        axes.plot(curve["slot"] / 2, curve["rv_5m"].fill_null(math.nan), drawstyle="steps-post", label=symbol, linewidth=1)
+        axes.stairs(curve["rv_5m"].fill_null(math.nan), np.arange(SLOTS + 1) / 2, baseline=None, label=symbol)
     axes.set(title=title, xlabel="hour, UTC", ylabel="realised volatility of a half hour, bp", xlim=(0, 24), xticks=range(0, 25, 3))
     axes.set_ylim(bottom=0)
     axes.legend(fontsize="small")
@@ -59,11 +62,12 @@ def volume_profile(rows: pl.DataFrame, title: str) -> Figure:
 def _profile_panel(axes: Axes, bars: pl.DataFrame, symbol: str) -> None:
     low, high = bars["bucket_low"].to_numpy(), bars["bucket_high"].to_numpy()
     middle = (low + high) / 2
-    thick = float(np.diff(middle).min()) * 0.9 if len(bars) > 1 else max(float(high[0] - low[0]), float(middle[0]) * 5e-4)
+    # the outermost buckets are cut off where the day ends, hence the median
+    thick = float(np.median(np.diff(middle))) if len(bars) > 1 else float(middle[0]) * BUCKET_BP * 1e-4
     axes.barh(middle, bars["volume"], thick, color="lightsteelblue", label="volume")
     axes.barh(middle, bars["buy_volume"], thick, color="steelblue", label="bought")
     area = bars.filter("in_value_area")
-    axes.axhspan(area["bucket_low"][0], area["bucket_high"][-1], color="gold", alpha=0.2, label="70 % value area")
+    axes.axhspan(area["bucket_low"][0], area["bucket_high"][-1], color="gold", alpha=0.2, zorder=0, label="70 % value area")
     axes.axhline(float(middle[bars["is_poc"].to_numpy()][0]), color="firebrick", linewidth=1, label="point of control")
     axes.set(title=symbol, xlabel="volume")
     axes.legend(fontsize="x-small")
@@ -72,7 +76,7 @@ def _profile_panel(axes: Axes, bars: pl.DataFrame, symbol: str) -> None:
 def correlation_map(rows: pl.DataFrame, title: str) -> Figure:
     """Mean correlation over the days: Hayashi–Yoshida (left) and 5-minute previous-tick (right); rows of the correlation table."""
     symbols = sorted(set(rows["symbol"]) | set(rows["other"]))
-    figure = _figure(4 + 0.9 * len(symbols), 2.5 + 0.45 * len(symbols))
+    figure = _figure(4 + 0.9 * len(symbols), 2 + 0.45 * len(symbols))
     both = figure.subplots(1, 2)
     means = rows.group_by("symbol", "other").agg(pl.col("hayashi_yoshida", "previous_tick_5m").mean())
     for axes, name, label in zip(both, ("hayashi_yoshida", "previous_tick_5m"), ("Hayashi–Yoshida", "5-minute previous tick"), strict=True):
@@ -83,8 +87,16 @@ def correlation_map(rows: pl.DataFrame, title: str) -> Figure:
         axes.set_yticklabels(symbols, fontsize="x-small")
         if len(symbols) <= ANNOTATED_MAX:
             for (i, j), value in np.ndenumerate(matrix):
-                axes.text(j, i, "–" if math.isnan(value) else f"{value:.2f}", ha="center", va="center", fontsize="x-small")
-    figure.colorbar(image, ax=both, shrink=0.8)
+                axes.text(
+                    j,
+                    i,
+                    "–" if math.isnan(value) else f"{value:.2f}",
+                    ha="center",
+                    va="center",
+                    fontsize="x-small",
+                    color="white" if abs(value) > DARK else "black",
+                )
+    figure.colorbar(image, ax=both, shrink=0.6)
     figure.suptitle(title)
     return figure
 
