@@ -5,7 +5,7 @@ from rich.table import Table
 
 from cli.demo_steps import Outcome
 from cli.serve import show_results
-from cli.train import verdict_table
+from cli.train_report import verdict_table
 from feature_store.writer_report import Report
 
 SAMPLES_MIN = 20

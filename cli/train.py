@@ -7,10 +7,8 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from models.registry import Version
-    from training.gate import Verdict
     from training.pipeline import TrainResult
 
 REFUSED = 3
@@ -44,6 +42,7 @@ def tick(start: From = None, end: To = None) -> None:
     """
     from rich.console import Console
 
+    from cli import train_report
     from cli.bars import bars
     from contracts.settings import settings
     from training.pipeline import train_tick
@@ -51,8 +50,11 @@ def tick(start: From = None, end: To = None) -> None:
     with bars() as report:
         result = train_tick(settings(), _micros(start), _micros(end), report)
     console = Console()
-    console.print(verdict_table(result.verdict))
-    console.print(backtest_table(result))
+    if result.walk_forward.folds:
+        console.print(train_report.folds_table(result.walk_forward))
+        console.print(train_report.walk_table(result.walk_forward))
+    console.print(train_report.verdict_table(result.verdict))
+    console.print(train_report.backtest_table(result))
     _conclude(console, result)
     if not result.promoted:
         raise typer.Exit(REFUSED)
@@ -128,33 +130,14 @@ def retire() -> None:
     Console().print(f"{settings().model_name}: no version is Production now")
 
 
-def verdict_table(verdict: "Verdict") -> "Table":
-    """Each check of the gate: its number, what it must be, and whether it is."""
-    from rich.table import Table
-
-    table = Table("check", "value", "must be", "", title="The gate, net of cost, on unseen days")
-    for check in verdict.checks:
-        mark = "[green]✓[/]" if check.passed else "[bold red]✗[/]"
-        table.add_row(check.name, f"{check.value:.4g}", f"{check.relation} {check.limit:.4g}", mark)
-    return table
-
-
-def backtest_table(result: "TrainResult") -> "Table":
-    """The model at each cost, and the baselines at the gate's cost."""
-    from rich.table import Table
-
-    table = Table("forecast", "Sharpe", "drawdown", "trades", "hit rate", "break-even bp", "IC", "rank IC", title="Beside it")
-    by_name = {f"model, {cost:g} bp": report for cost, report in result.reports.items()} | result.baselines
-    for name, report in by_name.items():
-        numbers = (report.hit_rate, report.break_even_bp, report.ic, report.rank_ic)
-        table.add_row(name, f"{report.sharpe:.3g}", f"{report.max_drawdown:.3g}", str(report.trades), *(f"{n:.3g}" for n in numbers))
-    return table
-
-
 def _conclude(console: "Console", result: "TrainResult") -> None:
     low, high = result.sharpe_interval
     console.print(f"{result.train_rows:,} training and {result.test_rows:,} test rows from {result.trained_on}; MLflow run {result.run_id}")
-    console.print(f"Sharpe 95 % interval {low:.3g} to {high:.3g}; deflated Sharpe probability {result.dsr:.3g}")
+    deflated = f"deflated Sharpe probability {result.dsr:.3g} ({result.trials} trials)"
+    console.print(f"Sharpe 95 % interval {low:.3g} to {high:.3g} (stationary bootstrap); {deflated}")
+    if result.walk_forward.note:
+        console.print(f"[yellow]walk-forward: {result.walk_forward.note}[/]")
+    console.print(f"the same rows again: `tick dataset rebuild {result.run_id}`")
     if result.planted:
         console.print("[yellow]The signal was planted: no impact, no capacity. Such Sharpes do not exist in a market.[/]")
     if result.promoted:

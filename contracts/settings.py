@@ -84,6 +84,7 @@ class Settings(BaseSettings):
     s3_secret_key: SecretStr | None = Field(None, description="belongs to s3_access_key")
     load_commit_rows: int = Field(1_000_000, ge=1, le=100_000_000, description="bulk load: rows held in memory and written in one commit")
 
+    backfill_timeout_s: float = Field(3600, ge=10, le=86_400, description="longest run of one chunk of a backfill")
     decision_grid_s: int = Field(60, ge=1, le=3600, description="training rows are decided this often")
     fresh_s: float = Field(60, gt=0, le=86_400, description="features up to this event age are fresh")
     stale_s: float = Field(
@@ -101,6 +102,7 @@ class Settings(BaseSettings):
     seed: int = Field(7, ge=0, lt=2**32, description="seed of every random choice in training")
     train_jobs: int = Field(2, ge=1, le=256, description="cores that fit the forest")
     test_days: int = Field(7, ge=7, le=366, description="last full UTC days kept untouched for the gate, which needs seven")
+    folds: int = Field(5, ge=1, le=20, description="walk-forward folds before the test days; fewer when the range is too short")
     embargo: float = Field(0.01, ge=0.01, lt=0.5, description="share of the data's time span left out between training and test")
     model_check_timeout_s: float = Field(60, ge=1, le=3600, description="longest first load of a model file in its child process")
 

@@ -16,13 +16,14 @@ FULL_DAY_SLACK_US = 300 * SECOND_US  # the last labels of a day need the minutes
 
 @dataclass(frozen=True)
 class Split:
-    """Training and test rows of one fold; `purged` rows between them are in neither. Times are µs UTC."""
+    """Training and test rows of one fold; `purged` rows between them are in neither. Times are µs, UTC, test in [from, to)."""
 
     train: pl.DataFrame
     test: pl.DataFrame
     purged: int
     test_from_us: int
     test_to_us: int
+    embargo_us: int
 
 
 def purged(frame: pl.DataFrame, test_from_us: int, test_to_us: int, embargo_us: int) -> Split:
@@ -36,7 +37,7 @@ def purged(frame: pl.DataFrame, test_from_us: int, test_to_us: int, embargo_us: 
     if train.is_empty() or test.is_empty():
         message = f"{len(train)} training and {len(test)} test rows after purge and embargo"
         raise DatasetError(message, "the range must reach further back than the test days and the embargo")
-    return Split(train, test, len(before) - len(train), test_from_us, test_to_us)
+    return Split(train, test, len(before) - len(train), test_from_us, test_to_us, embargo_us)
 
 
 def holdout(frame: pl.DataFrame, test_days: int, embargo: float, grid_s: int) -> Split:

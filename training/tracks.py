@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Param, RunTag
 
 from contracts.settings import Settings
 from models import tracking
@@ -26,8 +26,7 @@ class Track:
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log parameters."""
-        for key, value in values.items():
-            self.client.log_param(self.run_id, key, value)
+        self.client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in values.items()])
 
     def metrics(self, values: Mapping[str, float]) -> None:
         """Log numbers; an undefined one is written down as the tag `undefined.<name>`, for metrics must be finite."""
@@ -37,8 +36,7 @@ class Track:
 
     def tags(self, values: Mapping[str, Any]) -> None:
         """Set tags."""
-        for key, value in values.items():
-            self.client.set_tag(self.run_id, key, str(value))
+        self.client.log_batch(self.run_id, tags=[RunTag(key, str(value)) for key, value in values.items()])
 
     def document(self, content: dict[str, Any], name: str) -> None:
         """Store a JSON artifact."""

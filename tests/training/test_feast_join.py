@@ -36,7 +36,9 @@ def history():
             names = [column.name for column in columns(level)]
             values = {name: pl.Series(rng.standard_normal(len(ends))).set(pl.Series(rng.random(len(ends)) < 0.1), None) for name in names}
             times = T0 + ends * S
-            parts.append(pl.DataFrame({"symbol": [symbol] * len(ends), "event_time_us": times, "known_at_us": times, "warm_s": 3600, **values}))
+            parts.append(
+                pl.DataFrame({"symbol": [symbol] * len(ends), "event_time_us": times, "known_at_us": times, "warm_s": 3600, **values})
+            )
         views[level.view] = pl.concat(parts)
     return views
 

@@ -10,14 +10,13 @@ from market import T0, S
 from purgedcv.diagnostics import assert_no_temporal_leakage
 
 from training import folds
-from training.model import ROWS_MIN
 
 
 @st.composite
 def histories(draw):
     """Rows of one to three symbols, some minutes missing, sessions with pauses, exits up to six minutes late."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    sessions = draw(st.lists(st.integers(100, 1500), min_size=1, max_size=4))
+    sessions = draw(st.lists(st.integers(500, 3000), min_size=1, max_size=4))
     pause = draw(st.integers(0, 3000))
     minutes = np.concatenate([np.arange(length) + sum(sessions[:at]) + at * pause for at, length in enumerate(sessions)])
     parts = []
@@ -39,7 +38,7 @@ def test_no_training_label_reaches_the_embargo_before_its_test_block(history, co
     for fold in folds.cut(history, count, embargo_us):
         assert fold.train["exit_us"].max() < fold.test["decision_us"].min() - embargo_us
         assert fold.train["decision_us"].max() < fold.test["decision_us"].min()
-        assert len(fold.train) >= ROWS_MIN
+        assert len(fold.train) >= folds.TRAINING_ROWS_MIN
         assert fold.test["decision_us"].n_unique() >= folds.TEST_DECISIONS_MIN
 
 
@@ -67,7 +66,7 @@ def test_purgedcv_finds_no_leak_either(history, embargo_us):
         assert_no_temporal_leakage(train, test, *times, purge_horizon=pd.Timedelta(embargo_us, unit="us"))
 
 
-@pytest.mark.parametrize(("days", "count"), [(0.5, 0), (1, 1), (2, 4), (9, 5)])
+@pytest.mark.parametrize(("days", "count"), [(1, 0), (2, 1), (4, 3), (9, 5)])
 def test_a_short_history_has_fewer_folds_down_to_none(days, count):
     decision = T0 + np.arange(int(days * 1440)) * 60 * S
     history = pl.concat(pl.DataFrame({"symbol": s, "decision_us": decision, "exit_us": decision + 66 * S}) for s in "AB")
@@ -77,4 +76,4 @@ def test_a_short_history_has_fewer_folds_down_to_none(days, count):
 
 def test_the_reason_names_what_a_fold_needs():
     assert folds.shortfall(0, 5).startswith("0 of 5 folds")
-    assert str(ROWS_MIN) in folds.shortfall(2, 5)
+    assert str(folds.TRAINING_ROWS_MIN) in folds.shortfall(2, 5)
