@@ -41,10 +41,12 @@ def scaled_us(integer: pl.Expr) -> pl.Expr:
 def epoch_us(name: str) -> pl.Expr:
     """A time as text → µs: whole numbers of any unit, fractional seconds, or ISO 8601 in UTC."""
     cell = text(name)
-    fraction = cell.cast(pl.Float64, strict=False)
+    whole = cell.cast(pl.Int64, strict=False)
+    rest = pl.when(whole.is_null()).then(cell)  # dates are dear to parse, and hardly any file has them
+    fraction = rest.cast(pl.Float64, strict=False)
     seconds = pl.when(fraction.abs() < S_BELOW).then((fraction * 1e6).round())
-    iso = cell.str.to_datetime(time_unit="us", time_zone="UTC", strict=False, format="%+").dt.epoch("us")
-    return pl.coalesce(scaled_us(cell.cast(pl.Int64, strict=False)), seconds.cast(pl.Int64, strict=False), iso)
+    iso = rest.str.to_datetime(time_unit="us", time_zone="UTC", strict=False, format="%+").dt.epoch("us")
+    return pl.coalesce(scaled_us(whole), seconds.cast(pl.Int64, strict=False), iso)
 
 
 def side(name: str, buyer: str, seller: str, unknown: str = "") -> pl.Expr:

@@ -1,0 +1,54 @@
+"""Rows of loaded files that are no ticks, in silver.dead_letter: each once, however often its file is loaded."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+
+import pyarrow as pa
+from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, LessThanOrEqual
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.table import Table
+
+from contracts.settings import Settings
+from contracts.tick import MESSAGE_BYTES_MAX
+from feature_store import lakehouse
+from feature_store.tables import DEAD_LETTER
+from streaming.feeds import FeedReject
+
+FIELDS = ("row_number", "reason", "raw")
+
+
+def bury(settings: Settings, rejects: Sequence[FeedReject], now_us: int) -> int:
+    """Append those that the table does not hold yet (same file, row, reason and bytes); returns how many. Longer rows are cut."""
+    table = lakehouse.catalog(settings).load_table(DEAD_LETTER)
+    new = [reject for source, group in groupby(rejects, lambda reject: reject.origin) for reject in _unknown(table, source, list(group))]
+    if new:
+        lakehouse.append(table, pa.Table.from_pylist([_row(reject, now_us) for reject in new], schema=_schema(table)))
+    return len(new)
+
+
+def _unknown(table: Table, source: str, rejects: list[FeedReject]) -> list[FeedReject]:
+    rows = [reject.row for reject in rejects]
+    near = And(GreaterThanOrEqual("row_number", min(rows)), LessThanOrEqual("row_number", max(rows)))
+    held = table.scan(row_filter=And(EqualTo("source", source), near), selected_fields=FIELDS).to_arrow().to_pylist()
+    known = {(row["row_number"], row["reason"], row["raw"]) for row in held}
+    return [reject for reject in rejects if (reject.row, reject.rejected.reason.value, _raw(reject)) not in known]
+
+
+def _raw(reject: FeedReject) -> bytes:
+    return reject.rejected.raw[:MESSAGE_BYTES_MAX]
+
+
+def _row(reject: FeedReject, now_us: int) -> dict[str, object]:
+    return {
+        "source": reject.origin,
+        "row_number": reject.row,
+        "reason": reject.rejected.reason.value,
+        "detail": reject.rejected.detail,
+        "raw": _raw(reject),
+        "loaded_at": datetime.fromtimestamp(now_us / 1e6, UTC),
+    }
+
+
+def _schema(table: Table) -> pa.Schema:
+    return schema_to_pyarrow(table.schema(), include_field_ids=False)
