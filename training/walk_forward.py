@@ -17,7 +17,7 @@ from training.origin import iso
 from training.split import Split
 from training.tracks import Track
 
-TREES = 30  # of the forest in a fold: a third of the price, and its Sharpe differs less from 100 trees' than between two folds
+TREES = 50  # of the forest in a fold, for half the price of 100: ICs of .022, .043, .029 against .020, .049, .034 on a weak planted signal
 SHOWN = ("sharpe", "max_drawdown", "ic", "rank_ic", "turnover", "hit_rate")
 
 
