@@ -82,6 +82,7 @@ class Settings(BaseSettings):
     s3_region: str | None = Field(None, min_length=1, description="region of the bucket")
     s3_access_key: SecretStr | None = Field(None, description="default: what the engines find by themselves (environment, role)")
     s3_secret_key: SecretStr | None = Field(None, description="belongs to s3_access_key")
+    sql_memory_mb: int = Field(2048, ge=256, le=1_048_576, description="`tick sql`: memory of DuckDB; beyond it goes to a temporary folder")
     load_commit_rows: int = Field(1_000_000, ge=1, le=100_000_000, description="bulk load: rows held in memory and written in one commit")
 
     backfill_timeout_s: float = Field(3600, ge=10, le=86_400, description="longest run of one chunk of a backfill")

@@ -1,0 +1,124 @@
+"""`tick sql`: questions to the lakehouse in SQL, shown as a table or written to a file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COUNTED_MAX = 1_000_000  # rows beyond those shown are counted up to here: a table may have billions
+COLUMNS_MAX = 16  # more do not fit beside each other
+FILE = "FILE, or - for standard output"
+
+
+def register(app: typer.Typer) -> None:
+    """Add `sql` to the command line."""
+    app.command("sql", rich_help_panel="The data")(sql)
+
+
+def sql(
+    question: Annotated[str, typer.Argument(help="SELECT, WITH, FROM, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN, in DuckDB's SQL")],
+    csv: Annotated[Path | None, typer.Option(help=f"write CSV to {FILE}")] = None,
+    json: Annotated[Path | None, typer.Option(help=f"write a JSON object per line to {FILE}")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="write Parquet to FILE")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="rows to show; files get all of them")] = 50,
+    as_of: Annotated[int | None, typer.Option(help="read the table that has this snapshot as it was then")] = None,
+) -> None:
+    """Ask the Iceberg tables: silver.tick_data, silver.ticks (each trade once), gold.tick_features and the others. Read only.
+
+    Times are UTC. A condition on event_time spares the files of other days.
+    """
+    from contracts.errors import DatasetError
+    from contracts.settings import settings
+    from feature_store.console import console
+
+    targets = [(kind, file) for kind, file in (("csv", csv), ("json", json), ("parquet", parquet)) if file is not None]
+    if len(targets) > 1:
+        raise DatasetError("one file at a time", "give only one of --csv, --json and --parquet")
+    with console(settings(), question, as_of) as lake:
+        answer = lake.ask(question)
+        if targets:
+            _write(answer, *targets[0])
+        else:
+            _show(answer, limit)
+
+
+def _write(answer: "pa.RecordBatchReader", kind: str, file: Path) -> None:
+    from cli import answers
+
+    if str(file) == "-" and kind != "parquet":
+        answers.write(answer, kind, typer.get_binary_stream("stdout"))
+        return
+    with _whole(file) as partial, partial.open("wb") as out:
+        rows = answers.write(answer, kind, out)
+    typer.echo(f"{rows:,} rows in {file}", err=True)
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[Path]:
+    """A file beside the one asked for that takes its place when all went well."""
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        yield partial
+        partial.replace(file)
+    except OSError as error:
+        from contracts.errors import DatasetError
+
+        raise DatasetError(f"{file} cannot be written: {error}", "is its folder there?") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _show(answer: "pa.RecordBatchReader", limit: int) -> None:
+    from rich.console import Console
+
+    rows: list[dict[str, Any]] = []
+    more = 0
+    for batch in answer:
+        shown = batch.slice(0, limit - len(rows)).to_pylist()
+        rows += shown
+        more += batch.num_rows - len(shown)
+        if more > COUNTED_MAX:
+            break
+    console = Console()
+    if answer.schema.names == ["explain_key", "explain_value"]:
+        console.print("\n".join(row["explain_value"] for row in rows), markup=False, highlight=False)
+        return
+    _tables(console, answer.schema, rows)
+    left = f"more than {COUNTED_MAX:,}" if more > COUNTED_MAX else f"{more:,}"
+    console.print(f"{len(rows):,} rows" + (f", {left} more: --limit shows them, --csv, --json and --parquet write them" if more else ""))
+
+
+def _tables(console: Any, schema: "pa.Schema", rows: list[dict[str, Any]]) -> None:
+    """Rows below each other; if there are too many columns, each row as a table of its own."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    if len(schema) > COLUMNS_MAX:
+        for number, row in enumerate(rows, 1):
+            table = Table("column", "value", box=None, title=f"row {number}", title_justify="left")
+            for name, value in row.items():
+                table.add_row(escape(name), escape(_text(value)))
+            console.print(table)
+        return
+    table = Table(box=None)
+    for field in schema:
+        numeric = str(field.type).startswith(("int", "uint", "double", "float", "decimal"))
+        table.add_column(escape(field.name), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_text(value)) for value in row.values()))
+    console.print(table)
+
+
+def _text(value: Any) -> str:
+    """A value for people; bytes and control characters of strangers escaped."""
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return repr(value)[2:-1]
+    text = str(value)
+    return text if text.isprintable() else repr(text)[1:-1]
