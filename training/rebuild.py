@@ -4,7 +4,6 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -60,16 +59,15 @@ def find(settings: Settings, run_id: str) -> tuple[str, Recipe]:
             tags = client.get_run(run_id).data.tags
     except MlflowException as error:
         raise DatasetError(f"MLflow knows no run {run_id}", "`tick train tick` prints the id of its run") from error
-    recorded = Recipe(**_document(client, run_id))
+    recorded = _recipe(client, run_id)
     if not recorded.snapshots:
         raise DatasetError(f"the training set of run {run_id} was not read from the lakehouse", NOT_RECORDED)
     return run_id, recorded
 
 
-def _document(client: MlflowClient, run_id: str) -> dict[str, Any]:
+def _recipe(client: MlflowClient, run_id: str) -> Recipe:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            content = json.loads(Path(client.download_artifacts(run_id, recipe.DOCUMENT, folder)).read_text())
-        except (MlflowException, OSError, ValueError) as error:
+            return Recipe(**json.loads(Path(client.download_artifacts(run_id, recipe.DOCUMENT, folder)).read_text()))
+        except (MlflowException, OSError, ValueError, TypeError) as error:  # not there, not JSON, or of other fields
             raise DatasetError(f"run {run_id} has recorded no training set ({recipe.DOCUMENT})", NOT_RECORDED) from error
-    return dict(content)

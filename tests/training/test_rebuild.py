@@ -137,6 +137,9 @@ class TestDifferent:
         track = tracks.start(stored, "something else", T0)
         with pytest.raises(DatasetError, match="recorded no training set"):
             rebuild(stored, track.run_id)
+        track.document({"rows": 1}, recipe.DOCUMENT)  # another tool's
+        with pytest.raises(DatasetError, match="recorded no training set"):
+            rebuild(stored, track.run_id)
         with pytest.raises(DatasetError, match="not read from the lakehouse"):
             rebuild(stored, record(stored, snapshots={})[0])
 
