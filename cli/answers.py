@@ -37,7 +37,7 @@ def _text(answer: "pa.RecordBatchReader", kind: str, out: IO[bytes]) -> int:
 
 
 def _plain(frame: "pl.DataFrame", kind: str) -> "pl.DataFrame":
-    """Bytes as text with escapes; for CSV nested values as JSON."""
+    """Bytes as text with escapes; for CSV nested values as JSON, for JSON big whole numbers as numbers."""
     import orjson
     import polars as pl
 
@@ -50,4 +50,14 @@ def _plain(frame: "pl.DataFrame", kind: str) -> "pl.DataFrame":
     made = {name: pl.col(name).map_elements(text, pl.String) for name, dtype in frame.schema.items() if dtype == pl.Binary}
     if kind == "csv":
         made |= {name: pl.col(name).map_elements(packed, pl.String) for name, dtype in frame.schema.items() if dtype.is_nested()}
+    else:  # DuckDB sums whole numbers as HUGEINT, which would come out as text
+        made |= {name: pl.col(name).cast(pl.Int64) for name in frame.columns if _is_whole(frame[name])}
     return frame.with_columns(**made)
+
+
+def _is_whole(values: "pl.Series") -> bool:
+    import polars as pl
+
+    if not isinstance(values.dtype, pl.Decimal) or values.dtype.scale != 0:
+        return False
+    return values.cast(pl.Int64, strict=False).null_count() == values.null_count()

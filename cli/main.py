@@ -19,6 +19,7 @@ GROUPS = (
     "load",
     "job",
     "lake",
+    "versions",
     "sql",
     "backfill",
     "dead_letters",

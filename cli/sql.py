@@ -9,9 +9,9 @@ import typer
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from rich.console import Console
 
 COUNTED_MAX = 1_000_000  # rows beyond those shown are counted up to here: a table may have billions
-COLUMNS_MAX = 16  # more do not fit beside each other
 FILE = "FILE, or - for standard output"
 
 
@@ -88,30 +88,34 @@ def _show(answer: "pa.RecordBatchReader", limit: int) -> None:
     if answer.schema.names == ["explain_key", "explain_value"]:
         console.print("\n".join(row["explain_value"] for row in rows), markup=False, highlight=False)
         return
-    _tables(console, answer.schema, rows)
+    _tables(console, answer.schema, [[_text(value) for value in row.values()] for row in rows])
     left = f"more than {COUNTED_MAX:,}" if more > COUNTED_MAX else f"{more:,}"
-    console.print(f"{len(rows):,} rows" + (f", {left} more: --limit shows them, --csv, --json and --parquet write them" if more else ""))
+    note = f", {left} more: --limit shows them, --csv, --json and --parquet write them" if more else ""
+    console.print(f"{len(rows):,} rows{note}", soft_wrap=True)
 
 
-def _tables(console: Any, schema: "pa.Schema", rows: list[dict[str, Any]]) -> None:
-    """Rows below each other; if there are too many columns, each row as a table of its own."""
+def _tables(console: "Console", schema: "pa.Schema", rows: list[list[str]]) -> None:
+    """Rows below each other, however wide where nobody looks; on a screen that is too narrow each row as a table of its own."""
+    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    if len(schema) > COLUMNS_MAX:
+    widths = [max(len(cell) for cell in (name, *cells)) for name, *cells in zip(schema.names, *rows, strict=True)]
+    needed = sum(widths) + 2 * len(widths)
+    if console.is_terminal and needed > console.width:
         for number, row in enumerate(rows, 1):
             table = Table("column", "value", box=None, title=f"row {number}", title_justify="left")
-            for name, value in row.items():
-                table.add_row(escape(name), escape(_text(value)))
+            for name, value in zip(schema.names, row, strict=True):
+                table.add_row(escape(name), escape(value))
             console.print(table)
         return
     table = Table(box=None)
     for field in schema:
         numeric = str(field.type).startswith(("int", "uint", "double", "float", "decimal"))
-        table.add_column(escape(field.name), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(escape(field.name), justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(escape(_text(value)) for value in row.values()))
-    console.print(table)
+        table.add_row(*map(escape, row))
+    (console if console.is_terminal else Console(width=max(needed, 1), file=console.file)).print(table)
 
 
 def _text(value: Any) -> str:

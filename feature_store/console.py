@@ -16,6 +16,7 @@ from pyiceberg.conversions import from_bytes
 from pyiceberg.io.pyarrow import PyArrowFileIO, schema_to_pyarrow
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
+from pyiceberg.types import TimestamptzType
 
 from contracts.errors import DatasetError
 from contracts.settings import Settings
@@ -27,6 +28,8 @@ BATCH_ROWS = 50_000
 QUESTIONS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 ALLOWED = "only questions are answered: SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN; the lake is read only here"
 LOCKED = {
+    "search_path": "'silver,gold'",
+    "TimeZone": "'UTC'",
     "python_enable_replacements": "false",  # else a name in SQL may be a variable of this program
     "enable_external_access": "false",
     "lock_configuration": "true",
@@ -43,7 +46,7 @@ class Console:
         """The answer to one question, batch by batch. Raises DatasetError for anything else, and for what DuckDB does not understand."""
         try:
             _require_question(sql)
-            return _guarded(self._connection.execute(sql).to_arrow_reader(BATCH_ROWS))
+            return _guarded(self._connection.sql(sql).to_arrow_reader(BATCH_ROWS))
         except duckdb.Error as error:
             raise _said(error) from error
 
@@ -87,10 +90,9 @@ def console(settings: Settings, sql: str, as_of: int | None = None) -> Iterator[
     with tempfile.TemporaryDirectory(prefix="tick-sql-") as spill, _connected(settings, spill) as connection:
         for name, table in stored.items():
             wanted = name.split(".")[1] in asked or (name == SILVER and TICKS.split(".")[1] in asked)
-            connection.register(_registered(name), _rows(table, name, as_of) if wanted else _schema(table).empty_table())
-            _view(connection, name, f"SELECT * FROM {_registered(name)}")
+            _view(connection, name, _rows(table, name, as_of) if wanted else _schema(table).empty_table())
         first = "row_number() OVER (PARTITION BY venue, symbol, trade_id ORDER BY event_time_us, seq) = 1"
-        _view(connection, TICKS, f"SELECT * FROM {SILVER} QUALIFY {first}")
+        connection.execute(f"CREATE VIEW {TICKS} AS FROM {SILVER} QUALIFY {first}")
         for name, value in LOCKED.items():
             connection.execute(f"SET {name} = {value}")
         yield Console(connection)
@@ -105,19 +107,16 @@ def _connected(settings: Settings, spill: str) -> Iterator[duckdb.DuckDBPyConnec
         "allow_community_extensions": "false",
         "memory_limit": f"{settings.sql_memory_mb}MB",
         "temp_directory": spill,
-        "TimeZone": "UTC",
     }
     with duckdb.connect(":memory:", config=config) as connection:
         yield connection
 
 
-def _registered(name: str) -> str:
-    return f"_{name.replace('.', '_')}"
-
-
-def _view(connection: duckdb.DuckDBPyConnection, name: str, select: str) -> None:
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name.split('.')[0]}")
-    connection.execute(f"CREATE VIEW {name} AS {select}")
+def _view(connection: duckdb.DuckDBPyConnection, name: str, rows: ds.Dataset | pa.Table) -> None:
+    schema, _, view = name.partition(".")
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    connection.execute(f"USE {schema}")
+    connection.from_arrow(rows).create_view(view)
 
 
 def _schema(table: Table) -> pa.Schema:
@@ -146,7 +145,7 @@ def _bounds(table: Table, file: DataFile, column: str) -> ds.Expression:
     """What Iceberg knows of the file's times: a question about other days does not even open it."""
     known = table.schema().find_field(column)
     nulls, low, high = ((values or {}).get(known.field_id) for values in (file.null_value_counts, file.lower_bounds, file.upper_bounds))
-    if nulls != 0 or low is None or high is None:
+    if nulls != 0 or not isinstance(low, bytes) or not isinstance(high, bytes):
         return ds.scalar(True)
-    first, last = (pa.scalar(from_bytes(known.field_type, bound), pa.timestamp("us", "UTC")) for bound in (low, high))
+    first, last = (pa.scalar(from_bytes(TimestamptzType(), bound), pa.timestamp("us", "UTC")) for bound in (low, high))
     return (ds.field(column) >= first) & (ds.field(column) <= last)

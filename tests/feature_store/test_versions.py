@@ -1,0 +1,112 @@
+"""Snapshots of real tables, and the way back: what was there then is there again, and no way leads to what never was."""
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from contracts.errors import DatasetError
+from contracts.settings import Settings
+from contracts.settings import settings as read_settings
+from feature_store import lakehouse, maintenance
+from feature_store.tables import GOLD, POWER, SILVER
+from feature_store.versions import rollback, versions
+from streaming import batch
+
+LATER_US = 4_000_000_000_000_000
+
+
+def ticks(number: int) -> pl.DataFrame:
+    row = {"venue": "V", "symbol": "S", "event_time_us": 1_700_000_000_000_000 + number, "ingest_time_us": 1_700_000_000_000_000}
+    return batch.conform(pl.DataFrame([row | {"price": 1.0, "size": 1.0, "side": 1, "trade_id": str(number), "seq": number}]))
+
+
+@pytest.fixture
+def lake(tmp_path, monkeypatch):
+    """Silver after three appends of a tick each; the command line sees the same lakehouse."""
+    monkeypatch.setenv("TICK_HOME", str(tmp_path))
+    read_settings.cache_clear()
+    made = Settings(home=tmp_path)
+    lakehouse.create(made)
+    for number in range(3):
+        lakehouse.append_ticks(made, ticks(number))
+    yield made
+    read_settings.cache_clear()
+
+
+def held(lake: Settings) -> list[str]:
+    return sorted(lakehouse.catalog(lake).load_table(SILVER).scan().to_arrow()["trade_id"].to_pylist())
+
+
+def test_snapshots_tell_what_each_commit_did(lake):
+    found = versions(lake, SILVER)
+    assert [(v.operation, v.rows_added, v.rows_deleted, v.rows, v.state) for v in found] == [
+        ("append", 1, 0, 1, "past"),
+        ("append", 1, 0, 2, "past"),
+        ("append", 1, 0, 3, "current"),
+    ]
+    assert versions(lake, POWER) == []
+
+
+def test_back_and_forward_again(lake):
+    first, _, third = versions(lake, SILVER)
+    assert rollback(lake, SILVER, first.snapshot_id).rows == 1
+    assert held(lake) == ["0"]
+    assert [v.state for v in versions(lake, SILVER)] == ["current", "set aside", "set aside"]
+    rollback(lake, SILVER, third.snapshot_id)
+    assert held(lake) == ["0", "1", "2"]
+
+
+def test_what_is_written_after_a_rollback_goes_on_from_there(lake):
+    rollback(lake, SILVER, versions(lake, SILVER)[1].snapshot_id)
+    lakehouse.append_ticks(lake, ticks(7))
+    assert held(lake) == ["0", "1", "7"]
+    assert [v.state for v in versions(lake, SILVER)] == ["past", "past", "set aside", "current"]
+
+
+@pytest.mark.parametrize(("table", "said"), [(SILVER, "has no snapshot 7"), ("silver.nothing", "no table silver.nothing")])
+def test_what_never_was_is_refused(lake, table, said):
+    with pytest.raises(DatasetError, match=said):
+        rollback(lake, table, 7)
+
+
+def test_expired_foreign_and_current_snapshots_are_refused(lake):
+    first, _, third = versions(lake, SILVER)
+    with pytest.raises(DatasetError, match="is the current snapshot"):
+        rollback(lake, SILVER, third.snapshot_id)
+    with pytest.raises(DatasetError, match=f"{GOLD} has no snapshot"):
+        rollback(lake, GOLD, first.snapshot_id)
+    maintenance.expire(lake, LATER_US, LATER_US, None)
+    with pytest.raises(DatasetError, match="has no snapshot") as caught:
+        rollback(lake, SILVER, first.snapshot_id)
+    assert "expired ones are gone" in caught.value.hint
+    assert held(lake) == ["0", "1", "2"]
+
+
+def test_a_rollback_of_gold_forgets_which_chunks_are_done(lake):
+    noted = lake.root / "lakehouse" / "backfill" / "ledger.json"
+    noted.parent.mkdir()
+    noted.touch()
+    rollback(lake, SILVER, versions(lake, SILVER)[0].snapshot_id)
+    assert noted.exists()
+    table = lakehouse.catalog(lake).load_table(GOLD)
+    nothing = table.scan().to_arrow()
+    with lakehouse.writing():
+        table.append(nothing)
+        table.append(nothing)
+    rollback(lake, GOLD, versions(lake, GOLD)[0].snapshot_id)
+    assert not noted.exists()
+
+
+def test_the_commands_list_ask_and_go_back(lake):
+    first = versions(lake, SILVER)[0].snapshot_id
+    runner = CliRunner()
+    listed = runner.invoke(app, ["lake", "snapshots", SILVER], env={"COLUMNS": "200"})
+    assert listed.exit_code == 0 and str(first) in listed.output and "current" in listed.output
+    assert "no snapshot yet" in runner.invoke(app, ["lake", "snapshots", POWER]).output
+    refused = runner.invoke(app, ["lake", "rollback", SILVER, "--to", str(first)], input="n\n")
+    assert refused.exit_code == 1 and held(lake) == ["0", "1", "2"]
+    done = runner.invoke(app, ["lake", "rollback", SILVER, "--to", str(first), "--yes"])
+    assert done.exit_code == 0 and "holds 1 rows again" in done.output
+    assert held(lake) == ["0"]
+    assert runner.invoke(app, ["lake", "rollback", SILVER, "--to", "7", "--yes"]).exit_code == 1
