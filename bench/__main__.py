@@ -25,6 +25,7 @@ class Name(StrEnum):
 
     EXCHANGE = "exchange"
     REPLAY = "replay"
+    BULK_LOAD = "bulk_load"
     FLINK = "flink"
     ONLINE_WRITE = "online_write"
     ONLINE_READ = "online_read"

@@ -14,7 +14,7 @@ DAY_US = 86_400_000_000
 KEY = ("venue", "symbol", "trade_id")
 PAIR = ("venue", "symbol")
 # Fingerprints of the days touched last, 16 bytes each. A day that was let go is read again from silver when it comes back.
-FINGERPRINTS_MAX = 20_000_000
+FINGERPRINTS_MAX = 8_000_000
 # Two 64-bit hashes in one number: that any two of ten million ticks of a day share it has a chance of 1e-25.
 SEEDS = (1, 2)
 MARK = pl.UInt128()
