@@ -25,6 +25,7 @@ from streaming.synthetic import DEMO
 from training.pipeline import TrainResult, train_tick
 
 DAY_US = 86_400_000_000
+HISTORY_CHUNK_US = 366 * DAY_US  # one job: each costs seconds of its own
 SETTLE_S = 60.0  # two checkpoints and more: then everything sent is in the lakehouse
 POLL_S = 1.0
 CATCH_UP_US = 15_000_000  # idle partitions hold time for 10 s after the start
@@ -57,7 +58,7 @@ def play(settings: Settings, feed: str | None, speed: float, days: int, live_s: 
         platform.up(settings, progress=report)
         start_us = now_us() - days * DAY_US
         market = history.load_synthetic(settings, DEMO, start_us, days, report)
-        backfill.run(settings, start_us, market.now_us, report)
+        backfill.run(settings, start_us, market.now_us, report, chunk_us=HISTORY_CHUNK_US)
         ready = beside.submit(_start_live, settings)
         outcome = Outcome(train_tick(settings, progress=report))
         _join(ready, report)

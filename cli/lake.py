@@ -1,22 +1,16 @@
-"""`tick history`, `tick backfill` and `tick lake …`: fill the lakehouse, compute features over it, look after its tables."""
+"""`tick history` and `tick lake …`: fill the lakehouse with synthetic ticks, look after its tables."""
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from contracts.settings import Settings
-
 app = typer.Typer(help="The Iceberg tables: what they hold, and their upkeep.", no_args_is_help=True)
-FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 PANEL = "The data"
 
 
 def register(into: typer.Typer) -> None:
     """Add these commands to the command line."""
     into.command("history", rich_help_panel=PANEL)(history)
-    into.command("backfill", rich_help_panel=PANEL)(backfill)
     into.add_typer(app, name="lake", rich_help_panel=PANEL)
 
 
@@ -34,38 +28,6 @@ def history(
 
     with bars() as report:
         load_synthetic(settings(), preset_with(preset, ic=ic), now_us() - days * 86_400_000_000, days, report)
-
-
-def backfill(
-    start: Annotated[datetime | None, typer.Option("--from", formats=FORMATS, help="UTC; default: the first tick of the lakehouse")] = None,
-    end: Annotated[datetime | None, typer.Option("--to", formats=FORMATS, help="UTC; default: the last tick of the lakehouse")] = None,
-) -> None:
-    """Compute features over a range of the lakehouse with the same SQL as the live job; what gold.tick_features held there is replaced."""
-    from cli.bars import bars
-    from contracts.settings import settings
-    from feature_store import backfill as batch
-
-    from_us, to_us = _range(settings(), start, end)
-    with bars() as report:
-        batch.run(settings(), from_us, to_us, report)
-
-
-def _range(settings: "Settings", start: datetime | None, end: datetime | None) -> tuple[int, int]:
-    """The range in µs. What is not given comes from silver; row ends lie up to a minute behind their last tick."""
-    from contracts.errors import DatasetError
-    from contracts.windows import LEVELS
-    from feature_store import lakehouse
-
-    first_us, last_us = lakehouse.time_range(settings) if start is None or end is None else (0, 0)
-    from_us = first_us if start is None else _micros(start)
-    to_us = last_us + max(level.tile_s for level in LEVELS) * 1_000_000 if end is None else _micros(end)
-    if from_us >= to_us:
-        raise DatasetError(f"--from {start} is not before --to {end}", "give the older moment first")
-    return from_us, to_us
-
-
-def _micros(moment: datetime) -> int:
-    return int(moment.replace(tzinfo=UTC).timestamp() * 1e6)
 
 
 @app.command("tables")

@@ -1,56 +1,227 @@
-"""History: the same rendered SQL over silver in Flink batch mode, into gold.tick_features."""
+"""History: the same rendered SQL over silver in Flink batch mode, chunk by chunk, into gold.tick_features.
 
-from collections.abc import Callable
+Each chunk: 1. what it depends on, and whether gold has it already  2. Flink computes it into a staging table  3. one commit swaps
+it in  4. the ledger notes it. A kill anywhere leaves every chunk of gold either old or new, and the next run goes on from there.
+"""
 
+import hashlib
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+
+import polars as pl
+
+from contracts.clock import now_us
+from contracts.errors import DatasetError, TickError
 from contracts.settings import Settings
-from feature_store import flink_rest, lakehouse, sql
-from feature_store.flink import Program, submit
-from feature_store.tables import FEATURE_NAMES, GOLD, SILVER
+from feature_store import chunks, flink_rest, lakehouse, ledger, silver, sql, swap
+from feature_store.chunks import Chunk, Reach
+from feature_store.flink import Program, Submitter
+from feature_store.ledger import Ledger
+from feature_store.tables import FEATURE_NAMES, SILVER
 
-TIMEOUT_S = 3600.0
-SECOND_US = 1_000_000
+NAME = "lakehouse-tick backfill"
+DAY_US = 86_400_000_000
+Progress = Callable[[str, int, int], None]
 
 
-def program(settings: Settings, from_us: int, to_us: int) -> Program:
-    """Features with row end in (from, to] µs, computed from ticks that begin `warmup_s` earlier."""
-    views = [sql.View("accepted", accepted(from_us - settings.warmup_s * SECOND_US, to_us)), *sql.ladder("batch")]
-    ddl = (lakehouse.flink_catalog(settings),)
+@dataclass
+class Report:
+    """What a backfill did. `rows` were written; `holes` are days (begin, µs UTC) without any tick of a symbol, by symbol."""
+
+    computed: list[Chunk] = field(default_factory=list)
+    unchanged: list[Chunk] = field(default_factory=list)
+    failed: dict[Chunk, str] = field(default_factory=dict)
+    rows: int = 0
+    ticks: int = 0
+    holes: dict[str, list[int]] = field(default_factory=dict)
+
+
+def program(settings: Settings, chunk: Chunk, reach: Reach, symbols: Sequence[str] | None, into: str) -> Program:
+    """Features with row end in [from, to) µs of the chunk, into the table `into`."""
+    views = [sql.View("accepted", accepted(reach, chunk.to_us, symbols)), *sql.ladder("batch")]
     names = ", ".join(f"`{name}`" for name in FEATURE_NAMES)
-    wanted = f"event_time > {_timestamp(from_us)} AND event_time <= {_timestamp(to_us)}"
-    insert = f"INSERT INTO {lakehouse.CATALOG}.{GOLD} ({names}) SELECT {names} FROM ({sql.union_rows()}) WHERE {wanted}"
-    return Program(
-        "lakehouse-tick backfill",
-        "batch",
-        ddl,
-        sql.named(views),
-        (insert,),
-        {"table.exec.resource.default-parallelism": str(settings.parallelism)},
-    )
+    wanted = f"event_time >= {_timestamp(chunk.from_us)} AND event_time < {_timestamp(chunk.to_us)}"
+    insert = f"INSERT INTO {lakehouse.CATALOG}.{into} ({names}) SELECT {names} FROM ({sql.union_rows()}) WHERE {wanted}"
+    options = {
+        "table.exec.resource.default-parallelism": str(settings.parallelism),
+        "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",
+    }
+    return Program(f"{NAME} {chunk}", "batch", (lakehouse.flink_catalog(settings),), sql.named(views), (insert,), options)
 
 
-def accepted(from_us: int, to_us: int) -> str:
-    """SELECT of the silver ticks in [from, to) µs with a plain timestamp: batch windows need no time attribute."""
+def accepted(reach: Reach, to_us: int, symbols: Sequence[str] | None) -> str:
+    """SELECT of the silver ticks before `to` µs that a chunk needs, with a plain timestamp: batch windows need no time attribute."""
     fields = "trade_id, price, size, side, seq, event_time_us, ingest_time_us"
-    between = f"event_time >= {_timestamp(from_us)} AND event_time < {_timestamp(to_us)}"
+    begun = f"event_time >= {_timestamp(reach.base_us)}"
+    gaps = [f"({_is(symbol)} AND event_time >= {_timestamp(us)})" for symbol, us in reach.further]
+    wanted = [f"event_time < {_timestamp(to_us)}", f"event_time >= {_timestamp(reach.first_us)}", f"({' OR '.join([begun, *gaps])})"]
+    if symbols is not None:
+        wanted.append(f"({' OR '.join(map(_is, symbols))})")
     keyed = f"venue || ':' || symbol AS symbol, {fields}, CAST(event_time AS TIMESTAMP(3)) AS et"
-    return f"SELECT {keyed} FROM {lakehouse.CATALOG}.{SILVER} WHERE {between}"
+    return f"SELECT {keyed} FROM {lakehouse.CATALOG}.{SILVER} WHERE {' AND '.join(wanted)}"
+
+
+def definition() -> str:
+    """Digest of the rendered SQL: a changed definition makes every chunk due again."""
+    text = "\n".join(view.select for view in sql.ladder("batch")) + sql.union_rows()
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def silent(_step: str, _done: int, _total: int) -> None:
     """No display."""
 
 
-def run(settings: Settings, from_us: int, to_us: int, progress: Callable[[str, int, int], None] = silent) -> None:
-    """Recompute the range: what gold held for it is replaced. Raises JobError when Flink fails.
+def run(
+    settings: Settings,
+    from_us: int,
+    to_us: int,
+    progress: Progress = silent,
+    symbols: Sequence[str] | None = None,
+    chunk_us: int = DAY_US,
+    parallel: int = 1,
+    *,
+    again: bool = False,
+) -> Report:
+    """Bring gold's rows with their end in [from, to) µs up to date with silver; what stands already is not computed `again`.
 
-    Steps: 1. remove the range from gold; 2. compute and append it; a failure in between leaves the range empty, never mixed.
+    Raises DatasetError for an impossible range or an unknown symbol, JobError when another backfill runs or Flink is away.
+    A chunk that fails is in the report, and does not stop the others.
     """
     lakehouse.create(settings)
-    lakehouse.delete_features(settings, from_us, to_us)
-    progress("compute features", 0, 1)
-    job_id = submit(settings, program(settings, from_us, to_us))
-    flink_rest.wait(settings, job_id, TIMEOUT_S, lambda: progress("compute features", *flink_rest.tasks(settings, job_id)))
-    progress("compute features", 1, 1)
+    _possible(settings, from_us, to_us, symbols)
+    with ledger.alone(settings), _Work(settings, symbols, again) as work:
+        todo = chunks.split(from_us, to_us, chunk_us)
+        progress("backfill", 0, len(todo))
+        for done, _ in enumerate(_threads(parallel, work.chunk, todo), start=1):
+            progress("backfill", done, len(todo))
+        work.report.holes = holes(work.ticks_by_day, from_us, to_us, symbols)
+        return work.report
+
+
+def holes(ticks: pl.DataFrame, from_us: int, to_us: int, symbols: Sequence[str] | None) -> dict[str, list[int]]:
+    """Days in [from, to) without a tick, by symbol: those asked for, else those seen. `ticks`: key, day_us."""
+    every = range(from_us // DAY_US * DAY_US, to_us, DAY_US)
+    seen = set(ticks.select("key", "day_us").iter_rows())
+    missing = {key: [day for day in every if (key, day) not in seen] for key in symbols or sorted(ticks["key"].unique())}
+    return {key: gaps for key, gaps in missing.items() if gaps}
+
+
+def _threads(count: int, work: Callable[[Chunk], None], todo: list[Chunk]) -> Iterator[None]:
+    """`work` on each of `todo`, `count` at a time; an interrupt waits for those at work only."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield from pool.map(work, todo)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Work:
+    """The state of one run: a Flink client, the ledger and the report; `chunk` may be called by several threads."""
+
+    def __init__(self, settings: Settings, symbols: Sequence[str] | None, again: bool) -> None:  # noqa: FBT001
+        self.settings, self.symbols, self.again = settings, symbols, again
+        self.report, self.ticks_by_day = Report(), pl.DataFrame(schema={"key": pl.String, "day_us": pl.Int64})
+        self._definition, self._alone, self._token = definition(), Lock(), secrets.token_hex(4)
+        self._ledger: Ledger = ledger.read(settings)
+        self._flink: Submitter | None = None
+
+    def __enter__(self) -> "_Work":
+        cancel_abandoned(self.settings)
+        swap.clear(self.settings)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._flink is not None:
+            self._flink.close()
+
+    def chunk(self, chunk: Chunk) -> None:
+        """Bring one chunk up to date; a failure is noted, not raised."""
+        try:
+            self._bring(chunk)
+        except TickError as error:
+            with self._alone:
+                self.report.failed[chunk] = f"{error.message} ({error.hint})" if error.hint else error.message
+
+    def _bring(self, chunk: Chunk) -> None:
+        minutes = silver.minutes(self.settings, chunk.from_us - chunks.WINDOW_US - 4 * silver.MINUTE_US, chunk.to_us, self.symbols)
+        reach = chunks.reach(self.settings, chunk, minutes["key"].unique().to_list())
+        digest = chunks.digest(self.settings, chunk, reach, self._definition)
+        who = ",".join(sorted(self.symbols)) if self.symbols else "*"
+        with self._alone:
+            self._count(minutes.filter(pl.col("minute_us") >= chunk.from_us))
+            if not self.again and self._ledger.is_done(chunk, who, digest):
+                self.report.unchanged.append(chunk)
+                return
+        rows = self._compute(chunk, reach, empty=minutes.is_empty())
+        with self._alone:
+            self._ledger.note(chunk, who, digest)
+            self.report.computed.append(chunk)
+            self.report.rows += rows
+
+    def _compute(self, chunk: Chunk, reach: Reach, *, empty: bool) -> int:
+        # A name of this run: a job that a killed run still had on its way must not find our table.
+        with staging(self.settings, f"c{chunk.from_us // 1_000_000}_{self._token}") as table:
+            if not empty:
+                job_id = self._client().submit(program(self.settings, chunk, reach, self.symbols, table))
+                flink_rest.wait(self.settings, job_id, self.settings.backfill_timeout_s)
+            files = swap.staged(self.settings, table)
+            with self._alone:
+                swap.swap(self.settings, files, chunk.from_us, chunk.to_us, self.symbols)
+            return sum(file.record_count for file in files)
+
+    def _client(self) -> Submitter:
+        with self._alone:
+            self._flink = self._flink or Submitter(self.settings)
+            return self._flink
+
+    def _count(self, minutes: pl.DataFrame) -> None:
+        self.report.ticks += int(minutes["ticks"].sum())
+        days = minutes.select("key", day_us=pl.col("minute_us") // DAY_US * DAY_US).unique()
+        self.ticks_by_day = pl.concat([self.ticks_by_day, days])
+
+
+@contextmanager
+def staging(settings: Settings, name: str) -> Iterator[str]:
+    """A staging table for as long as one chunk needs it."""
+    table = swap.stage(settings, name)
+    try:
+        yield table
+    finally:
+        swap.drop(settings, table)
+
+
+def cancel_abandoned(settings: Settings) -> None:
+    """End jobs of an earlier run that was killed: nobody waits for them. Called under the lock. Raises JobError without Flink."""
+    for job in flink_rest.jobs(settings):
+        if job["name"].startswith(NAME) and job["state"] not in flink_rest.ENDED:
+            flink_rest.cancel(settings, job["jid"])
+
+
+def _possible(settings: Settings, from_us: int, to_us: int, symbols: Sequence[str] | None) -> None:
+    if from_us >= to_us:
+        raise DatasetError(f"the range is empty: --from {_day(from_us)} is not before --to {_day(to_us)}", "give the older moment first")
+    if to_us > now_us() + DAY_US:
+        raise DatasetError(f"--to {_day(to_us)} lies in the future", "a backfill computes what has happened: give an earlier --to")
+    every = silver.symbols(settings) if symbols else []
+    if unknown := set(symbols or ()) - set(every):
+        raise DatasetError(f"no tick of {', '.join(sorted(unknown))} is in the lakehouse", f"known: {', '.join(every[:10]) or 'none'}")
+
+
+def _is(symbol: str) -> str:
+    venue, _, name = symbol.partition(":")
+    return f"(venue = {_text(venue)} AND symbol = {_text(name)})"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _day(us: int) -> str:
+    return str(Chunk(us, us)).partition(" – ")[0]
 
 
 def _timestamp(us: int) -> str:

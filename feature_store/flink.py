@@ -1,22 +1,30 @@
-"""A Flink SQL program as data, and its submission to the standalone cluster in a child process with its own JVM.
+"""A Flink SQL program as data, and its submission to the standalone cluster by a child process with its own JVM.
 
 The parent renders text only; the child (`python -m feature_store.flink`) loads PyFlink, which takes seconds and a gateway JVM.
 """
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
+import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from contracts import paths
 from contracts.errors import JobError
 from contracts.settings import Settings
+from feature_store.catalog import masked
 
 SUBMIT_TIMEOUT_S = 180.0
+CLOSE_TIMEOUT_S = 10.0
 ERROR_LINES = 12
+JOB_ID, REFUSED = "job_id=", "refused="
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +56,76 @@ def base_options(settings: Settings) -> dict[str, str]:
 
 
 def submit(settings: Settings, program: Program, timeout_s: float = SUBMIT_TIMEOUT_S) -> str:
-    """Submit and return the job id. Raises JobError with what Flink said."""
-    spec = json.dumps(asdict(program) | {"options": base_options(settings) | dict(program.options)})
-    command = [sys.executable, "-W", "ignore", "-m", "feature_store.flink"]
-    env = os.environ | paths.flink_env(settings)
-    try:
-        done = subprocess.run(command, input=spec, capture_output=True, text=True, env=env, timeout=timeout_s, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise JobError(f"Flink did not accept {program.name} within {timeout_s:.0f} s", "see `tick logs jobmanager`") from error
-    job_id = next((line.split("=", 1)[1] for line in done.stdout.splitlines() if line.startswith("job_id=")), None)
-    if job_id is None:
-        raise JobError(
-            f"Flink refused {program.name}:\n{_why(done.stdout + done.stderr)}", "see `tick logs jobmanager`; is it up? `tick status`"
+    """Submit one program and return its job id. Raises JobError with what Flink said."""
+    with Submitter(settings) as child:
+        return child.submit(program, timeout_s)
+
+
+class Submitter:
+    """A child process that submits programs one after the other: only the first one waits for a JVM and a cold planner.
+
+    It ends with `close`, or by itself when this process is gone: its input ends then.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._alone = settings, threading.Lock()
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child, see close
+        self._child = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "feature_store.flink"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            env=os.environ | paths.flink_env(settings),
         )
-    return job_id
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def submit(self, program: Program, timeout_s: float = SUBMIT_TIMEOUT_S) -> str:
+        """Submit and return the job id; programs of several threads wait for each other. Raises JobError with what Flink said."""
+        spec = json.dumps(asdict(program) | {"options": base_options(self._settings) | dict(program.options)})
+        with self._alone:
+            answer = self._ask(spec.encode() + b"\n", program.name, timeout_s)
+        if answer.startswith(JOB_ID):
+            return answer.removeprefix(JOB_ID)
+        said = json.loads(answer.removeprefix(REFUSED)) if answer.startswith(REFUSED) else self._said()
+        why = _why(masked(self._settings, said))
+        raise JobError(f"Flink refused {program.name}:\n{why}", "see `tick logs jobmanager`; is it up? `tick status`")
+
+    def close(self) -> None:
+        """End the child, which takes no job with it."""
+        try:
+            self._child.communicate(timeout=CLOSE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.communicate()
+        self._complaints.close()
+
+    def _ask(self, line: bytes, name: str, timeout_s: float) -> str:
+        """The child's answer to one line; empty when it died. Raises JobError when the time is up."""
+        stdin, stdout = self._child.stdin, self._child.stdout
+        assert stdin is not None and stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            stdin.write(line)
+            stdin.flush()
+        deadline = threading.Timer(timeout_s, self._child.kill)
+        deadline.start()
+        try:
+            for answer in stdout:  # Flink may print lines of its own
+                if answer.startswith((JOB_ID.encode(), REFUSED.encode())):
+                    return answer.decode().strip()
+        finally:
+            deadline.cancel()
+        if self._child.wait() == -signal.SIGKILL:
+            raise JobError(f"Flink did not accept {name} within {timeout_s:.0f} s", "see `tick logs jobmanager`")
+        return ""
+
+    def _said(self) -> str:
+        self._complaints.seek(0)
+        return self._complaints.read().decode(errors="replace")
 
 
 def _why(output: str) -> str:
@@ -86,5 +150,16 @@ def _run(spec: dict[str, Any]) -> str:
     return str(statements.execute().get_job_client().get_job_id())
 
 
+def _serve() -> None:
+    """One line in, a program; one line out, its job id or why it was refused."""
+    for line in sys.stdin:
+        try:
+            answer = JOB_ID + _run(json.loads(line))
+        except Exception:  # noqa: BLE001 - whatever ails this program, the parent is told and may send the next
+            answer = REFUSED + json.dumps(traceback.format_exc())
+        sys.stdout.write(answer + "\n")
+        sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    sys.stdout.write(f"job_id={_run(json.load(sys.stdin))}\n")
+    _serve()

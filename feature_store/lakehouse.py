@@ -131,7 +131,7 @@ def read_ticks(
 
     `snapshot` pins the read to that state of the table. Raises DatasetError when it has been expired.
     """
-    frame = _read(settings, SILVER, _between(from_us, to_us), tuple(n for n in TICK_NAMES if n != "event_time"), snapshot)
+    frame = _read(settings, SILVER, between(from_us, to_us), tuple(n for n in TICK_NAMES if n != "event_time"), snapshot)
     ticks = frame.with_columns(key=pl.col("venue") + ":" + pl.col("symbol"))
     if symbols is not None:
         ticks = ticks.filter(pl.col("key").is_in(list(symbols)))
@@ -150,7 +150,7 @@ class TickCount:
 
 def count_ticks(settings: Settings, from_us: int, to_us: int, without_venue: str | None = None) -> TickCount:
     """Count silver rows with event time in [from, to) µs, leaving out one venue if asked to."""
-    wanted = _between(from_us, to_us)
+    wanted = between(from_us, to_us)
     if without_venue:
         wanted = And(wanted, NotEqualTo("venue", without_venue))
     frame = _read(settings, SILVER, wanted, ("venue", "symbol", "trade_id", "late"))
@@ -174,20 +174,11 @@ def read_features(
     from contracts.features import COLUMNS
 
     own = [column.name for column in COLUMNS if column.view == view]
-    wanted: BooleanExpression = And(_between(from_us, to_us), EqualTo("view", view))
+    wanted: BooleanExpression = And(between(from_us, to_us), EqualTo("view", view))
     if symbols is not None:
         wanted = And(wanted, In("symbol", list(symbols)))
     frame = _read(settings, table, wanted, ("symbol", "event_time", "known_at_us", "warm_s", *own), snapshot)
     return frame.with_columns(event_time_us=pl.col("event_time").dt.epoch("us")).drop("event_time").sort("event_time_us", "symbol")
-
-
-def delete_features(settings: Settings, from_us: int, to_us: int, table: str = GOLD) -> None:
-    """Remove the feature rows with row end in (from, to] µs."""
-    wanted = _between(from_us + 1, to_us + 1)
-    stored = catalog(settings).load_table(table)
-    if next(iter(stored.scan(row_filter=wanted).plan_files()), None) is not None:
-        with writing():
-            stored.delete(wanted)
 
 
 def snapshot_ids(settings: Settings) -> dict[str, int | None]:
@@ -218,7 +209,8 @@ def _read(settings: Settings, table: str, wanted: BooleanExpression, fields: tup
     return frame.with_columns(younger).select(fields) if younger else frame
 
 
-def _between(from_us: int, to_us: int) -> BooleanExpression:
+def between(from_us: int, to_us: int) -> BooleanExpression:
+    """Event time in [from, to) µs."""
     return And(GreaterThanOrEqual("event_time", _iso(from_us)), LessThan("event_time", _iso(to_us)))
 
 

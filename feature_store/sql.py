@@ -23,6 +23,10 @@ CONSTANTS = {
     "year_s": f"CASE WHEN symbol LIKE 'CME:%' THEN {SESSION_YEAR_S}e0 ELSE {YEAR_S}e0 END",
 }
 PARTS = ("s", "v", "pv", "sv", "high", "low", "close_price", "known_at_us")
+FINE = 1e17  # the fine limb counts 1e-17 of the coarse one: 90 of them stay below 2^63
+FINE_TICKS = 1e13  # inside a tile: for 900,000 ticks in a second
+SUMS = {"v": "size", "pv": "price * size", "sv": "side * size"}
+UNITS = {a.name: a.unit for a in AGGREGATES if a.unit is not None}
 WINDOW = "window_start, window_end, window_time"
 TRADE = "trade_id, price, size, side, seq, event_time_us, ingest_time_us"
 BASE = "symbol, sec, wt, n, s, v, pv, sv, high, low, close_price, known_at_us"
@@ -88,16 +92,23 @@ def _counted() -> tuple[View, View]:
 def _parts() -> str:
     """The parts of a tile; close is the price of the largest (event time, seq), packed so that MAX finds it."""
     clock = "LPAD(CAST(MOD(event_time_us, 1000000) AS STRING), 6, '0') || LPAD(CAST(seq AS STRING), 19, '0')"
-    return f"""SUM(CAST(side AS BIGINT)) AS s, SUM(size) AS v, SUM(price * size) AS pv, SUM(side * size) AS sv,
-    MAX(price) AS high, MIN(price) AS low,
+    sums = ", ".join(f"{_exact_sum(of, UNITS[name], FINE_TICKS)} AS {name}" for name, of in SUMS.items())
+    return f"""SUM(CAST(side AS BIGINT)) AS s, {sums}, MAX(price) AS high, MIN(price) AS low,
     CAST(SUBSTRING(MAX({clock} || CAST(price AS STRING)), 26) AS DOUBLE) AS close_price, MAX(ingest_time_us) AS known_at_us"""
+
+
+def _exact_sum(expression: str, unit: float, fine: float) -> str:
+    """A sum of doubles that no order of its terms changes: added as whole numbers, multiples of `unit` and of `unit / fine`."""
+    hi, lo = (f"CAST(SUM({limb}) AS DOUBLE)" for limb in _limbs(expression, unit, fine))
+    return f"({hi} + {lo} * {1 / fine:.0e}) * {unit:.0e}"
 
 
 def bars(lower: Level, level: Level) -> View:
     """Bars of `level.tile_s` seconds, each a merge of the level below."""
+    sums = ", ".join(f"{_exact_sum(name, UNITS[name], FINE)} AS {name}" for name in SUMS)
     close = "SUBSTRING(MAX(LPAD(CAST(sec AS STRING), 11, '0') || CAST(close_price AS STRING)), 12)"
     select = f"""SELECT symbol, {_epoch_s("window_end")} AS sec, window_time AS wt, SUM(n) AS n, SUM(s) AS s,
-    SUM(v) AS v, SUM(pv) AS pv, SUM(sv) AS sv, MAX(high) AS high, MIN(low) AS low, CAST({close} AS DOUBLE) AS close_price,
+    {sums}, MAX(high) AS high, MIN(low) AS low, CAST({close} AS DOUBLE) AS close_price,
     MAX(known_at_us) AS known_at_us
   FROM TUMBLE(TABLE base_{lower.view}, DESCRIPTOR(wt), INTERVAL '{level.tile_s}' SECOND({len(str(level.tile_s))}))
   GROUP BY symbol, window_start, window_end, window_time"""
@@ -176,15 +187,14 @@ def _used(level: Level) -> tuple[Aggregate, ...]:
     return tuple(a for a in AGGREGATES if re.search(r"\{" + a.name + r"\}", text))
 
 
-FINE = 1e17  # the fine limb counts 1e-17 of the coarse one: 90 of them stay below 2^63
 # The oldest row's returns. FIRST_VALUE skips NULL, hence the zeros; such a row is never inside a warm window.
 OLDEST = {"r": "FIRST_VALUE(x_r0) OVER w", "r1": "FIRST_VALUE(x_r10) OVER w"}
 
 
-def _limbs(expression: str, unit: float) -> tuple[str, str]:
-    """A double as two whole numbers: multiples of `unit`, and of 1e-17 `unit`."""
+def _limbs(expression: str, unit: float, fine: float = FINE) -> tuple[str, str]:
+    """A double as two whole numbers: multiples of `unit`, and of `unit / fine`."""
     scaled = f"({expression}) * {1 / unit:.0e}"
-    return f"CAST({scaled} AS BIGINT)", f"CAST(({scaled} - CAST({scaled} AS BIGINT)) * {FINE:.0e} AS BIGINT)"
+    return f"CAST({scaled} AS BIGINT)", f"CAST(({scaled} - CAST({scaled} AS BIGINT)) * {fine:.0e} AS BIGINT)"
 
 
 def _term(aggregate: Aggregate) -> str:

@@ -15,7 +15,7 @@ from contracts.settings import Settings
 from contracts.tick import EVENT_TIME_US_MIN
 from models import registry, runtime
 from models.export import export
-from training import backtest, datasets, judgement, model, recipe, split, tracks, walk_forward
+from training import backtest, datasets, drift, judgement, model, recipe, split, tracks, walk_forward
 from training.datasets import Dataset
 from training.gate import Verdict
 from training.judgement import Judgement
@@ -71,6 +71,8 @@ def train(settings: Settings, prepare: Callable[[], Dataset], at_us: int, progre
     with track.ending(), tempfile.TemporaryDirectory() as scratch:
         dataset, parts = _prepare(settings, prepare, track, progress)
         exported = _train(settings, dataset, parts, Path(scratch) / "model", track, progress)
+        forecast = runtime.load(exported.folder, exported.digest).predict(datasets.matrix(parts.test))
+        track.document(drift.reference(parts.train, forecast), drift.FILE)
         walked = walk_forward.run(settings, parts, track, warning(dataset.symbols), progress)
         progress("backtest", 0, 1)
         judged = judgement.judge(settings, parts, exported, track, warning(dataset.symbols))

@@ -18,7 +18,7 @@ from streaming.synthetic import Market
 
 WAIT_S = 180.0
 FILES = (
-    *("test_parity", "test_conservation", "test_parse_equals_sql", "test_recovery", "test_training"),
+    *("test_backfill", "test_parity", "test_conservation", "test_parse_equals_sql", "test_recovery", "test_training"),
     *("test_warmup", "test_end_to_end"),  # the job starts afresh; a model is there
 )
 MINUTE_US = 60_000_000

@@ -53,7 +53,7 @@ def test_stream_equals_batch_equals_oracle(live: Settings, market: list[Characte
     assert silver["late"].sum() == 0
     assert len(silver) == len({(t.symbol, t.trade_id) for stream in streams.values() for _, t in stream})
     compare(live, GOLD_LIVE, expected, start_us, end_us)
-    backfill.run(live, start_us, end_us)
+    assert backfill.run(live, start_us, end_us + 1_000_000).failed == {}
     compare(live, GOLD, expected, start_us, end_us)
 
 

@@ -24,7 +24,7 @@ def test_the_gate_tells_signal_from_noise(platform: Settings) -> None:
     signal_us = noise_us + (DAYS + 2) * DAY_US
     load_synthetic(settings, replace(FIXTURE, ic=0.0, venue="NOISE", seed=5), noise_us, DAYS)
     load_synthetic(settings, replace(FIXTURE, ic=0.15), signal_us, DAYS)
-    backfill.run(settings, noise_us, signal_us + DAYS * DAY_US)
+    backfill.run(settings, noise_us, signal_us + DAYS * DAY_US, chunk_us=366 * DAY_US)
 
     noise = train_tick(settings, noise_us, noise_us + DAYS * DAY_US)
     assert not noise.promoted and registry.current(settings) is None

@@ -1,14 +1,16 @@
-"""`tick backfill` and `tick lake` as a person types them, without Flink."""
+"""`tick backfill` as a person types it, without Flink."""
 
 from datetime import UTC, datetime
 
 import polars as pl
 import pytest
+import typer
 
-from cli.lake import _range
+from cli.backfill import _range, chunk_us, named
 from contracts.errors import DatasetError
 from contracts.settings import Settings
 from feature_store import lakehouse
+from feature_store.chunks import DAY_US
 from streaming import batch
 
 START = datetime(2026, 3, 1, 12, 0, 30)  # noqa: DTZ001 – typer gives naive moments
@@ -30,7 +32,7 @@ def lake(tmp_path):
 
 
 def test_without_a_range_all_of_silver_is_covered_up_to_the_end_of_its_last_bar(lake):
-    assert _range(lake, None, None) == (us(START), us(START) + 160_000_000)
+    assert _range(lake, None, None) == (us(START), us(START) + 161_000_000)
 
 
 def test_a_given_side_is_taken_as_it_is(lake):
@@ -46,8 +48,18 @@ def test_an_empty_lakehouse_says_how_to_fill_it(tmp_path):
     assert "`tick history`" in caught.value.hint
 
 
-def test_a_range_that_ends_before_it_begins_is_refused(lake):
-    with pytest.raises(DatasetError, match="not before"):
-        _range(lake, START, START)
-    with pytest.raises(DatasetError, match="not before"):
-        _range(lake, None, START.replace(year=2020))
+@pytest.mark.parametrize(("text", "hours"), [("12h", 12), ("1d", 24), ("2w", 336)])
+def test_a_chunk_has_a_unit(text, hours):
+    assert chunk_us(text) == hours * 3_600_000_000
+
+
+@pytest.mark.parametrize("text", ["", "d", "0d", "-1d", "1.5d", "12", "3m"])
+def test_what_is_no_length_is_refused(text):
+    with pytest.raises(typer.BadParameter, match="12h, 1d or 2w"):
+        chunk_us(text)
+
+
+def test_many_days_are_shortened():
+    days = [us(START) // DAY_US * DAY_US + i * DAY_US for i in range(9)]
+    assert named(days[:2]) == "2026-03-01, 2026-03-02"
+    assert named(days).endswith("2026-03-06 … 2026-03-09")

@@ -1,0 +1,102 @@
+"""Backfill by chunks = one long run, killed and resumed, by symbols, over gaps and holes; and what it says to impossible wishes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from contracts.clock import now_us
+from contracts.errors import DatasetError, JobError
+from contracts.settings import Settings
+from contracts.windows import LEVELS
+from feature_store import backfill, lakehouse, ledger, swap
+from feature_store.chunks import DAY_US
+from feature_store.tables import GOLD
+from streaming.synthetic import FIXTURE, Market, generate
+from tests.integration.conftest import eventually
+
+pytestmark = pytest.mark.integration
+START_US = 1_709_078_400_000_000  # 2024-02-28: a leap day inside
+DAYS = 2
+HOUR_US = DAY_US // 24
+CHUNK_US = 20 * HOUR_US
+AAA, THIN, LONE = "HIST:AAAUSD", "HIST:BBBUSD", "HIST:CCCUSD"
+
+
+@pytest.fixture(scope="module")
+def history(platform: Settings) -> Settings:
+    """Two days of three symbols: one without gaps, one without a night and with many minutes missing, one with a single tick."""
+    lakehouse.create(platform)
+    ticks = pl.concat(generate(FIXTURE, START_US, DAYS * 86_400, Market(FIXTURE, START_US)))
+    hour = (pl.col("event_time_us") - START_US) // HOUR_US
+    thin = (pl.col("symbol") == "BBBUSD") & (hour.is_between(15, 30) | (pl.col("event_time_us") // 60_000_000 % 7 > 1))
+    lone = pl.col("symbol").is_in(["AAAUSD", "BBBUSD"]).not_()
+    kept = pl.concat([ticks.filter(~thin & ~lone), ticks.filter(lone).head(1)])
+    lakehouse.append_ticks(platform, kept.with_columns(venue=pl.lit("HIST")).sort("event_time_us", "seq"))
+    return platform
+
+
+@pytest.fixture(scope="module")
+def whole(history: Settings) -> pl.DataFrame:
+    """The rows of one run over everything."""
+    done = backfill.run(history, START_US, START_US + DAYS * DAY_US, chunk_us=400 * DAY_US, again=True)
+    assert (len(done.computed), done.failed) == (1, {})
+    return rows(history)
+
+
+def rows(settings: Settings) -> pl.DataFrame:
+    scan = lakehouse.catalog(settings).load_table(GOLD).scan(row_filter=lakehouse.between(START_US, START_US + DAYS * DAY_US))
+    return pl.from_arrow(scan.to_arrow()).filter(pl.col("symbol").str.starts_with("HIST:")).sort("view", "symbol", "event_time")
+
+
+def test_chunks_make_the_same_rows_as_one_run(history: Settings, whole: pl.DataFrame) -> None:
+    assert whole["view"].unique().sort().to_list() == sorted(level.view for level in LEVELS)
+    done = backfill.run(history, START_US, START_US + DAYS * DAY_US, chunk_us=CHUNK_US, parallel=2, again=True)
+    assert done.failed == {} and len(done.computed) == 3
+    assert_frame_equal(rows(history), whole, check_exact=True)
+    assert done.rows == len(whole)
+    assert done.holes == {LONE: [START_US + DAY_US]}
+
+
+def test_what_stands_is_left_and_other_symbols_stay(history: Settings, whole: pl.DataFrame) -> None:
+    second = backfill.run(history, START_US, START_US + DAYS * DAY_US, chunk_us=CHUNK_US)
+    assert (second.computed, len(second.unchanged)) == ([], 3)
+    before = lakehouse.snapshot_ids(history)[GOLD]
+    only = backfill.run(history, START_US, START_US + DAY_US, symbols=[THIN])
+    assert len(only.computed) == 1 and before != lakehouse.snapshot_ids(history)[GOLD]
+    assert_frame_equal(rows(history), whole, check_exact=True)
+
+
+def test_a_killed_run_goes_on_where_it_was(history: Settings, whole: pl.DataFrame) -> None:
+    command = [sys.executable, "-m", "cli.main", "backfill", "--from", "2024-02-28", "--to", "2024-03-01", "--chunk", "12h", "--again"]
+    names = ("home", "cache", "flink_port", "kafka_port", "redis_port")
+    env = os.environ | {f"TICK_{name.upper()}": str(getattr(history, name)) for name in names}
+    done = ledger.read(history).done
+    child = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    eventually(lambda: len(set(ledger.read(history).done) - set(done)) >= 1 or child.poll() is not None, "a chunk done")
+    with pytest.raises(JobError, match="another backfill runs"):
+        backfill.run(history, START_US, START_US + DAY_US)
+    time.sleep(1.5)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    rest = backfill.run(history, START_US, START_US + DAYS * DAY_US, chunk_us=12 * HOUR_US)
+    assert rest.failed == {} and len(rest.unchanged) >= 1 and len(rest.computed) >= 1
+    assert_frame_equal(rows(history), whole, check_exact=True)
+    assert not lakehouse.catalog(history).list_tables(swap.NAMESPACE)
+
+
+def test_impossible_wishes_are_refused_and_empty_ranges_are_holes(history: Settings) -> None:
+    with pytest.raises(DatasetError, match="not before"):
+        backfill.run(history, START_US, START_US)
+    with pytest.raises(DatasetError, match="future"):
+        backfill.run(history, START_US, now_us() + 3 * DAY_US)
+    with pytest.raises(DatasetError, match=r"no tick of HIST:NOPE.*"):
+        backfill.run(history, START_US, START_US + DAY_US, symbols=["HIST:NOPE"])
+    empty = backfill.run(history, START_US - 9 * DAY_US, START_US - 7 * DAY_US, symbols=[AAA])
+    assert (empty.rows, empty.failed) == (0, {})
+    assert empty.holes == {AAA: [START_US - 9 * DAY_US, START_US - 8 * DAY_US]}
