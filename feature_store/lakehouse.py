@@ -211,7 +211,6 @@ def _read(settings: Settings, table: str, wanted: BooleanExpression, fields: tup
 
 def between(from_us: int, to_us: int) -> BooleanExpression:
     """Event time in [from, to) µs."""
-    """Event time in [from, to) µs."""
     return And(GreaterThanOrEqual("event_time", _iso(from_us)), LessThan("event_time", _iso(to_us)))
 
 
