@@ -17,6 +17,7 @@ from contracts.errors import FeedError
 from contracts.settings import Settings
 from contracts.tick import MESSAGE_BYTES_MAX
 from feature_store import lakehouse
+from feature_store.maintenance import compact
 from feature_store.tables import DEAD_LETTER, SILVER
 from streaming import batch
 from streaming.feeds import canonical, open_feed
@@ -173,6 +174,15 @@ def test_rows_that_are_no_ticks_lie_in_the_dead_letters_once(lake, tmp_path):
     csv(tmp_path / "bad.csv", ["V,S,T,1,1,a", "V,S,T,-5,1,x"])
     of(lake, file)
     assert stored(lake, DEAD_LETTER).height == 6  # another row in the same place is another letter
+
+
+def test_upkeep_merges_the_dead_letters_of_a_day_too(lake, tmp_path):
+    for number in range(4):
+        of(lake, csv(tmp_path / f"{number}.csv", ["V,S,T,-1,1,x"]))
+    before = stored(lake, DEAD_LETTER).sort("source")
+    assert compact(lake, 3, lambda *_: None) == 1
+    assert stored(lake, DEAD_LETTER).sort("source").equals(before)
+    assert lakehouse.catalog(lake).load_table(DEAD_LETTER).inspect.files().num_rows == 1
 
 
 def test_an_endless_line_is_cut(lake, tmp_path):
