@@ -1,6 +1,7 @@
 """The only part that talks to the MLflow model registry: register, promote, roll back, resolve, fetch and verify.
 
-The alias `production` is what readers resolve; the stage Production follows it in the same function.
+The alias `production` is what readers resolve; the stage Production follows it in the same function. Every function takes the
+registered model's name; without one it is `settings.model_name`.
 """
 
 import shutil
@@ -25,6 +26,7 @@ ALIAS, STAGE = "production", "Production"
 DIGEST, PASSED, BEFORE = "digest", "gate_pass", "production_before"
 ARTIFACT = "model"
 REQUIREMENTS = ["mlflow==3.17.2", "onnxruntime", "numpy"]
+LIGHTGBM_REQUIREMENTS = ["mlflow==3.17.2", "lightgbm", "numpy"]
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ class Resolved:
     digest: str
 
 
-def register(settings: Settings, exported: runtime.Exported, run_id: str, tags: dict[str, str]) -> str:
-    """Log the model folder to run `run_id`, make it a version of `settings.model_name` and return its number.
+def register(settings: Settings, exported: runtime.Exported, run_id: str, tags: dict[str, str], name: str | None = None) -> str:
+    """Log the model folder to run `run_id`, make it a version of the model and return its number.
 
     `tags` must say gate_pass=true for the version ever to be promoted. The version is not Production yet.
     """
@@ -61,74 +63,74 @@ def register(settings: Settings, exported: runtime.Exported, run_id: str, tags: 
         _pack(exported, Path(scratch) / ARTIFACT)
         registry.log_artifacts(run_id, str(Path(scratch) / ARTIFACT), ARTIFACT)
     source = f"{registry.get_run(run_id).info.artifact_uri}/{ARTIFACT}"
-    _create(registry, settings.model_name)
-    made = registry.create_model_version(settings.model_name, source, run_id, tags={**tags, DIGEST: exported.digest})
+    _create(registry, name or settings.model_name)
+    made = registry.create_model_version(name or settings.model_name, source, run_id, tags={**tags, DIGEST: exported.digest})
     return str(made.version)
 
 
-def promote(settings: Settings, version: str) -> Version:
+def promote(settings: Settings, version: str, name: str | None = None) -> Version:
     """Make `version` Production, by alias and stage, and archive the one before; repeating it mends a half-done one.
 
     Raises RegistryError when the version is unknown, never passed the gate, or its file is not the registered one.
     """
     # 1. Only what passed the gate, and whose file loads and answers as it did when it was made.
-    wanted = get(settings, version)
+    wanted = get(settings, version, name)
     if wanted.tags.get(PASSED) != "true":
         raise RegistryError(f"{wanted.name} version {version} has not passed the gate", "train again: only the gate opens Production")
     fetch(settings, wanted)
     # 2. Remember whom it replaces, so that rollback needs no guess.
-    registry, now = client(settings), current(settings)
+    registry, now = client(settings), current(settings, name)
     if now is not None and now.version != version:
         registry.set_model_version_tag(wanted.name, version, BEFORE, now.version)
     # 3. Stage and alias; readers follow the alias, which moves last.
     _point(registry, wanted.name, version)
-    return get(settings, version)
+    return get(settings, version, name)
 
 
-def rollback(settings: Settings) -> Version:
+def rollback(settings: Settings, name: str | None = None) -> Version:
     """Give Production back to the version before it; its own predecessor is the next rollback. Raises RegistryError."""
-    now = current(settings)
+    now = current(settings, name)
     before = now.tags.get(BEFORE) if now else None
     if now is None or before is None:
-        raise RegistryError(f"{settings.model_name} has no earlier Production version", "see `tick model list`")
-    fetch(settings, get(settings, before))
-    _point(client(settings), settings.model_name, before)
-    return get(settings, before)
+        raise RegistryError(f"{name or settings.model_name} has no earlier Production version", "see `tick model list`")
+    fetch(settings, get(settings, before, name))
+    _point(client(settings), now.name, before)
+    return get(settings, before, name)
 
 
-def retire(settings: Settings) -> None:
+def retire(settings: Settings, name: str | None = None) -> None:
     """Leave no version in Production: for a model that can no longer be trusted or compared. `/predict` then has none."""
-    now, registry = current(settings), client(settings)
+    now, registry = current(settings, name), client(settings)
     if now is None:
-        raise RegistryError(f"{settings.model_name} has no Production version", "see `tick model list`")
+        raise RegistryError(f"{name or settings.model_name} has no Production version", "see `tick model list`")
     registry.delete_registered_model_alias(now.name, ALIAS)
     _stage(registry, now.name, now.version, "Archived")
 
 
-def production(settings: Settings) -> Resolved:
+def production(settings: Settings, name: str | None = None) -> Resolved:
     """The Production version with a verified copy below HOME/models. Raises RegistryError when there is none to trust."""
-    now = current(settings)
+    now = current(settings, name)
     if now is None:
-        raise RegistryError(f"{settings.model_name} has no Production version", "run `tick train tick`")
+        raise RegistryError(f"{name or settings.model_name} has no Production version", "run `tick train tick`, or what trains that model")
     return fetch(settings, now)
 
 
-def current(settings: Settings) -> Version | None:
+def current(settings: Settings, name: str | None = None) -> Version | None:
     """The Production version by alias, or None."""
-    return next((version for version in versions(settings) if version.production), None)
+    return next((version for version in versions(settings, name) if version.production), None)
 
 
-def get(settings: Settings, version: str) -> Version:
+def get(settings: Settings, version: str, name: str | None = None) -> Version:
     """One version by number. Raises RegistryError when it does not exist."""
-    found = next((known for known in versions(settings) if known.version == version), None)
+    found = next((known for known in versions(settings, name) if known.version == version), None)
     if found is None:
-        raise RegistryError(f"{settings.model_name} has no version {version}", "see `tick model list`")
+        raise RegistryError(f"{name or settings.model_name} has no version {version}", "see `tick model list`")
     return found
 
 
-def versions(settings: Settings) -> list[Version]:
+def versions(settings: Settings, name: str | None = None) -> list[Version]:
     """Every registered version, newest first."""
-    registry, name = client(settings), settings.model_name
+    registry, name = client(settings), name or settings.model_name
     try:
         aliases = registry.get_registered_model(name).aliases
     except MlflowException as error:
@@ -171,17 +173,29 @@ def _download(settings: Settings, version: Version, home: Path, digest: str) -> 
 def _pack(exported: runtime.Exported, folder: Path) -> None:
     """An MLflow model folder that `mlflow models serve` understands, around the very bytes that were verified."""
     manifest = runtime.verified(exported.folder, exported.digest)
-    signature = ModelSignature(Schema([ColSpec("double", name) for name in manifest.features]), Schema([ColSpec("float")]))
+    onnx_made = manifest.file == runtime.MODEL_FILE
+    answer = ColSpec("float" if onnx_made else "double")
+    signature = ModelSignature(Schema([ColSpec("double", name) for name in manifest.features]), Schema([answer]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # MLflow warns of type hints of its own
-        import mlflow.onnx  # only here: readers of the registry need neither
-        import onnx
-
-        graph = onnx.load(str(exported.folder / runtime.MODEL_FILE))
-        # The requirements are pinned by hand: their inference, like an input example, costs 15 to 40 s a model.
-        mlflow.onnx.save_model(graph, str(folder), signature=signature, pip_requirements=REQUIREMENTS, save_as_external_data=False)
-    for name in (runtime.MODEL_FILE, runtime.MANIFEST_FILE):
+        (_pack_onnx if onnx_made else _pack_lightgbm)(exported.folder / manifest.file, str(folder), signature)
+    for name in (manifest.file, runtime.MANIFEST_FILE):
         shutil.copyfile(exported.folder / name, folder / name)
+
+
+def _pack_onnx(file: Path, folder: str, signature: ModelSignature) -> None:
+    import mlflow.onnx  # only here: readers of the registry need neither
+    import onnx
+
+    # The requirements are pinned by hand: their inference, like an input example, costs 15 to 40 s a model.
+    mlflow.onnx.save_model(onnx.load(str(file)), folder, signature=signature, pip_requirements=REQUIREMENTS, save_as_external_data=False)
+
+
+def _pack_lightgbm(file: Path, folder: str, signature: ModelSignature) -> None:
+    import lightgbm
+    import mlflow.lightgbm
+
+    mlflow.lightgbm.save_model(lightgbm.Booster(model_file=str(file)), folder, signature=signature, pip_requirements=LIGHTGBM_REQUIREMENTS)
 
 
 def _create(registry: MlflowClient, name: str) -> None:

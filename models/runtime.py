@@ -1,7 +1,7 @@
 """A verified model file → forecasts for a matrix: the same code for the API, the backtest and the tests.
 
-A model is a folder: `model.onnx`, and `manifest.json` with its SHA-256, its features in order and golden rows. The digest
-of the manifest, kept in the registry, therefore vouches for both. No pickle is ever read.
+A model is a folder: `model.onnx` or `model.lgb.txt` (LightGBM's own text), and `manifest.json` with its SHA-256, its features
+in order and golden rows. The digest of the manifest, kept in the registry, therefore vouches for both. No pickle is ever read.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ from numpy.typing import NDArray
 from contracts.errors import RegistryError, TickError
 
 MODEL_FILE, MANIFEST_FILE = "model.onnx", "manifest.json"
+LIGHTGBM_FILE = "model.lgb.txt"
 MODEL_BYTES_MAX = 1 << 30
 # ONNX sums a forest's leaves in float32: 1e-8 is a ten-thousandth of a basis point, measured differences are 100 times less.
 DIFFERENCE_MAX = 1e-8
+
+Answer = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 
 class MatrixError(TickError):
@@ -33,7 +37,7 @@ class MatrixError(TickError):
 class Manifest:
     """What is known about a model file. `trained_to_us`: end of its last training label, µs UTC.
 
-    `golden_rows` and `golden_forecasts` are inputs with the answers the file gave when it was made.
+    `golden_rows` and `golden_forecasts` are inputs with the answers the file gave when it was made. `file` names the model file.
     """
 
     sha256: str
@@ -43,6 +47,7 @@ class Manifest:
     horizon_s: int
     golden_rows: tuple[tuple[float, ...], ...]
     golden_forecasts: tuple[float, ...]
+    file: str = MODEL_FILE
 
     def write(self, folder: Path) -> str:
         """Write `manifest.json` and return its SHA-256, the digest of the whole model."""
@@ -62,7 +67,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model. `digest` is the SHA-256 of its manifest; forecasts are log returns over `horizon_s` seconds."""
+    """A loaded model. `digest` is the SHA-256 of its manifest; forecasts look `horizon_s` seconds ahead (ticks: log returns)."""
 
     name: str
     version: str
@@ -71,7 +76,7 @@ class Model:
     trained_on: str
     trained_to_us: int
     horizon_s: int
-    session: Any
+    answer: Answer
 
     def predict(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
         """Forecast per row of a (rows × features) matrix, float32 or float64, columns in the order of `features`.
@@ -87,8 +92,7 @@ class Model:
             raise MatrixError(f"{column} holds a value that is no finite float32", "rows with missing features are not forecast")
         if not len(rows):
             return np.empty(0)
-        answer = self.session.run(None, {self.session.get_inputs()[0].name: rows})[0]
-        return np.asarray(answer, dtype=np.float64).reshape(-1)
+        return np.asarray(self.answer(rows), dtype=np.float64).reshape(-1)
 
 
 def file_sha256(path: Path) -> str:
@@ -99,9 +103,9 @@ def file_sha256(path: Path) -> str:
 
 def verified(folder: Path, digest: str) -> Manifest:
     """The manifest, after it matches `digest` and the model file matches it. Raises RegistryError; parses no model."""
-    manifest_path, model_path = folder / MANIFEST_FILE, folder / MODEL_FILE
-    if not (manifest_path.is_file() and model_path.is_file()):
-        raise RegistryError(f"{folder} lacks {MANIFEST_FILE} or {MODEL_FILE}", "register the model again")
+    manifest_path = folder / MANIFEST_FILE
+    if not manifest_path.is_file():
+        raise RegistryError(f"{folder} lacks {MANIFEST_FILE}", "register the model again")
     if file_sha256(manifest_path) != digest:
         raise RegistryError(f"{manifest_path} is not the one that was registered", "the file was altered: roll back or train again")
     made: dict[str, Any] = json.loads(manifest_path.read_bytes())
@@ -109,6 +113,11 @@ def verified(folder: Path, digest: str) -> Manifest:
         made[key] = tuple(made[key])
     made["golden_rows"] = tuple(tuple(row) for row in made["golden_rows"])
     manifest = Manifest(**made)
+    if manifest.file not in READERS:
+        raise RegistryError(f"{manifest.file!r} is no kind of model file", f"a model is one of {', '.join(READERS)}")
+    model_path = folder / manifest.file
+    if not model_path.is_file():
+        raise RegistryError(f"{folder} lacks {manifest.file}", "register the model again")
     if model_path.stat().st_size > MODEL_BYTES_MAX or file_sha256(model_path) != manifest.sha256:
         raise RegistryError(f"{model_path} is not the file that was registered", "it was truncated or altered: roll back or train again")
     return manifest
@@ -117,18 +126,34 @@ def verified(folder: Path, digest: str) -> Manifest:
 def load(folder: Path, digest: str, name: str = "", version: str = "") -> Model:
     """The model in `folder`, if its digest is the registered one. Raises RegistryError. The first load belongs in `check`."""
     manifest = verified(folder, digest)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # a request must not fan out over the cores
-    options.log_severity_level = 4
     try:
-        session = ort.InferenceSession(str(folder / MODEL_FILE), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own errors derive from Exception only
-        raise RegistryError(f"{folder / MODEL_FILE} is no readable model: {error}", "train and register again") from error
-    width = session.get_inputs()[0].shape[1]
+        width, answer = READERS[manifest.file](folder / manifest.file)
+    except Exception as error:  # the errors of onnxruntime and of LightGBM derive from Exception only
+        raise RegistryError(f"{folder / manifest.file} is no readable model: {error}", "train and register again") from error
     if width != len(manifest.features):
         raise RegistryError(f"the model takes {width} features, its manifest names {len(manifest.features)}", "register it again")
     known = {key: getattr(manifest, key) for key in ("features", "trained_on", "trained_to_us", "horizon_s")}
-    return Model(name=name, version=version, digest=digest, session=session, **known)
+    return Model(name=name, version=version, digest=digest, answer=answer, **known)
+
+
+def _onnx(file: Path) -> tuple[int, Answer]:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # a request must not fan out over the cores
+    options.log_severity_level = 4
+    session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    first = session.get_inputs()[0]
+    return int(first.shape[1]), lambda rows: np.asarray(session.run(None, {first.name: rows})[0])
+
+
+def _lightgbm(file: Path) -> tuple[int, Answer]:
+    """A damaged file ends the process that reads it, hence the digest before and `check` in a child."""
+    import lightgbm  # only for those who have such a model: it brings scikit-learn along
+
+    booster = lightgbm.Booster(model_file=str(file))
+    return booster.num_feature(), lambda rows: np.asarray(booster.predict(rows, num_threads=1))
+
+
+READERS: dict[str, Callable[[Path], tuple[int, Answer]]] = {MODEL_FILE: _onnx, LIGHTGBM_FILE: _lightgbm}
 
 
 def golden_difference(folder: Path, digest: str) -> float:

@@ -42,11 +42,12 @@ class Verdict:
 
     checks: tuple[Check, ...]
     obstacles: tuple[str, ...] = ()
+    thresholds: tuple[str, ...] = ("sharpe", "max_drawdown")
 
     @property
     def threshold_pass(self) -> bool:
-        """The mission's two thresholds alone: Sharpe and drawdown."""
-        return all(check.passed for check in self.checks if check.name in ("sharpe", "max_drawdown"))
+        """The mission's thresholds alone, by name; of the tick model Sharpe and drawdown."""
+        return all(check.passed for check in self.checks if check.name in self.thresholds)
 
     @property
     def gate_pass(self) -> bool:

@@ -1,7 +1,7 @@
 """The MLflow side of a training run: one parent run, a child per step, numbers and pictures; nothing global, no clock."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from models import tracking
 
 PARENT = "mlflow.parentRunId"
 NAME = "mlflow.runName"
+METRICS_MAX = 1000  # MLflow takes no more in one request
 
 
 class Track:
@@ -34,6 +35,12 @@ class Track:
         self.client.log_batch(self.run_id, metrics=[Metric(key, value, self.at_ms, 0) for key, value in finite.items()])
         self.tags({f"undefined.{key}": value for key, value in values.items() if key not in finite})
 
+    def steps(self, name: str, values: Sequence[float]) -> None:
+        """Log one number per step (iteration, epoch) from 1 on; what is no finite number is left out."""
+        made = [Metric(name, float(value), self.at_ms, step) for step, value in enumerate(values, start=1) if math.isfinite(value)]
+        for first in range(0, len(made), METRICS_MAX):
+            self.client.log_batch(self.run_id, metrics=made[first : first + METRICS_MAX])
+
     def tags(self, values: Mapping[str, Any]) -> None:
         """Set tags."""
         self.client.log_batch(self.run_id, tags=[RunTag(key, str(value)) for key, value in values.items()])
@@ -41,6 +48,10 @@ class Track:
     def document(self, content: dict[str, Any], name: str) -> None:
         """Store a JSON artifact."""
         self.client.log_dict(self.run_id, content, name)
+
+    def text(self, content: str, name: str) -> None:
+        """Store a text artifact, such as a model card in Markdown."""
+        self.client.log_text(self.run_id, content, name)
 
     def picture(self, figure: Figure, name: str) -> None:
         """Store a figure as an artifact."""
@@ -64,10 +75,10 @@ class Track:
             self.client.set_terminated(self.run_id, status)
 
 
-def start(settings: Settings, name: str, at_us: int) -> Track:
-    """A new parent run in the settings' experiment."""
+def start(settings: Settings, name: str, at_us: int, experiment: str | None = None) -> Track:
+    """A new parent run in `experiment`, by default the settings'."""
     client = tracking.client(settings)
-    return Track(client, tracking.experiment_id(settings, client, settings.experiment), name, at_us)
+    return Track(client, tracking.experiment_id(settings, client, experiment or settings.experiment), name, at_us)
 
 
 def earlier(track: Track, metric: str) -> list[float]:
