@@ -22,6 +22,7 @@ DEAD_LETTER = "silver.dead_letter"
 POWER = "silver.power_consumption"
 GOLD = "gold.tick_features"
 GOLD_LIVE = "gold.tick_features_live"
+PREDICTIONS = "gold.predictions"
 DAILY = "gold.tick_daily"
 DAILY_VOLATILITY = "gold.tick_daily_volatility"
 DAILY_PROFILE = "gold.tick_daily_profile"
@@ -103,20 +104,36 @@ _DAILY_CORRELATION: tuple[tuple[str, IcebergType], ...] = (
     ("hayashi_yoshida", DoubleType()),
     ("previous_tick_5m", DoubleType()),
 )
+# What /predict served. Maps are JSON text, {view: row end in µs} and {feature: value}: a new feature needs no new column.
+_PREDICTIONS: tuple[tuple[str, IcebergType], ...] = (
+    ("request_id", StringType()),
+    ("symbol", StringType()),
+    ("served_at", TimestamptzType()),
+    ("served_at_us", LongType()),
+    ("source", StringType()),
+    ("model_name", StringType()),
+    ("model_version", StringType()),
+    ("prediction_bps", DoubleType()),
+    ("known_at_us", LongType()),
+    ("event_times_us", StringType()),
+    ("features", StringType()),
+)
 COLUMNS_OF = {
     SILVER: _TICKS,
     DEAD_LETTER: _DEAD_LETTERS,
     POWER: _POWER,
     GOLD: _FEATURES,
     GOLD_LIVE: _FEATURES,
+    PREDICTIONS: _PREDICTIONS,
     DAILY: _DAILY,
     DAILY_VOLATILITY: _DAILY_VOLATILITY,
     DAILY_PROFILE: _DAILY_PROFILE,
     DAILY_CORRELATION: _DAILY_CORRELATION,
 }
-TIME_OF = {DEAD_LETTER: "loaded_at"}  # the column whose UTC day is the partition; event_time elsewhere
+TIME_OF = {DEAD_LETTER: "loaded_at", PREDICTIONS: "served_at"}  # the column whose UTC day is the partition; event_time elsewhere
 FEATURE_NAMES = tuple(name for name, _ in _FEATURES)
 TICK_NAMES = tuple(name for name, _ in _TICKS)
+PREDICTION_NAMES = tuple(name for name, _ in _PREDICTIONS)
 DEAD_LETTER_NAMES = tuple(name for name, _ in _DEAD_LETTERS)
 
 # A batch writes every day and view at once: small row groups, pages and dictionaries keep dozens of open Parquet writers
@@ -139,7 +156,7 @@ def schema(table: str) -> Schema:
 
 
 def partitions(table: str) -> PartitionSpec:
-    """By day of event time (dead letters: of loading); features also by view, since every reader wants one view."""
+    """By day of event time, or what TIME_OF says; features also by view, since every reader wants one view."""
     names = [name for name, _ in COLUMNS_OF[table]]
     day = PartitionField(names.index(TIME_OF.get(table, "event_time")) + 1, 1000, DayTransform(), "event_day")
     view = PartitionField(names.index("view") + 1, 1001, IdentityTransform(), "view") if "view" in names else None

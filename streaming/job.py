@@ -1,4 +1,4 @@
-"""The live job: Kafka `ticks` → silver, dead letters, features on Kafka and in gold; submit, status, stop, resume.
+"""The live job: Kafka `ticks` → silver, dead letters, features on Kafka and in gold; `predictions` → gold; submit, stop, resume.
 
 ONE Flink job, SQL only. Everything that defines a feature comes from `feature_store.sql`; this file only wires tables.
 """
@@ -26,10 +26,11 @@ def program(settings: Settings, restore: str | None = None) -> Program:
     """The whole job as text; `restore` is a checkpoint or savepoint folder to continue from."""
     sinks = [tables.dead_letter_sink(settings), tables.heartbeat_sink(settings), *(tables.features_sink(settings, lv) for lv in LEVELS)]
     views = [tables.accepted_ticks(), tables.accepted(), tables.beats(), *tables.dead_letters(), *sql.ladder("stream")]
-    ddl = [lakehouse.flink_catalog(settings), tables.wire(settings), tables.wire_raw(settings), *sinks]
+    ddl = [lakehouse.flink_catalog(settings), tables.wire(settings), tables.wire_raw(settings), tables.served(settings), *sinks]
     inserts = [silver_insert(), tables.dead_letter_insert(), tables.heartbeat_insert()]
     inserts += [tables.features_insert(level) for level in LEVELS]
     inserts.append(f"INSERT INTO {lakehouse.CATALOG}.{GOLD_LIVE} ({', '.join(f'`{n}`' for n in FEATURE_NAMES)}) {sql.union_rows()}")
+    inserts.append(tables.served_insert())
     return Program(
         NAME,
         "stream",

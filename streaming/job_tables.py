@@ -6,13 +6,15 @@ from contracts.settings import Settings
 from contracts.tick import EVENT_TIME_US_MIN, FUTURE_US_MAX, RULES
 from contracts.windows import Level
 from contracts.wire import HEARTBEAT_KEY
+from feature_store import lakehouse
 from feature_store.sql import View
+from feature_store.tables import PREDICTION_NAMES, PREDICTIONS
 from streaming.verdict_sql import QUOTES, RECEIVED, TYPES, dead_letters, quote, rule, well_typed
 
 __all__ = ["dead_letters"]
 
 # One group per reader: each commits its own offsets, from which a job without state starts.
-GROUP, GROUP_RAW = "tick-job", "tick-job-raw"
+GROUP, GROUP_RAW, GROUP_SERVED = "tick-job", "tick-job-raw", "tick-job-predictions"
 JSON = "'format'='json', 'json.ignore-parse-errors'='true'"
 
 
@@ -42,6 +44,29 @@ def wire_raw(settings: Settings) -> str:
     return f"""CREATE TABLE wire_raw (message BYTES, arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   topic STRING METADATA VIRTUAL, `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL
 ) WITH ({_source(settings, topics.TICKS.name, "'format'='raw'", GROUP_RAW)})"""
+
+
+# Objects are read as their JSON text: nothing inside them can keep the rest of a record from being read.
+SERVED = {
+    **dict.fromkeys(("request_id", "symbol", "source", "model_name", "model_version", "event_times_us", "features"), "STRING"),
+    **dict.fromkeys(("served_at_us", "known_at_us"), "BIGINT"),
+    "prediction_bps": "DOUBLE",
+}
+
+
+def served(settings: Settings) -> str:
+    """Topic predictions. It has no watermark: what was served, or that nothing was, cannot hold up or move the time of the ticks."""
+    fields = ", ".join(f"{name} {kind}" for name, kind in SERVED.items())
+    arrived = "arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL"
+    return f"CREATE TABLE served ({fields}, {arrived}) WITH ({_source(settings, topics.PREDICTIONS.name, JSON, GROUP_SERVED)})"
+
+
+def served_insert() -> str:
+    """Every JSON object into gold. What is missing or ill-typed in it is NULL; a time out of bounds counts as its arrival."""
+    sane = f"served_at_us >= {EVENT_TIME_US_MIN} AND served_at_us <= {RECEIVED} + {FUTURE_US_MAX}"
+    time = f"CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(served_at_us / 1000, 3) ELSE arrived END"
+    names = ", ".join(time if name == "served_at" else name for name in PREDICTION_NAMES)
+    return f"INSERT INTO {lakehouse.CATALOG}.{PREDICTIONS} ({', '.join(PREDICTION_NAMES)}) SELECT {names} FROM served"
 
 
 def accepted_ticks() -> View:

@@ -1,0 +1,84 @@
+"""What /predict served, on its way from topic `predictions` to gold: the SQL of it, and that it can hold up nothing else."""
+
+import re
+
+import pytest
+
+from contracts.features import CORE
+from contracts.settings import Settings
+from contracts.topics import PREDICTIONS as TOPIC
+from contracts.topics import TICKS
+from feature_store import lakehouse
+from feature_store.tables import COLUMNS_OF, PREDICTION_NAMES, PREDICTIONS, partitions
+from serving.freshness import Verdict
+from serving.predictor import Answer, Predictor
+from serving.status import Status
+from streaming import job
+from streaming import job_tables as tables
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    return job.program(Settings(home=tmp_path_factory.mktemp("home")))
+
+
+def reader(program) -> str:
+    (found,) = [text for text in program.ddl if text.startswith("CREATE TABLE served ")]
+    return found
+
+
+def test_the_reader_has_no_watermark_and_survives_nonsense(program):
+    ddl = reader(program)
+    assert "WATERMARK" not in ddl
+    assert "'json.ignore-parse-errors'='true'" in ddl
+    assert f"'topic'='{TOPIC.name}'" in ddl
+    assert [text for text in program.ddl if "WATERMARK" in text] == [text for text in program.ddl if f"'topic'='{TICKS.name};" in text]
+
+
+def test_the_reader_has_a_group_of_its_own(program):
+    groups = [group for text in program.ddl for group in re.findall(r"'properties.group.id'='([^']+)'", text)]
+    assert sorted(groups) == sorted({tables.GROUP, tables.GROUP_RAW, tables.GROUP_SERVED})
+
+
+def test_nothing_but_its_own_insert_reads_it(program):
+    users = [text for text in (*program.inserts, *(select for _, select in program.views)) if re.search(r"\bserved\b", text)]
+    assert users == [tables.served_insert()] == [program.inserts[-1]]
+
+
+def test_every_column_is_filled_in_the_order_of_the_table(program):
+    insert = program.inserts[-1]
+    target, columns = re.match(r"INSERT INTO (\S+) \(([^)]*)\) SELECT", insert).groups()
+    assert target == f"{lakehouse.CATALOG}.{PREDICTIONS}"
+    assert tuple(columns.split(", ")) == PREDICTION_NAMES
+    assert {*tables.SERVED, "served_at"} == {*PREDICTION_NAMES}
+
+
+def test_a_time_out_of_bounds_lies_by_its_arrival(program):
+    assert "ELSE arrived END" in program.inserts[-1]
+    assert "served_at_us <= 1000000 * CAST(TIMESTAMPDIFF(SECOND" in program.inserts[-1]
+
+
+def test_the_types_are_those_of_the_table():
+    kinds = {"STRING": "string", "BIGINT": "long", "DOUBLE": "double"}
+    stored = {name: str(kind) for name, kind in COLUMNS_OF[PREDICTIONS] if name != "served_at"}
+    assert {name: kinds[kind] for name, kind in tables.SERVED.items()} == stored
+
+
+def test_the_table_lies_by_day_of_serving(tmp_path):
+    settings = Settings(home=tmp_path)
+    lakehouse.create(settings)
+    table = lakehouse.catalog(settings).load_table(PREDICTIONS)
+    (day,) = table.spec().fields
+    assert table.schema().find_column_name(day.source_id) == "served_at"
+    assert partitions(PREDICTIONS).fields[0].name == "event_day"
+
+
+def test_the_record_of_an_answer_has_every_column():
+    class Model:
+        name, version, trained_on, features = "tick-model", "7", "", CORE
+
+    times = {"tick_1s": 5, "tick_10s": 4, "tick_1m": 3}
+    answer = Answer("V:A", Verdict(Status.OK), dict.fromkeys(CORE, 1.0), 0.5, times, 6)
+    record = Predictor(Settings(), None, Model()).record(answer, "r", 9)
+    assert set(tables.SERVED) <= set(record)
+    assert record["event_times_us"] == times and record["source"] == "online"
