@@ -30,7 +30,7 @@ def replace(settings: Settings, frames: Mapping[str, pl.DataFrame], from_us: int
     for name, frame in frames.items():
         table = lakehouse.catalog(settings).load_table(name)
         arrow = frame.select([column for column, _ in COLUMNS_OF[name]]).to_arrow()
-        _overwrite(table, arrow.cast(schema_to_pyarrow(table.schema(), include_field_ids=False)), _rows(name, from_us, to_us, symbols))
+        overwrite(table, arrow.cast(schema_to_pyarrow(table.schema(), include_field_ids=False)), _rows(name, from_us, to_us, symbols))
 
 
 def _rows(name: str, from_us: int, to_us: int, symbols: Sequence[str] | None) -> BooleanExpression:
@@ -42,7 +42,8 @@ def _rows(name: str, from_us: int, to_us: int, symbols: Sequence[str] | None) ->
 
 
 @retry(retry=retry_if_exception_type(CommitFailedException), stop=stop_after_attempt(ATTEMPTS), wait=wait_random(0.1, 1.0), reraise=True)
-def _overwrite(table: Table, arrow: pa.Table, wanted: BooleanExpression) -> None:
+def overwrite(table: Table, arrow: pa.Table, wanted: BooleanExpression) -> None:
+    """Put `arrow` in place of the rows that `wanted` names, in one commit, tried again while others commit."""
     table.refresh()
     with lakehouse.writing():
         # a day that held no rows so far is the usual case, and PyIceberg warns of it

@@ -23,6 +23,7 @@ POWER = "silver.power_consumption"
 GOLD = "gold.tick_features"
 GOLD_LIVE = "gold.tick_features_live"
 PREDICTIONS = "gold.predictions"
+POWER_FORECASTS = "gold.power_forecasts"
 DAILY = "gold.tick_daily"
 DAILY_VOLATILITY = "gold.tick_daily_volatility"
 DAILY_PROFILE = "gold.tick_daily_profile"
@@ -59,6 +60,16 @@ _POWER: tuple[tuple[str, IcebergType], ...] = (
     ("series", StringType()),
     ("value_kw", DoubleType()),
     ("source", StringType()),
+    ("known_at_us", LongType()),
+)
+# Mean power of an hour that begins at event_time, forecast from what was known at known_at_us; the actual comes later.
+_POWER_FORECASTS: tuple[tuple[str, IcebergType], ...] = (
+    ("event_time", TimestamptzType()),
+    ("series", StringType()),
+    ("forecast_kw", DoubleType()),
+    ("actual_kw", DoubleType()),
+    ("model_name", StringType()),
+    ("model_version", StringType()),
     ("known_at_us", LongType()),
 )
 _FEATURES: tuple[tuple[str, IcebergType], ...] = (
@@ -125,6 +136,7 @@ COLUMNS_OF = {
     GOLD: _FEATURES,
     GOLD_LIVE: _FEATURES,
     PREDICTIONS: _PREDICTIONS,
+    POWER_FORECASTS: _POWER_FORECASTS,
     DAILY: _DAILY,
     DAILY_VOLATILITY: _DAILY_VOLATILITY,
     DAILY_PROFILE: _DAILY_PROFILE,
