@@ -78,7 +78,7 @@ def test_a_run_that_ends_between_two_tables_is_mended_by_the_next(lake, monkeypa
     before = held(lake)
     lakehouse.append_ticks(lake, ticks([2], rate=0.005))
     with monkeypatch.context() as broken:
-        broken.setattr(daily, "_overwrite", _fails_after(daily._overwrite, 2))
+        broken.setattr(daily, "overwrite", _fails_after(daily.overwrite, 2))
         with pytest.raises(KeyboardInterrupt):
             compute(lake, 0, 4)
     undone = held(lake)
