@@ -5,7 +5,9 @@ import sys
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from cli import power
 from contracts.errors import ServiceError, TickError
 from contracts.settings import Settings, settings
 
@@ -15,7 +17,28 @@ ASK_TIMEOUT_S = 5.0
 def register(app: typer.Typer) -> None:
     """Add the commands of this group."""
     app.command("serve", rich_help_panel="Serving")(serve)
-    app.command("predict", rich_help_panel="Serving")(predict)
+    asks = typer.Typer(cls=Predict, no_args_is_help=True)
+    asks.callback(
+        help="Ask the running API about symbols, or forecast tomorrow's power: `tick predict VENUE:SYMBOL`, `tick predict power`."
+    )(_group)
+    asks.command(Predict.DEFAULT)(predict)
+    asks.command("power")(power.predict)
+    app.add_typer(asks, name="predict", rich_help_panel="Serving")
+
+
+class Predict(TyperGroup):
+    """`tick predict VENUE:SYMBOL …` is `tick predict symbols VENUE:SYMBOL …`: what is no command of this group is a symbol."""
+
+    DEFAULT = "symbols"
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the command's name in front where it was left out."""
+        named = not args or args[0] in self.commands or args[0] in ctx.help_option_names
+        return super().parse_args(ctx, args if named else [self.DEFAULT, *args])
+
+
+def _group() -> None:
+    """Commands that forecast."""
 
 
 def serve(

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import power
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -23,6 +25,7 @@ Number = Annotated[str, typer.Argument(help="version number, see `tick model lis
 
 def register(app: typer.Typer) -> None:
     """Add `train` and `model` to the command line."""
+    train_app.command("power")(power.train)
     app.add_typer(train_app, name="train", rich_help_panel="The model")
     app.add_typer(model_app, name="model", rich_help_panel="The model")
 

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from training.walk_forward import WalkForward
 
 
-def verdict_table(verdict: "Verdict") -> Table:
+def verdict_table(verdict: "Verdict", title: str = "The gate, net of cost, on unseen days") -> Table:
     """Each check of the gate: its number, what it must be, and whether it is."""
-    table = Table("check", "value", "must be", "", title="The gate, net of cost, on unseen days")
+    table = Table("check", "value", "must be", "", title=title)
     for check in verdict.checks:
         mark = "[green]✓[/]" if check.passed else "[bold red]✗[/]"
         table.add_row(check.name, f"{check.value:.4g}", f"{check.relation} {check.limit:.4g}", mark)

@@ -1,0 +1,114 @@
+"""Power in the lakehouse: readings into silver without copies, forecasts by day and series, actuals as they arrive."""
+
+from dataclasses import dataclass
+
+import polars as pl
+from pyiceberg.expressions import And, BooleanExpression, EqualTo
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+from contracts.settings import Settings
+from contracts.tick import EVENT_TIME_US_MIN
+from feature_store import lakehouse
+from feature_store.daily import TIME_US_MAX, overwrite
+from feature_store.tables import COLUMNS_OF, POWER, POWER_FORECASTS
+
+DAY_US = 86_400_000_000
+KEY = ("event_time_us", "series")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a load did: rows that were not there, rows whose value was corrected, rows that were there already."""
+
+    added: int
+    corrected: int
+    already: int
+
+
+def store(settings: Settings, rows: pl.DataFrame) -> Stored:
+    """Bring readings (event_time_us, series, value_kw, source, known_at_us; one per time and series) into silver in one commit.
+
+    Where silver holds another value, the new one wins. Loading the same again changes nothing, and makes no snapshot.
+    """
+    lakehouse.create(settings)
+    first, last = _span(rows)
+    there = readings(settings, first, last)
+    known = there.select(*KEY, pl.col("value_kw").alias("before"))
+    judged = rows.join(known, on=list(KEY), how="left", maintain_order="left").with_columns(
+        (pl.col("before").is_null()).alias("is_new"), (pl.col("before") != pl.col("value_kw")).fill_null(value=False).alias("is_other")
+    )
+    changed = judged.filter(pl.col("is_new") | pl.col("is_other"))
+    if len(changed):
+        first, last = _span(changed)  # whole days, so that each is one file
+        merged = pl.concat(
+            [_between(rows, first, last), _between(there, first, last).join(rows, on=list(KEY), how="anti").select(rows.columns)]
+        )
+        _replace(settings, POWER, merged.sort(*KEY), lakehouse.between(first, last))
+    return Stored(int(judged["is_new"].sum()), int(judged["is_other"].sum()), len(rows) - len(changed))
+
+
+def readings(settings: Settings, from_us: int = EVENT_TIME_US_MIN, to_us: int = TIME_US_MAX) -> pl.DataFrame:
+    """Readings with event time in [from, to) µs: event_time_us, series, value_kw, source, known_at_us, sorted by time and series."""
+    return _read(settings, POWER, lakehouse.between(from_us, to_us))
+
+
+def end_us(settings: Settings) -> int | None:
+    """End of the last whole UTC day for which silver has a reading after 23:00; None while it is empty. From file statistics alone."""
+    files = lakehouse.catalog(settings).load_table(POWER).inspect.files().select(["readable_metrics"]).to_pylist()
+    if not files:
+        return None
+    newest = max(file["readable_metrics"]["known_at_us"]["upper_bound"] for file in files)
+    return int(newest) // DAY_US * DAY_US
+
+
+def snapshot_id(settings: Settings) -> int | None:
+    """Current snapshot of the readings, None while there is none."""
+    snapshot = lakehouse.catalog(settings).load_table(POWER).current_snapshot()
+    return None if snapshot is None else snapshot.snapshot_id
+
+
+def store_forecasts(settings: Settings, rows: pl.DataFrame) -> None:
+    """Put the forecasts of one series (event_time_us and the columns of gold.power_forecasts) in place of those of the same days."""
+    first, last = _span(rows)
+    _replace(settings, POWER_FORECASTS, rows, And(lakehouse.between(first, last), EqualTo("series", rows["series"][0])))
+
+
+def forecasts(settings: Settings, from_us: int = EVENT_TIME_US_MIN, to_us: int = TIME_US_MAX, series: str | None = None) -> pl.DataFrame:
+    """Forecasts for the hours in [from, to) µs, of one series or all, sorted by time and series; `actual_kw` is null until it is known."""
+    wanted = lakehouse.between(from_us, to_us)
+    return _read(settings, POWER_FORECASTS, And(wanted, EqualTo("series", series)) if series else wanted)
+
+
+def fill_actuals(settings: Settings, series: str, actual: pl.DataFrame) -> int:
+    """Write the power of hours (event_time_us, kw) beside the forecasts of `series` that say something else; returns how many."""
+    held = forecasts(settings, series=series)
+    found = held.join(actual.select("event_time_us", "kw").drop_nulls(), on="event_time_us", how="inner", maintain_order="left")
+    found = found.filter(pl.col("actual_kw").is_null() | (pl.col("actual_kw") != pl.col("kw")))
+    if len(found):
+        first, last = _span(found)
+        days = _between(held, first, last).join(found.select("event_time_us", "kw"), on="event_time_us", how="left", maintain_order="left")
+        store_forecasts(settings, days.with_columns(pl.coalesce("kw", "actual_kw").alias("actual_kw")).drop("kw"))
+    return len(found)
+
+
+def _span(rows: pl.DataFrame) -> tuple[int, int]:
+    first, last = int(rows["event_time_us"].min()), int(rows["event_time_us"].max())  # type: ignore[arg-type]
+    return first // DAY_US * DAY_US, (last // DAY_US + 1) * DAY_US
+
+
+def _between(rows: pl.DataFrame, from_us: int, to_us: int) -> pl.DataFrame:
+    return rows.filter(pl.col("event_time_us").is_between(from_us, to_us, closed="left"))
+
+
+def _read(settings: Settings, table: str, wanted: BooleanExpression) -> pl.DataFrame:
+    lakehouse.create(settings)
+    frame = pl.from_arrow(lakehouse.catalog(settings).load_table(table).scan(row_filter=wanted).to_arrow())
+    assert isinstance(frame, pl.DataFrame)
+    return frame.select(pl.col("event_time").dt.epoch("us").alias("event_time_us"), pl.exclude("event_time")).sort(*KEY)
+
+
+def _replace(settings: Settings, name: str, rows: pl.DataFrame, wanted: BooleanExpression) -> None:
+    table = lakehouse.catalog(settings).load_table(name)
+    timed = rows.with_columns(pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC").alias("event_time"))
+    arrow = timed.select([column for column, _ in COLUMNS_OF[name]]).to_arrow()
+    overwrite(table, arrow.cast(schema_to_pyarrow(table.schema(), include_field_ids=False)), wanted)
