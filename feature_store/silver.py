@@ -1,22 +1,24 @@
 """Questions to silver.tick_data that are answered batch by batch, so that memory does not grow with the range."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 
 import polars as pl
-from pyiceberg.expressions import And, BooleanExpression, In
+from pyiceberg.expressions import And, BooleanExpression, EqualTo, In
 
 from contracts.settings import Settings
 from feature_store import lakehouse
-from feature_store.tables import SILVER
+from feature_store.tables import SILVER, TICK_NAMES
 
-MINUTE_US = 60_000_000
+SECOND_US, MINUTE_US = 1_000_000, 60_000_000
+KEY = ("venue", "symbol", "event_time_us")
 
 
 def minutes(settings: Settings, from_us: int, to_us: int, symbols: Sequence[str] | None = None) -> pl.DataFrame:
     """Non-empty minutes with their begin in [from, to) µs: key (VENUE:SYMBOL), minute_us and ticks, copies included; sorted."""
     wanted: BooleanExpression = lakehouse.between(from_us, to_us)
     if symbols is not None:
-        wanted = And(wanted, In("symbol", sorted({symbol.partition(":")[2] for symbol in symbols})))
+        wanted = And(wanted, _of(symbols))
     found = pl.DataFrame(schema={"key": pl.String, "minute_us": pl.Int64, "ticks": pl.UInt64})
     for batch in _batches(settings, wanted):
         found = _sum(pl.concat([found, _count(batch)]))
@@ -39,10 +41,38 @@ def first_us(settings: Settings) -> int:
     return lakehouse.time_range(settings)[0] // MINUTE_US * MINUTE_US
 
 
-def _batches(settings: Settings, wanted: BooleanExpression) -> Iterator[pl.DataFrame]:
-    scan = lakehouse.catalog(settings).load_table(SILVER).scan(row_filter=wanted, selected_fields=("venue", "symbol", "event_time_us"))
-    for batch in scan.to_arrow_batch_reader():
-        frame = pl.from_arrow(batch)
+def copies(settings: Settings, begins_us: Mapping[str, int], to_us: int) -> pl.DataFrame:
+    """Every silver row, copies and late ones too, of each VENUE:SYMBOL from its own begin on and before `to` µs, in no order."""
+    wanted = And(lakehouse.between(min(begins_us.values(), default=to_us), to_us), _of(begins_us))
+    begin = (pl.col("venue") + ":" + pl.col("symbol")).replace_strict(dict(begins_us), default=None, return_dtype=pl.Int64)
+    names = tuple(name for name in TICK_NAMES if name != "event_time")
+    parts = [batch.filter(pl.col("event_time_us") >= begin) for batch in _batches(settings, wanted, names)]
+    return pl.concat(parts)
+
+
+def late(settings: Settings, from_us: int, to_us: int, symbols: Collection[str] | None = None) -> pl.DataFrame:
+    """Ticks in [from, to) µs that came too late for the live windows: key and event_time_us, one per symbol and second."""
+    wanted: BooleanExpression = And(lakehouse.between(from_us, to_us), EqualTo("late", value=True))
+    if symbols is not None:
+        wanted = And(wanted, _of(symbols))
+    key, second = pl.concat_str("venue", pl.lit(":"), "symbol").alias("key"), pl.col("event_time_us") // SECOND_US * SECOND_US
+    found = pl.DataFrame(schema={"key": pl.String, "event_time_us": pl.Int64})
+    for batch in _batches(settings, wanted):
+        found = pl.concat([found, batch.select(key, second)]).unique()
+    found = found.sort("event_time_us", "key")
+    return found if symbols is None else found.filter(pl.col("key").is_in(list(symbols)))
+
+
+def _of(symbols: Collection[str]) -> BooleanExpression:
+    """Rows of these VENUE:SYMBOLs, and of the same symbols at other venues."""
+    return In("symbol", sorted({symbol.partition(":")[2] for symbol in symbols}))
+
+
+def _batches(settings: Settings, wanted: BooleanExpression, fields: tuple[str, ...] = KEY) -> Iterator[pl.DataFrame]:
+    """What a scan finds, part by part; the first one is empty, and has its columns and types."""
+    reader = lakehouse.catalog(settings).load_table(SILVER).scan(row_filter=wanted, selected_fields=fields).to_arrow_batch_reader()
+    for part in chain((reader.schema.empty_table(),), reader):
+        frame = pl.from_arrow(part)
         assert isinstance(frame, pl.DataFrame)
         yield frame
 

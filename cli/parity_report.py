@@ -1,0 +1,120 @@
+"""The parity report for people: totals per view, the columns with something to say, stretches, examples, and a verdict."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from feature_store.parity.lines import Line, Where
+    from feature_store.parity.report import Report
+
+LISTED_MAX = 10
+NEAR = 0.01  # errors above this share of the tolerance are worth a line
+
+
+def show(console: "Console", report: "Report") -> None:
+    """Print all of it."""
+    console.print(views(report))
+    for title, lines in _parts(report):
+        odd = [line for line in lines if _odd(line)]
+        if odd:
+            console.print(columns(title, odd))
+    for stretch in report.stretches[:LISTED_MAX]:
+        span = f"{moment(stretch.from_us)} – {moment(stretch.to_us)}"
+        console.print(f"[yellow]{stretch.kind}[/]: {span}, {stretch.rows:,} rows of the other side", soft_wrap=True)
+    if len(report.stretches) > LISTED_MAX:
+        console.print(f"… and {len(report.stretches) - LISTED_MAX} more stretches")
+    if report.never_backfilled:
+        console.print(f"[yellow]not yet backfilled at all[/]: {', '.join(report.never_backfilled[:LISTED_MAX])}", soft_wrap=True)
+    for example in report.examples:
+        console.print(f"[red]{example.what}[/]: {example.view} {example.symbol} {moment(example.event_time_us)}", soft_wrap=True)
+    _others(console, report)
+    _verdict(console, report)
+
+
+def views(report: "Report") -> "Table":
+    """Rows per view, by what became of them."""
+    from rich.table import Table
+
+    title = f"Live against history, {moment(report.from_us)} – {moment(report.to_us)} UTC"
+    names = ("live", "batch", "compared", "repeated", "late", "no_live_job", "not_backfilled", "missing", "extra", "doubled")
+    made = Table("view", *(name.replace("_", " ") for name in names), title=title, title_justify="left")
+    for rows in report.rows.values():
+        red = {name for name in ("missing", "extra", "doubled") if getattr(rows, name)}
+        counts = (f"[bold red]{getattr(rows, name):,}[/]" if name in red else f"{getattr(rows, name):,}" for name in names)
+        made.add_row(rows.view, *counts)
+    return made
+
+
+def columns(title: str, lines: "Iterable[Line]") -> "Table":
+    """A line per column that has something to say."""
+    from rich.table import Table
+
+    made = Table(
+        "column", "compared", "differ", "late", "warm-up", "unexplained", "largest error", "where", title=title, title_justify="left"
+    )
+    for line in lines:
+        unexplained = f"[bold red]{line.unexplained:,}[/]" if line.unexplained else "0"
+        counts = (f"{count:,}" for count in (line.compared, line.mismatch, line.late, line.warm_up))
+        made.add_row(line.name, *counts, unexplained, *(_where(line.worst) if line.worst else ("0", "")))
+    return made
+
+
+def moment(us: int) -> str:
+    """A time as text, to the second unless there is more."""
+    return datetime.fromtimestamp(us / 1e6, UTC).isoformat(sep=" ", timespec="auto").removesuffix("+00:00")
+
+
+def write(folder: Path, report: "Report") -> None:
+    """The picture and all numbers, as parity.png and parity.json."""
+    import orjson
+
+    from feature_store.parity.picture import draw
+
+    folder.mkdir(parents=True, exist_ok=True)
+    title = f"{moment(report.from_us)} – {moment(report.to_us)} UTC, {report.unexplained:,} unexplained"
+    draw(report, title).savefig(folder / "parity.png", dpi=110)
+    (folder / "parity.json").write_bytes(orjson.dumps(report.as_dict(), option=orjson.OPT_INDENT_2))
+
+
+def _parts(report: "Report") -> "tuple[tuple[str, Iterable[Line]], ...]":
+    return (
+        ("Columns that differ, or nearly", report.lines.values()),
+        ("History against the naive oracle", report.oracle.lines.values()),
+        ("Served against history", report.served.lines.values()),
+    )
+
+
+def _odd(line: "Line") -> bool:
+    from feature_store.parity.lines import TOLERANCE
+
+    return bool(line.mismatch) or (line.worst is not None and line.worst.relative > NEAR * TOLERANCE)
+
+
+def _where(worst: "Where") -> tuple[str, str]:
+    size = "NULL" if worst.expected is None or worst.got is None else f"{worst.relative:.1e}"
+    return size, f"{worst.symbol} {moment(worst.event_time_us)}: {worst.got} for {worst.expected}"
+
+
+def _others(console: "Console", report: "Report") -> None:
+    oracle, served = report.oracle, report.served
+    if oracle.rows:
+        console.print(f"oracle: {oracle.rows:,} rows of history evaluated again, {oracle.unexplained:,} unexplained")
+    if served.records:
+        parts = ("given", "repeated", "undone", "missing", "malformed")
+        said = "".join(f", {getattr(served, name):,} {name}" for name in parts if getattr(served, name))
+        console.print(f"served: {served.compared:,} of {served.records:,} records compared, {served.unexplained:,} unexplained{said}")
+
+
+def _verdict(console: "Console", report: "Report") -> None:
+    totals = report.totals()
+    what = f"{totals['values_compared']:,} values of {totals['rows_compared']:,} rows"
+    explained = f"{totals['values_late']:,} explained by late ticks, {totals['values_warm_up']:,} by warm-up"
+    if report.unexplained:
+        console.print(f"[bold red]✗ {report.unexplained:,} unexplained[/] in {what}; {explained}")
+    else:
+        console.print(f"[bold green]equal[/]: {what}; {explained}")

@@ -1,0 +1,150 @@
+"""One comparison of two sides, value by value: a line per column with what was compared, what differs, and how much at most. Pure.
+
+A pair of rows has the expected values under their names and the others under `<name>:got`. They agree within 1e-9·max(|x|, scale).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from contracts.features import Column
+from feature_store.parity.causes import Causes
+
+GOT = ":got"
+TOLERANCE = 1e-9
+KEYS = ("symbol", "event_time_us")
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The place of a difference: `relative` to max(|expected|, scale), infinite where one side is NULL."""
+
+    relative: float
+    symbol: str
+    event_time_us: int
+    expected: float | None
+    got: float | None
+
+
+@dataclass(slots=True)
+class Line:
+    """What was found in one column, in values. `null_got` and `null_expected` have a value on the other side alone.
+
+    mismatch = late + warm_up + unexplained; `worst` is the largest error that nothing explains, within the tolerance or
+    beyond; None where there is none at all.
+    """
+
+    name: str
+    view: str
+    compared: int = 0
+    null_got: int = 0
+    null_expected: int = 0
+    late: int = 0
+    warm_up: int = 0
+    unexplained: int = 0
+    worst: Where | None = None
+
+    @property
+    def mismatch(self) -> int:
+        """Values beyond the tolerance, and NULLs against values, explained or not."""
+        return self.late + self.warm_up + self.unexplained
+
+    def add(self, other: "Line") -> None:
+        """Take in what was found in another part of the same column."""
+        for name in ("compared", "null_got", "null_expected", "late", "warm_up", "unexplained"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.worst = _larger(self.worst, other.worst)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON; an infinite error is None."""
+        counts = {name: getattr(self, name) for name in ("name", "view", "compared", "mismatch", "null_got", "null_expected")}
+        counts |= {"late": self.late, "warm_up": self.warm_up, "unexplained": self.unexplained}
+        return counts | {"worst": None if self.worst is None else _plain(self.worst)}
+
+
+class Lines(dict[tuple[str, str], Line]):
+    """Lines by (view, column), added up."""
+
+    def add(self, lines: Sequence[Line]) -> None:
+        """Take in the lines of another slice."""
+        for line in lines:
+            self.setdefault((line.view, line.name), Line(line.name, line.view)).add(line)
+
+    @property
+    def unexplained(self) -> int:
+        """Values that differ without a cause."""
+        return sum(line.unexplained for line in self.values())
+
+
+def pair(expected: pl.DataFrame, got: pl.DataFrame) -> pl.DataFrame:
+    """Rows that both sides have, side by side."""
+    return expected.join(got, on=KEYS, how="inner", suffix=GOT)
+
+
+def compare(pairs: pl.DataFrame, columns: Sequence[Column], causes: Causes) -> list[Line]:
+    """A line per column over `pairs`; what differs is explained by `causes`, or not."""
+    errors = pairs.select(_error(column).alias(column.name) for column in columns)
+    beyond = errors.select(pl.all().is_null() | (pl.all() > TOLERANCE))
+    touched = beyond.select(pl.any_horizontal(pl.all())).to_series()
+    calm, calm_errors = pairs.filter(~touched), errors.filter(~touched)
+    odd, odd_errors, odd_beyond = pairs.filter(touched), errors.filter(touched), beyond.filter(touched)
+    lines = []
+    for column in columns:
+        line = Line(column.name, column.view, len(pairs), worst=_worst(calm, column, calm_errors[column.name]))
+        if odd_beyond[column.name].any():
+            line.add(_judge(odd, column, odd_errors[column.name], odd_beyond[column.name], causes))
+        else:
+            line.worst = _larger(line.worst, _worst(odd, column, odd_errors[column.name]))
+        lines.append(line)
+    return lines
+
+
+def _error(column: Column) -> pl.Expr:
+    """Relative error; 0 for equal values and NULL twice, null for NULL against a value, infinite for NaN."""
+    expected, got = pl.col(column.name), pl.col(column.name + GOT)
+    size = pl.max_horizontal(expected.abs(), pl.lit(column.scale))
+    return pl.when(got.eq_missing(expected)).then(0.0).otherwise(((got - expected).abs() / size).fill_nan(math.inf))
+
+
+def _judge(rows: pl.DataFrame, column: Column, errors: pl.Series, beyond: pl.Series, causes: Causes) -> Line:
+    got_null, expected_null = rows[column.name + GOT].is_null(), rows[column.name].is_null()
+    warm_up = beyond & got_null & causes.warm_up(rows, column.window_s)
+    late = beyond & ~warm_up & causes.late(rows, column)
+    open_errors = pl.select(pl.when(~(warm_up | late)).then(errors.fill_null(math.inf))).to_series()
+    return Line(
+        column.name,
+        column.view,
+        null_got=int((beyond & got_null).sum()),
+        null_expected=int((beyond & expected_null).sum()),
+        late=int(late.sum()),
+        warm_up=int(warm_up.sum()),
+        unexplained=int((beyond & ~warm_up & ~late).sum()),
+        worst=_worst(rows, column, open_errors),
+    )
+
+
+def _worst(rows: pl.DataFrame, column: Column, errors: pl.Series) -> Where | None:
+    at = errors.arg_max()
+    if at is None or not errors[at]:  # nothing to look at, or nothing differs
+        return None
+    names = (*KEYS, column.name, column.name + GOT)
+    return Where(float(errors[at]), *rows.select(names).row(at))
+
+
+def _larger(one: Where | None, other: Where | None) -> Where | None:
+    if one is None or other is None:
+        return one or other
+    return other if other.relative > one.relative else one
+
+
+def _plain(where: Where) -> dict[str, Any]:
+    relative = where.relative if math.isfinite(where.relative) else None
+    values = {"expected": _finite(where.expected), "got": _finite(where.got)}
+    return {"relative": relative, "symbol": where.symbol, "event_time_us": where.event_time_us} | values
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
