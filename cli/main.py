@@ -22,6 +22,7 @@ GROUPS = (
     "versions",
     "sql",
     "backfill",
+    "parity",
     "dead_letters",
     "synth",
     "features_store",
