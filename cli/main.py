@@ -1,6 +1,8 @@
 """The command `tick`: collects one module per group of commands, and prints every expected error the same way."""
 
 import importlib
+import sys
+import warnings
 from importlib.util import find_spec
 from typing import Any
 
@@ -75,7 +77,9 @@ collect(app)
 
 
 def main() -> None:
-    """Run the command line of this process."""
+    """Run the command line of this process; warnings of libraries among themselves are for developers (`python -W`)."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
     app()
 
 

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     producer_linger_ms: int = Field(5, ge=0, le=1000, description="producer batching delay")
     producer_queue_max: int = Field(100_000, ge=1, le=10_000_000, description="messages waiting in the producer")
     delivery_timeout_ms: int = Field(120_000, ge=1000, le=3_600_000, description="longest time the producer retries one message")
+    wake_s: float = Field(1.0, ge=0, le=30, description="a replay waits this long for its first heartbeat to wake idle partitions")
     closing_beat_s: float = Field(3.0, ge=0, le=60, description="a live replay keeps beating this long after its last tick")
     position_interval_s: float = Field(1.0, gt=0, le=60, description="how often a replay writes its position file")
 
