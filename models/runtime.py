@@ -172,7 +172,7 @@ def check(folder: Path, digest: str, timeout_s: float) -> None:
     command = [sys.executable, "-m", "models.check", str(folder), digest]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
-        child = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, env=environment, check=False)
+        child = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout_s, env=environment, check=False)
     except subprocess.TimeoutExpired as error:
         raise RegistryError(f"loading {folder} took longer than {timeout_s:g} s", "see the machine's load, then try again") from error
     if child.returncode != 0:
