@@ -63,12 +63,16 @@ def options(settings: Settings) -> dict[str, str]:
 
 
 def start(settings: Settings, restore: str | None = None) -> str:
-    """Submit and wait until every task runs; returns the job id. A running job is left alone. Raises JobError."""
+    """Submit and wait until every task runs; returns the job id. A running job is left alone. Raises JobError, and then none runs."""
     if job_id := flink_rest.running(settings, NAME):
         return job_id
     lakehouse.create(settings)
     job_id = submit(settings, program(settings, restore))
-    flink_rest.wait_running(settings, job_id, RUNNING_TIMEOUT_S)
+    try:
+        flink_rest.wait_running(settings, job_id, RUNNING_TIMEOUT_S)
+    except JobError:  # e.g. a state that does not fit the plan: Flink would try for ever, and stand in the way of the next start
+        flink_rest.cancel(settings, job_id)
+        raise
     return job_id
 
 
