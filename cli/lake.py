@@ -1,5 +1,6 @@
 """`tick history` and `tick lake …`: fill the lakehouse with synthetic ticks, look after its tables."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -15,19 +16,25 @@ def register(into: typer.Typer) -> None:
 
 
 def history(
-    days: Annotated[int, typer.Option(min=1, max=400, help="days before now")] = 16,
+    days: Annotated[int, typer.Option(min=1, max=400, help="length")] = 16,
+    start: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="first day, UTC; default: it ends now")] = None,
     preset: Annotated[str, typer.Option(help="demo or fixture")] = "demo",
     ic: Annotated[float | None, typer.Option(min=0.0, max=0.5, help="planted signal; 0 = none")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.0001, max=1000, help="trades per second and symbol")] = None,
 ) -> None:
-    """Load synthetic history that ends now. Its planted signal has no impact and no capacity: never trust its Sharpe."""
+    """Load synthetic history. Its planted signal has no impact and no capacity: never trust its Sharpe."""
     from cli.bars import bars
     from contracts.clock import now_us
     from contracts.settings import settings
     from streaming.history import load_synthetic
     from streaming.synthetic import preset_with
 
+    length_us = days * 86_400_000_000
+    start_us = now_us() - length_us if start is None else int(start.replace(tzinfo=UTC).timestamp() * 1e6)
+    if start_us + length_us > now_us():
+        raise typer.BadParameter(f"{days} days from then end in the future", param_hint="--from")
     with bars() as report:
-        load_synthetic(settings(), preset_with(preset, ic=ic), now_us() - days * 86_400_000_000, days, report)
+        load_synthetic(settings(), preset_with(preset, ic=ic, rate=rate), start_us, days, report)
 
 
 @app.command("tables")
