@@ -30,6 +30,7 @@ class Name(StrEnum):
     ONLINE_WRITE = "online_write"
     ONLINE_READ = "online_read"
     FRESHNESS = "freshness"
+    PARITY = "parity"
 
 
 def main(

@@ -13,7 +13,7 @@ from feature_store import lakehouse
 from feature_store.tables import GOLD, GOLD_LIVE
 
 SECOND_US = 1_000_000
-SLICE_ROWS = 200_000
+SLICE_ROWS = 400_000
 SLICES_S = (60, 600, 3600, 6 * 3600, 86_400, 7 * 86_400)
 SETTLED_US = 120 * SECOND_US  # younger rows may not be committed yet on one of the sides
 BAR_US_MAX = max(level.tile_s for level in LEVELS) * SECOND_US

@@ -1,0 +1,54 @@
+"""What the oracle and the parity meter ask of silver: rows with their copies from a begin of one's own, and when ticks came late."""
+
+import polars as pl
+import pytest
+
+from contracts.settings import Settings
+from feature_store import lakehouse, silver
+from tests.feature_store import lake
+from tests.feature_store.lake import DAY, START, A, B, S
+
+ALL = pl.col("trade_id").is_in(["A20", "B7"])
+
+
+@pytest.fixture(scope="module")
+def made():
+    twin = lake.ticks((A,), seed=2).with_columns(venue=pl.lit("W"))
+    return pl.concat([lake.ticks(), twin])
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory, made) -> Settings:
+    found = Settings(home=tmp_path_factory.mktemp("silver"))
+    lakehouse.create(found)
+    lake.put_ticks(found, made, (pl.col("venue") == "V") & ALL)
+    return found
+
+
+def key() -> pl.Expr:
+    return pl.col("venue") + ":" + pl.col("symbol")
+
+
+def test_each_symbol_is_read_with_its_copies_from_its_own_begin_on(settings, made):
+    begins, to_us = {A: START + 600 * S, B: START + 1200 * S}, START + 3000 * S
+    found = silver.copies(settings, begins, to_us)
+    expected = [made.filter((key() == symbol) & pl.col("event_time_us").is_between(us, to_us - 1)) for symbol, us in begins.items()]
+    order = ["symbol", "seq", "event_time_us"]
+    assert found.select(made.columns).sort(order).equals(pl.concat(expected).sort(order))
+    assert found.select(key(), "trade_id").is_duplicated().any()
+
+
+def test_without_symbols_or_ticks_there_are_the_columns(settings, made):
+    for begins in ({}, {A: START + DAY}):
+        found = silver.copies(settings, begins, START + 2 * DAY)
+        assert found.is_empty() and set(made.columns) < set(found.columns)
+        assert (found.schema["symbol"], found.schema["event_time_us"], found.schema["price"]) == (pl.String, pl.Int64, pl.Float64)
+
+
+def test_late_ticks_are_told_once_a_second_by_symbol(settings, made):
+    late = made.filter((pl.col("venue") == "V") & ALL)
+    expected = late.select(key().alias("key"), pl.col("event_time_us") // S * S).unique().sort("event_time_us", "key")
+    assert silver.late(settings, START, START + DAY).equals(expected) and len(expected) == 2
+    assert silver.late(settings, START, START + DAY, [B])["key"].to_list() == [B]
+    assert silver.late(settings, START, START + DAY, ["W:A"]).is_empty()
+    assert silver.late(settings, START + DAY, START + 2 * DAY).is_empty()
