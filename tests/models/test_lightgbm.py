@@ -1,0 +1,114 @@
+"""LightGBM text models under the same seal as ONNX: the original's forecasts, no pickle, and no file that ends its reader."""
+
+import functools
+import json
+import shutil
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+
+from contracts.errors import RegistryError
+from contracts.settings import Settings
+from models import registry, runtime, tracking
+from models.export_lightgbm import export
+from models.runtime import LIGHTGBM_FILE, MANIFEST_FILE, Manifest, MatrixError
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
+FEATURES = ("a", "b", "c")
+FACTS = {"features": FEATURES, "trained_on": "made up", "trained_to_us": 1, "horizon_s": 86_400}
+
+
+@functools.cache
+def booster():
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((1000, 3)).astype(np.float32)
+    y = 60_000 + 9_000 * np.sign(x[:, 0]) + rng.standard_normal(1000)
+    quiet = {"verbosity": -1, "num_threads": 1, "seed": 1, "deterministic": True, "force_row_wise": True}
+    return lightgbm.train(quiet, lightgbm.Dataset(x, y, params={"verbosity": -1}), 20), x
+
+
+@pytest.fixture
+def made(tmp_path):
+    return export(*booster(), tmp_path / "model", **FACTS)
+
+
+def resealed(folder: Path, **changes) -> str:
+    content = json.loads((folder / MANIFEST_FILE).read_bytes())
+    return Manifest(**content | changes).write(folder)
+
+
+def test_the_file_answers_as_the_booster_and_equal_boosters_have_one_digest(made, tmp_path):
+    original, x = booster()
+    model = runtime.load(made.folder, made.digest, "power", "1")
+    assert np.array_equal(model.predict(x.astype(np.float64)), original.predict(x))
+    assert (model.features, model.horizon_s, made.difference) == (FEATURES, 86_400, 0)
+    assert export(original, x, tmp_path / "again", **FACTS).digest == made.digest
+    with pytest.raises(MatrixError, match="b holds"):
+        model.predict(np.array([[0, np.nan, 0]]))
+    runtime.check(made.folder, made.digest, 60)
+
+
+def test_one_changed_byte_is_refused_before_it_is_parsed(made):
+    file = made.folder / LIGHTGBM_FILE
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(RegistryError, match="is not the file that was registered"):
+        runtime.load(made.folder, made.digest)
+    file.unlink()
+    with pytest.raises(RegistryError, match="lacks model.lgb.txt"):
+        runtime.load(made.folder, made.digest)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.9])
+def test_a_truncated_file_never_ends_the_caller_even_when_its_digest_fits(made, share):
+    file = made.folder / LIGHTGBM_FILE
+    content = file.read_bytes()
+    file.write_bytes(content[: int(len(content) * share)])
+    digest = resealed(made.folder, sha256=runtime.file_sha256(file))
+    with pytest.raises(RegistryError, match="first load in a child process"):
+        runtime.check(made.folder, digest, 60)
+
+
+@pytest.mark.parametrize("name", ["model.pkl", "../model.onnx", "", "/etc/passwd"])
+def test_a_manifest_names_no_other_kind_of_file(made, name):
+    with pytest.raises(RegistryError, match="is no kind of model file"):
+        runtime.load(made.folder, resealed(made.folder, file=name))
+
+
+def test_a_manifest_from_before_there_were_kinds_is_of_onnx(made):
+    content = json.loads((made.folder / MANIFEST_FILE).read_bytes())
+    del content["file"]
+    assert Manifest(**content).file == runtime.MODEL_FILE
+
+
+def test_the_registry_keeps_it_by_name_beside_the_tick_model(made, mlflow_home):
+    import mlflow
+
+    settings = Settings(home=mlflow_home, model_name="lightgbm-beside")
+    client = tracking.client(settings)
+    run_id = client.create_run(tracking.experiment_id(settings, client, "lightgbm-registry")).info.run_id
+    version = registry.register(settings, made, run_id, {"gate_pass": "true"}, "lightgbm-own")
+    registry.promote(settings, version, "lightgbm-own")
+    assert registry.current(settings) is None
+    found = registry.production(settings, "lightgbm-own")
+    assert (found.name, found.version, found.digest) == ("lightgbm-own", "1", made.digest)
+    names = {file.name for file in found.path.rglob("*") if file.is_file()}
+    assert {LIGHTGBM_FILE, MANIFEST_FILE, "MLmodel"} <= names
+    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".skops"))]
+    original, x = booster()
+    assert np.array_equal(runtime.load(found.path, found.digest).predict(x), original.predict(x))
+    mlflow.set_tracking_uri(tracking.tracking_uri(settings))
+    theirs = mlflow.pyfunc.load_model("models:/lightgbm-own@production").predict(
+        pd.DataFrame(x[:9].astype(np.float64), columns=list(FEATURES))
+    )
+    assert np.allclose(theirs, original.predict(x[:9]))
+    with pytest.raises(RegistryError, match="lightgbm-own has no earlier"):
+        registry.rollback(settings, "lightgbm-own")
+    registry.retire(settings, "lightgbm-own")
+    assert registry.current(settings, "lightgbm-own") is None
+    shutil.rmtree(found.path)
+    assert registry.fetch(settings, registry.get(settings, "1", "lightgbm-own")).digest == made.digest
