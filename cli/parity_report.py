@@ -55,11 +55,11 @@ def columns(title: str, lines: "Iterable[Line]") -> "Table":
     from rich.table import Table
 
     made = Table(
-        "column", "compared", "differ", "late", "warm-up", "unexplained", "largest error", "where", title=title, title_justify="left"
+        "column", "compared", "differ", "late", "warm-up", "new", "unexplained", "largest error", "where", title=title, title_justify="left"
     )
     for line in lines:
         unexplained = f"[bold red]{line.unexplained:,}[/]" if line.unexplained else "0"
-        counts = (f"{count:,}" for count in (line.compared, line.mismatch, line.late, line.warm_up))
+        counts = (f"{count:,}" for count in (line.compared, line.mismatch, line.late, line.warm_up, line.new_column))
         made.add_row(line.name, *counts, unexplained, *(_where(line.worst) if line.worst else ("0", "")))
     return made
 

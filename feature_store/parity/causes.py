@@ -1,4 +1,4 @@
-"""Why a live value may differ from history's, by name: the live job had less history, or a tick came late. Pure, but for `read`.
+"""Why a live value may differ from history's, by name: less history, a tick that came late, a column that is new. Pure, but for `read`.
 
 A late tick is in silver, hence in history, and not in the live windows. It changes what sums over its bar, and the return of the bar
 after it: a window with returns also reaches the last bar before it. It explains nothing else, however near it is.
@@ -15,6 +15,7 @@ from contracts.settings import Settings
 from contracts.windows import LABELS, Level
 from feature_store import silver
 from feature_store.parity import rows as stored
+from feature_store.parity.youth import Young
 from feature_store.tables import GOLD
 
 SECOND_US = 1_000_000
@@ -25,20 +26,31 @@ REACHES_BACK = frozenset(
     for w in feature.windows_s
     if any(f"{{{name}}}" in feature.formula + feature.null_if for name in _WITH_RETURNS)
 )
+NO_YOUNG = Young()
 BAR_ENDS = {"symbol": pl.String(), "end_us": pl.Int64()}
 
 
 @dataclass(frozen=True)
 class Causes:
-    """Of one level: ends (µs) of bars that hold a late tick, and of all bars, each as `symbol`, `end_us`."""
+    """Of one level: ends (µs) of bars that hold a late tick, and of all bars, each as `symbol`, `end_us`; columns that are new."""
 
     late_bars: pl.DataFrame
     bars: pl.DataFrame
+    young: Young = NO_YOUNG
 
     def warm_up(self, rows: pl.DataFrame, window_s: int) -> pl.Series:
         """Whether the live job had less history than the window, and less than the batch layer."""
         got, expected = rows["warm_s:got"], rows["warm_s"]
         return ((got < expected) & (got < window_s)).fill_null(value=False)
+
+    def new_column(self, rows: pl.DataFrame, column: Column) -> pl.Series:
+        """Whether a side has no value because its row was written before there was such a column."""
+        old = rows[column.name].is_null() & (column.name in self.young.batch)
+        begun = self.young.live.get(column.name)
+        if begun is None:
+            return old
+        begin_us = rows.select("symbol").join(begun, on="symbol", how="left", maintain_order="left")["begin_us"]
+        return old | (rows[f"{column.name}:got"].is_null() & (rows["event_time_us"] < begin_us).fill_null(value=True))
 
     def late(self, rows: pl.DataFrame, column: Column) -> pl.Series:
         """Whether a late tick lies in the window of `column` that ends with each row, or in the last bar before a window with returns."""
@@ -61,11 +73,13 @@ class Causes:
 NOTHING_LATE = Causes(pl.DataFrame(schema=BAR_ENDS), pl.DataFrame(schema=BAR_ENDS))
 
 
-def read(settings: Settings, level: Level, from_us: int, to_us: int, symbols: Sequence[str] | None = None) -> Causes:
+def read(
+    settings: Settings, level: Level, from_us: int, to_us: int, symbols: Sequence[str] | None = None, young: Young = NO_YOUNG
+) -> Causes:
     """What the lakehouse knows of late ticks and bars with their end in [from, to) µs."""
     ticks = silver.late(settings, from_us - level.tile_s * SECOND_US, to_us, symbols)
     bars = stored.keys(settings, GOLD, level.view, from_us, to_us, symbols)
-    return Causes(late_bars(ticks, level), bars.select("symbol", end_us="event_time_us").unique().sort("end_us"))
+    return Causes(late_bars(ticks, level), bars.select("symbol", end_us="event_time_us").unique().sort("end_us"), young)
 
 
 def late_bars(ticks: pl.DataFrame, level: Level) -> pl.DataFrame:

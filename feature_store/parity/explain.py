@@ -1,6 +1,7 @@
 """Compare pairs of rows, and look further and further back for what explains a difference; nothing is read while nothing differs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import polars as pl
 
@@ -8,23 +9,29 @@ from contracts.features import Column
 from contracts.settings import Settings
 from contracts.windows import Level
 from feature_store.parity import causes
-from feature_store.parity.causes import NOTHING_LATE
+from feature_store.parity.causes import NO_YOUNG, NOTHING_LATE
 from feature_store.parity.lines import Line, compare
+from feature_store.parity.youth import Young
 
 # The longest window and the bar before it, which may lie beyond a halt of an hour, or beyond a weekend.
 LOOK_BACK_US = (3 * 3_600_000_000, 4 * 86_400_000_000)
 
 
 def explained(
-    settings: Settings, level: Level, pairs: pl.DataFrame, columns: Sequence[Column], symbols: Sequence[str] | None = None
+    settings: Settings,
+    level: Level,
+    pairs: pl.DataFrame,
+    columns: Sequence[Column],
+    symbols: Sequence[str] | None = None,
+    young: Young = NO_YOUNG,
 ) -> list[Line]:
     """A line per column over pairs of rows of one level, with what differs explained as far as the lakehouse can."""
-    lines = compare(pairs, columns, NOTHING_LATE)
+    lines = compare(pairs, columns, replace(NOTHING_LATE, young=young))
     for back_us in LOOK_BACK_US:
         if not any(line.unexplained for line in lines):
             break
         first_us, last_us = pairs.select(first=pl.col("event_time_us").min(), last=pl.col("event_time_us").max()).row(0)
-        lines = compare(pairs, columns, causes.read(settings, level, first_us - back_us, last_us + 1, symbols))
+        lines = compare(pairs, columns, causes.read(settings, level, first_us - back_us, last_us + 1, symbols, young))
     return lines
 
 

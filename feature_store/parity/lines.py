@@ -33,7 +33,7 @@ class Where:
 class Line:
     """What was found in one column, in values. `null_got` and `null_expected` have a value on the other side alone.
 
-    mismatch = late + warm_up + unexplained; `worst` is the largest error that nothing explains, within the tolerance or
+    mismatch = late + warm_up + new_column + unexplained; `worst` is the largest error that nothing explains, within the tolerance or
     beyond; None where there is none at all.
     """
 
@@ -44,24 +44,25 @@ class Line:
     null_expected: int = 0
     late: int = 0
     warm_up: int = 0
+    new_column: int = 0
     unexplained: int = 0
     worst: Where | None = None
 
     @property
     def mismatch(self) -> int:
         """Values beyond the tolerance, and NULLs against values, explained or not."""
-        return self.late + self.warm_up + self.unexplained
+        return self.late + self.warm_up + self.new_column + self.unexplained
 
     def add(self, other: "Line") -> None:
         """Take in what was found in another part of the same column."""
-        for name in ("compared", "null_got", "null_expected", "late", "warm_up", "unexplained"):
+        for name in ("compared", "null_got", "null_expected", "late", "warm_up", "new_column", "unexplained"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.worst = _larger(self.worst, other.worst)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON; an infinite error is None."""
         counts = {name: getattr(self, name) for name in ("name", "view", "compared", "mismatch", "null_got", "null_expected")}
-        counts |= {"late": self.late, "warm_up": self.warm_up, "unexplained": self.unexplained}
+        counts |= {"late": self.late, "warm_up": self.warm_up, "new_column": self.new_column, "unexplained": self.unexplained}
         return counts | {"worst": None if self.worst is None else _plain(self.worst)}
 
 
@@ -112,8 +113,10 @@ def _error(column: Column) -> pl.Expr:
 def _judge(rows: pl.DataFrame, column: Column, errors: pl.Series, beyond: pl.Series, causes: Causes) -> Line:
     got_null, expected_null = rows[column.name + GOT].is_null(), rows[column.name].is_null()
     warm_up = beyond & got_null & causes.warm_up(rows, column.window_s)
-    late = beyond & ~warm_up & causes.late(rows, column)
-    open_errors = pl.select(pl.when(~(warm_up | late)).then(errors.fill_null(math.inf))).to_series()
+    new = beyond & ~warm_up & causes.new_column(rows, column)
+    late = beyond & ~warm_up & ~new & causes.late(rows, column)
+    left = ~(warm_up | new | late)
+    open_errors = pl.select(pl.when(left).then(errors.fill_null(math.inf))).to_series()
     return Line(
         column.name,
         column.view,
@@ -121,7 +124,8 @@ def _judge(rows: pl.DataFrame, column: Column, errors: pl.Series, beyond: pl.Ser
         null_expected=int((beyond & expected_null).sum()),
         late=int(late.sum()),
         warm_up=int(warm_up.sum()),
-        unexplained=int((beyond & ~warm_up & ~late).sum()),
+        new_column=int(new.sum()),
+        unexplained=int((beyond & left).sum()),
         worst=_worst(rows, column, open_errors),
     )
 

@@ -23,6 +23,7 @@ from feature_store.parity.lines import KEYS, pair
 from feature_store.parity.oracle import HOUR_US
 from feature_store.parity.report import Example, Report, Rows
 from feature_store.parity.stretches import NO_LIVE_JOB, NOT_BACKFILLED, Absences
+from feature_store.parity.youth import Youth
 from feature_store.tables import GOLD, GOLD_LIVE
 
 FILE = "parity.json"
@@ -84,7 +85,7 @@ class _Work:
     def __init__(self, settings: Settings, report: Report, symbols: Sequence[str] | None) -> None:
         self.settings, self.report, self.symbols = settings, report, symbols
         self.down, self.undone = Absences(NO_LIVE_JOB, report.from_us), Absences(NOT_BACKFILLED, report.from_us)
-        self.hours = set[int]()
+        self.hours, self._youth = set[int](), Youth(settings)
         self._seen: dict[str, set[str]] = {GOLD: set(), GOLD_LIVE: set()}
         report.rows = {level.view: Rows(level.view) for level in LEVELS}
 
@@ -129,7 +130,8 @@ class _Work:
         pairs = pair(batch, live)
         rows.compared += len(pairs)
         if len(pairs):
-            self.report.lines.add(explained(self.settings, level, pairs, columns(level), self.symbols))
+            young = self._youth.of(columns(level), live, batch)
+            self.report.lines.add(explained(self.settings, level, pairs, columns(level), self.symbols, young))
         if len(pairs) < len(batch):
             self._missing(level, batch.select(KEYS).join(live, on=KEYS, how="anti"))
         if len(pairs) < len(live):

@@ -10,7 +10,7 @@ from feature_store.parity.report import Report
 
 FLOOR, TOP = 1e-17, 1e3  # what is exact is drawn at the floor, what is NULL on one side at the top
 INCH_PER_LINE = 0.16
-COLOURS = {"late": "tab:orange", "warm_up": "tab:blue", "unexplained": "tab:red"}
+COLOURS = {"late": "tab:orange", "warm_up": "tab:blue", "new_column": "tab:gray", "unexplained": "tab:red"}
 
 
 def draw(report: Report, title: str) -> Figure:

@@ -61,12 +61,14 @@ def keys(settings: Settings, table: str, view: str, from_us: int, to_us: int, sy
 def live(settings: Settings, view: str, from_us: int, to_us: int, symbols: Sequence[str] | None) -> tuple[pl.DataFrame, int]:
     """The live rows of a view, and how many more there were of the same symbol and time: the one with the most history counts.
 
-    A job that starts without state publishes the last 65 minutes again while it warms up.
+    A job that starts without state publishes the last 65 minutes again while it warms up. Of equals, the one with more values counts:
+    the other may have been written before there was such a column.
     """
     frame = lakehouse.read_features(settings, view, from_us, to_us, symbols, GOLD_LIVE)
     if frame.select(pl.struct("symbol", "event_time_us").n_unique()).item() == len(frame):
         return frame, 0
-    best = frame.sort("warm_s", "known_at_us", descending=True, nulls_last=True)
+    values = pl.sum_horizontal(pl.exclude("symbol", "event_time_us").is_not_null())
+    best = frame.sort("warm_s", values, "known_at_us", descending=True, nulls_last=True)
     kept = best.unique(["symbol", "event_time_us"], keep="first", maintain_order=True).sort("event_time_us", "symbol")
     return kept, len(frame) - len(kept)
 

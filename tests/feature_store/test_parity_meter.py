@@ -5,6 +5,7 @@ import math
 
 import polars as pl
 import pytest
+from pyiceberg.schema import Schema
 
 from contracts.errors import DatasetError
 from contracts.settings import Settings
@@ -237,3 +238,41 @@ def test_absences_span_slices():
     times = pl.Series([START, START + S, START + 199 * S, START + 200 * S, START + 230 * S])
     assert side.inside(times).to_list() == [False, True, True, False, False] and found.rows == 2
     assert math.isclose(found.to_us - found.from_us, 200 * S)
+
+
+def test_a_column_that_was_added_later_explains_rows_from_before_it(tmp_path, made, views):
+    """The job was started afresh with a new line: it published the last minutes again, warming up, and knows the column."""
+    settings = Settings(home=tmp_path)
+    lakehouse.create(settings)
+    for table in (GOLD, GOLD_LIVE):
+        older = [n for n in lakehouse.catalog(settings).load_table(table).schema().column_names if n not in ("volume_10s", "volume_5m")]
+        lakehouse.catalog(settings).drop_table(table)
+        kept = lakehouse.schema(table)
+        fields = [found for found in kept.fields if found.name in older]
+        lakehouse.catalog(settings).create_table(table, Schema(*fields), partition_spec=lakehouse.partitions(table))
+    before = {view: frame.drop("volume_10s", "volume_5m", strict=False) for view, frame in views.items()}
+    lake.put_features(settings, GOLD_LIVE, lake.only(before, pl.col("event_time_us") <= START + 3000 * S))
+    lakehouse.create(settings)
+    afresh = lake.features(made.filter(pl.col("event_time_us") >= START + 2400 * S))
+    lake.put_features(settings, GOLD_LIVE, afresh)
+    lake.put_features(settings, GOLD, views)
+    report = meter.measure(settings, START, START + DAY, NOW_US)
+    assert report.unexplained == 0, [line for line in report.lines.values() if line.unexplained]
+    assert {name for (_, name), line in report.lines.items() if line.new_column} == {"volume_10s", "volume_5m"}
+    broken = lake.changed(lake.moved(views, DAY), "tick_10s", len(views["tick_10s"]) - 1, volume_5m=None)
+    lake.put_both(settings, broken, lake.moved(views, DAY))
+    assert meter.measure(settings, START + DAY, START + 2 * DAY, NOW_US).unexplained == 1
+
+
+def test_history_without_the_new_column_is_due_for_a_backfill_and_no_defect(tmp_path, views):
+    settings = Settings(home=tmp_path)
+    lakehouse.create(settings)
+    older = [found for found in lakehouse.schema(GOLD).fields if found.name != NAME]
+    lakehouse.catalog(settings).drop_table(GOLD)
+    lakehouse.catalog(settings).create_table(GOLD, Schema(*older), partition_spec=lakehouse.partitions(GOLD))
+    lake.put_features(settings, GOLD, {view: frame.drop(NAME, strict=False) for view, frame in views.items()})
+    lakehouse.create(settings)
+    lake.put_features(settings, GOLD_LIVE, views)
+    report = meter.measure(settings, START, START + DAY, NOW_US)
+    assert report.unexplained == 0
+    assert lines(report)[NAME].new_column == lines(report)[NAME].null_expected > 0
