@@ -19,6 +19,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from contracts.errors import RegistryError, TickError
+from models.lightgbm_text import Booster
 
 MODEL_FILE, MANIFEST_FILE = "model.onnx", "manifest.json"
 LIGHTGBM_FILE = "model.lgb.txt"
@@ -147,10 +148,8 @@ def _onnx(file: Path) -> tuple[int, Answer]:
 
 def _lightgbm(file: Path) -> tuple[int, Answer]:
     """A damaged file ends the process that reads it, hence the digest before and `check` in a child."""
-    import lightgbm  # only for those who have such a model: it brings scikit-learn along
-
-    booster = lightgbm.Booster(model_file=str(file))
-    return booster.num_feature(), lambda rows: np.asarray(booster.predict(rows, num_threads=1))
+    booster = Booster(file)
+    return booster.width, booster.predict
 
 
 READERS: dict[str, Callable[[Path], tuple[int, Answer]]] = {MODEL_FILE: _onnx, LIGHTGBM_FILE: _lightgbm}

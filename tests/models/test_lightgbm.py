@@ -3,6 +3,9 @@
 import functools
 import json
 import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import lightgbm
@@ -51,6 +54,36 @@ def test_the_file_answers_as_the_booster_and_equal_boosters_have_one_digest(made
     runtime.check(made.folder, made.digest, 60)
 
 
+def test_rows_one_by_one_in_threads_and_none_are_answered_alike(made):
+    _, x = booster()
+    model = runtime.load(made.folder, made.digest)
+    with ThreadPoolExecutor(4) as pool:
+        assert np.array_equal(list(pool.map(lambda row: model.predict(row[None, :])[0], x[:200])), model.predict(x[:200]))
+    assert np.array_equal(model.predict(np.asfortranarray(x[:50])), model.predict(x[:50]))
+    assert model.predict(np.empty((0, 3))).shape == (0,)
+
+
+def test_reading_needs_no_trainer(made):
+    code = f"""
+import sys
+from pathlib import Path
+from models import runtime
+runtime.load(Path({str(made.folder)!r}), {made.digest!r})
+print([name for name in ("lightgbm", "sklearn", "scipy", "pandas", "mlflow") if name in sys.modules])
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_several_answers_a_row_are_refused(made):
+    quiet = {"verbosity": -1, "objective": "multiclass", "num_class": 3, "num_threads": 1}
+    _, x = booster()
+    several = lightgbm.train(quiet, lightgbm.Dataset(x, np.arange(len(x)) % 3, params={"verbosity": -1}), 2)
+    several.save_model(made.folder / LIGHTGBM_FILE)
+    digest = resealed(made.folder, sha256=runtime.file_sha256(made.folder / LIGHTGBM_FILE))
+    with pytest.raises(RegistryError, match="answers 3 numbers a row"):
+        runtime.load(made.folder, digest)
+
+
 def test_one_changed_byte_is_refused_before_it_is_parsed(made):
     file = made.folder / LIGHTGBM_FILE
     content = bytearray(file.read_bytes())
@@ -63,7 +96,7 @@ def test_one_changed_byte_is_refused_before_it_is_parsed(made):
         runtime.load(made.folder, made.digest)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.9])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9])
 def test_a_truncated_file_never_ends_the_caller_even_when_its_digest_fits(made, share):
     file = made.folder / LIGHTGBM_FILE
     content = file.read_bytes()
