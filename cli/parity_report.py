@@ -65,8 +65,8 @@ def columns(title: str, lines: "Iterable[Line]") -> "Table":
 
 
 def moment(us: int) -> str:
-    """A time as text, to the second unless there is more."""
-    return datetime.fromtimestamp(us / 1e6, UTC).isoformat(sep=" ", timespec="auto").removesuffix("+00:00")
+    """A time as text; rows end at whole seconds, and what lies between counts as the next one."""
+    return datetime.fromtimestamp(-(-us // 1_000_000), UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def write(folder: Path, report: "Report") -> None:
@@ -97,7 +97,11 @@ def _odd(line: "Line") -> bool:
 
 def _where(worst: "Where") -> tuple[str, str]:
     size = "NULL" if worst.expected is None or worst.got is None else f"{worst.relative:.1e}"
-    return size, f"{worst.symbol} {moment(worst.event_time_us)}: {worst.got} for {worst.expected}"
+    return size, f"{worst.symbol} {moment(worst.event_time_us)}: {_number(worst.got)} for {_number(worst.expected)}"
+
+
+def _number(value: float | None) -> str:
+    return "NULL" if value is None else f"{value:.12g}"
 
 
 def _others(console: "Console", report: "Report") -> None:

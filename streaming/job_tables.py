@@ -56,7 +56,7 @@ SERVED = {
 
 def served(settings: Settings) -> str:
     """Topic predictions. It has no watermark: what was served, or that nothing was, cannot hold up or move the time of the ticks."""
-    fields = ", ".join(f"{name} {kind}" for name, kind in SERVED.items())
+    fields = ", ".join(f"`{name}` {kind}" for name, kind in SERVED.items())
     arrived = "arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL"
     return f"CREATE TABLE served ({fields}, {arrived}) WITH ({_source(settings, topics.PREDICTIONS.name, JSON, GROUP_SERVED)})"
 
@@ -65,8 +65,9 @@ def served_insert() -> str:
     """Every JSON object into gold. What is missing or ill-typed in it is NULL; a time out of bounds counts as its arrival."""
     sane = f"served_at_us >= {EVENT_TIME_US_MIN} AND served_at_us <= {RECEIVED} + {FUTURE_US_MAX}"
     time = f"CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(served_at_us / 1000, 3) ELSE arrived END"
-    names = ", ".join(time if name == "served_at" else name for name in PREDICTION_NAMES)
-    return f"INSERT INTO {lakehouse.CATALOG}.{PREDICTIONS} ({', '.join(PREDICTION_NAMES)}) SELECT {names} FROM served"
+    names = [f"`{name}`" for name in PREDICTION_NAMES]
+    made = ", ".join(time if name == "`served_at`" else name for name in names)
+    return f"INSERT INTO {lakehouse.CATALOG}.{PREDICTIONS} ({', '.join(names)}) SELECT {made} FROM served"
 
 
 def accepted_ticks() -> View:

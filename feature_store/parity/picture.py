@@ -25,7 +25,7 @@ def draw(report: Report, title: str) -> Figure:
     left.set(xscale="log", xlim=(FLOOR / 3, TOP * 3), xlabel="largest error / max(|x|, scale)", title=title)
     left.set_yticks(places, [line.name for line in lines], fontsize=6)
     left.legend(loc="upper right", fontsize="small")
-    left.invert_yaxis()
+    left.set_ylim(len(lines) - 0.5, -0.5)
     start = [0] * len(lines)
     for name, colour in COLOURS.items():
         counts = [getattr(line, name) for line in lines]

@@ -79,6 +79,7 @@ class Report:
             "values_compared": sum(line.compared for line in lines),
             "values_late": sum(line.late for line in lines),
             "values_warm_up": sum(line.warm_up for line in lines),
+            "values_new_column": sum(line.new_column for line in lines),
             "rows_missing": sum(rows.missing for rows in self.rows.values()),
             "rows_extra": sum(rows.extra for rows in self.rows.values()),
             "largest_relative_error": worst if worst < float("inf") else None,

@@ -72,7 +72,7 @@ def test_a_difference_ends_with_3_names_it_and_stands_in_the_json(tick, views):
     lake.put_both(settings(), live, views)
     code, said, _ = tick("--from", time(0), "--to", time(5000))
     assert code == 3
-    assert all(part in said for part in ("volume_1h", "no live job", "missing", "unexplained", "1.0 for"))
+    assert all(part in said for part in ("volume_1h", "no live job", "missing", "unexplained", "1 for"))
     code, said, _ = tick("--from", time(0), "--to", time(5000), "--json")
     found = json.loads(said)
     assert code == 3 and found["unexplained"] == len(found["examples"]) + 1

@@ -49,7 +49,7 @@ def test_every_column_is_filled_in_the_order_of_the_table(program):
     insert = program.inserts[-1]
     target, columns = re.match(r"INSERT INTO (\S+) \(([^)]*)\) SELECT", insert).groups()
     assert target == f"{lakehouse.CATALOG}.{PREDICTIONS}"
-    assert tuple(columns.split(", ")) == PREDICTION_NAMES
+    assert tuple(columns.replace("`", "").split(", ")) == PREDICTION_NAMES
     assert {*tables.SERVED, "served_at"} == {*PREDICTION_NAMES}
 
 
