@@ -17,9 +17,10 @@ REFUSED = 3
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 train_app = typer.Typer(help="Train a model and let the gate decide.", no_args_is_help=True)
-model_app = typer.Typer(help="See and move the Production version of the tick model.", no_args_is_help=True)
+model_app = typer.Typer(help="See and move the Production version of the tick model, or of another one (--name).", no_args_is_help=True)
 From = Annotated[datetime | None, typer.Option("--from", formats=FORMATS, help="first decision, UTC; default: the oldest data")]
 To = Annotated[datetime | None, typer.Option("--to", formats=FORMATS, help="no decision at or after this, UTC; default: now")]
+Name = Annotated[str | None, typer.Option("--name", help="registered model; default: the tick model", show_default=False)]
 Number = Annotated[str, typer.Argument(help="version number, see `tick model list`")]
 
 
@@ -64,7 +65,7 @@ def tick(start: From = None, end: To = None) -> None:
 
 
 @model_app.command("list")
-def list_versions() -> None:
+def list_versions(name: Name = None) -> None:
     """Every registered version, newest first."""
     from rich.console import Console
     from rich.table import Table
@@ -72,8 +73,8 @@ def list_versions() -> None:
     from contracts.settings import settings
     from models import registry
 
-    table = Table("version", "stage", "alias", "registered (UTC)", "Sharpe", "drawdown", title=settings().model_name)
-    for version in registry.versions(settings()):
+    table = Table("version", "stage", "alias", "registered (UTC)", "Sharpe", "drawdown", title=name or settings().model_name)
+    for version in registry.versions(settings(), name):
         alias = registry.ALIAS if version.production else ""
         numbers = (version.tags.get("sharpe", "–"), version.tags.get("max_drawdown", "–"))
         table.add_row(version.version, version.stage, alias, _utc(version.created_us), *numbers)
@@ -81,7 +82,7 @@ def list_versions() -> None:
 
 
 @model_app.command("show")
-def show(version: Annotated[str | None, typer.Argument(help="default: the Production version")] = None) -> None:
+def show(version: Annotated[str | None, typer.Argument(help="default: the Production version")] = None, name: Name = None) -> None:
     """One version: where it comes from, its tags, and whether its file still is the registered one."""
     from rich.console import Console
     from rich.table import Table
@@ -90,47 +91,49 @@ def show(version: Annotated[str | None, typer.Argument(help="default: the Produc
     from contracts.settings import settings
     from models import registry, runtime
 
-    found = registry.get(settings(), version) if version else registry.current(settings())
+    found = registry.get(settings(), version, name) if version else registry.current(settings(), name)
     if found is None:
-        raise RegistryError(f"{settings().model_name} has no Production version", "run `tick train tick`, or name a version")
+        raise RegistryError(
+            f"{name or settings().model_name} has no Production version", "train one (`tick train --help`), or name a version"
+        )
     resolved = registry.fetch(settings(), found)
     manifest = runtime.verified(resolved.path, resolved.digest)
     table = Table("", "", show_header=False, title=f"{found.name} version {found.version}")
     facts = {"stage": found.stage, "registered": _utc(found.created_us), "run": found.run_id, "file": str(resolved.path), **found.tags}
     facts |= {"trained on": manifest.trained_on, "last label": _utc(manifest.trained_to_us), "features": ", ".join(manifest.features)}
-    for name, value in facts.items():
-        table.add_row(name, value)
+    for fact, value in facts.items():
+        table.add_row(fact, value)
     Console().print(table)
 
 
 @model_app.command("promote")
-def promote(version: Number) -> None:
+def promote(version: Number, name: Name = None) -> None:
     """Make a version that passed the gate Production; the one before is archived."""
     from contracts.settings import settings
     from models import registry
 
-    _moved(registry.promote(settings(), version))
+    _moved(registry.promote(settings(), version, name))
 
 
 @model_app.command("rollback")
-def rollback() -> None:
+def rollback(name: Name = None) -> None:
     """Give Production back to the version before the present one."""
     from contracts.settings import settings
     from models import registry
 
-    _moved(registry.rollback(settings()))
+    _moved(registry.rollback(settings(), name))
 
 
 @model_app.command("retire")
-def retire() -> None:
+def retire(name: Name = None) -> None:
     """Leave no version in Production, e.g. when the present one can no longer be trusted."""
     from rich.console import Console
 
     from contracts.settings import settings
     from models import registry
 
-    registry.retire(settings())
-    Console().print(f"{settings().model_name}: no version is Production now")
+    registry.retire(settings(), name)
+    Console().print(f"{name or settings().model_name}: no version is Production now")
 
 
 def _conclude(console: "Console", result: "TrainResult") -> None:

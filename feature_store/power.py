@@ -54,6 +54,7 @@ def readings(settings: Settings, from_us: int = EVENT_TIME_US_MIN, to_us: int = 
 
 def end_us(settings: Settings) -> int | None:
     """End of the last whole UTC day for which silver has a reading after 23:00; None while it is empty. From file statistics alone."""
+    lakehouse.create(settings)
     files = lakehouse.catalog(settings).load_table(POWER).inspect.files().select(["readable_metrics"]).to_pylist()
     if not files:
         return None
