@@ -38,6 +38,11 @@ class Causes:
     bars: pl.DataFrame
     young: Young = NO_YOUNG
 
+    def joined(self, other: "Causes") -> "Causes":
+        """With the bars of both."""
+        late_bars, bars = (pl.concat(pair).unique().sort("end_us") for pair in ((self.late_bars, other.late_bars), (self.bars, other.bars)))
+        return Causes(late_bars, bars, self.young)
+
     def warm_up(self, rows: pl.DataFrame, window_s: int) -> pl.Series:
         """Whether the live job had less history than the window, and less than the batch layer."""
         got, expected = rows["warm_s:got"], rows["warm_s"]

@@ -13,8 +13,9 @@ from feature_store.parity.causes import NO_YOUNG, NOTHING_LATE
 from feature_store.parity.lines import Line, compare
 from feature_store.parity.youth import Young
 
-# The longest window and the bar before it, which may lie beyond a halt of an hour, or beyond a weekend.
-LOOK_BACK_US = (3 * 3_600_000_000, 4 * 86_400_000_000)
+SECOND_US = 1_000_000
+NEAR_S = 600  # beyond twice the longest window: the bar before it lies there, unless the market was closed
+FAR_US = 4 * 86_400 * SECOND_US  # a weekend, and a holiday beside it; read for symbols alone that have no nearer bar
 
 
 def explained(
@@ -27,17 +28,31 @@ def explained(
 ) -> list[Line]:
     """A line per column over pairs of rows of one level, with what differs explained as far as the lakehouse can."""
     lines = compare(pairs, columns, replace(NOTHING_LATE, young=young))
-    for back_us in LOOK_BACK_US:
-        if not any(line.unexplained for line in lines):
-            break
-        first_us, last_us = pairs.select(first=pl.col("event_time_us").min(), last=pl.col("event_time_us").max()).row(0)
-        lines = compare(pairs, columns, causes.read(settings, level, first_us - back_us, last_us + 1, symbols, young))
+    if not _open(lines):
+        return lines
+    first_us, last_us = _span(pairs)
+    near_us = first_us - (2 * level.window_max_s + NEAR_S) * SECOND_US
+    near = causes.read(settings, level, near_us, last_us + 1, symbols, young)
+    lines = compare(pairs, columns, near)
+    before = near.bars.filter(pl.col("end_us") <= first_us - level.window_max_s * SECOND_US)
+    alone = sorted(set(pairs["symbol"].unique()) - set(before["symbol"].unique()))
+    if _open(lines) and alone:
+        lines = compare(pairs, columns, near.joined(causes.read(settings, level, first_us - FAR_US, last_us + 1, alone)))
     return lines
+
+
+def _open(lines: Sequence[Line]) -> bool:
+    return any(line.unexplained for line in lines)
+
+
+def _span(rows: pl.DataFrame) -> tuple[int, int]:
+    first_us, last_us = rows.select(first=pl.col("event_time_us").min(), last=pl.col("event_time_us").max()).row(0)
+    return first_us, last_us
 
 
 def late_rows(settings: Settings, level: Level, rows: pl.DataFrame, symbols: Sequence[str] | None = None) -> pl.Series:
     """Which of these rows (symbol, event_time_us), that the live side lacks, stand on a bar with a late tick."""
     if rows.is_empty():
         return pl.Series(dtype=pl.Boolean)
-    first_us, last_us = rows.select(first=pl.col("event_time_us").min(), last=pl.col("event_time_us").max()).row(0)
+    first_us, last_us = _span(rows)
     return causes.read(settings, level, first_us, last_us + 1, symbols).in_bar(rows)

@@ -276,3 +276,18 @@ def test_history_without_the_new_column_is_due_for_a_backfill_and_no_defect(tmp_
     report = meter.measure(settings, START, START + DAY, NOW_US)
     assert report.unexplained == 0
     assert lines(report)[NAME].new_column == lines(report)[NAME].null_expected > 0
+
+
+def test_a_late_tick_before_a_weekend_explains_the_first_return_after_it(tmp_path):
+    """The last bar before the halt came late: the first returns on Monday start from another close, and nothing else differs."""
+    settings = Settings(home=tmp_path)
+    lakehouse.create(settings)
+    friday, monday = lake.ticks((A,), count=40), lake.ticks((A,), seed=3, count=40, start_us=START + 2 * DAY)
+    trades = pl.concat([friday, monday.with_columns(trade_id="m" + pl.col("trade_id"), seq=pl.col("seq") + 99)])
+    late = pl.col("trade_id") == friday["trade_id"][-1]
+    lake.put_both(settings, lake.features(trades.filter(~late)), lake.features(trades))
+    lake.put_ticks(settings, trades, late)
+    report = meter.measure(settings, START + 2 * DAY, START + 3 * DAY, NOW_US)
+    assert report.unexplained == 0
+    names = {name for (_, name), line in report.lines.items() if line.late}
+    assert "log_return_10s" in names and not {"volume_10s", "trade_count_1m"} & names
