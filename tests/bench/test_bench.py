@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from bench import __main__ as command
-from bench import bulk_load, exchange, feature_rows, flink, flink_bound, machine, online_read, report, services
+from bench import bulk_load, exchange, feature_rows, flink, flink_bound, machine, online_read, parity, report, services
 from bench.figures import BenchError, Figure, Result, quantile, readable
 from bench.load import MINUTE_US, Chunk
 from contracts.features import columns
@@ -31,6 +31,13 @@ def test_exchange_yields_a_rate_per_market():
 def test_bulk_load_stands_beside_a_bare_append_and_a_copy():
     figures = bulk_load.measure(TINY / 5)
     assert [figure.unit for figure in figures] == ["ticks/s CPU", "ticks/s", *["ticks/s CPU"] * 3, "×"]
+    assert all(figure.value > 0 for figure in figures)
+
+
+def test_parity_stands_beside_a_bare_read(monkeypatch):
+    monkeypatch.setattr(parity, "HOURS", 1)
+    figures = parity.measure(TINY)
+    assert figures[0].at_most == parity.AIM_S and "4,020 rows on each side" in figures[0].note
     assert all(figure.value > 0 for figure in figures)
 
 
