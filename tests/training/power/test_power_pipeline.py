@@ -21,7 +21,10 @@ from training.power.split import split
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
 END_US = T0 + 364 * DAY_US  # after 2017-12-30
 AT_US = END_US + 3_600_000_000
+SMALL_END_US = T0 + 125 * DAY_US  # after 2017-05-05
 REPO = Path(__file__).parents[3]
+
+SMALL = files.long(readings(125), "made up")
 
 
 def quiet(step, done, total):
@@ -33,6 +36,14 @@ def lake(tmp_path_factory):
     """The real year in a lakehouse."""
     home = tmp_path_factory.mktemp("power")
     power.store(settings_in(home, home, "unused"), files.long(files.read(real()), "tetouan"))
+    return home
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """125 made-up days in a lakehouse: a wave and noise, on which seven days say more than one. They train in a moment."""
+    home = tmp_path_factory.mktemp("power-small")
+    power.store(settings_in(home, home, "unused"), SMALL)
     return home
 
 
@@ -117,10 +128,10 @@ class TestTotal:
         assert again.numbers == first.numbers
         assert len(registry.versions(settings, "power-total")) == 1
 
-    def test_a_seed_and_the_data_decide_not_the_number_of_cores(self, lake, mlflow_home):
-        settings = settings_in(lake, mlflow_home, "unused")
-        samples = features.samples(features.design(pipeline.past(settings, "total", END_US))).tail(120 * 24)
-        parts = split(samples, END_US, 56, 28)
+    def test_a_seed_and_the_data_decide_not_the_number_of_cores(self, small, mlflow_home):
+        settings = settings_in(small, mlflow_home, "unused")
+        samples = features.samples(features.design(pipeline.past(settings, "total", SMALL_END_US)))
+        parts = split(samples, SMALL_END_US, 56, 28)
         fits = [model.fit(parts, settings.model_copy(update=change), quiet) for change in ({}, {"train_jobs": 2}, {"seed": 8})]
         texts = [fit.booster.model_to_string().split("\nparameters:")[0] for fit in fits]
         assert texts[0] == texts[1] != texts[2]
@@ -174,40 +185,35 @@ class TestForecast:
 
 
 class TestBackfill:
-    def test_each_day_sees_its_own_past_and_forecasts_the_next(self, promoted, tmp_path, mlflow_home):
-        settings, _, _ = promoted
-        first_us = END_US - 4 * DAY_US  # 2017-12-27
+    def test_each_day_sees_its_own_past_and_forecasts_the_next(self, small, tmp_path, mlflow_home):
+        settings = settings_in(small, mlflow_home, "power-backfill")
+        assert pipeline.train(settings, "total", None, AT_US, quiet).version == "1"
+        first_us = SMALL_END_US - 4 * DAY_US  # 2017-05-02
         days = list(backfill.run(settings, "total", first_us, first_us + DAY_US, lambda: AT_US, quiet))
-        assert [day.day for day in days] == ["2017-12-27", "2017-12-28"]
+        assert [day.day for day in days] == ["2017-05-02", "2017-05-03"]
         assert [day.error for day in days] == ["", ""]
-        assert [day.forecast.day for day in days] == ["2017-12-28", "2017-12-29"]
+        assert [day.forecast.day for day in days] == ["2017-05-03", "2017-05-04"]
         assert [day.forecast.version for day in days] == [day.result.version for day in days] == ["2", "3"]
         assert all(day.forecast.rows["actual_kw"].null_count() == 0 for day in days)
         # Production knows more than either and stays.
         assert not any(day.result.promoted for day in days)
-        assert registry.current(settings, "power-total").version == "1"
+        assert registry.current(settings, "power-backfill").version == "1"
         # A lakehouse that ends on that day makes the very same model.
         ended = settings_in(tmp_path, mlflow_home, "power-ended")
-        power.store(ended, files.long(files.read(real()), "tetouan").filter(pl.col("event_time_us") < first_us + DAY_US))
-        alone = pipeline.train(ended, "total", None, AT_US, quiet)
-        digests = [
-            registry.get(where, version, name).tags["digest"]
-            for where, version, name in ((settings, "2", "power-total"), (ended, "1", "power-ended"))
-        ]
-        assert digests[0] == digests[1]
-        assert alone.promoted
+        power.store(ended, SMALL.filter(pl.col("event_time_us") < first_us + DAY_US))
+        assert pipeline.train(ended, "total", None, AT_US, quiet).promoted
+        assert registry.current(ended, "power-ended").tags["digest"] == registry.get(settings, "2", "power-backfill").tags["digest"]
         # What comes later is written beside the forecast.
-        made = forecast.predict(ended, "total")
-        assert made.rows["actual_kw"].null_count() == 24
-        power.store(ended, files.long(files.read(real()), "tetouan").filter(pl.col("event_time_us") < first_us + 2 * DAY_US))
+        assert forecast.predict(ended, "total").rows["actual_kw"].null_count() == 24
+        power.store(ended, SMALL.filter(pl.col("event_time_us") < first_us + 2 * DAY_US))
         assert forecast.fill_actuals(ended, "total") == 24
         held = power.forecasts(ended, series="total")
         assert held["actual_kw"].to_list() == pipeline.past(ended, "total", first_us + 2 * DAY_US)["kw"].to_list()[-24:]
 
-    def test_a_day_that_fails_does_not_end_the_others(self, lake, mlflow_home):
-        settings = settings_in(lake, mlflow_home, "power-holes")
-        days = list(backfill.run(settings, "total", END_US, END_US + DAY_US, lambda: AT_US, quiet))
-        assert [day.error for day in days] == ["2017-12-31 lacks 24 of its 24 hours", "2018-01-01 lacks 24 of its 24 hours"]
+    def test_a_day_that_fails_does_not_end_the_others(self, small, mlflow_home):
+        settings = settings_in(small, mlflow_home, "power-holes")
+        days = list(backfill.run(settings, "total", SMALL_END_US, SMALL_END_US + DAY_US, lambda: AT_US, quiet))
+        assert [day.error for day in days] == ["2017-05-06 lacks 24 of its 24 hours", "2017-05-07 lacks 24 of its 24 hours"]
         assert registry.versions(settings, "power-holes") == []
 
 
@@ -230,8 +236,8 @@ class TestFailures:
         assert {run.info.status for run in runs(settings).values()} == {"FAILED"}
         assert registry.versions(settings, settings.power_model_name) == []
 
-    def test_an_interrupted_training_registers_nothing(self, lake, mlflow_home):
-        settings = settings_in(lake, mlflow_home, "power-interrupted")
+    def test_an_interrupted_training_registers_nothing(self, small, mlflow_home):
+        settings = settings_in(small, mlflow_home, "power-interrupted")
 
         def interrupt(step, done, total):
             if step == "evaluate":
@@ -242,8 +248,8 @@ class TestFailures:
         assert runs(settings)["power-training"].info.status == "FAILED"
         assert registry.versions(settings, "power-interrupted") == []
 
-    def test_a_kill_between_version_and_alias_leaves_a_whole_version_that_the_next_run_promotes(self, lake, mlflow_home):
-        settings = settings_in(lake, mlflow_home, "power-killed")
+    def test_a_kill_between_version_and_alias_leaves_a_whole_version_that_the_next_run_promotes(self, small, mlflow_home):
+        settings = settings_in(small, mlflow_home, "power-killed")
         code = f"""
 import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -252,7 +258,7 @@ from power_data import settings_in
 from models import registry
 from training.power import pipeline
 registry.promote = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-settings = settings_in(Path({str(lake)!r}), Path({str(mlflow_home)!r}), "power-killed")
+settings = settings_in(Path({str(small)!r}), Path({str(mlflow_home)!r}), "power-killed")
 pipeline.train(settings, "total", None, {AT_US}, lambda *_: None)
 """
         child = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(REPO)}, capture_output=True, check=False)
