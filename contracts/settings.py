@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     start_timeout_s: float = Field(120, ge=1, le=3600, description="longest wait for a service to become ready")
     stop_timeout_s: float = Field(30, ge=0, le=600, description="longest wait for a service to stop before SIGKILL")
 
+    submit_timeout_s: float = Field(300, ge=10, le=3600, description="longest wait for Flink to plan and accept a job")
     parallelism: int = Field(2, ge=1, le=128, description="parallelism of the Flink jobs")
     checkpoint_interval_s: float = Field(10, ge=0.5, le=600, description="Flink checkpoint, hence Iceberg commit, interval")
     lateness_ms: int = Field(200, ge=0, le=60_000, description="watermark delay = allowed lateness of a live tick")

@@ -21,7 +21,6 @@ from contracts.errors import JobError
 from contracts.settings import Settings
 from feature_store.catalog import masked
 
-SUBMIT_TIMEOUT_S = 180.0
 CLOSE_TIMEOUT_S = 10.0
 ERROR_LINES = 12
 JOB_ID, REFUSED = "job_id=", "refused="
@@ -55,10 +54,10 @@ def base_options(settings: Settings) -> dict[str, str]:
     }
 
 
-def submit(settings: Settings, program: Program, timeout_s: float = SUBMIT_TIMEOUT_S) -> str:
+def submit(settings: Settings, program: Program) -> str:
     """Submit one program and return its job id. Raises JobError with what Flink said."""
     with Submitter(settings) as child:
-        return child.submit(program, timeout_s)
+        return child.submit(program)
 
 
 class Submitter:
@@ -84,11 +83,11 @@ class Submitter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def submit(self, program: Program, timeout_s: float = SUBMIT_TIMEOUT_S) -> str:
+    def submit(self, program: Program) -> str:
         """Submit and return the job id; programs of several threads wait for each other. Raises JobError with what Flink said."""
         spec = json.dumps(asdict(program) | {"options": base_options(self._settings) | dict(program.options)})
         with self._alone:
-            answer = self._ask(spec.encode() + b"\n", program.name, timeout_s)
+            answer = self._ask(spec.encode() + b"\n", program.name, self._settings.submit_timeout_s)
         if answer.startswith(JOB_ID):
             return answer.removeprefix(JOB_ID)
         said = json.loads(answer.removeprefix(REFUSED)) if answer.startswith(REFUSED) else self._said()
