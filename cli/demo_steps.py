@@ -59,7 +59,7 @@ def play(settings: Settings, feed: str | None, speed: float, days: int, live_s: 
         start_us = now_us() - days * DAY_US
         market = history.load_synthetic(settings, DEMO, start_us, days, report)
         backfill.run(settings, start_us, market.now_us, report, chunk_us=HISTORY_CHUNK_US)
-        ready = beside.submit(_start_live, settings)
+        ready = beside.submit(_start_live, settings, own is None)
         outcome = Outcome(train_tick(settings, progress=report))
         _join(ready, report)
         live = own or SyntheticFeed(DEMO, market.now_us, (now_us() - market.now_us) / 1e6 + live_s, market.state())
@@ -75,9 +75,10 @@ def stop(settings: Settings) -> None:
     platform.down(settings)
 
 
-def _start_live(settings: Settings) -> None:
+def _start_live(settings: Settings, warm: bool) -> None:  # noqa: FBT001
+    """The live job and the writer. Without warm-up for an own file: it may begin a day back, and event time never goes back."""
     repo.apply(settings)
-    job.submit_fresh(settings, now_us())
+    job.submit_fresh(settings, now_us()) if warm else job.start(settings)
     platform.start(settings, "writer")
 
 

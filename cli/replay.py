@@ -38,6 +38,7 @@ def replay(
     A row that cannot be used goes to the dead letters with its reason: see `tick dead-letters list`.
     """
     from contracts.settings import settings
+    from feature_store import writer_report
     from streaming import producer
 
     synthetic = files == [SYNTHETIC]
@@ -45,9 +46,11 @@ def replay(
     # a synthetic market that begins now is another one each time: there is nothing to go on with
     position_file = None if synthetic else settings().root / "replay" / f"{feed.fingerprint}.json"
     _require_choice(position_file, resume, restart)
+    reached_us = writer_report.reached_us(settings())
     with _display(settings().kafka) as show:
         done = producer.replay(feed, settings(), speed, as_live, position_file, resume, show)
     _report(done, feed)
+    _warn_of_the_past(done.first_us, reached_us)
 
 
 def _files(files: list[str], format: str | None, venue: str | None, symbol: str | None) -> "Replayable":
@@ -89,6 +92,15 @@ def _display(where: str) -> "Iterator[Callable[[Progress], None]]":
             )
 
         yield show
+
+
+def _warn_of_the_past(first_us: int, reached_us: int) -> None:
+    """Event time never goes back: what is sent behind the live job's clock is stored, and counts in no live window."""
+    from rich.console import Console
+
+    if 0 < first_us < reached_us:
+        told = f"the live job had reached {_utc(reached_us)} already, this feed began at {_utc(first_us)}: what lies before counts as late"
+        Console(stderr=True).print(f"[yellow]![/] {told}; its features come with `tick backfill`", highlight=False)
 
 
 def _utc(event_time_us: int) -> str:

@@ -6,7 +6,9 @@ from typing import Any
 
 import redis
 
-from feature_store.layout import FRESHNESS_REDIS_KEY, STATS_REDIS_KEY
+from contracts.settings import Settings
+from feature_store.layout import FRESHNESS_REDIS_KEY, HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY
+from feature_store.online_table import connect
 
 
 @dataclass(slots=True)
@@ -60,3 +62,13 @@ def read(client: redis.Redis) -> Report:
     counters = Counters(**{name.decode(): int(value) for name, value in held.items() if name.decode() in known})
     ordered = sorted(map(int, ages))
     return Report(counters, len(ordered), _quantile(ordered, 0.5), _quantile(ordered, 0.99))
+
+
+def reached_us(settings: Settings) -> int:
+    """Newest event time that has come through the live job, µs UTC; 0 when there is none or Redis does not answer."""
+    try:
+        with connect(settings) as client:
+            held: Any = client.get(HEARTBEAT_REDIS_KEY)
+    except redis.RedisError:
+        return 0
+    return int(held or 0) * 1000

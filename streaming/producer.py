@@ -54,7 +54,7 @@ class Replayable(Protocol):
 
 @dataclass
 class Progress:
-    """How far a replay is; `rate` in ticks per second since it started, `eta_s` None where the end is unknown."""
+    """How far a replay is; `rate` in ticks per second since it started, `eta_s` None where the end is unknown, `first_us` as sent."""
 
     sent: int = 0
     rejected: int = 0
@@ -68,6 +68,7 @@ class Progress:
     sides_inferred: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     offset_us: int = 0
+    first_us: int = 0
 
 
 def silent(_progress: Progress) -> None:
@@ -209,6 +210,7 @@ class _Run:
 
     def _wake(self, first_us: int) -> None:
         """Heartbeats just before the first tick, and a moment for them: a partition still idle would not hold time for its ticks."""
+        self.done.first_us = first_us
         self._beat(min(first_us - 1, self.clock()))
         self.sender.flush(self.items)
         self.sleep(self.settings.wake_s)
