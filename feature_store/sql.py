@@ -24,7 +24,6 @@ CONSTANTS = {
 }
 PARTS = ("s", "v", "pv", "sv", "high", "low", "close_price", "known_at_us")
 FINE = 1e17  # the fine limb counts 1e-17 of the coarse one: 90 of them stay below 2^63
-FINE_TICKS = 1e13  # inside a tile: for 900,000 ticks in a second
 SUMS = {"v": "size", "pv": "price * size", "sv": "side * size"}
 UNITS = {a.name: a.unit for a in AGGREGATES if a.unit is not None}
 WINDOW = "window_start, window_end, window_time"
@@ -92,20 +91,24 @@ def _counted() -> tuple[View, View]:
 def _parts() -> str:
     """The parts of a tile; close is the price of the largest (event time, seq), packed so that MAX finds it."""
     clock = "LPAD(CAST(MOD(event_time_us, 1000000) AS STRING), 6, '0') || LPAD(CAST(seq AS STRING), 19, '0')"
-    sums = ", ".join(f"{_exact_sum(of, UNITS[name], FINE_TICKS)} AS {name}" for name, of in SUMS.items())
+    sums = ", ".join(f"{_exact_sum(of, UNITS[name])} AS {name}" for name, of in SUMS.items())
     return f"""SUM(CAST(side AS BIGINT)) AS s, {sums}, MAX(price) AS high, MIN(price) AS low,
     CAST(SUBSTRING(MAX({clock} || CAST(price AS STRING)), 26) AS DOUBLE) AS close_price, MAX(ingest_time_us) AS known_at_us"""
 
 
-def _exact_sum(expression: str, unit: float, fine: float) -> str:
-    """A sum of doubles that no order of its terms changes: added as whole numbers, multiples of `unit` and of `unit / fine`."""
-    hi, lo = (f"CAST(SUM({limb}) AS DOUBLE)" for limb in _limbs(expression, unit, fine))
-    return f"({hi} + {lo} * {1 / fine:.0e}) * {unit:.0e}"
+def _exact_sum(expression: str, unit: float) -> str:
+    """A sum of doubles that no order of its terms changes: three limbs, multiples of `unit` and of 1e-12 and 1e-24 of it."""
+    scaled, parts = f"({expression}) * {1 / unit:.0e}", []
+    for _ in range(3):
+        parts.append(f"CAST({scaled} AS BIGINT)")
+        scaled = f"(({scaled} - CAST({scaled} AS BIGINT)) * 1e12)"
+    hi, mid, lo = (f"CAST(SUM({part}) AS DOUBLE)" for part in parts)
+    return f"({hi} + {mid} * 1e-12 + {lo} * 1e-24) * {unit:.0e}"
 
 
 def bars(lower: Level, level: Level) -> View:
     """Bars of `level.tile_s` seconds, each a merge of the level below."""
-    sums = ", ".join(f"{_exact_sum(name, UNITS[name], FINE)} AS {name}" for name in SUMS)
+    sums = ", ".join(f"{_exact_sum(name, UNITS[name])} AS {name}" for name in SUMS)
     close = "SUBSTRING(MAX(LPAD(CAST(sec AS STRING), 11, '0') || CAST(close_price AS STRING)), 12)"
     select = f"""SELECT symbol, {_epoch_s("window_end")} AS sec, window_time AS wt, SUM(n) AS n, SUM(s) AS s,
     {sums}, MAX(high) AS high, MIN(low) AS low, CAST({close} AS DOUBLE) AS close_price,
@@ -191,10 +194,10 @@ def _used(level: Level) -> tuple[Aggregate, ...]:
 OLDEST = {"r": "FIRST_VALUE(x_r0) OVER w", "r1": "FIRST_VALUE(x_r10) OVER w"}
 
 
-def _limbs(expression: str, unit: float, fine: float = FINE) -> tuple[str, str]:
-    """A double as two whole numbers: multiples of `unit`, and of `unit / fine`."""
+def _limbs(expression: str, unit: float) -> tuple[str, str]:
+    """A double as two whole numbers: multiples of `unit`, and of 1e-17 `unit`."""
     scaled = f"({expression}) * {1 / unit:.0e}"
-    return f"CAST({scaled} AS BIGINT)", f"CAST(({scaled} - CAST({scaled} AS BIGINT)) * {fine:.0e} AS BIGINT)"
+    return f"CAST({scaled} AS BIGINT)", f"CAST(({scaled} - CAST({scaled} AS BIGINT)) * {FINE:.0e} AS BIGINT)"
 
 
 def _term(aggregate: Aggregate) -> str:

@@ -146,8 +146,6 @@ def config(settings: Settings) -> str:
     host, port = settings.host, settings.flink_port
     values: dict[str, str | int | bool] = {
         "env.java.opts.all": java_options(),
-        # Windows of 19 aggregates make generated methods of more than 8000 bytes, which the JVM would interpret for ever.
-        "env.java.opts.taskmanager": "-XX:-DontCompileHugeMethods",
         "jobmanager.rpc.address": host,
         "jobmanager.rpc.port": port + 1,
         "jobmanager.bind-host": host,

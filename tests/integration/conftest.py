@@ -16,7 +16,7 @@ from contracts.wire import heartbeat
 from streaming import job
 from streaming.synthetic import Market
 
-WAIT_S = 180.0
+WAIT_S = 300.0
 FILES = (
     *("test_backfill", "test_parity", "test_conservation", "test_parse_equals_sql", "test_recovery", "test_training"),
     *("test_warmup", "test_end_to_end"),  # the job starts afresh; a model is there
