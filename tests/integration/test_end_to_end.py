@@ -12,23 +12,21 @@ from cli.serve import ask
 from contracts.features import CORE
 from contracts.settings import Settings
 from contracts.topics import PREDICTIONS
-from feature_store import backfill, lakehouse, tables, writer_report
+from feature_store import lakehouse, writer_report
 from feature_store.online_table import connect
-from feature_store.parity import meter
 from models import registry, tracking
 from models.export import export
 from stack import platform as stack_platform
 from streaming import producer
 from streaming.feeds import open_feed
 from streaming.synthetic import Market
-from tests.integration.conftest import eventually, minutes_ago
+from tests.integration.conftest import eventually
 from tests.integration.warmed import REAL
 from tests.streaming import topic
 from tests.streaming.data import real
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]  # MLflow and Feast warn of their own types
 SPEED = 20.0
-SETTLED_S = 12.0  # by then checkpoints have brought everything to the lakehouse
 
 
 @pytest.fixture(scope="module")
@@ -75,18 +73,3 @@ def test_a_real_file_is_answered_for(serving: Settings) -> None:
     same = next(r for r in records() if r["prediction_bps"] == answer["prediction_bps"])
     assert (same["symbol"], same["source"], same["features"]) == (REAL, "online", answer["features"])
     assert same["model_version"] == answer["model_version"]
-
-
-def test_live_is_batch_is_oracle_and_so_is_what_was_served(serving: Settings) -> None:
-    """Backfill beside the live job and the API: every difference has a name, and no online row gets older."""
-    before_us = ask(serving, [REAL], include_features=False)["results"][0]["event_time_us"]
-    predictions = lambda: lakehouse.catalog(serving).load_table(tables.PREDICTIONS).scan().count()  # noqa: E731
-    eventually(lambda: predictions() > 0, "what was served in the lakehouse")
-    time.sleep(SETTLED_S)
-    to_us = minutes_ago(0) - int(SETTLED_S * 1_000_000)
-    from_us = to_us - 7_200_000_000
-    assert backfill.run(serving, from_us, to_us).failed == {}
-    report = meter.measure(serving, from_us, to_us, minutes_ago(0), sample=40)
-    assert report.unexplained == 0, report.as_dict()
-    assert report.served.compared > 0
-    assert ask(serving, [REAL], include_features=False)["results"][0]["event_time_us"] >= before_us
