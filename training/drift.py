@@ -20,6 +20,7 @@ from training import metrics
 from training.split import DAY_US
 
 Floats = NDArray[np.float64]
+LEAST = float(np.finfo(np.float64).min)
 FILE = "drift_reference.json"  # artifact of a training run
 FORECAST = "prediction"
 BINS = 10
@@ -150,9 +151,10 @@ def kolmogorov_smirnov(one: Floats, other: Floats) -> tuple[float, float]:
 
 
 def _finite(column: pl.Series) -> tuple[Floats, int]:
-    """The sorted numbers of a column, and its length: what is no finite number counts as NULL."""
+    """The sorted numbers of a column, and its length: what is no finite number counts as NULL, as does the least double, below which
+    there is none for the edge of a bin."""
     values = column.cast(pl.Float64).fill_null(math.nan).to_numpy()
-    return np.sort(values[np.isfinite(values)]), len(values)
+    return np.sort(values[np.isfinite(values) & (values > LEAST)]), len(values)
 
 
 def _kept(found: tuple[Floats, int]) -> dict[str, Any]:
