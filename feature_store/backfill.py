@@ -18,13 +18,12 @@ from contracts.clock import now_us
 from contracts.errors import DatasetError, TickError
 from contracts.settings import Settings
 from feature_store import chunks, flink_rest, lakehouse, ledger, silver, sql, swap
-from feature_store.chunks import Chunk, Reach
+from feature_store.chunks import DAY_US, Chunk, Reach
 from feature_store.flink import Program, Submitter
 from feature_store.ledger import Ledger
 from feature_store.tables import FEATURE_NAMES, SILVER
 
 NAME = "lakehouse-tick backfill"
-DAY_US = 86_400_000_000
 Progress = Callable[[str, int, int], None]
 
 
@@ -55,13 +54,12 @@ def program(settings: Settings, chunk: Chunk, reach: Reach, symbols: Sequence[st
 
 def accepted(reach: Reach, to_us: int, symbols: Sequence[str] | None) -> str:
     """SELECT of the silver ticks before `to` µs that a chunk needs, with a plain timestamp: batch windows need no time attribute."""
-    fields = "trade_id, price, size, side, seq, event_time_us, ingest_time_us"
     begun = f"event_time >= {_timestamp(reach.base_us)}"
     gaps = [f"({_is(symbol)} AND event_time >= {_timestamp(us)})" for symbol, us in reach.further]
     wanted = [f"event_time < {_timestamp(to_us)}", f"event_time >= {_timestamp(reach.first_us)}", f"({' OR '.join([begun, *gaps])})"]
     if symbols is not None:
         wanted.append(f"({' OR '.join(map(_is, symbols))})")
-    keyed = f"venue || ':' || symbol AS symbol, {fields}, CAST(event_time AS TIMESTAMP(3)) AS et"
+    keyed = f"venue || ':' || symbol AS symbol, {sql.TRADE}, CAST(event_time AS TIMESTAMP(3)) AS et"
     return f"SELECT {keyed} FROM {lakehouse.CATALOG}.{SILVER} WHERE {' AND '.join(wanted)}"
 
 

@@ -46,7 +46,7 @@ class Reach:
     @property
     def first_us(self) -> int:
         """The oldest tick that is read."""
-        return min(self.base_us, *(us for _, us in self.further)) if self.further else self.base_us
+        return min((self.base_us, *(us for _, us in self.further)))
 
 
 def split(from_us: int, to_us: int, chunk_us: int) -> list[Chunk]:

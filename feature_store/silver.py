@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 
 import polars as pl
-from pyiceberg.expressions import And, BooleanExpression, EqualTo, In
+from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo, In
 
 from contracts.settings import Settings
 from feature_store import lakehouse
@@ -27,12 +27,9 @@ def minutes(settings: Settings, from_us: int, to_us: int, symbols: Sequence[str]
 
 def symbols(settings: Settings) -> list[str]:
     """Every VENUE:SYMBOL that has a tick, sorted."""
-    table = lakehouse.catalog(settings).load_table(SILVER)
     found: set[tuple[str, str]] = set()
-    for batch in table.scan(selected_fields=("venue", "symbol")).to_arrow_batch_reader():
-        frame = pl.from_arrow(batch)
-        assert isinstance(frame, pl.DataFrame)
-        found |= set(frame.unique().iter_rows())
+    for batch in _batches(settings, AlwaysTrue(), ("venue", "symbol")):
+        found |= set(batch.unique().iter_rows())
     return sorted(f"{venue}:{symbol}" for venue, symbol in found)
 
 
