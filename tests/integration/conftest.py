@@ -3,13 +3,17 @@
 All files share one job, whose event time never goes back: they run in the order of FILES, each later in event time.
 """
 
+import contextlib
+import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 import polars as pl
 import pytest
 from confluent_kafka import Producer
 
+from contracts import paths
+from contracts.errors import TickError
 from contracts.settings import Settings
 from contracts.topics import TICKS
 from contracts.wire import heartbeat
@@ -17,6 +21,8 @@ from streaming import job
 from streaming.synthetic import Market
 
 WAIT_S = 300.0
+WAKE_S = 3.0
+COMPLAINTS = 40  # lines per service
 FILES = (
     *("test_backfill", "test_parity", "test_conservation", "test_parse_equals_sql", "test_recovery", "test_training"),
     *("test_warmup", "test_end_to_end"),  # the job starts afresh; a model is there
@@ -30,6 +36,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ordered = sorted((items[i] for i in places), key=lambda item: FILES.index(item.path.stem))
     for place, item in zip(places, ordered, strict=True):
         items[place] = item
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure here says how the job was and what Flink complained of: on another machine nobody can look."""
+    report = yield
+    platform = getattr(item, "funcargs", {}).get("platform")
+    if report.failed and report.when == "call" and platform is not None:
+        report.sections.append(("the live job", "\n".join(complaints(platform))))
+    return report
+
+
+def complaints(settings: Settings) -> Iterator[str]:
+    """State of the job, and the last warnings of Flink's logs."""
+    with contextlib.suppress(TickError, OSError):
+        yield str(job.status(settings))
+    for service in ("jobmanager", "taskmanager"):
+        lines = (paths.logs(settings) / f"{service}.log").read_text(errors="replace").splitlines()
+        yield f"{service}:"
+        yield from [line for line in lines if re.search(r" (WARN|ERROR) |Caused by|switched from", line)][-COMPLAINTS:]
 
 
 @pytest.fixture(scope="session")
@@ -58,10 +84,14 @@ def beat(producer: Producer, event_time_us: int) -> None:
 
 
 def send(settings: Settings, messages: Iterable[tuple[str, bytes]], first_us: int, close_us: int) -> int:
-    """Heartbeat at `first_us`, the keyed messages in order, then a heartbeat at `close_us` that closes what is open."""
+    """Heartbeat at `first_us`, the keyed messages in order, then a heartbeat at `close_us` that closes what is open.
+
+    Like a replay it gives the first heartbeat a moment: an idle partition does not hold time for ticks that come on its heels.
+    """
     producer = Producer({"bootstrap.servers": settings.kafka, "enable.idempotence": True})
     beat(producer, first_us)
     producer.flush(30)
+    time.sleep(WAKE_S)
     count = 0
     for key, value in messages:
         producer.produce(TICKS.name, value, key=key)

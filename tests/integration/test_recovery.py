@@ -58,8 +58,9 @@ def test_nothing_is_lost_when_processes_are_killed(live: Settings) -> None:
 
     expected = {f"PROP:{name}": oracle.rows([tick for _, tick in stream]) for name, stream in streams.items()}
     wanted = sum(1 for made in expected.values() for view, _ in made if view == "tick_1m")
-    eventually(lambda: len(read(live, GOLD_LIVE, "tick_1m", start_us, end_us)) >= wanted, "the last minute bars")
+    eventually(lambda: silver_rows(live, start_us, end_us) >= len(merged), "silver after the JobManager was killed")
     count = lakehouse.count_ticks(live, start_us, end_us)
     copies = len(merged) - len({(t.symbol, t.trade_id) for _, t in merged})
     assert (count.rows, count.rows - count.distinct, count.late) == (len(merged), copies, 0)
+    eventually(lambda: len(read(live, GOLD_LIVE, "tick_1m", start_us, end_us)) >= wanted, "the last minute bars")
     compare(live, GOLD_LIVE, expected, start_us, end_us)
