@@ -34,9 +34,7 @@ def _lines(outcome: Outcome) -> list[tuple[str, str]]:
     ]
     if features:
         lines.append(("feature rows online", f"{features.counters.written:,}"))
-        lines.append(
-            ("freshness p50 / p99", f"{_ms(features.p50_ms)} / {_ms(features.p99_ms)}  (end of row → readable, {features.samples:,} rows)")
-        )
+        lines.append(("freshness p50 / p99", _freshness(features)))
     lines.append(("model", f"tick-model v{outcome.trained.version}" if outcome.trained.promoted else "none: refused"))
     return lines
 

@@ -23,6 +23,8 @@ from feature_store.catalog import masked
 
 CLOSE_TIMEOUT_S = 10.0
 ERROR_LINES = 12
+# Planning is cold code run once: the optimising compiler and its threads cost more than they save (82 → 48 s of CPU for the live job).
+PLANNER_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 JOB_ID, REFUSED = "job_id=", "refused="
 
 
@@ -74,7 +76,7 @@ class Submitter:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,
-            env=os.environ | paths.flink_env(settings),
+            env={"JVM_ARGS": PLANNER_JVM} | os.environ | paths.flink_env(settings),
         )
 
     def __enter__(self) -> Self:

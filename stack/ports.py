@@ -1,10 +1,15 @@
 """Who listens where: finds the process behind a port, so that a clash names it."""
 
 import socket
+import time
 
 import psutil
 
 from contracts.errors import ServiceError
+
+NAMELESS = "a process of another user"
+DYING_S = 5.0  # a killed JVM keeps its ports, and shows no process behind them, until its last thread is gone
+POLL_S = 0.05
 
 
 def listener(port: int) -> str | None:
@@ -17,7 +22,7 @@ def listener(port: int) -> str | None:
 
 def _name(pid: int | None) -> str:
     try:
-        return f"PID {pid} ({psutil.Process(pid).name()})" if pid else "a process of another user"
+        return f"PID {pid} ({psutil.Process(pid).name()})" if pid else NAMELESS
     except psutil.NoSuchProcess:
         return f"PID {pid}"
 
@@ -31,8 +36,10 @@ def listening(process: psutil.Process) -> set[int]:
 
 
 def require_free(service: str, port: int, setting: str) -> None:
-    """Raises ServiceError naming the port and the process that holds it."""
-    holder = listener(port)
+    """Raises ServiceError naming the port and the process that holds it; one that cannot be named may be dying, and gets a moment."""
+    deadline = time.monotonic() + DYING_S
+    while (holder := listener(port)) == NAMELESS and time.monotonic() < deadline:
+        time.sleep(POLL_S)
     if holder is not None:
         raise ServiceError(f"port {port} ({service}) is in use by {holder}", f"stop that process, or set {setting} to a free port")
 

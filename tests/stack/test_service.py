@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from contracts.errors import ServiceError
 from stack import service as services
 from stack.pids import Record
-from stack.ports import answers, listener, require_free
+from stack.ports import NAMELESS, answers, listener, require_free
 from stack.service import Service, clear, is_ready, require_alive, row, spawn, stop, tail
 
 SERVER = """
@@ -107,6 +108,18 @@ def test_a_port_in_use_names_port_setting_and_process(server, port):
     assert "TICK_SERVER_PORT" in caught.value.hint
     assert listener(port) is None
     require_free("server", port, "TICK_SERVER_PORT")
+
+
+def test_the_port_of_a_dying_process_gets_a_moment(port):
+    """A socket in flight between two ends of a pair belongs to no process, as that of a killed one whose threads are still going."""
+    here, there = socket.socketpair()
+    with socket.create_server(("127.0.0.1", port)) as held:
+        socket.send_fds(here, [b"x"], [held.fileno()])
+    assert listener(port) == NAMELESS
+    there_closed = threading.Timer(0.3, lambda: (here.close(), there.close()))
+    there_closed.start()
+    require_free("server", port, "TICK_SERVER_PORT")
+    there_closed.join()
 
 
 def test_a_missing_program_says_so(tmp_path):
