@@ -147,7 +147,7 @@ class _Work:
     def _bring(self, chunk: Chunk) -> None:
         minutes = silver.minutes(self.settings, chunk.from_us - chunks.WINDOW_US - 4 * silver.MINUTE_US, chunk.to_us, self.symbols)
         reach = chunks.reach(self.settings, chunk, minutes["key"].unique().to_list())
-        digest = chunks.digest(self.settings, chunk, reach, self._definition)
+        digest = chunks.digest(self.settings, chunk, reach, self._definition, minutes)
         who = ",".join(sorted(self.symbols)) if self.symbols else "*"
         with self._alone:
             self._count(minutes.filter(pl.col("minute_us") >= chunk.from_us))

@@ -91,11 +91,16 @@ def _lagged(settings: Settings, from_us: int, to_us: int, symbols: set[str], eno
     return dict(counted.select("key", pl.col("minute_us").list.min()).iter_rows())
 
 
-def digest(settings: Settings, chunk: Chunk, reach: Reach, definition: str) -> str:
-    """Identity of everything a chunk's rows depend on: the definitions, the reach, and the silver files of the range."""
-    scan = lakehouse.catalog(settings).load_table(SILVER).scan(row_filter=lakehouse.between(reach.first_us, chunk.to_us))
-    files = sorted(task.file.file_path for task in scan.plan_files())
-    return hashlib.sha256("\n".join([definition, str(chunk), repr(reach), *files]).encode()).hexdigest()
+def digest(settings: Settings, chunk: Chunk, reach: Reach, definition: str, minutes: pl.DataFrame) -> str:
+    """Identity of everything a chunk's rows depend on: the definitions, the reach, and how many ticks each minute in it has.
+
+    Silver only ever grows, so a tick that came shows by its minute; compaction, which moves ticks into other files, changes nothing.
+    `minutes` are those from the chunk's window on, see `silver.minutes`; a rollback of silver forgets the ledger.
+    """
+    read = [minutes.filter(pl.col("minute_us") >= reach.base_us)]
+    read += [silver.minutes(settings, us, reach.base_us, [symbol]) for symbol, us in reach.further]
+    ticks = pl.concat(read).write_csv()
+    return hashlib.sha256("\n".join([definition, str(chunk), repr(reach), ticks]).encode()).hexdigest()
 
 
 def _utc(us: int) -> str:

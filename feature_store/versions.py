@@ -11,7 +11,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 from contracts.errors import DatasetError
 from contracts.settings import Settings
 from feature_store import lakehouse
-from feature_store.tables import COLUMNS_OF, GOLD
+from feature_store.tables import COLUMNS_OF, GOLD, SILVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ def rollback(settings: Settings, name: str, snapshot_id: int) -> Version:
         raise DatasetError(f"{name} has no snapshot {snapshot_id}", f"`tick lake snapshots {name}` lists them; expired ones are gone")
     if (current := table.current_snapshot()) and current.snapshot_id == snapshot_id:
         raise DatasetError(f"{snapshot_id} is the current snapshot of {name}", "nothing was changed")
-    if name == GOLD:
-        # what a backfill noted as done may be gone afterwards; forgotten first, so that a kill in between only costs work
+    if name in (GOLD, SILVER):
+        # what a backfill noted as done may be gone, or made of other ticks; forgotten first, so that a kill in between only costs work
         shutil.rmtree(settings.root / "lakehouse" / "backfill", ignore_errors=True)
     _set_current(table, snapshot_id)
     return next(version for version in versions(settings, name) if version.snapshot_id == snapshot_id)

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.settings import Settings
-from feature_store import chunks, lakehouse, ledger, silver
+from feature_store import chunks, lakehouse, ledger, maintenance, silver
 from feature_store.backfill import accepted, holes
 from feature_store.chunks import DAY_US, Chunk, Reach
 from feature_store.silver import MINUTE_US
+from feature_store.tables import SILVER
 from streaming import batch
 
 NOON_US = 1_709_294_400_000_000 - DAY_US // 2  # 2024-03-01 00:00 UTC
@@ -73,18 +74,39 @@ def test_minutes_are_counted_with_copies_and_symbols_told_apart(lake):
     assert silver.symbols(lake) == ["V:BUSY", "V:RESTED", "V:YOUNG"]
 
 
+def digest(lake: Settings, chunk: Chunk, reach: Reach, definition: str = "definition") -> str:
+    return chunks.digest(lake, chunk, reach, definition, silver.minutes(lake, chunk.from_us - HOUR_US, chunk.to_us))
+
+
 def test_new_ticks_new_definitions_and_other_chunks_make_a_chunk_due(lake):
-    chunk, reach = Chunk(NOON_US, NOON_US + HOUR_US), Reach(NOON_US - HOUR_US)
-    first = chunks.digest(lake, chunk, reach, "definition")
+    chunk, reach = Chunk(NOON_US, NOON_US + HOUR_US), Reach(NOON_US - HOUR_US, (("V:RESTED", NOON_US - 8 * DAY_US),))
+    first = digest(lake, chunk, reach)
     notes = ledger.read(lake)
     (ledger.folder(lake)).mkdir(parents=True)
     notes.note(chunk, "*", first)
-    assert ledger.read(lake).is_done(chunk, "*", chunks.digest(lake, chunk, reach, "definition"))
-    assert not ledger.read(lake).is_done(chunk, "*", chunks.digest(lake, chunk, reach, "another"))
+    assert ledger.read(lake).is_done(chunk, "*", digest(lake, chunk, reach))
+    assert not ledger.read(lake).is_done(chunk, "*", digest(lake, chunk, reach, "another"))
     fill(lake, "BUSY", [3])
-    assert not ledger.read(lake).is_done(chunk, "*", chunks.digest(lake, chunk, reach, "definition"))
+    assert not ledger.read(lake).is_done(chunk, "*", digest(lake, chunk, reach))
     notes.note(Chunk(NOON_US + MINUTE_US, NOON_US + DAY_US), "V:BUSY", first)
     assert not ledger.read(lake).is_done(chunk, "*", first)
+
+
+def test_a_tick_in_the_gap_that_a_symbol_reaches_over_makes_a_chunk_due(lake):
+    chunk, reach = Chunk(NOON_US, NOON_US + HOUR_US), Reach(NOON_US - HOUR_US, (("V:RESTED", NOON_US - 8 * DAY_US),))
+    first = digest(lake, chunk, reach)
+    fill(lake, "OTHER", [-3 * 1440])
+    assert digest(lake, chunk, reach) == first
+    fill(lake, "RESTED", [-3 * 1440])
+    assert digest(lake, chunk, reach) != first
+
+
+def test_compaction_makes_no_chunk_due(lake):
+    chunk, reach = Chunk(NOON_US, NOON_US + HOUR_US), Reach(NOON_US - HOUR_US)
+    first, snapshot = digest(lake, chunk, reach), lakehouse.snapshot_ids(lake)[SILVER]
+    assert maintenance.compact(lake, 1, lambda *_: None) > 0
+    assert lakehouse.snapshot_ids(lake)[SILVER] != snapshot
+    assert digest(lake, chunk, reach) == first
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"from_us": 1}]', "nonsense"])

@@ -83,19 +83,18 @@ def test_expired_foreign_and_current_snapshots_are_refused(lake):
     assert held(lake) == ["0", "1", "2"]
 
 
-def test_a_rollback_of_gold_forgets_which_chunks_are_done(lake):
+@pytest.mark.parametrize(("name", "forgets"), [(SILVER, True), (GOLD, True), (POWER, False)])
+def test_a_rollback_of_ticks_or_features_forgets_which_chunks_are_done(lake, name, forgets):
     noted = lake.root / "lakehouse" / "backfill" / "ledger.json"
     noted.parent.mkdir()
     noted.touch()
-    rollback(lake, SILVER, versions(lake, SILVER)[0].snapshot_id)
-    assert noted.exists()
-    table = lakehouse.catalog(lake).load_table(GOLD)
-    nothing = table.scan().to_arrow()
+    table = lakehouse.catalog(lake).load_table(name)
+    nothing = table.scan().to_arrow().slice(0, 0)
     with lakehouse.writing():
         table.append(nothing)
         table.append(nothing)
-    rollback(lake, GOLD, versions(lake, GOLD)[0].snapshot_id)
-    assert not noted.exists()
+    rollback(lake, name, versions(lake, name)[0].snapshot_id)
+    assert noted.exists() != forgets
 
 
 def test_the_commands_list_ask_and_go_back(lake):
