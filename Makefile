@@ -9,7 +9,7 @@ FEED ?=
 SPEED ?= 1
 KEEP ?=
 
-.PHONY: help install demo test test-fast check bench format clean
+.PHONY: help install demo test test-fast test-vision check bench format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,11 +32,15 @@ check: install  ## format, lint, types, layers; under a minute
 	@$(RUN) lint-imports
 
 test-fast: check  ## tests without JVM
-	@$(RUN) pytest -m "not integration"
+	@$(RUN) pytest -m "not integration and not groups"
 
 test: check  ## everything, real services included
 	@$(RUN) tick jars
 	@$(RUN) pytest
+
+test-vision: $(UV)  ## Keras and Torch for real, in an environment of their own: .venv-vision
+	@UV_PROJECT_ENVIRONMENT=.venv-vision $(UV) sync --frozen --group keras --group torch
+	@.venv-vision/bin/python -m pytest -m groups tests/vision
 
 bench: install  ## the numbers: CPU time and ratios, printed with the load
 	@$(RUN) python -m bench

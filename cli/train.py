@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import power
+from cli import power, vision
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +27,8 @@ Number = Annotated[str, typer.Argument(help="version number, see `tick model lis
 def register(app: typer.Typer) -> None:
     """Add `train` and `model` to the command line."""
     train_app.command("power")(power.train)
+    train_app.command("mnist")(vision.mnist)
+    train_app.command("cifar10")(vision.cifar10)
     app.add_typer(train_app, name="train", rich_help_panel="The model")
     app.add_typer(model_app, name="model", rich_help_panel="The model")
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, Schema
+from mlflow.types import ColSpec, Schema, TensorSpec
 
 from contracts.errors import RegistryError
 from contracts.settings import Settings
@@ -120,6 +121,11 @@ def current(settings: Settings, name: str | None = None) -> Version | None:
     return next((version for version in versions(settings, name) if version.production), None)
 
 
+def with_digest(settings: Settings, digest: str, name: str | None = None) -> str | None:
+    """Number of the version that holds this very content, or None: one version per content."""
+    return next((known.version for known in versions(settings, name) if known.tags.get(DIGEST) == digest), None)
+
+
 def get(settings: Settings, version: str, name: str | None = None) -> Version:
     """One version by number. Raises RegistryError when it does not exist."""
     found = next((known for known in versions(settings, name) if known.version == version), None)
@@ -173,14 +179,20 @@ def _download(settings: Settings, version: Version, home: Path, digest: str) -> 
 def _pack(exported: runtime.Exported, folder: Path) -> None:
     """An MLflow model folder that `mlflow models serve` understands, around the very bytes that were verified."""
     manifest = runtime.verified(exported.folder, exported.digest)
-    onnx_made = manifest.file == runtime.MODEL_FILE
-    answer = ColSpec("float" if onnx_made else "double")
-    signature = ModelSignature(Schema([ColSpec("double", name) for name in manifest.features]), Schema([answer]))
+    onnx_made, signature = manifest.file == runtime.MODEL_FILE, _signature(manifest)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # MLflow warns of type hints of its own
         (_pack_onnx if onnx_made else _pack_lightgbm)(exported.folder / manifest.file, str(folder), signature)
     for name in (manifest.file, runtime.MANIFEST_FILE):
         shutil.copyfile(exported.folder / name, folder / name)
+
+
+def _signature(manifest: runtime.Manifest) -> ModelSignature:
+    if manifest.shape:
+        images, answers = (-1, *manifest.shape), (-1, len(manifest.labels))
+        return ModelSignature(Schema([TensorSpec(np.dtype("float32"), images)]), Schema([TensorSpec(np.dtype("float32"), answers)]))
+    answer = ColSpec("float" if manifest.file == runtime.MODEL_FILE else "double")
+    return ModelSignature(Schema([ColSpec("double", name) for name in manifest.features]), Schema([answer]))
 
 
 def _pack_onnx(file: Path, folder: str, signature: ModelSignature) -> None:

@@ -26,12 +26,13 @@ LIGHTGBM_FILE = "model.lgb.txt"
 MODEL_BYTES_MAX = 1 << 30
 # ONNX sums a forest's leaves in float32: 1e-8 is a ten-thousandth of a basis point, measured differences are 100 times less.
 DIFFERENCE_MAX = 1e-8
+PROBABILITY_DIFFERENCE_MAX = 1e-4  # a network's thousands of float32 products end in another order on another machine
 
 Answer = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 
 class MatrixError(TickError):
-    """A matrix that this model cannot answer: wrong width, not two-dimensional, or a value that is no finite float32."""
+    """A matrix that this model cannot answer: rows of another shape, or a value that is no finite float32."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Manifest:
     """What is known about a model file. `trained_to_us`: end of its last training label, µs UTC.
 
     `golden_rows` and `golden_forecasts` are inputs with the answers the file gave when it was made. `file` names the model file.
+    A model of images has no features by name: its rows have a `shape`, and an answer is a probability per label.
     """
 
     sha256: str
@@ -46,9 +48,21 @@ class Manifest:
     trained_on: str
     trained_to_us: int
     horizon_s: int
-    golden_rows: tuple[tuple[float, ...], ...]
-    golden_forecasts: tuple[float, ...]
+    golden_rows: tuple[Any, ...]
+    golden_forecasts: tuple[Any, ...]
     file: str = MODEL_FILE
+    shape: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of one row of what the model takes."""
+        return self.shape or (len(self.features),)
+
+    @property
+    def difference_max(self) -> float:
+        """Largest difference between two machines' answers that is rounding."""
+        return PROBABILITY_DIFFERENCE_MAX if self.labels else DIFFERENCE_MAX
 
     def write(self, folder: Path) -> str:
         """Write `manifest.json` and return its SHA-256, the digest of the whole model."""
@@ -78,22 +92,26 @@ class Model:
     trained_to_us: int
     horizon_s: int
     answer: Answer
+    shape: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
 
     def predict(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
-        """Forecast per row of a (rows × features) matrix, float32 or float64, columns in the order of `features`.
+        """Forecast per row of a (rows × features) matrix, float32 or float64, columns in the order of `features`; of (rows × shape)
+        images with values from 0 to 255 the probabilities (rows × labels).
 
         Raises MatrixError. Safe to call from several threads.
         """
-        if matrix.ndim != 2 or matrix.shape[1] != len(self.features):
-            raise MatrixError(f"the model takes rows of {len(self.features)} features, not the shape {matrix.shape}")
+        row_shape = self.shape or (len(self.features),)
+        if matrix.ndim != 1 + len(row_shape) or matrix.shape[1:] != row_shape:
+            what = f"of the shape {row_shape}" if self.shape else f"of {len(self.features)} features"
+            raise MatrixError(f"the model takes rows {what}, not the shape {matrix.shape}")
         with np.errstate(over="ignore"):
             rows = np.ascontiguousarray(matrix, dtype=np.float32)
         if not np.isfinite(rows).all():
-            column = self.features[int(np.argwhere(~np.isfinite(rows))[0][1])]
+            column = "a pixel" if self.shape else self.features[int(np.argwhere(~np.isfinite(rows))[0][1])]
             raise MatrixError(f"{column} holds a value that is no finite float32", "rows with missing features are not forecast")
-        if not len(rows):
-            return np.empty(0)
-        return np.asarray(self.answer(rows), dtype=np.float64).reshape(-1)
+        answer_shape = (len(rows), len(self.labels)) if self.labels else (len(rows),)
+        return np.asarray(self.answer(rows), dtype=np.float64).reshape(answer_shape) if len(rows) else np.empty(answer_shape)
 
 
 def file_sha256(path: Path) -> str:
@@ -110,9 +128,8 @@ def verified(folder: Path, digest: str) -> Manifest:
     if file_sha256(manifest_path) != digest:
         raise RegistryError(f"{manifest_path} is not the one that was registered", "the file was altered: roll back or train again")
     made: dict[str, Any] = json.loads(manifest_path.read_bytes())
-    for key in ("features", "golden_forecasts"):
-        made[key] = tuple(made[key])
-    made["golden_rows"] = tuple(tuple(row) for row in made["golden_rows"])
+    for key in ("features", "golden_forecasts", "golden_rows", "shape", "labels"):
+        made[key] = _tuples(made.get(key, []))
     manifest = Manifest(**made)
     if manifest.file not in READERS:
         raise RegistryError(f"{manifest.file!r} is no kind of model file", f"a model is one of {', '.join(READERS)}")
@@ -128,31 +145,36 @@ def load(folder: Path, digest: str, name: str = "", version: str = "") -> Model:
     """The model in `folder`, if its digest is the registered one. Raises RegistryError. The first load belongs in `check`."""
     manifest = verified(folder, digest)
     try:
-        width, answer = READERS[manifest.file](folder / manifest.file)
+        row_shape, answer = READERS[manifest.file](folder / manifest.file)
     except Exception as error:  # the errors of onnxruntime and of LightGBM derive from Exception only
         raise RegistryError(f"{folder / manifest.file} is no readable model: {error}", "train and register again") from error
-    if width != len(manifest.features):
-        raise RegistryError(f"the model takes {width} features, its manifest names {len(manifest.features)}", "register it again")
-    known = {key: getattr(manifest, key) for key in ("features", "trained_on", "trained_to_us", "horizon_s")}
+    if row_shape != manifest.row_shape:
+        raise RegistryError(f"the model takes rows of {row_shape}, its manifest names {manifest.row_shape}", "register it again")
+    known = {key: getattr(manifest, key) for key in ("features", "trained_on", "trained_to_us", "horizon_s", "shape", "labels")}
     return Model(name=name, version=version, digest=digest, answer=answer, **known)
 
 
-def _onnx(file: Path) -> tuple[int, Answer]:
+def _tuples(made: Any) -> Any:
+    """JSON's lists as tuples, however deep."""
+    return tuple(map(_tuples, made)) if isinstance(made, list) else made
+
+
+def _onnx(file: Path) -> tuple[tuple[int, ...], Answer]:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # a request must not fan out over the cores
     options.log_severity_level = 4
     session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     first = session.get_inputs()[0]
-    return int(first.shape[1]), lambda rows: np.asarray(session.run(None, {first.name: rows})[0])
+    return tuple(map(int, first.shape[1:])), lambda rows: np.asarray(session.run(None, {first.name: rows})[0])
 
 
-def _lightgbm(file: Path) -> tuple[int, Answer]:
+def _lightgbm(file: Path) -> tuple[tuple[int, ...], Answer]:
     """A damaged file ends the process that reads it, hence the digest before and `check` in a child."""
     booster = Booster(file)
-    return booster.width, booster.predict
+    return (booster.width,), booster.predict
 
 
-READERS: dict[str, Callable[[Path], tuple[int, Answer]]] = {MODEL_FILE: _onnx, LIGHTGBM_FILE: _lightgbm}
+READERS: dict[str, Callable[[Path], tuple[tuple[int, ...], Answer]]] = {MODEL_FILE: _onnx, LIGHTGBM_FILE: _lightgbm}
 
 
 def golden_difference(folder: Path, digest: str) -> float:

@@ -8,7 +8,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 
+from contracts.errors import RegistryError
 from contracts.settings import Settings
 from models import tracking
 
@@ -20,10 +22,8 @@ METRICS_MAX = 1000  # MLflow takes no more in one request
 class Track:
     """One MLflow run; the values of a mapping are logged in one request. Metrics that are no finite number become tags."""
 
-    def __init__(self, client: MlflowClient, experiment_id: str, name: str, at_us: int, parent_id: str = "") -> None:
-        self.client, self.experiment_id, self.at_ms = client, experiment_id, at_us // 1000
-        tags = {NAME: name, **({PARENT: parent_id} if parent_id else {})}
-        self.run_id = str(client.create_run(experiment_id, tags=tags).info.run_id)
+    def __init__(self, client: MlflowClient, experiment_id: str, run_id: str, at_ms: int) -> None:
+        self.client, self.experiment_id, self.run_id, self.at_ms = client, experiment_id, run_id, at_ms
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log parameters."""
@@ -60,7 +60,7 @@ class Track:
     @contextmanager
     def child(self, name: str) -> Iterator["Track"]:
         """A nested run that ends FINISHED, or FAILED when its block raises."""
-        child = Track(self.client, self.experiment_id, name, self.at_ms * 1000, self.run_id)
+        child = _made(self.client, self.experiment_id, name, self.at_ms, {PARENT: self.run_id})
         with child.ending():
             yield child
 
@@ -78,7 +78,22 @@ class Track:
 def start(settings: Settings, name: str, at_us: int, experiment: str | None = None) -> Track:
     """A new parent run in `experiment`, by default the settings'."""
     client = tracking.client(settings)
-    return Track(client, tracking.experiment_id(settings, client, experiment or settings.experiment), name, at_us)
+    return _made(client, tracking.experiment_id(settings, client, experiment or settings.experiment), name, at_us // 1000, {})
+
+
+def resume(settings: Settings, run_id: str) -> Track:
+    """The parent run that an earlier process began. Raises RegistryError when there is none."""
+    client = tracking.client(settings)
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        raise RegistryError(f"the run {run_id} cannot be found: {error.message}", "begin anew with --fresh") from error
+    return Track(client, str(run.info.experiment_id), run_id, int(run.info.start_time))
+
+
+def _made(client: MlflowClient, experiment_id: str, name: str, at_ms: int, tags: Mapping[str, str]) -> Track:
+    run = client.create_run(experiment_id, tags={NAME: name, **tags})
+    return Track(client, experiment_id, str(run.info.run_id), at_ms)
 
 
 def earlier(track: Track, metric: str) -> list[float]:

@@ -161,10 +161,10 @@ def _settle(
         return None, False, False
     name = model_name(settings, series)
     # 1. One version per content.
-    same = next((known for known in registry.versions(settings, name) if known.tags.get(registry.DIGEST) == exported.digest), None)
+    same = registry.with_digest(settings, exported.digest, name)
     numbers = {key: f"{judged.numbers[key]:.4f}" for key in ("rmse_over_train_std", "skill")}
     tags = {registry.PASSED: "true", SERIES: series, THROUGH: str(end_us), **numbers}
-    version = same.version if same else registry.register(settings, exported, track.run_id, tags, name)
+    version = same or registry.register(settings, exported, track.run_id, tags, name)
     track.tags({"registered_version": version})
     # 2. A model of an earlier day, such as a backfill makes, never replaces one that knows more.
     now = registry.current(settings, name)

@@ -1,0 +1,87 @@
+"""`tick train mnist` and `tick train cifar10`: image classifiers, trained in a process of their own, judged and registered."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from training.vision.kinds import Spec
+    from training.vision.steps import Result
+
+REFUSED = 3
+
+
+class Profile(StrEnum):
+    """The networks for CIFAR-10."""
+
+    RESNET9 = "resnet9"
+    SIMPLE = "simple"
+
+
+Data = Annotated[Path | None, typer.Option(help="the public file or its folder; default: TICK_HOME/downloads, fetched when missing")]
+Epochs = Annotated[int, typer.Option(min=0, max=1000, help="at most so many; 0: the usual number")]
+Seed = Annotated[int | None, typer.Option(help="default: TICK_SEED")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="begin anew, also where an earlier training was ended on its way")]
+
+
+def mnist(data: Data = None, epochs: Epochs = 0, seed: Seed = None, fresh: Fresh = False) -> None:  # noqa: FBT002
+    """Train digits by Keras and promote the network if its accuracy on the test images is above 0.95.
+
+    Data: Keras' mnist.npz, or a folder with the four idx files. A training that was killed goes on after its last epoch.
+    Needs the group keras: `make test-vision` shows how it is installed in an environment of its own.
+
+    Exit code 0: the network is Production now. 3: trained, and honestly refused. 1: it could not be trained.
+    """
+    _train("mnist", data, "", epochs, seed, fresh)
+
+
+def cifar10(
+    data: Data = None,
+    profile: Annotated[Profile, typer.Option(help="simple: a small network that the gate refuses, at about 0.70")] = Profile.RESNET9,
+    epochs: Epochs = 0,
+    seed: Seed = None,
+    fresh: Fresh = False,  # noqa: FBT002
+) -> None:
+    """Train CIFAR-10 by Torch and promote the network if its accuracy on the plain test images is 0.85 or more.
+
+    Data: the binary batches (tar.gz or folder), or a folder with train.parquet and test.parquet of JPEGs. CUDA is used when present:
+    a minute there, about an hour on two cores. A training that was killed goes on after its last epoch. Needs the group torch.
+
+    Exit code 0: the network is Production now. 3: trained, and honestly refused. 1: it could not be trained.
+    """
+    _train("cifar10", data, profile.value, epochs, seed, fresh)
+
+
+def _train(kind: str, data: Path | None, profile: str, epochs: int, seed: int | None, fresh: bool) -> None:  # noqa: FBT001
+    from cli.bars import bars
+    from contracts.settings import settings
+    from training.vision import folder, steps
+    from training.vision.kinds import Spec
+
+    given = settings()
+    spec = Spec(kind, profile, epochs, given.seed if seed is None else seed)
+    key = f"cli-{spec.profile}-{spec.seed}"
+    if fresh:
+        folder.fresh(folder.of(given, spec, key))
+    with bars() as report:
+        result = steps.run(given, spec, data, key, report)
+    _show(spec, result)
+    if result.version is None:
+        raise typer.Exit(REFUSED)
+
+
+def _show(spec: "Spec", result: "Result") -> None:
+    from rich.console import Console
+
+    from cli.train_report import verdict_table
+
+    console = Console()
+    console.print(verdict_table(result.verdict, f"The gate for {spec.kind}, profile {spec.profile}, on the plain test images"))
+    console.print(f"MLflow run {result.run_id}: epochs, confusion matrix, model card", soft_wrap=True)
+    if result.version is None:
+        console.print("[bold red]refused[/], nothing registered: " + "; ".join(result.verdict.reasons), soft_wrap=True)
+    else:
+        again = " (the same content was registered before: no second version)" if result.repeated else ""
+        console.print(f"[bold green]promoted[/]: {result.model} version {result.version} is Production{again}", soft_wrap=True)

@@ -1,0 +1,95 @@
+"""Small image sets and networks made by hand: images whose label shows, and a chain that reads it."""
+
+import json
+
+import numpy as np
+
+from contracts.settings import Settings
+from models.export_images import keras_chain
+from training.vision import folder
+from training.vision.images import Images
+from training.vision.kinds import Spec
+
+
+def digits(rows: int = 60, seed: int = 1) -> Images:
+    """28 × 28 images, dark but for half of a bright row: which row and which half says the label."""
+    rng = np.random.default_rng(seed)
+
+    def part() -> tuple[np.ndarray, np.ndarray]:
+        y = rng.integers(0, 10, rows).astype(np.uint8)
+        x = rng.integers(0, 40, (rows, 28, 28, 1)).astype(np.uint8)
+        for image, label in zip(x, y, strict=True):
+            image[bright(int(label))] = 250
+        return x, y
+
+    return Images(*part(), *part())
+
+
+def bright(label: int) -> tuple[int, slice]:
+    """The row and the half of it that are bright."""
+    return 4 * (label // 2) + 3, slice(14 * (label % 2), 14 * (label % 2) + 14)
+
+
+def chain(seed: int = 2) -> list[np.ndarray]:
+    """Weights of a Conv, Conv, Dense, Dense network on 28 × 28 × 1, drawn at random."""
+    rng = np.random.default_rng(seed)
+    shapes = [(3, 3, 1, 4), (4,), (3, 3, 4, 5), (5,), (5 * 5 * 5, 8), (8,), (8, 10), (10,)]
+    return [(rng.normal(size=shape) / 3).astype(np.float32) for shape in shapes]
+
+
+def answers(weights: list[np.ndarray], images: np.ndarray) -> np.ndarray:
+    """The chain by loops over pixels: obviously right, and slow."""
+    h = images.astype(np.float64) / 255
+    for kernel, bias in zip(weights[::2], weights[1::2], strict=True):
+        if kernel.ndim == 4:
+            h = _pooled(np.maximum(_convolved(h, kernel) + bias, 0))
+        else:
+            h = h.reshape(len(h), -1) @ kernel + bias
+            h = h if len(bias) == 10 else np.maximum(h, 0)
+    e = np.exp(h - h.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def _convolved(h: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    side = h.shape[1] - 2
+    out = np.zeros((len(h), side, side, kernel.shape[3]))
+    for down in range(3):
+        for right in range(3):
+            out += h[:, down : down + side, right : right + side] @ kernel[down, right]
+    return out
+
+
+def _pooled(h: np.ndarray) -> np.ndarray:
+    side = h.shape[1] // 2
+    return h[:, : 2 * side, : 2 * side].reshape(len(h), side, 2, side, 2, -1).max(axis=(2, 4))
+
+
+def trained(settings: Settings, spec: Spec, key: str, images: Images) -> None:
+    """Leave in the run folder what a training process leaves: a network that reads the bright row, its answers, history and facts."""
+    at = folder.of(settings, spec, key)
+    weights = reader()
+    (at.path / "network.onnx").write_bytes(keras_chain(weights, (28, 28, 1)))
+    with (at.path / "answers.npz").open("wb") as out:
+        np.savez(out, answers=answers(weights, images.test_x[:512]).astype(np.float32))
+    line = {"epoch": 1.0, "loss": 0.5, "accuracy": 0.9, "val_loss": 0.4, "val_accuracy": 0.9}
+    (at.path / "history.json").write_text(json.dumps([line]))
+    (at.path / "facts.json").write_text(json.dumps({"best_epoch": 1, "parameters": 10}))
+
+
+def reader() -> list[np.ndarray]:
+    """Weights that find the bright row: its light in each of the pooled rows says which label it is."""
+    first = np.zeros((3, 3, 1, 1), np.float32)
+    first[1, 1] = 1
+    second = np.zeros((3, 3, 1, 1), np.float32)
+    second[1, 1] = 1
+    rows = np.zeros((5, 5, 1, 25), np.float32)
+    for place in range(25):
+        rows[place // 5, place % 5, 0, place] = 1
+    last = np.zeros((25, 10), np.float32)
+    for label in range(10):
+        image = np.zeros((1, 28, 28, 1))
+        image[(0, *bright(label))] = 1
+        seen = _pooled(_convolved(_pooled(_convolved(image, first)), second)).reshape(25)
+        last[:, label] = 40 * seen / max(1, seen.sum())
+    zero = [np.zeros(n, np.float32) for n in (1, 1, 25, 10)]
+    return [first, zero[0], second, zero[1], rows.reshape(25, 25), zero[2], last, zero[3]]

@@ -1,0 +1,157 @@
+"""Steps of a vision training without a framework: a network as the training process leaves it is judged, registered once, or refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_images import keras_file
+
+from contracts.errors import DatasetError, RegistryError
+from contracts.settings import Settings
+from models import registry, runtime, tracking
+from tests.made_images import digits, trained
+from training import tracks
+from training.vision import card, child, folder, steps
+from training.vision.child import TrainingError
+from training.vision.images import Images
+from training.vision.kinds import KINDS, Spec
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
+SPEC = Spec("mnist")
+
+
+def quiet(step, done, total):
+    pass
+
+
+@pytest.fixture
+def settings(tmp_path, mlflow_home, request) -> Settings:
+    """A home of its own, the shared MLflow data base, and a model name of this test's own."""
+    (mlflow_home / "mlflow").mkdir(exist_ok=True)
+    uri, name = f"sqlite:///{mlflow_home}/mlflow/mlflow.db", f"vision-{abs(hash(request.node.name))}"
+    return Settings(home=tmp_path / "home", mlflow_tracking_uri=uri, mnist_model_name=name, mnist_experiment=name)
+
+
+@pytest.fixture
+def made() -> Images:
+    return digits()
+
+
+def prepared(settings: Settings, tmp_path: Path, made: Images, key: str = "k") -> None:
+    steps.prepare_data(settings, SPEC, key, keras_file(tmp_path / "mnist.npz", made), quiet)
+    trained(settings, SPEC, key, made)
+
+
+def test_what_passes_is_registered_once_and_served_by_the_runtime(settings, tmp_path, made):
+    prepared(settings, tmp_path, made)
+    steps.train_model(settings, SPEC, "k", quiet)
+    assert steps.evaluate_model(settings, SPEC, "k", quiet).gate_pass
+    first = steps.register_model(settings, SPEC, "k", quiet)
+    again = steps.register_model(settings, SPEC, "k", quiet)
+    assert (first.version, first.repeated, again.version, again.repeated) == ("1", False, "1", True)
+    now = registry.production(settings, settings.mnist_model_name)
+    model = runtime.load(now.path, now.digest)
+    assert model.labels == tuple("0123456789") and model.shape == (28, 28, 1)
+    assert (model.predict(made.test_x).argmax(axis=1) == made.test_y).all()
+
+
+def test_the_runs_tell_the_story(settings, tmp_path, made):
+    prepared(settings, tmp_path, made)
+    steps.train_model(settings, SPEC, "k", quiet)
+    steps.evaluate_model(settings, SPEC, "k", quiet)
+    result = steps.register_model(settings, SPEC, "k", quiet)
+    client = tracking.client(settings)
+    parent = client.get_run(result.run_id)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["test_accuracy"] == 1.0 and parent.data.params["profile"] == "cnn"
+    assert parent.data.tags["dataset_sha256"] == made.sha256() and parent.data.tags["registered_version"] == "1"
+    runs = client.search_runs([parent.info.experiment_id])
+    children = {run.data.tags["mlflow.runName"]: run for run in runs if run.data.tags.get(tracks.PARENT) == result.run_id}
+    assert children.keys() == {"prepare_data", "train_cnn", "evaluate"}
+    assert client.get_metric_history(children["train_cnn"].info.run_id, "val_accuracy")[0].value == 0.9
+    names = {file.path for file in client.list_artifacts(children["evaluate"].info.run_id)}
+    assert names == {"verdict.json", "confusion.png"}
+    assert card.CARD in {file.path for file in client.list_artifacts(result.run_id)}
+
+
+def test_what_is_not_accurate_enough_never_enters_the_registry(settings, tmp_path, made):
+    wrong = Images(made.train_x, made.train_y, made.test_x, np.roll(made.test_y, 7))
+    prepared(settings, tmp_path, wrong)
+    steps.train_model(settings, SPEC, "k", quiet)
+    verdict = steps.evaluate_model(settings, SPEC, "k", quiet)
+    result = steps.register_model(settings, SPEC, "k", quiet)
+    assert not verdict.gate_pass and result.version is None and "accuracy" in verdict.reasons[0]
+    assert registry.versions(settings, settings.mnist_model_name) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "accuracy", "passes"),
+    [("mnist", 0.95, False), ("mnist", 0.9501, True), ("cifar10", 0.85, True), ("cifar10", 0.8499, False), ("mnist", float("nan"), False)],
+)
+def test_the_gates_are_the_missions(kind, accuracy, passes):
+    assert steps.judge(Spec(kind), accuracy).gate_pass is passes
+
+
+def test_a_network_that_answers_otherwise_than_its_original_is_not_judged(settings, tmp_path, made):
+    prepared(settings, tmp_path, made)
+    at = folder.of(settings, SPEC, "k")
+    with (at.path / "answers.npz").open("wb") as out:
+        np.savez(out, answers=np.full((60, 10), 0.1, np.float32))
+    steps.train_model(settings, SPEC, "k", quiet)
+    with pytest.raises(RegistryError, match="differs from the original"):
+        steps.evaluate_model(settings, SPEC, "k", quiet)
+
+
+def test_steps_name_the_one_that_must_come_first(settings, tmp_path, made):
+    with pytest.raises(DatasetError, match="lacks what prepare_data leaves"):
+        steps.train_model(settings, SPEC, "k", quiet)
+    steps.prepare_data(settings, SPEC, "k", keras_file(tmp_path / "mnist.npz", made), quiet)
+    with pytest.raises(DatasetError, match="lacks what train_model leaves"):
+        steps.evaluate_model(settings, SPEC, "k", quiet)
+    with pytest.raises(DatasetError, match="lacks what evaluate_model leaves"):
+        steps.register_model(settings, SPEC, "k", quiet)
+
+
+def test_other_data_or_another_spec_begins_anew_the_same_goes_on(settings, tmp_path, made):
+    prepared(settings, tmp_path, made)
+    at = folder.of(settings, SPEC, "k")
+    run_id = at.state()["run_id"]
+    steps.prepare_data(settings, SPEC, "k", tmp_path / "mnist.npz", quiet)
+    assert child.written(at).is_file() and at.state()["run_id"] == run_id
+    steps.prepare_data(settings, Spec("mnist", seed=8), "k", tmp_path / "mnist.npz", quiet)
+    assert not child.written(at).is_file() and at.state()["run_id"] != run_id
+    trained(settings, SPEC, "k", made)
+    steps.prepare_data(settings, Spec("mnist", seed=8), "k", keras_file(tmp_path / "other.npz", digits(seed=9)), quiet)
+    assert not child.written(at).is_file()
+
+
+def test_a_missing_framework_says_which_group(settings, monkeypatch):
+    monkeypatch.setitem(child.MODULES, "keras", "no_such_framework")
+    with pytest.raises(DatasetError, match="no_such_framework is not installed: group `keras`") as caught:
+        steps.run(settings, SPEC, None, "k", quiet)
+    assert "uv sync" in caught.value.hint
+    assert not (settings.root / "training").exists()
+
+
+def test_a_child_that_dies_says_why(settings, tmp_path, made, monkeypatch):
+    steps.prepare_data(settings, SPEC, "k", keras_file(tmp_path / "mnist.npz", made), quiet)
+    monkeypatch.setitem(child.MODULES, "keras", "json")  # passes the look; the child then fails on its own import, or on the spec
+    at = folder.of(settings, SPEC, "k")
+    (at.path / "spec.json").write_text(json.dumps({"kind": "mnist", "nonsense": 1}))
+    with pytest.raises(TrainingError, match="exit code 1"):
+        steps.train_model(settings, SPEC, "k", quiet)
+    assert not child.written(at).exists()
+
+
+@pytest.mark.parametrize("fields", [{"kind": "imagenet"}, {"kind": "mnist", "profile": "resnet9"}, {"kind": "mnist", "epochs": -1}])
+def test_impossible_specs_are_refused(fields):
+    with pytest.raises(DatasetError):
+        Spec(**fields)
+
+
+def test_keys_become_plain_and_different_folders(settings):
+    one, other = (folder.of(settings, SPEC, f"manual__2026-01-01T00:00:0{n}+00:00") for n in (1, 2))
+    assert one.path != other.path and ":" not in one.path.name
+    assert folder.of(settings, SPEC, "x" * 500).path.name.startswith("x" * 80)
+    assert KINDS["cifar10"].model_name(Settings()) == "cifar10-cnn-model"

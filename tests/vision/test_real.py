@@ -1,0 +1,96 @@
+"""Both networks trained for real on the real images: MNIST passes its gate, a short CIFAR-10 is refused, a killed training goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contracts.settings import Settings
+from models import registry, runtime
+from training.vision import epochs, folder, images, steps
+from training.vision.kinds import CIFAR10, MNIST, Spec
+
+pytestmark = [
+    pytest.mark.groups,
+    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"),
+]
+ROOT = Path(os.environ.get("TICK_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+REPO = Path(__file__).parents[2]
+
+
+def real(name: str) -> Path:
+    """A real data set; where it is missing the test fails under CI=true, else it is skipped."""
+    path = ROOT / name
+    if not path.exists():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{path} is missing: set TICK_TEST_DATA")
+    return path
+
+
+def quiet(step, done, total):
+    pass
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> Settings:
+    return Settings(home=tmp_path_factory.mktemp("vision"))
+
+
+@pytest.fixture(scope="module")
+def cifar(settings) -> Path:
+    """3,000 training and 1,000 test images of the real set, as binary batches: decoding all JPEGs takes long."""
+    made = images.read(CIFAR10, real("cifar10"))
+    target = settings.root / "cifar"
+    target.mkdir()
+    for name, x, y in (
+        ("data_batch_1.bin", made.train_x[::16], made.train_y[::16]),
+        ("test_batch.bin", made.test_x[::10], made.test_y[::10]),
+    ):
+        rows = np.concatenate([y[:, None], x.transpose(0, 3, 1, 2).reshape(len(x), -1)], axis=1)
+        (target / name).write_bytes(rows.astype(np.uint8).tobytes())
+    return target
+
+
+def test_mnist_passes_the_gate_by_the_missions_network(settings):
+    result = steps.run(settings, Spec("mnist", epochs=1), real("mnist/mnist.npz"), "k", quiet)
+    assert result.version == "1" and result.verdict.checks[0].value > 0.95
+    now = registry.production(settings, settings.mnist_model_name)
+    made = images.read(MNIST, real("mnist/mnist.npz"))
+    answers = runtime.load(now.path, now.digest).predict(made.test_x[:500])
+    assert (answers.argmax(axis=1) == made.test_y[:500]).mean() > 0.9
+    facts = json.loads((folder.of(settings, Spec("mnist", epochs=1), "k").path / "facts.json").read_text())
+    assert facts["parameters"] == 121_930
+
+
+@pytest.mark.parametrize("profile", ["resnet9", "simple"])
+def test_a_short_cifar_is_trained_and_refused(settings, cifar, profile):
+    seen = []
+    result = steps.run(settings, Spec("cifar10", profile, epochs=2), cifar, profile, lambda *step: seen.append(step))
+    assert result.version is None and 0.1 < result.verdict.checks[0].value < 0.85
+    assert registry.versions(settings, settings.cifar10_model_name) == []
+    assert [done for name, done, _ in seen if name == "train"] == sorted(done for name, done, _ in seen if name == "train")
+
+
+def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(settings, cifar):
+    spec = Spec("cifar10", "simple", epochs=3, seed=5)
+    steps.prepare_data(settings, spec, "whole", cifar, quiet)
+    steps.train_model(settings, spec, "whole", quiet)
+    steps.prepare_data(settings, spec, "killed", cifar, quiet)
+    at = folder.of(settings, spec, "killed")
+    env = os.environ | {"PYTHONPATH": str(REPO), "TRAIN_JOBS": str(settings.train_jobs)}
+    child = subprocess.Popen([sys.executable, "-m", "training.vision.torch_child", str(at.path)], stdin=subprocess.PIPE, env=env)
+    while not epochs.read(at):
+        assert child.poll() is None
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert 1 <= len(epochs.read(at)) < 3
+    steps.train_model(settings, spec, "killed", quiet)
+    assert epochs.read(at) == epochs.read(folder.of(settings, spec, "whole"))
+    ones, others = (np.load(folder.of(settings, spec, key).path / "answers.npz")["answers"] for key in ("whole", "killed"))
+    assert np.abs(ones - others).max() < 1e-5

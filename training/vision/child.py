@@ -1,0 +1,80 @@
+"""A training in a process of its own: the parent's side. TensorFlow and Torch never meet, and neither is loaded by the command line.
+
+The child reads the run folder, says progress in lines of JSON, and ends when its parent does: its input closes then.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from contracts.errors import DatasetError, TickError
+from contracts.settings import Settings
+from training.vision.folder import Folder
+from training.vision.kinds import Spec
+
+Progress = Callable[[str, int, int], None]
+MODULES = {"keras": "tensorflow", "torch": "torch"}
+ERROR_LINES = 8
+ALIKE = 1000  # an epoch's share of the bar
+
+
+class TrainingError(TickError):
+    """The process that trains a network ended without one."""
+
+
+def require(framework: str) -> None:
+    """Raises DatasetError when the framework is not installed; it is only looked for, not loaded."""
+    if importlib.util.find_spec(MODULES[framework]) is None:
+        hint = f"`uv sync --inexact --group {framework}` adds it, `make test-vision` uses an environment of its own"
+        raise DatasetError(f"{MODULES[framework]} is not installed: group `{framework}` stays out of the default install", hint)
+
+
+def run(settings: Settings, spec: Spec, folder: Folder, progress: Progress) -> None:
+    """Train until the folder holds network.onnx and answers.npz. Raises TrainingError with what the child said."""
+    require(spec.fields.framework)
+    command = [sys.executable, "-m", f"training.vision.{spec.fields.framework}_child", str(folder.path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "TRAIN_JOBS": str(settings.train_jobs)}
+    with tempfile.TemporaryFile() as complaints:
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, env=environment)
+        try:
+            _follow(child.stdout, spec.epochs, progress)
+            code = child.wait()
+        finally:
+            child.kill()
+            child.communicate()
+        if code != 0:
+            raise TrainingError(f"the training of {spec.kind} ended by {_end(code)}: {_said(complaints)}", "run it again: it goes on")
+
+
+def _follow(lines: IO[bytes] | None, epochs: int, progress: Progress) -> None:
+    for line in lines or ():
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue  # a library's own print
+        if "step" in said:
+            done = (said["epoch"] - 1) * ALIKE + said["step"] * ALIKE // max(1, said["steps"])
+            progress("train", done, epochs * ALIKE)
+    progress("train", epochs * ALIKE, epochs * ALIKE)
+
+
+def _end(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _said(complaints: IO[bytes]) -> str:
+    complaints.seek(0)
+    lines = complaints.read().decode(errors="replace").strip().splitlines()
+    return "\n".join(lines[-ERROR_LINES:]) or "nothing was said"
+
+
+def written(folder: Folder) -> Path:
+    """The network that the child left."""
+    return folder.path / "network.onnx"

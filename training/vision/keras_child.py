@@ -1,0 +1,94 @@
+"""`python -m training.vision.keras_child FOLDER`: MNIST by the mission's Keras network, in a process of its own."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from models.export_images import keras_chain
+from training.vision import epochs, within
+from training.vision.epochs import Line, Tell
+from training.vision.images import Images
+from training.vision.kinds import Spec
+
+STEPS_TOLD = 50
+
+
+def network(shape: tuple[int, ...], outputs: int) -> Any:
+    """Conv32 – Pool – Conv64 – Pool – Flatten – Dense64 – Dense10: 121,930 parameters on 28 × 28 images."""
+    layers = keras.layers
+    parts = [keras.Input(shape), layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(), layers.Conv2D(64, 3, activation="relu")]
+    parts += [layers.MaxPooling2D(), layers.Flatten(), layers.Dense(64, activation="relu"), layers.Dense(outputs, activation="softmax")]
+    made = keras.Sequential(parts)
+    made.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return made
+
+
+class Told(keras.callbacks.Callback):  # type: ignore[misc]
+    """Says how far an epoch is."""
+
+    def __init__(self, tell: Tell) -> None:
+        super().__init__()
+        self.tell = tell
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Every so many batches."""
+        if batch % STEPS_TOLD == 0:
+            self.tell(batch, self.params["steps"])
+
+
+class Trainer:
+    """See epochs.Trainer."""
+
+    def __init__(self, spec: Spec, images: Images) -> None:
+        self.spec = spec
+        train, valid = within.parts(images, spec)
+        self.train = images.train_x[train] / np.float32(255), images.train_y[train]
+        self.valid = images.train_x[valid] / np.float32(255), images.train_y[valid]
+        keras.utils.set_random_seed(spec.seed)
+        self.model = network(spec.fields.shape, len(spec.fields.labels))
+
+    def epoch(self, number: int, tell: Tell) -> Line:
+        """One epoch, its order drawn by its number."""
+        keras.utils.set_random_seed(self.spec.seed + number)
+        x, y = self.train
+        fitted = self.model.fit(
+            x,
+            y,
+            batch_size=self.spec.fields.batch,
+            initial_epoch=number - 1,
+            epochs=number,
+            validation_data=self.valid,
+            verbose=0,
+            callbacks=[Told(tell)],
+        )
+        return {name: float(values[-1]) for name, values in fitted.history.items()}
+
+    def save(self, file: Path) -> None:
+        """Weights and optimiser."""
+        self.model.save(file)
+
+    def load(self, file: Path) -> None:
+        """The same again."""
+        self.model = keras.saving.load_model(file)
+
+
+def main(argument: str) -> None:
+    """Train, or go on, and leave the network."""
+    folder, spec, images = within.begin(argument)
+    tf.config.threading.set_intra_op_parallelism_threads(within.jobs())
+    trainer = Trainer(spec, images)
+    best = epochs.run(trainer, folder, spec.epochs, spec.patience, ".keras")
+    content = keras_chain([np.asarray(w, dtype=np.float32) for w in trainer.model.get_weights()], spec.fields.shape)
+    answers = trainer.model.predict(images.test_x[: within.COMPARED] / np.float32(255), verbose=0)
+    facts = {"parameters": int(trainer.model.count_params()), "best_epoch": best.epoch, "framework": f"keras {keras.__version__}"}
+    facts |= {"optimizer": "adam", "learning_rate": float(trainer.model.optimizer.learning_rate), "batch_size": spec.fields.batch}
+    facts |= {"device": "cuda" if tf.config.list_physical_devices("GPU") else "cpu"}
+    within.leave(folder, content, answers, facts)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
