@@ -27,6 +27,8 @@ class Name(StrEnum):
     REPLAY = "replay"
     BULK_LOAD = "bulk_load"
     FLINK = "flink"
+    BACKFILL = "backfill"
+    AS_OF_JOIN = "as_of_join"
     ONLINE_WRITE = "online_write"
     ONLINE_READ = "online_read"
     FRESHNESS = "freshness"

@@ -8,7 +8,20 @@ import pytest
 from rich.console import Console
 
 from bench import __main__ as command
-from bench import bulk_load, exchange, feature_rows, flink, flink_bound, machine, online_read, parity, report, services
+from bench import (
+    as_of_join,
+    backfill,
+    bulk_load,
+    exchange,
+    feature_rows,
+    flink,
+    flink_bound,
+    machine,
+    online_read,
+    parity,
+    report,
+    services,
+)
 from bench.figures import BenchError, Figure, Result, quantile, readable
 from bench.load import MINUTE_US, Chunk
 from contracts.features import columns
@@ -39,6 +52,25 @@ def test_parity_stands_beside_a_bare_read(monkeypatch):
     figures = parity.measure(TINY)
     assert figures[0].at_most == parity.AIM_S and "4,020 rows on each side" in figures[0].note
     assert all(figure.value > 0 for figure in figures)
+
+
+@pytest.mark.filterwarnings("ignore")  # Feast, dask and pandas warn of each other
+def test_the_join_stands_beside_bare_polars_and_feast(monkeypatch):
+    monkeypatch.setattr(as_of_join, "FEAST_ROWS", 50)
+    figures = as_of_join.measure(TINY / 10)
+    assert [figure.unit for figure in figures] == ["rows/s CPU", "rows/s CPU", "×", "rows/s CPU"]
+    assert figures[0].note.startswith("2,000 decisions, 2,000 usable") and all(figure.value > 0 for figure in figures)
+
+
+def test_a_backfill_is_judged_by_the_margin_and_by_memory():
+    runs = [
+        backfill.Run(p, n, c, 1.0, m)
+        for p, n, c, m in zip((100, 100, 100, 100, 5, 5), (1, 10, 50, 200, 10, 30), (9, 1, 2, 5, 2, 4), (1, 10, 11, 12, 9, 9), strict=True)
+    ]
+    dense, sparse, tile, memory = backfill.figures(runs)
+    assert dense.value == pytest.approx(50) and sparse.value == pytest.approx(10)
+    assert tile.value == pytest.approx((1e5 - 2e4) / (1 / 5 - 1 / 100))
+    assert memory.value == pytest.approx(1.2) and memory.met
 
 
 @pytest.mark.integration
