@@ -28,7 +28,7 @@ DAY_US = 86_400_000_000
 HISTORY_CHUNK_US = 366 * DAY_US  # one job: each costs seconds of its own
 SETTLE_S = 60.0  # two checkpoints and more: then everything sent is in the lakehouse
 POLL_S = 1.0
-CATCH_UP_US = 15_000_000  # idle partitions hold time for 10 s after the start
+CATCH_UP_US = 15_000_000  # by then the job has worked through what the warm-up and the start left behind
 
 
 @dataclass

@@ -45,14 +45,15 @@ class Settings(BaseSettings):
     parallelism: int = Field(2, ge=1, le=128, description="parallelism of the Flink jobs")
     checkpoint_interval_s: float = Field(10, ge=0.5, le=600, description="Flink checkpoint, hence Iceberg commit, interval")
     lateness_ms: int = Field(200, ge=0, le=60_000, description="watermark delay = allowed lateness of a live tick")
-    idle_timeout_s: float = Field(10, ge=1, le=3600, description="a partition silent this long stops holding the watermark")
+    idle_timeout_s: float = Field(
+        0, ge=0, le=3600, description="a partition of ticks silent this long stops holding time; 0: never, for senders beat in all of them"
+    )
     heartbeat_interval_s: float = Field(0.25, ge=0.01, le=5, description="producer heartbeat to every partition")
     warmup_s: int = Field(3900, ge=3600, le=86_400, description="history a job without state reads from silver (65 minutes)")
 
     producer_linger_ms: int = Field(5, ge=0, le=1000, description="producer batching delay")
     producer_queue_max: int = Field(100_000, ge=1, le=10_000_000, description="messages waiting in the producer")
     delivery_timeout_ms: int = Field(120_000, ge=1000, le=3_600_000, description="longest time the producer retries one message")
-    wake_s: float = Field(1.0, ge=0, le=30, description="a replay waits this long for its first heartbeat to wake idle partitions")
     closing_beat_s: float = Field(3.0, ge=0, le=60, description="a live replay keeps beating this long after its last tick")
     position_interval_s: float = Field(1.0, gt=0, le=60, description="how often a replay writes its position file")
 
@@ -118,6 +119,26 @@ class Settings(BaseSettings):
     )
     power_sha256: str = Field(
         "3c4bf684161180937043a9fb65701a83d44b740b0d42f0492b6e7aec57ddbbfe", pattern="^[0-9a-f]{64}$", description="SHA-256 of that file"
+    )
+    mnist_model_name: str = Field("mnist-cnn-model", description="registered model of the digits")
+    mnist_experiment: str = Field("mnist-cnn-experiments", description="MLflow experiment of the digits")
+    mnist_url: str = Field(
+        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
+        pattern="^https?://",
+        description="public file of MNIST that --download fetches",
+    )
+    mnist_sha256: str = Field(
+        "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1", pattern="^[0-9a-f]{64}$", description="SHA-256 of that file"
+    )
+    cifar10_model_name: str = Field("cifar10-cnn-model", description="registered model of CIFAR-10")
+    cifar10_experiment: str = Field("cifar10-cnn-experiments", description="MLflow experiment of CIFAR-10")
+    cifar10_url: str = Field(
+        "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        pattern="^https?://",
+        description="public file of CIFAR-10 that --download fetches; the binary version, for the other one is pickled",
+    )
+    cifar10_sha256: str = Field(
+        "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", pattern="^[0-9a-f]{64}$", description="SHA-256 of that file"
     )
     download_timeout_s: float = Field(30, ge=1, le=3600, description="longest silence of a public server")
     download_bytes_max: int = Field(1 << 30, ge=1024, le=1 << 40, description="longest file that is downloaded")

@@ -4,6 +4,7 @@ and service `tick_model`.
 Feast takes six seconds to import, hence only inside the functions.
 """
 
+import warnings
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,9 @@ def store(settings: Settings) -> Any:
 
 def apply(settings: Settings) -> list[str]:
     """Write the repository and apply it; safe to repeat. Returns the names of the applied objects."""
+    with warnings.catch_warnings():  # its import makes deprecations visible, of all libraries and for the whole process
+        import feast  # noqa: F401
+
     write_yaml(settings)
     made = objects(settings)
     store(settings).apply(made)

@@ -9,7 +9,6 @@ from typing import Any
 from contracts import paths
 from contracts.errors import JobError
 from contracts.settings import Settings
-from contracts.topics import TICKS
 from contracts.windows import LEVELS
 from feature_store import flink_rest, lakehouse, sql
 from feature_store.flink import Program, submit
@@ -26,7 +25,8 @@ def program(settings: Settings, restore: str | None = None) -> Program:
     """The whole job as text; `restore` is a checkpoint or savepoint folder to continue from."""
     sinks = [tables.dead_letter_sink(settings), tables.heartbeat_sink(settings), *(tables.features_sink(settings, lv) for lv in LEVELS)]
     views = [tables.accepted_ticks(), tables.accepted(), tables.beats(), *tables.dead_letters(), *sql.ladder("stream")]
-    ddl = [lakehouse.flink_catalog(settings), tables.wire(settings), tables.wire_raw(settings), tables.served(settings), *sinks]
+    sources = [tables.wire(settings), tables.wire_warm(settings), tables.wire_raw(settings), tables.served(settings)]
+    ddl = [lakehouse.flink_catalog(settings), *sources, *sinks]
     inserts = [silver_insert(), tables.dead_letter_insert(), tables.heartbeat_insert()]
     inserts += [tables.features_insert(level) for level in LEVELS]
     inserts.append(f"INSERT INTO {lakehouse.CATALOG}.{GOLD_LIVE} ({', '.join(f'`{n}`' for n in FEATURE_NAMES)}) {sql.union_rows()}")
@@ -42,9 +42,9 @@ def program(settings: Settings, restore: str | None = None) -> Program:
 
 
 def silver_insert() -> str:
-    """Every accepted tick, late ones too; warm-up messages came from silver and stay out."""
+    """Every accepted tick, late ones too."""
     names = ", ".join("et" if name == "event_time" else name for name in TICK_NAMES)
-    return f"INSERT INTO {lakehouse.CATALOG}.{SILVER} ({', '.join(TICK_NAMES)}) SELECT {names} FROM ticks WHERE topic = '{TICKS.name}'"
+    return f"INSERT INTO {lakehouse.CATALOG}.{SILVER} ({', '.join(TICK_NAMES)}) SELECT {names} FROM ticks"
 
 
 def options(settings: Settings) -> dict[str, str]:
@@ -58,7 +58,6 @@ def options(settings: Settings) -> dict[str, str]:
         "execution.checkpointing.tolerable-failed-checkpoints": "10",
         "pipeline.auto-watermark-interval": "50 ms",
         "execution.buffer-timeout.interval": "10 ms",
-        "table.exec.source.idle-timeout": f"{settings.idle_timeout_s * 1000:.0f} ms",
     }
 
 

@@ -7,19 +7,19 @@ from contracts.tick import EVENT_TIME_US_MIN, FUTURE_US_MAX, RULES
 from contracts.windows import Level
 from contracts.wire import HEARTBEAT_KEY
 from feature_store import lakehouse
-from feature_store.sql import View
+from feature_store.sql import TRADE, View
 from feature_store.tables import PREDICTION_NAMES, PREDICTIONS
 from streaming.verdict_sql import QUOTES, RECEIVED, TYPES, dead_letters, quote, rule, well_typed
 
 __all__ = ["dead_letters"]
 
 # One group per reader: each commits its own offsets, from which a job without state starts.
-GROUP, GROUP_RAW, GROUP_SERVED = "tick-job", "tick-job-raw", "tick-job-predictions"
+GROUP, GROUP_WARM, GROUP_RAW, GROUP_SERVED = "tick-job", "tick-job-warmup", "tick-job-raw", "tick-job-predictions"
 JSON = "'format'='json', 'json.ignore-parse-errors'='true'"
 
 
 def kafka(settings: Settings, topic: str, more: str = "") -> str:
-    """Connector options of a topic (or several, by `;`)."""
+    """Connector options of a topic."""
     return f"'connector'='kafka', 'properties.bootstrap.servers'='{settings.kafka}', 'topic'='{topic}'{', ' + more if more else ''}"
 
 
@@ -29,14 +29,30 @@ def _source(settings: Settings, topic: str, form: str, group: str) -> str:
 
 
 def wire(settings: Settings) -> str:
-    """The typed reader. A time stamp is clamped before the watermark sees it: beyond its arrival + 5 s it counts as 1970."""
+    """The typed reader of the ticks. A partition holds time until it has a message: heartbeats reach every one of them.
+
+    It is never idle, unless the settings say so: behind two idle readers one that wakes first moves time on, and a row of the tile
+    that was open before the silence comes too late, because Flink passes idleness on from operator to operator.
+    """
+    idle = f"'scan.watermark.idle-timeout'='{settings.idle_timeout_s * 1000:.0f} ms', " if settings.idle_timeout_s else ""
+    return _wire(settings, "wire", topics.TICKS.name, GROUP, idle)
+
+
+def wire_warm(settings: Settings) -> str:
+    """The typed reader of the warm-up. Nobody beats there: it ends with what is there when the job starts, and time waits for just that."""
+    return _wire(settings, "wire_warm", topics.WARMUP.name, GROUP_WARM, "'scan.bounded.mode'='latest-offset', ")
+
+
+def _wire(settings: Settings, name: str, topic: str, group: str, more: str) -> str:
+    """A time stamp is clamped before the watermark sees it: beyond its arrival + 5 s it counts as 1970."""
     fields = ", ".join(f"{name} {kind}" for name, kind in TYPES.items())
     sane = f"event_time_us >= {EVENT_TIME_US_MIN} AND event_time_us <= {RECEIVED} + {FUTURE_US_MAX}"
-    return f"""CREATE TABLE wire ({fields},
-  arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, topic STRING METADATA VIRTUAL,
+    readers = f"'scan.parallelism'='{min(settings.parallelism, topics.TICKS.partitions)}', "  # one without a partition would hold time
+    return f"""CREATE TABLE {name} ({fields},
+  arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   et AS CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(event_time_us / 1000, 3) ELSE TO_TIMESTAMP_LTZ(0, 3) END,
   WATERMARK FOR et AS et - INTERVAL '{settings.lateness_ms / 1000:.3f}' SECOND
-) WITH ({_source(settings, f"{topics.TICKS.name};{topics.WARMUP.name}", JSON, GROUP)})"""
+) WITH ({_source(settings, topic, f"{readers}{more}{JSON}", group)})"""
 
 
 def wire_raw(settings: Settings) -> str:
@@ -75,13 +91,13 @@ def accepted_ticks() -> View:
     rules = " AND ".join(f"{rule(text)} IS NOT TRUE" for _, text in RULES)
     late = "COALESCE(FLOOR(et TO SECOND) + INTERVAL '0.999' SECOND <= CURRENT_WATERMARK(et), FALSE)"
     fields = ", ".join(quote(name) if name in QUOTES else name for name in TYPES if name not in ("schema_version", "heartbeat"))
-    return View("ticks", f"SELECT {fields}, et, topic, {late} AS late FROM wire WHERE heartbeat IS NOT TRUE AND {well_typed()} AND {rules}")
+    return View("ticks", f"SELECT {fields}, et, {late} AS late FROM wire WHERE heartbeat IS NOT TRUE AND {well_typed()} AND {rules}")
 
 
 def accepted() -> View:
-    """What the feature ladder reads."""
-    select = "SELECT venue || ':' || symbol AS symbol, trade_id, price, size, side, seq, event_time_us, ingest_time_us, et FROM ticks"
-    return View("accepted", f"{select} WHERE NOT late")
+    """What the feature ladder reads: ticks in time, and the warm-up, which came from silver and never reaches it again."""
+    select = f"SELECT venue || ':' || symbol AS symbol, {TRADE}, et FROM"
+    return View("accepted", f"{select} ticks WHERE NOT late UNION ALL {select} wire_warm WHERE {well_typed()}")
 
 
 def dead_letter_sink(settings: Settings) -> str:

@@ -144,8 +144,7 @@ class _Run:
         elif feed.in_real_time:
             self.timing = timings.real_time(now)
         else:
-            start_us = now + int(self.settings.wake_s * 1e6)
-            self.timing = timings.as_live(self._known_span(), speed, start_us) if restamp else timings.history(0, speed, start_us)
+            self.timing = timings.as_live(self._known_span(), speed, now) if restamp else timings.history(0, speed, now)
         self.items = self.done.resent_from = saved.items if saved else 0
         self.sender.acknowledged = self.items
         self.done.offset_us = self.timing.offset_us
@@ -160,7 +159,7 @@ class _Run:
             self.done.sides_inferred += batch.sides_inferred
             if batch.ticks.height:
                 if not self.beaten_us:
-                    self._wake(int(batch.ticks["event_time_us"][0]) + self.timing.offset_us)
+                    self._begin(int(batch.ticks["event_time_us"][0]) + self.timing.offset_us)
                 self._ticks(self._restamped(batch.ticks))
             self.sender.dead_letters(batch.rejected)
             self.items += len(batch.rejected)
@@ -208,12 +207,10 @@ class _Run:
             pl.col("event_time_us") + self.timing.offset_us, trade_id=pl.concat_str("trade_id", pl.lit(f"~{self.timing.run}"))
         )
 
-    def _wake(self, first_us: int) -> None:
-        """Heartbeats just before the first tick, and a moment for them: a partition still idle would not hold time for its ticks."""
+    def _begin(self, first_us: int) -> None:
+        """Heartbeats just before the first tick: a partition that never had a message holds time for all others."""
         self.done.first_us = first_us
         self._beat(min(first_us - 1, self.clock()))
-        self.sender.flush(self.items)
-        self.sleep(self.settings.wake_s)
 
     def _ticks(self, ticks: pl.DataFrame) -> None:
         reached = ticks.select(pl.max_horizontal(pl.col("event_time_us").cum_max(), self.reached_us)).to_series()

@@ -34,7 +34,7 @@ def code_of(text: str) -> list[str]:
 
 def commands_in(text: str) -> set[tuple[str, ...]]:
     """Every `tick …` in code, as its leading words."""
-    found = (re.search(r"(?:^|\s|/)tick ([a-z][a-z -]*)", code + " ") for code in code_of(text))
+    found = (re.search(r"(?:^|\s|/)tick ([a-z][a-z0-9 -]*)", code + " ") for code in code_of(text))
     return {tuple(match[1].split()) for match in found if match}
 
 
@@ -61,7 +61,7 @@ def test_every_link_leads_somewhere(file):
 
 @each_page
 def test_every_setting_on_the_page_exists(file):
-    named = set(re.findall(r"\bTICK_[A-Z_]*[A-Z]\b", file.read_text())) - NOT_SETTINGS
+    named = set(re.findall(r"\bTICK_[A-Z0-9_]*[A-Z0-9]\b", file.read_text())) - NOT_SETTINGS
     assert {name.removeprefix("TICK_").lower() for name in named} <= set(Settings.model_fields)
 
 

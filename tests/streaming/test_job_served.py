@@ -7,7 +7,6 @@ import pytest
 from contracts.features import CORE
 from contracts.settings import Settings
 from contracts.topics import PREDICTIONS as TOPIC
-from contracts.topics import TICKS
 from feature_store import lakehouse
 from feature_store.tables import COLUMNS_OF, PREDICTION_NAMES, PREDICTIONS, partitions
 from serving.freshness import Verdict
@@ -32,12 +31,13 @@ def test_the_reader_has_no_watermark_and_survives_nonsense(program):
     assert "WATERMARK" not in ddl
     assert "'json.ignore-parse-errors'='true'" in ddl
     assert f"'topic'='{TOPIC.name}'" in ddl
-    assert [text for text in program.ddl if "WATERMARK" in text] == [text for text in program.ddl if f"'topic'='{TICKS.name};" in text]
+    timed = [text.split()[2] for text in program.ddl if "WATERMARK" in text]
+    assert timed == ["wire", "wire_warm"]
 
 
 def test_the_reader_has_a_group_of_its_own(program):
     groups = [group for text in program.ddl for group in re.findall(r"'properties.group.id'='([^']+)'", text)]
-    assert sorted(groups) == sorted({tables.GROUP, tables.GROUP_RAW, tables.GROUP_SERVED})
+    assert sorted(groups) == sorted({tables.GROUP, tables.GROUP_WARM, tables.GROUP_RAW, tables.GROUP_SERVED})
 
 
 def test_nothing_but_its_own_insert_reads_it(program):

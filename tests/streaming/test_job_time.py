@@ -1,0 +1,32 @@
+"""What moves the time of the live job: every partition of ticks holds it, the warm-up only until it is read."""
+
+import pytest
+
+from contracts.settings import Settings
+from contracts.topics import TICKS, WARMUP
+from streaming import job_tables as tables
+
+
+def test_no_partition_of_ticks_is_idle_unless_the_settings_say_so():
+    assert "idle" not in tables.wire(Settings())
+    assert "'scan.watermark.idle-timeout'='20000 ms'" in tables.wire(Settings(idle_timeout_s=20))
+    assert f"'topic'='{TICKS.name}'" in tables.wire(Settings())
+
+
+def test_the_warm_up_ends_with_what_is_there():
+    ddl = tables.wire_warm(Settings(idle_timeout_s=20))
+    assert "'scan.bounded.mode'='latest-offset'" in ddl and "idle" not in ddl
+    assert f"'topic'='{WARMUP.name}'" in ddl
+    assert "bounded" not in tables.wire(Settings())
+
+
+@pytest.mark.parametrize(("parallelism", "readers"), [(1, 1), (2, 2), (TICKS.partitions, TICKS.partitions), (64, TICKS.partitions)])
+def test_no_reader_is_without_a_partition(parallelism, readers):
+    settings = Settings(parallelism=parallelism, flink_slots=64)
+    for ddl in (tables.wire(settings), tables.wire_warm(settings)):
+        assert f"'scan.parallelism'='{readers}'" in ddl
+
+
+def test_the_warm_up_reaches_the_windows_and_not_silver():
+    assert "FROM wire_warm" in tables.accepted().select
+    assert "wire_warm" not in tables.accepted_ticks().select
