@@ -12,6 +12,7 @@ from streaming.feeds.source import DAMAGED, Head, Source
 
 LINE = "_line"
 BLANKS = (" ", "\t", "\r")
+ODD = (b"\n\n", b"\r", b"\t", b"\0", b"\xef\xbb\xbf")  # a block with one of these is read line by line
 
 
 def raw_lines(block: bytes, first_row: int) -> Callable[[Sequence[int]], list[bytes]]:
@@ -76,6 +77,15 @@ class CsvFormat:
             yield Chunk(pl.DataFrame({ROW: [row]}), lambda rows: [b""] * len(rows), damage=f"the file ends early: {error}")
 
     def _chunk(self, block: bytes, first_row: int, columns: Sequence[str], fields: Mapping[str, pl.Expr], headed: bool) -> Chunk:
+        ordinary = cells_of(block, columns)
+        if ordinary is not None:
+            numbered = ordinary.with_row_index(ROW, first_row).with_columns(pl.col(ROW).cast(pl.Int64))
+            kept = numbered.slice(1) if headed and not first_row else numbered
+            return Chunk(kept.select(ROW, **fields), raw_lines(block, first_row), Counter())
+        return self._by_line(block, first_row, columns, fields, headed)
+
+    def _by_line(self, block: bytes, first_row: int, columns: Sequence[str], fields: Mapping[str, pl.Expr], headed: bool) -> Chunk:
+        """Whatever stands in the block: a line of another width has no values, broken UTF-8 is replaced, blank lines are counted."""
         lines = block.decode("utf-8", "replace").split("\n")
         if block.endswith(b"\n"):
             lines.pop()
@@ -87,6 +97,22 @@ class CsvFormat:
         cells = whole.str.split_exact(",", len(columns) - 1).struct.rename_fields(list(columns)).alias("cells")
         parsed = kept.select(pl.col(ROW).cast(pl.Int64), cells).unnest("cells").select(ROW, **fields)
         return Chunk(parsed, raw_lines(block, first_row), +skipped)
+
+
+def cells_of(block: bytes, columns: Sequence[str]) -> pl.DataFrame | None:
+    """The cells of an ordinary block as text, by the fast reader; None where a line could be blank, of another width or odd in any way.
+
+    As many separators as lines of that width have, and no line with more of them (the reader refuses such), leave none with fewer.
+    """
+    lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    if any(odd in block for odd in ODD) or block.startswith(b"\n") or block.count(b",") != lines * (len(columns) - 1):
+        return None
+    kinds = dict.fromkeys(columns, pl.String)
+    try:
+        made = pl.read_csv(block, has_header=False, schema=kinds, quote_char=None, empty_string_is_null=False)
+    except pl.exceptions.PolarsError:
+        return None
+    return made if made.height == lines else None
 
 
 def _fits(row: Sequence[str], kinds: str) -> bool:

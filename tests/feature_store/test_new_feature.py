@@ -1,8 +1,6 @@
 """One line more in contracts/features.py, as a person adds it: everything derived has it, and a table that exists gains the column."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -15,11 +13,9 @@ from contracts.features import COLUMNS, CORE
 from contracts.settings import Settings
 from feature_store import backfill, lakehouse
 from feature_store.tables import GOLD, GOLD_LIVE
+from tests import edited
+from tests.edited import NEW
 
-REPO = Path(__file__).parents[2]
-AGGREGATE = '    Aggregate("v_max", "max", "v"),\n'
-FEATURE = '    Feature("burstiness", "{v_max} * {rows} / {v}", "1", 1e-3, "{v} = 0", core=(60,), windows_s=(10, 60, 300)),\n'
-NEW = {"burstiness_10s": "tick_1s", "burstiness_1m": "tick_1s", "burstiness_5m": "tick_10s"}
 ROW_END = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
 # Run with the edited contracts; says everything that is derived from them.
@@ -78,19 +74,12 @@ def settings(tmp_path_factory) -> Settings:
 
 @pytest.fixture(scope="module")
 def derived(settings, tmp_path_factory) -> dict:
-    edited = tmp_path_factory.mktemp("edited")
-    shutil.copytree(REPO / "contracts", edited / "contracts", ignore=shutil.ignore_patterns("__pycache__"))
-    file = edited / "contracts" / "features.py"
-    text = file.read_text()
-    for name, line in (("AGGREGATES", AGGREGATE), ("FEATURES", FEATURE)):
-        assert text.count(f"\n{name} = (\n") == 1
-        text = text.replace(f"\n{name} = (\n", f"\n{name} = (\n{line}")
-    file.write_text(text)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(edited), str(REPO))), "TICK_HOME": str(settings.root)}
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", CHILD], cwd=edited, env=environment, capture_output=True, text=True)
+    folder = tmp_path_factory.mktemp("edited")
+    environment = edited.contracts(folder) | {"TICK_HOME": str(settings.root)}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", CHILD], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert Path(found["contracts"]) == edited / "contracts"
+    assert Path(found["contracts"]) == folder / "contracts"
     return found
 
 
