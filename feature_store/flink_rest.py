@@ -12,6 +12,7 @@ from contracts.settings import Settings
 
 TIMEOUT_S = 10.0
 POLL_S = 0.5
+UP = ("RUNNING", "FINISHED")  # of a task
 ENDED = {"FINISHED", "CANCELED", "FAILED"}
 
 
@@ -56,11 +57,11 @@ def wait(settings: Settings, job_id: str, timeout_s: float, tick: Callable[[], N
 
 
 def wait_running(settings: Settings, job_id: str, timeout_s: float) -> None:
-    """Wait until every task of a streaming job runs. Raises JobError when it fails or the time is up."""
+    """Wait until every task of a streaming job runs, or has ended as a bounded reader does. Raises JobError when it fails or time is up."""
     deadline = time.monotonic() + timeout_s
     while True:
         job = call(settings, f"/jobs/{job_id}")
-        if job["state"] == "RUNNING" and all(vertex["status"] == "RUNNING" for vertex in job["vertices"]):
+        if job["state"] == "RUNNING" and all(vertex["status"] in UP for vertex in job["vertices"]):
             return
         if job["state"] in ENDED or time.monotonic() > deadline:
             raise JobError(f"job {job_id} is {job['state']}, not running:\n{root_cause(settings, job_id)}", "see `tick logs taskmanager`")
