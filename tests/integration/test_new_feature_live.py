@@ -18,7 +18,8 @@ from tests.integration.conftest import MINUTE_US, eventually, minutes_ago, send
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]
 SYMBOL = "LINE:NEWUSD"
-SIZES = (1.0, 2.0, 5.0, 2.0)
+SIZES = (1.0, 2.0, 5.0, 2.0, 3.0, 1.0, 4.0)
+IN_WINDOW = 4  # rows 3 s apart in 10 s, both ends counted; before the fifth the symbol is not warm
 FIELDS = ("home", "cache", "kafka_port", "flink_port", "redis_port", "api_port", "mlflow_port", "checkpoint_interval_s")
 APART_US = 3_000_000
 
@@ -45,9 +46,9 @@ def tick(warmed, tmp_path_factory):
 
 
 def values(settings: Settings, table: str) -> dict[int, float | None]:
-    """burstiness_1m by row end, µs."""
+    """burstiness_10s by row end, µs."""
     found = lakehouse.catalog(settings).load_table(table).scan(row_filter=EqualTo("symbol", SYMBOL)).to_arrow()
-    rows = zip(found["view"].to_pylist(), found["event_time"].cast("int64").to_pylist(), found["burstiness_1m"].to_pylist(), strict=True)
+    rows = zip(found["view"].to_pylist(), found["event_time"].cast("int64").to_pylist(), found["burstiness_10s"].to_pylist(), strict=True)
     return {end: value for view, end, value in rows if view == "tick_1s"}
 
 
@@ -59,18 +60,19 @@ def test_the_documented_commands_bring_a_line_to_a_running_platform(warmed, tick
     tick("job", "submit", "--fresh")
     assert "RUNNING" in tick("job", "status")
 
-    start_us = minutes_ago(0) - 20_000_000
+    start_us = minutes_ago(0) - 25_000_000
     times = [start_us + i * APART_US for i in range(len(SIZES))]
     ticks = [Tick("LINE", "NEWUSD", at, at, 10.0, size, 1, str(i), i) for i, (at, size) in enumerate(zip(times, SIZES, strict=True))]
     close_us = minutes_ago(0)
     send(settings, [(each.key, encode(each)) for each in ticks], start_us - 1_000_000, close_us)
     ends = [each.event_time_us // 1_000_000 * 1_000_000 + 1_000_000 for each in ticks]
-    wanted = {end: max(SIZES[: i + 1]) * (i + 1) / sum(SIZES[: i + 1]) for i, end in enumerate(ends)}
+    windows = [SIZES[i + 1 - IN_WINDOW : i + 1] for i in range(len(SIZES))]
+    wanted = {end: max(w) * IN_WINDOW / sum(w) if i >= IN_WINDOW else None for i, (end, w) in enumerate(zip(ends, windows, strict=True))}
     eventually(lambda: values(settings, GOLD_LIVE).keys() == wanted.keys(), "the rows of the new line")
     assert values(settings, GOLD_LIVE) == pytest.approx(wanted)
 
     key = layout.entity_key(SYMBOL)
-    field = layout.field("tick_1s", "burstiness_1m")
+    field = layout.field("tick_1s", "burstiness_10s")
     eventually(lambda: connect(settings).hget(key, field) is not None, "the new column online")
 
     first, last = said(start_us // MINUTE_US * MINUTE_US), said(close_us - 1_000_000)  # by then the heartbeat has closed every bar

@@ -34,6 +34,7 @@ class Trainer:
         torch.manual_seed(spec.seed)
         self.spec, self.plain = spec, spec.profile == "simple"
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.half = not self.plain and is_half_fast(self.device)
         train, valid = (torch.from_numpy(part) for part in within.parts(images, spec))
         x, y = torch.from_numpy(images.train_x), torch.from_numpy(images.train_y).long()
         self.x, self.y, self.valid_x, self.valid_y = (t.to(self.device) for t in (x[train], y[train], x[valid], y[valid]))
@@ -68,7 +69,7 @@ class Trainer:
         images = self.whole.normal(self.x[rows].float())
         if not self.plain:
             images = varied(images, draw)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=not self.plain):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half):
             logits = self.whole.network(images.contiguous(memory_format=torch.channels_last))
         loss = cross_entropy(logits.float(), self.y[rows], label_smoothing=0.0 if self.plain else SMOOTHING)
         self.optimizer.zero_grad(set_to_none=True)
@@ -94,6 +95,11 @@ class Trainer:
         state = torch.load(file, map_location=self.device, weights_only=True)
         for name, part in {"whole": self.whole, "optimizer": self.optimizer, "schedule": self.schedule}.items():
             part.load_state_dict(state[name])
+
+
+def is_half_fast(device: torch.device) -> bool:
+    """Whether bf16 is done by the hardware: a processor without it takes many times as long as for float32."""
+    return device.type == "cuda" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def varied(images: Tensor, draw: torch.Generator) -> Tensor:
@@ -140,7 +146,11 @@ def main(argument: str) -> None:
     facts |= (
         {"learning_rate": SIMPLE_RATE} if trainer.plain else {"learning_rate_max": RATE_MAX, "weight_decay": DECAY, "momentum": MOMENTUM}
     )
-    facts |= {} if trainer.plain else {"label_smoothing": SMOOTHING, "augmentation": "flip, crop 4", "precision": "bf16"}
+    facts |= (
+        {}
+        if trainer.plain
+        else {"label_smoothing": SMOOTHING, "augmentation": "flip, crop 4", "precision": "bf16" if trainer.half else "float32"}
+    )
     within.leave(folder, written(whole, spec.fields.shape), answers, facts)
 
 
