@@ -50,7 +50,7 @@ class Images:
 def read(kind: Kind, path: Path) -> Images:
     """The data set in a file or folder. Raises DatasetError: nothing there, corrupt, of another shape, a label that is none."""
     if not path.exists():
-        raise DatasetError(f"there is no {path}", "give the public file or its folder with --data, or say --download")
+        raise DatasetError(f"there is no {path}", "give the public file or its folder with --data; without it the file is fetched")
     try:
         made = _reader(path)(path)
     except BROKEN as error:

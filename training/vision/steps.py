@@ -65,9 +65,9 @@ def prepare_data(settings: Settings, spec: Spec, key: str, data: Path | None, pr
     earlier = at.state()
     if earlier and (earlier.get(SHA) != sha256 or json.loads((at.path / "spec.json").read_bytes()) != spec.as_dict()):
         folder.fresh(at)  # another data set or another training: its epochs are of no use
+    folder.whole(at.path / "spec.json", lambda part: part.write_text(json.dumps(spec.as_dict())))
     at.note(**{SHA: sha256, "lossy": made.lossy, "source": (data or Path(f"{spec.kind}_url")).name})
     at.store(made)
-    folder.whole(at.path / "spec.json", lambda part: part.write_text(json.dumps(spec.as_dict())))
     track = _track(settings, spec, at)
     with track.child("prepare_data") as step:
         counts = {"train_samples": len(made.train_x), "test_samples": len(made.test_x)}
