@@ -22,7 +22,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 from contracts.errors import DatasetError
 from contracts.settings import Settings
 from feature_store import catalog as connection
-from feature_store.tables import COLUMNS_OF, GOLD, PROPERTIES, SILVER, TICK_NAMES, partitions, schema
+from feature_store.tables import COLUMNS_OF, GOLD, PROPERTIES, SILVER, TICK_NAMES, TRADE_KEY, partitions, schema
 
 CATALOG = "lakehouse"
 COMMIT_ATTEMPTS = 10
@@ -129,18 +129,19 @@ def read_ticks(
 ) -> pl.DataFrame:
     """Distinct ticks with event time in [from, to) µs, plus `key` = VENUE:SYMBOL and `late`, sorted by event time and seq.
 
+    Of copies the one that came in time counts: a tick whose copy came late was not late.
     `snapshot` pins the read to that state of the table. Raises DatasetError when it has been expired.
     """
     frame = _read(settings, SILVER, between(from_us, to_us), tuple(n for n in TICK_NAMES if n != "event_time"), snapshot)
     ticks = frame.with_columns(key=pl.col("venue") + ":" + pl.col("symbol"))
     if symbols is not None:
         ticks = ticks.filter(pl.col("key").is_in(list(symbols)))
-    return ticks.sort("event_time_us", "seq").unique(["venue", "symbol", "trade_id"], keep="first", maintain_order=True)
+    return ticks.sort("event_time_us", "seq", "late").unique(TRADE_KEY, keep="first", maintain_order=True)
 
 
 @dataclass(frozen=True, slots=True)
 class TickCount:
-    """Rows of silver, those with a trade id of their own, those that came late, and the symbols (VENUE:SYMBOL) seen."""
+    """Rows of silver, those with a trade id of their own, those of them that never came in time, and the symbols (VENUE:SYMBOL) seen."""
 
     rows: int
     distinct: int
@@ -153,9 +154,10 @@ def count_ticks(settings: Settings, from_us: int, to_us: int, without_venue: str
     wanted = between(from_us, to_us)
     if without_venue:
         wanted = And(wanted, NotEqualTo("venue", without_venue))
-    frame = _read(settings, SILVER, wanted, ("venue", "symbol", "trade_id", "late"))
+    frame = _read(settings, SILVER, wanted, (*TRADE_KEY, "late"))
     keys = (frame["venue"] + ":" + frame["symbol"]).unique().sort().to_list()
-    return TickCount(len(frame), frame.select("venue", "symbol", "trade_id").n_unique(), int(frame["late"].sum()), keys)
+    late = frame.group_by(TRADE_KEY).agg(pl.col("late").all())["late"]
+    return TickCount(len(frame), len(late), int(late.sum()), keys)
 
 
 def read_features(

@@ -8,10 +8,11 @@ from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo, I
 
 from contracts.settings import Settings
 from feature_store import lakehouse
-from feature_store.tables import SILVER, TICK_NAMES
+from feature_store.tables import SILVER, TICK_NAMES, TRADE_KEY
 
 SECOND_US, MINUTE_US = 1_000_000, 60_000_000
 KEY = ("venue", "symbol", "event_time_us")
+LATE = (*TRADE_KEY, "event_time_us")
 
 
 def minutes(settings: Settings, from_us: int, to_us: int, symbols: Sequence[str] | None = None) -> pl.DataFrame:
@@ -48,16 +49,25 @@ def copies(settings: Settings, begins_us: Mapping[str, int], to_us: int) -> pl.D
 
 
 def late(settings: Settings, from_us: int, to_us: int, symbols: Collection[str] | None = None) -> pl.DataFrame:
-    """Ticks in [from, to) µs that came too late for the live windows: key and event_time_us, one per symbol and second."""
-    wanted: BooleanExpression = And(lakehouse.between(from_us, to_us), EqualTo("late", value=True))
+    """Ticks in [from, to) µs of which no copy came in time for the live windows: key and event_time_us, one per symbol and second."""
+    wanted: BooleanExpression = lakehouse.between(from_us, to_us)
     if symbols is not None:
         wanted = And(wanted, _of(symbols))
     key, second = pl.concat_str("venue", pl.lit(":"), "symbol").alias("key"), pl.col("event_time_us") // SECOND_US * SECOND_US
-    found = pl.DataFrame(schema={"key": pl.String, "event_time_us": pl.Int64})
-    for batch in _batches(settings, wanted):
-        found = pl.concat([found, batch.select(key, second)]).unique()
-    found = found.sort("event_time_us", "key")
+    parts = [batch.unique() for batch in _batches(settings, And(wanted, EqualTo("late", value=True)), LATE)]
+    found = _without_timely(settings, pl.concat(parts).unique()).select(key, second).unique().sort("event_time_us", "key")
     return found if symbols is None else found.filter(pl.col("key").is_in(list(symbols)))
+
+
+def _without_timely(settings: Settings, found: pl.DataFrame) -> pl.DataFrame:
+    """The late ticks but for those that have a copy which came in time; a copy has the same event time."""
+    if found.is_empty():
+        return found
+    span = lakehouse.between(int(found["event_time_us"].min()), int(found["event_time_us"].max()) + 1)  # type: ignore[arg-type]
+    timely = And(And(span, EqualTo("late", value=False)), In("symbol", found["symbol"].unique().to_list()))
+    for batch in _batches(settings, timely, LATE):
+        found = found.join(batch, on=TRADE_KEY, how="anti")
+    return found
 
 
 def _of(symbols: Collection[str]) -> BooleanExpression:

@@ -145,6 +145,7 @@ COLUMNS_OF = {
 TIME_OF = {DEAD_LETTER: "loaded_at", PREDICTIONS: "served_at"}  # the column whose UTC day is the partition; event_time elsewhere
 FEATURE_NAMES = tuple(name for name, _ in _FEATURES)
 TICK_NAMES = tuple(name for name, _ in _TICKS)
+TRADE_KEY = ("venue", "symbol", "trade_id")  # rows that share it are copies of one trade
 PREDICTION_NAMES = tuple(name for name, _ in _PREDICTIONS)
 DEAD_LETTER_NAMES = tuple(name for name, _ in _DEAD_LETTERS)
 

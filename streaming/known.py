@@ -9,9 +9,9 @@ from pyiceberg.expressions import And, In
 from pyiceberg.table import Table
 
 from feature_store import lakehouse
+from feature_store.tables import TRADE_KEY
 
 DAY_US = 86_400_000_000
-KEY = ("venue", "symbol", "trade_id")
 PAIR = ("venue", "symbol")
 # Fingerprints of the days touched last, 16 bytes each. A day that was let go is read again from silver when it comes back.
 FINGERPRINTS_MAX = 8_000_000
@@ -22,7 +22,7 @@ MARK = pl.UInt128()
 
 def fingerprints(ticks: pl.DataFrame) -> pl.Series:
     """(venue, symbol, trade_id) of each row as 128 bits. Equal within this process only, so never store them."""
-    high, low = (pl.struct(KEY).hash(seed).cast(MARK) for seed in SEEDS)
+    high, low = (pl.struct(TRADE_KEY).hash(seed).cast(MARK) for seed in SEEDS)
     return ticks.select(mark=high * 2**64 + low).to_series()
 
 
@@ -76,7 +76,7 @@ class Known:
         """Fingerprints of what silver holds of these pairs on that day; files without any of them are not opened."""
         names = And(In("venue", {venue for venue, _ in pairs}), In("symbol", {symbol for _, symbol in pairs}))
         wanted = And(lakehouse.between(number * DAY_US, (number + 1) * DAY_US), names)
-        scan = self.table.refresh().scan(row_filter=wanted, selected_fields=KEY)
+        scan = self.table.refresh().scan(row_filter=wanted, selected_fields=TRADE_KEY)
         exactly = pl.DataFrame(sorted(pairs), schema=list(PAIR), orient="row")
         for batch in scan.to_arrow_batch_reader():
             yield fingerprints(pl.DataFrame(pl.from_arrow(batch)).join(exactly, on=PAIR, how="semi"))

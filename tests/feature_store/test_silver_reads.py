@@ -52,3 +52,17 @@ def test_late_ticks_are_told_once_a_second_by_symbol(settings, made):
     assert silver.late(settings, START, START + DAY, [B])["key"].to_list() == [B]
     assert silver.late(settings, START, START + DAY, ["W:A"]).is_empty()
     assert silver.late(settings, START + DAY, START + 2 * DAY).is_empty()
+
+
+def test_a_tick_with_a_copy_in_time_is_not_late(tmp_path):
+    found = Settings(home=tmp_path)
+    lakehouse.create(found)
+    ticks = lake.ticks((A,)).with_row_index("row").sort("row", descending=True)  # the later copy is stored first
+    lake.put_ticks(found, ticks.drop("row"), pl.col("trade_id").is_first_distinct() & pl.col("trade_id").is_in(["A20", "A31"]))
+    assert silver.late(found, START, START + DAY)["event_time_us"].to_list() == [
+        int(ticks.filter(pl.col("trade_id") == "A31")["event_time_us"][0]) // S * S
+    ]
+    read = lakehouse.read_ticks(found, START, START + DAY)
+    assert read.filter(pl.col("late"))["trade_id"].to_list() == ["A31"]
+    counted = lakehouse.count_ticks(found, START, START + DAY)
+    assert (counted.distinct, counted.late) == (500, 1) and counted.rows > 500
