@@ -9,7 +9,7 @@ FEED ?=
 SPEED ?= 1
 KEEP ?=
 
-.PHONY: help install demo test test-fast test-vision check bench format clean
+.PHONY: help install install-vision demo test test-fast test-vision check bench format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,8 +38,10 @@ test: check  ## everything, real services included
 	@$(RUN) tick jars
 	@$(RUN) pytest
 
-test-vision: $(UV)  ## Keras and Torch for real, in an environment of their own: .venv-vision
+install-vision: $(UV)  ## Keras and Torch in an environment of their own, where `tick train` finds them: .venv-vision
 	@UV_PROJECT_ENVIRONMENT=.venv-vision $(UV) sync --frozen --group keras --group torch
+
+test-vision: install-vision  ## Keras and Torch for real
 	@.venv-vision/bin/python -m pytest -m groups tests/vision
 
 bench: install  ## the numbers: CPU time and ratios, printed with the load

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import power
+from cli import power, vision
 from contracts.errors import ServiceError, TickError
 from contracts.settings import Settings, settings
 
@@ -19,10 +19,13 @@ def register(app: typer.Typer) -> None:
     app.command("serve", rich_help_panel="Serving")(serve)
     asks = typer.Typer(cls=Predict, no_args_is_help=True)
     asks.callback(
-        help="Ask the running API about symbols, or forecast tomorrow's power: `tick predict VENUE:SYMBOL`, `tick predict power`."
+        help="Ask the running API about symbols, forecast tomorrow's power, or name what pictures show: `tick predict VENUE:SYMBOL`, "
+        "`tick predict power`, `tick predict mnist PICTURE`, `tick predict cifar10 PICTURE`."
     )(_group)
     asks.command(Predict.DEFAULT)(predict)
     asks.command("power")(power.predict)
+    asks.command("mnist")(vision.predict_mnist)
+    asks.command("cifar10")(vision.predict_cifar10)
     app.add_typer(asks, name="predict", rich_help_panel="Serving")
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from models.registry import Version
+    from models.runtime import Manifest
     from training.pipeline import TrainResult
 
 REFUSED = 3
@@ -102,7 +103,7 @@ def show(version: Annotated[str | None, typer.Argument(help="default: the Produc
     manifest = runtime.verified(resolved.path, resolved.digest)
     table = Table("", "", show_header=False, title=f"{found.name} version {found.version}")
     facts = {"stage": found.stage, "registered": _utc(found.created_us), "run": found.run_id, "file": str(resolved.path), **found.tags}
-    facts |= {"trained on": manifest.trained_on, "last label": _utc(manifest.trained_to_us), "features": ", ".join(manifest.features)}
+    facts |= {"trained on": manifest.trained_on} | _input(manifest)
     for fact, value in facts.items():
         table.add_row(fact, value)
     Console().print(table)
@@ -162,6 +163,12 @@ def _moved(version: "Version") -> None:
 
 def _micros(moment: datetime | None) -> int | None:
     return None if moment is None else round(moment.replace(tzinfo=UTC).timestamp() * 1_000_000)
+
+
+def _input(manifest: "Manifest") -> dict[str, str]:
+    if manifest.shape:
+        return {"takes": f"pixels of shape {manifest.shape}", "answers": ", ".join(manifest.labels)}
+    return {"last label": _utc(manifest.trained_to_us), "features": ", ".join(manifest.features)}
 
 
 def _utc(time_us: int) -> str:

@@ -1,4 +1,4 @@
-"""`tick train mnist` and `tick train cifar10`: image classifiers, trained in a process of their own, judged and registered."""
+"""`tick train mnist|cifar10`: image classifiers, trained in a process of their own, judged, registered; `tick predict mnist|cifar10`."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -30,7 +30,7 @@ def mnist(data: Data = None, epochs: Epochs = 0, seed: Seed = None, fresh: Fresh
     """Train digits by Keras and promote the network if its accuracy on the test images is above 0.95.
 
     Data: Keras' mnist.npz, or a folder with the four idx files. A training that was killed goes on after its last epoch.
-    Needs the group keras: `make test-vision` shows how it is installed in an environment of its own.
+    Needs the group keras: `make install-vision`.
 
     Exit code 0: the network is Production now. 3: trained, and honestly refused. 1: it could not be trained.
     """
@@ -47,11 +47,44 @@ def cifar10(
     """Train CIFAR-10 by Torch and promote the network if its accuracy on the plain test images is 0.85 or more.
 
     Data: the binary batches (tar.gz or folder), or a folder with train.parquet and test.parquet of JPEGs. CUDA is used when present:
-    a minute there, about an hour on two cores. A training that was killed goes on after its last epoch. Needs the group torch.
+    a minute there, about an hour on two cores. A training that was killed goes on after its last epoch. Needs the group torch:
+    `make install-vision`.
 
     Exit code 0: the network is Production now. 3: trained, and honestly refused. 1: it could not be trained.
     """
     _train("cifar10", data, profile.value, epochs, seed, fresh)
+
+
+Pictures = Annotated[list[Path], typer.Argument(help="PNG or JPEG files", show_default=False)]
+
+
+def predict_mnist(pictures: Pictures) -> None:
+    """Which digit each picture shows, by the Production network: white on black and centred, as MNIST's are. Other sizes are scaled."""
+    _predict("mnist", pictures)
+
+
+def predict_cifar10(pictures: Pictures) -> None:
+    """Which of CIFAR-10's ten things each picture shows, by the Production network. Other sizes are scaled to 32 × 32."""
+    _predict("cifar10", pictures)
+
+
+def _predict(kind: str, pictures: list[Path]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from contracts.settings import settings
+    from models import registry, runtime
+    from training.vision import images
+    from training.vision.kinds import KINDS
+
+    found = registry.production(settings(), KINDS[kind].model_name(settings()))
+    model = runtime.load(found.path, found.digest, found.name, found.version)
+    answers = model.predict(images.pictures(pictures, KINDS[kind].shape))
+    table = Table("picture", "answer", "probability", "else", title=f"{model.name} version {model.version}")
+    for picture, row in zip(pictures, answers, strict=True):
+        first, second = row.argsort()[::-1][:2]
+        table.add_row(str(picture), model.labels[first], f"{row[first]:.1%}", f"{model.labels[second]} {row[second]:.1%}")
+    Console().print(table)
 
 
 def _train(kind: str, data: Path | None, profile: str, epochs: int, seed: int | None, fresh: bool) -> None:  # noqa: FBT001

@@ -140,6 +140,9 @@ class Settings(BaseSettings):
     cifar10_sha256: str = Field(
         "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", pattern="^[0-9a-f]{64}$", description="SHA-256 of that file"
     )
+    vision_python: Path | None = Field(
+        None, description="Python with Keras or Torch that trains images; default: this one, else .venv-vision of the project"
+    )
     download_timeout_s: float = Field(30, ge=1, le=3600, description="longest silence of a public server")
     download_bytes_max: int = Field(1 << 30, ge=1024, le=1 << 40, description="longest file that is downloaded")
     model_check_timeout_s: float = Field(60, ge=1, le=3600, description="longest first load of a model file in its child process")

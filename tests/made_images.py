@@ -11,18 +11,18 @@ from training.vision.images import Images
 from training.vision.kinds import Spec
 
 
-def digits(rows: int = 60, seed: int = 1) -> Images:
+def digits(rows: int = 60, seed: int = 1, tested: int = 60) -> Images:
     """28 × 28 images, dark but for half of a bright row: which row and which half says the label."""
     rng = np.random.default_rng(seed)
 
-    def part() -> tuple[np.ndarray, np.ndarray]:
+    def part(rows: int) -> tuple[np.ndarray, np.ndarray]:
         y = rng.integers(0, 10, rows).astype(np.uint8)
         x = rng.integers(0, 40, (rows, 28, 28, 1)).astype(np.uint8)
         for image, label in zip(x, y, strict=True):
             image[bright(int(label))] = 250
         return x, y
 
-    return Images(*part(), *part())
+    return Images(*part(rows), *part(tested))
 
 
 def bright(label: int) -> tuple[int, slice]:

@@ -35,11 +35,16 @@ class Track:
         self.client.log_batch(self.run_id, metrics=[Metric(key, value, self.at_ms, 0) for key, value in finite.items()])
         self.tags({f"undefined.{key}": value for key, value in values.items() if key not in finite})
 
-    def steps(self, name: str, values: Sequence[float]) -> None:
-        """Log one number per step (iteration, epoch) from 1 on; what is no finite number is left out."""
-        made = [Metric(name, float(value), self.at_ms, step) for step, value in enumerate(values, start=1) if math.isfinite(value)]
+    def steps(self, name: str, values: Sequence[float], after: int = 0) -> None:
+        """Log one number per step (iteration, epoch) from 1 on, leaving out the first `after` and what is no finite number."""
+        numbered = enumerate(values[after:], start=after + 1)
+        made = [Metric(name, float(value), self.at_ms, step) for step, value in numbered if math.isfinite(value)]
         for first in range(0, len(made), METRICS_MAX):
             self.client.log_batch(self.run_id, metrics=made[first : first + METRICS_MAX])
+
+    def logged(self, name: str) -> int:
+        """The last step of `name` that this run holds, 0 before the first."""
+        return max((point.step for point in self.client.get_metric_history(self.run_id, name)), default=0)
 
     def tags(self, values: Mapping[str, Any]) -> None:
         """Set tags."""
@@ -58,11 +63,28 @@ class Track:
         self.client.log_figure(self.run_id, figure, name)
 
     @contextmanager
-    def child(self, name: str) -> Iterator["Track"]:
-        """A nested run that ends FINISHED, or FAILED when its block raises."""
-        child = _made(self.client, self.experiment_id, name, self.at_ms, {PARENT: self.run_id})
+    def child(self, name: str, run_id: str = "") -> Iterator["Track"]:
+        """A nested run that ends FINISHED, or FAILED when its block raises; `run_id`: that of an earlier try, which goes on."""
+        if run_id:
+            child = Track(self.client, self.experiment_id, run_id, self.at_ms)
+            self.client.update_run(run_id, "RUNNING")
+        else:
+            child = _made(self.client, self.experiment_id, name, self.at_ms, {PARENT: self.run_id})
         with child.ending():
             yield child
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """A parent whose steps are processes of their own: running, FAILED when the block raises; what was finished stays so."""
+        finished = self.client.get_run(self.run_id).info.status == "FINISHED"
+        self.client.update_run(self.run_id, "RUNNING")
+        try:
+            yield
+        except BaseException:
+            self.client.set_terminated(self.run_id, "FAILED")
+            raise
+        if finished:
+            self.client.set_terminated(self.run_id, "FINISHED")
 
     @contextmanager
     def ending(self) -> Iterator[None]:

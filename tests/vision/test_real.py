@@ -76,14 +76,15 @@ def test_a_short_cifar_is_trained_and_refused(settings, cifar, profile):
     assert [done for name, done, _ in seen if name == "train"] == sorted(done for name, done, _ in seen if name == "train")
 
 
-def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(settings, cifar):
-    spec = Spec("cifar10", "simple", epochs=3, seed=5)
-    steps.prepare_data(settings, spec, "whole", cifar, quiet)
+@pytest.mark.parametrize("spec", [Spec("cifar10", "simple", epochs=3, seed=5), Spec("mnist", epochs=3, seed=5, rows_max=3000)], ids=str)
+def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(settings, cifar, spec):
+    data, framework = cifar if spec.kind == "cifar10" else real("mnist/mnist.npz"), spec.fields.framework
+    steps.prepare_data(settings, spec, "whole", data, quiet)
     steps.train_model(settings, spec, "whole", quiet)
-    steps.prepare_data(settings, spec, "killed", cifar, quiet)
+    steps.prepare_data(settings, spec, "killed", data, quiet)
     at = folder.of(settings, spec, "killed")
     env = os.environ | {"PYTHONPATH": str(REPO), "TRAIN_JOBS": str(settings.train_jobs)}
-    child = subprocess.Popen([sys.executable, "-m", "training.vision.torch_child", str(at.path)], stdin=subprocess.PIPE, env=env)
+    child = subprocess.Popen([sys.executable, "-m", f"training.vision.{framework}_child", str(at.path)], stdin=subprocess.PIPE, env=env)
     while not epochs.read(at):
         assert child.poll() is None
         time.sleep(0.02)

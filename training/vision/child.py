@@ -3,7 +3,6 @@
 The child reads the run folder, says progress in lines of JSON, and ends when its parent does: its input closes then.
 """
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -20,6 +19,8 @@ from training.vision.kinds import Spec
 
 Progress = Callable[[str, int, int], None]
 MODULES = {"keras": "tensorflow", "torch": "torch"}
+PROJECT = Path(__file__).parents[2]
+LOOK_TIMEOUT_S = 60
 ERROR_LINES = 8
 ALIKE = 1000  # an epoch's share of the bar
 
@@ -28,18 +29,35 @@ class TrainingError(TickError):
     """The process that trains a network ended without one."""
 
 
-def require(framework: str) -> None:
-    """Raises DatasetError when the framework is not installed; it is only looked for, not loaded."""
-    if importlib.util.find_spec(MODULES[framework]) is None:
-        hint = f"`uv sync --inexact --group {framework}` adds it, `make test-vision` uses an environment of its own"
-        raise DatasetError(f"{MODULES[framework]} is not installed: group `{framework}` stays out of the default install", hint)
+def python(settings: Settings, framework: str) -> Path:
+    """The Python that has the framework: TICK_VISION_PYTHON, else this one, else `.venv-vision`'s. Nothing is loaded, only looked for.
+
+    Raises DatasetError when none has it.
+    """
+    module, given = MODULES[framework], settings.vision_python
+    known = [given.expanduser().absolute()] if given else [Path(sys.executable), PROJECT / ".venv-vision" / "bin" / "python"]
+    found = next((each for each in known if _has(each, module)), None)
+    if found is None:
+        hint = f"`make install-vision` puts it into .venv-vision, where it is found; or `uv sync --inexact --group {framework}`"
+        where = str(given) if given else f"group `{framework}` stays out of the default install"
+        raise DatasetError(f"{module} is not installed: {where}", hint)
+    return found
+
+
+def _has(interpreter: Path, module: str) -> bool:
+    look = "import sys; from importlib.util import find_spec; sys.exit(find_spec(sys.argv[1]) is None)"
+    try:
+        looked = subprocess.run([interpreter, "-c", look, module], capture_output=True, timeout=LOOK_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return looked.returncode == 0
 
 
 def run(settings: Settings, spec: Spec, folder: Folder, progress: Progress) -> None:
     """Train until the folder holds network.onnx and answers.npz. Raises TrainingError with what the child said."""
-    require(spec.fields.framework)
-    command = [sys.executable, "-m", f"training.vision.{spec.fields.framework}_child", str(folder.path)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [python(settings, spec.fields.framework), "-m", f"training.vision.{spec.fields.framework}_child", folder.path]
+    # The project alone: the packages of this environment have no place in another one's.
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "TRAIN_JOBS": str(settings.train_jobs)}
     with tempfile.TemporaryFile() as complaints:
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, env=environment)

@@ -9,7 +9,7 @@ import io
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,20 @@ def read(kind: Kind, path: Path) -> Images:
         hint = "it is damaged or no such data set: fetch it again"
         raise DatasetError(f"{path} cannot be read as {kind.name}: {str(error)[:200] or type(error).__name__}", hint) from error
     return _checked(kind, made, path)
+
+
+def pictures(files: Sequence[Path], shape: tuple[int, int, int]) -> Bytes:
+    """Pictures of any size as images of `shape`, scaled to it. Raises DatasetError for a file that is none."""
+    from PIL import Image
+
+    made = []
+    for file in files:
+        try:
+            with Image.open(file) as picture:
+                made.append(np.asarray(picture.convert("RGB" if shape[2] == 3 else "L").resize((shape[1], shape[0]))).reshape(shape))
+        except (*BROKEN, SyntaxError, Image.DecompressionBombError) as error:
+            raise DatasetError(f"{file} is no picture that can be read: {str(error)[:200]}", "give PNG or JPEG files") from error
+    return np.stack(made)
 
 
 def _reader(path: Path) -> Callable[[Path], Images]:

@@ -49,6 +49,7 @@ class Trainer:
         self.train = images.train_x[train] / np.float32(255), images.train_y[train]
         self.valid = images.train_x[valid] / np.float32(255), images.train_y[valid]
         keras.utils.set_random_seed(spec.seed)
+        tf.config.experimental.enable_op_determinism()  # else sums end in another order on every run
         self.model = network(spec.fields.shape, len(spec.fields.labels))
 
     def epoch(self, number: int, tell: Tell) -> Line:

@@ -1,16 +1,20 @@
 """The steps of a vision training: prepare_data → train_model → evaluate_model → register_model; each may be a process of its own.
 
 What one leaves the next finds in the run folder, and their MLflow runs are children of one parent. Repeating a step changes nothing:
-data is read again, a finished network is left, and equal content is one version of the registry.
+data is read again, a finished network is left, the step's run goes on, and equal content is one version of the registry. A step that
+fails marks its run and the parent; another try opens both again.
 """
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from contracts.clock import now_us
+from contracts.errors import TickError
 from contracts.settings import Settings
 from models import registry, runtime
 from models.export_images import seal
@@ -25,7 +29,8 @@ from training.vision.kinds import Spec
 from training.vision.within import COMPARED
 
 ROWS_AT_ONCE = 500
-RUN, SHA, ACCURACY = "run_id", "dataset_sha256", "accuracy"
+RUN, SHA, ACCURACY, TESTED = "run_id", "dataset_sha256", "accuracy", "test_images"
+TEST_IMAGES_MIN = 10_000  # all of the public sets: on fewer, an accuracy says less than it seems to
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ def run(settings: Settings, spec: Spec, data: Path | None, key: str, progress: P
     """All four steps. An unfinished training of this key goes on; a finished one begins anew. Raises TickError; a refusal is a result."""
     if folder.of(settings, spec, key).state().get("finished"):
         folder.fresh(folder.of(settings, spec, key))
-    child.require(spec.fields.framework)
+    child.python(settings, spec.fields.framework)  # before anything is fetched or read
     prepare_data(settings, spec, key, data, progress)
     train_model(settings, spec, key, progress)
     evaluate_model(settings, spec, key, progress)
@@ -60,16 +65,19 @@ def fetch(settings: Settings, spec: Spec, progress: Progress) -> Path:
 def prepare_data(settings: Settings, spec: Spec, key: str, data: Path | None, progress: Progress) -> None:
     """Read and verify the data set (by default the downloaded file) and keep its arrays. Raises DatasetError or DownloadError."""
     progress("prepare", 0, 1)
-    made = images.read(spec.fields, data or fetch(settings, spec, progress))
-    at, sha256 = folder.of(settings, spec, key), made.sha256()
-    earlier = at.state()
-    if earlier and (earlier.get(SHA) != sha256 or json.loads((at.path / "spec.json").read_bytes()) != spec.as_dict()):
+    at = folder.of(settings, spec, key)
+    try:
+        made = images.read(spec.fields, data or fetch(settings, spec, progress))
+    except TickError:
+        with _step(settings, spec, at, "prepare_data"):
+            raise
+    sha256, earlier = made.sha256(), at.state()
+    if SHA in earlier and (earlier[SHA] != sha256 or json.loads((at.path / "spec.json").read_bytes()) != spec.as_dict()):
         folder.fresh(at)  # another data set or another training: its epochs are of no use
     folder.whole(at.path / "spec.json", lambda part: part.write_text(json.dumps(spec.as_dict())))
     at.note(**{SHA: sha256, "lossy": made.lossy, "source": (data or Path(f"{spec.kind}_url")).name})
     at.store(made)
-    track = _track(settings, spec, at)
-    with track.child("prepare_data") as step:
+    with _step(settings, spec, at, "prepare_data") as (track, step):
         counts = {"train_samples": len(made.train_x), "test_samples": len(made.test_x)}
         for each in (step, track):
             each.metrics(counts | {"records_processed": len(made.train_x) + len(made.test_x)})
@@ -81,15 +89,19 @@ def train_model(settings: Settings, spec: Spec, key: str, progress: Progress) ->
     """Fit in a process of its own, or go on where a kill ended that; a finished network is left. Raises TrainingError."""
     at = folder.of(settings, spec, key)
     at.need(SHA, "prepare_data")
-    if not child.written(at).is_file():
-        child.run(settings, spec, at, progress)
-    track, facts = _track(settings, spec, at), json.loads((at.path / "facts.json").read_bytes())
-    history = epochs.read(at)
-    with track.child("train_cnn") as step:
+    with _step(settings, spec, at, "train_cnn") as (track, step):
+        log = _epoch_log(step, at)
+
+        def told(name: str, done: int, total: int) -> None:
+            progress(name, done, total)
+            log()
+
+        if not child.written(at).is_file():
+            child.run(settings, spec, at, told)
+        log()
+        history, facts = epochs.read(at), json.loads((at.path / "facts.json").read_bytes())
         for each in (step, track):
             each.params(spec.as_dict() | facts)
-        for name in sorted(set(history[0]) - {"epoch"}):
-            step.steps(name, [line[name] for line in history])
         best = history[int(facts["best_epoch"]) - 1]
         track.metrics({"val_accuracy": best["val_accuracy"], "train_accuracy": best["accuracy"], "epochs": len(history)})
     at.note(trained=True)
@@ -99,6 +111,11 @@ def evaluate_model(settings: Settings, spec: Spec, key: str, progress: Progress)
     """Judge the very file that would be served, on the test images as they are. Raises RegistryError when it answers otherwise."""
     at = folder.of(settings, spec, key)
     at.need("trained", "train_model")
+    with _step(settings, spec, at, "evaluate") as (track, step):
+        return _judged(spec, at, track, step, progress)
+
+
+def _judged(spec: Spec, at: Folder, track: Track, step: Track, progress: Progress) -> Verdict:
     progress("evaluate", 0, 1)
     made = at.images()
     with np.load(at.path / "answers.npz", allow_pickle=False) as kept:
@@ -107,36 +124,61 @@ def evaluate_model(settings: Settings, spec: Spec, key: str, progress: Progress)
     content, labels = child.written(at).read_bytes(), spec.fields.labels
     exported = seal(content, at.model, made.test_x[:COMPARED], original, labels=labels, trained_on=source)
     answers = _answers(exported, made.test_x, progress)
-    right = answers.argmax(axis=1) == made.test_y
-    verdict = judge(spec, float(right.mean()))
-    _log(_track(settings, spec, at), spec, at, verdict, exported, picture.confusion(made.test_y, answers, labels, spec.kind))
-    at.note(digest=exported.digest, difference=exported.difference, accuracy=float(right.mean()))
+    accuracy = float((answers.argmax(axis=1) == made.test_y).mean())
+    verdict = judge(spec, accuracy, len(made.test_y))
+    _log(track, step, spec, at, verdict, exported, picture.confusion(made.test_y, answers, labels, spec.kind))
+    at.note(digest=exported.digest, difference=exported.difference, **{ACCURACY: accuracy, TESTED: len(made.test_y)})
     return verdict
 
 
-def judge(spec: Spec, accuracy: float) -> Verdict:
-    """The gate: accuracy on the test images, by the kind's own limit."""
-    return Verdict((Check(ACCURACY, accuracy, spec.fields.relation, spec.fields.accuracy_min),), thresholds=(ACCURACY,))
+def judge(spec: Spec, accuracy: float, test_images: int) -> Verdict:
+    """The gate: accuracy on the test images, by the kind's own limit, and all of the public test images."""
+    checks = (Check(ACCURACY, accuracy, spec.fields.relation, spec.fields.accuracy_min), Check(TESTED, test_images, ">=", TEST_IMAGES_MIN))
+    return Verdict(checks, thresholds=(ACCURACY,))
 
 
 def register_model(settings: Settings, spec: Spec, key: str, progress: Progress) -> Result:
     """Register and promote what passed the gate; one version per content, also when a kill came in between and this is repeated."""
     at, name = folder.of(settings, spec, key), spec.fields.model_name(settings)
-    verdict, digest = judge(spec, at.need(ACCURACY, "evaluate_model")), at.need("digest", "evaluate_model")
-    track, version, repeated = _track(settings, spec, at), None, False
-    if verdict.gate_pass:
-        same = registry.with_digest(settings, digest, name)
-        tags = {registry.PASSED: "true", ACCURACY: f"{at.state()[ACCURACY]:.4f}", "profile": spec.profile}
-        exported = runtime.Exported(at.model, digest, at.state()["difference"])
-        version, repeated = (same or registry.register(settings, exported, track.run_id, tags, name)), same is not None
-        track.tags({"registered_version": version})
-        now = registry.current(settings, name)
-        if now is None or now.version != version:
-            registry.promote(settings, version, name)
+    known = {each: at.need(each, "evaluate_model") for each in (ACCURACY, TESTED, "digest", "difference")}
+    verdict, track, version, repeated = judge(spec, known[ACCURACY], known[TESTED]), _track(settings, spec, at), None, False
+    with track.ending():
+        if verdict.gate_pass:
+            same = registry.with_digest(settings, known["digest"], name)
+            tags = {registry.PASSED: "true", ACCURACY: f"{known[ACCURACY]:.4f}", "profile": spec.profile}
+            exported = runtime.Exported(at.model, known["digest"], known["difference"])
+            version, repeated = (same or registry.register(settings, exported, track.run_id, tags, name)), same is not None
+            track.tags({"registered_version": version})
+            now = registry.current(settings, name)
+            if now is None or now.version != version:
+                registry.promote(settings, version, name)
     at.note(finished=True)
-    track.client.set_terminated(track.run_id, "FINISHED")
     progress("register", 1, 1)
     return Result(track.run_id, name, verdict, version, repeated)
+
+
+@contextmanager
+def _step(settings: Settings, spec: Spec, at: Folder, name: str) -> Iterator[tuple[Track, Track]]:
+    """The parent run and the step's own, the same ones for every try."""
+    track, kept = _track(settings, spec, at), f"run_id.{name}"
+    with track.going_on(), track.child(name, at.state().get(kept, "")) as step:
+        at.note(**{kept: step.run_id})
+        yield track, step
+
+
+def _epoch_log(step: Track, at: Folder) -> Callable[[], None]:
+    """Logs the finished epochs that the step's run does not hold yet, so that a training can be watched."""
+    held = step.logged("val_loss")  # the last one of an epoch's names
+
+    def log() -> None:
+        nonlocal held
+        history = epochs.read(at)
+        if len(history) > held:
+            for name in sorted(set(history[0]) - {"epoch"}):
+                step.steps(name, [line[name] for line in history], after=held)
+            held = len(history)
+
+    return log
 
 
 def _track(settings: Settings, spec: Spec, at: Folder) -> Track:
@@ -157,14 +199,12 @@ def _answers(exported: runtime.Exported, test_x: images.Bytes, progress: Progres
     return np.concatenate(made)
 
 
-def _log(track: Track, spec: Spec, at: Folder, verdict: Verdict, exported: runtime.Exported, figure: picture.Figure) -> None:
-    accuracy = verdict.checks[0].value
-    with track.child("evaluate") as step:
-        step.document(verdict.as_dict(), "verdict.json")
-        step.picture(figure, "confusion.png")
-        reasons = "; ".join(verdict.reasons) or "none"
-        for each in (step, track):
-            each.metrics({"test_accuracy": accuracy, "onnx_difference_max": exported.difference, "gate_pass": float(verdict.gate_pass)})
-            each.tags({"gate": "passed" if verdict.gate_pass else "refused", "gate_reasons": reasons})
-        facts = json.loads((at.path / "facts.json").read_bytes())
-        track.text(card.card(spec, verdict, at.state(), facts, epochs.read(at)), card.CARD)
+def _log(track: Track, step: Track, spec: Spec, at: Folder, verdict: Verdict, exported: runtime.Exported, figure: picture.Figure) -> None:
+    accuracy, reasons = verdict.checks[0].value, "; ".join(verdict.reasons) or "none"
+    step.document(verdict.as_dict(), "verdict.json")
+    step.picture(figure, "confusion.png")
+    for each in (step, track):
+        each.metrics({"test_accuracy": accuracy, "onnx_difference_max": exported.difference, "gate_pass": float(verdict.gate_pass)})
+        each.tags({"gate": "passed" if verdict.gate_pass else "refused", "gate_reasons": reasons})
+    facts = json.loads((at.path / "facts.json").read_bytes())
+    track.text(card.card(spec, verdict, at.state(), facts, epochs.read(at)), card.CARD)

@@ -114,6 +114,18 @@ def test_archives_without_the_binary_batches_are_refused(tmp_path, parts):
         images.read(CIFAR10, packed(tmp_path / "x.tar.gz", parts))
 
 
+def test_pictures_of_any_size_become_images(tmp_path):
+    Image.fromarray(COLOURS[0]).save(tmp_path / "as-it-is.png")
+    Image.new("RGB", (64, 96), (10, 20, 30)).save(tmp_path / "larger.jpg")
+    made = images.pictures([tmp_path / "as-it-is.png", tmp_path / "larger.jpg"], (32, 32, 3))
+    assert (made[0] == COLOURS[0]).all() and np.abs(made[1].astype(int) - (10, 20, 30)).max() <= 2
+    assert images.pictures([tmp_path / "larger.jpg"], (28, 28, 1)).shape == (1, 28, 28, 1)
+    (tmp_path / "text.png").write_text("no picture")
+    for file in ("none.png", "text.png", "."):
+        with pytest.raises(DatasetError, match="no picture that can be read"):
+            images.pictures([tmp_path / file], (28, 28, 1))
+
+
 def test_nothing_there_and_an_empty_folder(tmp_path):
     with pytest.raises(DatasetError, match="there is no"):
         images.read(MNIST, tmp_path / "none")

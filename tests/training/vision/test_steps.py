@@ -1,6 +1,7 @@
 """Steps of a vision training without a framework: a network as the training process leaves it is judged, registered once, or refused."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from contracts.settings import Settings
 from models import registry, runtime, tracking
 from tests.made_images import digits, trained
 from training import tracks
+from training.download import DownloadError
 from training.vision import card, child, folder, steps
 from training.vision.child import TrainingError
 from training.vision.images import Images
@@ -33,9 +35,18 @@ def settings(tmp_path, mlflow_home, request) -> Settings:
     return Settings(home=tmp_path / "home", mlflow_tracking_uri=uri, mnist_model_name=name, mnist_experiment=name)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def made() -> Images:
-    return digits()
+    return digits(tested=steps.TEST_IMAGES_MIN)
+
+
+def runs(settings: Settings) -> dict[str, str]:
+    """Status of every run of the experiment, by name; no two are of one name."""
+    client = tracking.client(settings)
+    found = client.search_runs([client.get_experiment_by_name(settings.mnist_experiment).experiment_id])
+    names = {run.info.run_name: run.info.status for run in found}
+    assert len(names) == len(found)
+    return names
 
 
 def prepared(settings: Settings, tmp_path: Path, made: Images, key: str = "k") -> None:
@@ -75,6 +86,71 @@ def test_the_runs_tell_the_story(settings, tmp_path, made):
     assert card.CARD in {file.path for file in client.list_artifacts(result.run_id)}
 
 
+def test_a_repeated_step_goes_on_in_its_run_and_a_finished_training_stays_finished(settings, tmp_path, made):
+    prepared(settings, tmp_path, made)
+    for _ in range(2):
+        steps.prepare_data(settings, SPEC, "k", tmp_path / "mnist.npz", quiet)
+        steps.train_model(settings, SPEC, "k", quiet)
+        steps.evaluate_model(settings, SPEC, "k", quiet)
+        assert steps.register_model(settings, SPEC, "k", quiet).version == "1"
+    steps.evaluate_model(settings, SPEC, "k", quiet)
+    assert runs(settings) == dict.fromkeys(("mnist-training", "prepare_data", "train_cnn", "evaluate"), "FINISHED")
+    client, at = tracking.client(settings), folder.of(settings, SPEC, "k")
+    assert len(client.get_metric_history(at.state()["run_id.train_cnn"], "val_loss")) == 1
+
+
+def test_epochs_are_logged_while_the_training_runs(settings, tmp_path, made, monkeypatch):
+    steps.prepare_data(settings, SPEC, "k", keras_file(tmp_path / "mnist.npz", made), quiet)
+    at, seen = folder.of(settings, SPEC, "k"), []
+    line = {"epoch": 1.0, "loss": 0.5, "accuracy": 0.9, "val_loss": 0.4, "val_accuracy": 0.9}
+
+    def run(settings, spec, at, progress):
+        for number in (1, 2):
+            at.history.write_text(json.dumps([line] * number))
+            progress("train", number, 2)
+            seen.append(len(tracking.client(settings).get_metric_history(at.state()["run_id.train_cnn"], "val_loss")))
+        raise TrainingError("killed", "")
+
+    monkeypatch.setattr(child, "run", run)
+    for _ in range(2):
+        with pytest.raises(TrainingError):
+            steps.train_model(settings, SPEC, "k", quiet)
+    assert seen == [1, 2, 2, 2]
+    assert runs(settings) == {"mnist-training": "FAILED", "prepare_data": "FINISHED", "train_cnn": "FAILED"}
+    trained(settings, SPEC, "k", made)
+    steps.train_model(settings, SPEC, "k", quiet)
+    assert runs(settings) == {"mnist-training": "RUNNING", "prepare_data": "FINISHED", "train_cnn": "FINISHED"}
+    assert at.state()["trained"]
+
+
+def test_a_file_that_cannot_be_read_fails_its_runs_and_the_right_one_then_goes_on(settings, tmp_path, made):
+    (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 and no more")
+    for _ in range(2):
+        with pytest.raises(DatasetError, match="cannot be read"):
+            steps.prepare_data(settings, SPEC, "k", tmp_path / "bad.npz", quiet)
+    assert runs(settings) == {"mnist-training": "FAILED", "prepare_data": "FAILED"}
+    steps.prepare_data(settings, SPEC, "k", keras_file(tmp_path / "mnist.npz", made), quiet)
+    assert runs(settings) == {"mnist-training": "RUNNING", "prepare_data": "FINISHED"}
+    assert registry.versions(settings, settings.mnist_model_name) == []
+
+
+def test_without_a_network_the_runs_fail_too(settings):
+    away = settings.model_copy(update={"mnist_url": "http://127.0.0.1:9/mnist.npz"})
+    with pytest.raises(DownloadError, match="cannot be fetched"):
+        steps.prepare_data(away, SPEC, "k", None, quiet)
+    assert runs(settings) == {"mnist-training": "FAILED", "prepare_data": "FAILED"}
+
+
+def test_few_test_images_open_no_gate(settings, tmp_path):
+    prepared(settings, tmp_path, digits())
+    steps.train_model(settings, SPEC, "k", quiet)
+    verdict = steps.evaluate_model(settings, SPEC, "k", quiet)
+    assert verdict.threshold_pass
+    assert verdict.reasons == ["test_images 60 is not >= 10000"]
+    assert steps.register_model(settings, SPEC, "k", quiet).version is None
+    assert registry.versions(settings, settings.mnist_model_name) == []
+
+
 def test_what_is_not_accurate_enough_never_enters_the_registry(settings, tmp_path, made):
     wrong = Images(made.train_x, made.train_y, made.test_x, np.roll(made.test_y, 7))
     prepared(settings, tmp_path, wrong)
@@ -90,17 +166,18 @@ def test_what_is_not_accurate_enough_never_enters_the_registry(settings, tmp_pat
     [("mnist", 0.95, False), ("mnist", 0.9501, True), ("cifar10", 0.85, True), ("cifar10", 0.8499, False), ("mnist", float("nan"), False)],
 )
 def test_the_gates_are_the_missions(kind, accuracy, passes):
-    assert steps.judge(Spec(kind), accuracy).gate_pass is passes
+    assert steps.judge(Spec(kind), accuracy, 10_000).gate_pass is passes
 
 
 def test_a_network_that_answers_otherwise_than_its_original_is_not_judged(settings, tmp_path, made):
     prepared(settings, tmp_path, made)
     at = folder.of(settings, SPEC, "k")
     with (at.path / "answers.npz").open("wb") as out:
-        np.savez(out, answers=np.full((60, 10), 0.1, np.float32))
+        np.savez(out, answers=np.full((512, 10), 0.1, np.float32))
     steps.train_model(settings, SPEC, "k", quiet)
     with pytest.raises(RegistryError, match="differs from the original"):
         steps.evaluate_model(settings, SPEC, "k", quiet)
+    assert runs(settings)["evaluate"] == runs(settings)["mnist-training"] == "FAILED"
 
 
 def test_steps_name_the_one_that_must_come_first(settings, tmp_path, made):
@@ -130,8 +207,29 @@ def test_a_missing_framework_says_which_group(settings, monkeypatch):
     monkeypatch.setitem(child.MODULES, "keras", "no_such_framework")
     with pytest.raises(DatasetError, match="no_such_framework is not installed: group `keras`") as caught:
         steps.run(settings, SPEC, None, "k", quiet)
-    assert "uv sync" in caught.value.hint
+    assert "make install-vision" in caught.value.hint and "uv sync --inexact --group keras" in caught.value.hint
     assert not (settings.root / "training").exists()
+
+
+def test_the_python_that_trains_is_the_settings_or_this_one_or_the_projects_other_one(settings, tmp_path, monkeypatch):
+    other = tmp_path / ".venv-vision" / "bin" / "python"
+    other.parent.mkdir(parents=True)
+    monkeypatch.setattr(child, "PROJECT", tmp_path)
+    monkeypatch.setitem(child.MODULES, "keras", "only_there")
+    with pytest.raises(DatasetError, match="not installed"):
+        child.python(settings, "keras")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "only_there.py").touch()
+    other.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path}/site exec {sys.executable} "$@"\n')
+    other.chmod(0o755)
+    assert child.python(settings, "keras") == other
+    assert child.python(settings.model_copy(update={"vision_python": other}), "keras") == other
+    monkeypatch.setitem(child.MODULES, "keras", "json")
+    assert child.python(settings, "keras") == Path(sys.executable)
+    for wrong in (tmp_path / "none", Path(sys.executable)):
+        monkeypatch.setitem(child.MODULES, "keras", "only_there")
+        with pytest.raises(DatasetError, match=str(wrong)):
+            child.python(settings.model_copy(update={"vision_python": wrong}), "keras")
 
 
 def test_a_child_that_dies_says_why(settings, tmp_path, made, monkeypatch):
