@@ -66,6 +66,21 @@ def redis_home(settings: Settings) -> Path:
     return settings.root / "redis"
 
 
+def postgres_home(settings: Settings) -> Path:
+    """The embedded Postgres: its cluster, below a folder of whoever runs it."""
+    return settings.root / "postgres"
+
+
+def airflow_home(settings: Settings) -> Path:
+    """AIRFLOW_HOME: airflow.cfg with generated secrets, logs of tasks."""
+    return settings.root / "airflow"
+
+
+def trainings(settings: Settings) -> Path:
+    """One folder per training, below the name of its pipeline."""
+    return settings.root / "training"
+
+
 def flink_home(settings: Settings) -> Path:
     """Our own FLINK_HOME: the wheel's distribution, our connector jars and our configuration."""
     return settings.root / "flink"

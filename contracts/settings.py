@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     redis_port: int = Field(7220, ge=1, le=65_535, description="Redis")
     api_port: int = Field(7230, ge=1, le=65_535, description="prediction API")
     mlflow_port: int = Field(7240, ge=1, le=65_535, description="MLflow page, started only by `tick open mlflow`")
+    postgres_port: int = Field(7245, ge=1, le=65_535, description="embedded Postgres, Airflow's data base")
+    airflow_port: int = Field(7250, ge=1, le=65_535, description="Airflow: page, REST interface and what its tasks talk to")
 
     kafka_heap_mb: int = Field(512, ge=256, le=65_536, description="Kafka heap")
     flink_jobmanager_mb: int = Field(1024, ge=704, le=65_536, description="Flink JobManager process memory")
@@ -143,6 +145,18 @@ class Settings(BaseSettings):
     vision_python: Path | None = Field(
         None, description="Python with Keras or Torch that trains images; default: this one, else .venv-vision of the project"
     )
+    airflow_python: Path | None = Field(
+        None, description="Python with Airflow; default: this one, else .venv-airflow of the project (`make install-airflow`)"
+    )
+    airflow_database: SecretStr | None = Field(
+        None, description="Postgres of one's own, postgresql://user:password@host:port/name; default: a local one"
+    )
+    airflow_parallelism: int = Field(2, ge=1, le=64, description="tasks at a time; Airflow forks so many workers when it starts")
+    airflow_retry_s_max: float = Field(900, ge=1, le=86_400, description="longest pause before a task is tried again")
+    airflow_approval: bool = Field(False, description="a person must approve in Airflow before a model becomes Production")
+    airflow_keep_days: int = Field(30, ge=1, le=3650, description="Airflow's logs and rows, and folders of trainings, are kept this long")
+    airflow_statsd: str | None = Field(None, pattern=r"^[^:/\s]+:\d+$", description="host:port that Airflow sends StatsD metrics to")
+    airflow_otel: str | None = Field(None, pattern="^https?://", description="OpenTelemetry collector for Airflow's metrics and traces")
     download_timeout_s: float = Field(30, ge=1, le=3600, description="longest silence of a public server")
     download_bytes_max: int = Field(1 << 30, ge=1024, le=1 << 40, description="longest file that is downloaded")
     model_check_timeout_s: float = Field(60, ge=1, le=3600, description="longest first load of a model file in its child process")

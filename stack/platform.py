@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contracts import paths
 from contracts.errors import ServiceError
 from contracts.settings import Settings
-from stack import flink, jars, kafka, processes, redis, secrets
+from stack import airflow, flink, jars, kafka, postgres, processes, redis, secrets
 from stack.progress import Progress, silent
 from stack.service import Row, Service, is_ready, require_alive, row, spawn, stop, tail
 
@@ -21,12 +21,21 @@ FACTORIES: dict[str, Callable[[Settings], Service]] = {
     "writer": processes.writer,
     "api": processes.api,
     "mlflow": processes.mlflow,
+    "postgres": postgres.service,
+    airflow.API: airflow.api,
+    airflow.DAGS: airflow.dag_processor,
+    airflow.SCHEDULER: airflow.scheduler,
+    airflow.TRIGGERER: airflow.triggerer,
 }
 POLL_S = 0.2
 PLATFORM = ("kafka", "redis", "jobmanager", "taskmanager")
 BESIDE = ("writer", "api")  # started by commands of their own; `up` starts them again when they died
 # Whoever uses a service stops before it.
-STOP_ORDER = (("mlflow", "api", "writer"), ("taskmanager", "jobmanager"), ("kafka", "redis"))
+STOP_ORDER = (
+    (airflow.SCHEDULER, airflow.TRIGGERER, airflow.DAGS, "mlflow", "api", "writer"),
+    (airflow.API, "taskmanager", "jobmanager"),
+    ("kafka", "redis", "postgres"),
+)
 
 
 def find(settings: Settings, name: str) -> Service:
@@ -106,6 +115,12 @@ def _stop_all(settings: Settings, names: list[str]) -> list[str]:
 
     with ThreadPoolExecutor(max(1, len(names))) as pool:
         return [name for name, lived in zip(names, pool.map(stop_one, names), strict=True) if lived]
+
+
+def start_all(settings: Settings, names: Iterable[str], progress: Progress = silent) -> None:
+    """Start several services at once and wait until all are ready; nothing is fetched. Raises as `up` does."""
+    with _alone(settings):
+        _bring_up(settings, names, progress)
 
 
 def start(settings: Settings, name: str) -> Service:

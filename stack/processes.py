@@ -5,6 +5,7 @@ import sys
 import urllib.request
 from importlib.metadata import version
 
+from pydantic import SecretStr
 from redis import RedisError
 
 from contracts import paths
@@ -22,10 +23,14 @@ REPORT_AGE_MS_MAX = 10_000  # the writer reports every second
 def settings_env(settings: Settings) -> dict[str, str]:
     """These settings as environment variables, so that a child process reads the same, whatever its folder."""
     plain = settings.model_dump(exclude={"api_key"}, exclude_none=True)
-    env = {
-        f"TICK_{name.upper()}": json.dumps(value) if isinstance(value, list | tuple | dict) else str(value) for name, value in plain.items()
-    }
+    env = {f"TICK_{name.upper()}": _as_text(value) for name, value in plain.items()}
     return {**env, "TICK_HOME": str(settings.root), "TICK_CACHE": str(paths.jars(settings))}
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, SecretStr):  # as text it would be stars
+        return value.get_secret_value()
+    return json.dumps(value) if isinstance(value, list | tuple | dict) else str(value)
 
 
 def _answers(url: str) -> bool:
