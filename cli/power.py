@@ -111,9 +111,9 @@ def _backfill(series: Series, start: datetime, end: Day) -> None:
     from contracts.clock import now_us
     from contracts.errors import DatasetError
     from contracts.settings import settings
-    from training.power import backfill, pipeline
+    from training.power import backfill, steps
 
-    first_us, last_us = _micros(start), (_end_us(end) or pipeline.last_end_us(settings())) - DAY_US
+    first_us, last_us = _micros(start), (_end_us(end) or steps.last_end_us(settings())) - DAY_US
     if first_us > last_us:
         raise DatasetError(f"--from {start:%Y-%m-%d} lies after the last day", "both are days, and --to is part of the range")
     with bars() as report:

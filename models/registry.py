@@ -126,6 +126,12 @@ def with_digest(settings: Settings, digest: str, name: str | None = None) -> str
     return next((known.version for known in versions(settings, name) if known.tags.get(DIGEST) == digest), None)
 
 
+def of_run(settings: Settings, run_id: str, digest: str, name: str | None = None) -> str | None:
+    """Number of the version that this run has made of this content, or None: a run that is tried again makes no second one."""
+    known = (each for each in versions(settings, name) if each.run_id == run_id and each.tags.get(DIGEST) == digest)
+    return next((each.version for each in known), None)
+
+
 def get(settings: Settings, version: str, name: str | None = None) -> Version:
     """One version by number. Raises RegistryError when it does not exist."""
     found = next((known for known in versions(settings, name) if known.version == version), None)

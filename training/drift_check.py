@@ -13,8 +13,7 @@ from contracts.errors import RegistryError
 from contracts.settings import Settings
 from models import registry, runtime, tracking
 from training import datasets, drift, tracks
-
-RUN_NAME = "tick-training"
+from training.steps import RUN_NAME
 
 
 @dataclass(frozen=True)

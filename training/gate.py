@@ -5,7 +5,9 @@ the two thresholds alone pass 39 % of seven-day tests, together with PSR 4 %; he
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 SHARPE_MIN = 1.5
 DRAWDOWN_MAX = 0.20
@@ -64,7 +66,14 @@ class Verdict:
         checks = [
             {**asdict(check), "value": _plain(check.value), "limit": _plain(check.limit), "passed": check.passed} for check in self.checks
         ]
-        return {"threshold_pass": self.threshold_pass, "gate_pass": self.gate_pass, "reasons": self.reasons, "checks": checks}
+        kept = {"obstacles": list(self.obstacles), "thresholds": list(self.thresholds)}
+        return {"threshold_pass": self.threshold_pass, "gate_pass": self.gate_pass, "reasons": self.reasons, "checks": checks, **kept}
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> "Verdict":
+        """The verdict that `as_dict` wrote down; whether it passes is judged again from its checks."""
+        checks = (Check(each["name"], float(each["value"]), each["relation"], float(each["limit"])) for each in plain["checks"])
+        return cls(tuple(checks), tuple(plain["obstacles"]), tuple(plain["thresholds"]))
 
 
 def _plain(value: float) -> float | str:

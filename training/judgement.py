@@ -51,7 +51,7 @@ class Judgement:
 
 def judge(settings: Settings, parts: Split, exported: runtime.Exported, track: Track, title: str) -> Judgement:
     """Backtest, compare and decide; logged below `track` as child `backtest`, its numbers also in `track`."""
-    with track.child("backtest") as child:
+    with track.step("backtest") as child:
         tests, rivals = _backtests(settings, parts, exported)
         report, pnl = tests[settings.cost_bp].report, tests[settings.cost_bp].pnl
         trials = np.array([*tracks.earlier(track, "sharpe_minute"), report.sharpe_minute])

@@ -74,6 +74,14 @@ class Track:
             yield child
 
     @contextmanager
+    def step(self, name: str) -> Iterator["Track"]:
+        """The nested run of that name: a new one, or that of an earlier try, which goes on."""
+        mine = f"tags.`{PARENT}` = '{self.run_id}' and tags.`{NAME}` = '{name}'"
+        found = self.client.search_runs([self.experiment_id], mine, max_results=1)
+        with self.child(name, found[0].info.run_id if found else "") as child:
+            yield child
+
+    @contextmanager
     def going_on(self) -> Iterator[None]:
         """A parent whose steps are processes of their own: running, FAILED when the block raises; what was finished stays so."""
         finished = self.client.get_run(self.run_id).info.status == "FINISHED"
@@ -103,14 +111,18 @@ def start(settings: Settings, name: str, at_us: int, experiment: str | None = No
     return _made(client, tracking.experiment_id(settings, client, experiment or settings.experiment), name, at_us // 1000, {})
 
 
-def resume(settings: Settings, run_id: str) -> Track:
-    """The parent run that an earlier process began. Raises RegistryError when there is none."""
+def resume(settings: Settings, run_id: str, at_us: int | None = None) -> Track:
+    """The parent run that an earlier process began; its numbers carry `at_us`, by default its own beginning.
+
+    Raises RegistryError when there is none.
+    """
     client = tracking.client(settings)
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
         raise RegistryError(f"the run {run_id} cannot be found: {error.message}", "begin anew with --fresh") from error
-    return Track(client, str(run.info.experiment_id), run_id, int(run.info.start_time))
+    at_ms = int(run.info.start_time) if at_us is None else at_us // 1000
+    return Track(client, str(run.info.experiment_id), run_id, at_ms)
 
 
 def _made(client: MlflowClient, experiment_id: str, name: str, at_ms: int, tags: Mapping[str, str]) -> Track:

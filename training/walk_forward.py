@@ -56,7 +56,7 @@ class WalkForward:
 def run(settings: Settings, parts: Split, track: Track, title: str, progress: Progress) -> WalkForward:
     """Validate on `parts.train`, the rows before the gate's days; logged below `track` as child `walk_forward`."""
     cut = folds.cut(parts.train, settings.folds, parts.embargo_us)
-    with track.child("walk_forward") as child:
+    with track.step("walk_forward") as child:
         child.params({"folds": len(cut), "embargo_s": parts.embargo_us // datasets.SECOND_US, "seed": settings.seed})
         child.params({f"{model.NAME}.{key}": value for key, value in {**model.FOREST, "n_estimators": TREES}.items()})
         child.params({f"{challenger.NAME}.{key}": value for key, value in {**challenger.BOOSTER, "rounds": challenger.ROUNDS}.items()})
@@ -83,7 +83,7 @@ def _fold(settings: Settings, number: int, split: Split, guesses: dict[str, Floa
     reports = {name: backtest.run(split.test, guess, settings.cost_bp, settings).report for name, guess in guesses.items()}
     fold = Fold(number, len(split.train), len(split.test), split.purged, split.test_from_us, split.test_to_us, reports)
     trained_to_us = int(split.train["exit_us"].max())  # type: ignore[arg-type]
-    with parent.child(f"fold_{number}") as child:
+    with parent.step(f"fold_{number}") as child:
         child.tags({"trained_to": iso(trained_to_us), "test_from": iso(fold.test_from_us), "test_to": iso(fold.test_to_us)})
         child.metrics({"train_samples": fold.train_rows, "test_samples": fold.test_rows, "purged_samples": fold.purged})
         child.metrics(_numbers(reports))

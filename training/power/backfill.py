@@ -8,7 +8,8 @@ from contracts.settings import Settings
 from training.power import forecast, pipeline
 from training.power.files import DAY_US, dates
 from training.power.forecast import Forecast
-from training.power.pipeline import Progress, Result
+from training.power.pipeline import Result
+from training.power.steps import Progress
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from contracts.settings import Settings
 from feature_store import power
 from models import registry, runtime
 from models.registry import Version
-from training.power import features, pipeline
+from training.power import features, steps
 from training.power.files import DAY_US, dates
 
 
@@ -30,11 +30,11 @@ def predict(settings: Settings, series: str, start_us: int | None = None) -> For
 
     The same day again replaces its rows. Raises DatasetError (readings are missing) or RegistryError (no model of its past).
     """
-    start_us = start_us or pipeline.last_end_us(settings)
+    start_us = start_us or steps.last_end_us(settings)
     chosen = of_past(settings, series, start_us)
     found = registry.fetch(settings, chosen)
     known = runtime.load(found.path, found.digest, found.name, found.version)
-    hours = features.tomorrow(features.design(pipeline.past(settings, series, start_us)))
+    hours = features.tomorrow(features.design(steps.past(settings, series, start_us)))
     rows = hours.select(
         "event_time_us",
         pl.lit(series).alias("series"),
@@ -55,7 +55,7 @@ def of_past(settings: Settings, series: str, start_us: int) -> Version:
 
     Raises RegistryError when none is in Production, or every version knows what it would be asked to forecast.
     """
-    name = pipeline.model_name(settings, series)
+    name = steps.model_name(settings, series)
     production = registry.current(settings, name)
     if production is None:
         raise RegistryError(f"{name} has no Production version", f"run `tick train power --series {series}`")
@@ -84,4 +84,4 @@ def fill_actuals(settings: Settings, series: str) -> int:
 
 def _through_us(version: Version) -> int:
     """End of the data that a version saw; one that does not say so saw everything."""
-    return int(version.tags.get(pipeline.THROUGH, 1 << 62))
+    return int(version.tags.get(steps.THROUGH, 1 << 62))

@@ -1,36 +1,26 @@
-"""The folder of one training below TICK_HOME/training: where its steps, each maybe a process of its own, find what the last one left.
+"""The folder of a vision training: the data set's arrays, a line per epoch, and the sealed model."""
 
-Every file is written whole or not at all, so a kill leaves a step either done or not.
-"""
-
-import hashlib
-import json
-import os
-import re
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from contracts.errors import DatasetError
+from training import folder
+from training.folder import fresh, whole
 from training.vision.images import Images
 from training.vision.kinds import Spec
 
 if TYPE_CHECKING:
     from contracts.settings import Settings
 
+__all__ = ["Folder", "fresh", "of", "whole"]
 ARRAYS = ("train_x", "train_y", "test_x", "test_y")
-KEY_CHARS_MAX = 80
 
 
 @dataclass(frozen=True)
-class Folder:
+class Folder(folder.Folder):
     """Paths of one training; `state` is what its steps noted."""
-
-    path: Path
 
     @property
     def data(self) -> Path:
@@ -41,27 +31,6 @@ class Folder:
     def history(self) -> Path:
         """A line per finished epoch, written by the training process."""
         return self.path / "history.json"
-
-    @property
-    def model(self) -> Path:
-        """The sealed model."""
-        return self.path / "model"
-
-    def state(self) -> dict[str, Any]:
-        """Everything noted so far."""
-        file = self.path / "state.json"
-        return dict(json.loads(file.read_bytes())) if file.is_file() else {}
-
-    def note(self, **facts: Any) -> None:
-        """Remember facts; on disk when this returns."""
-        whole(self.path / "state.json", lambda part: part.write_text(json.dumps(self.state() | facts)))
-
-    def need(self, name: str, step: str) -> Any:
-        """A noted fact. Raises DatasetError naming the step that must come first."""
-        state = self.state()
-        if name not in state:
-            raise DatasetError(f"{self.path} lacks what {step} leaves", f"run {step} first")
-        return state[name]
 
     def store(self, images: Images) -> None:
         """Keep the arrays for the later steps."""
@@ -76,23 +45,7 @@ class Folder:
 
 def of(settings: "Settings", spec: Spec, key: str) -> Folder:
     """The folder of training `key` (a name of the caller's choice, such as a DAG run's)."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", key)
-    if plain != key or len(plain) > KEY_CHARS_MAX:
-        plain = f"{plain[:KEY_CHARS_MAX]}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
-    return Folder(settings.root / "training" / spec.kind / plain)
-
-
-def fresh(folder: Folder) -> None:
-    """Forget an earlier training of this key."""
-    shutil.rmtree(folder.path, ignore_errors=True)
-
-
-def whole(file: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside this one, then give it its name."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{os.getpid()}.{file.name}")
-    write(part)
-    part.replace(file)
+    return Folder(folder.place(settings, spec.kind, key))
 
 
 def _savez(part: Path, arrays: dict[str, Any]) -> None:

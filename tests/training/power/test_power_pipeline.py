@@ -14,7 +14,7 @@ from contracts.errors import DatasetError, RegistryError
 from feature_store import power
 from models import registry, runtime, tracking
 from models.runtime import LIGHTGBM_FILE
-from training.power import backfill, card, features, files, forecast, model, pipeline
+from training.power import backfill, card, features, files, forecast, model, pipeline, steps
 from training.power.files import DAY_US
 from training.power.split import split
 
@@ -93,7 +93,7 @@ class TestTotal:
         tags, metrics = story["power-training"].data.tags, story["power-training"].data.metrics
         expected = {"series": "total", "execution_date": "2017-12-30", "seed": "7", "gate": "passed", "registered_version": "1"}
         assert {name: tags[name] for name in expected} == expected
-        assert tags["dataset_sha256"] == features.fingerprint(pipeline.past(settings, "total", END_US))
+        assert tags["dataset_sha256"] == features.fingerprint(steps.past(settings, "total", END_US))
         assert {"records_processed", "train_samples", "test_samples", "train_rmse", "val_rmse", "test_rmse", "test_mae", "skill"} <= set(
             metrics
         )
@@ -130,7 +130,7 @@ class TestTotal:
 
     def test_a_seed_and_the_data_decide_not_the_number_of_cores(self, small, mlflow_home):
         settings = settings_in(small, mlflow_home, "unused")
-        samples = features.samples(features.design(pipeline.past(settings, "total", SMALL_END_US)))
+        samples = features.samples(features.design(steps.past(settings, "total", SMALL_END_US)))
         parts = split(samples, SMALL_END_US, 56, 28)
         fits = [model.fit(parts, settings.model_copy(update=change), quiet) for change in ({}, {"train_jobs": 2}, {"seed": 8})]
         texts = [fit.booster.model_to_string().split("\nparameters:")[0] for fit in fits]
@@ -208,7 +208,7 @@ class TestBackfill:
         power.store(ended, SMALL.filter(pl.col("event_time_us") < first_us + 2 * DAY_US))
         assert forecast.fill_actuals(ended, "total") == 24
         held = power.forecasts(ended, series="total")
-        assert held["actual_kw"].to_list() == pipeline.past(ended, "total", first_us + 2 * DAY_US)["kw"].to_list()[-24:]
+        assert held["actual_kw"].to_list() == steps.past(ended, "total", first_us + 2 * DAY_US)["kw"].to_list()[-24:]
 
     def test_a_day_that_fails_does_not_end_the_others(self, small, mlflow_home):
         settings = settings_in(small, mlflow_home, "power-holes")
