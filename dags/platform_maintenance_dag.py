@@ -1,0 +1,22 @@
+"""`platform_maintenance`: every Saturday at 04:00 old logs, snapshots, run folders and rows go, and small files are merged."""
+
+from airflow.sdk import DAG, Param, task
+
+from dags.spec import Spec, arguments
+from dags.tasks import upkeep
+
+SPEC = Spec(
+    dag_id="platform_maintenance",
+    owner="data-platform-team",
+    schedule="0 4 * * 6",
+    tags=("platform", "maintenance"),
+    priority=1,
+    deadline_h=3,
+    params={"keep_days": Param(None, type=["null", "integer"], minimum=1, description="default: TICK_AIRFLOW_KEEP_DAYS")},
+)
+
+with DAG(**arguments(SPEC)) as dag:
+    task(upkeep.compact_tables)() >> task(upkeep.expire_snapshots)()
+    task(upkeep.delete_old_logs)()
+    task(upkeep.delete_old_trainings)()
+    task(upkeep.clean_database)()

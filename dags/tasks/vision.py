@@ -1,0 +1,49 @@
+"""Tasks of the image classifiers; the network itself is trained in a process of its own, where Keras or Torch is installed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dags.tasks.run import given, key, parameter, refuse_unless_passed, tell
+
+if TYPE_CHECKING:
+    from training.vision.kinds import Spec
+
+
+def _spec(kind: str, profile: str) -> "Spec":
+    from training.vision.kinds import Spec
+
+    seed = parameter("seed")
+    return Spec(kind, profile, parameter("epochs") or 0, given().seed if seed is None else seed, rows_max=parameter("rows_max") or 0)
+
+
+def prepare_data(kind: str, profile: str) -> None:
+    """Read the data set, by default the downloaded public one."""
+    from training.vision import child, steps
+
+    spec, data = _spec(kind, profile), parameter("data")
+    child.python(given(), spec.fields.framework)  # before anything is fetched or read
+    steps.prepare_data(given(), spec, key(), Path(data) if data else None, tell)
+
+
+def train_model(kind: str, profile: str) -> None:
+    """Fit, or go on where a kill ended that."""
+    from training.vision import steps
+
+    steps.train_model(given(), _spec(kind, profile), key(), tell)
+
+
+def evaluate_model(kind: str, profile: str) -> dict[str, Any]:
+    """Accuracy on the plain test images."""
+    from training.vision import steps
+
+    verdict = steps.evaluate_model(given(), _spec(kind, profile), key(), tell)
+    return {"gate_pass": verdict.gate_pass, "reasons": verdict.reasons, "accuracy": verdict.checks[0].value}
+
+
+def register_model(kind: str, profile: str) -> str:
+    """The gate decides: a new Production version, or skipped with the reasons."""
+    from training.vision import steps
+
+    result = steps.register_model(given(), _spec(kind, profile), key(), tell)
+    refuse_unless_passed(result.verdict)
+    return str(result.version)

@@ -1,0 +1,27 @@
+"""`tick_feature_backfill`: features of any range from the lakehouse, one task per chunk; every night those of yesterday."""
+
+from airflow.sdk import DAG, Param, task
+
+from dags.spec import Spec, arguments, moment
+from dags.tasks import history
+
+SPEC = Spec(
+    dag_id="tick_feature_backfill",
+    owner="data-platform-team",
+    schedule="30 0 * * *",
+    tags=("tick", "features", "backfill"),
+    priority=4,
+    retry_min=2,
+    deadline_h=12,
+    params={
+        "from": moment("first row end; default: the day on which the run's interval begins, or yesterday"),
+        "to": moment("no row end at or after this"),
+        "symbols": Param(None, type=["null", "array"], items={"type": "string"}, description="VENUE:SYMBOL; default: all"),
+        "chunk": Param("auto", type="string", description="12h, 1d, 2w or auto"),
+    },
+)
+
+with DAG(**arguments(SPEC)) as dag:
+    # One at a time: only one backfill may write gold.
+    chunk = task(history.backfill_chunk, max_active_tis_per_dag=1)
+    task(history.report_holes)(chunk.expand(chunk=task(history.plan_chunks)()))
