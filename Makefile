@@ -9,7 +9,7 @@ FEED ?=
 SPEED ?= 1
 KEEP ?=
 
-.PHONY: help install install-vision demo test test-fast test-vision check bench format clean
+.PHONY: help install install-vision demo test test-fast test-vision install-airflow test-airflow check bench format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,7 +32,7 @@ check: install  ## format, lint, types, layers; under a minute
 	@$(RUN) lint-imports
 
 test-fast: check  ## tests without JVM
-	@$(RUN) pytest -m "not integration and not groups"
+	@$(RUN) pytest -m "not integration and not groups and not airflow"
 
 test: check  ## everything, real services included
 	@$(RUN) tick jars
@@ -43,6 +43,13 @@ install-vision: $(UV)  ## Keras and Torch in an environment of their own, where 
 
 test-vision: install-vision  ## Keras and Torch for real
 	@.venv-vision/bin/python -m pytest -m groups tests/vision
+
+install-airflow: $(UV)  ## Airflow in an environment of its own, where `tick airflow` finds it: .venv-airflow
+	@UV_PROJECT_ENVIRONMENT=.venv-airflow $(UV) sync --frozen --group airflow
+
+test-airflow: install install-airflow  ## every DAG, and the real scheduler on the real platform
+	@$(RUN) tick jars
+	@.venv-airflow/bin/python -m pytest -m airflow tests/dags tests/airflow
 
 bench: install  ## the numbers: CPU time and ratios, printed with the load
 	@$(RUN) python -m bench

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from feature_store.backfill import Report
 
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
-UNITS_S = {"h": 3600, "d": 86_400, "w": 604_800}
 SHOWN = 6  # days of a hole that are named
 
 
@@ -45,7 +44,7 @@ def backfill(
     from feature_store import chunks
 
     from_us, to_us = _range(settings(), start, end)
-    length_us = chunks.suitable_us(settings(), from_us, to_us) if chunk == "auto" else chunk_us(chunk)
+    length_us = chunks.length_us(settings(), chunk, from_us, to_us)
     wanted = [symbol.strip() for symbol in symbols.split(",")] if symbols else None
     with bars() as report:
         done = batch.run(settings(), from_us, to_us, report, wanted, length_us, parallel, again=again)
@@ -55,14 +54,6 @@ def backfill(
         _push(console, settings())
     if done.failed:
         raise typer.Exit(1)
-
-
-def chunk_us(text: str) -> int:
-    """Microseconds of a length such as 12h, 1d or 2w. Raises BadParameter."""
-    number, unit = text[:-1], text[-1:]
-    if unit not in UNITS_S or not number.isdigit() or int(number) == 0:
-        raise typer.BadParameter(f"{text!r} is no length; say 12h, 1d or 2w", param_hint="--chunk")
-    return int(number) * UNITS_S[unit] * 1_000_000
 
 
 def show(console: "Console", report: "Report") -> None:

@@ -72,7 +72,6 @@ def expire(hours: Annotated[float, typer.Option(min=0.0, help="keep snapshots yo
     from feature_store import maintenance
     from streaming import job
 
-    newest, now = job.newest_state(settings()), now_us()
-    state_us = (newest / "_metadata").stat().st_mtime_ns // 1000 if newest else None
-    gone = maintenance.expire(settings(), now - int(hours * 3.6e9), now, state_us)
+    now = now_us()
+    gone = maintenance.expire(settings(), now - int(hours * 3.6e9), now, job.newest_state_us(settings()))
     typer.echo(f"{gone.snapshots} snapshots expired, {gone.files} files deleted ({gone.bytes / 2**20:,.1f} MiB)")

@@ -32,6 +32,7 @@ GROUPS = (
     "dataset",
     "statistics",
     "serve",
+    "airflow",
 )  # order of the help
 
 HELP = """Market ticks through Kafka, Flink, Feast, Iceberg and MLflow to a prediction: all of it on this machine.

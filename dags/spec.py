@@ -125,6 +125,7 @@ def _doc(spec: Spec) -> str:
     file = DOCS / f"{spec.dag_id}.md"
     text = file.read_text() if file.exists() else f"# {spec.dag_id}, a variant\n"
     facts = {"owner": spec.owner, "schedule": spec.schedule or "by hand", "queue": spec.queue, "priority": str(spec.priority)}
-    facts |= {"retries": f"{spec.retries}, the first after {spec.retry_min:g} min", "deadline": f"{spec.deadline_h:g} h after it was queued"}
+    facts |= {"retries": f"{spec.retries}, the first after {spec.retry_min:g} min"}
+    facts |= {"deadline": f"{spec.deadline_h:g} h after it was queued"}
     facts |= {name: value for name, value in (("MLflow experiment", spec.experiment), ("gate", spec.gate)) if value}
     return f"{text}\n| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in facts.items())

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from contracts.errors import DatasetError
 from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store import lakehouse, silver
@@ -20,6 +21,7 @@ from feature_store.tables import SILVER
 SECOND_US = 1_000_000
 WINDOW_US = max(level.window_max_s for level in LEVELS) * SECOND_US
 DAY_US = 86_400 * SECOND_US
+UNITS_US = {"h": 3600 * SECOND_US, "d": DAY_US, "w": 7 * DAY_US}
 CHUNK_TICKS, DAYS_MAX = 2_000_000, 31
 LAGS = 2  # r needs the close before the window's oldest row, r1 the one before that
 LOOK_BACK_US = tuple(int(hours * 3600 * SECOND_US) for hours in (0.1, 1, 24, 24 * 7, 24 * 31, 24 * 366))
@@ -54,6 +56,16 @@ def split(from_us: int, to_us: int, chunk_us: int) -> list[Chunk]:
     cuts = range((from_us // chunk_us + 1) * chunk_us, to_us, chunk_us)
     edges = [from_us, *cuts, to_us]
     return [Chunk(first, last) for first, last in zip(edges, edges[1:], strict=False) if first < last]
+
+
+def length_us(settings: Settings, text: str | None, from_us: int, to_us: int) -> int:
+    """Length of a chunk as people write it: 12h, 1d, 2w; `auto` or nothing fits it to the ticks. Raises DatasetError."""
+    if text is None or text == "auto":
+        return suitable_us(settings, from_us, to_us)
+    number, unit = text[:-1], text[-1:]
+    if unit not in UNITS_US or not (number.isascii() and number.isdigit()) or int(number) == 0:
+        raise DatasetError(f"{text!r} is no length of a chunk", "say 12h, 1d, 2w or auto")
+    return int(number) * UNITS_US[unit]
 
 
 def suitable_us(settings: Settings, from_us: int, to_us: int) -> int:

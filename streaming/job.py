@@ -103,6 +103,12 @@ def newest_state(settings: Settings) -> Path | None:
     return max(found, key=lambda file: file.stat().st_mtime_ns).parent if found else None
 
 
+def newest_state_us(settings: Settings) -> int | None:
+    """When that state was taken, µs UTC."""
+    newest = newest_state(settings)
+    return (newest / "_metadata").stat().st_mtime_ns // 1000 if newest else None
+
+
 def status(settings: Settings) -> dict[str, Any]:
     """State, age, restarts, checkpoints and record counts of the newest live job; empty when there never was one."""
     own = [job for job in flink_rest.jobs(settings) if job["name"] == NAME]

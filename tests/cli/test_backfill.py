@@ -4,13 +4,12 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
-import typer
 
-from cli.backfill import _range, chunk_us, named
+from cli.backfill import _range, named
 from contracts.errors import DatasetError
 from contracts.settings import Settings
 from feature_store import lakehouse
-from feature_store.chunks import DAY_US
+from feature_store.chunks import DAY_US, length_us
 from streaming import batch
 
 START = datetime(2026, 3, 1, 12, 0, 30)  # noqa: DTZ001 – typer gives naive moments
@@ -50,13 +49,14 @@ def test_an_empty_lakehouse_says_how_to_fill_it(tmp_path):
 
 @pytest.mark.parametrize(("text", "hours"), [("12h", 12), ("1d", 24), ("2w", 336)])
 def test_a_chunk_has_a_unit(text, hours):
-    assert chunk_us(text) == hours * 3_600_000_000
+    assert length_us(Settings(), text, 0, DAY_US) == hours * 3_600_000_000
 
 
 @pytest.mark.parametrize("text", ["", "d", "0d", "-1d", "1.5d", "12", "3m"])
 def test_what_is_no_length_is_refused(text):
-    with pytest.raises(typer.BadParameter, match="12h, 1d or 2w"):
-        chunk_us(text)
+    with pytest.raises(DatasetError, match="no length of a chunk") as caught:
+        length_us(Settings(), text, 0, DAY_US)
+    assert "12h, 1d, 2w" in caught.value.hint
 
 
 def test_many_days_are_shortened():
