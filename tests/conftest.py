@@ -15,7 +15,7 @@ from stack.pids import Record
 OWNER = "owner.json"  # which test run a platform belongs to
 REPO = Path(__file__).parents[1]
 # Consecutive ports per service: Kafka and its controller; Flink's REST, RPC and blob server.
-PORT_BLOCKS = {"kafka_port": 2, "flink_port": 3, "redis_port": 1, "api_port": 1, "mlflow_port": 1}
+PORT_BLOCKS = {"kafka_port": 2, "flink_port": 3, "redis_port": 1, "api_port": 1, "mlflow_port": 1, "postgres_port": 1, "airflow_port": 1}
 # Below the range from which the system takes ports for outgoing connections (32768 on Linux), which could take ours.
 PORT_RANGE = range(10_000, 32_000)
 

@@ -1,0 +1,171 @@
+"""The real scheduler: a weekly training to Production, a refusal, a task killed in the middle, and five days of power.
+
+One Airflow for all; the tests run in this order.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from contracts.clock import now_us
+from contracts.settings import Settings
+from feature_store import power
+from models import registry, tracking
+from stack import orchestra, platform
+from stack.airflow_rest import Client
+from streaming.history import load_synthetic
+from streaming.synthetic import FIXTURE
+from tests.conftest import settings_in
+from training.origin import iso
+from training.power import files
+from training.power import steps as power_steps
+
+pytestmark = [pytest.mark.airflow, pytest.mark.filterwarnings("ignore")]
+DAY_US = 86_400_000_000
+TICK, POWER = "tick_model_training", "power_lgbm_training"
+LIMIT_S = 420
+DAYS = 19  # up to two weeks behind the last Sunday, seven days of them to judge on
+TODAY_US = now_us() // DAY_US * DAY_US
+
+
+def wait(until: Callable[[], object], what: str, poll_s: float = 1.0) -> object:
+    deadline = time.monotonic() + LIMIT_S
+    while not (found := until()):
+        assert time.monotonic() < deadline, f"not within {LIMIT_S} s: {what}"
+        time.sleep(poll_s)
+    return found
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Client]]:
+    settings = settings_in(tmp_path_factory.mktemp("airflow"), airflow_retry_s_max=3)
+    try:
+        platform.up(settings, ("jobmanager", "taskmanager"))
+        load_synthetic(settings, FIXTURE, TODAY_US - DAYS * DAY_US, DAYS)
+        orchestra.up(settings)
+        client = Client(settings)
+        wait(lambda: len(client.dags()) >= 8, "the DAGs are read")
+        yield settings, client
+    finally:
+        platform.down(settings)
+
+
+def ended(client: Client, dag: str, run_id: str) -> dict:
+    return wait(lambda: (run := client.run(dag, run_id))["state"] in {"success", "failed"} and run, f"{dag} {run_id}")
+
+
+def states(client: Client, dag: str, run_id: str) -> dict[str, str]:
+    return {task["task_id"]: task["state"] for task in client.tasks(dag, run_id)}
+
+
+def parents(settings: Settings, experiment: str) -> list:
+    client = tracking.client(settings)
+    found = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    return [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+
+
+def test_nothing_is_wrong_with_any_file_and_everything_is_on_loopback(airflow):
+    settings, client = airflow
+    assert client.import_errors() == []
+    assert client.get("/monitor/health")["scheduler"]["status"] == "healthy"
+    pools = {pool["name"]: pool["slots"] for pool in client.get("/pools")["pools"]}
+    assert pools == {"gpu_pool": 2, "high_priority_cpu": 4, "default_pool": 8}
+    listening = {
+        connection.laddr.ip
+        for name in orchestra.SERVICES
+        for member in platform.find(settings, name).process().children(recursive=True) + [platform.find(settings, name).process()]
+        for connection in member.net_connections("tcp")
+        if connection.status == "LISTEN"
+    }
+    assert listening == {"127.0.0.1"}
+    for secret in (settings.root / "airflow").glob("*.json"):
+        assert secret.stat().st_mode & 0o077 == 0
+
+
+def test_the_weekly_run_ends_in_production(airflow):
+    settings, client = airflow
+    client.unpause(TICK)
+    run = wait(lambda: next(iter(client.runs(TICK)), None), "the scheduler makes the run of last Sunday")
+    assert run["run_type"] == "scheduled"
+    assert ended(client, TICK, run["dag_run_id"])["state"] == "success", states(client, TICK, run["dag_run_id"])
+    assert set(states(client, TICK, run["dag_run_id"]).values()) == {"success"}
+    now = registry.current(settings)
+    assert (now.version, now.stage) == ("1", "Production")
+    (story,) = parents(settings, settings.experiment)
+    assert story.info.status == "FINISHED"
+    assert story.data.tags["range_to"] == run["data_interval_end"].replace("Z", "+00:00")
+
+
+def test_a_task_killed_between_version_and_alias_is_tried_again_and_makes_no_second_version(airflow):
+    settings, client = airflow
+    run_id = client.trigger(TICK, {"from": iso(TODAY_US - DAYS * DAY_US), "to": iso(TODAY_US)})
+    wait(lambda: len(registry.versions(settings)) == 2, "the second version exists", poll_s=0.02)
+    assert registry.current(settings).version == "1", "the kill came too late to say anything"
+    (task,) = (each for each in client.tasks(TICK, run_id) if each["task_id"] == "register_to_production")
+    os.kill(task["pid"], signal.SIGKILL)
+    assert ended(client, TICK, run_id)["state"] == "success"
+    (task,) = (each for each in client.tasks(TICK, run_id) if each["task_id"] == "register_to_production")
+    assert task["try_number"] == 2
+    assert len(registry.versions(settings)) == 2
+    assert registry.current(settings).version == "2"
+
+
+def test_noise_is_refused_and_the_run_says_why(airflow):
+    settings, client = airflow
+    start_us = TODAY_US - (DAYS + 14) * DAY_US
+    load_synthetic(settings, replace(FIXTURE, ic=0.0, venue="NOISE", seed=5), start_us, 11)
+    run_id = client.trigger(TICK, {"from": iso(start_us), "to": iso(start_us + 11 * DAY_US)})
+    assert ended(client, TICK, run_id)["state"] == "success"
+    assert states(client, TICK, run_id)["register_to_production"] == "skipped"
+    assert (len(registry.versions(settings)), registry.current(settings).version) == (2, "2")
+    newest = max(parents(settings, settings.experiment), key=lambda run: run.info.start_time)
+    assert newest.data.tags["gate"] == "refused"
+    assert newest.data.tags["gate_reasons"] != "none"
+
+
+def test_wrong_input_fails_at_once_and_registers_nothing(airflow):
+    settings, client = airflow
+    run_id = client.trigger(TICK, {"from": "1999-01-01", "to": "1999-02-01"})
+    assert ended(client, TICK, run_id)["state"] == "failed"
+    tried = {task["task_id"]: task["try_number"] for task in client.tasks(TICK, run_id) if task["state"] == "failed"}
+    assert set(tried.values()) == {1}, "no second try"
+    assert len(registry.versions(settings)) == 2
+
+
+def test_five_days_of_power_each_saw_only_its_own_past(airflow):
+    settings, client = airflow
+    power.store(settings, files.long(readings(TODAY_US - 130 * DAY_US, 130), "made up"))
+    first_us, last_us = TODAY_US - 7 * DAY_US, TODAY_US - 3 * DAY_US
+    number = client.backfill(POWER, iso(first_us), iso(last_us + DAY_US - 1_000_000), {})
+    client.unpause(POWER)
+    wait(lambda: client.backfill_is_over(number), "the backfill")
+    runs = client.runs_of_backfill(POWER, number)
+    assert [run["state"] for run in runs] == ["success"] * 5
+    for day_us in range(first_us, last_us + 1, DAY_US):
+        (run,) = (each for each in runs if each["data_interval_start"].startswith(iso(day_us)[:10]))
+        at = power_steps.of(settings, f"{POWER}.{run['dag_run_id']}")
+        seen = pl.read_parquet(at.path / power_steps.HOURS)
+        assert int(seen["event_time_us"][-1]) == day_us + 23 * 3_600_000_000
+        version = registry.get(settings, at.state()["version"], settings.power_model_name)
+        assert int(version.tags[power_steps.THROUGH]) == day_us + DAY_US
+    assert power.forecasts(settings, first_us + DAY_US, last_us + 2 * DAY_US)["event_time_us"].n_unique() == 5 * 24
+
+
+def readings(start_us: int, days: int) -> pl.DataFrame:
+    """Made-up readings: a daily wave and noise, on which seven days say more than one."""
+    rng = np.random.default_rng(1)
+    times = np.arange(start_us, start_us + days * DAY_US, files.STEP_US)
+    wave = 20_000 + 5_000 * np.sin(2 * np.pi * (times % DAY_US) / DAY_US)
+    return pl.DataFrame({"event_time_us": times} | {zone: wave + rng.normal(0, 500, len(times)) for zone in files.ZONES})
+
+
+def test_nothing_is_left_behind(airflow):
+    settings, _ = airflow
+    platform.down(settings)
+    assert not list((settings.root / "run").glob("*.json"))

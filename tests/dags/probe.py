@@ -1,0 +1,53 @@
+"""Run in a process of its own: imports one DAG file as Airflow does, and prints what came out as JSON."""
+
+import json
+import sys
+from typing import Any
+
+HEAVY = ("tensorflow", "torch", "mlflow", "pandas", "polars", "sklearn", "lightgbm", "pyiceberg", "feast", "pyflink")
+
+
+def _retry(policy: Any) -> list[str]:
+    return [name for rule in policy.rules for name in rule.exception] if policy else []
+
+
+def _task(task: Any) -> dict[str, Any]:
+    names = ("owner", "pool", "queue", "priority_weight", "weight_rule", "retries", "retry_exponential_backoff")
+    plain = {name: getattr(task, name) for name in names}
+    times = {name: getattr(task, name).total_seconds() for name in ("retry_delay", "max_retry_delay")}
+    called = [each.__qualname__ for each in task.on_failure_callback or ()]
+    followed = sorted(task.downstream_task_ids)
+    more = {"on_failure": called, "next": followed, "hopeless": _retry(task.retry_policy)}
+    return {**plain, **times, **more, "weight_rule": str(task.weight_rule)}
+
+
+def _dag(dag: Any) -> dict[str, Any]:
+    table = dag.timetable
+    cron = getattr(table, "timetable", table)
+    deadlines = [(type(each.reference).__name__, each.interval.total_seconds(), each.callback.path) for each in dag.deadline or ()]
+    return {
+        "tasks": {task.task_id: _task(task) for task in dag.tasks},
+        "timetable": type(table).__name__,
+        "cron": getattr(cron, "expression", None),
+        "start": dag.start_date.isoformat(),
+        "catchup": dag.catchup,
+        "max_active_runs": dag.max_active_runs,
+        "tags": sorted(dag.tags),
+        "params": sorted(dag.params),
+        "access": sorted(dag.access_control or ()),
+        "deadlines": deadlines,
+        "doc": dag.doc_md,
+    }
+
+
+def main(file: str) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(file, include_examples=False)
+    found = {name: _dag(dag) for name, dag in bag.dags.items()}
+    heavy = [name for name in HEAVY if name in sys.modules]
+    sys.stdout.write("\n" + json.dumps({"dags": found, "errors": bag.import_errors, "heavy": heavy}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

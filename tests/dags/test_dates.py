@@ -1,0 +1,93 @@
+"""Which time a run is about: its parameters, else its interval, else now; and what upkeep deletes."""
+
+import os
+from datetime import UTC, datetime
+
+import pytest
+
+from contracts.errors import SettingError
+from dags.tasks import history, power, run, upkeep
+from dags.tasks.run import DAY_US
+
+NIGHT = (datetime(2026, 3, 1, 1, 15, tzinfo=UTC), datetime(2026, 3, 2, 1, 15, tzinfo=UTC))
+NOW_US = run.micros("2026-03-05T12:00:00")
+MIDNIGHT_US = run.micros("2026-03-01")
+
+
+@pytest.mark.parametrize(("text", "us"), [("1970-01-02", DAY_US), ("1970-01-01T01:00:00+01:00", 0), ("1970-01-01T00:00:01", 1_000_000)])
+def test_a_time_is_utc_unless_it_says_otherwise(text, us):
+    assert run.micros(text) == us
+
+
+@pytest.mark.parametrize("text", ["yesterday", "", "2026-13-01"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(SettingError, match="is no time"):
+        run.micros(text)
+
+
+class TestSpan:
+    def test_parameters_win(self):
+        assert run.span({"from": "2026-01-01", "to": "2026-01-02"}, NIGHT, NOW_US) == (run.micros("2026-01-01"), run.micros("2026-01-02"))
+
+    def test_else_the_interval(self):
+        assert run.span({}, NIGHT, NOW_US) == (run.micros("2026-03-01T01:15:00"), run.micros("2026-03-02T01:15:00"))
+
+    def test_by_hand_it_is_everything_up_to_now(self):
+        assert run.span({"from": None}, (None, None), NOW_US) == (None, NOW_US)
+
+
+class TestDays:
+    def test_an_interval_stands_for_the_day_on_which_it_begins(self):
+        assert history.days(*run.span({}, NIGHT, NOW_US)) == (MIDNIGHT_US, MIDNIGHT_US + DAY_US)
+
+    def test_by_hand_it_is_yesterday(self):
+        assert history.days(None, NOW_US) == (run.micros("2026-03-04"), run.micros("2026-03-05"))
+
+    def test_midnight_belongs_to_the_day_before(self):
+        assert history.days(MIDNIGHT_US, MIDNIGHT_US + DAY_US) == (MIDNIGHT_US, MIDNIGHT_US + DAY_US)
+
+
+class TestPowerDay:
+    def test_the_run_at_one_knows_all_of_yesterday_and_nothing_of_today(self):
+        start = datetime(2026, 3, 1, 1, tzinfo=UTC)
+        assert power.end_us(None, start) == MIDNIGHT_US + DAY_US
+
+    def test_a_parameter_names_the_day_itself(self):
+        assert power.end_us("2026-03-01", datetime(2027, 1, 1, tzinfo=UTC)) == MIDNIGHT_US + DAY_US
+
+    def test_by_hand_it_is_the_last_whole_day_there_is(self):
+        assert power.end_us(None, None) is None
+
+
+class TestProgress:
+    def test_a_line_per_tenth(self, caplog):
+        caplog.set_level("INFO", logger="dags.tasks")
+        for done in range(1, 101):
+            run.tell("train", done, 100)
+        assert len(caplog.records) == 10
+        assert caplog.messages[-1] == "train: 100 of 100"
+
+
+class TestUpkeep:
+    def test_old_files_go_and_young_ones_stay(self, tmp_path):
+        for name, age_s in (("a/old.log", 100), ("a/young.log", 0), ("b/old.log", 100)):
+            file = tmp_path / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_text("x")
+            os.utime(file, (NOW_US / 1e6 - age_s,) * 2)
+        assert upkeep.forget_files(tmp_path, NOW_US - 50_000_000) == 2
+        assert [file.name for file in tmp_path.rglob("*")] == ["a", "young.log"]
+
+    def test_a_training_goes_only_when_nothing_in_it_is_young(self, tmp_path):
+        for name, age_s in (("tick/old/state.json", 100), ("tick/busy/state.json", 100), ("tick/busy/model/model.onnx", 0)):
+            file = tmp_path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("x")
+            os.utime(file, (NOW_US / 1e6 - age_s,) * 2)
+        for folder in ("tick/old", "tick/busy", "tick/busy/model"):
+            os.utime(tmp_path / folder, (NOW_US / 1e6 - 100,) * 2)
+        assert upkeep.forget_folders(tmp_path, NOW_US - 50_000_000) == 1
+        assert [folder.name for folder in (tmp_path / "tick").iterdir()] == ["busy"]
+
+    def test_nothing_there_is_nothing_to_do(self, tmp_path):
+        assert upkeep.forget_files(tmp_path / "none", NOW_US) == upkeep.forget_folders(tmp_path / "none", NOW_US) == 0

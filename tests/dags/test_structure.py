@@ -1,0 +1,113 @@
+"""Every DAG file imports cleanly and lightly, and is what the table of DAGs says."""
+
+import json
+import os
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.airflow
+REPO = Path(__file__).parents[2]
+FILES = sorted(file.name for file in (REPO / "dags").glob("*_dag.py"))
+TRAINING = ("prepare_data", "train_model", "evaluate_model", "register_model")
+TICK = ("aggregate_weekly_features", "prepare_training_data", "train_model", "backtest_model", "register_to_production")
+MIN = 60.0
+# dag: file, owner, cron, tags, queue, priority, retries, first pause, deadline in hours, tasks in order
+DAGS = {
+    "tick_model_training": (
+        "ml_tick_model_dag.py", "quant-team", "0 2 * * 0", {"ml", "tick", "production", "timeseries"}, "realtime_queue", 10, 3, 2, 4, TICK),
+    "power_lgbm_training": (
+        "ml_power_lgbm_dag.py", "energy-team", "0 1 * * *", {"ml", "lgbm", "power", "forecasting"}, "batch_queue", 3, 2, 3, 1, TRAINING),
+    "mnist_cnn_training": (
+        "ml_mnist_cnn_dag.py", "vision-team", None, {"ml", "cnn", "mnist", "experiment"}, "gpu_queue", 5, 2, 5, 2, TRAINING),
+    "cifar10_cnn_training": (
+        "ml_cifar10_cnn_dag.py", "vision-team", None, {"ml", "cnn", "cifar10", "experiment"}, "gpu_queue", 5, 2, 5, 6, TRAINING),
+    "tick_feature_backfill": (
+        "tick_feature_backfill_dag.py", "data-platform-team", "30 0 * * *", {"tick", "features", "backfill"}, "batch_queue", 4, 2, 2, 12,
+        ("plan_chunks", "backfill_chunk", "report_holes")),
+    "tick_daily_statistics": (
+        "tick_daily_statistics_dag.py", "quant-team", "15 1 * * *", {"tick", "statistics", "daily"}, "batch_queue", 4, 2, 3, 2,
+        ("compute_statistics",)),
+    "tick_drift_retrain": (
+        "tick_drift_retrain_dag.py", "quant-team", "30 3 * * *", {"ml", "tick", "drift"}, "batch_queue", 6, 2, 3, 1,
+        ("check_drift", "request_retrain")),
+    "platform_maintenance": (
+        "platform_maintenance_dag.py", "data-platform-team", "0 4 * * 6", {"platform", "maintenance"}, "batch_queue", 1, 2, 3, 3, None),
+}  # fmt: skip
+POOLS = {
+    ("tick_model_training", "aggregate_weekly_features"): "high_priority_cpu",
+    ("tick_model_training", "train_model"): "high_priority_cpu",
+    ("mnist_cnn_training", "train_model"): "gpu_pool",
+    ("cifar10_cnn_training", "train_model"): "gpu_pool",
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("airflow-home")
+
+
+@lru_cache
+def probed(home: Path, file: str) -> dict:
+    environment = {**os.environ, "AIRFLOW_HOME": str(home), "PYTHONPATH": str(REPO), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    command = [sys.executable, "-W", "ignore", str(REPO / "tests" / "dags" / "probe.py"), str(REPO / "dags" / file)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_every_dag_has_its_file():
+    assert {line[0] for line in DAGS.values()} | {"ml_variants_dag.py"} == set(FILES)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_imports_without_error_and_nothing_heavy(home, file):
+    made = probed(home, file)
+    assert made["errors"] == {}
+    assert made["heavy"] == []
+    assert made["dags"]
+
+
+@pytest.mark.parametrize("name", DAGS)
+def test_a_dag_is_what_the_table_says(home, name):
+    file, owner, cron, tags, queue, priority, retries, pause_min, deadline_h, order = DAGS[name]
+    dag = probed(home, file)["dags"][name]
+    assert (dag["cron"], set(dag["tags"]), dag["access"]) == (cron, tags, [owner])
+    assert (dag["catchup"], dag["max_active_runs"], dag["start"][:10]) == (False, 1, "2025-01-01")
+    assert dag["deadlines"] == [["DagRunQueuedAtDeadline", deadline_h * 3600.0, "dags.alerts.deadline_missed"]]
+    for task_id, task in dag["tasks"].items():
+        assert (task["owner"], task["queue"], task["priority_weight"], task["retries"]) == (owner, queue, priority, retries)
+        assert (task["retry_delay"], task["max_retry_delay"], task["retry_exponential_backoff"]) == (pause_min * MIN, 15 * MIN, 2.0)
+        assert task["pool"] == POOLS.get((name, task_id), "default_pool")
+        assert task["on_failure"] == ["task_failed"]
+        assert "contracts.errors.DatasetError" in task["hopeless"]
+    if order is not None:
+        assert [dag["tasks"][task]["next"] for task in order] == [[task] for task in order[1:]] + [[]]
+        assert set(dag["tasks"]) == set(order)
+    assert owner in dag["doc"]
+    assert dag["doc"].startswith("# ")
+
+
+def test_by_time_means_intervals_and_drift_starts_the_training_too(home):
+    kinds = {name: probed(home, line[0])["dags"][name]["timetable"] for name, line in DAGS.items()}
+    assert kinds["tick_model_training"] == "AssetOrTimeSchedule"
+    assert {kinds[name] for name in ("power_lgbm_training", "tick_feature_backfill", "tick_daily_statistics")} == {
+        "CronDataIntervalTimetable"
+    }
+
+
+def test_variants_are_dags_with_their_own_defaults(home):
+    dags = probed(home, "ml_variants_dag.py")["dags"]
+    assert set(dags) == {"cifar10_simple_training", "power_zone1_training"}
+    assert dags["cifar10_simple_training"]["tasks"]["train_model"]["pool"] == "gpu_pool"
+    assert dags["power_zone1_training"]["params"] == ["day", "series"]
+
+
+def test_an_approval_stands_before_production_where_it_is_asked_for(home, monkeypatch):
+    monkeypatch.setenv("TICK_AIRFLOW_APPROVAL", "true")
+    dag = probed.__wrapped__(home, "ml_tick_model_dag.py")["dags"]["tick_model_training"]
+    assert dag["tasks"]["backtest_model"]["next"] == ["approve_production"]
+    assert dag["tasks"]["approve_production"]["next"] == ["register_to_production"]

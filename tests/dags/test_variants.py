@@ -1,0 +1,91 @@
+"""A YAML file becomes a variant, or an error that names the file, the field and what would be right."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import SettingError
+from dags.variant import DATASETS, checked, read
+
+REPO = Path(__file__).parents[2]
+GOOD = """\
+dag_id: mnist_short_training
+model_type: cnn
+dataset: mnist
+framework: tensorflow
+pool: gpu_pool
+tags: [ml, cnn]
+params: {epochs: 2}
+"""
+
+
+def said(folder, taken=()):
+    with pytest.raises(SettingError) as caught:
+        read(folder, taken)
+    return caught.value.message
+
+
+def test_a_third_network_is_a_file(tmp_path):
+    (tmp_path / "short.yaml").write_text(GOOD)
+    (variant,) = read(tmp_path, ())
+    assert (variant.dag_id, variant.pool, variant.priority_weight, variant.params) == ("mnist_short_training", "gpu_pool", 3, {"epochs": 2})
+
+
+def test_the_shipped_ones_are_good():
+    assert [each.dataset for each in read(REPO / "dags" / "variants", ())] == ["cifar10", "power"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("dataset: mnist", "dataset: mnst", "dataset: 'mnst' is none of mnist, cifar10, power"),
+        ("framework: tensorflow", "framework: jax", "framework: mnist is trained by tensorflow"),
+        ("model_type: cnn", "model_type: transformer", "model_type: 'transformer' is none of cnn"),
+        ("pool: gpu_pool", "pool: tpu_pool", "pool: Input should be"),
+        ("tags: [ml, cnn]", "tags: []", "tags: Tuple should have at least 1 item"),
+        ("dag_id: mnist_short_training", "dag_id: Mnist Short", "dag_id: String should match"),
+        ("params: {epochs: 2}", "params: {epoch: 2}", "params: mnist has no 'epoch'"),
+        ("pool: gpu_pool", "pool: gpu_pool\nschedule: daily", "schedule: String should match"),
+        ("pool: gpu_pool", "pool: gpu_pool\nowner: me", "owner: Extra inputs are not permitted"),
+        ("dataset: mnist\n", "", "dataset: Field required"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, old, new, expected):
+    (tmp_path / "wrong.yaml").write_text(GOOD.replace(old, new))
+    message = said(tmp_path)
+    assert message.startswith("wrong.yaml: ")
+    assert expected in message
+
+
+@pytest.mark.parametrize("text", ["a: [1", "- a\n- b", "", "\x00"])
+def test_what_is_no_mapping_is_refused(tmp_path, text):
+    (tmp_path / "broken.yaml").write_text(text)
+    assert said(tmp_path).startswith("broken.yaml: ")
+
+
+def test_never_two_of_one_id(tmp_path):
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text(GOOD)
+    assert said(tmp_path) == "b.yaml: the id mnist_short_training is taken by a.yaml"
+    assert "a.yaml: the id mnist_short_training is taken by a DAG file" in said(tmp_path, ["mnist_short_training"])
+
+
+def test_all_wrong_files_are_told_at_once(tmp_path):
+    (tmp_path / "a.yaml").write_text("- 1")
+    (tmp_path / "b.yaml").write_text(GOOD.replace("mnist\n", "mnst\n"))
+    assert [line.partition(":")[0] for line in said(tmp_path).splitlines()] == ["a.yaml", "b.yaml"]
+
+
+def test_arguments_are_checked_like_files():
+    with pytest.raises(SettingError, match="create: priority_weight"):
+        checked({**json.loads(json.dumps({"dag_id": "abc", "model_type": "cnn", "dataset": "mnist"})), "priority_weight": 99}, "create")
+
+
+def test_every_owner_and_gate_is_given():
+    assert all(known.owner.endswith("-team") and known.gate and known.experiment for known in DATASETS.values())
+
+
+def test_pools_are_those_of_the_file():
+    pools = json.loads((REPO / "dags" / "pools.json").read_text())
+    assert {name: pool["slots"] for name, pool in pools.items()} == {"gpu_pool": 2, "high_priority_cpu": 4, "default_pool": 8}
