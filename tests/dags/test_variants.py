@@ -78,7 +78,7 @@ def test_all_wrong_files_are_told_at_once(tmp_path):
 
 
 def test_arguments_are_checked_like_files():
-    with pytest.raises(SettingError, match="create: priority_weight"):
+    with pytest.raises(SettingError, match="create: framework: Field required; priority_weight: Input should be less than or equal to 10"):
         checked({**json.loads(json.dumps({"dag_id": "abc", "model_type": "cnn", "dataset": "mnist"})), "priority_weight": 99}, "create")
 
 
