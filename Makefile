@@ -9,7 +9,7 @@ FEED ?=
 SPEED ?= 1
 KEEP ?=
 
-.PHONY: help install install-vision demo test test-fast test-vision install-airflow test-airflow check bench format clean
+.PHONY: help install install-vision demo test test-fast test-vision install-airflow airflow-demo test-airflow check bench format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ test-vision: install-vision  ## Keras and Torch for real
 
 install-airflow: $(UV)  ## Airflow in an environment of its own, where `tick airflow` finds it: .venv-airflow
 	@UV_PROJECT_ENVIRONMENT=.venv-airflow $(UV) sync --frozen --group airflow
+
+airflow-demo: install install-airflow  ## every DAG once by the real scheduler, and a table of runs
+	@$(RUN) tick airflow demo
 
 test-airflow: install install-airflow  ## every DAG, and the real scheduler on the real platform
 	@$(RUN) tick jars

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import airflow_demo
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -27,6 +29,7 @@ Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="wait until it is o
 
 def register(into: typer.Typer) -> None:
     """Add `airflow` to the command line."""
+    app.command("demo")(airflow_demo.demo)
     into.add_typer(app, name="airflow", rich_help_panel="The services")
 
 
