@@ -1,4 +1,4 @@
-"""`cifar10_cnn_training`: CIFAR-10 by Torch, by hand."""
+"""`cifar10_cnn_training`: CIFAR-10 by Torch, by hand, as an Airflow DAG."""
 
 from dags.model_training_factory import create_ml_training_dag
 

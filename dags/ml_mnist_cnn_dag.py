@@ -1,4 +1,4 @@
-"""`mnist_cnn_training`: digits by Keras, by hand."""
+"""`mnist_cnn_training`: digits by Keras, by hand, as an Airflow DAG."""
 
 from dags.model_training_factory import create_ml_training_dag
 

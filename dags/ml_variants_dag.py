@@ -1,4 +1,4 @@
-"""A training DAG for every YAML file in `dags/variants`: another network, another zone, another schedule, without code."""
+"""An Airflow DAG that trains for every YAML file in `dags/variants`: another network, another zone, another schedule, without code."""
 
 from pathlib import Path
 

@@ -11,11 +11,15 @@ def _retry(policy: Any) -> list[str]:
     return [name for rule in policy.rules for name in rule.exception] if policy else []
 
 
+def _listed(found: Any) -> list[Any]:
+    return list(found or ()) if isinstance(found, list | tuple | type(None)) else [found]  # a mapped task keeps what it was given
+
+
 def _task(task: Any) -> dict[str, Any]:
     names = ("owner", "pool", "queue", "priority_weight", "weight_rule", "retries", "retry_exponential_backoff")
     plain = {name: getattr(task, name) for name in names}
     times = {name: getattr(task, name).total_seconds() for name in ("retry_delay", "max_retry_delay")}
-    called = [each.__qualname__ for each in task.on_failure_callback or ()]
+    called = [each.__qualname__ for each in _listed(task.on_failure_callback)]
     followed = sorted(task.downstream_task_ids)
     more = {"on_failure": called, "next": followed, "hopeless": _retry(task.retry_policy)}
     return {**plain, **times, **more, "weight_rule": str(task.weight_rule)}
@@ -43,7 +47,7 @@ def _dag(dag: Any) -> dict[str, Any]:
 def main(file: str) -> None:
     from airflow.dag_processing.dagbag import DagBag
 
-    bag = DagBag(file, include_examples=False)
+    bag = DagBag(file)
     found = {name: _dag(dag) for name, dag in bag.dags.items()}
     heavy = [name for name in HEAVY if name in sys.modules]
     sys.stdout.write("\n" + json.dumps({"dags": found, "errors": bag.import_errors, "heavy": heavy}))

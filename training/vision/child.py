@@ -55,7 +55,7 @@ def _has(interpreter: Path, module: str) -> bool:
 
 def run(settings: Settings, spec: Spec, folder: Folder, progress: Progress) -> None:
     """Train until the folder holds network.onnx and answers.npz. Raises TrainingError with what the child said."""
-    command = [python(settings, spec.fields.framework), "-m", f"training.vision.{spec.fields.framework}_child", folder.path]
+    command = [str(python(settings, spec.fields.framework)), "-m", f"training.vision.{spec.fields.framework}_child", str(folder.path)]
     # The project alone: the packages of this environment have no place in another one's.
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "TRAIN_JOBS": str(settings.train_jobs)}
