@@ -1,4 +1,4 @@
-"""`power_lgbm_training`: an Airflow DAG; every day at 01:00 the power model learns from everything through yesterday, and forecasts today."""
+"""`power_lgbm_training`: an Airflow DAG; daily at 01:00 the power model learns from everything through yesterday, and forecasts today."""
 
 from dags.model_training_factory import create_ml_training_dag
 
