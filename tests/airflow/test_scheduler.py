@@ -29,7 +29,7 @@ from training.power import steps as power_steps
 pytestmark = [pytest.mark.airflow, pytest.mark.filterwarnings("ignore")]
 DAY_US = 86_400_000_000
 TICK, POWER = "tick_model_training", "power_lgbm_training"
-LIMIT_S = 420
+LIMIT_S = 900
 DAYS = 19  # up to two weeks behind the last Sunday, seven days of them to judge on
 TODAY_US = now_us() // DAY_US * DAY_US
 

@@ -20,7 +20,7 @@ from tests.integration.conftest import eventually, send
 from tests.streams import LENGTH_S, Character, characters, ticks
 
 pytestmark = pytest.mark.integration
-STREAMS, RUNS = 80, 3  # Hypothesis begins with the plainest market; the seeds differ all the same
+STREAMS, RUNS = 120, 2  # Hypothesis begins with the plainest market; the seeds differ all the same
 SCALE = {column.name: column.scale for column in COLUMNS}
 EXACT = {"warm_s", "known_at_us"}
 run_number = 0

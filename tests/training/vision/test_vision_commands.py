@@ -47,7 +47,7 @@ def test_digits_are_promoted_shown_and_recognised(tick, tmp_path):
         Image.fromarray(made.test_x[place, :, :, 0]).save(tmp_path / f"{place}.png")
     code, said = tick("predict", "mnist", *(str(tmp_path / f"{place}.png") for place in chosen))
     assert code == 0, said
-    assert [cell.strip() for cell in said.split("│") if cell.strip() in "38"] == ["3", "8"]
+    assert [cell.strip() for cell in said.split("│") if cell.strip() in {"3", "8"}] == ["3", "8"]
 
 
 def test_a_refusal_is_exit_code_three_and_says_why(tick, tmp_path):
