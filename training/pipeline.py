@@ -4,14 +4,13 @@ Its steps are those of `training/steps.py`, which Airflow runs one by one. One M
 run per step: prepare_data, train_model, walk_forward (and in it one per fold), backtest.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from contracts.clock import now_us
 from contracts.settings import Settings
 from contracts.tick import EVENT_TIME_US_MIN
-from training import backtest, datasets, folder, steps
+from training import backtest, between, datasets, steps
 from training.datasets import Dataset
 from training.gate import Verdict
 from training.model import Progress, no_progress
@@ -61,16 +60,12 @@ def train_tick(settings: Settings, from_us: int | None = None, to_us: int | None
 
 def train(settings: Settings, prepare: Callable[[], Dataset], at_us: int, progress: Progress = no_progress) -> TrainResult:
     """`train_tick` on a dataset from anywhere; `at_us` is the time that the runs carry. Nothing is left in the run folder."""
-    key = f"once-{at_us}-{os.getpid()}"
-    at = steps.of(settings, key)
-    try:
+    with between.once(settings, steps.PIPELINE, at_us) as (key, at):
         prepared = steps.prepare_training_data(settings, key, prepare, at_us, progress)
         steps.train_model(settings, key, progress)
         tested = steps.backtest_model(settings, key, progress)
         _, version = steps.register_to_production(settings, key)
-        return _result(str(at.need(steps.RUN, "prepare_training_data")), prepared, tested, version)
-    finally:
-        folder.fresh(at)
+        return _result(str(at.need(between.RUN, "prepare_training_data")), prepared, tested, version)
 
 
 def _result(run_id: str, prepared: Prepared, tested: Tested, version: str | None) -> TrainResult:

@@ -7,12 +7,12 @@ Repeating a step changes nothing: the same data gives the same model, a step's M
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from contracts.errors import DatasetError, JobError, RegistryError
+from contracts.errors import JobError, RegistryError
 from contracts.features import CORE
 from contracts.settings import Settings
 from models import registry, runtime
 from models.export import export
-from training import datasets, drift, folder, judgement, model, recipe, split, stored, tracks, walk_forward
+from training import between, datasets, drift, folder, judgement, model, recipe, split, stored, walk_forward
 from training.datasets import Dataset
 from training.folder import Folder
 from training.gate import Verdict
@@ -24,7 +24,7 @@ from training.tracks import Track
 from training.walk_forward import WalkForward
 
 PIPELINE, RUN_NAME = "tick", "tick-training"
-RUN, AT, DIGEST, DIFFERENCE, VERDICT, COMPARED, VERSION = "run_id", "at_us", "digest", "difference", "verdict", "compared_with", "version"
+VERDICT, COMPARED, VERSION = "verdict", "compared_with", "version"
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,13 @@ def prepare_training_data(settings: Settings, key: str, prepare: Callable[[], Da
     """Make the training set and keep it; `at_us` is the time that the runs carry. Raises DatasetError."""
     progress("prepare", 0, 1)
     at = of(settings, key)
-    track = _track(settings, at, at_us)
+    track = between.begin(settings, at, RUN_NAME, at_us)
     with track.going_on(), track.step("prepare_data") as child:
         dataset = prepare()
         made = recipe.of(dataset, settings)
         for each in (child, track):
             each.document(asdict(made), recipe.DOCUMENT)
-            each.tags(_facts(dataset, made, at.need(AT, "prepare_training_data")))
+            each.tags(_facts(dataset, made, at.need(between.AT, "prepare_training_data")))
         child.document(dataset.dropped, "dropped.json")
         parts = _split(settings, dataset)
         counts = {"records_processed": len(dataset.frame) + sum(dataset.dropped.values()), "purged_samples": parts.purged}
@@ -86,21 +86,21 @@ def train_model(settings: Settings, key: str, progress: Progress) -> runtime.Exp
     """Fit the forest and seal it in the run folder. Raises DatasetError or RegistryError."""
     progress("train", 0, 1)
     at = of(settings, key)
-    dataset, track = stored.load(at), _track(settings, at)
+    dataset, track = stored.load(at), between.track(settings, at)
     parts = _split(settings, dataset)
     with track.going_on():
         with track.step("train_model") as child:
             exported = _fit(settings, dataset, parts, at, child, progress)
         forecast = runtime.load(exported.folder, exported.digest).predict(datasets.matrix(parts.test))
         track.document(drift.reference(parts.train, forecast), drift.FILE)
-    at.note(**{DIGEST: exported.digest, DIFFERENCE: exported.difference})
+    between.keep(at, exported)
     return exported
 
 
 def backtest_model(settings: Settings, key: str, progress: Progress) -> Tested:
     """Walk forward, then judge the sealed model on the untouched days. Its verdict decides what `register_to_production` does."""
     at = of(settings, key)
-    exported, dataset, track = _exported(at), stored.load(at), _track(settings, at)
+    exported, dataset, track = between.kept(at), stored.load(at), between.track(settings, at)
     parts, title = _split(settings, dataset), warning(dataset.symbols)
     with track.going_on():
         walked = walk_forward.run(settings, parts, track, title, progress)
@@ -121,7 +121,7 @@ def register_to_production(settings: Settings, key: str) -> tuple[Verdict, str |
     finds the version that this training has made. Raises RegistryError when Production is no longer the model it was compared with.
     """
     at = of(settings, key)
-    verdict, track, version = Verdict.of(at.need(VERDICT, "backtest_model")), _track(settings, at), None
+    verdict, track, version = Verdict.of(at.need(VERDICT, "backtest_model")), between.track(settings, at), None
     with track.ending():
         if verdict.gate_pass:
             version = _settle(settings, at, track)
@@ -131,7 +131,7 @@ def register_to_production(settings: Settings, key: str) -> tuple[Verdict, str |
 
 
 def _settle(settings: Settings, at: Folder, track: Track) -> str:
-    exported, now = _exported(at), registry.current(settings)
+    exported, now = between.kept(at), registry.current(settings)
     # 1. One version per training.
     mine = registry.of_run(settings, track.run_id, exported.digest)
     if now is not None and now.version not in (mine, at.need(COMPARED, "backtest_model")):
@@ -163,24 +163,8 @@ def _fit(settings: Settings, dataset: Dataset, parts: Split, at: Folder, child: 
     return exported
 
 
-def _exported(at: Folder) -> runtime.Exported:
-    return runtime.Exported(at.model, at.need(DIGEST, "train_model"), at.need(DIFFERENCE, "train_model"))
-
-
 def _split(settings: Settings, dataset: Dataset) -> Split:
     return split.holdout(dataset.frame, settings.test_days, settings.embargo, settings.decision_grid_s)
-
-
-def _track(settings: Settings, at: Folder, at_us: int | None = None) -> Track:
-    """The parent run of this training: made by its first step, found again by the others."""
-    known = at.state()
-    if RUN in known:
-        return tracks.resume(settings, known[RUN], known[AT])
-    if at_us is None:
-        raise DatasetError(f"no training has begun in {at.path}", "run prepare_training_data first")
-    track = tracks.start(settings, RUN_NAME, at_us)
-    at.note(**{RUN: track.run_id, AT: at_us})
-    return track
 
 
 def _facts(dataset: Dataset, made: recipe.Recipe, at_us: int) -> dict[str, str]:

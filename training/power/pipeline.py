@@ -4,11 +4,10 @@ Its steps are those of `training/power/steps.py`, which Airflow runs one by one.
 ended, and nothing later. Its MLflow parent run has a child per step: prepare_data, train_lgbm, evaluate.
 """
 
-import os
 from dataclasses import dataclass
 
 from contracts.settings import Settings
-from training import folder
+from training import between
 from training.gate import Verdict
 from training.power import steps
 from training.power.evaluate import Numbers
@@ -40,9 +39,7 @@ def train(settings: Settings, series: str, end_us: int | None, at_us: int, progr
 
     `at_us` is the time that the runs carry. Raises DatasetError or RegistryError; a refusal by the gate is a result, not an error.
     """
-    key = f"once-{at_us}-{os.getpid()}"
-    at = steps.of(settings, key)
-    try:
+    with between.once(settings, steps.PIPELINE, at_us) as (key, at):
         data = steps.prepare_data(settings, key, series, end_us, at_us, progress)
         steps.train_model(settings, key, progress)
         judged = steps.evaluate_model(settings, key, progress)
@@ -51,6 +48,4 @@ def train(settings: Settings, series: str, end_us: int | None, at_us: int, progr
         day = dates([known[steps.THROUGH] // DAY_US - 1])[0]
         rows = len(data.parts.train), len(data.parts.test)
         done = settled.version, settled.promoted, settled.repeated
-        return Result(known[steps.RUN], series, day, judged.verdict, judged.numbers, *done, *rows)
-    finally:
-        folder.fresh(at)
+        return Result(known[between.RUN], series, day, judged.verdict, judged.numbers, *done, *rows)

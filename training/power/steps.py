@@ -13,7 +13,7 @@ from contracts.errors import DatasetError
 from contracts.settings import Settings
 from feature_store import power
 from models import registry, runtime
-from training import folder, tracks
+from training import between, folder
 from training.folder import Folder, whole
 from training.gate import Verdict
 from training.origin import iso
@@ -27,15 +27,16 @@ from training.tracks import Track
 Progress = Callable[[str, int, int], None]
 PIPELINE, RUN_NAME = "power", "power-training"
 SERIES, THROUGH = "series", "data_through_us"
-RUN, AT, DIGEST, DIFFERENCE, SHA, VERDICT, NUMBERS = "run_id", "at_us", "digest", "difference", "dataset_sha256", "verdict", "numbers"
+SHA, VERDICT, NUMBERS = "dataset_sha256", "verdict", "numbers"
 HOURS = "hours.parquet"
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Hours up to the end of the day, and their parts."""
+    """Hours up to the end of the day, how many of them are usable samples, and the parts of those."""
 
     hours: pl.DataFrame
+    samples: int
     parts: Parts
     sha256: str
 
@@ -82,7 +83,7 @@ def prepare_data(settings: Settings, key: str, series: str, end_us: int | None, 
     """Keep the hours through the day that ends at `end_us` (by default the last whole day of silver). Raises DatasetError."""
     progress("prepare", 0, 1)
     at = of(settings, key)
-    track = _track(settings, at, at_us)
+    track = between.begin(settings, at, RUN_NAME, at_us, settings.power_experiment)
     with track.going_on():
         end_us = end_us or last_end_us(settings)
         track.tags({SERIES: series, "execution_date": dates([end_us // DAY_US - 1])[0], "data_through": iso(end_us), "seed": settings.seed})
@@ -101,22 +102,22 @@ def prepare_data(settings: Settings, key: str, series: str, end_us: int | None, 
 def train_model(settings: Settings, key: str, progress: Progress) -> runtime.Exported:
     """Fit LightGBM and seal it in the run folder. Raises RegistryError when the file answers otherwise than the booster."""
     at = of(settings, key)
-    data, track = _kept(settings, at), _track(settings, at)
+    data, track = _kept(settings, at), between.track(settings, at)
     with track.going_on(), track.step("train_lgbm") as child:
         fitted = model.fit(data.parts, settings, progress)
         _log_training(child, track, fitted, settings)
         exported = evaluate.write(fitted, data.parts, at.need(SERIES, "prepare_data"), at.model)
-    at.note(**{DIGEST: exported.digest, DIFFERENCE: exported.difference})
+    between.keep(at, exported)
     return exported
 
 
 def evaluate_model(settings: Settings, key: str, progress: Progress) -> Judged:
     """Judge the sealed model on the untouched days; its verdict decides what `register_model` does."""
     at = of(settings, key)
-    data, track, series = _kept(settings, at), _track(settings, at), str(at.need(SERIES, "prepare_data"))
+    data, track, series = _kept(settings, at), between.track(settings, at), str(at.need(SERIES, "prepare_data"))
     with track.going_on():
         with track.step("evaluate") as child:
-            judged = evaluate.judge(_exported(at), data.parts)
+            judged = evaluate.judge(between.kept(at), data.parts)
             _log_verdict(child, track, judged, f"{series}: the last days before {iso(int(data.hours['event_time_us'][-1]))}")
             parameters = model.hyper_parameters(settings)
             track.text(card.card(series, data.parts, judged.verdict, judged.numbers, parameters, data.sha256), card.CARD)
@@ -132,7 +133,7 @@ def register_model(settings: Settings, key: str, progress: Progress) -> Settled:
     the alias moves last. The same training again finds the version by its digest and goes on from there.
     """
     at = of(settings, key)
-    verdict, track = Verdict.of(at.need(VERDICT, "evaluate_model")), _track(settings, at)
+    verdict, track = Verdict.of(at.need(VERDICT, "evaluate_model")), between.track(settings, at)
     settled = Settled(verdict, None, repeated=False, promoted=False)
     with track.ending():
         if verdict.gate_pass:
@@ -143,7 +144,7 @@ def register_model(settings: Settings, key: str, progress: Progress) -> Settled:
 
 
 def _settle(settings: Settings, at: Folder, verdict: Verdict, track: Track) -> Settled:
-    exported, end_us, series = _exported(at), int(at.need(THROUGH, "prepare_data")), str(at.need(SERIES, "prepare_data"))
+    exported, end_us, series = between.kept(at), int(at.need(THROUGH, "prepare_data")), str(at.need(SERIES, "prepare_data"))
     name, known = model_name(settings, series), at.need(NUMBERS, "evaluate_model")
     # 1. One version per content.
     same = registry.with_digest(settings, exported.digest, name)
@@ -164,7 +165,7 @@ def _settle(settings: Settings, at: Folder, verdict: Verdict, track: Track) -> S
 def _prepared(settings: Settings, hours: pl.DataFrame, end_us: int) -> Prepared:
     samples = features.samples(features.design(hours))
     parts = split(samples, end_us, settings.power_test_days, settings.power_valid_days)
-    return Prepared(hours, parts, features.fingerprint(hours))
+    return Prepared(hours, len(samples), parts, features.fingerprint(hours))
 
 
 def _kept(settings: Settings, at: Folder) -> Prepared:
@@ -177,8 +178,8 @@ def _kept(settings: Settings, at: Folder) -> Prepared:
 
 
 def _counts(made: Prepared) -> Numbers:
-    parts, used = made.parts, len(features.samples(features.design(made.hours)))
-    counts = {"records_processed": len(made.hours), "dropped_samples": len(made.hours) - used}
+    parts = made.parts
+    counts = {"records_processed": len(made.hours), "dropped_samples": len(made.hours) - made.samples}
     counts |= {"train_samples": len(parts.train), "valid_samples": len(parts.valid), "test_samples": len(parts.test)}
     return {name: float(count) for name, count in counts.items()}
 
@@ -186,22 +187,6 @@ def _counts(made: Prepared) -> Numbers:
 def _facts(settings: Settings, made: Prepared) -> dict[str, object]:
     facts = {"dataset_sha256": made.sha256, "snapshot.silver.power_consumption": power.snapshot_id(settings)}
     return {**facts, "test_from": iso(made.parts.test["event_time_us"][0]), "features": ",".join(features.FEATURES)}
-
-
-def _exported(at: Folder) -> runtime.Exported:
-    return runtime.Exported(at.model, at.need(DIGEST, "train_model"), at.need(DIFFERENCE, "train_model"))
-
-
-def _track(settings: Settings, at: Folder, at_us: int | None = None) -> Track:
-    """The parent run of this training: made by its first step, found again by the others."""
-    known = at.state()
-    if RUN in known:
-        return tracks.resume(settings, known[RUN], known[AT])
-    if at_us is None:
-        raise DatasetError(f"no training has begun in {at.path}", "run prepare_data first")
-    track = tracks.start(settings, RUN_NAME, at_us, settings.power_experiment)
-    at.note(**{RUN: track.run_id, AT: at_us})
-    return track
 
 
 def _log_training(child: Track, track: Track, fitted: Fitted, settings: Settings) -> None:

@@ -1,0 +1,52 @@
+"""What passes between the steps of a training, tick or power: their one parent run, the sealed model, and a run folder for one process."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from contracts.errors import DatasetError
+from contracts.settings import Settings
+from models.runtime import Exported
+from training import folder, tracks
+from training.folder import Folder
+from training.tracks import Track
+
+RUN, AT, DIGEST, DIFFERENCE = "run_id", "at_us", "digest", "difference"
+
+
+def begin(settings: Settings, at: Folder, name: str, at_us: int, experiment: str | None = None) -> Track:
+    """The parent run of a first step: that of an earlier try, else a new one; `at_us` is the time that the runs carry."""
+    if RUN in at.state():
+        return track(settings, at)
+    made = tracks.start(settings, name, at_us, experiment)
+    at.note(**{RUN: made.run_id, AT: at_us})
+    return made
+
+
+def track(settings: Settings, at: Folder) -> Track:
+    """The parent run that the first step has begun. Raises DatasetError when none has."""
+    known = at.state()
+    if RUN not in known:
+        raise DatasetError(f"no training has begun in {at.path}", "run the step that prepares its data first")
+    return tracks.resume(settings, known[RUN], known[AT])
+
+
+def keep(at: Folder, exported: Exported) -> None:
+    """Note what `train_model` has sealed."""
+    at.note(**{DIGEST: exported.digest, DIFFERENCE: exported.difference})
+
+
+def kept(at: Folder) -> Exported:
+    """What `train_model` has sealed. Raises DatasetError before that."""
+    return Exported(at.model, at.need(DIGEST, "train_model"), at.need(DIFFERENCE, "train_model"))
+
+
+@contextmanager
+def once(settings: Settings, pipeline: str, at_us: int) -> Iterator[tuple[str, Folder]]:
+    """Key and folder of a training whose steps all run in this process; nothing is left of it."""
+    key = f"once-{at_us}-{os.getpid()}"
+    at = Folder(folder.place(settings, pipeline, key))
+    try:
+        yield key, at
+    finally:
+        folder.fresh(at)
