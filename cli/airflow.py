@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from stack.airflow_rest import Client
 
 REFUSED, FAILED = 3, 1
-ENDED = {"success", "failed"}
 POLL_S = 2.0
 DAY = ["%Y-%m-%d"]
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
@@ -153,6 +152,8 @@ def _plain(value: str) -> Any:
 def _watch(client: "Client", dag: str, run_id: str) -> int:
     """Tell each task's state as it changes; the exit code."""
     from rich.console import Console
+
+    from stack.airflow_rest import ENDED
 
     console, told = Console(highlight=False), dict[tuple[str, int], str]()
     while True:

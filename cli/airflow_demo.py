@@ -1,6 +1,5 @@
 """`tick airflow demo`: every DAG once, by the real scheduler, in a folder of its own; a table of runs at the end."""
 
-import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -29,10 +28,13 @@ def demo() -> None:
     """
     from rich.console import Console
 
+    from cli import own_home
     from cli.airflow import runs_table
-    from stack import platform
+    from contracts.settings import settings as given
+    from stack import environment, platform
 
-    settings, console = _own_home(), Console()
+    environment.python(given())  # a missing group should not cost five minutes
+    settings, console = own_home.fresh("airflow-demo"), Console()
     try:
         runs = _play(settings)
     finally:
@@ -44,23 +46,6 @@ def demo() -> None:
         raise typer.Exit(1)
 
 
-def _own_home() -> "Settings":
-    """Settings whose HOME is a fresh folder, also in the environment of every child process; the jars are shared."""
-    import shutil
-
-    from contracts import paths
-    from contracts.settings import settings
-    from stack import environment, platform
-
-    environment.python(settings())  # a missing group should not cost five minutes
-    home, jars = settings().root / "airflow-demo", paths.jars(settings())
-    os.environ |= {"TICK_HOME": str(home), "TICK_CACHE": str(jars)}
-    settings.cache_clear()
-    platform.down(settings())
-    shutil.rmtree(home, ignore_errors=True)
-    return settings()
-
-
 def _play(settings: "Settings") -> list[dict[str, Any]]:
     """1. services and history  2. the weekly training  3. what needs its model, and the others  4. power day by day."""
     from cli.bars import bars
@@ -70,6 +55,7 @@ def _play(settings: "Settings") -> list[dict[str, Any]]:
     from stack.airflow_rest import Client
     from streaming.history import load_synthetic
     from streaming.synthetic import FIXTURE
+    from training.origin import iso
     from training.power import files
 
     today_us = now_us() // DAY_US * DAY_US
@@ -88,15 +74,17 @@ def _play(settings: "Settings") -> list[dict[str, Any]]:
                 _wait(lambda dag=dag: _is_over(client, dag), f"{dag} is not over")  # type: ignore[misc]
         report("scheduled runs", 2, 3)
         first, last = today_us - (BACKFILL_DAYS + 3) * DAY_US, today_us - 3 * DAY_US - 1_000_000
-        started = client.backfill(POWER, _iso(first), _iso(last), {})
+        started = client.backfill(POWER, iso(first), iso(last), {})
         _wait(lambda: client.backfill_is_over(started), "the backfill is not over")
         report("scheduled runs", 3, 3)
         return client.runs()
 
 
 def _is_over(client: "Client", dag: str) -> bool:
+    from stack.airflow_rest import ENDED
+
     runs = client.runs(dag)
-    return bool(runs) and all(run["state"] in {"success", "failed"} for run in runs)
+    return bool(runs) and all(run["state"] in ENDED for run in runs)
 
 
 def _wait(until: Callable[[], bool], what: str) -> None:
@@ -119,9 +107,3 @@ def _readings(start_us: int) -> "pl.DataFrame":
     rng, times = np.random.default_rng(1), np.arange(start_us, start_us + POWER_DAYS * DAY_US, STEP_US)
     wave = 20_000 + 5_000 * np.sin(2 * np.pi * (times % DAY_US) / DAY_US)
     return pl.DataFrame({"event_time_us": times} | {zone: wave + rng.normal(0, 500, len(times)) for zone in ZONES})
-
-
-def _iso(time_us: int) -> str:
-    from training.origin import iso
-
-    return iso(time_us)

@@ -1,12 +1,8 @@
 """`tick demo`: the whole platform once, from history to a prediction, with real services in a folder of its own."""
 
-import os
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from contracts.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -29,9 +25,9 @@ def demo(
     """
     from rich.console import Console
 
-    from cli import demo_report, demo_steps
+    from cli import demo_report, demo_steps, own_home
 
-    settings = _own_home()
+    settings = own_home.fresh("demo")
     console = Console(highlight=False)
     try:
         outcome = demo_steps.play(settings, feed, speed, days, live_s, console)
@@ -43,19 +39,3 @@ def demo(
             demo_steps.stop(settings)
     if not outcome.complete:
         raise typer.Exit(1)
-
-
-def _own_home() -> "Settings":
-    """Settings whose HOME is a fresh folder, also in the environment of every child process; the jars are shared."""
-    import shutil
-
-    from contracts import paths
-    from contracts.settings import settings
-    from stack import platform
-
-    home, jars = settings().root / "demo", paths.jars(settings())
-    os.environ |= {"TICK_HOME": str(home), "TICK_CACHE": str(jars)}
-    settings.cache_clear()
-    platform.down(settings())
-    shutil.rmtree(home, ignore_errors=True)
-    return settings()

@@ -26,8 +26,8 @@ from contracts.settings import settings
 from dags import alerts
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
-DEFAULT_POOL, HIGH_PRIORITY_CPU, GPU_POOL = "default_pool", "high_priority_cpu", "gpu_pool"
-BATCH, REALTIME, GPU = "batch_queue", "realtime_queue", "gpu_queue"
+DEFAULT_POOL, HIGH_PRIORITY_CPU = "default_pool", "high_priority_cpu"
+BATCH, REALTIME = "batch_queue", "realtime_queue"
 # Ids of the DAG files: a variant may not take one.
 DAG_IDS = (
     "tick_model_training",

@@ -9,11 +9,13 @@ from typing import Any
 from contracts.errors import ServiceError
 from contracts.settings import Settings
 from stack import secrets
+from stack.probe import json_at
 
 TIMEOUT_S = 30.0
 PROBE_TIMEOUT_S = 5.0
 USER = "admin"
 RUNS_MAX = 100
+ENDED = ("success", "failed")
 
 
 class AirflowError(ServiceError):
@@ -31,12 +33,7 @@ def url(settings: Settings) -> str:
 
 def health(settings: Settings) -> dict[str, Any] | None:
     """State of each part; None when nobody answers."""
-    try:
-        with urllib.request.urlopen(f"{url(settings)}/api/v2/monitor/health", timeout=PROBE_TIMEOUT_S) as answer:
-            found: dict[str, Any] = json.load(answer)
-            return found
-    except (OSError, ValueError):
-        return None
+    return json_at(f"{url(settings)}/api/v2/monitor/health", PROBE_TIMEOUT_S)
 
 
 class Client:

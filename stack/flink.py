@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from contracts.settings import Settings
 from stack import jars
 from stack.pids import Record
 from stack.ports import listening
+from stack.probe import json_at
 from stack.service import Service
 
 VERSION = "2.3.0"
@@ -76,16 +76,7 @@ def _script(name: str) -> tuple[str, ...]:
 
 def overview(settings: Settings) -> dict[str, Any] | None:
     """The cluster's `/overview` (taskmanagers, slots-total, jobs-running …); None when it does not answer."""
-    return _get(settings, "overview")
-
-
-def _get(settings: Settings, path: str) -> dict[str, Any] | None:
-    try:
-        with urllib.request.urlopen(f"{settings.flink_url}/{path}", timeout=REST_TIMEOUT_S) as answer:
-            found: dict[str, Any] = json.load(answer)
-            return found
-    except (OSError, ValueError):
-        return None
+    return json_at(f"{settings.flink_url}/overview", REST_TIMEOUT_S)
 
 
 def _is_registered(settings: Settings) -> bool:
@@ -94,7 +85,7 @@ def _is_registered(settings: Settings) -> bool:
     process = record.process() if record else None
     if process is None:
         return False
-    known = {member["dataPort"] for member in (_get(settings, "taskmanagers") or {}).get("taskmanagers", ())}
+    known = {member["dataPort"] for member in (json_at(f"{settings.flink_url}/taskmanagers", REST_TIMEOUT_S) or {}).get("taskmanagers", ())}
     return bool(known & listening(process))
 
 

@@ -1,16 +1,16 @@
 """Tasks of the power model: trained on everything through one day, and none later."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from dags.tasks.run import DAY_US, given, interval, key, micros, parameter, refuse_unless_passed, tell
+from dags.tasks.run import DAY_US, at_us, given, interval, key, micros, parameter, refuse_unless_passed, tell
 
 
 def end_us(day: str | None, start: datetime | None) -> int | None:
     """End (µs UTC) of the day of the parameter, else of the one on which the run's interval begins; None: the last whole day there is."""
     if day:
         return micros(day) // DAY_US * DAY_US + DAY_US
-    return None if start is None else int(start.astimezone(UTC).timestamp() * 1e6) // DAY_US * DAY_US + DAY_US
+    return None if start is None else at_us(start) // DAY_US * DAY_US + DAY_US
 
 
 def prepare_data() -> dict[str, int]:

@@ -50,12 +50,17 @@ def micros(text: str) -> int:
         moment = datetime.fromisoformat(text)
     except (ValueError, TypeError) as error:
         raise SettingError(f"{text!r} is no time", "such as 2026-01-31 or 2026-01-31T12:00:00") from error
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6)
+    return at_us(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def at_us(moment: datetime) -> int:
+    """µs of a time that has a zone."""
+    return round(moment.timestamp() * 1e6)
 
 
 def span(params: Mapping[str, Any], interval: tuple[datetime | None, datetime | None], now_us: int) -> tuple[int | None, int]:
     """[from, to) in µs: of the parameters, else of the run's interval, else everything up to now (from None)."""
-    start, end = (None if moment is None else round(moment.timestamp() * 1e6) for moment in interval)
+    start, end = (None if moment is None else at_us(moment) for moment in interval)
     first, last = params.get("from"), params.get("to")
     to_us = micros(last) if last else now_us if end is None else end
     return (micros(first) if first else start), to_us

@@ -1,0 +1,25 @@
+"""A fresh home for a demonstration, beside the user's own state."""
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from contracts.settings import Settings
+
+
+def fresh(name: str) -> "Settings":
+    """Settings whose HOME is an empty folder of that name, also in the environment of every child process; the jars are shared.
+
+    What still runs there is stopped first.
+    """
+    from contracts import paths
+    from contracts.settings import settings
+    from stack import platform
+
+    home, jars = settings().root / name, paths.jars(settings())
+    os.environ |= {"TICK_HOME": str(home), "TICK_CACHE": str(jars)}
+    settings.cache_clear()
+    platform.down(settings())
+    shutil.rmtree(home, ignore_errors=True)
+    return settings()
