@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 UV_VERSION := 0.13.9
+# Compiled once at the installation: else every service and task compiles what it imports, where Python may not write it down.
+export UV_COMPILE_BYTECODE := 1
 RUN := $(UV) run --frozen --no-sync
 FEED ?=
 SPEED ?= 1
