@@ -58,7 +58,9 @@ def play(settings: Settings, feed: str | None, speed: float, days: int, live_s: 
         platform.up(settings, progress=report)
         start_us = now_us() - days * DAY_US
         market = history.load_synthetic(settings, DEMO, start_us, days, report)
+        applied = beside.submit(repo.apply, settings)  # not beside the training: importing Feast makes MLflow's warnings visible
         backfill.run(settings, start_us, market.now_us, report, chunk_us=HISTORY_CHUNK_US)
+        applied.result()
         ready = beside.submit(_start_live, settings, own is None)
         outcome = Outcome(train_tick(settings, progress=report))
         _join(ready, report)
@@ -77,7 +79,6 @@ def stop(settings: Settings) -> None:
 
 def _start_live(settings: Settings, warm: bool) -> None:  # noqa: FBT001
     """The live job and the writer. Without warm-up for an own file: it may begin a day back, and event time never goes back."""
-    repo.apply(settings)
     job.submit_fresh(settings, now_us()) if warm else job.start(settings)
     platform.start(settings, "writer")
 
