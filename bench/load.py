@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from confluent_kafka import Producer
 
-from contracts import wire
+from contracts import connections, wire
 from contracts.settings import Settings
 from contracts.tick import Tick
 from contracts.topics import TICKS
@@ -99,7 +99,7 @@ def beat(settings: Settings, chunk: Chunk) -> None:
 
 def to_every_partition(settings: Settings, value: bytes) -> None:
     """Send one message to each partition of topic `ticks`."""
-    producer = Producer({"bootstrap.servers": settings.kafka, "enable.idempotence": True})
+    producer = Producer({**connections.kafka(settings), "enable.idempotence": True})
     for partition in range(TICKS.partitions):
         producer.produce(TICKS.name, value, partition=partition)
     producer.flush(FLUSH_S)

@@ -9,6 +9,7 @@ from bench import services
 from bench.figures import Figure
 from bench.load import Chunk
 from bench.machine import Spent, spent
+from contracts import connections
 from contracts.clock import now_us
 from contracts.settings import Settings
 from contracts.topics import TICKS
@@ -45,7 +46,7 @@ def _bare(settings: Settings, frame: pl.DataFrame) -> Spent:
     """The cost of producing alone: messages and keys exist already, nothing is read, judged, encoded or remembered."""
     messages = list(zip(batch.encode(frame), frame["venue"] + ":" + frame["symbol"], strict=True))
     options = {"enable.idempotence": True, "acks": "all", "linger.ms": settings.producer_linger_ms, "compression.type": "lz4"}
-    bare = Producer({"bootstrap.servers": settings.kafka, "queue.buffering.max.messages": settings.producer_queue_max, **options})
+    bare = Producer({**connections.kafka(settings), "queue.buffering.max.messages": settings.producer_queue_max, **options})
     with spent() as took:
         for value, key in messages:
             while len(bare) >= settings.producer_queue_max:

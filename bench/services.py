@@ -13,7 +13,7 @@ import psutil
 from confluent_kafka import Consumer, TopicPartition
 
 from bench.figures import BenchError
-from contracts import paths
+from contracts import connections, paths
 from contracts.settings import Settings
 from contracts.settings import settings as own_settings
 from contracts.topics import Topic
@@ -78,7 +78,7 @@ def wait(done: Callable[[], bool], what: str, timeout_s: float) -> None:
 
 def end_offsets(settings: Settings, topic: Topic) -> list[int]:
     """The next offset of every partition of a topic."""
-    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "bench", "log_level": 0})
+    consumer = Consumer({**connections.kafka(settings), "group.id": "bench", "log_level": 0})
     try:
         partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
         return [int(consumer.get_watermark_offsets(partition, timeout=OFFSETS_TIMEOUT_S)[1]) for partition in partitions]

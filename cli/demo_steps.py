@@ -106,7 +106,7 @@ def _replay(settings: Settings, feed: producer.Replayable, speed: float, as_live
         done = producer.replay(feed, settings, speed if as_live else 1.0, as_live, progress=show)
         api.result()
     report("replay live feed", 1, 1)
-    if not caught_up:
+    if not caught_up or (as_live and speed != 1.0):  # rows of an accelerated replay are of the past, however fast they are
         connect(settings).delete(FRESHNESS_REDIS_KEY)
     return done.sent + done.rejected
 

@@ -9,6 +9,8 @@ import typer
 if TYPE_CHECKING:
     from contracts.settings import Settings
 
+Alone = Annotated[bool, typer.Option("--alone", help="only the Flink job: the online writer runs elsewhere")]
+
 app = typer.Typer(help="The live Flink job: validate, store, compute features.", no_args_is_help=True)
 
 
@@ -18,7 +20,10 @@ def register(into: typer.Typer) -> None:
 
 
 @app.command("submit")
-def submit(fresh: Annotated[bool, typer.Option("--fresh", help="start without state although there is one to resume")] = False) -> None:
+def submit(
+    fresh: Annotated[bool, typer.Option("--fresh", help="start without state although there is one to resume")] = False,
+    alone: Alone = False,
+) -> None:
     """Start the job afresh, warmed up with the last 65 minutes of the lakehouse, and the online writer.
 
     A running job is left alone. When a checkpoint or savepoint exists, `tick job resume` continues there: nothing is lost or counted twice.
@@ -31,7 +36,8 @@ def submit(fresh: Annotated[bool, typer.Option("--fresh", help="start without st
         _refuse_to_forget(settings())
     with _waiting("planning and starting the job") as say:
         say(job.submit_fresh(settings(), now_us()))
-        _start_beside(settings(), say)
+        if not alone:
+            _start_beside(settings(), say)
 
 
 def _refuse_to_forget(settings: "Settings") -> None:
@@ -66,7 +72,7 @@ def stop() -> None:
 
 
 @app.command("resume")
-def resume() -> None:
+def resume(alone: Alone = False) -> None:
     """Continue from the newest complete checkpoint or savepoint, e.g. after `stop` or after the JobManager was lost.
 
     Starts the online writer too, unless it runs.
@@ -76,7 +82,8 @@ def resume() -> None:
 
     with _waiting("restoring and starting the job") as say:
         say(job.resume(settings()))
-        _start_beside(settings(), say)
+        if not alone:
+            _start_beside(settings(), say)
 
 
 @app.command("status")

@@ -1,4 +1,4 @@
-"""`tick up | down | status | logs | doctor | open | jars`: the local services."""
+"""`tick up | down | status | logs | doctor | open | jars | run | ready | init`: the local services."""
 
 import time
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class Page(StrEnum):
 def register(app: typer.Typer) -> None:
     """Add these commands to `tick`."""
     commands: dict[str, Callable[..., None]] = {"up": up, "down": down, "status": status, "logs": logs}
-    commands |= {"doctor": doctor, "open": open_page, "jars": jars}
+    commands |= {"doctor": doctor, "open": open_page, "jars": jars, "run": run, "ready": ready, "init": init, "env": env}
     for name, command in commands.items():
         app.command(name, rich_help_panel=PANEL)(command)
 
@@ -145,6 +145,50 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+def run(service: Annotated[str, typer.Argument(help="writer, api, jobmanager, taskmanager, mlflow, airflow-scheduler …")]) -> None:
+    """Run one service here in the foreground, for containers and init systems; `tick up` is for people.
+
+    It becomes this very process: signals reach it, its log is what it prints.
+    """
+    from contracts.settings import settings
+    from stack import foreground
+
+    foreground.run(settings(), service)
+
+
+def ready(service: Annotated[str, typer.Argument(help="as for `tick run`")]) -> None:
+    """Exit code 0 when the service answers, else 1: the health check of a container."""
+    from contracts.settings import settings
+    from stack import platform
+
+    if not platform.find(settings(), service).ready():
+        raise typer.Exit(1)
+
+
+def init(airflow: Annotated[bool, typer.Option("--airflow", help="Airflow's tables, pools and secrets instead")] = False) -> None:
+    """Make what the services need before they start: Kafka's topics, the lakehouse's tables, the Feast repository.
+
+    `tick up` and `tick job submit` do it by themselves; this is for services that somebody else starts. Safe to repeat.
+    """
+    from cli.bars import bars
+    from contracts.settings import settings
+    from stack import foreground
+
+    if airflow:
+        foreground.init_airflow(settings())
+        return
+    with bars() as report:
+        foreground.init(settings(), report)
+
+
+def env(file: Annotated[Path, typer.Option(dir_okay=False, help="where Docker Compose looks for it")] = Path(".env")) -> None:
+    """Write the .env of docker-compose.yml: generated secrets that only you can read. What the file holds already stays."""
+    from stack import compose_env
+
+    added = compose_env.complete(file)
+    Console().print(f"{file}: added {', '.join(added)}" if added else f"{file} has everything", soft_wrap=True)
+
+
 def open_page(page: Annotated[Page, typer.Argument(help="mlflow is started if it does not run; `tick down` stops it")]) -> None:
     """Print the address of a page: experiments and models (mlflow), the stream (flink), the API and its documentation (api).
 
@@ -178,5 +222,5 @@ def jars(
         if relock:
             pinned.relock(report)
         pinned.ensure(settings(), report)
-    count = sum(len(pinned.locked(role)) for role in pinned.ROOTS)
+    count = sum(len(pinned.locked(role)) for role in pinned.roles(settings()))
     Console().print(f"{count} jars, all as pinned, in {paths.jars(settings())}")

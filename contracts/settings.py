@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -34,6 +34,26 @@ class Settings(BaseSettings):
     mlflow_port: int = Field(7240, ge=1, le=65_535, description="MLflow page, started only by `tick open mlflow`")
     postgres_port: int = Field(7245, ge=1, le=65_535, description="embedded Postgres, Airflow's data base")
     airflow_port: int = Field(7250, ge=1, le=65_535, description="Airflow: page, REST interface and what its tasks talk to")
+
+    kafka_servers: str | None = Field(
+        None, pattern=r"^[^,\s]+:\d+(,[^,\s]+:\d+)*$", description="a Kafka cluster of one's own; default: the local one"
+    )
+    kafka_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field("PLAINTEXT", description="how clients talk to Kafka")
+    kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field("SCRAM-SHA-512", description="how they log in with SASL")
+    kafka_user: str | None = Field(None, min_length=1, description="user of SASL")
+    kafka_password: SecretStr | None = Field(None, description="belongs to kafka_user")
+    kafka_ca: Path | None = Field(
+        None, description="PEM file of the authority that signed the brokers' certificates; default: the system's"
+    )
+    kafka_replicas: int = Field(1, ge=1, le=16, description="replicas of each topic that is created")
+    redis_host: str | None = Field(None, min_length=1, description="a Redis of one's own, at redis_port; default: the local one")
+    redis_user: str | None = Field(None, min_length=1, description="user of Redis' access lists")
+    redis_password: SecretStr | None = Field(None, description="password of Redis")
+    redis_tls: bool = Field(False, description="talk TLS to Redis")
+    redis_ca: Path | None = Field(None, description="PEM file of the authority that signed Redis' certificate; default: the system's")
+    flink_host: str | None = Field(None, min_length=1, description="where Flink's JobManager is; default: here")
+    airflow_host: str | None = Field(None, min_length=1, description="where Airflow's api-server is; default: here")
+    api_host: str | None = Field(None, min_length=1, description="where clients find the API; default: here")
 
     kafka_heap_mb: int = Field(512, ge=256, le=65_536, description="Kafka heap")
     flink_jobmanager_mb: int = Field(1024, ge=704, le=65_536, description="Flink JobManager process memory")
@@ -99,6 +119,9 @@ class Settings(BaseSettings):
     pipeline_lag_s_max: float = Field(10, gt=0, le=86_400, description="/readyz fails when the newest processed event time is older")
 
     mlflow_tracking_uri: str | None = Field(None, description="default: MLFLOW_TRACKING_URI, else SQLite below HOME")
+    mlflow_artifacts: str | None = Field(
+        None, min_length=1, description="where the MLflow page keeps artifacts, s3://…; default: below HOME"
+    )
     model_name: str = Field("tick-model", description="registered model that /predict serves")
     experiment: str = Field("tick-model-production", description="MLflow experiment of the tick pipeline")
     horizon_s: int = Field(60, ge=1, le=86_400, description="label: exit this long after the entry")
@@ -199,17 +222,27 @@ class Settings(BaseSettings):
     @property
     def kafka(self) -> str:
         """Kafka bootstrap servers."""
-        return f"{self.host}:{self.kafka_port}"
+        return self.kafka_servers or f"{self.host}:{self.kafka_port}"
+
+    @property
+    def redis(self) -> str:
+        """Host of Redis."""
+        return self.redis_host or self.host
+
+    @property
+    def flink(self) -> str:
+        """Host of the JobManager."""
+        return self.flink_host or self.host
 
     @property
     def flink_url(self) -> str:
         """Base URL of Flink's REST interface."""
-        return f"http://{self.host}:{self.flink_port}"
+        return f"http://{self.flink}:{self.flink_port}"
 
     @property
     def api_url(self) -> str:
         """Base URL of the prediction API."""
-        return f"http://{self.host}:{self.api_port}"
+        return f"http://{self.api_host or self.host}:{self.api_port}"
 
     @property
     def catalog_file(self) -> Path:
@@ -220,6 +253,11 @@ class Settings(BaseSettings):
     def warehouse(self) -> Path:
         """Folder of the Iceberg tables."""
         return self.root / "lakehouse" / "warehouse"
+
+    @property
+    def in_object_store(self) -> bool:
+        """Whether the tables lie elsewhere than in a folder."""
+        return bool(self.catalog_uri or self.warehouse_uri)
 
     @property
     def feast_repo(self) -> Path:

@@ -18,6 +18,7 @@ from contracts.clock import now_us
 from contracts.errors import DatasetError, TickError
 from contracts.settings import Settings
 from feature_store import chunks, flink_rest, lakehouse, ledger, silver, sql, swap
+from feature_store.catalog import literal
 from feature_store.chunks import DAY_US, Chunk, Reach
 from feature_store.flink import Program, Submitter
 from feature_store.ledger import Ledger
@@ -211,11 +212,7 @@ def _possible(settings: Settings, from_us: int, to_us: int, symbols: Sequence[st
 
 def _is(symbol: str) -> str:
     venue, _, name = symbol.partition(":")
-    return f"(venue = {_text(venue)} AND symbol = {_text(name)})"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+    return f"(venue = {literal(venue)} AND symbol = {literal(name)})"
 
 
 def _day(us: int) -> str:

@@ -86,18 +86,23 @@ def hidden(options: Mapping[str, Value]) -> dict[str, str]:
 
 
 def masked(settings: Settings, text: str) -> str:
-    """The text without any secret of the catalog: engines repeat their options when they fail."""
-    for value in render(settings).flink.values():
+    """The text without any secret of the catalog or of Kafka: engines repeat their options when they fail."""
+    for value in (*render(settings).flink.values(), settings.kafka_password):
         if isinstance(value, SecretStr) and value.get_secret_value():
-            text = text.replace(value.get_secret_value(), HIDDEN).replace(_quoted(value.get_secret_value()), HIDDEN)
+            text = text.replace(value.get_secret_value(), HIDDEN).replace(literal(value.get_secret_value())[1:-1], HIDDEN)
     return text
 
 
 def create_statement(name: str, options: Mapping[str, str]) -> str:
     """Flink's `CREATE CATALOG`. With revealed options it holds secrets: give it to Flink and to nobody else."""
-    listed = ", ".join(f"'{_quoted(key)}'='{_quoted(value)}'" for key, value in options.items())
-    return f"CREATE CATALOG {name} WITH ({listed})"
+    return f"CREATE CATALOG {name} WITH ({listed(options)})"
 
 
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
+def listed(options: Mapping[str, str]) -> str:
+    """Options as they stand between the brackets of Flink's WITH (…)."""
+    return ", ".join(f"{literal(key)}={literal(value)}" for key, value in options.items())
+
+
+def literal(text: str) -> str:
+    """Text as SQL."""
+    return "'" + text.replace("'", "''") + "'"

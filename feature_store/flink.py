@@ -48,7 +48,7 @@ def base_options(settings: Settings) -> dict[str, str]:
     """Options every job of this platform shares."""
     return {
         "execution.target": "remote",
-        "rest.address": settings.host,
+        "rest.address": settings.flink,
         "rest.port": str(settings.flink_port),
         "parallelism.default": str(settings.parallelism),
         "pipeline.object-reuse": "true",

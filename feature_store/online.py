@@ -13,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from contracts import connections
 from contracts.errors import TickError
 from contracts.features import COLUMNS, CORE
 from contracts.settings import Settings
@@ -101,9 +102,10 @@ class OnlineReader:
     def __init__(self, settings: Settings, names: Sequence[str] = CORE) -> None:
         timeout_s = settings.redis_timeout_ms / 1000
         self.plan = ReadPlan(names, settings)
+        kind: type[aioredis.Connection] = aioredis.SSLConnection if settings.redis_tls else aioredis.Connection
         pool = aioredis.BlockingConnectionPool(
-            host=settings.host,
-            port=settings.redis_port,
+            connection_class=kind,
+            **connections.redis(settings),
             max_connections=settings.redis_connections_max,
             timeout=timeout_s,  # type: ignore[arg-type]  # a float in truth
             socket_timeout=timeout_s,
@@ -113,7 +115,7 @@ class OnlineReader:
             lib_version=None,
         )
         self._redis: Any = aioredis.Redis.from_pool(pool)  # redis-py types keys as text, ours are bytes
-        self._hint = f"is Redis running on {settings.host}:{settings.redis_port}? `tick status` says"
+        self._hint = f"is Redis running on {settings.redis}:{settings.redis_port}? `tick status` says"
 
     async def read(self, symbols: Sequence[str], now_us: int) -> list[FeatureRow]:
         """A FeatureRow per symbol, in their order, in one round trip. Raises OnlineStoreUnavailable."""

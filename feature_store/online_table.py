@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
+from contracts import connections
 from contracts.features import columns
 from contracts.settings import Settings
 from contracts.tick import NAME_CHARS_MAX
@@ -68,8 +69,8 @@ def connect(settings: Settings) -> redis.Redis:
     """A client for writing: explicit time-outs, no retries of its own (the caller retries the whole batch)."""
     timeout_s = settings.writer_timeout_ms / 1000
     return redis.Redis(
-        host=settings.host,
-        port=settings.redis_port,
+        **connections.redis(settings),
+        ssl=settings.redis_tls,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),

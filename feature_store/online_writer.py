@@ -22,6 +22,7 @@ import structlog
 import tenacity
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from contracts import connections
 from contracts.clock import now_us
 from contracts.errors import ServiceError
 from contracts.settings import Settings
@@ -82,7 +83,7 @@ class Batch:
 def consumer_config(settings: Settings) -> dict[str, Any]:
     """Kafka consumer options: offsets are committed by us, and only after the write."""
     return {
-        "bootstrap.servers": settings.kafka,
+        **connections.kafka(settings),
         "group.id": GROUP,
         # A static member: after kill -9 its successor takes over at once instead of after the session time-out.
         "group.instance.id": f"{GROUP}-1",

@@ -28,7 +28,7 @@ registry:
 online_store:
   type: redis
   # Feast sets no time-outs of its own: a stalled Redis would block for ever.
-  connection_string: "{host}:{port},socket_timeout={timeout_s},socket_connect_timeout={timeout_s}"
+  connection_string: "{host}:{port},socket_timeout={timeout_s},socket_connect_timeout={timeout_s}{login}"
   key_ttl_seconds: {ttl_s}
 offline_store:
   type: file
@@ -48,13 +48,22 @@ def write_yaml(settings: Settings) -> Path:
     text = YAML.format(
         project=PROJECT,
         registry=settings.feast_repo / "registry.db",
-        host=settings.host,
+        host=settings.redis,
+        login=_login(settings),
         port=settings.redis_port,
         timeout_s=settings.redis_timeout_ms / 1000,
         ttl_s=settings.redis_ttl_s,
     )
     path.write_text(text)
     return path
+
+
+def _login(settings: Settings) -> str:
+    """What a Redis with a password wants; Feast reads the password itself from the environment, never from this file."""
+    user = f",username={settings.redis_user}" if settings.redis_user else ""
+    password = ",password=${TICK_REDIS_PASSWORD}" if settings.redis_password else ""
+    tls = ",ssl=true" if settings.redis_tls else ""
+    return user + password + tls + (f",ssl_ca_certs={settings.redis_ca}" if settings.redis_tls and settings.redis_ca else "")
 
 
 def _view(settings: Settings, level: Level, entity: Any) -> Any:

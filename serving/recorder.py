@@ -11,6 +11,7 @@ import orjson
 import structlog
 from confluent_kafka import KafkaException, Producer
 
+from contracts import connections
 from contracts.settings import Settings
 from contracts.topics import PREDICTIONS
 
@@ -29,7 +30,7 @@ class Recorder:
         self._down = False
         self._producer = Producer(
             {
-                "bootstrap.servers": settings.kafka,
+                **connections.kafka(settings),
                 "queue.buffering.max.messages": settings.prediction_queue_max,
                 "linger.ms": 50,
                 "message.timeout.ms": RECORD_LIFETIME_MS,

@@ -28,7 +28,7 @@ class AirflowError(ServiceError):
 
 def url(settings: Settings) -> str:
     """Address of the page and the interface."""
-    return f"http://{settings.host}:{settings.airflow_port}"
+    return f"http://{settings.airflow_host or settings.host}:{settings.airflow_port}"
 
 
 def health(settings: Settings) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from contracts.errors import ServiceError
 from contracts.settings import Settings
 from stack import jars
 from stack.pids import Record
-from stack.ports import listening
+from stack.ports import EVERYWHERE, listening
 from stack.probe import json_at
 from stack.service import Service
 
@@ -82,11 +82,11 @@ def overview(settings: Settings) -> dict[str, Any] | None:
 def _is_registered(settings: Settings) -> bool:
     """Whether the JobManager knows our very process: for seconds after a kill -9 it still lists the dead one."""
     record = Record.read(paths.run(settings) / "taskmanager.json")
-    process = record.process() if record else None
-    if process is None:
-        return False
     known = {member["dataPort"] for member in (json_at(f"{settings.flink_url}/taskmanagers", REST_TIMEOUT_S) or {}).get("taskmanagers", ())}
-    return bool(known & listening(process))
+    if record is None:  # in a container nobody records a PID: there it is enough that the JobManager has one
+        return bool(known)
+    process = record.process()
+    return process is not None and bool(known & listening(process))
 
 
 def prepare(settings: Settings) -> None:
@@ -99,7 +99,7 @@ def prepare(settings: Settings) -> None:
     for name in ("bin", "opt", "plugins"):
         _link(home / name, wheel / name)
     _link_jars(
-        paths.flink_lib(settings), [*(wheel / "lib").glob("*.jar"), *(paths.jars(settings) / jar.file for jar in jars.locked("flink"))]
+        paths.flink_lib(settings), [*(wheel / "lib").glob("*.jar"), *(paths.jars(settings) / jar.file for jar in jars.of_flink(settings))]
     )
     for name in ("log4j-console.properties", "log4j-cli.properties", "log4j.properties"):
         (home / "conf" / name).write_text(LOG4J)
@@ -134,21 +134,22 @@ def java_options() -> str:
 
 def config(settings: Settings) -> str:
     """Our config.yaml: flat keys, one per line."""
-    host, port = settings.host, settings.flink_port
+    host, port, bind = settings.flink, settings.flink_port, settings.host
+    own = {} if bind in EVERYWHERE else {"taskmanager.host": bind}  # else the TaskManager finds the address by which others see it
     values: dict[str, str | int | bool] = {
         "env.java.opts.all": java_options(),
         "jobmanager.rpc.address": host,
         "jobmanager.rpc.port": port + 1,
-        "jobmanager.bind-host": host,
+        "jobmanager.bind-host": bind,
         "jobmanager.memory.process.size": f"{settings.flink_jobmanager_mb}m",
         "blob.server.port": port + 2,
         "rest.address": host,
-        "rest.bind-address": host,
+        "rest.bind-address": bind,
         "rest.port": port,
         "web.log.path": str(paths.logs(settings) / "jobmanager.log"),
         "web.submit.enable": False,
-        "taskmanager.host": host,
-        "taskmanager.bind-host": host,
+        **own,
+        "taskmanager.bind-host": bind,
         "taskmanager.log.path": str(paths.logs(settings) / "taskmanager.log"),
         "taskmanager.numberOfTaskSlots": settings.flink_slots,
         "taskmanager.memory.process.size": f"{settings.flink_taskmanager_mb}m",

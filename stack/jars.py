@@ -36,6 +36,7 @@ ROOTS = {
         "org.apache.hadoop:hadoop-client-runtime:3.4.2",
         "org.xerial:sqlite-jdbc:3.50.3.0",
     ),
+    "s3": ("org.apache.iceberg:iceberg-aws-bundle:1.11.0",),  # only where the tables lie in an object store
 }
 # Shaded jars: what their POMs list besides is on Flink's class path already, in other versions.
 TRANSITIVE = frozenset({"kafka"})
@@ -59,8 +60,18 @@ class Jar:
 
 
 def locked(role: str, lock: Path = LOCK_FILE) -> tuple[Jar, ...]:
-    """The pinned jars of `kafka` or `flink`."""
+    """The pinned jars of a role: `kafka`, `flink` or `s3`."""
     return tuple(Jar(**entry) for entry in json.loads(lock.read_text())[role])
+
+
+def roles(settings: Settings) -> tuple[str, ...]:
+    """The roles that these settings need."""
+    return tuple(role for role in ROOTS if role != "s3" or settings.in_object_store)
+
+
+def of_flink(settings: Settings) -> tuple[Jar, ...]:
+    """What stands on Flink's class path besides its own jars."""
+    return tuple(jar for role in roles(settings) if role != "kafka" for jar in locked(role))
 
 
 def version_of(role: str) -> str:
@@ -83,7 +94,7 @@ def intact(cache: Path, jar: Jar) -> bool:
 def missing(settings: Settings) -> tuple[Jar, ...]:
     """Pinned jars that the cache does not hold, or holds damaged."""
     cache = paths.jars(settings)
-    return tuple(jar for role in ROOTS for jar in locked(role) if not intact(cache, jar))
+    return tuple(jar for role in roles(settings) for jar in locked(role) if not intact(cache, jar))
 
 
 def ensure(settings: Settings, progress: Progress = silent) -> None:

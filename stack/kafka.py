@@ -11,12 +11,12 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic, TopicMetadata
 
-from contracts import paths
+from contracts import connections, paths
 from contracts.errors import ServiceError
 from contracts.settings import Settings
 from contracts.topics import TOPICS, Topic
-from stack import jars
-from stack.ports import answers
+from stack import jars, secrets
+from stack.ports import EVERYWHERE, answers
 from stack.service import Service
 
 MESSAGE_BYTES_MAX = 2**20  # a tick has ~300 bytes; more than this is a mistake, and dead letters carry it whole
@@ -29,9 +29,11 @@ PROBE_TRANSACTION = "lakehouse-tick-up"
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
-controller.quorum.voters=1@{host}:{controller}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}
-advertised.listeners=PLAINTEXT://{host}:{port}
+controller.quorum.voters=1@{inside}:{controller}
+listeners=CLIENT://{host}:{port},CONTROLLER://{inside}:{controller}
+advertised.listeners=CLIENT://{advertised}
+listener.security.protocol.map=CLIENT:{protocol},CONTROLLER:PLAINTEXT
+inter.broker.listener.name=CLIENT
 controller.listener.names=CONTROLLER
 log.dirs={data}
 auto.create.topics.enable=false
@@ -46,6 +48,12 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+"""
+
+LOGIN = """\
+sasl.enabled.mechanisms=PLAIN
+sasl.mechanism.inter.broker.protocol=PLAIN
+listener.name.client.plain.sasl.jaas.config={login}
 """
 
 LOG4J = """\
@@ -94,18 +102,34 @@ def prepare(settings: Settings) -> None:
     """Write the configuration and format the data folder unless it is formatted. Raises ServiceError."""
     paths.kafka_home(settings).mkdir(parents=True, exist_ok=True)
     (paths.kafka_home(settings) / "log4j2.properties").write_text(LOG4J)
-    _properties(settings).write_text(
+    secrets.write_private(
+        _properties(settings),
         PROPERTIES.format(
             host=settings.host,
+            inside="127.0.0.1" if settings.host in EVERYWHERE else settings.host,  # its controller is nobody else's business
+            advertised=settings.kafka,
+            protocol=settings.kafka_protocol,
             port=settings.kafka_port,
             controller=settings.kafka_port + 1,
             data=_data(settings),
             message_bytes_max=MESSAGE_BYTES_MAX,
             transaction_ms_max=TRANSACTION_MS_MAX,
         )
+        + _login(settings),
     )
     if not (_data(settings) / "meta.properties").exists():
         _format(settings)
+
+
+def _login(settings: Settings) -> str:
+    """How clients log in to the broker that we run: SASL/PLAIN with the one user of the settings, who is the broker's own, too."""
+    if settings.kafka_protocol == "PLAINTEXT":
+        return ""
+    if (settings.kafka_protocol, settings.kafka_mechanism) != ("SASL_PLAINTEXT", "PLAIN"):
+        message = f"the local Kafka cannot be {settings.kafka_protocol} with {settings.kafka_mechanism}"
+        raise ServiceError(message, "it knows PLAINTEXT, and SASL_PLAINTEXT with PLAIN; certificates need a Kafka of your own")
+    known = connections.login(settings)
+    return LOGIN.format(login=connections.jaas("PLAIN", *known, f"user_{known[0]}").replace("\\", "\\\\"))
 
 
 def _format(settings: Settings) -> None:
@@ -120,7 +144,7 @@ def _format(settings: Settings) -> None:
 
 def _quiet(settings: Settings) -> dict[str, Any]:
     """A client's configuration that keeps librdkafka's own messages off the screen."""
-    return {"bootstrap.servers": settings.kafka, "log_level": 0, "error_cb": lambda _error: None}
+    return {**connections.kafka(settings), "log_level": 0, "error_cb": lambda _error: None}
 
 
 def admin(settings: Settings) -> AdminClient:
@@ -130,7 +154,7 @@ def admin(settings: Settings) -> AdminClient:
 
 def ready(settings: Settings) -> bool:
     """Whether the broker answers a metadata request."""
-    if not answers(settings.host, settings.kafka_port):
+    if settings.kafka_servers is None and not answers(settings.host, settings.kafka_port):
         return False
     try:
         return bool(admin(settings).list_topics(timeout=PROBE_TIMEOUT_S).brokers)
@@ -178,7 +202,7 @@ def create_topics(settings: Settings, topics: tuple[Topic, ...] = TOPICS) -> lis
     client = admin(settings)
     try:
         existing = client.list_topics(timeout=ADMIN_TIMEOUT_S).topics
-        wanted = [_new(topic) for topic in topics if topic.name not in existing]
+        wanted = [_new(topic, settings.kafka_replicas) for topic in topics if topic.name not in existing]
         if wanted:
             for created in client.create_topics(wanted, operation_timeout=ADMIN_TIMEOUT_S).values():
                 created.result()
@@ -187,7 +211,7 @@ def create_topics(settings: Settings, topics: tuple[Topic, ...] = TOPICS) -> lis
     return [topic.topic for topic in wanted]
 
 
-def _new(topic: Topic) -> NewTopic:
+def _new(topic: Topic, replicas: int) -> NewTopic:
     kind = "LogAppendTime" if topic.log_append_time else "CreateTime"
     config = {"retention.ms": str(topic.retention_ms), "message.timestamp.type": kind}
-    return NewTopic(topic.name, num_partitions=topic.partitions, replication_factor=1, config=config)
+    return NewTopic(topic.name, num_partitions=topic.partitions, replication_factor=replicas, config=config)

@@ -8,6 +8,7 @@ import psutil
 from contracts.errors import ServiceError
 
 NAMELESS = "a process of another user"
+EVERYWHERE = ("0.0.0.0", "::")  # what a container binds; never our default
 DYING_S = 5.0  # a killed JVM keeps its ports, and shows no process behind them, until its last thread is gone
 POLL_S = 0.05
 

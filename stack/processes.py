@@ -64,7 +64,8 @@ def _reports(settings: Settings) -> bool:
             updated_ms = int(client.hget(STATS_REDIS_KEY, "updated_ms") or 0)
     except RedisError:
         return False
-    return record is not None and updated_ms > max(record.created_s * 1000, now_us() // 1000 - REPORT_AGE_MS_MAX)
+    born_ms = record.created_s * 1000 if record else 0  # in a container nobody records a PID
+    return updated_ms > max(born_ms, now_us() // 1000 - REPORT_AGE_MS_MAX)
 
 
 def api(settings: Settings) -> Service:
@@ -90,7 +91,12 @@ def mlflow_url(settings: Settings) -> str:
 def mlflow(settings: Settings) -> Service:
     """The MLflow page on the registry, for people; nothing in the platform needs it."""
     home = paths.mlflow_home(settings)
-    stores = ("--backend-store-uri", paths.mlflow_uri(settings), "--artifacts-destination", str(home / "artifacts"))
+    stores = (
+        "--backend-store-uri",
+        paths.mlflow_uri(settings),
+        "--artifacts-destination",
+        settings.mlflow_artifacts or str(home / "artifacts"),
+    )
     address = ("--host", settings.host, "--port", str(settings.mlflow_port), "--workers", "1")
     return Service(
         name="mlflow",

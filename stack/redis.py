@@ -5,8 +5,9 @@ import subprocess
 
 import redis
 
-from contracts import paths
+from contracts import connections, paths
 from contracts.settings import Settings
+from stack import secrets
 from stack.service import Service
 
 PROBE_TIMEOUT_S = 1.0
@@ -24,7 +25,7 @@ appendfsync everysec
 maxmemory {memory_mb}mb
 maxmemory-policy noeviction
 hash-max-ziplist-entries {packed_fields_max}
-"""
+{login}"""
 
 # One hash holds all fields of a symbol: as one packed list (up to 512 by default) each write walked it, 20 to 40 % of Redis' CPU.
 PACKED_FIELDS_MAX = 16  # since Redis 7 the option is called hash-max-listpack-entries; the old name still works
@@ -60,12 +61,23 @@ def prepare(settings: Settings) -> None:
     folder = paths.redis_home(settings)
     folder.mkdir(parents=True, exist_ok=True)
     values = {"host": settings.host, "port": settings.redis_port, "folder": f'"{folder}"', "memory_mb": settings.redis_memory_mb}
-    (folder / "redis.conf").write_text(CONFIG.format(**values, packed_fields_max=PACKED_FIELDS_MAX))
+    login = f'requirepass "{_escaped(settings.redis_password.get_secret_value())}"\n' if settings.redis_password else ""
+    secrets.write_private(folder / "redis.conf", CONFIG.format(**values, packed_fields_max=PACKED_FIELDS_MAX, login=login))
+
+
+def _escaped(text: str) -> str:
+    """Text between the quotes of a line of redis.conf."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def client(settings: Settings) -> redis.Redis:
     """A client for probes, with short time-outs; a context manager."""
-    return redis.Redis(settings.host, settings.redis_port, socket_timeout=PROBE_TIMEOUT_S, socket_connect_timeout=PROBE_TIMEOUT_S)
+    return redis.Redis(
+        **connections.redis(settings),
+        ssl=settings.redis_tls,
+        socket_timeout=PROBE_TIMEOUT_S,
+        socket_connect_timeout=PROBE_TIMEOUT_S,
+    )
 
 
 def ready(settings: Settings) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_fixed
 
-from contracts import wire
+from contracts import connections, wire
 from contracts.errors import ServiceError
 from contracts.parsing import parse
 from contracts.settings import Settings
@@ -49,7 +49,7 @@ class Replayed:
 
 def read(settings: Settings, reason: str | None = None) -> Iterator[DeadLetter]:
     """All dead letters up to the present end of the topic, oldest first. Raises ServiceError when Kafka is away."""
-    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "dead-letters", "enable.auto.commit": False, "log_level": 2})
+    consumer = Consumer({**connections.kafka(settings), "group.id": "dead-letters", "enable.auto.commit": False, "log_level": 2})
     try:
         ends = _ends(consumer, settings)
         consumer.assign([TopicPartition(DEAD_LETTER.name, partition, low) for partition, (low, _) in ends.items()])

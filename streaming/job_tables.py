@@ -1,12 +1,12 @@
 """The live job's tables on Kafka and its first views: what is read, what is a tick, what is a dead letter."""
 
-from contracts import topics
+from contracts import connections, topics
 from contracts.features import columns
 from contracts.settings import Settings
 from contracts.tick import EVENT_TIME_US_MIN, FUTURE_US_MAX, RULES
 from contracts.windows import Level
 from contracts.wire import HEARTBEAT_KEY
-from feature_store import lakehouse
+from feature_store import catalog, lakehouse
 from feature_store.sql import TRADE, View
 from feature_store.tables import PREDICTION_NAMES, PREDICTIONS
 from streaming.verdict_sql import QUOTES, RECEIVED, TYPES, dead_letters, quote, rule, well_typed
@@ -19,8 +19,9 @@ JSON = "'format'='json', 'json.ignore-parse-errors'='true'"
 
 
 def kafka(settings: Settings, topic: str, more: str = "") -> str:
-    """Connector options of a topic."""
-    return f"'connector'='kafka', 'properties.bootstrap.servers'='{settings.kafka}', 'topic'='{topic}'{', ' + more if more else ''}"
+    """Connector options of a topic. They may hold a password: never log them."""
+    options = {"connector": "kafka", **connections.kafka_flink(settings), "topic": topic}
+    return f"{catalog.listed(options)}{', ' + more if more else ''}"
 
 
 def _source(settings: Settings, topic: str, form: str, group: str) -> str:

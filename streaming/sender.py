@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 from confluent_kafka import KafkaException, Producer
 
-from contracts import wire
+from contracts import connections, wire
 from contracts.errors import ServiceError
 from contracts.settings import Settings
 from contracts.topics import DEAD_LETTER, TICKS
@@ -32,7 +32,7 @@ class Sender:
         self._address = settings.kafka
         self._producer = Producer(
             {
-                "bootstrap.servers": settings.kafka,
+                **connections.kafka(settings),
                 "enable.idempotence": True,
                 "acks": "all",
                 "linger.ms": settings.producer_linger_ms,

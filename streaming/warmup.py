@@ -6,6 +6,7 @@ They pass the same windows as live ticks and are never written to silver a secon
 import polars as pl
 from confluent_kafka import Producer
 
+from contracts import connections
 from contracts.errors import ServiceError
 from contracts.settings import Settings
 from contracts.topics import WARMUP
@@ -19,7 +20,7 @@ BATCH_ROWS = 20_000
 def publish(settings: Settings, now_us: int) -> int:
     """Send the ticks of the last `warmup_s` seconds before `now_us` in event order; returns how many. Raises ServiceError."""
     ticks = lakehouse.read_ticks(settings, now_us - settings.warmup_s * 1_000_000, now_us)
-    producer = Producer({"bootstrap.servers": settings.kafka, "enable.idempotence": True, "compression.type": "lz4"})
+    producer = Producer({**connections.kafka(settings), "enable.idempotence": True, "compression.type": "lz4"})
     for batch in ticks.iter_slices(BATCH_ROWS):
         _send(producer, batch)
     if left := producer.flush(FLUSH_S):

@@ -13,6 +13,14 @@ from contracts.settings import Settings
 from stack.pids import Record
 
 OWNER = "owner.json"  # which test run a platform belongs to
+# The shared platform wants logins, with passwords of the awkward kind; those of single tests want none.
+SECURED = {
+    "kafka_protocol": "SASL_PLAINTEXT",
+    "kafka_mechanism": "PLAIN",
+    "kafka_user": "tick",
+    "kafka_password": 'it\'s "secret" \\ here',
+    "redis_password": "a 'quoted' \"word\" \\ too",
+}
 REPO = Path(__file__).parents[1]
 # Consecutive ports per service: Kafka and its controller; Flink's REST, RPC and blob server.
 PORT_BLOCKS = {"kafka_port": 2, "flink_port": 3, "redis_port": 1, "api_port": 1, "mlflow_port": 1, "postgres_port": 1, "airflow_port": 1}
@@ -88,7 +96,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     from stack import platform as stack_platform
 
     end_abandoned(tmp_path_factory.getbasetemp().parent)
-    settings = settings_in(tmp_path_factory.mktemp("platform"))
+    settings = settings_in(tmp_path_factory.mktemp("platform"), **SECURED)
     Record.of(os.getpid()).write(settings.root / OWNER)
     try:
         stack_platform.up(settings)

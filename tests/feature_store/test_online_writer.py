@@ -13,6 +13,7 @@ import orjson
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
+from contracts import connections
 from contracts.clock import now_us
 from contracts.topics import TICK_FEATURES
 from contracts.windows import LEVELS
@@ -20,6 +21,7 @@ from contracts.wire import HEARTBEAT_KEY
 from feature_store import layout, writer_report
 from feature_store.online_table import MalformedRowError, connect
 from feature_store.online_writer import GROUP, Batch, OnlineWriter, consumer_config
+from stack.processes import settings_env
 from tests.feature_store.rows import NOW_MS, plain_row
 from tests.feature_store.test_online_table import stored
 
@@ -62,13 +64,15 @@ def group(request):
 @pytest.fixture(scope="module")
 def settings(platform, redis_server):
     """The platform's Kafka with a Redis of our own, which these tests may kill."""
-    yield platform.model_copy(update={"redis_port": redis_server.port, "writer_retry_s_max": 0.3, "writer_timeout_ms": 500})
+    yield platform.model_copy(
+        update={"redis_port": redis_server.port, "redis_password": None, "writer_retry_s_max": 0.3, "writer_timeout_ms": 500}
+    )
     while PROBES:
         PROBES.popitem()[1].close()
 
 
 def send(settings, rows):
-    producer = Producer({"bootstrap.servers": settings.kafka, "linger.ms": 5})
+    producer = Producer({**connections.kafka(settings), "linger.ms": 5})
     for row in rows:
         value = row if isinstance(row, bytes) else orjson.dumps(row)
         key = row["symbol"].encode() if isinstance(row, dict) else b"x"
@@ -87,22 +91,22 @@ PROBES: dict[str, Consumer] = {}
 PARTITIONS = [TopicPartition(TICK_FEATURES.name, at) for at in range(TICK_FEATURES.partitions)]
 
 
-def probe(kafka, group):
+def probe(settings, group):
     """A consumer that never joins: it only asks what the group has committed and where the topic ends."""
     if group not in PROBES:
-        PROBES[group] = Consumer({"bootstrap.servers": kafka, "group.id": group})
+        PROBES[group] = Consumer({**connections.kafka(settings), "group.id": group})
     return PROBES[group]
 
 
 def committed(settings, group):
     try:
-        return sum(max(0, part.offset) for part in probe(settings.kafka, group).committed(PARTITIONS, PATIENCE_S))
+        return sum(max(0, part.offset) for part in probe(settings, group).committed(PARTITIONS, PATIENCE_S))
     except KafkaException:  # a broker that has just started is still electing the group's coordinator
         return -1
 
 
 def ends(settings):
-    return sum(probe(settings.kafka, "probe").get_watermark_offsets(at, PATIENCE_S)[1] for at in PARTITIONS)
+    return sum(probe(settings, "probe").get_watermark_offsets(at, PATIENCE_S)[1] for at in PARTITIONS)
 
 
 @contextmanager
@@ -188,11 +192,7 @@ def test_an_emptied_redis_fills_again_with_the_next_rows(settings, client, group
 
 @contextmanager
 def process(settings):
-    env = os.environ | {
-        "TICK_HOME": str(settings.root),
-        "TICK_KAFKA_PORT": str(settings.kafka_port),
-        "TICK_REDIS_PORT": str(settings.redis_port),
-    }
+    env = os.environ | settings_env(settings)
     running = subprocess.Popen([sys.executable, "-m", "feature_store.online_writer"], env=env, stdout=subprocess.PIPE, text=True)
     try:
         yield running

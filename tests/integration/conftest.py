@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from confluent_kafka import Producer
 
-from contracts import paths
+from contracts import connections, paths
 from contracts.errors import TickError
 from contracts.settings import Settings
 from contracts.topics import TICKS
@@ -85,7 +85,7 @@ def beat(producer: Producer, event_time_us: int) -> None:
 
 def send(settings: Settings, messages: Iterable[tuple[str, bytes]], first_us: int, close_us: int) -> int:
     """Heartbeat at `first_us`, the keyed messages in order, then a heartbeat at `close_us` that closes what is open."""
-    producer = Producer({"bootstrap.servers": settings.kafka, "enable.idempotence": True})
+    producer = Producer({**connections.kafka(settings), "enable.idempotence": True})
     beat(producer, first_us)
     producer.flush(30)
     count = 0

@@ -7,7 +7,7 @@ from uuid import uuid4
 from confluent_kafka import Producer
 from pyiceberg.expressions import EqualTo
 
-from contracts import topics
+from contracts import connections, topics
 from contracts.settings import Settings
 from contracts.tick import Tick
 from contracts.wire import encode
@@ -41,7 +41,7 @@ def sent(settings: Settings, before: Marks) -> list[Message]:
 
 def settle(settings: Settings, event_time_us: int) -> None:
     """Wait until all that was sent has met its fate: behind it, a good and a bad message go through every partition."""
-    tag, producer = str(uuid4()), Producer({"bootstrap.servers": settings.kafka})
+    tag, producer = str(uuid4()), Producer({**connections.kafka(settings)})
     for partition in range(topics.TICKS.partitions):
         name = f"{LAST.decode()}-{tag}-{partition}"
         good = encode(Tick("TEST", "LAST", event_time_us, event_time_us, 1.0, 1.0, 0, name, 0))

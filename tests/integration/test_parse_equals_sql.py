@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from confluent_kafka import Producer
 
+from contracts import connections
 from contracts.parsing import parse
 from contracts.settings import Settings
 from contracts.tick import Rejected, Tick
@@ -31,7 +32,7 @@ def in_silver(settings: Settings, start_us: int) -> Counter[Tick]:
 def test_every_odd_message_is_a_tick_or_a_dead_letter(live: Settings) -> None:
     start_us = minutes_ago(100)
     before = fates.marks(live)
-    producer = Producer({"bootstrap.servers": live.kafka})
+    producer = Producer({**connections.kafka(live)})
     for number, message in enumerate(messages(MIXTURES, SEED, start_us)):
         producer.produce(TICKS.name, message, partition=number % TICKS.partitions)
     assert producer.flush(30) == 0

@@ -58,7 +58,14 @@ def test_the_cache_is_below_home_unless_it_is_named(make_settings, tmp_path):
 
 
 def test_an_empty_cache_lacks_everything(make_settings, tmp_path):
-    assert len(jars.missing(make_settings(cache=tmp_path / "none"))) == sum(len(locked(role)) for role in jars.ROOTS)
+    given = make_settings(cache=tmp_path / "none")
+    assert len(jars.missing(given)) == sum(len(locked(role)) for role in ("kafka", "flink"))
+
+
+def test_an_object_store_needs_its_jar_too(make_settings, tmp_path):
+    given = make_settings(cache=tmp_path / "none", warehouse_uri="s3://lake/tick")
+    assert {jar.coordinate for jar in locked("s3")} < {jar.coordinate for jar in jars.missing(given)}
+    assert set(locked("s3")) < set(jars.of_flink(given))
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 import pytest
 from confluent_kafka import Producer
 
+from contracts import connections
 from contracts.errors import ServiceError
 from contracts.topics import DEAD_LETTER, TOPICS
 from stack import kafka, platform
@@ -24,7 +25,7 @@ def broker(tmp_path_factory):
 
 def test_the_first_idempotent_message_is_sent_without_a_word(broker, capfd):
     said: list[object] = []
-    producer = Producer({"bootstrap.servers": broker.kafka, "enable.idempotence": True, "error_cb": said.append})
+    producer = Producer({**connections.kafka(broker), "enable.idempotence": True, "error_cb": said.append})
     producer.produce(DEAD_LETTER.name, b"first")
     assert producer.flush(20) == 0
     assert said == []

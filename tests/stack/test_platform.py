@@ -12,7 +12,7 @@ import psutil
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from contracts import paths
+from contracts import connections, paths
 from contracts.errors import ServiceError
 from contracts.settings import Settings
 from contracts.topics import DEAD_LETTER, TICKS, TOPICS
@@ -107,7 +107,7 @@ def test_the_recorded_pid_is_the_service_itself(own):
 
 
 def test_a_killed_broker_is_seen_and_healed_with_its_messages(own):
-    producer = Producer({"bootstrap.servers": own.kafka, "acks": "all"})
+    producer = Producer({**connections.kafka(own), "acks": "all"})
     producer.produce(DEAD_LETTER.name, b"kept")
     assert producer.flush(20) == 0
     before = _records(own)
@@ -121,7 +121,7 @@ def test_a_killed_broker_is_seen_and_healed_with_its_messages(own):
 
 
 def _first(settings: Settings, topic: str) -> bytes | None:
-    options = {"bootstrap.servers": settings.kafka, "group.id": "look", "auto.offset.reset": "earliest", "enable.auto.commit": False}
+    options = {**connections.kafka(settings), "group.id": "look", "auto.offset.reset": "earliest", "enable.auto.commit": False}
     consumer = Consumer(options)
     try:
         consumer.subscribe([topic])

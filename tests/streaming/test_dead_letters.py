@@ -6,6 +6,7 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
+from contracts import connections
 from contracts.clock import now_us
 from contracts.errors import ServiceError
 from contracts.tick import Reason
@@ -23,7 +24,7 @@ GOOD = encode(next(generate(FIXTURE, START_US, 300)))
 
 def refuse(settings, letters):
     """What the stream does with messages it refuses: raw bytes, reason and origin."""
-    producer = Producer({"bootstrap.servers": settings.kafka})
+    producer = Producer({**connections.kafka(settings)})
     for offset, (reason, origin, raw) in enumerate(letters):
         headers = {"reason": reason, "topic": origin, "partition": "2", "offset": str(offset)}
         producer.produce("ticks.dead_letter", raw, b"SYNTH:AAAUSD", headers=headers)

@@ -7,6 +7,8 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
+from contracts import connections
+
 
 @dataclass(frozen=True)
 class Message:
@@ -32,7 +34,7 @@ class Message:
 @retry(retry=retry_if_exception_type(KafkaException), stop=stop_after_attempt(40), wait=wait_fixed(0.25), reraise=True)
 def ends(settings, topic):
     """Present end of every partition: pass it to `since` later."""
-    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "ends"})
+    consumer = Consumer({**connections.kafka(settings), "group.id": "ends"})
     try:
         partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
         return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=20)[1] for p in partitions}
@@ -43,7 +45,7 @@ def ends(settings, topic):
 def since(settings, topic, marks):
     """Messages after `marks`, partition by partition in order of offset."""
     to = ends(settings, topic)
-    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "since", "enable.auto.commit": False})
+    consumer = Consumer({**connections.kafka(settings), "group.id": "since", "enable.auto.commit": False})
     got = []
     try:
         consumer.assign([TopicPartition(topic, p, marks[p]) for p in to if marks[p] < to[p]])

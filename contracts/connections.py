@@ -1,0 +1,71 @@
+"""How clients reach the services, as pure options of the settings: local without secrets, elsewhere with SASL, TLS and passwords."""
+
+from typing import Any
+
+from contracts.errors import SettingError
+from contracts.settings import Settings
+
+# The SQL connector carries Kafka's client under names of its own.
+SHADED = "org.apache.flink.kafka.shaded."
+LOGIN_MODULES = {
+    "PLAIN": "org.apache.kafka.common.security.plain.PlainLoginModule",
+    "SCRAM-SHA-256": "org.apache.kafka.common.security.scram.ScramLoginModule",
+    "SCRAM-SHA-512": "org.apache.kafka.common.security.scram.ScramLoginModule",
+}
+
+
+def kafka(settings: Settings) -> dict[str, Any]:
+    """Options of every librdkafka client: servers, and what the security protocol needs."""
+    options: dict[str, Any] = {"bootstrap.servers": settings.kafka, "security.protocol": settings.kafka_protocol}
+    if settings.kafka_protocol.startswith("SASL"):
+        user, password = login(settings)
+        options |= {"sasl.mechanism": settings.kafka_mechanism, "sasl.username": user, "sasl.password": password}
+    if settings.kafka_protocol.endswith("SSL") and settings.kafka_ca:
+        options["ssl.ca.location"] = str(settings.kafka_ca)
+    return options
+
+
+def kafka_flink(settings: Settings) -> dict[str, str]:
+    """The same for Flink's Kafka connector, as properties of a table. It may hold a password: never log it."""
+    options = {"bootstrap.servers": settings.kafka}
+    if settings.kafka_protocol != "PLAINTEXT":
+        options["security.protocol"] = settings.kafka_protocol
+    if settings.kafka_protocol.startswith("SASL"):
+        options |= {
+            "sasl.mechanism": settings.kafka_mechanism,
+            "sasl.jaas.config": SHADED + jaas(settings.kafka_mechanism, *login(settings)),
+        }
+    if settings.kafka_protocol.endswith("SSL") and settings.kafka_ca:
+        options |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": str(settings.kafka_ca)}
+    return {f"properties.{name}": value for name, value in options.items()}
+
+
+def redis(settings: Settings) -> dict[str, Any]:
+    """Address, login and authority of every redis-py connection; whether it talks TLS is `settings.redis_tls`."""
+    options: dict[str, Any] = {"host": settings.redis, "port": settings.redis_port}
+    if settings.redis_password is not None:
+        options["password"] = settings.redis_password.get_secret_value()
+    if settings.redis_user is not None:
+        options["username"] = settings.redis_user
+    if settings.redis_tls and settings.redis_ca:
+        options["ssl_ca_certs"] = str(settings.redis_ca)
+    return options
+
+
+def login(settings: Settings) -> tuple[str, str]:
+    """User and password of Kafka. Raises SettingError when one is missing."""
+    if settings.kafka_user is None or settings.kafka_password is None:
+        raise SettingError(f"{settings.kafka_protocol} needs a login", "set TICK_KAFKA_USER and TICK_KAFKA_PASSWORD")
+    return settings.kafka_user, settings.kafka_password.get_secret_value()
+
+
+def jaas(mechanism: str, user: str, password: str, *more: str) -> str:
+    """A line of Java's login configuration; `more` are options that carry the password, too (a broker's `user_NAME`)."""
+    secret = _escaped(password)
+    options = " ".join(f'{name}="{secret}"' for name in ("password", *more))
+    return f'{LOGIN_MODULES[mechanism]} required username="{_escaped(user)}" {options};'
+
+
+def _escaped(text: str) -> str:
+    """Text between the quotes of such a line."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,37 @@
+"""One service in the foreground, for containers and init systems: they keep the PID, restart it, and read what it says."""
+
+import os
+import shutil
+from collections.abc import Callable
+from typing import NoReturn
+
+from contracts.errors import ServiceError
+from contracts.settings import Settings
+from stack import airflow, kafka, platform, secrets
+from stack.progress import Progress, silent
+
+
+def run(settings: Settings, name: str) -> NoReturn:
+    """Prepare the service and become it: signals reach it directly. Raises ServiceError when it cannot be run."""
+    secrets.ensure(settings)
+    service = platform.find(settings, name)
+    service.prepare()
+    program = shutil.which(service.command[0])
+    if program is None:
+        raise ServiceError(f"{name}: {service.command[0]} is not there", "run `tick doctor`")
+    os.execve(program, list(service.command), {**os.environ, **service.env})
+
+
+def init(settings: Settings, progress: Progress = silent) -> None:
+    """Make what the services need once, and again after an upgrade: topics, tables, the Feast repository. Safe to repeat."""
+    from feature_store import lakehouse, repo
+
+    steps: tuple[Callable[[Settings], object], ...] = (kafka.settle, lakehouse.create, repo.apply)
+    for done, step in enumerate(steps, 1):
+        step(settings)
+        progress("prepare", done, len(steps))
+
+
+def init_airflow(settings: Settings) -> None:
+    """Airflow's configuration, generated secrets, tables and pools; its Postgres must answer. Safe to repeat."""
+    airflow.prepare(settings)

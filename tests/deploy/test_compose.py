@@ -1,0 +1,168 @@
+"""docker-compose.yml and the Dockerfile, held to their rules without an engine: pinned, small rights, limits, loopback, no secret."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from contracts.settings import Settings, require_known
+from stack import compose_env, platform
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+ONE_SHOT = {name for name, service in SERVICES.items() if service["restart"] != "unless-stopped"}
+VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z0-9_]+)([^}]*)\}")
+TEXT = (ROOT / "docker-compose.yml").read_text()
+each = pytest.mark.parametrize("name", SERVICES)
+
+
+def environment(name: str) -> dict[str, str]:
+    """The variables of a service, with what .env gives."""
+    given = SERVICES[name].get("environment", {})
+    return {key: VARIABLE.sub(lambda match: match[1].lower(), value) for key, value in given.items()}
+
+
+@each
+def test_an_image_is_pinned(name):
+    assert re.fullmatch(r"[a-z0-9./\-]+:v?\d+[\w.\-]*", SERVICES[name]["image"])
+
+
+@each
+def test_a_container_has_few_rights(name):
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"] and "cap_add" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert int(service["user"].partition(":")[0]) > 0
+    assert not {"privileged", "pid", "ipc", "network_mode", "devices"} & service.keys()
+
+
+@each
+def test_a_container_has_limits(name):
+    limits = SERVICES[name]["deploy"]["resources"]["limits"]
+    assert {"cpus", "memory", "pids"} <= limits.keys()
+    assert SERVICES[name]["logging"]["options"]["max-size"]
+
+
+@each
+def test_whatever_stays_has_a_health_check(name):
+    assert name in ONE_SHOT or {"test", "interval", "timeout", "retries"} <= SERVICES[name]["healthcheck"].keys()
+
+
+@each
+def test_ports_are_published_on_loopback_alone(name):
+    service = SERVICES[name]
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+    assert ("outside" in service["networks"]) == bool(service.get("ports"))
+
+
+@each
+def test_it_waits_for_services_of_its_own_profiles(name):
+    for needed, how in SERVICES[name].get("depends_on", {}).items():
+        assert set(SERVICES[name]["profiles"]) <= set(SERVICES[needed]["profiles"])
+        assert how["condition"] == ("service_completed_successfully" if needed in ONE_SHOT else "service_healthy")
+
+
+@each
+def test_no_secret_stands_in_the_file(name):
+    for key, value in SERVICES[name].get("environment", {}).items():
+        assert isinstance(value, str), f"{key}: YAML would change an unquoted value"
+        secret = re.search("PASSWORD|SECRET|TOKEN|API_KEY|ACCESS_KEY", key)
+        assert not secret or VARIABLE.fullmatch(value), f"{key} holds its secret"
+
+
+@each
+def test_every_setting_exists_and_is_valid(name, monkeypatch):
+    own = {key: value for key, value in environment(name).items() if key.startswith("TICK_")}
+    require_known(own)
+    for key, value in own.items():
+        monkeypatch.setenv(key, value)
+    Settings()
+
+
+@each
+def test_what_tick_is_told_to_run_exists(name):
+    command = SERVICES[name].get("command", [])
+    asked = {command[1]} if command[:1] == ["run"] else set()
+    check = SERVICES[name].get("healthcheck", {}).get("test", [])
+    asked |= {check[3]} if check[1:3] == ["tick", "ready"] else set()
+    assert asked <= platform.FACTORIES.keys()
+
+
+@each
+def test_mounts_exist(name):
+    for mount in SERVICES[name].get("volumes", ()):
+        source, target = mount.split(":")[:2]
+        assert target.startswith("/")
+        if source.startswith("./"):
+            assert source == "./data" or (ROOT / source).exists()
+        else:
+            assert source in COMPOSE["volumes"]
+    assert {config["source"] for config in SERVICES[name].get("configs", ())} <= COMPOSE["configs"].keys()
+
+
+def test_every_volume_is_used():
+    used = {mount.partition(":")[0] for service in SERVICES.values() for mount in service.get("volumes", ())}
+    assert COMPOSE["volumes"].keys() <= used
+
+
+def test_the_env_file_gives_what_is_asked_for_and_nothing_else(tmp_path):
+    file = tmp_path / ".env"
+    added = compose_env.complete(file)
+    assert {name for name, _ in VARIABLE.findall(TEXT)} == set(compose_env.SECRETS)
+    assert all(rest.startswith(":?") for _, rest in VARIABLE.findall(TEXT)), "a missing secret must stop everything"
+    assert set(added) == {*compose_env.SECRETS, *compose_env.PLAIN}
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_second_env_changes_no_secret_and_a_deleted_one_is_new(tmp_path):
+    file = tmp_path / ".env"
+    compose_env.complete(file)
+    before = file.read_text()
+    assert compose_env.complete(file) == []
+    assert file.read_text() == before
+    file.write_text(re.sub(r"REDIS_PASSWORD=.*\n", "", before))
+    assert compose_env.complete(file) == ["REDIS_PASSWORD"]
+    assert len({line.partition("=")[2] for line in file.read_text().splitlines()}) == len(file.read_text().splitlines())
+
+
+def test_the_profiles():
+    profiles = {profile for service in SERVICES.values() for profile in service["profiles"]}
+    assert profiles == {"core", "airflow", "observability", "lakehouse", "tools"}
+
+
+class TestDockerfile:
+    text = (ROOT / "deploy" / "Dockerfile").read_text()
+    lines = text.replace("\\\n", " ").splitlines()
+
+    def test_bases_are_pinned(self):
+        names = {line.split()[-1] for line in self.lines if line.startswith("FROM")}
+        bases = [line.split()[1] for line in self.lines if line.startswith("FROM")]
+        assert all(base in names or re.fullmatch(r"python:3\.11\.\d+-slim-\w+", base) for base in bases)
+
+    def test_nothing_runs_as_root(self):
+        assert [line for line in self.lines if line.startswith("USER")][-1] == "USER 10001:10001"
+
+    def test_packages_are_pinned_and_leave_no_lists(self):
+        run = next(line for line in self.lines if "apt-get install" in line)
+        assert "--no-install-recommends" in run and "rm -rf /var/lib/apt/lists/*" in run
+        wanted = run.partition("--no-install-recommends")[2].partition("&&")[0].split()
+        assert all("=" in package for package in wanted)
+
+    def test_python_comes_from_the_lock(self):
+        assert all("--frozen" in line and "--no-cache" in line for line in self.lines if "uv sync" in line)
+
+    def test_nothing_is_fetched_by_address_or_kept_secret(self):
+        assert not re.search(r"^ADD|https?://|PASSWORD|SECRET|TOKEN", self.text, re.MULTILINE)
+
+    def test_what_is_not_listed_stays_out(self):
+        ignored = (ROOT / ".dockerignore").read_text().splitlines()
+        assert ignored[0] == "**"
+        assert {line[1:] for line in ignored if line.startswith("!")} <= {path.name for path in ROOT.iterdir()}
+
+    def test_targets_are_those_of_compose(self):
+        targets = {service["build"]["target"] for service in SERVICES.values() if "build" in service}
+        assert targets <= {line.split()[-1] for line in self.lines if line.startswith("FROM")}
