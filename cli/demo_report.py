@@ -34,13 +34,13 @@ def _lines(outcome: Outcome) -> list[tuple[str, str]]:
     ]
     if features:
         lines.append(("feature rows online", f"{features.counters.written:,}"))
-        lines.append(("freshness p50 / p99", _freshness(features)))
+        lines.append(("freshness p50 / p99", _freshness(features, outcome.timely)))
     lines.append(("model", f"tick-model v{outcome.trained.version}" if outcome.trained.promoted else "none: refused"))
     return lines
 
 
-def _freshness(report: Report) -> str:
-    if report.samples < SAMPLES_MIN:
+def _freshness(report: Report, timely: bool) -> str:
+    if not timely or report.samples < SAMPLES_MIN:
         return "not measured: the feed ran faster than time (SPEED=1 measures it)"
     return f"{_ms(report.p50_ms)} / {_ms(report.p99_ms)}  (end of row → readable, {report.samples:,} rows)"
 

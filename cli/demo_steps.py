@@ -44,6 +44,7 @@ class Outcome:
     features: Report | None = None
     predictions: list[dict[str, Any]] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
+    timely: bool = True  # the feed ran in real time: else its rows were of the past, and say nothing of freshness
 
     @property
     def complete(self) -> bool:
@@ -65,7 +66,7 @@ def play(settings: Settings, feed: str | None, speed: float, days: int, live_s: 
         outcome = Outcome(train_tick(settings, progress=report))
         _join(ready, report)
         live = own or SyntheticFeed(DEMO, market.now_us, (now_us() - market.now_us) / 1e6 + live_s, market.state())
-        since_us = 0 if own else market.now_us
+        since_us, outcome.timely = 0 if own else market.now_us, own is None or speed == 1.0
         outcome.sent = _replay(settings, live, speed, own is not None, report)
         outcome.predictions = _predictions(settings, _count(settings, outcome, since_us, own is not None))
     console.print()
@@ -106,7 +107,7 @@ def _replay(settings: Settings, feed: producer.Replayable, speed: float, as_live
         done = producer.replay(feed, settings, speed if as_live else 1.0, as_live, progress=show)
         api.result()
     report("replay live feed", 1, 1)
-    if not caught_up or (as_live and speed != 1.0):  # rows of an accelerated replay are of the past, however fast they are
+    if not caught_up:
         connect(settings).delete(FRESHNESS_REDIS_KEY)
     return done.sent + done.rejected
 

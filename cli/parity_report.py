@@ -28,6 +28,8 @@ def show(console: "Console", report: "Report") -> None:
         console.print(f"[yellow]{stretch.kind}[/]: {span}, {stretch.rows:,} rows of the other side", soft_wrap=True)
     if len(report.stretches) > LISTED_MAX:
         console.print(f"… and {len(report.stretches) - LISTED_MAX} more stretches")
+    if report.never_live:
+        console.print(f"[yellow]loaded, never live[/]: {', '.join(report.never_live[:LISTED_MAX])}", soft_wrap=True)
     if report.never_backfilled:
         console.print(f"[yellow]not yet backfilled at all[/]: {', '.join(report.never_backfilled[:LISTED_MAX])}", soft_wrap=True)
     for example in report.examples:

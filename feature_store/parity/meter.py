@@ -110,7 +110,9 @@ class _Work:
         if unknown := set(self.symbols or ()) - known:
             hint = f"known: {', '.join(sorted(known)[:10])}"
             raise DatasetError(f"no row of {', '.join(sorted(unknown))} in this range", hint)
-        self.report.never_backfilled = sorted((self._seen[GOLD_LIVE] - self._seen[GOLD]) & set(self.symbols or known))
+        asked = set(self.symbols or known)
+        self.report.never_backfilled = sorted((self._seen[GOLD_LIVE] - self._seen[GOLD]) & asked)
+        self.report.never_live = sorted((self._seen[GOLD] - self._seen[GOLD_LIVE]) & asked)
         for side in (self.down, self.undone):
             side.end(self.report.to_us)
 
@@ -138,7 +140,8 @@ class _Work:
             self._extra(level, live.select(KEYS).join(batch, on=KEYS, how="anti"))
 
     def _missing(self, level: Level, absent: pl.DataFrame) -> None:
-        rows, down = self.report.rows[level.view], self.down.inside(absent["event_time_us"])
+        rows, never = self.report.rows[level.view], absent["symbol"].is_in(self.report.never_live)
+        down = never | self.down.inside(absent["event_time_us"])
         left = absent.filter(~down)
         late = late_rows(self.settings, level, left, self.symbols)
         rows.no_live_job, rows.late = rows.no_live_job + int(down.sum()), rows.late + int(late.sum())

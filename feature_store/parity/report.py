@@ -60,6 +60,7 @@ class Report:
     stretches: list[Stretch] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     never_backfilled: list[str] = field(default_factory=list)
+    never_live: list[str] = field(default_factory=list)  # loaded, not streamed: such as synthetic history
     oracle: Checked = field(default_factory=Checked)
     served: Served = field(default_factory=Served)
 
@@ -105,6 +106,7 @@ class Report:
             "stretches": [asdict(stretch) for stretch in self.stretches],
             "examples": [asdict(example) for example in self.examples],
             "never_backfilled": self.never_backfilled,
+            "never_live": self.never_live,
             "oracle": dict(_part(self.oracle)),
             "served": dict(_part(self.served)),
         }

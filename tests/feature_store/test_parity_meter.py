@@ -162,6 +162,12 @@ def test_a_symbol_that_was_never_backfilled_is_said_by_name(play, views):
     assert report.rows["tick_1s"].not_backfilled == len(views["tick_1s"].filter(pl.col("symbol") == B))
 
 
+def test_a_symbol_that_was_loaded_and_never_live_is_said_by_name(play, views):
+    report = play(lake.only(views, pl.col("symbol") == A), views)
+    assert (report.never_live, report.unexplained) == ([B], 0)
+    assert report.rows["tick_1s"].no_live_job == len(views["tick_1s"].filter(pl.col("symbol") == B))
+
+
 def test_only_the_symbols_asked_for_are_compared(play, views):
     broken = views | {
         "tick_10s": views["tick_10s"].with_columns(pl.when(pl.col("symbol") == A).then(pl.col(NAME)).otherwise(9.0).alias(NAME))
