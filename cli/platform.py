@@ -24,6 +24,7 @@ class Page(StrEnum):
     MLFLOW = "mlflow"
     FLINK = "flink"
     API = "api"
+    LIVE = "live"
 
 
 def register(app: typer.Typer) -> None:
@@ -190,10 +191,7 @@ def env(file: Annotated[Path, typer.Option(dir_okay=False, help="where Docker Co
 
 
 def open_page(page: Annotated[Page, typer.Argument(help="mlflow is started if it does not run; `tick down` stops it")]) -> None:
-    """Print the address of a page: experiments and models (mlflow), the stream (flink), the API and its documentation (api).
-
-    The API's documentation wants the key (header X-API-Key); with TICK_API_OPEN=true a browser can open it.
-    """
+    """Print the address of a page: experiments and models (mlflow), the stream (flink), the API's own pages (api, live)."""
     from contracts import paths
     from contracts.settings import settings
     from stack import platform, processes
@@ -202,10 +200,11 @@ def open_page(page: Annotated[Page, typer.Argument(help="mlflow is started if it
     if page is Page.MLFLOW and processes.mlflow_url(now) != paths.mlflow_uri(now):
         with Console(stderr=True).status("starting the MLflow page"):
             platform.start(now, "mlflow")
-    address = {Page.MLFLOW: processes.mlflow_url(now), Page.FLINK: now.flink_url, Page.API: f"{now.api_url}/docs"}[page]
-    Console().print(address)
-    if page is Page.API and not now.api_open:
-        hint = "it wants the API key in the header X-API-Key; for a browser start the API with TICK_API_OPEN=true (development only)"
+    address = {Page.MLFLOW: processes.mlflow_url(now), Page.FLINK: now.flink_url}
+    address |= {Page.API: f"{now.api_url}/docs", Page.LIVE: f"{now.api_url}/live"}
+    Console().print(address[page])
+    if page in (Page.API, Page.LIVE):
+        hint = f"a browser asks for a name, which may be any, and a password: the API key, TICK_API_KEY in {paths.secrets_file(now)}"
         Console(stderr=True).print(hint, style="dim", soft_wrap=True)
 
 

@@ -139,6 +139,21 @@ def retire(name: Name = None) -> None:
     Console().print(f"{name or settings().model_name}: no version is Production now")
 
 
+@model_app.command("history")
+def history(name: Name = None) -> None:
+    """Who made which version Production, and when: promotions, rollbacks, retirements, newest first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from contracts.settings import settings
+    from models import registry
+
+    table = Table("when (UTC)", "what", "version", "before", "by", box=None)
+    for event in registry.history(settings(), name):
+        table.add_row(_utc(event.at_us), event.action, event.version or "–", event.before or "–", event.by)
+    Console().print(table if table.rows else "Production was never changed")
+
+
 def _conclude(console: "Console", result: "TrainResult") -> None:
     low, high = result.sharpe_interval
     console.print(f"{result.train_rows:,} training and {result.test_rows:,} test rows from {result.trained_on}; MLflow run {result.run_id}")

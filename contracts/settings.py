@@ -194,9 +194,18 @@ class Settings(BaseSettings):
     body_timeout_s: float = Field(10, gt=0, le=600, description="longest wait for a request body")
     body_bytes_max: int = Field(65_536, ge=1024, le=16_777_216, description="longest request body")
     symbols_max: int = Field(100, ge=1, le=10_000, description="most symbols of one request")
+    batch_bytes_max: int = Field(4_194_304, ge=1024, le=1 << 30, description="longest body of /predict/batch and /v2/…/infer")
+    batch_rows_max: int = Field(10_000, ge=1, le=1_000_000, description="most rows of one of those")
+    streams_max: int = Field(32, ge=0, le=10_000, description="event streams open at a time in one API process")
+    stream_s_max: float = Field(3600, ge=1, le=86_400, description="longest life of an event stream; clients connect again")
+    stream_poll_s: float = Field(1, ge=0.05, le=60, description="how often a stream looks for newer features")
+    rate_max: float = Field(0, ge=0, le=1_000_000, description="requests a second of one API key in one process; 0: no limit")
+    challenger_share: float = Field(0, ge=0, le=1, description="share of the symbols that a challenger answers; the others in the shadow")
     feature_read_ms_max: int = Field(200, ge=1, le=60_000, description="longest wait for the features of one request; then 503")
     retry_after_s: int = Field(5, ge=1, le=3600, description="Retry-After of a 503 when nothing better is known")
     model_retry_s: float = Field(10, gt=0, le=3600, description="how often an API without a model looks for one")
+    model_watch_s: float = Field(1, gt=0, le=3600, description="how often an API looks whether Production was changed (one key in Redis)")
+    model_refresh_s: float = Field(300, ge=1, le=86_400, description="how often it asks the registry itself, for notices that were lost")
     prediction_sample: float = Field(1.0, ge=0, le=1, description="share of answers recorded in topic predictions")
     prediction_queue_max: int = Field(
         10_000, ge=1, le=1_000_000, description="answers waiting to be recorded; more are dropped and counted"

@@ -32,6 +32,12 @@ def _text(value: str) -> bytes:
     return struct.pack("<II", _STRING, len(encoded)) + encoded
 
 
+def symbol_of(key: bytes) -> str:
+    """The symbol of an entity key."""
+    start = len(struct.pack("<I", 1) + _text(ENTITY)) + struct.calcsize("<II")
+    return key[start : len(key) - len(PROJECT)].decode()
+
+
 @lru_cache(SYMBOLS_CACHED_MAX)
 def entity_key(symbol: str) -> bytes:
     """The Redis key of a symbol ("VENUE:SYMBOL"): entity key serialisation v3, then the project."""

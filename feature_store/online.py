@@ -18,7 +18,18 @@ from contracts.errors import TickError
 from contracts.features import COLUMNS, CORE
 from contracts.settings import Settings
 from contracts.windows import LEVELS
-from feature_store.layout import EXTRAS, HEARTBEAT_REDIS_KEY, decode_double, decode_int64, decode_time_us, entity_key, field, time_field
+from feature_store.layout import (
+    EXTRAS,
+    HEARTBEAT_REDIS_KEY,
+    PROJECT,
+    decode_double,
+    decode_int64,
+    decode_time_us,
+    entity_key,
+    field,
+    symbol_of,
+    time_field,
+)
 
 VIEW_OF = {column.name: column.view for column in COLUMNS}
 TILE_S = {level.view: level.tile_s for level in LEVELS}
@@ -138,11 +149,36 @@ class OnlineReader:
 
     async def heartbeat_ms(self) -> int | None:
         """Newest event time the whole pipeline has processed, ms; None before the first. Raises OnlineStoreUnavailable."""
+        (value,) = await self.texts(HEARTBEAT_REDIS_KEY)
+        return None if value is None else int(value)
+
+    async def texts(self, *keys: str) -> list[bytes | None]:
+        """What stands under plain keys, None where nothing does. Raises OnlineStoreUnavailable."""
         try:
-            value = await self._redis.get(HEARTBEAT_REDIS_KEY)
+            values: list[bytes | None] = await self._redis.mget(keys)
         except (RedisError, OSError) as error:
             raise self._unavailable(error) from error
-        return None if value is None else int(value)
+        return values
+
+    async def table(self, key: str) -> dict[bytes, bytes]:
+        """Fields of a plain hash; empty when there is none. Raises OnlineStoreUnavailable."""
+        try:
+            fields: dict[bytes, bytes] = await self._redis.hgetall(key)
+        except (RedisError, OSError) as error:
+            raise self._unavailable(error) from error
+        return fields
+
+    async def symbols(self, count_max: int) -> list[str]:
+        """Symbols that have a row, in order, at most `count_max` of them. Raises OnlineStoreUnavailable."""
+        found: set[str] = set()
+        try:
+            async for key in self._redis.scan_iter(match=b"*" + PROJECT.encode(), count=1000):
+                found.add(symbol_of(key))
+                if len(found) >= count_max:
+                    break
+        except (RedisError, OSError) as error:
+            raise self._unavailable(error) from error
+        return sorted(found)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -20,10 +20,10 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 
 from contracts.errors import RegistryError
 from contracts.settings import Settings
-from models import runtime
+from models import journal, runtime
 from models.tracking import client, tracking_uri
 
-ALIAS, STAGE = "production", "Production"
+ALIAS, CHALLENGER, STAGE = "production", "challenger", "Production"
 DIGEST, PASSED, BEFORE = "digest", "gate_pass", "production_before"
 ARTIFACT = "model"
 REQUIREMENTS = ["mlflow==3.17.2", "onnxruntime", "numpy"]
@@ -42,6 +42,7 @@ class Version:
     run_id: str
     source: str
     tags: dict[str, str] = field(default_factory=dict)
+    challenger: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,12 @@ def promote(settings: Settings, version: str, name: str | None = None) -> Versio
     registry, now = client(settings), current(settings, name)
     if now is not None and now.version != version:
         registry.set_model_version_tag(wanted.name, version, BEFORE, now.version)
-    # 3. Stage and alias; readers follow the alias, which moves last.
+    # 3. Stage and alias; readers follow the alias, which moves last.  4. Write it down, and tell who serves it.
     _point(registry, wanted.name, version)
+    if wanted.challenger:
+        registry.delete_registered_model_alias(wanted.name, CHALLENGER)  # it has won
+    if now is None or now.version != version:
+        journal.note(settings, registry, wanted.name, "promote", version, now.version if now else None)
     return get(settings, version, name)
 
 
@@ -95,7 +100,9 @@ def rollback(settings: Settings, name: str | None = None) -> Version:
     if now is None or before is None:
         raise RegistryError(f"{name or settings.model_name} has no earlier Production version", "see `tick model list`")
     fetch(settings, get(settings, before, name))
-    _point(client(settings), now.name, before)
+    registry = client(settings)
+    _point(registry, now.name, before)
+    journal.note(settings, registry, now.name, "rollback", before, now.version)
     return get(settings, before, name)
 
 
@@ -106,6 +113,17 @@ def retire(settings: Settings, name: str | None = None) -> None:
         raise RegistryError(f"{name or settings.model_name} has no Production version", "see `tick model list`")
     registry.delete_registered_model_alias(now.name, ALIAS)
     _stage(registry, now.name, now.version, "Archived")
+    journal.note(settings, registry, now.name, "retire", None, now.version)
+
+
+def history(settings: Settings, name: str | None = None) -> list[journal.Event]:
+    """Every change of Production, newest first."""
+    try:
+        return journal.events(dict(client(settings).get_registered_model(name or settings.model_name).tags))
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return []
+        raise RegistryError(f"the model registry does not answer: {error.message}", f"is {tracking_uri(settings)} right?") from error
 
 
 def production(settings: Settings, name: str | None = None) -> Resolved:
@@ -114,6 +132,29 @@ def production(settings: Settings, name: str | None = None) -> Resolved:
     if now is None:
         raise RegistryError(f"{name or settings.model_name} has no Production version", "run `tick train tick`, or what trains that model")
     return fetch(settings, now)
+
+
+def challenger(settings: Settings, name: str | None = None) -> Resolved | None:
+    """The version that is tried beside Production, with a verified copy, or None. Raises RegistryError when it cannot be trusted."""
+    found = next((known for known in versions(settings, name) if known.challenger), None)
+    return fetch(settings, found) if found else None
+
+
+def challenge(settings: Settings, version: str | None, name: str | None = None) -> None:
+    """Let `version` be tried beside Production, or, with None, end the trial. Raises RegistryError as `promote` does."""
+    registry, name = client(settings), name or settings.model_name
+    if version is None:
+        registry.delete_registered_model_alias(name, CHALLENGER)
+    else:
+        wanted = get(settings, version, name)
+        if wanted.tags.get(PASSED) != "true":
+            raise RegistryError(f"{name} version {version} has not passed the gate", "only what passed it is tried on live data")
+        if wanted.production:
+            raise RegistryError(f"{name} version {version} is Production", "a challenger is another version")
+        fetch(settings, wanted)
+        registry.set_registered_model_alias(name, CHALLENGER, version)
+    now = current(settings, name)
+    journal.note(settings, registry, name, "challenge", version, None, notice=now.version if now else None)
 
 
 def current(settings: Settings, name: str | None = None) -> Version | None:
@@ -149,7 +190,7 @@ def versions(settings: Settings, name: str | None = None) -> list[Version]:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return []
         raise RegistryError(f"the model registry does not answer: {error.message}", f"is {tracking_uri(settings)} right?") from error
-    known = [_version(entry, aliases.get(ALIAS)) for entry in registry.search_model_versions(f"name = '{name}'")]
+    known = [_version(entry, aliases) for entry in registry.search_model_versions(f"name = '{name}'")]
     return sorted(known, key=lambda version: int(version.version), reverse=True)
 
 
@@ -235,11 +276,12 @@ def _stage(registry: MlflowClient, name: str, version: str, stage: str) -> None:
         registry.transition_model_version_stage(name, version, stage, archive_existing_versions=stage == STAGE)
 
 
-def _version(entry: Any, production_version: str | None) -> Version:
+def _version(entry: Any, aliases: dict[str, Any]) -> Version:
     number = str(entry.version)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         stage = str(entry.current_stage)
-    is_production = production_version is not None and number == str(production_version)
-    created_us = int(entry.creation_timestamp) * 1000
-    return Version(entry.name, number, stage, is_production, created_us, str(entry.run_id), str(entry.source), dict(entry.tags))
+    holds = {alias: number == str(aliases[alias]) for alias in (ALIAS, CHALLENGER) if alias in aliases}
+    known: dict[str, Any] = {"created_us": int(entry.creation_timestamp) * 1000, "run_id": str(entry.run_id), "source": str(entry.source)}
+    known |= {"production": holds.get(ALIAS, False), "challenger": holds.get(CHALLENGER, False), "tags": dict(entry.tags)}
+    return Version(entry.name, number, stage, **known)

@@ -6,6 +6,7 @@ import time
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,15 +27,20 @@ class Metrics:
         self.stale = Counter("tick_results_stale_total", "symbols answered from stale features", registry=made)
         self.age = Histogram("tick_feature_age_seconds", "age of the features of an answer", buckets=_AGE_S, registry=made)
         self.model = Gauge("tick_model", "1 for the model being served", ("name", "version"), registry=made, multiprocess_mode="livemax")
+        self.trained = Gauge(
+            "tick_model_trained_to_seconds", "end of its last training label, s since 1970", registry=made, multiprocess_mode="livemax"
+        )
+        self.swaps = Counter("tick_model_swaps_total", "models put in place, the first one included", registry=made)
         self.dropped = Counter("tick_predictions_dropped_total", "answers that could not be recorded", registry=made)
 
-    def exposition(self) -> Response:
-        """The figures in Prometheus text format."""
-        registry = self.registry
+    def exposition(self, platform: Collector) -> Response:
+        """The figures in Prometheus text format, those of the platform read just now behind those of the API."""
+        own, around = self.registry, CollectorRegistry()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+            own = CollectorRegistry()
+            MultiProcessCollector(own)  # type: ignore[no-untyped-call]
+        around.register(platform)
+        return Response(generate_latest(own) + generate_latest(around), media_type=CONTENT_TYPE_LATEST)
 
 
 class MeasureRequests:

@@ -4,7 +4,7 @@ import asyncio
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +30,7 @@ class Answer:
     prediction_bps: float | None = None
     event_times_us: Mapping[str, int | None] | None = None
     known_at_us: int | None = None
+    model: Model | None = None
 
     @property
     def status(self) -> Status:
@@ -93,7 +94,18 @@ class Predictor:
         names = self.model.features
         matrix = np.array([[features[name] for name in names] for features in sound], dtype=np.float64)
         predicted = iter(self.model.predict(matrix).tolist())
-        return [_with(answer, next(predicted)) if answer.status is Status.OK else answer for answer in answers]
+        return [self._with(answer, next(predicted)) if answer.status is Status.OK else answer for answer in answers]
+
+    def again(self, answers: Sequence[Answer]) -> list[Answer]:
+        """The same questions answered by this model, on the very features that were read for another one."""
+        return self._predict(answers)
+
+    def _with(self, answer: Answer, log_return: float) -> Answer:
+        if math.isfinite(log_return):
+            return replace(answer, prediction_bps=log_return * BPS, model=self.model)
+        reason = "the model gave no finite number for these features"
+        verdict = Verdict(Status.MODEL_FAILED, reason, (), None, answer.verdict.event_time_us)
+        return replace(answer, verdict=verdict, prediction_bps=None, model=self.model)
 
     def result(self, answer: Answer, include_features: bool) -> dict[str, Any]:
         """The answer as the API shows it; fields that do not apply are left out."""
@@ -110,35 +122,36 @@ class Predictor:
             "stale": verdict.stale,
             "features": answer.features if include_features else None,
         }
-        if answer.status is Status.OK:
-            fields |= self._prediction(answer)
+        if answer.model is not None and answer.status is Status.OK:
+            fields |= self._prediction(answer, answer.model)
         return {name: value for name, value in fields.items() if value is not None}
 
-    def _prediction(self, answer: Answer) -> dict[str, Any]:
+    def _prediction(self, answer: Answer, model: Model) -> dict[str, Any]:
         venue = answer.symbol.partition(":")[0]
-        ours = venue in self.venues
+        ours = venue in (self.venues if model is self.model else trained_venues(model.trained_on))
         return {
             "prediction_bps": answer.prediction_bps,
-            "horizon_s": self.model.horizon_s,
-            "model_name": self.model.name,
-            "model_version": self.model.version,
+            "horizon_s": model.horizon_s,
+            "model_name": model.name,
+            "model_version": model.version,
             "trained_on_this_venue": ours,
-            "note": None if ours else f"the model was trained on {self.model.trained_on or 'unknown'} ticks, not on those of {venue}",
+            "note": None if ours else f"the model was trained on {model.trained_on or 'unknown'} ticks, not on those of {venue}",
         }
 
-    def record(self, answer: Answer, request_id: str, served_at_us: int) -> dict[str, Any]:
-        """The answer as topic `predictions` keeps it."""
+    def record(self, answer: Answer, request_id: str, served_at_us: int, shadow: bool = False) -> dict[str, Any]:
+        """The answer as topic `predictions` keeps it; one of the shadow was given to nobody."""
+        model = answer.model or self.model
         return {
             "request_id": request_id,
             "symbol": answer.symbol,
             "served_at_us": served_at_us,
-            "source": "request" if answer.event_times_us is None else "online",
+            "source": "request" if answer.event_times_us is None else "shadow" if shadow else "online",
             "event_times_us": answer.event_times_us,
             "known_at_us": answer.known_at_us,
             "age_s": answer.verdict.age_s,
             "stale": answer.verdict.stale,
-            "model_name": self.model.name,
-            "model_version": self.model.version,
+            "model_name": model.name,
+            "model_version": model.version,
             "prediction_bps": answer.prediction_bps,
             "features": answer.features,
         }
@@ -147,13 +160,6 @@ class Predictor:
 def trained_venues(trained_on: str) -> frozenset[str]:
     """The venues of a manifest's `trained_on`: their names, or "synthetic" for the synthetic exchange."""
     return frozenset(SYNTHETIC.get(name, name) for name in re.split(r"[,\s]+", trained_on) if name)
-
-
-def _with(answer: Answer, log_return: float) -> Answer:
-    if not math.isfinite(log_return):
-        verdict = Verdict(Status.MODEL_FAILED, "the model gave no finite number for these features", (), None, answer.verdict.event_time_us)
-        return Answer(answer.symbol, verdict, answer.features, None, answer.event_times_us, answer.known_at_us)
-    return Answer(answer.symbol, answer.verdict, answer.features, log_return * BPS, answer.event_times_us, answer.known_at_us)
 
 
 def _iso(time_us: int | None) -> str | None:

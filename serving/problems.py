@@ -11,7 +11,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from serving.schemas import ProblemDocument
+
 MEDIA_TYPE = "application/problem+json"
+SCHEMA: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}}
 ERRORS_MAX = 20
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 _CODES = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}

@@ -7,16 +7,19 @@ asked right after, and its answer replaces it.
 import asyncio
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 
 from contracts.errors import RegistryError, ServiceError, TickError
 from contracts.settings import Settings
 from models.runtime import Model, load
 
-SECRETS = {"api_key", "api_keys_file"}
+# The child asks MLflow alone: whatever is secret stays here.
+SECRETS = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)} | {"api_keys_file"}
 RESOLVE_S_MAX = 120  # importing MLflow, fetching and checking a model; far more than it takes
 
 
@@ -29,12 +32,23 @@ class Found(NamedTuple):
     digest: str
 
     def model(self) -> Model:
-        """The loaded model. Raises RegistryError when the folder no longer is what was registered."""
-        return load(Path(self.path), self.digest, self.name, self.version)
+        """The loaded model, after a first answer. Raises RegistryError when the folder no longer is what was registered."""
+        model = load(Path(self.path), self.digest, self.name, self.version)
+        model.predict(np.zeros((1, *(model.shape or (len(model.features),)))))  # the first call is the slow one
+        return model
 
 
-async def resolve(settings: Settings) -> Found:
-    """Ask the registry. Raises RegistryError when it has no model to trust, ServiceError when it cannot be asked."""
+class Answers(NamedTuple):
+    """What the registry said: the Production version (or why there is none), its challenger, other models by name, newest versions."""
+
+    production: Found | TickError
+    challenger: Found | None = None
+    others: Mapping[str, Found] = {}
+    versions: Sequence[Mapping[str, Any]] = ()
+
+
+async def resolve(settings: Settings) -> Answers:
+    """Ask the registry. Raises ServiceError when it cannot be asked."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -54,15 +68,24 @@ async def resolve(settings: Settings) -> Found:
     return _read(said, complaint)
 
 
-def _read(said: bytes, complaint: bytes) -> Found:
+def _read(said: bytes, complaint: bytes) -> Answers:
     try:
-        answer: dict[str, Any] = orjson.loads(said.strip().rpartition(b"\n")[2])
+        told: dict[str, Any] = orjson.loads(said.strip().rpartition(b"\n")[2])
     except orjson.JSONDecodeError:
         last = complaint.decode(errors="replace").strip().rpartition("\n")[2]
         raise ServiceError(f"the model registry cannot be asked: {last[:200]}", "look at TICK_MLFLOW_TRACKING_URI") from None
-    if "error" in answer:
-        raise RegistryError(answer["error"], answer["hint"])
-    return Found(**answer)
+    others = {name: _found(one) for name, one in told["others"].items()}
+    challenger = _found(told["challenger"]) if told["challenger"] else None
+    return Answers(
+        _found(told["production"]),
+        challenger if isinstance(challenger, Found) else None,
+        {name: one for name, one in others.items() if isinstance(one, Found)},
+        told["versions"],
+    )
+
+
+def _found(told: dict[str, str]) -> Found | TickError:
+    return RegistryError(told["error"], told["hint"]) if "error" in told else Found(**told)
 
 
 def remember(settings: Settings, found: Found) -> None:
@@ -72,6 +95,11 @@ def remember(settings: Settings, found: Found) -> None:
     partial = file.with_suffix(f".{os.getpid()}")  # several workers may note it at the same time
     partial.write_bytes(orjson.dumps(found._asdict()))
     partial.replace(file)
+
+
+def forget(settings: Settings) -> None:
+    """Serve nothing next time: the model was retired."""
+    _note(settings).unlink(missing_ok=True)
 
 
 def recall(settings: Settings) -> Found | None:

@@ -1,26 +1,50 @@
-"""`python -m serving.resolve`: which model is Production, told as JSON by a process of its own.
+"""`python -m serving.resolve`: what the registry says of every model that the API serves, told as JSON by a process of its own.
 
 MLflow costs five seconds of CPU and 200 MB to import; the API asks this child instead, and answers meanwhile.
-Settings come as JSON on standard input; the last line of the output is the answer or the error.
+Settings come as JSON on standard input; the last line of the output is the answer.
 """
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 
 from contracts.errors import TickError
 from contracts.settings import Settings
 
+VERSIONS_MAX = 20
+
 
 def main(text: str) -> bytes:
-    """The answer to settings given as JSON: name, version, path and digest, or error and hint."""
-    from models.registry import production
+    """The answer to settings given as JSON: production, challenger, others by name, and the newest versions with their gate."""
+    from models import registry
 
+    settings = Settings.model_validate_json(text)
+    others = (settings.power_model_name, settings.mnist_model_name, settings.cifar10_model_name)
+    told: dict[str, Any] = {
+        "production": _told(lambda: registry.production(settings)),
+        "challenger": _told(lambda: registry.challenger(settings)),
+        "others": {name: _told(lambda name=name: registry.production(settings, name)) for name in others},  # type: ignore[misc]
+    }
+    return orjson.dumps(told | {"versions": _versions(settings) if "name" in (told["production"] or {}) else []})
+
+
+def _told(ask: Callable[[], Any]) -> dict[str, str] | None:
     try:
-        found = production(Settings.model_validate_json(text))
+        found = ask()
     except TickError as error:
-        return orjson.dumps({"error": error.message, "hint": error.hint})
-    return orjson.dumps({"name": found.name, "version": found.version, "path": str(found.path), "digest": found.digest})
+        return {"error": error.message, "hint": error.hint}
+    if found is None:
+        return None
+    return {"name": found.name, "version": found.version, "path": str(found.path), "digest": found.digest}
+
+
+def _versions(settings: Settings) -> list[dict[str, Any]]:
+    from models import registry
+
+    newest = registry.versions(settings)[:VERSIONS_MAX]
+    return [{"version": v.version, "stage": v.stage, "created_us": v.created_us, "tags": v.tags} for v in newest]
 
 
 if __name__ == "__main__":

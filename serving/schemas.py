@@ -1,6 +1,6 @@
 """What goes in and out of the API: strict, finite, nothing extra; the OpenAPI page is made from these."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, model_validator
 from pydantic.config import JsonDict
@@ -97,6 +97,108 @@ class PredictResponse(_Strict):
     request_id: str
     served_at_us: int
     results: list[Result]
+
+
+class BatchRequest(_Strict):
+    """Rows of given features by column: every feature of the model, each with the same number of finite values."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"columns": {name: [0.0, 0.1] for name in CORE}}]})
+
+    columns: dict[FeatureName, list[FeatureValue]] = Field(min_length=1)
+
+
+class BatchResponse(_Strict):
+    """One forecast per row, in order."""
+
+    model_name: str
+    model_version: str
+    horizon_s: int
+    predictions_bps: list[FiniteFloat] = Field(description="expected log return over the horizon, in basis points")
+
+
+class FeaturesResponse(_Strict):
+    """The features of one symbol as they are online, and what they are good for."""
+
+    symbol: str
+    status: Status = Field(strict=False)
+    reason: str | None = None
+    age_s: FiniteFloat | None = None
+    stale: bool | None = None
+    event_times_us: dict[str, int | None]
+    warm_s: int = Field(description="seconds of unbroken history behind them, capped")
+    features: dict[str, FiniteFloat | None]
+
+
+class Tensor(_Strict):
+    """Numbers, flat in row-major order or nested."""
+
+    name: str = Field(max_length=256)
+    shape: list[Annotated[int, Field(ge=1, le=100_000)]] = Field(min_length=1, max_length=5)
+    datatype: Literal["FP64", "FP32", "INT64", "INT32", "UINT8"]
+    parameters: dict[str, Any] | None = None
+    data: list[Any]
+
+
+class InferRequest(_Strict):
+    """One input tensor; `outputs` and `parameters` of the protocol are accepted, and there is nothing to choose."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"inputs": [{"name": "input", "shape": [1, len(CORE)], "datatype": "FP64", "data": [0.0] * len(CORE)}]}]
+        }
+    )
+
+    id: str | None = Field(None, max_length=128)
+    parameters: dict[str, Any] | None = None
+    inputs: list[Tensor] = Field(min_length=1, max_length=1)
+    outputs: list[dict[str, Any]] | None = Field(None, max_length=16)
+
+
+class OutputTensor(_Strict):
+    """Answers in row-major order."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[FiniteFloat]
+
+
+class InferResponse(_Strict):
+    """One tensor: a number per row, or a probability per label."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[OutputTensor]
+
+
+class ServerMetadata(_Strict):
+    """What this server is."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class TensorMetadata(_Strict):
+    """Form of a tensor; -1 is any number."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(_Strict):
+    """What a model takes and gives; `features` and `labels` name the last dimension, where it has names."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+    features: list[str]
+    labels: list[str]
+    trained_on: str
 
 
 class ProblemDocument(BaseModel):

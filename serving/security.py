@@ -4,10 +4,13 @@ They run before routing and parsing, so that a stranger or a flood costs nothing
 """
 
 import asyncio
+import base64
+import contextlib
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,44 +28,67 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 )
-# The docs page loads Swagger UI from its CDN; everything else loads nothing.
-CSP = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
-DOCS = "/docs"
+NOTHING = b"default-src 'none'; frame-ancestors 'none'"
+BATCHES = ("/predict/batch", "/infer")
+CALLER = "tick.caller"
+KEYS_LOOK_S = 5.0
 
 
 class ApiKeys:
-    """Accepted keys, held only as SHA-256; comparing takes the same time for every key and every guess."""
+    """Accepted keys, held only as SHA-256; comparing takes the same time for every key and every guess.
 
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._digests = tuple(hashlib.sha256(key.encode()).digest() for key in keys)
+    The file of keys is looked at again every few seconds: a key that is added or taken out counts without a restart. A line may
+    be `sha256:` and the hex digest of a key instead of the key.
+    """
+
+    def __init__(self, keys: Iterable[str], file: Path | None = None) -> None:
+        self._fixed = tuple(_digest(key) for key in keys)
+        self._file, self._stamp, self._look_s = file, 0, 0.0
+        self._digests = self._fixed
+        self._reload()
 
     def __len__(self) -> int:
         return len(self._digests)
 
-    def accept(self, presented: bytes) -> bool:
-        """Whether `presented` is one of the keys."""
+    def accept(self, presented: bytes) -> int | None:
+        """Which of the keys `presented` is, or None."""
+        if self._file is not None and time.monotonic() >= self._look_s:
+            with contextlib.suppress(ServiceError):  # a file that is away for a moment locks nobody out
+                self._reload()
         digest = hashlib.sha256(presented).digest()
-        return sum([hmac.compare_digest(digest, known) for known in self._digests]) > 0
+        found = [hmac.compare_digest(digest, known) for known in self._digests]
+        return found.index(True) if any(found) else None
+
+    def _reload(self) -> None:
+        self._look_s = time.monotonic() + KEYS_LOOK_S
+        if self._file is None:
+            return
+        try:
+            stamp = self._file.stat().st_mtime_ns
+            if stamp != self._stamp:
+                lines = [line.strip() for line in self._file.read_text().splitlines()]
+                self._digests = self._fixed + tuple(_digest(line) for line in lines if line and not line.startswith("#"))
+        except OSError as error:
+            raise ServiceError(f"the API keys in {self._file} cannot be read: {error.strerror}", "check TICK_API_KEYS_FILE") from error
+        self._stamp = stamp
+
+
+def _digest(key: str) -> bytes:
+    kind, _, text = key.partition(":")
+    if kind == "sha256" and len(text) == 64:
+        return bytes.fromhex(text)
+    return hashlib.sha256(key.encode()).digest()
 
 
 def api_keys(settings: Settings) -> ApiKeys:
     """The keys of `settings`. Raises ServiceError without any, unless `api_open` allows that and the address is loopback."""
     named = [settings.api_key.get_secret_value()] if settings.api_key else []
-    keys = ApiKeys(key for key in named + _keys_of(settings.api_keys_file) if key)
+    keys = ApiKeys((key for key in named if key), settings.api_keys_file)
     if settings.api_open and not _loopback(settings.host):
         raise ServiceError(f"TICK_API_OPEN on {settings.host} would answer strangers", "it is for development on loopback only")
     if len(keys) or settings.api_open:
         return keys
     raise ServiceError("the API has no key", "set TICK_API_KEY; on loopback TICK_API_OPEN=true serves without one, for development only")
-
-
-def _keys_of(file: Path | None) -> list[str]:
-    if file is None:
-        return []
-    try:
-        return [line.strip() for line in file.read_text().splitlines()]
-    except OSError as error:
-        raise ServiceError(f"the API keys in {file} cannot be read: {error.strerror}", "check TICK_API_KEYS_FILE") from error
 
 
 def _loopback(host: str) -> bool:
@@ -75,27 +101,79 @@ def _loopback(host: str) -> bool:
 
 
 class RequireKey:
-    """401 for every path but the liveness check without an accepted X-API-Key; `public` paths need none (dev setting)."""
+    """401 for every path but the liveness check without an accepted key; `public` paths need none (dev setting).
+
+    A key comes as X-API-Key, as a bearer token, or, from a browser that asked its user, as the password of Basic.
+    """
 
     def __init__(self, app: ASGIApp, keys: ApiKeys, public: frozenset[str]) -> None:
         self.app, self.keys, self.public = app, keys, public | {LIVENESS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not len(self.keys) or scope["path"] in self.public or self._accepted(scope):
+        if scope["type"] != "http" or not len(self.keys) or scope["path"] in self.public:
             return await self.app(scope, receive, send)
-        refusal = ProblemError(401, "unauthorized", "A valid X-API-Key header is needed.", headers={"WWW-Authenticate": "X-API-Key"})
+        presented = _presented(scope)
+        which = None if presented is None else self.keys.accept(presented)
+        if which is None:
+            return await self._refusal(scope).response()(scope, receive, send)
+        scope[CALLER] = which
+        return await self.app(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> ProblemError:
+        person = any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
+        how = 'Basic realm="lakehouse-tick", charset="UTF-8"' if person else "X-API-Key"
+        return ProblemError(401, "unauthorized", "A valid X-API-Key header is needed.", headers={"WWW-Authenticate": how})
+
+
+def _presented(scope: Scope) -> bytes | None:
+    """The key that a request brings; None when it brings none, or several."""
+    found = [value for name, value in scope["headers"] if name == KEY_HEADER]
+    found += [_authorized(value) for name, value in scope["headers"] if name == b"authorization"]
+    return found[0] if len(found) == 1 else None
+
+
+def _authorized(value: bytes) -> bytes:
+    kind, _, rest = value.partition(b" ")
+    if kind.lower() == b"bearer":
+        return rest.strip()
+    if kind.lower() != b"basic":
+        return b""
+    try:
+        return base64.b64decode(rest, validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
+
+
+class LimitRate:
+    """429 beyond `rate_max` requests a second of one key (0: no limit): a bucket per key that holds one second's worth."""
+
+    def __init__(self, app: ASGIApp, rate_max: float) -> None:
+        self.app, self.rate_max = app, rate_max
+        self._buckets: dict[int, tuple[float, float]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.rate_max <= 0 or CALLER not in scope or self._take(scope[CALLER], time.monotonic()):
+            return await self.app(scope, receive, send)
+        detail = f"More than {self.rate_max:g} requests a second came with this key."
+        refusal = ProblemError(429, "rate_limited", detail, "Ask for several symbols at once.", {"Retry-After": "1"})
         return await refusal.response()(scope, receive, send)
 
-    def _accepted(self, scope: Scope) -> bool:
-        sent = [value for name, value in scope["headers"] if name == KEY_HEADER]
-        return len(sent) == 1 and self.keys.accept(sent[0])
+    def _take(self, caller: int, now_s: float) -> bool:
+        size = max(1.0, self.rate_max)
+        level, seen_s = self._buckets.get(caller, (size, now_s))
+        level = min(size, level + (now_s - seen_s) * self.rate_max)
+        self._buckets[caller] = (level - 1 if level >= 1 else level, now_s)
+        return level >= 1
 
 
 class CapBody:
-    """413 before any parsing for a body over `bytes_max`, declared or chunked; 408 when it does not arrive in `timeout_s`."""
+    """413 before any parsing for a body over `bytes_max`, declared or chunked; 408 when it does not arrive in `timeout_s`.
 
-    def __init__(self, app: ASGIApp, bytes_max: int, timeout_s: float) -> None:
-        self.app, self.bytes_max, self.timeout_s = app, bytes_max, timeout_s
+    Paths that take many rows at once have a limit of their own, `batch_bytes_max`.
+    """
+
+    def __init__(self, app: ASGIApp, bytes_max: int, batch_bytes_max: int, timeout_s: float) -> None:
+        self.app, self.bytes_max, self.batch_bytes_max, self.timeout_s = app, bytes_max, batch_bytes_max, timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -109,30 +187,33 @@ class CapBody:
     async def _whole(self, scope: Scope, receive: Receive) -> Message:
         """The body as one message, however it was cut."""
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if not declared.isdigit() or int(declared[:20]) > self.bytes_max:
-            raise self._too_large()
+        bytes_max = self.batch_bytes_max if scope["path"].endswith(BATCHES) else self.bytes_max
+        if not declared.isdigit() or int(declared[:20]) > bytes_max:
+            raise _too_large(bytes_max)
         try:
             async with asyncio.timeout(self.timeout_s):
-                return await self._read(receive)
+                return await _read(receive, bytes_max)
         except TimeoutError:
             raise ProblemError(408, "body_timeout", "The request body did not arrive in time.", headers={"Connection": "close"}) from None
 
-    async def _read(self, receive: Receive) -> Message:
-        body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                return message
-            body += message.get("body", b"")
-            if len(body) > self.bytes_max:
-                raise self._too_large()
-            more = message.get("more_body", False)
-        return {"type": "http.request", "body": bytes(body), "more_body": False}
 
-    def _too_large(self) -> ProblemError:
-        detail = f"The request body is longer than {self.bytes_max} bytes."
-        return ProblemError(413, "body_too_large", detail, "Ask for fewer symbols at once.", {"Connection": "close"})
+async def _read(receive: Receive, bytes_max: int) -> Message:
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            return message
+        body += message.get("body", b"")
+        if len(body) > bytes_max:
+            raise _too_large(bytes_max)
+        more = message.get("more_body", False)
+    return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+
+def _too_large(bytes_max: int) -> ProblemError:
+    detail = f"The request body is longer than {bytes_max} bytes."
+    return ProblemError(413, "body_too_large", detail, "Ask for less at once.", {"Connection": "close"})
 
 
 def _replay(first: Message, receive: Receive) -> Receive:
@@ -164,13 +245,14 @@ class LimitConcurrency:
 
 
 class SecurityHeaders:
-    """Adds the headers that keep browsers from guessing, framing, caching or loading anything."""
+    """Adds the headers that keep browsers from guessing, framing, caching, or loading anything that a page does not name."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, policies: Mapping[str, bytes]) -> None:
+        self.app, self.policies = app, policies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        added: tuple[Any, ...] = HEADERS if scope.get("path") == DOCS else (*HEADERS, CSP)
+        policy = self.policies.get(scope.get("path", ""), NOTHING)
+        added: tuple[Any, ...] = (*HEADERS, (b"content-security-policy", policy))
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":

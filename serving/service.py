@@ -2,22 +2,27 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import structlog
 
 from contracts.errors import TickError
 from contracts.features import CORE
+from contracts.notices import RETIRED, model_key
 from contracts.settings import Settings
-from feature_store.online import OnlineReader
+from feature_store.online import OnlineReader, OnlineStoreUnavailable
 from models.runtime import Model
+from serving.figures import Figures
 from serving.metrics import Metrics
 from serving.predictor import Predictor
-from serving.production import Found, loads, recall, remember, resolve
+from serving.prices import Prices
+from serving.production import Answers, Found, forget, loads, recall, remember, resolve
 from serving.recorder import Recorder
 
 log = structlog.get_logger("serving")
-Resolve = Callable[[Settings], Awaitable[Found]]
+Resolve = Callable[[Settings], Awaitable[Answers]]
 
 
 class Service:
@@ -27,10 +32,18 @@ class Service:
         self.settings, self.metrics = settings, metrics
         self.recorder = Recorder(settings, metrics.dropped.inc)
         self.predictor: Predictor | None = None
+        self.challenger: Predictor | None = None
+        self.others: dict[str, Model] = {}
+        self.versions: Sequence[Mapping[str, Any]] = ()
+        self.figures = Figures(settings, lambda: self.reader)
+        self.prices = Prices(settings)
+        self.streams = 0
         self.model_note = "the Production model is still being loaded"
         self._resolve = resolve
         self._core_reader = OnlineReader(settings, CORE)
         self._asking: asyncio.Task[None] | None = None
+        self._noticed: tuple[str, ...] = ("",)
+        self._marked: tuple[str, str] | None = None
 
     @property
     def reader(self) -> OnlineReader:
@@ -39,13 +52,14 @@ class Service:
 
     async def start(self) -> None:
         """Take up the model served last, at once; without one, wait for the registry's first answer."""
+        self._noticed = await self._notice()
         last = loads(recall(self.settings))
         if last is not None:
             self._serve(last)
             self.model_note = "served last; the registry is being asked"
         else:
             await self._ask()
-        self._asking = asyncio.create_task(self._keep_asking(answered=last is None and self.predictor is not None))
+        self._asking = asyncio.create_task(self._keep_watching(answered=last is None and self.predictor is not None))
 
     async def stop(self) -> None:
         """End the search for a model, deliver what is still to be recorded, close the store."""
@@ -53,22 +67,50 @@ class Service:
             self._asking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._asking
-        await asyncio.to_thread(self.recorder.close)
+        for part in (self.recorder, self.prices, self.figures):
+            await asyncio.to_thread(part.close)
         for reader in {self.reader, self._core_reader}:
             await reader.close()
 
-    async def _keep_asking(self, answered: bool) -> None:
-        while not answered:
-            answered = await self._ask()
-            if not answered:
-                await asyncio.sleep(self.settings.model_retry_s)
+    async def _keep_watching(self, answered: bool) -> None:
+        """Ask until there is an answer, and again after every notice of a change, and now and then without one."""
+        limits, asked_s = self.settings, time.monotonic()
+        answered, pause_s = answered or await self._ask(), limits.model_retry_s
+        while True:
+            await asyncio.sleep(limits.model_watch_s if answered else pause_s)
+            notice = await self._notice()
+            if answered and notice == self._noticed and time.monotonic() - asked_s < limits.model_refresh_s:
+                continue
+            retired = notice[0] != self._noticed[0] and notice[0].startswith(RETIRED)
+            self._noticed, asked_s = notice, time.monotonic()
+            answered = self._retire() if retired else await self._ask()
+            # A registry that stays away is asked less and less often while there is a model: each question costs seconds of CPU.
+            pause_s = limits.model_retry_s if answered or self.predictor is None else min(2 * pause_s, limits.model_refresh_s)
+
+    async def _notice(self) -> tuple[str, ...]:
+        """The newest notices of a change, Production's first, or the last ones while Redis is away."""
+        given = self.settings
+        names = (given.model_name, given.power_model_name, given.mnist_model_name, given.cifar10_model_name)
+        try:
+            async with asyncio.timeout(given.feature_read_ms_max / 1000):
+                return tuple((text or b"").decode() for text in await self.reader.texts(*map(model_key, names)))
+        except (OnlineStoreUnavailable, TimeoutError):
+            return self._noticed
+
+    def _retire(self) -> bool:
+        """Serve no model, as somebody decided."""
+        forget(self.settings)
+        self.predictor = self.challenger = None
+        self.model_note = f"{self.settings.model_name} was retired: no version is Production"
+        self._mark(None)
+        log.info("retired", model=self.settings.model_name)
+        return True
 
     async def _ask(self) -> bool:
         """Serve what the registry says; a model that cannot be had never replaces one that is there."""
         try:
-            found = await self._resolve(self.settings)
-            self._serve(await asyncio.to_thread(found.model))
-            remember(self.settings, found)
+            told = await self._resolve(self.settings)
+            await self._take(told)
         except TickError as error:
             self.model_note = error.message
         except Exception as error:  # noqa: BLE001 - whatever ails the registry, the API runs, says so and asks again
@@ -79,12 +121,61 @@ class Service:
         log.warning("no model from the registry", reason=self.model_note)
         return False
 
+    async def _take(self, told: Answers) -> None:
+        """Others first, so that a Production model that fails does not keep them away. Raises TickError for that one."""
+        self.versions = told.versions
+        self.others = await self._loaded(told.others)
+        if isinstance(told.production, TickError):
+            raise told.production
+        self._serve(await asyncio.to_thread(told.production.model))
+        remember(self.settings, told.production)
+        trial = {"challenger": told.challenger} if told.challenger and told.challenger.digest != told.production.digest else {}
+        self.challenger = self._beside((await self._loaded(trial)).get("challenger"))
+
+    async def _loaded(self, wanted: Mapping[str, Found]) -> dict[str, Model]:
+        """Those of `wanted` that load; why another one does not is logged, and the model it was before goes on."""
+        loaded: dict[str, Model] = {}
+        for name, found in wanted.items():
+            before = self.others.get(name)
+            if before is not None and before.digest == found.digest:
+                loaded[name] = before
+                continue
+            try:
+                loaded[name] = await asyncio.to_thread(found.model)
+            except TickError as error:
+                log.warning("a model cannot be served", model=name, reason=error.message)
+                loaded |= {name: before} if before else {}
+        return loaded
+
+    def _beside(self, model: Model | None) -> Predictor | None:
+        """A predictor on the features that Production reads; a challenger that needs others is not tried."""
+        if model is None or self.predictor is None:
+            return None
+        if model.features != self.predictor.model.features:
+            log.warning("the challenger takes other features than Production", version=model.version)
+            return None
+        return Predictor(self.settings, self.predictor.reader, model)
+
     def _serve(self, model: Model) -> None:
         """Put `model` in place in one step; requests at work keep the one they began with."""
-        if self.predictor is not None and self.predictor.model.digest == model.digest:
+        now = self.predictor
+        if now is not None and (now.model.digest, now.model.version) == (model.digest, model.version):
             return
-        reader = self._core_reader if model.features == CORE else OnlineReader(self.settings, model.features)
+        if now is not None and now.model.features == model.features:
+            reader = now.reader
+        else:
+            reader = self._core_reader if model.features == CORE else OnlineReader(self.settings, model.features)
         self.predictor = Predictor(self.settings, reader, model)
-        self.metrics.model.clear()
-        self.metrics.model.labels(model.name, model.version).set(1)
+        self._mark(model)
         log.info("serving", model=model.name, version=model.version)
+
+    def _mark(self, model: Model | None) -> None:
+        """Only one version counts as served. With several workers a label that was set once stays in their files, hence the zero."""
+        if self._marked is not None:
+            self.metrics.model.labels(*self._marked).set(0)
+            self.metrics.model.clear()
+        self._marked = (model.name, model.version) if model else None
+        if model is not None:
+            self.metrics.model.labels(model.name, model.version).set(1)
+            self.metrics.trained.set(model.trained_to_us / 1e6)
+            self.metrics.swaps.inc()

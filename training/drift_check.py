@@ -10,7 +10,9 @@ import polars as pl
 from mlflow.exceptions import MlflowException
 
 from contracts.errors import RegistryError
+from contracts.notices import DRIFT_KEY
 from contracts.settings import Settings
+from feature_store import notices
 from models import registry, runtime, tracking
 from training import datasets, drift, tracks
 from training.steps import RUN_NAME
@@ -31,6 +33,13 @@ class Outcome:
         facts = {"due": self.due, "version": self.version, "rows": self.rows, "last_retrain_us": self.last_retrain_us}
         return facts | self.verdict.as_dict()
 
+    def told(self) -> dict[str, Any]:
+        """What the API shows of it: how many core features are over the limit, and how far the predictions have moved."""
+        lines = self.verdict.lines
+        forecast = next((line.psi for line in lines if line.name == drift.FORECAST), None)
+        alerts = sum(line.level == "alert" for line in lines if line.name != drift.FORECAST)
+        return {"alerts": alerts, "prediction_psi": forecast, "retrain": self.verdict.retrain, "version": self.version}
+
 
 def check(settings: Settings, from_us: int, to_us: int, at_us: int, against: tuple[int, int] | None = None) -> Outcome:
     """Drift of decisions in [from, to) µs against the Production model's training, or against decisions of the range `against`.
@@ -44,7 +53,9 @@ def check(settings: Settings, from_us: int, to_us: int, at_us: int, against: tup
     times, forecast, y = (rows[name].to_numpy() for name in ("decision_us", drift.FORECAST, "y"))
     verdict = drift.judge(drift.compare(known, rows), drift.ic(times, forecast, y, settings.seed))
     last = last_retrain_us(settings)
-    return Outcome(verdict, drift.due(verdict, last, at_us), found.version, len(rows), last)
+    outcome = Outcome(verdict, drift.due(verdict, last, at_us), found.version, len(rows), last)
+    notices.tell(settings, DRIFT_KEY, json.dumps(outcome.told()).encode())
+    return outcome
 
 
 def last_retrain_us(settings: Settings) -> int | None:

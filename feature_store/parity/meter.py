@@ -12,9 +12,10 @@ import polars as pl
 
 from contracts.errors import DatasetError
 from contracts.features import columns
+from contracts.notices import PARITY_KEY
 from contracts.settings import Settings
 from contracts.windows import LEVELS, Level
-from feature_store import lakehouse
+from feature_store import lakehouse, notices
 from feature_store.chunks import Chunk
 from feature_store.parity import oracle, served
 from feature_store.parity import rows as stored
@@ -77,6 +78,7 @@ def save(settings: Settings, report: Report) -> None:
         out.flush()
         os.fsync(out.fileno())
     partial.replace(file)
+    notices.tell(settings, PARITY_KEY, orjson.dumps(report.totals()))
 
 
 class _Work:

@@ -9,8 +9,10 @@ from mlflow import MlflowClient
 from small import FEATURES, REQUIRED, forest, make
 
 from contracts.errors import RegistryError
+from contracts.notices import RETIRED, model_key
 from contracts.settings import Settings
 from models import registry, runtime, tracking
+from tests.feature_store.conftest import RedisServer
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -171,3 +173,28 @@ class TestTracking:
         with pytest.raises(RegistryError, match="does not answer") as refused:
             registry.versions(Settings(home=tmp_path, mlflow_tracking_uri="http://127.0.0.1:9"))
         assert "127.0.0.1:9" in refused.value.hint
+
+
+class TestHistory:
+    def test_every_change_is_written_down_with_who_and_what_before(self, settings, version, tmp_path):
+        assert registry.history(settings) == []
+        registry.promote(settings, version)
+        registry.promote(settings, version)  # mends, changes nothing
+        second = another(settings, tmp_path)
+        registry.promote(settings, second)
+        registry.rollback(settings)
+        registry.retire(settings)
+        told = [(event.action, event.version, event.before) for event in registry.history(settings)]
+        assert told == [("retire", None, "1"), ("rollback", "1", "2"), ("promote", "2", "1"), ("promote", "1", None)]
+        assert all("@" in event.by and event.at_us > 0 for event in registry.history(settings))
+
+    def test_running_apis_are_told_through_redis(self, settings, version, tmp_path):
+        server = RedisServer(tmp_path)
+        try:
+            given = settings.model_copy(update={"redis_port": server.port})
+            registry.promote(given, version)
+            registry.retire(given)
+            with server.client() as client:
+                assert client.get(model_key(settings.model_name)).startswith(f"{RETIRED}@".encode())
+        finally:
+            server.stop()

@@ -16,7 +16,7 @@ from feature_store.online_table import write_rows
 from models.export import export
 from models.runtime import Exported
 from serving.app import create_app
-from serving.production import Found
+from serving.production import Answers, Found
 from tests.feature_store.conftest import RedisServer
 from tests.feature_store.rows import plain_row
 
@@ -114,16 +114,16 @@ def found(exported: Exported) -> Found:
 
 @pytest.fixture(scope="session")
 def registry_with(found: Found):
-    """A registry that answers what is in `answers`: a Found, or an error to raise; the last one stays."""
+    """A registry that answers what is in `answers`: a Found, Answers, or an error to raise; the last one stays."""
 
     def make(*answers):
         left = list(answers) or [found]
 
-        async def resolve(_: Settings) -> Found:
+        async def resolve(_: Settings) -> Answers:
             answer = left.pop(0) if len(left) > 1 else left[0]
             if isinstance(answer, Exception):
                 raise answer
-            return answer
+            return answer if isinstance(answer, Answers) else Answers(answer)
 
         return resolve
 

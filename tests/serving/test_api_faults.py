@@ -6,8 +6,9 @@ import pytest
 
 from contracts.errors import RegistryError
 from contracts.features import CORE
+from contracts.notices import RETIRED, model_key
 from models.runtime import MODEL_FILE
-from serving.production import Found, recall, remember
+from serving.production import Answers, Found, recall, remember
 from tests.serving.conftest import HASTY_MS, KEY, SYMBOL
 from tests.serving.test_api_predict import refused
 
@@ -182,3 +183,66 @@ def test_recording_never_holds_an_answer_up_while_kafka_is_away(make_api, fed):
     for _ in range(10):
         assert api.predict(SYMBOL).status_code == 200
     assert "tick_predictions_dropped_total 7.0" in api.get("/metrics").text
+
+
+class Registry:
+    """A registry whose Production changes while the API runs."""
+
+    def __init__(self, found: Found) -> None:
+        self.found, self.asked = found, 0
+
+    async def __call__(self, settings):
+        self.asked += 1
+        if isinstance(self.found, Exception):
+            raise self.found
+        return Answers(self.found)
+
+    def change(self, redis_client, found, notice):
+        self.found = found
+        redis_client.set(model_key("tick-model"), notice)
+
+
+def version_of(api) -> str:
+    return api.predict(SYMBOL).json()["results"][0].get("model_version", "none")
+
+
+def test_a_notice_makes_the_api_take_up_the_new_model_under_load(make_api, fed, found, export_model):
+    registry, other = Registry(found), export_model(seed=11)
+    api = make_api(registry=registry, model_watch_s=0.01)
+    registry.change(fed.client, Found("tick-model", "8", str(other.folder), other.digest), "8@1")
+    answers = []
+    assert api.wait(lambda: answers.append(api.predict(SYMBOL)) or answers[-1].json()["results"][0]["model_version"] == "8")
+    assert {answer.status_code for answer in answers} == {200}
+    page = api.get("/metrics").text
+    assert 'tick_model{name="tick-model",version="8"} 1.0' in page and "tick_model_swaps_total 2.0" in page
+    registry.change(fed.client, found, "7@2")
+    assert api.wait(lambda: version_of(api) == "7")
+
+
+def test_a_change_whose_model_cannot_be_had_leaves_the_good_one_and_is_tried_again(make_api, fed, found, export_model):
+    registry, other = Registry(found), export_model(seed=12)
+    api = make_api(registry=registry, model_watch_s=0.01, model_retry_s=0.01)
+    registry.change(fed.client, RegistryError("it was truncated or altered"), "8@1")
+    assert api.wait(lambda: "truncated" in detail(api.get("/readyz"), "model"))
+    assert version_of(api) == "7" and api.get("/readyz").status_code == 200
+    registry.found = Found("tick-model", "8", str(other.folder), other.digest)
+    assert api.wait(lambda: version_of(api) == "8")
+
+
+def test_a_retired_model_is_served_no_more_also_after_a_restart(make_api, fed, found, tmp_path):
+    registry = Registry(found)
+    api = make_api(registry=registry, home=tmp_path, model_watch_s=0.01)
+    registry.change(fed.client, RegistryError("tick-model has no Production version"), f"{RETIRED}@1")
+    assert api.wait(lambda: api.predict(SYMBOL).status_code == 503)
+    assert "was retired" in refused(api.predict(SYMBOL), 503, "no_model")["detail"]
+    again = make_api(registry=Registry(RegistryError("tick-model has no Production version")), home=tmp_path)
+    refused(again.predict(SYMBOL), 503, "no_model")
+
+
+def test_without_a_notice_the_registry_is_asked_now_and_then(make_api, fed, found, export_model):
+    registry, other = Registry(found), export_model(seed=13)
+    api = make_api(registry=registry, model_watch_s=0.01, model_refresh_s=1)
+    registry.found = Found("tick-model", "8", str(other.folder), other.digest)
+    assert version_of(api) == "7"
+    assert api.wait(lambda: version_of(api) == "8")
+    assert registry.asked <= 4

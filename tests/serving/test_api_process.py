@@ -169,8 +169,9 @@ def test_figures_of_several_workers_are_summed(api, fed, live):
 
 
 def test_a_registry_without_production_is_told_by_its_child(tmp_path):
-    with pytest.raises(RegistryError, match="tick-model has no Production version"):
-        asyncio.run(resolve(Settings(home=tmp_path)))
+    told = asyncio.run(resolve(Settings(home=tmp_path)))
+    assert isinstance(told.production, RegistryError) and "tick-model has no Production version" in told.production.message
+    assert (told.challenger, dict(told.others), list(told.versions)) == (None, {}, [])
 
 
 def test_a_registry_that_cannot_be_asked_is_told(tmp_path):

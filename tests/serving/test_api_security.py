@@ -1,12 +1,17 @@
 """The gate before the routes: keys, body cap, concurrency, headers; seen from outside, for every route there is."""
 
 import asyncio
+import base64
+import hashlib
+import os
 from pathlib import Path
 
 import pytest
+from starlette.routing import Mount
 
 from contracts.errors import ServiceError
 from contracts.settings import Settings
+from serving import security
 from serving.security import CapBody, LimitConcurrency, api_keys
 from tests.serving.conftest import KEY, SYMBOL
 
@@ -20,12 +25,14 @@ def problem(response, status: int, code: str) -> None:
 
 
 def every_route(api) -> list[tuple[str, str]]:
-    return [(method, route.path) for route in api.app.routes for method in sorted(route.methods)]
+    mounted = [("GET", f"{route.path}/swagger-ui.css") for route in api.app.routes if isinstance(route, Mount)]
+    return mounted + [(method, route.path) for route in api.app.routes if not isinstance(route, Mount) for method in sorted(route.methods)]
 
 
 def test_every_route_but_liveness_needs_a_key(api):
     routes = every_route(api)
-    assert {path for _, path in routes} == {"/healthz", "/readyz", "/metrics", "/predict", "/docs", "/openapi.json"}
+    known = {"/healthz", "/readyz", "/metrics", "/predict", "/predict/batch", "/docs", "/openapi.json", "/live", "/v1/live"}
+    assert known < {path for _, path in routes}
     for method, path in [*routes, ("GET", "/elsewhere"), ("POST", "/healthz/"), ("GET", "//healthz")]:
         for key in ("", KEY[:-1], KEY + "x", "né".encode()):
             response = api.request(method, path, headers={"X-API-Key": key})
@@ -108,14 +115,14 @@ def test_a_body_over_the_cap_is_refused_before_parsing(api, feeder, chunked, ove
 @pytest.mark.parametrize("length", ["-1", "1e3", "9" * 5000, "", "٣"])
 def test_an_odd_content_length_is_refused(length):
     """Servers refuse these themselves; the cap does not rely on that."""
-    assert run(CapBody(never, 10, 1.0), headers=[(b"content-length", length.encode())]) == 413
+    assert run(CapBody(never, 10, 10, 1.0), headers=[(b"content-length", length.encode())]) == 413
 
 
 def test_a_body_that_does_not_arrive_is_given_up():
     async def silent():
         await asyncio.sleep(60)
 
-    assert run(CapBody(never, 10, 0.01), receive=silent) == 408
+    assert run(CapBody(never, 10, 10, 0.01), receive=silent) == 408
 
 
 def test_beyond_the_limit_requests_are_shed():
@@ -171,6 +178,55 @@ def test_the_documentation_has_examples_and_every_status(api):
     assert api.get("/docs").status_code == 200
     described = api.get("/openapi.json").json()
     operation = described["paths"]["/predict"]["post"]
-    assert set(operation["responses"]) == {"200", "400", "401", "404", "413", "422", "503"}
+    assert set(operation["responses"]) == {"200", "400", "401", "404", "413", "422", "429", "503"}
     examples = described["components"]["schemas"]["PredictRequest"]["examples"]
     assert api.post("/predict", json=examples[1]).status_code == 200
+
+
+class TestWaysToBringAKey:
+    def basic(self, text):
+        return {"Authorization": "Basic " + base64.b64encode(text.encode()).decode()}
+
+    @pytest.fixture
+    def bare(self, api):
+        del api.client.headers["X-API-Key"]
+        return api
+
+    def test_a_bearer_token_and_the_password_of_basic_are_as_good(self, bare):
+        assert bare.get("/readyz", headers={"Authorization": f"Bearer {KEY}"}).status_code == 503
+        assert bare.get("/readyz", headers=self.basic(f"anybody:{KEY}")).status_code == 503
+
+    @pytest.mark.parametrize("value", ["Bearer", "Bearer wrong", "Basic !!!", "Basic", "Digest x", "Basic " + "QQ=="])
+    def test_anything_else_is_401(self, bare, value):
+        assert bare.get("/readyz", headers={"Authorization": value}).status_code == 401
+
+    def test_two_keys_at_a_time_are_none(self, api):
+        assert api.get("/readyz", headers={"Authorization": f"Bearer {KEY}"}).status_code == 401
+
+    def test_a_browser_is_asked_for_the_password(self, bare):
+        assert bare.get("/live", headers={"Accept": "text/html"}).headers["www-authenticate"].startswith("Basic realm=")
+        assert bare.get("/live").headers["www-authenticate"] == "X-API-Key"
+
+
+def test_keys_are_rotated_without_a_restart(make_api, tmp_path, monkeypatch):
+    monkeypatch.setattr(security, "KEYS_LOOK_S", 0.0)
+    file = tmp_path / "keys"
+    file.write_text("# callers\nold\n")
+    api = make_api(api_keys_file=file)
+    assert api.get("/metrics", headers={"X-API-Key": "old"}).status_code == 200
+    file.write_text(f"sha256:{hashlib.sha256(b'new').hexdigest()}\n")
+    os.utime(file, ns=(1, 1))
+    assert [api.get("/metrics", headers={"X-API-Key": key}).status_code for key in ("old", "new", KEY)] == [401, 200, 200]
+    file.unlink()
+    assert api.get("/metrics", headers={"X-API-Key": "new"}).status_code == 200
+
+
+def test_a_key_has_its_rate_and_another_one_its_own(make_api, tmp_path):
+    file = tmp_path / "keys"
+    file.write_text("other\n")
+    api = make_api(rate_max=5, api_keys_file=file)
+    answers = [api.get("/readyz") for _ in range(12)]
+    limited = [answer for answer in answers if answer.status_code == 429]
+    assert 5 <= len(limited) <= 7 and limited[0].json()["code"] == "rate_limited" and limited[0].headers["retry-after"] == "1"
+    assert api.get("/readyz", headers={"X-API-Key": "other"}).status_code == 503
+    assert api.get("/healthz").status_code == 200

@@ -1,0 +1,66 @@
+"""Who made which version Production, and when: kept as tags of the registered model, told to running APIs through Redis."""
+
+import getpass
+import json
+import socket
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import redis
+import structlog
+from mlflow import MlflowClient
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from contracts import connections
+from contracts.clock import now_us
+from contracts.notices import RETIRED, model_key
+from contracts.settings import Settings
+
+TAG = "audit."
+log = structlog.get_logger("models")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of Production: `action` is promote, rollback, retire or challenge; `before` and `version` are None for none."""
+
+    at_us: int
+    action: str
+    version: str | None
+    before: str | None
+    by: str
+
+
+def note(
+    settings: Settings, registry: MlflowClient, name: str, action: str, version: str | None, before: str | None, notice: str | None = None
+) -> Event:
+    """Write the event down, then tell whoever serves the model; `notice` is the Production version where that is not `version`."""
+    event = Event(now_us(), action, version, before, f"{_user()}@{socket.gethostname()}")
+    registry.set_registered_model_tag(name, f"{TAG}{event.at_us}", json.dumps(asdict(event)))
+    tell(settings, name, f"{version or notice or RETIRED}@{event.at_us}")
+    return event
+
+
+def tell(settings: Settings, name: str, notice: str) -> None:
+    """Set the notice that APIs look at; without Redis they find out when they next ask the registry."""
+    timeout_s = settings.redis_timeout_ms / 1000
+    limits: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}
+    try:
+        with redis.Redis(**connections.redis(settings), ssl=settings.redis_tls, **limits) as client:
+            client.set(model_key(name), notice)
+    except redis.RedisError as error:
+        log.debug("no notice of the new model", reason=str(error))
+
+
+def events(tags: dict[str, str]) -> list[Event]:
+    """The events among the tags of a registered model, newest first."""
+    found = [Event(**json.loads(text)) for name, text in tags.items() if name.startswith(TAG)]
+    return sorted(found, key=lambda event: event.at_us, reverse=True)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user has no name
+        return "unknown"

@@ -1,0 +1,126 @@
+"""What the rest of the platform tells of itself, read when somebody asks: the writer's report, lag, dead letters, parity, drift."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import structlog
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from contracts import connections
+from contracts.clock import now_us
+from contracts.notices import DRIFT_KEY, PARITY_KEY
+from contracts.settings import Settings
+from contracts.topics import DEAD_LETTER
+from feature_store.layout import HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY
+from feature_store.online import OnlineReader, OnlineStoreUnavailable
+
+KAFKA_TIMEOUT_S = 1.0
+LETTERS_AGE_S_MAX = 10.0  # Kafka is asked at most this often
+log = structlog.get_logger("serving")
+
+
+@dataclass(frozen=True, eq=False)
+class Platform(Collector):
+    """One reading; None for what could not be read. `lag_s`: now − newest event time that came through the whole stream."""
+
+    lag_s: float | None = None
+    writer: dict[str, int] = field(default_factory=dict)
+    dead_letters: int | None = None
+    parity: dict[str, Any] | None = None
+    drift: dict[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: getattr(self, name) for name in ("lag_s", "writer", "dead_letters", "parity", "drift")}
+
+    def collect(self) -> Iterator[Metric]:
+        """The same for Prometheus; what is not known has no sample."""
+        yield _gauge("tick_pipeline_lag_seconds", "now - newest event time that came through the stream", self.lag_s)
+        yield _gauge("tick_writer_lag_messages", "feature rows that the online writer has not read yet", self.writer.get("lag"))
+        yield _counter("tick_writer_rows", "feature rows the online writer wrote to Redis", self.writer.get("written"))
+        yield _counter("tick_writer_older_rows", "rows it refused for a newer one", self.writer.get("older"))
+        yield _counter("tick_writer_retries", "batches it tried again while Redis was away", self.writer.get("retries"))
+        yield _counter("tick_dead_letters", "messages that were no ticks", self.dead_letters)
+        parity, drift = self.parity or {}, self.drift or {}
+        yield _gauge("tick_parity_unexplained", "values of the last parity report without an explanation", parity.get("unexplained"))
+        yield _gauge("tick_parity_values_compared", "values of the last parity report", parity.get("values_compared"))
+        yield _gauge("tick_parity_taken_seconds", "when it was taken, s since 1970", _seconds(parity.get("taken_us")))
+        yield _gauge("tick_drift_features", "core features whose PSI is over the alert limit", drift.get("alerts"))
+        yield _gauge("tick_drift_prediction_psi", "PSI of the predictions against training", drift.get("prediction_psi"))
+
+
+class Figures:
+    """Reads them; a part that does not answer in time is missing from that reading."""
+
+    def __init__(self, settings: Settings, reader: Callable[[], OnlineReader]) -> None:
+        self._settings, self._reader = settings, reader
+        self._letters: int | None = None
+        self._letters_at_s = -LETTERS_AGE_S_MAX
+        self._consumer: Consumer | None = None
+
+    async def read(self) -> Platform:
+        """One reading."""
+        letters = await self._dead_letters()
+        try:
+            async with asyncio.timeout(self._settings.feature_read_ms_max / 1000):
+                beat, parity, drift = await self._reader().texts(HEARTBEAT_REDIS_KEY, PARITY_KEY, DRIFT_KEY)
+                writer = await self._reader().table(STATS_REDIS_KEY)
+        except (OnlineStoreUnavailable, TimeoutError):
+            return Platform(dead_letters=letters)
+        lag_s = None if beat is None else now_us() / 1e6 - int(beat) / 1e3
+        counts = {name.decode(): int(value) for name, value in writer.items()}
+        return Platform(lag_s, counts, letters, _json(parity), _json(drift))
+
+    async def _dead_letters(self) -> int | None:
+        """End of their topic: how many there ever were."""
+        if time.monotonic() - self._letters_at_s >= LETTERS_AGE_S_MAX:
+            self._letters_at_s = time.monotonic()
+            self._letters = await asyncio.to_thread(self._ask_kafka)
+        return self._letters
+
+    def _ask_kafka(self) -> int | None:
+        if self._consumer is None:
+            quiet = {"group.id": "api-figures", "enable.auto.commit": False, "log_level": 0, "error_cb": lambda _error: None}
+            self._consumer = Consumer({**connections.kafka(self._settings), **quiet})
+        try:
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(DEAD_LETTER.name, 0), KAFKA_TIMEOUT_S)
+        except KafkaException:
+            return None
+        return int(high)
+
+    def close(self) -> None:
+        """Leave Kafka."""
+        if self._consumer is not None:
+            self._consumer.close()
+
+
+def _json(text: bytes | None) -> dict[str, Any] | None:
+    try:
+        found = orjson.loads(text) if text else None
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _seconds(us: int | None) -> float | None:
+    return None if us is None else us / 1e6
+
+
+def _gauge(name: str, what: str, value: float | None) -> Metric:
+    made = GaugeMetricFamily(name, what)
+    if value is not None:
+        made.add_metric((), value)
+    return made
+
+
+def _counter(name: str, what: str, value: float | None) -> Metric:
+    made = CounterMetricFamily(name, what)
+    if value is not None:
+        made.add_metric((), value)
+    return made

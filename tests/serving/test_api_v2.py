@@ -1,0 +1,97 @@
+"""The Open Inference Protocol on the models that are served: tick rows and pictures, and everything that is no such tensor."""
+
+import numpy as np
+import pytest
+
+from contracts.features import CORE
+from models.export_images import keras_chain, seal
+from models.runtime import load
+from serving.production import Answers, Found
+from tests.made_images import answers, chain, digits
+from tests.serving.test_api_predict import refused
+
+TICK = "tick-model"
+
+
+def tensor(rows, **fields):
+    array = np.asarray(rows, dtype=float)
+    return {"name": "input", "shape": list(array.shape), "datatype": "FP64", "data": array.ravel().tolist(), **fields}
+
+
+def infer(api, name, given, **fields):
+    return api.post(f"/v2/models/{name}/infer", json={"inputs": [given], **fields})
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    weights, images = chain(), digits(80).test_x
+    folder = tmp_path_factory.mktemp("images")
+    content = keras_chain(weights, (28, 28, 1))
+    made = seal(content, folder, images, answers(weights, images), labels=tuple("0123456789"), trained_on="made up")
+    return Found("mnist-cnn-model", "4", str(made.folder), made.digest)
+
+
+@pytest.fixture
+def api(make_api, registry_with, found, pictures):
+    return make_api(registry=registry_with(Answers(found, others={pictures.name: pictures})))
+
+
+def test_the_answers_are_those_of_the_runtime(api, exported):
+    rows = np.random.default_rng(1).normal(size=(7, len(CORE)))
+    answer = infer(api, TICK, tensor(rows), id="mine").json()
+    (output,) = answer["outputs"]
+    assert output["data"] == load(exported.folder, exported.digest).predict(rows).tolist()
+    assert (answer["id"], answer["model_version"], output["shape"]) == ("mine", "7", [7])
+
+
+def test_nested_data_is_the_same_as_flat(api):
+    rows = np.random.default_rng(2).normal(size=(3, len(CORE)))
+    flat, nested = infer(api, TICK, tensor(rows)), infer(api, TICK, tensor(rows, data=rows.tolist()))
+    assert flat.json() == nested.json()
+
+
+def test_pictures_give_a_probability_per_label(api, pictures):
+    image = np.random.default_rng(3).integers(0, 256, size=(2, 28, 28, 1))
+    (output,) = infer(api, pictures.name, tensor(image)).json()["outputs"]
+    assert output["shape"] == [2, 10]
+    assert np.allclose(np.array(output["data"]).reshape(2, 10).sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"shape": [1, 3], "data": [1, 2, 3]}, "wrong_tensor"),
+        ({"data": [1.0]}, "wrong_tensor"),
+        ({"data": ["1.0"] * len(CORE)}, "wrong_tensor"),
+        ({"data": [True] * len(CORE)}, "wrong_tensor"),
+        ({"data": [None] * len(CORE)}, "wrong_tensor"),
+        ({"data": [1e39] * len(CORE)}, "wrong_tensor"),
+        ({"data": [[[[[[1.0]]]]]]}, "wrong_tensor"),
+        ({"shape": [100_000, len(CORE)]}, "too_many_rows"),
+        ({"shape": [0, len(CORE)], "data": []}, "invalid_request"),
+        ({"datatype": "BYTES"}, "invalid_request"),
+    ],
+)
+def test_what_is_no_tensor_of_the_model_is_refused(api, change, code):
+    refused(infer(api, TICK, tensor(np.zeros((1, len(CORE))), **change)), 422, code)
+
+
+def test_an_unknown_model_is_404_and_names_those_that_are_served(api):
+    for answer in (infer(api, "nope", tensor(np.zeros((1, 1)))), api.get("/v2/models/nope"), api.get("/v2/models/nope/ready")):
+        assert "mnist-cnn-model, tick-model" in refused(answer, 404, "unknown_model")["hint"]
+
+
+def test_metadata_names_what_goes_in_and_comes_out(api, pictures):
+    tick = api.get(f"/v2/models/{TICK}").json()
+    assert tick["features"] == list(CORE) and tick["inputs"][0]["shape"] == [-1, len(CORE)]
+    images = api.get(f"/v2/models/{pictures.name}").json()
+    assert images["outputs"][0]["shape"] == [-1, 10] and images["labels"][3] == "3"
+    assert api.get("/v2").json()["name"] == "lakehouse-tick"
+    assert api.get("/v2/health/live").json() == {"live": True}
+
+
+def test_ready_is_what_readyz_says(api, feeder):
+    refused(api.get("/v2/health/ready"), 503, "not_ready")
+    feeder.beat()
+    assert api.get("/v2/health/ready").json() == {"ready": True}
+    assert api.get(f"/v2/models/{TICK}/ready").json() == {"name": TICK, "ready": True}
