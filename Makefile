@@ -11,7 +11,7 @@ FEED ?=
 SPEED ?= 1
 KEEP ?=
 
-.PHONY: help install install-vision demo test test-fast test-vision install-airflow airflow-demo test-airflow check bench format clean
+.PHONY: test-page help install install-vision demo test test-fast test-vision install-airflow airflow-demo test-airflow check bench format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,11 +34,14 @@ check: install  ## format, lint, types, layers; under a minute
 	@$(RUN) lint-imports
 
 test-fast: check  ## tests without JVM
-	@$(RUN) pytest -m "not integration and not groups and not airflow"
+	@$(RUN) pytest -m "not integration and not groups and not airflow and not page"
 
 test: check  ## everything, real services included
 	@$(RUN) tick jars
 	@$(RUN) pytest
+
+test-page: install  ## the live page in a headless Chromium, which must be installed (apt install chromium chromium-driver)
+	@$(RUN) pytest -m page tests/serving/test_page.py
 
 install-vision: $(UV)  ## Keras and Torch in an environment of their own, where `tick train` finds them: .venv-vision
 	@UV_PROJECT_ENVIRONMENT=.venv-vision $(UV) sync --frozen --group keras --group torch

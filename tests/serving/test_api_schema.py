@@ -1,0 +1,57 @@
+"""The running API against its own OpenAPI document: generated requests of every kind, valid and not, answered as documented.
+
+Up to 300 cases an operation here; `TICK_TEST_FUZZ=3000` makes it more than 10,000 in all.
+"""
+
+import os
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+
+from tests.serving.conftest import KEY
+from tests.serving.test_api_process import Process, fed, live  # noqa: F401 - fixtures
+
+CASES = int(os.environ.get("TICK_TEST_FUZZ", "300"))
+CHECKS = [content_type_conformance, response_schema_conformance, status_code_conformance]
+STREAM = "/v1/predictions/stream"  # it goes on for an hour: see test_api_live
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Schemathesis and what it stands on warn of each other
+
+
+@pytest.fixture(scope="module")
+def api(live):  # noqa: F811
+    made = Process(live)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def schema(api):
+    return schemathesis.openapi.from_url(f"{api.settings.api_url}/openapi.json", headers={"X-API-Key": KEY})
+
+
+@pytest.mark.integration
+def test_every_answer_is_documented_and_in_its_schema(api, schema, fed):  # noqa: F811
+    seen: dict[str, int] = {}
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert len(operations) > 12
+    for operation in operations:
+        if operation.path == STREAM:
+            continue
+        modes = [operation.as_strategy(generation_mode=mode) for mode in GenerationMode]
+
+        @settings(max_examples=CASES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(case=st.one_of(modes))
+        def ask(case):
+            response = case.call(headers={"X-API-Key": KEY}, timeout=10)
+            seen[str(response.status_code)] = seen.get(str(response.status_code), 0) + 1
+            assert response.status_code < 500 or response.status_code == 503, case.as_curl_command()
+            case.validate_response(response, checks=CHECKS)
+
+        ask()
+    assert api.process.poll() is None
+    print(f"{sum(seen.values())} cases of {len(operations) - 1} operations: {seen}")
