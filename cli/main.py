@@ -18,6 +18,7 @@ GROUPS = (
     "demo",
     "platform",
     "replay",
+    "live",
     "load",
     "job",
     "lake",

@@ -47,9 +47,9 @@ def replay(
     position_file = None if synthetic else settings().root / "replay" / f"{feed.fingerprint}.json"
     _require_choice(position_file, resume, restart)
     reached_us = writer_report.reached_us(settings())
-    with _display(settings().kafka) as show:
+    with display(settings().kafka) as show:
         done = producer.replay(feed, settings(), speed, as_live, position_file, resume, show)
-    _report(done, feed)
+    report(done, feed)
     _warn_of_the_past(done.first_us, reached_us)
 
 
@@ -78,7 +78,8 @@ def _require_choice(position_file: Path | None, resume: bool, restart: bool) -> 
 
 
 @contextmanager
-def _display(where: str) -> "Iterator[Callable[[Progress], None]]":
+def display(where: str) -> "Iterator[Callable[[Progress], None]]":
+    """A line that says how far it is."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -109,7 +110,8 @@ def _utc(event_time_us: int) -> str:
     return datetime.fromtimestamp(event_time_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _report(done: "Progress", feed: "Replayable") -> None:
+def report(done: "Progress", feed: "Replayable") -> None:
+    """What was sent, and what was odd about it."""
     from rich.console import Console
     from rich.markup import escape
 

@@ -76,6 +76,14 @@ class Settings(BaseSettings):
     producer_linger_ms: int = Field(5, ge=0, le=1000, description="producer batching delay")
     producer_queue_max: int = Field(100_000, ge=1, le=10_000_000, description="messages waiting in the producer")
     delivery_timeout_ms: int = Field(120_000, ge=1000, le=3_600_000, description="longest time the producer retries one message")
+    live_url: str = Field("wss://stream.binance.com:9443/stream", pattern="^wss?://", description="exchange socket that `tick live` hears")
+    live_rest_url: str | None = Field(
+        None, pattern="^https?://", description="REST interface that gives the trades of a gap, https://api.binance.com; default: gaps stay"
+    )
+    live_gap_max: int = Field(10_000, ge=1, le=1_000_000, description="most trades of one gap that are fetched")
+    live_quiet_s: float = Field(1.0, gt=0, le=60, description="how far behind now time is while the exchange says nothing")
+    live_silence_s: float = Field(30, ge=1, le=3600, description="a connection silent for longer is opened anew")
+    live_retry_s_max: float = Field(30, ge=0.05, le=3600, description="longest pause before a connection is tried again")
     closing_beat_s: float = Field(3.0, ge=0, le=60, description="a live replay keeps beating this long after its last tick")
     position_interval_s: float = Field(1.0, gt=0, le=60, description="how often a replay writes its position file")
 

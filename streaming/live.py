@@ -24,6 +24,7 @@ class SyntheticFeed:
     state: dict[str, Any] | None = None
     in_real_time: bool = True
     span_is_cheap: bool = True
+    quiet_lag_us: None = None
 
     @property
     def fingerprint(self) -> str:

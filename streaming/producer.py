@@ -45,6 +45,10 @@ class Replayable(Protocol):
     def span_is_cheap(self) -> bool:
         """Whether `span` may be asked only to show how long it takes."""
 
+    @property
+    def quiet_lag_us(self) -> int | None:
+        """Of a feed that is heard as it happens: how far behind now time is when nothing comes. None: time goes with the ticks."""
+
     def span(self, received_us: int) -> Span:
         """First and last event time."""
 
@@ -130,12 +134,13 @@ class _Run:
         self.done, self.items, self.reached_us, self.beaten_us = Progress(), 0, 0, 0
         self.timing, self.position = Timing(0.0), Position("")
         self.span: Span | None = None
+        self.quiet_lag_us: int | None = None
         self.began_us, self.ended_us = clock(), 0
         self.next_beat_us = self.next_save_us = self.next_report_us = 0
 
     def start(self, feed: Replayable, speed: float, as_live: bool, saved: Position | None) -> None:
         """Fix the timing and save it: a kill right after the first message already finds the same offset and run."""
-        now = self.began_us
+        now, self.quiet_lag_us = self.began_us, feed.quiet_lag_us
         restamp = as_live and not feed.in_real_time
         if saved is None and (restamp or feed.span_is_cheap):
             self.span = feed.span(now)
@@ -239,6 +244,8 @@ class _Run:
         now = self.clock()
         if now >= self.next_beat_us:
             paced = self.timing.reached_us(now) if next_us is not None and self.timing.speed > 0 else self.reached_us
+            if self.quiet_lag_us is not None:
+                paced = max(paced, now - self.quiet_lag_us)
             safe = paced if next_us is None else min(paced, next_us - 1)
             self._beat(min(safe, now))
             self.next_beat_us = now + int(self.settings.heartbeat_interval_s * 1e6)

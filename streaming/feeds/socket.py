@@ -45,7 +45,7 @@ class SocketFormat:
         return self._chunks(source, names, source.end_blocks())
 
     def _chunks(self, source: Source, names: Names, blocks: Iterator[bytes]) -> Iterator[Chunk]:
-        reader, row = _Reader(names, market_of(source)), 0
+        reader, row = Reader(names, market_of(source)), 0
         try:
             for block in blocks:
                 lines = block.split(b"\n")
@@ -57,8 +57,8 @@ class SocketFormat:
             yield Chunk(pl.DataFrame({ROW: [row]}), lambda rows: [b""] * len(rows), damage=f"the file ends early: {error}")
 
 
-class _Reader:
-    """Carries the newest quote of each symbol along one file."""
+class Reader:
+    """Carries the newest quote of each symbol along one file or connection."""
 
     def __init__(self, names: Names, market: str | None) -> None:
         self.names, self.market = names, market
