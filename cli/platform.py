@@ -203,7 +203,7 @@ def open_page(page: Annotated[Page, typer.Argument(help="mlflow is started if it
     address = {Page.MLFLOW: processes.mlflow_url(now), Page.FLINK: now.flink_url}
     address |= {Page.API: f"{now.api_url}/docs", Page.LIVE: f"{now.api_url}/live"}
     Console().print(address[page])
-    if page in (Page.API, Page.LIVE):
+    if page in (Page.API, Page.LIVE) and not now.api_open:
         hint = f"a browser asks for a name, which may be any, and a password: the API key, TICK_API_KEY in {paths.secrets_file(now)}"
         Console(stderr=True).print(hint, style="dim", soft_wrap=True)
 

@@ -8,7 +8,6 @@ import typer
 from typer.core import TyperGroup
 
 from cli import power, vision
-from contracts.errors import ServiceError, TickError
 from contracts.settings import Settings, settings
 
 ASK_TIMEOUT_S = 5.0
@@ -92,46 +91,11 @@ def predict(
 
 
 def ask(given: Settings, symbols: list[str], include_features: bool) -> dict[str, Any]:
-    """The API's answer, refusals per symbol included. Raises ServiceError when it is away, TickError when it refuses the request."""
-    import urllib.error
-    import urllib.request
-
-    import orjson
-
+    """The API's answer, refusals per symbol included. Raises ServiceError when it is away or refuses the request."""
+    from serving.client import Client
     from stack.secrets import api_key as key_of
 
-    body = orjson.dumps({"symbols": symbols, "include_features": include_features})
-    headers = {"Content-Type": "application/json", "X-API-Key": key_of(given)}
-    request = urllib.request.Request(f"{given.api_url}/predict", body, headers, method="POST")
-    try:
-        with urllib.request.urlopen(request, timeout=ASK_TIMEOUT_S) as response:
-            answer = orjson.loads(response.read())
-    except urllib.error.HTTPError as refused:
-        answer = _problem(refused.read())
-        if "results" not in answer:
-            raise _explained(answer) from None
-    except OSError as error:
-        raise ServiceError(f"the API on {given.api_url} does not answer: {error}", "start it with `tick serve --background`") from error
-    found: dict[str, Any] = answer
-    return found
-
-
-def _problem(body: bytes) -> dict[str, Any]:
-    import orjson
-
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        answer = None
-    return (
-        answer if isinstance(answer, dict) else {"detail": "the answer is no problem document", "hint": "is something else on that port?"}
-    )
-
-
-def _explained(answer: dict[str, Any]) -> TickError:
-    fields = "; ".join(f"{error['field']}: {error['message']}" for error in answer.get("errors", ()))
-    detail = str(answer.get("detail", "refused"))
-    return TickError(f"{detail} {fields}".strip(), str(answer.get("hint", "")))
+    return Client(given.api_url, key_of(given), ASK_TIMEOUT_S).ask(symbols, include_features)
 
 
 def show_results(console: Any, results: list[dict[str, Any]]) -> None:
