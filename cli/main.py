@@ -30,6 +30,7 @@ GROUPS = (
     "synth",
     "features_store",
     "train",
+    "model",
     "dataset",
     "statistics",
     "serve",

@@ -22,7 +22,8 @@ SPEC = Spec(
     params={
         "from": moment("first decision; default: the oldest data"),
         "to": moment("no decision at or after this; default: end of the run's interval, or now"),
-        "chunk": Param("auto", type="string", description="length of a chunk of features: 12h, 1d, 2w or auto"),
+        # A fixed length cuts at fixed days: next week finds the chunks of this one, and computes what is new.
+        "chunk": Param("1w", type="string", description="length of a chunk of features: 12h, 1d, 2w or auto"),
     },
 )
 

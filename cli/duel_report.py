@@ -1,0 +1,73 @@
+"""Champion against challenger for people: a table, a picture of both curves, all numbers as JSON."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from training.duel import Duel, Side
+
+
+def show(console: "Console", duel: "Duel") -> None:
+    """Both sides, and whether the difference is more than chance."""
+    table = Table("", "champion", "challenger", box=None)
+    sides = (duel.champion, duel.challenger)
+    for name, text in (
+        ("version", _version),
+        ("rmse, bps", _rmse),
+        ("rank IC", _ic),
+        ("right signs", _hits),
+        ("net a trade, bps", _net),
+        ("trades", _trades),
+    ):
+        table.add_row(name, *map(text, sides))
+    console.print(table)
+    interval = f"{duel.low_bps:+.3f} to {duel.high_bps:+.3f}"
+    told = f"the challenger earns {duel.gain_bps:+.3f} bps a moment more ({interval} at 95 %, p = {duel.p_value:.3g})"
+    console.print(f"{duel.moments:,} moments that both answered")
+    console.print(f"{told}: [bold]{duel.verdict}[/]")
+
+
+def write(folder: Path, duel: "Duel") -> None:
+    """duel.png and duel.json."""
+    import orjson
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "duel.json").write_bytes(orjson.dumps(duel.numbers(), option=orjson.OPT_INDENT_2))
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for side, curve in zip((duel.champion, duel.challenger), duel.curves_bps, strict=True):
+        axes.plot(duel.curve_us.astype("datetime64[us]"), curve, label=f"version {side.version}", linewidth=1)
+    axes.set(title=f"net return of both on the same {duel.moments:,} moments: {duel.verdict}", ylabel="sum, bps", xlabel="UTC")
+    axes.legend(loc="upper left", fontsize="small")
+    figure.savefig(folder / "duel.png", dpi=110)
+
+
+def _version(side: "Side") -> str:
+    return f"v{side.version}"
+
+
+def _rmse(side: "Side") -> str:
+    return f"{side.rmse_bps:.3f}"
+
+
+def _ic(side: "Side") -> str:
+    return f"{side.ic:+.4f}"
+
+
+def _hits(side: "Side") -> str:
+    return f"{side.hits:.1%}"
+
+
+def _net(side: "Side") -> str:
+    return f"{side.net_bps:+.3f}"
+
+
+def _trades(side: "Side") -> str:
+    return f"{side.trades:,}"
