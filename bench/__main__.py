@@ -31,6 +31,7 @@ class Name(StrEnum):
     AS_OF_JOIN = "as_of_join"
     ONLINE_WRITE = "online_write"
     ONLINE_READ = "online_read"
+    PREDICT = "predict"
     FRESHNESS = "freshness"
     PARITY = "parity"
 

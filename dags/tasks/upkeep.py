@@ -11,6 +11,8 @@ from dags.tasks.run import DAY_US, given, log, parameter, tell
 
 FILES_MAX = 8  # of a partition before it is compacted, as `tick lake compact` has it
 CLEAN_TIMEOUT_S = 1800
+# By these Airflow keeps its tasks away from its data base.
+BLOCKED = ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CORE__SQL_ALCHEMY_CONN")
 
 
 def _before_us() -> int:
@@ -54,7 +56,7 @@ def clean_database() -> None:
     """`airflow db clean`: rows of runs older than `keep_days`. A task may not touch the data base, a command of its own may."""
     before = datetime.fromtimestamp(_before_us() / 1e6, UTC).isoformat()
     command = [sys.executable, "-m", "airflow", "db", "clean", "--clean-before-timestamp", before, "--skip-archive", "--yes"]
-    environment = {name: value for name, value in os.environ.items() if name != "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"}
+    environment = {name: value for name, value in os.environ.items() if name not in BLOCKED}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=CLEAN_TIMEOUT_S, check=False)
     for line in done.stdout.splitlines()[-20:]:
         log.info("%s", line)

@@ -15,7 +15,7 @@ import pytest
 
 from contracts.clock import now_us
 from contracts.settings import Settings
-from feature_store import power
+from feature_store import lakehouse, power
 from models import registry, tracking
 from stack import orchestra, platform
 from stack.airflow_rest import Client
@@ -162,6 +162,23 @@ def readings(start_us: int, days: int) -> pl.DataFrame:
     times = np.arange(start_us, start_us + days * DAY_US, files.STEP_US)
     wave = 20_000 + 5_000 * np.sin(2 * np.pi * (times % DAY_US) / DAY_US)
     return pl.DataFrame({"event_time_us": times} | {zone: wave + rng.normal(0, 500, len(times)) for zone in files.ZONES})
+
+
+def test_a_backfill_is_mapped_statistics_are_kept_and_upkeep_tidies(airflow):
+    settings, client = airflow
+    span = {"from": iso(TODAY_US - 3 * DAY_US), "to": iso(TODAY_US - DAY_US)}
+    wanted = {"tick_feature_backfill": {**span, "chunk": "1d"}, "tick_daily_statistics": span, "platform_maintenance": {}}
+    runs = {}
+    for dag, conf in wanted.items():
+        client.unpause(dag)
+        runs[dag] = client.trigger(dag, conf)
+    for dag, run_id in runs.items():
+        assert ended(client, dag, run_id)["state"] == "success", states(client, dag, run_id)
+    chunks = [task for task in client.tasks("tick_feature_backfill", runs["tick_feature_backfill"]) if task["task_id"] == "backfill_chunk"]
+    assert sorted(task["map_index"] for task in chunks) == [0, 1]
+    daily = lakehouse.catalog(settings).load_table("gold.tick_daily").scan().to_arrow()
+    assert len(set(daily["event_time"].to_pylist())) >= 2
+    assert {task["try_number"] for task in client.tasks("platform_maintenance", runs["platform_maintenance"])} == {1}
 
 
 def test_nothing_is_left_behind(airflow):

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -166,6 +167,46 @@ def test_figures_of_several_workers_are_summed(api, fed, live):
         assert 'tick_results_total{status="ok"} 20.0' in workers.http.get("/metrics").text
     finally:
         workers.stop()
+
+
+def test_promote_and_roll_back_under_load_fail_no_request_and_every_answer_names_its_version(api, fed, live, export_model):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow = client(live)
+        run = mlflow.create_run(experiment_id(live, mlflow, live.experiment))
+        second = registry.register(live, export_model(seed=31), run.info.run_id, {registry.PASSED: "true"})
+    answers: list[tuple[int, str]] = []
+    stop = threading.Event()
+
+    def ask():
+        with httpx.Client(base_url=live.api_url, headers={"X-API-Key": KEY}, timeout=10) as http:
+            while not stop.is_set():
+                answer = http.post("/predict", json={"symbols": [SYMBOL]})
+                answers.append((answer.status_code, answer.json()["results"][0].get("model_version", "none")))
+                time.sleep(0.005)
+
+    def until(version):
+        deadline = time.monotonic() + 60
+        while answers[-1:] != [(200, version)]:
+            assert time.monotonic() < deadline, answers[-1:]
+            fed.put()
+            time.sleep(0.05)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        until("1")
+        registry.promote(live, second)
+        until(second)
+        registry.rollback(live)
+        until("1")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(10)
+    assert {status for status, _ in answers} == {200}
+    assert {version for _, version in answers} == {"1", second}
 
 
 def test_a_registry_without_production_is_told_by_its_child(tmp_path):
