@@ -10,8 +10,9 @@ RUN := $(UV) run --frozen --no-sync
 FEED ?=
 SPEED ?= 1
 KEEP ?=
+DIST ?= dist
 
-.PHONY: test-page help install install-vision demo test test-fast test-vision install-airflow airflow-demo test-airflow check bench format clean
+.PHONY: dist test-page help install install-vision demo test test-fast test-vision install-airflow airflow-demo test-airflow check bench format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +62,10 @@ test-airflow: install install-airflow  ## every DAG, and the real scheduler on t
 
 bench: install  ## the numbers: CPU time and ratios, printed with the load
 	@$(RUN) python -m bench
+
+dist: $(UV)  ## a wheel and its bill of materials (CycloneDX) in dist/
+	@$(UV) build -q --wheel -o $(DIST)
+	@$(UV) export -q --frozen --no-dev --format cyclonedx1.5 -o $(DIST)/sbom.json
 
 format: install  ## let ruff format and fix
 	@$(RUN) ruff format .

@@ -39,7 +39,10 @@ def run(url: str, message: bytes, clients: int, requests: int, server: psutil.Pr
     """Ask `requests` times (or until `until()`) from `clients` connections, each waiting for its answer. Raises BenchError."""
     load, left = Load(), [requests]
     before_s, began_s = _cpu_s(server), time.monotonic()
-    asyncio.run(_all(urlsplit(url), message, clients, load, left, until))
+    try:
+        asyncio.run(_all(urlsplit(url), message, clients, load, left, until))
+    except (OSError, asyncio.IncompleteReadError) as error:
+        raise BenchError(f"the server broke off: {error}", "see its log") from error
     load.wall_s, load.cpu_s = time.monotonic() - began_s, _cpu_s(server) - before_s
     return load
 

@@ -225,7 +225,8 @@ def _mlflow(settings: Settings, flavour: str, model: Any, rows: Any, scale: floa
 def _feast(settings: Settings, scale: float) -> Pair:
     repo.apply(settings)
     port = services.free_ports()["mlflow_port"]
-    command = [str(Path(sys.executable).with_name("feast")), "-c", str(settings.feast_repo), "serve", "-p", str(port), "--no-access-log"]
+    command = [str(Path(sys.executable).with_name("feast")), "-c", str(settings.feast_repo), "serve", "-p", str(port)]
+    command += ["--no-access-log", "--max-requests", "1000000"]  # else it ends its worker after a thousand
     url = f"http://127.0.0.1:{port}/get-online-features"
     asked = {"feature_service": repo.SERVICE, "entities": {"symbol": feature_rows.symbols(1)}}
     with _process(command, f"http://127.0.0.1:{port}/health") as server:
