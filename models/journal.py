@@ -1,5 +1,6 @@
 """Who made which version Production, and when: kept as tags of the registered model, told to running APIs through Redis."""
 
+import contextlib
 import getpass
 import json
 import socket
@@ -7,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import redis
-import structlog
 from mlflow import MlflowClient
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -18,7 +18,6 @@ from contracts.notices import RETIRED, model_key
 from contracts.settings import Settings
 
 TAG = "audit."
-log = structlog.get_logger("models")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +45,8 @@ def tell(settings: Settings, name: str, notice: str) -> None:
     """Set the notice that APIs look at; without Redis they find out when they next ask the registry."""
     timeout_s = settings.redis_timeout_ms / 1000
     limits: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}
-    try:
-        with redis.Redis(**connections.redis(settings), ssl=settings.redis_tls, **limits) as client:
-            client.set(model_key(name), notice)
-    except redis.RedisError as error:
-        log.debug("no notice of the new model", reason=str(error))
+    with contextlib.suppress(redis.RedisError), redis.Redis(**connections.redis(settings), ssl=settings.redis_tls, **limits) as client:
+        client.set(model_key(name), notice)
 
 
 def events(tags: dict[str, str]) -> list[Event]:

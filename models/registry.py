@@ -4,9 +4,12 @@ The alias `production` is what readers resolve; the stage Production follows it 
 registered model's name; without one it is `settings.model_name`.
 """
 
+import fcntl
 import shutil
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -205,12 +208,29 @@ def fetch(settings: Settings, version: Version) -> Resolved:
     try:
         runtime.verified(home, digest)
     except RegistryError:
-        _download(settings, version, home, digest)
+        with _alone(home):
+            _fetch_once(settings, version, home, digest)
     return resolved
 
 
-def _download(settings: Settings, version: Version, home: Path, digest: str) -> None:
+def _fetch_once(settings: Settings, version: Version, home: Path, digest: str) -> None:
+    """Download unless another process, for which this one waited, has done it."""
+    try:
+        runtime.verified(home, digest)
+    except RegistryError:
+        _download(settings, version, home, digest)
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One download of a version at a time: several API processes hear of it at once."""
     home.parent.mkdir(parents=True, exist_ok=True)
+    with home.with_name(f".{home.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _download(settings: Settings, version: Version, home: Path, digest: str) -> None:
     with tempfile.TemporaryDirectory(dir=home.parent, prefix=".new-") as scratch:
         try:
             got = Path(download_artifacts(version.source, dst_path=scratch, tracking_uri=tracking_uri(settings)))

@@ -46,7 +46,9 @@ class Platform(Collector):
         yield _counter("tick_writer_rows", "feature rows the online writer wrote to Redis", self.writer.get("written"))
         yield _counter("tick_writer_older_rows", "rows it refused for a newer one", self.writer.get("older"))
         yield _counter("tick_writer_retries", "batches it tried again while Redis was away", self.writer.get("retries"))
-        yield _counter("tick_dead_letters", "messages that were no ticks", self.dead_letters)
+        yield _gauge(
+            "tick_dead_letters", "messages that were no ticks, ever; a worker may be ten seconds behind another", self.dead_letters
+        )
         parity, drift = self.parity or {}, self.drift or {}
         yield _gauge("tick_parity_unexplained", "values of the last parity report without an explanation", parity.get("unexplained"))
         yield _gauge("tick_parity_values_compared", "values of the last parity report", parity.get("values_compared"))

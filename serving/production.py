@@ -45,6 +45,7 @@ class Answers(NamedTuple):
     challenger: Found | None = None
     others: Mapping[str, Found] = {}
     versions: Sequence[Mapping[str, Any]] = ()
+    retired: bool = False  # there are versions, and somebody decided that none is Production
 
 
 async def resolve(settings: Settings) -> Answers:
@@ -81,6 +82,7 @@ def _read(said: bytes, complaint: bytes) -> Answers:
         challenger if isinstance(challenger, Found) else None,
         {name: one for name, one in others.items() if isinstance(one, Found)},
         told["versions"],
+        told["retired"],
     )
 
 

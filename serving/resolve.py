@@ -27,7 +27,9 @@ def main(text: str) -> bytes:
         "challenger": _told(lambda: registry.challenger(settings)),
         "others": {name: _told(lambda name=name: registry.production(settings, name)) for name in others},  # type: ignore[misc]
     }
-    return orjson.dumps(told | {"versions": _versions(settings) if "name" in (told["production"] or {}) else []})
+    versions, reached = _versions(settings)
+    retired = reached and bool(versions) and not any(version["stage"] == registry.STAGE for version in versions)
+    return orjson.dumps(told | {"versions": versions, "retired": retired})
 
 
 def _told(ask: Callable[[], Any]) -> dict[str, str] | None:
@@ -40,11 +42,16 @@ def _told(ask: Callable[[], Any]) -> dict[str, str] | None:
     return {"name": found.name, "version": found.version, "path": str(found.path), "digest": found.digest}
 
 
-def _versions(settings: Settings) -> list[dict[str, Any]]:
+def _versions(settings: Settings) -> tuple[list[dict[str, Any]], bool]:
+    """The newest versions, Production among them however old it is; False where the registry does not say."""
     from models import registry
 
-    newest = registry.versions(settings)[:VERSIONS_MAX]
-    return [{"version": v.version, "stage": v.stage, "created_us": v.created_us, "tags": v.tags} for v in newest]
+    try:
+        known = registry.versions(settings)
+    except TickError:
+        return [], False
+    shown = [v for at, v in enumerate(known) if at < VERSIONS_MAX or v.production]
+    return [{"version": v.version, "stage": v.stage, "created_us": v.created_us, "tags": v.tags} for v in shown], True
 
 
 if __name__ == "__main__":

@@ -68,8 +68,8 @@ class ApiKeys:
             if stamp != self._stamp:
                 lines = [line.strip() for line in self._file.read_text().splitlines()]
                 self._digests = self._fixed + tuple(_digest(line) for line in lines if line and not line.startswith("#"))
-        except OSError as error:
-            raise ServiceError(f"the API keys in {self._file} cannot be read: {error.strerror}", "check TICK_API_KEYS_FILE") from error
+        except (OSError, ValueError) as error:
+            raise ServiceError(f"the API keys in {self._file} cannot be read: {error}", "check TICK_API_KEYS_FILE") from error
         self._stamp = stamp
 
 
@@ -106,11 +106,11 @@ class RequireKey:
     A key comes as X-API-Key, as a bearer token, or, from a browser that asked its user, as the password of Basic.
     """
 
-    def __init__(self, app: ASGIApp, keys: ApiKeys, public: frozenset[str]) -> None:
-        self.app, self.keys, self.public = app, keys, public | {LIVENESS}
+    def __init__(self, app: ASGIApp, keys: ApiKeys, public: frozenset[str], open_to_all: bool = False) -> None:
+        self.app, self.keys, self.public, self.open_to_all = app, keys, public | {LIVENESS}, open_to_all
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not len(self.keys) or scope["path"] in self.public:
+        if scope["type"] != "http" or self.open_to_all or scope["path"] in self.public:
             return await self.app(scope, receive, send)
         presented = _presented(scope)
         which = None if presented is None else self.keys.accept(presented)

@@ -1,7 +1,6 @@
 """What one API process holds: settings, online reader, recorder, metrics and, once there is one, the Production model."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from serving.production import Answers, Found, forget, loads, recall, remember, 
 from serving.recorder import Recorder
 
 log = structlog.get_logger("serving")
+STOP_POLL_S = 0.1
 Resolve = Callable[[Settings], Awaitable[Answers]]
 
 
@@ -42,6 +42,7 @@ class Service:
         self._resolve = resolve
         self._core_reader = OnlineReader(settings, CORE)
         self._asking: asyncio.Task[None] | None = None
+        self._stopping = False
         self._noticed: tuple[str, ...] = ("",)
         self._marked: tuple[str, str] | None = None
 
@@ -53,6 +54,8 @@ class Service:
     async def start(self) -> None:
         """Take up the model served last, at once; without one, wait for the registry's first answer."""
         self._noticed = await self._notice()
+        if self._noticed[0].startswith(RETIRED):  # while nobody served
+            forget(self.settings)
         last = loads(recall(self.settings))
         if last is not None:
             self._serve(last)
@@ -63,10 +66,10 @@ class Service:
 
     async def stop(self) -> None:
         """End the search for a model, deliver what is still to be recorded, close the store."""
-        if self._asking is not None:
-            self._asking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._asking
+        self._stopping = True
+        while self._asking is not None and not self._asking.done():
+            self._asking.cancel()  # again and again: a client in the middle of its own time-out may take the first one for that
+            await asyncio.wait({self._asking}, timeout=STOP_POLL_S)
         for part in (self.recorder, self.prices, self.figures):
             await asyncio.to_thread(part.close)
         for reader in {self.reader, self._core_reader}:
@@ -76,7 +79,7 @@ class Service:
         """Ask until there is an answer, and again after every notice of a change, and now and then without one."""
         limits, asked_s = self.settings, time.monotonic()
         answered, pause_s = answered or await self._ask(), limits.model_retry_s
-        while True:
+        while not self._stopping:
             await asyncio.sleep(limits.model_watch_s if answered else pause_s)
             notice = await self._notice()
             if answered and notice == self._noticed and time.monotonic() - asked_s < limits.model_refresh_s:
@@ -124,6 +127,8 @@ class Service:
     async def _take(self, told: Answers) -> None:
         """Others first, so that a Production model that fails does not keep them away. Raises TickError for that one."""
         self.versions = told.versions
+        if told.retired and self.predictor is not None:
+            self._retire()
         self.others = await self._loaded(told.others)
         if isinstance(told.production, TickError):
             raise told.production

@@ -22,11 +22,11 @@ def split(service: Service, answers: list[Answer]) -> list[Answer]:
 
 
 def shadow(service: Service, answers: Sequence[Answer], request_id: str, served_at_us: int) -> None:
-    """What the challenger would have said of live features, recorded; called when the answer has left."""
-    rival = service.challenger
-    if rival is None:
-        return
-    asked = [answer for answer in answers if answer.event_times_us is not None and answer.model is not rival.model]
-    for answer in rival.again(asked):
-        if answer.status is Status.OK:
-            service.recorder.record(answer.symbol, rival.record(answer, request_id, served_at_us, shadow=True))
+    """What the one who did not answer would have said of the same live features, recorded; called when the answer has left."""
+    live = [answer for answer in answers if answer.event_times_us is not None]
+    for one in (service.challenger, service.predictor):
+        if one is None or service.challenger is None:
+            continue
+        for answer in one.again([answer for answer in live if answer.model is not one.model]):
+            if answer.status is Status.OK:
+                service.recorder.record(answer.symbol, one.record(answer, request_id, served_at_us, shadow=True))

@@ -94,8 +94,8 @@ class LiveFeed:
             try:
                 with self._connect() as connection:
                     self.heard.connections += 1
-                    pause_s = 0.0
                     for messages in _hear(connection, self.settings.live_silence_s, ends_s):
+                        pause_s = 0.0 if messages else pause_s  # one that only opens and closes is no good connection
                         yield self._whole(messages)
             except (OSError, WebSocketException, TimeoutError) as error:
                 pause_s = min(max(2 * pause_s, 0.05), self.settings.live_retry_s_max)
@@ -163,6 +163,9 @@ def _hear(connection: ClientConnection, silence_s: float, ends_s: float | None) 
                 message = connection.recv(timeout=left_s)
             except TimeoutError:
                 break
+            except WebSocketException:
+                yield messages  # what came before the end counts
+                raise
             messages.append(message.encode() if isinstance(message, str) else message)
         heard_s = time.monotonic() if messages else heard_s
         if time.monotonic() - heard_s > silence_s:

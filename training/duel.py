@@ -25,7 +25,7 @@ from training import datasets, metrics
 Floats = NDArray[np.float64]
 BPS = 1e4
 MOMENTS_MIN = 100
-BLOCK_US = 3_600_000_000
+BLOCK_US, DAY_US = 3_600_000_000, 86_400_000_000
 FIELDS = ("symbol", "served_at_us", "model_version", "prediction_bps", "event_times_us")
 
 
@@ -109,6 +109,14 @@ def pair(records: pl.DataFrame, champion: str, challenger: str) -> pl.DataFrame:
 
 def outcome(settings: Settings, rows: pl.DataFrame) -> pl.DataFrame:
     """The moments with what came, `y_bps`; those without an outcome (no trade, a halt, not yet) are left out."""
+    parts = [part for _, day in rows.group_by(pl.col("decision_us") // DAY_US, maintain_order=True) for part in _of_day(settings, day)]
+    if not parts:
+        return rows.clear()
+    return pl.concat(parts).filter(pl.col("why") == "").sort("decision_us", "symbol")
+
+
+def _of_day(settings: Settings, rows: pl.DataFrame) -> list[pl.DataFrame]:
+    """The moments of a day with their labels, by symbol: memory grows with a day's ticks, not with the range."""
     last_us = (settings.entry_delay_s + settings.entry_late_s_max + settings.horizon_s) * 1_000_000 + int(settings.stale_s * 1e6)
     first, last = int(rows["decision_us"].min()), int(rows["decision_us"].max())  # type: ignore[arg-type]
     ticks = lakehouse.read_ticks(settings, first, last + last_us).with_columns(key=pl.concat_str("venue", pl.lit(":"), "symbol"))
@@ -118,9 +126,7 @@ def outcome(settings: Settings, rows: pl.DataFrame) -> pl.DataFrame:
         if len(prices):
             label = datasets.label(own["decision_us"].to_numpy(), prices, settings)
             parts.append(pl.concat([own, label.select(y_bps=pl.col("y") * BPS, why="label_reason")], how="horizontal"))
-    if not parts:
-        return rows.clear()
-    return pl.concat(parts).filter(pl.col("why") == "").sort("decision_us", "symbol")
+    return parts
 
 
 def judge(rows: pl.DataFrame, versions: tuple[str, str], settings: Settings) -> Duel:

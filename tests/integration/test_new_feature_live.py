@@ -13,6 +13,7 @@ from contracts.wire import encode
 from feature_store import lakehouse, layout
 from feature_store.online_table import connect
 from feature_store.tables import GOLD, GOLD_LIVE
+from stack.processes import settings_env
 from tests import edited
 from tests.integration.conftest import MINUTE_US, eventually, minutes_ago, send
 
@@ -20,7 +21,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]
 SYMBOL = "LINE:NEWUSD"
 SIZES = (1.0, 2.0, 5.0, 2.0, 3.0, 1.0, 4.0)
 IN_WINDOW = 4  # rows 3 s apart in 10 s, both ends counted; before the fifth the symbol is not warm
-FIELDS = ("home", "cache", "kafka_port", "flink_port", "redis_port", "api_port", "mlflow_port", "checkpoint_interval_s")
 APART_US = 3_000_000
 
 
@@ -28,7 +28,7 @@ APART_US = 3_000_000
 def tick(warmed, tmp_path_factory):
     """Runs a command of the program with the new line on the running platform; it must succeed."""
     settings, folder = warmed[0], tmp_path_factory.mktemp("edited")
-    environment = edited.contracts(folder) | {f"TICK_{name.upper()}": str(getattr(settings, name)) for name in FIELDS}
+    environment = edited.contracts(folder) | settings_env(settings)
 
     def run(*words: str) -> str:
         done = subprocess.run(

@@ -239,6 +239,19 @@ def test_a_retired_model_is_served_no_more_also_after_a_restart(make_api, fed, f
     refused(again.predict(SYMBOL), 503, "no_model")
 
 
+def test_one_that_was_retired_while_nobody_served_is_not_served_again(make_api, fed, found, tmp_path):
+    make_api(registry=Registry(found), home=tmp_path)
+    fed.client.set(model_key("tick-model"), f"{RETIRED}@9")
+    again = make_api(registry=Registry(RegistryError("tick-model has no Production version")), home=tmp_path)
+    refused(again.predict(SYMBOL), 503, "no_model")
+
+
+def test_a_registry_that_has_versions_and_none_in_production_has_decided_so(make_api, fed, found, registry_with):
+    none = Answers(RegistryError("tick-model has no Production version"), retired=True)
+    api = make_api(registry=registry_with(Answers(found), none), model_watch_s=0.01, model_refresh_s=1)
+    assert api.wait(lambda: api.predict(SYMBOL).status_code == 503)
+
+
 def test_without_a_notice_the_registry_is_asked_now_and_then(make_api, fed, found, export_model):
     registry, other = Registry(found), export_model(seed=13)
     api = make_api(registry=registry, model_watch_s=0.01, model_refresh_s=1)

@@ -204,6 +204,12 @@ class TestChallenger:
         assert told[0] == told[1] == ["8" if zlib.crc32(symbol.encode()) < 2**31 else "7" for symbol in symbols]
         assert {"7", "8"} == set(told[0])
 
+    def test_what_the_other_one_would_have_said_is_recorded_whoever_answers(self, tried, fed):
+        api = tried(challenger_share=1)
+        kept = self.records(api)
+        assert api.predict(SYMBOL).json()["results"][0]["model_version"] == "8"
+        assert [(record["model_version"], record["source"]) for record in kept] == [("8", "online"), ("7", "shadow")]
+
     def test_one_of_other_features_is_not_tried(self, make_api, registry_with, found, export_model, fed):
         odd = export_model(seed=22, features=CORE[:-1])
         given = Answers(found, challenger=Found("tick-model", "9", str(odd.folder), odd.digest))

@@ -221,6 +221,24 @@ def test_keys_are_rotated_without_a_restart(make_api, tmp_path, monkeypatch):
     assert api.get("/metrics", headers={"X-API-Key": "new"}).status_code == 200
 
 
+def test_an_emptied_or_spoilt_file_of_keys_opens_nothing(make_api, tmp_path, monkeypatch):
+    monkeypatch.setattr(security, "KEYS_LOOK_S", 0.0)
+    file = tmp_path / "keys"
+    file.write_text("only\n")
+    api = make_api(api_keys_file=file, api_key=None)
+    ask = lambda: [api.get("/metrics", headers={"X-API-Key": key}).status_code for key in ("only", "", "other")]  # noqa: E731
+    assert ask() == [200, 401, 401]
+    file.write_text("sha256:" + "z" * 64)
+    os.utime(file, ns=(1, 1))
+    assert ask() == [200, 401, 401], "what cannot be read changes nothing"
+    file.write_text("")
+    os.utime(file, ns=(2, 2))
+    assert ask() == [401, 401, 401]
+    file.write_text("other\n")
+    os.utime(file, ns=(3, 3))
+    assert ask() == [401, 401, 200]
+
+
 def test_a_key_has_its_rate_and_another_one_its_own(make_api, tmp_path):
     file = tmp_path / "keys"
     file.write_text("other\n")
