@@ -15,6 +15,7 @@ import pytest
 from contracts.clock import now_us
 from contracts.errors import FeedError, ServiceError
 from contracts.tick import Reason
+from stack.processes import settings_env
 from streaming import position as positions
 from streaming.batch import encode
 from streaming.feeds import canonical, open_feed
@@ -126,8 +127,7 @@ def test_a_synthetic_market_catches_up_and_then_goes_with_the_clock(kafka):
 def command(settings, *words, **env):
     """A real `tick` process of its own."""
     own = {
-        "TICK_HOME": str(settings.home),
-        "TICK_KAFKA_PORT": str(settings.kafka_port),
+        **settings_env(settings),
         "TICK_POSITION_INTERVAL_S": "0.1",
         "TICK_CLOSING_BEAT_S": "0.2",
         "PYTHONPATH": str(REPO),
