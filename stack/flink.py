@@ -138,8 +138,6 @@ def config(settings: Settings) -> str:
     own = {} if bind in EVERYWHERE else {"taskmanager.host": bind}  # else the TaskManager finds the address by which others see it
     values: dict[str, str | int | bool] = {
         "env.java.opts.all": java_options(),
-        # G1 marks while others work, which two cores pay for: 41 µs of CPU a tick with it, 30 with this one.
-        "env.java.opts.taskmanager": "-XX:+UseParallelGC",
         "jobmanager.rpc.address": host,
         "jobmanager.rpc.port": port + 1,
         "jobmanager.bind-host": bind,
