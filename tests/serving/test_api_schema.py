@@ -1,6 +1,6 @@
 """The running API against its own OpenAPI document: generated requests of every kind, valid and not, answered as documented.
 
-Up to 300 cases an operation here; `TICK_TEST_FUZZ=3000` makes it more than 10,000 in all.
+Up to 100 cases an operation here; `TICK_TEST_FUZZ=3000` makes it more than 10,000 in all.
 """
 
 import os
@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from tests.serving.conftest import KEY
 from tests.serving.test_api_process import Process, fed, live  # noqa: F401 - fixtures
 
-CASES = int(os.environ.get("TICK_TEST_FUZZ", "300"))
+CASES = int(os.environ.get("TICK_TEST_FUZZ", "100"))
 CHECKS = [content_type_conformance, response_schema_conformance, status_code_conformance]
 STREAM = "/v1/predictions/stream"  # it goes on for an hour: see test_api_live
 
