@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from contracts.errors import SettingError
 from contracts.features import COLUMNS, CORE, columns
 from contracts.settings import Settings
 from contracts.windows import LEVELS, Level
@@ -60,6 +61,10 @@ def write_yaml(settings: Settings) -> Path:
 
 def _login(settings: Settings) -> str:
     """What a Redis with a password wants; Feast reads the password itself from the environment, never from this file."""
+    if settings.redis_password and set(settings.redis_password.get_secret_value()) & set('",\\\n'):
+        raise SettingError(
+            "TICK_REDIS_PASSWORD holds a character that Feast cannot read", "leave out quotation marks, commas and backslashes"
+        )
     user = f",username={settings.redis_user}" if settings.redis_user else ""
     password = ",password=${TICK_REDIS_PASSWORD}" if settings.redis_password else ""
     tls = ",ssl=true" if settings.redis_tls else ""

@@ -19,7 +19,7 @@ SECURED = {
     "kafka_mechanism": "PLAIN",
     "kafka_user": "tick",
     "kafka_password": 'it\'s "secret" \\ here',
-    "redis_password": "a 'quoted' \"word\" \\ too",
+    "redis_password": "it's {secret} # here: too",
 }
 REPO = Path(__file__).parents[1]
 # Consecutive ports per service: Kafka and its controller; Flink's REST, RPC and blob server.

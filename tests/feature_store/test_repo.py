@@ -4,6 +4,7 @@ import pytest
 import yaml
 from feast.types import Float64, Int64
 
+from contracts.errors import SettingError
 from contracts.features import CORE, columns
 from contracts.windows import LEVELS
 from feature_store import layout, repo
@@ -55,3 +56,14 @@ def test_feast_gives_up_on_a_stalled_redis(store_settings, applied, redis_server
             store.get_online_features(["tick_1s:volume_1m"], [{"symbol": "A:B"}])
     finally:
         redis_server.resume()
+
+
+@pytest.mark.parametrize("password", ['with "quotes"', "a,b", "a\\b"])
+def test_a_password_that_feast_cannot_read_is_refused_by_name(make_settings, password):
+    with pytest.raises(SettingError, match="TICK_REDIS_PASSWORD"):
+        repo.write_yaml(make_settings(redis_password=password))
+
+
+def test_a_password_is_never_in_the_file(make_settings):
+    text = repo.write_yaml(make_settings(redis_password="canary", redis_user="tick", redis_tls=True)).read_text()
+    assert "canary" not in text and "password=${TICK_REDIS_PASSWORD}" in text and "username=tick" in text and "ssl=true" in text
