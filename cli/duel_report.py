@@ -8,22 +8,24 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from training.duel import Duel, Side
+    from training.duel import Duel
+
+LINES = (
+    ("version", "v{0.version}"),
+    ("rmse, bps", "{0.rmse_bps:.3f}"),
+    ("rank IC", "{0.ic:+.4f}"),
+    ("right signs", "{0.hits:.1%}"),
+    ("net a trade, bps", "{0.net_bps:+.3f}"),
+    ("trades", "{0.trades:,}"),
+)
 
 
 def show(console: "Console", duel: "Duel") -> None:
     """Both sides, and whether the difference is more than chance."""
     table = Table("", "champion", "challenger", box=None)
     sides = (duel.champion, duel.challenger)
-    for name, text in (
-        ("version", _version),
-        ("rmse, bps", _rmse),
-        ("rank IC", _ic),
-        ("right signs", _hits),
-        ("net a trade, bps", _net),
-        ("trades", _trades),
-    ):
-        table.add_row(name, *map(text, sides))
+    for name, text in LINES:
+        table.add_row(name, *(text.format(side) for side in sides))
     console.print(table)
     interval = f"{duel.low_bps:+.3f} to {duel.high_bps:+.3f}"
     told = f"the challenger earns {duel.gain_bps:+.3f} bps a moment more ({interval} at 95 %, p = {duel.p_value:.3g})"
@@ -47,27 +49,3 @@ def write(folder: Path, duel: "Duel") -> None:
     axes.set(title=f"net return of both on the same {duel.moments:,} moments: {duel.verdict}", ylabel="sum, bps", xlabel="UTC")
     axes.legend(loc="upper left", fontsize="small")
     figure.savefig(folder / "duel.png", dpi=110)
-
-
-def _version(side: "Side") -> str:
-    return f"v{side.version}"
-
-
-def _rmse(side: "Side") -> str:
-    return f"{side.rmse_bps:.3f}"
-
-
-def _ic(side: "Side") -> str:
-    return f"{side.ic:+.4f}"
-
-
-def _hits(side: "Side") -> str:
-    return f"{side.hits:.1%}"
-
-
-def _net(side: "Side") -> str:
-    return f"{side.net_bps:+.3f}"
-
-
-def _trades(side: "Side") -> str:
-    return f"{side.trades:,}"

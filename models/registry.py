@@ -121,12 +121,8 @@ def retire(settings: Settings, name: str | None = None) -> None:
 
 def history(settings: Settings, name: str | None = None) -> list[journal.Event]:
     """Every change of Production, newest first."""
-    try:
-        return journal.events(dict(client(settings).get_registered_model(name or settings.model_name).tags))
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return []
-        raise RegistryError(f"the model registry does not answer: {error.message}", f"is {tracking_uri(settings)} right?") from error
+    found = _registered(settings, name)
+    return journal.events(dict(found.tags)) if found else []
 
 
 def production(settings: Settings, name: str | None = None) -> Resolved:
@@ -186,15 +182,22 @@ def get(settings: Settings, version: str, name: str | None = None) -> Version:
 
 def versions(settings: Settings, name: str | None = None) -> list[Version]:
     """Every registered version, newest first."""
-    registry, name = client(settings), name or settings.model_name
+    found = _registered(settings, name)
+    if found is None:
+        return []
+    aliases, entries = found.aliases, client(settings).search_model_versions(f"name = '{found.name}'")
+    known = [_version(entry, aliases) for entry in entries]
+    return sorted(known, key=lambda version: int(version.version), reverse=True)
+
+
+def _registered(settings: Settings, name: str | None) -> Any | None:
+    """The registered model of that name, or None. Raises RegistryError when the registry does not answer."""
     try:
-        aliases = registry.get_registered_model(name).aliases
+        return client(settings).get_registered_model(name or settings.model_name)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return []
+            return None
         raise RegistryError(f"the model registry does not answer: {error.message}", f"is {tracking_uri(settings)} right?") from error
-    known = [_version(entry, aliases) for entry in registry.search_model_versions(f"name = '{name}'")]
-    return sorted(known, key=lambda version: int(version.version), reverse=True)
 
 
 def fetch(settings: Settings, version: Version) -> Resolved:
@@ -205,20 +208,19 @@ def fetch(settings: Settings, version: Version) -> Resolved:
     digest = version.tags.get(DIGEST, "")
     home = settings.root / "models" / version.name / version.version
     resolved = Resolved(version.name, version.version, home, digest)
-    try:
-        runtime.verified(home, digest)
-    except RegistryError:
+    if not _is_whole(home, digest):
         with _alone(home):
-            _fetch_once(settings, version, home, digest)
+            if not _is_whole(home, digest):  # another process, for which this one waited, may have fetched it
+                _download(settings, version, home, digest)
     return resolved
 
 
-def _fetch_once(settings: Settings, version: Version, home: Path, digest: str) -> None:
-    """Download unless another process, for which this one waited, has done it."""
+def _is_whole(home: Path, digest: str) -> bool:
     try:
         runtime.verified(home, digest)
     except RegistryError:
-        _download(settings, version, home, digest)
+        return False
+    return True
 
 
 @contextmanager

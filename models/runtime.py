@@ -95,13 +95,18 @@ class Model:
     shape: tuple[int, ...] = ()
     labels: tuple[str, ...] = ()
 
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of one row of what the model takes."""
+        return self.shape or (len(self.features),)
+
     def predict(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
         """Forecast per row of a (rows × features) matrix, float32 or float64, columns in the order of `features`; of (rows × shape)
         images with values from 0 to 255 the probabilities (rows × labels).
 
         Raises MatrixError. Safe to call from several threads.
         """
-        row_shape = self.shape or (len(self.features),)
+        row_shape = self.row_shape
         if matrix.ndim != 1 + len(row_shape) or matrix.shape[1:] != row_shape:
             what = f"of the shape {row_shape}" if self.shape else f"of {len(self.features)} features"
             raise MatrixError(f"the model takes rows {what}, not the shape {matrix.shape}")

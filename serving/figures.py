@@ -115,14 +115,15 @@ def _seconds(us: int | None) -> float | None:
 
 
 def _gauge(name: str, what: str, value: float | None) -> Metric:
-    made = GaugeMetricFamily(name, what)
-    if value is not None:
-        made.add_metric((), value)
-    return made
+    return _with(GaugeMetricFamily(name, what), value)
 
 
 def _counter(name: str, what: str, value: float | None) -> Metric:
-    made = CounterMetricFamily(name, what)
+    return _with(CounterMetricFamily(name, what), value)
+
+
+def _with(made: GaugeMetricFamily | CounterMetricFamily, value: float | None) -> Metric:
+    """What is not known has no sample."""
     if value is not None:
         made.add_metric((), value)
     return made

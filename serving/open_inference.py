@@ -51,7 +51,7 @@ async def is_ready(request: Request) -> dict[str, bool]:
 async def metadata(name: str, request: Request) -> dict[str, Any]:
     """Name, version, and the form of what goes in and comes out."""
     model = find(request.app.state.service, name)
-    sent = {"name": "input", "datatype": "FP64", "shape": [-1, *_row(model)]}
+    sent = {"name": "input", "datatype": "FP64", "shape": [-1, *model.row_shape]}
     answer = {"name": "output", "datatype": "FP64", "shape": [-1, len(model.labels)] if model.labels else [-1]}
     known = {"features": list(model.features), "labels": list(model.labels), "trained_on": model.trained_on}
     return {"name": name, "versions": [model.version], "platform": "onnx_or_lightgbm", "inputs": [sent], "outputs": [answer], **known}
@@ -91,13 +91,9 @@ def find(service: Service, name: str) -> Model:
     return known[name]
 
 
-def _row(model: Model) -> tuple[int, ...]:
-    return model.shape or (len(model.features),)
-
-
 def _rows(asked: InferRequest, model: Model, rows_max: int) -> NDArray[np.float64]:
     """The one tensor as rows. Raises ProblemError 422 when shape, number of values or number of rows do not fit."""
-    tensor, expected = asked.inputs[0], _row(model)
+    tensor, expected = asked.inputs[0], model.row_shape
     if tuple(tensor.shape[1:]) != expected:
         raise ProblemError(422, "wrong_tensor", f"The model takes the shape [-1, {', '.join(map(str, expected))}].")
     if tensor.shape[0] > rows_max:

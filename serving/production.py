@@ -34,7 +34,7 @@ class Found(NamedTuple):
     def model(self) -> Model:
         """The loaded model, after a first answer. Raises RegistryError when the folder no longer is what was registered."""
         model = load(Path(self.path), self.digest, self.name, self.version)
-        model.predict(np.zeros((1, *(model.shape or (len(model.features),)))))  # the first call is the slow one
+        model.predict(np.zeros((1, *model.row_shape)))  # the first call is the slow one
         return model
 
 

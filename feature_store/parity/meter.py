@@ -70,15 +70,15 @@ def measure(
 
 def save(settings: Settings, report: Report) -> None:
     """Keep the totals in TICK_HOME/parity.json, replaced at once, for whoever shows them."""
-    file = settings.root / FILE
+    file, totals = settings.root / FILE, report.totals()
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".part")
     with partial.open("wb") as out:
-        out.write(orjson.dumps(report.totals(), option=orjson.OPT_INDENT_2))
+        out.write(orjson.dumps(totals, option=orjson.OPT_INDENT_2))
         out.flush()
         os.fsync(out.fileno())
     partial.replace(file)
-    notices.tell(settings, PARITY_KEY, orjson.dumps(report.totals()))
+    notices.tell(settings, PARITY_KEY, orjson.dumps(totals))
 
 
 class _Work:
