@@ -192,8 +192,9 @@ def versions(settings: Settings, name: str | None = None) -> list[Version]:
 
 def _registered(settings: Settings, name: str | None) -> Any | None:
     """The registered model of that name, or None. Raises RegistryError when the registry does not answer."""
+    registry = client(settings)  # an address that is none is no answer of the registry
     try:
-        return client(settings).get_registered_model(name or settings.model_name)
+        return registry.get_registered_model(name or settings.model_name)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return None
