@@ -32,6 +32,7 @@ class Name(StrEnum):
     ONLINE_WRITE = "online_write"
     ONLINE_READ = "online_read"
     PREDICT = "predict"
+    FAILURES = "failures"
     FRESHNESS = "freshness"
     PARITY = "parity"
 

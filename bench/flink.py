@@ -21,8 +21,8 @@ AIM_TICKS_PER_S = 100_000
 AIM_TILE_US = 120.0
 SYMBOLS = 40
 DENSE, SPARSE = 100, 5
-# (ticks a tile, seconds): both shapes once to warm up, then a short and a long chunk of each.
-PLAN = ((DENSE, 180), (SPARSE, 600), (DENSE, 60), (DENSE, 480), (SPARSE, 300), (SPARSE, 2400))
+# (ticks a tile, seconds): both shapes once to warm up, which takes the JIT millions of ticks, then a short and a long chunk of each.
+PLAN = ((DENSE, 1200), (SPARSE, 2400), (DENSE, 60), (DENSE, 600), (SPARSE, 300), (SPARSE, 2400))
 REST_S = 5.0
 CANCEL_TIMEOUT_S = 60.0
 

@@ -9,7 +9,7 @@ from contracts.settings import Settings
 from contracts.topics import DEAD_LETTER, TICK_FEATURES, TICKS, Topic
 from feature_store import flink_rest
 
-ROWS_TIMEOUT_S = 300.0
+ROWS_TIMEOUT_S = 600.0
 CHECKPOINT_TIMEOUT_S = 120.0
 
 

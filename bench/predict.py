@@ -18,19 +18,15 @@ import numpy as np
 import orjson
 import psutil
 
-from bench import feature_rows, http_load, services
+from bench import api, feature_rows, http_load, services
 from bench.figures import BenchError, Figure, quantile
 from bench.http_load import Load
-from contracts.clock import now_us
 from contracts.features import CORE
 from contracts.settings import Settings
-from contracts.windows import LEVELS
 from feature_store import repo
-from feature_store.layout import HEARTBEAT_REDIS_KEY
-from feature_store.online_table import connect, write_rows
-from models import export, export_lightgbm, registry, tracking
+from models import export, export_lightgbm
 from models.runtime import Exported
-from stack import platform, secrets
+from stack import platform
 from training.model import FOREST
 
 ROWS, SEED = 20_000, 7
@@ -38,7 +34,6 @@ CLIENTS, MANY, FEW = 32, 8000, 1500
 PEER_MANY, PEER_FEW = 1200, 300
 READY_S = 90.0
 AIM_P99_MS, AIM_PER_CORE, AIM_FOREST, AIM_LIGHTGBM, AIM_MEMORY_MIB, AIM_START_S, AIM_SWAP_MS = 10.0, 1000.0, 10.0, 3.0, 300.0, 5.0, 100.0
-KNOWN: dict[str, Any] = {"features": CORE, "trained_on": "synthetic", "trained_to_us": 0, "horizon_s": 60}
 
 
 def measure(scale: float = 1.0) -> list[Figure]:
@@ -47,13 +42,13 @@ def measure(scale: float = 1.0) -> list[Figure]:
         warnings.simplefilter("ignore")  # MLflow, scikit-learn and LightGBM of each other
         forest, booster, rows = _models()
         first, second = settings.root / "forest", settings.root / "lightgbm"
-        _promote(settings, export.export(forest, rows, first, seed=SEED, **KNOWN))
-        _feed(settings)
-        started_s = _start(settings)
+        api.promote(settings, export.export(forest, rows, first, seed=SEED, **api.KNOWN))
+        api.feed(settings)
+        started_s = api.start(settings)
         ours = _ours(settings, scale)
         theirs = _mlflow(settings, "sklearn", forest, rows, scale)
-        swap = _swap(settings, export_lightgbm.export(booster, rows, second, **KNOWN))
-        _feed(settings)
+        swap = _swap(settings, export_lightgbm.export(booster, rows, second, **api.KNOWN))
+        api.feed(settings)
         again, rival = _ours(settings, scale), _mlflow(settings, "lightgbm", booster, rows, scale)
         feast = _feast(settings, scale)
         memory = platform.find(settings, "api").process()
@@ -112,48 +107,11 @@ def _models() -> tuple[Any, Any, Any]:
     return RandomForestRegressor(**FOREST, n_jobs=1, random_state=SEED).fit(rows, y), booster, rows[:2000]
 
 
-def _promote(settings: Settings, made: Exported) -> None:
-    client = tracking.client(settings)
-    run = client.create_run(tracking.experiment_id(settings, client, settings.experiment))
-    registry.promote(settings, registry.register(settings, made, run.info.run_id, {registry.PASSED: "true"}))
-
-
-def _feed(settings: Settings) -> None:
-    """Fresh rows of every view, each value there."""
-    time_ms, rng = now_us() // 1000, np.random.default_rng(1)
-    rows = [feature_row for name in feature_rows.symbols(1) for feature_row in (feature_rows.row(lv, name, time_ms, rng) for lv in LEVELS)]
-    whole = [{name: 0.1 if value is None else value for name, value in row.items()} for row in rows]
-    with connect(settings) as client:
-        write_rows(client, whole, settings, now_us())
-        client.set(HEARTBEAT_REDIS_KEY, time_ms)
-
-
-def _start(settings: Settings) -> float:
-    """Start the API, stop it, and measure how long the second start takes until it can predict."""
-    for _ in range(2):
-        platform.down(settings, ["api"])
-        began_s = time.monotonic()
-        platform.start(settings, "api")
-        services.wait(lambda: _ready(settings), "the API to be ready", READY_S)
-        _feed(settings)
-    return time.monotonic() - began_s
-
-
-def _ready(settings: Settings) -> bool:
-    load = http_load.run(f"{settings.api_url}/predict", _message(settings), 1, 1, psutil.Process())
-    return load.statuses == {200: 1}
-
-
-def _message(settings: Settings) -> bytes:
-    body = orjson.dumps({"symbols": feature_rows.symbols(1)})
-    return http_load.request(f"{settings.api_url}/predict", body, {"X-API-Key": secrets.api_key(settings)})
-
-
 def _ours(settings: Settings, scale: float) -> Pair:
-    url, message = f"{settings.api_url}/predict", _message(settings)
+    url, message = f"{settings.api_url}/predict", api.message(settings)
     server = services.process(settings, "api")
     http_load.run(url, message, 4, 200, server)
-    _feed(settings)
+    api.feed(settings)
     alone = http_load.run(url, message, 1, max(50, int(FEW * scale)), server)
     loads = alone, http_load.run(url, message, CLIENTS, max(200, int(MANY * scale)), server)
     for load in loads:
@@ -170,11 +128,11 @@ def _swap(settings: Settings, made: Exported) -> Load:
     """Requests while another version is promoted and taken up."""
     import threading
 
-    worker = threading.Thread(target=_promote, args=(settings, made))
+    worker = threading.Thread(target=api.promote, args=(settings, made))
     worker.start()
     ends_s = time.monotonic() + 25.0
     url, server = f"{settings.api_url}/predict", services.process(settings, "api")
-    load = http_load.run(url, _message(settings), 4, 10**9, server, lambda: time.monotonic() > ends_s)
+    load = http_load.run(url, api.message(settings), 4, 10**9, server, lambda: time.monotonic() > ends_s)
     worker.join()
     return load
 

@@ -82,9 +82,8 @@ def served_insert() -> str:
     """Every JSON object into gold. What is missing or ill-typed in it is NULL; a time out of bounds counts as its arrival."""
     sane = f"served_at_us >= {EVENT_TIME_US_MIN} AND served_at_us <= {RECEIVED} + {FUTURE_US_MAX}"
     time = f"CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(served_at_us / 1000, 3) ELSE arrived END"
-    names = [f"`{name}`" for name in PREDICTION_NAMES]
-    made = ", ".join(time if name == "`served_at`" else name for name in names)
-    return f"INSERT INTO {lakehouse.CATALOG}.{PREDICTIONS} ({', '.join(names)}) SELECT {made} FROM served"
+    made = ", ".join(time if name == "served_at" else f"`{name}`" for name in PREDICTION_NAMES)
+    return lakehouse.insert(PREDICTIONS, PREDICTION_NAMES, f"SELECT {made} FROM served")
 
 
 def accepted_ticks() -> View:

@@ -34,7 +34,7 @@ DOUBLE_MAX = "1.7976931348623157E308"
 
 # What our own producer writes, and nothing that could break a rule but time: spares such messages the dear field-by-field look.
 ORDINARY = (
-    r'^\{"schema_version":1,"venue":"[\w.-]{1,32}","symbol":"[\w.-]{1,32}","event_time_us":1\d{15},"ingest_time_us":1\d{15},'
+    r'^\{"schema_version":1,"venue":"[\w.-]{1,32}","symbol":"[\w.-]{1,32}","event_time_us":(1\d{15}),"ingest_time_us":1\d{15},'
     r'"price":(?:[1-9]\d{0,6}(?:\.\d{1,17})?|0\.0{0,3}[1-9]\d{0,16}),"size":(?:[1-9]\d{0,6}(?:\.\d{1,17})?|0\.0{0,3}[1-9]\d{0,16}),'
     r'"side":(?:-1|0|1),"trade_id":"[\w.-]{1,64}","seq":(?:0|[1-9]\d{0,17})\}$'
 )
@@ -82,8 +82,8 @@ def rule(text: str) -> str:
 def dead_letters() -> tuple[View, ...]:
     """Every message that is neither tick nor heartbeat, with the first reason that applies."""
     origin = "message, arrived, topic, `partition`, `offset`"
-    event = """TRY_CAST(REGEXP_EXTRACT(content, '"event_time_us":(\\d+)', 1) AS BIGINT)"""
-    doubtful = f"NOT REGEXP(content, '{ORDINARY}') OR {event} > {RECEIVED} + {FUTURE_US_MAX} OR content IS NULL"
+    ordinary_at = f"CAST(REGEXP_EXTRACT(content, '{ORDINARY}', 1) AS BIGINT)"
+    doubtful = f"({ordinary_at} <= {RECEIVED} + {FUTURE_US_MAX}) IS NOT TRUE"
     parsed = ", ".join(_field(name, kind) for name, kind in TYPES.items())
     beat = "heartbeat AND venue IS NULL AND symbol IS NULL AND price IS NULL"
     cases = " ".join(f"WHEN {rule(text)} THEN '{reason}'" for reason, text in RULES)

@@ -51,7 +51,7 @@ def free_ports() -> dict[str, int]:
 def settings_in(home: Path, **overrides: Any) -> Settings:
     """Settings on free ports with their state below `home` and a small TaskManager; jars come from the shared cache."""
     cache = Path(os.environ.get("TICK_CACHE", REPO / ".tick" / "jars"))
-    small = {"flink_taskmanager_mb": 1728, "flink_jobmanager_mb": 896, "redis_memory_mb": 256, "checkpoint_interval_s": 1.0}
+    small = {"flink_taskmanager_mb": 2048, "flink_jobmanager_mb": 896, "redis_memory_mb": 256, "checkpoint_interval_s": 1.0}
     return Settings(**{"home": home, "cache": cache, **small, **free_ports(), **overrides})
 
 

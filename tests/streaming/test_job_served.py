@@ -47,7 +47,7 @@ def test_nothing_but_its_own_insert_reads_it(program):
 
 def test_every_column_is_filled_in_the_order_of_the_table(program):
     insert = program.inserts[-1]
-    target, columns = re.match(r"INSERT INTO (\S+) \(([^)]*)\) SELECT", insert).groups()
+    target, columns = re.match(r"INSERT INTO (\S+) /\*.*\*/ \(([^)]*)\) SELECT", insert).groups()
     assert target == f"{lakehouse.CATALOG}.{PREDICTIONS}"
     assert tuple(columns.replace("`", "").split(", ")) == PREDICTION_NAMES
     assert {*tables.SERVED, "served_at"} == {*PREDICTION_NAMES}

@@ -1,0 +1,62 @@
+"""The API as a bench needs it: a model in Production, fresh features, started, and the request that it is asked."""
+
+import time
+from typing import Any
+
+import numpy as np
+import orjson
+import psutil
+
+from bench import feature_rows, http_load, services
+from contracts.clock import now_us
+from contracts.features import CORE
+from contracts.settings import Settings
+from contracts.windows import LEVELS
+from feature_store.layout import HEARTBEAT_REDIS_KEY
+from feature_store.online_table import connect, write_rows
+from models import registry, tracking
+from models.runtime import Exported
+from stack import platform, secrets
+
+READY_S = 90.0
+KNOWN: dict[str, Any] = {"features": CORE, "trained_on": "synthetic", "trained_to_us": 0, "horizon_s": 60}
+
+
+def promote(settings: Settings, made: Exported) -> None:
+    """Register a model and make it Production."""
+    client = tracking.client(settings)
+    run = client.create_run(tracking.experiment_id(settings, client, settings.experiment))
+    registry.promote(settings, registry.register(settings, made, run.info.run_id, {registry.PASSED: "true"}))
+
+
+def feed(settings: Settings) -> None:
+    """Fresh rows of every view, each value there."""
+    time_ms, rng = now_us() // 1000, np.random.default_rng(1)
+    rows = [feature_row for name in feature_rows.symbols(1) for feature_row in (feature_rows.row(lv, name, time_ms, rng) for lv in LEVELS)]
+    whole = [{name: 0.1 if value is None else value for name, value in row.items()} for row in rows]
+    with connect(settings) as client:
+        write_rows(client, whole, settings, now_us())
+        client.set(HEARTBEAT_REDIS_KEY, time_ms)
+
+
+def start(settings: Settings) -> float:
+    """Start the API, stop it, and measure how long the second start takes until it can predict."""
+    for _ in range(2):
+        platform.down(settings, ["api"])
+        began_s = time.monotonic()
+        platform.start(settings, "api")
+        services.wait(lambda: ready(settings), "the API to be ready", READY_S)
+        feed(settings)
+    return time.monotonic() - began_s
+
+
+def ready(settings: Settings) -> bool:
+    """Whether it predicts."""
+    load = http_load.run(f"{settings.api_url}/predict", message(settings), 1, 1, psutil.Process())
+    return load.statuses == {200: 1}
+
+
+def message(settings: Settings) -> bytes:
+    """One `/predict` of one symbol, with the key, as bytes."""
+    body = orjson.dumps({"symbols": feature_rows.symbols(1)})
+    return http_load.request(f"{settings.api_url}/predict", body, {"X-API-Key": secrets.api_key(settings)})

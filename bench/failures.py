@@ -1,0 +1,70 @@
+"""How long a caller waits for an answer that is a refusal: Redis stalled, gone and empty, asked by many at once."""
+
+import signal
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.ensemble import RandomForestRegressor
+
+from bench import api, http_load, services
+from bench.figures import BenchError, Figure, quantile
+from contracts.features import CORE
+from contracts.settings import Settings
+from feature_store.online_table import connect
+from models import export
+from stack import platform
+
+AIM_P99_MS = 250.0
+CLIENTS, REQUESTS = 8, 800
+SEED = 7
+
+
+def measure(scale: float = 1.0) -> list[Figure]:
+    """p99 of the refusals in each case; every answer must be the documented one."""
+    with services.running(("redis", "kafka")) as settings, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's and scikit-learn's of each other
+        rows = np.random.default_rng(SEED).normal(size=(400, len(CORE))).astype(np.float32)
+        forest = RandomForestRegressor(n_estimators=5, random_state=SEED).fit(rows, rows[:, 0] * 1e-4)
+        api.promote(settings, export.export(forest, rows, settings.root / "forest", seed=SEED, **api.KNOWN))
+        api.feed(settings)
+        api.start(settings)
+        count = max(100, int(REQUESTS * scale))
+        return [_case(settings, name, status, count, fail) for name, status, fail in CASES]
+
+
+def _case(settings: Settings, name: str, status: int, count: int, fail: Callable[[Settings], Callable[[], None]]) -> Figure:
+    """One case, undone at its end. Raises BenchError for another answer than the documented one."""
+    undo = fail(settings)
+    try:
+        load = http_load.run(f"{settings.api_url}/predict", api.message(settings), CLIENTS, count, services.process(settings, "api"))
+    finally:
+        undo()
+    if set(load.statuses) != {status}:
+        raise BenchError(f"{name}: answered {load.statuses}", f"{status} was expected")
+    note = f"{count} answers {status} at c={CLIENTS}, p50 {quantile(load.ms, 0.5):.1f} ms, longest {max(load.ms):.0f} ms"
+    return Figure(f"{name}, p99", quantile(load.ms, 0.99), "ms", at_most=AIM_P99_MS, note=note)
+
+
+def _stalled(settings: Settings) -> Callable[[], None]:
+    redis = services.process(settings, "redis")
+    redis.send_signal(signal.SIGSTOP)
+    return lambda: redis.send_signal(signal.SIGCONT)
+
+
+def _gone(settings: Settings) -> Callable[[], None]:
+    services.process(settings, "redis").kill()
+    return lambda: _back(settings)
+
+
+def _back(settings: Settings) -> None:
+    platform.up(settings, ("redis",))
+
+
+def _empty(settings: Settings) -> Callable[[], None]:
+    with connect(settings) as client:
+        client.flushall()
+    return lambda: None
+
+
+CASES = (("Redis stalled", 503, _stalled), ("Redis gone", 503, _gone), ("Redis empty", 503, _empty))
