@@ -56,7 +56,7 @@ install-airflow: $(UV)  ## Airflow in an environment of its own, where `tick air
 airflow-demo: install install-airflow  ## every DAG once by the real scheduler, and a table of runs
 	@$(RUN) tick airflow demo
 
-test-airflow: install install-airflow  ## every DAG, and the real scheduler on the real platform
+test-airflow: install install-airflow install-vision  ## every DAG, and the real scheduler on the real platform
 	@$(RUN) tick jars
 	@.venv-airflow/bin/python -m pytest -m airflow tests/dags tests/airflow
 

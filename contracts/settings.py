@@ -197,6 +197,9 @@ class Settings(BaseSettings):
         None, description="further accepted keys, one per line: one per caller, or old and new while rotating"
     )
     api_open: bool = Field(False, description="development only: serve docs, and without any key everything, to everyone; loopback only")
+    api_log: bool = Field(False, description="a line in the API's log for every request: id, route, status, ms")
+    api_otel: str | None = Field(None, pattern="^https?://", description="OpenTelemetry collector (OTLP over HTTP) for the API's traces")
+    api_otel_sample: float = Field(1, ge=0, le=1, description="share of the requests that are traced; a caller's own decision goes before")
     api_workers: int = Field(1, ge=1, le=64, description="API worker processes")
     api_requests_max: int = Field(256, ge=1, le=100_000, description="requests at work in one API process; more are answered 503")
     body_timeout_s: float = Field(10, gt=0, le=600, description="longest wait for a request body")

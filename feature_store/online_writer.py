@@ -22,7 +22,7 @@ import structlog
 import tenacity
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from contracts import connections
+from contracts import connections, logs
 from contracts.clock import now_us
 from contracts.errors import ServiceError
 from contracts.settings import Settings
@@ -227,9 +227,7 @@ def _complain(error: Any) -> None:
 
 def main() -> None:
     """Run the writer until SIGTERM or SIGINT."""
-    structlog.configure(
-        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper("iso"), structlog.processors.JSONRenderer()]
-    )
+    logs.configure()
     settings, stop = read_settings(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

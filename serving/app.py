@@ -1,5 +1,6 @@
 """The prediction API: routes only translate between HTTP and the predictor; everything dangerous is refused before them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from contracts import logs
 from contracts.settings import Settings, settings
-from serving import live, open_inference, pages, predict, problems
+from serving import live, open_inference, pages, predict, problems, tracing
 from serving.health import readiness
 from serving.metrics import MeasureRequests, Metrics
 from serving.production import resolve
+from serving.requests import Identify
 from serving.schemas import Readiness
 from serving.security import CapBody, LimitConcurrency, LimitRate, RequireKey, SecurityHeaders, api_keys
 from serving.service import Resolve, Service
@@ -39,6 +42,7 @@ def create_app(given: Settings, registry: Resolve = resolve) -> FastAPI:
         await service.start()
         yield
         await service.stop()
+        await asyncio.to_thread(end_tracing)
 
     app = FastAPI(
         title="lakehouse-tick",
@@ -61,12 +65,15 @@ def create_app(given: Settings, registry: Resolve = resolve) -> FastAPI:
     app.add_middleware(LimitRate, rate_max=given.rate_max)
     app.add_middleware(RequireKey, keys=keys, public=public, open_to_all=given.api_open and not len(keys))
     app.add_middleware(SecurityHeaders, policies=pages.policies())
-    app.add_middleware(MeasureRequests, metrics=metrics)  # outermost
+    app.add_middleware(MeasureRequests, metrics=metrics)
+    app.add_middleware(Identify, log_all=given.api_log)  # outermost
+    end_tracing = tracing.install(app, given)
     return app
 
 
 def factory() -> FastAPI:
     """The application of this process' settings, for uvicorn."""
+    logs.configure()
     return create_app(settings())
 
 

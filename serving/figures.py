@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from contracts import connections
 from contracts.clock import now_us
-from contracts.notices import DRIFT_KEY, PARITY_KEY
+from contracts.notices import DRIFT_KEY, DUEL_KEY, PARITY_KEY
 from contracts.settings import Settings
 from contracts.topics import DEAD_LETTER
 from feature_store.layout import HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY
@@ -34,10 +34,11 @@ class Platform(Collector):
     dead_letters: int | None = None
     parity: dict[str, Any] | None = None
     drift: dict[str, Any] | None = None
+    duel: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {name: getattr(self, name) for name in ("lag_s", "writer", "dead_letters", "parity", "drift")}
+        return {name: getattr(self, name) for name in ("lag_s", "writer", "dead_letters", "parity", "drift", "duel")}
 
     def collect(self) -> Iterator[Metric]:
         """The same for Prometheus; what is not known has no sample."""
@@ -49,12 +50,16 @@ class Platform(Collector):
         yield _gauge(
             "tick_dead_letters", "messages that were no ticks, ever; a worker may be ten seconds behind another", self.dead_letters
         )
-        parity, drift = self.parity or {}, self.drift or {}
+        parity, drift, duel = self.parity or {}, self.drift or {}, self.duel or {}
         yield _gauge("tick_parity_unexplained", "values of the last parity report without an explanation", parity.get("unexplained"))
         yield _gauge("tick_parity_values_compared", "values of the last parity report", parity.get("values_compared"))
         yield _gauge("tick_parity_taken_seconds", "when it was taken, s since 1970", _seconds(parity.get("taken_us")))
         yield _gauge("tick_drift_features", "core features whose PSI is over the alert limit", drift.get("alerts"))
         yield _gauge("tick_drift_prediction_psi", "PSI of the predictions against training", drift.get("prediction_psi"))
+        what = "net return a moment of the challenger less the champion's, bps, as last compared"
+        yield _gauge("tick_challenger_gain_bps", what, duel.get("gain_bps"))
+        yield _gauge("tick_challenger_gain_low_bps", "lower end of its 95 % interval", duel.get("low_bps"))
+        yield _gauge("tick_challenger_gain_high_bps", "upper end of its 95 % interval", duel.get("high_bps"))
 
 
 class Figures:
@@ -71,13 +76,13 @@ class Figures:
         letters = await self._dead_letters()
         try:
             async with asyncio.timeout(self._settings.feature_read_ms_max / 1000):
-                beat, parity, drift = await self._reader().texts(HEARTBEAT_REDIS_KEY, PARITY_KEY, DRIFT_KEY)
+                beat, *told = await self._reader().texts(HEARTBEAT_REDIS_KEY, PARITY_KEY, DRIFT_KEY, DUEL_KEY)
                 writer = await self._reader().table(STATS_REDIS_KEY)
         except (OnlineStoreUnavailable, TimeoutError):
             return Platform(dead_letters=letters)
         lag_s = None if beat is None else now_us() / 1e6 - int(beat) / 1e3
         counts = {name.decode(): int(value) for name, value in writer.items()}
-        return Platform(lag_s, counts, letters, _json(parity), _json(drift))
+        return Platform(lag_s, counts, letters, *map(_json, told))
 
     async def _dead_letters(self) -> int | None:
         """End of their topic: how many there ever were."""

@@ -1,7 +1,5 @@
 """POST /predict and /predict/batch: between HTTP and the predictor. What an answer is worth is decided in `freshness`."""
 
-import os
-import re
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ from starlette.responses import Response
 from contracts.clock import now_us
 from contracts.settings import Settings
 from models.runtime import Model
-from serving import problems, trial
+from serving import problems, requests, trial
 from serving.predictor import BPS, Answer, Predictor, UnknownFeaturesError
 from serving.problems import ProblemError, plain
 from serving.schemas import BatchRequest, BatchResponse, PredictRequest, PredictResponse
@@ -21,7 +19,6 @@ from serving.service import Service
 from serving.status import Status
 from serving.strict_json import StrictRoute
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.\-]{1,64}")
 BATCH = "/predict/batch"
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "At least one symbol answered, or symbols refused for different reasons: see each `status`."},
@@ -49,13 +46,13 @@ async def predict(asked: PredictRequest, request: Request) -> Response:
         answers = trial.split(service, await predictor.for_symbols(asked.symbols, served_at_us))
     else:
         answers = _given(predictor, asked)
-    request_id = _request_id(request)
+    request_id = request.scope[requests.ID]
     keep(service, predictor, answers, request_id, served_at_us)
     results = [predictor.result(answer, asked.include_features) for answer in answers]
     _refuse_together(answers, results)
     body = orjson.dumps({"request_id": request_id, "served_at_us": served_at_us, "results": results})
     after = BackgroundTask(trial.shadow, service, answers, request_id, served_at_us) if service.challenger else None
-    return Response(body, media_type="application/json", headers={"X-Request-ID": request_id}, background=after)
+    return Response(body, media_type="application/json", background=after)
 
 
 @router.post(BATCH, response_model=BatchResponse, responses=NO_MODEL)  # type: ignore[arg-type]
@@ -132,9 +129,3 @@ def _refuse_together(answers: list[Answer], results: list[dict[str, Any]]) -> No
     first = answers[0]
     headers = {"Retry-After": str(min(answer.verdict.retry_after_s or 1 for answer in answers))} if kinds == {503} else None
     raise ProblemError(first.status.http, first.status.value, first.verdict.reason, headers=headers, results=results)
-
-
-def _request_id(request: Request) -> str:
-    """The caller's X-Request-ID if it is a plain one, else a new one."""
-    sent = request.headers.get("x-request-id", "").encode()
-    return sent.decode() if _REQUEST_ID.fullmatch(sent) else os.urandom(16).hex()

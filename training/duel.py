@@ -10,14 +10,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import orjson
 import polars as pl
 from arch.bootstrap import StationaryBootstrap
 from numpy.typing import NDArray
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThan
 
 from contracts.errors import DatasetError
+from contracts.notices import DUEL_KEY
 from contracts.settings import Settings
-from feature_store import lakehouse
+from feature_store import lakehouse, notices
 from feature_store.tables import PREDICTIONS
 from models import registry
 from training import datasets, metrics
@@ -76,7 +78,9 @@ def fight(settings: Settings, from_us: int, to_us: int, champion: str | None = N
     labelled = outcome(settings, rows)
     if len(labelled) < MOMENTS_MIN:
         raise DatasetError(f"only {len(labelled)} of {len(rows)} moments have an outcome", "wait until their horizon has passed")
-    return judge(labelled, versions, settings)
+    found = judge(labelled, versions, settings)
+    notices.tell(settings, DUEL_KEY, orjson.dumps(found.numbers()))
+    return found
 
 
 def _version(settings: Settings, role: str) -> str:

@@ -5,64 +5,26 @@ One Airflow for all; the tests run in this order.
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 
-from contracts.clock import now_us
 from contracts.settings import Settings
 from feature_store import lakehouse, power
 from models import registry, tracking
 from stack import orchestra, platform
 from stack.airflow_rest import Client
 from streaming.history import load_synthetic
-from streaming.synthetic import FIXTURE
-from tests.conftest import settings_in
+from tests.airflow.runs import DAY_US, DAYS, MARKET, TODAY_US, ended, states, wait
+from tests.images import real
 from training.origin import iso
 from training.power import files
 from training.power import steps as power_steps
 
 pytestmark = [pytest.mark.airflow, pytest.mark.filterwarnings("ignore")]
-DAY_US = 86_400_000_000
 TICK, POWER = "tick_model_training", "power_lgbm_training"
-LIMIT_S = 900
-DAYS = 19  # up to two weeks behind the last Sunday, seven days of them to judge on
-TODAY_US = now_us() // DAY_US * DAY_US
-MARKET = replace(FIXTURE, rate=0.05)  # a tick in twenty seconds and symbol: what a batch job costs is its ticks
-
-
-def wait(until: Callable[[], object], what: str, poll_s: float = 1.0) -> object:
-    deadline = time.monotonic() + LIMIT_S
-    while not (found := until()):
-        assert time.monotonic() < deadline, f"not within {LIMIT_S} s: {what}"
-        time.sleep(poll_s)
-    return found
-
-
-@pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Client]]:
-    settings = settings_in(tmp_path_factory.mktemp("airflow"), airflow_retry_s_max=3)
-    try:
-        platform.up(settings, ("jobmanager", "taskmanager"))
-        load_synthetic(settings, MARKET, TODAY_US - DAYS * DAY_US, DAYS)
-        orchestra.up(settings)
-        client = Client(settings)
-        wait(lambda: len(client.dags()) >= 8, "the DAGs are read")
-        yield settings, client
-    finally:
-        platform.down(settings)
-
-
-def ended(client: Client, dag: str, run_id: str) -> dict:
-    return wait(lambda: (run := client.run(dag, run_id))["state"] in {"success", "failed"} and run, f"{dag} {run_id}")
-
-
-def states(client: Client, dag: str, run_id: str) -> dict[str, str]:
-    return {task["task_id"]: task["state"] for task in client.tasks(dag, run_id)}
 
 
 def parents(settings: Settings, experiment: str) -> list:
@@ -182,7 +144,17 @@ def test_a_backfill_is_mapped_statistics_are_kept_and_upkeep_tidies(airflow):
     assert cleaned["try_number"] == 1
 
 
-def test_nothing_is_left_behind(airflow):
-    settings, _ = airflow
-    platform.down(settings)
-    assert not list((settings.root / "run").glob("*.json"))
+def test_a_digit_model_goes_to_production_and_a_short_cifar_is_refused(airflow, cifar):
+    settings, client = airflow
+    wanted = {"mnist": {"data": str(real("mnist/mnist.npz")), "epochs": 1}, "cifar10": {"data": str(cifar), "epochs": 1}}
+    for kind, conf in wanted.items():
+        dag = f"{kind}_cnn_training"
+        client.unpause(dag)
+        run_id = client.trigger(dag, conf)
+        assert ended(client, dag, run_id)["state"] == "success", states(client, dag, run_id)
+        assert states(client, dag, run_id)["register_model"] == {"mnist": "success", "cifar10": "skipped"}[kind]
+    now = registry.current(settings, settings.mnist_model_name)
+    assert (now.version, now.stage) == ("1", "Production")
+    (story,) = parents(settings, settings.mnist_experiment)
+    assert story.data.metrics["test_accuracy"] > 0.95
+    assert registry.versions(settings, settings.cifar10_model_name) == []

@@ -36,6 +36,7 @@ class Api:
         transport = httpx.ASGITransport(self.app)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://api", headers={"X-API-Key": KEY})
         self._lifespan = self.app.router.lifespan_context(self.app)
+        self._ended = False
         self.runner.run(self._lifespan.__aenter__())
 
     def request(self, method: str, path: str, **options) -> httpx.Response:
@@ -59,6 +60,10 @@ class Api:
         return False
 
     def close(self) -> None:
+        """End the application; a second time is none."""
+        if self._ended:
+            return
+        self._ended = True
         self.runner.run(self._lifespan.__aexit__(None, None, None))
         self.runner.run(self.client.aclose())
         self.runner.close()

@@ -13,23 +13,15 @@ import pytest
 
 from contracts.settings import Settings
 from models import registry, runtime
+from tests.images import cifar_batches, real
 from training.vision import epochs, folder, images, steps
-from training.vision.kinds import CIFAR10, MNIST, Spec
+from training.vision.kinds import MNIST, Spec
 
 pytestmark = [
     pytest.mark.groups,
     pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"),
 ]
-ROOT = Path(os.environ.get("TICK_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 REPO = Path(__file__).parents[2]
-
-
-def real(name: str) -> Path:
-    """A real data set; where it is missing the test fails under CI=true, else it is skipped."""
-    path = ROOT / name
-    if not path.exists():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{path} is missing: set TICK_TEST_DATA")
-    return path
 
 
 def quiet(step, done, total):
@@ -43,17 +35,7 @@ def settings(tmp_path_factory) -> Settings:
 
 @pytest.fixture(scope="module")
 def cifar(settings) -> Path:
-    """3,000 training and 1,000 test images of the real set, as binary batches: decoding all JPEGs takes long."""
-    made = images.read(CIFAR10, real("cifar10"))
-    target = settings.root / "cifar"
-    target.mkdir()
-    for name, x, y in (
-        ("data_batch_1.bin", made.train_x[::16], made.train_y[::16]),
-        ("test_batch.bin", made.test_x[::10], made.test_y[::10]),
-    ):
-        rows = np.concatenate([y[:, None], x.transpose(0, 3, 1, 2).reshape(len(x), -1)], axis=1)
-        (target / name).write_bytes(rows.astype(np.uint8).tobytes())
-    return target
+    return cifar_batches(settings.root / "cifar", train_every=16, test_every=10)
 
 
 def test_mnist_passes_the_gate_by_the_missions_network(settings):

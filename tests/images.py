@@ -1,0 +1,33 @@
+"""The real image data sets, and a small part of CIFAR-10 in its original form."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.vision import images
+from training.vision.kinds import CIFAR10
+
+ROOT = Path(os.environ.get("TICK_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def real(name: str) -> Path:
+    """A real data set; where it is missing the test fails under CI=true, else it is skipped."""
+    path = ROOT / name
+    if not path.exists():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{path} is missing: set TICK_TEST_DATA")
+    return path
+
+
+def cifar_batches(target: Path, train_every: int, test_every: int) -> Path:
+    """Every so-manieth image of the real set, as binary batches in folder `target`: decoding all JPEGs takes long."""
+    made = images.read(CIFAR10, real("cifar10"))
+    target.mkdir()
+    for name, x, y in (
+        ("data_batch_1.bin", made.train_x[::train_every], made.train_y[::train_every]),
+        ("test_batch.bin", made.test_x[::test_every], made.test_y[::test_every]),
+    ):
+        rows = np.concatenate([y[:, None], x.transpose(0, 3, 1, 2).reshape(len(x), -1)], axis=1)
+        (target / name).write_bytes(rows.astype(np.uint8).tobytes())
+    return target
