@@ -92,12 +92,20 @@ def flink_catalog(settings: Settings) -> str:
 
 
 def insert(table: str, names: Sequence[str], select: str) -> str:
-    """The Flink statement that appends the rows of `select`, columns in the order of `names`.
+    """The Flink statement that appends the rows of `select`, columns in the order of `names`; each partition has one writer."""
+    return f"INSERT INTO {CATALOG}.{table} ({_listed(names)}) {select}"
 
-    By default Iceberg sends every row to the one writer of its day, and makes a text of that day for each: an eighth of the live job.
+
+def insert_live(table: str, names: Sequence[str], select: str) -> str:
+    """The same for rows of about now, which lie in one day: whoever has a row writes it.
+
+    Sending each to the writer of its day makes a text of that day for every row: an eighth of the live job.
     """
-    columns = ", ".join(f"`{name}`" for name in names)
-    return f"INSERT INTO {CATALOG}.{table} /*+ OPTIONS('distribution-mode'='none') */ ({columns}) {select}"
+    return f"INSERT INTO {CATALOG}.{table} /*+ OPTIONS('distribution-mode'='none') */ ({_listed(names)}) {select}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def append_ticks(settings: Settings, ticks: pl.DataFrame) -> int:

@@ -39,10 +39,12 @@ def create_app(given: Settings, registry: Resolve = resolve) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service = Service(given, metrics, registry)
         app.state.service = service
-        await service.start()
-        yield
-        await service.stop()
-        await asyncio.to_thread(end_tracing)
+        try:
+            await service.start()
+            yield
+            await service.stop()
+        finally:
+            await asyncio.to_thread(end_tracing)
 
     app = FastAPI(
         title="lakehouse-tick",

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from serving import requests
 from serving.schemas import ProblemDocument
 
 MEDIA_TYPE = "application/problem+json"
@@ -74,8 +75,11 @@ async def _on_invalid(_: Request, error: Exception) -> Response:
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
-    log.error("unexpected", path=request.url.path, error=type(error).__name__)
-    return ProblemError(500, "internal_error", "An unexpected failure; it is in the log.").response()
+    # This runs outside of all middleware: what that would add to the line and to the answer is added here.
+    request_id = request.scope.get(requests.ID, "")
+    log.error("unexpected", path=request.url.path, error=type(error).__name__, request_id=request_id)
+    headers = {requests.HEADER.decode(): request_id} if request_id else None
+    return ProblemError(500, "internal_error", "An unexpected failure; it is in the log.", headers=headers).response()
 
 
 def install(app: FastAPI) -> None:

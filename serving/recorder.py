@@ -3,6 +3,7 @@
 `produce` only copies into librdkafka's own bounded queue: with the broker away, records wait there, expire, and are counted.
 """
 
+import contextvars
 import random
 from collections.abc import Callable
 from typing import Any
@@ -69,5 +70,6 @@ class Recorder:
 
     def _on_error(self, error: Any) -> None:
         if not self._down:
-            log.warning("predictions cannot be recorded", error=str(error))
+            # Called from within whichever request comes by: it is not about that one.
+            contextvars.Context().run(log.warning, "predictions cannot be recorded", error=str(error))
             self._down = True

@@ -1,5 +1,6 @@
-"""OpenTelemetry, when the settings name a collector: a span per request, with its route, its status and its id."""
+"""OpenTelemetry, when the settings name a collector: a span per request (and per shadow), with its route, its status and its id."""
 
+import threading
 from collections.abc import Callable
 
 from fastapi import FastAPI
@@ -7,9 +8,10 @@ from fastapi import FastAPI
 from contracts.settings import Settings
 
 SERVICE = "lakehouse-tick-api"
-UNTRACED = "healthz,readyz,metrics"
+UNTRACED = r"^https?://[^/]*/(?:healthz|readyz|metrics)$"
 QUEUE_MAX = 2048
 EXPORT_TIMEOUT_S = 5
+END_S_MAX = 3  # the last spans may take so long at the end
 
 
 def install(app: FastAPI, settings: Settings) -> Callable[[], None]:
@@ -36,4 +38,10 @@ def install(app: FastAPI, settings: Settings) -> Callable[[], None]:
         http_capture_headers_server_response=["x-request-id"],
         exclude_spans=["receive", "send"],
     )
-    return provider.shutdown
+    return lambda: _end(provider.shutdown)
+
+
+def _end(shutdown: Callable[[], None]) -> None:
+    last = threading.Thread(target=shutdown, daemon=True)
+    last.start()
+    last.join(END_S_MAX)

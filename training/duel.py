@@ -79,7 +79,8 @@ def fight(settings: Settings, from_us: int, to_us: int, champion: str | None = N
     if len(labelled) < MOMENTS_MIN:
         raise DatasetError(f"only {len(labelled)} of {len(rows)} moments have an outcome", "wait until their horizon has passed")
     found = judge(labelled, versions, settings)
-    notices.tell(settings, DUEL_KEY, orjson.dumps(found.numbers()))
+    if champion is None and challenger is None:  # the trial that is under way, no question of somebody's own
+        notices.tell(settings, DUEL_KEY, orjson.dumps(found.numbers()))
     return found
 
 

@@ -82,6 +82,21 @@ def test_every_answer_has_an_id(make_api, path):
     assert len(first) == len(second) == 1 and first != second
 
 
+def test_an_unexpected_failure_has_its_id_too(make_api, capsys):
+    async def fail() -> None:
+        raise RuntimeError
+
+    logs.configure()
+    api = make_api()
+    api.app.add_api_route("/fail", fail)
+    api.client._transport.raise_app_exceptions = False
+    response = api.get("/fail", headers={"X-Request-ID": "mine"})
+    structlog.reset_defaults()
+    assert (response.status_code, response.headers.get_list("x-request-id")) == (500, ["mine"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["request_id"] for line in lines if line["event"] == "unexpected"] == ["mine"]
+
+
 def test_a_request_is_a_line_of_the_log_when_asked_for(make_api, feeder, capsys):
     feeder.put()
     logs.configure()
