@@ -17,11 +17,18 @@ from training.origin import iso
 pytestmark = [pytest.mark.airflow, pytest.mark.filterwarnings("ignore")]
 REPO = Path(__file__).parents[2]
 LIMIT_S = 1200
-# What the gate refuses on such small data.
+# Skipped: what the gate refuses on such small data, and a retraining less than a day after a training.
 SKIPPED = {
     "mnist_cnn_training": {"register_model"},
     "cifar10_cnn_training": {"register_model"},
     "cifar10_simple_training": {"register_model"},
+    "tick_drift_retrain": {"check_drift", "request_retrain"},
+}
+# Whether these beat what was registered minutes ago depends on the day.
+MAY_SKIP = {
+    "tick_model_training": {"register_to_production"},
+    "power_lgbm_training": {"register_model"},
+    "power_zone1_training": {"register_model"},
 }
 
 
@@ -58,4 +65,4 @@ def test_every_run_succeeds_and_skips_only_what_its_gate_refused(outcome):
     for name, run in outcome.items():
         skipped = {task for task, state in run["tasks"].items() if state == "skipped"}
         assert set(run["tasks"].values()) <= {"success", "skipped"}, name
-        assert skipped == SKIPPED.get(name, set()), name
+        assert skipped - MAY_SKIP.get(name, set()) == SKIPPED.get(name, set()), name
