@@ -52,7 +52,7 @@ def outcome(airflow, cifar, tmp_path_factory) -> dict[str, dict]:
         "platform_maintenance": {},
     }
     log = tmp_path_factory.mktemp("small") / "dag_test.log"
-    command = [sys.executable, "-m", "tests.airflow.dag_test", json.dumps(wanted)]
+    command = [sys.executable, "-m", "tests.airflow.every_dag", json.dumps(wanted)]
     with log.open("w") as complaints:
         own = {**os.environ, **services.env(settings), "PYTHONPATH": str(REPO)}
         ran = subprocess.run(command, env=own, stdout=subprocess.PIPE, stderr=complaints, text=True, timeout=LIMIT_S, check=False)
