@@ -16,6 +16,7 @@ from models import export
 from stack import platform
 
 AIM_P99_MS = 250.0
+REFUSED = 503
 CLIENTS, REQUESTS = 8, 800
 SEED = 7
 
@@ -30,19 +31,19 @@ def measure(scale: float = 1.0) -> list[Figure]:
         api.feed(settings)
         api.start(settings)
         count = max(100, int(REQUESTS * scale))
-        return [_case(settings, name, status, count, fail) for name, status, fail in CASES]
+        return [_case(settings, name, count, fail) for name, fail in CASES.items()]
 
 
-def _case(settings: Settings, name: str, status: int, count: int, fail: Callable[[Settings], Callable[[], None]]) -> Figure:
+def _case(settings: Settings, name: str, count: int, fail: Callable[[Settings], Callable[[], None]]) -> Figure:
     """One case, undone at its end. Raises BenchError for another answer than the documented one."""
     undo = fail(settings)
     try:
         load = http_load.run(f"{settings.api_url}/predict", api.message(settings), CLIENTS, count, services.process(settings, "api"))
     finally:
         undo()
-    if set(load.statuses) != {status}:
-        raise BenchError(f"{name}: answered {load.statuses}", f"{status} was expected")
-    note = f"{count} answers {status} at c={CLIENTS}, p50 {quantile(load.ms, 0.5):.1f} ms, longest {max(load.ms):.0f} ms"
+    if set(load.statuses) != {REFUSED}:
+        raise BenchError(f"{name}: answered {load.statuses}", f"{REFUSED} was expected")
+    note = f"{count} answers {REFUSED} at c={CLIENTS}, p50 {quantile(load.ms, 0.5):.1f} ms, longest {max(load.ms):.0f} ms"
     return Figure(f"{name}, p99", quantile(load.ms, 0.99), "ms", at_most=AIM_P99_MS, note=note)
 
 
@@ -54,11 +55,7 @@ def _stalled(settings: Settings) -> Callable[[], None]:
 
 def _gone(settings: Settings) -> Callable[[], None]:
     services.process(settings, "redis").kill()
-    return lambda: _back(settings)
-
-
-def _back(settings: Settings) -> None:
-    platform.up(settings, ("redis",))
+    return lambda: platform.up(settings, ("redis",))
 
 
 def _empty(settings: Settings) -> Callable[[], None]:
@@ -67,4 +64,4 @@ def _empty(settings: Settings) -> Callable[[], None]:
     return lambda: None
 
 
-CASES = (("Redis stalled", 503, _stalled), ("Redis gone", 503, _gone), ("Redis empty", 503, _empty))
+CASES = {"Redis stalled": _stalled, "Redis gone": _gone, "Redis empty": _empty}

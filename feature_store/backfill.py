@@ -43,9 +43,8 @@ class Report:
 def program(settings: Settings, chunk: Chunk, reach: Reach, symbols: Sequence[str] | None, into: str) -> Program:
     """Features with row end in [from, to) µs of the chunk, into the table `into`."""
     views = [sql.View("accepted", accepted(reach, chunk.to_us, symbols)), *sql.ladder("batch")]
-    names = ", ".join(f"`{name}`" for name in FEATURE_NAMES)
     wanted = f"event_time >= {_timestamp(chunk.from_us)} AND event_time < {_timestamp(chunk.to_us)}"
-    insert = lakehouse.insert(into, FEATURE_NAMES, f"SELECT {names} FROM ({sql.union_rows()}) WHERE {wanted}")
+    insert = lakehouse.insert(into, FEATURE_NAMES, f"SELECT {lakehouse.quoted(FEATURE_NAMES)} FROM ({sql.union_rows()}) WHERE {wanted}")
     options = {
         "table.exec.resource.default-parallelism": str(settings.parallelism),
         "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",

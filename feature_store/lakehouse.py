@@ -91,20 +91,18 @@ def flink_catalog(settings: Settings) -> str:
     return connection.create_statement(CATALOG, connection.revealed(connection.render(settings).flink))
 
 
-def insert(table: str, names: Sequence[str], select: str) -> str:
-    """The Flink statement that appends the rows of `select`, columns in the order of `names`; each partition has one writer."""
-    return f"INSERT INTO {CATALOG}.{table} ({_listed(names)}) {select}"
+# For rows of about now, which lie in one day: whoever has a row writes it. By default Iceberg sends each to the one writer of its
+# partition, and makes a text of that day for every row: an eighth of the live job.
+AS_IT_COMES = "/*+ OPTIONS('distribution-mode'='none') */ "
 
 
-def insert_live(table: str, names: Sequence[str], select: str) -> str:
-    """The same for rows of about now, which lie in one day: whoever has a row writes it.
-
-    Sending each to the writer of its day makes a text of that day for every row: an eighth of the live job.
-    """
-    return f"INSERT INTO {CATALOG}.{table} /*+ OPTIONS('distribution-mode'='none') */ ({_listed(names)}) {select}"
+def insert(table: str, names: Sequence[str], select: str, hint: str = "") -> str:
+    """The Flink statement that appends the rows of `select`, columns in the order of `names`."""
+    return f"INSERT INTO {CATALOG}.{table} {hint}({quoted(names)}) {select}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def quoted(names: Sequence[str]) -> str:
+    """Column names as a list in SQL."""
     return ", ".join(f"`{name}`" for name in names)
 
 

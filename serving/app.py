@@ -67,8 +67,8 @@ def create_app(given: Settings, registry: Resolve = resolve) -> FastAPI:
     app.add_middleware(LimitRate, rate_max=given.rate_max)
     app.add_middleware(RequireKey, keys=keys, public=public, open_to_all=given.api_open and not len(keys))
     app.add_middleware(SecurityHeaders, policies=pages.policies())
-    app.add_middleware(MeasureRequests, metrics=metrics)
-    app.add_middleware(Identify, log_all=given.api_log)  # outermost
+    app.add_middleware(MeasureRequests, metrics=metrics, log_all=given.api_log)
+    app.add_middleware(Identify)  # outermost
     end_tracing = tracing.install(app, given)
     return app
 

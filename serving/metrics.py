@@ -3,6 +3,7 @@
 import os
 import time
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -10,6 +11,7 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+log = structlog.get_logger("serving")
 _LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _AGE_S = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900)
 
@@ -44,10 +46,13 @@ class Metrics:
 
 
 class MeasureRequests:
-    """Counts and times every request by its route's template (never by the raw path, which callers choose)."""
+    """Counts and times every request by its route's template (never by the raw path, which callers choose).
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self.app, self.metrics = app, metrics
+    When `log_all`, each is a line of the log too: method, route, status and ms.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, log_all: bool) -> None:
+        self.app, self.metrics, self.log_all = app, metrics, log_all
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,9 +71,11 @@ class MeasureRequests:
             return await self.app(scope, receive, sending)
         finally:
             self.metrics.at_work.dec()
-            route = getattr(scope.get("route"), "path", "other")
+            route, took_s = getattr(scope.get("route"), "path", "other"), time.perf_counter() - begun
             self.metrics.requests.labels(_method(scope), route, status).inc()
-            self.metrics.duration.labels(route).observe(time.perf_counter() - begun)
+            self.metrics.duration.labels(route).observe(took_s)
+            if self.log_all:
+                log.info("request", method=scope["method"], route=route, status=status, ms=round(took_s * 1e3, 2))
 
 
 def _method(scope: Scope) -> str:

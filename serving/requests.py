@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,36 +10,25 @@ ID = "tick.request_id"
 HEADER = b"x-request-id"
 _PLAIN = re.compile(rb"[A-Za-z0-9_.\-]{1,64}")
 
-log = structlog.get_logger("serving")
-
 
 class Identify:
-    """Gives a request its id and, when `log_all`, a line in the log: method, route, status and ms."""
+    """Gives a request its id, its answer the header, and every line logged meanwhile the field `request_id`."""
 
-    def __init__(self, app: ASGIApp, log_all: bool) -> None:
-        self.app, self.log_all = app, log_all
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         scope[ID] = request_id = _id(scope)
-        status, begun = 500, time.perf_counter()
 
         async def sending(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
                 message["headers"] = [*message["headers"], (HEADER, request_id.encode())]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                return await self.app(scope, receive, sending)
-            finally:
-                if self.log_all:
-                    route = getattr(scope.get("route"), "path", "other")
-                    took_ms = round((time.perf_counter() - begun) * 1e3, 2)
-                    log.info("request", method=scope["method"], route=route, status=status, ms=took_ms)
+            return await self.app(scope, receive, sending)
 
 
 def _id(scope: Scope) -> str:

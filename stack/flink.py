@@ -18,7 +18,7 @@ from stack.service import Service
 VERSION = "2.3.0"
 REST_TIMEOUT_S = 2.0
 TASKMANAGER_METASPACE_MB = 320  # every submitted SQL job loads its generated classes anew
-TASKMANAGER_MANAGED = 0.25  # buffers of windows and sorts; what Flink would give them beyond that, the heap needs more: 0.4 by default
+TASKMANAGER_MANAGED = 0.25  # for the buffers of windows and sorts; of Flink's 0.4 the heap needs the rest more
 # A third less CPU a tick than with G1, whose barriers the many small objects pay for. It must not give up where the heap is tight.
 TASKMANAGER_JVM = "-XX:+UseParallelGC -XX:-UseGCOverheadLimit"
 

@@ -29,7 +29,7 @@ def program(settings: Settings, restore: str | None = None) -> Program:
     ddl = [lakehouse.flink_catalog(settings), *sources, *sinks]
     inserts = [silver_insert(), tables.dead_letter_insert(), tables.heartbeat_insert()]
     inserts += [tables.features_insert(level) for level in LEVELS]
-    inserts.append(lakehouse.insert_live(GOLD_LIVE, FEATURE_NAMES, sql.union_rows()))
+    inserts.append(lakehouse.insert(GOLD_LIVE, FEATURE_NAMES, sql.union_rows(), lakehouse.AS_IT_COMES))
     inserts.append(tables.served_insert())
     return Program(
         NAME,
@@ -44,7 +44,7 @@ def program(settings: Settings, restore: str | None = None) -> Program:
 def silver_insert() -> str:
     """Every accepted tick, late ones too."""
     names = ", ".join("et" if name == "event_time" else name for name in TICK_NAMES)
-    return lakehouse.insert_live(SILVER, TICK_NAMES, f"SELECT {names} FROM ticks")
+    return lakehouse.insert(SILVER, TICK_NAMES, f"SELECT {names} FROM ticks", lakehouse.AS_IT_COMES)
 
 
 def options(settings: Settings) -> dict[str, str]:

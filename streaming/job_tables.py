@@ -83,7 +83,7 @@ def served_insert() -> str:
     sane = f"served_at_us >= {EVENT_TIME_US_MIN} AND served_at_us <= {RECEIVED} + {FUTURE_US_MAX}"
     time = f"CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(served_at_us / 1000, 3) ELSE arrived END"
     made = ", ".join(time if name == "served_at" else f"`{name}`" for name in PREDICTION_NAMES)
-    return lakehouse.insert_live(PREDICTIONS, PREDICTION_NAMES, f"SELECT {made} FROM served")
+    return lakehouse.insert(PREDICTIONS, PREDICTION_NAMES, f"SELECT {made} FROM served", lakehouse.AS_IT_COMES)
 
 
 def accepted_ticks() -> View:

@@ -1,28 +1,17 @@
-"""The real image data sets, and a small part of CIFAR-10 in its original form."""
+"""A small part of the real CIFAR-10 in its original form."""
 
-import os
 from pathlib import Path
 
 import numpy as np
-import pytest
 
+from tests.real_data import real
 from training.vision import images
 from training.vision.kinds import CIFAR10
-
-ROOT = Path(os.environ.get("TICK_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
-
-
-def real(name: str) -> Path:
-    """A real data set; where it is missing the test fails under CI=true, else it is skipped."""
-    path = ROOT / name
-    if not path.exists():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{path} is missing: set TICK_TEST_DATA")
-    return path
 
 
 def cifar_batches(target: Path, train_every: int, test_every: int) -> Path:
     """Every so-manieth image of the real set, as binary batches in folder `target`: decoding all JPEGs takes long."""
-    made = images.read(CIFAR10, real("cifar10"))
+    made = images.read(CIFAR10, real("cifar10/train.parquet").parent)
     target.mkdir()
     for name, x, y in (
         ("data_batch_1.bin", made.train_x[::train_every], made.train_y[::train_every]),

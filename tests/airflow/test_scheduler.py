@@ -18,7 +18,7 @@ from stack import orchestra, platform
 from stack.airflow_rest import Client
 from streaming.history import load_synthetic
 from tests.airflow.runs import DAY_US, DAYS, MARKET, TODAY_US, ended, states, wait
-from tests.images import real
+from tests.real_data import real
 from training.origin import iso
 from training.power import files
 from training.power import steps as power_steps

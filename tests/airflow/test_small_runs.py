@@ -11,7 +11,7 @@ import pytest
 from stack import airflow as services
 from stack import orchestra, platform
 from tests.airflow.runs import DAY_US, DAYS, TODAY_US
-from tests.images import real
+from tests.real_data import real
 from training.origin import iso
 
 pytestmark = [pytest.mark.airflow, pytest.mark.filterwarnings("ignore")]

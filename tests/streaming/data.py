@@ -1,16 +1,12 @@
-"""Where the real trades lie that some tests read: TICK_TEST_DATA, by default ../shared/data."""
+"""The real trades that some tests read."""
 
-import os
 from pathlib import Path
 
-import pytest
+from tests import real_data
 
-ROOT = Path(os.environ.get("TICK_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "ticks"
+ROOT = real_data.ROOT / "ticks"
 
 
 def real(name: str) -> Path:
-    """A real file; where it is missing the test fails under CI=true, else it is skipped."""
-    file = ROOT / name
-    if not file.is_file():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{file} is missing: set TICK_TEST_DATA")
-    return file
+    """A real file of trades."""
+    return real_data.real(f"ticks/{name}")

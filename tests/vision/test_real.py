@@ -13,7 +13,8 @@ import pytest
 
 from contracts.settings import Settings
 from models import registry, runtime
-from tests.images import cifar_batches, real
+from tests.images import cifar_batches
+from tests.real_data import real
 from training.vision import epochs, folder, images, steps
 from training.vision.kinds import MNIST, Spec
 

@@ -1,16 +1,14 @@
 """The real file of Tetouan's power, files like it made by hand, and settings with a lakehouse and a model name of their own."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 
 from contracts.settings import Settings
+from tests import real_data
 from training.power.files import DAY_US, STEP_US
 
-ROOT = Path(os.environ.get("TICK_TEST_DATA", Path(__file__).parents[4] / "shared" / "data")) / "power"
 T0 = 1_483_228_800_000_000  # 2017-01-01
 CSV_HEADER = (
     "DateTime,Temperature,Humidity,Wind Speed,general diffuse flows,diffuse flows,"
@@ -19,11 +17,8 @@ CSV_HEADER = (
 
 
 def real() -> Path:
-    """The real file; where it is missing the test fails under CI=true, else it is skipped."""
-    file = ROOT / "tetouan_2017_10min.parquet"
-    if not file.is_file():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{file} is missing: set TICK_TEST_DATA")
-    return file
+    """The real file."""
+    return real_data.real("power/tetouan_2017_10min.parquet")
 
 
 def settings_in(home: Path, mlflow_home: Path, name: str, **more) -> Settings:
