@@ -19,6 +19,7 @@ from models.runtime import Exported
 from stack import platform, secrets
 
 READY_S = 90.0
+SYMBOLS = 64
 KNOWN: dict[str, Any] = {"features": CORE, "trained_on": "synthetic", "trained_to_us": 0, "horizon_s": 60}
 
 
@@ -32,7 +33,9 @@ def promote(settings: Settings, made: Exported) -> None:
 def feed(settings: Settings) -> None:
     """Fresh rows of every view, each value there."""
     time_ms, rng = now_us() // 1000, np.random.default_rng(1)
-    rows = [feature_row for name in feature_rows.symbols(1) for feature_row in (feature_rows.row(lv, name, time_ms, rng) for lv in LEVELS)]
+    rows = [
+        feature_row for name in feature_rows.symbols(SYMBOLS) for feature_row in (feature_rows.row(lv, name, time_ms, rng) for lv in LEVELS)
+    ]
     whole = [{name: 0.1 if value is None else value for name, value in row.items()} for row in rows]
     with connect(settings) as client:
         write_rows(client, whole, settings, now_us())
@@ -50,11 +53,11 @@ def start(settings: Settings) -> float:
 
 
 def _predicts(settings: Settings) -> bool:
-    load = http_load.run(f"{settings.api_url}/predict", message(settings), 1, 1, psutil.Process())
+    load = http_load.run(f"{settings.api_url}/predict", messages(settings), 1, 1, psutil.Process())
     return load.statuses == {200: 1}
 
 
-def message(settings: Settings) -> bytes:
-    """One `/predict` of one symbol, with the key, as bytes."""
-    body = orjson.dumps({"symbols": feature_rows.symbols(1)})
-    return http_load.request(f"{settings.api_url}/predict", body, {"X-API-Key": secrets.api_key(settings)})
+def messages(settings: Settings) -> list[bytes]:
+    """A `/predict` of one symbol, with the key, as bytes, for each symbol."""
+    url, key = f"{settings.api_url}/predict", {"X-API-Key": secrets.api_key(settings)}
+    return [http_load.request(url, orjson.dumps({"symbols": [name]}), key) for name in feature_rows.symbols(SYMBOLS)]

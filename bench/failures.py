@@ -38,7 +38,7 @@ def _case(settings: Settings, name: str, count: int, fail: Callable[[Settings], 
     """One case, undone at its end. Raises BenchError for another answer than the documented one."""
     undo = fail(settings)
     try:
-        load = http_load.run(f"{settings.api_url}/predict", api.message(settings), CLIENTS, count, services.process(settings, "api"))
+        load = http_load.run(f"{settings.api_url}/predict", api.messages(settings), CLIENTS, count, services.process(settings, "api"))
     finally:
         undo()
     if set(load.statuses) != {REFUSED}:

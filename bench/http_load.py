@@ -1,9 +1,10 @@
-"""HTTP as fast as a server answers: the same request again and again over kept connections, every latency noted."""
+"""HTTP as fast as a server answers: a client's requests again and again over a kept connection, every latency noted."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from urllib.parse import SplitResult, urlsplit
 
 import psutil
@@ -35,30 +36,37 @@ def request(url: str, body: bytes, headers: dict[str, str]) -> bytes:
     return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "", ""]).encode() + body
 
 
-def run(url: str, message: bytes, clients: int, requests: int, server: psutil.Process, until: Callable[[], bool] | None = None) -> Load:
-    """Ask `requests` times (or until `until()`) from `clients` connections, each waiting for its answer. Raises BenchError."""
+def run(
+    url: str, messages: Sequence[bytes], clients: int, requests: int, server: psutil.Process, until: Callable[[], bool] | None = None
+) -> Load:
+    """Ask `requests` times (or until `until()`) from `clients` connections, each waiting for its answer. Raises BenchError.
+
+    Each client begins with another one of `messages` and goes through them all.
+    """
     load, left = Load(), [requests]
     before_s, began_s = _cpu_s(server), time.monotonic()
     try:
-        asyncio.run(_all(urlsplit(url), message, clients, load, left, until))
+        asyncio.run(_all(urlsplit(url), messages, clients, load, left, until))
     except (OSError, asyncio.IncompleteReadError) as error:
         raise BenchError(f"the server broke off: {error}", "see its log") from error
     load.wall_s, load.cpu_s = time.monotonic() - began_s, _cpu_s(server) - before_s
     return load
 
 
-async def _all(parts: SplitResult, message: bytes, clients: int, load: Load, left: list[int], until: Callable[[], bool] | None) -> None:
+async def _all(
+    parts: SplitResult, messages: Sequence[bytes], clients: int, load: Load, left: list[int], until: Callable[[], bool] | None
+) -> None:
     host, port = parts.hostname or "", parts.port or 80
-    await asyncio.gather(*(_client(host, port, message, load, left, until) for _ in range(clients)))
+    await asyncio.gather(*(_client(host, port, islice(cycle(messages), at, None), load, left, until) for at in range(clients)))
 
 
-async def _client(host: str, port: int, message: bytes, load: Load, left: list[int], until: Callable[[], bool] | None) -> None:
+async def _client(host: str, port: int, messages: Iterator[bytes], load: Load, left: list[int], until: Callable[[], bool] | None) -> None:
     reader, writer = await asyncio.open_connection(host, port)
     try:
         while left[0] > 0 and not (until and until()):
             left[0] -= 1
             began = time.perf_counter()
-            writer.write(message)
+            writer.write(next(messages))
             async with asyncio.timeout(PATIENCE_S):
                 status = await _answer(reader)
             load.ms.append((time.perf_counter() - began) * 1e3)

@@ -52,6 +52,24 @@ def cpu_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
+def jit_s(jvm: psutil.Process) -> float:
+    """Those of them that a JVM's compiler threads have used: they work for minutes, then hardly. Raises BenchError when it is gone.
+
+    What compiler threads did that the JVM has ended since is lost: it has more than one of a kind from four cores on.
+    """
+    try:
+        return float(sum(each.user_time + each.system_time for each in jvm.threads() if _is_compiler(jvm.pid, each.id)))
+    except psutil.NoSuchProcess as error:
+        raise BenchError(f"process {jvm.pid} died while it was measured", "see its log; run the bench again") from error
+
+
+def _is_compiler(pid: int, thread: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/task/{thread}/comm").read_text().startswith(("C1 Compiler", "C2 Compiler"))
+    except OSError:  # no such thread any more
+        return False
+
+
 @dataclass
 class Spent:
     """What a stretch of work took: CPU seconds of this process (all threads), and wall seconds."""

@@ -38,7 +38,7 @@ class Taken:
 def measure(scale: float = 1.0) -> list[Figure]:
     """Latency of one-row reads, ours and raw in turns of a block each, so that both see the same machine."""
     names = feature_rows.symbols(SYMBOLS)
-    with services.running(("redis",), redis_timeout_ms=TIMEOUT_MS) as settings:
+    with services.running(("redis",), redis_timeout_ms=TIMEOUT_MS, feature_read_ms_max=TIMEOUT_MS) as settings:
         newest_ms = now_us() // 1000 // MINUTE_MS * MINUTE_MS
         with connect(settings) as client:
             write_rows(client, feature_rows.stream(names, LEVELS[-1].tile_s, newest_ms - MINUTE_MS), settings, now_us())

@@ -108,12 +108,12 @@ def _models() -> tuple[Any, Any, Any]:
 
 
 def _ours(settings: Settings, scale: float) -> Pair:
-    url, message = f"{settings.api_url}/predict", api.message(settings)
+    url, messages = f"{settings.api_url}/predict", api.messages(settings)
     server = services.process(settings, "api")
-    http_load.run(url, message, 4, 200, server)
+    http_load.run(url, messages, 4, 200, server)
     api.feed(settings)
-    alone = http_load.run(url, message, 1, max(50, int(FEW * scale)), server)
-    loads = alone, http_load.run(url, message, CLIENTS, max(200, int(MANY * scale)), server)
+    alone = http_load.run(url, messages, 1, max(50, int(FEW * scale)), server)
+    loads = alone, http_load.run(url, messages, CLIENTS, max(200, int(MANY * scale)), server)
     for load in loads:
         _require_good(load, "/predict")
     return loads
@@ -132,7 +132,7 @@ def _swap(settings: Settings, made: Exported) -> Load:
     worker.start()
     ends_s = time.monotonic() + 25.0
     url, server = f"{settings.api_url}/predict", services.process(settings, "api")
-    load = http_load.run(url, api.message(settings), 4, 10**9, server, lambda: time.monotonic() > ends_s)
+    load = http_load.run(url, api.messages(settings), 4, 10**9, server, lambda: time.monotonic() > ends_s)
     worker.join()
     return load
 
@@ -192,9 +192,9 @@ def _feast(settings: Settings, scale: float) -> Pair:
 
 
 def _peer(url: str, message: bytes, server: psutil.Process, scale: float, what: str) -> Pair:
-    http_load.run(url, message, 2, 50, server)
-    alone = http_load.run(url, message, 1, max(30, int(PEER_FEW * scale)), server)
-    loads = alone, http_load.run(url, message, CLIENTS, max(100, int(PEER_MANY * scale)), server)
+    http_load.run(url, [message], 2, 50, server)
+    alone = http_load.run(url, [message], 1, max(30, int(PEER_FEW * scale)), server)
+    loads = alone, http_load.run(url, [message], CLIENTS, max(100, int(PEER_MANY * scale)), server)
     for load in loads:
         _require_good(load, what)
     return loads

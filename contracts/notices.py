@@ -3,7 +3,7 @@
 RETIRED = "none"
 PARITY_KEY = "tick:parity"  # totals of the last `tick parity`, JSON
 DRIFT_KEY = "tick:drift"  # findings of the last `tick drift`, JSON
-DUEL_KEY = "tick:duel"  # numbers of the last `tick model compare`, JSON
+DUEL_KEY = "tick:duel"  # numbers of the last `tick model compare` of Production and challenger, JSON
 
 
 def model_key(name: str) -> str:

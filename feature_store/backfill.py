@@ -23,9 +23,20 @@ from feature_store.chunks import DAY_US, Chunk, Reach
 from feature_store.flink import Program, Submitter
 from feature_store.ledger import Ledger
 from feature_store.tables import FEATURE_NAMES, SILVER
+from feature_store.tile_sql import TRADE, View
 
 NAME = "lakehouse-tick backfill"
 Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of silver a chunk reads: how far back, whose ticks, which snapshot (None: the newest); whether a trade may lie twice in it."""
+
+    reach: Reach
+    symbols: Sequence[str] | None = None
+    snapshot: int | None = None
+    copies: bool = True
 
 
 @dataclass
@@ -40,32 +51,36 @@ class Report:
     holes: dict[str, list[int]] = field(default_factory=dict)
 
 
-def program(settings: Settings, chunk: Chunk, reach: Reach, symbols: Sequence[str] | None, into: str) -> Program:
+def program(settings: Settings, chunk: Chunk, what: Wanted, into: str) -> Program:
     """Features with row end in [from, to) µs of the chunk, into the table `into`."""
-    views = [sql.View("accepted", accepted(reach, chunk.to_us, symbols)), *sql.ladder("batch")]
+    views = [View("accepted", accepted(what, chunk.to_us)), *sql.ladder("batch", copies=what.copies)]
     wanted = f"event_time >= {_timestamp(chunk.from_us)} AND event_time < {_timestamp(chunk.to_us)}"
     insert = lakehouse.insert(into, FEATURE_NAMES, f"SELECT {lakehouse.quoted(FEATURE_NAMES)} FROM ({sql.union_rows()}) WHERE {wanted}")
     options = {
         "table.exec.resource.default-parallelism": str(settings.parallelism),
         "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",
+        "table.exec.spill-compression.enabled": "false",  # costs more than the disk it saves for so short a time
     }
     return Program(f"{NAME} {chunk}", "batch", (lakehouse.flink_catalog(settings),), sql.named(views), (insert,), options)
 
 
-def accepted(reach: Reach, to_us: int, symbols: Sequence[str] | None) -> str:
-    """SELECT of the silver ticks before `to` µs that a chunk needs, with a plain timestamp: batch windows need no time attribute."""
+def accepted(what: Wanted, to_us: int) -> str:
+    """SELECT of the silver ticks before `to` µs that a chunk needs."""
+    reach, symbols = what.reach, what.symbols
     begun = f"event_time >= {_timestamp(reach.base_us)}"
     gaps = [f"({_is(symbol)} AND event_time >= {_timestamp(us)})" for symbol, us in reach.further]
     wanted = [f"event_time < {_timestamp(to_us)}", f"event_time >= {_timestamp(reach.first_us)}", f"({' OR '.join([begun, *gaps])})"]
     if symbols is not None:
         wanted.append(f"({' OR '.join(map(_is, symbols))})")
-    keyed = f"venue || ':' || symbol AS symbol, {sql.TRADE}, CAST(event_time AS TIMESTAMP(3)) AS et"
-    return f"SELECT {keyed} FROM {lakehouse.CATALOG}.{SILVER} WHERE {' AND '.join(wanted)}"
+    keyed = f"venue || ':' || symbol AS symbol, {TRADE}"
+    pinned = f"/*+ OPTIONS('snapshot-id'='{what.snapshot}') */ " if what.snapshot else ""
+    return f"SELECT {keyed} FROM {lakehouse.CATALOG}.{SILVER} {pinned}WHERE {' AND '.join(wanted)}"
 
 
 def definition() -> str:
     """Digest of the rendered SQL: a changed definition makes every chunk due again."""
-    text = "\n".join(view.select for view in sql.ladder("batch")) + sql.union_rows()
+    both = (view.select for copies in (True, False) for view in sql.ladder("batch", copies=copies))
+    text = "\n".join(both) + sql.union_rows()
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -154,22 +169,31 @@ class _Work:
             if not self.again and self._ledger.is_done(chunk, who, digest):
                 self.report.unchanged.append(chunk)
                 return
-        rows = self._compute(chunk, reach, empty=minutes.is_empty())
+        rows = self._compute(chunk, reach, minutes)
         with self._alone:
             self._ledger.note(chunk, who, digest)
             self.report.computed.append(chunk)
             self.report.rows += rows
 
-    def _compute(self, chunk: Chunk, reach: Reach, *, empty: bool) -> int:
+    def _compute(self, chunk: Chunk, reach: Reach, minutes: pl.DataFrame) -> int:
         # A name of this run: a job that a killed run still had on its way must not find our table.
         with staging(self.settings, f"c{chunk.from_us // 1_000_000}_{self._token}") as table:
-            if not empty:
-                job_id = self._client().submit(program(self.settings, chunk, reach, self.symbols, table))
+            if not minutes.is_empty():
+                job_id = self._client().submit(program(self.settings, chunk, self._wanted(chunk, reach, minutes), table))
                 flink_rest.wait(self.settings, job_id, self.settings.backfill_timeout_s)
             files = swap.staged(self.settings, table)
             with self._alone:
                 swap.swap(self.settings, files, chunk.from_us, chunk.to_us, self.symbols)
             return sum(file.record_count for file in files)
+
+    def _wanted(self, chunk: Chunk, reach: Reach, minutes: pl.DataFrame) -> Wanted:
+        """The look for copies and the job read the same snapshot: a copy that comes between them would count twice."""
+        snapshot = lakehouse.snapshot_ids(self.settings)[SILVER]
+        copies = silver.has_copies(self.settings, silver.slices(minutes, reach.base_us, chunk.to_us), self.symbols, snapshot)
+        for symbol, from_us in () if copies else reach.further:
+            counted = silver.minutes(self.settings, from_us, reach.base_us, [symbol])
+            copies = copies or silver.has_copies(self.settings, silver.slices(counted, from_us, reach.base_us), [symbol], snapshot)
+        return Wanted(reach, self.symbols, snapshot, copies)
 
     def _client(self) -> Submitter:
         with self._alone:

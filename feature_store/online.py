@@ -4,7 +4,9 @@ Feast's own reader has no time-outs, applies no TTL and answers PRESENT with nul
 same bytes and says what it found.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +39,7 @@ FASTEST = LEVELS[0].view
 
 
 class OnlineStoreUnavailable(TickError):  # noqa: N818 - named after the state the caller reports (503), not after a fault
-    """Redis did not answer within its time-out."""
+    """Redis did not answer in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +110,13 @@ class ReadPlan:
 
 
 class OnlineReader:
-    """Reads the features `names` (default: the core set) of symbols from Redis. Close it with `await close()`."""
+    """Reads the features `names` (default: the core set) of symbols from Redis. Close it with `await close()`.
+
+    Every method waits at most settings.feature_read_ms_max, however many round trips it takes, and raises OnlineStoreUnavailable.
+    """
 
     def __init__(self, settings: Settings, names: Sequence[str] = CORE) -> None:
-        timeout_s = settings.redis_timeout_ms / 1000
+        timeout_s, self._wait_s = settings.redis_timeout_ms / 1000, settings.feature_read_ms_max / 1000
         self.plan = ReadPlan(names, settings)
         kind: type[aioredis.Connection] = aioredis.SSLConnection if settings.redis_tls else aioredis.Connection
         pool = aioredis.BlockingConnectionPool(
@@ -129,13 +134,11 @@ class OnlineReader:
         self._hint = f"is Redis running on {settings.redis}:{settings.redis_port}? `tick status` says"
 
     async def read(self, symbols: Sequence[str], now_us: int) -> list[FeatureRow]:
-        """A FeatureRow per symbol, in their order, in one round trip. Raises OnlineStoreUnavailable."""
+        """A FeatureRow per symbol, in their order, in one round trip."""
         if not symbols:
             return []
-        try:
+        async with self._within_deadline():
             answers = await self._fetch(symbols)
-        except (RedisError, OSError) as error:
-            raise self._unavailable(error) from error
         return [self.plan.row(symbol, raw, now_us) for symbol, raw in zip(symbols, answers, strict=True)]
 
     async def _fetch(self, symbols: Sequence[str]) -> list[list[bytes | None]]:
@@ -148,41 +151,40 @@ class OnlineReader:
         return answers
 
     async def heartbeat_ms(self) -> int | None:
-        """Newest event time the whole pipeline has processed, ms; None before the first. Raises OnlineStoreUnavailable."""
+        """Newest event time the whole pipeline has processed, ms; None before the first."""
         (value,) = await self.texts(HEARTBEAT_REDIS_KEY)
         return None if value is None else int(value)
 
     async def texts(self, *keys: str) -> list[bytes | None]:
-        """What stands under plain keys, None where nothing does. Raises OnlineStoreUnavailable."""
-        try:
+        """What stands under plain keys, None where nothing does."""
+        async with self._within_deadline():
             values: list[bytes | None] = await self._redis.mget(keys)
-        except (RedisError, OSError) as error:
-            raise self._unavailable(error) from error
         return values
 
     async def table(self, key: str) -> dict[bytes, bytes]:
-        """Fields of a plain hash; empty when there is none. Raises OnlineStoreUnavailable."""
-        try:
+        """Fields of a plain hash; empty when there is none."""
+        async with self._within_deadline():
             fields: dict[bytes, bytes] = await self._redis.hgetall(key)
-        except (RedisError, OSError) as error:
-            raise self._unavailable(error) from error
         return fields
 
     async def symbols(self, count_max: int) -> list[str]:
-        """Symbols that have a row, in order, at most `count_max` of them. Raises OnlineStoreUnavailable."""
+        """Symbols that have a row, in order, at most `count_max` of them."""
         found: set[str] = set()
-        try:
+        async with self._within_deadline():
             async for key in self._redis.scan_iter(match=b"*" + PROJECT.encode(), count=1000):
                 found.add(symbol_of(key))
                 if len(found) >= count_max:
                     break
-        except (RedisError, OSError) as error:
-            raise self._unavailable(error) from error
         return sorted(found)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._redis.aclose()
 
-    def _unavailable(self, error: Exception) -> OnlineStoreUnavailable:
-        return OnlineStoreUnavailable(f"the online store does not answer: {error}", self._hint)
+    @asynccontextmanager
+    async def _within_deadline(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._wait_s):
+                yield
+        except (RedisError, OSError) as error:  # a TimeoutError is an OSError
+            raise OnlineStoreUnavailable(f"the online store does not answer: {str(error) or 'too slow'}", self._hint) from error

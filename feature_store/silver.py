@@ -1,16 +1,19 @@
 """Questions to silver.tick_data that are answered batch by batch, so that memory does not grow with the range."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import chain
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, pairwise
 
 import polars as pl
 from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo, In
+from pyiceberg.io.pyarrow import ArrowScan, schema_to_pyarrow
 
 from contracts.settings import Settings
 from feature_store import lakehouse
 from feature_store.tables import SILVER, TICK_NAMES, TRADE_KEY
 
 SECOND_US, MINUTE_US = 1_000_000, 60_000_000
+FILES_AHEAD, SLICE_TICKS = max(2, os.cpu_count() or 1), 2_000_000
 KEY = ("venue", "symbol", "event_time_us")
 LATE = (*TRADE_KEY, "event_time_us")
 
@@ -48,6 +51,28 @@ def copies(settings: Settings, begins_us: Mapping[str, int], to_us: int) -> pl.D
     return pl.concat(parts)
 
 
+def slices(minutes: pl.DataFrame, from_us: int, to_us: int, ticks_max: int = SLICE_TICKS) -> list[tuple[int, int]]:
+    """[from, to) µs cut between minutes so that a slice has about `ticks_max` ticks; `minutes` as the function of that name tells them."""
+    counted = minutes.group_by("minute_us").agg(pl.col("ticks").sum()).sort("minute_us")
+    full = (pl.col("ticks").cum_sum() // ticks_max).diff() > 0
+    edges = [from_us, *(us for us in counted.filter(full)["minute_us"] if from_us < us < to_us), to_us]
+    return list(pairwise(edges))
+
+
+def has_copies(
+    settings: Settings, parts: Iterable[tuple[int, int]], symbols: Collection[str] | None = None, snapshot: int | None = None
+) -> bool:
+    """Whether a trade may lie more than once in one of the `parts` [from, to) µs, by digests of 64 bits: surely not when False."""
+    whose = AlwaysTrue() if symbols is None else _of(symbols)
+    return any(_has_copies(settings, And(lakehouse.between(*part), whose), snapshot) for part in parts)
+
+
+def _has_copies(settings: Settings, wanted: BooleanExpression, snapshot: int | None) -> bool:
+    digest = pl.struct(TRADE_KEY).hash().alias("digest")
+    digests = pl.concat(batch.select(digest) for batch in _batches(settings, wanted, TRADE_KEY, snapshot))
+    return digests["digest"].n_unique() < digests.height
+
+
 def late(settings: Settings, from_us: int, to_us: int, symbols: Collection[str] | None = None) -> pl.DataFrame:
     """Ticks in [from, to) µs of which no copy came in time for the live windows: key and event_time_us, one per symbol and second."""
     wanted: BooleanExpression = lakehouse.between(from_us, to_us)
@@ -75,10 +100,18 @@ def _of(symbols: Collection[str]) -> BooleanExpression:
     return In("symbol", sorted({symbol.partition(":")[2] for symbol in symbols}))
 
 
-def _batches(settings: Settings, wanted: BooleanExpression, fields: tuple[str, ...] = KEY) -> Iterator[pl.DataFrame]:
-    """What a scan finds, part by part; the first one is empty, and has its columns and types."""
-    reader = lakehouse.catalog(settings).load_table(SILVER).scan(row_filter=wanted, selected_fields=fields).to_arrow_batch_reader()
-    for part in chain((reader.schema.empty_table(),), reader):
+def _batches(
+    settings: Settings, wanted: BooleanExpression, fields: tuple[str, ...] = KEY, snapshot: int | None = None
+) -> Iterator[pl.DataFrame]:
+    """What a scan finds, part by part; the first one is empty, and has its columns and types.
+
+    A few files at a time: a reader of PyIceberg keeps what it has read ahead, which would be all of them.
+    """
+    scan = lakehouse.catalog(settings).load_table(SILVER).scan(row_filter=wanted, selected_fields=fields, snapshot_id=snapshot)
+    found = ArrowScan(scan.table_metadata, scan.io, scan.projection(), scan.row_filter, scan.case_sensitive)
+    files = list(scan.plan_files())
+    parts = chain.from_iterable(found.to_record_batches(files[at : at + FILES_AHEAD]) for at in range(0, len(files), FILES_AHEAD))
+    for part in chain((schema_to_pyarrow(scan.projection()).empty_table(),), parts):
         frame = pl.from_arrow(part)
         assert isinstance(frame, pl.DataFrame)
         yield frame

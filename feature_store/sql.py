@@ -1,19 +1,18 @@
 """Renders the feature definitions into Flink SQL: the same views for the stream and for a batch over the lakehouse.
 
 The views form a ladder: `accepted` ticks → 1 s tiles → bars → per level: previous closes, rolling windows, features.
-Only two things differ by mode: what orders a window (a time attribute or whole seconds) and how its range is written.
+By mode differ only what orders rows in time (a time attribute or whole seconds), how a range of it is written, and how `tile_sql`
+cuts it into tiles.
 """
 
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
 
 from contracts.features import AGGREGATES, FEATURES, Aggregate, Feature, columns
 from contracts.windows import LABELS, LEVELS, WARM_CAP_S, Level
-
-Mode = Literal["stream", "batch"]
+from feature_store import tile_sql
+from feature_store.tile_sql import PARTS, Mode, View
 
 YEAR_S = 31_536_000  # crypto trades around the clock
 SESSION_YEAR_S = 252 * 23 * 3600  # CME: 252 sessions of 23 hours
@@ -22,21 +21,8 @@ CONSTANTS = {
     "ln2": repr(math.log(2)),
     "year_s": f"CASE WHEN symbol LIKE 'CME:%' THEN {SESSION_YEAR_S}e0 ELSE {YEAR_S}e0 END",
 }
-PARTS = ("s", "v", "pv", "sv", "high", "low", "close_price", "known_at_us")
 FINE = 1e17  # the fine limb counts 1e-17 of the coarse one: 90 of them stay below 2^63
-SUMS = {"v": "size", "pv": "price * size", "sv": "side * size"}
-UNITS = {a.name: a.unit for a in AGGREGATES if a.unit is not None}
-WINDOW = "window_start, window_end, window_time"
-TRADE = "trade_id, price, size, side, seq, event_time_us, ingest_time_us"
-BASE = "symbol, sec, wt, n, s, v, pv, sv, high, low, close_price, known_at_us"
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """A temporary view, to be created in order."""
-
-    name: str
-    select: str
+BASE = f"symbol, sec, wt, n, {', '.join(PARTS)}"
 
 
 def named(views: Iterable[View]) -> tuple[tuple[str, str], ...]:
@@ -44,83 +30,21 @@ def named(views: Iterable[View]) -> tuple[tuple[str, str], ...]:
     return tuple((view.name, view.select) for view in views)
 
 
-def ladder(mode: Mode) -> tuple[View, ...]:
-    """All views from `accepted` (symbol, the TRADE columns, event time attribute et) to `rows_<view>`."""
-    views = [*tiles(mode)]
-    for lower, level in zip(LEVELS, LEVELS[1:], strict=False):
-        views.append(bars(lower, level))
+def ladder(mode: Mode, *, copies: bool = True) -> tuple[View, ...]:
+    """All views from `accepted` to `rows_<view>`; a batch in which no trade has `copies` is much faster.
+
+    `accepted` has symbol and the TRADE columns, and on the stream the event time attribute et.
+    """
+    views = [*(tile_sql.stream() if mode == "stream" else tile_sql.batch(copies=copies))]
+    views += [tile_sql.bars(mode, lower, level) for lower, level in zip(LEVELS, LEVELS[1:], strict=False)]
     for level in LEVELS:
-        views += [returns(level, mode), terms(level), *(window(level, i, mode) for i in range(len(level.windows_s))), rows(level)]
+        views += [returns(level), terms(level), *(window(level, i, mode) for i in range(len(level.windows_s))), rows(level)]
     return tuple(views)
 
 
-def tiles(mode: Mode) -> tuple[View, ...]:
-    """1 s tiles of mergeable parts, each trade counted once.
-
-    On the stream, counting copies and distinct trades side by side is cheap; only a tile that holds a copy takes the dear way
-    round: its ticks, kept in the tile, are grouped by trade first. In a batch every tile does. Copies that contradict each
-    other count as the largest of each field.
-    """
-    source, time = ("copied", "wt") if mode == "stream" else ("accepted", "et")
-    trades = f"""SELECT symbol, trade_id, {WINDOW}, MAX(price) AS price, MAX(size) AS size, MAX(side) AS side, MAX(seq) AS seq,
-    MAX(event_time_us) AS event_time_us, MIN(ingest_time_us) AS ingest_time_us
-  FROM TUMBLE(TABLE {source}, DESCRIPTOR({time}), INTERVAL '1' SECOND) GROUP BY symbol, trade_id, {WINDOW}"""
-    by_trade = f"SELECT symbol, {WINDOW}, COUNT(*) AS n, {_parts()} FROM trades GROUP BY symbol, {WINDOW}"
-    tile = f"SELECT symbol, {_epoch_s('window_end')} AS sec, window_time AS wt, n, s, v, pv, sv, high, low, close_price, known_at_us"
-    base = f"base_{LEVELS[0].view}"
-    clean = f"{tile} FROM counted WHERE CARDINALITY(ticks) = n"
-    by_trade_views = (View("trades", trades), View("by_trade", by_trade))
-    if mode == "batch":
-        return (*by_trade_views, View(base, f"{tile} FROM by_trade"))
-    return (*_counted(), *by_trade_views, View(base, f"{clean} UNION ALL {tile} FROM by_trade"))
-
-
-def _counted() -> tuple[View, View]:
-    """Tiles with their ticks, and the ticks of those tiles that hold copies.
-
-    Both readers name every column: else the planner prunes for each of them and computes the tiles twice.
-    """
-    counted = f"""SELECT symbol, {WINDOW}, COUNT(DISTINCT trade_id) AS n, ARRAY_AGG(ROW({TRADE})) AS ticks, {_parts()}
-  FROM TUMBLE(TABLE accepted, DESCRIPTOR(et), INTERVAL '1' SECOND) GROUP BY symbol, {WINDOW}"""
-    every = " AND ".join(f"{part} IS NOT NULL" for part in PARTS)
-    copied = f"""SELECT symbol, window_time AS wt, {TRADE} FROM counted CROSS JOIN UNNEST(ticks) AS t({TRADE})
-  WHERE CARDINALITY(ticks) > n AND window_end IS NOT NULL AND {every}"""
-    return View("counted", counted), View("copied", copied)
-
-
-def _parts() -> str:
-    """The parts of a tile; close is the price of the largest (event time, seq), packed so that MAX finds it."""
-    clock = "LPAD(CAST(MOD(event_time_us, 1000000) AS STRING), 6, '0') || LPAD(CAST(seq AS STRING), 19, '0')"
-    sums = ", ".join(f"{_exact_sum(of, UNITS[name])} AS {name}" for name, of in SUMS.items())
-    return f"""SUM(CAST(side AS BIGINT)) AS s, {sums}, MAX(price) AS high, MIN(price) AS low,
-    CAST(SUBSTRING(MAX({clock} || CAST(price AS STRING)), 26) AS DOUBLE) AS close_price, MAX(ingest_time_us) AS known_at_us"""
-
-
-def _exact_sum(expression: str, unit: float) -> str:
-    """A sum of doubles that no order of its terms changes: three limbs, multiples of `unit` and of 1e-12 and 1e-24 of it."""
-    scaled, parts = f"({expression}) * {1 / unit:.0e}", []
-    for _ in range(3):
-        parts.append(f"CAST({scaled} AS BIGINT)")
-        scaled = f"(({scaled} - CAST({scaled} AS BIGINT)) * 1e12)"
-    hi, mid, lo = (f"CAST(SUM({part}) AS DOUBLE)" for part in parts)
-    return f"({hi} + {mid} * 1e-12 + {lo} * 1e-24) * {unit:.0e}"
-
-
-def bars(lower: Level, level: Level) -> View:
-    """Bars of `level.tile_s` seconds, each a merge of the level below."""
-    sums = ", ".join(f"{_exact_sum(name, UNITS[name])} AS {name}" for name in SUMS)
-    close = "SUBSTRING(MAX(LPAD(CAST(sec AS STRING), 11, '0') || CAST(close_price AS STRING)), 12)"
-    select = f"""SELECT symbol, {_epoch_s("window_end")} AS sec, window_time AS wt, SUM(n) AS n, SUM(s) AS s,
-    {sums}, MAX(high) AS high, MIN(low) AS low, CAST({close} AS DOUBLE) AS close_price,
-    MAX(known_at_us) AS known_at_us
-  FROM TUMBLE(TABLE base_{lower.view}, DESCRIPTOR(wt), INTERVAL '{level.tile_s}' SECOND({len(str(level.tile_s))}))
-  GROUP BY symbol, window_start, window_end, window_time"""
-    return View(f"base_{level.view}", select)
-
-
-def returns(level: Level, mode: Mode) -> View:
+def returns(level: Level) -> View:
     """Adds the two previous closes and the end of the symbol's first row (the start of its unbroken history)."""
-    over = f"OVER (PARTITION BY symbol ORDER BY {_order(mode)})"
+    over = "OVER (PARTITION BY symbol ORDER BY wt)"
     lags = ", ".join(f"LAG(close_price, {i}) {over} AS close_price{i}" for i in (1, 2))
     return View(f"lag_{level.view}", f"SELECT {BASE}, {lags}, MIN(sec) {over} AS first_sec FROM base_{level.view}")
 
@@ -140,7 +64,7 @@ def window(level: Level, index: int, mode: Mode) -> View:
     made = ", ".join(_over(a, w) for a in _used(level) if a.verb != "last")
     known = ", MAX(known_at_us) OVER w AS known_w" if w == level.window_max_s else ""
     between = f"RANGE BETWEEN {_range(w - level.tile_s, mode)} PRECEDING AND CURRENT ROW"
-    frame = f"WINDOW w AS (PARTITION BY symbol ORDER BY {_order(mode)} {between})"
+    frame = f"WINDOW w AS (PARTITION BY symbol ORDER BY wt {between})"
     return View(f"win_{level.view}_{LABELS[w]}", f"SELECT *, {made}{known} FROM {source} {frame}")
 
 
@@ -167,14 +91,6 @@ def union_rows() -> str:
         keys = f"'{level.view}' AS `view`, symbol, TO_TIMESTAMP_LTZ(sec * 1000, 3) AS event_time, known_at_us, warm_s"
         selects.append(f"SELECT {keys}, {every} FROM rows_{level.view}")
     return "\nUNION ALL ".join(selects)
-
-
-def _epoch_s(timestamp: str) -> str:
-    return f"CAST(TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', {timestamp}) AS BIGINT)"
-
-
-def _order(mode: Mode) -> str:
-    return "wt" if mode == "stream" else "sec"  # batch cannot range over time attributes
 
 
 def _range(seconds: int, mode: Mode) -> str:

@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 from contracts import connections
 from contracts.clock import now_us
-from contracts.notices import RETIRED, model_key
+from contracts.notices import DUEL_KEY, RETIRED, model_key
 from contracts.settings import Settings
 
 TAG = "audit."
@@ -42,11 +42,13 @@ def note(
 
 
 def tell(settings: Settings, name: str, notice: str) -> None:
-    """Set the notice that APIs look at; without Redis they find out when they next ask the registry."""
+    """Set the notice that APIs look at (without Redis they find out when they next ask); the last comparison was of others: forget it."""
     timeout_s = settings.redis_timeout_ms / 1000
     limits: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}
     with contextlib.suppress(redis.RedisError), redis.Redis(**connections.redis(settings), ssl=settings.redis_tls, **limits) as client:
         client.set(model_key(name), notice)
+        if name == settings.model_name:
+            client.delete(DUEL_KEY)
 
 
 def events(tags: dict[str, str]) -> list[Event]:

@@ -39,9 +39,8 @@ async def features(symbol: AskedSymbol, request: Request) -> Response:
     service: Service = request.app.state.service
     names, now = service.reader.plan.names, now_us()
     try:
-        async with asyncio.timeout(service.settings.feature_read_ms_max / 1000):
-            (row,) = await service.reader.read([symbol], now)
-    except (OnlineStoreUnavailable, TimeoutError):
+        (row,) = await service.reader.read([symbol], now)
+    except OnlineStoreUnavailable:
         reason = "the online feature store does not answer"
         raise ProblemError(503, Status.STORE_UNREACHABLE.value, reason, headers={"Retry-After": "1"}) from None
     verdict = judge(row, names, service.settings, now)

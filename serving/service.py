@@ -95,9 +95,8 @@ class Service:
         given = self.settings
         names = (given.model_name, given.power_model_name, given.mnist_model_name, given.cifar10_model_name)
         try:
-            async with asyncio.timeout(given.feature_read_ms_max / 1000):
-                return tuple((text or b"").decode() for text in await self.reader.texts(*map(model_key, names)))
-        except (OnlineStoreUnavailable, TimeoutError):
+            return tuple((text or b"").decode() for text in await self.reader.texts(*map(model_key, names)))
+        except OnlineStoreUnavailable:
             return self._noticed
 
     def _retire(self) -> bool:

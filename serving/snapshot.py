@@ -1,6 +1,5 @@
 """The platform at a glance: symbols with features and predictions, model and gate, parity, drift, dead letters, lag of the stream."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ async def take(service: Service) -> dict[str, Any]:
     """One document; a part that cannot be had is missing or null, never a failure of the rest."""
     now = now_us()
     checks = await readiness(service)
-    figures, symbols = await service.figures.read(), await _symbols(service, now)
+    figures, symbols = await service.figures.read(), await _symbols(service)
     return {
         "now_us": now,
         "ready": checks.ready,
@@ -32,16 +31,15 @@ async def take(service: Service) -> dict[str, Any]:
     }
 
 
-async def _symbols(service: Service, now: int) -> list[dict[str, Any]]:
+async def _symbols(service: Service) -> list[dict[str, Any]]:
     predictor = service.predictor
     try:
-        async with asyncio.timeout(service.settings.feature_read_ms_max / 1000):
-            names = await service.reader.symbols(SYMBOLS_MAX)
-    except (OnlineStoreUnavailable, TimeoutError):
+        names = await service.reader.symbols(SYMBOLS_MAX)
+    except OnlineStoreUnavailable:
         return []
     if predictor is None or not names:
         return [{"symbol": name, "status": "no_model"} for name in names]
-    answers = await predictor.for_symbols(names, now)
+    answers = await predictor.for_symbols(names, now_us())
     prices = service.prices.newest()
     return [predictor.result(answer, include_features=True) | {"price": prices.get(answer.symbol)} for answer in answers]
 

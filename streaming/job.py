@@ -1,6 +1,6 @@
 """The live job: Kafka `ticks` → silver, dead letters, features on Kafka and in gold; `predictions` → gold; submit, stop, resume.
 
-ONE Flink job, SQL only. Everything that defines a feature comes from `feature_store.sql`; this file only wires tables.
+ONE Flink job, SQL only. Everything that defines a feature comes from `feature_store.sql` and `tile_sql`; this file only wires tables.
 """
 
 from pathlib import Path
@@ -57,7 +57,7 @@ def options(settings: Settings) -> dict[str, str]:
         "execution.checkpointing.timeout": "2 min",
         "execution.checkpointing.tolerable-failed-checkpoints": "10",
         "pipeline.auto-watermark-interval": "50 ms",
-        "execution.buffer-timeout.interval": "10 ms",
+        "execution.buffer-timeout.interval": "20 ms",
     }
 
 

@@ -7,8 +7,8 @@ from contracts.tick import EVENT_TIME_US_MIN, FUTURE_US_MAX, RULES
 from contracts.windows import Level
 from contracts.wire import HEARTBEAT_KEY
 from feature_store import catalog, lakehouse
-from feature_store.sql import TRADE, View
 from feature_store.tables import PREDICTION_NAMES, PREDICTIONS
+from feature_store.tile_sql import TRADE, View
 from streaming.verdict_sql import QUOTES, RECEIVED, TYPES, dead_letters, quote, rule, well_typed
 
 __all__ = ["dead_letters"]

@@ -16,6 +16,7 @@ from arch.bootstrap import StationaryBootstrap
 from numpy.typing import NDArray
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThan
 
+from contracts.clock import now_us
 from contracts.errors import DatasetError
 from contracts.notices import DUEL_KEY
 from contracts.settings import Settings
@@ -79,9 +80,16 @@ def fight(settings: Settings, from_us: int, to_us: int, champion: str | None = N
     if len(labelled) < MOMENTS_MIN:
         raise DatasetError(f"only {len(labelled)} of {len(rows)} moments have an outcome", "wait until their horizon has passed")
     found = judge(labelled, versions, settings)
-    if champion is None and challenger is None:  # the trial that is under way, no question of somebody's own
-        notices.tell(settings, DUEL_KEY, orjson.dumps(found.numbers()))
+    # The trial that is under way, no question of somebody's own, nor one that a promotion has ended meanwhile.
+    if champion is None and challenger is None and versions == _in_trial(settings):
+        notices.tell(settings, DUEL_KEY, orjson.dumps(found.numbers() | {"taken_us": now_us()}))
     return found
+
+
+def _in_trial(settings: Settings) -> tuple[str | None, str | None]:
+    known = registry.versions(settings)
+    production, challenger = (next((each.version for each in known if getattr(each, role)), None) for role in ("production", "challenger"))
+    return production, challenger
 
 
 def _version(settings: Settings, role: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from contracts.errors import FeedError
-from streaming.feeds.columns import epoch_us, number, side, text
+from streaming.feeds.columns import epoch_us, number, side
 from streaming.feeds.model import Names
 from streaming.feeds.source import Source
 from streaming.feeds.text import CsvFormat
@@ -40,11 +40,11 @@ def _symbol(source: Source, names: Names) -> str:
 
 
 def _trades(source: Source, names: Names, columns: Sequence[str]) -> Mapping[str, pl.Expr]:
-    return _fields(_venue(source, names, columns), _symbol(source, names), text("id"), "qty", "time", columns)
+    return _fields(_venue(source, names, columns), _symbol(source, names), pl.col("id"), "qty", "time", columns)
 
 
 def _agg_trades(source: Source, names: Names, columns: Sequence[str]) -> Mapping[str, pl.Expr]:
-    identity = pl.concat_str(pl.lit("a"), text("agg_trade_id"))  # numbered apart from trades: must never look like one
+    identity = pl.concat_str(pl.lit("a"), pl.col("agg_trade_id"))  # numbered apart from trades: must never look like one
     return _fields(_venue(source, names, columns), _symbol(source, names), identity, "quantity", "transact_time", columns)
 
 

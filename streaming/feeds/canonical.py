@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from streaming.batch import SCHEMA
-from streaming.feeds.columns import epoch_us, number, row_id, scaled_us, text
+from streaming.feeds.columns import epoch_us, number, row_id, scaled_us
 from streaming.feeds.model import ROW, Chunk, Names
 from streaming.feeds.source import DAMAGED, Head, Source
 from streaming.feeds.text import CsvFormat
@@ -23,7 +23,7 @@ def _from_text(name: str, dtype: pl.DataType) -> pl.Expr:
         return epoch_us(name)
     if dtype == pl.Float64():
         return number(name)
-    return text(name) if dtype == pl.String() else text(name).cast(dtype, strict=False)
+    return pl.col(name) if dtype == pl.String() else pl.col(name).cast(dtype, strict=False)
 
 
 def _with_defaults(fields: dict[str, pl.Expr], source: Source, names: Names) -> Mapping[str, pl.Expr]:
@@ -105,7 +105,7 @@ def as_epoch_us(frame: pl.DataFrame, name: str) -> pl.Expr:
     if isinstance(dtype, pl.Datetime):
         return pl.col(name).dt.epoch("us")
     if dtype == pl.String:
-        return epoch_us(name)
+        return epoch_us(pl.col(name).str.strip_chars())
     return scaled_us(pl.col(name).cast(pl.Int64, strict=False))
 
 

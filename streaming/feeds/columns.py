@@ -1,4 +1,7 @@
-"""How text and numbers of the venues become contract columns: polars expressions, null where a value is broken."""
+"""How text and numbers of the venues become contract columns: polars expressions, null where a value is broken.
+
+Cells come without blanks and quotes around them: whoever reads text strips it.
+"""
 
 from zlib import crc32
 
@@ -9,19 +12,14 @@ S_BELOW, MS_BELOW, US_BELOW = 10**11, 10**14, 10**17
 STEM_CHARS = 32
 
 
-def text(name: str) -> pl.Expr:
-    """The field without blanks and quotes."""
-    return pl.col(name).str.strip_chars(' \t\r"')
-
-
 def number(name: str) -> pl.Expr:
     """The field as a double; null if it is none."""
-    return text(name).cast(pl.Float64, strict=False)
+    return pl.col(name).cast(pl.Float64, strict=False)
 
 
 def upper(name: str) -> pl.Expr:
     """The field in capitals, null if empty."""
-    cell = text(name).str.to_uppercase()
+    cell = pl.col(name).str.to_uppercase()
     return pl.when(cell != "").then(cell)
 
 
@@ -38,9 +36,9 @@ def scaled_us(integer: pl.Expr) -> pl.Expr:
     )
 
 
-def epoch_us(name: str) -> pl.Expr:
+def epoch_us(name: str | pl.Expr) -> pl.Expr:
     """A time as text → µs: whole numbers of any unit, fractional seconds, or ISO 8601 in UTC."""
-    cell = text(name)
+    cell = pl.col(name) if isinstance(name, str) else name
     whole = cell.cast(pl.Int64, strict=False)
     rest = pl.when(whole.is_null()).then(cell)  # dates are dear to parse, and hardly any file has them
     fraction = rest.cast(pl.Float64, strict=False)
@@ -51,7 +49,7 @@ def epoch_us(name: str) -> pl.Expr:
 
 def side(name: str, buyer: str, seller: str, unknown: str = "") -> pl.Expr:
     """Aggressor from the words of a venue, whatever their case: +1, −1, 0 for `unknown`, null for anything else."""
-    cell = text(name).str.to_lowercase()
+    cell = pl.col(name).str.to_lowercase()
     said = pl.when(cell == buyer).then(1).when(cell == seller).then(-1)
     return (said.when(cell == unknown).then(0) if unknown else said).otherwise(None)
 

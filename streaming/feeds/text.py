@@ -95,12 +95,17 @@ class CsvFormat:
         skipped = Counter({"blank": int(frame.select(blank.sum()).item())})
         whole = pl.when(pl.col(LINE).str.count_matches(",", literal=True) == len(columns) - 1).then(pl.col(LINE))
         cells = whole.str.split_exact(",", len(columns) - 1).struct.rename_fields(list(columns)).alias("cells")
-        parsed = kept.select(pl.col(ROW).cast(pl.Int64), cells).unnest("cells").select(ROW, **fields)
+        parsed = stripped(kept.select(pl.col(ROW).cast(pl.Int64), cells).unnest("cells")).select(ROW, **fields)
         return Chunk(parsed, raw_lines(block, first_row), +skipped)
 
 
+def stripped(cells: pl.DataFrame) -> pl.DataFrame:
+    """Cells without the blanks and quotes around them."""
+    return cells.with_columns(pl.col(pl.String).str.strip_chars(' \t\r"'))
+
+
 def cells_of(block: bytes, columns: Sequence[str]) -> pl.DataFrame | None:
-    """The cells of an ordinary block as text, by the fast reader; None where a line could be blank, of another width or odd in any way.
+    """The stripped cells of an ordinary block as text, by the fast reader; None where a line could be blank, of another width or odd.
 
     As many separators as lines of that width have, and no line with more of them (the reader refuses such), leave none with fewer.
     """
@@ -112,7 +117,9 @@ def cells_of(block: bytes, columns: Sequence[str]) -> pl.DataFrame | None:
         made = pl.read_csv(block, has_header=False, schema=kinds, quote_char=None, empty_string_is_null=False)
     except pl.exceptions.PolarsError:
         return None
-    return made if made.height == lines else None
+    if made.height != lines:
+        return None
+    return stripped(made) if b" " in block or b'"' in block else made
 
 
 def _fits(row: Sequence[str], kinds: str) -> bool:

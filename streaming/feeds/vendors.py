@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from streaming.feeds.columns import epoch_us, number, row_id, side, text, upper
+from streaming.feeds.columns import epoch_us, number, row_id, side, upper
 from streaming.feeds.model import ROW, Names
 from streaming.feeds.source import Source
 from streaming.feeds.text import CsvFormat
@@ -25,12 +25,12 @@ def _bybit(_source: Source, names: Names, _columns: Sequence[str]) -> Mapping[st
         "price": number("price"),
         "size": number("size"),
         "side": side("side", buyer="buy", seller="sell"),
-        "trade_id": text("trdmatchid"),
+        "trade_id": pl.col("trdmatchid"),
     }
 
 
 def _tardis(source: Source, names: Names, _columns: Sequence[str]) -> Mapping[str, pl.Expr]:
-    exchange = text("exchange").str.to_lowercase()
+    exchange = pl.col("exchange").str.to_lowercase()
     venue = exchange.replace_strict(TARDIS_VENUES, default=exchange.str.to_uppercase().str.replace_all("-", "_", literal=True))
     return {
         "venue": _named(names.venue, venue),
@@ -40,14 +40,14 @@ def _tardis(source: Source, names: Names, _columns: Sequence[str]) -> Mapping[st
         "price": number("price"),
         "size": number("amount"),
         "side": side("side", buyer="buy", seller="sell", unknown="unknown"),
-        "trade_id": pl.when(text("id") != "").then(text("id")).otherwise(row_id(source.stem, pl.col(ROW))),
+        "trade_id": pl.when(pl.col("id") != "").then(pl.col("id")).otherwise(row_id(source.stem, pl.col(ROW))),
     }
 
 
 def _databento(source: Source, names: Names, columns: Sequence[str]) -> Mapping[str, pl.Expr]:
-    publisher = text("publisher_id")
+    publisher = pl.col("publisher_id")
     # polars multiplies by 1e-9, which is one bit off now and then; decimal text ("pretty" prices) is taken as it is
-    fixed = (text("price").cast(pl.Int64, strict=False).cast(pl.Float64) / 1e9).round(9)
+    fixed = (pl.col("price").cast(pl.Int64, strict=False).cast(pl.Float64) / 1e9).round(9)
     return {
         "venue": _named(names.venue, publisher.replace_strict(DATABENTO_VENUES, default=pl.concat_str(pl.lit("DBN"), publisher))),
         "symbol": _named(names.symbol, upper("symbol" if "symbol" in columns else "instrument_id")),
@@ -55,7 +55,7 @@ def _databento(source: Source, names: Names, columns: Sequence[str]) -> Mapping[
         "ingest_time_us": epoch_us("ts_recv"),
         "price": pl.coalesce(fixed, number("price")),
         "size": number("size"),
-        "side": pl.when(text("action") == "T").then(side("side", buyer="b", seller="a", unknown="n")),
+        "side": pl.when(pl.col("action") == "T").then(side("side", buyer="b", seller="a", unknown="n")),
         "trade_id": row_id(source.stem, pl.col(ROW)),  # `sequence` is shared by the fills of one aggressor
     }
 

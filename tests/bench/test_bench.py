@@ -4,6 +4,7 @@ from io import StringIO
 
 import orjson
 import polars as pl
+import psutil
 import pytest
 from rich.console import Console
 
@@ -16,6 +17,7 @@ from bench import (
     feature_rows,
     flink,
     flink_bound,
+    flink_load,
     machine,
     online_read,
     parity,
@@ -24,6 +26,7 @@ from bench import (
 )
 from bench.figures import BenchError, Figure, Result, quantile, readable
 from bench.load import MINUTE_US, Chunk
+from bench.machine import jit_s
 from contracts.features import columns
 from contracts.parsing import parse
 from contracts.tick import Tick
@@ -64,13 +67,20 @@ def test_the_join_stands_beside_bare_polars_and_feast(monkeypatch):
 
 def test_a_backfill_is_judged_by_the_margin_and_by_memory():
     runs = [
-        backfill.Run(p, n, c, 1.0, m)
-        for p, n, c, m in zip((100, 100, 100, 100, 5, 5), (1, 10, 50, 200, 10, 30), (9, 1, 2, 5, 2, 4), (1, 10, 11, 12, 9, 9), strict=True)
+        backfill.Run(p, n, c, 1e-5 * n, 1.0, m, 10 * m)
+        for p, n, c, m in zip(
+            (100, 100, 100, 100, 5, 5, 100, 100),
+            (1, 10, 50, 200, 10, 30, 10, 50),
+            (9, 1, 2, 5, 2, 4, 1, 3),
+            (1, 10, 11, 12, 9, 9, 9, 9),
+            strict=True,
+        )
     ]
-    dense, sparse, tile, memory = backfill.figures(runs)
-    assert dense.value == pytest.approx(50) and sparse.value == pytest.approx(10)
+    dense, jit, sparse, copied, tile, client, worker = backfill.figures(runs, 160)
+    assert jit.value == pytest.approx(10)
+    assert dense.value == pytest.approx(50) and sparse.value == pytest.approx(10) and copied.value == pytest.approx(20)
     assert tile.value == pytest.approx((1e5 - 2e4) / (1 / 5 - 1 / 100))
-    assert memory.value == pytest.approx(1.2) and memory.met
+    assert client.value == pytest.approx(1.2) and client.met and worker.value == pytest.approx(0.75) and worker.met
 
 
 @pytest.mark.integration
@@ -128,10 +138,17 @@ def test_the_plan_of_the_live_job_lies_in_the_past_without_overlap(scale):
 
 def test_ticks_and_tiles_are_told_apart_by_density():
     tick_us, tile_us = 3.0, 100.0
-    figures = {f.what: f.value for f in flink.figures(tick_us + tile_us / flink.DENSE, tick_us + tile_us / flink.SPARSE, 1.5, 0.1, [])}
+    made = flink.figures(tick_us + tile_us / flink.DENSE, tick_us + tile_us / flink.SPARSE, 1.0, 1.5, 0.1, [])
+    figures = {f.what: f.value for f in made}
     assert figures["a tile, all windows"] == pytest.approx(tile_us)
     assert figures["a tick without its tile"] == pytest.approx(tick_us)
     assert figures[f"ticks at {flink.DENSE} a tile"] == pytest.approx(250_000)
+
+
+def test_the_compiler_of_the_jvm_is_left_out_and_told():
+    short, long = (flink_load.Run(Chunk(START_US, seconds, 10, 1), 3.0 * seconds, 1.0 * seconds, [], []) for seconds in (1, 3))
+    assert flink._marginal_us(short, long) == pytest.approx(0.2e6) and flink._marginal_us(short, long, jit=True) == pytest.approx(0.1e6)
+    assert jit_s(psutil.Process()) == 0.0, "no thread of this process is called like a compiler of the JVM"
 
 
 def test_the_bound_reads_exactly_the_given_offsets(free_settings):

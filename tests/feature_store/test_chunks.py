@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from contracts.settings import Settings
 from feature_store import chunks, lakehouse, ledger, maintenance, silver
-from feature_store.backfill import accepted, holes
+from feature_store.backfill import Wanted, accepted, holes
 from feature_store.chunks import DAY_US, Chunk, Reach
 from feature_store.silver import MINUTE_US
 from feature_store.tables import SILVER
@@ -60,10 +60,11 @@ def test_at_the_beginning_of_history_one_minute_will_do(lake):
 
 
 def test_ticks_of_a_gap_are_read_for_their_symbol_alone():
-    text = accepted(Reach(5_000_000, (("V:O'NEIL", 1_000_000),)), 9_000_000, None)
+    text = accepted(Wanted(Reach(5_000_000, (("V:O'NEIL", 1_000_000),)), snapshot=77), 9_000_000)
     assert "(event_time >= TO_TIMESTAMP_LTZ(5000, 3) OR (venue = 'V' AND symbol = 'O''NEIL') AND" not in text
     assert "((venue = 'V' AND symbol = 'O''NEIL') AND event_time >= TO_TIMESTAMP_LTZ(1000, 3))" in text
     assert "event_time >= TO_TIMESTAMP_LTZ(1000, 3) AND" in text
+    assert "silver.tick_data /*+ OPTIONS('snapshot-id'='77') */ WHERE" in text, "what was looked at for copies is what is read"
 
 
 def test_minutes_are_counted_with_copies_and_symbols_told_apart(lake):

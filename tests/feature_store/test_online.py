@@ -177,7 +177,7 @@ def test_a_killed_redis_raises_and_the_same_reader_recovers(redis_server, client
 
 def test_more_readers_than_connections_wait_their_turn(client, store_settings):
     complete(client, store_settings)
-    calm = store_settings.model_copy(update={"redis_connections_max": 2, "redis_timeout_ms": 20_000})
+    calm = store_settings.model_copy(update={"redis_connections_max": 2, "redis_timeout_ms": 20_000, "feature_read_ms_max": 20_000})
 
     async def crowd():
         reader = OnlineReader(calm)
@@ -192,7 +192,8 @@ def test_more_readers_than_connections_wait_their_turn(client, store_settings):
 
 def test_a_reader_never_sees_half_a_row(client, store_settings):
     """Every feature of a view is written in one step: a reader beside a busy writer sees one value in all of them."""
-    calm = store_settings.model_copy(update={"redis_timeout_ms": 20_000})  # about what is read, not about how fast
+    # about what is read, not about how fast
+    calm = store_settings.model_copy(update={"redis_timeout_ms": 20_000, "feature_read_ms_max": 20_000})
     complete(client, calm)
     stop = threading.Event()
 

@@ -5,6 +5,7 @@ import pytest
 
 from contracts.settings import Settings
 from feature_store import lakehouse, silver
+from feature_store.tables import SILVER
 from tests.feature_store import lake
 from tests.feature_store.lake import DAY, START, A, B, S
 
@@ -43,6 +44,29 @@ def test_without_symbols_or_ticks_there_are_the_columns(settings, made):
         found = silver.copies(settings, begins, START + 2 * DAY)
         assert found.is_empty() and set(made.columns) < set(found.columns)
         assert (found.schema["symbol"], found.schema["event_time_us"], found.schema["price"]) == (pl.String, pl.Int64, pl.Float64)
+
+
+def test_copies_are_found_in_any_file_and_for_any_symbol(settings, made):
+    def has(from_us, to_us, symbols=None):
+        return silver.has_copies(settings, [(from_us - DAY, from_us), (from_us, to_us)], symbols)
+
+    first = int(made.filter(pl.struct("venue", "symbol", "trade_id").is_duplicated())["event_time_us"].min())
+    assert has(START, START + DAY) and has(START, START + DAY, [A])
+    assert not has(START, first) and has(START, first + 1)
+    lakehouse.append_ticks(settings, (once := made.filter(pl.col("trade_id") == "A1")).with_columns(pl.col("event_time_us") + DAY))
+    assert not silver.has_copies(settings, [(START + DAY, START + 2 * DAY)]), "the same id at two venues are two trades"
+    lakehouse.append_ticks(settings, once.head(1).with_columns(pl.col("event_time_us") + DAY + S))
+    before = lakehouse.catalog(settings).load_table(SILVER).current_snapshot().parent_snapshot_id
+    assert silver.has_copies(settings, [(START + DAY, START + 2 * DAY)])
+    assert not silver.has_copies(settings, [(START + DAY, START + 2 * DAY)], snapshot=before)
+    assert not silver.has_copies(settings, [(START + 2 * DAY, START + 3 * DAY)]) and not silver.has_copies(settings, [])
+
+
+def test_slices_are_cut_between_minutes_and_cover_the_range_once():
+    minutes = pl.DataFrame({"minute_us": [0, 0, 60 * S, 120 * S, 300 * S], "ticks": [3, 3, 2, 9, 1]}, schema_overrides={"ticks": pl.UInt64})
+    assert silver.slices(minutes, -S, 400 * S, 100) == [(-S, 400 * S)]
+    assert silver.slices(minutes, -S, 400 * S, 8) == [(-S, 60 * S), (60 * S, 120 * S), (120 * S, 400 * S)]
+    assert silver.slices(minutes.head(0), 5, 6, 1) == [(5, 6)]
 
 
 def test_late_ticks_are_told_once_a_second_by_symbol(settings, made):

@@ -14,7 +14,7 @@ from contracts.clock import now_us
 from contracts.errors import DatasetError, JobError
 from contracts.settings import Settings
 from contracts.windows import LEVELS
-from feature_store import backfill, lakehouse, ledger, swap
+from feature_store import backfill, lakehouse, ledger, silver, swap
 from feature_store.chunks import DAY_US
 from feature_store.tables import GOLD
 from streaming.synthetic import FIXTURE, Market, generate
@@ -88,6 +88,18 @@ def test_a_killed_run_goes_on_where_it_was(history: Settings, whole: pl.DataFram
     assert rest.failed == {} and len(rest.unchanged) >= 1 and len(rest.computed) >= 1
     assert_frame_equal(rows(history), whole, check_exact=True)
     assert not lakehouse.catalog(history).list_tables(swap.NAMESPACE)
+
+
+def test_copies_of_trades_change_no_row(history: Settings, whole: pl.DataFrame) -> None:
+    """One chunk then counts its trades before it adds them up, the others need not."""
+    copied = lakehouse.read_ticks(history, START_US + 3 * HOUR_US, START_US + 4 * HOUR_US, [AAA])
+    assert len(copied) and not silver.has_copies(history, [(START_US, START_US + DAYS * DAY_US)])
+    lakehouse.append_ticks(history, copied.drop("key", "late"))
+    assert silver.has_copies(history, [(START_US, START_US + CHUNK_US)])
+    assert not silver.has_copies(history, [(START_US + CHUNK_US, START_US + DAYS * DAY_US)])
+    done = backfill.run(history, START_US, START_US + DAYS * DAY_US, chunk_us=CHUNK_US, again=True)
+    assert (len(done.computed), done.failed) == (3, {})
+    assert_frame_equal(rows(history), whole, check_exact=True)
 
 
 def test_impossible_wishes_are_refused_and_empty_ranges_are_holes(history: Settings) -> None:

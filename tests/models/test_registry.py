@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from small import FEATURES, REQUIRED, forest, make
 
 from contracts.errors import RegistryError
-from contracts.notices import RETIRED, model_key
+from contracts.notices import DUEL_KEY, RETIRED, model_key
 from contracts.settings import Settings
 from models import registry, runtime, tracking
 from tests.feature_store.conftest import RedisServer
@@ -193,8 +193,11 @@ class TestHistory:
         try:
             given = settings.model_copy(update={"redis_port": server.port})
             registry.promote(given, version)
+            with server.client() as client:
+                client.set(DUEL_KEY, b"of others")
             registry.retire(given)
             with server.client() as client:
+                assert not client.exists(DUEL_KEY), "it compared a version that serves no longer"
                 assert client.get(model_key(settings.model_name)).startswith(f"{RETIRED}@".encode())
         finally:
             server.stop()

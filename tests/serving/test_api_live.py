@@ -141,7 +141,7 @@ class TestPage:
     def test_the_document_has_everything_the_page_shows(self, make_api, registry_with, found, fed):
         fed.client.set(PARITY_KEY, orjson.dumps({"unexplained": 0, "values_compared": 9, "taken_us": 1}))
         fed.client.set(DRIFT_KEY, orjson.dumps({"alerts": 2, "prediction_psi": 0.1}))
-        fed.client.set(DUEL_KEY, orjson.dumps({"gain_bps": 0.5, "low_bps": -0.25, "high_bps": 1.25}))
+        fed.client.set(DUEL_KEY, orjson.dumps({"gain_bps": 0.5, "low_bps": -0.25, "high_bps": 1.25, "taken_us": 2_000_000}))
         fed.client.hset(STATS_REDIS_KEY, mapping={"lag": 3, "written": 12})
         version = {"version": "7", "stage": "Production", "created_us": 1, "tags": {"gate_pass": "true", "sharpe": "2.5"}}
         api = make_api(registry=registry_with(Answers(found, versions=[version])))
@@ -153,7 +153,12 @@ class TestPage:
         ]
         assert told["stream"]["parity"]["values_compared"] == 9 and told["stream"]["writer"]["lag"] == 3
         page = api.get("/metrics").text
-        challenger = ("tick_challenger_gain_bps 0.5", "tick_challenger_gain_low_bps -0.25", "tick_challenger_gain_high_bps 1.25")
+        challenger = (
+            "tick_challenger_taken_seconds 2.0",
+            "tick_challenger_gain_bps 0.5",
+            "tick_challenger_gain_low_bps -0.25",
+            "tick_challenger_gain_high_bps 1.25",
+        )
         others = ("tick_parity_unexplained 0.0", "tick_drift_features 2.0", "tick_writer_lag_messages 3.0", "tick_pipeline_lag_seconds")
         for line in (*others, *challenger):
             assert line in page, line

@@ -1,0 +1,117 @@
+"""The foot of the ladder in SQL: ticks → tiles of a second → bars of each level, mergeable parts with exact sums.
+
+On the stream Flink's TUMBLE cuts time, and event time closes a tile; in a batch whole seconds are a column to group by, first of the
+keys, for Flink sorts by them and numbers compare at once.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from contracts.features import AGGREGATES
+from contracts.windows import LEVELS, Level
+
+Mode = Literal["stream", "batch"]
+
+PARTS = ("s", "v", "pv", "sv", "high", "low", "close_price", "known_at_us")
+SUMS = {"v": "size", "pv": "price * size", "sv": "side * size"}
+UNITS = {a.name: a.unit for a in AGGREGATES if a.unit is not None}
+TRADE = "trade_id, price, size, side, seq, event_time_us, ingest_time_us"
+EVENT_S = "(event_time_us / 1000000)"
+TILES = f"base_{LEVELS[0].view}"
+# By mode: what names a tile among those of its symbol, the second it ends with, and what orders rows in time.
+KEYS = {"stream": "window_start, window_end, window_time", "batch": "ends"}
+ENDS = {"stream": "CAST(TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', window_end) AS BIGINT)", "batch": "ends"}
+TIME = {"stream": "window_time", "batch": "ends"}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A temporary view, to be created in order."""
+
+    name: str
+    select: str
+
+
+def stream() -> tuple[View, ...]:
+    """Tiles of `accepted`, each trade counted once.
+
+    Counting copies and distinct trades side by side is cheap; only a tile that holds a copy takes the dear way round: its ticks,
+    kept in the tile, are grouped by trade first.
+
+    Both readers of `counted` name every column: else the planner prunes for each of them and computes the tiles twice.
+    """
+    counted = f"""SELECT symbol, {KEYS["stream"]}, COUNT(DISTINCT trade_id) AS n, ARRAY_AGG(ROW({TRADE})) AS ticks, {_parts()}
+  FROM {_cut("stream", "accepted", "et", 1)} GROUP BY {_group("stream")}"""
+    every = " AND ".join(f"{part} IS NOT NULL" for part in PARTS)
+    copied = f"""SELECT symbol, window_time AS wt, {TRADE} FROM counted CROSS JOIN UNNEST(ticks) AS t({TRADE})
+  WHERE CARDINALITY(ticks) > n AND window_end IS NOT NULL AND {every}"""
+    clean = f"{_tile('stream', 'counted')} WHERE CARDINALITY(ticks) = n"
+    return (
+        View("counted", counted),
+        View("copied", copied),
+        *_by_trade("stream", "copied", "wt"),
+        View(TILES, f"{clean} UNION ALL {_tile('stream', 'by_trade')}"),
+    )
+
+
+def batch(*, copies: bool) -> tuple[View, ...]:
+    """Tiles of `accepted`; where `copies` of a trade are possible they are grouped by trade first."""
+    if copies:
+        return (*_by_trade("batch", "accepted", EVENT_S), View(TILES, _tile("batch", "by_trade")))
+    counted = f"SELECT symbol, ends, COUNT(*) AS n, {_parts()} FROM {_cut('batch', 'accepted', EVENT_S, 1)} GROUP BY {_group('batch')}"
+    return View("counted", counted), View(TILES, _tile("batch", "counted"))
+
+
+def bars(mode: Mode, lower: Level, level: Level) -> View:
+    """Bars of `level.tile_s` seconds, each a merge of the level below."""
+    sums = ", ".join(f"{_exact_sum(name, UNITS[name])} AS {name}" for name in SUMS)
+    close = "SUBSTRING(MAX(LPAD(CAST(sec AS STRING), 11, '0') || CAST(close_price AS STRING)), 12)"
+    time = "wt" if mode == "stream" else "(sec - 1)"
+    select = f"""SELECT symbol, {ENDS[mode]} AS sec, {TIME[mode]} AS wt, SUM(n) AS n, SUM(s) AS s,
+    {sums}, MAX(high) AS high, MIN(low) AS low, CAST({close} AS DOUBLE) AS close_price,
+    MAX(known_at_us) AS known_at_us
+  FROM {_cut(mode, f"base_{lower.view}", time, level.tile_s)} GROUP BY {_group(mode)}"""
+    return View(f"base_{level.view}", select)
+
+
+def _by_trade(mode: Mode, source: str, time: str) -> tuple[View, View]:
+    """Tiles of `source` by way of its distinct trades; copies that contradict each other count as the largest of each field."""
+    trades = f"""SELECT symbol, trade_id, {KEYS[mode]}, MAX(price) AS price, MAX(size) AS size, MAX(side) AS side, MAX(seq) AS seq,
+    MAX(event_time_us) AS event_time_us, MIN(ingest_time_us) AS ingest_time_us
+  FROM {_cut(mode, source, time, 1)} GROUP BY {_group(mode)}, trade_id"""
+    by_trade = f"SELECT symbol, {KEYS[mode]}, COUNT(*) AS n, {_parts()} FROM trades GROUP BY {_group(mode)}"
+    return View("trades", trades), View("by_trade", by_trade)
+
+
+def _cut(mode: Mode, source: str, time: str, seconds: int) -> str:
+    """`source` with the keys of its tile of so many seconds; `time` is a time attribute, or a number of whole seconds in a batch."""
+    if mode == "stream":
+        return f"TUMBLE(TABLE {source}, DESCRIPTOR({time}), INTERVAL '{seconds}' SECOND({len(str(seconds))}))"
+    return f"(SELECT *, ({time} / {seconds} + 1) * {seconds} AS ends FROM {source})"
+
+
+def _group(mode: Mode) -> str:
+    return f"symbol, {KEYS[mode]}" if mode == "stream" else f"{KEYS[mode]}, symbol"
+
+
+def _tile(mode: Mode, source: str) -> str:
+    return f"SELECT symbol, {ENDS[mode]} AS sec, {TIME[mode]} AS wt, n, {', '.join(PARTS)} FROM {source}"
+
+
+def _parts() -> str:
+    """The parts of a tile; close is the price of the largest (event time, seq), packed so that MAX finds it: numbers of one length each."""
+    limbs = ("1000000 + MOD(event_time_us, 1000000)", "10000000000 + seq / 1000000000", "1000000000 + MOD(seq, 1000000000)")
+    clock = " || ".join(f"CAST({limb} AS STRING)" for limb in limbs)  # cheaper than LPAD, once per tick
+    sums = ", ".join(f"{_exact_sum(of, UNITS[name])} AS {name}" for name, of in SUMS.items())
+    return f"""SUM(CAST(side AS BIGINT)) AS s, {sums}, MAX(price) AS high, MIN(price) AS low,
+    CAST(SUBSTRING(MAX({clock} || CAST(price AS STRING)), 29) AS DOUBLE) AS close_price, MAX(ingest_time_us) AS known_at_us"""
+
+
+def _exact_sum(expression: str, unit: float) -> str:
+    """A sum of doubles that no order of its terms changes: three limbs, multiples of `unit` and of 1e-12 and 1e-24 of it."""
+    scaled, parts = f"({expression}) * {1 / unit:.0e}", []
+    for _ in range(3):
+        parts.append(f"CAST({scaled} AS BIGINT)")
+        scaled = f"(({scaled} - CAST({scaled} AS BIGINT)) * 1e12)"
+    hi, mid, lo = (f"CAST(SUM({part}) AS DOUBLE)" for part in parts)
+    return f"({hi} + {mid} * 1e-12 + {lo} * 1e-24) * {unit:.0e}"
