@@ -91,14 +91,14 @@ def test_a_killed_run_goes_on_where_it_was(history: Settings, whole: pl.DataFram
 
 
 def test_copies_of_trades_change_no_row(history: Settings, whole: pl.DataFrame) -> None:
-    """One chunk then counts its trades before it adds them up, the others need not."""
+    """The chunk with copies groups its ticks by trade first, which it need not do before they came."""
     copied = lakehouse.read_ticks(history, START_US + 3 * HOUR_US, START_US + 4 * HOUR_US, [AAA])
     assert len(copied) and not silver.has_copies(history, [(START_US, START_US + DAYS * DAY_US)])
     lakehouse.append_ticks(history, copied.drop("key", "late"))
-    assert silver.has_copies(history, [(START_US, START_US + CHUNK_US)])
-    assert not silver.has_copies(history, [(START_US + CHUNK_US, START_US + DAYS * DAY_US)])
-    done = backfill.run(history, START_US, START_US + DAYS * DAY_US, chunk_us=CHUNK_US, again=True)
-    assert (len(done.computed), done.failed) == (3, {})
+    assert silver.has_copies(history, [(START_US, START_US + 16 * HOUR_US)])
+    assert not silver.has_copies(history, [(START_US + 16 * HOUR_US, START_US + DAYS * DAY_US)])
+    done = backfill.run(history, START_US, START_US + 16 * HOUR_US, again=True)
+    assert (len(done.computed), done.failed) == (1, {})
     assert_frame_equal(rows(history), whole, check_exact=True)
 
 
