@@ -13,7 +13,7 @@ from feature_store import lakehouse
 from feature_store.tables import SILVER, TICK_NAMES, TRADE_KEY
 
 SECOND_US, MINUTE_US = 1_000_000, 60_000_000
-FILES_AHEAD, SLICE_TICKS = max(2, os.cpu_count() or 1), 1_000_000
+FILES_AHEAD, SLICE_TICKS = max(2, os.cpu_count() or 1), 2_000_000
 KEY = ("venue", "symbol", "event_time_us")
 LATE = (*TRADE_KEY, "event_time_us")
 
