@@ -33,9 +33,7 @@ def promote(settings: Settings, made: Exported) -> None:
 def feed(settings: Settings) -> None:
     """Fresh rows of every view, each value there."""
     time_ms, rng = now_us() // 1000, np.random.default_rng(1)
-    rows = [
-        feature_row for name in feature_rows.symbols(SYMBOLS) for feature_row in (feature_rows.row(lv, name, time_ms, rng) for lv in LEVELS)
-    ]
+    rows = [feature_rows.row(level, name, time_ms, rng) for name in feature_rows.symbols(SYMBOLS) for level in LEVELS]
     whole = [{name: 0.1 if value is None else value for name, value in row.items()} for row in rows]
     with connect(settings) as client:
         write_rows(client, whole, settings, now_us())

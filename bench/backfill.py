@@ -18,7 +18,7 @@ import polars as pl
 
 from bench import services
 from bench.figures import BenchError, Figure
-from bench.machine import cpu_s, jit_s, spent
+from bench.machine import jvm_spent, spent
 from contracts.settings import Settings
 from feature_store import backfill, lakehouse
 from feature_store.chunks import DAY_US
@@ -56,8 +56,8 @@ def measure(scale: float = 1.0) -> list[Figure]:
     """Marginal CPU per tick at both densities, and memory against the number of ticks."""
     with services.running(SERVICES, backfill_timeout_s=1800.0) as settings:
         lakehouse.create(settings)
-        plan = enumerate(PLAN)
-        runs = [run(settings, number, each[0], int(each[1] * 1e6 * scale), copies=each[2]) for number, each in plan]
+        plan = [(per_tile, int(millions * 1e6 * scale), copies) for per_tile, millions, copies in PLAN]
+        runs = [run(settings, number, per_tile, ticks, copies=copies) for number, (per_tile, ticks, copies) in enumerate(plan)]
         return figures(runs, settings.flink_taskmanager_mb)
 
 
@@ -67,17 +67,14 @@ def run(settings: Settings, number: int, per_tile: int, ticks: int, *, copies: b
     tiles = max(60, ticks // (per_tile * SYMBOLS))
     made = _fill_apart(settings, from_us, tiles, per_tile, f"B{number}", copies)
     worker = services.process(settings, "taskmanager")
-    before_s, jit_before_s = cpu_s(worker), jit_s(worker)
-    with spent() as own:
+    with jvm_spent(worker) as took, spent() as own:
         done = backfill.run(settings, from_us, from_us + (tiles + 60) * SECOND_US)
     if done.failed or done.ticks != made:
         raise BenchError(
             f"a backfill of {made} ticks took {done.ticks} and failed on {len(done.failed)} chunks", "see the JobManager's log"
         )
     client_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    compiling_s = jit_s(worker) - jit_before_s
-    spent_s = cpu_s(worker) - before_s - compiling_s + own.cpu_s
-    return Run(per_tile, made, spent_s, compiling_s, own.wall_s, client_mib, worker.memory_info().rss / MIB)
+    return Run(per_tile, made, took.cpu_s + own.cpu_s, took.jit_s, own.wall_s, client_mib, worker.memory_info().rss / MIB)
 
 
 def _fill_apart(*how: Any) -> int:
@@ -116,9 +113,7 @@ def figures(runs: Sequence[Run], given_mib: float) -> list[Figure]:
     clock = f"{large.ticks / large.wall_s:,.0f} ticks/s by the clock, {large.ticks:,} ticks"
     return [
         Figure(f"ticks at {DENSE} a tile", 1e6 / dense_us, "ticks/s/core", at_least=AIM_TICKS_PER_S, note=clock),
-        Figure(
-            "the JIT meanwhile", (large.jit_s - middle.jit_s) / (large.ticks - middle.ticks) * 1e6, "µs CPU", note="a tick, left out above"
-        ),
+        Figure("the JIT meanwhile", _marginal_us(middle, large, jit=True), "µs CPU", note="a tick, left out above"),
         Figure(f"ticks at {SPARSE} a tile", 1e6 / sparse_us, "ticks/s/core", note=f"{sparse_long.ticks:,} ticks"),
         Figure("ticks with copies among them", 1e6 / _marginal_us(copied_short, copied_long), "ticks/s/core", note=f"at {DENSE} a tile"),
         Figure("a tile, all windows", tile_us, "µs CPU", note="from both densities"),
@@ -129,8 +124,9 @@ def figures(runs: Sequence[Run], given_mib: float) -> list[Figure]:
     ]
 
 
-def _marginal_us(short: Run, long: Run) -> float:
-    return (long.cpu_s - short.cpu_s) / (long.ticks - short.ticks) * 1e6
+def _marginal_us(short: Run, long: Run, *, jit: bool = False) -> float:
+    spent_s = [run.jit_s if jit else run.cpu_s for run in (short, long)]
+    return (spent_s[1] - spent_s[0]) / (long.ticks - short.ticks) * 1e6
 
 
 def _after(runs: Sequence[Run], name: str) -> str:

@@ -11,7 +11,7 @@ from bench import flink_bound, services
 from bench.figures import Figure
 from bench.flink_load import Run, run
 from bench.load import MINUTE_US, Chunk
-from bench.machine import cpu_s, jit_s
+from bench.machine import jvm_spent
 from contracts.clock import now_us
 from contracts.settings import Settings
 from feature_store import flink_rest
@@ -54,16 +54,17 @@ def chunks(at_us: int, scale: float) -> list[Chunk]:
 
 
 def _marginal_us(short: Run, long: Run, *, jit: bool = False) -> float:
-    spent_s = [run.jit_s if jit else run.cpu_s - run.jit_s for run in (short, long)]
+    spent_s = [run.jit_s if jit else run.cpu_s for run in (short, long)]
     return (spent_s[1] - spent_s[0]) / (long.chunk.ticks - short.chunk.ticks) * 1e6
 
 
 def _at_rest(settings: Settings) -> float:
     """Share of a core that the job takes when nothing comes."""
     worker = services.process(settings, "taskmanager")
-    before_s, began_s = cpu_s(worker) - jit_s(worker), time.monotonic()
-    time.sleep(REST_S)
-    return (cpu_s(worker) - jit_s(worker) - before_s) / (time.monotonic() - began_s)
+    began_s = time.monotonic()
+    with jvm_spent(worker) as took:
+        time.sleep(REST_S)
+    return took.cpu_s / (time.monotonic() - began_s)
 
 
 def figures(dense_us: float, sparse_us: float, jit_us: float, bound_us: float, rest: float, runs: list[Run]) -> list[Figure]:

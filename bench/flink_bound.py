@@ -2,7 +2,7 @@
 
 from bench import services
 from bench.flink_load import Run
-from bench.machine import cpu_s, jit_s
+from bench.machine import jvm_spent
 from contracts.settings import Settings
 from contracts.topics import TICKS
 from feature_store import flink_rest
@@ -27,9 +27,9 @@ def _messages(run: Run) -> int:
 def _decode(settings: Settings, run: Run) -> float:
     """CPU seconds of the TaskManager but for its JIT, for a bounded job over this chunk, its start included."""
     worker = services.process(settings, "taskmanager")
-    before_s = cpu_s(worker) - jit_s(worker)
-    flink_rest.wait(settings, submit(settings, program(settings, run.begin, run.end)), FINISH_TIMEOUT_S)
-    return cpu_s(worker) - jit_s(worker) - before_s
+    with jvm_spent(worker) as took:
+        flink_rest.wait(settings, submit(settings, program(settings, run.begin, run.end)), FINISH_TIMEOUT_S)
+    return took.cpu_s
 
 
 def program(settings: Settings, begin: list[int], end: list[int]) -> Program:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bench import services
 from bench.load import Chunk, beat, fill
-from bench.machine import cpu_s, jit_s
+from bench.machine import jvm_spent
 from contracts.settings import Settings
 from contracts.topics import DEAD_LETTER, TICK_FEATURES, TICKS, Topic
 from feature_store import flink_rest
@@ -15,7 +15,7 @@ CHECKPOINT_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """CPU seconds of the TaskManager for one chunk, and of them those of its JIT; where the chunk lies in topic `ticks`, by partition."""
+    """CPU seconds of the TaskManager for one chunk but for its JIT, and its JIT's; where the chunk lies in `ticks`, by partition."""
 
     chunk: Chunk
     cpu_s: float
@@ -32,19 +32,20 @@ def run(settings: Settings, job_id: str, chunk: Chunk) -> Run:
     """
     worker = services.process(settings, "taskmanager")
     rows, letters = _count(settings, TICK_FEATURES), _count(settings, DEAD_LETTER)
-    begin, before_s, jit_before_s = services.end_offsets(settings, TICKS), cpu_s(worker), jit_s(worker)
-    fill(settings, chunk)
-    end = services.end_offsets(settings, TICKS)
+    begin = services.end_offsets(settings, TICKS)
+    with jvm_spent(worker) as took:
+        fill(settings, chunk)
+        end = services.end_offsets(settings, TICKS)
 
-    def every_row() -> bool:
-        beat(settings, chunk)
-        return _count(settings, TICK_FEATURES) >= rows + chunk.rows
+        def every_row() -> bool:
+            beat(settings, chunk)
+            return _count(settings, TICK_FEATURES) >= rows + chunk.rows
 
-    services.wait(every_row, f"{chunk.rows} feature rows", ROWS_TIMEOUT_S)
-    services.wait(lambda: _count(settings, DEAD_LETTER) >= letters + TICKS.partitions, "the last dead letters", ROWS_TIMEOUT_S)
-    done = _checkpoints(settings, job_id)
-    services.wait(lambda: _checkpoints(settings, job_id) > done, "a checkpoint", CHECKPOINT_TIMEOUT_S)
-    return Run(chunk, cpu_s(worker) - before_s, jit_s(worker) - jit_before_s, begin, end)
+        services.wait(every_row, f"{chunk.rows} feature rows", ROWS_TIMEOUT_S)
+        services.wait(lambda: _count(settings, DEAD_LETTER) >= letters + TICKS.partitions, "the last dead letters", ROWS_TIMEOUT_S)
+        done = _checkpoints(settings, job_id)
+        services.wait(lambda: _checkpoints(settings, job_id) > done, "a checkpoint", CHECKPOINT_TIMEOUT_S)
+    return Run(chunk, took.cpu_s, took.jit_s, begin, end)
 
 
 def _count(settings: Settings, topic: Topic) -> int:

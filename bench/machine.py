@@ -52,8 +52,25 @@ def cpu_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
+@dataclass
+class JvmSpent:
+    """CPU seconds of a JVM but for its compiler, and those of its compiler."""
+
+    cpu_s: float = 0.0
+    jit_s: float = 0.0
+
+
+@contextmanager
+def jvm_spent(jvm: psutil.Process) -> Iterator[JvmSpent]:
+    """Measures a JVM during the block inside; the answer stands when it has ended. Raises BenchError when the JVM is gone."""
+    taken, cpu, jit = JvmSpent(), cpu_s(jvm), jit_s(jvm)
+    yield taken
+    taken.jit_s = jit_s(jvm) - jit
+    taken.cpu_s = cpu_s(jvm) - cpu - taken.jit_s
+
+
 def jit_s(jvm: psutil.Process) -> float:
-    """Those of them that a JVM's compiler threads have used: they work for minutes, then hardly. Raises BenchError when it is gone.
+    """CPU seconds that a JVM's compiler threads have used: they work for minutes, then hardly. Raises BenchError when it is gone.
 
     What compiler threads did that the JVM has ended since is lost: it has more than one of a kind from four cores on.
     """

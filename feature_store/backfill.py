@@ -188,12 +188,18 @@ class _Work:
 
     def _wanted(self, chunk: Chunk, reach: Reach, minutes: pl.DataFrame) -> Wanted:
         """The look for copies and the job read the same snapshot: a copy that comes between them would count twice."""
-        snapshot = lakehouse.snapshot_ids(self.settings)[SILVER]
-        copies = silver.has_copies(self.settings, silver.slices(minutes, reach.base_us, chunk.to_us), self.symbols, snapshot)
-        for symbol, from_us in () if copies else reach.further:
-            counted = silver.minutes(self.settings, from_us, reach.base_us, [symbol])
-            copies = copies or silver.has_copies(self.settings, silver.slices(counted, from_us, reach.base_us), [symbol], snapshot)
+        current = lakehouse.catalog(self.settings).load_table(SILVER).current_snapshot()
+        snapshot = current.snapshot_id if current else None
+        looks = self._looks(chunk, reach, minutes)
+        copies = any(silver.has_copies(self.settings, parts, symbols, snapshot) for parts, symbols in looks)
         return Wanted(reach, self.symbols, snapshot, copies)
+
+    def _looks(self, chunk: Chunk, reach: Reach, minutes: pl.DataFrame) -> Iterator[tuple[list[tuple[int, int]], Sequence[str] | None]]:
+        """What a chunk reads, in slices, and of whom: all that is asked for, then what lies further back of single symbols."""
+        yield silver.slices(minutes, reach.base_us, chunk.to_us), self.symbols
+        for symbol, from_us in reach.further:
+            counted = silver.minutes(self.settings, from_us, reach.base_us, [symbol])
+            yield silver.slices(counted, from_us, reach.base_us), [symbol]
 
     def _client(self) -> Submitter:
         with self._alone:

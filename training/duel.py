@@ -27,6 +27,7 @@ from training import datasets, metrics
 
 Floats = NDArray[np.float64]
 BPS = 1e4
+ROLES = ("production", "challenger")
 MOMENTS_MIN = 100
 BLOCK_US, DAY_US = 3_600_000_000, 86_400_000_000
 FIELDS = ("symbol", "served_at_us", "model_version", "prediction_bps", "event_times_us")
@@ -71,7 +72,7 @@ class Duel:
 
 def fight(settings: Settings, from_us: int, to_us: int, champion: str | None = None, challenger: str | None = None) -> Duel:
     """Compare two versions on [from, to) µs UTC. Raises DatasetError when they have too few moments in common, RegistryError."""
-    versions = champion or _version(settings, "production"), challenger or _version(settings, "challenger")
+    versions = champion or _version(settings, ROLES[0]), challenger or _version(settings, ROLES[1])
     rows = pair(_read(settings, from_us, to_us, versions), *versions)
     if len(rows) < MOMENTS_MIN:
         message = f"versions {versions[0]} and {versions[1]} have {len(rows)} moments in common, {MOMENTS_MIN} is the least"
@@ -81,22 +82,20 @@ def fight(settings: Settings, from_us: int, to_us: int, champion: str | None = N
         raise DatasetError(f"only {len(labelled)} of {len(rows)} moments have an outcome", "wait until their horizon has passed")
     found = judge(labelled, versions, settings)
     # The trial that is under way, no question of somebody's own, nor one that a promotion has ended meanwhile.
-    if champion is None and challenger is None and versions == _in_trial(settings):
+    if champion is None and challenger is None and versions == tuple(_in_role(settings, role) for role in ROLES):
         notices.tell(settings, DUEL_KEY, orjson.dumps(found.numbers() | {"taken_us": now_us()}))
     return found
 
 
-def _in_trial(settings: Settings) -> tuple[str | None, str | None]:
-    known = registry.versions(settings)
-    production, challenger = (next((each.version for each in known if getattr(each, role)), None) for role in ("production", "challenger"))
-    return production, challenger
+def _in_role(settings: Settings, role: str) -> str | None:
+    return next((known.version for known in registry.versions(settings) if getattr(known, role)), None)
 
 
 def _version(settings: Settings, role: str) -> str:
-    found = next((known for known in registry.versions(settings) if getattr(known, role)), None)
+    found = _in_role(settings, role)
     if found is None:
         raise DatasetError(f"{settings.model_name} has no {role} version", "name both with --champion and --challenger")
-    return found.version
+    return found
 
 
 def _read(settings: Settings, from_us: int, to_us: int, versions: tuple[str, str]) -> pl.DataFrame:

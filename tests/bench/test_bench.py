@@ -146,7 +146,7 @@ def test_ticks_and_tiles_are_told_apart_by_density():
 
 
 def test_the_compiler_of_the_jvm_is_left_out_and_told():
-    short, long = (flink_load.Run(Chunk(START_US, seconds, 10, 1), 3.0 * seconds, 1.0 * seconds, [], []) for seconds in (1, 3))
+    short, long = (flink_load.Run(Chunk(START_US, seconds, 10, 1), 2.0 * seconds, 1.0 * seconds, [], []) for seconds in (1, 3))
     assert flink._marginal_us(short, long) == pytest.approx(0.2e6) and flink._marginal_us(short, long, jit=True) == pytest.approx(0.1e6)
     assert jit_s(psutil.Process()) == 0.0, "no thread of this process is called like a compiler of the JVM"
 
