@@ -23,7 +23,7 @@ from feature_store.chunks import DAY_US, Chunk, Reach
 from feature_store.flink import Program, Submitter
 from feature_store.ledger import Ledger
 from feature_store.tables import FEATURE_NAMES, SILVER
-from feature_store.tile_sql import TRADE, View
+from feature_store.tile_sql import TRADE, WHO, View
 
 NAME = "lakehouse-tick backfill"
 Progress = Callable[[str, int, int], None]
@@ -67,14 +67,14 @@ def program(settings: Settings, chunk: Chunk, what: Wanted, into: str) -> Progra
 def accepted(what: Wanted, to_us: int) -> str:
     """SELECT of the silver ticks before `to` µs that a chunk needs."""
     reach, symbols = what.reach, what.symbols
-    begun = f"event_time >= {_timestamp(reach.base_us)}"
-    gaps = [f"({_is(symbol)} AND event_time >= {_timestamp(us)})" for symbol, us in reach.further]
-    wanted = [f"event_time < {_timestamp(to_us)}", f"event_time >= {_timestamp(reach.first_us)}", f"({' OR '.join([begun, *gaps])})"]
+    wanted = [f"event_time < {_timestamp(to_us)}", f"event_time >= {_timestamp(reach.first_us)}"]
+    if reach.further:
+        gaps = [f"({_is(symbol)} AND event_time >= {_timestamp(us)})" for symbol, us in reach.further]
+        wanted.append(f"({' OR '.join([f'event_time >= {_timestamp(reach.base_us)}', *gaps])})")
     if symbols is not None:
         wanted.append(f"({' OR '.join(map(_is, symbols))})")
-    keyed = f"venue || ':' || symbol AS symbol, {TRADE}"
     pinned = f"/*+ OPTIONS('snapshot-id'='{what.snapshot}') */ " if what.snapshot else ""
-    return f"SELECT {keyed} FROM {lakehouse.CATALOG}.{SILVER} {pinned}WHERE {' AND '.join(wanted)}"
+    return f"SELECT {WHO}, {TRADE} FROM {lakehouse.CATALOG}.{SILVER} {pinned}WHERE {' AND '.join(wanted)}"
 
 
 def definition() -> str:

@@ -1,40 +1,35 @@
-"""Questions to silver.tick_data that are answered batch by batch, so that memory does not grow with the range."""
+"""Questions to silver.tick_data, answered by a streaming engine: memory does not grow with the range."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, pairwise
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
 
 import polars as pl
-from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo, In
-from pyiceberg.io.pyarrow import ArrowScan, schema_to_pyarrow
 
 from contracts.settings import Settings
 from feature_store import lakehouse
 from feature_store.tables import SILVER, TICK_NAMES, TRADE_KEY
 
+# PyIceberg plans, as everywhere here: else polars recommends a package of its own at every scan.
+os.environ.setdefault("POLARS_ICEBERG_PLANNER", "pyiceberg")
+
 SECOND_US, MINUTE_US = 1_000_000, 60_000_000
-FILES_AHEAD, SLICE_TICKS = max(2, os.cpu_count() or 1), 2_000_000
-KEY = ("venue", "symbol", "event_time_us")
+SLICE_TICKS = 2_000_000
 LATE = (*TRADE_KEY, "event_time_us")
+KEY = pl.concat_str("venue", pl.lit(":"), "symbol").alias("key")
 
 
 def minutes(settings: Settings, from_us: int, to_us: int, symbols: Sequence[str] | None = None) -> pl.DataFrame:
     """Non-empty minutes with their begin in [from, to) µs: key (VENUE:SYMBOL), minute_us and ticks, copies included; sorted."""
-    wanted: BooleanExpression = lakehouse.between(from_us, to_us)
-    if symbols is not None:
-        wanted = And(wanted, _of(symbols))
-    found = pl.DataFrame(schema={"key": pl.String, "minute_us": pl.Int64, "ticks": pl.UInt64})
-    for batch in _batches(settings, wanted):
-        found = _sum(pl.concat([found, _count(batch)]))
-    return found if symbols is None else found.filter(pl.col("key").is_in(list(symbols)))
+    minute = (pl.col("event_time_us") // MINUTE_US * MINUTE_US).alias("minute_us")
+    counted = _ticks(settings, from_us, to_us, symbols).group_by("venue", "symbol", minute).agg(pl.len().cast(pl.UInt64).alias("ticks"))
+    return _collect(_only(counted.select(KEY, "minute_us", "ticks"), symbols).sort("key", "minute_us"))
 
 
 def symbols(settings: Settings) -> list[str]:
     """Every VENUE:SYMBOL that has a tick, sorted."""
-    found: set[tuple[str, str]] = set()
-    for batch in _batches(settings, AlwaysTrue(), ("venue", "symbol")):
-        found |= set(batch.unique().iter_rows())
-    return sorted(f"{venue}:{symbol}" for venue, symbol in found)
+    return _collect(_silver(settings).select("venue", "symbol").unique().select(KEY))["key"].sort().to_list()
 
 
 def first_us(settings: Settings) -> int:
@@ -44,11 +39,9 @@ def first_us(settings: Settings) -> int:
 
 def copies(settings: Settings, begins_us: Mapping[str, int], to_us: int) -> pl.DataFrame:
     """Every silver row, copies and late ones too, of each VENUE:SYMBOL from its own begin on and before `to` µs, in no order."""
-    wanted = And(lakehouse.between(min(begins_us.values(), default=to_us), to_us), _of(begins_us))
-    begin = (pl.col("venue") + ":" + pl.col("symbol")).replace_strict(dict(begins_us), default=None, return_dtype=pl.Int64)
-    names = tuple(name for name in TICK_NAMES if name != "event_time")
-    parts = [batch.filter(pl.col("event_time_us") >= begin) for batch in _batches(settings, wanted, names)]
-    return pl.concat(parts)
+    begin = KEY.replace_strict(dict(begins_us), default=None, return_dtype=pl.Int64)
+    ticks = _ticks(settings, min(begins_us.values(), default=to_us), to_us, begins_us)
+    return _collect(ticks.filter(pl.col("event_time_us") >= begin).select(name for name in TICK_NAMES if name != "event_time"))
 
 
 def slices(minutes: pl.DataFrame, from_us: int, to_us: int, ticks_max: int = SLICE_TICKS) -> list[tuple[int, int]]:
@@ -63,65 +56,52 @@ def has_copies(
     settings: Settings, parts: Iterable[tuple[int, int]], symbols: Collection[str] | None = None, snapshot: int | None = None
 ) -> bool:
     """Whether a trade may lie more than once in one of the `parts` [from, to) µs, by digests of 64 bits: surely not when False."""
-    whose = AlwaysTrue() if symbols is None else _of(symbols)
-    return any(_has_copies(settings, And(lakehouse.between(*part), whose), snapshot) for part in parts)
+    return any(_has_copies(_ticks(settings, *part, symbols, snapshot)) for part in parts)
 
 
-def _has_copies(settings: Settings, wanted: BooleanExpression, snapshot: int | None) -> bool:
-    digest = pl.struct(TRADE_KEY).hash().alias("digest")
-    digests = pl.concat(batch.select(digest) for batch in _batches(settings, wanted, TRADE_KEY, snapshot))
-    return digests["digest"].n_unique() < digests.height
+def _has_copies(ticks: pl.LazyFrame) -> bool:
+    digests = _collect(ticks.select(digest=pl.struct(TRADE_KEY).hash()))["digest"]
+    return digests.n_unique() < digests.len()
 
 
 def late(settings: Settings, from_us: int, to_us: int, symbols: Collection[str] | None = None) -> pl.DataFrame:
     """Ticks in [from, to) µs of which no copy came in time for the live windows: key and event_time_us, one per symbol and second."""
-    wanted: BooleanExpression = lakehouse.between(from_us, to_us)
-    if symbols is not None:
-        wanted = And(wanted, _of(symbols))
-    key, second = pl.concat_str("venue", pl.lit(":"), "symbol").alias("key"), pl.col("event_time_us") // SECOND_US * SECOND_US
-    parts = [batch.unique() for batch in _batches(settings, And(wanted, EqualTo("late", value=True)), LATE)]
-    found = _without_timely(settings, pl.concat(parts).unique()).select(key, second).unique().sort("event_time_us", "key")
-    return found if symbols is None else found.filter(pl.col("key").is_in(list(symbols)))
+    found = _collect(_ticks(settings, from_us, to_us, symbols).filter(pl.col("late")).select(LATE).unique())
+    second = pl.col("event_time_us") // SECOND_US * SECOND_US
+    untimely = _without_timely(settings, found).select(KEY, second).unique().sort("event_time_us", "key")
+    return _only(untimely.lazy(), symbols).collect()
 
 
 def _without_timely(settings: Settings, found: pl.DataFrame) -> pl.DataFrame:
-    """The late ticks but for those that have a copy which came in time; a copy has the same event time."""
+    """The late ticks but for those that have a copy which came in time; a copy has the same event time, stored in milliseconds."""
     if found.is_empty():
         return found
-    span = lakehouse.between(int(found["event_time_us"].min()), int(found["event_time_us"].max()) + 1)  # type: ignore[arg-type]
-    timely = And(And(span, EqualTo("late", value=False)), In("symbol", found["symbol"].unique().to_list()))
-    for batch in _batches(settings, timely, LATE):
-        found = found.join(batch, on=TRADE_KEY, how="anti")
-    return found
+    first_us, last_us = found.select(first=pl.col("event_time_us").min(), last=pl.col("event_time_us").max()).row(0)
+    among = pl.col("symbol").is_in(found["symbol"].unique().to_list())
+    timely = _between(_silver(settings), first_us // 1000 * 1000, last_us + 1).filter(among, ~pl.col("late")).select(LATE)
+    return _collect(found.lazy().join(timely, on=TRADE_KEY, how="anti"))
 
 
-def _of(symbols: Collection[str]) -> BooleanExpression:
-    """Rows of these VENUE:SYMBOLs, and of the same symbols at other venues."""
-    return In("symbol", sorted({symbol.partition(":")[2] for symbol in symbols}))
+def _ticks(
+    settings: Settings, from_us: int, to_us: int, symbols: Collection[str] | None = None, snapshot: int | None = None
+) -> pl.LazyFrame:
+    """Rows in [from, to) µs, of these VENUE:SYMBOLs and of the same symbols at other venues; a snapshot pins them."""
+    ticks = _between(_silver(settings, snapshot), from_us, to_us)
+    return ticks if symbols is None else ticks.filter(pl.col("symbol").is_in(sorted({symbol.partition(":")[2] for symbol in symbols})))
 
 
-def _batches(
-    settings: Settings, wanted: BooleanExpression, fields: tuple[str, ...] = KEY, snapshot: int | None = None
-) -> Iterator[pl.DataFrame]:
-    """What a scan finds, part by part; the first one is empty, and has its columns and types.
-
-    A few files at a time: a reader of PyIceberg keeps what it has read ahead, which would be all of them.
-    """
-    scan = lakehouse.catalog(settings).load_table(SILVER).scan(row_filter=wanted, selected_fields=fields, snapshot_id=snapshot)
-    found = ArrowScan(scan.table_metadata, scan.io, scan.projection(), scan.row_filter, scan.case_sensitive)
-    files = list(scan.plan_files())
-    parts = chain.from_iterable(found.to_record_batches(files[at : at + FILES_AHEAD]) for at in range(0, len(files), FILES_AHEAD))
-    for part in chain((schema_to_pyarrow(scan.projection()).empty_table(),), parts):
-        frame = pl.from_arrow(part)
-        assert isinstance(frame, pl.DataFrame)
-        yield frame
+def _silver(settings: Settings, snapshot: int | None = None) -> pl.LazyFrame:
+    return pl.scan_iceberg(lakehouse.catalog(settings).load_table(SILVER), snapshot_id=snapshot, reader_override="native")
 
 
-def _count(batch: pl.DataFrame) -> pl.DataFrame:
-    minute = (pl.col("event_time_us") // MINUTE_US * MINUTE_US).alias("minute_us")
-    counted = batch.group_by("venue", "symbol", minute).agg(pl.len().cast(pl.UInt64).alias("ticks"))
-    return counted.select(pl.concat_str("venue", pl.lit(":"), "symbol").alias("key"), "minute_us", "ticks")
+def _between(ticks: pl.LazyFrame, from_us: int, to_us: int) -> pl.LazyFrame:
+    begin, end = (datetime.fromtimestamp(us / 1e6, UTC) for us in (from_us, to_us))
+    return ticks.filter(pl.col("event_time") >= begin, pl.col("event_time") < end)
 
 
-def _sum(counts: pl.DataFrame) -> pl.DataFrame:
-    return counts.group_by("key", "minute_us").agg(pl.col("ticks").sum()).sort("key", "minute_us")
+def _only(keyed: pl.LazyFrame, symbols: Collection[str] | None) -> pl.LazyFrame:
+    return keyed if symbols is None else keyed.filter(pl.col("key").is_in(list(symbols)))
+
+
+def _collect(asked: pl.LazyFrame) -> pl.DataFrame:
+    return asked.collect(engine="streaming")

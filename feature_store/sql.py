@@ -17,10 +17,11 @@ from feature_store.tile_sql import PARTS, Mode, View
 YEAR_S = 31_536_000  # crypto trades around the clock
 SESSION_YEAR_S = 252 * 23 * 3600  # CME: 252 sessions of 23 hours
 CONSTANTS = {
-    "pi": repr(math.pi),
-    "ln2": repr(math.log(2)),
+    "pi": f"{math.pi!r}e0",  # a double: a decimal would be converted for every row
+    "ln2": f"{math.log(2)!r}e0",
     "year_s": f"CASE WHEN symbol LIKE 'CME:%' THEN {SESSION_YEAR_S}e0 ELSE {YEAR_S}e0 END",
 }
+SUM = "`$SUM0`"  # of what is never NULL; SUM would keep a count of its own beside each sum
 FINE = 1e17  # the fine limb counts 1e-17 of the coarse one: 90 of them stay below 2^63
 BASE = f"symbol, sec, wt, n, {', '.join(PARTS)}"
 
@@ -52,8 +53,8 @@ def returns(level: Level) -> View:
 def terms(level: Level) -> View:
     """The summands of every aggregate of this level, quantised once so that rolling sums over them are exact."""
     inner = f"SELECT {BASE}, first_sec, LN(close_price / close_price1) AS r, LN(close_price1 / close_price2) AS r1 FROM lag_{level.view}"
-    made = ", ".join(_term(a) for a in _used(level) if a.verb != "rows")
-    oldest = "COALESCE(r, 0e0) AS x_r0, COALESCE(r1, 0e0) AS x_r10"
+    made = ", ".join(dict.fromkeys(_term(a) for a in _used(level) if a.verb != "rows"))
+    oldest = "CAST(ROW(COALESCE(r, 0e0), COALESCE(r1, 0e0)) AS ROW<r DOUBLE, r1 DOUBLE>) AS x_oldest"
     return View(f"terms_{level.view}", f"SELECT symbol, sec, wt, known_at_us, first_sec, {made}, {oldest} FROM ({inner})")
 
 
@@ -107,7 +108,7 @@ def _used(level: Level) -> tuple[Aggregate, ...]:
 
 
 # The oldest row's returns. FIRST_VALUE skips NULL, hence the zeros; such a row is never inside a warm window.
-OLDEST = {"r": "FIRST_VALUE(x_r0) OVER w", "r1": "FIRST_VALUE(x_r10) OVER w"}
+OLDEST = {"r": "(FIRST_VALUE(x_oldest) OVER w).r", "r1": "(FIRST_VALUE(x_oldest) OVER w).r1"}
 
 
 def _limbs(expression: str, unit: float) -> tuple[str, str]:
@@ -116,24 +117,31 @@ def _limbs(expression: str, unit: float) -> tuple[str, str]:
     return f"CAST({scaled} AS BIGINT)", f"CAST(({scaled} - CAST({scaled} AS BIGINT)) * {FINE:.0e} AS BIGINT)"
 
 
-def _term(aggregate: Aggregate) -> str:
-    """The summand columns: whole numbers, one or two limbs; other verbs take the value as it is."""
-    name = f"x_{aggregate.name}"
+def _summand(aggregate: Aggregate) -> str:
+    """The column that an aggregate reads, or the stem of its limbs, which aggregates of the same term share."""
     if aggregate.unit is None:
-        return f"{aggregate.of} AS {name}"
+        return f"x_{aggregate.name}"
+    return next(f"x_{a.name}" for a in AGGREGATES if (a.of, a.unit) == (aggregate.of, aggregate.unit))
+
+
+def _term(aggregate: Aggregate) -> str:
+    """The summand columns: whole numbers, one or two limbs, never NULL; other verbs take the value as it is."""
+    name = _summand(aggregate)
+    if aggregate.unit is None:
+        return f"COALESCE({aggregate.of}, 0) AS {name}" if aggregate.verb == "sum" else f"{aggregate.of} AS {name}"
     hi, lo = _limbs(aggregate.of, aggregate.unit)
     return f"COALESCE({hi}, 0) AS {name}_hi, COALESCE({lo}, 0) AS {name}_lo"
 
 
 def _over(aggregate: Aggregate, w: int) -> str:
     """One aggregate over window `w`, in double; what is subtracted is subtracted while still exact."""
-    name, x = f"{aggregate.name}_{w}", f"x_{aggregate.name}"
-    calls = {"rows": "COUNT(*)", "sum": f"SUM({x})", "max": f"MAX({x})", "min": f"MIN({x})"}
+    name, x = f"{aggregate.name}_{w}", _summand(aggregate)
+    calls = {"rows": "COUNT(*)", "sum": f"{SUM}({x})", "max": f"MAX({x})", "min": f"MIN({x})"}
     if aggregate.unit is None:
         return f"CAST({calls[aggregate.verb]} OVER w AS DOUBLE) AS {name}"
     oldest = re.sub(r"\br1?\b", lambda match: f"({OLDEST[match[0]]})", aggregate.of)
     firsts = _limbs(oldest, aggregate.unit) if aggregate.verb == "sum_inner" else ("0", "0")
-    hi, lo = (f"CAST(SUM({x}_{limb}) OVER w - {first} AS DOUBLE)" for limb, first in zip(("hi", "lo"), firsts, strict=True))
+    hi, lo = (f"CAST({SUM}({x}_{limb}) OVER w - {first} AS DOUBLE)" for limb, first in zip(("hi", "lo"), firsts, strict=True))
     return f"({hi} + {lo} * {1 / FINE:.0e}) * {aggregate.unit:.0e} AS {name}"
 
 

@@ -156,7 +156,7 @@ PROPERTIES = {
     "write.parquet.compression-codec": "zstd",  # without it Flink writes gzip, which is several times dearer
     "write.parquet.row-group-size-bytes": str(2**20),
     "write.parquet.page-size-bytes": str(64 * 2**10),
-    "write.parquet.dict-size-bytes": str(32 * 2**10),
+    "write.parquet.dict-size-bytes": str(4 * 2**10),
     "write.distribution-mode": "hash",
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "50",

@@ -16,8 +16,11 @@ PARTS = ("s", "v", "pv", "sv", "high", "low", "close_price", "known_at_us")
 SUMS = {"v": "size", "pv": "price * size", "sv": "side * size"}
 UNITS = {a.name: a.unit for a in AGGREGATES if a.unit is not None}
 TRADE = "trade_id, price, size, side, seq, event_time_us, ingest_time_us"
+WHO = "symbol, venue"  # in this order: text is sorted by its first characters, and venues have theirs in common
 EVENT_S = "(event_time_us / 1000000)"
 TILES = f"base_{LEVELS[0].view}"
+# The price, through a function that the planner may not move: it would make all summands before it sorts, and sort rows twice as wide.
+PRICE_HERE = "price + 0e0 * RAND() AS price"
 # By mode: what names a tile among those of its symbol, the second it ends with, and what orders rows in time.
 KEYS = {"stream": "window_start, window_end, window_time", "batch": "ends"}
 ENDS = {"stream": "CAST(TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', window_end) AS BIGINT)", "batch": "ends"}
@@ -40,10 +43,10 @@ def stream() -> tuple[View, ...]:
 
     Both readers of `counted` name every column: else the planner prunes for each of them and computes the tiles twice.
     """
-    counted = f"""SELECT symbol, {KEYS["stream"]}, COUNT(DISTINCT trade_id) AS n, ARRAY_AGG(ROW({TRADE})) AS ticks, {_parts()}
-  FROM {_cut("stream", "accepted", "et", 1)} GROUP BY {_group("stream")}"""
+    counted = f"""SELECT {WHO}, {KEYS["stream"]}, COUNT(DISTINCT trade_id) AS n, ARRAY_AGG(ROW({TRADE})) AS ticks, {_parts()}
+  FROM {_cut("stream", "accepted", "et", 1)} GROUP BY {_group("stream", WHO)}"""
     every = " AND ".join(f"{part} IS NOT NULL" for part in PARTS)
-    copied = f"""SELECT symbol, window_time AS wt, {TRADE} FROM counted CROSS JOIN UNNEST(ticks) AS t({TRADE})
+    copied = f"""SELECT {WHO}, window_time AS wt, {TRADE} FROM counted CROSS JOIN UNNEST(ticks) AS t({TRADE})
   WHERE CARDINALITY(ticks) > n AND window_end IS NOT NULL AND {every}"""
     clean = f"{_tile('stream', 'counted')} WHERE CARDINALITY(ticks) = n"
     return (
@@ -55,10 +58,14 @@ def stream() -> tuple[View, ...]:
 
 
 def batch(*, copies: bool) -> tuple[View, ...]:
-    """Tiles of `accepted`; where `copies` of a trade are possible they are grouped by trade first."""
+    """Tiles of `accepted`; where `copies` of a trade are possible they are grouped by trade first.
+
+    Without copies a tick is sorted as it lies in silver, and becomes summands afterwards.
+    """
     if copies:
         return (*_by_trade("batch", "accepted", EVENT_S), View(TILES, _tile("batch", "by_trade")))
-    counted = f"SELECT symbol, ends, COUNT(*) AS n, {_parts()} FROM {_cut('batch', 'accepted', EVENT_S, 1)} GROUP BY {_group('batch')}"
+    raw = f"(SELECT {WHO}, {EVENT_S} + 1 AS ends, {PRICE_HERE}, size, side, seq, event_time_us, ingest_time_us FROM accepted)"
+    counted = f"SELECT {WHO}, ends, COUNT(*) AS n, {_parts()} FROM {raw} GROUP BY {_group('batch', WHO)}"
     return View("counted", counted), View(TILES, _tile("batch", "counted"))
 
 
@@ -70,16 +77,16 @@ def bars(mode: Mode, lower: Level, level: Level) -> View:
     select = f"""SELECT symbol, {ENDS[mode]} AS sec, {TIME[mode]} AS wt, SUM(n) AS n, SUM(s) AS s,
     {sums}, MAX(high) AS high, MIN(low) AS low, CAST({close} AS DOUBLE) AS close_price,
     MAX(known_at_us) AS known_at_us
-  FROM {_cut(mode, f"base_{lower.view}", time, level.tile_s)} GROUP BY {_group(mode)}"""
+  FROM {_cut(mode, f"base_{lower.view}", time, level.tile_s)} GROUP BY {_group(mode, "symbol")}"""
     return View(f"base_{level.view}", select)
 
 
 def _by_trade(mode: Mode, source: str, time: str) -> tuple[View, View]:
     """Tiles of `source` by way of its distinct trades; copies that contradict each other count as the largest of each field."""
-    trades = f"""SELECT symbol, trade_id, {KEYS[mode]}, MAX(price) AS price, MAX(size) AS size, MAX(side) AS side, MAX(seq) AS seq,
+    trades = f"""SELECT {WHO}, trade_id, {KEYS[mode]}, MAX(price) AS price, MAX(size) AS size, MAX(side) AS side, MAX(seq) AS seq,
     MAX(event_time_us) AS event_time_us, MIN(ingest_time_us) AS ingest_time_us
-  FROM {_cut(mode, source, time, 1)} GROUP BY {_group(mode)}, trade_id"""
-    by_trade = f"SELECT symbol, {KEYS[mode]}, COUNT(*) AS n, {_parts()} FROM trades GROUP BY {_group(mode)}"
+  FROM {_cut(mode, source, time, 1)} GROUP BY {_group(mode, WHO)}, trade_id"""
+    by_trade = f"SELECT {WHO}, {KEYS[mode]}, COUNT(*) AS n, {_parts()} FROM trades GROUP BY {_group(mode, WHO)}"
     return View("trades", trades), View("by_trade", by_trade)
 
 
@@ -90,21 +97,24 @@ def _cut(mode: Mode, source: str, time: str, seconds: int) -> str:
     return f"(SELECT *, ({time} / {seconds} + 1) * {seconds} AS ends FROM {source})"
 
 
-def _group(mode: Mode) -> str:
-    return f"symbol, {KEYS[mode]}" if mode == "stream" else f"{KEYS[mode]}, symbol"
+def _group(mode: Mode, who: str) -> str:
+    return f"{who}, {KEYS[mode]}" if mode == "stream" else f"{KEYS[mode]}, {who}"
 
 
 def _tile(mode: Mode, source: str) -> str:
-    return f"SELECT symbol, {ENDS[mode]} AS sec, {TIME[mode]} AS wt, n, {', '.join(PARTS)} FROM {source}"
+    return f"SELECT venue || ':' || symbol AS symbol, {ENDS[mode]} AS sec, {TIME[mode]} AS wt, n, {', '.join(PARTS)} FROM {source}"
 
 
 def _parts() -> str:
     """The parts of a tile; close is the price of the largest (event time, seq), packed so that MAX finds it: numbers of one length each."""
-    limbs = ("1000000 + MOD(event_time_us, 1000000)", "10000000000 + seq / 1000000000", "1000000000 + MOD(seq, 1000000000)")
+    limbs = (
+        "10000000 + 10 * MOD(event_time_us, 1000000) + seq / 1000000000000000000",
+        "1000000000000000000 + MOD(seq, 1000000000000000000)",
+    )
     clock = " || ".join(f"CAST({limb} AS STRING)" for limb in limbs)  # cheaper than LPAD, once per tick
     sums = ", ".join(f"{_exact_sum(of, UNITS[name])} AS {name}" for name, of in SUMS.items())
     return f"""SUM(CAST(side AS BIGINT)) AS s, {sums}, MAX(price) AS high, MIN(price) AS low,
-    CAST(SUBSTRING(MAX({clock} || CAST(price AS STRING)), 29) AS DOUBLE) AS close_price, MAX(ingest_time_us) AS known_at_us"""
+    CAST(SUBSTRING(MAX({clock} || CAST(price AS STRING)), 28) AS DOUBLE) AS close_price, MAX(ingest_time_us) AS known_at_us"""
 
 
 def _exact_sum(expression: str, unit: float) -> str:

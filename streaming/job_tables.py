@@ -8,7 +8,7 @@ from contracts.windows import Level
 from contracts.wire import HEARTBEAT_KEY
 from feature_store import catalog, lakehouse
 from feature_store.tables import PREDICTION_NAMES, PREDICTIONS
-from feature_store.tile_sql import TRADE, View
+from feature_store.tile_sql import TRADE, WHO, View
 from streaming.verdict_sql import QUOTES, RECEIVED, TYPES, dead_letters, quote, rule, well_typed
 
 __all__ = ["dead_letters"]
@@ -96,7 +96,7 @@ def accepted_ticks() -> View:
 
 def accepted() -> View:
     """What the feature ladder reads: ticks in time, and the warm-up, which came from silver and never reaches it again."""
-    select = f"SELECT venue || ':' || symbol AS symbol, {TRADE}, et FROM"
+    select = f"SELECT {WHO}, {TRADE}, et FROM"
     return View("accepted", f"{select} ticks WHERE NOT late UNION ALL {select} wire_warm WHERE {well_typed()}")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import polars as pl
 
 from streaming.feeds.model import ROW, Chunk, Names
@@ -12,7 +13,7 @@ from streaming.feeds.source import DAMAGED, Head, Source
 
 LINE = "_line"
 BLANKS = (" ", "\t", "\r")
-ODD = (b"\n\n", b"\r", b"\t", b"\0", b"\xef\xbb\xbf")  # a block with one of these is read line by line
+ODD = (b"\r", b"\t", b"\0", b"\xef\xbb\xbf")  # a block with one of these is read line by line
 
 
 def raw_lines(block: bytes, first_row: int) -> Callable[[Sequence[int]], list[bytes]]:
@@ -72,7 +73,7 @@ class CsvFormat:
         try:
             for block in blocks:
                 yield self._chunk(block, row, columns, fields, headed)
-                row += block.count(b"\n") + (not block.endswith(b"\n"))
+                row += lines_of(block)
         except DAMAGED as error:
             yield Chunk(pl.DataFrame({ROW: [row]}), lambda rows: [b""] * len(rows), damage=f"the file ends early: {error}")
 
@@ -109,8 +110,8 @@ def cells_of(block: bytes, columns: Sequence[str]) -> pl.DataFrame | None:
 
     As many separators as lines of that width have, and no line with more of them (the reader refuses such), leave none with fewer.
     """
-    lines = block.count(b"\n") + (not block.endswith(b"\n"))
-    if any(odd in block for odd in ODD) or block.startswith(b"\n") or block.count(b",") != lines * (len(columns) - 1):
+    lines = lines_of(block)
+    if any(odd in block for odd in ODD) or _count(block, b",") != lines * (len(columns) - 1):
         return None
     kinds = dict.fromkeys(columns, pl.String)
     try:
@@ -120,6 +121,16 @@ def cells_of(block: bytes, columns: Sequence[str]) -> pl.DataFrame | None:
     if made.height != lines:
         return None
     return stripped(made) if b" " in block or b'"' in block else made
+
+
+def lines_of(block: bytes) -> int:
+    """How many lines begin in a block, ended or not."""
+    return _count(block, b"\n") + (not block.endswith(b"\n"))
+
+
+def _count(block: bytes, sign: bytes) -> int:
+    # bytes.count stops at every one it finds, which for separators is several times slower
+    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == sign[0]))
 
 
 def _fits(row: Sequence[str], kinds: str) -> bool:
