@@ -15,7 +15,7 @@ from feature_store.tables import SILVER, TICK_NAMES, TRADE_KEY
 os.environ.setdefault("POLARS_ICEBERG_PLANNER", "pyiceberg")
 
 SECOND_US, MINUTE_US = 1_000_000, 60_000_000
-SLICE_TICKS = 2_000_000
+SLICE_TICKS = 1_000_000
 LATE = (*TRADE_KEY, "event_time_us")
 KEY = pl.concat_str("venue", pl.lit(":"), "symbol").alias("key")
 
