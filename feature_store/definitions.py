@@ -17,7 +17,8 @@ ROWS = "rows"
 WHOLE_COLUMNS = frozenset({"n", "s"})
 INNER_COLUMNS = frozenset({"r", "r1"})
 CONSTANT_NAMES = (*CONSTANTS, "w")
-TAKEN = frozenset({*CONSTANT_NAMES, "r0", "r10"})  # the SQL calls columns of its own so
+TAKEN = frozenset({*CONSTANT_NAMES, "oldest"})  # the SQL calls columns of its own so
+LIMBS = ("_hi", "_lo")  # and what an aggregate's column is cut into ends so
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -49,8 +50,8 @@ def _unique(kind: str, names: Iterable[str]) -> None:
 
 def _check_aggregate(aggregate: Aggregate) -> None:
     what = f"aggregate {aggregate.name}"
-    if aggregate.name in TAKEN:
-        raise DefinitionError(f"{what}: this name is taken by a constant", "choose another")
+    if aggregate.name in TAKEN or aggregate.name.endswith(LIMBS):
+        raise DefinitionError(f"{what}: this name is taken by a constant or a column of the SQL", "choose another")
     if aggregate.verb not in (ROWS, *VERBS):
         raise DefinitionError(f"{what}: there is no verb {aggregate.verb!r}", nearest(aggregate.verb, (ROWS, *VERBS)))
     if (aggregate.verb == ROWS) != (not aggregate.of):

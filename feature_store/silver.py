@@ -73,7 +73,7 @@ def late(settings: Settings, from_us: int, to_us: int, symbols: Collection[str] 
 
 
 def _without_timely(settings: Settings, found: pl.DataFrame) -> pl.DataFrame:
-    """The late ticks but for those that have a copy which came in time; a copy has the same event time, stored in milliseconds."""
+    """The late ticks without those of which a copy came in time; both have one event time, which the live job stores in milliseconds."""
     if found.is_empty():
         return found
     first_us, last_us = found.select(first=pl.col("event_time_us").min(), last=pl.col("event_time_us").max()).row(0)
@@ -91,7 +91,10 @@ def _ticks(
 
 
 def _silver(settings: Settings, snapshot: int | None = None) -> pl.LazyFrame:
-    return pl.scan_iceberg(lakehouse.catalog(settings).load_table(SILVER), snapshot_id=snapshot, reader_override="native")
+    """The table for polars, which has a reader of its own. It gets the object store's keys, and none of the catalog's."""
+    table = lakehouse.catalog(settings).load_table(SILVER)
+    store = {name: value for name, value in table.io.properties.items() if name.startswith("s3.")}
+    return pl.scan_iceberg(table, snapshot_id=snapshot, storage_options=store or None)
 
 
 def _between(ticks: pl.LazyFrame, from_us: int, to_us: int) -> pl.LazyFrame:

@@ -80,6 +80,8 @@ def test_a_wrong_feature_is_refused_by_name(change, told):
         ({"verb": "max"}, "only sums have a `unit`"),
         ({"verb": "sum_inner"}, "knows r and r1"),
         ({"name": "pi"}, "taken"),
+        ({"name": "oldest"}, "taken"),
+        ({"name": "pv_hi"}, "taken"),
         ({"name": "rows"}, "two lines define aggregate"),
     ],
 )

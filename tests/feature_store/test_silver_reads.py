@@ -2,10 +2,12 @@
 
 import polars as pl
 import pytest
+from pydantic import SecretStr
 
 from contracts.settings import Settings
 from feature_store import lakehouse, silver
 from feature_store.tables import SILVER
+from streaming.batch import SCHEMA
 from tests.feature_store import lake
 from tests.feature_store.lake import DAY, START, A, B, S
 
@@ -91,3 +93,23 @@ def test_a_tick_with_a_copy_in_time_is_not_late(tmp_path):
     assert read.filter(pl.col("late"))["trade_id"].to_list() == ["A31"]
     counted = lakehouse.count_ticks(found, START, START + DAY)
     assert (counted.distinct, counted.late) == (500, 1) and counted.rows > 500
+
+
+def test_polars_gets_the_keys_of_the_object_store_and_none_of_the_catalog(tmp_path, monkeypatch):
+    lakehouse.create(Settings(home=tmp_path))
+    keys = {
+        "s3_endpoint": "http://store:9000",
+        "s3_region": "eu-west-1",
+        "s3_access_key": SecretStr("key"),
+        "s3_secret_key": SecretStr("secret"),
+    }
+    given = {}
+    monkeypatch.setattr(silver.pl, "scan_iceberg", lambda table, **options: given.update(options) or pl.LazyFrame(schema=SCHEMA))
+    assert silver.symbols(Settings(home=tmp_path)) == [] and given["storage_options"] is None
+    silver.symbols(Settings(home=tmp_path, **keys))
+    assert given["storage_options"] == {
+        "s3.endpoint": "http://store:9000",
+        "s3.region": "eu-west-1",
+        "s3.access-key-id": "key",
+        "s3.secret-access-key": "secret",
+    }
