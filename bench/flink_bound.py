@@ -42,7 +42,8 @@ def program(settings: Settings, begin: list[int], end: list[int]) -> Program:
         f"CREATE TABLE decoded ({fields}) WITH ({kafka(settings, TICKS.name, decoder)})",
         f"CREATE TABLE hole ({fields}) WITH ('connector'='blackhole')",
     )
-    return Program(name="bench: JSON alone", mode="stream", ddl=ddl, views=(), inserts=("INSERT INTO hole SELECT * FROM decoded",))
+    insert = "INSERT INTO hole SELECT * FROM decoded"
+    return Program(name="bench: JSON alone", mode="stream", ddl=ddl, views=(), inserts=(insert,), parallelism=settings.parallelism)
 
 
 def _offsets(offsets: list[int]) -> str:

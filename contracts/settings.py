@@ -64,7 +64,8 @@ class Settings(BaseSettings):
     stop_timeout_s: float = Field(30, ge=0, le=600, description="longest wait for a service to stop before SIGKILL")
 
     submit_timeout_s: float = Field(300, ge=10, le=3600, description="longest wait for Flink to plan and accept a job")
-    parallelism: int = Field(2, ge=1, le=128, description="parallelism of the Flink jobs")
+    parallelism: int = Field(1, ge=1, le=128, description="parallelism of the live job; more costs more per tick, for when one is too slow")
+    backfill_parallelism: int = Field(2, ge=1, le=128, description="parallelism of a backfill's Flink job")
     checkpoint_interval_s: float = Field(10, ge=0.5, le=600, description="Flink checkpoint, hence Iceberg commit, interval")
     lateness_ms: int = Field(200, ge=0, le=60_000, description="watermark delay = allowed lateness of a live tick")
     idle_timeout_s: float = Field(
@@ -227,8 +228,8 @@ class Settings(BaseSettings):
     def _together(self) -> Self:
         if self.stale_s < self.fresh_s:
             raise ValueError("stale_s must not be below fresh_s: what is fresh would be refused")
-        if self.flink_slots < self.parallelism:
-            raise ValueError("flink_slots must not be below parallelism: the job would wait for slots for ever")
+        if self.flink_slots < max(self.parallelism, self.backfill_parallelism):
+            raise ValueError("flink_slots must not be below parallelism or backfill_parallelism: the job would wait for slots for ever")
         if self.warehouse_uri and not self.catalog_uri and not self.warehouse_uri.startswith("s3://"):
             raise ValueError("warehouse_uri must begin with s3:// unless catalog_uri names a REST catalog")
         if (self.s3_access_key is None) != (self.s3_secret_key is None):

@@ -57,11 +57,12 @@ def program(settings: Settings, chunk: Chunk, what: Wanted, into: str) -> Progra
     wanted = f"event_time >= {_timestamp(chunk.from_us)} AND event_time < {_timestamp(chunk.to_us)}"
     insert = lakehouse.insert(into, FEATURE_NAMES, f"SELECT {lakehouse.quoted(FEATURE_NAMES)} FROM ({sql.union_rows()}) WHERE {wanted}")
     options = {
-        "table.exec.resource.default-parallelism": str(settings.parallelism),
+        "table.exec.resource.default-parallelism": str(settings.backfill_parallelism),
         "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",
         "table.exec.spill-compression.enabled": "false",  # costs more than the disk it saves for so short a time
     }
-    return Program(f"{NAME} {chunk}", "batch", (lakehouse.flink_catalog(settings),), sql.named(views), (insert,), options)
+    catalog = (lakehouse.flink_catalog(settings),)
+    return Program(f"{NAME} {chunk}", "batch", catalog, sql.named(views), (insert,), settings.backfill_parallelism, options)
 
 
 def accepted(what: Wanted, to_us: int) -> str:

@@ -41,6 +41,7 @@ class Program:
     ddl: tuple[str, ...]
     views: tuple[tuple[str, str], ...]
     inserts: tuple[str, ...]
+    parallelism: int
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -50,7 +51,6 @@ def base_options(settings: Settings) -> dict[str, str]:
         "execution.target": "remote",
         "rest.address": settings.flink,
         "rest.port": str(settings.flink_port),
-        "parallelism.default": str(settings.parallelism),
         "pipeline.object-reuse": "true",
         "table.local-time-zone": "UTC",
     }
@@ -87,7 +87,8 @@ class Submitter:
 
     def submit(self, program: Program) -> str:
         """Submit and return the job id; programs of several threads wait for each other. Raises JobError with what Flink said."""
-        spec = json.dumps(asdict(program) | {"options": base_options(self._settings) | dict(program.options)})
+        options = base_options(self._settings) | {"parallelism.default": str(program.parallelism)} | dict(program.options)
+        spec = json.dumps(asdict(program) | {"options": options})
         with self._alone:
             answer = self._ask(spec.encode() + b"\n", program.name, self._settings.submit_timeout_s)
         if answer.startswith(JOB_ID):

@@ -37,6 +37,7 @@ def program(settings: Settings, restore: str | None = None) -> Program:
         tuple(ddl),
         sql.named(views),
         tuple(inserts),
+        settings.parallelism,
         options(settings) | ({"execution.state-recovery.path": restore} if restore else {}),
     )
 

@@ -96,7 +96,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     from stack import platform as stack_platform
 
     end_abandoned(tmp_path_factory.getbasetemp().parent)
-    settings = settings_in(tmp_path_factory.mktemp("platform"), **SECURED)
+    settings = settings_in(tmp_path_factory.mktemp("platform"), parallelism=2, **SECURED)  # of each task two, which must agree
     Record.of(os.getpid()).write(settings.root / OWNER)
     try:
         stack_platform.up(settings)

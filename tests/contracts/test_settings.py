@@ -42,7 +42,9 @@ def test_a_dearer_trade_is_allowed(monkeypatch):
     assert settings().cost_bp == 2.5
 
 
-@pytest.mark.parametrize(("fields", "word"), [({"fresh_s": 301}, "stale_s"), ({"parallelism": 5}, "flink_slots")])
+@pytest.mark.parametrize(
+    ("fields", "word"), [({"fresh_s": 301}, "stale_s"), ({"parallelism": 5}, "flink_slots"), ({"backfill_parallelism": 5}, "flink_slots")]
+)
 def test_settings_that_contradict_each_other_are_refused(fields, word):
     with pytest.raises(ValidationError, match=word):
         Settings(**fields)
