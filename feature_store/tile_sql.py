@@ -64,8 +64,8 @@ def batch(*, copies: bool) -> tuple[View, ...]:
     """
     if copies:
         return (*_by_trade("batch", "accepted", EVENT_S), View(TILES, _tile("batch", "by_trade")))
-    raw = f"(SELECT {WHO}, {EVENT_S} + 1 AS ends, {PRICE_HERE}, size, side, seq, event_time_us, ingest_time_us FROM accepted)"
-    counted = f"SELECT {WHO}, ends, COUNT(*) AS n, {_parts()} FROM {raw} GROUP BY {_group('batch', WHO)}"
+    raw = f"(SELECT {WHO}, {PRICE_HERE}, size, side, seq, event_time_us, ingest_time_us FROM accepted)"
+    counted = f"SELECT {WHO}, ends, COUNT(*) AS n, {_parts()} FROM {_cut('batch', raw, EVENT_S, 1)} GROUP BY {_group('batch', WHO)}"
     return View("counted", counted), View(TILES, _tile("batch", "counted"))
 
 

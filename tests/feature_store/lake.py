@@ -71,9 +71,7 @@ def put_both(settings: Settings, live: Views, batch: Views) -> None:
 
 
 def put_ticks(settings: Settings, made: pl.DataFrame, late: pl.Expr | None = None) -> None:
-    """As the live job stores them: the time that partitions has milliseconds."""
-    time = utc("event_time_us").dt.truncate("1ms")
-    put(settings, SILVER, made.with_columns(event_time=time, late=pl.lit(value=False) if late is None else late))
+    put(settings, SILVER, made.with_columns(event_time=utc("event_time_us"), late=pl.lit(value=False) if late is None else late))
 
 
 def put_served(settings: Settings, records: list[dict]) -> None:
