@@ -4,6 +4,7 @@ On the stream Flink's TUMBLE cuts time, and event time closes a tile; in a batch
 keys, for Flink sorts by them and numbers compare at once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ Mode = Literal["stream", "batch"]
 
 PARTS = ("s", "v", "pv", "sv", "high", "low", "close_price", "known_at_us")
 SUMS = {"v": "size", "pv": "price * size", "sv": "side * size"}
+LIMBS = 3
 UNITS = {a.name: a.unit for a in AGGREGATES if a.unit is not None}
 TRADE = "trade_id, price, size, side, seq, event_time_us, ingest_time_us"
 WHO = "symbol, venue"  # in this order: text is sorted by its first characters, and venues have theirs in common
@@ -36,14 +38,15 @@ class View:
 
 
 def stream() -> tuple[View, ...]:
-    """Tiles of `accepted`, each trade counted once.
+    """Tiles of `accepted`, whose rows are entries; each trade counts once.
 
-    Counting copies and distinct trades side by side is cheap; only a tile that holds a copy takes the dear way round: its ticks,
-    kept in the tile, are grouped by trade first.
+    Ticks and hashes of trade ids are counted side by side: as many hashes as ticks means that no id comes twice. Only a tile where
+    they differ takes the dear way round: its ticks, kept in the tile, are grouped by trade first. (Where two ids share a hash that
+    was needless, and changes nothing.)
 
     Both readers of `counted` name every column: else the planner prunes for each of them and computes the tiles twice.
     """
-    counted = f"""SELECT {WHO}, {KEYS["stream"]}, COUNT(DISTINCT trade_id) AS n, ARRAY_AGG(ROW({TRADE})) AS ticks, {_parts()}
+    counted = f"""SELECT {WHO}, {KEYS["stream"]}, BITMAP_BUILD_CARDINALITY_AGG(id_hash) AS n, ARRAY_AGG(tick) AS ticks, {_parts()}
   FROM {_cut("stream", "accepted", "et", 1)} GROUP BY {_group("stream", WHO)}"""
     every = " AND ".join(f"{part} IS NOT NULL" for part in PARTS)
     copied = f"""SELECT {WHO}, window_time AS wt, {TRADE} FROM counted CROSS JOIN UNNEST(ticks) AS t({TRADE})
@@ -57,6 +60,12 @@ def stream() -> tuple[View, ...]:
     )
 
 
+def entry() -> str:
+    """A tick as it goes into its tile on the stream: computed before it travels to the tile's task, with `et` in the last place,
+    where Flink wants it: else it would move every row once more."""
+    return f"{WHO}, HASH_CODE(trade_id) AS id_hash, ROW({TRADE}) AS tick, {_summands()}, et"
+
+
 def batch(*, copies: bool) -> tuple[View, ...]:
     """Tiles of `accepted`; where `copies` of a trade are possible they are grouped by trade first.
 
@@ -65,13 +74,12 @@ def batch(*, copies: bool) -> tuple[View, ...]:
     if copies:
         return (*_by_trade("batch", "accepted", EVENT_S), View(TILES, _tile("batch", "by_trade")))
     raw = f"(SELECT {WHO}, {PRICE_HERE}, size, side, seq, event_time_us, ingest_time_us FROM accepted)"
-    counted = f"SELECT {WHO}, ends, COUNT(*) AS n, {_parts()} FROM {_cut('batch', raw, EVENT_S, 1)} GROUP BY {_group('batch', WHO)}"
-    return View("counted", counted), View(TILES, _tile("batch", "counted"))
+    return View("counted", _counted("batch", _cut("batch", raw, EVENT_S, 1))), View(TILES, _tile("batch", "counted"))
 
 
 def bars(mode: Mode, lower: Level, level: Level) -> View:
     """Bars of `level.tile_s` seconds, each a merge of the level below."""
-    sums = ", ".join(f"{_exact_sum(name, UNITS[name])} AS {name}" for name in SUMS)
+    sums = ", ".join(f"{_exact_sum(_limbs(name, UNITS[name]), UNITS[name])} AS {name}" for name in SUMS)
     close = "SUBSTRING(MAX(LPAD(CAST(sec AS STRING), 11, '0') || CAST(close_price AS STRING)), 12)"
     time = "wt" if mode == "stream" else "(sec - 1)"
     select = f"""SELECT symbol, {ENDS[mode]} AS sec, {TIME[mode]} AS wt, SUM(n) AS n, SUM(s) AS s,
@@ -86,8 +94,13 @@ def _by_trade(mode: Mode, source: str, time: str) -> tuple[View, View]:
     trades = f"""SELECT {WHO}, trade_id, {KEYS[mode]}, MAX(price) AS price, MAX(size) AS size, MAX(side) AS side, MAX(seq) AS seq,
     MAX(event_time_us) AS event_time_us, MIN(ingest_time_us) AS ingest_time_us
   FROM {_cut(mode, source, time, 1)} GROUP BY {_group(mode, WHO)}, trade_id"""
-    by_trade = f"SELECT {WHO}, {KEYS[mode]}, COUNT(*) AS n, {_parts()} FROM trades GROUP BY {_group(mode, WHO)}"
-    return View("trades", trades), View("by_trade", by_trade)
+    return View("trades", trades), View("by_trade", _counted(mode, "trades"))
+
+
+def _counted(mode: Mode, source: str) -> str:
+    """Tiles of rows that are a trade each, with the keys of their tile."""
+    made = f"SELECT {WHO}, {KEYS[mode]}, {_summands()} FROM {source}"
+    return f"SELECT {WHO}, {KEYS[mode]}, COUNT(*) AS n, {_parts()} FROM ({made}) GROUP BY {_group(mode, WHO)}"
 
 
 def _cut(mode: Mode, source: str, time: str, seconds: int) -> str:
@@ -105,23 +118,34 @@ def _tile(mode: Mode, source: str) -> str:
     return f"SELECT venue || ':' || symbol AS symbol, {ENDS[mode]} AS sec, {TIME[mode]} AS wt, n, {', '.join(PARTS)} FROM {source}"
 
 
-def _parts() -> str:
-    """The parts of a tile; close is the price of the largest (event time, seq), packed so that MAX finds it: numbers of one length each."""
+def _summands() -> str:
+    """What a tile takes of a tick. Time and seq are packed before the price, in numbers of one length each, so that MAX finds the close."""
     limbs = (
         "10000000 + 10 * MOD(event_time_us, 1000000) + seq / 1000000000000000000",
         "1000000000000000000 + MOD(seq, 1000000000000000000)",
     )
     clock = " || ".join(f"CAST({limb} AS STRING)" for limb in limbs)  # cheaper than LPAD, once per tick
-    sums = ", ".join(f"{_exact_sum(of, UNITS[name])} AS {name}" for name, of in SUMS.items())
-    return f"""SUM(CAST(side AS BIGINT)) AS s, {sums}, MAX(price) AS high, MIN(price) AS low,
-    CAST(SUBSTRING(MAX({clock} || CAST(price AS STRING)), 28) AS DOUBLE) AS close_price, MAX(ingest_time_us) AS known_at_us"""
+    sums = ", ".join(f"{limb} AS {name}_{i}" for name, of in SUMS.items() for i, limb in enumerate(_limbs(of, UNITS[name])))
+    return f"CAST(side AS BIGINT) AS signed, {sums}, price, {clock} || CAST(price AS STRING) AS packed, ingest_time_us"
 
 
-def _exact_sum(expression: str, unit: float) -> str:
-    """A sum of doubles that no order of its terms changes: three limbs, multiples of `unit` and of 1e-12 and 1e-24 of it."""
-    scaled, parts = f"({expression}) * {1 / unit:.0e}", []
-    for _ in range(3):
-        parts.append(f"CAST({scaled} AS BIGINT)")
+def _parts() -> str:
+    """The parts of a tile, of its summands."""
+    sums = ", ".join(f"{_exact_sum([f'{name}_{i}' for i in range(LIMBS)], UNITS[name])} AS {name}" for name in SUMS)
+    return f"""SUM(signed) AS s, {sums}, MAX(price) AS high, MIN(price) AS low,
+    CAST(SUBSTRING(MAX(packed), 28) AS DOUBLE) AS close_price, MAX(ingest_time_us) AS known_at_us"""
+
+
+def _limbs(expression: str, unit: float) -> list[str]:
+    """A double as whole numbers: multiples of `unit`, and of 1e-12 and 1e-24 of it."""
+    scaled, limbs = f"({expression}) * {1 / unit:.0e}", []
+    for _ in range(LIMBS):
+        limbs.append(f"CAST({scaled} AS BIGINT)")
         scaled = f"(({scaled} - CAST({scaled} AS BIGINT)) * 1e12)"
-    hi, mid, lo = (f"CAST(SUM({part}) AS DOUBLE)" for part in parts)
+    return limbs
+
+
+def _exact_sum(limbs: Sequence[str], unit: float) -> str:
+    """A sum of doubles that no order of its terms changes."""
+    hi, mid, lo = (f"CAST(SUM({limb}) AS DOUBLE)" for limb in limbs)
     return f"({hi} + {mid} * 1e-12 + {lo} * 1e-24) * {unit:.0e}"

@@ -1,6 +1,7 @@
 """Flink: one JobManager and one TaskManager from the pyflink wheel, with a FLINK_HOME of our own below HOME/flink."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -17,11 +18,13 @@ from stack.service import Service
 
 VERSION = "2.3.0"
 REST_TIMEOUT_S = 2.0
+CPUS = len(os.sched_getaffinity(0))
 TASKMANAGER_METASPACE_MB = 320  # every submitted SQL job loads its generated classes anew
 TASKMANAGER_MANAGED = 0.25  # for the buffers of windows and sorts; of Flink's 0.4 the heap needs the rest more
 # A third less CPU a tick than with G1, whose barriers the many small objects pay for. It must not give up where the heap is tight.
 # A record passes a chain of operators, each three calls deep: inlined to twice the usual depth they cost an eighth less.
-TASKMANAGER_JVM = "-XX:+UseParallelGC -XX:-UseGCOverheadLimit -XX:MaxInlineLevel=30"
+# One collector for two processors: as many as processors wait for each other longer than they save, a twentieth of all.
+TASKMANAGER_JVM = f"-XX:+UseParallelGC -XX:ParallelGCThreads={-(-CPUS // 2)} -XX:-UseGCOverheadLimit -XX:MaxInlineLevel=30"
 
 LOG4J = """\
 rootLogger.level = INFO

@@ -24,7 +24,7 @@ RUNNING_TIMEOUT_S = 90.0
 def program(settings: Settings, restore: str | None = None) -> Program:
     """The whole job as text; `restore` is a checkpoint or savepoint folder to continue from."""
     sinks = [tables.dead_letter_sink(settings), tables.heartbeat_sink(settings), *(tables.features_sink(settings, lv) for lv in LEVELS)]
-    views = [tables.accepted_ticks(), tables.accepted(), tables.beats(), *tables.dead_letters(), *sql.ladder("stream")]
+    views = [tables.heard(), tables.accepted(), *tables.dead_letters(), *sql.ladder("stream")]
     sources = [tables.wire(settings), tables.wire_warm(settings), tables.wire_raw(settings), tables.served(settings)]
     ddl = [lakehouse.flink_catalog(settings), *sources, *sinks]
     inserts = [silver_insert(), tables.dead_letter_insert(), tables.heartbeat_insert()]
@@ -45,7 +45,7 @@ def program(settings: Settings, restore: str | None = None) -> Program:
 def silver_insert() -> str:
     """Every accepted tick, late ones too."""
     names = ", ".join("et" if name == "event_time" else name for name in TICK_NAMES)
-    return lakehouse.insert(SILVER, TICK_NAMES, f"SELECT {names} FROM ticks", lakehouse.AS_IT_COMES)
+    return lakehouse.insert(SILVER, TICK_NAMES, f"SELECT {names} FROM heard WHERE NOT beat", lakehouse.AS_IT_COMES)
 
 
 def options(settings: Settings) -> dict[str, str]:

@@ -8,7 +8,7 @@ from contracts.windows import Level
 from contracts.wire import HEARTBEAT_KEY
 from feature_store import catalog, lakehouse
 from feature_store.tables import PREDICTION_NAMES, PREDICTIONS
-from feature_store.tile_sql import TRADE, WHO, View
+from feature_store.tile_sql import View, entry
 from streaming.verdict_sql import QUOTES, RECEIVED, TYPES, dead_letters, quote, rule, well_typed
 
 __all__ = ["dead_letters"]
@@ -59,7 +59,7 @@ def _wire(settings: Settings, name: str, topic: str, group: str, more: str) -> s
 def wire_raw(settings: Settings) -> str:
     """The same messages as bytes, for dead letters alone; JSON that does not parse never reaches the typed reader."""
     return f"""CREATE TABLE wire_raw (message BYTES, arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
-  topic STRING METADATA VIRTUAL, `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL
+  `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL
 ) WITH ({_source(settings, topics.TICKS.name, "'format'='raw'", GROUP_RAW)})"""
 
 
@@ -86,18 +86,22 @@ def served_insert() -> str:
     return lakehouse.insert(PREDICTIONS, PREDICTION_NAMES, f"SELECT {made} FROM served", lakehouse.AS_IT_COMES)
 
 
-def accepted_ticks() -> View:
-    """Accepted ticks; `late` when the tile was closed already, judged where the watermark is made, so that all sinks agree."""
+def heard() -> View:
+    """Accepted ticks, and heartbeats whose time is sane (others were clamped to 1970): one row made once for all who read it.
+
+    `late` when the tile was closed already, judged where the watermark is made, so that all sinks agree.
+    """
     rules = " AND ".join(f"{rule(text)} IS NOT TRUE" for _, text in RULES)
-    late = "COALESCE(FLOOR(et TO SECOND) + INTERVAL '0.999' SECOND <= CURRENT_WATERMARK(et), FALSE)"
+    late = "COALESCE(TO_TIMESTAMP_LTZ(event_time_us / 1000000 * 1000 + 999, 3) <= CURRENT_WATERMARK(et), FALSE)"
     fields = ", ".join(quote(name) if name in QUOTES else name for name in TYPES if name not in ("schema_version", "heartbeat"))
-    return View("ticks", f"SELECT {fields}, et, {late} AS late FROM wire WHERE heartbeat IS NOT TRUE AND {well_typed()} AND {rules}")
+    good = f"CASE WHEN heartbeat IS TRUE THEN et > TO_TIMESTAMP_LTZ(1, 3) ELSE {well_typed()} AND {rules} END"
+    return View("heard", f"SELECT {fields}, et, {late} AS late, heartbeat IS TRUE AS beat FROM wire WHERE {good}")
 
 
 def accepted() -> View:
     """What the feature ladder reads: ticks in time, and the warm-up, which came from silver and never reaches it again."""
-    select = f"SELECT {WHO}, {TRADE}, et FROM"
-    return View("accepted", f"{select} ticks WHERE NOT late UNION ALL {select} wire_warm WHERE {well_typed()}")
+    select = f"SELECT {entry()} FROM"
+    return View("accepted", f"{select} heard WHERE NOT beat AND NOT late UNION ALL {select} wire_warm WHERE {well_typed()}")
 
 
 def dead_letter_sink(settings: Settings) -> str:
@@ -112,7 +116,7 @@ def dead_letter_insert() -> str:
         f"'{name}', ENCODE({value}, 'UTF-8')"
         for name, value in {
             "reason": "reason",
-            "topic": "topic",
+            "topic": f"'{topics.TICKS.name}'",
             "partition": "CAST(`partition` AS STRING)",
             "offset": "CAST(`offset` AS STRING)",
         }.items()
@@ -146,10 +150,5 @@ def heartbeat_sink(settings: Settings) -> str:
 def heartbeat_insert() -> str:
     """One row per second of event time that heartbeats reached."""
     end = "1000 * CAST(TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', window_end) AS BIGINT)"
-    beats = "FROM TUMBLE(TABLE beats, DESCRIPTOR(et), INTERVAL '1' SECOND) GROUP BY window_start, window_end"
+    beats = "FROM TUMBLE((SELECT et FROM heard WHERE beat), DESCRIPTOR(et), INTERVAL '1' SECOND) GROUP BY window_start, window_end"
     return f"INSERT INTO features_heartbeat SELECT 'heartbeat', '{HEARTBEAT_KEY}', {end} {beats}"
-
-
-def beats() -> View:
-    """Heartbeats whose time is sane (the others were clamped to 1970)."""
-    return View("beats", "SELECT et FROM wire WHERE heartbeat IS TRUE AND et > TO_TIMESTAMP_LTZ(1, 3)")

@@ -57,11 +57,12 @@ _STRICTER = (
 
 def well_typed() -> str:
     """SQL condition: every required field is there, with its type and length; numbers are finite."""
-    lengths = f"CHAR_LENGTH(venue) BETWEEN 1 AND {NAME_CHARS_MAX} AND CHAR_LENGTH(symbol) BETWEEN 1 AND {NAME_CHARS_MAX}"
+    most = {"venue": NAME_CHARS_MAX, "symbol": NAME_CHARS_MAX, "trade_id": TRADE_ID_CHARS_MAX}
+    lengths = " AND ".join(f"{name} <> '' AND CHAR_LENGTH({name}) <= {chars}" for name, chars in most.items())  # BETWEEN counts twice
     plain = "venue NOT LIKE '%:%' AND symbol NOT LIKE '%:%'"
     present = " AND ".join(f"{name} IS NOT NULL" for name in REQUIRED)
     finite = f"{_finite('price')} AND {_finite('size')}"
-    return f"{present} AND {finite} AND {lengths} AND CHAR_LENGTH(trade_id) BETWEEN 1 AND {TRADE_ID_CHARS_MAX} AND {plain}"
+    return f"{present} AND {finite} AND {lengths} AND {plain}"
 
 
 def _finite(name: str) -> str:
@@ -81,7 +82,7 @@ def rule(text: str) -> str:
 
 def dead_letters() -> tuple[View, ...]:
     """Every message that is neither tick nor heartbeat, with the first reason that applies."""
-    origin = "message, arrived, topic, `partition`, `offset`"
+    origin = "message, arrived, `partition`, `offset`"
     # Not REGEXP_EXTRACT: Flink 2.3 compiles its pattern anew for every row, which costs more than the search.
     ordinary_at = f"CAST(REGEXP_EXTRACT_ALL(content, '{ORDINARY}', 1)[1] AS BIGINT)"
     doubtful = f"({ordinary_at} <= {RECEIVED} + {FUTURE_US_MAX}) IS NOT TRUE"

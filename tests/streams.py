@@ -9,6 +9,8 @@ from contracts.tick import Tick
 
 LENGTH_S = 4200  # longer than the longest window, so that warm rows exist
 LATENESS_US = 200_000
+# Flink's HASH_CODE is the same for both: a tile in which they meet looks as if it held copies.
+SAME_HASH = ("t10564", "t111554")
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def ticks(character: Character, symbol: str, start_us: int) -> list[tuple[int, T
                 price,
                 size,
                 rng.choice((-1, 0, 1)),
-                f"{symbol}-{number}",
+                SAME_HASH[number - 1] if number <= len(SAME_HASH) else f"{symbol}-{number}",
                 number,
             )
             sent = event_us + rng.randrange(LATENESS_US - 1_000)
