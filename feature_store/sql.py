@@ -34,7 +34,7 @@ def named(views: Iterable[View]) -> tuple[tuple[str, str], ...]:
 def ladder(mode: Mode, *, copies: bool = True) -> tuple[View, ...]:
     """All views from `accepted` to `rows_<view>`; a batch in which no trade has `copies` is much faster.
 
-    `accepted` has the WHO and TRADE columns of `tile_sql`; on the stream its rows are the entries of `tile_sql`.
+    In a batch `accepted` has the WHO and TRADE columns of `tile_sql`; on the stream its rows are made by `tile_sql.entry`.
     """
     views = [*(tile_sql.stream() if mode == "stream" else tile_sql.batch(copies=copies))]
     views += [tile_sql.bars(mode, lower, level) for lower, level in zip(LEVELS, LEVELS[1:], strict=False)]

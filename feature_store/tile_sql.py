@@ -15,7 +15,7 @@ Mode = Literal["stream", "batch"]
 
 PARTS = ("s", "v", "pv", "sv", "high", "low", "close_price", "known_at_us")
 SUMS = {"v": "size", "pv": "price * size", "sv": "side * size"}
-LIMBS = 3
+TILE_LIMBS = 3
 UNITS = {a.name: a.unit for a in AGGREGATES if a.unit is not None}
 TRADE = "trade_id, price, size, side, seq, event_time_us, ingest_time_us"
 WHO = "symbol, venue"  # in this order: text is sorted by its first characters, and venues have theirs in common
@@ -61,8 +61,10 @@ def stream() -> tuple[View, ...]:
 
 
 def entry() -> str:
-    """A tick as it goes into its tile on the stream: computed before it travels to the tile's task, with `et` in the last place,
-    where Flink wants it: else it would move every row once more."""
+    """A tick as it goes into its tile on the stream, made ready before it travels to the tile's task.
+
+    `et` comes last, where Flink wants it: it would move every row once more.
+    """
     return f"{WHO}, HASH_CODE(trade_id) AS id_hash, ROW({TRADE}) AS tick, {_summands()}, et"
 
 
@@ -120,26 +122,26 @@ def _tile(mode: Mode, source: str) -> str:
 
 def _summands() -> str:
     """What a tile takes of a tick. Time and seq are packed before the price, in numbers of one length each, so that MAX finds the close."""
-    limbs = (
+    digits = (
         "10000000 + 10 * MOD(event_time_us, 1000000) + seq / 1000000000000000000",
         "1000000000000000000 + MOD(seq, 1000000000000000000)",
     )
-    clock = " || ".join(f"CAST({limb} AS STRING)" for limb in limbs)  # cheaper than LPAD, once per tick
+    clock = " || ".join(f"CAST({number} AS STRING)" for number in digits)  # cheaper than LPAD, once per tick
     sums = ", ".join(f"{limb} AS {name}_{i}" for name, of in SUMS.items() for i, limb in enumerate(_limbs(of, UNITS[name])))
     return f"CAST(side AS BIGINT) AS signed, {sums}, price, {clock} || CAST(price AS STRING) AS packed, ingest_time_us"
 
 
 def _parts() -> str:
     """The parts of a tile, of its summands."""
-    sums = ", ".join(f"{_exact_sum([f'{name}_{i}' for i in range(LIMBS)], UNITS[name])} AS {name}" for name in SUMS)
+    sums = ", ".join(f"{_exact_sum([f'{name}_{i}' for i in range(TILE_LIMBS)], UNITS[name])} AS {name}" for name in SUMS)
     return f"""SUM(signed) AS s, {sums}, MAX(price) AS high, MIN(price) AS low,
     CAST(SUBSTRING(MAX(packed), 28) AS DOUBLE) AS close_price, MAX(ingest_time_us) AS known_at_us"""
 
 
 def _limbs(expression: str, unit: float) -> list[str]:
-    """A double as whole numbers: multiples of `unit`, and of 1e-12 and 1e-24 of it."""
+    """A double as whole numbers: multiples of `unit`, and of 1e-12 and 1e-24 of it; a tile sums more of them than a window of `sql` does."""
     scaled, limbs = f"({expression}) * {1 / unit:.0e}", []
-    for _ in range(LIMBS):
+    for _ in range(TILE_LIMBS):
         limbs.append(f"CAST({scaled} AS BIGINT)")
         scaled = f"(({scaled} - CAST({scaled} AS BIGINT)) * 1e12)"
     return limbs

@@ -1,7 +1,6 @@
 """Flink: one JobManager and one TaskManager from the pyflink wheel, with a FLINK_HOME of our own below HOME/flink."""
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -18,13 +17,11 @@ from stack.service import Service
 
 VERSION = "2.3.0"
 REST_TIMEOUT_S = 2.0
-CPUS = len(os.sched_getaffinity(0))
 TASKMANAGER_METASPACE_MB = 320  # every submitted SQL job loads its generated classes anew
 TASKMANAGER_MANAGED = 0.25  # for the buffers of windows and sorts; of Flink's 0.4 the heap needs the rest more
 # A third less CPU a tick than with G1, whose barriers the many small objects pay for. It must not give up where the heap is tight.
 # A record passes a chain of operators, each three calls deep: inlined to twice the usual depth they cost an eighth less.
-# One collector for two processors: as many as processors wait for each other longer than they save, a twentieth of all.
-TASKMANAGER_JVM = f"-XX:+UseParallelGC -XX:ParallelGCThreads={-(-CPUS // 2)} -XX:-UseGCOverheadLimit -XX:MaxInlineLevel=30"
+TASKMANAGER_JVM = "-XX:+UseParallelGC -XX:-UseGCOverheadLimit -XX:MaxInlineLevel=30"
 
 LOG4J = """\
 rootLogger.level = INFO
@@ -162,7 +159,7 @@ def config(settings: Settings) -> str:
         "taskmanager.memory.process.size": f"{settings.flink_taskmanager_mb}m",
         "taskmanager.memory.jvm-metaspace.size": f"{TASKMANAGER_METASPACE_MB}m",
         "taskmanager.memory.managed.fraction": TASKMANAGER_MANAGED,
-        "env.java.opts.taskmanager": TASKMANAGER_JVM,
+        "env.java.opts.taskmanager": f"{TASKMANAGER_JVM} -XX:ParallelGCThreads={_collectors(settings)}",
         "io.tmp.dirs": str(paths.flink_home(settings) / "tmp"),
         # A TaskManager killed with -9 was noticed after 50 s by default, after 6 s so (recovery took 11 s).
         "heartbeat.interval": 1000,
@@ -176,3 +173,8 @@ def config(settings: Settings) -> str:
         "execution.checkpointing.num-retained": 3,
     }
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items())
+
+
+def _collectors(settings: Settings) -> int:
+    """Threads of the garbage collector, one for two tasks of a kind: more wait for each other longer than they save, a twentieth of all."""
+    return max(1, max(settings.parallelism, settings.backfill_parallelism) // 2)

@@ -55,7 +55,8 @@ def ticks(character: Character, symbol: str, start_us: int) -> list[tuple[int, T
     spike_at, print_at = rng.randrange(len(times) + 1), rng.randrange(len(times) + 1)
     made, level, number = [], 0, 0
     for i, time_us in enumerate(times):
-        for _ in range(rng.randint(1, character.burst)):
+        burst = rng.randint(1, character.burst)
+        for _ in range(max(burst, len(SAME_HASH)) if i == 0 else burst):  # the first tile holds both
             level += rng.choice((-2, -1, 0, 0, 1, 2))
             number += 1
             price = round(character.price * (1 + level * character.step) * (character.spike if i == spike_at else 1.0), 9)
