@@ -139,7 +139,7 @@ def _parts() -> str:
 
 
 def _limbs(expression: str, unit: float) -> list[str]:
-    """A double as whole numbers: multiples of `unit`, and of 1e-12 and 1e-24 of it; a tile sums more of them than a window of `sql` does."""
+    """A double as whole numbers: multiples of `unit`, and of 1e-12 and 1e-24 of it: one more than a window of `sql` needs."""
     scaled, limbs = f"({expression}) * {1 / unit:.0e}", []
     for _ in range(TILE_LIMBS):
         limbs.append(f"CAST({scaled} AS BIGINT)")
