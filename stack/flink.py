@@ -159,7 +159,7 @@ def config(settings: Settings) -> str:
         "taskmanager.memory.process.size": f"{settings.flink_taskmanager_mb}m",
         "taskmanager.memory.jvm-metaspace.size": f"{TASKMANAGER_METASPACE_MB}m",
         "taskmanager.memory.managed.fraction": TASKMANAGER_MANAGED,
-        "env.java.opts.taskmanager": f"{TASKMANAGER_JVM} -XX:ParallelGCThreads={_collectors(settings)}",
+        "env.java.opts.taskmanager": TASKMANAGER_JVM,
         "io.tmp.dirs": str(paths.flink_home(settings) / "tmp"),
         # A TaskManager killed with -9 was noticed after 50 s by default, after 6 s so (recovery took 11 s).
         "heartbeat.interval": 1000,
@@ -173,8 +173,3 @@ def config(settings: Settings) -> str:
         "execution.checkpointing.num-retained": 3,
     }
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items())
-
-
-def _collectors(settings: Settings) -> int:
-    """Threads of the garbage collector, one for two tasks of a kind: more wait for each other longer than they save, a twentieth of all."""
-    return max(1, max(settings.parallelism, settings.backfill_parallelism) // 2)
