@@ -63,7 +63,7 @@ def stream() -> tuple[View, ...]:
 def entry() -> str:
     """A tick as it goes into its tile on the stream, made ready before it travels to the tile's task.
 
-    `et` comes last, where Flink wants it: it would move every row once more.
+    `et` comes last, where Flink wants it: anywhere else Flink would move every row once more.
     """
     return f"{WHO}, HASH_CODE(trade_id) AS id_hash, ROW({TRADE}) AS tick, {_summands()}, et"
 
@@ -139,7 +139,7 @@ def _parts() -> str:
 
 
 def _limbs(expression: str, unit: float) -> list[str]:
-    """A double as whole numbers: multiples of `unit`, and of 1e-12 and 1e-24 of it: one more than a window of `sql` needs."""
+    """A double as whole numbers, one more than a window of `sql` needs: multiples of `unit`, and of 1e-12 and 1e-24 of it."""
     scaled, limbs = f"({expression}) * {1 / unit:.0e}", []
     for _ in range(TILE_LIMBS):
         limbs.append(f"CAST({scaled} AS BIGINT)")
