@@ -74,7 +74,7 @@ class Chunk:
             "event_time_us": event_us,
             "ingest_time_us": event_us + 10_000,
             "price": np.round(prices, 2),
-            "size": np.round(0.03 * rng.lognormal(size=rows), 6) + 1e-6,
+            "size": np.maximum(np.round(6e-4 * rng.lognormal(sigma=2.5, size=rows), 5), 1e-5),  # as BTC's: a fifth below 0.0001
             "side": rng.choice([-1, 1], rows),
             "seq": seq,
         }
