@@ -58,7 +58,7 @@ def options(settings: Settings) -> dict[str, str]:
         "execution.checkpointing.timeout": "2 min",
         "execution.checkpointing.tolerable-failed-checkpoints": "10",
         "pipeline.auto-watermark-interval": "50 ms",
-        "execution.buffer-timeout.interval": "20 ms",
+        "execution.buffer-timeout.interval": "30 ms",
     }
 
 
