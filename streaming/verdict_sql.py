@@ -1,13 +1,14 @@
 """Which message is a tick, in SQL: conditions on typed fields, and the views that find the dead letters.
 
 The typed reader accepts; the raw reader must refuse exactly the rest, or messages would vanish or be in both. Whatever does
-not look like our own producer's work (ORDINARY) is therefore read once more, field by field, with the typed reader's leniencies:
+not look like our own producer's work (`ordinary`) is therefore read once more, field by field, with the typed reader's leniencies:
 decimal strings, fractions cut off, text after the object, UTF-16, broken UTF-8 only where Jackson minds. Slow, and rare.
 """
 
 from contracts.tick import FUTURE_US_MAX, NAME_CHARS_MAX, RULES, TRADE_ID_CHARS_MAX
 from contracts.wire_text import AT_NUMBER, AT_START, CHARACTER, FULL, KNOWN_NAME, NUMBER_NAME, REFUSED, UNKNOWN
 from feature_store.tile_sql import View
+from streaming.ordinary import ORDINARY, QUOTED
 
 REQUIRED = ("schema_version", "venue", "symbol", "event_time_us", "ingest_time_us", "price", "size", "side", "trade_id", "seq")
 TYPES = {
@@ -32,26 +33,6 @@ RECEIVED = "1000000 * CAST(TIMESTAMPDIFF(SECOND, TO_TIMESTAMP_LTZ(0, 3), arrived
 QUOTES = ("bid", "ask", "bid_size", "ask_size")
 DOUBLE_MAX = "1.7976931348623157E308"
 
-# What our own producer writes, and nothing that could break a rule but time and crossed quotes: spares such messages the dear
-# field-by-field look. Java reads a class of single characters by one look in a table, \w or a range by a chain of calls.
-_DIGIT, _FIRST = "[0123456789]", "[123456789]"
-_NAME = "[0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz _./+=@#|-]"
-_ID = _NAME.replace("-]", ":-]")  # of a trade; in a name a colon is forbidden
-_FRACTION = rf"(?:\.{_DIGIT}{{1,17}}+)?+"
-_TIME = f"{_FIRST}{_DIGIT}{{15}}"
-# Bounds of price and size that keep the notional inside its own, too: from 1; from 1e-4, from 1e-5 and from 1e-9 to 1.
-_FROM_1 = f"{_FIRST}{_DIGIT}{{0,%d}}+{_FRACTION}"
-_FROM_1E4, _FROM_1E5 = (rf"0\.0{{0,{zeros}}}+{_FIRST}{_DIGIT}{{0,16}}+" for zeros in (3, 4))
-_BELOW_1 = f"{_FROM_1E5}|{_FIRST}{_FRACTION}e-[6789]"
-_AMOUNTS = f'(?:{_FROM_1 % 6},"size":(?:{_FROM_1 % 7}|{_BELOW_1})|{_FROM_1E4},"size":{_FROM_1E4}|(?:{_BELOW_1}),"size":{_FROM_1 % 11})'
-_BEGIN = (
-    rf'^\{{"schema_version":1,"venue":"{_NAME}{{1,{NAME_CHARS_MAX}}}+","symbol":"{_NAME}{{1,{NAME_CHARS_MAX}}}+",'
-    rf'"event_time_us":({_TIME}),"ingest_time_us":{_TIME},"price":{_AMOUNTS},"side":-?[01],'
-    rf'"trade_id":"{_ID}{{1,{TRADE_ID_CHARS_MAX}}}+","seq":(?:0|{_FIRST}{_DIGIT}{{0,17}}+)'
-)
-_NUMBER = rf"-?(?:0|{_FIRST}{_DIGIT}{{0,17}}+){_FRACTION}(?:e-?{_DIGIT}{{1,2}}+)?+"
-ORDINARY = rf"{_BEGIN}\}}$"
-QUOTED = rf'{_BEGIN},"bid":({_NUMBER}),"ask":({_NUMBER})(?:,"bid_size":{_NUMBER})?+(?:,"ask_size":{_NUMBER})?+\}}$'
 _BLANK = r"[\x00-\x20]*"  # what Java's trim() takes away
 # How Jackson guesses the encoding of bytes: by a byte order mark, else by where the zeros are.
 _ENCODINGS = {
@@ -97,7 +78,8 @@ def rule(text: str) -> str:
 def dead_letters() -> tuple[View, ...]:
     """Every message that is neither tick nor heartbeat, with the first reason that applies."""
     origin = "message, arrived, `partition`, `offset`"
-    doubtful = f"{_ordinary()} IS NOT TRUE AND {_quoted()} IS NOT TRUE"
+    bid, ask = (f"CAST({_found('content', QUOTED, group)} AS DOUBLE)" for group in (2, 3))
+    doubtful = f"({_in_time(ORDINARY)}) IS NOT TRUE AND ({_in_time(QUOTED)} AND {bid} <= {ask}) IS NOT TRUE"
     parsed = ", ".join(_field(name, kind) for name, kind in TYPES.items())
     beat = "heartbeat AND venue IS NULL AND symbol IS NULL AND price IS NULL"
     cases = " ".join(f"WHEN {rule(text)} THEN '{reason}'" for reason, text in RULES)
@@ -120,13 +102,8 @@ def dead_letters() -> tuple[View, ...]:
     )
 
 
-def _ordinary() -> str:
-    return f"(CAST({_found('content', ORDINARY, 1)} AS BIGINT) <= {RECEIVED} + {FUTURE_US_MAX})"
-
-
-def _quoted() -> str:
-    at, bid, ask = (_found("content", QUOTED, group) for group in (1, 2, 3))
-    return f"(CAST({at} AS BIGINT) <= {RECEIVED} + {FUTURE_US_MAX} AND CAST({bid} AS DOUBLE) <= CAST({ask} AS DOUBLE))"
+def _in_time(pattern: str) -> str:
+    return f"CAST({_found('content', pattern, 1)} AS BIGINT) <= {RECEIVED} + {FUTURE_US_MAX}"
 
 
 def _found(text: str, pattern: str, group: int) -> str:

@@ -12,7 +12,7 @@ from contracts.parsing import parse
 from contracts.tick import Tick
 from streaming import batch
 from streaming.feeds import open_feed
-from streaming.verdict_sql import ORDINARY, QUOTED
+from streaming.ordinary import ORDINARY, QUOTED
 from tests.streaming.data import real
 
 NOW_US = 1_760_000_000_000_000
