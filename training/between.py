@@ -1,7 +1,7 @@
 """What passes between the steps of a training, tick or power: their one parent run, the sealed model, and a run folder for one process."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from contracts.errors import DatasetError
@@ -14,11 +14,12 @@ from training.tracks import Track
 RUN, AT, DIGEST, DIFFERENCE = "run_id", "at_us", "digest", "difference"
 
 
-def begin(settings: Settings, at: Folder, name: str, at_us: int, experiment: str | None = None) -> Track:
-    """The parent run of a first step: that of an earlier try, else a new one; `at_us` is the time that the runs carry."""
+def begin(settings: Settings, at: Folder, name: str, at_us: int, params: Mapping[str, str], experiment: str | None = None) -> Track:
+    """The parent run of a first step: that of an earlier try, else a new one with `params`; `at_us` is the time that the runs carry."""
     if RUN in at.state():
         return track(settings, at)
     made = tracks.start(settings, name, at_us, experiment)
+    made.params(params)
     at.note(**{RUN: made.run_id, AT: at_us})
     return made
 

@@ -38,6 +38,7 @@ class Judgement:
     def numbers(self) -> dict[str, float]:
         """Every metric of the judgement by name."""
         numbers = self.main.report.numbers() | {"deflated_sharpe": self.dsr, "trials": float(self.trials)}
+        numbers |= {"sharpe_ratio": self.main.report.sharpe}  # the same number under the name that other pipelines' searches use
         numbers |= dict(zip(("sharpe_low", "sharpe_high"), self.sharpe_interval, strict=True))
         numbers |= {"threshold_pass": float(self.verdict.threshold_pass), "gate_pass": float(self.verdict.gate_pass)}
         for name, test in self.by_name().items():

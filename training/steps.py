@@ -12,7 +12,7 @@ from contracts.features import CORE
 from contracts.settings import Settings
 from models import registry, runtime
 from models.export import export
-from training import between, datasets, drift, folder, judgement, model, recipe, split, stored, walk_forward
+from training import between, datasets, drift, folder, judgement, model, recipe, split, stored, tracks, walk_forward
 from training.datasets import Dataset
 from training.folder import Folder
 from training.gate import Verdict
@@ -23,7 +23,7 @@ from training.split import Split
 from training.tracks import Track
 from training.walk_forward import WalkForward
 
-PIPELINE, RUN_NAME = "tick", "tick-training"
+PIPELINE, RUN_NAME, MODEL_TYPE = "tick", "tick-training", "timeseries"
 VERDICT, COMPARED, VERSION = "verdict", "compared_with", "version"
 
 
@@ -48,14 +48,24 @@ def of(settings: Settings, key: str) -> Folder:
     return Folder(folder.place(settings, PIPELINE, key))
 
 
-def aggregate_weekly_features(settings: Settings, from_us: int, to_us: int, chunk_us: int, progress: Progress) -> dict[str, int]:
-    """Bring the features of [from, to) µs up to date; what stands already is left. Raises JobError for chunks that failed."""
+def aggregate_weekly_features(
+    settings: Settings, key: str, from_us: int, to_us: int, chunk_us: int, at_us: int, progress: Progress
+) -> dict[str, int]:
+    """Compute the missing or changed chunks of the features of [from, to) µs; `at_us` is the time that the runs carry.
+
+    Raises JobError when chunks failed.
+    """
     from feature_store import backfill  # here: PyFlink is slow to import, and no other step needs it
 
-    done = backfill.run(settings, from_us, to_us, progress, chunk_us=chunk_us)
-    if done.failed:
-        chunk, why = next(iter(done.failed.items()))
-        raise JobError(f"{len(done.failed)} chunks of features failed; {chunk}: {why}", "run it again: what is done stays done")
+    track = _begin(settings, of(settings, key), at_us)
+    with track.going_on(), track.step("aggregate_features") as child:
+        done = backfill.run(settings, from_us, to_us, progress, chunk_us=chunk_us)
+        counts = {"chunks_computed": len(done.computed), "chunks_unchanged": len(done.unchanged), "chunks_failed": len(done.failed)}
+        child.metrics({"records_processed": done.ticks, "feature_rows": done.rows, **counts})
+        child.tags({"range_from": iso(from_us), "range_to": iso(to_us)})
+        if done.failed:
+            chunk, why = next(iter(done.failed.items()))
+            raise JobError(f"{len(done.failed)} chunks of features failed; {chunk}: {why}", "run it again: what is done stays done")
     return {"computed": len(done.computed), "unchanged": len(done.unchanged), "rows": done.rows, "ticks": done.ticks}
 
 
@@ -63,7 +73,7 @@ def prepare_training_data(settings: Settings, key: str, prepare: Callable[[], Da
     """Make the training set and keep it; `at_us` is the time that the runs carry. Raises DatasetError."""
     progress("prepare", 0, 1)
     at = of(settings, key)
-    track = between.begin(settings, at, RUN_NAME, at_us)
+    track = _begin(settings, at, at_us)
     with track.going_on(), track.step("prepare_data") as child:
         dataset = prepare()
         made = recipe.of(dataset, settings)
@@ -128,6 +138,11 @@ def register_to_production(settings: Settings, key: str) -> tuple[Verdict, str |
             track.tags({"registered_version": version})
     at.note(**{VERSION: version})
     return verdict, version
+
+
+def _begin(settings: Settings, at: Folder, at_us: int) -> Track:
+    """The parent run, whichever step is the first."""
+    return between.begin(settings, at, RUN_NAME, at_us, {tracks.MODEL_TYPE: MODEL_TYPE, tracks.EXECUTION_DATE: iso(at_us)})
 
 
 def _settle(settings: Settings, at: Folder, track: Track) -> str:

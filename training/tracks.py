@@ -16,6 +16,8 @@ from models import tracking
 
 PARENT = "mlflow.parentRunId"
 NAME = "mlflow.runName"
+# Parameters of every training run, so that one search compares the runs of all pipelines; `model_type` as the DAGs name it.
+MODEL_TYPE, EXECUTION_DATE = "model_type", "execution_date"
 METRICS_MAX = 1000  # MLflow takes no more in one request
 
 

@@ -13,12 +13,13 @@ def aggregate_weekly_features() -> dict[str, int]:
     from feature_store import chunks, lakehouse
     from training import steps
 
-    settings = given()
+    settings, at_us = given(), now_us()
     lakehouse.create(settings)
-    from_us, to_us = span(context()["params"], (None, interval()[1]), now_us())
+    from_us, to_us = span(context()["params"], (None, interval()[1]), at_us)
     from_us = lakehouse.time_range(settings)[0] if from_us is None else from_us
     length_us = chunks.length_us(settings, parameter("chunk"), from_us, to_us)
-    return {"from_us": from_us, "to_us": to_us, **steps.aggregate_weekly_features(settings, from_us, to_us, length_us, tell)}
+    counts = steps.aggregate_weekly_features(settings, key(), from_us, to_us, length_us, at_us, tell)
+    return {"from_us": from_us, "to_us": to_us, **counts}
 
 
 def prepare_training_data(span_us: dict[str, int]) -> dict[str, int]:

@@ -33,6 +33,11 @@ def parents(settings: Settings, experiment: str) -> list:
     return [run for run in found if "mlflow.parentRunId" not in run.data.tags]
 
 
+def children(settings: Settings, parent) -> list:
+    above = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    return tracking.client(settings).search_runs([parent.info.experiment_id], above)
+
+
 def test_nothing_is_wrong_with_any_file_and_everything_is_on_loopback(airflow):
     settings, client = airflow
     assert client.import_errors() == []
@@ -75,6 +80,9 @@ def test_the_weekly_run_ends_in_production_though_a_kill_came_between_version_an
     (story,) = parents(settings, settings.experiment)
     assert story.info.status == "FINISHED"
     assert story.data.tags["range_to"] == run["data_interval_end"].replace("Z", "+00:00")
+    steps = {each.data.tags["mlflow.runName"]: each.data.metrics for each in children(settings, story)}
+    assert {"aggregate_features", "prepare_data", "train_model", "backtest"} <= set(steps)
+    assert steps["aggregate_features"]["records_processed"] > 0
 
 
 def test_noise_is_refused_and_the_run_says_why(airflow):

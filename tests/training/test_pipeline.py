@@ -11,6 +11,7 @@ from contracts.errors import DatasetError
 from contracts.settings import Settings
 from models import registry, runtime, tracking
 from training import datasets, pipeline
+from training.origin import iso
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
 AT_US = T0 + 30 * 86_400_000_000
@@ -87,7 +88,9 @@ class TestPlanted:
         assert metrics["test_samples"] == result.test_rows
         assert metrics["records_processed"] == len(dataset().frame) + 3
         assert metrics["gate_pass"] == metrics["threshold_pass"] == 1
-        assert metrics["sharpe"] == pytest.approx(result.reports[1.0].sharpe)
+        assert metrics["sharpe"] == metrics["sharpe_ratio"] == pytest.approx(result.reports[1.0].sharpe)
+        assert metrics["max_drawdown"] == pytest.approx(result.reports[1.0].max_drawdown)
+        assert parent.data.params == {"model_type": "timeseries", "execution_date": iso(AT_US)}
         assert {f"sharpe.{name}" for name in ("0bp", "0.5bp", "1bp", "2bp", "ols", "lightgbm")} <= set(metrics)
         beside = {"deflated_sharpe", "trials", "sharpe_low", "sharpe_high", "ic", "rank_ic", "turnover", "hit_rate", "break_even_bp"}
         assert beside | {"walk_forward.sharpe.random_forest", "walk_forward.ic.lightgbm"} <= set(metrics)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from contracts.settings import Settings
-from models import registry, runtime
+from models import registry, runtime, tracking
 from tests.images import cifar_batches
 from tests.real_data import real
 from training.vision import epochs, folder, images, steps
@@ -48,6 +48,9 @@ def test_mnist_passes_the_gate_by_the_missions_network(settings):
     assert (answers.argmax(axis=1) == made.test_y[:500]).mean() > 0.9
     facts = json.loads((folder.of(settings, Spec("mnist", epochs=1), "k").path / "facts.json").read_text())
     assert facts["parameters"] == 121_930
+    params = tracking.client(settings).get_run(result.run_id).data.params
+    mission = {"model_type": "cnn", "optimizer": "adam", "epochs": "1", "batch_size": "32"}
+    assert {name: params[name] for name in mission} == mission and "execution_date" in params
 
 
 @pytest.mark.parametrize("profile", ["resnet9", "simple"])

@@ -48,7 +48,8 @@ def judge(exported: runtime.Exported, parts: Parts) -> Judged:
     days = parts.test.select((pl.col("event_time_us") // DAY_US).n_unique()).item()
     verdict = gate.judge(rmse, std, naive_24, naive_168, days)
     numbers |= {f"rmse_over_train_std.{name}": gate.ratio(numbers[f"test_rmse.{name}"], std) for name in errors}
-    numbers |= {"test_rmse": rmse, "test_mae": model.mae(forecast, actual), "train_std": std, gate.ERROR: gate.ratio(rmse, std)}
+    mae = model.mae(forecast, actual)
+    numbers |= {"test_rmse": rmse, "test_mae": mae, "mae": mae, "train_std": std, gate.ERROR: gate.ratio(rmse, std)}
     numbers |= {gate.SKILL: gate.skill(rmse, naive_24, naive_168), "test_days": float(days)}
     numbers |= {"train_rmse": model.rmse(known.predict(matrix(train)), train["kw"].to_numpy())}
     numbers |= {"threshold_pass": float(verdict.threshold_pass), "gate_pass": float(verdict.gate_pass)}

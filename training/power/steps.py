@@ -13,7 +13,7 @@ from contracts.errors import DatasetError
 from contracts.settings import Settings
 from feature_store import power
 from models import registry, runtime
-from training import between, folder
+from training import between, folder, tracks
 from training.folder import Folder, whole
 from training.gate import Verdict
 from training.origin import iso
@@ -22,10 +22,10 @@ from training.power.evaluate import Judged, Numbers
 from training.power.files import DAY_US, dates
 from training.power.model import Fitted
 from training.power.split import Parts, split
-from training.tracks import Track
+from training.tracks import EXECUTION_DATE, Track
 
 Progress = Callable[[str, int, int], None]
-PIPELINE, RUN_NAME = "power", "power-training"
+PIPELINE, RUN_NAME, MODEL_TYPE = "power", "power-training", "gbm"
 SERIES, THROUGH = "series", "data_through_us"
 SHA, VERDICT, NUMBERS = "dataset_sha256", "verdict", "numbers"
 HOURS = "hours.parquet"
@@ -80,13 +80,19 @@ def past(settings: Settings, series: str, end_us: int) -> pl.DataFrame:
 
 
 def prepare_data(settings: Settings, key: str, series: str, end_us: int | None, at_us: int, progress: Progress) -> Prepared:
-    """Keep the hours through the day that ends at `end_us` (by default the last whole day of silver). Raises DatasetError."""
+    """Keep the hours through the day that ends at `end_us`, by default that of an earlier try, else the last whole day of silver.
+
+    Raises DatasetError.
+    """
     progress("prepare", 0, 1)
     at = of(settings, key)
-    track = between.begin(settings, at, RUN_NAME, at_us, settings.power_experiment)
+    track = between.begin(settings, at, RUN_NAME, at_us, {tracks.MODEL_TYPE: MODEL_TYPE}, settings.power_experiment)
     with track.going_on():
-        end_us = end_us or last_end_us(settings)
-        track.tags({SERIES: series, "execution_date": dates([end_us // DAY_US - 1])[0], "data_through": iso(end_us), "seed": settings.seed})
+        end_us = end_us or at.state().get(THROUGH) or last_end_us(settings)
+        at.note(**{THROUGH: end_us})
+        day = dates([end_us // DAY_US - 1])[0]
+        track.params({EXECUTION_DATE: day})
+        track.tags({SERIES: series, EXECUTION_DATE: day, "data_through": iso(end_us), "seed": settings.seed})
         with track.step("prepare_data") as child:
             hours = past(settings, series, end_us)
             made = _prepared(settings, hours, end_us)
@@ -94,7 +100,7 @@ def prepare_data(settings: Settings, key: str, series: str, end_us: int | None, 
                 each.metrics(_counts(made))
                 each.tags(_facts(settings, made))
     whole(at.path / HOURS, hours.write_parquet)
-    at.note(**{SERIES: series, THROUGH: end_us, SHA: made.sha256})
+    at.note(**{SERIES: series, SHA: made.sha256})
     progress("prepare", 1, 1)
     return made
 

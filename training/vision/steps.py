@@ -28,6 +28,7 @@ from training.vision.folder import Folder
 from training.vision.kinds import Spec
 from training.vision.within import COMPARED
 
+MODEL_TYPE = "cnn"
 ROWS_AT_ONCE = 500
 RUN, SHA, ACCURACY, TESTED = "run_id", "dataset_sha256", "accuracy", "test_images"
 TEST_IMAGES_MIN = 10_000  # all of the public sets: on fewer, an accuracy says less than it seems to
@@ -186,7 +187,9 @@ def _track(settings: Settings, spec: Spec, at: Folder) -> Track:
     known = at.state().get(RUN)
     if known is not None:
         return tracks.resume(settings, known)
-    track = tracks.start(settings, f"{spec.kind}-training", now_us(), spec.fields.experiment(settings))
+    at_us = now_us()
+    track = tracks.start(settings, f"{spec.kind}-training", at_us, spec.fields.experiment(settings))
+    track.params({tracks.MODEL_TYPE: MODEL_TYPE, tracks.EXECUTION_DATE: iso(at_us)})
     at.note(**{RUN: track.run_id})
     return track
 

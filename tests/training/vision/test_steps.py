@@ -14,6 +14,7 @@ from models import registry, runtime, tracking
 from tests.made_images import digits, trained
 from training import tracks
 from training.download import DownloadError
+from training.origin import iso
 from training.vision import card, child, folder, steps
 from training.vision.child import TrainingError
 from training.vision.images import Images
@@ -76,6 +77,8 @@ def test_the_runs_tell_the_story(settings, tmp_path, made):
     parent = client.get_run(result.run_id)
     assert parent.info.status == "FINISHED"
     assert parent.data.metrics["test_accuracy"] == 1.0 and parent.data.params["profile"] == "cnn"
+    day = iso(parent.info.start_time // 1000 * 1_000_000)[:10]
+    assert parent.data.params["model_type"] == "cnn" and parent.data.params["execution_date"][:10] == day
     assert parent.data.tags["dataset_sha256"] == made.sha256() and parent.data.tags["registered_version"] == "1"
     runs = client.search_runs([parent.info.experiment_id])
     children = {run.data.tags["mlflow.runName"]: run for run in runs if run.data.tags.get(tracks.PARENT) == result.run_id}
