@@ -1,5 +1,6 @@
 """Flink's REST interface, as much as we need: job states, waiting, stop with a savepoint, cancel, metrics of progress."""
 
+import http.client
 import json
 import time
 import urllib.error
@@ -16,6 +17,10 @@ UP = ("RUNNING", "FINISHED")  # of a task
 ENDED = {"FINISHED", "CANCELED", "FAILED"}
 
 
+class StartError(JobError):
+    """A job that Flink still restarts failed to come up in time."""
+
+
 def call(settings: Settings, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> dict[str, Any]:
     """One request; raises JobError when Flink is not reachable or refuses."""
     data = None if body is None else json.dumps(body).encode()
@@ -25,7 +30,7 @@ def call(settings: Settings, path: str, body: dict[str, Any] | None = None, meth
             return dict(json.load(answer) or {})
     except urllib.error.HTTPError as error:
         raise JobError(f"Flink answered {error.code} to {path}: {error.read(500)!r}") from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:  # no answer, or a part of one
         raise JobError(f"Flink does not answer at {settings.flink_url} ({error})", "start it with `tick up`") from error
 
 
@@ -57,15 +62,43 @@ def wait(settings: Settings, job_id: str, timeout_s: float, tick: Callable[[], N
 
 
 def wait_running(settings: Settings, job_id: str, timeout_s: float) -> None:
-    """Wait until every task of a streaming job runs, or has ended as a bounded reader does. Raises JobError when it fails or time is up."""
+    """Wait until every task of a streaming job runs, or has ended as a bounded reader does.
+
+    A REST error is retried until `timeout_s` is over: a loaded JobManager answers late or not at all
+    while the job is healthy. Raises StartError when the job has failed and is still not running by then;
+    JobError when it ended, when it is slow without a failure, and when its state is unknown.
+    """
     deadline = time.monotonic() + timeout_s
     while True:
-        job = call(settings, f"/jobs/{job_id}")
-        if job["state"] == "RUNNING" and all(vertex["status"] in UP for vertex in job["vertices"]):
+        job, problem = _look_up(settings, job_id)
+        if job.get("state") == "RUNNING" and all(task["status"] in UP for task in job["vertices"]):
             return
-        if job["state"] in ENDED or time.monotonic() > deadline:
-            raise JobError(f"job {job_id} is {job['state']}, not running:\n{root_cause(settings, job_id)}", "see `tick logs taskmanager`")
+        if job.get("state") in ENDED:
+            raise JobError(
+                f"job {job_id} is {job['state']}, not running:\n{root_cause(settings, job_id)}",
+                "see `tick logs taskmanager`",
+            )
+        if time.monotonic() > deadline:
+            raise problem or _not_up(settings, job_id, job["state"], timeout_s)
         time.sleep(POLL_S)
+
+
+def _look_up(settings: Settings, job_id: str) -> tuple[dict[str, Any], JobError | None]:
+    """The job, or why its state is unknown."""
+    try:
+        return call(settings, f"/jobs/{job_id}"), None
+    except JobError as error:
+        why = f"the state of job {job_id} is unknown: {error.message}"
+        return {}, JobError(why, "the job was not cancelled; see `tick status`, `tick job status`")
+
+
+def _not_up(settings: Settings, job_id: str, state: str, timeout_s: float) -> JobError:
+    """StartError when the job has failed, else JobError: it may yet come up."""
+    if cause := _failure(settings, job_id):
+        why = f"job {job_id} is {state}, not running, after {timeout_s:.0f} s:\n{cause}"
+        return StartError(why, "see `tick logs taskmanager`")
+    why = f"job {job_id} is still {state} after {timeout_s:.0f} s, without a failure"
+    return JobError(why, "it was not cancelled; see `tick job status`, `tick status`")
 
 
 def tasks(settings: Settings, job_id: str) -> tuple[int, int]:
@@ -76,11 +109,14 @@ def tasks(settings: Settings, job_id: str) -> tuple[int, int]:
 
 def root_cause(settings: Settings, job_id: str) -> str:
     """The newest failure of a job, shortened to its causes."""
-    entries = call(settings, f"/jobs/{job_id}/exceptions").get("exceptionHistory", {}).get("entries", [])
-    if not entries:
-        return "no failure recorded"
-    lines = str(entries[0].get("stacktrace", "")).splitlines()
-    return "\n".join([lines[0], *(line for line in lines if line.startswith("Caused by"))][:8]) if lines else "no failure recorded"
+    return _failure(settings, job_id) or "no failure recorded"
+
+
+def _failure(settings: Settings, job_id: str) -> str | None:
+    history = call(settings, f"/jobs/{job_id}/exceptions").get("exceptionHistory", {})
+    entries = history.get("entries", [])
+    lines = str(entries[0].get("stacktrace", "")).splitlines() if entries else []
+    return "\n".join([*lines[:1], *(s for s in lines if s.startswith("Caused by"))][:8]) or None
 
 
 def stop_with_savepoint(settings: Settings, job_id: str, timeout_s: float) -> str:

@@ -63,17 +63,33 @@ def options(settings: Settings) -> dict[str, str]:
 
 
 def start(settings: Settings, restore: str | None = None) -> str:
-    """Submit and wait until every task runs; returns the job id. A running job is left alone. Raises JobError, and then none runs."""
+    """Submit, wait until every task runs; returns the job id. A running job is left alone.
+
+    Raises JobError; see `await_start` for what becomes of the job then.
+    """
     if job_id := flink_rest.running(settings, NAME):
         return job_id
     lakehouse.create(settings)
     job_id = submit(settings, program(settings, restore))
-    try:
-        flink_rest.wait_running(settings, job_id, RUNNING_TIMEOUT_S)
-    except JobError:  # e.g. a state that does not fit the plan: Flink would try for ever, and stand in the way of the next start
-        flink_rest.cancel(settings, job_id)
-        raise
+    await_start(settings, job_id)
     return job_id
+
+
+def await_start(settings: Settings, job_id: str, timeout_s: float = RUNNING_TIMEOUT_S) -> None:
+    """Wait until every task of a submitted job runs.
+
+    Raises JobError. A job that failed to come up is cancelled then, e.g. one whose state does not fit the
+    plan: Flink would restart it, and `start` would take it for a running job. One that is slow or that
+    Flink's REST gives no answer about is left alone.
+    """
+    try:
+        flink_rest.wait_running(settings, job_id, timeout_s)
+    except flink_rest.StartError as error:
+        try:
+            flink_rest.cancel(settings, job_id)
+        except JobError as refusal:
+            raise error from refusal
+        raise
 
 
 def submit_fresh(settings: Settings, now_us: int) -> str:
