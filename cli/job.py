@@ -43,9 +43,9 @@ def submit(
 def _refuse_to_forget(settings: "Settings") -> None:
     from contracts.errors import JobError
     from feature_store import flink_rest
-    from streaming import job
+    from streaming import job, job_states
 
-    newest = job.newest_state(settings)
+    newest = job_states.newest_state(settings)
     if newest is not None and flink_rest.running(settings, job.NAME) is None:
         hint = "continue there with `tick job resume`, or start without it: `tick job submit --fresh`"
         raise JobError(f"there is a job to continue, with its state in {newest}", hint)
@@ -93,7 +93,7 @@ def status() -> None:
 
     from contracts.settings import settings
     from feature_store.flink_rest import ENDED
-    from streaming import job
+    from streaming import job, job_states
 
     console, found = Console(highlight=False, soft_wrap=True), job.status(settings())
     if not found:
@@ -101,7 +101,7 @@ def status() -> None:
     for name, value in found.items():
         console.print(f"{name:<14} {value}")
     if not found or found["state"] in ENDED:
-        newest = job.newest_state(settings())
+        newest = job_states.newest_state(settings())
         console.print("start one: `tick job submit`" if newest is None else f"continue from {newest}: `tick job resume`")
     if not found or found["state"] != "RUNNING":
         raise typer.Exit(1)

@@ -70,8 +70,8 @@ def expire(hours: Annotated[float, typer.Option(min=0.0, help="keep snapshots yo
     from contracts.clock import now_us
     from contracts.settings import settings
     from feature_store import maintenance
-    from streaming import job
+    from streaming import job_states
 
     now = now_us()
-    gone = maintenance.expire(settings(), now - int(hours * 3.6e9), now, job.newest_state_us(settings()))
+    gone = maintenance.expire(settings(), now - int(hours * 3.6e9), now, job_states.newest_state_us(settings()))
     typer.echo(f"{gone.snapshots} snapshots expired, {gone.files} files deleted ({gone.bytes / 2**20:,.1f} MiB)")

@@ -3,18 +3,16 @@
 ONE Flink job, SQL only. Everything that defines a feature comes from `feature_store.sql` and `tile_sql`; this file only wires tables.
 """
 
-from pathlib import Path
 from typing import Any
 
-from contracts import paths
 from contracts.errors import JobError
 from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store import flink_rest, lakehouse, sql
 from feature_store.flink import Program, submit
 from feature_store.tables import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
+from streaming import job_states, warmup
 from streaming import job_tables as tables
-from streaming import warmup
 
 NAME = "lakehouse-tick live"
 STOP_TIMEOUT_S = 120.0
@@ -57,13 +55,16 @@ def options(settings: Settings) -> dict[str, str]:
         "execution.checkpointing.min-pause": "500 ms",
         "execution.checkpointing.timeout": "2 min",
         "execution.checkpointing.tolerable-failed-checkpoints": "10",
+        # The first checkpoint of a resumed job is complete in itself: what it was restored from may
+        # then be deleted, see job_states.prune.
+        "execution.state-recovery.claim-mode": "NO_CLAIM",
         "pipeline.auto-watermark-interval": "50 ms",
         "execution.buffer-timeout.interval": "30 ms",
     }
 
 
 def start(settings: Settings, restore: str | None = None) -> str:
-    """Submit, wait until every task runs; returns the job id. A running job is left alone.
+    """Submit, wait until every task runs, delete old states; returns the job id. A running job is left alone.
 
     Raises JobError; see `await_start` for what becomes of the job then.
     """
@@ -72,6 +73,7 @@ def start(settings: Settings, restore: str | None = None) -> str:
     lakehouse.create(settings)
     job_id = submit(settings, program(settings, restore))
     await_start(settings, job_id)
+    job_states.prune(settings, restore)
     return job_id
 
 
@@ -108,22 +110,10 @@ def stop(settings: Settings) -> str:
 
 def resume(settings: Settings) -> str:
     """Continue from the newest complete checkpoint or savepoint. Raises JobError when there is none."""
-    newest = newest_state(settings)
+    newest = job_states.newest_state(settings)
     if newest is None:
         raise JobError("there is no checkpoint or savepoint to resume from", "start afresh with `tick job submit`")
     return start(settings, f"file://{newest}")
-
-
-def newest_state(settings: Settings) -> Path | None:
-    """The newest folder with a `_metadata` file; an unfinished checkpoint has none and must not be used."""
-    found = [*paths.checkpoints(settings).glob("*/chk-*/_metadata"), *paths.savepoints(settings).glob("*/_metadata")]
-    return max(found, key=lambda file: file.stat().st_mtime_ns).parent if found else None
-
-
-def newest_state_us(settings: Settings) -> int | None:
-    """When that state was taken, µs UTC."""
-    newest = newest_state(settings)
-    return (newest / "_metadata").stat().st_mtime_ns // 1000 if newest else None
 
 
 def status(settings: Settings) -> dict[str, Any]:

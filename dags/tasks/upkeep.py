@@ -46,9 +46,9 @@ def expire_snapshots() -> dict[str, int]:
     """Forget snapshots older than `keep_days`, and delete what only they needed."""
     from contracts.clock import now_us
     from feature_store import maintenance
-    from streaming import job
+    from streaming import job_states
 
-    gone = maintenance.expire(given(), _before_us(), now_us(), job.newest_state_us(given()))
+    gone = maintenance.expire(given(), _before_us(), now_us(), job_states.newest_state_us(given()))
     return {"snapshots": gone.snapshots, "files": gone.files, "bytes": gone.bytes}
 
 

@@ -113,6 +113,12 @@ def test_every_volume_is_used():
     assert COMPOSE["volumes"].keys() <= used
 
 
+def test_whoever_resumes_the_job_can_delete_old_states():
+    volumes = SERVICES["job"]["volumes"]
+    assert {volume.partition(":")[0] for volume in volumes} == {"checkpoints", "savepoints"}
+    assert not [volume for volume in volumes if volume.endswith(":ro")]
+
+
 def test_the_env_file_gives_what_is_asked_for_and_nothing_else(tmp_path):
     file = tmp_path / ".env"
     added = compose_env.complete(file)

@@ -1,0 +1,109 @@
+"""Saved states of the live job, checkpoints and savepoints: the newest one, and those old enough to delete.
+
+A lineage is everything that one job id saved: `checkpoints/<job id>/chk-<n>` and
+`savepoints/savepoint-<first 6 digits of the job id>-<random>`. Each resumed job starts a new one. Flink
+deletes nothing in the lineage that a job was restored from (claim mode NO_CLAIM), so `prune` does.
+"""
+
+import re
+import shutil
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from contracts import paths
+from contracts.errors import JobError
+from contracts.settings import Settings
+from feature_store import flink_rest
+
+# The newest one is resumed from; the second is the way back when the newest turns out to be unusable.
+LINEAGES_KEPT = 2
+DIGITS = 6  # of the job id, which is what the name of a savepoint contains
+CHECKPOINTS = re.compile(r"([0-9a-f]{6})[0-9a-f]{26}")
+SAVEPOINT = re.compile(r"savepoint-([0-9a-f]{6})-[0-9a-f]{12}")
+
+log = structlog.get_logger("streaming")
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """All checkpoints of one job, or one savepoint; `saved_ns` is 0 without a complete state."""
+
+    path: Path
+    lineage: str
+    saved_ns: int
+
+
+def newest_state(settings: Settings) -> Path | None:
+    """The newest folder with a `_metadata` file; an unfinished checkpoint has none."""
+    return _newest(settings)[1]
+
+
+def newest_state_us(settings: Settings) -> int | None:
+    """When that state was taken, µs UTC."""
+    saved_ns, state = _newest(settings)
+    return saved_ns // 1000 if state else None
+
+
+def prune(settings: Settings, restored: str | None) -> None:
+    """Delete what `superseded` names; `restored` is the state that the running job was started from.
+
+    What cannot be deleted is logged: it must not make the start of a job a failure.
+    """
+    try:
+        for path in _superseded_now(settings, restored):
+            _delete(path)
+            log.info("deleted an old state of the live job", folder=str(path))
+    except (JobError, OSError) as error:
+        log.warning("old states of the live job stay on disk", error=str(error))
+
+
+def superseded(folders: Collection[Folder], in_use: Collection[str]) -> list[Path]:
+    """Folders outside the newest `LINEAGES_KEPT` lineages with a complete state and outside `in_use`."""
+    complete = sorted((f for f in folders if f.saved_ns), key=lambda f: f.saved_ns, reverse=True)
+    lineages = list(dict.fromkeys(folder.lineage for folder in complete))
+    kept = {*lineages[:LINEAGES_KEPT], *in_use}
+    return [folder.path for folder in folders if folder.lineage not in kept]
+
+
+def _superseded_now(settings: Settings, restored: str | None) -> list[Path]:
+    """Asks Flink for its jobs after it lists the folders: a job is registered before it has a folder."""
+    folders = list(_folders(settings))
+    live = [job["jid"] for job in flink_rest.jobs(settings) if job["state"] not in flink_rest.ENDED]
+    source = Path(restored.removeprefix("file://")) if restored else None
+    origin = [f.lineage for f in folders if source and source.is_relative_to(f.path)]
+    return superseded(folders, {*origin, *(job_id[:DIGITS] for job_id in live)})
+
+
+def _delete(path: Path) -> None:
+    """`_metadata` first: a folder that a kill leaves half deleted must not look like a complete state."""
+    for metadata in [*path.glob("_metadata"), *path.glob("chk-*/_metadata")]:
+        metadata.unlink()
+    shutil.rmtree(path)
+
+
+def _newest(settings: Settings) -> tuple[int, Path | None]:
+    checkpoints, savepoints = paths.checkpoints(settings), paths.savepoints(settings)
+    files = [*checkpoints.glob("*/chk-*/_metadata"), *savepoints.glob("*/_metadata")]
+    return max(((ns, file.parent) for file in files if (ns := _saved_ns(file))), default=(0, None))
+
+
+def _folders(settings: Settings) -> Iterator[Folder]:
+    """Folders that Flink named: a copy that somebody put there under another name is never deleted."""
+    for path in paths.checkpoints(settings).glob("*"):
+        if name := CHECKPOINTS.fullmatch(path.name):
+            saved_ns = max(map(_saved_ns, path.glob("chk-*/_metadata")), default=0)
+            yield Folder(path, name[1], saved_ns)
+    for path in paths.savepoints(settings).glob("*"):
+        if name := SAVEPOINT.fullmatch(path.name):
+            yield Folder(path, name[1], _saved_ns(path / "_metadata"))
+
+
+def _saved_ns(metadata: Path) -> int:
+    """When a state was completed, ns UTC; 0 when it is not, or was deleted by Flink a moment ago."""
+    try:
+        return metadata.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
