@@ -175,7 +175,6 @@ def config(settings: Settings) -> str:
         "restart-strategy.exponential-delay.max-backoff": "5 s",
         "execution.checkpointing.dir": paths.checkpoints(settings).as_uri(),
         "execution.checkpointing.savepoint-dir": paths.savepoints(settings).as_uri(),
-        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         "execution.checkpointing.num-retained": 3,
     }
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items())

@@ -55,6 +55,9 @@ def options(settings: Settings) -> dict[str, str]:
         "execution.checkpointing.min-pause": "500 ms",
         "execution.checkpointing.timeout": "2 min",
         "execution.checkpointing.tolerable-failed-checkpoints": "10",
+        # An option of the job: in the cluster's config.yaml it has no effect, and a JobManager that
+        # is stopped in order (`tick down`) deletes every checkpoint.
+        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         # The first checkpoint of a resumed job is complete in itself: what it was restored from may
         # then be deleted, see job_states.prune.
         "execution.state-recovery.claim-mode": "NO_CLAIM",

@@ -1,20 +1,24 @@
-"""kill -9 of the TaskManager in the middle of a feed, a savepoint, a lost JobManager: nothing is lost, nothing counts twice."""
+"""TaskManager or JobManager killed in the middle of a feed, a savepoint, `tick down`: each tick is stored exactly once."""
 
 import heapq
 import os
 import signal
+from pathlib import Path
 
 import pytest
+from pyiceberg.expressions import EqualTo
 
+from contracts import paths
 from contracts.clock import now_us
 from contracts.settings import Settings
+from contracts.tick import Tick
 from contracts.wire import encode
-from feature_store import lakehouse
-from feature_store.tables import GOLD_LIVE
+from feature_store import flink_rest, lakehouse
+from feature_store.tables import GOLD_LIVE, SILVER
 from stack import platform as stack_platform
-from streaming import job
+from streaming import job, job_states
 from tests import oracle
-from tests.integration.conftest import eventually, send
+from tests.integration.conftest import MINUTE_US, eventually, send
 from tests.integration.test_parity import compare, read
 from tests.streams import LENGTH_S, Character, ticks
 
@@ -64,3 +68,49 @@ def test_nothing_is_lost_when_processes_are_killed(live: Settings) -> None:
     assert (count.rows, count.rows - count.distinct, count.late) == (len(merged), copies, 0)
     eventually(lambda: len(read(live, GOLD_LIVE, "tick_1m", start_us, end_us)) >= wanted, "the last minute bars")
     compare(live, GOLD_LIVE, expected, start_us, end_us)
+
+
+def test_a_job_is_resumed_from_its_newest_checkpoint_after_tick_down(live: Settings) -> None:
+    start_us = (now_us() // MINUTE_US - 2) * MINUTE_US
+    ticks = [trade(n, start_us + n * 50_000) for n in range(900)]
+    part_us = [start_us + n * 50_000 for n in (0, 300, 600, 900)]
+    parts = [[(tick.key, encode(tick)) for tick in ticks[n : n + 300]] for n in (0, 300, 600)]
+    send(live, parts[0], part_us[0], part_us[1])
+    eventually(lambda: len(stored_ids(live)) > 0, "the first ticks in silver")
+    job_id = flink_rest.running(live, job.NAME)
+    config = flink_rest.call(live, f"/jobs/{job_id}/checkpoints/config")
+    oldest, _ = [plant_state(live, digit) for digit in "01"]
+
+    send(live, parts[1], part_us[1], part_us[2])  # on their way when everything stops
+    stack_platform.down(live)
+    newest = job_states.newest_state(live)
+    assert newest is not None and newest.parent.name == job_id, f"{job_id} left {newest}"
+    stack_platform.up(live)
+    job.resume(live)
+    send(live, parts[2], part_us[2], part_us[3])
+
+    eventually(lambda: len(stored_ids(live)) >= len(ticks), "silver after `tick down`")
+    assert sorted(stored_ids(live)) == sorted(tick.trade_id for tick in ticks)
+    assert config["externalization"] == {"enabled": True, "delete_on_cancellation": False}
+    assert newest.exists() and not oldest.exists(), "old states are pruned, the one in use stays"
+
+
+def trade(number: int, event_time_us: int) -> Tick:
+    name = f"DOWN{number % SYMBOLS}"
+    return Tick("STOP", name, event_time_us, event_time_us, 100.0, 1.0, 1, f"d{number}", number)
+
+
+def stored_ids(settings: Settings) -> list[str]:
+    silver = lakehouse.catalog(settings).load_table(SILVER)
+    rows = silver.scan(row_filter=EqualTo("venue", "STOP"), selected_fields=("trade_id",))
+    return [str(name) for name in rows.to_arrow()["trade_id"].to_pylist()]
+
+
+def plant_state(settings: Settings, digit: str) -> Path:
+    """A checkpoint of a job of 1970; a smaller digit is an older one."""
+    folder = paths.checkpoints(settings) / (digit * 32)
+    metadata = folder / "chk-1" / "_metadata"
+    metadata.parent.mkdir(parents=True)
+    metadata.touch()
+    os.utime(metadata, (int(digit) + 1, int(digit) + 1))
+    return folder
