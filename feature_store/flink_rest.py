@@ -97,7 +97,7 @@ def _not_up(settings: Settings, job_id: str, state: str, timeout_s: float) -> Jo
     if cause := _failure(settings, job_id):
         why = f"job {job_id} is {state}, not running, after {timeout_s:.0f} s:\n{cause}"
         return StartError(why, "see `tick logs taskmanager`")
-    why = f"job {job_id} is still {state} after {timeout_s:.0f} s, without a failure"
+    why = f"job {job_id} is {state}, but not every task runs after {timeout_s:.0f} s; no failure recorded"
     return JobError(why, "it was not cancelled; see `tick job status`, `tick status`")
 
 
