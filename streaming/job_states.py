@@ -72,8 +72,8 @@ def _superseded_now(settings: Settings, restored: str | None) -> list[Path]:
     """Asks Flink for its jobs after it lists the folders: a job is registered before it has a folder."""
     folders = list(_folders(settings))
     live = [job["jid"] for job in flink_rest.jobs(settings) if job["state"] not in flink_rest.ENDED]
-    source = Path(restored.removeprefix("file://")) if restored else None
-    origin = [f.lineage for f in folders if source and source.is_relative_to(f.path)]
+    source = Path(restored.removeprefix("file://")).resolve() if restored else None
+    origin = [f.lineage for f in folders if source and source.is_relative_to(f.path.resolve())]
     return superseded(folders, {*origin, *(job_id[:DIGITS] for job_id in live)})
 
 
