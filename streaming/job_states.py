@@ -61,7 +61,7 @@ def prune(settings: Settings, restored: str | None) -> None:
 
 
 def superseded(folders: Collection[Folder], in_use: Collection[str]) -> list[Path]:
-    """Folders outside the newest `LINEAGES_KEPT` lineages with a complete state and outside `in_use`."""
+    """Folders outside `in_use` and outside the newest `LINEAGES_KEPT` lineages with a complete state."""
     complete = sorted((f for f in folders if f.saved_ns), key=lambda f: f.saved_ns, reverse=True)
     lineages = list(dict.fromkeys(folder.lineage for folder in complete))
     kept = {*lineages[:LINEAGES_KEPT], *in_use}
@@ -69,12 +69,17 @@ def superseded(folders: Collection[Folder], in_use: Collection[str]) -> list[Pat
 
 
 def _superseded_now(settings: Settings, restored: str | None) -> list[Path]:
-    """Asks Flink for its jobs after it lists the folders: a job is registered before it has a folder."""
-    folders = list(_folders(settings))
-    live = [job["jid"] for job in flink_rest.jobs(settings) if job["state"] not in flink_rest.ENDED]
+    """Of the folders whose job has ended; a running job does not count as one of the newest.
+
+    The folders are listed before the jobs: a job is registered before it has a folder.
+    """
+    found = list(_folders(settings))
+    jobs = flink_rest.jobs(settings)
+    live = {job["jid"][:DIGITS] for job in jobs if job["state"] not in flink_rest.ENDED}
+    folders = [folder for folder in found if folder.lineage not in live]
     source = Path(restored.removeprefix("file://")).resolve() if restored else None
     origin = [f.lineage for f in folders if source and source.is_relative_to(f.path.resolve())]
-    return superseded(folders, {*origin, *(job_id[:DIGITS] for job_id in live)})
+    return superseded(folders, origin)
 
 
 def _delete(path: Path) -> None:

@@ -110,7 +110,8 @@ def test_folders_of_jobs_that_have_not_ended_stay(home, save, flink):
         save(checkpoint(home, job_id))
     starting = paths.checkpoints(home) / ("e" * 32) / "shared"
     starting.mkdir(parents=True)
-    jobs = [(A, "RUNNING"), (B, "FAILED"), ("e" * 32, "INITIALIZING")]
+    save(checkpoint(home, "f" * 32))
+    jobs = [(A, "RUNNING"), (B, "FAILED"), ("e" * 32, "INITIALIZING"), ("f" * 32, "RUNNING")]
     entries = [{"jid": jid, "name": "", "state": state, "start-time": 0} for jid, state in jobs]
     flink.overview = (200, {"jobs": entries})
     job_states.prune(home, None)
