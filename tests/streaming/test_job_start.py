@@ -7,7 +7,7 @@ import pytest
 from contracts.errors import JobError
 from contracts.settings import Settings
 from streaming import job
-from tests.flink_server import LOST, TRUNCATED, Script, flink_server
+from tests.scripted_flink import LOST, TRUNCATED, Script, scripted_flink
 
 FAILURE = {"exceptionHistory": {"entries": [{"stacktrace": "java.lang.Exception: x\nCaused by: StateMigrationException"}]}}
 SHORT_S = 1.0  # three polls
@@ -15,7 +15,7 @@ SHORT_S = 1.0  # three polls
 
 @pytest.fixture
 def flink() -> Iterator[Script]:
-    with flink_server() as script:
+    with scripted_flink() as script:
         yield script
 
 

@@ -13,7 +13,7 @@ from contracts import paths
 from contracts.settings import Settings
 from streaming import job_states
 from streaming.job_states import Folder
-from tests.flink_server import LOST, Script, flink_server
+from tests.scripted_flink import LOST, Script, scripted_flink
 
 A, B, C, D = (digit * 32 for digit in "abcd")  # job ids
 
@@ -56,7 +56,7 @@ def test_the_newest_state_is_never_deleted(lineages, in_use):
 @pytest.fixture
 def flink() -> Iterator[Script]:
     """A Flink in which nothing runs."""
-    with flink_server() as script:
+    with scripted_flink() as script:
         yield script
 
 

@@ -32,7 +32,7 @@ class Script:
 
 
 @contextmanager
-def flink_server() -> Iterator[Script]:
+def scripted_flink() -> Iterator[Script]:
     """Serve the script on a free port until the end of the block."""
     script = Script()
 
