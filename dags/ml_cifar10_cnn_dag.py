@@ -1,14 +1,13 @@
-"""`cifar10_cnn_training`: CIFAR-10 by Torch, by hand, as an Airflow DAG."""
+"""`cifar10_cnn_training`: an Airflow DAG that trains a CIFAR-10 network with PyTorch, by hand."""
 
 from dags.model_training_factory import create_ml_training_dag
 
 dag = create_ml_training_dag(
     dag_id="cifar10_cnn_training",
     schedule=None,
-    model_type="resnet9",
+    model_type="cnn",
     dataset="cifar10",
     framework="pytorch",
     pool="gpu_pool",
-    priority_weight=5,
     tags=("ml", "cnn", "cifar10", "experiment"),
 )

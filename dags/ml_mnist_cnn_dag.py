@@ -1,4 +1,4 @@
-"""`mnist_cnn_training`: digits by Keras, by hand, as an Airflow DAG."""
+"""`mnist_cnn_training`: an Airflow DAG that trains an MNIST network with Keras, by hand."""
 
 from dags.model_training_factory import create_ml_training_dag
 
@@ -9,6 +9,5 @@ dag = create_ml_training_dag(
     dataset="mnist",
     framework="tensorflow",
     pool="gpu_pool",
-    priority_weight=5,
     tags=("ml", "cnn", "mnist", "experiment"),
 )

@@ -1,14 +1,15 @@
-"""`power_lgbm_training`: an Airflow DAG; daily at 01:00 the power model learns from everything through yesterday, and forecasts today."""
+"""`power_lgbm_training`: an Airflow DAG that trains the power model on all data through yesterday.
+
+Runs daily at 01:00 UTC; a model that passes its gate forecasts today.
+"""
 
 from dags.model_training_factory import create_ml_training_dag
 
 dag = create_ml_training_dag(
     dag_id="power_lgbm_training",
     schedule="0 1 * * *",
-    model_type="lgbm",
+    model_type="gbm",
     dataset="power",
     framework="lightgbm",
-    pool="default_pool",
-    priority_weight=3,
     tags=("ml", "lgbm", "power", "forecasting"),
 )

@@ -26,8 +26,8 @@ from contracts.settings import settings
 from dags import alerts
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
-DEFAULT_POOL, HIGH_PRIORITY_CPU = "default_pool", "high_priority_cpu"
-BATCH, REALTIME = "batch_queue", "realtime_queue"
+DEFAULT_POOL = "default_pool"
+BATCH = "batch_queue"
 # Ids of the DAG files: a variant may not take one.
 DAG_IDS = (
     "tick_model_training",
@@ -55,6 +55,7 @@ class Spec:
     tags: tuple[str, ...]
     pool: str = DEFAULT_POOL
     queue: str = BATCH
+    training_queue: str = ""
     priority: int = 3
     retries: int = 2
     retry_min: float = 3
@@ -116,15 +117,17 @@ def deadline(spec: Spec) -> DeadlineAlert:
     return DeadlineAlert(reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=timedelta(hours=spec.deadline_h), callback=late)
 
 
-def moment(description: str) -> Param:
+def moment(description: str, default: str | int | None = None) -> Param:
     """A parameter that is a time, UTC; empty: what the run's interval says."""
-    return Param(None, type=["null", "string"], description=f"{description}; ISO 8601, UTC")
+    return Param(default, type=["null", "string"], description=f"{description}; ISO 8601, UTC")
 
 
 def _doc(spec: Spec) -> str:
     file = DOCS / f"{spec.dag_id}.md"
     text = file.read_text() if file.exists() else f"# {spec.dag_id}, a variant\n"
-    facts = {"owner": spec.owner, "schedule": spec.schedule or "by hand", "queue": spec.queue, "priority": str(spec.priority)}
+    training = f", training: {spec.training_queue}" if spec.training_queue else ""
+    facts = {"owner": spec.owner, "schedule": spec.schedule or "by hand"}
+    facts |= {"queue": f"{spec.queue}{training}", "priority": str(spec.priority)}
     facts |= {"retries": f"{spec.retries}, the first after {spec.retry_min:g} min"}
     facts |= {"deadline": f"{spec.deadline_h:g} h after it was queued"}
     facts |= {name: value for name, value in (("MLflow experiment", spec.experiment), ("gate", spec.gate)) if value}

@@ -11,30 +11,76 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from contracts.errors import SettingError
 
 Pool = Literal["default_pool", "high_priority_cpu", "gpu_pool"]
-HINT = "see docs/airflow.md"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What every training on a data set shares: who owns it, what it may be trained by, and what it must show."""
+    """What every training on a data set shares: owner, possible models, resources, gate.
+
+    `models` maps a model type to the network that it stands for ("" where there is only one model).
+    `training_queue` is the queue of the task that needs special hardware, "" when none does.
+    """
 
     owner: str
     framework: str
-    models: tuple[str, ...]
+    models: Mapping[str, str]
     params: tuple[str, ...]
-    queue: str
-    retry_min: float
-    deadline_h: float
     experiment: str
     gate: str
+    queue: str = "batch_queue"
+    training_queue: str = ""
+    retries: int = 2
+    retry_min: float = 3
+    deadline_h: float = 1
 
 
-IMAGES, HOURS = ("data", "epochs", "seed", "rows_max"), ("series",)
-MNIST = Dataset("vision-team", "tensorflow", ("cnn",), IMAGES, "gpu_queue", 5, 2, "mnist-cnn-experiments", "accuracy > 0.95")
-CIFAR10 = Dataset("vision-team", "pytorch", ("resnet9", "simple"), IMAGES, "gpu_queue", 5, 6, "cifar10-cnn-experiments", "accuracy ≥ 0.85")
-POWER_GATE = "RMSE / train-std < 0.20, and better than yesterday's and last week's same hour"
-POWER = Dataset("energy-team", "lightgbm", ("lgbm",), HOURS, "batch_queue", 3, 1, "power-consumption-forecasting", POWER_GATE)
-DATASETS = {"mnist": MNIST, "cifar10": CIFAR10, "power": POWER}
+TICK_GATE = "Sharpe > 1.5, drawdown < 0.20 net of cost, PSR ≥ 0.95, 7 days, 100 trades, not worse than Production"
+IMAGE_PARAMS = ("data", "epochs", "seed", "rows_max")
+MNIST = Dataset(
+    owner="vision-team",
+    framework="tensorflow",
+    models={"cnn": "cnn"},
+    params=IMAGE_PARAMS,
+    experiment="mnist-cnn-experiments",
+    gate="accuracy > 0.95",
+    training_queue="gpu_queue",
+    retry_min=5,
+    deadline_h=2,
+)
+CIFAR10 = Dataset(
+    owner="vision-team",
+    framework="pytorch",
+    models={"cnn": "resnet9", "resnet9": "resnet9", "simple": "simple"},
+    params=IMAGE_PARAMS,
+    experiment="cifar10-cnn-experiments",
+    gate="accuracy ≥ 0.85",
+    training_queue="gpu_queue",
+    retry_min=5,
+    deadline_h=6,
+)
+TICK = Dataset(
+    owner="quant-team",
+    framework="sklearn",
+    models={"timeseries": ""},
+    params=("from", "to", "chunk"),
+    experiment="tick-model-production",
+    gate=TICK_GATE,
+    queue="realtime_queue",
+    retries=3,
+    retry_min=2,
+    deadline_h=4,
+)
+POWER = Dataset(
+    owner="energy-team",
+    framework="lightgbm",
+    models={"gbm": ""},
+    params=("series",),
+    experiment="power-consumption-forecasting",
+    gate="RMSE / train-std < 0.20, and better than yesterday's and last week's same hour",
+)
+DATASETS = {"mnist": MNIST, "cifar10": CIFAR10, "tick": TICK, "power": POWER}
+KNOWN = [f"{name}: {', '.join(of.models)} by {of.framework}" for name, of in DATASETS.items()]
+HINT = f"known: {'; '.join(KNOWN)}; see docs/airflow.md"
 
 
 class Variant(BaseModel):
@@ -48,9 +94,9 @@ class Variant(BaseModel):
     dataset: str
     framework: str
     pool: Pool = "default_pool"
-    priority_weight: int = Field(3, ge=1, le=10)
-    tags: tuple[str, ...] = Field(min_length=1)
-    params: dict[str, Any] = {}
+    priority_weight: int = Field(5, ge=1, le=10)
+    tags: tuple[str, ...] | None = Field(None, min_length=1)
+    params: dict[str, str | int | None] = {}
 
 
 def read(folder: Path, taken: Iterable[str]) -> list[Variant]:
@@ -89,9 +135,13 @@ def _misfits(variant: Variant) -> list[str]:
     known = DATASETS.get(variant.dataset)
     if known is None:
         return [f"dataset: {variant.dataset!r} is none of {', '.join(DATASETS)}"]
-    wrong = [] if variant.framework == known.framework else [f"framework: {variant.dataset} is trained by {known.framework}"]
+    wrong = []
+    if variant.framework != known.framework:
+        trained = f"{variant.dataset} is trained by {known.framework}"
+        wrong.append(f"framework: {trained}, not {variant.framework!r}")
     if variant.model_type not in known.models:
-        wrong.append(f"model_type: {variant.model_type!r} is none of {', '.join(known.models)}")
+        models = ", ".join(known.models)
+        wrong.append(f"model_type: {variant.model_type!r} is none of {models}")
     return wrong + [f"params: {variant.dataset} has no {name!r}" for name in variant.params if name not in known.params]
 
 

@@ -17,12 +17,20 @@ def _spec(kind: str, profile: str) -> "Spec":
 
 
 def prepare_data(kind: str, profile: str) -> None:
-    """Read the data set, by default the downloaded public one."""
-    from training.vision import child, steps
+    """Read the data set, by default the downloaded public one.
 
-    spec, data = _spec(kind, profile), parameter("data")
-    child.python(given(), spec.fields.framework)  # before anything is fetched or read
-    steps.prepare_data(given(), spec, key(), Path(data) if data else None, tell)
+    The framework is not looked for here: a worker of batch_queue may lack Keras and Torch.
+    """
+    from training.vision import steps
+
+    data = parameter("data")
+    steps.prepare_data(
+        given(),
+        _spec(kind, profile),
+        key(),
+        Path(data) if data else None,
+        tell,
+    )
 
 
 def train_model(kind: str, profile: str) -> None:

@@ -20,11 +20,11 @@ DAGS = {
     "tick_model_training": (
         "ml_tick_model_dag.py", "quant-team", "0 2 * * 0", {"ml", "tick", "production", "timeseries"}, "realtime_queue", 10, 3, 2, 4, TICK),
     "power_lgbm_training": (
-        "ml_power_lgbm_dag.py", "energy-team", "0 1 * * *", {"ml", "lgbm", "power", "forecasting"}, "batch_queue", 3, 2, 3, 1, TRAINING),
+        "ml_power_lgbm_dag.py", "energy-team", "0 1 * * *", {"ml", "lgbm", "power", "forecasting"}, "batch_queue", 5, 2, 3, 1, TRAINING),
     "mnist_cnn_training": (
-        "ml_mnist_cnn_dag.py", "vision-team", None, {"ml", "cnn", "mnist", "experiment"}, "gpu_queue", 5, 2, 5, 2, TRAINING),
+        "ml_mnist_cnn_dag.py", "vision-team", None, {"ml", "cnn", "mnist", "experiment"}, "batch_queue", 5, 2, 5, 2, TRAINING),
     "cifar10_cnn_training": (
-        "ml_cifar10_cnn_dag.py", "vision-team", None, {"ml", "cnn", "cifar10", "experiment"}, "gpu_queue", 5, 2, 5, 6, TRAINING),
+        "ml_cifar10_cnn_dag.py", "vision-team", None, {"ml", "cnn", "cifar10", "experiment"}, "batch_queue", 5, 2, 5, 6, TRAINING),
     "tick_feature_backfill": (
         "tick_feature_backfill_dag.py", "data-platform-team", "30 0 * * *", {"tick", "features", "backfill"}, "batch_queue", 4, 2, 2, 12,
         ("plan_chunks", "backfill_chunk", "report_holes")),
@@ -42,6 +42,10 @@ POOLS = {
     ("tick_model_training", "train_model"): "high_priority_cpu",
     ("mnist_cnn_training", "train_model"): "gpu_pool",
     ("cifar10_cnn_training", "train_model"): "gpu_pool",
+}
+QUEUES = {
+    ("mnist_cnn_training", "train_model"): "gpu_queue",
+    ("cifar10_cnn_training", "train_model"): "gpu_queue",
 }
 
 
@@ -79,7 +83,8 @@ def test_a_dag_is_what_the_table_says(home, name):
     assert (dag["catchup"], dag["max_active_runs"], dag["start"][:10]) == (False, 1, "2025-01-01")
     assert dag["deadlines"] == [["DagRunQueuedAtDeadline", deadline_h * 3600.0, "dags.alerts.deadline_missed"]]
     for task_id, task in dag["tasks"].items():
-        assert (task["owner"], task["queue"], task["priority_weight"], task["retries"]) == (owner, queue, priority, retries)
+        assert (task["owner"], task["priority_weight"], task["retries"]) == (owner, priority, retries)
+        assert task["queue"] == QUEUES.get((name, task_id), queue)
         assert (task["retry_delay"], task["max_retry_delay"], task["retry_exponential_backoff"]) == (pause_min * MIN, 15 * MIN, 2.0)
         assert task["pool"] == POOLS.get((name, task_id), "default_pool")
         assert task["on_failure"] == ["task_failed"]

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from contracts.errors import SettingError
 from dags.variant import DATASETS, checked, read
+from tests.dags.documented import CALLS
 
 REPO = Path(__file__).parents[2]
 GOOD = """\
@@ -29,7 +31,19 @@ def said(folder, taken=()):
 def test_a_third_network_is_a_file(tmp_path):
     (tmp_path / "short.yaml").write_text(GOOD)
     (variant,) = read(tmp_path, ())
-    assert (variant.dag_id, variant.pool, variant.priority_weight, variant.params) == ("mnist_short_training", "gpu_pool", 3, {"epochs": 2})
+    assert (variant.dag_id, variant.pool, variant.priority_weight, variant.params) == ("mnist_short_training", "gpu_pool", 5, {"epochs": 2})
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_documented_configuration_is_accepted_as_arguments_and_as_a_file(tmp_path, name):
+    fields = CALLS[name].fields()
+    (tmp_path / "documented.yaml").write_text(yaml.safe_dump(fields))
+    (variant,) = read(tmp_path, ())
+    assert variant == checked(fields, "create")
+    assert (variant.pool, variant.priority_weight) == (
+        fields.get("pool", "default_pool"),
+        fields.get("priority_weight", 5),
+    )
 
 
 def test_the_shipped_ones_are_good():
@@ -39,8 +53,8 @@ def test_the_shipped_ones_are_good():
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("dataset: mnist", "dataset: mnst", "dataset: 'mnst' is none of mnist, cifar10, power"),
-        ("framework: tensorflow", "framework: jax", "framework: mnist is trained by tensorflow"),
+        ("dataset: mnist", "dataset: mnst", "dataset: 'mnst' is none of mnist, cifar10, tick, power"),
+        ("framework: tensorflow", "framework: jax", "framework: mnist is trained by tensorflow, not 'jax'"),
         ("model_type: cnn", "model_type: transformer", "model_type: 'transformer' is none of cnn"),
         ("pool: gpu_pool", "pool: tpu_pool", "pool: Input should be"),
         ("tags: [ml, cnn]", "tags: []", "tags: Tuple should have at least 1 item"),
@@ -49,6 +63,7 @@ def test_the_shipped_ones_are_good():
         ("pool: gpu_pool", "pool: gpu_pool\nschedule: daily", "schedule: String should match"),
         ("pool: gpu_pool", "pool: gpu_pool\nowner: me", "owner: Extra inputs are not permitted"),
         ("dataset: mnist\n", "", "dataset: Field required"),
+        ("params: {epochs: 2}", "params: {data: 2026-01-01}", "params.data"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, old, new, expected):
