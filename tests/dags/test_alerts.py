@@ -1,0 +1,116 @@
+"""Alerts reach a Slack webhook and a mail server; hostile text stays text, a dead channel is a log line."""
+
+import asyncio
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from tests.dags.mailbox import MailServer, Webhook, connections, served
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+HOSTILE = '<img src=x onerror="steal()"> & <!channel> <http://evil|pay here>'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_airflow_home(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow-home")))
+        yield
+
+
+@pytest.fixture
+def alerts():
+    from dags import alerts
+
+    return alerts
+
+
+@pytest.fixture
+def channels(monkeypatch):
+    with served(Webhook()) as webhook, served(MailServer()) as mail:
+        for name, fields in connections(webhook, mail).items():
+            monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(fields))
+        yield webhook, mail
+
+
+def failure(exception):
+    return {
+        "ti": SimpleNamespace(dag_id="power_lgbm_training", task_id="train_model"),
+        "task": SimpleNamespace(owner="energy-team"),
+        "dag_run": SimpleNamespace(run_id="manual__1"),
+        "exception": exception,
+    }
+
+
+def html(mail):
+    (message,) = mail.messages
+    return message.get_body(("html",)).get_content()
+
+
+def test_a_failed_task_is_told_in_slack_and_by_mail(alerts, channels):
+    webhook, mail = channels
+    alerts.task_failed(failure(ValueError("no such column")))
+    (post,) = webhook.posts
+    subject = "power_lgbm_training.train_model failed (energy-team)"
+    assert post == {"text": f"*{subject}*\nrun manual__1: no such column"}
+    (message,) = mail.messages
+    assert (message["subject"], message["from"]) == (subject, "tick@example.org")
+    assert mail.recipients == ["team@example.org"]
+    assert "run manual__1: no such column" in html(mail)
+
+
+def test_a_late_run_is_told_in_slack_and_by_mail(alerts, channels):
+    webhook, mail = channels
+    context = {"dag_run": {"dag_run_id": "scheduled__1"}}
+    asyncio.run(alerts.deadline_missed("tick_model_training", "quant-team", 4, context))
+    (post,) = webhook.posts
+    assert post["text"].startswith("*tick_model_training is late (quant-team)*\nrun scheduled__1")
+    assert "was not over 4 h after it was queued" in html(mail)
+
+
+def test_hostile_text_is_no_markup(alerts, channels):
+    webhook, mail = channels
+    alerts.task_failed(failure(ValueError(f"{HOSTILE}\nsecond line")))
+    text = webhook.posts[0]["text"]
+    assert "<" not in text and ">" not in text
+    assert "&lt;!channel&gt;" in text
+    content = html(mail)
+    assert "&lt;img src=x onerror=&quot;steal()&quot;&gt; &amp; &lt;!channel&gt;" in content
+    assert "<img" not in content
+    assert "<br>second line" in content
+
+
+def test_a_line_break_in_a_subject_adds_no_header(alerts, channels):
+    _, mail = channels
+    alerts.tell("late\r\nBcc: everybody@example.org", "text")
+    (message,) = mail.messages
+    assert message["subject"] == "late Bcc: everybody@example.org"
+    assert message["bcc"] is None
+    assert mail.recipients == ["team@example.org"]
+
+
+def test_an_endless_exception_is_cut(alerts, channels):
+    webhook, mail = channels
+    alerts.task_failed(failure(ValueError("x" * 1_000_000)))
+    assert len(webhook.posts[0]["text"]) < 4_000
+    assert len(html(mail)) < 4_000
+
+
+def test_a_dead_channel_fails_neither_the_caller_nor_the_other_one(alerts, channels, caplog):
+    webhook, mail = channels
+    webhook.status = 500
+    alerts.tell("late", "text")
+    assert len(mail.messages) == 1
+    assert "could not be sent by the connection tick_alerts_slack" in caplog.text
+    assert webhook.url not in caplog.text, "the address is a secret"
+
+
+def test_without_connections_the_log_alone_is_told(alerts, caplog, monkeypatch):
+    for name in ("SLACK", "EMAIL"):
+        monkeypatch.delenv(f"AIRFLOW_CONN_TICK_ALERTS_{name}", raising=False)
+    alerts.tell("late", "text")
+    assert "late: text" in caplog.text
