@@ -29,7 +29,7 @@ def demo() -> None:
     from rich.console import Console
 
     from cli import own_home
-    from cli.airflow import runs_table
+    from cli.airflow_tables import runs_table
     from contracts.settings import settings as given
     from stack import environment, platform
 

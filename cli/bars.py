@@ -8,8 +8,16 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 
 @contextmanager
-def bars(console: Console | None = None) -> Iterator[Callable[[str, int, int], None]]:
-    """Yields a callback `(step, done, total)` that keeps one bar per step, with elapsed and remaining time."""
+def bars(
+    console: Console | None = None,
+    speed_over_s: float = 30.0,
+    clock: Callable[[], float] | None = None,
+) -> Iterator[Callable[[str, int, int], None]]:
+    """Yields a callback `(step, done, total)`: one bar per step, with elapsed and remaining time.
+
+    The remaining time is estimated from the last `speed_over_s` seconds, which must span several
+    units of a step. `clock` (seconds) replaces the monotonic one.
+    """
     columns = (
         TextColumn("{task.description:<16}"),
         BarColumn(),
@@ -17,7 +25,13 @@ def bars(console: Console | None = None) -> Iterator[Callable[[str, int, int], N
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console or Console(stderr=True)) as progress:
+    shown = console or Console(stderr=True)
+    with Progress(
+        *columns,
+        console=shown,
+        speed_estimate_period=speed_over_s,
+        get_time=clock,
+    ) as progress:
         tasks: dict[str, TaskID] = {}
 
         def report(step: str, done: int, total: int) -> None:

@@ -14,8 +14,11 @@ from stack.probe import json_at
 TIMEOUT_S = 30.0
 PROBE_TIMEOUT_S = 5.0
 USER = "admin"
-RUNS_MAX = 100
+PAGE = 100  # rows of one answer: Airflow's own limit
+PAGES_MAX = 1000
+BACKFILL_TIMEOUT_S = 600.0  # one request creates every run
 ENDED = ("success", "failed")
+UNAUTHORIZED = 401
 
 
 class AirflowError(ServiceError):
@@ -41,9 +44,9 @@ class Client:
 
     def __init__(self, settings: Settings) -> None:
         self.url = url(settings)
+        self._password = secrets.airflow(settings).admin
         self._token = ""
-        made = self._ask("POST", "/auth/token", {"username": USER, "password": secrets.airflow(settings).admin})
-        self._token = str(made["access_token"])
+        self._log_in()
 
     def get(self, path: str) -> dict[str, Any]:
         """What lies below /api/v2."""
@@ -51,11 +54,11 @@ class Client:
 
     def dags(self) -> list[dict[str, Any]]:
         """Every DAG that could be imported, by name."""
-        return list(self.get(f"/dags?limit={RUNS_MAX}&order_by=dag_id")["dags"])
+        return self._all("/dags?order_by=dag_id", "dags")
 
     def import_errors(self) -> list[dict[str, Any]]:
         """Files that could not be imported, with `filename` and `stack_trace`."""
-        return list(self.get("/importErrors")["import_errors"])
+        return self._all("/importErrors?order_by=id", "import_errors")
 
     def unpause(self, dag: str) -> None:
         """Let a DAG run: a paused one keeps its runs waiting."""
@@ -71,39 +74,111 @@ class Client:
 
     def runs(self, dag: str = "~") -> list[dict[str, Any]]:
         """The newest runs, of one DAG or all."""
-        return list(self.get(f"/dags/{dag}/dagRuns?order_by=-run_after&limit={RUNS_MAX}")["dag_runs"])
+        return list(self.get(f"/dags/{dag}/dagRuns?order_by=-run_after&limit={PAGE}")["dag_runs"])
 
     def tasks(self, dag: str, run_id: str) -> list[dict[str, Any]]:
         """The task instances of a run."""
-        return list(self.get(f"/dags/{dag}/dagRuns/{_quoted(run_id)}/taskInstances")["task_instances"])
+        path = f"/dags/{dag}/dagRuns/{_quoted(run_id)}/taskInstances?order_by=map_index"
+        return self._all(path, "task_instances")
 
     def backfill(self, dag: str, from_date: str, to_date: str, conf: dict[str, Any]) -> int:
         """One run per interval of the DAG's schedule in [from, to], one at a time, oldest first; returns the backfill's id."""
-        wanted = {"dag_id": dag, "from_date": from_date, "to_date": to_date, "dag_run_conf": conf, "max_active_runs": 1}
-        return int(self._ask("POST", "/api/v2/backfills", {**wanted, "reprocess_behavior": "completed"})["id"])
+        body = {
+            "dag_id": dag,
+            "from_date": from_date,
+            "to_date": to_date,
+            "dag_run_conf": conf,
+            "max_active_runs": 1,
+            "reprocess_behavior": "completed",
+        }
+        return int(self._ask("POST", "/api/v2/backfills", body, BACKFILL_TIMEOUT_S)["id"])
 
     def backfill_is_over(self, number: int) -> bool:
-        """Whether all its runs have ended."""
+        """Whether all its runs have ended, and Airflow accepts the DAG's next backfill."""
         return self.get(f"/backfills/{number}")["completed_at"] is not None
 
-    def runs_of_backfill(self, dag: str, number: int) -> list[dict[str, Any]]:
-        """Its runs: those of type backfill in its range."""
-        known = self.get(f"/backfills/{number}")
-        span = f"logical_date_gte={_quoted(known['from_date'])}&logical_date_lte={_quoted(known['to_date'])}"
-        return list(self.get(f"/dags/{dag}/dagRuns?run_type=backfill&{span}&limit={RUNS_MAX}")["dag_runs"])
+    def backfill_progress(self, dag: str, number: int) -> tuple[int, int]:
+        """How many of its runs have ended, and how many there are."""
+        path = self._backfill_path(dag, number)
+        unfinished = self._count(f"{path}&state=queued&state=running")
+        total = self._count(path)
+        return total - unfinished, total
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._token}"} if self._token else {})
+    def runs_of_backfill(self, dag: str, number: int) -> list[dict[str, Any]]:
+        """All its runs, oldest first: those of type backfill in its range."""
+        path = self._backfill_path(dag, number)
+        return self._all(f"{path}&order_by=logical_date", "dag_runs")
+
+    def scheduled_under_way(self, dag: str, from_date: str, to_date: str) -> list[dict[str, Any]]:
+        """Unfinished scheduled runs in [from, to]: a backfill leaves their intervals out."""
+        unfinished = "run_type=scheduled&state=queued&state=running&order_by=logical_date"
+        return self._all(f"{_runs_path(dag, from_date, to_date)}&{unfinished}", "dag_runs")
+
+    def _backfill_path(self, dag: str, number: int) -> str:
+        known = self.get(f"/backfills/{number}")
+        return f"{_runs_path(dag, known['from_date'], known['to_date'])}&run_type=backfill"
+
+    def _count(self, path: str) -> int:
+        return int(self.get(f"{path}&limit=1")["total_entries"])
+
+    def _all(self, path: str, name: str) -> list[dict[str, Any]]:
+        """Every row below a path that has a query, page by page, in its order."""
+        rows: list[dict[str, Any]] = []
+        for _ in range(PAGES_MAX):
+            answer = self.get(f"{path}&limit={PAGE}&offset={len(rows)}")
+            rows += answer[name]
+            if not answer[name] or len(rows) >= answer["total_entries"]:
+                return rows
+        raise ServiceError(f"Airflow lists more than {len(rows):,} {name}", "ask for fewer days")
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> dict[str, Any]:
+        """One request; logs in again when the token has expired, which it does after a day."""
+        try:
+            return self._send(method, path, body, timeout_s)
+        except AirflowError as error:
+            if error.status != UNAUTHORIZED or not self._token:
+                raise
+        self._log_in()
+        return self._send(method, path, body, timeout_s)
+
+    def _log_in(self) -> None:
+        self._token = ""
+        login = {"username": USER, "password": self._password}
+        self._token = str(self._send("POST", "/auth/token", login, TIMEOUT_S)["access_token"])
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        timeout_s: float,
+    ) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-                found: dict[str, Any] = json.load(answer)
-                return found
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+                content: dict[str, Any] = json.load(answer)
+                return content
         except urllib.error.HTTPError as error:
-            raise AirflowError(f"Airflow says {error.code}: {_detail(error)}", "see `tick airflow status`", error.code) from error
+            said = f"Airflow says {error.code}: {_detail(error)}"
+            raise AirflowError(said, "see `tick airflow status`", error.code) from error
         except (OSError, ValueError) as error:
-            raise ServiceError(f"Airflow does not answer at {self.url}: {error}", "start it: `tick airflow up`") from error
+            said = f"Airflow does not answer at {self.url}: {error}"
+            raise ServiceError(said, "start it: `tick airflow up`") from error
+
+
+def _runs_path(dag: str, from_date: str, to_date: str) -> str:
+    span = f"logical_date_gte={_quoted(from_date)}&logical_date_lte={_quoted(to_date)}"
+    return f"/dags/{dag}/dagRuns?{span}"
 
 
 def _quoted(text: str) -> str:

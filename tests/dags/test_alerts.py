@@ -1,4 +1,4 @@
-"""Alerts reach a Slack webhook and a mail server; hostile text stays text, a dead channel is a log line."""
+"""Alerts reach a Slack webhook and a mail server; hostile text stays text."""
 
 import asyncio
 import json

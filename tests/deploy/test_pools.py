@@ -1,4 +1,4 @@
-"""Pools and the number of parallel tasks belong together: fewer tasks than slots, and no pool ever binds."""
+"""Pools limit something only when more tasks may run at a time than a pool has slots."""
 
 import json
 from pathlib import Path

@@ -1,0 +1,24 @@
+"""What `tick airflow backfill` shows: an estimate over slow runs, a summary over many."""
+
+import io
+
+from rich.console import Console
+
+from cli.airflow_backfill import SPEED_OVER_S
+from cli.airflow_tables import summary
+from cli.bars import bars
+
+
+def test_the_remaining_time_is_known_though_a_run_takes_minutes():
+    now = [0.0]
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with bars(console, SPEED_OVER_S, clock=lambda: now[0]) as report:
+        for ended in range(4):
+            now[0] = ended * 100.0
+            report("runs", ended, 366)
+    assert "10:05:00" in console.file.getvalue(), "363 runs of 100 s are left"
+
+
+def test_a_year_is_summed_up_by_state():
+    runs = [{"state": "success"}] * 365 + [{"state": "failed"}]
+    assert summary(runs) == "366 runs: 365 success, 1 failed"
