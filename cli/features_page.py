@@ -3,10 +3,11 @@
 import inspect
 from collections.abc import Iterable, Sequence
 
-from contracts.features import AGGREGATES, CONTEXT, CORE, FEATURES, Aggregate, Feature, columns
+from contracts.features import AGGREGATES, CONTEXT, CORE, FEATURES, OVERFLOWS, Aggregate, Feature, columns
 from contracts.windows import LABELS, LEVELS, WARM_CAP_S, Level
 from feature_store.sql import SESSION_YEAR_S, YEAR_S
 
+OVERFLOW_NAMES = ", ".join(f"`{name}`" for name in OVERFLOWS.values())
 HEAD = f"""\
 # Features
 
@@ -17,8 +18,11 @@ double precision when a row ends; the sums inside it are exact. Time is event ti
 a row appears only for a tile or bar that holds at least one trade.
 
 **NULL.** Every windowed feature is NULL until the symbol has history as long as its window (`warm_s` of the row; capped at
-{WARM_CAP_S} s), and where its own rule says so. It is never NaN or infinite. `/predict` refuses a symbol with a NULL model feature and
-names it; training drops such a row.
+{WARM_CAP_S} s), where its own rule says so, and while its window holds a summand too large for a sum of
+64 bits: a wrapped number is never published. {OVERFLOW_NAMES} count
+these summands in the longest window of each view; `tick_writer_overflowed_rows_total` in `/metrics`
+counts the live rows that have any. A feature is never NaN or infinite. `/predict` refuses a symbol with
+a NULL model feature and names it; training drops such a row.
 
 **Agreement.** The stream, the batch and the naive oracle of the tests agree within 1e-9 · max(|x|, scale), counts exactly.
 """

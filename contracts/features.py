@@ -1,12 +1,19 @@
 """THE feature definitions, as data: Flink SQL (stream and batch), Feast schema, read plan and training columns derive from here.
 
 A formula is an expression over the window aggregates below, in braces. It is evaluated in double precision at the end of
-each window; the sums inside it are exact. Adding a feature is adding one line to FEATURES, and a test.
+each window; the sums inside it are exact, or the feature is NULL and `overflows` counts the reason.
+Adding a feature is adding one line to FEATURES, and a test.
 """
 
 from dataclasses import dataclass
 
 from contracts.windows import LABELS, LEVELS, Level
+
+# A summand of a window is at most so many of its `unit`: 90 of them, the most rows a window has,
+# stay below 2^63.
+SUMMAND_UNITS_MAX = 1e17
+# Ticks in a tile or bar whose sums fit 64 bits: each adds at most 1e12 to a whole-number sum.
+TICKS_MAX = 9_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +21,14 @@ class Aggregate:
     """A mergeable part of a window: `verb` over the row expression `of`.
 
     A sum is exact: each summand is cut into two whole numbers, multiples of `unit` and of 1e-17 `unit`, which add up without
-    rounding for up to 90 rows (the most a window has); `unit` leaves head-room of 9e18. None: the summand is whole already.
+    rounding for up to 90 rows (the most a window has). None: the summand is whole already. A summand
+    above 1e17 `unit` could overflow 64 bits, and so could those of a bar of more than 9,000,000
+    trades: while one is in the window, every feature over that sum is NULL.
 
     Row columns: n trades, v volume, pv notional, sv signed volume, s sum of signs, high, low, close_price, r = ln(close/previous
     close), r1 = the r before it. Verbs: sum (exact), sum_inner (exact, without the oldest row: what pairs of
-    neighbours need), last (this row), max, min, rows (row count).
+    neighbours need), last (this row), max, min, rows (row count), overflows (how many summands of the
+    window are too large for their exact sum).
     """
 
     name: str
@@ -26,9 +36,15 @@ class Aggregate:
     of: str = ""
     unit: float | None = None
 
+    @property
+    def summand_max(self) -> float:
+        """Largest absolute summand of an exact sum, in the unit of `of`; infinite without `unit`."""
+        return float("inf") if self.unit is None else float(f"{SUMMAND_UNITS_MAX * self.unit:.0e}")
+
 
 AGGREGATES = (
     Aggregate("rows", "rows"),
+    Aggregate("overflows", "overflows"),
     Aggregate("n", "sum", "n"),
     Aggregate("s", "sum", "s"),
     Aggregate("v", "sum", "v", 1e-4),
@@ -44,10 +60,10 @@ AGGREGATES = (
     Aggregate("rr_in", "sum_inner", "r * r1", 1e-14),
     Aggregate("rr_abs_in", "sum_inner", "ABS(r * r1)", 1e-14),
     Aggregate("illiq", "sum", "ABS(r) / pv", 1e-9),
-    Aggregate("r_sv", "sum", "r * sv", 1e-9),
+    Aggregate("r_sv", "sum", "r * sv", 1e-7),
     # one print of 1e9 beside trades of 1e-5: their squares span 28 digits, hence two sums
-    Aggregate("sv2_small", "sum", "CASE WHEN ABS(sv) < 1e3 THEN sv * sv ELSE 0e0 END", 1e-10),
-    Aggregate("sv2_large", "sum", "CASE WHEN ABS(sv) < 1e3 THEN 0e0 ELSE sv * sv END", 1e6),
+    Aggregate("sv2_small", "sum", "CASE WHEN ABS(sv) < 1e4 THEN sv * sv ELSE 0e0 END", 1e-9),
+    Aggregate("sv2_large", "sum", "CASE WHEN ABS(sv) < 1e4 THEN 0e0 ELSE sv * sv END", 1e8),
 )
 
 
@@ -115,7 +131,18 @@ FEATURES = (
         f"{{rows}} < 3 OR {_VAR_ROLL} <= 1e-6 * {{r2}} / {{rows}} OR {_COV_ROLL} > -1e-6 * {_VAR_ROLL}",
         "Roll 1984",
     ),
+    # why a feature of this view is NULL although warm: a window of a level is part of its longest
+    Feature(
+        "overflows",
+        "{overflows}",
+        "1",
+        1.0,
+        windows_s=tuple(level.window_max_s for level in LEVELS),
+    ),
 )
+
+# Per view, the column that counts what the sums of its rows cannot hold.
+OVERFLOWS = {level.view: f"overflows_{LABELS[level.window_max_s]}" for level in LEVELS}
 
 # Context columns of the 1 s level: they depend on the row's time alone.
 CONTEXT = ("hour_sin", "hour_cos")

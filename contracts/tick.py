@@ -15,7 +15,8 @@ LONG_MAX = 2**63 - 1
 NAME_CHARS_MAX = 32
 TRADE_ID_CHARS_MAX = 64
 MESSAGE_BYTES_MAX = 65_536
-# Beyond these a number is a broken feed; inside them every exact sum fits 64 bits.
+# Beyond these a number is a broken feed. Inside them every sum of a tile fits 64 bits; what the
+# sums of a window cannot hold is NULL (contracts/features.py).
 PRICE_MIN, PRICE_MAX = 1e-9, 1e9
 SIZE_MIN, SIZE_MAX = 1e-9, 1e12
 NOTIONAL_MIN, NOTIONAL_MAX = 1e-9, 1e15

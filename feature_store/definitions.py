@@ -9,16 +9,15 @@ from difflib import get_close_matches
 from contracts.features import CONTEXT, Aggregate, Feature
 from contracts.windows import LABELS
 from feature_store.expressions import WORD, DefinitionError, check, names_in
-from feature_store.naive import BAR, VERBS
+from feature_store.naive import BAR, COUNTS, VERBS
 from feature_store.sql import CONSTANTS
 
 ROW_COLUMNS = tuple(name for name in BAR if name not in ("symbol", "sec"))
-ROWS = "rows"
 WHOLE_COLUMNS = frozenset({"n", "s"})
 INNER_COLUMNS = frozenset({"r", "r1"})
 CONSTANT_NAMES = (*CONSTANTS, "w")
 TAKEN = frozenset({*CONSTANT_NAMES, "oldest"})  # the SQL calls columns of its own so
-LIMBS = ("_hi", "_lo")  # and what an aggregate's column is cut into ends so
+LIMBS = ("_hi", "_lo", "_over")  # columns of limbs and overflow counters end so
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -52,11 +51,13 @@ def _check_aggregate(aggregate: Aggregate) -> None:
     what = f"aggregate {aggregate.name}"
     if aggregate.name in TAKEN or aggregate.name.endswith(LIMBS):
         raise DefinitionError(f"{what}: this name is taken by a constant or a column of the SQL", "choose another")
-    if aggregate.verb not in (ROWS, *VERBS):
-        raise DefinitionError(f"{what}: there is no verb {aggregate.verb!r}", nearest(aggregate.verb, (ROWS, *VERBS)))
-    if (aggregate.verb == ROWS) != (not aggregate.of):
+    if aggregate.verb not in (*COUNTS, *VERBS):
+        hint = nearest(aggregate.verb, (*COUNTS, *VERBS))
+        raise DefinitionError(f"{what}: there is no verb {aggregate.verb!r}", hint)
+    if (aggregate.verb in COUNTS) != (not aggregate.of):
         raise DefinitionError(
-            f"{what}: {ROWS} counts rows and has no `of`; every other verb needs one", f"columns: {', '.join(ROW_COLUMNS)}"
+            f"{what}: a count ({', '.join(COUNTS)}) has no `of`; every other verb needs one",
+            f"columns: {', '.join(ROW_COLUMNS)}",
         )
     if aggregate.of:
         check(what, aggregate.of, ROW_COLUMNS)

@@ -13,14 +13,14 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from contracts.features import AGGREGATES, CONTEXT, FEATURES, Aggregate, Feature
+from contracts.features import AGGREGATES, CONTEXT, FEATURES, TICKS_MAX, Aggregate, Feature
+from contracts.tick import NOTIONAL_MAX
 from contracts.windows import LABELS, LEVELS, WARM_CAP_S, Level
 from feature_store.expressions import DefinitionError, evaluate, names_in
 from feature_store.sql import CONSTANTS
 
 SECOND_US = 1_000_000
 DAY_S = 86_400
-UNITS_MAX = 1e17  # of each of the 90 rows a window has at most: their sum fits 64 bits
 Key = tuple[str, str, int]  # view, symbol (VENUE:SYMBOL), row end in seconds
 Only = Collection[Key] | range | None
 Terms = Sequence[float | None]
@@ -46,7 +46,8 @@ def features(
 
     `ticks` has the contract's columns in any order, copies included. `only` keeps those (view, symbol, sec) keys, or rows
     whose end lies in a range of seconds; other rows cost nothing but their place. History begins with the first tick given.
-    `strict` raises DefinitionError where a summand is not finite, or so large for its unit that the SQL's sums would overflow.
+    A feature is NULL where a summand is too large for the exact sums of the SQL. `strict` raises
+    DefinitionError for such a summand, and for one that is not finite.
     """
     trades = distinct(ticks).partition_by("symbol", as_dict=True)
     made = {}
@@ -66,11 +67,19 @@ def row_ends(ticks: pl.DataFrame, level: Level) -> pl.DataFrame:
 
 
 def distinct(ticks: pl.DataFrame) -> pl.DataFrame:
-    """One tick per trade id and second: contradicting copies count as the largest of each field, known from the first copy."""
+    """One tick per trade id and second, known from the first copy.
+
+    Copies that contradict each other count as the largest of each field. Where price × size would
+    then exceed the contract's largest notional, the size is reduced to it.
+    """
     second = pl.col("event_time_us") // SECOND_US
     largest = [pl.col(name).max() for name in ("price", "size", "side", "seq", "event_time_us")]
     trades = ticks.group_by(_symbol().alias("symbol"), "trade_id", second.alias("second"))
-    return trades.agg(*largest, pl.col("ingest_time_us").min()).sort("symbol", "event_time_us", "seq")
+    price, size = pl.col("price"), pl.col("size")
+    too_much = price * size > NOTIONAL_MAX
+    capped = pl.when(too_much).then(NOTIONAL_MAX / price).otherwise(size).alias("size")
+    merged = trades.agg(*largest, pl.col("ingest_time_us").min())
+    return merged.with_columns(capped).sort("symbol", "event_time_us", "seq")
 
 
 def _symbol() -> pl.Expr:
@@ -144,10 +153,11 @@ def _aggregated(charts: Iterable[Chart], level: Level, used: Sequence[Aggregate]
     keys = only if only is None or isinstance(only, range) else frozenset(only)
     wanted = [Wanted.of(chart, keys) for chart in charts]
     bars = pl.DataFrame([w.chart.row(at) for w in wanted for at in w.bars], BAR, orient="row")
-    terms = evaluate(bars, {a.name: a.of for a in used if a.verb != "rows"})
+    terms = evaluate(bars, {a.name: a.of for a in used if a.of})
     if strict:
         _require_sound(bars, terms, used)
     columns: dict[str, Terms] = {name: terms[name].to_list() for name in terms.columns}
+    columns |= _overflow_columns(bars, terms, used)
     rows, offset = [], 0
     for market in wanted:
         rows += _rows(market, {name: values[offset : offset + len(market.bars)] for name, values in columns.items()}, used)
@@ -156,10 +166,26 @@ def _aggregated(charts: Iterable[Chart], level: Level, used: Sequence[Aggregate]
     return pl.DataFrame(rows, KEYS | dict.fromkeys(names, pl.Float64()), orient="row")
 
 
+def _overflow_columns(bars: pl.DataFrame, terms: pl.DataFrame, used: Sequence[Aggregate]) -> dict[str, Terms]:
+    """Per exact sum `<aggregate>:over`, 1 for a bar whose summand is too large; and their count."""
+    crowded = bars["n"] > TICKS_MAX
+    over: dict[Aggregate, pl.Series] = {}
+    for a in (a for a in used if a.unit):
+        too_large = (terms[a.name].abs() > a.summand_max).fill_null(value=False)
+        over[a] = (crowded | too_large).cast(pl.Float64)
+    summands = {(a.of, a.unit): flags for a, flags in over.items()}
+    total = pl.zeros(len(bars), pl.Float64, eager=True)
+    for flags in summands.values():
+        total += flags
+    counted = {a.name: total.to_list() for a in used if a.verb == "overflows"}
+    flagged: dict[str, Terms] = {f"{a.name}:over": flags.to_list() for a, flags in over.items()}
+    return flagged | counted
+
+
 def _require_sound(bars: pl.DataFrame, terms: pl.DataFrame, used: Sequence[Aggregate]) -> None:
     for aggregate in (a for a in used if a.name in terms.columns):
         term = terms[aggregate.name]
-        limit = UNITS_MAX * (aggregate.unit or math.inf)
+        limit = aggregate.summand_max
         for at in (term.is_not_null() & ~(term.is_finite() & (term.abs() <= limit))).arg_true().head(1).to_list():
             where = f"{term[at]:g} for {bars['symbol'][at]}, row end {bars['sec'][at]} s"
             hint = "say when it counts as 0e0 (CASE WHEN …), or take a larger unit" if aggregate.unit else "say when it counts as NULL"
@@ -175,7 +201,8 @@ def _rows(wanted: Wanted, terms: dict[str, Terms], used: Sequence[Aggregate]) ->
         values: list[float | None] = []
         for window_s in chart.level.windows_s:
             inside = range(place[chart.first(at, window_s)], place[at] + 1)
-            values += [_verb(a, len(inside), terms.get(a.name, ())[inside.start : inside.stop]) for a in used]
+            within = {name: term[inside.start : inside.stop] for name, term in terms.items()}
+            values += [_verb(a, len(inside), within) for a in used]
         rows.append((*keys, *values))
     return rows
 
@@ -188,10 +215,18 @@ VERBS: dict[str, Callable[[Terms], float | None]] = {
     "max": lambda terms: max(_known(terms), default=None),
     "min": lambda terms: min(_known(terms), default=None),
 }
+COUNTS = ("rows", "overflows")  # these verbs have no summand of their own
 
 
-def _verb(aggregate: Aggregate, rows: int, terms: Terms) -> float | None:
-    return float(rows) if aggregate.verb == "rows" else VERBS[aggregate.verb](terms)
+def _verb(aggregate: Aggregate, rows: int, terms: dict[str, Terms]) -> float | None:
+    """The aggregate over the terms of a window; None where a summand is too large for its sum."""
+    if aggregate.verb == "rows":
+        return float(rows)
+    if aggregate.verb == "overflows":
+        return math.fsum(_known(terms[aggregate.name]))
+    if any(terms.get(f"{aggregate.name}:over", ())):
+        return None
+    return VERBS[aggregate.verb](terms[aggregate.name])
 
 
 def _known(terms: Terms) -> list[float]:
@@ -217,5 +252,9 @@ def _names(aggregates: tuple[Aggregate, ...], window_s: int) -> dict[str, str]:
 
 def _formula(feature: Feature, aggregates: Sequence[Aggregate], window_s: int) -> str:
     names = _names(tuple(aggregates), window_s)
-    null_if = f"WHEN {feature.null_if.format_map(names)} THEN NULL " if feature.null_if else ""
-    return f"CASE WHEN warm_s < {window_s} THEN NULL {null_if}ELSE {feature.formula.format_map(names)} END"
+    used = names_in(feature.formula, feature.null_if)
+    exact = [names[a.name] for a in aggregates if a.unit and a.name in used]
+    nulls = [f"warm_s < {window_s}", *(f"{name} IS NULL" for name in exact)]
+    nulls += [feature.null_if.format_map(names)] if feature.null_if else []
+    null_cases = " ".join(f"WHEN {null} THEN NULL" for null in nulls)
+    return f"CASE {null_cases} ELSE {feature.formula.format_map(names)} END"

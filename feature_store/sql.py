@@ -3,14 +3,19 @@
 The views form a ladder: `accepted` ticks → 1 s tiles → bars → per level: previous closes, rolling windows, features.
 By mode differ only what orders rows in time (a time attribute or whole seconds), how a range of it is written, and how `tile_sql`
 cuts it into tiles.
+
+A BIGINT sum that exceeds 64 bits wraps silently; it is exact modulo 2^64, hence right again when the
+large summand has left the window. Each row therefore counts its summands that are too large, in one
+base-128 digit per exact sum, and each window adds these counters up. A feature is NULL while a digit
+of its sums is not zero.
 """
 
 import math
 import re
 from collections.abc import Iterable
 
-from contracts.features import AGGREGATES, FEATURES, Aggregate, Feature, columns
-from contracts.windows import LABELS, LEVELS, WARM_CAP_S, Level
+from contracts.features import AGGREGATES, FEATURES, TICKS_MAX, Aggregate, Feature, columns
+from contracts.windows import LABELS, LEVELS, WARM_CAP_S, Level, level_of
 from feature_store import tile_sql
 from feature_store.tile_sql import PARTS, Mode, View
 
@@ -23,6 +28,7 @@ CONSTANTS = {
 }
 SUM = "`$SUM0`"  # of what is never NULL; SUM would keep a count of its own beside each sum
 FINE = 1e17  # the fine limb counts 1e-17 of the coarse one: 90 of them stay below 2^63
+DIGIT, DIGITS = 128, 9  # base and digits of an overflow counter: up to 127 rows each, 9 fit 63 bits
 BASE = f"symbol, sec, wt, n, {', '.join(PARTS)}"
 
 
@@ -53,16 +59,19 @@ def returns(level: Level) -> View:
 def terms(level: Level) -> View:
     """The summands of every aggregate of this level, quantised once so that rolling sums over them are exact."""
     inner = f"SELECT {BASE}, first_sec, LN(close_price / close_price1) AS r, LN(close_price1 / close_price2) AS r1 FROM lag_{level.view}"
-    made = ", ".join(dict.fromkeys(_term(a) for a in _used(level) if a.verb != "rows"))
+    made = ", ".join(dict.fromkeys(_term(a) for a in _used(level) if a.of))
     oldest = "CAST(ROW(COALESCE(r, 0e0), COALESCE(r1, 0e0)) AS ROW<r DOUBLE, r1 DOUBLE>) AS x_oldest"
-    return View(f"terms_{level.view}", f"SELECT symbol, sec, wt, known_at_us, first_sec, {made}, {oldest} FROM ({inner})")
+    made = ", ".join((made, *_overflow_counters(level), oldest))
+    return View(f"terms_{level.view}", f"SELECT symbol, sec, wt, known_at_us, first_sec, {made} FROM ({inner})")
 
 
 def window(level: Level, index: int, mode: Mode) -> View:
     """The aggregates of one window of a level, beside everything the windows before it found."""
     w = level.windows_s[index]
     source = f"terms_{level.view}" if index == 0 else f"win_{level.view}_{LABELS[level.windows_s[index - 1]]}"
-    made = ", ".join(_over(a, w) for a in _used(level) if a.verb != "last")
+    made = ", ".join(_over(a, w) for a in _used(level) if a.verb not in ("last", "overflows"))
+    counters = range(-(-len(_exact(level)) // DIGITS))
+    made += "".join(f", {SUM}(x_{c}_over) OVER w AS x_{c}_over_{w}" for c in counters)
     known = ", MAX(known_at_us) OVER w AS known_w" if w == level.window_max_s else ""
     between = f"RANGE BETWEEN {_range(w - level.tile_s, mode)} PRECEDING AND CURRENT ROW"
     frame = f"WINDOW w AS (PARTITION BY symbol ORDER BY wt {between})"
@@ -107,6 +116,39 @@ def _used(level: Level) -> tuple[Aggregate, ...]:
     return tuple(a for a in AGGREGATES if re.search(r"\{" + a.name + r"\}", text))
 
 
+def _exact(level: Level) -> dict[str, Aggregate]:
+    """The exact sums of a level by the stem of their summand, in the order of their digits."""
+    return {_summand(a): a for a in _used(level) if a.unit is not None}
+
+
+def _overflow_counters(level: Level) -> list[str]:
+    """Columns `x_<c>_over`: a digit is 1 where its summand is too large.
+
+    All digits are 1 where the bar holds too many ticks for its own sums.
+    """
+    exact = list(_exact(level).values())
+    made = []
+    for c, at in enumerate(range(0, len(exact), DIGITS)):
+        sums = exact[at : at + DIGITS]
+        digits = " + ".join(f"CASE WHEN ABS({a.of}) > {a.summand_max:.0e} THEN {DIGIT**i} ELSE 0 END" for i, a in enumerate(sums))
+        every = sum(DIGIT**i for i in range(len(sums)))
+        counter = f"CASE WHEN n > {TICKS_MAX} THEN {every} ELSE {digits} END"
+        made.append(f"CAST({counter} AS BIGINT) AS x_{c}_over")
+    return made
+
+
+def _digits(level: Level, w: int, aggregates: Iterable[Aggregate]) -> dict[str, list[str]]:
+    """By counter of window `w`: the digits of these sums."""
+    stems = [_summand(a) for a in aggregates if a.unit is not None]
+    found: dict[str, list[str]] = {}
+    for position, stem in enumerate(_exact(level)):
+        c, i = divmod(position, DIGITS)
+        if stem in stems:
+            counter = f"x_{c}_over_{w}"
+            found.setdefault(counter, []).append(f"MOD({counter} / {DIGIT**i}, {DIGIT})")
+    return found
+
+
 # The oldest row's returns. FIRST_VALUE skips NULL, hence the zeros; such a row is never inside a warm window.
 OLDEST = {"r": "(FIRST_VALUE(x_oldest) OVER w).r", "r1": "(FIRST_VALUE(x_oldest) OVER w).r1"}
 
@@ -146,7 +188,21 @@ def _over(aggregate: Aggregate, w: int) -> str:
 
 
 def _formula(feature: Feature, w: int) -> str:
+    level, text = level_of(w), feature.formula + feature.null_if
     names = {a.name: f"x_{a.name}" if a.verb == "last" else f"{a.name}_{w}" for a in AGGREGATES}
-    names |= CONSTANTS | {"w": f"{w}e0"}
+    names |= CONSTANTS | {"w": f"{w}e0"} | _overflows(level, w)
     null_if = f" OR {feature.null_if.format_map(names)}" if feature.null_if else ""
+    used = (a for a in AGGREGATES if f"{{{a.name}}}" in text)
+    for counter, digits in _digits(level, w, used).items():
+        # the counter first: it is almost always 0, which skips the digits
+        null_if += f" OR ({counter} > 0 AND ({' OR '.join(f'{digit} > 0' for digit in digits)}))"
     return f"CASE WHEN warm_s < {w}{null_if} THEN CAST(NULL AS DOUBLE) ELSE {feature.formula.format_map(names)} END"
+
+
+def _overflows(level: Level, w: int) -> dict[str, str]:
+    """The aggregates that count overflows, as the sum of all digits."""
+    digits = _digits(level, w, _exact(level).values())
+    none = " AND ".join(f"{counter} = 0" for counter in digits)
+    every = " + ".join(digit for group in digits.values() for digit in group)
+    counted = f"CASE WHEN {none} THEN 0e0 ELSE CAST({every} AS DOUBLE) END"
+    return {a.name: counted for a in AGGREGATES if a.verb == "overflows"}

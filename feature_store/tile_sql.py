@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from contracts.features import AGGREGATES
+from contracts.tick import NOTIONAL_MAX, SIZE_MAX
 from contracts.windows import LEVELS, Level
 
 Mode = Literal["stream", "batch"]
@@ -16,7 +16,8 @@ Mode = Literal["stream", "batch"]
 PARTS = ("s", "v", "pv", "sv", "high", "low", "close_price", "known_at_us")
 SUMS = {"v": "size", "pv": "price * size", "sv": "side * size"}
 TILE_LIMBS = 3
-UNITS = {a.name: a.unit for a in AGGREGATES if a.unit is not None}
+LIMB_MAX = 1e12  # a limb of one tick: features.TICKS_MAX of them fit 64 bits
+UNITS = {"v": SIZE_MAX / LIMB_MAX, "pv": NOTIONAL_MAX / LIMB_MAX, "sv": SIZE_MAX / LIMB_MAX}
 TRADE = "trade_id, price, size, side, seq, event_time_us, ingest_time_us"
 WHO = "symbol, venue"  # in this order: text is sorted by its first characters, and venues have theirs in common
 EVENT_S = "(event_time_us / 1000000)"
@@ -92,9 +93,16 @@ def bars(mode: Mode, lower: Level, level: Level) -> View:
 
 
 def _by_trade(mode: Mode, source: str, time: str) -> tuple[View, View]:
-    """Tiles of `source` by way of its distinct trades; copies that contradict each other count as the largest of each field."""
-    trades = f"""SELECT {WHO}, trade_id, {KEYS[mode]}, MAX(price) AS price, MAX(size) AS size, MAX(side) AS side, MAX(seq) AS seq,
-    MAX(event_time_us) AS event_time_us, MIN(ingest_time_us) AS ingest_time_us
+    """Tiles of `source` by way of its distinct trades.
+
+    Copies that contradict each other count as the largest of each field. Where price × size would
+    then exceed the contract's largest notional, the size is reduced to it.
+    """
+    most = f"{NOTIONAL_MAX:.0e}"
+    too_much = f"MAX(price) * MAX(size) > {most}"
+    size = f"CASE WHEN {too_much} THEN {most} / MAX(price) ELSE MAX(size) END"
+    trades = f"""SELECT {WHO}, trade_id, {KEYS[mode]}, MAX(price) AS price, {size} AS size,
+    MAX(side) AS side, MAX(seq) AS seq, MAX(event_time_us) AS event_time_us, MIN(ingest_time_us) AS ingest_time_us
   FROM {_cut(mode, source, time, 1)} GROUP BY {_group(mode, WHO)}, trade_id"""
     return View("trades", trades), View("by_trade", _counted(mode, "trades"))
 
@@ -143,11 +151,11 @@ def _limbs(expression: str, unit: float) -> list[str]:
     scaled, limbs = f"({expression}) * {1 / unit:.0e}", []
     for _ in range(TILE_LIMBS):
         limbs.append(f"CAST({scaled} AS BIGINT)")
-        scaled = f"(({scaled} - CAST({scaled} AS BIGINT)) * 1e12)"
+        scaled = f"(({scaled} - CAST({scaled} AS BIGINT)) * {LIMB_MAX:.0e})"
     return limbs
 
 
 def _exact_sum(limbs: Sequence[str], unit: float) -> str:
     """A sum of doubles that no order of its terms changes."""
     hi, mid, lo = (f"CAST(SUM({limb}) AS DOUBLE)" for limb in limbs)
-    return f"({hi} + {mid} * 1e-12 + {lo} * 1e-24) * {unit:.0e}"
+    return f"({hi} + {mid} * {1 / LIMB_MAX:.0e} + {lo} * {LIMB_MAX**-2:.0e}) * {unit:.0e}"

@@ -12,6 +12,19 @@ from typing import NamedTuple
 LADDER = {"tick_1s": (1, (10, 60)), "tick_10s": (10, (300, 900)), "tick_1m": (60, (3600,))}
 LABEL = {10: "10s", 60: "1m", 300: "5m", 900: "15m", 3600: "1h"}
 YEAR_S = 31_536_000
+NOTIONAL_MAX = 1e15
+# What a row may add to an exact sum of 64 bits; features over a sum with a larger summand are NULL.
+# Returns are left out: only a price that jumps by e^31 is too much for theirs.
+SUMMAND_MAX = {"v": 1e13, "pv": 1e15, "sv": 1e13, "illiq": 1e8, "r_sv": 1e10, "sv2": 1e25}
+SUMS = {
+    "vwap_dev": ("v", "pv"),
+    "volume": ("v",),
+    "notional": ("pv",),
+    "avg_size": ("v",),
+    "flow_imbalance": ("v", "sv"),
+    "amihud": ("illiq",),
+    "kyle_lambda": ("sv", "r_sv", "sv2"),
+}
 
 
 class Bar(NamedTuple):
@@ -28,17 +41,23 @@ class Bar(NamedTuple):
 
 
 def distinct(ticks):
-    """One tick per trade id and second; contradicting copies count as the largest of each field, known from the first copy."""
+    """One tick per trade id and second, known from the first copy.
+
+    Contradicting copies count as the largest of each field; the size is reduced where price × size
+    would then exceed the largest notional.
+    """
     groups = defaultdict(list)
     for tick in ticks:
         groups[tick.trade_id, tick.event_time_us // 1_000_000].append(tick)
     largest = ("price", "size", "side", "seq", "event_time_us")
-    return [
+    merged = [
         copies[0]._replace(
             **{name: max(getattr(t, name) for t in copies) for name in largest}, ingest_time_us=min(t.ingest_time_us for t in copies)
         )
         for copies in groups.values()
     ]
+    too_much = (t.price * t.size > NOTIONAL_MAX for t in merged)
+    return [t._replace(size=NOTIONAL_MAX / t.price) if much else t for t, much in zip(merged, too_much, strict=True)]
 
 
 def bars(ticks: Iterable, seconds: int) -> list[Bar]:
@@ -81,6 +100,8 @@ def rows(ticks: Sequence) -> dict[tuple[str, int], dict[str, float | None]]:
                 returns = [math.log(b.close / a.close) for a, b in zip(all_bars[first - 1 :], inside, strict=False)] if first else []
                 before = all_bars[first - 1].close if first else None
                 values = features(inside, returns, before, w) if warm_s >= w else dict.fromkeys(NAMES)
+                if w != windows[-1]:
+                    values = {name: value for name, value in values.items() if name != "overflows"}
                 row |= {f"{name}_{LABEL[w]}": value for name, value in values.items()}
             row["known_at_us"] = max(b.known_at_us for b in all_bars[: i + 1] if b.end > bar.end - windows[-1])
             if view == "tick_1s":
@@ -111,7 +132,8 @@ def features(inside, returns, before, w):
     squares = _sum(r * r for r in returns)
     pairs = list(zip(returns, returns[1:], strict=False))
     flows = [float(b.sv) for b in inside]
-    return {
+    too_large = _too_large(inside, returns)
+    values = {
         "log_return": math.log(close / before),
         "realized_vol": math.sqrt(squares) if rows_count >= 2 else None,
         "realized_vol_ann": math.sqrt(squares * YEAR_S / w) if rows_count >= 2 else None,
@@ -130,6 +152,21 @@ def features(inside, returns, before, w):
         "range": math.log(high / low),
         "roll_spread": _roll(returns, pairs),
     }
+    lost = {name for name, sums in SUMS.items() if any(too_large[part] for part in sums)}
+    values |= dict.fromkeys(lost)
+    return values | {"overflows": sum(too_large.values())}
+
+
+def _too_large(inside, returns):
+    """Per exact sum, the rows of the window whose summand is too large for it."""
+    found = dict.fromkeys(SUMMAND_MAX, 0)
+    for b, r in zip(inside, returns, strict=True):
+        sv = float(b.sv)
+        of = {"v": b.v, "pv": b.pv, "sv": sv, "illiq": abs(r) / float(b.pv)}
+        of |= {"r_sv": r * sv, "sv2": sv**2}
+        for name, summand in of.items():
+            found[name] += abs(summand) > SUMMAND_MAX[name]
+    return found
 
 
 def _kyle(returns, flows):

@@ -83,3 +83,49 @@ def ticks(character: Character, symbol: str, start_us: int) -> list[tuple[int, T
                     )
                 )
     return sorted(made, key=lambda pair: pair[0])
+
+
+@dataclass(frozen=True)
+class Huge:
+    """A market with amounts near the contract's limits, or beyond what the sums of a window hold."""
+
+    price: float
+    size: float
+    a_minute: int = 1
+    burst: int = 0  # ticks of the largest size in one second, near the end
+    contradicted: bool = False  # each trade comes twice: with the largest price, with the largest size
+
+
+HUGE = {
+    "MEME": Huge(1e-5, 7e10),  # a usual minute of a meme coin
+    "PUMP": Huge(1e-5, 9e11, a_minute=8),  # squares and products are too large
+    "FLOOD": Huge(1e-5, 9e11, a_minute=40),  # volumes are too large
+    "BURST": Huge(900.0, 1.0, burst=1845),  # 1845e12 in units of 1e-4 is 2^64 and a little
+    "TWICE": Huge(1e-3, 1e12, contradicted=True),
+}
+
+
+def huge_ticks(market: Huge, symbol: str, start_us: int) -> list[tuple[int, Tick]]:
+    """(send order in µs, tick) pairs like `ticks`; prices rise by 0.4 % and 0.2 % in turn."""
+    made: list[Tick] = []
+
+    def add(at_us: int, price: float, size: float, trade: str | None = None) -> None:
+        us, number = start_us + at_us, len(made) + 1
+        trade = trade or f"{symbol}-{number}"
+        made.append(Tick("PROP", symbol, us, us, price, size, 1, trade, number))
+
+    price = market.price
+    for minute in range(LENGTH_S // 60):
+        price *= 1.002 if minute % 2 else 1.004
+        for i in range(market.a_minute):
+            at_us = minute * 60_000_000 + 30_000_000 + i * 10_000
+            size = market.size * (0.9 if minute % 2 else 1.0)
+            trade = f"{symbol}-{minute}" if market.contradicted else None
+            add(at_us, price, size, trade)
+            if market.contradicted:
+                add(at_us, 1e9, 1e6, trade)
+    last_us = (LENGTH_S - 120) * 1_000_000
+    for i in range(market.burst):
+        add(last_us + i * 500, 1_000.0, 1e12)
+    made.sort(key=lambda tick: tick.event_time_us)
+    return [(tick.event_time_us, tick) for tick in made]

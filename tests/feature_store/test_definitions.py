@@ -82,6 +82,8 @@ def test_a_wrong_feature_is_refused_by_name(change, told):
         ({"name": "pi"}, "taken"),
         ({"name": "oldest"}, "taken"),
         ({"name": "pv_hi"}, "taken"),
+        ({"name": "x_0_over"}, "taken"),
+        ({"verb": "overflows"}, "has no `of`"),
         ({"name": "rows"}, "two lines define aggregate"),
     ],
 )

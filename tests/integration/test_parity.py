@@ -17,7 +17,7 @@ from feature_store import backfill, lakehouse
 from feature_store.tables import GOLD, GOLD_LIVE
 from tests import oracle
 from tests.integration.conftest import eventually, send
-from tests.streams import LENGTH_S, Character, characters, ticks
+from tests.streams import HUGE, LENGTH_S, Character, characters, huge_ticks, ticks
 
 pytestmark = pytest.mark.integration
 STREAMS, RUNS = 120, 2  # Hypothesis begins with the plainest market; the seeds differ all the same
@@ -40,12 +40,16 @@ def test_stream_equals_batch_equals_oracle(live: Settings, market: list[Characte
     start_us = next_start_us()
     names = [f"R{run_number}S{i}" for i in range(STREAMS)]
     streams = {name: ticks(replace(c, seed=c.seed + i), name, start_us) for i, (name, c) in enumerate(zip(names, market, strict=True))}
+    for kind, huge in HUGE.items():
+        name = f"R{run_number}{kind}"
+        streams[name] = huge_ticks(huge, name, start_us)
     merged = heapq.merge(*streams.values(), key=lambda pair: pair[0])
     end_us = start_us + (LENGTH_S + 60) * 1_000_000
     sent = send(live, ((tick.key, encode(tick)) for _, tick in merged), start_us, end_us + 2_000_000)
     assert sent == sum(map(len, streams.values()))
 
     expected = {f"PROP:{name}": oracle.rows([tick for _, tick in stream]) for name, stream in streams.items()}
+    assert any(row.get("overflows_1h") for made in expected.values() for row in made.values())
     wanted = sum(map(len, expected.values()))
     found = lambda: sum(len(read(live, GOLD_LIVE, view.view, start_us, end_us)) for view in LEVELS)  # noqa: E731
     eventually(lambda: found() >= wanted, f"{wanted} feature rows in gold")
