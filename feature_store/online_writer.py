@@ -25,6 +25,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from contracts import connections, logs
 from contracts.clock import now_us
 from contracts.errors import ServiceError
+from contracts.features import OVERFLOWS
 from contracts.settings import Settings
 from contracts.settings import settings as read_settings
 from contracts.topics import TICK_FEATURES
@@ -64,6 +65,7 @@ class Batch:
             self._beat(message.get("event_time_ms"))
         else:
             self._row(encode_row(message))
+            self.counters.overflowed += bool(message.get(OVERFLOWS[message["view"]]))
 
     def _beat(self, time_ms: Any) -> None:
         if type(time_ms) is not int:
@@ -174,7 +176,7 @@ class OnlineWriter:
         self._done.update(batch.offsets)
         mine, its = self.counters, batch.counters
         mine.batches += 1
-        for name in ("messages", "superseded", "malformed", "heartbeats"):
+        for name in ("messages", "superseded", "malformed", "heartbeats", "overflowed"):
             setattr(mine, name, getattr(mine, name) + getattr(its, name))
         mine.written += written.written
         mine.older += written.older

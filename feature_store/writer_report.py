@@ -22,6 +22,7 @@ class Counters:
     future: int = 0
     malformed: int = 0
     heartbeats: int = 0
+    overflowed: int = 0  # of the messages: rows with a NULL because a sum does not fit 64 bits
     batches: int = 0
     retries: int = 0
     newest_event_ms: int = 0

@@ -46,6 +46,8 @@ class Platform(Collector):
         yield _gauge("tick_writer_lag_messages", "feature rows that the online writer has not read yet", self.writer.get("lag"))
         yield _counter("tick_writer_rows", "feature rows the online writer wrote to Redis", self.writer.get("written"))
         yield _counter("tick_writer_older_rows", "rows it refused for a newer one", self.writer.get("older"))
+        what = "feature rows with a NULL because a sum does not fit 64 bits"
+        yield _counter("tick_writer_overflowed_rows", what, self.writer.get("overflowed"))
         yield _counter("tick_writer_retries", "batches it tried again while Redis was away", self.writer.get("retries"))
         yield _gauge(
             "tick_dead_letters", "messages that were no ticks, ever; a worker may be ten seconds behind another", self.dead_letters

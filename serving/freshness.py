@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contracts.features import COLUMNS
+from contracts.features import COLUMNS, OVERFLOWS
 from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store.online import FeatureRow
 from serving.status import Status
 
 _TILE_S = {level.view: level.tile_s for level in LEVELS}
+_OVERFLOWS = {column.name: OVERFLOWS.get(column.view) for column in COLUMNS}
 _WINDOW_S = {column.name: column.window_s for column in COLUMNS}
 US = 1_000_000
 FLOAT32_MAX = 3.4028234663852886e38
@@ -69,12 +70,14 @@ def _without_value(row: FeatureRow, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _incomplete(missing: tuple[str, ...], warm_s: int, settings: Settings, event_time_us: int, age_s: float) -> Verdict:
-    """Features without a value, by name: how long the warm-up still takes, or that the window itself defines none."""
+    """Features without a value, by name: how long the warm-up still takes, or why there is none."""
     wait_s = max(_WINDOW_S[name] for name in missing) - warm_s
     names = ", ".join(missing)
     if wait_s > 0:
         reason = f"warming up: {names} without a value; {wait_s} s of history are still missing"
     else:
-        reason = f"{names} without a value: the window holds too little to define it"
+        counts = ", ".join(sorted({str(_OVERFLOWS[name]) for name in missing}))
+        why = "the window holds too little to define it, or its sums overflow 64 bits"
+        reason = f"{names} without a value: {why} (then {counts} > 0)"
     retry_after_s = wait_s if wait_s > 0 else settings.retry_after_s
     return Verdict(Status.MISSING_FEATURES, reason, missing, retry_after_s, event_time_us, age_s)

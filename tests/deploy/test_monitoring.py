@@ -30,7 +30,7 @@ def exported() -> set[str]:
     metrics.results.labels("ok").inc()
     parity = {"unexplained": 0, "values_compared": 1, "taken_us": 1}
     drift, duel = {"alerts": 0, "prediction_psi": 0.1}, {"gain_bps": 1.0, "low_bps": 0.5, "high_bps": 1.5}
-    around.register(Platform(1.0, dict.fromkeys(("lag", "written", "older", "retries"), 1), 1, parity, drift, duel))
+    around.register(Platform(1.0, dict.fromkeys(("lag", "written", "older", "retries", "overflowed"), 1), 1, parity, drift, duel))
     text = (generate_latest(metrics.registry) + generate_latest(around)).decode()
     return {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
 

@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from contracts import connections
 from contracts.clock import now_us
+from contracts.features import OVERFLOWS
 from contracts.topics import TICK_FEATURES
 from contracts.windows import LEVELS
 from contracts.wire import HEARTBEAT_KEY
@@ -37,6 +38,14 @@ def test_a_batch_keeps_the_newest_row_of_each_view():
     assert kept == {"tick_1s": 0, "tick_10s": -9}
     assert layout.encode_double(4.0) in batch.rows["BINANCE:BTCUSDT", "tick_1s"].values
     assert (batch.counters.messages, batch.counters.superseded) == (4, 2)
+
+
+def test_rows_with_an_overflow_are_counted():
+    batch = Batch()
+    for view, column in OVERFLOWS.items():
+        for count in (None, 0.0, 2.0):
+            batch.add(orjson.dumps(plain_row(view) | {column: count}))
+    assert (batch.counters.messages, batch.counters.overflowed) == (3 * len(LEVELS), len(LEVELS))
 
 
 def test_a_malformed_newer_row_does_not_hide_an_older_good_one():

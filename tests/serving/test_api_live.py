@@ -142,7 +142,7 @@ class TestPage:
         fed.client.set(PARITY_KEY, orjson.dumps({"unexplained": 0, "values_compared": 9, "taken_us": 1}))
         fed.client.set(DRIFT_KEY, orjson.dumps({"alerts": 2, "prediction_psi": 0.1}))
         fed.client.set(DUEL_KEY, orjson.dumps({"gain_bps": 0.5, "low_bps": -0.25, "high_bps": 1.25, "taken_us": 2_000_000}))
-        fed.client.hset(STATS_REDIS_KEY, mapping={"lag": 3, "written": 12})
+        fed.client.hset(STATS_REDIS_KEY, mapping={"lag": 3, "written": 12, "overflowed": 5})
         version = {"version": "7", "stage": "Production", "created_us": 1, "tags": {"gate_pass": "true", "sharpe": "2.5"}}
         api = make_api(registry=registry_with(Answers(found, versions=[version])))
         told = api.get("/v1/live").json()
@@ -160,7 +160,7 @@ class TestPage:
             "tick_challenger_gain_high_bps 1.25",
         )
         others = ("tick_parity_unexplained 0.0", "tick_drift_features 2.0", "tick_writer_lag_messages 3.0", "tick_pipeline_lag_seconds")
-        for line in (*others, *challenger):
+        for line in (*others, *challenger, "tick_writer_overflowed_rows_total 5.0"):
             assert line in page, line
 
     def test_it_is_told_also_while_redis_is_away(self, api, fed, redis_server):

@@ -136,6 +136,7 @@ def test_a_null_in_a_warm_window_is_refused_by_name(api, feeder):
     problem = refused(api.predict(SYMBOL), 503, "missing_features")
     assert problem["results"][0]["missing"] == ["kyle_lambda_1h"]
     assert "holds too little" in problem["detail"]
+    assert "its sums overflow 64 bits (then overflows_1h > 0)" in problem["detail"]
 
 
 def test_a_view_without_a_row_is_missing(api, feeder):
