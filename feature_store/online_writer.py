@@ -22,7 +22,7 @@ import structlog
 import tenacity
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from contracts import connections, logs
+from contracts import connections, live_job, logs
 from contracts.clock import now_us
 from contracts.errors import ServiceError
 from contracts.features import OVERFLOWS
@@ -33,7 +33,7 @@ from feature_store import writer_report
 from feature_store.online_table import MalformedRowError, OnlineTable, Row, Written, connect, encode_row
 from feature_store.writer_report import Counters
 
-GROUP = "online-writer"
+GROUP = live_job.WRITER_GROUP
 HEARTBEAT_VIEW = "heartbeat"
 REPORT_S = 1.0
 LOG_S = 10.0

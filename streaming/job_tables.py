@@ -1,6 +1,6 @@
 """The live job's tables on Kafka and its first views: what is read, what is a tick, what is a dead letter."""
 
-from contracts import connections, topics
+from contracts import connections, live_job, topics
 from contracts.features import columns
 from contracts.settings import Settings
 from contracts.tick import EVENT_TIME_US_MIN, FUTURE_US_MAX, RULES
@@ -14,7 +14,8 @@ from streaming.verdict_sql import QUOTES, RECEIVED, TYPES, dead_letters, quote, 
 __all__ = ["dead_letters"]
 
 # One group per reader: each commits its own offsets, from which a job without state starts.
-GROUP, GROUP_WARM, GROUP_RAW, GROUP_SERVED = "tick-job", "tick-job-warmup", "tick-job-raw", "tick-job-predictions"
+GROUP, GROUP_WARM = live_job.TICKS.group, live_job.WARMUP.group
+GROUP_RAW, GROUP_SERVED = live_job.RAW.group, live_job.SERVED.group
 JSON = "'format'='json', 'json.ignore-parse-errors'='true'"
 
 
