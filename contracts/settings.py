@@ -67,6 +67,24 @@ class Settings(BaseSettings):
     parallelism: int = Field(1, ge=1, le=128, description="parallelism of the live job; more costs more per tick, for when one is too slow")
     backfill_parallelism: int = Field(2, ge=1, le=128, description="parallelism of a backfill's Flink job")
     checkpoint_interval_s: float = Field(10, ge=0.5, le=600, description="Flink checkpoint, hence Iceberg commit, interval")
+    restarts_max: int = Field(
+        30,
+        ge=1,
+        le=10_000,
+        description="Flink restarts a failing job this often in a row, then it is FAILED",
+    )
+    restart_reset_s: float = Field(
+        120,
+        ge=10,
+        le=86_400,
+        description="a job that ran this long without a failure has all its restarts again",
+    )
+    consumer_lag_max: int = Field(
+        500_000,
+        ge=1,
+        le=1 << 40,
+        description="messages a consumer group may be behind; the job's groups commit once per checkpoint",
+    )
     lateness_ms: int = Field(200, ge=0, le=60_000, description="watermark delay = allowed lateness of a live tick")
     idle_timeout_s: float = Field(
         0, ge=0, le=3600, description="a partition of ticks silent this long stops holding time; 0: never, for senders beat in all of them"

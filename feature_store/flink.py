@@ -53,6 +53,13 @@ def base_options(settings: Settings) -> dict[str, str]:
         "rest.port": str(settings.flink_port),
         "pipeline.object-reuse": "true",
         "table.local-time-zone": "UTC",
+        # Bounded: a message that fails the job would otherwise restart it indefinitely. The backoff is
+        # short, because most failures are a process that was killed and is back within seconds.
+        "restart-strategy.type": "exponential-delay",
+        "restart-strategy.exponential-delay.initial-backoff": "1 s",
+        "restart-strategy.exponential-delay.max-backoff": "5 s",
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff": str(settings.restarts_max),
+        "restart-strategy.exponential-delay.reset-backoff-threshold": f"{settings.restart_reset_s * 1000:.0f} ms",
     }
 
 

@@ -170,9 +170,10 @@ def config(settings: Settings) -> str:
         # A TaskManager killed with -9 was noticed after 50 s by default, after 6 s so (recovery took 11 s).
         "heartbeat.interval": 1000,
         "heartbeat.timeout": 20000,  # a loaded machine is slow, not dead; a killed process shows by failing calls at once
-        "restart-strategy.type": "exponential-delay",
-        "restart-strategy.exponential-delay.initial-backoff": "1 s",
-        "restart-strategy.exponential-delay.max-backoff": "5 s",
+        # 0 s: a job whose TaskManager is gone waits for another one, five minutes per restart
+        # (slot.request.timeout). By default, once the JobManager has been up for five minutes, each
+        # request for slots fails at once, and all restarts of a job are used up within three minutes.
+        "resourcemanager.standalone.start-up-time": "0 s",
         "execution.checkpointing.dir": paths.checkpoints(settings).as_uri(),
         "execution.checkpointing.savepoint-dir": paths.savepoints(settings).as_uri(),
         "execution.checkpointing.num-retained": 3,
