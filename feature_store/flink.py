@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
@@ -25,12 +25,26 @@ CLOSE_TIMEOUT_S = 10.0
 ERROR_LINES = 12
 # Planning is cold code run once: the optimising compiler and its threads cost more than they save (82 → 48 s of CPU for the live job).
 PLANNER_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-JOB_ID, REFUSED = "job_id=", "refused="
+JOB_ID, REFUSED, FINISHED = "job_id=", "refused=", "finished="
+RECOVERY_PATH = "execution.state-recovery.path"
+
+
+class FinishedReaderError(JobError):
+    """The state to continue from holds readers that had finished: a job restored from it would never run them."""
+
+    def __init__(self, state: str, readers: Sequence[str]) -> None:
+        super().__init__(
+            f"the state {state} was taken after a reader had finished: {', '.join(readers)}. "
+            "A job that continues there would never read its topic again"
+        )
+        self.state, self.readers = state, tuple(readers)
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
     """`ddl` statements and `views` (name, SELECT) in order, then `inserts` as one statement set; `options` are Flink configuration keys.
+
+    When they name a state to continue from, only the sources over the tables `may_finish` may have finished in it.
 
     A view is registered as a planned table, not as SQL text: text is expanded anew for each reader, with correlation names of
     its own, and the planner then no longer sees that two readers share it.
@@ -43,6 +57,7 @@ class Program:
     inserts: tuple[str, ...]
     parallelism: int
     options: Mapping[str, str] = field(default_factory=dict)
+    may_finish: tuple[str, ...] = ()
 
 
 def base_options(settings: Settings) -> dict[str, str]:
@@ -64,7 +79,7 @@ def base_options(settings: Settings) -> dict[str, str]:
 
 
 def submit(settings: Settings, program: Program) -> str:
-    """Submit one program and return its job id. Raises JobError with what Flink said."""
+    """Submit one program and return its job id. Raises JobError with what Flink said, FinishedReaderError."""
     with Submitter(settings) as child:
         return child.submit(program)
 
@@ -93,16 +108,34 @@ class Submitter:
         self.close()
 
     def submit(self, program: Program) -> str:
-        """Submit and return the job id; programs of several threads wait for each other. Raises JobError with what Flink said."""
+        """Submit and return the job id; programs of several threads wait for each other.
+
+        Raises JobError with what Flink said, FinishedReaderError for a state that is not to be continued.
+        """
+        state = program.options.get(RECOVERY_PATH)
+        if state and (readers := sorted(set(self.finished_readers(state)) - set(program.may_finish))):
+            raise FinishedReaderError(state, readers)
         options = base_options(self._settings) | {"parallelism.default": str(program.parallelism)} | dict(program.options)
         spec = json.dumps(asdict(program) | {"options": options})
+        return self._answer(spec, JOB_ID, f"Flink refused {program.name}")
+
+    def finished_readers(self, state: str) -> list[str]:
+        """Tables of the sources of which a task had finished in the checkpoint or savepoint at this URI.
+
+        Raises JobError when it cannot be read.
+        """
+        spec = json.dumps({"inspect": state})
+        return list(json.loads(self._answer(spec, FINISHED, f"the state {state} cannot be read")))
+
+    def _answer(self, spec: str, kind: str, problem: str) -> str:
+        """What the child answers, without its kind. Raises JobError with the reason of the child."""
         with self._alone:
-            answer = self._ask(spec.encode() + b"\n", program.name, self._settings.submit_timeout_s)
-        if answer.startswith(JOB_ID):
-            return answer.removeprefix(JOB_ID)
+            answer = self._ask(spec.encode() + b"\n", problem, self._settings.submit_timeout_s)
+        if answer.startswith(kind):
+            return answer.removeprefix(kind)
         said = json.loads(answer.removeprefix(REFUSED)) if answer.startswith(REFUSED) else self._said()
         why = _why(masked(self._settings, said))
-        raise JobError(f"Flink refused {program.name}:\n{why}", "see `tick logs jobmanager`; is it up? `tick status`")
+        raise JobError(f"{problem}:\n{why}", "see `tick logs jobmanager`; is it up? `tick status`")
 
     def close(self) -> None:
         """End the child, which takes no job with it."""
@@ -113,7 +146,7 @@ class Submitter:
             self._child.communicate()
         self._complaints.close()
 
-    def _ask(self, line: bytes, name: str, timeout_s: float) -> str:
+    def _ask(self, line: bytes, problem: str, timeout_s: float) -> str:
         """The child's answer to one line; empty when it died. Raises JobError when the time is up."""
         stdin, stdout = self._child.stdin, self._child.stdout
         assert stdin is not None and stdout is not None
@@ -124,12 +157,12 @@ class Submitter:
         deadline.start()
         try:
             for answer in stdout:  # Flink may print lines of its own
-                if answer.startswith((JOB_ID.encode(), REFUSED.encode())):
+                if answer.startswith((JOB_ID.encode(), REFUSED.encode(), FINISHED.encode())):
                     return answer.decode().strip()
         finally:
             deadline.cancel()
         if self._child.wait() == -signal.SIGKILL:
-            raise JobError(f"Flink did not accept {name} within {timeout_s:.0f} s", "see `tick logs jobmanager`")
+            raise JobError(f"{problem}: no answer within {timeout_s:.0f} s", "see `tick logs jobmanager`")
         return ""
 
     def _said(self) -> str:
@@ -159,11 +192,19 @@ def _run(spec: dict[str, Any]) -> str:
     return str(statements.execute().get_job_client().get_job_id())
 
 
+def _handle(spec: dict[str, Any]) -> str:
+    if state := spec.get("inspect"):
+        from feature_store.flink_state import finished_readers
+
+        return FINISHED + json.dumps(finished_readers(state))
+    return JOB_ID + _run(spec)
+
+
 def _serve() -> None:
-    """One line in, a program; one line out, its job id or why it was refused."""
+    """One line in, a program or a state to inspect; one line out, what came of it or why it was refused."""
     for line in sys.stdin:
         try:
-            answer = JOB_ID + _run(json.loads(line))
+            answer = _handle(json.loads(line))
         except Exception:  # noqa: BLE001 - whatever ails this program, the parent is told and may send the next
             answer = REFUSED + json.dumps(traceback.format_exc())
         sys.stdout.write(answer + "\n")

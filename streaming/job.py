@@ -3,18 +3,20 @@
 ONE Flink job, SQL only. Everything that defines a feature comes from `feature_store.sql` and `tile_sql`; this file only wires tables.
 """
 
+from pathlib import Path
 from typing import Any
 
+from contracts import live_job
 from contracts.errors import JobError
 from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store import flink_rest, lakehouse, sql
-from feature_store.flink import Program, submit
+from feature_store.flink import RECOVERY_PATH, FinishedReaderError, Program, submit
 from feature_store.tables import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
-from streaming import job_states, warmup
+from streaming import job_restore, job_states, warmup
 from streaming import job_tables as tables
 
-NAME = "lakehouse-tick live"
+NAME = live_job.NAME
 STOP_TIMEOUT_S = 120.0
 RUNNING_TIMEOUT_S = 90.0
 
@@ -36,7 +38,8 @@ def program(settings: Settings, restore: str | None = None) -> Program:
         sql.named(views),
         tuple(inserts),
         settings.parallelism,
-        options(settings) | ({"execution.state-recovery.path": restore} if restore else {}),
+        options(settings) | ({RECOVERY_PATH: restore} if restore else {}),
+        live_job.BOUNDED,
     )
 
 
@@ -111,12 +114,18 @@ def stop(settings: Settings) -> str:
     return flink_rest.stop_with_savepoint(settings, _running(settings), STOP_TIMEOUT_S)
 
 
-def resume(settings: Settings) -> str:
-    """Continue from the newest complete checkpoint or savepoint. Raises JobError when there is none."""
-    newest = job_states.newest_state(settings)
-    if newest is None:
+def resume(settings: Settings, state: Path | None = None) -> str:
+    """Continue from `state`, by default the newest complete checkpoint or savepoint.
+
+    Raises JobError when there is none, and when a reader had finished in it.
+    """
+    chosen = state or job_states.newest_state(settings)
+    if chosen is None:
         raise JobError("there is no checkpoint or savepoint to resume from", "start afresh with `tick job submit`")
-    return start(settings, f"file://{newest}")
+    try:
+        return start(settings, f"file://{chosen}")
+    except FinishedReaderError as error:
+        raise job_restore.explain(settings, error, chosen) from error
 
 
 def status(settings: Settings) -> dict[str, Any]:

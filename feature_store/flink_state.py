@@ -1,0 +1,48 @@
+"""Which readers had finished when a checkpoint or savepoint was taken.
+
+A finished task is restored as finished: it never runs again, and the job is RUNNING without it.
+Read from `_metadata` by Flink's own classes, in the JVM that PyFlink has started.
+"""
+
+import re
+from typing import Any
+
+# Flink names a source by its table, in metadata and as the first operator of a vertex:
+# `Source: KafkaSource-default_catalog.default_database.wire_raw -> Calc[6] -> …`
+SOURCE = re.compile(r"Source: KafkaSource-\w+\.\w+\.(\w+)")
+
+
+def finished_readers(state: str) -> list[str]:
+    """Tables of the sources with at least one finished task in the state at this URI.
+
+    One task of several is enough, because its partitions would have no reader. Needs PyFlink's JVM.
+    Raises Py4JJavaError when the state cannot be read.
+    """
+    from pyflink.java_gateway import get_gateway
+
+    operators = _load(get_gateway().jvm, state).getOperatorStates().toArray()
+    finished = [operator for operator in operators if _has_finished(operator)]
+    return sorted({name for operator in finished for name in _readers(operator)})
+
+
+def _load(jvm: Any, state: str) -> Any:
+    path = jvm.org.apache.flink.core.fs.Path(f"{state}/_metadata")
+    file = jvm.java.io.BufferedInputStream(path.getFileSystem().open(path))
+    stream = jvm.java.io.DataInputStream(file)
+    loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
+    checkpoints = jvm.org.apache.flink.runtime.checkpoint.Checkpoints
+    try:
+        return checkpoints.loadCheckpointMetadata(stream, loader, state)
+    finally:
+        stream.close()
+
+
+def _readers(operator: Any) -> list[str]:
+    """The table of a source. Another kind of source, or an operator without a name, counts too."""
+    name = str(operator.getOperatorName().orElse(f"operator {operator.getOperatorID()}"))
+    return SOURCE.findall(name) or ([name] if name.startswith(("Source", "operator")) else [])
+
+
+def _has_finished(operator: Any) -> bool:
+    tasks = operator.getStates().toArray()
+    return bool(operator.isFullyFinished()) or any(task.isFinished() for task in tasks)

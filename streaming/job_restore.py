@@ -1,0 +1,43 @@
+"""What to do when the newest state of the live job must not be continued."""
+
+from pathlib import Path
+
+from contracts import live_job, paths
+from contracts.errors import JobError
+from contracts.settings import Settings
+from feature_store.flink import FinishedReaderError, Submitter
+
+OLDER_STATES_MAX = 20  # opened at most; a job keeps three checkpoints, beside a few savepoints
+FRESH = "start without state, where the consumer groups have stopped: `tick job submit --fresh`"
+
+
+def explain(settings: Settings, error: FinishedReaderError, refused: Path) -> JobError:
+    """The same error with the commands that start the job again. Raises JobError."""
+    usable = newest_usable_state(settings, refused)
+    if usable is None:
+        return JobError(error.message, FRESH)
+    older = f"continue from an older state: `tick job resume --state {usable}`"
+    return JobError(error.message, f"{older}, or {FRESH}")
+
+
+def newest_usable_state(settings: Settings, refused: Path) -> Path | None:
+    """The newest state before `refused` in which every reader that must run did.
+
+    Raises JobError when a state cannot be read.
+    """
+    with Submitter(settings) as child:
+        for state in older_states(settings, refused)[:OLDER_STATES_MAX]:
+            if set(child.finished_readers(f"file://{state}")) <= set(live_job.BOUNDED):
+                return state
+    return None
+
+
+def older_states(settings: Settings, refused: Path) -> list[Path]:
+    """Complete checkpoints and savepoints that are older than `refused`, newest first."""
+    complete = [
+        *paths.checkpoints(settings).glob("*/chk-*/_metadata"),
+        *paths.savepoints(settings).glob("*/_metadata"),
+    ]
+    taken_ns = {file.parent: file.stat().st_mtime_ns for file in complete}
+    older = [state for state, at_ns in taken_ns.items() if at_ns < taken_ns.get(refused, 0)]
+    return sorted(older, key=lambda state: -taken_ns[state])
