@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -72,38 +73,37 @@ def stop() -> None:
 
 
 @app.command("resume")
-def resume(alone: Alone = False) -> None:
+def resume(
+    state: Annotated[
+        Path | None,
+        typer.Option("--state", exists=True, file_okay=False, help="an older checkpoint or savepoint folder"),
+    ] = None,
+    alone: Alone = False,
+) -> None:
     """Continue from the newest complete checkpoint or savepoint, e.g. after `stop` or after the JobManager was lost.
 
+    A state in which a reader had finished is refused: a job restored from it never reads that topic again.
     Starts the online writer too, unless it runs.
     """
     from contracts.settings import settings
     from streaming import job
 
     with _waiting("restoring and starting the job") as say:
-        say(job.resume(settings()))
+        say(job.resume(settings(), state.resolve() if state else None))
         if not alone:
             _start_beside(settings(), say)
 
 
 @app.command("status")
 def status() -> None:
-    """State, checkpoints and size of the job. Exit code 1 when it does not run."""
-    from rich.console import Console
+    """State, readers, restarts and checkpoints of the job, and how far each consumer group is behind.
 
-    from contracts.settings import settings
-    from feature_store.flink_rest import ENDED
-    from streaming import job, job_states
+    Exit code 1 when the job does not run, a task that must run has ended, it fails again and again, or a
+    group is more than TICK_CONSUMER_LAG_MAX messages behind. Groups of the job commit once per checkpoint.
+    """
+    from cli import job_page
 
-    console, found = Console(highlight=False, soft_wrap=True), job.status(settings())
-    if not found:
-        console.print("this Flink has no live job")
-    for name, value in found.items():
-        console.print(f"{name:<14} {value}")
-    if not found or found["state"] in ENDED:
-        newest = job_states.newest_state(settings())
-        console.print("start one: `tick job submit`" if newest is None else f"continue from {newest}: `tick job resume`")
-    if not found or found["state"] != "RUNNING":
+    if not job_page.show():
         raise typer.Exit(1)
 
 

@@ -6,6 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from contracts.errors import JobError
@@ -21,22 +22,40 @@ class StartError(JobError):
     """A job that Flink still restarts failed to come up in time."""
 
 
-def call(settings: Settings, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> dict[str, Any]:
-    """One request; raises JobError when Flink is not reachable or refuses."""
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failure that Flink restarted a job for: when, ms since 1970, and the exception at its root."""
+
+    time_ms: int
+    cause: str
+
+
+def call(
+    settings: Settings,
+    path: str,
+    body: dict[str, Any] | None = None,
+    method: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> dict[str, Any]:
+    """One request, whose answer is an object; raises JobError when Flink is not reachable or refuses."""
+    return dict(_request(settings, path, body, method, timeout_s) or {})
+
+
+def _request(settings: Settings, path: str, body: dict[str, Any] | None, method: str | None, timeout_s: float) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"{settings.flink_url}{path}", data, {"Content-Type": "application/json"}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            return dict(json.load(answer) or {})
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+            return json.load(answer)
     except urllib.error.HTTPError as error:
         raise JobError(f"Flink answered {error.code} to {path}: {error.read(500)!r}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:  # no answer, or a part of one
         raise JobError(f"Flink does not answer at {settings.flink_url} ({error})", "start it with `tick up`") from error
 
 
-def jobs(settings: Settings) -> list[dict[str, Any]]:
+def jobs(settings: Settings, timeout_s: float = TIMEOUT_S) -> list[dict[str, Any]]:
     """All jobs the JobManager knows: jid, name, state, start-time, duration; newest first."""
-    return sorted(call(settings, "/jobs/overview")["jobs"], key=lambda job: -int(job["start-time"]))
+    return sorted(call(settings, "/jobs/overview", timeout_s=timeout_s)["jobs"], key=lambda job: -int(job["start-time"]))
 
 
 def running(settings: Settings, name: str) -> str | None:
@@ -117,6 +136,25 @@ def _failure(settings: Settings, job_id: str) -> str | None:
     entries = history.get("entries", [])
     lines = str(entries[0].get("stacktrace", "")).splitlines() if entries else []
     return "\n".join([*lines[:1], *(s for s in lines if s.startswith("Caused by"))][:8]) or None
+
+
+def failures(settings: Settings, job_id: str, count_max: int, timeout_s: float = TIMEOUT_S) -> list[Failure]:
+    """The newest failures of a job, newest first. Flink keeps 16 of a job."""
+    told = call(settings, f"/jobs/{job_id}/exceptions?maxExceptions={count_max}", timeout_s=timeout_s)
+    entries = told.get("exceptionHistory", {}).get("entries", [])
+    return [Failure(int(entry["timestamp"]), _root(str(entry.get("stacktrace", "")))) for entry in entries]
+
+
+def _root(stacktrace: str) -> str:
+    """The innermost exception of a Java stack trace, without its frames."""
+    lines = stacktrace.splitlines() or [""]
+    return [lines[0], *(line for line in lines if line.startswith("Caused by"))][-1].removeprefix("Caused by: ")
+
+
+def restarts(settings: Settings, job_id: str, timeout_s: float = TIMEOUT_S) -> int | None:
+    """How often Flink has restarted a job; None while the JobManager has not counted yet."""
+    told = _request(settings, f"/jobs/{job_id}/metrics?get=numRestarts", None, None, timeout_s)
+    return int(told[0]["value"]) if told and str(told[0].get("value", "")).isdigit() else None
 
 
 def stop_with_savepoint(settings: Settings, job_id: str, timeout_s: float) -> str:

@@ -1,0 +1,76 @@
+"""What `tick job status` prints: one line per figure, task and consumer group, of 80 columns."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from contracts.settings import Settings
+    from feature_store.job_health import JobHealth
+
+KAFKA_TIMEOUT_S = 3.0
+COLUMNS = 80
+NAME_COLUMNS = 44
+
+
+def show() -> bool:
+    """Print it; returns whether all is well. Raises JobError when Flink does not answer."""
+    from rich.console import Console
+
+    from contracts.clock import now_us
+    from contracts.settings import settings
+    from feature_store.consumer_lag import ConsumerLags
+    from feature_store.flink_rest import ENDED
+    from feature_store.job_health import examine
+    from streaming import job
+
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    given = settings()
+    health = examine(given, ConsumerLags(given, KAFKA_TIMEOUT_S), now_us() // 1000)
+    for part in (figures(job.status(given), health), tasks(health), groups(health)):
+        for line in part:
+            console.print(line)
+    for problem in health.problems:
+        console.print(f"✗ {problem}", style="bold red")
+    if health.state is None or health.state in ENDED:
+        console.print(_next_step(given))
+    return not health.problems
+
+
+def figures(status: dict[str, Any], health: "JobHealth") -> Iterator[str]:
+    """State, age, checkpoints and restarts."""
+    for name, value in status.items():
+        yield f"{name:<14} {value}"
+    if health.restarts is not None:
+        yield f"{'restarts':<14} {health.restarts}"
+    if health.newest_failure:
+        yield f"{'last failure':<14} {health.newest_failure}"[:COLUMNS]
+
+
+def tasks(health: "JobHealth") -> Iterator[str]:
+    """One line per vertex: its name, its state, how many of its tasks run."""
+    if health.vertices:
+        yield ""
+        yield f"{'tasks':<{NAME_COLUMNS}} {'state':<10} running"
+    for vertex in health.vertices:
+        name = vertex.label[:NAME_COLUMNS]
+        note = ", may end" if vertex.finished and vertex.may_finish else ""
+        count = f"{vertex.running} of {vertex.tasks}{note}"
+        yield f"{name:<{NAME_COLUMNS}} {vertex.status:<10} {count}"
+
+
+def groups(health: "JobHealth") -> Iterator[str]:
+    """One line per consumer group: how many messages it is behind the end of its topic."""
+    if health.lags:
+        yield ""
+        yield f"{'consumer group':<24} {'topic':<20} {'messages behind':>16}"
+    for lag in health.lags or ():
+        yield f"{lag.group:<24} {lag.topic:<20} {lag.messages:>16,}"
+
+
+def _next_step(settings: "Settings") -> str:
+    from streaming import job_states
+
+    newest = job_states.newest_state(settings)
+    if newest is None:
+        return "start one: `tick job submit`"
+    return f"continue from {newest}: `tick job resume`"
