@@ -93,7 +93,10 @@ async def healthz() -> dict[str, str]:
 
 
 async def readyz(request: Request) -> Response:
-    """Readiness: model loaded, Redis reachable, pipeline lag within its limit; 503 when one of them fails."""
+    """Readiness: model loaded, Redis reachable, pipeline lag within its limit; 503 when one of them fails.
+
+    The check `job` tells of the live job behind them. It is not required: predictions may be right without it.
+    """
     found = await readiness(request.app.state.service)
     return Response(found.model_dump_json(), 200 if found.ready else 503, media_type="application/json")
 
@@ -102,4 +105,4 @@ async def metrics_page(request: Request) -> Response:
     """Figures in Prometheus text format."""
     service: Service = request.app.state.service
     service.recorder.poll()
-    return service.metrics.exposition(await service.figures.read())
+    return service.metrics.exposition(await service.figures.read(), service.job_watch.newest())

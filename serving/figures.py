@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,27 +42,25 @@ class Platform(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The same for Prometheus; what is not known has no sample."""
-        yield _gauge("tick_pipeline_lag_seconds", "now - newest event time that came through the stream", self.lag_s)
-        yield _gauge("tick_writer_lag_messages", "feature rows that the online writer has not read yet", self.writer.get("lag"))
-        yield _counter("tick_writer_rows", "feature rows the online writer wrote to Redis", self.writer.get("written"))
-        yield _counter("tick_writer_older_rows", "rows it refused for a newer one", self.writer.get("older"))
+        yield gauge("tick_pipeline_lag_seconds", "now - newest event time that came through the stream", self.lag_s)
+        yield gauge("tick_writer_lag_messages", "feature rows that the online writer has not read yet", self.writer.get("lag"))
+        yield counter("tick_writer_rows", "feature rows the online writer wrote to Redis", self.writer.get("written"))
+        yield counter("tick_writer_older_rows", "rows it refused for a newer one", self.writer.get("older"))
         what = "feature rows with a NULL because a sum does not fit 64 bits"
-        yield _counter("tick_writer_overflowed_rows", what, self.writer.get("overflowed"))
-        yield _counter("tick_writer_retries", "batches it tried again while Redis was away", self.writer.get("retries"))
-        yield _gauge(
-            "tick_dead_letters", "messages that were no ticks, ever; a worker may be ten seconds behind another", self.dead_letters
-        )
+        yield counter("tick_writer_overflowed_rows", what, self.writer.get("overflowed"))
+        yield counter("tick_writer_retries", "batches it tried again while Redis was away", self.writer.get("retries"))
+        yield gauge("tick_dead_letters", "messages that were no ticks, ever; a worker may be ten seconds behind another", self.dead_letters)
         parity, drift, duel = self.parity or {}, self.drift or {}, self.duel or {}
-        yield _gauge("tick_parity_unexplained", "values of the last parity report without an explanation", parity.get("unexplained"))
-        yield _gauge("tick_parity_values_compared", "values of the last parity report", parity.get("values_compared"))
-        yield _gauge("tick_parity_taken_seconds", "when it was taken, s since 1970", _seconds(parity.get("taken_us")))
-        yield _gauge("tick_drift_features", "core features whose PSI is over the alert limit", drift.get("alerts"))
-        yield _gauge("tick_drift_prediction_psi", "PSI of the predictions against training", drift.get("prediction_psi"))
+        yield gauge("tick_parity_unexplained", "values of the last parity report without an explanation", parity.get("unexplained"))
+        yield gauge("tick_parity_values_compared", "values of the last parity report", parity.get("values_compared"))
+        yield gauge("tick_parity_taken_seconds", "when it was taken, s since 1970", _seconds(parity.get("taken_us")))
+        yield gauge("tick_drift_features", "core features whose PSI is over the alert limit", drift.get("alerts"))
+        yield gauge("tick_drift_prediction_psi", "PSI of the predictions against training", drift.get("prediction_psi"))
         what = "net return a moment of the challenger less the champion's, bps, as last compared"
-        yield _gauge("tick_challenger_gain_bps", what, duel.get("gain_bps"))
-        yield _gauge("tick_challenger_gain_low_bps", "lower end of its 95 % interval", duel.get("low_bps"))
-        yield _gauge("tick_challenger_gain_high_bps", "upper end of its 95 % interval", duel.get("high_bps"))
-        yield _gauge("tick_challenger_taken_seconds", "when they were compared, s since 1970", _seconds(duel.get("taken_us")))
+        yield gauge("tick_challenger_gain_bps", what, duel.get("gain_bps"))
+        yield gauge("tick_challenger_gain_low_bps", "lower end of its 95 % interval", duel.get("low_bps"))
+        yield gauge("tick_challenger_gain_high_bps", "upper end of its 95 % interval", duel.get("high_bps"))
+        yield gauge("tick_challenger_taken_seconds", "when they were compared, s since 1970", _seconds(duel.get("taken_us")))
 
 
 class Figures:
@@ -121,12 +119,22 @@ def _seconds(us: int | None) -> float | None:
     return None if us is None else us / 1e6
 
 
-def _gauge(name: str, what: str, value: float | None) -> Metric:
+def gauge(name: str, what: str, value: float | None) -> Metric:
+    """A gauge with one sample, or none for None."""
     return _with(GaugeMetricFamily(name, what), value)
 
 
-def _counter(name: str, what: str, value: float | None) -> Metric:
+def counter(name: str, what: str, value: float | None) -> Metric:
+    """A counter with one sample, or none for None."""
     return _with(CounterMetricFamily(name, what), value)
+
+
+def labelled(name: str, what: str, label: str, values: Mapping[str, float]) -> Metric:
+    """A gauge with one sample per value of its label."""
+    family = GaugeMetricFamily(name, what, labels=[label])
+    for value, number in values.items():
+        family.add_metric((value,), number)
+    return family
 
 
 def _with(made: GaugeMetricFamily | CounterMetricFamily, value: float | None) -> Metric:

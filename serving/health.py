@@ -1,4 +1,8 @@
-"""Readiness: a model to serve, a store that answers, and a pipeline that keeps up; each check apart, with its number."""
+"""Readiness: a model to serve, a store that answers, and a pipeline that keeps up; each check apart, with its number.
+
+The live job behind the pipeline is told too, but takes no API out of rotation: all replicas would leave at once, while
+their answers are right, e.g. when only dead letters are no longer written. A job that stops the features fails `pipeline`.
+"""
 
 from contracts.clock import now_us
 from feature_store.online import OnlineStoreUnavailable
@@ -8,8 +12,14 @@ from serving.service import Service
 
 async def readiness(service: Service) -> Readiness:
     """All checks as of now; never raises for what it checks."""
-    checks = [_model(service), *await _store(service)]
-    return Readiness(ready=all(check.ok for check in checks), checks=checks)
+    checks = [_model(service), *await _store(service), _job(service)]
+    return Readiness(ready=all(check.ok for check in checks if check.required), checks=checks)
+
+
+def _job(service: Service) -> Check:
+    problems = service.job_watch.newest().problems
+    detail = "; ".join(problems) or "every reader runs, every consumer group keeps up"
+    return Check(name="job", ok=not problems, required=False, detail=detail)
 
 
 def _model(service: Service) -> Check:

@@ -35,13 +35,14 @@ class Metrics:
         self.swaps = Counter("tick_model_swaps_total", "models put in place, the first one included", registry=made)
         self.dropped = Counter("tick_predictions_dropped_total", "answers that could not be recorded", registry=made)
 
-    def exposition(self, platform: Collector) -> Response:
-        """The figures in Prometheus text format, those of the platform read just now behind those of the API."""
+    def exposition(self, *platform: Collector) -> Response:
+        """The figures in Prometheus text format, those of the platform behind those of the API."""
         own, around = self.registry, CollectorRegistry()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             own = CollectorRegistry()
             MultiProcessCollector(own)  # type: ignore[no-untyped-call]
-        around.register(platform)
+        for part in platform:
+            around.register(part)
         return Response(generate_latest(own) + generate_latest(around), media_type=CONTENT_TYPE_LATEST)
 
 

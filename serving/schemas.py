@@ -215,15 +215,16 @@ class ProblemDocument(BaseModel):
 
 
 class Check(_Strict):
-    """One readiness check."""
+    """One readiness check. One that is not `required` never makes the API unready."""
 
-    name: Literal["model", "redis", "pipeline"]
+    name: Literal["model", "redis", "pipeline", "job"]
     ok: bool
+    required: bool = True
     detail: str
 
 
 class Readiness(_Strict):
-    """All readiness checks; `ready` when each is ok."""
+    """All readiness checks; `ready` when each required one is ok."""
 
     ready: bool
     checks: list[Check]

@@ -14,6 +14,7 @@ from contracts.settings import Settings
 from feature_store.online import OnlineReader, OnlineStoreUnavailable
 from models.runtime import Model
 from serving.figures import Figures
+from serving.job_watch import JobWatch
 from serving.metrics import Metrics
 from serving.predictor import Predictor
 from serving.prices import Prices
@@ -37,6 +38,7 @@ class Service:
         self.versions: Sequence[Mapping[str, Any]] = ()
         self.figures = Figures(settings, lambda: self.reader)
         self.prices = Prices(settings)
+        self.job_watch = JobWatch(settings)
         self.streams = 0
         self.model_note = "the Production model is still being loaded"
         self._resolve = resolve
@@ -53,6 +55,7 @@ class Service:
 
     async def start(self) -> None:
         """Take up the model served last, at once; without one, wait for the registry's first answer."""
+        self.job_watch.start()
         self._noticed = await self._notice()
         if self._noticed[0].startswith(RETIRED):  # while nobody served
             forget(self.settings)
@@ -70,6 +73,7 @@ class Service:
         while self._asking is not None and not self._asking.done():
             self._asking.cancel()  # again and again: a client in the middle of its own time-out may take the first one for that
             await asyncio.wait({self._asking}, timeout=STOP_POLL_S)
+        await self.job_watch.stop()
         for part in (self.recorder, self.prices, self.figures):
             await asyncio.to_thread(part.close)
         for reader in {self.reader, self._core_reader}:

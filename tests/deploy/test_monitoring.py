@@ -9,7 +9,10 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from feature_store.consumer_lag import GroupLag
+from feature_store.job_health import JobHealth, Vertex
 from serving.figures import Platform
+from serving.job_watch import Look
 from serving.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +22,12 @@ ALERTS = [rule for group in RULES["groups"] for rule in group["rules"] if "alert
 RECORDED = {rule["record"] for group in RULES["groups"] for rule in group["rules"] if "record" in rule}
 EXPRESSIONS = [rule["expr"] for group in RULES["groups"] for rule in group["rules"]]
 EXPRESSIONS += [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+
+
+def examined() -> JobHealth:
+    """A live job with a reader and a group."""
+    raw = Vertex("Source: KafkaSource-a.b.wire_raw", "RUNNING", 1, 1, 0, ("wire_raw",))
+    return JobHealth("RUNNING", "j", restarts=0, vertices=(raw,), lags=(GroupLag("tick-job-raw", "ticks", 1),))
 
 
 def exported() -> set[str]:
@@ -31,6 +40,7 @@ def exported() -> set[str]:
     parity = {"unexplained": 0, "values_compared": 1, "taken_us": 1}
     drift, duel = {"alerts": 0, "prediction_psi": 0.1}, {"gain_bps": 1.0, "low_bps": 0.5, "high_bps": 1.5}
     around.register(Platform(1.0, dict.fromkeys(("lag", "written", "older", "retries", "overflowed"), 1), 1, parity, drift, duel))
+    around.register(Look(examined()))
     text = (generate_latest(metrics.registry) + generate_latest(around)).decode()
     return {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
 

@@ -22,7 +22,7 @@ from tests.feature_store.rows import plain_row
 
 KEY = "correct-horse-battery-staple"
 SYMBOL = "SYNTH:AAA"
-UNREACHED_KAFKA = 9  # the discard port: nobody listens
+UNREACHED = 9  # the discard port: nobody listens
 SECOND_US = 1_000_000
 PATIENT_MS, HASTY_MS = 10_000, 1_000  # a busy machine is not what these tests are about; a stalled Redis is
 
@@ -138,7 +138,7 @@ def registry_with(found: Found):
 @pytest.fixture(scope="session")
 def make_api_settings(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory):
     def make(**overrides) -> Settings:
-        fixed = {"redis_port": redis_server.port, "kafka_port": UNREACHED_KAFKA, "api_key": KEY, "prediction_sample": 0}
+        fixed = {"redis_port": redis_server.port, "kafka_port": UNREACHED, "flink_port": UNREACHED, "api_key": KEY, "prediction_sample": 0}
         fixed |= {"feature_read_ms_max": PATIENT_MS}
         return Settings(**{"home": tmp_path_factory.mktemp("home"), **fixed, **overrides})
 

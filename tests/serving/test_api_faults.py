@@ -41,7 +41,7 @@ def test_a_stalled_redis_is_told_and_mixes_no_answers_up_afterwards(make_api, fe
             assert [result["status"] for result in response.json()["results"]] == ["store_unreachable"] * len(asked)
         ready = api.get("/readyz")
         assert ready.status_code == 503
-        assert checks(ready) == {"model": True, "redis": False, "pipeline": False}
+        assert checks(ready) == {"model": True, "redis": False, "pipeline": False, "job": False}
         assert api.get("/healthz").status_code == 200
     finally:
         redis_server.resume()
@@ -72,7 +72,7 @@ def test_without_a_model_the_api_starts_says_so_and_takes_one_up(make_api, fed, 
     assert api.get("/healthz").status_code == 200
     ready = api.get("/readyz")
     assert ready.status_code == 503
-    assert checks(ready) == {"model": False, "redis": True, "pipeline": True}
+    assert checks(ready) == {"model": False, "redis": True, "pipeline": True, "job": False}
     assert detail(ready, "model") == missing.message
     problem = refused(api.predict(SYMBOL), 503, "no_model")
     assert "tick train tick" in problem["hint"]
@@ -149,7 +149,7 @@ def test_readiness_follows_the_lag_of_the_pipeline(api, fed, redis_server):
     fed.beat(age_s=60)
     ready = api.get("/readyz")
     assert ready.status_code == 503
-    assert checks(ready) == {"model": True, "redis": True, "pipeline": False}
+    assert checks(ready) == {"model": True, "redis": True, "pipeline": False, "job": False}
     assert "of 10 s allowed" in detail(ready, "pipeline")
     fed.client.flushall()
     assert "no heartbeat" in detail(api.get("/readyz"), "pipeline")

@@ -22,7 +22,7 @@ from models import registry
 from models.tracking import client, experiment_id
 from serving.production import resolve
 from tests.conftest import free_ports
-from tests.serving.conftest import HASTY_MS, KEY, SYMBOL, UNREACHED_KAFKA, Feeder
+from tests.serving.conftest import HASTY_MS, KEY, SYMBOL, UNREACHED, Feeder
 
 REPO = Path(__file__).parents[2]
 
@@ -62,7 +62,7 @@ class Process:
 @pytest.fixture(scope="module")
 def live(redis_server, exported, tmp_path_factory) -> Settings:
     """Settings of a home whose registry holds one Production model."""
-    ports = {"kafka_port": UNREACHED_KAFKA, "redis_port": redis_server.port, "api_port": free_ports()["api_port"]}
+    ports = {"kafka_port": UNREACHED, "flink_port": UNREACHED, "redis_port": redis_server.port, "api_port": free_ports()["api_port"]}
     settings = Settings(home=tmp_path_factory.mktemp("live"), api_key=KEY, mlflow_tracking_uri=None, **ports)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # importing MLflow warns about its own types

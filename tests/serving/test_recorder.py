@@ -8,12 +8,12 @@ from contracts.topics import PREDICTIONS
 from models.runtime import load
 from serving.predictor import Predictor
 from serving.recorder import Recorder
-from tests.serving.conftest import SYMBOL, UNREACHED_KAFKA
+from tests.serving.conftest import SYMBOL, UNREACHED
 from tests.streaming import topic
 
 
 def away(**fields) -> Settings:
-    return Settings(kafka_port=UNREACHED_KAFKA, **fields)
+    return Settings(kafka_port=UNREACHED, **fields)
 
 
 def test_what_does_not_fit_the_queue_is_dropped_and_counted():

@@ -1,0 +1,88 @@
+"""The live job behind the API: /readyz and /metrics tell of it, and never wait for it."""
+
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.flink_server import FlinkServer, flink_server
+from tests.serving.conftest import SYMBOL
+
+WELL = {"wire": 1.0, "wire_warm": 1.0, "wire_raw": 1.0, "served": 1.0}
+
+
+@pytest.fixture
+def flink() -> Iterator[FlinkServer]:
+    with flink_server() as server:
+        yield server
+
+
+@pytest.fixture
+def make(make_api, feeder, flink):
+    """An API beside that Flink, with fresh features of one symbol."""
+
+    def started(**overrides):
+        feeder.put(SYMBOL)
+        feeder.beat()
+        return make_api(flink_port=flink.port, **overrides)
+
+    return started
+
+
+def job_check(api) -> dict:
+    return next(check for check in api.get("/readyz").json()["checks"] if check["name"] == "job")
+
+
+def samples(api, name: str, label: str = "") -> dict[str, float]:
+    families = text_string_to_metric_families(api.get("/metrics").text)
+    found = [sample for family in families for sample in family.samples if sample.name == name]
+    return {sample.labels.get(label, ""): sample.value for sample in found}
+
+
+def test_a_finished_reader_is_told_and_takes_no_api_out_of_rotation(make, flink):
+    flink.vertices["raw"] = {"RUNNING": 1, "FINISHED": 1}
+    api = make()
+    assert api.wait(lambda: "wire_raw has FINISHED" in job_check(api)["detail"])
+    assert (job_check(api)["ok"], job_check(api)["required"]) == (False, False)
+    ready = api.get("/readyz")
+    assert (ready.status_code, ready.json()["ready"]) == (200, True)
+    assert samples(api, "tick_job_reader_running", "reader") == WELL | {"wire_raw": 0.0}
+    assert samples(api, "tick_job_running") == {"": 1.0}
+
+
+def test_failures_restarts_and_the_state_are_told(make, flink):
+    flink.state, flink.restarts = "RESTARTING", 30
+    api = make()
+    assert api.wait(lambda: "the job is RESTARTING" in job_check(api)["detail"])
+    assert samples(api, "tick_job_running") == {"": 0.0}
+    assert samples(api, "tick_job_restarts_total") == {"": 30.0}
+    assert samples(api, "tick_flink_up") == {"": 1.0}
+
+
+def test_consumer_groups_of_a_kafka_that_is_away_are_a_problem_and_no_sample(make):
+    api = make()
+    assert api.wait(lambda: "Kafka" in job_check(api)["detail"])
+    assert samples(api, "tick_consumer_lag_messages", "group") == {}
+    assert samples(api, "tick_job_problems") == {"": 1.0}
+
+
+def test_a_flink_that_hangs_is_unknown_and_holds_no_request_up(make, flink):
+    flink.hanging.set()
+    api = make()
+    assert job_check(api)["detail"] == "unknown: the job has not been looked at yet"
+    assert api.predict(SYMBOL).status_code == api.get("/readyz").status_code == 200
+    assert samples(api, "tick_flink_up") == {"": 0.0}
+    assert samples(api, "tick_job_running") == {}
+    assert api.wait(lambda: "Flink does not answer" in job_check(api)["detail"])
+
+
+def test_without_a_flink_it_says_unknown(make_api, fed_store):
+    api = make_api()
+    assert api.wait(lambda: "unknown: Flink does not answer" in job_check(api)["detail"])
+    assert api.get("/readyz").status_code == 200
+
+
+@pytest.fixture
+def fed_store(feeder):
+    feeder.put(SYMBOL)
+    feeder.beat()
