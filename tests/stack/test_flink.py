@@ -6,6 +6,7 @@ import pytest
 
 from contracts import paths
 from contracts.errors import ServiceError
+from feature_store.flink import base_options
 from stack import flink, jars
 
 
@@ -78,3 +79,17 @@ def test_clients_are_told_lib_and_conf_by_name(free_settings):
 def test_no_cluster_has_no_overview(free_settings):
     assert flink.overview(free_settings) is None
     assert not flink.taskmanager(free_settings).ready()
+
+
+def test_a_job_without_a_taskmanager_waits_for_slots(free_settings):
+    """By default each request fails at once after five minutes: all restarts would be used up."""
+    assert _config(free_settings)["resourcemanager.standalone.start-up-time"] == "0 s"
+
+
+def test_the_restarts_of_every_job_are_bounded_by_its_own_options(make_settings):
+    options = base_options(make_settings(restarts_max=7, restart_reset_s=60))
+    delay = "restart-strategy.exponential-delay."
+    assert options["restart-strategy.type"] == "exponential-delay"
+    assert options[f"{delay}attempts-before-reset-backoff"] == "7"
+    assert options[f"{delay}reset-backoff-threshold"] == "60000 ms"
+    assert not [key for key in _config(make_settings()) if key.startswith("restart-strategy")]
