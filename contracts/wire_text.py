@@ -5,8 +5,9 @@ That reader (Jackson, token by token) is lenient in ways that decide what reache
 2. it reads the objects of an array as messages of their own: one is a tick, more are refused (though the good ones are in silver)
 3. after as many known fields as there are columns it skips the rest
 4. an object where a number belongs ends the row with its own end; an array there shifts names and values by its length
-The patterns mean the same to Python's `re` and to Java's. Deeper oddities (such things inside other fields, names with escapes)
-may be judged differently.
+The patterns mean the same to Python's `re` and to Java's, and their loops are possessive: of any other loop over a group Java
+recurses once per turn, and some 900 turns overflow the stack, which fails the live job.
+Deeper oddities (such things inside other fields, names with escapes) may be judged differently.
 """
 
 import json
@@ -20,15 +21,15 @@ TEXTS = ("venue", "symbol", "trade_id")
 REFUSED = '"\\x'  # in place of what the reader refuses: no JSON, whether inside a text or outside
 
 _SCALAR = r'(?:"(?:[^"\\]|\\.)*+"|[^\s,\[\]{}":]++)'
-_PAIR = rf"\s*{_SCALAR}\s*,\s*{_SCALAR}\s*"
+_PAIR = rf"\s*+{_SCALAR}\s*+,\s*+{_SCALAR}\s*+"
 NUMBER_NAME = rf'"(?:{"|".join(NUMBERS)})"\s{{0,99}}:\s{{0,99}}'
-KNOWN_NAME = rf'"(?:{"|".join((*NUMBERS, *TEXTS))})"\s*:'
+KNOWN_NAME = rf'"(?:{"|".join((*NUMBERS, *TEXTS))})"\s*+:'
 # As many known names as there are columns, and what follows: there, names are UNKNOWN.
 FULL = rf"(?s)^((?>.*?{KNOWN_NAME}){{{len(NUMBERS) + len(TEXTS)}}})(.*)$"
 UNKNOWN = '"":'
 # What is put in place of what, in this order: at the start of the message, and after NUMBER_NAME.
-AT_START = ((r"^\s*\[\s*\{[^{}]*\}\s*,\s*\{", REFUSED), (r"^\s*\[\s*(?=\{)", ""))
-AT_NUMBER = ((r"\{\s*\}", "null}"), (r"\{", "null,"), (rf"\[(?:\s*|{_PAIR}(?:,{_PAIR})*)\]", REFUSED))
+AT_START = ((r"^\s*+\[\s*+\{[^{}]*+\}\s*+,\s*+\{", REFUSED), (r"^\s*+\[\s*+(?=\{)", ""))
+AT_NUMBER = ((r"\{\s*+\}", "null}"), (r"\{", "null,"), (rf"\[(?:\s*+|{_PAIR}(?:,{_PAIR})*+)\]", REFUSED))
 # Bytes that are no UTF-8 but characters to Jackson; and U+FFFD itself, so that any left after decoding means broken bytes.
 _SURROGATES = r"\xED[\xA0-\xAF][\x80-\xBF]\xED[\xB0-\xBF][\x80-\xBF]"
 CHARACTER = rf"{_SURROGATES}|\xEF\xBF\xBD|[\xC0\xC1][\x80-\xBF]|\xE0[\x80-\x9F][\x80-\xBF]|\xED[\xA0-\xBF][\x80-\xBF]"
