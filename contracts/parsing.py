@@ -24,6 +24,7 @@ _BLANK = "".join(map(chr, range(33)))  # what Java's trim() takes away
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[fFdD]?", re.ASCII)
 _HEX = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?|[0-9a-fA-F]*\.[0-9a-fA-F]+)[pP][+-]?\d+[fFdD]?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,4000}", re.ASCII)
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 _INT_MAX = 2**31 - 1
 
 
@@ -78,9 +79,19 @@ _DECODER = json.JSONDecoder(parse_float=_number, parse_int=_number, parse_consta
 
 def _loads(raw: bytes) -> Any:
     text = wire_text.read(raw).lstrip(" \t\r\n")
-    if text.count("[") + text.count("{") > NESTING_MAX:
+    if text.count("[") + text.count("{") > NESTING_MAX and _is_deep(text):
         raise ValueError("nested too deeply")
     return _DECODER.raw_decode(text)[0]
+
+
+def _is_deep(text: str) -> bool:
+    """Whether the first value nests deeper than NESTING_MAX; brackets in texts don't count, nor does what follows that value."""
+    depth = 0
+    for found in _BRACKETS.finditer(text):
+        depth += 1 if found[0] in "[{" else -1 if found[0] in "]}" else 0
+        if depth > NESTING_MAX or depth == 0:
+            break
+    return depth > NESTING_MAX
 
 
 def _typed(message: dict[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,7 @@ def test_round_trip() -> None:
         (changed(symbol="X" * 33), Reason.INVALID_FIELD),
         (changed(seq=2**63), Reason.INVALID_FIELD),
         (heartbeat(NOW), Reason.INVALID_FIELD),
+        (changed(price=[{"a": 1}] * 1000), Reason.INVALID_FIELD),
         (changed(price=0), Reason.NOT_POSITIVE),
         (changed(size=-1), Reason.NOT_POSITIVE),
         (changed(price=1e10), Reason.OUT_OF_RANGE),
@@ -63,6 +64,8 @@ def test_rejects_with_a_reason(raw: bytes, reason: Reason) -> None:
 def test_what_is_read_leniently() -> None:
     for lenient in (changed(price="60000.5"), changed(trade_id=42), changed(seq=42.9), changed(unknown={"a": [1]})):
         assert parse(lenient, NOW) == TICK
+    assert parse(changed(unknown=[[]] * 1000 + ["]" * 1000]), NOW) == TICK
+    assert parse(encode(TICK) + b"[" * 1000, NOW) == TICK
 
 
 @settings(max_examples=300)
