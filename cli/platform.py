@@ -215,11 +215,13 @@ def jars(
     from cli.bars import bars
     from contracts import paths
     from contracts.settings import settings
+    from stack import bounded_value
     from stack import jars as pinned
 
     with bars() as report:
         if relock:
             pinned.relock(report)
         pinned.ensure(settings(), report)
+        bounded_value.ensure(settings())
     count = sum(len(pinned.locked(role)) for role in pinned.roles(settings()))
     Console().print(f"{count} jars, all as pinned, in {paths.jars(settings())}")

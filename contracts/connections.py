@@ -7,6 +7,7 @@ from contracts.settings import Settings
 
 # The SQL connector carries Kafka's client under names of its own.
 SHADED = "org.apache.flink.kafka.shaded."
+BOUNDED_VALUE = "lakehouse.tick.BoundedValue"  # a deserializer of ours: stack/BoundedValue.java
 LOGIN_MODULES = {
     "PLAIN": "org.apache.kafka.common.security.plain.PlainLoginModule",
     "SCRAM-SHA-256": "org.apache.kafka.common.security.scram.ScramLoginModule",

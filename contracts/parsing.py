@@ -12,7 +12,7 @@ from types import CodeType
 from typing import Any, NoReturn
 
 from contracts import wire_text
-from contracts.tick import LONG_MAX, NAME_CHARS_MAX, RULES, TRADE_ID_CHARS_MAX, Reason, Rejected, Tick
+from contracts.tick import LONG_MAX, MESSAGE_BYTES_MAX, NAME_CHARS_MAX, RULES, TRADE_ID_CHARS_MAX, Reason, Rejected, Tick
 
 NESTING_MAX = 200  # deeper is an attack; Python's parser would hit its recursion limit
 NUMBER_CHARS_MAX = 1000  # Jackson's limit
@@ -47,6 +47,8 @@ class _InvalidError(ValueError):
 
 def parse(raw: bytes, received_us: int) -> Tick | Rejected:
     """The tick in `raw`, or why it is none. `received_us` (µs UTC) is its arrival, the bound of its event time."""
+    if len(raw) > MESSAGE_BYTES_MAX:
+        return Rejected(Reason.TOO_LONG, raw, f"{len(raw):,} bytes")
     try:
         message = _loads(raw)
     except (ValueError, RecursionError):
@@ -85,7 +87,10 @@ def _loads(raw: bytes) -> Any:
 
 
 def _is_deep(text: str) -> bool:
-    """Whether the first value nests deeper than NESTING_MAX; brackets in texts don't count, nor does what follows that value."""
+    """Whether the first value nests deeper than NESTING_MAX.
+
+    Brackets in texts don't count, nor does what follows that value.
+    """
     depth = 0
     for found in _BRACKETS.finditer(text):
         depth += 1 if found[0] in "[{" else -1 if found[0] in "]}" else 0

@@ -14,6 +14,8 @@ FUTURE_US_MAX = 5_000_000  # an event may be this far ahead of its arrival, not 
 LONG_MAX = 2**63 - 1
 NAME_CHARS_MAX = 32
 TRADE_ID_CHARS_MAX = 64
+# A tick has ~300 bytes. A longer message than this is refused before anything else in it is
+# read, and its dead letter is cut here.
 MESSAGE_BYTES_MAX = 65_536
 # Beyond these a number is a broken feed. Inside them every sum of a tile fits 64 bits; what the
 # sums of a window cannot hold is NULL (contracts/features.py).
@@ -25,6 +27,7 @@ NOTIONAL_MIN, NOTIONAL_MAX = 1e-9, 1e15
 class Reason(StrEnum):
     """Why a message is a dead letter; the first that applies, in this order."""
 
+    TOO_LONG = "too_long"
     MALFORMED_JSON = "malformed_json"
     UNKNOWN_SCHEMA_VERSION = "unknown_schema_version"
     INVALID_FIELD = "invalid_field"

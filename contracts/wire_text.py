@@ -5,8 +5,9 @@ That reader (Jackson, token by token) is lenient in ways that decide what reache
 2. it reads the objects of an array as messages of their own: one is a tick, more are refused (though the good ones are in silver)
 3. after as many known fields as there are columns it skips the rest
 4. an object where a number belongs ends the row with its own end; an array there shifts names and values by its length
-The patterns mean the same to Python's `re` and to Java's, and their loops are possessive: of any other loop over a group Java
-recurses once per turn, and some 900 turns overflow the stack, which fails the live job.
+The patterns mean the same to Python's `re` and to Java's, and their loops are possessive: Java
+recurses once per turn of any other loop over a group, and some 900 turns overflow the stack,
+which fails the live job.
 Deeper oddities (such things inside other fields, names with escapes) may be judged differently.
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 from contracts import paths
 from contracts.errors import ServiceError
 from contracts.settings import Settings
-from stack import jars
+from stack import bounded_value, jars
 from stack.pids import Record
 from stack.ports import EVERYWHERE, listening
 from stack.probe import json_at
@@ -108,9 +108,9 @@ def prepare(settings: Settings) -> None:
     (home / "pid").mkdir()
     for name in ("bin", "opt", "plugins"):
         _link(home / name, wheel / name)
-    _link_jars(
-        paths.flink_lib(settings), [*(wheel / "lib").glob("*.jar"), *(paths.jars(settings) / jar.file for jar in jars.of_flink(settings))]
-    )
+    fetched = [paths.jars(settings) / jar.file for jar in jars.of_flink(settings)]
+    shipped = (wheel / "lib").glob("*.jar")
+    _link_jars(paths.flink_lib(settings), [*shipped, *fetched, bounded_value.jar(settings)])
     for name in ("log4j-console.properties", "log4j-cli.properties", "log4j.properties"):
         (home / "conf" / name).write_text(LOG4J)
     (home / "conf" / "config.yaml").write_text(config(settings))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contracts import paths
 from contracts.errors import ServiceError
 from contracts.settings import Settings
-from stack import airflow, flink, jars, kafka, postgres, processes, redis, secrets
+from stack import airflow, bounded_value, flink, jars, kafka, postgres, processes, redis, secrets
 from stack.progress import Progress, silent
 from stack.service import Row, Service, is_ready, require_alive, row, spawn, stop, tail
 
@@ -52,6 +52,7 @@ def up(settings: Settings, services: Iterable[str] | None = None, progress: Prog
     Raises ServiceError: port taken, process died (with the end of its log), not ready within start_timeout_s.
     """
     jars.ensure(settings, progress)
+    bounded_value.ensure(settings)
     secrets.ensure(settings)
     with _alone(settings):
         _bring_up(settings, PLATFORM if services is None else services, progress)

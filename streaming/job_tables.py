@@ -3,7 +3,7 @@
 from contracts import connections, live_job, topics
 from contracts.features import columns
 from contracts.settings import Settings
-from contracts.tick import EVENT_TIME_US_MIN, FUTURE_US_MAX, RULES
+from contracts.tick import EVENT_TIME_US_MIN, FUTURE_US_MAX, MESSAGE_BYTES_MAX, RULES, Reason
 from contracts.windows import Level
 from contracts.wire import HEARTBEAT_KEY
 from feature_store import catalog, lakehouse
@@ -17,6 +17,17 @@ __all__ = ["dead_letters"]
 GROUP, GROUP_WARM = live_job.TICKS.group, live_job.WARMUP.group
 GROUP_RAW, GROUP_SERVED = live_job.RAW.group, live_job.SERVED.group
 JSON = "'format'='json', 'json.ignore-parse-errors'='true'"
+# Both readers of `ticks` judge the length before they parse anything, by one class. Of what is too
+# long the typed reader gets NULL, and makes no row; the raw reader gets its first bytes and length.
+BOUNDED = f"'properties.value.deserializer'='{connections.BOUNDED_VALUE}', 'properties.bounded.value.bytes.max'='{MESSAGE_BYTES_MAX}'"
+CUT = f"{BOUNDED}, 'properties.bounded.value.cut'='true'"
+# A record that the sink's client refuses fails the job, again and again. A letter is cut at
+# MESSAGE_BYTES_MAX and its headers have some 100 bytes: no limit here is near. `max.request.size`
+# counts uncompressed bytes; when 32 MiB of letters wait, the job waits for Kafka.
+LETTERS = (
+    f"'properties.max.request.size'='{4 * MESSAGE_BYTES_MAX}',"
+    f" 'properties.buffer.memory'='{512 * MESSAGE_BYTES_MAX}', 'properties.compression.type'='lz4'"
+)
 
 
 def kafka(settings: Settings, topic: str, more: str = "") -> str:
@@ -54,14 +65,14 @@ def _wire(settings: Settings, name: str, topic: str, group: str, more: str) -> s
   arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   et AS CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(event_time_us / 1000, 3) ELSE TO_TIMESTAMP_LTZ(0, 3) END,
   WATERMARK FOR et AS et - INTERVAL '{settings.lateness_ms / 1000:.3f}' SECOND
-) WITH ({_source(settings, topic, f"{readers}{more}{JSON}", group)})"""
+) WITH ({_source(settings, topic, f"{readers}{more}{BOUNDED}, {JSON}", group)})"""
 
 
 def wire_raw(settings: Settings) -> str:
     """The same messages as bytes, for dead letters alone; JSON that does not parse never reaches the typed reader."""
     return f"""CREATE TABLE wire_raw (message BYTES, arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL
-) WITH ({_source(settings, topics.TICKS.name, "'format'='raw'", GROUP_RAW)})"""
+) WITH ({_source(settings, topics.TICKS.name, f"{CUT}, 'format'='raw'", GROUP_RAW)})"""
 
 
 # Objects are read as their JSON text: nothing inside them can keep the rest of a record from being read.
@@ -106,8 +117,11 @@ def accepted() -> View:
 
 
 def dead_letter_sink(settings: Settings) -> str:
-    """Raw bytes as the value, origin and reason as headers."""
-    connector = kafka(settings, topics.DEAD_LETTER.name, "'format'='raw'")
+    """At most MESSAGE_BYTES_MAX raw bytes as the value; origin and reason as headers.
+
+    When bytes are missing, another header has the true length.
+    """
+    connector = kafka(settings, topics.DEAD_LETTER.name, f"{LETTERS}, 'format'='raw'")
     return f"CREATE TABLE dead_letter (message BYTES, headers MAP<STRING, BYTES> METADATA) WITH ({connector})"
 
 
@@ -122,7 +136,11 @@ def dead_letter_insert() -> str:
             "offset": "CAST(`offset` AS STRING)",
         }.items()
     )
-    return f"INSERT INTO dead_letter SELECT message, MAP[{made}] FROM raw_judged WHERE reason IS NOT NULL"
+    long = f"reason = '{Reason.TOO_LONG}'"
+    with_length = f"MAP[{made}, 'bytes', ENCODE(true_length, 'UTF-8')]"
+    headers = f"CASE WHEN {long} THEN {with_length} ELSE MAP[{made}] END"
+    letter = f"CAST(message AS VARBINARY({MESSAGE_BYTES_MAX})), {headers}"
+    return f"INSERT INTO dead_letter SELECT {letter} FROM raw_judged WHERE reason IS NOT NULL"
 
 
 def features_sink(settings: Settings, level: Level) -> str:

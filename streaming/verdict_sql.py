@@ -5,7 +5,7 @@ not look like our own producer's work (`ordinary`) is therefore read once more, 
 decimal strings, fractions cut off, text after the object, UTF-16, broken UTF-8 only where Jackson minds. Slow, and rare.
 """
 
-from contracts.tick import FUTURE_US_MAX, NAME_CHARS_MAX, RULES, TRADE_ID_CHARS_MAX
+from contracts.tick import FUTURE_US_MAX, MESSAGE_BYTES_MAX, NAME_CHARS_MAX, RULES, TRADE_ID_CHARS_MAX
 from contracts.wire_text import AT_NUMBER, AT_START, CHARACTER, FULL, KNOWN_NAME, NUMBER_NAME, REFUSED, UNKNOWN
 from feature_store.tile_sql import View
 from streaming.ordinary import ORDINARY, QUOTED
@@ -46,7 +46,8 @@ _ENCODINGS = {
 _STRICTER = (
     (r"[\t\n\r]", " "),
     (r"[\x00-\x1F]", r"\u0001"),
-    # The cheap condition first. A number of more than 1,000 digits the typed reader refuses, too: it stays as it is.
+    # The cheap condition first. The typed reader refuses numbers of more than 1,000 digits, so
+    # they stay as they are and the JSON functions refuse them, too.
     (r"(?<=[eE][+-]?)(?<=[:,\[]\s{0,9}-?[0-9.]{1,400}[eE][+-]?)[0-9]{7,985}+(?=\s*+[,}\]])", "999999"),
 )
 
@@ -78,24 +79,30 @@ def rule(text: str) -> str:
 
 def dead_letters() -> tuple[View, ...]:
     """Every message that is neither tick nor heartbeat, with the first reason that applies."""
-    origin = "message, arrived, `partition`, `offset`"
+    message = "message, arrived, `partition`, `offset`"
+    # Behind the first bytes of a message that is too long is its true length (BoundedValue.java).
+    length = f"SUBSTRING(DECODE(message, 'ISO-8859-1') FROM {MESSAGE_BYTES_MAX + 1}) AS true_length"
+    origin = f"{message}, true_length"
     bid, ask = (f"CAST({_found('content', QUOTED, group)} AS DOUBLE)" for group in (2, 3))
     doubtful = f"({_in_time(ORDINARY)}) IS NOT TRUE AND ({_in_time(QUOTED)} AND {bid} <= {ask}) IS NOT TRUE"
     parsed = ", ".join(_field(name, kind) for name, kind in TYPES.items())
     beat = "heartbeat AND venue IS NULL AND symbol IS NULL AND price IS NULL"
     cases = " ".join(f"WHEN {rule(text)} THEN '{reason}'" for reason, text in RULES)
     judged = (
-        f"CASE WHEN is_object IS NOT TRUE THEN 'malformed_json' WHEN {beat} THEN NULL"
+        "CASE WHEN true_length <> '' THEN 'too_long'"
+        f" WHEN is_object IS NOT TRUE THEN 'malformed_json' WHEN {beat} THEN NULL"
         f" WHEN heartbeat OR ({well_typed()}) IS NOT TRUE THEN 'invalid_field' {cases} END AS reason"
     )
     # UNNEST keeps the planner from writing each expression out wherever its name is used.
-    read = f"SELECT {origin}, as_read FROM raw_doubtful CROSS JOIN UNNEST(ARRAY[{_as_jackson_reads()}]) AS t(as_read)"
+    text = f"CASE WHEN true_length <> '' THEN CAST(NULL AS STRING) ELSE {_as_jackson_reads()} END"
+    unnest_text = f"UNNEST(ARRAY[{text}]) AS t(as_read)"
+    read = f"SELECT {origin}, as_read FROM raw_doubtful CROSS JOIN {unnest_text}"
     rewritten = f"SELECT {origin}, content FROM raw_read CROSS JOIN UNNEST(ARRAY[{_rewritten()}]) AS t(content)"
     unnest = f"UNNEST(ARRAY[ROW({parsed})]) AS t({', '.join(TYPES)})"
     fields = f"SELECT {origin}, content IS JSON OBJECT AS is_object, t.* FROM raw_rewritten CROSS JOIN {unnest}"
     return (
-        View("raw_text", f"SELECT {origin}, DECODE(message, 'UTF-8') AS content FROM wire_raw"),
-        View("raw_doubtful", f"SELECT {origin} FROM raw_text WHERE {doubtful}"),
+        View("raw_text", f"SELECT {message}, DECODE(message, 'UTF-8') AS content FROM wire_raw"),
+        View("raw_doubtful", f"SELECT {message}, {length} FROM raw_text WHERE {doubtful}"),
         View("raw_read", read),
         View("raw_rewritten", rewritten),
         View("raw_fields", fields),
@@ -125,7 +132,8 @@ def _rewritten() -> str:
     """Text that means to the JSON functions what the message means to the typed reader."""
     kept, rest = (_found("as_read", FULL, group) for group in (1, 2))
     text = f"COALESCE({kept} || REGEXP_REPLACE({rest}, '{KNOWN_NAME}', '{UNKNOWN}'), as_read)"
-    # Cheap conditions first: the search backwards takes about a microsecond, and a message may consist of brackets.
+    # Cheap conditions first: the search backwards takes about a microsecond, and a message may
+    # consist of brackets.
     at_number = [(rf"(?=[{{\[])(?<=[:\s])(?<={NUMBER_NAME}){what}", by) for what, by in AT_NUMBER]
     for what, by in (*AT_START, *at_number, *_STRICTER):
         text = f"REGEXP_REPLACE({text}, '{what}', '{by}')"

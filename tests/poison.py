@@ -1,4 +1,7 @@
-"""Messages made to break a parser: 10² to 10⁵ elements, 10⁴ levels and texts of 60 KB, in every field of a tick."""
+"""Messages made to break a parser.
+
+10² to 10⁵ elements, 10⁴ levels and texts of 60 KB, in every field of a tick.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,7 +15,7 @@ FIELDS = (*TEXTS, *WHOLES, *REALS, *QUOTES, "heartbeat", "unknown")
 
 
 def values() -> Iterator[str]:
-    """JSON texts in place of a field's value; those of 10⁵ elements are longer than a message may be."""
+    """JSON texts in place of a field's value; those of 10⁵ elements are too long for a message."""
     for count in ELEMENTS:
         yield f"[{','.join(['1'] * count)}]"
         yield "[" + ",".join(['"a"', '"b"'] * (count // 2)) + "]"
@@ -33,13 +36,17 @@ def values() -> Iterator[str]:
 
 
 def messages(time_us: int, names: Iterable[str] = FIELDS) -> Iterator[bytes]:
-    """Every value in every one of these fields; then messages around the limit that are ticks or heartbeats but for their length."""
+    """Every value in each of these fields, then messages around the limit.
+
+    The latter are ticks or heartbeats but for their length.
+    """
     number = 0
     for name in names:
         for value in values():
             number += 1
             yield text(good(number, time_us) | {name: value})
-    for size in (MESSAGE_BYTES_MAX - 1, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX + 1, MESSAGE_BYTES_MAX + 10, 2 * MESSAGE_BYTES_MAX):
+    limit = MESSAGE_BYTES_MAX
+    for size in (limit - 1, limit, limit + 1, limit + 10, 2 * limit):
         for pad in (_with_unknown_field, bytes.ljust, bytes.rjust, _with_tail):
             number += 1
             yield pad(text(good(number, time_us)), size)
@@ -47,7 +54,7 @@ def messages(time_us: int, names: Iterable[str] = FIELDS) -> Iterator[bytes]:
 
 
 def huge(time_us: int, size: int) -> Iterator[bytes]:
-    """Messages of so many bytes: nothing, blanks, a long array, and what would be ticks if it were shorter."""
+    """Messages of so many bytes: zeros, blanks, a long array, and ticks but for their length."""
     yield bytes(size)
     yield b" " * size
     yield b"1," * (size // 2)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.parsing import parse
-from contracts.tick import FUTURE_US_MAX, Reason, Rejected, Tick
+from contracts.tick import FUTURE_US_MAX, MESSAGE_BYTES_MAX, Reason, Rejected, Tick
 from contracts.wire import encode, heartbeat
 
 NOW = 1_750_000_000_000_000
@@ -33,7 +33,11 @@ def test_round_trip() -> None:
         (b"nope", Reason.MALFORMED_JSON),
         (b"[1]", Reason.MALFORMED_JSON),
         (b"\xff\xfe{}", Reason.MALFORMED_JSON),
-        (b"[" * 100_000, Reason.MALFORMED_JSON),
+        (b"[" * 60_000, Reason.MALFORMED_JSON),
+        (b"[" * 100_000, Reason.TOO_LONG),
+        (encode(TICK).ljust(MESSAGE_BYTES_MAX + 1), Reason.TOO_LONG),
+        (heartbeat(NOW).ljust(MESSAGE_BYTES_MAX + 1), Reason.TOO_LONG),
+        (changed(price=[{"a": 1}] * 1000), Reason.INVALID_FIELD),
         (b'{"price": NaN}', Reason.MALFORMED_JSON),
         (changed(schema_version=2), Reason.UNKNOWN_SCHEMA_VERSION),
         (changed(price=...), Reason.INVALID_FIELD),
@@ -44,7 +48,6 @@ def test_round_trip() -> None:
         (changed(symbol="X" * 33), Reason.INVALID_FIELD),
         (changed(seq=2**63), Reason.INVALID_FIELD),
         (heartbeat(NOW), Reason.INVALID_FIELD),
-        (changed(price=[{"a": 1}] * 1000), Reason.INVALID_FIELD),
         (changed(price=0), Reason.NOT_POSITIVE),
         (changed(size=-1), Reason.NOT_POSITIVE),
         (changed(price=1e10), Reason.OUT_OF_RANGE),
@@ -66,6 +69,7 @@ def test_what_is_read_leniently() -> None:
         assert parse(lenient, NOW) == TICK
     assert parse(changed(unknown=[[]] * 1000 + ["]" * 1000]), NOW) == TICK
     assert parse(encode(TICK) + b"[" * 1000, NOW) == TICK
+    assert parse(encode(TICK).ljust(MESSAGE_BYTES_MAX), NOW) == TICK
 
 
 @settings(max_examples=300)

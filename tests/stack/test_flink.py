@@ -7,7 +7,7 @@ import pytest
 from contracts import paths
 from contracts.errors import ServiceError
 from feature_store.flink import base_options
-from stack import flink, jars
+from stack import bounded_value, flink, jars
 
 
 def _config(settings) -> dict[str, object]:
@@ -62,7 +62,8 @@ def test_the_class_path_is_exactly_the_wheel_and_the_pinned_jars(free_settings):
     (lib / "iceberg-of-last-year.jar").symlink_to("/nowhere")
     flink.prepare(free_settings)
     wheel = {jar.name for jar in (paths.pyflink_home() / "lib").glob("*.jar")}
-    assert {jar.name for jar in lib.iterdir()} == wheel | {jar.file for jar in jars.locked("flink")}
+    own = bounded_value.jar(free_settings).name
+    assert {jar.name for jar in lib.iterdir()} == wheel | {own} | {jar.file for jar in jars.locked("flink")}
     assert (paths.flink_home(free_settings) / "plugins").is_dir()
     assert (paths.flink_home(free_settings) / "opt" / "flink-python-2.3.0.jar").exists()
 

@@ -17,7 +17,7 @@ def test_the_warm_up_ends_with_what_is_there():
     ddl = tables.wire_warm(Settings(idle_timeout_s=20))
     assert "'scan.bounded.mode'='latest-offset'" in ddl and "idle" not in ddl
     assert f"'topic'='{WARMUP.name}'" in ddl
-    assert "bounded" not in tables.wire(Settings())
+    assert "scan.bounded" not in tables.wire(Settings())
 
 
 @pytest.mark.parametrize(("parallelism", "readers"), [(1, 1), (2, 2), (TICKS.partitions, TICKS.partitions), (64, TICKS.partitions)])

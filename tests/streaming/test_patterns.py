@@ -1,4 +1,7 @@
-"""No pattern of the live job overflows the stack of a Java thread, whatever the message: that would fail the job, not the message."""
+"""No pattern of the live job overflows the stack of a Java thread, whatever the message.
+
+Such an error would fail the job, not the message.
+"""
 
 import re
 

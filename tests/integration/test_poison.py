@@ -1,0 +1,76 @@
+"""Messages made to break a parser are dead letters, each once and with its reason.
+
+The job runs on without a restart.
+"""
+
+from collections import Counter
+
+import pytest
+from confluent_kafka import Producer
+
+from contracts import connections
+from contracts.parsing import parse
+from contracts.settings import Settings
+from contracts.tick import MESSAGE_BYTES_MAX, Rejected, Tick
+from contracts.topics import TICKS
+from feature_store import flink_rest
+from streaming import dead_letters, job
+from tests.integration import fates
+from tests.integration.conftest import minutes_ago
+from tests.integration.test_parse_equals_sql import in_silver
+from tests.poison import huge, messages
+
+pytestmark = pytest.mark.integration
+BATCH_BYTES = 1_048_576 - 200  # of one message, just below the broker's limit of 1 MiB
+TEN_MB = 10_000_000
+SENT_BYTES_MAX = 20_000_000
+
+
+def restarts(settings: Settings, job_id: str) -> str:
+    (metric,) = flink_rest.call(settings, f"/jobs/{job_id}/metrics?get=numRestarts")
+    return str(metric["value"])
+
+
+def vertices(settings: Settings, job_id: str) -> dict[str, str]:
+    return {vertex["name"]: vertex["status"] for vertex in flink_rest.call(settings, f"/jobs/{job_id}")["vertices"]}
+
+
+def send(settings: Settings, sent: list[bytes | None], compression: str) -> None:
+    options = {"compression.type": compression, "message.max.bytes": SENT_BYTES_MAX, "batch.num.messages": 1}
+    producer = Producer({**connections.kafka(settings), **options})
+    errors: list[str] = []
+    for number, message in enumerate(sent):
+        told = lambda error, _: errors.append(str(error)) if error else None  # noqa: E731
+        producer.produce(TICKS.name, message, partition=number % TICKS.partitions, on_delivery=told)
+        producer.poll(0)
+    assert producer.flush(60) == 0
+    assert errors == []
+
+
+def test_poison_becomes_dead_letters_and_the_job_runs_on(live: Settings) -> None:
+    job_id, start_us = job.start(live), minutes_ago(95)
+    before, restarted = fates.marks(live), restarts(live, job_id)
+    send(live, [*messages(start_us), None], "lz4")
+    send(live, list(huge(start_us, BATCH_BYTES)), "none")
+    for compression in ("lz4", "zstd"):
+        send(live, list(huge(start_us, TEN_MB)), compression)
+
+    sent = {(m.partition, m.offset): m for m in fates.sent(live, before)}
+    judged = {place: parse(message.value, fates.received_us(message)) for place, message in sent.items()}
+    refused = {place: (one.reason.value, one.raw[:MESSAGE_BYTES_MAX]) for place, one in judged.items() if isinstance(one, Rejected)}
+    accepted = Counter(one for one in judged.values() if isinstance(one, Tick))
+    assert fates.reasons(refused)["too_long"] > 50 and accepted.total() > 10
+
+    fates.settle(live, start_us)  # ticks behind the poison are accepted, and bad messages refused, in every partition
+    letters, stored = fates.letters(live, before), in_silver(live, start_us)
+    odd = [place for place in sent if letters.get(place) != refused.get(place)]
+    assert [(sent[place].value[:200], (letters.get(place) or "?")[0], (refused.get(place) or "?")[0]) for place in odd] == []
+    assert (stored - accepted, accepted - stored) == (Counter(), Counter())
+    true_sizes = {letter.origin: letter.true_bytes for letter in dead_letters.read(live, "too_long")}
+    assert {
+        f"{TICKS.name}/{p}/{o}": len(sent[p, o].value) for p, o in refused if refused[p, o][0] == "too_long"
+    }.items() <= true_sizes.items()
+
+    assert restarts(live, job_id) == restarted
+    (reader,) = [name for name in vertices(live, job_id) if "wire_raw" in name]
+    assert vertices(live, job_id)[reader] == "RUNNING"
