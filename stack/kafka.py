@@ -19,7 +19,10 @@ from stack import jars, secrets
 from stack.ports import EVERYWHERE, answers
 from stack.service import Service
 
-MESSAGE_BYTES_MAX = 2**20  # a tick has ~300 bytes; more than this is a mistake, and dead letters carry it whole
+# Kafka limits compressed batches, not messages: this takes the largest batch of a librdkafka sender
+# (batch.size 1,000,000), whose ticks a smaller limit would refuse together. The live job itself
+# judges how long a message may be (contracts.tick.MESSAGE_BYTES_MAX).
+BATCH_BYTES_MAX = 2**20
 TRANSACTION_MS_MAX = 86_400_000  # a job down for longer than its transaction's time-out loses what it pre-committed
 ADMIN_TIMEOUT_S = 15
 PROBE_TIMEOUT_S = 2
@@ -38,7 +41,7 @@ controller.listener.names=CONTROLLER
 log.dirs={data}
 auto.create.topics.enable=false
 num.partitions=4
-message.max.bytes={message_bytes_max}
+message.max.bytes={batch_bytes_max}
 transaction.max.timeout.ms={transaction_ms_max}
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
@@ -112,7 +115,7 @@ def prepare(settings: Settings) -> None:
             port=settings.kafka_port,
             controller=settings.kafka_port + 1,
             data=_data(settings),
-            message_bytes_max=MESSAGE_BYTES_MAX,
+            batch_bytes_max=BATCH_BYTES_MAX,
             transaction_ms_max=TRANSACTION_MS_MAX,
         )
         + _login(settings),
@@ -213,5 +216,6 @@ def create_topics(settings: Settings, topics: tuple[Topic, ...] = TOPICS) -> lis
 
 def _new(topic: Topic, replicas: int) -> NewTopic:
     kind = "LogAppendTime" if topic.log_append_time else "CreateTime"
-    config = {"retention.ms": str(topic.retention_ms), "message.timestamp.type": kind}
+    limits = {"retention.ms": str(topic.retention_ms), "max.message.bytes": str(BATCH_BYTES_MAX)}
+    config = limits | {"message.timestamp.type": kind}
     return NewTopic(topic.name, num_partitions=topic.partitions, replication_factor=replicas, config=config)
