@@ -34,11 +34,12 @@ def list_letters(limit: Annotated[int, typer.Option(min=0, help="newest letters 
         counts[letter.reason] += 1
         newest.append(letter)
     console = Console()
-    table = Table("refused (UTC)", "reason", "from", "what", box=None)
+    table = Table("refused (UTC)", "reason", "from", "bytes", "what", box=None)
     for letter in newest:
         refused = datetime.fromtimestamp(letter.refused_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
         # repr: what a stranger sent must not move the cursor or colour the screen
-        table.add_row(refused, letter.reason, escape(letter.origin), escape(repr(letter.raw[:RAW_CHARS])[2:-1]))
+        raw = escape(repr(letter.raw[:RAW_CHARS])[2:-1])
+        table.add_row(refused, letter.reason, escape(letter.origin), f"{letter.true_bytes:,}", raw)
     if newest:
         console.print(table)
     console.print(", ".join(f"{name} {count:,}" for name, count in counts.most_common()) or "no dead letters")
@@ -51,10 +52,17 @@ def replay_letters(reason: OfReason = None) -> None:
 
     from contracts.clock import now_us
     from contracts.settings import settings
+    from contracts.tick import MESSAGE_BYTES_MAX
     from streaming import dead_letters
 
     done = dead_letters.replay(settings(), now_us(), reason)
     console = Console()
-    console.print(f"sent again {done.sent:,}, still refused {sum(done.refused.values()):,}, rows of files {done.rows:,}")
+    refused = sum(done.refused.values())
+    counts = f"sent again {done.sent:,}, still refused {refused:,}, rows of files {done.rows:,}"
+    console.print(f"{counts}, cut {done.cut:,}")
     if done.rows:
         console.print("rows of files are read again by `tick replay FILE`, not from here")
+    if done.cut:
+        limit = f"{MESSAGE_BYTES_MAX:,}"
+        console.print(f"of messages longer than {limit} bytes only the first {limit} are kept:")
+        console.print("shorten them at their source and send them again from there")

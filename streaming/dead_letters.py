@@ -23,12 +23,17 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A refused message: why, where it came from (`topic/partition/offset`, or `feed:<file>/0/<row>`), when, and its bytes."""
+    """A refused message: reason, origin, time of refusal and bytes.
+
+    The origin is `topic/partition/offset`, or `feed:<file>/0/<row>`. Of a long message `raw` holds
+    the first MESSAGE_BYTES_MAX bytes; `true_bytes` is how many it had.
+    """
 
     reason: str
     origin: str
     raw: bytes
     refused_ms: int
+    true_bytes: int
     key: bytes | None = None
     detail: str = ""
 
@@ -37,14 +42,23 @@ class DeadLetter:
         """Whether a feed refused it: then the bytes are a row of a file, not a message."""
         return self.origin.startswith("feed:")
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether bytes are missing: then it cannot be sent again."""
+        return self.true_bytes > len(self.raw)
+
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay did: sent again, still refused (by reason), rows of files (only their feed can read them)."""
+    """What a replay did: letters sent again, and still refused (by reason).
+
+    Never sent are rows of files, which only their feed can read, and messages that were cut.
+    """
 
     sent: int
     refused: Counter[str]
     rows: int
+    cut: int
 
 
 def read(settings: Settings, reason: str | None = None) -> Iterator[DeadLetter]:
@@ -71,10 +85,13 @@ def counts(settings: Settings) -> Counter[str]:
 def replay(settings: Settings, received_us: int, reason: str | None = None) -> Replayed:
     """Judge dead letters again by today's contract; those it accepts go back to `ticks`, where duplicates count once."""
     sender, refused = Sender(settings), Counter[str]()
-    sent = rows = 0
+    sent = rows = cut = 0
     for letter in read(settings, reason):
         if letter.from_feed:
             rows += 1
+            continue
+        if letter.is_cut:
+            cut += 1
             continue
         judged = parse(letter.raw, received_us)
         if isinstance(judged, Rejected):
@@ -83,7 +100,7 @@ def replay(settings: Settings, received_us: int, reason: str | None = None) -> R
         sender.message(judged.key, wire.encode(judged))
         sent += 1
     sender.flush()
-    return Replayed(sent, refused, rows)
+    return Replayed(sent, refused, rows, cut)
 
 
 def _letters(messages: list[Message], ends: dict[int, tuple[int, int]]) -> Iterator[DeadLetter]:
@@ -121,4 +138,7 @@ def _letter(message: Message) -> DeadLetter:
     headers = {name: (value or b"").decode("utf-8", "replace") for name, value in message.headers() or ()}
     origin = "/".join(headers.get(name, "?") for name in ("topic", "partition", "offset"))
     raw, (_, refused_ms) = message.value() or b"", message.timestamp()
-    return DeadLetter(headers.get("reason", "?"), origin, raw, refused_ms, message.key(), headers.get("detail", ""))
+    size = headers.get("bytes", "")  # whoever may write to the topic may write anything there
+    true_bytes = int(size) if size.isdecimal() and len(size) < 16 else len(raw)
+    reason, detail = headers.get("reason", "?"), headers.get("detail", "")
+    return DeadLetter(reason, origin, raw, refused_ms, true_bytes, message.key(), detail)

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaException, Producer
 from contracts import connections, wire
 from contracts.errors import ServiceError
 from contracts.settings import Settings
+from contracts.tick import MESSAGE_BYTES_MAX
 from contracts.topics import DEAD_LETTER, TICKS
 from streaming import batch
 from streaming.feeds.model import FeedReject
@@ -63,7 +64,11 @@ class Sender:
         self.poll()
 
     def dead_letters(self, rejects: Sequence[FeedReject]) -> None:
-        """Send rows a feed could not use, with their origin, to the dead-letter topic."""
+        """Send rows a feed could not use, with their origin, to the dead-letter topic.
+
+        Of a long row the first MESSAGE_BYTES_MAX bytes are sent: a producer refuses a message of
+        more than 1,000,000.
+        """
         for reject in rejects:
             self._room(1)
             headers = {
@@ -73,8 +78,12 @@ class Sender:
                 "offset": str(reject.row),
                 "detail": reject.rejected.detail[:HEADER_CHARS_MAX],
             }
+            raw = reject.rejected.raw
+            if len(raw) > MESSAGE_BYTES_MAX:
+                headers["bytes"] = str(len(raw))
             self._letters_sent += 1
-            self._producer.produce(DEAD_LETTER.name, reject.rejected.raw, headers=headers, on_delivery=self._letter_delivered)
+            letter = raw[:MESSAGE_BYTES_MAX]
+            self._producer.produce(DEAD_LETTER.name, letter, headers=headers, on_delivery=self._letter_delivered)
         self.poll()
 
     def beat(self, event_time_us: int, items: int) -> None:

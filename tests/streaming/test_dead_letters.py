@@ -9,10 +9,12 @@ from confluent_kafka import Producer
 from contracts import connections
 from contracts.clock import now_us
 from contracts.errors import ServiceError
-from contracts.tick import Reason
+from contracts.tick import MESSAGE_BYTES_MAX, Reason, Rejected
 from streaming import dead_letters
 from streaming.batch import encode
 from streaming.faults import inject_faults
+from streaming.feeds.model import FeedReject
+from streaming.sender import Sender
 from streaming.synthetic import FIXTURE, generate
 from tests.streaming import topic
 from tests.streaming.test_producer import command, finish
@@ -25,8 +27,9 @@ GOOD = encode(next(generate(FIXTURE, START_US, 300)))
 def refuse(settings, letters):
     """What the stream does with messages it refuses: raw bytes, reason and origin."""
     producer = Producer({**connections.kafka(settings)})
-    for offset, (reason, origin, raw) in enumerate(letters):
+    for offset, (reason, origin, raw, *true_bytes) in enumerate(letters):
         headers = {"reason": reason, "topic": origin, "partition": "2", "offset": str(offset)}
+        headers |= dict(zip(("bytes",), true_bytes, strict=False))
         producer.produce("ticks.dead_letter", raw, b"SYNTH:AAAUSD", headers=headers)
     assert producer.flush(30) == 0
 
@@ -54,6 +57,33 @@ def test_what_passes_now_goes_back_to_the_stream(kafka):
     assert done.refused == mixed.rejected
     assert Counter(orjson.dumps(m.fields) for m in sent) == Counter(GOOD[:10])
     assert {m.key for m in sent} == {f"SYNTH:{orjson.loads(raw)['symbol']}" for raw in GOOD[:10]}
+
+
+def test_a_letter_that_was_cut_says_so_and_is_not_sent_again(kafka):
+    whole, cut, nonsense = ("big", "ticks", GOOD[0]), ("big", "ticks", GOOD[1], "70000"), ("big", "ticks", GOOD[2], "²")
+    refuse(kafka, [whole, cut, nonsense])
+    letters = list(dead_letters.read(kafka, "big"))
+    assert [(letter.true_bytes, letter.is_cut) for letter in letters] == [(len(GOOD[0]), False), (70_000, True), (len(GOOD[2]), False)]
+    marks = topic.ends(kafka, "ticks")
+    done = dead_letters.replay(kafka, now_us(), "big")
+    assert (done.sent, done.cut, done.rows, done.refused) == (2, 1, 0, Counter())
+    assert len(topic.since(kafka, "ticks", marks)) == 2
+
+    code, said = finish(command(kafka, "dead-letters", "list", "--reason", "big"))
+    assert code == 0 and "70,000" in said
+    code, said = finish(command(kafka, "dead-letters", "replay", "--reason", "big"))
+    assert code == 0 and "sent again 2, still refused 0, rows of files 0, cut 1" in said
+    assert "only the first 65,536 are kept" in " ".join(said.split())
+
+
+def test_a_long_row_of_a_feed_is_cut_too(kafka):
+    raw = b"x" * 3_000_000  # more than a producer sends in one message
+    before = topic.ends(kafka, "ticks.dead_letter")
+    sender = Sender(kafka)
+    sender.dead_letters([FeedReject(Rejected(Reason.INVALID_FIELD, raw), "long.csv", 7)])
+    sender.flush()
+    (letter,) = topic.since(kafka, "ticks.dead_letter", before)
+    assert (letter.value, letter.headers["bytes"]) == (raw[:MESSAGE_BYTES_MAX], "3000000")
 
 
 def test_the_command_shows_strange_bytes_harmlessly(kafka):
