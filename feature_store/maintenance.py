@@ -14,6 +14,7 @@ from feature_store import lakehouse, orphans
 from feature_store.tables import COLUMNS_OF, GOLD, TIME_OF
 
 ATTEMPTS = 10
+SIZES = ["record_count", "file_size_in_bytes"]
 FLINKS_CHECKPOINT = "flink.max-committed-checkpoint-id"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -35,10 +36,19 @@ def summary(settings: Settings) -> list[Summary]:
     lines = []
     for name in COLUMNS_OF:
         table = lakehouse.catalog(settings).load_table(name)
-        files = table.inspect.files().select(["record_count", "file_size_in_bytes"]).to_pydict()
-        rows, size = sum(files["record_count"]), sum(files["file_size_in_bytes"])
-        lines.append(Summary(name, rows, len(files["record_count"]), size, len(table.snapshots())))
+        files = table.inspect.files().select(SIZES).to_pylist() if _has_manifest(table) else []
+        rows, size = (sum(file[column] for file in files) for column in SIZES)
+        lines.append(Summary(name, rows, len(files), size, len(table.snapshots())))
     return lines
+
+
+def _has_manifest(table: Table) -> bool:
+    """False for a table without a snapshot, and for a snapshot of nothing, such as Flink commits now and then.
+
+    PyIceberg's `inspect` fails on both: ArrowInvalid "Must pass at least one table".
+    """
+    snapshot = table.current_snapshot()
+    return snapshot is not None and bool(snapshot.manifests(table.io))
 
 
 def compact(settings: Settings, files_max: int, progress: Callable[[str, int, int], None]) -> int:
@@ -47,7 +57,7 @@ def compact(settings: Settings, files_max: int, progress: Callable[[str, int, in
     merged = 0
     for name in COLUMNS_OF:
         table = lakehouse.catalog(settings).load_table(name)
-        parts = table.inspect.partitions().to_pylist() if table.current_snapshot() else []  # an empty table has none to inspect
+        parts = table.inspect.partitions().to_pylist() if _has_manifest(table) else []
         crowded = [part["partition"] for part in parts if part["file_count"] > files_max]
         for done, partition in enumerate(crowded, start=1):
             _rewrite(table, _inside(partition, TIME_OF.get(name, "event_time")))

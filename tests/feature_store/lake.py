@@ -56,6 +56,13 @@ def put(settings: Settings, table: str, frame: pl.DataFrame) -> None:
     lakehouse.append(stored, frame.with_columns(missing).select(target.names).to_arrow().cast(target))
 
 
+def put_nothing(settings: Settings, table: str) -> None:
+    """A snapshot that lists no file, as Flink commits now and then when nothing came."""
+    stored = lakehouse.catalog(settings).load_table(table)
+    lakehouse.append(stored, schema_to_pyarrow(stored.schema(), include_field_ids=False).empty_table())
+    assert stored.refresh().current_snapshot().manifests(stored.io) == []
+
+
 def utc(name: str) -> pl.Expr:
     return pl.from_epoch(name, time_unit="us").dt.replace_time_zone("UTC")
 

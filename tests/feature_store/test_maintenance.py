@@ -11,6 +11,7 @@ from contracts.settings import Settings
 from feature_store import lakehouse, maintenance
 from feature_store.maintenance import FLINKS_CHECKPOINT, compact, expire
 from feature_store.tables import FEATURE_NAMES, GOLD, GOLD_LIVE, SILVER
+from tests.feature_store.lake import put_nothing
 
 DAY_US = 86_400_000_000
 START_US = 20_000 * DAY_US
@@ -191,3 +192,24 @@ def test_the_summary_counts_rows_and_files(lake):
     assert (lines[SILVER].rows, lines[SILVER].files, lines[SILVER].snapshots) == (60, 6, 6)
     assert lines[SILVER].bytes == sum(file.stat().st_size for file in data_files(lake))
     assert lines[GOLD].rows == lines[GOLD_LIVE].rows == 0
+
+
+@pytest.mark.parametrize("name", [SILVER, GOLD_LIVE])
+def test_a_snapshot_without_files_counts_as_empty(lake, name):
+    put_nothing(lake, name)
+    put_nothing(lake, name)
+    lines = {line.table: line for line in maintenance.summary(lake)}
+    assert lines[name] == maintenance.Summary(name, rows=0, files=0, bytes=0, snapshots=2)
+    assert compact(lake, 2, tell_nobody) == 0
+    assert expire(lake, LATER_US, LATER_US, None).snapshots == 1
+
+
+def test_a_table_whose_rows_were_all_deleted_counts_as_empty(lake):
+    crowd(lake)
+    with lakehouse.writing():
+        table(lake).delete()
+    lines = {line.table: line for line in maintenance.summary(lake)}
+    assert (lines[SILVER].rows, lines[SILVER].files) == (0, 0)
+    assert compact(lake, 2, tell_nobody) == 0
+    expire(lake, LATER_US, LATER_US, None)
+    assert rows(lake) == []
