@@ -100,7 +100,8 @@ def _replay(settings: Settings, feed: producer.Replayable, speed: float, as_live
         if not caught_up and done.event_time_us > began_us + CATCH_UP_US:  # only rows of the present tell how fresh rows are
             caught_up = True
             connect(settings).delete(FRESHNESS_REDIS_KEY)
-        report("replay live feed", min(max(0, done.event_time_us - done.offset_us - span.first_us), span_us), span_us)
+        reached_us = int((done.event_time_us - done.first_us) / done.stretch)
+        report("replay live feed", min(max(0, reached_us), span_us), span_us)
 
     with ThreadPoolExecutor(1) as beside:
         api = beside.submit(platform.start, settings, "api")

@@ -25,8 +25,20 @@ def replay(
     format: Annotated[str | None, typer.Option(help="name of the format, if it is not to be detected; a wrong name shows all")] = None,
     venue: Annotated[str | None, typer.Option(help="venue, instead of what the file says")] = None,
     symbol: Annotated[str | None, typer.Option(help="symbol, instead of what the file says")] = None,
-    speed: Annotated[float, typer.Option(min=0.0, help="1 = as it happened, 60 = a minute a second, 0 = as fast as possible")] = 1.0,
-    as_live: Annotated[bool, typer.Option("--as-live", help="move times to now: the last trade happens when the replay ends")] = False,
+    speed: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            help="1 = as it happened, 60 = a minute a second, 0.5 = half as fast, 0 = at once",
+        ),
+    ] = 1.0,
+    as_live: Annotated[
+        bool,
+        typer.Option(
+            "--as-live",
+            help="move times to now: the last trade happens when the replay ends; " + "below speed 1 it stretches the time between trades",
+        ),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="go on where an interrupted replay of these files stopped")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="forget where it stopped and send everything")] = False,
     minutes: Annotated[float, typer.Option(min=0.0, help="synthetic only: minutes from now on")] = 60.0,
@@ -127,3 +139,5 @@ def report(done: "Progress", feed: "Replayable") -> None:
         console.print(f"  {done.sides_inferred:,} unknown sides inferred by quote and tick rule")
     if done.offset_us:
         console.print(f"  event times moved by {done.offset_us / 1e6:+,.3f} s")
+    if done.stretch > 1:
+        console.print(f"  slow motion: the time between trades is {done.stretch:.2f} times as long")

@@ -13,8 +13,9 @@ from contracts.errors import FeedError
 class Position:
     """`items` ticks and rejects of the feed `fingerprint` are in Kafka, all of them, in feed order.
 
-    `offset_us` was added to event times; the event at `anchor_event_us` (already moved) was due at `anchor_wall_us`;
-    `run` marks the trade ids of a restamped replay, so that a second one is not a duplicate of the first.
+    `offset_us` was added to event times; the event at `anchor_event_us` (already moved) was due at
+    `anchor_wall_us`; `stretch` multiplied the time between events. `run` marks the trade ids of a
+    restamped replay, so that a second one is not a duplicate of the first.
     """
 
     fingerprint: str
@@ -26,6 +27,7 @@ class Position:
     live: bool = False
     run: str = ""
     finished: bool = False
+    stretch: float = 1.0
 
 
 def save(file: Path, position: Position) -> None:

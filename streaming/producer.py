@@ -5,6 +5,7 @@
 4. heartbeats follow; what they prove to have arrived becomes the new position   5. closing heartbeats end the last bar
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -58,7 +59,11 @@ class Replayable(Protocol):
 
 @dataclass
 class Progress:
-    """How far a replay is; `rate` in ticks per second since it started, `eta_s` None where the end is unknown, `first_us` as sent."""
+    """How far a replay is.
+
+    `rate`: ticks per second since it started. `eta_s`: None where the end is unknown. `first_us`: as sent.
+    `stretch`: the time between events as sent, over that of the feed.
+    """
 
     sent: int = 0
     rejected: int = 0
@@ -72,6 +77,7 @@ class Progress:
     sides_inferred: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     offset_us: int = 0
+    stretch: float = 1.0
     first_us: int = 0
 
 
@@ -90,13 +96,18 @@ def replay(
     clock: Callable[[], int] = now_us,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Progress:
-    """Send a whole feed; returns the final counts. `speed` 0 = as fast as possible, `as_live` restamps it to end now.
+    """Send a whole feed; returns the final counts. `speed` 0 = as fast as possible.
+
+    `as_live` restamps it to end now; below speed 1 that stretches the time between events, too.
 
     Raises FeedError (empty feed, foreign position file) and ServiceError (Kafka away, messages not delivered): the
     position file then holds what arrived, and `resume` goes on from there.
     """
-    if speed < 0:
-        raise FeedError(f"speed {speed} is negative", "0 = as fast as possible, 1 = as it happened, 60 = a minute per second")
+    if not 0 <= speed < math.inf:
+        raise FeedError(
+            f"speed {speed:g} is not a finite number of at least 0",
+            "0 = as fast as possible, 1 = as it happened, 60 = a minute per second",
+        )
     saved = _saved(feed, position_file) if resume else None
     sender = Sender(settings)
     run = _Run(sender, settings, position_file, progress, clock, sleep)
@@ -131,7 +142,8 @@ class _Run:
     ) -> None:
         self.sender, self.settings, self.file = sender, settings, file
         self.progress, self.clock, self.sleep = progress, clock, sleep
-        self.done, self.items, self.reached_us, self.beaten_us = Progress(), 0, 0, 0
+        self.done = Progress()
+        self.items, self.reached_us, self.beaten_us = 0, 0, 0
         self.timing, self.position = Timing(0.0), Position("")
         self.span: Span | None = None
         self.quiet_lag_us: int | None = None
@@ -152,9 +164,19 @@ class _Run:
             self.timing = timings.as_live(self._known_span(), speed, now) if restamp else timings.history(0, speed, now)
         self.items = self.done.resent_from = saved.items if saved else 0
         self.sender.acknowledged = self.items
-        self.done.offset_us = self.timing.offset_us
         t = self.timing
-        self.position = Position(feed.fingerprint, self.items, t.offset_us, t.anchor_event_us, t.anchor_wall_us, t.speed, t.live, t.run)
+        self.done.offset_us, self.done.stretch = t.offset_us, t.stretch
+        self.position = Position(
+            feed.fingerprint,
+            self.items,
+            t.offset_us,
+            t.anchor_event_us,
+            t.anchor_wall_us,
+            t.speed,
+            t.live,
+            t.run,
+            stretch=t.stretch,
+        )
         self._save()
 
     def send(self, feed: Replayable) -> None:
@@ -163,9 +185,10 @@ class _Run:
             self.done.skipped += batch.skipped
             self.done.sides_inferred += batch.sides_inferred
             if batch.ticks.height:
+                ticks = self._restamped(batch.ticks)
                 if not self.beaten_us:
-                    self._begin(int(batch.ticks["event_time_us"][0]) + self.timing.offset_us)
-                self._ticks(self._restamped(batch.ticks))
+                    self._begin(int(ticks["event_time_us"][0]))
+                self._ticks(ticks)
             self.sender.dead_letters(batch.rejected)
             self.items += len(batch.rejected)
             self.done.rejected += len(batch.rejected)
@@ -208,9 +231,8 @@ class _Run:
             self.timing = replace(self.timing, anchor_event_us=first, anchor_wall_us=self.clock())
         if not self.timing.run:
             return ticks
-        return ticks.with_columns(
-            pl.col("event_time_us") + self.timing.offset_us, trade_id=pl.concat_str("trade_id", pl.lit(f"~{self.timing.run}"))
-        )
+        own_id = pl.concat_str("trade_id", pl.lit(f"~{self.timing.run}"))
+        return ticks.with_columns(self.timing.moved("event_time_us"), trade_id=own_id)
 
     def _begin(self, first_us: int) -> None:
         """Heartbeats just before the first tick: a partition that never had a message holds time for all others."""
@@ -273,10 +295,10 @@ class _Run:
     def _eta_s(self, elapsed_s: float) -> float | None:
         if self.span is None or not self.done.sent:
             return None
-        left_us = max(self.span.last_us + self.timing.offset_us - self.reached_us, 0)
+        left_us = max(self.timing.moved_us(self.span.last_us) - self.reached_us, 0)
         if self.timing.speed > 0:
             return left_us / 1e6 / self.timing.speed
-        through_us = self.reached_us - self.span.first_us - self.timing.offset_us
+        through_us = self.reached_us - self.timing.moved_us(self.span.first_us)
         return elapsed_s * left_us / through_us if through_us > 0 else None
 
 

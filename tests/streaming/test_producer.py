@@ -90,19 +90,23 @@ def test_rows_a_feed_refuses_become_dead_letters(kafka, tmp_path):
     assert origin == {"topic": f"feed:{file.name}", "partition": "0", "offset": "1", "detail": "unreadable: price"}
 
 
-def test_a_live_replay_moves_all_times_by_one_offset_into_the_past(kafka, tmp_path):
-    file, ticks = canonical_file(tmp_path, seconds=120)
+@pytest.mark.parametrize(("speed", "seconds", "stretch"), [(60.0, 120, 1.0), (0.4, 2, 2.5)])
+def test_a_live_replay_moves_all_times_by_one_rule_into_the_past(kafka, tmp_path, speed, seconds, stretch):
+    file, ticks = canonical_file(tmp_path, rate=2.0 if speed > 1 else 50.0, seconds=seconds)
     marks = topic.ends(kafka, "ticks")
-    done = replay(open_feed([file]), kafka, speed=60.0, as_live=True)
+    done = replay(open_feed([file]), kafka, speed=speed, as_live=True)
     sent, beats = sent_since(kafka, marks)
-    moved = {m.fields["trade_id"] + m.key: m for m in sent}
-    assert len(moved) == ticks.height
+    moved = {m.key + m.fields["trade_id"].split("~")[0]: m for m in sent}
+    assert len(moved) == ticks.height and done.stretch == stretch
+    first_us = ticks["event_time_us"][0]
     for row in ticks.iter_rows(named=True):
-        message = next(m for name, m in moved.items() if name.split("~")[0] == row["trade_id"] and row["symbol"] in name)
+        message = moved[f"{row['venue']}:{row['symbol']}{row['trade_id']}"]
         fields = message.fields
-        assert fields["event_time_us"] - row["event_time_us"] == done.offset_us
+        since_us = round((row["event_time_us"] - first_us) * stretch)
+        assert fields["event_time_us"] == first_us + done.offset_us + since_us
         assert fields["event_time_us"] <= fields["ingest_time_us"] <= message.appended_us + 1_000
     assert max(beat.fields["event_time_us"] for beat in beats) >= max(m.fields["event_time_us"] for m in sent)
+    assert all(beat.fields["event_time_us"] <= beat.appended_us + 1_000 for beat in beats)
     again = topic.ends(kafka, "ticks")
     replay(open_feed([file]), kafka, speed=0, as_live=True)
     second, _ = sent_since(kafka, again)
@@ -193,6 +197,13 @@ def test_a_position_of_other_files_is_not_used(kafka, tmp_path):
     positions.save(tmp_path / "p.json", positions.Position("other", 5))
     with pytest.raises(FeedError, match="belongs to other files"):
         replay(open_feed([file]), kafka, speed=0, position_file=tmp_path / "p.json", resume=True)
+
+
+@pytest.mark.parametrize("speed", [-1.0, float("inf"), float("nan")])
+def test_a_speed_that_is_no_speed_is_refused(free_settings, tmp_path, speed):
+    file, _ = canonical_file(tmp_path)
+    with pytest.raises(FeedError, match="not a finite number"):
+        replay(open_feed([file]), free_settings, speed=speed)
 
 
 def test_without_kafka_the_error_says_what_to_do(free_settings, tmp_path):

@@ -1,6 +1,7 @@
 """When a tick is due and what time it carries; where a replay stands, kept on disk."""
 
 import orjson
+import polars as pl
 import pytest
 
 from contracts.errors import FeedError
@@ -14,15 +15,45 @@ HOUR = Span(1_000 * S, 4_600 * S)
 NOW = 1_760_000_000 * S
 
 
-@pytest.mark.parametrize(("speed", "back_s"), [(1.0, 0), (2.0, 1_800), (60.0, 3_540), (0, 3_600)])
+@pytest.mark.parametrize(("speed", "back_s"), [(0.25, 0), (0.6, 0), (1.0, 0), (2.0, 1_800), (60.0, 3_540), (0, 3_600)])
 def test_a_live_replay_lands_in_the_present(speed, back_s):
     made = timing.as_live(HOUR, speed, NOW)
-    first, last = HOUR.first_us + made.offset_us, HOUR.last_us + made.offset_us
+    first, last = made.moved_us(HOUR.first_us), made.moved_us(HOUR.last_us)
     assert first == NOW - back_s * S
     ends_at = NOW if speed == 0 else NOW + int(3_600 * S / speed)
     assert last == ends_at == max(made.due_us(last), NOW)
     for later_s in (0, 1, 30):  # on the way there nothing is due before it may have happened
         assert speed == 0 or made.reached_us(NOW + later_s * S) <= max(NOW + later_s * S, last)
+
+
+@pytest.mark.parametrize("speed", [0.001, 0.3, 0.6, 1.0, 60.0])
+def test_no_trade_of_a_live_replay_is_due_before_it_happens(speed):
+    made = timing.as_live(HOUR, speed, NOW)
+    times = [
+        HOUR.first_us,
+        HOUR.first_us + 1,
+        HOUR.first_us + 1_234_567,
+        HOUR.last_us - 1,
+        HOUR.last_us,
+    ]
+    assert all(made.due_us(made.moved_us(time)) >= made.moved_us(time) for time in times)
+    frame = pl.DataFrame({"event_time_us": times})
+    assert frame.select(made.moved("event_time_us")).to_series().to_list() == [made.moved_us(time) for time in times]
+
+
+def test_a_live_replay_that_would_take_centuries_is_refused():
+    with pytest.raises(FeedError, match="speed 1e-09 is too slow"):
+        timing.as_live(HOUR, 1e-9, NOW)
+
+
+def test_slow_motion_stretches_the_time_between_trades():
+    made = timing.as_live(HOUR, 0.5, NOW)
+    assert (made.speed, made.stretch) == (
+        1.0,
+        2.0,
+    )  # due when it happens, in a market at half the pace
+    assert made.moved_us(HOUR.first_us + 7 * S) == NOW + 14 * S
+    assert timing.as_live(HOUR, 2.0, NOW).stretch == 1.0
 
 
 def test_history_keeps_its_times_and_is_paced_from_the_first():
@@ -39,9 +70,20 @@ def test_a_market_of_today_is_due_when_it_happens():
     assert made.reached_us(NOW) == NOW  # all of its past at once
 
 
-def test_a_resumed_live_replay_keeps_offset_clock_and_run():
-    made = timing.as_live(HOUR, 60.0, NOW)
-    kept = Position("f", 10, made.offset_us, made.anchor_event_us, made.anchor_wall_us, made.speed, made.live, made.run)
+@pytest.mark.parametrize("speed", [0.6, 60.0])
+def test_a_resumed_live_replay_keeps_offset_clock_and_run(speed):
+    made = timing.as_live(HOUR, speed, NOW)
+    kept = Position(
+        "f",
+        10,
+        made.offset_us,
+        made.anchor_event_us,
+        made.anchor_wall_us,
+        made.speed,
+        made.live,
+        made.run,
+        stretch=made.stretch,
+    )
     assert timing.resumed(kept, 0, NOW + 500 * S) == made
     history = timing.resumed(Position("f", 10, speed=2.0), 77, NOW + 500 * S)
     assert history == timing.history(77, 2.0, NOW + 500 * S)
