@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -204,10 +205,24 @@ def snapshot_ids(settings: Settings) -> dict[str, int | None]:
     return {name: (snapshot.snapshot_id if (snapshot := store.load_table(name).current_snapshot()) else None) for name in COLUMNS_OF}
 
 
+def files(table: Table, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """These columns of `inspect.files()`: one row per file of the current snapshot."""
+    return table.inspect.files().select(columns).to_pylist() if has_manifest(table) else []
+
+
+def has_manifest(table: Table) -> bool:
+    """Whether the current snapshot lists one: a new table has no snapshot, and Flink also commits empty ones.
+
+    PyIceberg's `inspect` fails on both ("Must pass at least one table", "Cannot get a snapshot").
+    """
+    snapshot = table.current_snapshot()
+    return snapshot is not None and bool(snapshot.manifests(table.io))
+
+
 def time_range(settings: Settings) -> tuple[int, int]:
     """First and last event time (µs) in silver, from file statistics alone. Raises DatasetError when silver is empty."""
-    files = catalog(settings).load_table(SILVER).inspect.files().select(["readable_metrics"]).to_pylist()
-    bounds = [f["readable_metrics"]["event_time_us"] for f in files]
+    held = files(catalog(settings).load_table(SILVER), ["readable_metrics"])
+    bounds = [f["readable_metrics"]["event_time_us"] for f in held]
     if not bounds:
         raise DatasetError("the lakehouse holds no ticks", "load history (`tick history`) or replay a feed (`tick replay`)")
     return min(b["lower_bound"] for b in bounds), max(b["upper_bound"] for b in bounds)

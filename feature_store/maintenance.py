@@ -14,7 +14,7 @@ from feature_store import lakehouse, orphans
 from feature_store.tables import COLUMNS_OF, GOLD, TIME_OF
 
 ATTEMPTS = 10
-SIZES = ["record_count", "file_size_in_bytes"]
+SIZES = ("record_count", "file_size_in_bytes")
 FLINKS_CHECKPOINT = "flink.max-committed-checkpoint-id"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -36,19 +36,10 @@ def summary(settings: Settings) -> list[Summary]:
     lines = []
     for name in COLUMNS_OF:
         table = lakehouse.catalog(settings).load_table(name)
-        files = table.inspect.files().select(SIZES).to_pylist() if _has_manifest(table) else []
+        files = lakehouse.files(table, SIZES)
         rows, size = (sum(file[column] for file in files) for column in SIZES)
         lines.append(Summary(name, rows, len(files), size, len(table.snapshots())))
     return lines
-
-
-def _has_manifest(table: Table) -> bool:
-    """False for a table without a snapshot, and for a snapshot of nothing, such as Flink commits now and then.
-
-    PyIceberg's `inspect` fails on both: ArrowInvalid "Must pass at least one table".
-    """
-    snapshot = table.current_snapshot()
-    return snapshot is not None and bool(snapshot.manifests(table.io))
 
 
 def compact(settings: Settings, files_max: int, progress: Callable[[str, int, int], None]) -> int:
@@ -57,7 +48,7 @@ def compact(settings: Settings, files_max: int, progress: Callable[[str, int, in
     merged = 0
     for name in COLUMNS_OF:
         table = lakehouse.catalog(settings).load_table(name)
-        parts = table.inspect.partitions().to_pylist() if _has_manifest(table) else []
+        parts = table.inspect.partitions().to_pylist() if lakehouse.has_manifest(table) else []
         crowded = [part["partition"] for part in parts if part["file_count"] > files_max]
         for done, partition in enumerate(crowded, start=1):
             _rewrite(table, _inside(partition, TIME_OF.get(name, "event_time")))

@@ -55,7 +55,7 @@ def readings(settings: Settings, from_us: int = EVENT_TIME_US_MIN, to_us: int = 
 def end_us(settings: Settings) -> int | None:
     """End of the last whole UTC day for which silver has a reading after 23:00; None while it is empty. From file statistics alone."""
     lakehouse.create(settings)
-    files = lakehouse.catalog(settings).load_table(POWER).inspect.files().select(["readable_metrics"]).to_pylist()
+    files = lakehouse.files(lakehouse.catalog(settings).load_table(POWER), ["readable_metrics"])
     if not files:
         return None
     newest = max(file["readable_metrics"]["known_at_us"]["upper_bound"] for file in files)

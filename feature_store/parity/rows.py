@@ -81,7 +81,7 @@ def _count(settings: Settings, table: str, from_us: int, to_us: int) -> int:
 
 def _bounds(settings: Settings, table: str) -> tuple[int, int] | None:
     stored = lakehouse.catalog(settings).load_table(table)
-    files = stored.inspect.files().select(["readable_metrics"]).to_pylist() if stored.current_snapshot() else []
+    files = lakehouse.files(stored, ["readable_metrics"])
     times = [file["readable_metrics"]["event_time"] for file in files]
     if not times:
         return None

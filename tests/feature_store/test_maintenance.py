@@ -8,9 +8,10 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from contracts.errors import DatasetError
 from contracts.settings import Settings
-from feature_store import lakehouse, maintenance
+from feature_store import lakehouse, maintenance, power
 from feature_store.maintenance import FLINKS_CHECKPOINT, compact, expire
-from feature_store.tables import FEATURE_NAMES, GOLD, GOLD_LIVE, SILVER
+from feature_store.parity import rows as parity
+from feature_store.tables import FEATURE_NAMES, GOLD, GOLD_LIVE, POWER, SILVER
 from tests.feature_store.lake import put_nothing
 
 DAY_US = 86_400_000_000
@@ -202,6 +203,16 @@ def test_a_snapshot_without_files_counts_as_empty(lake, name):
     assert lines[name] == maintenance.Summary(name, rows=0, files=0, bytes=0, snapshots=2)
     assert compact(lake, 2, tell_nobody) == 0
     assert expire(lake, LATER_US, LATER_US, None).snapshots == 1
+
+
+def test_ranges_of_tables_without_files_are_empty(lake):
+    for name in (SILVER, POWER, GOLD, GOLD_LIVE):
+        put_nothing(lake, name)
+    with pytest.raises(DatasetError, match="holds no ticks"):
+        lakehouse.time_range(lake)
+    assert power.end_us(lake) is None
+    with pytest.raises(DatasetError, match="is empty"):
+        parity.covered(lake, LATER_US)
 
 
 def test_a_table_whose_rows_were_all_deleted_counts_as_empty(lake):
