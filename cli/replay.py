@@ -10,9 +10,14 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from contracts.settings import Settings
     from streaming.producer import Progress, Replayable
 
 SYNTHETIC = "synthetic"
+UNCOUNTED = {  # by refusals.Coverage
+    "no job": "no live job runs that could validate these ticks: `tick job resume`, or `tick job submit`",
+    "behind": "the live job has not validated all of it yet: `tick job status`, `tick dead-letters list`",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -48,21 +53,27 @@ def replay(
     """Send trades to Kafka as if they happened, at any speed. Ctrl-C stops cleanly; --resume goes on without a gap.
 
     A row that cannot be used goes to the dead letters with its reason: see `tick dead-letters list`.
+
+    When all is sent, it waits until the live job, if one runs, has validated it.
+
+    Exit code 1: ticks were not delivered, or the live job refused some.
     """
     from contracts.settings import settings
     from feature_store import writer_report
-    from streaming import producer
+    from streaming import dead_letters, producer
 
     synthetic = files == [SYNTHETIC]
     feed = _synthetic(preset, history, minutes) if synthetic else _files(files, format, venue, symbol)
     # a synthetic market that begins now is another one each time: there is nothing to go on with
     position_file = None if synthetic else settings().root / "replay" / f"{feed.fingerprint}.json"
     _require_choice(position_file, resume, restart)
-    reached_us = writer_report.reached_us(settings())
+    reached_us, letters = writer_report.reached_us(settings()), dead_letters.ends(settings())
     with display(settings().kafka) as show:
         done = producer.replay(feed, settings(), speed, as_live, position_file, resume, show)
     report(done, feed)
     _warn_of_the_past(done.first_us, reached_us)
+    if done.sent:
+        _report_refusals(settings(), done, letters)
 
 
 def _files(files: list[str], format: str | None, venue: str | None, symbol: str | None) -> "Replayable":
@@ -114,6 +125,27 @@ def _warn_of_the_past(first_us: int, reached_us: int) -> None:
     if 0 < first_us < reached_us:
         told = f"the live job had reached {_utc(reached_us)} already, this feed began at {_utc(first_us)}: what lies before counts as late"
         Console(stderr=True).print(f"[yellow]![/] {told}; its features come with `tick backfill`", highlight=False)
+
+
+def _report_refusals(settings: "Settings", done: "Progress", letters: dict[int, int]) -> None:
+    """Raises FeedError when the live job refused ticks of this replay."""
+    from rich.console import Console
+
+    from contracts.errors import FeedError
+    from streaming import refusals
+    from streaming.refusals import Coverage
+
+    console = Console(stderr=True, highlight=False)
+    limit_s = refusals.wait_s_max(settings)
+    with console.status(f"waiting until the live job has validated it ({limit_s:.0f} s at most)"):
+        refused = refusals.count(settings, done.written, letters)
+    if refused.coverage is not Coverage.COMPLETE:
+        console.print(f"[yellow]![/] {UNCOUNTED[refused.coverage]}")
+    kinds = refused.reasons.most_common()
+    if kinds:
+        listed = ", ".join(f"{reason} {count:,}" for reason, count in kinds)
+        share = f"{refused.reasons.total():,} of {done.sent:,} ticks"
+        raise FeedError(f"the live job refused {share}: {listed}", f"look at them: `tick dead-letters list --reason {kinds[0][0]}`")
 
 
 def _utc(event_time_us: int) -> str:

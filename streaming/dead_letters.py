@@ -12,8 +12,9 @@ from contracts.errors import ServiceError
 from contracts.parsing import parse
 from contracts.settings import Settings
 from contracts.tick import Rejected
-from contracts.topics import DEAD_LETTER
+from contracts.topics import DEAD_LETTER, TICKS
 from streaming.sender import Sender
+from streaming.written import Written
 
 TIMEOUT_S = 5
 POLL_S = 0.2
@@ -47,6 +48,14 @@ class DeadLetter:
         """Whether bytes are missing: then it cannot be sent again."""
         return self.true_bytes > len(self.raw)
 
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """Partition and offset of the refused message in `ticks`; None for everything else."""
+        topic, _, place = self.origin.partition("/")
+        partition, _, offset = place.partition("/")
+        known = topic == TICKS.name and partition.isdecimal() and offset.isdecimal()
+        return (int(partition), int(offset)) if known else None
+
 
 @dataclass(frozen=True)
 class Replayed:
@@ -61,18 +70,36 @@ class Replayed:
     cut: int
 
 
-def read(settings: Settings, reason: str | None = None) -> Iterator[DeadLetter]:
-    """All dead letters up to the present end of the topic, oldest first. Raises ServiceError when Kafka is away."""
-    consumer = Consumer({**connections.kafka(settings), "group.id": "dead-letters", "enable.auto.commit": False, "log_level": 2})
+def ends(settings: Settings) -> dict[int, int]:
+    """The present end of every partition, for `read`. Raises ServiceError when Kafka is unavailable."""
+    consumer = _consumer(settings)
     try:
-        ends = _ends(consumer, settings)
-        consumer.assign([TopicPartition(DEAD_LETTER.name, partition, low) for partition, (low, _) in ends.items()])
-        left, silent_s = {partition for partition, (low, high) in ends.items() if low < high}, 0.0
+        return {partition: high for partition, (_, high) in _ends(consumer, settings).items()}
+    finally:
+        consumer.close()
+
+
+def read(
+    settings: Settings,
+    reason: str | None = None,
+    after: dict[int, int] | None = None,
+) -> Iterator[DeadLetter]:
+    """Dead letters up to the present end of the topic, oldest first: all, or those since `after` (of `ends`).
+
+    Raises ServiceError when Kafka is unavailable.
+    """
+    consumer = _consumer(settings)
+    try:
+        bounds = _ends(consumer, settings)
+        starts = {p: max(low, (after or {}).get(p, low)) for p, (low, _) in bounds.items()}
+        consumer.assign([TopicPartition(DEAD_LETTER.name, p, start) for p, start in starts.items()])
+        left, silent_s = {p for p, (_, high) in bounds.items() if starts[p] < high}, 0.0
         while left and silent_s < SILENT_S_MAX:
             messages = consumer.consume(BATCH, POLL_S)
             silent_s = 0.0 if messages else silent_s + POLL_S
-            yield from (letter for letter in _letters(messages, ends) if reason in (None, letter.reason))
-            left = {p for p in left if _position(consumer, p) < ends[p][1]}
+            letters = _letters(messages, bounds)
+            yield from (letter for letter in letters if reason in (None, letter.reason))
+            left = {p for p in left if _position(consumer, p) < bounds[p][1]}
     finally:
         consumer.close()
 
@@ -80,6 +107,18 @@ def read(settings: Settings, reason: str | None = None) -> Iterator[DeadLetter]:
 def counts(settings: Settings) -> Counter[str]:
     """Dead letters by reason."""
     return Counter(letter.reason for letter in read(settings))
+
+
+def counts_of(settings: Settings, written: Written, after: dict[int, int]) -> Counter[str]:
+    """Messages of `written` that the live job refused, by reason.
+
+    `after`: `ends` from before they were sent. A restarted job writes some letters again: each message counts once.
+    """
+    reasons: dict[tuple[int, int], str] = {}
+    for letter in read(settings, after=after):
+        if letter.place is not None and letter.place in written:
+            reasons[letter.place] = letter.reason
+    return Counter(reasons.values())
 
 
 def replay(settings: Settings, received_us: int, reason: str | None = None) -> Replayed:
@@ -114,6 +153,11 @@ def _has_no_leader_yet(error: BaseException) -> bool:
     """A topic made a moment ago."""
     codes = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
     return isinstance(error, KafkaException) and error.args[0].code() in codes
+
+
+def _consumer(settings: Settings) -> Consumer:
+    own = {"group.id": "dead-letters", "enable.auto.commit": False, "log_level": 2}
+    return Consumer({**connections.kafka(settings), **own})
 
 
 @retry(retry=retry_if_exception(_has_no_leader_yet), stop=stop_after_attempt(20), wait=wait_fixed(0.25), reraise=True)

@@ -24,6 +24,7 @@ from streaming.feeds.model import Batch, Span
 from streaming.position import Position
 from streaming.sender import Sender
 from streaming.timing import Timing
+from streaming.written import Written
 
 SLICE_ROWS = 5_000
 SLEEP_S_MIN, SLEEP_S_MAX = 0.002, 0.05
@@ -62,7 +63,7 @@ class Progress:
     """How far a replay is.
 
     `rate`: ticks per second since it started. `eta_s`: None where the end is unknown. `first_us`: as sent.
-    `stretch`: the time between events as sent, over that of the feed.
+    `stretch`: the time between events as sent, over that of the feed. `written`: its messages in `ticks`.
     """
 
     sent: int = 0
@@ -79,6 +80,7 @@ class Progress:
     offset_us: int = 0
     stretch: float = 1.0
     first_us: int = 0
+    written: Written = field(default_factory=Written)
 
 
 def silent(_progress: Progress) -> None:
@@ -142,7 +144,7 @@ class _Run:
     ) -> None:
         self.sender, self.settings, self.file = sender, settings, file
         self.progress, self.clock, self.sleep = progress, clock, sleep
-        self.done = Progress()
+        self.done = Progress(written=sender.written)
         self.items, self.reached_us, self.beaten_us = 0, 0, 0
         self.timing, self.position = Timing(0.0), Position("")
         self.span: Span | None = None

@@ -18,16 +18,22 @@ from contracts.tick import MESSAGE_BYTES_MAX
 from contracts.topics import DEAD_LETTER, TICKS
 from streaming import batch
 from streaming.feeds.model import FeedReject
+from streaming.written import Written
 
 METADATA_TIMEOUT_S = 5
 HEADER_CHARS_MAX = 1024
 
 
 class Sender:
-    """Sends and counts. `acknowledged` items are in Kafka without a gap; `failed` messages could not be delivered."""
+    """Sends and counts.
+
+    `acknowledged` items are in Kafka without a gap; `failed` messages could not be delivered.
+    `written`: where its messages are in `ticks`, heartbeats included.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.failed, self.acknowledged, self.reason = 0, 0, ""
+        self.written = Written()
         self._queue_max, self._timeout_s = settings.producer_queue_max, settings.delivery_timeout_ms / 1000
         self._letters_sent = self._letters_acknowledged = 0
         self._address = settings.kafka
@@ -129,14 +135,21 @@ class Sender:
             self._producer.poll(0.01)
             self.poll()
 
-    def _delivered(self, error: Any, _message: Any) -> None:
-        if error is not None:
-            self.failed += 1
-            self.reason = str(error)
+    def _delivered(self, error: Any, message: Any) -> None:
+        if error is None:
+            self.written.add(message.partition(), message.offset())
+        else:
+            self._count_failure(error)
 
-    def _letter_delivered(self, error: Any, message: Any) -> None:
-        self._delivered(error, message)
-        self._letters_acknowledged += error is None
+    def _count_failure(self, error: Any) -> None:
+        self.failed += 1
+        self.reason = str(error)
+
+    def _letter_delivered(self, error: Any, _message: Any) -> None:
+        if error is None:
+            self._letters_acknowledged += 1
+        else:
+            self._count_failure(error)
 
     def _beat_delivered(self, waiting: set[int], items: int, letters: int, error: Any, message: Any) -> None:
         self._delivered(error, message)

@@ -39,6 +39,7 @@ def test_replay_tells_what_it_did(kafka, tmp_path):
     assert code == 0, said
     assert "2 ticks sent" in said and "from binance-trades" in said
     assert "1 rows rejected" in said and "blank 1" in said
+    assert "no live job runs" in said
     assert sum(not m.is_beat for m in topic.since(kafka, "ticks", marks)) == 2
     assert finish(command(kafka, "replay", file, "--speed", "0"))[0] == 0  # a finished replay may be repeated
 

@@ -16,6 +16,7 @@ from streaming.faults import inject_faults
 from streaming.feeds.model import FeedReject
 from streaming.sender import Sender
 from streaming.synthetic import FIXTURE, generate
+from streaming.written import Written
 from tests.streaming import topic
 from tests.streaming.test_producer import command, finish
 
@@ -44,6 +45,18 @@ def test_letters_say_why_and_whence(kafka):
     assert letters[0].key == b"SYNTH:AAAUSD" and letters[0].refused_ms > 1_600_000_000_000
     assert dead_letters.counts(kafka) - before == Counter(crossed_quote=1, malformed_json=1)
     assert list(dead_letters.read(kafka, "crossed_quote"))[-1].origin == "ticks/2/0"
+
+
+def test_the_letters_of_one_sender_count_once_each(kafka):
+    refuse(kafka, [("crossed_quote", "ticks", b"{}"), ("crossed_quote", "ticks", b"{}")])
+    after, own = dead_letters.ends(kafka), Written()
+    own.add(2, 1)
+    own.add(2, 2)
+    letters = [("crossed_quote", "ticks", b"{}"), ("malformed_json", "ticks", b"{"), ("not_positive", "feed:x.csv", b"1")]
+    for _ in range(2):  # a restarted job writes letters again
+        refuse(kafka, letters)
+    assert dead_letters.counts_of(kafka, own, after) == Counter(malformed_json=1)
+    assert dead_letters.counts_of(kafka, own, dead_letters.ends(kafka)) == Counter()
 
 
 def test_what_passes_now_goes_back_to_the_stream(kafka):

@@ -21,6 +21,7 @@ from streaming.batch import encode
 from streaming.feeds import canonical, open_feed
 from streaming.live import SyntheticFeed
 from streaming.producer import CLOSE_BAR_US, replay
+from streaming.sender import Sender
 from streaming.synthetic import FIXTURE, generate
 from tests.conftest import REPO, settings_in
 from tests.streaming import topic
@@ -111,6 +112,24 @@ def test_a_live_replay_moves_all_times_by_one_rule_into_the_past(kafka, tmp_path
     replay(open_feed([file]), kafka, speed=0, as_live=True)
     second, _ = sent_since(kafka, again)
     assert {m.fields["trade_id"] for m in second}.isdisjoint({m.fields["trade_id"] for m in sent})
+
+
+def test_a_replay_knows_which_messages_are_its_own(kafka, tmp_path):
+    file, _ = canonical_file(tmp_path, rate=20.0)
+    other, interleaved = Sender(kafka), []
+
+    def interleave(_progress):
+        other.message("SYNTH:OTHER", b"{}")
+        other.flush()
+        interleaved.append(1)
+
+    marks = topic.ends(kafka, "ticks")
+    done = replay(open_feed([file]), kafka, speed=300.0, progress=interleave)
+    messages = topic.since(kafka, "ticks", marks)
+    assert len(interleaved) > 3
+    foreign = [m for m in messages if (m.partition, m.offset) not in done.written]
+    assert [m.value for m in foreign] == [b"{}"] * len(interleaved)
+    assert len(messages) - len(foreign) == done.sent + sum(m.is_beat for m in messages)
 
 
 def test_a_synthetic_market_catches_up_and_then_goes_with_the_clock(kafka):

@@ -1,0 +1,90 @@
+"""What the live job refused of a finished replay.
+
+1. the end of the dead letters is noted before the first message   2. the replay is sent
+3. the job's raw reader commits offsets behind the last message; it does so after a checkpoint, which
+has flushed all dead letters up to there   4. the letters since 1. that name a message of it are counted
+"""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from contracts import connections
+from contracts.errors import JobError
+from contracts.settings import Settings
+from contracts.topics import TICKS
+from feature_store import flink_rest
+from streaming import dead_letters, job
+from streaming.job_tables import GROUP_RAW
+from streaming.written import Written
+
+CATCH_UP_S = 60.0  # a job at 20,000 ticks/s catches up a million in it
+POLL_S = 0.5
+TIMEOUT_S = 5.0
+
+
+class Coverage(StrEnum):
+    """How much of a replay the counts cover."""
+
+    COMPLETE = "complete"
+    BEHIND = "behind"  # the job runs, and had not validated everything when the wait ended
+    NO_JOB = "no job"
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """Refused messages by reason."""
+
+    reasons: Counter[str]
+    coverage: Coverage
+
+
+def wait_s_max(settings: Settings) -> float:
+    """How long `count` waits: a checkpoint under way, and the next one, which commits."""
+    return 2 * settings.checkpoint_interval_s + CATCH_UP_S
+
+
+def count(settings: Settings, written: Written, after: dict[int, int]) -> Refusals:
+    """Wait until the live job has validated `written`, then count its dead letters.
+
+    `after`: `dead_letters.ends` from before it was sent. Waits `wait_s_max` at most, not at all when no
+    live job runs. Raises ServiceError when Kafka is unavailable.
+    """
+    coverage = _wait_validated(settings, written.ends)
+    return Refusals(dead_letters.counts_of(settings, written, after), coverage)
+
+
+def _wait_validated(settings: Settings, ends: dict[int, int]) -> Coverage:
+    if not _has_job(settings):
+        return Coverage.NO_JOB
+    deadline = time.monotonic() + wait_s_max(settings)
+    own = {"group.id": GROUP_RAW, "enable.auto.commit": False, "log_level": 2}
+    consumer = Consumer({**connections.kafka(settings), **own})
+    try:
+        while not _is_validated(consumer, ends):
+            if time.monotonic() > deadline:
+                return Coverage.BEHIND
+            time.sleep(POLL_S)
+    finally:
+        consumer.close()
+    return Coverage.COMPLETE
+
+
+def _has_job(settings: Settings) -> bool:
+    try:
+        return flink_rest.running(settings, job.NAME) is not None
+    except JobError:  # no Flink here
+        return False
+
+
+def _is_validated(consumer: Consumer, ends: dict[int, int]) -> bool:
+    """Whether the raw reader has committed every one of `ends`; never joins its group."""
+    partitions = [TopicPartition(TICKS.name, partition) for partition in ends]
+    try:
+        committed = consumer.committed(partitions, timeout=TIMEOUT_S)
+    except KafkaException:  # a group that never committed may have no coordinator yet
+        return False
+    return all(part.offset >= ends[part.partition] for part in committed)

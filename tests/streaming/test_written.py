@@ -1,0 +1,37 @@
+"""What a sender wrote, kept as runs of offsets: the same answers as a set of all of them."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streaming import written
+from streaming.written import Written
+
+GAPS = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), max_size=60)
+
+
+@given(GAPS)
+def test_it_answers_like_a_set(steps):
+    """Partitions grow by gaps of 1 (consecutive) to 3 offsets."""
+    own, truth, ends = Written(), set(), {}
+    for partition, gap in steps:
+        offset = ends.get(partition, 10) + gap - 1
+        own.add(partition, offset)
+        truth.add((partition, offset))
+        ends[partition] = offset + 1
+    assert own.ends == ends
+    for partition in range(4):
+        for offset in range(200):
+            assert ((partition, offset) in own) == ((partition, offset) in truth)
+
+
+def test_its_memory_is_bounded_and_nothing_of_its_own_is_forgotten(monkeypatch):
+    monkeypatch.setattr(written, "RUNS_MAX", 3)
+    own = Written()
+    for offset in range(0, 20, 2):
+        own.add(0, offset)
+    assert all((0, offset) in own for offset in range(0, 20, 2))
+    assert [offset for offset in range(20) if (0, offset) not in own] == [
+        15,
+        17,
+        19,
+    ]  # the newest gaps stay
