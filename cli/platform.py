@@ -159,11 +159,13 @@ def run(service: Annotated[str, typer.Argument(help="writer, api, jobmanager, ta
 
 def ready(service: Annotated[str, typer.Argument(help="as for `tick run`")]) -> None:
     """Exit code 0 when the service answers, else 1: the health check of a container."""
+    from contracts.errors import ServiceError
     from contracts.settings import settings
     from stack import platform
 
     if not platform.find(settings(), service).ready():
-        raise typer.Exit(1)
+        hint = f"see `tick status` and `tick logs {service}`"
+        raise ServiceError(f"{service} does not answer", hint)
 
 
 def init(airflow: Annotated[bool, typer.Option("--airflow", help="Airflow's tables, pools and secrets instead")] = False) -> None:

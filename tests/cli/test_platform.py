@@ -5,27 +5,10 @@ import sys
 import time
 
 import pytest
-from typer.testing import CliRunner
 
-from cli.main import app
 from cli.platform import _duration
 from contracts import paths
-from contracts.settings import Settings, settings
 from stack.processes import settings_env
-
-
-@pytest.fixture
-def tick(monkeypatch: pytest.MonkeyPatch):
-    """Runs one command line under given settings; returns the result."""
-
-    def run(given: Settings, *arguments: str):
-        for name, value in settings_env(given).items():
-            monkeypatch.setenv(name, value)
-        settings.cache_clear()
-        return CliRunner().invoke(app, list(arguments))
-
-    yield run
-    settings.cache_clear()
 
 
 def test_status_of_nothing(tick, free_settings):

@@ -1,0 +1,25 @@
+"""The command line under the settings of a test."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from cli.main import app
+from contracts.settings import Settings, settings
+from stack.processes import settings_env
+
+
+@pytest.fixture
+def tick(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
+    """Runs one command line under given settings; returns the result."""
+
+    def run(given: Settings, *arguments: str) -> Result:
+        for name, value in settings_env(given).items():
+            monkeypatch.setenv(name, value)
+        settings.cache_clear()
+        return CliRunner().invoke(app, list(arguments))
+
+    yield run
+    settings.cache_clear()

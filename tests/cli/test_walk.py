@@ -1,0 +1,184 @@
+"""Every command that only reads, in every state a platform can be in: it answers, or says what to do; never a traceback."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import typer
+from click import Command
+
+from cli.main import app
+from contracts.settings import Settings
+from feature_store import tables
+from models import registry, tracking
+from stack import platform as stack
+from stack.processes import settings_env
+from tests.conftest import REPO, settings_in
+from tests.feature_store import lake
+from tests.models import small
+
+pytestmark = pytest.mark.integration
+
+CHANGING = {  # these start, stop, send, train or overwrite something; compacting and expiring change no row
+    *(
+        "demo",
+        "up",
+        "down",
+        "run",
+        "init",
+        "env",
+        "serve",
+        "replay",
+        "live",
+        "load",
+        "history",
+        "backfill",
+        "synth",
+        "stats",
+    ),
+    *(
+        "job submit",
+        "job stop",
+        "job resume",
+        "lake rollback",
+        "dead-letters replay",
+        "features apply",
+        "online rebuild",
+    ),
+    *("train tick", "train power", "train mnist", "train cifar10"),
+    *("model promote", "model rollback", "model retire", "model challenge"),
+    *("airflow up", "airflow down", "airflow run", "airflow backfill", "airflow demo"),
+}
+SILVER = "silver.tick_data"
+WORDS = {  # what a command needs, or what is worth asking besides nothing
+    "logs": ([], ["kafka"], ["spark"]),
+    "open": (["flink"], ["api"], ["live"]),
+    "ready": (["kafka"], ["api"], ["spark"]),
+    "sql": (
+        ["SELECT 1"],
+        [f"SELECT count(*) FROM {SILVER}"],
+        ["SELECT * FROM gold.predictions", "--format", "csv"],
+        ["SELEC"],
+    ),
+    "drift": (["--from", "2024-01-01"],),
+    "parity": ([], ["--json"]),
+    "lake expire": ([], ["--hours", "0"]),
+    "lake compact": ([], ["--files", "2"]),
+    "lake snapshots": (*([name] for name in tables.COLUMNS_OF), ["nothing.here"]),
+    "dead-letters list": ([], ["--reason", "late"]),
+    "features show": (["flow_imbalance_5m"], ["nothing"]),
+    "features test": (["nothing.py"],),
+    "features try": (["SUM(size)", "nothing.parquet"],),
+    "model show": ([], ["1"], ["x"]),
+    "model list": ([], ["--name", "power-forecast"]),
+    "model compare": ([], ["--champion", "1", "--challenger", "1"]),
+    "dataset rebuild": (["0" * 32],),
+    "predict symbols": (["V:A"],),
+    "predict mnist": (["nothing.png"],),
+    "predict cifar10": (["nothing.png"],),
+}
+ADVICE = ("→", "`tick ", "--help")
+
+
+def commands(command: Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Command]]:
+    """All commands below one, by their full names."""
+    children = getattr(command, "commands", None)
+    if not children:
+        yield " ".join(path), command
+        return
+    for name, child in children.items():
+        yield from commands(child, (*path, name))
+
+
+EVERY = dict(commands(typer.main.get_command(app)))
+READING = tuple(name for name in EVERY if name not in CHANGING)
+
+
+def complaint(code: int, output: str, error: BaseException | None) -> str | None:
+    """What is wrong with the end of a command; None if nothing is."""
+    if error is not None and not isinstance(error, SystemExit):
+        return f"traceback: {error!r}"
+    if "Traceback" in output:
+        return f"traceback in the output: {output[-300:]}"
+    if code not in (0, 1, 2):
+        return f"exit code {code}"
+    return f"no advice in: {output!r}" if code and not any(words in output for words in ADVICE) else None
+
+
+def walk(tick, settings: Settings) -> dict[str, str]:
+    """Every complaint, by command line."""
+    complaints = {}
+    for name in READING:
+        for words in WORDS.get(name, ([],)):
+            result = tick(settings, *name.split(), *words)
+            if found := complaint(result.exit_code, result.output, result.exception):
+                complaints[" ".join(("tick", name, *words))] = found
+    return complaints
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A home that these tests, in their order, take through the life of a platform."""
+    settings = settings_in(tmp_path_factory.mktemp("walk") / "tick")
+    try:
+        yield settings
+    finally:
+        stack.down(settings)
+
+
+def fill(settings: Settings, folder) -> None:
+    """What a demo leaves behind: ticks, features, and a run whose model is in Production."""
+    ticks = lake.ticks()
+    lake.put_ticks(settings, ticks)
+    features = lake.features(ticks)
+    lake.put_both(settings, features, features)
+    client = tracking.client(settings)
+    run = client.create_run(tracking.experiment_id(settings, client, settings.experiment))
+    registry.promote(
+        settings,
+        registry.register(settings, small.make(folder), run.info.run_id, {registry.PASSED: "true"}),
+    )
+
+
+def test_the_lists_know_every_command():
+    assert set(EVERY) >= CHANGING and set(READING) >= set(WORDS)
+    needy = {name for name in READING if any(parameter.required for parameter in EVERY[name].params)}
+    assert needy - set(WORDS) == set()  # without words, these would only print their usage
+
+
+def test_an_empty_home(tick, home):
+    assert walk(tick, home) == {}
+
+
+def test_after_up(tick, home):
+    """Before any tick arrives the live job commits snapshots without files to its tables."""
+    assert tick(home, "up").exit_code == 0
+    for name in tables.COLUMNS_OF:
+        lake.put_nothing(home, name)
+    assert walk(tick, home) == {}
+
+
+def test_after_a_demo(tick, home, tmp_path):
+    fill(home, tmp_path)
+    assert walk(tick, home) == {}
+
+
+def test_after_down(tick, home):
+    assert tick(home, "down").exit_code == 0
+    assert walk(tick, home) == {}
+
+
+@pytest.mark.parametrize("name", ["lake tables", "job status", "model list"])
+def test_as_a_process(home, name):
+    """What only a process of its own shows: messages of libraries at its start and its end."""
+    env = {**os.environ, **settings_env(home), "PYTHONPATH": str(REPO)}
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main", *name.split()],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert complaint(done.returncode, done.stdout + done.stderr, None) is None
