@@ -15,6 +15,7 @@ from serving.freshness import judge
 from serving.predict import ready
 from serving.problems import ProblemError
 from serving.schemas import SYMBOL_PATTERN, FeaturesResponse, Symbol
+from serving.security import STREAM
 from serving.service import Service
 from serving.status import Status
 from serving.strict_json import StrictRoute
@@ -24,7 +25,7 @@ REFUSED: dict[int | str, dict[str, Any]] = {
     404: {"description": "Nothing was ever published for this symbol.", **problems.SCHEMA},
     503: {"description": "The store does not answer.", **problems.SCHEMA},
 }
-STREAM: dict[int | str, dict[str, Any]] = {
+STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {EVENTS: {"schema": {"type": "string"}}}, "description": "Events `prediction` with one result each, as JSON."},
     503: {"description": "No model now, or too many streams.", **problems.SCHEMA},
 }
@@ -57,7 +58,7 @@ async def features(symbol: AskedSymbol, request: Request) -> Response:
     return Response(orjson.dumps(told), media_type="application/json")
 
 
-@router.get("/v1/predictions/stream", responses=STREAM, tags=["prediction"], response_class=StreamingResponse)
+@router.get(STREAM, responses=STREAM_RESPONSES, tags=["prediction"], response_class=StreamingResponse)
 async def stream(
     request: Request,
     symbols: Annotated[list[Symbol], Query(min_length=1, max_length=100, description="VENUE:SYMBOL, repeated for several")],
@@ -70,27 +71,21 @@ async def stream(
     if len(symbols) > service.settings.symbols_max:
         raise ProblemError(422, "too_many_symbols", f"at most {service.settings.symbols_max} symbols are answered at once.")
     ready(service)
-    if service.streams >= service.settings.streams_max:
-        raise ProblemError(503, "too_many_streams", "Too many streams are open.", "Close one.", {"Retry-After": "10"})
     return StreamingResponse(_events(service, symbols), media_type=EVENTS, headers={"X-Accel-Buffering": "no"})
 
 
 async def _events(service: Service, symbols: list[str]) -> AsyncIterator[bytes]:
     seen: dict[str, Any] = {}
     ends = asyncio.get_running_loop().time() + service.settings.stream_s_max
-    service.streams += 1
-    try:
-        while service.predictor is not None and asyncio.get_running_loop().time() < ends:
-            predictor = service.predictor
-            for answer in await predictor.for_symbols(symbols, now_us()):
-                mark = (answer.status, answer.verdict.event_time_us, predictor.model.version)
-                if seen.get(answer.symbol) != mark:
-                    seen[answer.symbol] = mark
-                    yield b"event: prediction\ndata: " + orjson.dumps(predictor.result(answer, include_features=False)) + b"\n\n"
-            yield b": still here\n\n"
-            await asyncio.sleep(service.settings.stream_poll_s)
-    finally:
-        service.streams -= 1
+    while service.predictor is not None and asyncio.get_running_loop().time() < ends:
+        predictor = service.predictor
+        for answer in await predictor.for_symbols(symbols, now_us()):
+            mark = (answer.status, answer.verdict.event_time_us, predictor.model.version)
+            if seen.get(answer.symbol) != mark:
+                seen[answer.symbol] = mark
+                yield b"event: prediction\ndata: " + orjson.dumps(predictor.result(answer, include_features=False)) + b"\n\n"
+        yield b": still here\n\n"
+        await asyncio.sleep(service.settings.stream_poll_s)
 
 
 @router.get("/v1/live", tags=["operation"])

@@ -21,6 +21,8 @@ from contracts.settings import Settings
 from serving.problems import ProblemError
 
 LIVENESS = "/healthz"
+OPERATION = frozenset({LIVENESS, "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
+STREAM = "/v1/predictions/stream"
 KEY_HEADER = b"x-api-key"
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -225,23 +227,43 @@ def _replay(first: Message, receive: Receive) -> Receive:
     return replayed
 
 
-class LimitConcurrency:
-    """503 with Retry-After beyond `requests_max` requests at work, so that overload sheds instead of queueing."""
+class Slots:
+    """A number of places in one process, and the refusal of whoever finds them all taken."""
 
-    def __init__(self, app: ASGIApp, requests_max: int) -> None:
-        self.app, self.requests_max, self.at_work = app, requests_max, 0
+    def __init__(self, count: int, refusal: ProblemError) -> None:
+        self.count, self.refusal, self.taken = count, refusal, 0
+
+
+class LimitConcurrency:
+    """503 with Retry-After beyond `requests_max` requests or `streams_max` event streams at work: sheds instead of queueing.
+
+    Streams are counted apart, because one lasts up to `stream_s_max` and would keep requests out for
+    that long. Operation routes always get through: an overloaded instance must still say how it is.
+    """
+
+    def __init__(self, app: ASGIApp, requests_max: int, streams_max: int) -> None:
+        retry = "Retry a little later."
+        self.app = app
+        self.requests = Slots(
+            requests_max,
+            ProblemError(503, "overloaded", "Too many requests at work.", retry, {"Retry-After": "1"}),
+        )
+        self.streams = Slots(
+            streams_max,
+            ProblemError(503, "too_many_streams", "Too many streams are open.", "Close one.", {"Retry-After": "10"}),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] == LIVENESS:
+        if scope["type"] != "http" or scope["path"] in OPERATION:
             return await self.app(scope, receive, send)
-        if self.at_work >= self.requests_max:
-            refusal = ProblemError(503, "overloaded", "Too many requests at work.", "Retry a little later.", {"Retry-After": "1"})
-            return await refusal.response()(scope, receive, send)
-        self.at_work += 1
+        slots = self.streams if scope["path"] == STREAM else self.requests
+        if slots.taken >= slots.count:
+            return await slots.refusal.response()(scope, receive, send)
+        slots.taken += 1  # no await since the check: requests that arrive together cannot share a slot
         try:
             return await self.app(scope, receive, send)
         finally:
-            self.at_work -= 1
+            slots.taken -= 1
 
 
 class SecurityHeaders:

@@ -39,7 +39,6 @@ class Service:
         self.figures = Figures(settings, lambda: self.reader)
         self.prices = Prices(settings)
         self.job_watch = JobWatch(settings)
-        self.streams = 0
         self.model_note = "the Production model is still being loaded"
         self._resolve = resolve
         self._core_reader = OnlineReader(settings, CORE)

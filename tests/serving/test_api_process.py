@@ -169,6 +169,39 @@ def test_figures_of_several_workers_are_summed(api, fed, live):
         workers.stop()
 
 
+async def open_streams(http: httpx.AsyncClient, count: int, stack: contextlib.AsyncExitStack) -> list[int]:
+    """Status codes of `count` event streams opened at once; accepted ones stay open until `stack` closes."""
+    path = "/v1/predictions/stream"
+    opened = [http.stream("GET", path, params={"symbols": SYMBOL}) for _ in range(count)]
+    return [answer.status_code for answer in await asyncio.gather(*map(stack.enter_async_context, opened))]
+
+
+def test_streams_are_limited_when_many_open_at_once_and_block_nothing_else(api, fed, live):
+    api.stop()
+    server = Process(live, TICK_STREAMS_MAX="4", TICK_API_REQUESTS_MAX="40")
+
+    async def story() -> tuple[list[int], list[int], list[int]]:
+        options = {"base_url": live.api_url, "headers": {"X-API-Key": KEY}, "timeout": 20}
+        async with httpx.AsyncClient(**options, limits=httpx.Limits(max_connections=100)) as http:
+            async with contextlib.AsyncExitStack() as stack:
+                streams = await open_streams(http, 40, stack)
+                others = [await http.post("/predict", json={"symbols": [SYMBOL]})]
+                others += [await http.get(path) for path in ("/readyz", "/metrics", "/healthz")]
+            async with asyncio.timeout(30), contextlib.AsyncExitStack() as stack:
+                while (await open_streams(http, 1, stack)) != [200]:  # the slots of the closed ones are free
+                    await asyncio.sleep(0.1)
+                reopened = [200, *await open_streams(http, 3, stack), *await open_streams(http, 1, stack)]
+        return sorted(streams), [answer.status_code for answer in others], reopened
+
+    try:
+        streams, others, reopened = asyncio.run(story())
+    finally:
+        server.stop()
+    assert streams == [200] * 4 + [503] * 36
+    assert others == [200, 200, 200, 200]
+    assert reopened == [200, 200, 200, 200, 503]
+
+
 def test_promote_and_roll_back_under_load_fail_no_request_and_every_answer_names_its_version(api, fed, live, export_model):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

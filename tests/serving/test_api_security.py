@@ -7,12 +7,13 @@ import os
 from pathlib import Path
 
 import pytest
+from starlette.responses import Response
 from starlette.routing import Mount
 
 from contracts.errors import ServiceError
 from contracts.settings import Settings
 from serving import security
-from serving.security import CapBody, LimitConcurrency, api_keys
+from serving.security import OPERATION, STREAM, CapBody, LimitConcurrency, api_keys
 from tests.serving.conftest import KEY, SYMBOL
 
 OPEN = {"api_key": None, "api_open": True}
@@ -125,36 +126,44 @@ def test_a_body_that_does_not_arrive_is_given_up():
     assert run(CapBody(never, 10, 10, 0.01), receive=silent) == 408
 
 
-def test_beyond_the_limit_requests_are_shed():
+@pytest.mark.parametrize(("busy", "shed"), [("/predict", ["/predict", "/v1/live"]), (STREAM, [STREAM])])
+def test_beyond_its_limit_a_kind_of_request_is_shed_and_no_other(busy, shed):
+    """One slot of each kind; the one of `busy` is taken."""
     started = asyncio.Event()
 
-    async def slow(scope, receive, send):
-        started.set()
-        await asyncio.sleep(60)
+    async def handler(scope, receive, send):
+        if not started.is_set():
+            started.set()
+            await asyncio.sleep(60)
+        await Response()(scope, receive, send)
 
-    async def story() -> tuple[int, int]:
-        limit = LimitConcurrency(slow, 1)
-        first = asyncio.create_task(limit({"type": "http", "path": "/predict"}, None, None))
+    async def story() -> tuple[dict[str, int], int]:
+        limit = LimitConcurrency(handler, 1, 1)
+        first = asyncio.create_task(limit({"type": "http", "path": busy}, None, None))
         await started.wait()
-        shed = await status_of(limit)
+        paths = ["/predict", "/v1/live", STREAM, *OPERATION]
+        answers = {path: await status_of(limit, path=path) for path in paths}
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
-        return shed, limit.at_work
+        return answers, limit.requests.taken + limit.streams.taken
 
-    assert asyncio.run(story()) == (503, 0)
+    answers, taken = asyncio.run(story())
+    assert [path for path, status in answers.items() if status == 503] == shed
+    assert {status for path, status in answers.items() if path not in shed} == {200}
+    assert taken == 0
 
 
 async def never(scope, receive, send):
     raise AssertionError("the request must not get this far")
 
 
-async def status_of(app, headers=(), receive=None) -> int:
+async def status_of(app, headers=(), receive=None, path="/predict") -> int:
     sent = []
 
     async def send(message):
         sent.append(message)
 
-    await app({"type": "http", "path": "/predict", "method": "POST", "headers": list(headers)}, receive, send)
+    await app({"type": "http", "path": path, "method": "POST", "headers": list(headers)}, receive, send)
     return sent[0]["status"]
 
 
