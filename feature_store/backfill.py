@@ -107,7 +107,7 @@ def run(
     """
     lakehouse.create(settings)
     _possible(settings, from_us, to_us, symbols)
-    with ledger.alone(settings), _Work(settings, symbols, again) as work:
+    with ledger.alone(settings, "a backfill"), _Work(settings, symbols, again) as work:
         todo = chunks.split(from_us, to_us, chunk_us)
         progress("backfill", 0, len(todo))
         for done, _ in enumerate(_threads(parallel, work.chunk, todo), start=1):

@@ -10,11 +10,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from contracts.clock import now_us
 from contracts.errors import JobError
 from contracts.settings import Settings
 from feature_store.chunks import Chunk
+
+HOLDER_CHARS = 200  # far longer than what `alone` writes
 
 
 @dataclass
@@ -46,7 +50,7 @@ def overlap(one: Chunk, other: Chunk) -> bool:
 
 
 def folder(settings: Settings) -> Path:
-    """Where the ledger and the lock lie; safe to delete, which makes the next backfill compute everything again."""
+    """Folder of the ledger and of the lock; never delete the lock: who holds it would no longer exclude others."""
     return settings.root / "lakehouse" / "backfill"
 
 
@@ -60,13 +64,31 @@ def read(settings: Settings) -> Ledger:
         return Ledger(file, {})
 
 
+def forget(settings: Settings) -> None:
+    """Delete the ledger: the next backfill computes every chunk again. Call it under `alone`."""
+    (folder(settings) / "ledger.json").unlink(missing_ok=True)
+
+
 @contextmanager
-def alone(settings: Settings) -> Iterator[None]:
-    """One backfill at a time; the system frees the lock of one that was killed. Raises JobError when another one runs."""
+def alone(settings: Settings, holder: str) -> Iterator[None]:
+    """Exclusive access to gold and the ledger for `holder`, such as "a backfill".
+
+    The system frees the lock of a process that was killed. Raises JobError, naming the holder, when it is taken.
+    """
     folder(settings).mkdir(parents=True, exist_ok=True)
-    with (folder(settings) / "lock").open("w") as lock:
+    with (folder(settings) / "lock").open("a+") as lock:  # not "w": that would erase the holder's name
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise JobError("another backfill runs on this lakehouse", "wait for it, or end it: it continues where it was") from None
+            lock.seek(0)
+            other = lock.read(HOLDER_CHARS) or "another process"
+            hint = "wait until it has ended, or end it; a backfill that is run again continues where it was"
+            raise JobError(f"{other} is running on this lakehouse", hint) from None
+        lock.truncate(0)
+        lock.write(f"{holder} (PID {os.getpid()}, since {_utc(now_us())} UTC)")
+        lock.flush()
         yield
+
+
+def _utc(us: int) -> str:
+    return datetime.fromtimestamp(us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,6 +1,7 @@
 """Earlier states of a table: its snapshots, and the way back to one of them."""
 
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pyiceberg.exceptions import CommitFailedException
@@ -10,7 +11,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from contracts.errors import DatasetError
 from contracts.settings import Settings
-from feature_store import lakehouse
+from feature_store import lakehouse, ledger
 from feature_store.tables import COLUMNS_OF, GOLD, SILVER
 
 
@@ -38,18 +39,29 @@ def versions(settings: Settings, name: str) -> list[Version]:
 def rollback(settings: Settings, name: str, snapshot_id: int) -> Version:
     """Make an earlier snapshot the current one, and return it. Nothing is deleted: the way forward again is another rollback.
 
-    Raises DatasetError for an unknown table, and for a snapshot that never was, was expired, or is the current one.
+    Raises DatasetError for an unknown table, and for a snapshot that never was, was expired, or is the current one;
+    JobError while a backfill runs that reads or writes the table.
     """
     table = _table(settings, name)
     if table.snapshot_by_id(snapshot_id) is None:
         raise DatasetError(f"{name} has no snapshot {snapshot_id}", f"`tick lake snapshots {name}` lists them; expired ones are gone")
     if (current := table.current_snapshot()) and current.snapshot_id == snapshot_id:
         raise DatasetError(f"{snapshot_id} is the current snapshot of {name}", "nothing was changed")
-    if name in (GOLD, SILVER):
-        # what a backfill noted as done may be gone, or made of other ticks; forgotten first, so that a kill in between only costs work
-        shutil.rmtree(settings.root / "lakehouse" / "backfill", ignore_errors=True)
-    _set_current(table, snapshot_id)
+    with _without_backfill(settings, name):
+        _set_current(table, snapshot_id)
     return next(version for version in versions(settings, name) if version.snapshot_id == snapshot_id)
+
+
+@contextmanager
+def _without_backfill(settings: Settings, name: str) -> Iterator[None]:
+    """Keep backfills out while ticks or features change, and forget which chunks are done."""
+    if name not in (GOLD, SILVER):
+        yield
+        return
+    with ledger.alone(settings, f"a rollback of {name}"):
+        # Chunks noted as done may be gone, or made of other ticks. Forgotten first: a kill in between only costs work.
+        ledger.forget(settings)
+        yield
 
 
 @retry(

@@ -1,14 +1,17 @@
 """Snapshots of real tables, and the way back: what was there then is there again, and no way leads to what never was."""
 
+import subprocess
+import sys
+
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from contracts.errors import DatasetError
+from contracts.errors import DatasetError, JobError
 from contracts.settings import Settings
 from contracts.settings import settings as read_settings
-from feature_store import lakehouse, maintenance
+from feature_store import lakehouse, ledger, maintenance
 from feature_store.tables import GOLD, POWER, SILVER
 from feature_store.versions import rollback, versions
 from streaming import batch
@@ -95,6 +98,58 @@ def test_a_rollback_of_ticks_or_features_forgets_which_chunks_are_done(lake, nam
         table.append(nothing)
     rollback(lake, name, versions(lake, name)[0].snapshot_id)
     assert noted.exists() != forgets
+
+
+BACKFILL = """
+import sys
+from pathlib import Path
+from contracts.settings import Settings
+from feature_store import ledger
+with ledger.alone(Settings(home=Path(sys.argv[1])), "a backfill"):
+    print("holds the lock", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def backfill(lake):
+    """Another process that holds the lock as a running backfill does, until its input ends."""
+    command = [sys.executable, "-c", BACKFILL, str(lake.home)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "holds the lock\n"
+        yield process
+
+
+@pytest.mark.parametrize("name", [SILVER, GOLD])
+def test_a_rollback_is_refused_while_a_backfill_runs_which_keeps_its_lock(lake, backfill, name):
+    table = lakehouse.catalog(lake).load_table(name)
+    with lakehouse.writing():
+        table.append(table.scan().to_arrow().slice(0, 0))
+        table.append(table.scan().to_arrow().slice(0, 0))
+    notes = ledger.folder(lake) / "ledger.json"
+    notes.write_text("[]")
+    first, current = versions(lake, name)[0].snapshot_id, versions(lake, name)[-1].snapshot_id
+    done = CliRunner().invoke(app, ["lake", "rollback", name, "--to", str(first), "--yes"])
+    assert done.exit_code == 1
+    assert f"a backfill (PID {backfill.pid}, since " in done.stderr and "wait until it has ended" in done.stderr
+    assert notes.exists() and versions(lake, name)[-1].state == "current"
+    assert next(v.snapshot_id for v in versions(lake, name) if v.state == "current") == current
+    with pytest.raises(JobError, match=r"a backfill \(PID .* is running"), ledger.alone(lake, "a second backfill"):
+        pass
+    backfill.communicate("")
+    rollback(lake, name, first)
+    assert not notes.exists()
+    with ledger.alone(lake, "the next backfill"):
+        pass
+
+
+def test_a_rollback_of_what_no_backfill_touches_waits_for_none(lake, backfill):
+    table = lakehouse.catalog(lake).load_table(POWER)
+    with lakehouse.writing():
+        table.append(table.scan().to_arrow().slice(0, 0))
+        table.append(table.scan().to_arrow().slice(0, 0))
+    rollback(lake, POWER, versions(lake, POWER)[0].snapshot_id)
+    assert backfill.poll() is None
 
 
 def test_the_commands_list_ask_and_go_back(lake):
