@@ -9,6 +9,8 @@ from contracts.settings import Settings, settings
 from serving.security import api_keys
 
 KEEP_ALIVE_S = 30
+# By default uvicorn kills a worker that is silent for 5 s: on a busy machine its imports take longer.
+WORKER_SILENT_S = 60
 GRACE_S = 10  # requests at work at SIGTERM may finish
 
 
@@ -31,6 +33,7 @@ def serve(given: Settings) -> None:
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_worker_healthcheck=WORKER_SILENT_S,
             timeout_graceful_shutdown=GRACE_S,
         )
 
