@@ -234,7 +234,7 @@ class Settings(BaseSettings):
     feature_read_ms_max: int = Field(200, ge=1, le=60_000, description="longest wait for one read of the online store; then 503")
     micro_batch_symbols_max: int = Field(256, ge=1, le=10_000, description="symbols of one read for requests that come together")
     retry_after_s: int = Field(5, ge=1, le=3600, description="Retry-After of a 503 when nothing better is known")
-    model_retry_s: float = Field(10, gt=0, le=3600, description="how often an API without a model looks for one")
+    model_retry_s: float = Field(10, gt=0, le=3600, description="pause after the registry failed; doubles up to model_refresh_s")
     model_watch_s: float = Field(1, gt=0, le=3600, description="how often an API looks whether Production was changed (one key in Redis)")
     model_refresh_s: float = Field(300, ge=1, le=86_400, description="how often it asks the registry itself, for notices that were lost")
     prediction_sample: float = Field(1.0, ge=0, le=1, description="share of answers recorded in topic predictions")

@@ -5,6 +5,7 @@ asked right after, and its answer replaces it.
 """
 
 import asyncio
+import hashlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,13 +15,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
+from contracts import paths
 from contracts.errors import RegistryError, ServiceError, TickError
 from contracts.settings import Settings
 from models.runtime import Model, load
+from serving.shared_answer import shared
 
 # The child asks MLflow alone: whatever is secret stays here.
 SECRETS = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)} | {"api_keys_file"}
 RESOLVE_S_MAX = 120  # importing MLflow, fetching and checking a model; far more than it takes
+TURN_S_MAX = 2 * RESOLVE_S_MAX  # two processes may be ahead
 
 
 class Found(NamedTuple):
@@ -46,10 +50,48 @@ class Answers(NamedTuple):
     others: Mapping[str, Found] = {}
     versions: Sequence[Mapping[str, Any]] = ()
     retired: bool = False  # there are versions, and somebody decided that none is Production
+    absent: bool = False  # the registry answered, and no version is Production
+    age_s: float = 0.0  # how long ago it said so
 
 
-async def resolve(settings: Settings) -> Answers:
-    """Ask the registry. Raises ServiceError when it cannot be asked."""
+def model_names(settings: Settings) -> tuple[str, ...]:
+    """Registered models that the API serves, the one of /predict first."""
+    return (
+        settings.model_name,
+        settings.power_model_name,
+        settings.mnist_model_name,
+        settings.cifar10_model_name,
+    )
+
+
+async def resolve(settings: Settings, notices: Sequence[str] = (), age_s_max: float = 0.0) -> Answers:
+    """What the registry says. One process of this host asks for all: it costs seconds of CPU.
+
+    An answer on the same `notices` of changes that is younger than `age_s_max`, also a failure, is
+    taken from the process that asked.
+    Raises ServiceError when the registry cannot be asked.
+    """
+    file = settings.root / "models" / f"{settings.model_name}.registry.json"
+    try:
+        question = _question(settings, notices)
+        text, age_s = await shared(file, question, age_s_max, TURN_S_MAX, lambda: _child(settings))
+    except TimeoutError:
+        message = f"another API process has been asking the model registry for {TURN_S_MAX} s"
+        raise ServiceError(message, "see the machine's load") from None
+    told: dict[str, Any] = orjson.loads(text)
+    if "failure" in told:
+        raise ServiceError(told["failure"], told["hint"])
+    return _answers(told, age_s)
+
+
+def _question(settings: Settings, notices: Sequence[str]) -> str:
+    """Digest of what an answer depends on; the registry's address may hold a password."""
+    parts = [paths.mlflow_uri(settings), model_names(settings), list(notices)]
+    return hashlib.sha256(orjson.dumps(parts)).hexdigest()
+
+
+async def _child(settings: Settings) -> bytes:
+    """The answer of `serving.resolve` as JSON, or `failure` and `hint`."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -62,19 +104,24 @@ async def resolve(settings: Settings) -> Answers:
         async with asyncio.timeout(RESOLVE_S_MAX):
             said, complaint = await child.communicate(settings.model_dump_json(exclude=SECRETS).encode())
     except TimeoutError:
-        raise ServiceError("the model registry did not answer in time", "see the machine's load") from None
+        return _failure("the model registry did not answer in time", "see the machine's load")
     finally:
         if child.returncode is None:
             child.kill()
-    return _read(said, complaint)
-
-
-def _read(said: bytes, complaint: bytes) -> Answers:
+    text = said.strip().rpartition(b"\n")[2]
     try:
-        told: dict[str, Any] = orjson.loads(said.strip().rpartition(b"\n")[2])
+        orjson.loads(text)
     except orjson.JSONDecodeError:
         last = complaint.decode(errors="replace").strip().rpartition("\n")[2]
-        raise ServiceError(f"the model registry cannot be asked: {last[:200]}", "look at TICK_MLFLOW_TRACKING_URI") from None
+        return _failure(f"the model registry cannot be asked: {last[:200]}", "look at TICK_MLFLOW_TRACKING_URI")
+    return text
+
+
+def _failure(message: str, hint: str) -> bytes:
+    return orjson.dumps({"failure": message, "hint": hint})
+
+
+def _answers(told: dict[str, Any], age_s: float) -> Answers:
     others = {name: _found(one) for name, one in told["others"].items()}
     challenger = _found(told["challenger"]) if told["challenger"] else None
     return Answers(
@@ -82,7 +129,9 @@ def _read(said: bytes, complaint: bytes) -> Answers:
         challenger if isinstance(challenger, Found) else None,
         {name: one for name, one in others.items() if isinstance(one, Found)},
         told["versions"],
-        told["retired"],
+        retired=told["absent"] and bool(told["versions"]),
+        absent=told["absent"],
+        age_s=age_s,
     )
 
 

@@ -12,6 +12,7 @@ import orjson
 
 from contracts.errors import TickError
 from contracts.settings import Settings
+from serving.production import model_names
 
 VERSIONS_MAX = 20
 
@@ -21,15 +22,15 @@ def main(text: str) -> bytes:
     from models import registry
 
     settings = Settings.model_validate_json(text)
-    others = (settings.power_model_name, settings.mnist_model_name, settings.cifar10_model_name)
+    others = model_names(settings)[1:]
     told: dict[str, Any] = {
         "production": _told(lambda: registry.production(settings)),
         "challenger": _told(lambda: registry.challenger(settings)),
         "others": {name: _told(lambda name=name: registry.production(settings, name)) for name in others},  # type: ignore[misc]
     }
     versions, reached = _versions(settings)
-    retired = reached and bool(versions) and not any(version["stage"] == registry.STAGE for version in versions)
-    return orjson.dumps(told | {"versions": versions, "retired": retired})
+    absent = reached and not any(version["stage"] == registry.STAGE for version in versions)
+    return orjson.dumps(told | {"versions": versions, "absent": absent})
 
 
 def _told(ask: Callable[[], Any]) -> dict[str, str] | None:

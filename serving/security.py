@@ -235,7 +235,7 @@ class Slots:
 
 
 class LimitConcurrency:
-    """503 with Retry-After beyond `requests_max` requests or `streams_max` event streams at work: sheds instead of queueing.
+    """503 with Retry-After beyond `requests_max` requests or `streams_max` event streams at work.
 
     Streams are counted apart, because one lasts up to `stream_s_max` and would keep requests out for
     that long. Operation routes always get through: an overloaded instance must still say how it is.

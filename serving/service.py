@@ -18,12 +18,13 @@ from serving.job_watch import JobWatch
 from serving.metrics import Metrics
 from serving.predictor import Predictor
 from serving.prices import Prices
-from serving.production import Answers, Found, forget, loads, recall, remember, resolve
+from serving.production import Answers, Found, forget, loads, model_names, recall, remember, resolve
 from serving.recorder import Recorder
 
 log = structlog.get_logger("serving")
 STOP_POLL_S = 0.1
-Resolve = Callable[[Settings], Awaitable[Answers]]
+# Of settings and notices; the answer may be as many seconds old.
+Resolve = Callable[[Settings, Sequence[str], float], Awaitable[Answers]]
 
 
 class Service:
@@ -46,6 +47,9 @@ class Service:
         self._stopping = False
         self._noticed: tuple[str, ...] = ("",)
         self._marked: tuple[str, str] | None = None
+        self._asked_s = 0.0  # when the registry gave its last answer, by the monotonic clock
+        self._pause_s = settings.model_retry_s  # from the last answer to the next question
+        self._backoff_s = settings.model_retry_s  # the pause after the next failure
 
     @property
     def reader(self) -> OnlineReader:
@@ -64,7 +68,7 @@ class Service:
             self.model_note = "served last; the registry is being asked"
         else:
             await self._ask()
-        self._asking = asyncio.create_task(self._keep_watching(answered=last is None and self.predictor is not None))
+        self._asking = asyncio.create_task(self._keep_watching(asked=last is None))
 
     async def stop(self) -> None:
         """End the search for a model, deliver what is still to be recorded, close the store."""
@@ -78,53 +82,69 @@ class Service:
         for reader in {self.reader, self._core_reader}:
             await reader.close()
 
-    async def _keep_watching(self, answered: bool) -> None:
-        """Ask until there is an answer, and again after every notice of a change, and now and then without one."""
-        limits, asked_s = self.settings, time.monotonic()
-        answered, pause_s = answered or await self._ask(), limits.model_retry_s
+    async def _keep_watching(self, asked: bool) -> None:
+        """Ask on every notice of a change, and without one when the last answer is too old."""
+        if not asked:
+            await self._ask()
         while not self._stopping:
-            await asyncio.sleep(limits.model_watch_s if answered else pause_s)
+            await asyncio.sleep(self.settings.model_watch_s)
             notice = await self._notice()
-            if answered and notice == self._noticed and time.monotonic() - asked_s < limits.model_refresh_s:
+            if notice == self._noticed and time.monotonic() - self._asked_s < self._pause_s:
                 continue
+            if notice != self._noticed:
+                self._backoff_s = self.settings.model_retry_s
             retired = notice[0] != self._noticed[0] and notice[0].startswith(RETIRED)
-            self._noticed, asked_s = notice, time.monotonic()
-            answered = self._retire() if retired else await self._ask()
-            # A registry that stays away is asked less and less often while there is a model: each question costs seconds of CPU.
-            pause_s = limits.model_retry_s if answered or self.predictor is None else min(2 * pause_s, limits.model_refresh_s)
+            self._noticed = notice
+            if retired:
+                self._retire()
+                self._note_answer(answered=True, age_s=0.0)
+            else:
+                await self._ask()
 
     async def _notice(self) -> tuple[str, ...]:
         """The newest notices of a change, Production's first, or the last ones while Redis is away."""
-        given = self.settings
-        names = (given.model_name, given.power_model_name, given.mnist_model_name, given.cifar10_model_name)
+        names = model_names(self.settings)
         try:
             return tuple((text or b"").decode() for text in await self.reader.texts(*map(model_key, names)))
         except OnlineStoreUnavailable:
             return self._noticed
 
-    def _retire(self) -> bool:
+    def _retire(self) -> None:
         """Serve no model, as somebody decided."""
         forget(self.settings)
         self.predictor = self.challenger = None
         self.model_note = f"{self.settings.model_name} was retired: no version is Production"
         self._mark(None)
         log.info("retired", model=self.settings.model_name)
-        return True
 
-    async def _ask(self) -> bool:
+    async def _ask(self) -> None:
         """Serve what the registry says; a model that cannot be had never replaces one that is there."""
+        answers, reason = None, ""
         try:
-            told = await self._resolve(self.settings)
-            await self._take(told)
+            answers = await self._resolve(self.settings, self._noticed, self._pause_s)
+            await self._take(answers)
         except TickError as error:
-            self.model_note = error.message
+            reason = error.message
         except Exception as error:  # noqa: BLE001 - whatever ails the registry, the API runs, says so and asks again
-            self.model_note = f"the model registry failed: {type(error).__name__}"
+            reason = f"the model registry failed: {type(error).__name__}"
+        self.model_note = reason
+        absent = answers is not None and answers.absent
+        self._note_answer(absent or not reason, answers.age_s if answers else 0.0)
+        if reason:
+            log.warning("no model from the registry", reason=reason, next_s=self._pause_s)
+
+    def _note_answer(self, answered: bool, age_s: float) -> None:
+        """Set the next question: after the refresh interval, or after a failure the backoff, doubled.
+
+        "No version is Production" is an answer too: the notice of the first promotion ends the pause.
+        """
+        limits = self.settings
+        self._asked_s = time.monotonic() - age_s
+        if answered:
+            self._pause_s, self._backoff_s = limits.model_refresh_s, limits.model_retry_s
         else:
-            self.model_note = ""
-            return True
-        log.warning("no model from the registry", reason=self.model_note)
-        return False
+            self._pause_s = min(self._backoff_s, limits.model_refresh_s)
+            self._backoff_s = 2 * self._pause_s
 
     async def _take(self, told: Answers) -> None:
         """Others first, so that a Production model that fails does not keep them away. Raises TickError for that one."""

@@ -124,7 +124,7 @@ def registry_with(found: Found):
     def make(*answers):
         left = list(answers) or [found]
 
-        async def resolve(_: Settings) -> Answers:
+        async def resolve(*_: object) -> Answers:
             answer = left.pop(0) if len(left) > 1 else left[0]
             if isinstance(answer, Exception):
                 raise answer

@@ -65,8 +65,8 @@ def test_without_a_model_the_api_starts_says_so_and_takes_one_up(make_api, fed, 
     missing = RegistryError("tick-model has no Production version", "run `tick train tick`")
     answers = [missing]
 
-    async def resolve(settings):
-        return await registry_with(*answers)(settings)
+    async def resolve(*asked):
+        return await registry_with(*answers)(*asked)
 
     api = make_api(registry=resolve, model_retry_s=0.01)
     assert api.get("/healthz").status_code == 200
@@ -189,13 +189,14 @@ class Registry:
     """A registry whose Production changes while the API runs."""
 
     def __init__(self, found: Found) -> None:
-        self.found, self.asked = found, 0
+        self.found, self.asked, self.pauses = found, 0, []
 
-    async def __call__(self, settings):
+    async def __call__(self, settings, notices=(), age_s_max=0.0):
         self.asked += 1
+        self.pauses.append(age_s_max)  # the pause that has passed
         if isinstance(self.found, Exception):
             raise self.found
-        return Answers(self.found)
+        return self.found if isinstance(self.found, Answers) else Answers(self.found)
 
     def change(self, redis_client, found, notice):
         self.found = found
@@ -259,3 +260,35 @@ def test_without_a_notice_the_registry_is_asked_now_and_then(make_api, fed, foun
     assert version_of(api) == "7"
     assert api.wait(lambda: version_of(api) == "8")
     assert registry.asked <= 4
+
+
+def test_a_registry_that_fails_is_asked_less_and_less_often(make_api, fed, found):
+    registry = Registry(RegistryError("the model registry does not answer"))
+    api = make_api(registry=registry, model_watch_s=0.001, model_retry_s=0.25, model_refresh_s=1)
+    assert api.wait(lambda: registry.asked >= 5)
+    assert registry.pauses[:5] == [0.25, 0.25, 0.5, 1, 1]
+    registry.change(fed.client, RegistryError("the model registry does not answer"), "7@1")
+    before = registry.asked
+    assert api.wait(lambda: registry.asked >= before + 3)
+    assert 0.25 in registry.pauses[before:]  # a notice is worth the short pauses again
+    registry.found = found
+    assert api.wait(lambda: api.predict(SYMBOL).status_code == 200)
+
+
+def test_a_registry_without_production_is_asked_again_on_a_notice(make_api, fed, found):
+    """Looked at Redis dozens of times meanwhile; a question costs seconds of CPU."""
+    registry = Registry(Answers(RegistryError("tick-model has no Production version"), absent=True))
+    api = make_api(registry=registry, model_watch_s=0.01, model_retry_s=0.01)
+    looks, notice = [], api.app.state.service._notice
+
+    async def counted():
+        looks.append(registry.asked)
+        return await notice()
+
+    api.app.state.service._notice = counted
+    assert api.wait(lambda: len(looks) >= 50)
+    assert set(looks) == {1}
+    assert "no Production version" in detail(api.get("/readyz"), "model")
+    registry.change(fed.client, found, "7@1")
+    assert api.wait(lambda: api.predict(SYMBOL).status_code == 200)
+    assert registry.asked == 2

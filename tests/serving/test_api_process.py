@@ -64,13 +64,18 @@ def live(redis_server, exported, tmp_path_factory) -> Settings:
     """Settings of a home whose registry holds one Production model."""
     ports = {"kafka_port": UNREACHED, "flink_port": UNREACHED, "redis_port": redis_server.port, "api_port": free_ports()["api_port"]}
     settings = Settings(home=tmp_path_factory.mktemp("live"), api_key=KEY, mlflow_tracking_uri=None, **ports)
+    promote_first(settings, exported)
+    return settings
+
+
+def promote_first(settings: Settings, exported) -> None:
+    """Register the model in an empty registry and make it Production."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # importing MLflow warns about its own types
         mlflow = client(settings)
         run = mlflow.create_run(experiment_id(settings, mlflow, settings.experiment))
         version = registry.register(settings, exported, run.info.run_id, {registry.PASSED: "true"})
         registry.promote(settings, version)
-    return settings
 
 
 @pytest.fixture
@@ -185,6 +190,8 @@ def test_streams_are_limited_when_many_open_at_once_and_block_nothing_else(api, 
         async with httpx.AsyncClient(**options, limits=httpx.Limits(max_connections=100)) as http:
             async with contextlib.AsyncExitStack() as stack:
                 streams = await open_streams(http, 40, stack)
+                fed.put()
+                fed.beat()
                 others = [await http.post("/predict", json={"symbols": [SYMBOL]})]
                 others += [await http.get(path) for path in ("/readyz", "/metrics", "/healthz")]
             async with asyncio.timeout(30), contextlib.AsyncExitStack() as stack:
@@ -200,6 +207,31 @@ def test_streams_are_limited_when_many_open_at_once_and_block_nothing_else(api, 
     assert streams == [200] * 4 + [503] * 36
     assert others == [200, 200, 200, 200]
     assert reopened == [200, 200, 200, 200, 503]
+
+
+def test_the_first_model_is_taken_up_on_its_notice_by_every_worker(api, fed, live, exported):
+    api.stop()
+    settings = live.model_copy(update={"model_name": "first-model"})
+    never = "3600"  # only the notice makes it ask again
+    pauses = {"TICK_MODEL_RETRY_S": never, "TICK_MODEL_REFRESH_S": never}
+    workers = Process(settings, TICK_API_WORKERS="2", TICK_MODEL_NAME="first-model", **pauses)
+    try:
+        check = workers.http.get("/readyz").json()["checks"][0]
+        assert check["detail"] == "first-model has no Production version"
+        promote_first(settings, exported)
+        eventually_served_by(workers, 2)
+        fed.put()
+        assert workers.predict(SYMBOL).json()["results"][0]["model_name"] == "first-model"
+    finally:
+        workers.stop()
+
+
+def eventually_served_by(server: Process, workers: int) -> None:
+    """Wait until that many workers have taken a model up."""
+    deadline = time.monotonic() + 120
+    while f"tick_model_swaps_total {workers}.0" not in server.http.get("/metrics").text:
+        assert time.monotonic() < deadline, server.http.get("/readyz").text
+        time.sleep(0.2)
 
 
 def test_promote_and_roll_back_under_load_fail_no_request_and_every_answer_names_its_version(api, fed, live, export_model):
