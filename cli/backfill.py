@@ -1,5 +1,8 @@
 """`tick backfill`: features over a range of the lakehouse, chunk by chunk, with a report of what is missing."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,6 +37,8 @@ def backfill(
     Rows with their end in [from, to) are replaced chunk by chunk, each in one commit; a run that was killed goes on where it
     was, and chunks whose ticks and definitions have not changed are left as they are. Days without ticks are listed as holes.
 
+    Ctrl-C, SIGTERM and SIGHUP cancel its Flink jobs; after kill -9 Flink does so within two minutes.
+
     Exit code 0: everything asked for stands in gold. 1: some chunks failed; they are listed, run it again.
     """
     from rich.console import Console
@@ -46,7 +51,7 @@ def backfill(
     from_us, to_us = _range(settings(), start, end)
     length_us = chunks.length_us(settings(), chunk, from_us, to_us)
     wanted = [symbol.strip() for symbol in symbols.split(",")] if symbols else None
-    with bars() as report:
+    with _ended_by_signals(), bars() as report:
         done = batch.run(settings(), from_us, to_us, report, wanted, length_us, parallel, again=again)
     console = Console(highlight=False)
     show(console, done)
@@ -54,6 +59,24 @@ def backfill(
         _push(console, settings())
     if done.failed:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """End by an exception on SIGTERM and SIGHUP as on Ctrl-C, so that Flink jobs are cancelled."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as `nohup` does with SIGHUP
+            signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def show(console: "Console", report: "Report") -> None:

@@ -8,14 +8,14 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import Event, Lock
 
 import polars as pl
 
 from contracts.clock import now_us
-from contracts.errors import DatasetError, TickError
+from contracts.errors import DatasetError, JobError, TickError
 from contracts.settings import Settings
 from feature_store import chunks, flink_rest, lakehouse, ledger, silver, sql, swap
 from feature_store.catalog import literal
@@ -56,7 +56,7 @@ def program(settings: Settings, chunk: Chunk, what: Wanted, into: str) -> Progra
     views = [View("accepted", accepted(what, chunk.to_us)), *sql.ladder("batch", copies=what.copies)]
     wanted = f"event_time >= {_timestamp(chunk.from_us)} AND event_time < {_timestamp(chunk.to_us)}"
     insert = lakehouse.insert(into, FEATURE_NAMES, f"SELECT {lakehouse.quoted(FEATURE_NAMES)} FROM ({sql.union_rows()}) WHERE {wanted}")
-    options = {
+    options = flink_rest.CLIENT_OPTIONS | {
         "table.exec.resource.default-parallelism": str(settings.backfill_parallelism),
         "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",
         "table.exec.spill-compression.enabled": "false",  # costs more than the disk it saves for so short a time
@@ -103,14 +103,19 @@ def run(
     """Bring gold's rows with their end in [from, to) µs up to date with silver; what stands already is not computed `again`.
 
     Raises DatasetError for an impossible range or an unknown symbol, JobError when another backfill runs or Flink is away.
-    A chunk that fails is in the report, and does not stop the others.
+    A chunk that fails is in the report, and does not stop the others. An exception that ends this
+    call, such as Ctrl-C, cancels its Flink jobs; Flink cancels those of a client that was killed.
     """
     lakehouse.create(settings)
     _possible(settings, from_us, to_us, symbols)
-    with ledger.alone(settings, "a backfill"), _Work(settings, symbols, again) as work:
+    with (
+        ledger.alone(settings, "a backfill"),
+        _Work(settings, symbols, again) as work,
+        _threads(parallel, work.stop) as pool,
+    ):
         todo = chunks.split(from_us, to_us, chunk_us)
         progress("backfill", 0, len(todo))
-        for done, _ in enumerate(_threads(parallel, work.chunk, todo), start=1):
+        for done, _ in enumerate(pool.map(work.chunk, todo), start=1):
             progress("backfill", done, len(todo))
         work.report.holes = holes(work.ticks_by_day, from_us, to_us, symbols)
         return work.report
@@ -124,13 +129,18 @@ def holes(ticks: pl.DataFrame, from_us: int, to_us: int, symbols: Sequence[str] 
     return {key: gaps for key, gaps in missing.items() if gaps}
 
 
-def _threads(count: int, work: Callable[[Chunk], None], todo: list[Chunk]) -> Iterator[None]:
-    """`work` on each of `todo`, `count` at a time; an interrupt waits for those at work only."""
+@contextmanager
+def _threads(count: int, stop: Callable[[], None]) -> Iterator[ThreadPoolExecutor]:
+    """`count` threads; an interrupt calls `stop`, which ends what they wait for."""
     pool = ThreadPoolExecutor(count)
     try:
-        yield from pool.map(work, todo)
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        stop()
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown()
 
 
 class _Work:
@@ -142,15 +152,24 @@ class _Work:
         self._definition, self._alone, self._token = definition(), Lock(), secrets.token_hex(4)
         self._ledger: Ledger = ledger.read(settings)
         self._flink: Submitter | None = None
+        self._stopping = Event()
 
     def __enter__(self) -> "_Work":
         cancel_abandoned(self.settings)
         swap.clear(self.settings)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._flink is not None:
             self._flink.close()
+        if kind is not None:
+            self.stop()  # a job whose id we never learnt may have been submitted meanwhile
+
+    def stop(self) -> None:
+        """Cancel the Flink jobs of this run; one that is being planned as soon as it has an id."""
+        self._stopping.set()
+        with suppress(JobError):  # Flink does not answer; it cancels them by itself: CLIENT_OPTIONS
+            cancel_abandoned(self.settings)
 
     def chunk(self, chunk: Chunk) -> None:
         """Bring one chunk up to date; a failure is noted, not raised."""
@@ -181,6 +200,8 @@ class _Work:
         with staging(self.settings, f"c{chunk.from_us // 1_000_000}_{self._token}") as table:
             if not minutes.is_empty():
                 job_id = self._client().submit(program(self.settings, chunk, self._wanted(chunk, reach, minutes), table))
+                if self._stopping.is_set():
+                    flink_rest.cancel(self.settings, job_id)
                 flink_rest.wait(self.settings, job_id, self.settings.backfill_timeout_s)
             files = swap.staged(self.settings, table)
             with self._alone:
@@ -224,7 +245,10 @@ def staging(settings: Settings, name: str) -> Iterator[str]:
 
 
 def cancel_abandoned(settings: Settings) -> None:
-    """End jobs of an earlier run that was killed: nobody waits for them. Called under the lock. Raises JobError without Flink."""
+    """Cancel the jobs of backfills that have not ended: of a killed run, or of one that stops.
+
+    Call it under the lock. Raises JobError when Flink does not answer.
+    """
     for job in flink_rest.jobs(settings):
         if job["name"].startswith(NAME) and job["state"] not in flink_rest.ENDED:
             flink_rest.cancel(settings, job["jid"])

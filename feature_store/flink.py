@@ -99,6 +99,7 @@ class Submitter:
             stdout=subprocess.PIPE,
             stderr=self._complaints,
             env={"JVM_ARGS": PLANNER_JVM} | os.environ | paths.flink_env(settings),
+            start_new_session=True,  # Ctrl-C must not stop it before it has told a new job's id
         )
 
     def __enter__(self) -> Self:

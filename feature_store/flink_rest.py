@@ -1,11 +1,11 @@
 """Flink's REST interface, as much as we need: job states, waiting, stop with a savepoint, cancel, metrics of progress."""
 
+import contextlib
 import http.client
 import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,14 @@ TIMEOUT_S = 10.0
 POLL_S = 0.5
 UP = ("RUNNING", "FINISHED")  # of a task
 ENDED = {"FINISHED", "CANCELED", "FAILED"}
+# A busy machine delays a poll far less; the job of a killed client keeps its slots that long.
+CLIENT_TIMEOUT_S = 60
+# Flink cancels a job with these options when no client waited for it (`wait`) for that time.
+CLIENT_OPTIONS = {
+    "execution.attached": "true",
+    "execution.shutdown-on-attached-exit": "true",
+    "client.heartbeat.timeout": f"{CLIENT_TIMEOUT_S} s",
+}
 
 
 class StartError(JobError):
@@ -68,16 +76,26 @@ def state(settings: Settings, job_id: str) -> str:
     return str(call(settings, f"/jobs/{job_id}")["state"])
 
 
-def wait(settings: Settings, job_id: str, timeout_s: float, tick: Callable[[], None] = lambda: None) -> None:
-    """Wait for a bounded job to finish. Raises JobError with the root cause when it fails or the time is up."""
+def wait(settings: Settings, job_id: str, timeout_s: float) -> None:
+    """Wait for a bounded job to finish, and report to Flink that its client is alive.
+
+    Raises JobError with the root cause when the job fails or the time is up.
+    """
     deadline = time.monotonic() + timeout_s
-    while (now := state(settings, job_id)) not in ENDED:
+    while (job := call(settings, f"/jobs/{job_id}"))["state"] not in ENDED:
         if time.monotonic() > deadline:
-            raise JobError(f"job {job_id} is still {now} after {timeout_s:.0f} s", "see `tick logs taskmanager`")
-        tick()
+            raise JobError(f"job {job_id} is still {job['state']} after {timeout_s:.0f} s", "see `tick logs taskmanager`")
+        _report_client(settings, job_id, job["now"])
         time.sleep(POLL_S)
-    if now != "FINISHED":
-        raise JobError(f"job {job_id} ended {now}:\n{root_cause(settings, job_id)}", "see `tick logs taskmanager`")
+    if job["state"] != "FINISHED":
+        raise JobError(f"job {job_id} ended {job['state']}:\n{root_cause(settings, job_id)}", "see `tick logs taskmanager`")
+
+
+def _report_client(settings: Settings, job_id: str, now_ms: int) -> None:
+    """Extend the life of a job with CLIENT_OPTIONS; `now_ms` is Flink's clock: ours may differ."""
+    body = {"expiredTimestamp": now_ms + CLIENT_TIMEOUT_S * 1000}
+    with contextlib.suppress(JobError):  # it has just ended, or Flink is down: the next poll tells
+        call(settings, f"/jobs/{job_id}/clientHeartbeat", body, "PATCH")
 
 
 def wait_running(settings: Settings, job_id: str, timeout_s: float) -> None:

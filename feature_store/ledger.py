@@ -50,7 +50,7 @@ def overlap(one: Chunk, other: Chunk) -> bool:
 
 
 def folder(settings: Settings) -> Path:
-    """Folder of the ledger and of the lock; never delete the lock: who holds it would no longer exclude others."""
+    """Folder of ledger and lock. Never delete the lock: its holder would no longer exclude others."""
     return settings.root / "lakehouse" / "backfill"
 
 
@@ -73,16 +73,16 @@ def forget(settings: Settings) -> None:
 def alone(settings: Settings, holder: str) -> Iterator[None]:
     """Exclusive access to gold and the ledger for `holder`, such as "a backfill".
 
-    The system frees the lock of a process that was killed. Raises JobError, naming the holder, when it is taken.
+    The system frees the lock of a killed process. Raises JobError, naming the holder, when it is taken.
     """
     folder(settings).mkdir(parents=True, exist_ok=True)
-    with (folder(settings) / "lock").open("a+") as lock:  # not "w": that would erase the holder's name
+    with (folder(settings) / "lock").open("a+") as lock:  # "w" would erase the holder
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
             other = lock.read(HOLDER_CHARS) or "another process"
-            hint = "wait until it has ended, or end it; a backfill that is run again continues where it was"
+            hint = "wait until it has ended, or end it; a backfill continues where it was"
             raise JobError(f"{other} is running on this lakehouse", hint) from None
         lock.truncate(0)
         lock.write(f"{holder} (PID {os.getpid()}, since {_utc(now_us())} UTC)")

@@ -39,8 +39,8 @@ def versions(settings: Settings, name: str) -> list[Version]:
 def rollback(settings: Settings, name: str, snapshot_id: int) -> Version:
     """Make an earlier snapshot the current one, and return it. Nothing is deleted: the way forward again is another rollback.
 
-    Raises DatasetError for an unknown table, and for a snapshot that never was, was expired, or is the current one;
-    JobError while a backfill runs that reads or writes the table.
+    Raises DatasetError for an unknown table, and for a snapshot that never was, was expired, or is
+    the current one; JobError while a backfill runs that reads or writes the table.
     """
     table = _table(settings, name)
     if table.snapshot_by_id(snapshot_id) is None:
@@ -59,7 +59,8 @@ def _without_backfill(settings: Settings, name: str) -> Iterator[None]:
         yield
         return
     with ledger.alone(settings, f"a rollback of {name}"):
-        # Chunks noted as done may be gone, or made of other ticks. Forgotten first: a kill in between only costs work.
+        # Chunks noted as done may be gone, or made of other ticks. Forgotten first, because a kill
+        # in between then only costs work.
         ledger.forget(settings)
         yield
 

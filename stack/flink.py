@@ -18,6 +18,7 @@ from stack.service import Service
 VERSION = "2.3.0"
 REST_TIMEOUT_S = 2.0
 TASKMANAGER_METASPACE_MB = 320  # every submitted SQL job loads its generated classes anew
+CLIENT_CHECK_MS = 10_000  # how often Flink looks for jobs whose client is gone; the default is three minutes
 TASKMANAGER_MANAGED = 0.25  # for the buffers of windows and sorts; of Flink's 0.4 the heap needs the rest more
 # A third less CPU a tick than with G1, whose barriers the many small objects pay for. It must not give up where the heap is tight,
 # nor spin where one of its threads waits for another; nearly all it sees is young.
@@ -170,6 +171,7 @@ def config(settings: Settings) -> str:
         # A TaskManager killed with -9 was noticed after 50 s by default, after 6 s so (recovery took 11 s).
         "heartbeat.interval": 1000,
         "heartbeat.timeout": 20000,  # a loaded machine is slow, not dead; a killed process shows by failing calls at once
+        "client.heartbeat.timeout": CLIENT_CHECK_MS,
         # 0 s: a job whose TaskManager is gone waits for another one, five minutes per restart
         # (slot.request.timeout). By default, once the JobManager has been up for five minutes, each
         # request for slots fails at once, and all restarts of a job are used up within three minutes.

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import polars as pl
 import pytest
@@ -14,7 +16,7 @@ from contracts.clock import now_us
 from contracts.errors import DatasetError, JobError
 from contracts.settings import Settings
 from contracts.windows import LEVELS
-from feature_store import backfill, lakehouse, ledger, silver, swap
+from feature_store import backfill, flink, flink_rest, lakehouse, ledger, silver, swap
 from feature_store.chunks import DAY_US
 from feature_store.tables import GOLD
 from streaming.synthetic import FIXTURE, Market, generate
@@ -25,6 +27,7 @@ START_US = 1_709_078_400_000_000  # 2024-02-28: a leap day inside
 DAYS = 2
 HOUR_US = DAY_US // 24
 CHUNK_US = 20 * HOUR_US
+CANCELLED_S = 150.0  # Flink waits a minute for a killed client, and the machine may be busy
 AAA, THIN, LONE = "HIST:AAAUSD", "HIST:BBBUSD", "HIST:CCCUSD"
 
 
@@ -72,12 +75,67 @@ def test_what_stands_is_left_and_other_symbols_stay(history: Settings, whole: pl
     assert_frame_equal(rows(history), whole, check_exact=True)
 
 
-def test_a_killed_run_goes_on_where_it_was(history: Settings, whole: pl.DataFrame) -> None:
+def client(settings: Settings) -> subprocess.Popen[bytes]:
+    """`tick backfill` over the history, as a process."""
     command = [sys.executable, "-m", "cli.main", "backfill", "--from", "2024-02-28", "--to", "2024-03-01", "--chunk", "12h", "--again"]
     names = ("home", "cache", "flink_port", "kafka_port", "redis_port")
-    env = os.environ | {f"TICK_{name.upper()}": str(getattr(history, name)) for name in names}
+    env = os.environ | {f"TICK_{name.upper()}": str(getattr(settings, name)) for name in names}
+    with default_signals():
+        return subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def default_signals() -> Iterator[None]:
+    """Tests in the background ignore Ctrl-C or hanging up, and a process inherits what is ignored."""
+    numbers = (signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def free_slots(settings: Settings) -> int:
+    return int(flink_rest.call(settings, "/overview")["slots-available"])
+
+
+@pytest.fixture
+def full_cluster(history: Settings) -> Iterator[Settings]:
+    """Another job in every free slot: one submitted now waits, and never ends by itself.
+
+    Every slot is free again afterwards.
+    """
+    slots = free_slots(history)
+    numbers = "CREATE TABLE numbers (n INT) WITH ('connector' = 'datagen', 'rows-per-second' = '1')"
+    nowhere = "CREATE TABLE nowhere (n INT) WITH ('connector' = 'blackhole')"
+    insert = ("INSERT INTO nowhere SELECT n FROM numbers",)
+    program = flink.Program("occupant", "stream", (numbers, nowhere), (), insert, slots)
+    occupant = flink.submit(history, program)
+    eventually(lambda: free_slots(history) == 0, "every slot taken")
+    yield history
+    flink_rest.cancel(history, occupant)
+    eventually(lambda: free_slots(history) == slots, "every slot free again")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_the_job_of_a_client_that_ends_is_cancelled(full_cluster: Settings, number: signal.Signals) -> None:
+    before = {job["jid"] for job in flink_rest.jobs(full_cluster)}
+
+    def states() -> list[str]:
+        jobs = [job for job in flink_rest.jobs(full_cluster) if job["jid"] not in before]
+        return [job["state"] for job in jobs if job["name"].startswith(backfill.NAME)]
+
+    child = client(full_cluster)
+    eventually(lambda: "RUNNING" in states() or child.poll() is not None, "a job of the backfill")
+    child.send_signal(number)
+    assert child.wait(120) != 0
+    eventually(lambda: states() == ["CANCELED"], f"cancelled after {number.name}", CANCELLED_S)
+
+
+def test_a_killed_run_goes_on_where_it_was(history: Settings, whole: pl.DataFrame) -> None:
     done = ledger.read(history).done
-    child = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    child = client(history)
     eventually(lambda: len(set(ledger.read(history).done) - set(done)) >= 1 or child.poll() is not None, "a chunk done")
     with pytest.raises(JobError, match=r"a backfill \(PID .* is running"):
         backfill.run(history, START_US, START_US + DAY_US)

@@ -51,6 +51,7 @@ def test_the_jobmanager_claims_the_ports_it_is_given(make_settings):
 def test_failures_are_noticed_in_seconds_and_three_checkpoints_stay(free_settings):
     config = _config(free_settings)
     assert (config["heartbeat.interval"], config["heartbeat.timeout"]) == (1000, 20_000)
+    assert config["client.heartbeat.timeout"] == 10_000  # jobs of killed clients are looked for
     assert config["execution.checkpointing.num-retained"] == 3
     assert config["execution.checkpointing.dir"] == paths.checkpoints(free_settings).as_uri()
     assert config["execution.checkpointing.savepoint-dir"] == paths.savepoints(free_settings).as_uri()
