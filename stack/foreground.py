@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from contracts.errors import ServiceError
 from contracts.settings import Settings
-from stack import airflow, kafka, platform, secrets
+from stack import airflow, flink, kafka, platform, secrets
 from stack.progress import Progress, silent
 
 
@@ -23,13 +23,24 @@ def run(settings: Settings, name: str) -> NoReturn:
 
 
 def init(settings: Settings, progress: Progress = silent) -> None:
-    """Make what the services need once, and again after an upgrade: topics, tables, the Feast repository. Safe to repeat."""
+    """Make what the services need once, and again after an upgrade: topics, tables, the Feast repository. Safe to repeat.
+
+    Before the tables are made the object store, if there is one, is checked: DatasetError when it changes what is written.
+    """
     from feature_store import lakehouse, repo
 
-    steps: tuple[Callable[[Settings], object], ...] = (kafka.settle, lakehouse.create, repo.apply)
+    steps: tuple[Callable[[Settings], object], ...] = (kafka.settle, _verify_object_store, lakehouse.create, repo.apply)
     for done, step in enumerate(steps, 1):
         step(settings)
         progress("prepare", done, len(steps))
+
+
+def _verify_object_store(settings: Settings) -> None:
+    from feature_store import object_store
+
+    if object_store.is_used(settings):
+        flink.prepare(settings)
+        object_store.verify(settings)
 
 
 def init_airflow(settings: Settings) -> None:
