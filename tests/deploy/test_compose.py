@@ -37,7 +37,7 @@ def test_a_container_has_few_rights(name):
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     if name == "owner":  # root with the one right that its one command needs, and no network service
-        assert (service["cap_add"], service["command"][0], service["user"]) == (["CHOWN"], "chown", "0:0")
+        assert (service["cap_add"], service["command"][0], service["user"]) == (["CHOWN"], "find", "0:0")
     else:
         assert "cap_add" not in service and int(service["user"].partition(":")[0]) > 0
     assert not {"privileged", "pid", "ipc", "network_mode", "devices"} & service.keys()
@@ -106,6 +106,28 @@ def test_mounts_exist(name):
             assert source in COMPOSE["volumes"]
     # An engine copies configs and secrets into the container, which a read-only one refuses.
     assert not {"configs", "secrets"} & SERVICES[name].keys()
+
+
+def test_seaweedfs_understands_checksum_trailers_and_owns_its_folders():
+    images = {SERVICES[name]["image"] for name in ("seaweedfs", "bucket")}
+    (image,) = images
+    name, _, version = image.partition(":")
+    assert name == "chrislusf/seaweedfs"
+    # Older ones store the framing of a trailing checksum as content.
+    assert tuple(map(int, version.split("."))) >= (4, 2)
+    assert {SERVICES[name]["user"] for name in ("seaweedfs", "bucket", "iceberg-rest")} == {"1000:1000"}
+    # One level: the image keeps a folder of root's in /data, and below it are folders (0700) that
+    # root without CAP_DAC_OVERRIDE cannot enter at the second start, so `chown -R` fails there.
+    depth, action = ["-maxdepth", "1"], ["-exec", "chown", "1000:1000", "{}", "+"]
+    assert SERVICES["owner"]["command"] == ["find", "/seaweedfs", "/iceberg", *depth, *action]
+
+
+def test_every_client_of_the_object_store_sends_no_checksum_trailers():
+    secret = re.compile("S3_SECRET_KEY|AWS_SECRET_ACCESS_KEY")
+    clients = {name for name in SERVICES if any(map(secret.search, environment(name)))} - {"seaweedfs"}
+    assert {"taskmanager", "job", "init", "tick", "iceberg-rest", "mlflow", "trino"} <= clients
+    setting = "AWS_REQUEST_CHECKSUM_CALCULATION"
+    assert {environment(name).get(setting) for name in clients} == {"when_required"}
 
 
 def test_every_volume_is_used():
