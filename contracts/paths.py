@@ -86,6 +86,11 @@ def flink_home(settings: Settings) -> Path:
     return settings.root / "flink"
 
 
+def flink_tmp(settings: Settings) -> Path:
+    """Where Flink spills what does not fit into memory, and keeps what it downloads."""
+    return flink_home(settings) / "tmp"
+
+
 def flink_lib(settings: Settings) -> Path:
     """Class path of JobManager and TaskManager: Flink's jars, Kafka connector, Iceberg, Hadoop, SQLite driver."""
     return flink_home(settings) / "lib"

@@ -30,6 +30,9 @@ TASKMANAGER_JVM = (
     " -XX:MaxInlineLevel=30 -XX:TypeProfileWidth=8"
 )
 
+# Flink deletes these only when the TaskManager is stopped in order.
+SPILL = ("flink-io-*", "flink-netty-shuffle-*")
+
 LOG4J = """\
 rootLogger.level = INFO
 rootLogger.appenderRef.console.ref = console
@@ -76,7 +79,7 @@ def taskmanager(settings: Settings) -> Service:
         home=settings.root,
         env=paths.flink_env(settings),
         memory_mb=settings.flink_taskmanager_mb,
-        prepare=lambda: prepare(settings),
+        prepare=lambda: prepare_taskmanager(settings),
     )
 
 
@@ -115,6 +118,17 @@ def prepare(settings: Settings) -> None:
     for name in ("log4j-console.properties", "log4j-cli.properties", "log4j.properties"):
         (home / "conf" / name).write_text(LOG4J)
     (home / "conf" / "config.yaml").write_text(config(settings))
+
+
+def prepare_taskmanager(settings: Settings) -> None:
+    """Lay out FLINK_HOME and delete the files that a killed TaskManager spilled.
+
+    Not while a TaskManager runs: the files would be its own.
+    """
+    prepare(settings)
+    for pattern in SPILL:
+        for folder in paths.flink_tmp(settings).glob(pattern):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _link_jars(lib: Path, wanted: list[Path]) -> None:
@@ -167,7 +181,7 @@ def config(settings: Settings) -> str:
         "taskmanager.memory.jvm-metaspace.size": f"{TASKMANAGER_METASPACE_MB}m",
         "taskmanager.memory.managed.fraction": TASKMANAGER_MANAGED,
         "env.java.opts.taskmanager": TASKMANAGER_JVM,
-        "io.tmp.dirs": str(paths.flink_home(settings) / "tmp"),
+        "io.tmp.dirs": str(paths.flink_tmp(settings)),
         # A TaskManager killed with -9 was noticed after 50 s by default, after 6 s so (recovery took 11 s).
         "heartbeat.interval": 1000,
         "heartbeat.timeout": 20000,  # a loaded machine is slow, not dead; a killed process shows by failing calls at once

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from contracts import paths
 from contracts.settings import Settings, require_known
 from stack import compose_env, platform
 
@@ -23,6 +24,16 @@ def environment(name: str) -> dict[str, str]:
     """The variables of a service, with what .env gives."""
     given = SERVICES[name].get("environment", {})
     return {key: VARIABLE.sub(lambda match: match[1].lower(), value) for key, value in given.items()}
+
+
+def megabytes(size: str) -> int:
+    """A memory limit such as 3g or 768m, in MB."""
+    return int(size[:-1]) * {"m": 1, "g": 1024}[size[-1]]
+
+
+def limit(name: str, resource: str) -> str:
+    """A resource limit of a service, as written."""
+    return str(SERVICES[name]["deploy"]["resources"]["limits"][resource])
 
 
 @each
@@ -128,6 +139,16 @@ def test_every_client_of_the_object_store_sends_no_checksum_trailers():
     assert {"taskmanager", "job", "init", "tick", "iceberg-rest", "mlflow", "trino"} <= clients
     setting = "AWS_REQUEST_CHECKSUM_CALCULATION"
     assert {environment(name).get(setting) for name in clients} == {"when_required"}
+
+
+def test_flink_spills_to_a_volume_and_the_taskmanager_has_memory_for_its_process():
+    settings = Settings()
+    spill = paths.flink_tmp(settings).relative_to(settings.root)
+    home = SERVICES["taskmanager"]["environment"]["TICK_HOME"]
+    assert f"spill:{home}/{spill}" in SERVICES["taskmanager"]["volumes"]
+    assert f"{home}/{spill}" in TestDockerfile.text, "the volume takes over the owner of the image's folder"
+    # tmpfs counts as memory, so the limit is above the size of Flink's process.
+    assert megabytes(limit("taskmanager", "memory")) >= max(3072, settings.flink_taskmanager_mb + 512)
 
 
 def test_every_volume_is_used():

@@ -69,6 +69,17 @@ def test_the_class_path_is_exactly_the_wheel_and_the_pinned_jars(free_settings):
     assert (paths.flink_home(free_settings) / "opt" / "flink-python-2.3.0.jar").exists()
 
 
+def test_a_taskmanager_starts_without_what_a_killed_one_spilled(free_settings):
+    tmp = paths.flink_tmp(free_settings)
+    for folder in ("flink-io-1", "flink-netty-shuffle-1", "blobStore-1"):
+        (tmp / folder).mkdir(parents=True)
+        (tmp / folder / "file").write_bytes(b"content")
+    flink.jobmanager(free_settings).prepare()
+    assert len(list(tmp.iterdir())) == 3
+    flink.taskmanager(free_settings).prepare()
+    assert [folder.name for folder in tmp.iterdir()] == ["blobStore-1"]  # the running JobManager's
+
+
 def test_clients_are_told_lib_and_conf_by_name(free_settings):
     """The wheel's scripts resolve links: FLINK_HOME alone misses the connectors."""
     flink.prepare(free_settings)
