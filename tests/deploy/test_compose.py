@@ -9,6 +9,7 @@ import yaml
 
 from contracts import paths
 from contracts.settings import Settings, require_known
+from feature_store.catalog import BUSY_TIMEOUT_MS
 from stack import compose_env, platform
 
 ROOT = Path(__file__).parents[2]
@@ -149,6 +150,14 @@ def test_flink_spills_to_a_volume_and_the_taskmanager_has_memory_for_its_process
     assert f"{home}/{spill}" in TestDockerfile.text, "the volume takes over the owner of the image's folder"
     # tmpfs counts as memory, so the limit is above the size of Flink's process.
     assert megabytes(limit("taskmanager", "memory")) >= max(3072, settings.flink_taskmanager_mb + 512)
+
+
+def test_the_catalog_has_one_writer():
+    catalog = environment("iceberg-rest")
+    assert catalog["CATALOG_URI"].startswith("jdbc:sqlite:")
+    # A second connection meets the lock of the first: SQLITE_BUSY, "commit state unknown".
+    assert catalog["CATALOG_CLIENTS"] == "1"
+    assert catalog["CATALOG_URI"].endswith(f"?busy_timeout={BUSY_TIMEOUT_MS}")
 
 
 def test_every_volume_is_used():
