@@ -17,6 +17,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ONE_SHOT = {name for name, service in SERVICES.items() if service["restart"] != "unless-stopped"}
 VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z0-9_]+)([^}]*)\}")
+PUBLISHED = re.compile(r"127\.0\.0\.1:\$\{([A-Z]+_PUBLISHED_PORT):-(\d+)\}:(\d+)")
 TEXT = (ROOT / "docker-compose.yml").read_text()
 each = pytest.mark.parametrize("name", SERVICES)
 
@@ -24,7 +25,12 @@ each = pytest.mark.parametrize("name", SERVICES)
 def environment(name: str) -> dict[str, str]:
     """The variables of a service, with what .env gives."""
     given = SERVICES[name].get("environment", {})
-    return {key: VARIABLE.sub(lambda match: match[1].lower(), value) for key, value in given.items()}
+    return {key: VARIABLE.sub(_value, value) for key, value in given.items()}
+
+
+def _value(variable: re.Match[str]) -> str:
+    """The default of a variable, else a stand-in for the secret that .env holds."""
+    return variable[2].removeprefix(":-") if variable[2].startswith(":-") else variable[1].lower()
 
 
 def megabytes(size: str) -> int:
@@ -70,7 +76,11 @@ def test_whatever_stays_has_a_health_check(name):
 @each
 def test_ports_are_published_on_loopback_alone(name):
     service = SERVICES[name]
-    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+    # A variable each: the containers and a local `tick up` can then run on one machine.
+    for port in service.get("ports", ()):
+        published = PUBLISHED.fullmatch(port)
+        assert published, f"{port} is fixed or not on loopback"
+        assert published[2] == published[3]
     assert ("outside" in service["networks"]) == bool(service.get("ports"))
 
 
@@ -160,6 +170,26 @@ def test_the_catalog_has_one_writer():
     assert catalog["CATALOG_URI"].endswith(f"?busy_timeout={BUSY_TIMEOUT_MS}")
 
 
+@each
+def test_two_cpus_are_enough(name):
+    """The engine refuses a limit above what the host has."""
+    assert float(limit(name, "cpus")) <= 2
+
+
+def test_core_fits_the_memory_that_the_documentation_names():
+    core = {name for name in SERVICES if "core" in SERVICES[name]["profiles"]}
+    assert sum(megabytes(limit(name, "memory")) for name in core - ONE_SHOT) <= 12 * 1024
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    assert "2 CPUs" in text and "12 GB" in text
+
+
+def test_every_published_port_is_documented():
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    named = {match[1] for match in PUBLISHED.finditer(TEXT)}
+    assert len(named) == sum(len(service.get("ports", ())) for service in SERVICES.values())
+    assert [name for name in named if name not in text] == []
+
+
 def test_every_volume_is_used():
     used = {mount.partition(":")[0] for service in SERVICES.values() for mount in service.get("volumes", ())}
     assert COMPOSE["volumes"].keys() <= used
@@ -174,8 +204,9 @@ def test_whoever_resumes_the_job_can_delete_old_states():
 def test_the_env_file_gives_what_is_asked_for_and_nothing_else(tmp_path):
     file = tmp_path / ".env"
     added = compose_env.complete(file)
-    assert {name for name, _ in VARIABLE.findall(TEXT)} == set(compose_env.SECRETS)
-    assert all(rest.startswith(":?") for _, rest in VARIABLE.findall(TEXT)), "a missing secret must stop everything"
+    asked = {name: rest for name, rest in VARIABLE.findall(TEXT) if not name.endswith("_PUBLISHED_PORT")}
+    assert asked.keys() == set(compose_env.SECRETS)
+    assert all(rest.startswith(":?") for rest in asked.values()), "a missing secret must stop everything"
     assert set(added) == {*compose_env.SECRETS, *compose_env.PLAIN}
     assert file.stat().st_mode & 0o777 == 0o600
 
