@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from contracts import live_job, paths
+from contracts import live_job
 from contracts.errors import JobError
 from contracts.settings import Settings
 from feature_store.flink import FinishedReaderError, Submitter
+from streaming import job_states
 
 OLDER_STATES_MAX = 20  # opened at most; a job keeps three checkpoints, beside a few savepoints
 FRESH = "start without state, where the consumer groups have stopped: `tick job submit --fresh`"
@@ -26,18 +27,7 @@ def newest_usable_state(settings: Settings, refused: Path) -> Path | None:
     Raises JobError when a state cannot be read.
     """
     with Submitter(settings) as child:
-        for state in older_states(settings, refused)[:OLDER_STATES_MAX]:
+        for state in job_states.older_states(settings, refused)[:OLDER_STATES_MAX]:
             if set(child.finished_readers(f"file://{state}")) <= set(live_job.BOUNDED):
                 return state
     return None
-
-
-def older_states(settings: Settings, refused: Path) -> list[Path]:
-    """Complete checkpoints and savepoints that are older than `refused`, newest first."""
-    complete = [
-        *paths.checkpoints(settings).glob("*/chk-*/_metadata"),
-        *paths.savepoints(settings).glob("*/_metadata"),
-    ]
-    taken_ns = {file.parent: file.stat().st_mtime_ns for file in complete}
-    older = [state for state, at_ns in taken_ns.items() if at_ns < taken_ns.get(refused, 0)]
-    return sorted(older, key=lambda state: -taken_ns[state])

@@ -38,13 +38,18 @@ class Folder:
 
 def newest_state(settings: Settings) -> Path | None:
     """The newest folder with a `_metadata` file; an unfinished checkpoint has none."""
-    return _newest(settings)[1]
+    return next(iter(_complete(settings)), None)
 
 
 def newest_state_us(settings: Settings) -> int | None:
     """When that state was taken, µs UTC."""
-    saved_ns, state = _newest(settings)
-    return saved_ns // 1000 if state else None
+    return next((saved_ns // 1000 for saved_ns in _complete(settings).values()), None)
+
+
+def older_states(settings: Settings, state: Path) -> list[Path]:
+    """Complete checkpoints and savepoints that are older than `state`, newest first."""
+    complete = _complete(settings)
+    return [other for other, saved_ns in complete.items() if saved_ns < complete.get(state, 0)]
 
 
 def prune(settings: Settings, restored: str | None) -> None:
@@ -89,10 +94,12 @@ def _delete(path: Path) -> None:
     shutil.rmtree(path)
 
 
-def _newest(settings: Settings) -> tuple[int, Path | None]:
+def _complete(settings: Settings) -> dict[Path, int]:
+    """When each complete state was saved, ns UTC, newest first."""
     checkpoints, savepoints = paths.checkpoints(settings), paths.savepoints(settings)
     files = [*checkpoints.glob("*/chk-*/_metadata"), *savepoints.glob("*/_metadata")]
-    return max(((ns, file.parent) for file in files if (ns := _saved_ns(file))), default=(0, None))
+    saved = {file.parent: ns for file in files if (ns := _saved_ns(file))}
+    return dict(sorted(saved.items(), key=lambda item: item[1], reverse=True))
 
 
 def _folders(settings: Settings) -> Iterator[Folder]:

@@ -6,11 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import prometheus_client  # noqa: F401 - before Feast, which would make its values files: see own_environment
 import pytest
 
 from contracts.settings import Settings
 from stack.pids import Record
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 OWNER = "owner.json"  # which test run a platform belongs to
 # The shared platform wants logins, with passwords of the awkward kind; those of single tests want none.

@@ -4,10 +4,11 @@ import contextlib
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from contracts import live_job
+from tests.loopback import serving
 
 JOB_ID = "0123456789abcdef0123456789abcdef"
 SOURCE = "Source: KafkaSource-default_catalog.default_database"
@@ -93,14 +94,8 @@ def flink_server() -> Iterator[FlinkServer]:
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-    flink.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield flink
-    finally:
-        flink.ended.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Answering) as flink.port:
+        try:
+            yield flink
+        finally:
+            flink.ended.set()

@@ -1,12 +1,13 @@
 """A server on loopback that plays Flink's REST interface from a script: answers, refusals, lost connections."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.loopback import serving
 
 LOST = 0  # instead of a status: the connection ends without an answer
 TRUNCATED = -1  # the body is shorter than announced
@@ -56,13 +57,5 @@ def scripted_flink() -> Iterator[Script]:
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    script.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(Handler) as script.port:
         yield script
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -1,43 +1,24 @@
-"""Waiting for a streaming job, against a server that answers as Flink's REST interface does."""
+"""Waiting for a streaming job, against a scripted Flink."""
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from contracts.errors import JobError
 from contracts.settings import Settings
 from feature_store import flink_rest
+from tests.scripted_flink import scripted_flink
 
 
 @pytest.fixture
-def flink() -> Iterator[tuple[Settings, list[dict]]]:
-    """Settings of a server on loopback that answers with the jobs of the list, the last one for ever."""
-    answers: list[dict] = []
-
-    class Answering(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            made = {} if "exceptions" in self.path else answers[0] if len(answers) == 1 else answers.pop(0)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps(made).encode())
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = HTTPServer(("127.0.0.1", 0), Answering)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield Settings(flink_port=server.server_port), answers
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def flink() -> Iterator[tuple[Settings, list[tuple[int, dict]]]]:
+    """Settings of a scripted Flink, and its answers."""
+    with scripted_flink() as script:
+        yield Settings(flink_port=script.port), script.job
 
 
-def job(state: str, *tasks: str) -> dict:
-    return {"state": state, "vertices": [{"status": status} for status in tasks]}
+def job(state: str, *tasks: str) -> tuple[int, dict]:
+    return 200, {"state": state, "vertices": [{"status": status} for status in tasks]}
 
 
 def test_a_bounded_reader_that_has_ended_does_not_keep_a_job_from_running(flink):

@@ -58,7 +58,7 @@ def test_naive_is_the_oracle(character):
     assert_same(naive.features(frame_of(stream(character))), {"A": stream(character)})
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 @given(market=st.lists(characters, min_size=1, max_size=2), start_s=st.integers(0, 86_400), order=st.randoms(use_true_random=False))
 def test_naive_is_the_oracle_for_any_market_and_order(market, start_s, order):
     start_us = START_US + start_s * 1_000_000

@@ -135,7 +135,7 @@ def test_scripts_stay_below_the_register_limit():
 MOMENTS = st.tuples(st.sampled_from([lv.view for lv in LEVELS]), st.sampled_from(["A:X", "A:Y", "B:X"]), st.integers(0, 20))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_order_and_batching_ends_with_the_newest_row(client, store_settings, data):
     client.flushall()

@@ -143,7 +143,7 @@ def amounts(draw) -> tuple[float, float, int]:
     return price, size, draw(st.sampled_from([-1, 0, 1]))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cycle=st.lists(amounts(), min_size=1, max_size=8))
 def test_a_sum_is_the_true_number_or_null(cycle):
     """The last hour of the SQL and of `naive`: the true sum, or NULL and counted."""

@@ -43,7 +43,7 @@ def test_equal_values_and_nulls_agree():
 
 
 @given(value=st.floats(-1e12, 1e12), factor=st.floats(0.0, 0.9) | st.floats(1.1, 1e6), sign=st.sampled_from((-1, 1)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_tolerance_is_relative_to_the_value_or_its_scale(value, factor, sign):
     size = max(abs(value), SCALE)
     got = value + sign * factor * TOLERANCE * size
@@ -91,7 +91,7 @@ def all_lines(live, batch, late):
 
 
 @given(chance=st.randoms(use_true_random=False), share=st.sampled_from([0.01, 0.05, 0.3]), begin_s=st.integers(0, LENGTH_S // 2))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_a_live_job_that_begins_late_and_misses_ticks_differs_in_nothing_unexplained(market, chance, share, begin_s):
     made, batch = market
     begin_us = START + begin_s * S

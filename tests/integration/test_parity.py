@@ -34,7 +34,7 @@ def next_start_us() -> int:
     return hour * 3_600_000_000
 
 
-@settings(max_examples=RUNS, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(max_examples=RUNS, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(market=st.lists(characters, min_size=STREAMS, max_size=STREAMS))
 def test_stream_equals_batch_equals_oracle(live: Settings, market: list[Character]) -> None:
     start_us = next_start_us()

@@ -147,7 +147,7 @@ def test_no_generated_body_gets_an_undocumented_answer(api, feeder):
     feeder.beat()
     seen: dict[int, int] = {}
 
-    @settings(max_examples=2100, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=2100, database=None, suppress_health_check=list(HealthCheck))
     @given(BODIES)
     def fuzz(body: bytes) -> None:
         response = api.post("/predict", content=body, headers=JSON_HEADER)

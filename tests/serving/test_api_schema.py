@@ -44,7 +44,7 @@ def test_every_answer_is_documented_and_in_its_schema(api, schema, fed):  # noqa
             continue
         modes = [operation.as_strategy(generation_mode=mode) for mode in GenerationMode]
 
-        @settings(max_examples=CASES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=CASES, database=None, suppress_health_check=list(HealthCheck))
         @given(case=st.one_of(modes))
         def ask(case):
             response = case.call(headers={"X-API-Key": KEY}, timeout=10)

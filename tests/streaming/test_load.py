@@ -247,7 +247,7 @@ def test_names_that_run_together_have_fingerprints_of_their_own():
 
 
 @given(rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 8), st.booleans()), max_size=30), held=st.sets(st.integers(0, 8)))
-@hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_mix_of_new_old_copied_and_broken_rows_is_accounted_for(tmp_path_factory, rows, held):
     """Against sets: which ids were there, which the file brings."""
     home = tmp_path_factory.mktemp("mix")

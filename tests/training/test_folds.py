@@ -32,7 +32,7 @@ embargoes = st.integers(0, 4 * 3600 * S)
 wanted = st.integers(1, 8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(histories(), wanted, embargoes)
 def test_no_training_label_reaches_the_embargo_before_its_test_block(history, count, embargo_us):
     for fold in folds.cut(history, count, embargo_us):
@@ -42,7 +42,7 @@ def test_no_training_label_reaches_the_embargo_before_its_test_block(history, co
         assert fold.test["decision_us"].n_unique() >= folds.TEST_DECISIONS_MIN
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(histories(), wanted, embargoes)
 def test_blocks_follow_each_other_and_test_every_later_row_once(history, count, embargo_us):
     cut = folds.cut(history, count, embargo_us)
@@ -56,7 +56,7 @@ def test_blocks_follow_each_other_and_test_every_later_row_once(history, count, 
         assert all(len(fold.train) + fold.purged == (history["decision_us"] < fold.test_from_us).sum() for fold in cut)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(histories(), embargoes)
 def test_purgedcv_finds_no_leak_either(history, embargo_us):
     times = [pd.Series(history[name].to_numpy().astype("datetime64[us]")) for name in ("decision_us", "exit_us")]

@@ -56,7 +56,7 @@ def poisoned(market, views, cut, wild, seed):
     return dirty, {view: poison(frame, "event_time_us", frame.columns[3:], cut, wild, seed) for view, frame in views.items()}
 
 
-@examples(max_examples=40, deadline=None)
+@examples(max_examples=40)
 @given(markets(), poisons())
 def test_no_row_that_was_complete_by_then_changes(market, poison_at):
     cut, wild, seed, empty = poison_at
@@ -69,7 +69,7 @@ def test_no_row_that_was_complete_by_then_changes(market, poison_at):
     assert clean.filter(done).equals(dirty.filter(done))
 
 
-@examples(max_examples=40, deadline=None)
+@examples(max_examples=40)
 @given(markets(), poisons())
 def test_no_feature_and_no_refusal_of_a_decision_by_then_changes(market, poison_at):
     cut, wild, seed, _ = poison_at

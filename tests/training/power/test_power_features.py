@@ -48,7 +48,7 @@ def test_no_lag_is_shorter_than_a_day():
     assert len(set(FEATURES)) == len(FEATURES) == features.matrix(inputs(ROWS, "total", T0 + DAYS * DAY_US)[0]).shape[1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     day=st.integers(8, DAYS - 1),
     series=st.sampled_from(SERIES),
