@@ -29,6 +29,7 @@ REPO = Path(__file__).parents[2]
 
 def environment(settings: Settings) -> dict[str, str]:
     ports = {"REDIS_PORT": settings.redis_port, "API_PORT": settings.api_port, "KAFKA_PORT": settings.kafka_port}
+    ports |= {"FLINK_PORT": settings.flink_port}
     ours = {"HOME": settings.home, "FEATURE_READ_MS_MAX": HASTY_MS, **ports}
     return {**os.environ, **{f"TICK_{name}": str(value) for name, value in ours.items()}, "TICK_API_KEY": KEY}
 
