@@ -26,6 +26,9 @@ from feature_store.tables import FEATURE_NAMES, SILVER
 from feature_store.tile_sql import TRADE, WHO, View
 
 NAME = "lakehouse-tick backfill"
+# Enough for a TaskManager that was killed. A full disk or a bad row fails every time: the chunk then
+# fails, instead of loading the cluster until `backfill_timeout_s`.
+RESTARTS_MAX = 5
 Progress = Callable[[str, int, int], None]
 
 
@@ -60,6 +63,7 @@ def program(settings: Settings, chunk: Chunk, what: Wanted, into: str) -> Progra
         "table.exec.resource.default-parallelism": str(settings.backfill_parallelism),
         "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",
         "table.exec.spill-compression.enabled": "false",  # costs more than the disk it saves for so short a time
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff": str(RESTARTS_MAX),
     }
     catalog = (lakehouse.flink_catalog(settings),)
     return Program(f"{NAME} {chunk}", "batch", catalog, sql.named(views), (insert,), settings.backfill_parallelism, options)

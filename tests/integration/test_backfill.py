@@ -17,7 +17,8 @@ from contracts.errors import DatasetError, JobError
 from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store import backfill, flink, flink_rest, lakehouse, ledger, silver, swap
-from feature_store.chunks import DAY_US
+from feature_store.chunks import DAY_US, Chunk, Reach
+from feature_store.flink import Program
 from feature_store.tables import GOLD
 from streaming.synthetic import FIXTURE, Market, generate
 from tests.integration.conftest import eventually
@@ -73,6 +74,18 @@ def test_what_stands_is_left_and_other_symbols_stay(history: Settings, whole: pl
     only = backfill.run(history, START_US, START_US + DAY_US, symbols=[THIN])
     assert len(only.computed) == 1 and before != lakehouse.snapshot_ids(history)[GOLD]
     assert_frame_equal(rows(history), whole, check_exact=True)
+
+
+def test_a_job_that_fails_every_time_ends(platform: Settings) -> None:
+    chunk = Chunk(START_US, START_US + DAY_US)
+    options = backfill.program(platform, chunk, backfill.Wanted(Reach(START_US)), "lakehouse.none").options
+    source = "CREATE TABLE numbers (n BIGINT) WITH ('connector'='datagen', 'number-of-rows'='10')"
+    sink = "CREATE TABLE nothing (n BIGINT) WITH ('connector'='blackhole')"
+    insert = "INSERT INTO nothing SELECT 1 / (n - n) FROM numbers"
+    failing = Program("fails every time", "batch", (source, sink), (), (insert,), 1, options)
+    job_id = flink.submit(platform, failing)
+    with pytest.raises(JobError, match=r"(?s)ended FAILED:.*/ by zero"):
+        flink_rest.wait(platform, job_id, 60)
 
 
 def client(settings: Settings) -> subprocess.Popen[bytes]:
