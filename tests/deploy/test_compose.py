@@ -11,6 +11,7 @@ from contracts import paths
 from contracts.settings import Settings, require_known
 from feature_store.catalog import BUSY_TIMEOUT_MS
 from stack import compose_env, platform
+from streaming import job
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -150,6 +151,17 @@ def test_every_client_of_the_object_store_sends_no_checksum_trailers():
     assert {"taskmanager", "job", "init", "tick", "iceberg-rest", "mlflow", "trino"} <= clients
     setting = "AWS_REQUEST_CHECKSUM_CALCULATION"
     assert {environment(name).get(setting) for name in clients} == {"when_required"}
+
+
+def test_checkpoints_outlive_the_containers_and_the_job():
+    settings = Settings()
+    for name in ("jobmanager", "taskmanager", "job"):
+        home = SERVICES[name]["environment"]["TICK_HOME"]
+        for folder in (paths.checkpoints(settings), paths.savepoints(settings)):
+            assert f"{folder.name}:{home}/{folder.relative_to(settings.root)}" in SERVICES[name]["volumes"]
+    # In config.yaml it has no effect on a submitted job: `docker compose down` deletes every checkpoint.
+    retention = "execution.checkpointing.externalized-checkpoint-retention"
+    assert job.options(settings)[retention] == "RETAIN_ON_CANCELLATION"
 
 
 def test_flink_spills_to_a_volume_and_the_taskmanager_has_memory_for_its_process():
