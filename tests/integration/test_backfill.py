@@ -21,7 +21,7 @@ from feature_store.chunks import DAY_US, Chunk, Reach
 from feature_store.flink import Program
 from feature_store.tables import GOLD
 from streaming.synthetic import FIXTURE, Market, generate
-from tests.integration.conftest import eventually
+from tests.integration.conftest import WAIT_S, eventually
 
 pytestmark = pytest.mark.integration
 START_US = 1_709_078_400_000_000  # 2024-02-28: a leap day inside
@@ -140,9 +140,13 @@ def test_the_job_of_a_client_that_ends_is_cancelled(full_cluster: Settings, numb
         return [job["state"] for job in jobs if job["name"].startswith(backfill.NAME)]
 
     child = client(full_cluster)
-    eventually(lambda: "RUNNING" in states() or child.poll() is not None, "a job of the backfill")
-    child.send_signal(number)
-    assert child.wait(120) != 0
+    try:
+        eventually(lambda: "RUNNING" in states() or child.poll() is not None, "a job of the backfill")
+        child.send_signal(number)
+        assert child.wait(WAIT_S) != 0  # a chunk that is being planned is submitted first, and then cancelled
+    finally:
+        child.kill()
+        child.wait()
     eventually(lambda: states() == ["CANCELED"], f"cancelled after {number.name}", CANCELLED_S)
 
 
