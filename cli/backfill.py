@@ -68,6 +68,8 @@ def _ended_by_signals() -> Iterator[None]:
     def end(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
 
+    # Polars lets the system restart a wait after Ctrl-C: a wait for a thread would never notice it.
+    signal.siginterrupt(signal.SIGINT, True)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:  # as `nohup` does with SIGHUP
