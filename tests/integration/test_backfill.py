@@ -131,7 +131,7 @@ def full_cluster(history: Settings) -> Iterator[Settings]:
     eventually(lambda: free_slots(history) == slots, "every slot free again")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_the_job_of_a_client_that_ends_is_cancelled(full_cluster: Settings, number: signal.Signals) -> None:
     before = {job["jid"] for job in flink_rest.jobs(full_cluster)}
 
