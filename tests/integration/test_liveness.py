@@ -112,6 +112,8 @@ def test_a_group_that_falls_behind_is_told(
     tick: Tick,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    lag = "tick-job-raw             ticks                               0"
+    eventually(lambda: lag in tick("job", "status").stdout, "the commit of a checkpoint")
     sound = savepoint(own)
     send_malformed(own, 8)
     monkeypatch.setenv("TICK_CONSUMER_LAG_MAX", "7")
