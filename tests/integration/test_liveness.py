@@ -25,7 +25,7 @@ from feature_store.flink import Program, submit
 from stack import platform
 from stack.pids import Record
 from stack.processes import settings_env
-from streaming import job, job_tables
+from streaming import job, job_states, job_tables
 from tests.conftest import settings_in
 from tests.integration.conftest import eventually
 
@@ -135,7 +135,7 @@ def test_a_reader_that_ended_is_told_while_flink_says_running(own: Settings, tic
 
 
 def test_a_state_with_a_reader_that_ended_is_refused(own: Settings, tick: Tick) -> None:
-    poisoned = job.newest_state(own)
+    poisoned = job_states.newest_state(own)
     assert poisoned is not None
     with pytest.raises(JobError, match="wire_raw") as refusal:
         job.resume(own)
