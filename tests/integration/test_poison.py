@@ -26,11 +26,6 @@ TEN_MB = 10_000_000
 SENT_BYTES_MAX = 20_000_000
 
 
-def restarts(settings: Settings, job_id: str) -> str:
-    (metric,) = flink_rest.call(settings, f"/jobs/{job_id}/metrics?get=numRestarts")
-    return str(metric["value"])
-
-
 def vertices(settings: Settings, job_id: str) -> dict[str, str]:
     return {vertex["name"]: vertex["status"] for vertex in flink_rest.call(settings, f"/jobs/{job_id}")["vertices"]}
 
@@ -53,7 +48,7 @@ def send(settings: Settings, sent: list[bytes | None], compression: str) -> None
 
 def test_poison_becomes_dead_letters_and_the_job_runs_on(live: Settings) -> None:
     job_id, start_us = job.start(live), minutes_ago(95)
-    before, restarted = fates.marks(live), restarts(live, job_id)
+    before, restarted = fates.marks(live), flink_rest.restarts(live, job_id)
     send(live, [*messages(start_us), None], "lz4")
     send(live, list(huge(start_us, BATCH_BYTES)), "none")
     for compression in ("lz4", "zstd"):
@@ -75,6 +70,6 @@ def test_poison_becomes_dead_letters_and_the_job_runs_on(live: Settings) -> None
         sizes[letter.origin].append(letter.true_bytes)
     assert [place for place in refused if sizes[origin(place)] != [len(sent[place].value)]] == []
 
-    assert restarts(live, job_id) == restarted
+    assert flink_rest.restarts(live, job_id) == restarted
     (reader,) = [name for name in vertices(live, job_id) if "wire_raw" in name]
     assert vertices(live, job_id)[reader] == "RUNNING"
