@@ -152,8 +152,8 @@ def root_cause(settings: Settings, job_id: str) -> str:
 def _failure(settings: Settings, job_id: str) -> str | None:
     history = call(settings, f"/jobs/{job_id}/exceptions").get("exceptionHistory", {})
     entries = history.get("entries", [])
-    lines = str(entries[0].get("stacktrace", "")).splitlines() if entries else []
-    return "\n".join([*lines[:1], *(s for s in lines if s.startswith("Caused by"))][:8]) or None
+    causes = _causes(str(entries[0].get("stacktrace", ""))) if entries else []
+    return "\n".join(causes[:8]) or None
 
 
 def failures(settings: Settings, job_id: str, count_max: int, timeout_s: float = TIMEOUT_S) -> list[Failure]:
@@ -165,8 +165,13 @@ def failures(settings: Settings, job_id: str, count_max: int, timeout_s: float =
 
 def _root(stacktrace: str) -> str:
     """The innermost exception of a Java stack trace, without its frames."""
-    lines = stacktrace.splitlines() or [""]
-    return [lines[0], *(line for line in lines if line.startswith("Caused by"))][-1].removeprefix("Caused by: ")
+    return (_causes(stacktrace) or [""])[-1].removeprefix("Caused by: ")
+
+
+def _causes(stacktrace: str) -> list[str]:
+    """The exceptions of a Java stack trace from the outermost to the innermost, without their frames."""
+    lines = stacktrace.splitlines()
+    return [*lines[:1], *(line for line in lines if line.startswith("Caused by"))]
 
 
 def restarts(settings: Settings, job_id: str, timeout_s: float = TIMEOUT_S) -> int | None:
