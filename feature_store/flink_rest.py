@@ -181,7 +181,7 @@ def restarts(settings: Settings, job_id: str, timeout_s: float = TIMEOUT_S) -> i
 
 
 def stop_with_savepoint(settings: Settings, job_id: str, timeout_s: float) -> str:
-    """Stop a job after a savepoint; returns where it lies. Raises JobError when Flink could not take it."""
+    """Stop a job after a savepoint, until its end; returns where it lies. Raises JobError when Flink could not take it."""
     trigger = call(settings, f"/jobs/{job_id}/stop", {"drain": False})["request-id"]
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -192,9 +192,18 @@ def stop_with_savepoint(settings: Settings, job_id: str, timeout_s: float) -> st
                 raise JobError(
                     f"the savepoint failed: {str(operation.get('failure-cause'))[:500]}", "the job still runs; see `tick logs taskmanager`"
                 )
+            _wait_for_end(settings, job_id, deadline)
             return str(operation["location"])
         time.sleep(POLL_S)
     raise JobError(f"no savepoint within {timeout_s:.0f} s", "the job may still be stopping; see `tick job status`")
+
+
+def _wait_for_end(settings: Settings, job_id: str, deadline: float) -> None:
+    """A job runs on for a moment after its last savepoint is complete."""
+    while (now := state(settings, job_id)) not in ENDED:
+        if time.monotonic() > deadline:
+            raise JobError(f"job {job_id} is still {now} after its savepoint", "see `tick job status`")
+        time.sleep(POLL_S)
 
 
 def cancel(settings: Settings, job_id: str) -> None:

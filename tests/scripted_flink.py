@@ -21,6 +21,7 @@ class Script:
     overview: tuple[int, dict[str, Any]] = (200, {"jobs": []})
     exceptions: tuple[int, dict[str, Any]] = (200, {})
     cancel: tuple[int, dict[str, Any]] = (202, {})
+    savepoint: tuple[int, dict[str, Any]] = (200, {})
     cancelled: int = 0
     port: int = 0
 
@@ -29,6 +30,8 @@ class Script:
             return self.exceptions
         if path == "/jobs/overview":
             return self.overview
+        if "/savepoints/" in path:
+            return self.savepoint
         return self.job[0] if len(self.job) == 1 else self.job.pop(0)
 
 
@@ -40,6 +43,9 @@ def scripted_flink() -> Iterator[Script]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self._answer(*script.get(self.path))
+
+        def do_POST(self) -> None:
+            self._answer(202, {"request-id": "r"})
 
         def do_PATCH(self) -> None:
             script.cancelled += 1

@@ -1,4 +1,4 @@
-"""Waiting for a streaming job, against a scripted Flink."""
+"""Waiting for a streaming job to run, and to end, against a scripted Flink."""
 
 from collections.abc import Iterator
 
@@ -41,3 +41,17 @@ def test_one_that_never_runs_is_given_up(flink):
     answers.append(job("RESTARTING", "CREATED"))
     with pytest.raises(JobError, match="RESTARTING"):
         flink_rest.wait_running(settings, "j", 0.2)
+
+
+def test_a_job_that_is_stopped_has_ended():
+    """Flink says COMPLETED of a savepoint while the job still runs."""
+    with scripted_flink() as script:
+        taken = {"status": {"id": "COMPLETED"}, "operation": {"location": "file:/savepoint"}}
+        script.savepoint = 200, taken
+        script.job += [job("RUNNING"), job("FINISHED")]
+        settings = Settings(flink_port=script.port)
+        assert flink_rest.stop_with_savepoint(settings, "j", 10) == "file:/savepoint"
+        assert script.job == [job("FINISHED")]
+        script.job[:] = [job("RUNNING")]
+        with pytest.raises(JobError, match="still RUNNING after its savepoint"):
+            flink_rest.stop_with_savepoint(settings, "j", 0.2)

@@ -93,7 +93,7 @@ def test_a_long_row_of_a_feed_is_cut_too(kafka):
     raw = b"x" * 3_000_000  # more than a producer sends in one message
     before = topic.ends(kafka, "ticks.dead_letter")
     sender = Sender(kafka)
-    sender.dead_letters([FeedReject(Rejected(Reason.INVALID_FIELD, raw), "long.csv", 7)])
+    sender.dead_letters([FeedReject("long.csv", 7, Rejected(Reason.INVALID_FIELD, raw))])
     sender.flush()
     (letter,) = topic.since(kafka, "ticks.dead_letter", before)
     assert (letter.value, letter.headers["bytes"]) == (raw[:MESSAGE_BYTES_MAX], "3000000")
