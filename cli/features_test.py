@@ -99,9 +99,9 @@ def _trial_in(file: Path) -> "Trial | None":
     return trial.read(file) if file.suffix in trial.YAML_SUFFIXES else None
 
 
-def _ticks_of(trial: "Trial", file: Path, format: str | None, venue: str | None, symbol: str | None) -> "pl.DataFrame":
+def _ticks_of(example: "Trial", file: Path, format: str | None, venue: str | None, symbol: str | None) -> "pl.DataFrame":
     """The ticks of a trial: its own rows, or the file it names, which lies beside it."""
-    return _ticks_in(file.parent / trial.ticks, format, venue, symbol) if isinstance(trial.ticks, str) else trial.inline_ticks()
+    return _ticks_in(file.parent / example.ticks, format, venue, symbol) if isinstance(example.ticks, str) else example.inline_ticks()
 
 
 def _ticks_in(file: Path, format: str | None, venue: str | None, symbol: str | None) -> "pl.DataFrame":

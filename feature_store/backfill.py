@@ -201,7 +201,7 @@ class _Work:
 
     def _compute(self, chunk: Chunk, reach: Reach, minutes: pl.DataFrame) -> int:
         # A name of this run: a job that a killed run still had on its way must not find our table.
-        with staging(self.settings, f"c{chunk.from_us // 1_000_000}_{self._token}") as table:
+        with staged_table(self.settings, f"c{chunk.from_us // 1_000_000}_{self._token}") as table:
             if not minutes.is_empty():
                 job_id = self._client().submit(program(self.settings, chunk, self._wanted(chunk, reach, minutes), table))
                 if self._stopping.is_set():
@@ -239,7 +239,7 @@ class _Work:
 
 
 @contextmanager
-def staging(settings: Settings, name: str) -> Iterator[str]:
+def staged_table(settings: Settings, name: str) -> Iterator[str]:
     """A staging table for as long as one chunk needs it."""
     table = swap.stage(settings, name)
     try:

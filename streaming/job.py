@@ -14,7 +14,7 @@ from feature_store import flink_rest, lakehouse, sql
 from feature_store.flink import RECOVERY_PATH, FinishedReaderError, Program, submit
 from feature_store.tables import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
 from streaming import job_restore, job_states, warmup
-from streaming import job_tables as tables
+from streaming import job_tables
 
 NAME = live_job.NAME
 STOP_TIMEOUT_S = 120.0
@@ -23,14 +23,14 @@ RUNNING_TIMEOUT_S = 90.0
 
 def program(settings: Settings, restore: str | None = None) -> Program:
     """The whole job as text; `restore` is a checkpoint or savepoint folder to continue from."""
-    sinks = [tables.dead_letter_sink(settings), tables.heartbeat_sink(settings), *(tables.features_sink(settings, lv) for lv in LEVELS)]
-    views = [tables.heard(), tables.accepted(), *tables.dead_letters(), *sql.ladder("stream")]
-    sources = [tables.wire(settings), tables.wire_warm(settings), tables.wire_raw(settings), tables.served(settings)]
+    sinks = [job_tables.dead_letter_sink(settings), job_tables.heartbeat_sink(settings), *(job_tables.features_sink(settings, lv) for lv in LEVELS)]
+    views = [job_tables.heard(), job_tables.accepted(), *job_tables.dead_letters(), *sql.ladder("stream")]
+    sources = [job_tables.wire(settings), job_tables.wire_warm(settings), job_tables.wire_raw(settings), job_tables.served(settings)]
     ddl = [lakehouse.flink_catalog(settings), *sources, *sinks]
-    inserts = [silver_insert(), tables.dead_letter_insert(), tables.heartbeat_insert()]
-    inserts += [tables.features_insert(level) for level in LEVELS]
+    inserts = [silver_insert(), job_tables.dead_letter_insert(), job_tables.heartbeat_insert()]
+    inserts += [job_tables.features_insert(level) for level in LEVELS]
     inserts.append(lakehouse.insert(GOLD_LIVE, FEATURE_NAMES, sql.union_rows(), lakehouse.AS_IT_COMES))
-    inserts.append(tables.served_insert())
+    inserts.append(job_tables.served_insert())
     return Program(
         NAME,
         "stream",

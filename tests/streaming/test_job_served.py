@@ -13,7 +13,7 @@ from serving.freshness import Verdict
 from serving.predictor import Answer, Predictor
 from serving.status import Status
 from streaming import job
-from streaming import job_tables as tables
+from streaming import job_tables
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +37,12 @@ def test_the_reader_has_no_watermark_and_survives_nonsense(program):
 
 def test_the_reader_has_a_group_of_its_own(program):
     groups = [group for text in program.ddl for group in re.findall(r"'properties.group.id'='([^']+)'", text)]
-    assert sorted(groups) == sorted({tables.GROUP, tables.GROUP_WARM, tables.GROUP_RAW, tables.GROUP_SERVED})
+    assert sorted(groups) == sorted({job_tables.GROUP, job_tables.GROUP_WARM, job_tables.GROUP_RAW, job_tables.GROUP_SERVED})
 
 
 def test_nothing_but_its_own_insert_reads_it(program):
     users = [text for text in (*program.inserts, *(select for _, select in program.views)) if re.search(r"\bserved\b", text)]
-    assert users == [tables.served_insert()] == [program.inserts[-1]]
+    assert users == [job_tables.served_insert()] == [program.inserts[-1]]
 
 
 def test_every_column_is_filled_in_the_order_of_the_table(program):
@@ -50,7 +50,7 @@ def test_every_column_is_filled_in_the_order_of_the_table(program):
     target, columns = re.match(r"INSERT INTO (\S+) /\*.*\*/ \(([^)]*)\) SELECT", insert).groups()
     assert target == f"{lakehouse.CATALOG}.{PREDICTIONS}"
     assert tuple(columns.replace("`", "").split(", ")) == PREDICTION_NAMES
-    assert {*tables.SERVED, "served_at"} == {*PREDICTION_NAMES}
+    assert {*job_tables.SERVED, "served_at"} == {*PREDICTION_NAMES}
 
 
 def test_a_time_out_of_bounds_lies_by_its_arrival(program):
@@ -61,7 +61,7 @@ def test_a_time_out_of_bounds_lies_by_its_arrival(program):
 def test_the_types_are_those_of_the_table():
     kinds = {"STRING": "string", "BIGINT": "long", "DOUBLE": "double"}
     stored = {name: str(kind) for name, kind in COLUMNS_OF[PREDICTIONS] if name != "served_at"}
-    assert {name: kinds[kind] for name, kind in tables.SERVED.items()} == stored
+    assert {name: kinds[kind] for name, kind in job_tables.SERVED.items()} == stored
 
 
 def test_the_table_lies_by_day_of_serving(tmp_path):
@@ -80,5 +80,5 @@ def test_the_record_of_an_answer_has_every_column():
     times = {"tick_1s": 5, "tick_10s": 4, "tick_1m": 3}
     answer = Answer("V:A", Verdict(Status.OK), dict.fromkeys(CORE, 1.0), 0.5, times, 6)
     record = Predictor(Settings(), None, Model()).record(answer, "r", 9)
-    assert set(tables.SERVED) <= set(record)
+    assert set(job_tables.SERVED) <= set(record)
     assert record["event_times_us"] == times and record["source"] == "online"
