@@ -16,8 +16,8 @@ from rich.console import Console
 from bench import machine, report
 from bench.figures import Figure, Result
 from contracts.clock import now_us
+from contracts.config.settings import settings
 from contracts.errors import TickError
-from contracts.settings import settings
 
 
 class Name(StrEnum):

@@ -9,8 +9,8 @@ import psutil
 
 from bench import feature_rows, http_load, services
 from contracts.clock import now_us
+from contracts.config.settings import Settings
 from contracts.features import CORE
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store.layout import HEARTBEAT_REDIS_KEY
 from feature_store.online_table import connect, write_rows

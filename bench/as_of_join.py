@@ -9,8 +9,8 @@ import polars as pl
 
 from bench.figures import Figure
 from bench.machine import spent
+from contracts.config.settings import Settings
 from contracts.features import columns
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 from training import datasets
 from training.datasets import CORE_OF, SECOND_US

@@ -19,7 +19,7 @@ import polars as pl
 from bench import services
 from bench.figures import BenchError, Figure
 from bench.machine import jvm_spent, spent
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store import backfill, lakehouse
 from feature_store.chunks import DAY_US
 

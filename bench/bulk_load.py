@@ -10,7 +10,7 @@ import polars as pl
 from bench.figures import BenchError, Figure
 from bench.load import Chunk
 from bench.machine import Spent, spent
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store import lakehouse
 from streaming.feeds import canonical, open_feed
 from streaming.load import Loaded, load

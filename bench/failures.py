@@ -9,8 +9,8 @@ from sklearn.ensemble import RandomForestRegressor
 
 from bench import api, http_load, services
 from bench.figures import BenchError, Figure, quantile
+from contracts.config.settings import Settings
 from contracts.features import CORE
-from contracts.settings import Settings
 from feature_store.online_table import connect
 from models import export
 from stack import platform

@@ -13,7 +13,7 @@ from bench.flink_load import Run, run
 from bench.load import MINUTE_US, Chunk
 from bench.machine import jvm_spent
 from contracts.clock import now_us
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store import flink_rest
 from stack.platform import PLATFORM
 from streaming import job

@@ -3,7 +3,7 @@
 from bench import services
 from bench.flink_load import Run
 from bench.machine import jvm_spent
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from contracts.topics import TICKS
 from feature_store import flink_rest
 from feature_store.flink import Program, submit

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from bench import services
 from bench.load import Chunk, beat, fill
 from bench.machine import jvm_spent
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from contracts.topics import DEAD_LETTER, TICK_FEATURES, TICKS, Topic
 from feature_store import flink_rest
 

@@ -6,7 +6,7 @@ from bench import services
 from bench.figures import BenchError, Figure
 from bench.machine import cpu_s
 from contracts.clock import now_us
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store.layout import FRESHNESS_REDIS_KEY
 from feature_store.online_table import connect
 from feature_store.writer_report import Report, read

@@ -7,8 +7,9 @@ import numpy as np
 import polars as pl
 from confluent_kafka import Producer
 
-from contracts import connections, wire
-from contracts.settings import Settings
+from contracts import wire
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.tick import Tick
 from contracts.topics import TICKS
 from contracts.windows import LEVELS

@@ -11,7 +11,7 @@ import redis.asyncio as aioredis
 from bench import feature_rows, services
 from bench.figures import BenchError, Figure, quantile
 from contracts.clock import now_us
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from contracts.windows import LEVELS
 from feature_store.layout import entity_key
 from feature_store.online import OnlineReader

@@ -11,7 +11,7 @@ from bench import feature_rows, services
 from bench.figures import BenchError, Figure
 from bench.machine import Spent, cpu_s, spent
 from contracts.clock import now_us
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from contracts.windows import LEVELS
 from feature_store import repo
 from feature_store.online_table import OnlineTable, Row, connect, encode_row

@@ -11,8 +11,8 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from bench.figures import BenchError, Figure
 from bench.machine import Spent, spent
+from contracts.config.settings import Settings
 from contracts.features import columns
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store import lakehouse
 from feature_store.parity import meter, rows

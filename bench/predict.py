@@ -21,8 +21,8 @@ import psutil
 from bench import api, feature_rows, http_load, services
 from bench.figures import BenchError, Figure, quantile
 from bench.http_load import Load
+from contracts.config.settings import Settings
 from contracts.features import CORE
-from contracts.settings import Settings
 from feature_store import repo
 from models import export, export_lightgbm
 from models.runtime import Exported

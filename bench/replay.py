@@ -9,9 +9,9 @@ from bench import services
 from bench.figures import Figure
 from bench.load import Chunk
 from bench.machine import Spent, spent
-from contracts import connections
 from contracts.clock import now_us
-from contracts.settings import Settings
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.topics import TICKS
 from streaming import batch, producer
 from streaming.feeds import open_feed

@@ -13,9 +13,9 @@ import psutil
 from confluent_kafka import Consumer, TopicPartition
 
 from bench.figures import BenchError
-from contracts import connections, paths
-from contracts.settings import Settings
-from contracts.settings import settings as own_settings
+from contracts.config import connections, paths
+from contracts.config.settings import Settings
+from contracts.config.settings import settings as own_settings
 from contracts.topics import Topic
 from stack import platform
 

@@ -36,8 +36,8 @@ def up() -> None:
     from rich.console import Console
 
     from cli.bars import bars
-    from contracts import paths
-    from contracts.settings import settings
+    from contracts.config import paths
+    from contracts.config.settings import settings
     from stack import airflow_rest, orchestra
 
     with bars() as report:
@@ -52,7 +52,7 @@ def down() -> None:
     """Stop Airflow and its Postgres. Tasks under way are tried again after the next start."""
     from rich.console import Console
 
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from stack import orchestra
 
     with Console(stderr=True).status("stopping"):
@@ -65,7 +65,7 @@ def status() -> None:
     """Every DAG: whether it is switched on, its owner, schedule, and its newest run; then what could not be imported."""
     from rich.console import Console
 
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from stack.airflow_rest import Client
 
     client, console = Client(settings()), Console()
@@ -88,7 +88,7 @@ def run(
     """
     from rich.console import Console
 
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from stack.airflow_rest import Client
 
     client, conf = Client(settings()), conf_of(given, start, end)

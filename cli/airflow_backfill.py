@@ -42,7 +42,7 @@ def backfill(
     """
     from rich.console import Console
 
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from stack.airflow_rest import Client
 
     client, console = Client(settings()), Console()

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     import polars as pl
 
-    from contracts.settings import Settings
+    from contracts.config.settings import Settings
     from stack.airflow_rest import Client
 
 DAY_US = 86_400_000_000
@@ -30,7 +30,7 @@ def demo() -> None:
 
     from cli import own_home
     from cli.airflow_tables import runs_table
-    from contracts.settings import settings as given
+    from contracts.config.settings import settings as given
     from stack import environment, platform
 
     environment.python(given())  # a missing group should not cost five minutes

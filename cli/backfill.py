@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from contracts.settings import Settings
+    from contracts.config.settings import Settings
     from feature_store.backfill import Report
 
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
@@ -44,7 +44,7 @@ def backfill(
     from rich.console import Console
 
     from cli.bars import bars
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from feature_store import backfill as batch
     from feature_store import chunks
 

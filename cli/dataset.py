@@ -30,7 +30,7 @@ def rebuild(run_id: Annotated[str, typer.Argument(help="as `tick train tick` pri
     """
     from rich.console import Console
 
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from training.rebuild import rebuild as again
 
     with Console(stderr=True).status("reading the lakehouse"):

@@ -25,7 +25,7 @@ def list_letters(limit: Annotated[int, typer.Option(min=0, help="newest letters 
     from rich.markup import escape
     from rich.table import Table
 
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from streaming import dead_letters
 
     newest: deque[dead_letters.DeadLetter] = deque(maxlen=limit)
@@ -51,7 +51,7 @@ def replay_letters(reason: OfReason = None) -> None:
     from rich.console import Console
 
     from contracts.clock import now_us
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from contracts.tick import MESSAGE_BYTES_MAX
     from streaming import dead_letters
 

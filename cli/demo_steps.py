@@ -10,8 +10,8 @@ from rich.console import Console
 from cli.bars import bars
 from cli.serve import ask
 from contracts.clock import now_us
+from contracts.config.settings import Settings
 from contracts.errors import TickError
-from contracts.settings import Settings
 from feature_store import backfill, lakehouse, repo, writer_report
 from feature_store.layout import FRESHNESS_REDIS_KEY
 from feature_store.online_table import connect

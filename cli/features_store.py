@@ -65,7 +65,7 @@ def page() -> None:
 @features.command()
 def apply() -> None:
     """Write the Feast repository from the contracts and apply it. Safe to repeat."""
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from feature_store import repo
 
     with Console(stderr=True).status("applying (Feast takes seconds to load)"):
@@ -81,7 +81,7 @@ features.command("try")(features_test.try_formula)
 def rebuild() -> None:
     """Fill Redis from the lakehouse: the newest row per symbol and view. Safe beside the live stream."""
     from contracts.clock import now_us
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from feature_store.rebuild import rebuild as fill
 
     with Console(stderr=True).status("reading the lakehouse"):
@@ -94,7 +94,7 @@ def status() -> None:
     """What the online writer has done, and how fresh its rows were when they became readable."""
     import redis
 
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from feature_store import writer_report
     from feature_store.online_table import connect
 

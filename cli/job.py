@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from contracts.settings import Settings
+    from contracts.config.settings import Settings
 
 Alone = Annotated[bool, typer.Option("--alone", help="only the Flink job: the online writer runs elsewhere")]
 
@@ -30,7 +30,7 @@ def submit(
     A running job is left alone. When a checkpoint or savepoint exists, `tick job resume` continues there: nothing is lost or counted twice.
     """
     from contracts.clock import now_us
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from streaming import job
 
     if not fresh:
@@ -65,7 +65,7 @@ def _start_beside(settings: "Settings", say: "Callable[[str], None]") -> None:
 @app.command("stop")
 def stop() -> None:
     """Stop with a savepoint; `tick job resume` continues exactly there."""
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from streaming import job
 
     with _waiting("taking a savepoint") as say:
@@ -85,7 +85,7 @@ def resume(
     A state in which a reader had finished is refused: a job restored from it never reads that topic again.
     Starts the online writer too, unless it runs.
     """
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from streaming import job
 
     with _waiting("restoring and starting the job") as say:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from contracts.settings import Settings
+    from contracts.config.settings import Settings
     from feature_store.job_health import JobHealth
 
 KAFKA_TIMEOUT_S = 3.0
@@ -17,7 +17,7 @@ def show() -> bool:
     from rich.console import Console
 
     from contracts.clock import now_us
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from feature_store.consumer_lag import ConsumerLags
     from feature_store.flink_rest import ENDED
     from feature_store.job_health import examine

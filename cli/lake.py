@@ -25,7 +25,7 @@ def history(
     """Load synthetic history. Its planted signal has no impact and no capacity: never trust its Sharpe."""
     from cli.bars import bars
     from contracts.clock import now_us
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from streaming.history import load_synthetic
     from streaming.synthetic import preset_with
 
@@ -43,7 +43,7 @@ def tables() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from feature_store import maintenance
 
     table = Table("table", "rows", "files", "MiB", "snapshots", box=None)
@@ -56,7 +56,7 @@ def tables() -> None:
 def compact(files: Annotated[int, typer.Option(min=2, help="only partitions with more files than this")] = 8) -> None:
     """Merge the small files of each partition; safe beside the live job."""
     from cli.bars import bars
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from feature_store import maintenance
 
     with bars() as report:
@@ -68,7 +68,7 @@ def compact(files: Annotated[int, typer.Option(min=2, help="only partitions with
 def expire(hours: Annotated[float, typer.Option(min=0.0, help="keep snapshots younger than this")] = 24.0) -> None:
     """Forget old snapshots and delete the files that only they needed; the current one always stays. Safe beside the live job."""
     from contracts.clock import now_us
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from feature_store import maintenance
     from streaming import job_states
 

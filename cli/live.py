@@ -24,7 +24,7 @@ def live(
     TICK_LIVE_REST_URL names the exchange's REST interface (https://api.binance.com for spot).
     """
     from cli.replay import display, report
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from streaming import producer
     from streaming.exchange import LiveFeed
 

@@ -27,7 +27,7 @@ def load(
     """
     from cli.bars import bars
     from contracts.clock import now_us
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from streaming import load as bulk
     from streaming.feeds import open_feed
 

@@ -28,7 +28,7 @@ def list_versions(name: Name = None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from models import registry
 
     table = Table("version", "stage", "alias", "registered (UTC)", "Sharpe", "drawdown", title=name or settings().model_name)
@@ -45,8 +45,8 @@ def show(version: Annotated[str | None, typer.Argument(help="default: the Produc
     from rich.console import Console
     from rich.table import Table
 
+    from contracts.config.settings import settings
     from contracts.errors import RegistryError
-    from contracts.settings import settings
     from models import registry, runtime
 
     found = registry.get(settings(), version, name) if version else registry.current(settings(), name)
@@ -67,7 +67,7 @@ def show(version: Annotated[str | None, typer.Argument(help="default: the Produc
 @model_app.command("promote")
 def promote(version: Number, name: Name = None) -> None:
     """Make a version that passed the gate Production; the one before is archived."""
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from models import registry
 
     _moved(registry.promote(settings(), version, name))
@@ -76,7 +76,7 @@ def promote(version: Number, name: Name = None) -> None:
 @model_app.command("rollback")
 def rollback(name: Name = None) -> None:
     """Give Production back to the version before the present one."""
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from models import registry
 
     _moved(registry.rollback(settings(), name))
@@ -87,7 +87,7 @@ def retire(name: Name = None) -> None:
     """Leave no version in Production, e.g. when the present one can no longer be trusted."""
     from rich.console import Console
 
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from models import registry
 
     registry.retire(settings(), name)
@@ -100,7 +100,7 @@ def history(name: Name = None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from models import registry
 
     table = Table("when (UTC)", "what", "version", "before", "by", box=None)
@@ -121,7 +121,7 @@ def challenge(
     """
     from rich.console import Console
 
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from models import registry
 
     if (version is None) is not end:
@@ -146,7 +146,7 @@ def compare(
 
     from cli.duel_report import show, write
     from contracts.clock import now_us
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from training import duel
 
     last_us = micros(end) or now_us()

@@ -5,7 +5,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from contracts.settings import Settings
+    from contracts.config.settings import Settings
 
 
 def fresh(name: str) -> "Settings":
@@ -13,8 +13,8 @@ def fresh(name: str) -> "Settings":
 
     What still runs there is stopped first.
     """
-    from contracts import paths
-    from contracts.settings import settings
+    from contracts.config import paths
+    from contracts.config.settings import settings
     from stack import platform
 
     home, jars = settings().root / name, paths.jars(settings())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from contracts.settings import Settings
+    from contracts.config.settings import Settings
 
 UNEXPLAINED = 3
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
@@ -40,7 +40,7 @@ def parity(
     from cli.bars import bars
     from cli.parity_report import show
     from contracts.clock import now_us
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from feature_store.parity import meter
 
     taken_us = now_us()

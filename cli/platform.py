@@ -42,7 +42,7 @@ def up() -> None:
     started again, so it is always safe to repeat. Next: `tick job submit`.
     """
     from cli.bars import bars
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from stack import platform
 
     with bars() as report:
@@ -52,7 +52,7 @@ def up() -> None:
 
 def down(services: Annotated[list[str] | None, typer.Argument(help="only these; default: everything that was started")] = None) -> None:
     """Stop everything that was started here: API, writer, pages, Flink, Kafka, Redis. Data stays in TICK_HOME."""
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from stack import platform
 
     with Console(stderr=True).status("stopping"):
@@ -66,7 +66,7 @@ def status() -> None:
     States: ready, not ready (lives but does not answer), died (`tick up` starts it again; the MLflow page: `tick open mlflow`), off.
     """
     from contracts.clock import now_us
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from stack import platform
 
     console = Console()
@@ -101,8 +101,8 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="how many lines from the end")] = 40,
 ) -> None:
     """Print the end of the logs."""
-    from contracts import paths
-    from contracts.settings import settings
+    from contracts.config import paths
+    from contracts.config.settings import settings
     from stack import platform
     from stack.service import tail
 
@@ -133,7 +133,7 @@ def _follow(console: Console, files: list[Path]) -> None:
 
 def doctor() -> None:
     """Check disk, memory, ports, versions and jars; every line says ok or what to do. Exits 1 when something must be done."""
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from stack.doctor import examine
 
     findings = examine(settings())
@@ -151,7 +151,7 @@ def run(service: Annotated[str, typer.Argument(help="writer, api, jobmanager, ta
 
     It becomes this very process: signals reach it, its log is what it prints.
     """
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from stack import foreground
 
     foreground.run(settings(), service)
@@ -159,8 +159,8 @@ def run(service: Annotated[str, typer.Argument(help="writer, api, jobmanager, ta
 
 def ready(service: Annotated[str, typer.Argument(help="as for `tick run`")]) -> None:
     """Exit code 0 when the service answers, else 1: the health check of a container."""
+    from contracts.config.settings import settings
     from contracts.errors import ServiceError
-    from contracts.settings import settings
     from stack import platform
 
     if not platform.find(settings(), service).ready():
@@ -174,7 +174,7 @@ def init(airflow: Annotated[bool, typer.Option("--airflow", help="Airflow's tabl
     `tick up` and `tick job submit` do it by themselves; this is for services that somebody else starts. Safe to repeat.
     """
     from cli.bars import bars
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from stack import foreground
 
     if airflow:
@@ -194,8 +194,8 @@ def env(file: Annotated[Path, typer.Option(dir_okay=False, help="where Docker Co
 
 def open_page(page: Annotated[Page, typer.Argument(help="mlflow is started if it does not run; `tick down` stops it")]) -> None:
     """Print the address of a page: experiments and models (mlflow), the stream (flink), the API's own pages (api, live)."""
-    from contracts import paths
-    from contracts.settings import settings
+    from contracts.config import paths
+    from contracts.config.settings import settings
     from stack import platform, processes
 
     now = settings()
@@ -215,8 +215,8 @@ def jars(
 ) -> None:
     """Fetch the pinned jars into the cache and verify every one; damaged or half ones are fetched again."""
     from cli.bars import bars
-    from contracts import paths
-    from contracts.settings import settings
+    from contracts.config import paths
+    from contracts.config.settings import settings
     from stack import bounded_value
     from stack import jars as pinned
 

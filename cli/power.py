@@ -48,7 +48,7 @@ def train(
 
     Exit code 0: the model is Production now. 3: trained, and honestly refused (of a range: any day). 1: it could not be trained.
     """
-    from contracts.settings import settings
+    from contracts.config.settings import settings
 
     given = settings()
     file = _download() if download else data
@@ -76,7 +76,7 @@ def predict(
 
     The Production model answers, unless it saw that day: then the newest one that did not.
     """
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from training.power import forecast
 
     _show_forecast(forecast.predict(settings(), series, None if day is None else _micros(day)))
@@ -84,7 +84,7 @@ def predict(
 
 def _download() -> Path:
     from cli.bars import bars
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from training import download
 
     given = settings()
@@ -96,7 +96,7 @@ def _download() -> Path:
 def _load(file: Path) -> None:
     from rich.console import Console
 
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from feature_store import power
     from training.power import files
 
@@ -109,8 +109,8 @@ def _load(file: Path) -> None:
 def _backfill(series: Series, start: datetime, end: Day) -> None:
     from cli.bars import bars
     from contracts.clock import now_us
+    from contracts.config.settings import settings
     from contracts.errors import DatasetError
-    from contracts.settings import settings
     from training.power import backfill, steps
 
     first_us, last_us = _micros(start), (_end_us(end) or steps.last_end_us(settings())) - DAY_US

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contracts.settings import Settings
+    from contracts.config.settings import Settings
     from streaming.producer import Progress, Replayable
 
 SYNTHETIC = "synthetic"
@@ -58,7 +58,7 @@ def replay(
 
     Exit code 1: ticks were not delivered, or the live job refused some.
     """
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from feature_store import writer_report
     from streaming import dead_letters, producer
 

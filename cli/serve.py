@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli import power, vision
-from contracts.settings import Settings, settings
+from contracts.config.settings import Settings, settings
 
 ASK_TIMEOUT_S = 5.0
 

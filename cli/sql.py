@@ -32,8 +32,8 @@ def sql(
 
     Times are UTC. A condition on event_time spares the files of other days.
     """
+    from contracts.config.settings import settings
     from contracts.errors import DatasetError
-    from contracts.settings import settings
     from feature_store.console import console
 
     targets = [(kind, file) for kind, file in (("csv", csv), ("json", json), ("parquet", parquet)) if file is not None]

@@ -41,7 +41,7 @@ def stats(
 
     from cli.bars import bars
     from contracts.clock import now_us
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from feature_store import lakehouse
     from training.daily.publish import publish
     from training.daily.run import run
@@ -77,7 +77,7 @@ def drift(
     from rich.console import Console
 
     from contracts.clock import now_us
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from training.drift_check import check
 
     at_us = now_us()

@@ -45,7 +45,7 @@ def tick(start: From = None, end: To = None) -> None:
 
     from cli import train_report
     from cli.bars import bars
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from training.pipeline import train_tick
 
     with bars() as report:

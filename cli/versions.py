@@ -23,7 +23,7 @@ def snapshots(table: Name) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from feature_store import versions
 
     shown = Table("snapshot", "taken (UTC)", "operation", "added", "deleted", "rows", "state", box=None)
@@ -47,7 +47,7 @@ def rollback(
 
     Stop the live job first if it writes the table (`tick job stop`): what it has committed since leaves the table, too.
     """
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from feature_store import versions
 
     if not yes:

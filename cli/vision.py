@@ -72,7 +72,7 @@ def _predict(kind: str, pictures: list[Path]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from models import registry, runtime
     from training.vision import images
     from training.vision.kinds import KINDS
@@ -89,7 +89,7 @@ def _predict(kind: str, pictures: list[Path]) -> None:
 
 def _train(kind: str, data: Path | None, profile: str, epochs: int, seed: int | None, fresh: bool) -> None:  # noqa: FBT001
     from cli.bars import bars
-    from contracts.settings import settings
+    from contracts.config.settings import settings
     from training.vision import folder, steps
     from training.vision.kinds import Spec
 

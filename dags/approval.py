@@ -4,7 +4,7 @@ from typing import Any
 
 from airflow.sdk import Label
 
-from contracts.settings import settings
+from contracts.config.settings import settings
 
 
 def approved(experiment: str) -> Any:

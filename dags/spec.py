@@ -22,7 +22,7 @@ from airflow.sdk import (
     RetryRule,
 )
 
-from contracts.settings import settings
+from contracts.config.settings import settings
 from dags import alerts
 
 START = datetime(2025, 1, 1, tzinfo=UTC)

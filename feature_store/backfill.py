@@ -15,8 +15,8 @@ from threading import Event, Lock
 import polars as pl
 
 from contracts.clock import now_us
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError, JobError, TickError
-from contracts.settings import Settings
 from feature_store import chunks, flink_rest, lakehouse, ledger, silver, sql, swap
 from feature_store.catalog import literal
 from feature_store.chunks import DAY_US, Chunk, Reach

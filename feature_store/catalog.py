@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 
 BUSY_TIMEOUT_MS = 30_000  # Flink and Python write the same SQLite catalog
 HIDDEN = "******"

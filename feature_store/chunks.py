@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store import lakehouse, silver
 from feature_store.silver import MINUTE_US

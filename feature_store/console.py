@@ -18,8 +18,8 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.types import TimestamptzType
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from feature_store import lakehouse
 from feature_store.tables import COLUMNS_OF, SILVER, TIME_OF
 

@@ -11,9 +11,10 @@ from typing import Any
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from contracts import connections, live_job
+from contracts import live_job
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from contracts.topics import TICK_FEATURES
 
 FOLLOWED = (

@@ -12,7 +12,7 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from contracts.tick import EVENT_TIME_US_MIN
 from feature_store import lakehouse
 from feature_store.repo import DAILY_VIEW, offline_file

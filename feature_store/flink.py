@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
-from contracts import paths
+from contracts.config import paths
+from contracts.config.settings import Settings
 from contracts.errors import JobError
-from contracts.settings import Settings
 from feature_store.catalog import masked
 
 CLOSE_TIMEOUT_S = 10.0

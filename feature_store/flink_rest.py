@@ -9,8 +9,8 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
+from contracts.config.settings import Settings
 from contracts.errors import JobError
-from contracts.settings import Settings
 
 TIMEOUT_S = 10.0
 POLL_S = 0.5

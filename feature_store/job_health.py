@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts import live_job
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from feature_store import flink_rest
 from feature_store.consumer_lag import ConsumerLags, GroupLag
 from feature_store.flink_state import SOURCE

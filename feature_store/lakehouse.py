@@ -20,8 +20,8 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from feature_store import catalog as connection
 from feature_store.tables import COLUMNS_OF, GOLD, PROPERTIES, SILVER, TICK_NAMES, TRADE_KEY, partitions, schema
 

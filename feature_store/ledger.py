@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from contracts.clock import now_us
+from contracts.config.settings import Settings
 from contracts.errors import JobError
-from contracts.settings import Settings
 from feature_store.chunks import Chunk
 
 HOLDER_CHARS = 200  # far longer than what `alone` writes

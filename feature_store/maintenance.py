@@ -9,7 +9,7 @@ from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOr
 from pyiceberg.table import Table
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store import lakehouse, orphans
 from feature_store.tables import COLUMNS_OF, GOLD, TIME_OF
 

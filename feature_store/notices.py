@@ -4,7 +4,7 @@ import contextlib
 
 import redis
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store.online_table import connect
 
 

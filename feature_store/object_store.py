@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 from pyiceberg.io import FileIO, load_file_io
 
-from contracts import paths
+from contracts.config import paths
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from feature_store import catalog as connection
 from feature_store import lakehouse
 from feature_store.flink import PLANNER_JVM

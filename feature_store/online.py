@@ -15,10 +15,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from contracts import connections
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.errors import TickError
 from contracts.features import COLUMNS, CORE
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store.layout import (
     EXTRAS,

@@ -16,9 +16,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
-from contracts import connections
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.features import columns
-from contracts.settings import Settings
 from contracts.tick import NAME_CHARS_MAX
 from contracts.windows import LEVELS, Level
 from feature_store import layout

@@ -22,12 +22,13 @@ import structlog
 import tenacity
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from contracts import connections, live_job, logs
+from contracts import live_job
 from contracts.clock import now_us
+from contracts.config import connections, logs
+from contracts.config.settings import Settings
+from contracts.config.settings import settings as read_settings
 from contracts.errors import ServiceError
 from contracts.features import OVERFLOWS
-from contracts.settings import Settings
-from contracts.settings import settings as read_settings
 from contracts.topics import TICK_FEATURES
 from feature_store import writer_report
 from feature_store.online_table import MalformedRowError, OnlineTable, Row, Written, connect, encode_row

@@ -6,7 +6,7 @@ import polars as pl
 from pyiceberg.expressions import And, BooleanExpression, EqualTo
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from contracts.tick import EVENT_TIME_US_MIN
 from feature_store import lakehouse
 from feature_store.daily import TIME_US_MAX, overwrite

@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 import redis
 
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store import lakehouse
 from feature_store.online_table import Written, connect, write_rows

@@ -9,9 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from contracts.config.settings import Settings
 from contracts.errors import SettingError
 from contracts.features import COLUMNS, CORE, columns
-from contracts.settings import Settings
 from contracts.windows import LEVELS, Level
 from feature_store.layout import ENTITY, EXTRAS, PROJECT
 from feature_store.tables import DAILY_COUNTS, DAILY_NUMBERS

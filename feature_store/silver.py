@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import polars as pl
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store import lakehouse
 from feature_store.tables import SILVER, TICK_NAMES, TRADE_KEY
 

@@ -12,8 +12,8 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from feature_store import lakehouse
 from feature_store.tables import GOLD
 

@@ -9,8 +9,8 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from feature_store import lakehouse, ledger
 from feature_store.tables import COLUMNS_OF, GOLD, SILVER
 

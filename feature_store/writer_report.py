@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store.layout import FRESHNESS_REDIS_KEY, HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY
 from feature_store.online_table import connect
 

@@ -12,10 +12,10 @@ from mlflow import MlflowClient
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from contracts import connections
 from contracts.clock import now_us
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.notices import DUEL_KEY, RETIRED, model_key
-from contracts.settings import Settings
 
 TAG = "audit."
 

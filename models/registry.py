@@ -21,8 +21,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
+from contracts.config.settings import Settings
 from contracts.errors import RegistryError
-from contracts.settings import Settings
 from models import journal, runtime
 from models.tracking import client, tracking_uri
 

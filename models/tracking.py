@@ -8,8 +8,8 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from contracts import paths
-from contracts.settings import Settings
+from contracts.config import paths
+from contracts.config.settings import Settings
 
 # MLflow tells every migration of its data base and every copied file; here only what went wrong is worth a line.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

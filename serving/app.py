@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from contracts import logs
-from contracts.settings import Settings, settings
+from contracts.config import logs
+from contracts.config.settings import Settings, settings
 from serving import live, open_inference, pages, predict, problems, tracing
 from serving.health import readiness
 from serving.metrics import MeasureRequests, Metrics

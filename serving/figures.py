@@ -12,10 +12,10 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from contracts import connections
 from contracts.clock import now_us
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.notices import DRIFT_KEY, DUEL_KEY, PARITY_KEY
-from contracts.settings import Settings
 from contracts.topics import DEAD_LETTER
 from feature_store.layout import HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY
 from feature_store.online import OnlineReader, OnlineStoreUnavailable

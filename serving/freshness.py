@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from contracts.config.settings import Settings
 from contracts.features import COLUMNS, OVERFLOWS
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store.online import FeatureRow
 from serving.status import Status

@@ -14,8 +14,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from contracts.clock import now_us
+from contracts.config.settings import Settings
 from contracts.errors import TickError
-from contracts.settings import Settings
 from feature_store.consumer_lag import ConsumerLags
 from feature_store.job_health import JobHealth, examine
 from serving.figures import counter, gauge, labelled

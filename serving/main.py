@@ -5,7 +5,7 @@ import tempfile
 
 import uvicorn
 
-from contracts.settings import Settings, settings
+from contracts.config.settings import Settings, settings
 from serving.security import api_keys
 
 KEEP_ALIVE_S = 30

@@ -9,7 +9,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from contracts.clock import now_us
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from models.runtime import Model
 from serving import problems, requests, trial
 from serving.predictor import BPS, Answer, Predictor, UnknownFeaturesError

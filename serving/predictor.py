@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store.online import FeatureRow, OnlineReader, OnlineStoreUnavailable
 from models.runtime import Model
 from serving.freshness import Verdict, judge

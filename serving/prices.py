@@ -6,8 +6,8 @@ import time
 import orjson
 from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
-from contracts import connections
-from contracts.settings import Settings
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.topics import TICKS
 
 IDLE_S_MAX = 30.0

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from contracts import paths
+from contracts.config import paths
+from contracts.config.settings import Settings
 from contracts.errors import RegistryError, ServiceError, TickError
-from contracts.settings import Settings
 from models.runtime import Model, load
 from serving.shared_answer import shared
 

@@ -12,8 +12,8 @@ import orjson
 import structlog
 from confluent_kafka import KafkaException, Producer
 
-from contracts import connections
-from contracts.settings import Settings
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.topics import PREDICTIONS
 
 log = structlog.get_logger("serving")

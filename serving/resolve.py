@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
+from contracts.config.settings import Settings
 from contracts.errors import TickError
-from contracts.settings import Settings
 from serving.production import model_names
 
 VERSIONS_MAX = 20

@@ -7,10 +7,10 @@ from typing import Any
 
 import structlog
 
+from contracts.config.settings import Settings
 from contracts.errors import TickError
 from contracts.features import CORE
 from contracts.notices import RETIRED, model_key
-from contracts.settings import Settings
 from feature_store.online import OnlineReader, OnlineStoreUnavailable
 from models.runtime import Model
 from serving.figures import Figures

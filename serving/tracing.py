@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 
 SERVICE = "lakehouse-tick-api"
 UNTRACED = r"^https?://[^/]*/(?:healthz|readyz|metrics)$"

@@ -12,9 +12,9 @@ import subprocess
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from contracts import paths
+from contracts.config import paths
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from stack import airflow_rest, environment, postgres, secrets
 from stack.pids import Record
 from stack.processes import settings_env

@@ -6,8 +6,8 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from stack import secrets
 from stack.probe import json_at
 

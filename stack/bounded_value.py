@@ -13,10 +13,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from contracts import paths
-from contracts.connections import BOUNDED_VALUE
+from contracts.config import paths
+from contracts.config.connections import BOUNDED_VALUE
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from stack import jars
 
 SOURCE = Path(__file__).with_name("BoundedValue.java")

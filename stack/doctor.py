@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 
-from contracts import paths
+from contracts.config import paths
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from stack import jars, ports, redis
 from stack.platform import FACTORIES, find
 from stack.service import MIB, Service

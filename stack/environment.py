@@ -6,8 +6,8 @@ from functools import lru_cache
 from importlib.metadata import distributions
 from pathlib import Path
 
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGE = "apache-airflow"

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from contracts import paths
+from contracts.config import paths
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from stack import bounded_value, jars
 from stack.pids import Record
 from stack.ports import EVERYWHERE, listening

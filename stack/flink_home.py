@@ -1,6 +1,6 @@
 """`python -m stack.flink_home`: lay out FLINK_HOME for whoever submits jobs where no `tick up` did."""
 
-from contracts.settings import settings
+from contracts.config.settings import settings
 from stack.flink import prepare
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ import shutil
 from collections.abc import Callable
 from typing import NoReturn
 
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from stack import airflow, flink, kafka, platform, secrets
 from stack.progress import Progress, silent
 

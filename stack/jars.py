@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contracts import paths
+from contracts.config import paths
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from stack.progress import Progress, silent
 
 LOCK_FILE = Path(__file__).with_name("jars.lock.json")

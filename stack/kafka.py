@@ -11,9 +11,9 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic, TopicMetadata
 
-from contracts import connections, paths
+from contracts.config import connections, paths
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from contracts.topics import TOPICS, Topic
 from stack import jars, secrets
 from stack.ports import EVERYWHERE, answers

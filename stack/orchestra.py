@@ -1,6 +1,6 @@
 """Airflow up and down, in the order that works: data base, its tables, the api-server, then those that talk to it."""
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from stack import airflow, environment, platform
 from stack.progress import Progress, silent
 

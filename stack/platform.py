@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from contracts import paths
+from contracts.config import paths
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from stack import airflow, bounded_value, flink, jars, kafka, postgres, processes, redis, secrets
 from stack.progress import Progress, silent
 from stack.service import Row, Service, is_ready, require_alive, row, spawn, stop, tail

@@ -10,9 +10,9 @@ import stat
 import subprocess
 from pathlib import Path
 
-from contracts import paths
+from contracts.config import paths
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from stack import environment, secrets
 from stack.service import Service
 

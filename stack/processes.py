@@ -8,9 +8,9 @@ from importlib.metadata import version
 from pydantic import SecretStr
 from redis import RedisError
 
-from contracts import paths
 from contracts.clock import now_us
-from contracts.settings import Settings
+from contracts.config import paths
+from contracts.config.settings import Settings
 from feature_store.layout import STATS_REDIS_KEY
 from stack import redis, secrets
 from stack.pids import Record

@@ -5,8 +5,8 @@ import subprocess
 
 import redis
 
-from contracts import connections, paths
-from contracts.settings import Settings
+from contracts.config import connections, paths
+from contracts.config.settings import Settings
 from stack import secrets
 from stack.service import Service
 

@@ -7,9 +7,9 @@ import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from contracts import paths
+from contracts.config import paths
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 
 KEY_BYTES = 32
 NAME = "TICK_API_KEY"

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_fixed
 
-from contracts import connections, wire
+from contracts import wire
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.parsing import parse
-from contracts.settings import Settings
 from contracts.tick import Rejected
 from contracts.topics import DEAD_LETTER, TICKS
 from streaming.sender import Sender

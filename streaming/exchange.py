@@ -18,8 +18,8 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from contracts.clock import now_us
+from contracts.config.settings import Settings
 from contracts.errors import FeedError
-from contracts.settings import Settings
 from streaming.feeds.binance import COINM, SPOT, USDM
 from streaming.feeds.judge import Judge
 from streaming.feeds.model import Batch, Names, Span

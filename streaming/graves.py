@@ -9,7 +9,7 @@ from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, LessThanOrEq
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from contracts.tick import MESSAGE_BYTES_MAX
 from feature_store import lakehouse
 from feature_store.tables import DEAD_LETTER

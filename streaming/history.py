@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import polars as pl
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store import lakehouse
 from streaming.synthetic import Exchange, Market, generate
 

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from contracts import live_job
+from contracts.config.settings import Settings
 from contracts.errors import JobError
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store import flink_rest, lakehouse, sql
 from feature_store.flink import RECOVERY_PATH, FinishedReaderError, Program, submit
 from feature_store.tables import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
-from streaming import job_restore, job_states, warmup
-from streaming import job_tables
+from streaming import job_restore, job_states, job_tables, warmup
 
 NAME = live_job.NAME
 STOP_TIMEOUT_S = 120.0
@@ -23,7 +22,11 @@ RUNNING_TIMEOUT_S = 90.0
 
 def program(settings: Settings, restore: str | None = None) -> Program:
     """The whole job as text; `restore` is a checkpoint or savepoint folder to continue from."""
-    sinks = [job_tables.dead_letter_sink(settings), job_tables.heartbeat_sink(settings), *(job_tables.features_sink(settings, lv) for lv in LEVELS)]
+    sinks = [
+        job_tables.dead_letter_sink(settings),
+        job_tables.heartbeat_sink(settings),
+        *(job_tables.features_sink(settings, lv) for lv in LEVELS),
+    ]
     views = [job_tables.heard(), job_tables.accepted(), *job_tables.dead_letters(), *sql.ladder("stream")]
     sources = [job_tables.wire(settings), job_tables.wire_warm(settings), job_tables.wire_raw(settings), job_tables.served(settings)]
     ddl = [lakehouse.flink_catalog(settings), *sources, *sinks]

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from contracts import live_job
+from contracts.config.settings import Settings
 from contracts.errors import JobError
-from contracts.settings import Settings
 from feature_store.flink import FinishedReaderError, Submitter
 from streaming import job_states
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import structlog
 
-from contracts import paths
+from contracts.config import paths
+from contracts.config.settings import Settings
 from contracts.errors import JobError
-from contracts.settings import Settings
 from feature_store import flink_rest
 
 # The newest one is resumed from; the second is the way back when the newest turns out to be unusable.

@@ -1,8 +1,9 @@
 """The live job's tables on Kafka and its first views: what is read, what is a tick, what is a dead letter."""
 
-from contracts import connections, live_job, topics
+from contracts import live_job, topics
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.features import columns
-from contracts.settings import Settings
 from contracts.tick import EVENT_TIME_US_MIN, FUTURE_US_MAX, MESSAGE_BYTES_MAX, RULES, Reason
 from contracts.windows import Level
 from contracts.wire import HEARTBEAT_KEY

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from contracts.config.settings import Settings
 from contracts.errors import FeedError
-from contracts.settings import Settings
 from feature_store import bulk, lakehouse
 from feature_store.tables import SILVER
 from streaming import graves

@@ -16,8 +16,8 @@ from typing import Protocol
 import polars as pl
 
 from contracts.clock import now_us
+from contracts.config.settings import Settings
 from contracts.errors import FeedError
-from contracts.settings import Settings
 from streaming import position as positions
 from streaming import timing as timings
 from streaming.feeds.model import Batch, Span

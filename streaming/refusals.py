@@ -12,9 +12,9 @@ from enum import StrEnum
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from contracts import connections
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.errors import JobError
-from contracts.settings import Settings
 from contracts.topics import TICKS
 from feature_store import flink_rest
 from streaming import dead_letters, job

@@ -11,9 +11,10 @@ from typing import Any
 import polars as pl
 from confluent_kafka import KafkaException, Producer
 
-from contracts import connections, wire
+from contracts import wire
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from contracts.tick import MESSAGE_BYTES_MAX
 from contracts.topics import DEAD_LETTER, TICKS
 from streaming import batch

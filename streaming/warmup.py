@@ -6,9 +6,9 @@ They pass the same windows as live ticks and are never written to silver a secon
 import polars as pl
 from confluent_kafka import Producer
 
-from contracts import connections
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from contracts.topics import WARMUP
 from feature_store import lakehouse
 from streaming.batch import conform, encode

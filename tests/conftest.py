@@ -10,7 +10,7 @@ import hypothesis
 import prometheus_client  # noqa: F401 - before Feast, which would make its values files: see own_environment
 import pytest
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from stack.pids import Record
 
 # How long an example takes says how busy the machine is, not whether the code is right.

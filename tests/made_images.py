@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from models.export_images import keras_chain
 from training.vision import folder
 from training.vision.images import Images

@@ -9,8 +9,8 @@ import typer
 
 from cli.features_page import page
 from cli.main import app
+from contracts.config.settings import Settings
 from contracts.features import AGGREGATES, COLUMNS, FEATURES
-from contracts.settings import Settings
 from contracts.tick import Reason
 from contracts.topics import TOPICS
 from feature_store.layout import FRESHNESS_REDIS_KEY, HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY

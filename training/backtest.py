@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from training import metrics
 from training.datasets import SECOND_US, decisions
 from training.split import DAY_US

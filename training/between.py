@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from models.runtime import Exported
 from training import folder, tracks
 from training.folder import Folder

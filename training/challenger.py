@@ -8,8 +8,8 @@ from typing import Any
 import lightgbm
 import numpy as np
 
+from contracts.config.settings import Settings
 from contracts.features import CORE
-from contracts.settings import Settings
 from training import datasets, model
 from training.backtest import Floats
 from training.split import Split

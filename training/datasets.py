@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.features import COLUMNS, CORE
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 
 SECOND_US = 1_000_000

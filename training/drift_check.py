@@ -9,9 +9,9 @@ from typing import Any
 import polars as pl
 from mlflow.exceptions import MlflowException
 
+from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from contracts.notices import DRIFT_KEY
-from contracts.settings import Settings
 from feature_store import notices
 from models import registry, runtime, tracking
 from training import datasets, drift, tracks

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThan
 
 from contracts.clock import now_us
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.notices import DUEL_KEY
-from contracts.settings import Settings
 from feature_store import lakehouse, notices
 from feature_store.tables import PREDICTIONS
 from models import registry

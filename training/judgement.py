@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from contracts.config.settings import Settings
 from contracts.errors import RegistryError
-from contracts.settings import Settings
 from models import registry, runtime
 from training import backtest, challenger, datasets, gate, metrics, picture, tracks
 from training.backtest import Backtest, Floats

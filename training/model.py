@@ -13,9 +13,9 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.features import CORE
-from contracts.settings import Settings
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from contracts.clock import now_us
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from contracts.tick import EVENT_TIME_US_MIN
 from training import backtest, between, datasets, steps
 from training.datasets import Dataset

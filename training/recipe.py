@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from training.datasets import Dataset, fingerprint
 from training.origin import iso
 from training.split import DAY_US

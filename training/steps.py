@@ -7,9 +7,9 @@ Repeating a step changes nothing: the same data gives the same model, a step's M
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from contracts.config.settings import Settings
 from contracts.errors import JobError, RegistryError
 from contracts.features import CORE
-from contracts.settings import Settings
 from models import registry, runtime
 from models.export import export
 from training import between, datasets, drift, folder, judgement, model, recipe, split, stored, tracks, walk_forward

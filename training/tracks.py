@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from contracts.config.settings import Settings
 from contracts.errors import RegistryError
-from contracts.settings import Settings
 from models import tracking
 
 PARENT = "mlflow.parentRunId"

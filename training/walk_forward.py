@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from training import backtest, challenger, datasets, folds, model, picture
 from training.backtest import Backtest, Floats, Report
 from training.model import Progress

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from contracts.errors import SettingError
 
 if TYPE_CHECKING:
-    from contracts.settings import Settings
+    from contracts.config.settings import Settings
     from training.gate import Verdict
 
 DAY_US = 86_400_000_000
@@ -28,7 +28,7 @@ def context() -> Any:
 
 def given() -> "Settings":
     """The settings, as for every command."""
-    from contracts.settings import settings
+    from contracts.config.settings import settings
 
     return settings()
 

@@ -23,14 +23,14 @@ def _before_us() -> int:
 
 def delete_old_logs() -> int:
     """Logs of Airflow's tasks and processors, untouched for `keep_days`; returns how many files."""
-    from contracts import paths
+    from contracts.config import paths
 
     return forget_files(paths.airflow_home(given()) / "logs", _before_us())
 
 
 def delete_old_trainings() -> int:
     """Run folders untouched for `keep_days`: what counts of them is in MLflow; returns how many."""
-    from contracts import paths
+    from contracts.config import paths
 
     return forget_folders(paths.trainings(given()), _before_us())
 

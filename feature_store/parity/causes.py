@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from contracts.config.settings import Settings
 from contracts.features import AGGREGATES, FEATURES, Column
-from contracts.settings import Settings
 from contracts.windows import LABELS, Level
 from feature_store import silver
 from feature_store.parity import rows as stored

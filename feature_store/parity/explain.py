@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import polars as pl
 
+from contracts.config.settings import Settings
 from contracts.features import Column
-from contracts.settings import Settings
 from contracts.windows import Level
 from feature_store.parity import causes
 from feature_store.parity.causes import NO_YOUNG, NOTHING_LATE

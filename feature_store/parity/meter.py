@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 import orjson
 import polars as pl
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.features import columns
 from contracts.notices import PARITY_KEY
-from contracts.settings import Settings
 from contracts.windows import LEVELS, Level
 from feature_store import lakehouse, notices
 from feature_store.chunks import Chunk

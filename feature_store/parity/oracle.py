@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from contracts.config.settings import Settings
 from contracts.features import columns
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store import chunks, lakehouse, naive, silver
 from feature_store.chunks import Chunk

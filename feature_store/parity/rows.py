@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import polars as pl
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, In
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store import lakehouse
 from feature_store.tables import GOLD, GOLD_LIVE

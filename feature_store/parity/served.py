@@ -10,8 +10,8 @@ import orjson
 import polars as pl
 from pyiceberg.expressions import And, BooleanExpression, GreaterThanOrEqual, LessThan
 
+from contracts.config.settings import Settings
 from contracts.features import COLUMNS
-from contracts.settings import Settings
 from contracts.windows import LEVELS, Level
 from feature_store import lakehouse
 from feature_store.chunks import Chunk

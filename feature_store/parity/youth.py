@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from contracts.config.settings import Settings
 from contracts.features import Column
-from contracts.settings import Settings
 from feature_store import lakehouse
 from feature_store.tables import GOLD, GOLD_LIVE
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from stack import orchestra, platform
 from stack.airflow_rest import Client
 from streaming.history import load_synthetic

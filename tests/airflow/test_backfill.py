@@ -13,7 +13,7 @@ from typing import Any
 import jwt
 import pytest
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from stack import airflow as services
 from stack import orchestra, platform, secrets
 from stack.airflow_rest import Client

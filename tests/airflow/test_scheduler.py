@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store import lakehouse, power
 from models import registry, tracking
 from stack import orchestra, platform

@@ -7,7 +7,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from cli.main import app
-from contracts.settings import Settings, settings
+from contracts.config.settings import Settings, settings
 from stack.processes import settings_env
 
 

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from cli.backfill import _range, named
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from feature_store import lakehouse
 from feature_store.chunks import DAY_US, length_us
 from streaming import batch

@@ -4,8 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from contracts.config.settings import Settings
 from contracts.features import COLUMNS, CORE
-from contracts.settings import Settings
 
 
 @pytest.fixture
@@ -38,6 +38,6 @@ def test_show_suggests_what_may_be_meant(tick):
 
 
 def test_online_status_without_redis_says_what_to_do(tick, monkeypatch):
-    monkeypatch.setattr("contracts.settings.settings", lambda: Settings(redis_port=1))
+    monkeypatch.setattr("contracts.config.settings.settings", lambda: Settings(redis_port=1))
     answer = tick("online", "status")
     assert answer.exit_code == 1 and "tick up" in answer.output

@@ -4,8 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from contracts import paths
-from contracts.settings import settings
+from contracts.config import paths
+from contracts.config.settings import settings
 from stack import platform
 from stack.processes import settings_env
 from tests.conftest import settings_in

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from contracts.settings import settings
+from contracts.config.settings import settings
 from tests.flink_server import FlinkServer, flink_server
 
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from contracts.settings import settings
+from contracts.config.settings import settings
 
 HEADER = "venue,symbol,event_time_us,price,size,trade_id"
 START_US = 1_710_720_000_000_000

@@ -8,8 +8,8 @@ import typer
 from typer.testing import CliRunner
 
 from cli.main import Group, app
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 
 
 def _app(error: Exception) -> typer.Typer:

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from contracts.settings import settings
+from contracts.config.settings import settings
 from feature_store import lakehouse
 from tests.feature_store import lake
 from tests.feature_store.lake import START, A, B, S

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from cli.platform import _duration
-from contracts import paths
+from contracts.config import paths
 from stack.processes import settings_env
 
 

@@ -10,7 +10,7 @@ import typer
 from click import Command
 
 from cli.main import app
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store import tables
 from models import registry, tracking
 from stack import platform as stack

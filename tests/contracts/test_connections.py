@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts import connections
+from contracts.config import connections
 from contracts.errors import SettingError
 
 SASL = {"kafka_protocol": "SASL_SSL", "kafka_user": "quant", "kafka_password": 'p"w\\d', "kafka_ca": "/etc/ca.pem"}

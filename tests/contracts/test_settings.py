@@ -4,8 +4,8 @@ import pytest
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ValidationError
 
+from contracts.config.settings import Settings, require_known, settings
 from contracts.errors import SettingError
-from contracts.settings import Settings, require_known, settings
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ def test_a_misspelt_variable_is_an_error_that_names_the_nearest(monkeypatch):
 def test_a_variable_like_no_setting_says_where_they_are_described():
     with pytest.raises(SettingError, match="TICK_QQQQ") as caught:
         require_known(["TICK_QQQQ"])
-    assert "contracts/settings.py" in caught.value.hint
+    assert "contracts/config/settings.py" in caught.value.hint
 
 
 def test_settings_and_variables_of_the_tests_are_known():

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from contracts import paths
-from contracts.settings import Settings, require_known
+from contracts.config import paths
+from contracts.config.settings import Settings, require_known
 from feature_store.catalog import BUSY_TIMEOUT_MS
 from stack import compose_env, platform
 from streaming import job

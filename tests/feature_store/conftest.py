@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 
 
 class RedisServer:

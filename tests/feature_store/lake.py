@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from contracts.tick import Tick
 from feature_store import lakehouse, naive
 from feature_store.tables import GOLD, GOLD_LIVE, PREDICTIONS, SILVER

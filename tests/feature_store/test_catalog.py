@@ -7,8 +7,8 @@ from threading import Thread
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from feature_store import catalog, lakehouse
 
 SECRETS = ("key-of-s3", "it's-secret", "bearer-of-rest")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store import chunks, lakehouse, ledger, maintenance, silver
 from feature_store.backfill import Wanted, accepted, holes
 from feature_store.chunks import DAY_US, Chunk, Reach

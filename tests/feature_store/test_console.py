@@ -10,8 +10,8 @@ from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.types import DoubleType, IntegerType, NestedField, StringType, TimestamptzType
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from feature_store import lakehouse
 from feature_store.console import console
 from feature_store.tables import COLUMNS_OF, POWER, PROPERTIES, SILVER, TICK_NAMES

@@ -2,8 +2,8 @@
 
 import pytest
 
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from feature_store.consumer_lag import ConsumerLags, lag_of
 
 FIRST, SECOND = ("ticks", 0), ("ticks", 1)

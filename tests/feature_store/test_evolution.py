@@ -8,8 +8,8 @@ from pyiceberg.schema import Schema
 from pyiceberg.transforms import DayTransform
 from pyiceberg.types import DoubleType, FloatType, IntegerType, LongType, NestedField, StringType, TimestamptzType
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from feature_store import lakehouse
 from feature_store.tables import COLUMNS_OF, DEAD_LETTER, POWER, PROPERTIES, partitions, schema
 

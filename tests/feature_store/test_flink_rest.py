@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from contracts.config.settings import Settings
 from contracts.errors import JobError
-from contracts.settings import Settings
 from feature_store import flink_rest
 from tests.scripted_flink import scripted_flink
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from contracts import live_job
+from contracts.config.settings import Settings
 from contracts.errors import JobError, ServiceError
-from contracts.settings import Settings
 from feature_store.consumer_lag import FOLLOWED, GroupLag
 from feature_store.job_health import FAILURE_WINDOW_S, JobHealth, examine
 from streaming import job

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from feature_store import lakehouse, maintenance, power
 from feature_store.maintenance import FLINKS_CHECKPOINT, compact, expire
 from feature_store.parity import rows as parity

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from contracts.config.settings import Settings
 from contracts.features import COLUMNS, CORE
-from contracts.settings import Settings
 from feature_store import backfill, lakehouse
 from feature_store.tables import GOLD, GOLD_LIVE
 from tests import edited
@@ -26,7 +26,7 @@ from pathlib import Path
 import contracts.features
 from cli.features_page import page
 from contracts.features import AGGREGATES, COLUMNS, CORE, FEATURES
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from contracts.windows import LEVELS
 from feature_store import backfill, lakehouse, layout, naive, online_table, repo, sql
 from feature_store.definitions import check_lines

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from pydantic import SecretStr
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from feature_store import object_store
 from stack import flink, jars
 from tests.feature_store.s3_store import store_without_trailers

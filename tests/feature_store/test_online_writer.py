@@ -13,8 +13,8 @@ import orjson
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from contracts import connections
 from contracts.clock import now_us
+from contracts.config import connections
 from contracts.features import OVERFLOWS
 from contracts.topics import TICK_FEATURES
 from contracts.windows import LEVELS

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 from pyiceberg.schema import Schema
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from feature_store import lakehouse
 from feature_store.parity import meter
 from feature_store.parity import rows as stored

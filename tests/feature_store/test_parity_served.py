@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
+from contracts.config.settings import Settings
 from contracts.features import COLUMNS, CORE
-from contracts.settings import Settings
 from feature_store import lakehouse
 from feature_store.parity import meter
 from tests.feature_store import lake

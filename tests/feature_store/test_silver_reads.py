@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from pydantic import SecretStr
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store import lakehouse, silver
 from feature_store.tables import SILVER
 from streaming.batch import SCHEMA

@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from contracts.config.settings import Settings
+from contracts.config.settings import settings as read_settings
 from contracts.errors import DatasetError, JobError
-from contracts.settings import Settings
-from contracts.settings import settings as read_settings
 from feature_store import lakehouse, ledger, maintenance
 from feature_store.tables import GOLD, POWER, SILVER
 from feature_store.versions import rollback, versions
@@ -103,7 +103,7 @@ def test_a_rollback_of_ticks_or_features_forgets_which_chunks_are_done(lake, nam
 BACKFILL = """
 import sys
 from pathlib import Path
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store import ledger
 with ledger.alone(Settings(home=Path(sys.argv[1])), "a backfill"):
     print("holds the lock", flush=True)

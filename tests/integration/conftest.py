@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 from confluent_kafka import Producer
 
-from contracts import connections, paths
+from contracts.config import connections, paths
+from contracts.config.settings import Settings
 from contracts.errors import TickError
-from contracts.settings import Settings
 from contracts.topics import TICKS
 from contracts.wire import heartbeat
 from streaming import job

@@ -7,8 +7,9 @@ from uuid import uuid4
 from confluent_kafka import Producer
 from pyiceberg.expressions import EqualTo
 
-from contracts import connections, topics
-from contracts.settings import Settings
+from contracts import topics
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.tick import Tick
 from contracts.wire import encode
 from feature_store import lakehouse

@@ -13,8 +13,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from contracts.clock import now_us
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError, JobError
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store import backfill, flink, flink_rest, lakehouse, ledger, silver, swap
 from feature_store.chunks import DAY_US, Chunk, Reach

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from contracts.clock import now_us
+from contracts.config.settings import Settings
 from contracts.parsing import parse
-from contracts.settings import Settings
 from contracts.tick import Rejected
 from feature_store import lakehouse
 from streaming.batch import encode

@@ -9,8 +9,8 @@ import pytest
 from sklearn.ensemble import RandomForestRegressor
 
 from cli.serve import ask
+from contracts.config.settings import Settings
 from contracts.features import CORE
-from contracts.settings import Settings
 from contracts.topics import PREDICTIONS
 from feature_store import backfill, lakehouse, silver, tables, writer_report
 from feature_store.online_table import connect

@@ -15,10 +15,10 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from contracts import connections, paths
+from contracts.config import connections, paths
+from contracts.config.settings import Settings
+from contracts.config.settings import settings as read_settings
 from contracts.errors import JobError
-from contracts.settings import Settings
-from contracts.settings import settings as read_settings
 from contracts.topics import DEAD_LETTER, TICKS
 from feature_store import flink_rest
 from feature_store.flink import Program, submit

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from pyiceberg.expressions import EqualTo
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from contracts.tick import Tick
 from contracts.wire import encode
 from feature_store import lakehouse, layout

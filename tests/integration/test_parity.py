@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from contracts.config.settings import Settings
 from contracts.features import COLUMNS
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 from contracts.wire import encode
 from feature_store import backfill, lakehouse

@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 from confluent_kafka import Producer
 
-from contracts import connections
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.parsing import parse
-from contracts.settings import Settings
 from contracts.tick import Rejected, Tick
 from contracts.topics import TICKS
 from feature_store import lakehouse

@@ -8,9 +8,9 @@ from collections import Counter, defaultdict
 import pytest
 from confluent_kafka import Producer
 
-from contracts import connections
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.parsing import parse
-from contracts.settings import Settings
 from contracts.tick import MESSAGE_BYTES_MAX, Rejected, Tick
 from contracts.topics import TICKS
 from feature_store import flink_rest

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pyiceberg.expressions import EqualTo
 
-from contracts import paths
 from contracts.clock import now_us
-from contracts.settings import Settings
+from contracts.config import paths
+from contracts.config.settings import Settings
 from contracts.tick import Tick
 from contracts.wire import encode
 from feature_store import flink_rest, lakehouse

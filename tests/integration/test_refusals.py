@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 from confluent_kafka import Producer
 
-from contracts import connections
 from contracts.clock import now_us
-from contracts.settings import Settings
+from contracts.config import connections
+from contracts.config.settings import Settings
 from contracts.tick import Reason
 from contracts.topics import TICKS
 from feature_store import lakehouse

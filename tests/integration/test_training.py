@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from contracts.clock import now_us
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store import backfill
 from models import registry
 from streaming.history import load_synthetic

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from pyiceberg.expressions import EqualTo
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from contracts.tick import Tick
 from contracts.windows import LEVELS
 from contracts.wire import encode

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store import lakehouse
 from streaming import job
 from streaming.batch import SCHEMA

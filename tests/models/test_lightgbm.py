@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from contracts.config.settings import Settings
 from contracts.errors import RegistryError
-from contracts.settings import Settings
 from models import registry, runtime, tracking
 from models.export_lightgbm import export
 from models.runtime import LIGHTGBM_FILE, MANIFEST_FILE, Manifest, MatrixError

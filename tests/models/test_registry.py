@@ -8,9 +8,9 @@ import pytest
 from mlflow import MlflowClient
 from small import FEATURES, REQUIRED, forest, make
 
+from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from contracts.notices import DUEL_KEY, RETIRED, model_key
-from contracts.settings import Settings
 from models import registry, runtime, tracking
 from tests.feature_store.conftest import RedisServer
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store import catalog
 from serving.production import SECRETS
 

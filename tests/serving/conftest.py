@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestRegressor
 
+from contracts.config.settings import Settings
 from contracts.features import CORE
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store.layout import HEARTBEAT_REDIS_KEY
 from feature_store.online_table import write_rows

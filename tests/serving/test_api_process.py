@@ -16,8 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contracts.config.settings import Settings
 from contracts.errors import RegistryError, TickError
-from contracts.settings import Settings
 from models import registry
 from models.tracking import client, experiment_id
 from serving.production import resolve

@@ -10,8 +10,8 @@ import pytest
 from starlette.responses import Response
 from starlette.routing import Mount
 
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from serving import security
 from serving.security import OPERATION, STREAM, CapBody, LimitConcurrency, api_keys
 from tests.serving.conftest import KEY, SYMBOL

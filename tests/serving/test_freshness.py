@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.config.settings import Settings
 from contracts.features import CORE
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store.online import FeatureRow
 from serving.freshness import judge

@@ -2,8 +2,8 @@
 
 import pytest
 
+from contracts.config.settings import Settings
 from contracts.features import CORE
-from contracts.settings import Settings
 from contracts.topics import PREDICTIONS
 from models.runtime import load
 from serving.predictor import Predictor

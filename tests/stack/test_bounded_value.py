@@ -9,8 +9,8 @@ import zipfile
 import pytest
 from py4j.java_gateway import JavaGateway
 
-from contracts import paths
-from contracts.connections import BOUNDED_VALUE
+from contracts.config import paths
+from contracts.config.connections import BOUNDED_VALUE
 from contracts.errors import ServiceError
 from stack import bounded_value, jars
 
@@ -35,7 +35,7 @@ def link_connector(settings):
 
 
 def settings_of_repo():
-    from contracts.settings import Settings
+    from contracts.config.settings import Settings
     from tests.conftest import REPO
 
     return Settings(cache=os.environ.get("TICK_CACHE", REPO / ".tick" / "jars"))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from contracts import paths
+from contracts.config import paths
 from contracts.errors import ServiceError
 from feature_store.flink import base_options
 from stack import bounded_value, flink, jars

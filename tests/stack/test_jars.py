@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts import paths
+from contracts.config import paths
 from contracts.errors import ServiceError
 from stack import jars
 from stack.jars import Jar, fetch, intact, locked, sha256_of

@@ -4,7 +4,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import ConfigResource
 
-from contracts import connections
+from contracts.config import connections
 from contracts.errors import ServiceError
 from contracts.topics import DEAD_LETTER, TOPICS
 from stack import kafka, platform

@@ -12,9 +12,9 @@ import psutil
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from contracts import connections, paths
+from contracts.config import connections, paths
+from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.settings import Settings
 from contracts.topics import DEAD_LETTER, TICKS, TOPICS
 from stack import flink, kafka, platform, processes
 from stack.pids import Record

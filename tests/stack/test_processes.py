@@ -6,7 +6,7 @@ import urllib.request
 
 import pytest
 
-from contracts import paths
+from contracts.config import paths
 from stack import platform, processes, secrets
 
 

@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from contracts import paths
+from contracts.config import paths
 from contracts.errors import ServiceError
 from stack import secrets
 

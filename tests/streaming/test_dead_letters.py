@@ -6,8 +6,8 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from contracts import connections
 from contracts.clock import now_us
+from contracts.config import connections
 from contracts.errors import ServiceError
 from contracts.tick import MESSAGE_BYTES_MAX, Reason, Rejected
 from streaming import dead_letters

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from websockets.sync.server import serve
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from streaming.exchange import LiveFeed
 from streaming.feeds import open_feed
 from tests.streaming.data import real

@@ -4,16 +4,15 @@ import re
 
 import pytest
 
+from contracts.config.settings import Settings
 from contracts.features import CORE
-from contracts.settings import Settings
 from contracts.topics import PREDICTIONS as TOPIC
 from feature_store import lakehouse
 from feature_store.tables import COLUMNS_OF, PREDICTION_NAMES, PREDICTIONS, partitions
 from serving.freshness import Verdict
 from serving.predictor import Answer, Predictor
 from serving.status import Status
-from streaming import job
-from streaming import job_tables
+from streaming import job, job_tables
 
 
 @pytest.fixture(scope="module")

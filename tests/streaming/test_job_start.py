@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from contracts.config.settings import Settings
 from contracts.errors import JobError
-from contracts.settings import Settings
 from streaming import job
 from tests.scripted_flink import LOST, TRUNCATED, Script, scripted_flink
 

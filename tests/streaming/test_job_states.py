@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import paths
-from contracts.settings import Settings
+from contracts.config import paths
+from contracts.config.settings import Settings
 from streaming import job_states
 from streaming.job_states import Folder
 from tests.scripted_flink import LOST, Script, scripted_flink

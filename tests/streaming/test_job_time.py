@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from contracts.topics import TICKS, WARMUP
 from streaming import job_tables as tables
 

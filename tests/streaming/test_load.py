@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from contracts.config.settings import Settings
 from contracts.errors import FeedError
-from contracts.settings import Settings
 from contracts.tick import MESSAGE_BYTES_MAX
 from feature_store import lakehouse
 from feature_store.maintenance import compact
@@ -293,7 +293,8 @@ def test_real_recordings_and_gold_arrive_and_the_dump_of_the_same_trades_adds_th
 def killed_in_the_middle(lake: Settings, files: str) -> int:
     """Load in a child that dies by SIGKILL after its first commits; returns the rows it left."""
     code = (
-        "import sys; from contracts.settings import Settings; from streaming.feeds import open_feed; from streaming.load import load;"
+        "import sys; from contracts.config.settings import Settings;"
+        "from streaming.feeds import open_feed; from streaming.load import load;"
         f"load(Settings(home=sys.argv[1], load_commit_rows=2_000), open_feed([sys.argv[2]]), {NOW_US})"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(lake.home), files], cwd=REPO)

@@ -9,7 +9,7 @@ import pytest
 from py4j.java_gateway import JavaGateway
 from py4j.protocol import Py4JJavaError
 
-from contracts import paths
+from contracts.config import paths
 from contracts.tick import MESSAGE_BYTES_MAX
 from contracts.wire_text import AT_NUMBER, REFUSED
 from streaming.verdict_sql import dead_letters

@@ -7,7 +7,7 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from contracts import connections
+from contracts.config import connections
 
 
 @dataclass(frozen=True)

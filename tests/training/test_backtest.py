@@ -8,7 +8,7 @@ import pytest
 from market import T0, S, dataset
 from scipy.stats import spearmanr
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from training import backtest, metrics
 
 SETTINGS = Settings()

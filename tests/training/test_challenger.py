@@ -3,7 +3,7 @@
 import numpy as np
 from market import dataset
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from training import challenger, datasets, split
 
 FRAME = dataset(days=4, symbols=("SYNTH:AAAUSD",)).frame

@@ -6,7 +6,7 @@ from market import dataset
 from typer.testing import CliRunner
 
 from cli.main import app
-from contracts.settings import settings
+from contracts.config.settings import settings
 from training import datasets
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")

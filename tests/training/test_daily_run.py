@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from prices import D0, ticks
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from feature_store import daily, lakehouse, repo
 from feature_store.tables import DAILY, DAILY_CORRELATION, DAILY_COUNTS, DAILY_NUMBERS, DAILY_PROFILE, DAILY_VOLATILITY
 from training.daily import rows, run

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from warehouse import TO_US, market, store
 
 from cli.main import app
-from contracts import paths
+from contracts.config import paths
+from contracts.config.settings import Settings
+from contracts.config.settings import settings as read_settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
-from contracts.settings import settings as read_settings
 from feature_store import lakehouse, maintenance
 from feature_store.tables import GOLD, SILVER
 from training import datasets, recipe, tracks

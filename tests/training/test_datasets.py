@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 from market import DAY, T0, S, feature_rows, join, ticks
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.features import CORE
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 from training import datasets
 from training.datasets import LABEL_COLUMNS, SCHEMA, build

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from training import duel
 
 START, SECOND = 1_700_000_000_000_000, 1_000_000

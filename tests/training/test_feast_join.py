@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from market import T0, S
 
+from contracts.config.settings import Settings
 from contracts.features import CORE, columns
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 from feature_store import repo
 from training import datasets

@@ -9,8 +9,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from market import DAY, T0, S, feature_rows, ticks
 
+from contracts.config.settings import Settings
 from contracts.features import CORE
-from contracts.settings import Settings
 from contracts.windows import LEVELS
 from training import datasets
 

@@ -5,8 +5,8 @@ import pytest
 from market import T0, S, feature_rows
 from warehouse import TO_US, market, store
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from feature_store import lakehouse
 from feature_store.tables import SILVER
 from training import datasets

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from market import dataset
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.features import CORE
-from contracts.settings import Settings
 from training import datasets, model
 
 SETTINGS = Settings(train_jobs=1)

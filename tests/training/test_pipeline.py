@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 from market import T0, dataset
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from models import registry, runtime, tracking
 from training import datasets, pipeline
 from training.origin import iso

@@ -12,8 +12,8 @@ from sklearn.ensemble import RandomForestRegressor
 from typer.testing import CliRunner
 
 from cli.main import app
+from contracts.config.settings import settings
 from contracts.features import CORE
-from contracts.settings import settings
 from feature_store import lakehouse
 from models import registry, tracking
 from models.export import export

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from market import T0, dataset
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from models import tracking
 from training import model, split, tracks, walk_forward
 

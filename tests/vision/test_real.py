@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from models import registry, runtime, tracking
 from tests.images import cifar_batches
 from tests.real_data import real

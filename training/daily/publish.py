@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store import daily
 from feature_store.tables import DAILY, DAILY_CORRELATION, DAILY_PROFILE, DAILY_VOLATILITY
 from training import tracks

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import polars as pl
 
 from contracts.clock import now_us
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from feature_store import daily, lakehouse
 from feature_store.tables import DAILY
 from training.daily import rows

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from contracts.config.settings import Settings
 from contracts.errors import TickError
-from contracts.settings import Settings
 from training.power import forecast, pipeline
 from training.power.files import DAY_US, dates
 from training.power.forecast import Forecast

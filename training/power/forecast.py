@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from contracts.config.settings import Settings
 from contracts.errors import RegistryError
-from contracts.settings import Settings
 from feature_store import power
 from models import registry, runtime
 from models.registry import Version

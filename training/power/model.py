@@ -8,7 +8,7 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from training.power.features import FEATURES, matrix
 from training.power.split import Parts
 

@@ -6,7 +6,7 @@ ended, and nothing later. Its MLflow parent run has a child per step: prepare_da
 
 from dataclasses import dataclass
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from training import between
 from training.gate import Verdict
 from training.power import steps

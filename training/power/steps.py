@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.settings import Settings
 from feature_store import power
 from models import registry, runtime
 from training import between, folder, tracks

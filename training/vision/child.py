@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError, TickError
-from contracts.settings import Settings
 from training.vision.folder import Folder
 from training.vision.kinds import Spec
 

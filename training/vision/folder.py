@@ -12,7 +12,7 @@ from training.vision.images import Images
 from training.vision.kinds import Spec
 
 if TYPE_CHECKING:
-    from contracts.settings import Settings
+    from contracts.config.settings import Settings
 
 __all__ = ["Folder", "fresh", "of", "whole"]
 ARRAYS = ("train_x", "train_y", "test_x", "test_y")

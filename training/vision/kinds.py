@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from contracts.errors import DatasetError
 
 if TYPE_CHECKING:
-    from contracts.settings import Settings
+    from contracts.config.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from contracts.clock import now_us
+from contracts.config.settings import Settings
 from contracts.errors import TickError
-from contracts.settings import Settings
 from models import registry, runtime
 from models.export_images import seal
 from training import download, tracks

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from tests import real_data
 from training.power.files import DAY_US, STEP_US
 

@@ -5,7 +5,7 @@ from power_data import csv, readings, real
 from typer.testing import CliRunner
 
 from cli.main import app
-from contracts.settings import settings
+from contracts.config.settings import settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
 

@@ -5,7 +5,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from power_data import T0, readings
 
-from contracts.settings import Settings
+from contracts.config.settings import Settings
 from feature_store import lakehouse, power
 from feature_store.tables import POWER, POWER_FORECASTS
 from training.power import features, files

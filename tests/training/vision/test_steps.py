@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from test_images import keras_file
 
+from contracts.config.settings import Settings
 from contracts.errors import DatasetError, RegistryError
-from contracts.settings import Settings
 from models import registry, runtime, tracking
 from tests.made_images import digits, trained
 from training import tracks

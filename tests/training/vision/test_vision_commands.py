@@ -7,7 +7,7 @@ from test_images import keras_file
 from typer.testing import CliRunner
 
 from cli.main import app
-from contracts.settings import settings
+from contracts.config.settings import settings
 from tests.made_images import digits, trained
 from training.vision import child, steps
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from contracts.config.settings import Settings
 from contracts.errors import SettingError
-from contracts.settings import Settings
 
 # The SQL connector carries Kafka's client under names of its own.
 SHADED = "org.apache.flink.kafka.shaded."

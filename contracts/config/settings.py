@@ -318,5 +318,5 @@ def require_known(names: Iterable[str]) -> None:
     for name in (name.upper() for name in names):
         if name.startswith(PREFIX) and not name.startswith(NOT_SETTINGS) and name not in known:
             near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else "every setting is described in contracts/settings.py"
+            hint = f"did you mean {near[0]}?" if near else "every setting is described in contracts/config/settings.py"
             raise SettingError(f"there is no setting {name}", f"{hint} (or unset it)")
