@@ -20,8 +20,9 @@ from bench import services
 from bench.figures import BenchError, Figure
 from bench.machine import jvm_spent, spent
 from contracts.config.settings import Settings
-from feature_store import backfill, lakehouse
+from feature_store import backfill
 from feature_store.chunks import DAY_US
+from lakehouse import tables
 
 AIM_TICKS_PER_S = 200_000
 GROWTH_MAX = 1.25  # "flat": 20 million ticks may take a quarter more than one million
@@ -55,7 +56,7 @@ class Run:
 def measure(scale: float = 1.0) -> list[Figure]:
     """Marginal CPU per tick at both densities, and memory against the number of ticks."""
     with services.running(SERVICES, backfill_timeout_s=1800.0) as settings:
-        lakehouse.create(settings)
+        tables.create(settings)
         plan = [(per_tile, int(millions * 1e6 * scale), copies) for per_tile, millions, copies in PLAN]
         runs = [run(settings, number, per_tile, ticks, copies=copies) for number, (per_tile, ticks, copies) in enumerate(plan)]
         return figures(runs, settings.flink_taskmanager_mb)
@@ -88,7 +89,7 @@ def fill(settings: Settings, from_us: int, seconds: int, per_tile: int, name: st
     rng, at_once, made = np.random.default_rng(1), max(1, SLICE_ROWS // (per_tile * SYMBOLS)), 0
     for first in range(0, seconds, at_once):
         ticks = _ticks(rng, from_us, range(first, min(first + at_once, seconds)), per_tile, name)
-        made += lakehouse.append_ticks(settings, pl.concat([ticks, ticks.head(1)]) if copies else ticks)
+        made += tables.append_ticks(settings, pl.concat([ticks, ticks.head(1)]) if copies else ticks)
     return made
 
 

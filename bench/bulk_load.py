@@ -11,7 +11,7 @@ from bench.figures import BenchError, Figure
 from bench.load import Chunk
 from bench.machine import Spent, spent
 from contracts.config.settings import Settings
-from feature_store import lakehouse
+from lakehouse import tables
 from streaming.feeds import canonical, open_feed
 from streaming.load import Loaded, load
 
@@ -58,12 +58,12 @@ def _loaded(home: Path, file: Path, least: int) -> Spent:
 def _appended(home: Path, file: Path) -> Spent:
     """What PyIceberg alone takes to append the same ticks, read already, a million at a time."""
     settings = Settings(home=home)
-    lakehouse.create(settings)
+    tables.create(settings)
     took = Spent()
     for start in range(0, pl.scan_parquet(file).select(pl.len()).collect().item(), settings.load_commit_rows):
         frame = pl.scan_parquet(file).slice(start, settings.load_commit_rows).collect()
         with spent() as part:
-            lakehouse.append_ticks(settings, frame)
+            tables.append_ticks(settings, frame)
         took.cpu_s += part.cpu_s
         took.wall_s += part.wall_s
     return took

@@ -14,9 +14,9 @@ from bench.machine import Spent, spent
 from contracts.config.settings import Settings
 from contracts.features import columns
 from contracts.windows import LEVELS
-from feature_store import lakehouse
 from feature_store.parity import meter, rows
-from feature_store.tables import GOLD, GOLD_LIVE
+from lakehouse import tables
+from lakehouse.schemas import GOLD, GOLD_LIVE
 
 AIM_S = 60
 HOURS, SYMBOLS = 5, 50  # 1,000,000 rows: 50 symbols that trade in each second
@@ -50,7 +50,7 @@ def measure(scale: float = 1.0) -> list[Figure]:
 def _filled(home: Path, symbols: int, share: float) -> Settings:
     """A lakehouse whose live rows differ from history in one column, in `share` of the rows."""
     settings, chance = Settings(home=home), np.random.default_rng(1)
-    lakehouse.create(settings)
+    tables.create(settings)
     for frame in _hours(symbols, chance):
         _append(settings, GOLD, frame)
         wrong = pl.Series(chance.random(len(frame)) < share)
@@ -73,10 +73,10 @@ def _hours(symbols: int, chance: np.random.Generator) -> Iterator[pl.DataFrame]:
 
 
 def _append(settings: Settings, table: str, frame: pl.DataFrame) -> None:
-    stored = lakehouse.catalog(settings).load_table(table)
+    stored = tables.catalog(settings).load_table(table)
     target = schema_to_pyarrow(stored.schema(), include_field_ids=False)
     missing = [pl.lit(None, dtype=pl.Float64).alias(name) for name in target.names if name not in frame.columns]
-    lakehouse.append(stored, frame.with_columns(missing).select(target.names).to_arrow().cast(target))
+    tables.append(stored, frame.with_columns(missing).select(target.names).to_arrow().cast(target))
 
 
 def _compared(settings: Settings, to_us: int = START_US + HOURS * HOUR_US + 1) -> tuple[int, Spent]:
@@ -92,4 +92,4 @@ def _read(settings: Settings) -> None:
     for first_us, last_us in rows.slices(settings, START_US, START_US + HOURS * HOUR_US + 1):
         for level in LEVELS:
             for table in (GOLD, GOLD_LIVE):
-                lakehouse.read_features(settings, level.view, first_us, last_us, table=table)
+                tables.read_features(settings, level.view, first_us, last_us, table=table)

@@ -50,7 +50,7 @@ def _play(settings: "Settings") -> list[dict[str, Any]]:
     """1. services and history  2. the weekly training  3. what needs its model, and the others  4. power day by day."""
     from cli.bars import bars
     from contracts.clock import now_us
-    from feature_store import power
+    from lakehouse import power
     from stack import orchestra, platform
     from stack.airflow_rest import Client
     from streaming.history import load_synthetic

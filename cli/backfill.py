@@ -108,9 +108,9 @@ def _push(console: "Console", settings: "Settings") -> None:
 def _range(settings: "Settings", start: datetime | None, end: datetime | None) -> tuple[int, int]:
     """The range in µs. What is not given comes from silver; row ends lie up to a minute behind their last tick."""
     from contracts.windows import LEVELS
-    from feature_store import lakehouse
+    from lakehouse import tables
 
-    first_us, last_us = lakehouse.time_range(settings) if start is None or end is None else (0, 0)
+    first_us, last_us = tables.time_range(settings) if start is None or end is None else (0, 0)
     from_us = first_us if start is None else _micros(start)
     to_us = last_us + (max(level.tile_s for level in LEVELS) + 1) * 1_000_000 if end is None else _micros(end)
     return from_us, to_us

@@ -12,10 +12,11 @@ from cli.serve import ask
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import TickError
-from feature_store import backfill, lakehouse, repo, writer_report
+from feature_store import backfill, repo, writer_report
 from feature_store.layout import FRESHNESS_REDIS_KEY
 from feature_store.online_table import connect
 from feature_store.writer_report import Report
+from lakehouse import tables
 from stack import platform
 from streaming import dead_letters, history, job, producer
 from streaming.feeds import open_feed
@@ -117,7 +118,7 @@ def _count(settings: Settings, outcome: Outcome, since_us: int, synthetic_histor
     """Count what arrived until it adds up or the time is over; returns the symbols of the feed."""
     deadline = time.monotonic() + SETTLE_S
     while True:
-        rows = lakehouse.count_ticks(settings, since_us, now_us() + DAY_US, without_venue=DEMO.venue if synthetic_history else None)
+        rows = tables.count_ticks(settings, since_us, now_us() + DAY_US, without_venue=DEMO.venue if synthetic_history else None)
         outcome.accepted, outcome.duplicates, outcome.late = rows.rows, rows.rows - rows.distinct, rows.late
         outcome.reasons = dict(dead_letters.counts(settings))
         outcome.rejected = sum(outcome.reasons.values())

@@ -44,7 +44,7 @@ def tables() -> None:
     from rich.table import Table
 
     from contracts.config.settings import settings
-    from feature_store import maintenance
+    from lakehouse import maintenance
 
     table = Table("table", "rows", "files", "MiB", "snapshots", box=None)
     for line in maintenance.summary(settings()):
@@ -57,7 +57,7 @@ def compact(files: Annotated[int, typer.Option(min=2, help="only partitions with
     """Merge the small files of each partition; safe beside the live job."""
     from cli.bars import bars
     from contracts.config.settings import settings
-    from feature_store import maintenance
+    from lakehouse import maintenance
 
     with bars() as report:
         merged = maintenance.compact(settings(), files, report)
@@ -69,7 +69,7 @@ def expire(hours: Annotated[float, typer.Option(min=0.0, help="keep snapshots yo
     """Forget old snapshots and delete the files that only they needed; the current one always stays. Safe beside the live job."""
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from feature_store import maintenance
+    from lakehouse import maintenance
     from streaming import job_states
 
     now = now_us()

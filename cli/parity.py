@@ -63,12 +63,12 @@ def parity(
 
 def _range(settings: "Settings", start: Moment, end: Moment, taken_us: int) -> tuple[int, int]:
     """The range in µs; what is not given is what both tables cover."""
-    from feature_store import lakehouse
     from feature_store.parity import rows
+    from lakehouse import tables
 
     if start is not None and end is not None:
         return _micros(start), _micros(end)
-    lakehouse.create(settings)
+    tables.create(settings)
     first_us, last_us = rows.covered(settings, taken_us)
     return first_us if start is None else _micros(start), last_us if end is None else _micros(end)
 

@@ -97,7 +97,7 @@ def _load(file: Path) -> None:
     from rich.console import Console
 
     from contracts.config.settings import settings
-    from feature_store import power
+    from lakehouse import power
     from training.power import files
 
     done = power.store(settings(), files.long(files.read(file), file.name))

@@ -34,7 +34,7 @@ def sql(
     """
     from contracts.config.settings import settings
     from contracts.errors import DatasetError
-    from feature_store.console import console
+    from lakehouse.query import console
 
     targets = [(kind, file) for kind, file in (("csv", csv), ("json", json), ("parquet", parquet)) if file is not None]
     if len(targets) > 1:

@@ -42,12 +42,12 @@ def stats(
     from cli.bars import bars
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from feature_store import lakehouse
+    from lakehouse import tables
     from training.daily.publish import publish
     from training.daily.run import run
 
-    lakehouse.create(settings())
-    first_us, last_us = lakehouse.time_range(settings()) if start is None or end is None else (0, 0)
+    tables.create(settings())
+    first_us, last_us = tables.time_range(settings()) if start is None or end is None else (0, 0)
     from_us, to_us = _micros(start, first_us), _micros(end, last_us + 1)
     wanted, at_us = _split(symbols), now_us()
     with bars() as progress:

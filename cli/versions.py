@@ -7,7 +7,7 @@ import typer
 from cli.lake import app
 
 if TYPE_CHECKING:
-    from feature_store.versions import Version
+    from lakehouse.snapshots import Version
 
 Name = Annotated[str, typer.Argument(help="a table of `tick lake tables`, such as silver.tick_data")]
 
@@ -24,10 +24,10 @@ def snapshots(table: Name) -> None:
     from rich.table import Table
 
     from contracts.config.settings import settings
-    from feature_store import versions
+    from lakehouse.snapshots import versions
 
     shown = Table("snapshot", "taken (UTC)", "operation", "added", "deleted", "rows", "state", box=None)
-    for version in versions.versions(settings(), table):
+    for version in versions(settings(), table):
         shown.add_row(
             str(version.snapshot_id),
             _moment(version),
@@ -48,11 +48,11 @@ def rollback(
     Stop the live job first if it writes the table (`tick job stop`): what it has committed since leaves the table, too.
     """
     from contracts.config.settings import settings
-    from feature_store import versions
+    from feature_store.rollback import rollback as roll_back
 
     if not yes:
         typer.confirm(f"{table} goes back to {to}; rows written since then are no longer in it. Go on?", abort=True)
-    now = versions.rollback(settings(), table, to)
+    now = roll_back(settings(), table, to)
     typer.echo(f"{table} holds {now.rows:,} rows again, as of {_moment(now)} UTC")
 
 

@@ -17,13 +17,14 @@ import polars as pl
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError, JobError, TickError
-from feature_store import chunks, flink_rest, lakehouse, ledger, silver, sql, swap
-from feature_store.catalog import literal
+from feature_store import chunks, flink_rest, ledger, sql, swap
 from feature_store.chunks import DAY_US, Chunk, Reach
 from feature_store.flink import Program, Submitter
 from feature_store.ledger import Ledger
-from feature_store.tables import FEATURE_NAMES, SILVER
 from feature_store.tile_sql import TRADE, WHO, View
+from lakehouse import tables, tick_scans
+from lakehouse.catalog_options import literal
+from lakehouse.schemas import FEATURE_NAMES, SILVER
 
 NAME = "lakehouse-tick backfill"
 # Enough for a TaskManager that was killed. A full disk or a bad row fails every time: the chunk then
@@ -58,14 +59,14 @@ def program(settings: Settings, chunk: Chunk, what: Wanted, into: str) -> Progra
     """Features with row end in [from, to) µs of the chunk, into the table `into`."""
     views = [View("accepted", accepted(what, chunk.to_us)), *sql.ladder("batch", copies=what.copies)]
     wanted = f"event_time >= {_timestamp(chunk.from_us)} AND event_time < {_timestamp(chunk.to_us)}"
-    insert = lakehouse.insert(into, FEATURE_NAMES, f"SELECT {lakehouse.quoted(FEATURE_NAMES)} FROM ({sql.union_rows()}) WHERE {wanted}")
+    insert = tables.insert(into, FEATURE_NAMES, f"SELECT {tables.quoted(FEATURE_NAMES)} FROM ({sql.union_rows()}) WHERE {wanted}")
     options = flink_rest.CLIENT_OPTIONS | {
         "table.exec.resource.default-parallelism": str(settings.backfill_parallelism),
         "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",
         "table.exec.spill-compression.enabled": "false",  # costs more than the disk it saves for so short a time
         "restart-strategy.exponential-delay.attempts-before-reset-backoff": str(RESTARTS_MAX),
     }
-    catalog = (lakehouse.flink_catalog(settings),)
+    catalog = (tables.flink_catalog(settings),)
     return Program(f"{NAME} {chunk}", "batch", catalog, sql.named(views), (insert,), settings.backfill_parallelism, options)
 
 
@@ -79,7 +80,7 @@ def accepted(what: Wanted, to_us: int) -> str:
     if symbols is not None:
         wanted.append(f"({' OR '.join(map(_is, symbols))})")
     pinned = f"/*+ OPTIONS('snapshot-id'='{what.snapshot}') */ " if what.snapshot else ""
-    return f"SELECT {WHO}, {TRADE} FROM {lakehouse.CATALOG}.{SILVER} {pinned}WHERE {' AND '.join(wanted)}"
+    return f"SELECT {WHO}, {TRADE} FROM {tables.CATALOG}.{SILVER} {pinned}WHERE {' AND '.join(wanted)}"
 
 
 def definition() -> str:
@@ -110,7 +111,7 @@ def run(
     A chunk that fails is in the report, and does not stop the others. An exception that ends this
     call, such as Ctrl-C, cancels its Flink jobs; Flink cancels those of a client that was killed.
     """
-    lakehouse.create(settings)
+    tables.create(settings)
     _possible(settings, from_us, to_us, symbols)
     with (
         ledger.alone(settings, "a backfill"),
@@ -184,7 +185,7 @@ class _Work:
                 self.report.failed[chunk] = f"{error.message} ({error.hint})" if error.hint else error.message
 
     def _bring(self, chunk: Chunk) -> None:
-        minutes = silver.minutes(self.settings, chunk.from_us - chunks.WINDOW_US - 4 * silver.MINUTE_US, chunk.to_us, self.symbols)
+        minutes = tick_scans.minutes(self.settings, chunk.from_us - chunks.WINDOW_US - 4 * tick_scans.MINUTE_US, chunk.to_us, self.symbols)
         reach = chunks.reach(self.settings, chunk, minutes["key"].unique().to_list())
         digest = chunks.digest(self.settings, chunk, reach, self._definition, minutes)
         who = ",".join(sorted(self.symbols)) if self.symbols else "*"
@@ -214,18 +215,18 @@ class _Work:
 
     def _wanted(self, chunk: Chunk, reach: Reach, minutes: pl.DataFrame) -> Wanted:
         """The look for copies and the job read the same snapshot: a copy that comes between them would count twice."""
-        current = lakehouse.catalog(self.settings).load_table(SILVER).current_snapshot()
+        current = tables.catalog(self.settings).load_table(SILVER).current_snapshot()
         snapshot = current.snapshot_id if current else None
         looks = self._looks(chunk, reach, minutes)
-        copies = any(silver.has_copies(self.settings, parts, symbols, snapshot) for parts, symbols in looks)
+        copies = any(tick_scans.has_copies(self.settings, parts, symbols, snapshot) for parts, symbols in looks)
         return Wanted(reach, self.symbols, snapshot, copies)
 
     def _looks(self, chunk: Chunk, reach: Reach, minutes: pl.DataFrame) -> Iterator[tuple[list[tuple[int, int]], Sequence[str] | None]]:
         """What a chunk reads, in slices, and of whom: all that is asked for, then what lies further back of single symbols."""
-        yield silver.slices(minutes, reach.base_us, chunk.to_us), self.symbols
+        yield tick_scans.slices(minutes, reach.base_us, chunk.to_us), self.symbols
         for symbol, from_us in reach.further:
-            counted = silver.minutes(self.settings, from_us, reach.base_us, [symbol])
-            yield silver.slices(counted, from_us, reach.base_us), [symbol]
+            counted = tick_scans.minutes(self.settings, from_us, reach.base_us, [symbol])
+            yield tick_scans.slices(counted, from_us, reach.base_us), [symbol]
 
     def _client(self) -> Submitter:
         with self._alone:
@@ -263,7 +264,7 @@ def _possible(settings: Settings, from_us: int, to_us: int, symbols: Sequence[st
         raise DatasetError(f"the range is empty: --from {_day(from_us)} is not before --to {_day(to_us)}", "give the older moment first")
     if to_us > now_us() + DAY_US:
         raise DatasetError(f"--to {_day(to_us)} lies in the future", "a backfill computes what has happened: give an earlier --to")
-    every = silver.symbols(settings) if symbols else []
+    every = tick_scans.symbols(settings) if symbols else []
     if unknown := set(symbols or ()) - set(every):
         raise DatasetError(f"no tick of {', '.join(sorted(unknown))} is in the lakehouse", f"known: {', '.join(every[:10]) or 'none'}")
 

@@ -14,9 +14,9 @@ import polars as pl
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.windows import LEVELS
-from feature_store import lakehouse, silver
-from feature_store.silver import MINUTE_US
-from feature_store.tables import SILVER
+from lakehouse import tables, tick_scans
+from lakehouse.schemas import SILVER
+from lakehouse.tick_scans import MINUTE_US
 
 SECOND_US = 1_000_000
 WINDOW_US = max(level.window_max_s for level in LEVELS) * SECOND_US
@@ -70,7 +70,7 @@ def length_us(settings: Settings, text: str | None, from_us: int, to_us: int) ->
 
 def suitable_us(settings: Settings, from_us: int, to_us: int) -> int:
     """Length of a chunk, in whole days, that holds about CHUNK_TICKS of this range: each chunk costs a few seconds of its own."""
-    scan = lakehouse.catalog(settings).load_table(SILVER).scan(row_filter=lakehouse.between(from_us, to_us))
+    scan = tables.catalog(settings).load_table(SILVER).scan(row_filter=tables.between(from_us, to_us))
     ticks = sum(task.file.record_count for task in scan.plan_files())
     days_all = max(1, -(-(to_us - from_us) // DAY_US))
     return max(1, min(DAYS_MAX, days_all * CHUNK_TICKS // max(1, ticks))) * DAY_US
@@ -79,7 +79,7 @@ def suitable_us(settings: Settings, from_us: int, to_us: int) -> int:
 def reach(settings: Settings, chunk: Chunk, symbols: Sequence[str]) -> Reach:
     """Where each symbol's warm-up begins: the window before the chunk, and `LAGS` non-empty minutes before that window."""
     window_us = (chunk.from_us - WINDOW_US) // MINUTE_US * MINUTE_US - MINUTE_US
-    oldest_us = silver.first_us(settings)
+    oldest_us = tick_scans.first_us(settings)
     left = set(symbols)
     further: dict[str, int] = {}
     for back_us in LOOK_BACK_US:
@@ -97,7 +97,7 @@ def _lagged(settings: Settings, from_us: int, to_us: int, symbols: set[str], eno
     """Begin of the `LAGS`-th last non-empty minute of each symbol that has `enough` of them."""
     if from_us >= to_us or not symbols:
         return {}
-    minutes = silver.minutes(settings, from_us, to_us, sorted(symbols))
+    minutes = tick_scans.minutes(settings, from_us, to_us, sorted(symbols))
     newest = minutes.group_by("key").agg(pl.col("minute_us").sort(descending=True).head(LAGS))
     counted = newest.filter(pl.col("minute_us").list.len() >= enough)
     return dict(counted.select("key", pl.col("minute_us").list.min()).iter_rows())
@@ -110,7 +110,7 @@ def digest(settings: Settings, chunk: Chunk, reach: Reach, definition: str, minu
     `minutes` are those from the chunk's window on, see `silver.minutes`; a rollback of silver forgets the ledger.
     """
     read = [minutes.filter(pl.col("minute_us") >= reach.base_us)]
-    read += [silver.minutes(settings, us, reach.base_us, [symbol]) for symbol, us in reach.further]
+    read += [tick_scans.minutes(settings, us, reach.base_us, [symbol]) for symbol, us in reach.further]
     ticks = pl.concat(read).write_csv()
     return hashlib.sha256("\n".join([definition, str(chunk), repr(reach), ticks]).encode()).hexdigest()
 

@@ -19,7 +19,7 @@ from typing import Any, Literal, Self
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import JobError
-from feature_store.catalog import masked
+from lakehouse.catalog_options import masked
 
 CLOSE_TIMEOUT_S = 10.0
 ERROR_LINES = 12

@@ -17,9 +17,9 @@ from pyiceberg.io import FileIO, load_file_io
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store import catalog as connection
-from feature_store import lakehouse
 from feature_store.flink import PLANNER_JVM
+from lakehouse import catalog_options as connection
+from lakehouse import tables
 
 CONTENT = bytes(range(256)) * 16
 SHOWN_BYTES = 24
@@ -42,7 +42,7 @@ def verify(settings: Settings) -> None:
     Flink's home must be laid out. Raises DatasetError when a file cannot be written or comes back
     changed.
     """
-    files = load_file_io(dict(lakehouse.catalog(settings).properties), settings.warehouse_uri)
+    files = load_file_io(dict(tables.catalog(settings).properties), settings.warehouse_uri)
     writers: dict[str, Callable[[str], None]] = {
         "PyIceberg": lambda location: _write_with_pyiceberg(files, location),
         "Flink": lambda location: _write_with_flink(settings, location),

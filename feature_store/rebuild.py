@@ -12,9 +12,9 @@ import redis
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.windows import LEVELS
-from feature_store import lakehouse
 from feature_store.online_table import Written, connect, write_rows
-from feature_store.tables import GOLD, GOLD_LIVE
+from lakehouse import tables
+from lakehouse.schemas import GOLD, GOLD_LIVE
 
 SLICE_US = 3_600_000_000  # an hour of rows at a time bounds the memory
 
@@ -29,7 +29,7 @@ def newest(settings: Settings, view: str, now_us: int) -> pl.DataFrame:
     while to_us > oldest_us:
         from_us = max(oldest_us, to_us - SLICE_US)
         for table in (GOLD_LIVE, GOLD):
-            frame = lakehouse.read_features(settings, view, from_us, to_us, table=table)
+            frame = tables.read_features(settings, view, from_us, to_us, table=table)
             found.append(frame.unique("symbol", keep="last", maintain_order=True))
         to_us = from_us
     return pl.concat(found).sort("event_time_us", maintain_order=True).unique("symbol", keep="last", maintain_order=True)

@@ -14,7 +14,7 @@ from contracts.errors import SettingError
 from contracts.features import COLUMNS, CORE, columns
 from contracts.windows import LEVELS, Level
 from feature_store.layout import ENTITY, EXTRAS, PROJECT
-from feature_store.tables import DAILY_COUNTS, DAILY_NUMBERS
+from lakehouse.schemas import DAILY_COUNTS, DAILY_NUMBERS
 
 SERVICE = "tick_model"
 DAILY_VIEW = "tick_daily"

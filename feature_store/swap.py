@@ -14,8 +14,8 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store import lakehouse
-from feature_store.tables import GOLD
+from lakehouse import tables
+from lakehouse.schemas import GOLD
 
 NAMESPACE = "staging"
 ATTEMPTS = 10
@@ -23,7 +23,7 @@ ATTEMPTS = 10
 
 def stage(settings: Settings, name: str) -> str:
     """Make an empty staging table for gold's rows and return its identifier; what an earlier try left there is dropped."""
-    store, gold = lakehouse.catalog(settings), lakehouse.catalog(settings).load_table(GOLD)
+    store, gold = tables.catalog(settings), tables.catalog(settings).load_table(GOLD)
     identifier = f"{NAMESPACE}.{name}"
     drop(settings, identifier)
     store.create_namespace_if_not_exists(NAMESPACE)
@@ -36,7 +36,7 @@ def stage(settings: Settings, name: str) -> str:
 
 def drop(settings: Settings, identifier: str) -> None:
     """Forget a staging table; data files that no swap took stay until `tick lake expire` finds them."""
-    store = lakehouse.catalog(settings)
+    store = tables.catalog(settings)
     try:
         store.drop_table(identifier)
     except NoSuchTableError:
@@ -45,7 +45,7 @@ def drop(settings: Settings, identifier: str) -> None:
 
 def clear(settings: Settings) -> None:
     """Forget every staging table, such as those of a run that was killed."""
-    store = lakehouse.catalog(settings)
+    store = tables.catalog(settings)
     if store.namespace_exists(NAMESPACE):
         for namespace, name in store.list_tables(NAMESPACE):
             drop(settings, f"{namespace}.{name}")
@@ -53,7 +53,7 @@ def clear(settings: Settings) -> None:
 
 def staged(settings: Settings, identifier: str) -> list[DataFile]:
     """The data files that Flink wrote into a staging table."""
-    table = lakehouse.catalog(settings).load_table(identifier)
+    table = tables.catalog(settings).load_table(identifier)
     snapshot = table.current_snapshot()
     manifests = snapshot.manifests(table.io) if snapshot else []
     return [entry.data_file for manifest in manifests for entry in manifest.fetch_manifest_entry(table.io)]
@@ -61,14 +61,14 @@ def staged(settings: Settings, identifier: str) -> list[DataFile]:
 
 def swap(settings: Settings, files: Sequence[DataFile], from_us: int, to_us: int, symbols: Sequence[str] | None) -> None:
     """Replace gold's rows with their end in [from, to) µs, of these symbols or all, by the rows of `files`."""
-    wanted: BooleanExpression = lakehouse.between(from_us, to_us)
-    _commit(lakehouse.catalog(settings).load_table(GOLD), And(wanted, In("symbol", list(symbols))) if symbols else wanted, files)
+    wanted: BooleanExpression = tables.between(from_us, to_us)
+    _commit(tables.catalog(settings).load_table(GOLD), And(wanted, In("symbol", list(symbols))) if symbols else wanted, files)
 
 
 @retry(retry=retry_if_exception_type(CommitFailedException), stop=stop_after_attempt(ATTEMPTS), wait=wait_random(0.1, 1.0), reraise=True)
 def _commit(gold: Table, wanted: BooleanExpression, files: Sequence[DataFile]) -> None:
     gold.refresh()
-    with gold.transaction() as change, lakehouse.writing():
+    with gold.transaction() as change, tables.writing():
         if next(iter(gold.scan(row_filter=wanted).plan_files()), None) is not None:
             change.delete(wanted)
         if files:

@@ -27,9 +27,10 @@ def init(settings: Settings, progress: Progress = silent) -> None:
 
     Before the tables are made the object store, if there is one, is checked: DatasetError when it changes what is written.
     """
-    from feature_store import lakehouse, repo
+    from feature_store import repo
+    from lakehouse import tables
 
-    steps: tuple[Callable[[Settings], object], ...] = (kafka.settle, _verify_object_store, lakehouse.create, repo.apply)
+    steps: tuple[Callable[[Settings], object], ...] = (kafka.settle, _verify_object_store, tables.create, repo.apply)
     for done, step in enumerate(steps, 1):
         step(settings)
         progress("prepare", done, len(steps))

@@ -11,8 +11,8 @@ from pyiceberg.table import Table
 
 from contracts.config.settings import Settings
 from contracts.tick import MESSAGE_BYTES_MAX
-from feature_store import lakehouse
-from feature_store.tables import DEAD_LETTER
+from lakehouse import tables
+from lakehouse.schemas import DEAD_LETTER
 from streaming.feeds import FeedReject
 
 FIELDS = ("row_number", "reason", "raw")
@@ -20,10 +20,10 @@ FIELDS = ("row_number", "reason", "raw")
 
 def bury(settings: Settings, rejects: Sequence[FeedReject], now_us: int) -> int:
     """Append those that the table does not hold yet (same file, row, reason and bytes); returns how many. Longer rows are cut."""
-    table = lakehouse.catalog(settings).load_table(DEAD_LETTER)
+    table = tables.catalog(settings).load_table(DEAD_LETTER)
     new = [reject for source, group in groupby(rejects, lambda reject: reject.origin) for reject in _unknown(table, source, list(group))]
     if new:
-        lakehouse.append(table, pa.Table.from_pylist([_row(reject, now_us) for reject in new], schema=_schema(table)))
+        tables.append(table, pa.Table.from_pylist([_row(reject, now_us) for reject in new], schema=_schema(table)))
     return len(new)
 
 

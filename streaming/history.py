@@ -5,7 +5,7 @@ from collections.abc import Callable
 import polars as pl
 
 from contracts.config.settings import Settings
-from feature_store import lakehouse
+from lakehouse import tables
 from streaming.synthetic import Exchange, Market, generate
 
 DAY_S = 86_400.0
@@ -19,11 +19,11 @@ def silent(_step: str, _done: int, _total: int) -> None:
 
 def load_synthetic(settings: Settings, exchange: Exchange, start_us: int, days: int, progress: Progress = silent) -> Market:
     """Append `days` days of the exchange from `start_us` on, one commit per day; returns the market at their end."""
-    lakehouse.create(settings)
+    tables.create(settings)
     market = Market(exchange, start_us)
     for day in range(days):
         progress("synthetic history", day, days)
         ticks = pl.concat(generate(exchange, market.now_us, DAY_S, market))
-        lakehouse.append_ticks(settings, ticks)
+        tables.append_ticks(settings, ticks)
     progress("synthetic history", days, days)
     return market

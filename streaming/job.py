@@ -10,9 +10,10 @@ from contracts import live_job
 from contracts.config.settings import Settings
 from contracts.errors import JobError
 from contracts.windows import LEVELS
-from feature_store import flink_rest, lakehouse, sql
+from feature_store import flink_rest, sql
 from feature_store.flink import RECOVERY_PATH, FinishedReaderError, Program, submit
-from feature_store.tables import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
+from lakehouse import tables
+from lakehouse.schemas import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
 from streaming import job_restore, job_states, job_tables, warmup
 
 NAME = live_job.NAME
@@ -29,10 +30,10 @@ def program(settings: Settings, restore: str | None = None) -> Program:
     ]
     views = [job_tables.heard(), job_tables.accepted(), *job_tables.dead_letters(), *sql.ladder("stream")]
     sources = [job_tables.wire(settings), job_tables.wire_warm(settings), job_tables.wire_raw(settings), job_tables.served(settings)]
-    ddl = [lakehouse.flink_catalog(settings), *sources, *sinks]
+    ddl = [tables.flink_catalog(settings), *sources, *sinks]
     inserts = [silver_insert(), job_tables.dead_letter_insert(), job_tables.heartbeat_insert()]
     inserts += [job_tables.features_insert(level) for level in LEVELS]
-    inserts.append(lakehouse.insert(GOLD_LIVE, FEATURE_NAMES, sql.union_rows(), lakehouse.AS_IT_COMES))
+    inserts.append(tables.insert(GOLD_LIVE, FEATURE_NAMES, sql.union_rows(), tables.AS_IT_COMES))
     inserts.append(job_tables.served_insert())
     return Program(
         NAME,
@@ -49,7 +50,7 @@ def program(settings: Settings, restore: str | None = None) -> Program:
 def silver_insert() -> str:
     """Every accepted tick, late ones too."""
     names = ", ".join("et" if name == "event_time" else name for name in TICK_NAMES)
-    return lakehouse.insert(SILVER, TICK_NAMES, f"SELECT {names} FROM heard WHERE NOT beat", lakehouse.AS_IT_COMES)
+    return tables.insert(SILVER, TICK_NAMES, f"SELECT {names} FROM heard WHERE NOT beat", tables.AS_IT_COMES)
 
 
 def options(settings: Settings) -> dict[str, str]:
@@ -79,7 +80,7 @@ def start(settings: Settings, restore: str | None = None) -> str:
     """
     if job_id := flink_rest.running(settings, NAME):
         return job_id
-    lakehouse.create(settings)
+    tables.create(settings)
     job_id = submit(settings, program(settings, restore))
     await_start(settings, job_id)
     job_states.prune(settings, restore)
@@ -107,7 +108,7 @@ def submit_fresh(settings: Settings, now_us: int) -> str:
     """Start without state: warm-up messages first, then the job; returns the job id. A running job is left alone."""
     if job_id := flink_rest.running(settings, NAME):
         return job_id
-    lakehouse.create(settings)
+    tables.create(settings)
     warmup.publish(settings, now_us)
     return start(settings)
 

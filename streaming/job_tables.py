@@ -7,9 +7,9 @@ from contracts.features import columns
 from contracts.tick import EVENT_TIME_US_MIN, FUTURE_US_MAX, MESSAGE_BYTES_MAX, RULES, Reason
 from contracts.windows import Level
 from contracts.wire import HEARTBEAT_KEY
-from feature_store import catalog, lakehouse
-from feature_store.tables import PREDICTION_NAMES, PREDICTIONS
 from feature_store.tile_sql import View, entry
+from lakehouse import catalog_options, tables
+from lakehouse.schemas import PREDICTION_NAMES, PREDICTIONS
 from streaming.verdict_sql import QUOTES, RECEIVED, TYPES, dead_letters, quote, rule, well_typed
 
 __all__ = ["dead_letters"]
@@ -34,7 +34,7 @@ LETTERS = (
 def kafka(settings: Settings, topic: str, more: str = "") -> str:
     """Connector options of a topic. They may hold a password: never log them."""
     options = {"connector": "kafka", **connections.kafka_flink(settings), "topic": topic}
-    return f"{catalog.listed(options)}{', ' + more if more else ''}"
+    return f"{catalog_options.listed(options)}{', ' + more if more else ''}"
 
 
 def _source(settings: Settings, topic: str, form: str, group: str) -> str:
@@ -96,7 +96,7 @@ def served_insert() -> str:
     sane = f"served_at_us >= {EVENT_TIME_US_MIN} AND served_at_us <= {RECEIVED} + {FUTURE_US_MAX}"
     time = f"CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(served_at_us / 1000, 3) ELSE arrived END"
     made = ", ".join(time if name == "served_at" else f"`{name}`" for name in PREDICTION_NAMES)
-    return lakehouse.insert(PREDICTIONS, PREDICTION_NAMES, f"SELECT {made} FROM served", lakehouse.AS_IT_COMES)
+    return tables.insert(PREDICTIONS, PREDICTION_NAMES, f"SELECT {made} FROM served", tables.AS_IT_COMES)
 
 
 def heard() -> View:

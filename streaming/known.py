@@ -8,8 +8,8 @@ import polars as pl
 from pyiceberg.expressions import And, In
 from pyiceberg.table import Table
 
-from feature_store import lakehouse
-from feature_store.tables import TRADE_KEY
+from lakehouse import tables
+from lakehouse.schemas import TRADE_KEY
 
 DAY_US = 86_400_000_000
 PAIR = ("venue", "symbol")
@@ -75,7 +75,7 @@ class Known:
     def _stored(self, number: int, pairs: set[tuple[str, str]]) -> Iterator[pl.Series]:
         """Fingerprints of what silver holds of these pairs on that day; files without any of them are not opened."""
         names = And(In("venue", {venue for venue, _ in pairs}), In("symbol", {symbol for _, symbol in pairs}))
-        wanted = And(lakehouse.between(number * DAY_US, (number + 1) * DAY_US), names)
+        wanted = And(tables.between(number * DAY_US, (number + 1) * DAY_US), names)
         scan = self.table.refresh().scan(row_filter=wanted, selected_fields=TRADE_KEY)
         exactly = pl.DataFrame(sorted(pairs), schema=list(PAIR), orient="row")
         for batch in scan.to_arrow_batch_reader():

@@ -18,8 +18,8 @@ import polars as pl
 
 from contracts.config.settings import Settings
 from contracts.errors import FeedError
-from feature_store import bulk, lakehouse
-from feature_store.tables import SILVER
+from lakehouse import bulk_append, tables
+from lakehouse.schemas import SILVER
 from streaming import graves
 from streaming.feeds import Batch, Feed, FeedReject
 from streaming.feeds.source import GZIP, Source
@@ -59,7 +59,7 @@ def silent(_step: str, _done: int, _total: int) -> None:
 def load(settings: Settings, feed: Feed, now_us: int, progress: Progress = silent) -> Loaded:
     """Bring every tick of the files into silver once. Raises FeedError while another load runs."""
     began = time.monotonic()
-    lakehouse.create(settings)
+    tables.create(settings)
     with _alone(settings):
         loader = _Loader(settings, now_us)
         expected = [rows_expected(source) for source, _ in feed.files]
@@ -79,7 +79,7 @@ class _Loader:
 
     def __init__(self, settings: Settings, now_us: int) -> None:
         self.settings, self.now_us, self.done = settings, now_us, Loaded()
-        self.table = lakehouse.catalog(settings).load_table(SILVER)
+        self.table = tables.catalog(settings).load_table(SILVER)
         self.known = Known(self.table)
         self.held: list[pl.DataFrame] = []
         self.rows = 0
@@ -116,7 +116,7 @@ class _Loader:
         parts = list(_days(ticks))
         self.held = [] if whole or len(parts) == 1 else [parts.pop()[1]]
         self.rows = sum(frame.height for frame in self.held)
-        loaded = bulk.append_days(self.table, ((day, self._fresh(day, frame)) for day, frame in parts))
+        loaded = bulk_append.append_days(self.table, ((day, self._fresh(day, frame)) for day, frame in parts))
         self.done.loaded += loaded
         self.done.commits += loaded > 0
 

@@ -10,7 +10,7 @@ from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.topics import WARMUP
-from feature_store import lakehouse
+from lakehouse import tables
 from streaming.batch import conform, encode
 
 FLUSH_S = 60.0
@@ -19,7 +19,7 @@ BATCH_ROWS = 20_000
 
 def publish(settings: Settings, now_us: int) -> int:
     """Send the ticks of the last `warmup_s` seconds before `now_us` in event order; returns how many. Raises ServiceError."""
-    ticks = lakehouse.read_ticks(settings, now_us - settings.warmup_s * 1_000_000, now_us)
+    ticks = tables.read_ticks(settings, now_us - settings.warmup_s * 1_000_000, now_us)
     producer = Producer({**connections.kafka(settings), "enable.idempotence": True, "compression.type": "lz4"})
     for batch in ticks.iter_slices(BATCH_ROWS):
         _send(producer, batch)

@@ -146,20 +146,20 @@ def load(settings: Settings, from_us: int, to_us: int, snapshots: Mapping[str, i
     Ticks after `to` are read as far as the last label reaches, features before `from` as far as they stay usable. Raises
     DatasetError for an expired snapshot, too. What is written meanwhile is not seen: all reads share the pinned snapshots.
     """
-    from feature_store import lakehouse  # here: PyIceberg is slow to import, and the rest of this module needs none of it
-    from feature_store.tables import GOLD, SILVER
+    from lakehouse import tables  # here: PyIceberg is slow to import, and the rest of this module needs none of it
+    from lakehouse.schemas import GOLD, SILVER
 
-    lakehouse.create(settings)
-    pinned = dict(lakehouse.snapshot_ids(settings) if snapshots is None else snapshots)
+    tables.create(settings)
+    pinned = dict(tables.snapshot_ids(settings) if snapshots is None else snapshots)
     if pinned.get(SILVER) is None or pinned.get(GOLD) is None:
         empty = f"{SILVER} holds no ticks" if pinned.get(SILVER) is None else f"{GOLD} holds no features"
         raise DatasetError(empty, "load history and backfill first (`tick history`, `tick backfill`)")
     usable_us = int(settings.stale_s * SECOND_US)
     reach_us = (settings.entry_delay_s + settings.horizon_s) * SECOND_US + usable_us
-    ticks = lakehouse.read_ticks(settings, from_us, to_us + reach_us, snapshot=pinned[SILVER])
+    ticks = tables.read_ticks(settings, from_us, to_us + reach_us, snapshot=pinned[SILVER])
     ticks = ticks.select("key", "event_time_us", "seq", "price")
     features = {}
     for view, names in CORE_OF.items():
-        rows = lakehouse.read_features(settings, view, from_us - usable_us, to_us, snapshot=pinned[GOLD])
+        rows = tables.read_features(settings, view, from_us - usable_us, to_us, snapshot=pinned[GOLD])
         features[view] = rows.select("symbol", "event_time_us", "known_at_us", *names)
     return replace(build(ticks, features, from_us, to_us, settings), snapshots=pinned, range_us=(from_us, to_us))

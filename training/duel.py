@@ -20,8 +20,9 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.notices import DUEL_KEY
-from feature_store import lakehouse, notices
-from feature_store.tables import PREDICTIONS
+from feature_store import notices
+from lakehouse import tables
+from lakehouse.schemas import PREDICTIONS
 from models import registry
 from training import datasets, metrics
 
@@ -102,7 +103,7 @@ def _read(settings: Settings, from_us: int, to_us: int, versions: tuple[str, str
     first, last = (datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="microseconds") for us in (from_us, to_us))
     span: BooleanExpression = And(GreaterThanOrEqual("served_at", first), LessThan("served_at", last))
     wanted = And(span, And(EqualTo("model_name", settings.model_name), In("model_version", versions)))
-    found = pl.from_arrow(lakehouse.catalog(settings).load_table(PREDICTIONS).scan(row_filter=wanted, selected_fields=FIELDS).to_arrow())
+    found = pl.from_arrow(tables.catalog(settings).load_table(PREDICTIONS).scan(row_filter=wanted, selected_fields=FIELDS).to_arrow())
     assert isinstance(found, pl.DataFrame)
     return found
 
@@ -131,7 +132,7 @@ def _of_day(settings: Settings, rows: pl.DataFrame) -> list[pl.DataFrame]:
     """The moments of a day with their labels, by symbol: memory grows with a day's ticks, not with the range."""
     last_us = (settings.entry_delay_s + settings.entry_late_s_max + settings.horizon_s) * 1_000_000 + int(settings.stale_s * 1e6)
     first, last = int(rows["decision_us"].min()), int(rows["decision_us"].max())  # type: ignore[arg-type]
-    ticks = lakehouse.read_ticks(settings, first, last + last_us).with_columns(key=pl.concat_str("venue", pl.lit(":"), "symbol"))
+    ticks = tables.read_ticks(settings, first, last + last_us).with_columns(key=pl.concat_str("venue", pl.lit(":"), "symbol"))
     parts = []
     for (symbol,), own in rows.group_by("symbol"):
         prices = ticks.filter(pl.col("key") == symbol).sort("event_time_us", "seq")

@@ -10,13 +10,14 @@ DRIFT_DAYS = 7
 def aggregate_weekly_features() -> dict[str, int]:
     """Features of the whole training range; chunks that stand are left, so that a weekly run computes one week."""
     from contracts.clock import now_us
-    from feature_store import chunks, lakehouse
+    from feature_store import chunks
+    from lakehouse import tables
     from training import steps
 
     settings, at_us = given(), now_us()
-    lakehouse.create(settings)
+    tables.create(settings)
     from_us, to_us = span(context()["params"], (None, interval()[1]), at_us)
-    from_us = lakehouse.time_range(settings)[0] if from_us is None else from_us
+    from_us = tables.time_range(settings)[0] if from_us is None else from_us
     length_us = chunks.length_us(settings, parameter("chunk"), from_us, to_us)
     counts = steps.aggregate_weekly_features(settings, key(), from_us, to_us, length_us, at_us, tell)
     return {"from_us": from_us, "to_us": to_us, **counts}

@@ -37,7 +37,7 @@ def delete_old_trainings() -> int:
 
 def compact_tables() -> int:
     """Merge small files; returns how many partitions."""
-    from feature_store import maintenance
+    from lakehouse import maintenance
 
     return maintenance.compact(given(), FILES_MAX, tell)
 
@@ -45,7 +45,7 @@ def compact_tables() -> int:
 def expire_snapshots() -> dict[str, int]:
     """Forget snapshots older than `keep_days`, and delete what only they needed."""
     from contracts.clock import now_us
-    from feature_store import maintenance
+    from lakehouse import maintenance
     from streaming import job_states
 
     gone = maintenance.expire(given(), _before_us(), now_us(), job_states.newest_state_us(given()))

@@ -13,10 +13,10 @@ import polars as pl
 from contracts.config.settings import Settings
 from contracts.features import AGGREGATES, FEATURES, Column
 from contracts.windows import LABELS, Level
-from feature_store import silver
 from feature_store.parity import rows as stored
 from feature_store.parity.youth import Young
-from feature_store.tables import GOLD
+from lakehouse import tick_scans
+from lakehouse.schemas import GOLD
 
 SECOND_US = 1_000_000
 _WITH_RETURNS = tuple(a.name for a in AGGREGATES if re.search(r"\br1?\b", a.of))
@@ -82,7 +82,7 @@ def read(
     settings: Settings, level: Level, from_us: int, to_us: int, symbols: Sequence[str] | None = None, young: Young = NO_YOUNG
 ) -> Causes:
     """What the lakehouse knows of late ticks and bars with their end in [from, to) µs."""
-    ticks = silver.late(settings, from_us - level.tile_s * SECOND_US, to_us, symbols)
+    ticks = tick_scans.late(settings, from_us - level.tile_s * SECOND_US, to_us, symbols)
     bars = stored.keys(settings, GOLD, level.view, from_us, to_us, symbols)
     return Causes(late_bars(ticks, level), bars.select("symbol", end_us="event_time_us").unique().sort("end_us"), young)
 

@@ -15,7 +15,7 @@ from contracts.errors import DatasetError
 from contracts.features import columns
 from contracts.notices import PARITY_KEY
 from contracts.windows import LEVELS, Level
-from feature_store import lakehouse, notices
+from feature_store import notices
 from feature_store.chunks import Chunk
 from feature_store.parity import oracle, served
 from feature_store.parity import rows as stored
@@ -25,7 +25,8 @@ from feature_store.parity.oracle import HOUR_US
 from feature_store.parity.report import Example, Report, Rows
 from feature_store.parity.stretches import NO_LIVE_JOB, NOT_BACKFILLED, Absences
 from feature_store.parity.youth import Youth
-from feature_store.tables import GOLD, GOLD_LIVE
+from lakehouse import tables
+from lakehouse.schemas import GOLD, GOLD_LIVE
 
 FILE = "parity.json"
 Progress = Callable[[str, int, int], None]
@@ -50,7 +51,7 @@ def measure(
     """
     if from_us >= to_us:
         raise DatasetError("the range is empty: --from is not before --to", "give the older moment first")
-    lakehouse.create(settings)
+    tables.create(settings)
     work = _Work(settings, Report(from_us, to_us, taken_us), symbols)
     parts = [Chunk(first, last) for first, last in stored.slices(settings, from_us, to_us)]
     for done, part in enumerate(parts):
@@ -126,7 +127,7 @@ class _Work:
 
     def _view(self, level: Level, part: Chunk) -> None:
         rows = self.report.rows[level.view]
-        batch = lakehouse.read_features(self.settings, level.view, part.from_us, part.to_us, self.symbols)
+        batch = tables.read_features(self.settings, level.view, part.from_us, part.to_us, self.symbols)
         live, repeated = stored.live(self.settings, level.view, part.from_us, part.to_us, self.symbols)
         doubled = len(batch) - batch.select(pl.struct(KEYS).n_unique()).item()
         rows.live, rows.batch = rows.live + len(live) + repeated, rows.batch + len(batch)

@@ -9,10 +9,11 @@ import polars as pl
 from contracts.config.settings import Settings
 from contracts.features import columns
 from contracts.windows import LEVELS
-from feature_store import chunks, lakehouse, naive, silver
+from feature_store import chunks, naive
 from feature_store.chunks import Chunk
 from feature_store.parity.causes import NOTHING_LATE
 from feature_store.parity.lines import Lines, compare, pair
+from lakehouse import tables, tick_scans
 
 HOUR_US = 3_600_000_000
 HOURS_MAX, SYMBOLS_MAX = 8, 5  # the ticks of so many hours and symbols are read, not those of the whole range
@@ -46,7 +47,7 @@ def check(settings: Settings, span: Chunk, hours: Collection[int], sample: int, 
 
 def _drawn(settings: Settings, span: Chunk, rows: int, chance: random.Random, symbols: Sequence[str] | None) -> dict[str, pl.DataFrame]:
     """At most `rows` rows of each view, all of a few symbols."""
-    views = {lv.view: lakehouse.read_features(settings, lv.view, span.from_us, span.to_us, symbols) for lv in LEVELS}
+    views = {lv.view: tables.read_features(settings, lv.view, span.from_us, span.to_us, symbols) for lv in LEVELS}
     every = sorted(set[str]().union(*(frame["symbol"].unique() for frame in views.values())))
     few = chance.sample(every, min(SYMBOLS_MAX, len(every)))
     drawn = {}
@@ -62,7 +63,7 @@ def _evaluated(settings: Settings, span: Chunk, drawn: dict[str, pl.DataFrame]) 
     symbols = sorted({symbol for _, symbol, _ in only})
     reach = chunks.reach(settings, span, symbols)
     begins = dict.fromkeys(symbols, reach.base_us) | {symbol: us for symbol, us in reach.further if symbol in symbols}
-    yield from naive.features(silver.copies(settings, begins, span.to_us), only=only).items() if only else ()
+    yield from naive.features(tick_scans.copies(settings, begins, span.to_us), only=only).items() if only else ()
 
 
 def _compare(checked: Checked, view: str, expected: pl.DataFrame, got: pl.DataFrame) -> None:

@@ -9,8 +9,8 @@ from pyiceberg.expressions import And, BooleanExpression, EqualTo, In
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.windows import LEVELS
-from feature_store import lakehouse
-from feature_store.tables import GOLD, GOLD_LIVE
+from lakehouse import tables
+from lakehouse.schemas import GOLD, GOLD_LIVE
 
 SECOND_US = 1_000_000
 SLICE_ROWS = 400_000
@@ -49,10 +49,10 @@ def slices(settings: Settings, from_us: int, to_us: int) -> Iterator[tuple[int, 
 
 def keys(settings: Settings, table: str, view: str, from_us: int, to_us: int, symbols: Sequence[str] | None = None) -> pl.DataFrame:
     """Only symbol and event_time_us of the rows of a view with their end in [from, to) µs, in no order."""
-    wanted: BooleanExpression = And(lakehouse.between(from_us, to_us), EqualTo("view", view))
+    wanted: BooleanExpression = And(tables.between(from_us, to_us), EqualTo("view", view))
     if symbols is not None:
         wanted = And(wanted, In("symbol", list(symbols)))
-    scan = lakehouse.catalog(settings).load_table(table).scan(row_filter=wanted, selected_fields=("symbol", "event_time"))
+    scan = tables.catalog(settings).load_table(table).scan(row_filter=wanted, selected_fields=("symbol", "event_time"))
     frame = pl.from_arrow(scan.to_arrow())
     assert isinstance(frame, pl.DataFrame)
     return frame.select("symbol", event_time_us=pl.col("event_time").dt.epoch("us"))
@@ -64,7 +64,7 @@ def live(settings: Settings, view: str, from_us: int, to_us: int, symbols: Seque
     A job that starts without state publishes the last 65 minutes again while it warms up. Of equals, the one with more values counts:
     the other may have been written before there was such a column.
     """
-    frame = lakehouse.read_features(settings, view, from_us, to_us, symbols, GOLD_LIVE)
+    frame = tables.read_features(settings, view, from_us, to_us, symbols, GOLD_LIVE)
     if frame.select(pl.struct("symbol", "event_time_us").n_unique()).item() == len(frame):
         return frame, 0
     values = pl.sum_horizontal(pl.exclude("symbol", "event_time_us").is_not_null())
@@ -75,13 +75,13 @@ def live(settings: Settings, view: str, from_us: int, to_us: int, symbols: Seque
 
 def _count(settings: Settings, table: str, from_us: int, to_us: int) -> int:
     """Rows of the files that reach into [from, to) µs; not fewer than there are."""
-    files = lakehouse.catalog(settings).load_table(table).scan(row_filter=lakehouse.between(from_us, to_us)).plan_files()
+    files = tables.catalog(settings).load_table(table).scan(row_filter=tables.between(from_us, to_us)).plan_files()
     return sum(task.file.record_count for task in files)
 
 
 def _bounds(settings: Settings, table: str) -> tuple[int, int] | None:
-    stored = lakehouse.catalog(settings).load_table(table)
-    files = lakehouse.files(stored, ["readable_metrics"])
+    stored = tables.catalog(settings).load_table(table)
+    files = tables.files(stored, ["readable_metrics"])
     times = [file["readable_metrics"]["event_time"] for file in files]
     if not times:
         return None

@@ -13,12 +13,12 @@ from pyiceberg.expressions import And, BooleanExpression, GreaterThanOrEqual, Le
 from contracts.config.settings import Settings
 from contracts.features import COLUMNS
 from contracts.windows import LEVELS, Level
-from feature_store import lakehouse
 from feature_store.chunks import Chunk
 from feature_store.parity.explain import explained
 from feature_store.parity.lines import GOT, KEYS, Lines, pair
 from feature_store.parity.stretches import Absences
-from feature_store.tables import PREDICTIONS
+from lakehouse import tables
+from lakehouse.schemas import PREDICTIONS
 
 ONLINE, REQUEST = "online", "request"
 COLUMNS_OF = {level.view: {column.name: column for column in COLUMNS if column.view == level.view} for level in LEVELS}
@@ -73,7 +73,7 @@ def check(settings: Settings, found: Served, span: Chunk, bounds: Chunk, symbols
 def _read(settings: Settings, span: Chunk) -> pl.DataFrame:
     first, last = (datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="microseconds") for us in (span.from_us, span.to_us))
     wanted: BooleanExpression = And(GreaterThanOrEqual("served_at", first), LessThan("served_at", last))
-    frame = pl.from_arrow(lakehouse.catalog(settings).load_table(PREDICTIONS).scan(row_filter=wanted).to_arrow())
+    frame = pl.from_arrow(tables.catalog(settings).load_table(PREDICTIONS).scan(row_filter=wanted).to_arrow())
     assert isinstance(frame, pl.DataFrame)
     return frame
 
@@ -124,7 +124,7 @@ def _used(records: Sequence[Record], level: Level, names: Sequence[str], bounds:
 def _compare(settings: Settings, found: Served, level: Level, used: pl.DataFrame, undone: Absences) -> None:
     first_us, last_us = used.select(first=pl.col("event_time_us").min(), last=pl.col("event_time_us").max()).row(0)
     symbols = used["symbol"].unique().sort().to_list()
-    history = lakehouse.read_features(settings, level.view, first_us, last_us + 1, symbols)
+    history = tables.read_features(settings, level.view, first_us, last_us + 1, symbols)
     absent = undone.inside(used.join(history, on=KEYS, how="anti")["event_time_us"])
     found.undone += int(absent.sum())
     found.missing += len(absent) - int(absent.sum())

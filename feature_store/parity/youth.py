@@ -7,8 +7,8 @@ import polars as pl
 
 from contracts.config.settings import Settings
 from contracts.features import Column
-from feature_store import lakehouse
-from feature_store.tables import GOLD, GOLD_LIVE
+from lakehouse import tables
+from lakehouse.schemas import GOLD, GOLD_LIVE
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Youth:
 
 def younger(settings: Settings, table: str) -> frozenset[str]:
     """Columns that the first schema of a table did not have."""
-    stored = lakehouse.catalog(settings).load_table(table)
+    stored = tables.catalog(settings).load_table(table)
     first = min(stored.metadata.schemas, key=lambda schema: schema.schema_id)
     known = {found.field_id for found in first.fields}
     return frozenset(found.name for found in stored.schema().fields if found.field_id not in known)

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from contracts.config.settings import Settings
-from feature_store import lakehouse, power
+from lakehouse import power, tables
 from models import registry, tracking
 from stack import orchestra, platform
 from stack.airflow_rest import Client
@@ -146,7 +146,7 @@ def test_a_backfill_is_mapped_statistics_are_kept_and_upkeep_tidies(airflow):
         assert ended(client, dag, run_id)["state"] == "success", states(client, dag, run_id)
     chunks = [task for task in client.tasks("tick_feature_backfill", runs["tick_feature_backfill"]) if task["task_id"] == "backfill_chunk"]
     assert sorted(task["map_index"] for task in chunks) == [0, 1]
-    daily = lakehouse.catalog(settings).load_table("gold.tick_daily").scan().to_arrow()
+    daily = tables.catalog(settings).load_table("gold.tick_daily").scan().to_arrow()
     assert len(set(daily["event_time"].to_pylist())) >= 2
     cleaned = next(t for t in client.tasks("platform_maintenance", runs["platform_maintenance"]) if t["task_id"] == "clean_database")
     assert cleaned["try_number"] == 1

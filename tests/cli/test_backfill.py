@@ -8,8 +8,8 @@ import pytest
 from cli.backfill import _range, named
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store import lakehouse
 from feature_store.chunks import DAY_US, length_us
+from lakehouse import tables
 from streaming import batch
 
 START = datetime(2026, 3, 1, 12, 0, 30)  # noqa: DTZ001 – typer gives naive moments
@@ -23,10 +23,10 @@ def us(moment: datetime) -> int:
 def lake(tmp_path):
     """Silver with two ticks, 100 s apart."""
     made = Settings(home=tmp_path)
-    lakehouse.create(made)
+    tables.create(made)
     row = {"venue": "V", "symbol": "S", "price": 1.0, "size": 1.0, "side": 1}
     rows = [row | {"trade_id": str(s), "seq": s, "event_time_us": us(START) + s * 1_000_000, "ingest_time_us": us(START)} for s in (0, 100)]
-    lakehouse.append_ticks(made, batch.conform(pl.DataFrame(rows)))
+    tables.append_ticks(made, batch.conform(pl.DataFrame(rows)))
     return made
 
 
@@ -41,7 +41,7 @@ def test_a_given_side_is_taken_as_it_is(lake):
 
 def test_an_empty_lakehouse_says_how_to_fill_it(tmp_path):
     empty = Settings(home=tmp_path)
-    lakehouse.create(empty)
+    tables.create(empty)
     with pytest.raises(DatasetError, match="no ticks") as caught:
         _range(empty, None, None)
     assert "`tick history`" in caught.value.hint

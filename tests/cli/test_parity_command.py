@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from contracts.config.settings import settings
-from feature_store import lakehouse
+from lakehouse import tables
 from tests.feature_store import lake
 from tests.feature_store.lake import START, A, B, S
 
@@ -30,7 +30,7 @@ def tick(tmp_path, monkeypatch):
     monkeypatch.setenv("TICK_HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "200")
     settings.cache_clear()
-    lakehouse.create(settings())
+    tables.create(settings())
 
     def call(*words):
         result = CliRunner().invoke(app, ["parity", *words])

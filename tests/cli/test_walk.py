@@ -11,7 +11,7 @@ from click import Command
 
 from cli.main import app
 from contracts.config.settings import Settings
-from feature_store import tables
+from lakehouse import schemas
 from models import registry, tracking
 from stack import platform as stack
 from stack.processes import settings_env
@@ -66,7 +66,7 @@ WORDS = {  # what a command needs, or what is worth asking besides nothing
     "parity": ([], ["--json"]),
     "lake expire": ([], ["--hours", "0"]),
     "lake compact": ([], ["--files", "2"]),
-    "lake snapshots": (*([name] for name in tables.COLUMNS_OF), ["nothing.here"]),
+    "lake snapshots": (*([name] for name in schemas.COLUMNS_OF), ["nothing.here"]),
     "dead-letters list": ([], ["--reason", "late"]),
     "features show": (["flow_imbalance_5m"], ["nothing"]),
     "features test": (["nothing.py"],),
@@ -155,7 +155,7 @@ def test_an_empty_home(tick, home):
 def test_after_up(tick, home):
     """Before any tick arrives the live job commits snapshots without files to its tables."""
     assert tick(home, "up").exit_code == 0
-    for name in tables.COLUMNS_OF:
+    for name in schemas.COLUMNS_OF:
         lake.put_nothing(home, name)
     assert walk(tick, home) == {}
 

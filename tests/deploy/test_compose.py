@@ -9,7 +9,7 @@ import yaml
 
 from contracts.config import paths
 from contracts.config.settings import Settings, require_known
-from feature_store.catalog import BUSY_TIMEOUT_MS
+from lakehouse.catalog_options import BUSY_TIMEOUT_MS
 from stack import compose_env, platform
 from streaming import job
 

@@ -8,8 +8,9 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from contracts.config.settings import Settings
 from contracts.tick import Tick
-from feature_store import lakehouse, naive
-from feature_store.tables import GOLD, GOLD_LIVE, PREDICTIONS, SILVER
+from feature_store import naive
+from lakehouse import tables
+from lakehouse.schemas import GOLD, GOLD_LIVE, PREDICTIONS, SILVER
 
 S = 1_000_000
 DAY = 86_400 * S
@@ -50,16 +51,16 @@ def only(views: Views, kept: pl.Expr) -> Views:
 
 
 def put(settings: Settings, table: str, frame: pl.DataFrame) -> None:
-    stored = lakehouse.catalog(settings).load_table(table)
+    stored = tables.catalog(settings).load_table(table)
     target = schema_to_pyarrow(stored.schema(), include_field_ids=False)
     missing = [pl.lit(None).alias(name) for name in target.names if name not in frame.columns]
-    lakehouse.append(stored, frame.with_columns(missing).select(target.names).to_arrow().cast(target))
+    tables.append(stored, frame.with_columns(missing).select(target.names).to_arrow().cast(target))
 
 
 def put_nothing(settings: Settings, table: str) -> None:
     """A snapshot that lists no file, as Flink commits now and then when nothing came."""
-    stored = lakehouse.catalog(settings).load_table(table)
-    lakehouse.append(stored, schema_to_pyarrow(stored.schema(), include_field_ids=False).empty_table())
+    stored = tables.catalog(settings).load_table(table)
+    tables.append(stored, schema_to_pyarrow(stored.schema(), include_field_ids=False).empty_table())
     assert stored.refresh().current_snapshot().manifests(stored.io) == []
 
 

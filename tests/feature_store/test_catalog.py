@@ -9,7 +9,7 @@ from pydantic import SecretStr, ValidationError
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store import catalog, lakehouse
+from lakehouse import catalog_options, tables
 
 SECRETS = ("key-of-s3", "it's-secret", "bearer-of-rest")
 
@@ -31,12 +31,12 @@ def remote(tmp_path):
 
 def test_the_default_is_sqlite_and_a_folder_for_both(tmp_path):
     settings, home = Settings(home=tmp_path), tmp_path.resolve()
-    made = catalog.render(settings)
+    made = catalog_options.render(settings)
     assert dict(made.pyiceberg) == {
         "uri": f"sqlite:///{home}/lakehouse/catalog.db?timeout=30",
         "warehouse": f"file://{home}/lakehouse/warehouse",
     }
-    assert lakehouse.flink_catalog(settings) == (
+    assert tables.flink_catalog(settings) == (
         "CREATE CATALOG lakehouse WITH ('type'='iceberg', 'catalog-impl'='org.apache.iceberg.jdbc.JdbcCatalog',"
         f" 'uri'='jdbc:sqlite:{home}/lakehouse/catalog.db?busy_timeout=30000', 'warehouse'='file://{home}/lakehouse/warehouse',"
         " 'jdbc.schema-version'='V1', 'clients'='1')"
@@ -44,8 +44,8 @@ def test_the_default_is_sqlite_and_a_folder_for_both(tmp_path):
 
 
 def test_a_rest_catalog_on_s3_for_both(remote):
-    made = catalog.render(remote)
-    assert catalog.revealed(made.pyiceberg) == {
+    made = catalog_options.render(remote)
+    assert catalog_options.revealed(made.pyiceberg) == {
         "uri": "http://catalog:8181/api",
         "warehouse": "s3://bucket/lake",
         "token": "bearer-of-rest",
@@ -54,7 +54,7 @@ def test_a_rest_catalog_on_s3_for_both(remote):
         "s3.secret-access-key": "it's-secret",
         "s3.region": "eu-west-1",
     }
-    assert catalog.revealed(made.flink) == {
+    assert catalog_options.revealed(made.flink) == {
         "type": "iceberg",
         "catalog-type": "rest",
         "uri": "http://catalog:8181/api",
@@ -67,18 +67,18 @@ def test_a_rest_catalog_on_s3_for_both(remote):
         "client.region": "eu-west-1",
         "s3.path-style-access": "true",
     }
-    assert "'s3.secret-access-key'='it''s-secret'" in lakehouse.flink_catalog(remote)
+    assert "'s3.secret-access-key'='it''s-secret'" in tables.flink_catalog(remote)
 
 
 def test_sqlite_may_stand_beside_a_bucket(tmp_path):
-    made = catalog.render(Settings(home=tmp_path, warehouse_uri="s3://bucket/lake"))
+    made = catalog_options.render(Settings(home=tmp_path, warehouse_uri="s3://bucket/lake"))
     assert made.pyiceberg["warehouse"] == made.flink["warehouse"] == "s3://bucket/lake"
     assert str(made.pyiceberg["uri"]).startswith("sqlite:")
     assert "s3.endpoint" not in made.flink and made.flink["io-impl"]
 
 
 def test_a_rest_catalog_without_a_warehouse_takes_the_servers_own(tmp_path):
-    made = catalog.render(Settings(home=tmp_path, catalog_uri="https://catalog", catalog_credential=SecretStr("id:secret")))
+    made = catalog_options.render(Settings(home=tmp_path, catalog_uri="https://catalog", catalog_credential=SecretStr("id:secret")))
     assert dict(made.flink) == {
         "type": "iceberg",
         "catalog-type": "rest",
@@ -88,10 +88,10 @@ def test_a_rest_catalog_without_a_warehouse_takes_the_servers_own(tmp_path):
 
 
 def test_no_secret_shows_itself(remote):
-    made = catalog.render(remote)
-    shown = f"{remote!r} {made!r} {catalog.hidden(made.flink)} {catalog.hidden(made.pyiceberg)}"
+    made = catalog_options.render(remote)
+    shown = f"{remote!r} {made!r} {catalog_options.hidden(made.flink)} {catalog_options.hidden(made.pyiceberg)}"
     assert not any(secret in shown for secret in SECRETS)
-    said = catalog.masked(remote, f"Caused by: cannot run {lakehouse.flink_catalog(remote)}")
+    said = catalog_options.masked(remote, f"Caused by: cannot run {tables.flink_catalog(remote)}")
     assert not any(secret in said or secret.replace("'", "''") in said for secret in SECRETS)
     assert "'warehouse'='s3://bucket/lake'" in said
 
@@ -134,7 +134,7 @@ def test_the_rest_catalog_is_asked_with_token_and_warehouse_and_leaves_no_file(t
     try:
         uri = f"http://127.0.0.1:{server.server_port}"
         settings = Settings(home=tmp_path / "home", catalog_uri=uri, catalog_token=SecretStr("t"), warehouse_uri="s3://b/w")
-        assert lakehouse.catalog(settings).name == lakehouse.CATALOG
+        assert tables.catalog(settings).name == tables.CATALOG
         assert server.asked == [("/v1/config?warehouse=s3%3A%2F%2Fb%2Fw", "Bearer t")]
     finally:
         server.shutdown()
@@ -146,5 +146,5 @@ def test_the_rest_catalog_is_asked_with_token_and_warehouse_and_leaves_no_file(t
 def test_a_catalog_that_is_away_is_a_clear_error(tmp_path):
     settings = Settings(home=tmp_path, catalog_uri="http://127.0.0.1:9", catalog_token=SecretStr("hush"))
     with pytest.raises(DatasetError, match="does not answer") as caught:
-        lakehouse.catalog(settings)
+        tables.catalog(settings)
     assert "hush" not in str(caught.value)

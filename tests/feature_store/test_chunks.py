@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.config.settings import Settings
-from feature_store import chunks, lakehouse, ledger, maintenance, silver
+from feature_store import chunks, ledger
 from feature_store.backfill import Wanted, accepted, holes
 from feature_store.chunks import DAY_US, Chunk, Reach
-from feature_store.silver import MINUTE_US
-from feature_store.tables import SILVER
+from lakehouse import maintenance, tables, tick_scans
+from lakehouse.schemas import SILVER
+from lakehouse.tick_scans import MINUTE_US
 from streaming import batch
 
 NOON_US = 1_709_294_400_000_000 - DAY_US // 2  # 2024-03-01 00:00 UTC
@@ -22,14 +23,14 @@ def fill(settings: Settings, symbol: str, minutes: list[int]) -> None:
     row = {"venue": "V", "symbol": symbol, "price": 1.0, "size": 1.0, "side": 1, "seq": 1}
     times = [NOON_US + minute * MINUTE_US + 7 for minute in minutes]
     rows = [row | {"trade_id": str(us), "event_time_us": us, "ingest_time_us": us} for us in times]
-    lakehouse.append_ticks(settings, batch.conform(pl.DataFrame(rows)))
+    tables.append_ticks(settings, batch.conform(pl.DataFrame(rows)))
 
 
 @pytest.fixture
 def lake(tmp_path) -> Settings:
     """Every minute of three hours of one symbol; one that rested for a week; one that begins within the window."""
     made = Settings(home=tmp_path)
-    lakehouse.create(made)
+    tables.create(made)
     fill(made, "BUSY", list(range(180)))
     fill(made, "RESTED", [-7 * 1440, -7 * 1440 + 5, -7 * 1440 + 9, 150])
     fill(made, "YOUNG", [100, 130])
@@ -69,14 +70,14 @@ def test_ticks_of_a_gap_are_read_for_their_symbol_alone():
 
 def test_minutes_are_counted_with_copies_and_symbols_told_apart(lake):
     fill(lake, "BUSY", [7])
-    counted = silver.minutes(lake, NOON_US, NOON_US + HOUR_US, ["V:BUSY"])
+    counted = tick_scans.minutes(lake, NOON_US, NOON_US + HOUR_US, ["V:BUSY"])
     assert counted["ticks"].sum() == 61 and counted.filter(pl.col("ticks") == 2)["minute_us"].to_list() == [NOON_US + 7 * MINUTE_US]
-    assert silver.minutes(lake, NOON_US, NOON_US + HOUR_US, ["OTHER:BUSY"]).is_empty()
-    assert silver.symbols(lake) == ["V:BUSY", "V:RESTED", "V:YOUNG"]
+    assert tick_scans.minutes(lake, NOON_US, NOON_US + HOUR_US, ["OTHER:BUSY"]).is_empty()
+    assert tick_scans.symbols(lake) == ["V:BUSY", "V:RESTED", "V:YOUNG"]
 
 
 def digest(lake: Settings, chunk: Chunk, reach: Reach, definition: str = "definition") -> str:
-    return chunks.digest(lake, chunk, reach, definition, silver.minutes(lake, chunk.from_us - HOUR_US, chunk.to_us))
+    return chunks.digest(lake, chunk, reach, definition, tick_scans.minutes(lake, chunk.from_us - HOUR_US, chunk.to_us))
 
 
 def test_new_ticks_new_definitions_and_other_chunks_make_a_chunk_due(lake):
@@ -104,9 +105,9 @@ def test_a_tick_in_the_gap_that_a_symbol_reaches_over_makes_a_chunk_due(lake):
 
 def test_compaction_makes_no_chunk_due(lake):
     chunk, reach = Chunk(NOON_US, NOON_US + HOUR_US), Reach(NOON_US - HOUR_US)
-    first, snapshot = digest(lake, chunk, reach), lakehouse.snapshot_ids(lake)[SILVER]
+    first, snapshot = digest(lake, chunk, reach), tables.snapshot_ids(lake)[SILVER]
     assert maintenance.compact(lake, 1, lambda *_: None) > 0
-    assert lakehouse.snapshot_ids(lake)[SILVER] != snapshot
+    assert tables.snapshot_ids(lake)[SILVER] != snapshot
     assert digest(lake, chunk, reach) == first
 
 

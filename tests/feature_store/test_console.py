@@ -12,9 +12,9 @@ from pyiceberg.types import DoubleType, IntegerType, NestedField, StringType, Ti
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store import lakehouse
-from feature_store.console import console
-from feature_store.tables import COLUMNS_OF, POWER, PROPERTIES, SILVER, TICK_NAMES
+from lakehouse import tables
+from lakehouse.query import console
+from lakehouse.schemas import COLUMNS_OF, POWER, PROPERTIES, SILVER, TICK_NAMES
 from streaming import batch
 
 DAY_US = 86_400_000_000
@@ -31,9 +31,9 @@ def ticks(day: int, count: int = 10, first: int = 0) -> pl.DataFrame:
 def three_days(home: Path) -> Settings:
     """Three days of ten ticks, the first of them twice."""
     settings = Settings(home=home)
-    lakehouse.create(settings)
+    tables.create(settings)
     for day in (0, 1, 2, 0):
-        lakehouse.append_ticks(settings, ticks(day))
+        tables.append_ticks(settings, ticks(day))
     return settings
 
 
@@ -64,7 +64,7 @@ def test_counts_sums_and_conditions_are_those_of_the_table(lake):
 def test_every_column_of_every_row_comes_back_as_it_was_written(lake):
     with console(lake, "silver.tick_data") as opened:
         found = pl.DataFrame(pl.from_arrow(opened.ask("FROM silver.tick_data").read_all()))
-    stored = pl.DataFrame(pl.from_arrow(lakehouse.catalog(lake).load_table(SILVER).scan().to_arrow()))
+    stored = pl.DataFrame(pl.from_arrow(tables.catalog(lake).load_table(SILVER).scan().to_arrow()))
     assert found.columns == list(TICK_NAMES)
     order = ["symbol", "seq", "price"]
     assert found.sort(order).cast(stored.schema).equals(stored.sort(order))
@@ -72,7 +72,7 @@ def test_every_column_of_every_row_comes_back_as_it_was_written(lake):
 
 def test_the_view_ticks_holds_each_trade_once_like_every_reader(lake):
     assert ask(lake, "SELECT count(*) FROM silver.ticks") == [(30,)]
-    read = lakehouse.read_ticks(lake, START_US, START_US + 3 * DAY_US)
+    read = tables.read_ticks(lake, START_US, START_US + 3 * DAY_US)
     found = ask(lake, "SELECT symbol, seq, price FROM ticks ORDER BY event_time_us, seq")
     assert found == read.select("symbol", "seq", "price").rows()
 
@@ -87,7 +87,7 @@ def test_all_tables_are_there_and_describe_themselves(lake):
 
 
 def test_an_older_snapshot_is_read_as_it_was(lake):
-    first, *_, last = lakehouse.catalog(lake).load_table(SILVER).snapshots()
+    first, *_, last = tables.catalog(lake).load_table(SILVER).snapshots()
     count = "SELECT count(*) FROM silver.ticks"
     assert ask(lake, count, first.snapshot_id) == [(10,)]
     assert ask(lake, count, last.snapshot_id) == ask(lake, count) == [(30,)]
@@ -97,15 +97,15 @@ def test_an_older_snapshot_is_read_as_it_was(lake):
 
 def test_files_of_an_older_schema_are_read_with_null_and_wider(tmp_path):
     settings = Settings(home=tmp_path)
-    lakehouse.catalog(settings).create_namespace("silver")
+    tables.catalog(settings).create_namespace("silver")
     old = [("event_time", TimestamptzType()), ("series", StringType()), ("known_at_us", IntegerType()), ("value_kw", DoubleType())]
     schema = Schema(*(NestedField(i, name, kind, required=False) for i, (name, kind) in enumerate(old, 1)))
-    table = lakehouse.catalog(settings).create_table(POWER, schema, partition_spec=PartitionSpec(), properties=PROPERTIES)
+    table = tables.catalog(settings).create_table(POWER, schema, partition_spec=PartitionSpec(), properties=PROPERTIES)
     row = {"event_time": pa.array([START_US], pa.timestamp("us", "UTC")), "series": ["z"], "value_kw": [0.5]}
-    with lakehouse.writing():
+    with tables.writing():
         table.append(pa.table(row | {"known_at_us": pa.array([7], pa.int32())}))
-        lakehouse.create(settings)
-        lakehouse.catalog(settings).load_table(POWER).append(pa.table(row | {"known_at_us": [2**40], "source": ["s"]}))
+        tables.create(settings)
+        tables.catalog(settings).load_table(POWER).append(pa.table(row | {"known_at_us": [2**40], "source": ["s"]}))
     found = "SELECT value_kw, source, known_at_us FROM silver.power_consumption ORDER BY 3"
     assert ask(settings, found) == [(0.5, None, 7), (0.5, "s", 2**40)]
     assert ask(settings, "SELECT count(*) FROM silver.power_consumption WHERE known_at_us > 100") == [(1,)]
@@ -114,7 +114,7 @@ def test_files_of_an_older_schema_are_read_with_null_and_wider(tmp_path):
 
 def test_files_of_other_days_are_not_even_opened(tmp_path):
     lake = three_days(tmp_path)
-    tasks = lakehouse.catalog(lake).load_table(SILVER).scan(row_filter=lakehouse.between(START_US, START_US + DAY_US)).plan_files()
+    tasks = tables.catalog(lake).load_table(SILVER).scan(row_filter=tables.between(START_US, START_US + DAY_US)).plan_files()
     for task in tasks:
         Path(task.file.file_path.removeprefix("file://")).unlink()
     assert ask(lake, "SELECT count(*) FROM silver.tick_data WHERE event_time >= '2024-03-19'") == [(20,)]

@@ -10,8 +10,8 @@ from pyiceberg.types import DoubleType, FloatType, IntegerType, LongType, Nested
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store import lakehouse
-from feature_store.tables import COLUMNS_OF, DEAD_LETTER, POWER, PROPERTIES, partitions, schema
+from lakehouse import tables
+from lakehouse.schemas import COLUMNS_OF, DEAD_LETTER, POWER, PROPERTIES, partitions, schema
 
 NOON = datetime(2017, 1, 1, 12, tzinfo=UTC)
 
@@ -20,22 +20,22 @@ NOON = datetime(2017, 1, 1, 12, tzinfo=UTC)
 def home(tmp_path):
     """A lakehouse without a table."""
     settings = Settings(home=tmp_path)
-    lakehouse.catalog(settings).create_namespace("silver")
+    tables.catalog(settings).create_namespace("silver")
     return settings
 
 
 def older(settings: Settings, *columns: tuple[str, object]):
     """The power table as an older contract had it."""
     fields = (NestedField(i, name, kind, required=False) for i, (name, kind) in enumerate(columns, start=1))
-    return lakehouse.catalog(settings).create_table(POWER, Schema(*fields), partition_spec=partitions(POWER), properties=PROPERTIES)
+    return tables.catalog(settings).create_table(POWER, Schema(*fields), partition_spec=partitions(POWER), properties=PROPERTIES)
 
 
 def stored(settings: Settings, name: str = POWER):
-    return lakehouse.catalog(settings).load_table(name)
+    return tables.catalog(settings).load_table(name)
 
 
 def test_the_new_tables_are_partitioned_by_day_of_reading_and_of_loading(home):
-    lakehouse.create(home)
+    tables.create(home)
     for name, time in ((POWER, "event_time"), (DEAD_LETTER, "loaded_at")):
         table = stored(home, name)
         (field,) = table.spec().fields
@@ -47,10 +47,10 @@ def test_the_new_tables_are_partitioned_by_day_of_reading_and_of_loading(home):
 def test_old_rows_are_read_with_the_columns_they_never_had(home):
     table = older(home, ("event_time", TimestamptzType()), ("series", StringType()))
     time = pa.array([NOON], pa.timestamp("us", tz="UTC"))
-    with lakehouse.writing():
+    with tables.writing():
         table.append(pa.table({"event_time": time, "series": ["zone_1"]}))
-    lakehouse.create(home)
-    with lakehouse.writing():
+    tables.create(home)
+    with tables.writing():
         new = {"event_time": time, "series": ["zone_1"], "value_kw": [34055.7], "source": ["tetouan"], "known_at_us": [7]}
         stored(home).append(pa.table(new))
     rows = sorted(stored(home).scan().to_arrow().to_pylist(), key=lambda row: row["known_at_us"] or 0)
@@ -65,18 +65,18 @@ def test_int_becomes_long_and_float_double_with_their_old_rows(home):
     table = older(home, *narrow, ("known_at_us", IntegerType()))
     time = pa.array([NOON], pa.timestamp("us", tz="UTC"))
     small = {"value_kw": pa.array([0.5], pa.float32()), "known_at_us": pa.array([2**31 - 1], pa.int32())}
-    with lakehouse.writing():
+    with tables.writing():
         table.append(pa.table({"event_time": time, "series": ["a"], "source": ["s"], **small}))
-    lakehouse.create(home)
+    tables.create(home)
     assert stored(home).schema().find_type("value_kw") == DoubleType()
     assert stored(home).schema().find_type("known_at_us") == LongType()
-    with lakehouse.writing():
+    with tables.writing():
         big = {"value_kw": [0.1], "known_at_us": [2**40]}
         stored(home).append(pa.table({"event_time": time, "series": ["b"], "source": ["s"], **big}))
     found = stored(home).scan().to_arrow().sort_by("series").to_pylist()
     assert [(row["value_kw"], row["known_at_us"]) for row in found] == [(0.5, 2**31 - 1), (0.1, 2**40)]
     before = stored(home).metadata_location
-    lakehouse.create(home)
+    tables.create(home)
     assert stored(home).metadata_location == before  # nothing left to do
 
 
@@ -84,7 +84,7 @@ def test_int_becomes_long_and_float_double_with_their_old_rows(home):
 def test_a_type_that_data_cannot_follow_is_refused_and_nothing_changes(home, kind):
     table = older(home, ("event_time", TimestamptzType()), ("value_kw", kind))
     with pytest.raises(DatasetError, match=f"value_kw is {kind}, not double") as caught:
-        lakehouse.create(home)
+        tables.create(home)
     assert "int → long" in caught.value.hint
     assert stored(home).schema() == table.schema()
 
@@ -92,10 +92,10 @@ def test_a_type_that_data_cannot_follow_is_refused_and_nothing_changes(home, kin
 def test_a_narrowed_column_is_refused(home):
     older(home, *((name, DoubleType() if name == "known_at_us" else kind) for name, kind in COLUMNS_OF[POWER]))
     with pytest.raises(DatasetError, match="known_at_us is double, not long"):
-        lakehouse.create(home)
+        tables.create(home)
 
 
 def test_a_column_of_a_later_contract_stays(home):
     older(home, *COLUMNS_OF[POWER], ("weather", StringType()))
-    lakehouse.create(home)
+    tables.create(home)
     assert stored(home).schema().column_names == [*schema(POWER).column_names, "weather"]

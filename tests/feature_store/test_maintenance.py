@@ -8,10 +8,10 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store import lakehouse, maintenance, power
-from feature_store.maintenance import FLINKS_CHECKPOINT, compact, expire
 from feature_store.parity import rows as parity
-from feature_store.tables import FEATURE_NAMES, GOLD, GOLD_LIVE, POWER, SILVER
+from lakehouse import maintenance, power, tables
+from lakehouse.maintenance import FLINKS_CHECKPOINT, compact, expire
+from lakehouse.schemas import FEATURE_NAMES, GOLD, GOLD_LIVE, POWER, SILVER
 from tests.feature_store.lake import put_nothing
 
 DAY_US = 86_400_000_000
@@ -24,7 +24,7 @@ VIEWS = ("tick_1s", "tick_1m")
 def lake(tmp_path):
     """A lakehouse without rows."""
     made = Settings(home=tmp_path)
-    lakehouse.create(made)
+    tables.create(made)
     return made
 
 
@@ -53,15 +53,15 @@ def append_features(lake: Settings, number: int, day: int) -> None:
         | {"view": view, "symbol": "V:S", "event_time": START_US + day * DAY_US + number, "known_at_us": number, "warm_s": 1}
         for view in VIEWS
     ]
-    table = lakehouse.catalog(lake).load_table(GOLD)
+    table = tables.catalog(lake).load_table(GOLD)
     times = pl.from_epoch("event_time", time_unit="us").dt.replace_time_zone("UTC")
     frame = pl.DataFrame(rows, infer_schema_length=None).with_columns(times)
-    with lakehouse.writing():
+    with tables.writing():
         table.append(frame.to_arrow().cast(schema_to_pyarrow(table.schema(), include_field_ids=False)))
 
 
 def table(lake: Settings, name: str = SILVER):
-    return lakehouse.catalog(lake).load_table(name)
+    return tables.catalog(lake).load_table(name)
 
 
 def rows(lake: Settings, name: str = SILVER, snapshot_id: int | None = None) -> list[dict]:
@@ -84,12 +84,12 @@ def crowd(lake: Settings) -> None:
     """Three files in each of two days."""
     for number in range(3):
         for day in (0, 1):
-            lakehouse.append_ticks(lake, ticks(number, day))
+            tables.append_ticks(lake, ticks(number, day))
 
 
 def test_compacting_silver_merges_each_day_and_changes_no_row(lake):
     crowd(lake)
-    lakehouse.append_ticks(lake, ticks(0, day=2))  # one file: not crowded
+    tables.append_ticks(lake, ticks(0, day=2))  # one file: not crowded
     before = rows(lake)
     assert compact(lake, 2, tell_nobody) == 2
     assert rows(lake) == before
@@ -125,7 +125,7 @@ def test_a_snapshot_that_was_kept_can_still_be_read_as_it_was(lake):
     compacted_from = table(lake).current_snapshot()
     before = rows(lake)
     compact(lake, 2, tell_nobody)
-    lakehouse.append_ticks(lake, ticks(9))
+    tables.append_ticks(lake, ticks(9))
     expire(lake, compacted_from.timestamp_ms * 1000, LATER_US, None)
     assert rows(lake, snapshot_id=compacted_from.snapshot_id) == before
     assert len(rows(lake)) == len(before) + 10
@@ -133,7 +133,7 @@ def test_a_snapshot_that_was_kept_can_still_be_read_as_it_was(lake):
 
 
 def test_files_that_somebody_may_commit_yet_stay(lake):
-    lakehouse.append_ticks(lake, ticks(0))
+    tables.append_ticks(lake, ticks(0))
     staged = next(iter(data_files(lake))).with_name("staged.parquet")
     staged.write_bytes(b"written, not committed")
     written_us = staged.stat().st_mtime_ns // 1000
@@ -148,7 +148,7 @@ def test_files_that_somebody_may_commit_yet_stay(lake):
 
 
 def test_a_checksum_lives_as_long_as_its_file(lake):
-    lakehouse.append_ticks(lake, ticks(0))
+    tables.append_ticks(lake, ticks(0))
     data = next(iter(data_files(lake)))
     kept, lost = data.with_name(f".{data.name}.crc"), data.with_name(".gone.parquet.crc")
     for file in (kept, lost):
@@ -173,7 +173,7 @@ def test_a_job_that_may_be_resumed_finds_what_it_has_committed(lake):
     stream = table(lake)
     arrow = stream.scan().to_arrow()
     for properties in ({FLINKS_CHECKPOINT: "6"}, {FLINKS_CHECKPOINT: "7"}, {}, {}):
-        with lakehouse.writing():
+        with tables.writing():
             stream.append(arrow, snapshot_properties=properties)
     expire(lake, LATER_US, LATER_US, LATER_US)
     assert [s.summary.additional_properties.get(FLINKS_CHECKPOINT) for s in table(lake).snapshots()] == ["7", None, None]
@@ -183,7 +183,7 @@ def test_a_job_that_may_be_resumed_finds_what_it_has_committed(lake):
 
 def test_creating_what_exists_leaves_nothing_behind(lake):
     before = {name: files(lake, name) for name in (SILVER, GOLD, GOLD_LIVE)}
-    lakehouse.create(lake)
+    tables.create(lake)
     assert {name: files(lake, name) for name in before} == before
 
 
@@ -209,7 +209,7 @@ def test_ranges_of_tables_without_files_are_empty(lake):
     for name in (SILVER, POWER, GOLD, GOLD_LIVE):
         put_nothing(lake, name)
     with pytest.raises(DatasetError, match="holds no ticks"):
-        lakehouse.time_range(lake)
+        tables.time_range(lake)
     assert power.end_us(lake) is None
     with pytest.raises(DatasetError, match="is empty"):
         parity.covered(lake, LATER_US)
@@ -217,7 +217,7 @@ def test_ranges_of_tables_without_files_are_empty(lake):
 
 def test_a_table_whose_rows_were_all_deleted_counts_as_empty(lake):
     crowd(lake)
-    with lakehouse.writing():
+    with tables.writing():
         table(lake).delete()
     lines = {line.table: line for line in maintenance.summary(lake)}
     assert (lines[SILVER].rows, lines[SILVER].files) == (0, 0)

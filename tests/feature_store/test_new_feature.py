@@ -11,8 +11,9 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.features import COLUMNS, CORE
-from feature_store import backfill, lakehouse
-from feature_store.tables import GOLD, GOLD_LIVE
+from feature_store import backfill
+from lakehouse import tables
+from lakehouse.schemas import GOLD, GOLD_LIVE
 from tests import edited
 from tests.edited import NEW
 
@@ -65,10 +66,10 @@ print(json.dumps({
 def settings(tmp_path_factory) -> Settings:
     """A platform of before: its tables exist, and gold holds a row."""
     made = Settings(home=tmp_path_factory.mktemp("platform"))
-    lakehouse.create(made)
+    tables.create(made)
     row = {"view": ["tick_1s"], "symbol": ["A:B"], "event_time": pa.array([ROW_END], pa.timestamp("us", tz="UTC")), "volume_1m": [7.0]}
-    with lakehouse.writing():
-        lakehouse.catalog(made).load_table(GOLD).append(pa.table(row))
+    with tables.writing():
+        tables.catalog(made).load_table(GOLD).append(pa.table(row))
     return made
 
 
@@ -105,7 +106,7 @@ def test_the_batch_s_sql_computes_it_and_every_chunk_is_due_again(derived):
 
 @pytest.mark.parametrize("table", [GOLD, GOLD_LIVE])
 def test_tables_that_exist_gain_the_columns_at_their_end(settings, derived, table):
-    names = lakehouse.catalog(settings).load_table(table).schema().column_names
+    names = tables.catalog(settings).load_table(table).schema().column_names
     assert set(names[-len(NEW) :]) == set(NEW)
     assert {column.name for column in COLUMNS} <= set(names[: -len(NEW)])
 
@@ -135,5 +136,5 @@ def test_the_page_describes_it(derived):
 
 
 def test_an_older_program_still_reads_the_evolved_table(settings, derived):
-    frame = lakehouse.read_features(settings, "tick_1s", 0, 2 * 10**15)
+    frame = tables.read_features(settings, "tick_1s", 0, 2 * 10**15)
     assert frame["volume_1m"].to_list() == [7.0] and not set(NEW) & set(frame.columns)

@@ -9,11 +9,11 @@ from pyiceberg.schema import Schema
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store import lakehouse
 from feature_store.parity import meter
 from feature_store.parity import rows as stored
 from feature_store.parity.stretches import NO_LIVE_JOB, NOT_BACKFILLED, Absences
-from feature_store.tables import GOLD, GOLD_LIVE
+from lakehouse import tables
+from lakehouse.schemas import GOLD, GOLD_LIVE
 from tests.feature_store import lake
 from tests.feature_store.lake import DAY, LENGTH_S, START, A, B, S
 
@@ -35,7 +35,7 @@ def views(made):
 def settings(tmp_path_factory) -> Settings:
     """One lakehouse; each test plays on a day of its own."""
     found = Settings(home=tmp_path_factory.mktemp("lake"))
-    lakehouse.create(found)
+    tables.create(found)
     return found
 
 
@@ -200,7 +200,7 @@ def test_history_that_is_not_what_the_ticks_say_is_found_by_the_oracle_alone(pla
 
 def test_the_range_both_tables_cover_leaves_out_bars_that_were_open(tmp_path, views):
     settings = Settings(home=tmp_path)
-    lakehouse.create(settings)
+    tables.create(settings)
     for table, said in ((GOLD_LIVE, "no live job"), (GOLD, "nothing was backfilled")):
         with pytest.raises(DatasetError, match=said):
             stored.covered(settings, NOW_US)
@@ -249,16 +249,16 @@ def test_absences_span_slices():
 def test_a_column_that_was_added_later_explains_rows_from_before_it(tmp_path, made, views):
     """The job was started afresh with a new line: it published the last minutes again, warming up, and knows the column."""
     settings = Settings(home=tmp_path)
-    lakehouse.create(settings)
+    tables.create(settings)
     for table in (GOLD, GOLD_LIVE):
-        older = [n for n in lakehouse.catalog(settings).load_table(table).schema().column_names if n not in ("volume_10s", "volume_5m")]
-        lakehouse.catalog(settings).drop_table(table)
-        kept = lakehouse.schema(table)
+        older = [n for n in tables.catalog(settings).load_table(table).schema().column_names if n not in ("volume_10s", "volume_5m")]
+        tables.catalog(settings).drop_table(table)
+        kept = tables.schema(table)
         fields = [found for found in kept.fields if found.name in older]
-        lakehouse.catalog(settings).create_table(table, Schema(*fields), partition_spec=lakehouse.partitions(table))
+        tables.catalog(settings).create_table(table, Schema(*fields), partition_spec=tables.partitions(table))
     before = {view: frame.drop("volume_10s", "volume_5m", strict=False) for view, frame in views.items()}
     lake.put_features(settings, GOLD_LIVE, lake.only(before, pl.col("event_time_us") <= START + 3000 * S))
-    lakehouse.create(settings)
+    tables.create(settings)
     afresh = lake.features(made.filter(pl.col("event_time_us") >= START + 2400 * S))
     lake.put_features(settings, GOLD_LIVE, afresh)
     lake.put_features(settings, GOLD, views)
@@ -272,12 +272,12 @@ def test_a_column_that_was_added_later_explains_rows_from_before_it(tmp_path, ma
 
 def test_history_without_the_new_column_is_due_for_a_backfill_and_no_defect(tmp_path, views):
     settings = Settings(home=tmp_path)
-    lakehouse.create(settings)
-    older = [found for found in lakehouse.schema(GOLD).fields if found.name != NAME]
-    lakehouse.catalog(settings).drop_table(GOLD)
-    lakehouse.catalog(settings).create_table(GOLD, Schema(*older), partition_spec=lakehouse.partitions(GOLD))
+    tables.create(settings)
+    older = [found for found in tables.schema(GOLD).fields if found.name != NAME]
+    tables.catalog(settings).drop_table(GOLD)
+    tables.catalog(settings).create_table(GOLD, Schema(*older), partition_spec=tables.partitions(GOLD))
     lake.put_features(settings, GOLD, {view: frame.drop(NAME, strict=False) for view, frame in views.items()})
-    lakehouse.create(settings)
+    tables.create(settings)
     lake.put_features(settings, GOLD_LIVE, views)
     report = meter.measure(settings, START, START + DAY, NOW_US)
     assert report.unexplained == 0
@@ -287,7 +287,7 @@ def test_history_without_the_new_column_is_due_for_a_backfill_and_no_defect(tmp_
 def test_a_late_tick_before_a_weekend_explains_the_first_return_after_it(tmp_path):
     """The last bar before the halt came late: the first returns on Monday start from another close, and nothing else differs."""
     settings = Settings(home=tmp_path)
-    lakehouse.create(settings)
+    tables.create(settings)
     friday, monday = lake.ticks((A,), count=40), lake.ticks((A,), seed=3, count=40, start_us=START + 2 * DAY)
     trades = pl.concat([friday, monday.with_columns(trade_id="m" + pl.col("trade_id"), seq=pl.col("seq") + 99)])
     late = pl.col("trade_id") == friday["trade_id"][-1]

@@ -5,8 +5,8 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.features import COLUMNS, CORE
-from feature_store import lakehouse
 from feature_store.parity import meter
+from lakehouse import tables
 from tests.feature_store import lake
 from tests.feature_store.lake import DAY, START, A, B, S
 
@@ -28,7 +28,7 @@ def views(made):
 @pytest.fixture
 def settings(tmp_path) -> Settings:
     found = Settings(home=tmp_path)
-    lakehouse.create(found)
+    tables.create(found)
     return found
 
 

@@ -8,10 +8,11 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from contracts.errors import ServiceError
 from contracts.windows import LEVELS
-from feature_store import lakehouse, layout
+from feature_store import layout
 from feature_store.online_table import write_rows
 from feature_store.rebuild import newest, rebuild
-from feature_store.tables import FEATURE_NAMES, GOLD, GOLD_LIVE, schema
+from lakehouse import tables
+from lakehouse.schemas import FEATURE_NAMES, GOLD, GOLD_LIVE, schema
 from tests.feature_store.rows import NOW_MS, NOW_US, feature_row, plain_row
 from tests.feature_store.test_online_table import stored
 
@@ -21,7 +22,7 @@ HOUR_MS = 3_600_000
 @pytest.fixture
 def lake(store_settings, tmp_path):
     settings = store_settings.model_copy(update={"home": tmp_path})
-    catalog = lakehouse.catalog(settings)
+    catalog = tables.catalog(settings)
     catalog.create_namespace("gold")
     for table in (GOLD, GOLD_LIVE):  # not partitioned: PyIceberg alone cannot write a day partition, Flink does
         catalog.create_table(table, schema(table))
@@ -32,7 +33,7 @@ def append(settings, table, *rows):
     frame = pl.DataFrame(
         [{name: row.get(name) for name in FEATURE_NAMES} | {"event_time": time_of(row)} for row in rows], infer_schema_length=None
     )
-    target = lakehouse.catalog(settings).load_table(table)
+    target = tables.catalog(settings).load_table(table)
     nulls = [pl.col(name).cast(pl.Float64) for name, kind in frame.schema.items() if kind == pl.Null]
     target.append(frame.with_columns(nulls).to_arrow().cast(schema_to_pyarrow(target.schema(), include_field_ids=False)))
 

@@ -11,9 +11,11 @@ from cli.main import app
 from contracts.config.settings import Settings
 from contracts.config.settings import settings as read_settings
 from contracts.errors import DatasetError, JobError
-from feature_store import lakehouse, ledger, maintenance
-from feature_store.tables import GOLD, POWER, SILVER
-from feature_store.versions import rollback, versions
+from feature_store import ledger
+from feature_store.rollback import rollback
+from lakehouse import maintenance, tables
+from lakehouse.schemas import GOLD, POWER, SILVER
+from lakehouse.snapshots import versions
 from streaming import batch
 
 LATER_US = 4_000_000_000_000_000
@@ -30,15 +32,15 @@ def lake(tmp_path, monkeypatch):
     monkeypatch.setenv("TICK_HOME", str(tmp_path))
     read_settings.cache_clear()
     made = Settings(home=tmp_path)
-    lakehouse.create(made)
+    tables.create(made)
     for number in range(3):
-        lakehouse.append_ticks(made, ticks(number))
+        tables.append_ticks(made, ticks(number))
     yield made
     read_settings.cache_clear()
 
 
 def held(lake: Settings) -> list[str]:
-    return sorted(lakehouse.catalog(lake).load_table(SILVER).scan().to_arrow()["trade_id"].to_pylist())
+    return sorted(tables.catalog(lake).load_table(SILVER).scan().to_arrow()["trade_id"].to_pylist())
 
 
 def test_snapshots_tell_what_each_commit_did(lake):
@@ -62,7 +64,7 @@ def test_back_and_forward_again(lake):
 
 def test_what_is_written_after_a_rollback_goes_on_from_there(lake):
     rollback(lake, SILVER, versions(lake, SILVER)[1].snapshot_id)
-    lakehouse.append_ticks(lake, ticks(7))
+    tables.append_ticks(lake, ticks(7))
     assert held(lake) == ["0", "1", "7"]
     assert [v.state for v in versions(lake, SILVER)] == ["past", "past", "set aside", "current"]
 
@@ -91,9 +93,9 @@ def test_a_rollback_of_ticks_or_features_forgets_which_chunks_are_done(lake, nam
     noted = lake.root / "lakehouse" / "backfill" / "ledger.json"
     noted.parent.mkdir()
     noted.touch()
-    table = lakehouse.catalog(lake).load_table(name)
+    table = tables.catalog(lake).load_table(name)
     nothing = table.scan().to_arrow().slice(0, 0)
-    with lakehouse.writing():
+    with tables.writing():
         table.append(nothing)
         table.append(nothing)
     rollback(lake, name, versions(lake, name)[0].snapshot_id)
@@ -122,8 +124,8 @@ def backfill(lake):
 
 @pytest.mark.parametrize("name", [SILVER, GOLD])
 def test_a_rollback_is_refused_while_a_backfill_runs_which_keeps_its_lock(lake, backfill, name):
-    table = lakehouse.catalog(lake).load_table(name)
-    with lakehouse.writing():
+    table = tables.catalog(lake).load_table(name)
+    with tables.writing():
         table.append(table.scan().to_arrow().slice(0, 0))
         table.append(table.scan().to_arrow().slice(0, 0))
     notes = ledger.folder(lake) / "ledger.json"
@@ -144,8 +146,8 @@ def test_a_rollback_is_refused_while_a_backfill_runs_which_keeps_its_lock(lake, 
 
 
 def test_a_rollback_of_what_no_backfill_touches_waits_for_none(lake, backfill):
-    table = lakehouse.catalog(lake).load_table(POWER)
-    with lakehouse.writing():
+    table = tables.catalog(lake).load_table(POWER)
+    with tables.writing():
         table.append(table.scan().to_arrow().slice(0, 0))
         table.append(table.scan().to_arrow().slice(0, 0))
     rollback(lake, POWER, versions(lake, POWER)[0].snapshot_id)

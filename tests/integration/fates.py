@@ -12,8 +12,8 @@ from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.tick import Tick
 from contracts.wire import encode
-from feature_store import lakehouse
-from feature_store.tables import SILVER
+from lakehouse import tables
+from lakehouse.schemas import SILVER
 from tests.integration.conftest import eventually
 from tests.streaming import topic
 from tests.streaming.topic import Message
@@ -55,7 +55,7 @@ def settle(settings: Settings, event_time_us: int) -> None:
 
 
 def _marked(settings: Settings, tag: str) -> int:
-    scan = lakehouse.catalog(settings).load_table(SILVER).scan(row_filter=EqualTo("symbol", "LAST"), selected_fields=("trade_id",))
+    scan = tables.catalog(settings).load_table(SILVER).scan(row_filter=EqualTo("symbol", "LAST"), selected_fields=("trade_id",))
     return len({name for name in scan.to_arrow()["trade_id"].to_pylist() if tag in name})
 
 

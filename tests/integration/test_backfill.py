@@ -16,10 +16,11 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError, JobError
 from contracts.windows import LEVELS
-from feature_store import backfill, flink, flink_rest, lakehouse, ledger, silver, swap
+from feature_store import backfill, flink, flink_rest, ledger, swap
 from feature_store.chunks import DAY_US, Chunk, Reach
 from feature_store.flink import Program
-from feature_store.tables import GOLD
+from lakehouse import tables, tick_scans
+from lakehouse.schemas import GOLD
 from streaming.synthetic import FIXTURE, Market, generate
 from tests.integration.conftest import WAIT_S, eventually
 
@@ -35,13 +36,13 @@ AAA, THIN, LONE = "HIST:AAAUSD", "HIST:BBBUSD", "HIST:CCCUSD"
 @pytest.fixture(scope="module")
 def history(platform: Settings) -> Settings:
     """Two days of three symbols: one without gaps, one without a night and with many minutes missing, one with a single tick."""
-    lakehouse.create(platform)
+    tables.create(platform)
     ticks = pl.concat(generate(FIXTURE, START_US, DAYS * 86_400, Market(FIXTURE, START_US)))
     hour = (pl.col("event_time_us") - START_US) // HOUR_US
     thin = (pl.col("symbol") == "BBBUSD") & (hour.is_between(15, 30) | (pl.col("event_time_us") // 60_000_000 % 7 > 1))
     lone = pl.col("symbol").is_in(["AAAUSD", "BBBUSD"]).not_()
     kept = pl.concat([ticks.filter(~thin & ~lone), ticks.filter(lone).head(1)])
-    lakehouse.append_ticks(platform, kept.with_columns(venue=pl.lit("HIST")).sort("event_time_us", "seq"))
+    tables.append_ticks(platform, kept.with_columns(venue=pl.lit("HIST")).sort("event_time_us", "seq"))
     return platform
 
 
@@ -54,7 +55,7 @@ def whole(history: Settings) -> pl.DataFrame:
 
 
 def rows(settings: Settings) -> pl.DataFrame:
-    scan = lakehouse.catalog(settings).load_table(GOLD).scan(row_filter=lakehouse.between(START_US, START_US + DAYS * DAY_US))
+    scan = tables.catalog(settings).load_table(GOLD).scan(row_filter=tables.between(START_US, START_US + DAYS * DAY_US))
     return pl.from_arrow(scan.to_arrow()).filter(pl.col("symbol").str.starts_with("HIST:")).sort("view", "symbol", "event_time")
 
 
@@ -70,9 +71,9 @@ def test_chunks_make_the_same_rows_as_one_run(history: Settings, whole: pl.DataF
 def test_what_stands_is_left_and_other_symbols_stay(history: Settings, whole: pl.DataFrame) -> None:
     second = backfill.run(history, START_US, START_US + DAYS * DAY_US, chunk_us=CHUNK_US)
     assert (second.computed, len(second.unchanged)) == ([], 3)
-    before = lakehouse.snapshot_ids(history)[GOLD]
+    before = tables.snapshot_ids(history)[GOLD]
     only = backfill.run(history, START_US, START_US + DAY_US, symbols=[THIN])
-    assert len(only.computed) == 1 and before != lakehouse.snapshot_ids(history)[GOLD]
+    assert len(only.computed) == 1 and before != tables.snapshot_ids(history)[GOLD]
     assert_frame_equal(rows(history), whole, check_exact=True)
 
 
@@ -162,16 +163,16 @@ def test_a_killed_run_goes_on_where_it_was(history: Settings, whole: pl.DataFram
     rest = backfill.run(history, START_US, START_US + DAYS * DAY_US, chunk_us=12 * HOUR_US)
     assert rest.failed == {} and len(rest.unchanged) >= 1 and len(rest.computed) >= 1
     assert_frame_equal(rows(history), whole, check_exact=True)
-    assert not lakehouse.catalog(history).list_tables(swap.NAMESPACE)
+    assert not tables.catalog(history).list_tables(swap.NAMESPACE)
 
 
 def test_copies_of_trades_change_no_row(history: Settings, whole: pl.DataFrame) -> None:
     """The chunk with copies groups its ticks by trade first, which it need not do before they came."""
-    copied = lakehouse.read_ticks(history, START_US + 3 * HOUR_US, START_US + 4 * HOUR_US, [AAA])
-    assert len(copied) and not silver.has_copies(history, [(START_US, START_US + DAYS * DAY_US)])
-    lakehouse.append_ticks(history, copied.drop("key", "late"))
-    assert silver.has_copies(history, [(START_US, START_US + 16 * HOUR_US)])
-    assert not silver.has_copies(history, [(START_US + 16 * HOUR_US, START_US + DAYS * DAY_US)])
+    copied = tables.read_ticks(history, START_US + 3 * HOUR_US, START_US + 4 * HOUR_US, [AAA])
+    assert len(copied) and not tick_scans.has_copies(history, [(START_US, START_US + DAYS * DAY_US)])
+    tables.append_ticks(history, copied.drop("key", "late"))
+    assert tick_scans.has_copies(history, [(START_US, START_US + 16 * HOUR_US)])
+    assert not tick_scans.has_copies(history, [(START_US + 16 * HOUR_US, START_US + DAYS * DAY_US)])
     done = backfill.run(history, START_US, START_US + 16 * HOUR_US, again=True)
     assert (len(done.computed), done.failed) == (1, {})
     assert_frame_equal(rows(history), whole, check_exact=True)

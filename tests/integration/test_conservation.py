@@ -9,7 +9,7 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.parsing import parse
 from contracts.tick import Rejected
-from feature_store import lakehouse
+from lakehouse import tables
 from streaming.batch import encode
 from streaming.faults import KINDS, inject_faults
 from streaming.feeds import open_feed
@@ -46,7 +46,7 @@ def test_produced_is_accepted_and_rejected_and_duplicate(live: Settings) -> None
     before = fates.marks(live)
     produced = send(live, ((key_of(m), m) for m in mixed.messages), start_us, end_us + 2 * MINUTE_US)
     fates.settle(live, end_us + fates.SECOND_US)
-    in_silver, letters = lakehouse.count_ticks(live, start_us, end_us), fates.letters(live, before)
+    in_silver, letters = tables.count_ticks(live, start_us, end_us), fates.letters(live, before)
     assert produced == in_silver.distinct + len(letters) + (in_silver.rows - in_silver.distinct)
     assert (in_silver.distinct, in_silver.rows - in_silver.distinct) == (len(good), mixed.counts["duplicate"])
     assert fates.reasons(letters) == +mixed.rejected
@@ -58,5 +58,5 @@ def test_produced_is_accepted_and_rejected_and_duplicate(live: Settings) -> None
     assert letters == refused
 
     # Messages of the year 9999 and of tomorrow were among them: had one moved the watermark, all after it would be late.
-    on_time = lakehouse.read_ticks(live, start_us, end_us).filter(~pl.col("late"))
+    on_time = tables.read_ticks(live, start_us, end_us).filter(~pl.col("late"))
     assert on_time.select("key", "trade_id").n_unique() == len(good)

@@ -12,10 +12,11 @@ from cli.serve import ask
 from contracts.config.settings import Settings
 from contracts.features import CORE
 from contracts.topics import PREDICTIONS
-from feature_store import backfill, lakehouse, silver, tables, writer_report
+from feature_store import backfill, writer_report
 from feature_store.online_table import connect
 from feature_store.parity import meter
 from feature_store.parity.report import Report
+from lakehouse import schemas, tables, tick_scans
 from models import registry, tracking
 from models.export import export
 from stack import platform as stack_platform
@@ -63,7 +64,7 @@ def test_a_real_file_is_answered_for(serving: Settings) -> None:
     assert answer["age_s"] < 60 and np.isfinite(answer["prediction_bps"])
     assert "synthetic" in answer["note"]
 
-    stored = lambda: lakehouse.read_ticks(serving, started_us - 3_600_000_000, started_us + 3_600_000_000, [REAL])  # noqa: E731
+    stored = lambda: tables.read_ticks(serving, started_us - 3_600_000_000, started_us + 3_600_000_000, [REAL])  # noqa: E731
     eventually(lambda: stored()["trade_id"].str.contains("~").sum() >= done.sent, "the whole file in silver")
     assert stored().filter(pl.col("trade_id").str.contains("~"))["late"].sum() == 0
     counters = writer_report.read(connect(serving)).counters
@@ -80,13 +81,13 @@ def test_a_real_file_is_answered_for(serving: Settings) -> None:
 def test_live_is_batch_is_oracle_and_so_is_what_was_served(serving: Settings) -> None:
     """Backfill beside the live job and the API: every difference has a name, and no online row gets older."""
     before_us = ask(serving, [REAL], include_features=False)["results"][0]["feature_time_us"]
-    predictions = lambda: lakehouse.catalog(serving).load_table(tables.PREDICTIONS).scan().count()  # noqa: E731
+    predictions = lambda: tables.catalog(serving).load_table(schemas.PREDICTIONS).scan().count()  # noqa: E731
     eventually(lambda: predictions() > 0, "what was served in the lakehouse")
     to_us = (minutes_ago(0) // MINUTE_US + 1) * MINUTE_US  # the feed has ended: only a later heartbeat closes its last minute
     eventually(lambda: minutes_ago(0) > to_us, "the end of this minute")
     send(serving, [], to_us, minutes_ago(0))
     from_us = to_us - 7_200_000_000
-    read = lambda: lakehouse.read_features(serving, "tick_1m", from_us, to_us + 1, [REAL], tables.GOLD_LIVE)  # noqa: E731
+    read = lambda: tables.read_features(serving, "tick_1m", from_us, to_us + 1, [REAL], schemas.GOLD_LIVE)  # noqa: E731
     closed = stored_minutes(serving, from_us, to_us)
     eventually(lambda: len(read()) >= closed, "the last minute bar in the lakehouse")
     assert backfill.run(serving, from_us, to_us).failed == {}
@@ -106,4 +107,4 @@ def unexplained(report: Report) -> list[str]:
 
 def stored_minutes(settings: Settings, from_us: int, to_us: int) -> int:
     """Minutes of REAL with a tick: so many bars there will be."""
-    return len(silver.minutes(settings, from_us, to_us, [REAL]))
+    return len(tick_scans.minutes(settings, from_us, to_us, [REAL]))

@@ -10,9 +10,10 @@ from pyiceberg.expressions import EqualTo
 from contracts.config.settings import Settings
 from contracts.tick import Tick
 from contracts.wire import encode
-from feature_store import lakehouse, layout
+from feature_store import layout
 from feature_store.online_table import connect
-from feature_store.tables import GOLD, GOLD_LIVE
+from lakehouse import tables
+from lakehouse.schemas import GOLD, GOLD_LIVE
 from stack.processes import settings_env
 from tests import edited
 from tests.integration.conftest import MINUTE_US, eventually, minutes_ago, send
@@ -47,7 +48,7 @@ def tick(warmed, tmp_path_factory):
 
 def values(settings: Settings, table: str) -> dict[int, float | None]:
     """burstiness_10s by row end, µs."""
-    found = lakehouse.catalog(settings).load_table(table).scan(row_filter=EqualTo("symbol", SYMBOL)).to_arrow()
+    found = tables.catalog(settings).load_table(table).scan(row_filter=EqualTo("symbol", SYMBOL)).to_arrow()
     rows = zip(found["view"].to_pylist(), found["event_time"].cast("int64").to_pylist(), found["burstiness_10s"].to_pylist(), strict=True)
     return {end: value for view, end, value in rows if view == "tick_1s"}
 

@@ -13,8 +13,9 @@ from contracts.config.settings import Settings
 from contracts.features import COLUMNS
 from contracts.windows import LEVELS
 from contracts.wire import encode
-from feature_store import backfill, lakehouse
-from feature_store.tables import GOLD, GOLD_LIVE
+from feature_store import backfill
+from lakehouse import tables
+from lakehouse.schemas import GOLD, GOLD_LIVE
 from tests import oracle
 from tests.integration.conftest import eventually, send
 from tests.streams import HUGE, LENGTH_S, Character, characters, huge_ticks, ticks
@@ -53,7 +54,7 @@ def test_stream_equals_batch_equals_oracle(live: Settings, market: list[Characte
     wanted = sum(map(len, expected.values()))
     found = lambda: sum(len(read(live, GOLD_LIVE, view.view, start_us, end_us)) for view in LEVELS)  # noqa: E731
     eventually(lambda: found() >= wanted, f"{wanted} feature rows in gold")
-    silver = lakehouse.read_ticks(live, start_us, end_us)
+    silver = tables.read_ticks(live, start_us, end_us)
     assert silver["late"].sum() == 0
     assert len(silver) == len({(t.symbol, t.trade_id) for stream in streams.values() for _, t in stream})
     compare(live, GOLD_LIVE, expected, start_us, end_us)
@@ -62,7 +63,7 @@ def test_stream_equals_batch_equals_oracle(live: Settings, market: list[Characte
 
 
 def read(live: Settings, table: str, view: str, from_us: int, to_us: int) -> pl.DataFrame:
-    return lakehouse.read_features(live, view, from_us + 1, to_us + 1, table=table)
+    return tables.read_features(live, view, from_us + 1, to_us + 1, table=table)
 
 
 def compare(live: Settings, table: str, expected: dict, from_us: int, to_us: int) -> None:

@@ -11,8 +11,8 @@ from contracts.config.settings import Settings
 from contracts.parsing import parse
 from contracts.tick import Rejected, Tick
 from contracts.topics import TICKS
-from feature_store import lakehouse
-from feature_store.tables import SILVER
+from lakehouse import tables
+from lakehouse.schemas import SILVER
 from tests.integration import fates
 from tests.integration.conftest import minutes_ago
 from tests.integration.odd_messages import messages
@@ -24,7 +24,7 @@ WIDTH_US = 60_000_000  # all messages of a run lie within a minute of its start,
 
 def in_silver(settings: Settings, start_us: int) -> Counter[Tick]:
     """The rows that this run brought: by event time, or by ingest time where the message was odd in the other."""
-    frame = pl.DataFrame(lakehouse.catalog(settings).load_table(SILVER).scan(selected_fields=Tick._fields).to_arrow())
+    frame = pl.DataFrame(tables.catalog(settings).load_table(SILVER).scan(selected_fields=Tick._fields).to_arrow())
     mine = [pl.col(name).is_between(start_us + 1, start_us + WIDTH_US) for name in ("event_time_us", "ingest_time_us")]
     return Counter(map(Tick._make, frame.filter(pl.any_horizontal(mine)).select(Tick._fields).iter_rows()))
 

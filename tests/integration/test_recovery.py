@@ -13,8 +13,9 @@ from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.tick import Tick
 from contracts.wire import encode
-from feature_store import flink_rest, lakehouse
-from feature_store.tables import GOLD_LIVE, SILVER
+from feature_store import flink_rest
+from lakehouse import tables
+from lakehouse.schemas import GOLD_LIVE, SILVER
 from stack import platform as stack_platform
 from streaming import job, job_states
 from tests import oracle
@@ -34,7 +35,7 @@ def kill(settings: Settings, service: str) -> None:
 
 
 def silver_rows(settings: Settings, start_us: int, end_us: int) -> int:
-    return lakehouse.count_ticks(settings, start_us, end_us).rows
+    return tables.count_ticks(settings, start_us, end_us).rows
 
 
 def test_nothing_is_lost_when_processes_are_killed(live: Settings) -> None:
@@ -63,7 +64,7 @@ def test_nothing_is_lost_when_processes_are_killed(live: Settings) -> None:
     expected = {f"PROP:{name}": oracle.rows([tick for _, tick in stream]) for name, stream in streams.items()}
     wanted = sum(1 for made in expected.values() for view, _ in made if view == "tick_1m")
     eventually(lambda: silver_rows(live, start_us, end_us) >= len(merged), "silver after the JobManager was killed")
-    count = lakehouse.count_ticks(live, start_us, end_us)
+    count = tables.count_ticks(live, start_us, end_us)
     copies = len(merged) - len({(t.symbol, t.trade_id) for _, t in merged})
     assert (count.rows, count.rows - count.distinct, count.late) == (len(merged), copies, 0)
     eventually(lambda: len(read(live, GOLD_LIVE, "tick_1m", start_us, end_us)) >= wanted, "the last minute bars")
@@ -101,7 +102,7 @@ def trade(number: int, event_time_us: int) -> Tick:
 
 
 def stored_ids(settings: Settings) -> list[str]:
-    silver = lakehouse.catalog(settings).load_table(SILVER)
+    silver = tables.catalog(settings).load_table(SILVER)
     rows = silver.scan(row_filter=EqualTo("venue", "STOP"), selected_fields=("trade_id",))
     return [str(name) for name in rows.to_arrow()["trade_id"].to_pylist()]
 

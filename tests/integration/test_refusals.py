@@ -12,7 +12,7 @@ from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.tick import Reason
 from contracts.topics import TICKS
-from feature_store import lakehouse
+from lakehouse import tables
 from streaming import position as positions
 from streaming.feeds import canonical, open_feed
 from streaming.position import Position
@@ -33,7 +33,7 @@ def write_ticks(file: Path, seconds: float, *starts_us: int) -> list[int]:
 
 
 def stored(settings: Settings, since_us: int) -> int:
-    return lakehouse.read_ticks(settings, since_us, now_us() + HOUR_US, SYMBOLS).height
+    return tables.read_ticks(settings, since_us, now_us() + HOUR_US, SYMBOLS).height
 
 
 def test_slow_motion_is_accepted(live: Settings, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from contracts.config.settings import Settings
 from contracts.tick import Tick
 from contracts.windows import LEVELS
 from contracts.wire import encode
-from feature_store import lakehouse
-from feature_store.tables import GOLD_LIVE, SILVER
+from lakehouse import tables
+from lakehouse.schemas import GOLD_LIVE, SILVER
 from streaming.synthetic import Market, generate
 from tests import oracle
 from tests.integration.conftest import eventually, send
@@ -42,9 +42,9 @@ def test_an_hour_is_warm_at_once(warmed: tuple[Settings, pl.DataFrame, Market]) 
     hours = [row for (view, _), row in got.items() if view == "tick_1m"]
     assert hours and all(row["warm_s"] == 3600 and row["log_return_1h"] is not None for row in hours)
 
-    stored = lakehouse.catalog(settings).load_table(SILVER).scan(row_filter=EqualTo("venue", "WARM"), selected_fields=("trade_id",))
+    stored = tables.catalog(settings).load_table(SILVER).scan(row_filter=EqualTo("venue", "WARM"), selected_fields=("trade_id",))
     assert sorted(stored.to_arrow()["trade_id"].to_pylist()) == sorted(tick.trade_id for tick in ticks)
 
 
 def read(settings: Settings, view: str, start_us: int, end_us: int) -> pl.DataFrame:
-    return lakehouse.read_features(settings, view, start_us + 1, end_us - 60_000_000, [WARM], GOLD_LIVE)
+    return tables.read_features(settings, view, start_us + 1, end_us - 60_000_000, [WARM], GOLD_LIVE)

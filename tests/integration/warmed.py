@@ -5,7 +5,7 @@ from dataclasses import replace
 import polars as pl
 
 from contracts.config.settings import Settings
-from feature_store import lakehouse
+from lakehouse import tables
 from streaming import job
 from streaming.batch import SCHEMA
 from streaming.synthetic import FIXTURE, Market, generate
@@ -19,8 +19,8 @@ def restart(settings: Settings, history_end_us: int) -> tuple[pl.DataFrame, Mark
     """Load the history, start the job afresh; returns the ticks of WARM and the market that goes on."""
     market = Market(EXCHANGE, history_end_us - HISTORY_S * 1_000_000)
     ticks = pl.concat(generate(EXCHANGE, market.now_us, HISTORY_S, market))
-    lakehouse.create(settings)
-    lakehouse.append_ticks(settings, pl.concat([ticks, ticks.with_columns(venue=pl.lit("BINANCE"), symbol=pl.lit("BTCUSDT"))]))
+    tables.create(settings)
+    tables.append_ticks(settings, pl.concat([ticks, ticks.with_columns(venue=pl.lit("BINANCE"), symbol=pl.lit("BTCUSDT"))]))
     if job.status(settings).get("state") == "RUNNING":
         job.stop(settings)
     job.submit_fresh(settings, history_end_us)

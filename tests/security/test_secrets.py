@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contracts.config.settings import Settings
-from feature_store import catalog
+from lakehouse import catalog_options
 from serving.production import SECRETS
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ def test_a_secret_hides_itself(make_settings, name):
 
 def test_what_an_engine_repeats_is_masked(make_settings):
     given = make_settings(catalog_uri="http://c", catalog_token=CANARY, kafka_password=CANARY, s3_access_key=CANARY, s3_secret_key=CANARY)
-    assert CANARY not in catalog.masked(given, f'could not open catalog with token={CANARY} and password="{CANARY}"')
+    assert CANARY not in catalog_options.masked(given, f'could not open catalog with token={CANARY} and password="{CANARY}"')
 
 
 def test_no_key_or_token_is_committed():

@@ -7,8 +7,8 @@ import pytest
 from contracts.config.settings import Settings
 from contracts.features import CORE
 from contracts.topics import PREDICTIONS as TOPIC
-from feature_store import lakehouse
-from feature_store.tables import COLUMNS_OF, PREDICTION_NAMES, PREDICTIONS, partitions
+from lakehouse import tables
+from lakehouse.schemas import COLUMNS_OF, PREDICTION_NAMES, PREDICTIONS, partitions
 from serving.freshness import Verdict
 from serving.predictor import Answer, Predictor
 from serving.status import Status
@@ -47,7 +47,7 @@ def test_nothing_but_its_own_insert_reads_it(program):
 def test_every_column_is_filled_in_the_order_of_the_table(program):
     insert = program.inserts[-1]
     target, columns = re.match(r"INSERT INTO (\S+) /\*.*\*/ \(([^)]*)\) SELECT", insert).groups()
-    assert target == f"{lakehouse.CATALOG}.{PREDICTIONS}"
+    assert target == f"{tables.CATALOG}.{PREDICTIONS}"
     assert tuple(columns.replace("`", "").split(", ")) == PREDICTION_NAMES
     assert {*job_tables.SERVED, "served_at"} == {*PREDICTION_NAMES}
 
@@ -65,8 +65,8 @@ def test_the_types_are_those_of_the_table():
 
 def test_the_table_lies_by_day_of_serving(tmp_path):
     settings = Settings(home=tmp_path)
-    lakehouse.create(settings)
-    table = lakehouse.catalog(settings).load_table(PREDICTIONS)
+    tables.create(settings)
+    table = tables.catalog(settings).load_table(PREDICTIONS)
     (day,) = table.spec().fields
     assert table.schema().find_column_name(day.source_id) == "served_at"
     assert partitions(PREDICTIONS).fields[0].name == "event_day"

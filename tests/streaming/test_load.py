@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from contracts.config.settings import Settings
 from contracts.errors import FeedError
 from contracts.tick import MESSAGE_BYTES_MAX
-from feature_store import lakehouse
-from feature_store.maintenance import compact
-from feature_store.tables import DEAD_LETTER, SILVER
+from lakehouse import tables
+from lakehouse.maintenance import compact
+from lakehouse.schemas import DEAD_LETTER, SILVER
 from streaming import batch
 from streaming.feeds import canonical, open_feed
 from streaming.feeds.source import expand
@@ -74,7 +74,7 @@ def fates(done: Loaded) -> tuple[int, int, int, int]:
 
 
 def stored(lake: Settings, table: str = SILVER) -> pl.DataFrame:
-    return pl.DataFrame(pl.from_arrow(lakehouse.catalog(lake).load_table(table).scan().to_arrow()))
+    return pl.DataFrame(pl.from_arrow(tables.catalog(lake).load_table(table).scan().to_arrow()))
 
 
 def digest(lake: Settings) -> str:
@@ -83,7 +83,7 @@ def digest(lake: Settings) -> str:
 
 
 def partitions(lake: Settings) -> dict[str, int]:
-    parts = lakehouse.catalog(lake).load_table(SILVER).inspect.partitions().to_pylist()
+    parts = tables.catalog(lake).load_table(SILVER).inspect.partitions().to_pylist()
     return {str(part["partition"]["event_day"]): part["record_count"] for part in parts}
 
 
@@ -95,14 +95,14 @@ def test_every_column_arrives_as_the_stream_would_have_written_it(lake, tmp_path
     assert held.select(list(batch.SCHEMA)).equals(quoted)
     assert held["event_time"].dt.epoch("us").equals(quoted["event_time_us"], check_names=False)
     assert not held["late"].any()
-    assert lakehouse.read_ticks(lake, START_US, START_US + DAY_US).height == 10
+    assert tables.read_ticks(lake, START_US, START_US + DAY_US).height == 10
 
 
 def test_rows_lie_in_the_partition_of_their_day_and_few_commits_write_them(lake, tmp_path):
     file = written(tmp_path / "days.parquet", ticks(12_000, start_us=START_US + 12 * HOUR_US, step_us=30_000_000))
     assert fates(of(lake, file)) == (12_000, 0, 0, 0)
     assert partitions(lake) == {"2024-03-18": 1440, "2024-03-19": 2880, "2024-03-20": 2880, "2024-03-21": 2880, "2024-03-22": 1920}
-    table = lakehouse.catalog(lake).load_table(SILVER)
+    table = tables.catalog(lake).load_table(SILVER)
     assert len(table.snapshots()) <= 3
     assert table.inspect.files().num_rows == 5  # a day waits until it is whole
 
@@ -111,9 +111,9 @@ def test_metadata_are_those_that_an_ordinary_append_writes(lake, tmp_path):
     frame = ticks(100)
     of(lake, written(tmp_path / "a.parquet", frame))
     ordinary = Settings(home=tmp_path / "ordinary")
-    lakehouse.create(ordinary)
-    lakehouse.append_ticks(ordinary, frame)
-    ours, theirs = (lakehouse.catalog(home).load_table(SILVER).inspect.files().to_pylist()[0] for home in (lake, ordinary))
+    tables.create(ordinary)
+    tables.append_ticks(ordinary, frame)
+    ours, theirs = (tables.catalog(home).load_table(SILVER).inspect.files().to_pylist()[0] for home in (lake, ordinary))
     for name in ("record_count", "partition", "spec_id", "value_counts", "null_value_counts", "lower_bounds", "upper_bounds"):
         assert ours.get(name) == theirs.get(name)
     assert "event_day=2024-03-18" in ours["file_path"]
@@ -122,9 +122,9 @@ def test_metadata_are_those_that_an_ordinary_append_writes(lake, tmp_path):
 def test_a_second_time_nothing_is_added(lake, tmp_path):
     file = written(tmp_path / "a.parquet", ticks(9_000, step_us=60_000_000))
     of(lake, file)
-    before, snapshot = digest(lake), lakehouse.snapshot_ids(lake)[SILVER]
+    before, snapshot = digest(lake), tables.snapshot_ids(lake)[SILVER]
     assert fates(of(lake, file)) == (0, 9_000, 0, 0)
-    assert (digest(lake), lakehouse.snapshot_ids(lake)[SILVER]) == (before, snapshot)
+    assert (digest(lake), tables.snapshot_ids(lake)[SILVER]) == (before, snapshot)
 
 
 def test_copies_inside_the_files_count_once(lake, tmp_path):
@@ -143,8 +143,8 @@ def test_only_what_is_missing_is_added_and_equal_ids_elsewhere_are_no_copies(lak
 
 
 def test_what_the_stream_wrote_is_already_there(lake, tmp_path):
-    lakehouse.create(lake)
-    lakehouse.append_ticks(lake, ticks(30))
+    tables.create(lake)
+    tables.append_ticks(lake, ticks(30))
     assert fates(of(lake, written(tmp_path / "a.parquet", ticks(50)))) == (20, 30, 0, 0)
 
 
@@ -182,7 +182,7 @@ def test_upkeep_merges_the_dead_letters_of_a_day_too(lake, tmp_path):
     before = stored(lake, DEAD_LETTER).sort("source")
     assert compact(lake, 3, lambda *_: None) == 1
     assert stored(lake, DEAD_LETTER).sort("source").equals(before)
-    assert lakehouse.catalog(lake).load_table(DEAD_LETTER).inspect.files().num_rows == 1
+    assert tables.catalog(lake).load_table(DEAD_LETTER).inspect.files().num_rows == 1
 
 
 def test_an_endless_line_is_cut(lake, tmp_path):
@@ -234,7 +234,7 @@ def test_the_rows_of_a_file_are_guessed_from_its_size(tmp_path, name):
 
 def test_forgotten_days_are_read_again_from_silver(lake, tmp_path):
     of(lake, written(tmp_path / "a.parquet", ticks(100)))
-    known = Known(lakehouse.catalog(lake).load_table(SILVER), fingerprints_max=1)
+    known = Known(tables.catalog(lake).load_table(SILVER), fingerprints_max=1)
     for number in (19_800, 19_801, 19_800):
         part = known.sort_out(number, ticks(100, start_us=number * DAY_US))
         assert (part.already, part.duplicates) == ((100, 0) if number == 19_800 else (0, 0))
@@ -252,9 +252,9 @@ def test_any_mix_of_new_old_copied_and_broken_rows_is_accounted_for(tmp_path_fac
     """Against sets: which ids were there, which the file brings."""
     home = tmp_path_factory.mktemp("mix")
     lake = Settings(home=home / "home", load_commit_rows=7)
-    lakehouse.create(lake)
+    tables.create(lake)
     if held:
-        lakehouse.append_ticks(lake, ticks(9).filter(pl.col("seq").is_in(sorted(held))))
+        tables.append_ticks(lake, ticks(9).filter(pl.col("seq").is_in(sorted(held))))
     frame = pl.DataFrame(
         [(f"S{s}" if s else "S", str(i), START_US + i * 1_000_000 + s * DAY_US, -1.0 if bad else 1.0) for s, i, bad in rows],
         schema={"symbol": pl.String, "trade_id": pl.String, "event_time_us": pl.Int64, "price": pl.Float64},
@@ -299,7 +299,7 @@ def killed_in_the_middle(lake: Settings, files: str) -> int:
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(lake.home), files], cwd=REPO)
     try:
-        while len(lakehouse.catalog(lake).load_table(SILVER).snapshots()) < 3 and child.poll() is None:
+        while len(tables.catalog(lake).load_table(SILVER).snapshots()) < 3 and child.poll() is None:
             time.sleep(0.02)
         assert child.poll() is None, "the load ended before it could be killed"
     finally:
@@ -313,7 +313,7 @@ def test_killed_and_loaded_again_it_is_as_if_nothing_had_happened(lake, tmp_path
     bad = frame.with_columns(price=pl.when(pl.col("seq") % 1000 == 7).then(-1.0).otherwise("price"))
     for part in range(12):
         written(tmp_path / f"{part:02}.parquet", bad.slice(part * 5000, 5000))
-    lakehouse.create(lake)
+    tables.create(lake)
     files, undisturbed = str(tmp_path / "*.parquet"), Settings(home=tmp_path / "undisturbed")
     left = killed_in_the_middle(lake, files)
     assert 0 < left < 59_940

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prices import D0, SIGMA, brownian, ticks, trades
 
-from feature_store.tables import COLUMNS_OF, DAILY, DAILY_CORRELATION, DAILY_PROFILE, DAILY_VOLATILITY
+from lakehouse.schemas import COLUMNS_OF, DAILY, DAILY_CORRELATION, DAILY_PROFILE, DAILY_VOLATILITY
 from training.daily import correlation, rows, volatility, volume_profile
 from training.daily.trades import DAY_US
 

@@ -8,8 +8,9 @@ from prices import D0, ticks
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store import daily, lakehouse, repo
-from feature_store.tables import DAILY, DAILY_CORRELATION, DAILY_COUNTS, DAILY_NUMBERS, DAILY_PROFILE, DAILY_VOLATILITY
+from feature_store import repo
+from lakehouse import daily, tables
+from lakehouse.schemas import DAILY, DAILY_CORRELATION, DAILY_COUNTS, DAILY_NUMBERS, DAILY_PROFILE, DAILY_VOLATILITY
 from training.daily import rows, run
 from training.daily.trades import DAY_US
 
@@ -22,8 +23,8 @@ DATE = [run.iso(D0 + day * DAY_US) for day in range(8)]
 def lake(tmp_path):
     """Silver with two symbols on days 0, 1 and 3."""
     made = Settings(home=tmp_path)
-    lakehouse.create(made)
-    lakehouse.append_ticks(made, ticks([0, 1, 3], rate=0.005))
+    tables.create(made)
+    tables.append_ticks(made, ticks([0, 1, 3], rate=0.005))
     return made
 
 
@@ -43,7 +44,7 @@ def test_the_tables_hold_what_is_computed_in_memory_and_twice_is_the_same(lake):
     report = compute(lake, 0, 4)
     before = held(lake)
     for day in (0, 1, 3):
-        made = rows.of(lakehouse.read_ticks(lake, D0 + day * DAY_US, D0 + (day + 1) * DAY_US), D0 + day * DAY_US)
+        made = rows.of(tables.read_ticks(lake, D0 + day * DAY_US, D0 + (day + 1) * DAY_US), D0 + day * DAY_US)
         stored = {table: daily.read(lake, table, D0 + day * DAY_US, D0 + (day + 1) * DAY_US) for table in TABLES}
         assert all(stored[table].equals(made[table].select(stored[table].columns)) for table in TABLES)
     assert (report.days, report.holes, report.unfinished, report.missing) == ([DATE[0], DATE[1], DATE[3]], [DATE[2]], [], [])
@@ -63,8 +64,8 @@ def test_days_at_once_are_the_days_one_by_one(lake, monkeypatch):
 
 def test_one_day_is_read_at_a_time_and_rows_do_not_pile_up(lake, monkeypatch):
     read, written = [], []
-    ticks_of, replace = lakehouse.read_ticks, daily.replace
-    monkeypatch.setattr(lakehouse, "read_ticks", lambda given, *span, **rest: read.append(span[:2]) or ticks_of(given, *span, **rest))
+    ticks_of, replace = tables.read_ticks, daily.replace
+    monkeypatch.setattr(tables, "read_ticks", lambda given, *span, **rest: read.append(span[:2]) or ticks_of(given, *span, **rest))
     monkeypatch.setattr(daily, "replace", lambda given, frames, *span: written.append(span[:2]) or replace(given, frames, *span))
     monkeypatch.setattr(run, "ROWS_AT_ONCE", 1)
     compute(lake, 0, 4)
@@ -76,7 +77,7 @@ def test_one_day_is_read_at_a_time_and_rows_do_not_pile_up(lake, monkeypatch):
 def test_a_run_that_ends_between_two_tables_is_mended_by_the_next(lake, monkeypatch):
     compute(lake, 0, 4)
     before = held(lake)
-    lakehouse.append_ticks(lake, ticks([2], rate=0.005))
+    tables.append_ticks(lake, ticks([2], rate=0.005))
     with monkeypatch.context() as broken:
         broken.setattr(daily, "overwrite", _fails_after(daily.overwrite, 2))
         with pytest.raises(KeyboardInterrupt):
@@ -118,7 +119,7 @@ def test_a_range_ahead_of_now_has_no_days(lake):
 def test_new_ticks_of_one_symbol_change_its_rows_and_no_others(lake):
     compute(lake, 0, 2)
     before = held(lake)
-    lakehouse.append_ticks(lake, ticks([0], symbols=("V:A", "V:C"), seed=9).with_columns(trade_id="x" + pl.col("trade_id")))
+    tables.append_ticks(lake, ticks([0], symbols=("V:A", "V:C"), seed=9).with_columns(trade_id="x" + pl.col("trade_id")))
     report = compute(lake, 0, 1, symbols=["V:A", "V:X"])
     after = held(lake)
     assert report.missing == ["V:X"]
@@ -136,8 +137,8 @@ def test_new_ticks_of_one_symbol_change_its_rows_and_no_others(lake):
 
 def test_statistics_of_ticks_that_are_gone_go_too(lake):
     compute(lake, 0, 2)
-    with lakehouse.writing():
-        lakehouse.catalog(lake).load_table("silver.tick_data").delete(lakehouse.between(D0, D0 + DAY_US))
+    with tables.writing():
+        tables.catalog(lake).load_table("silver.tick_data").delete(tables.between(D0, D0 + DAY_US))
     assert compute(lake, 0, 1).holes == [DATE[0]]
     assert set(held(lake)[DAILY]["event_time"].dt.epoch("us")) == {D0 + DAY_US}
 

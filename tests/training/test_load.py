@@ -7,8 +7,8 @@ from warehouse import TO_US, market, store
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store import lakehouse
-from feature_store.tables import SILVER
+from lakehouse import tables
+from lakehouse.schemas import SILVER
 from training import datasets
 
 # The tables carry a property that only Flink's writer knows.
@@ -29,7 +29,7 @@ def test_what_is_loaded_is_what_would_be_built_in_memory(settings):
     assert loaded.frame.equals(built.frame)
     assert (loaded.fingerprint, loaded.dropped) == (built.fingerprint, built.dropped)
     assert loaded.frame["exit_us"].max() > TO_US - 60 * S  # the last label reads ticks after the range
-    current = lakehouse.snapshot_ids(settings)
+    current = tables.snapshot_ids(settings)
     assert loaded.snapshots == current
     assert current[SILVER] is not None
 

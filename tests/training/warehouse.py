@@ -5,8 +5,8 @@ import polars as pl
 from market import T0, S, ticks
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from feature_store import lakehouse
-from feature_store.tables import GOLD
+from lakehouse import tables
+from lakehouse.schemas import GOLD
 
 TO_US = T0 + 1800 * S
 
@@ -20,7 +20,7 @@ def market():
 
 def store(settings, made, views):
     """Write ticks (each twice, as a replay after a crash might) and feature rows as the jobs do."""
-    lakehouse.create(settings)
+    tables.create(settings)
     name = pl.col("key").str.split(":")
     nothing = [pl.lit(None, dtype=pl.Float64).alias(column) for column in ("bid", "ask", "bid_size", "ask_size")]
     columns = [name.list.get(0).alias("venue"), name.list.get(1).alias("symbol"), pl.col("event_time_us").alias("ingest_time_us")]
@@ -31,8 +31,8 @@ def store(settings, made, views):
         *nothing,
     ]
     for _ in range(2):
-        lakehouse.append_ticks(settings, made.with_columns(columns).drop("key"))
-    table = lakehouse.catalog(settings).load_table(GOLD)
+        tables.append_ticks(settings, made.with_columns(columns).drop("key"))
+    table = tables.catalog(settings).load_table(GOLD)
     time = pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC").alias("event_time")
     rows = [frame.with_columns(pl.lit(view).alias("view"), time, pl.lit(3600).alias("warm_s")) for view, frame in views.items()]
     arrow = pl.concat(rows, how="diagonal")

@@ -6,8 +6,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from contracts.config.settings import Settings
-from feature_store import daily
-from feature_store.tables import DAILY, DAILY_CORRELATION, DAILY_PROFILE, DAILY_VOLATILITY
+from lakehouse import daily
+from lakehouse.schemas import DAILY, DAILY_CORRELATION, DAILY_PROFILE, DAILY_VOLATILITY
 from training import tracks
 from training.daily import pictures
 from training.daily.run import Report, iso

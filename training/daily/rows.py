@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from feature_store.tables import DAILY, DAILY_CORRELATION, DAILY_COUNTS, DAILY_NUMBERS, DAILY_PROFILE, DAILY_VOLATILITY
+from lakehouse.schemas import DAILY, DAILY_CORRELATION, DAILY_COUNTS, DAILY_NUMBERS, DAILY_PROFILE, DAILY_VOLATILITY
 from training.daily import correlation, volatility, volume_profile
 from training.daily.trades import DAY_US, Floats, Trades, of_day
 

@@ -9,8 +9,9 @@ import polars as pl
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store import daily, lakehouse
-from feature_store.tables import DAILY
+from feature_store.offline import export_daily
+from lakehouse import daily, tables
+from lakehouse.schemas import DAILY
 from training.daily import rows
 from training.daily.trades import DAY_US
 
@@ -58,14 +59,14 @@ def run(
     first, wanted = from_us // DAY_US * DAY_US, -(-to_us // DAY_US) * DAY_US
     last = min(wanted, (now_us() if at_us is None else at_us) // DAY_US * DAY_US)
     report = Report(first, max(first, last), unfinished=[iso(day) for day in range(max(first, last), wanted, DAY_US)])
-    lakehouse.create(settings)
+    tables.create(settings)
     seen: set[str] = set()
     for begin, end, frames in _batches(settings, report, symbols, progress):
         daily.replace(settings, frames, begin, end, symbols)
         seen |= set(frames[DAILY]["symbol"])
         for table, frame in frames.items():
             report.rows[table] = report.rows.get(table, 0) + len(frame)
-    daily.export(settings)
+    export_daily(settings)
     report.missing = sorted(set(symbols or ()) - seen)
     return report
 
@@ -77,7 +78,7 @@ def _batches(
     begin, held = report.from_us, rows.empty()
     total = (report.to_us - report.from_us) // DAY_US
     for done, day in enumerate(range(report.from_us, report.to_us, DAY_US), start=1):
-        ticks = lakehouse.read_ticks(settings, day, day + DAY_US, symbols)
+        ticks = tables.read_ticks(settings, day, day + DAY_US, symbols)
         (report.holes if ticks.is_empty() else report.days).append(iso(day))
         held = {table: pl.concat([held[table], frame]) for table, frame in rows.of(ticks, day).items()}
         progress("daily statistics", done, total)

@@ -6,7 +6,7 @@ import polars as pl
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
-from feature_store import power
+from lakehouse import power
 from models import registry, runtime
 from models.registry import Version
 from training.power import features, steps

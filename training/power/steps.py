@@ -11,7 +11,7 @@ import polars as pl
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store import power
+from lakehouse import power
 from models import registry, runtime
 from training import between, folder, tracks
 from training.folder import Folder, whole

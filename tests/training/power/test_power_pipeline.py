@@ -11,7 +11,7 @@ import pytest
 from power_data import T0, readings, real, settings_in
 
 from contracts.errors import DatasetError, RegistryError
-from feature_store import power
+from lakehouse import power
 from models import registry, runtime, tracking
 from models.runtime import LIGHTGBM_FILE
 from training.power import backfill, card, features, files, forecast, model, pipeline, steps

@@ -6,8 +6,8 @@ from polars.testing import assert_frame_equal
 from power_data import T0, readings
 
 from contracts.config.settings import Settings
-from feature_store import lakehouse, power
-from feature_store.tables import POWER, POWER_FORECASTS
+from lakehouse import power, tables
+from lakehouse.schemas import POWER, POWER_FORECASTS
 from training.power import features, files
 from training.power.features import HOUR_US
 from training.power.files import DAY_US
@@ -16,7 +16,7 @@ from training.power.files import DAY_US
 @pytest.fixture
 def settings(tmp_path):
     made = Settings(home=tmp_path)
-    lakehouse.create(made)
+    tables.create(made)
     return made
 
 
@@ -25,7 +25,7 @@ def rows(days=3, seed=1, source="one"):
 
 
 def snapshots(settings, table):
-    return len(lakehouse.catalog(settings).load_table(table).snapshots())
+    return len(tables.catalog(settings).load_table(table).snapshots())
 
 
 def forecast(series, day, kw, version="1"):

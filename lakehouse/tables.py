@@ -22,8 +22,8 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store import catalog as connection
-from feature_store.tables import COLUMNS_OF, GOLD, PROPERTIES, SILVER, TICK_NAMES, TRADE_KEY, partitions, schema
+from lakehouse import catalog_options as connection
+from lakehouse.schemas import COLUMNS_OF, GOLD, PROPERTIES, SILVER, TICK_NAMES, TRADE_KEY, partitions, schema
 
 CATALOG = "lakehouse"
 COMMIT_ATTEMPTS = 10

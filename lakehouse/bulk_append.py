@@ -14,8 +14,8 @@ from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
 from pyiceberg.table import Table, WriteTask
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
-from feature_store import lakehouse
-from feature_store.tables import TICK_NAMES
+from lakehouse import tables
+from lakehouse.schemas import TICK_NAMES
 
 
 def append_days(table: Table, days: Iterable[tuple[int, pl.DataFrame]]) -> int:
@@ -35,13 +35,13 @@ def _write(table: Table, day: int, ticks: pl.DataFrame) -> Iterable[DataFile]:
     arrow = full.select(TICK_NAMES).to_arrow().cast(schema_to_pyarrow(schema.select(*TICK_NAMES), include_field_ids=False))
     key = PartitionKey([PartitionFieldValue(spec.fields[0], day)], spec, schema)
     task = WriteTask(uuid4(), 0, schema.select(*TICK_NAMES), arrow.combine_chunks().to_batches(), partition_key=key)
-    with lakehouse.writing():
+    with tables.writing():
         return list(write_file(table.io, table.metadata, iter([task])))
 
 
 @retry(
     retry=retry_if_exception_type(CommitFailedException),
-    stop=stop_after_attempt(lakehouse.COMMIT_ATTEMPTS),
+    stop=stop_after_attempt(tables.COMMIT_ATTEMPTS),
     wait=wait_random(0.05, 0.5),
     reraise=True,
 )

@@ -20,8 +20,8 @@ from pyiceberg.types import TimestamptzType
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store import lakehouse
-from feature_store.tables import COLUMNS_OF, SILVER, TIME_OF
+from lakehouse import tables
+from lakehouse.schemas import COLUMNS_OF, SILVER, TIME_OF
 
 TICKS = "silver.ticks"  # what every reader takes: one row per trade id
 BATCH_ROWS = 50_000
@@ -82,8 +82,8 @@ def console(settings: Settings, sql: str, as_of: int | None = None) -> Iterator[
 
     `as_of`: a snapshot; the table it belongs to is read as it was then. Raises DatasetError when no table has it.
     """
-    lakehouse.create(settings)
-    stored = {name: lakehouse.catalog(settings).load_table(name) for name in COLUMNS_OF}
+    tables.create(settings)
+    stored = {name: tables.catalog(settings).load_table(name) for name in COLUMNS_OF}
     if as_of is not None and not any(table.snapshot_by_id(as_of) for table in stored.values()):
         raise DatasetError(f"no table has a snapshot {as_of}", "`tick lake snapshots TABLE` lists them; expired ones are gone")
     asked = sql.lower()

@@ -8,9 +8,9 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from contracts.config.settings import Settings
 from contracts.tick import EVENT_TIME_US_MIN
-from feature_store import lakehouse
-from feature_store.daily import TIME_US_MAX, overwrite
-from feature_store.tables import COLUMNS_OF, POWER, POWER_FORECASTS
+from lakehouse import tables
+from lakehouse.daily import TIME_US_MAX, overwrite
+from lakehouse.schemas import COLUMNS_OF, POWER, POWER_FORECASTS
 
 DAY_US = 86_400_000_000
 KEY = ("event_time_us", "series")
@@ -30,7 +30,7 @@ def store(settings: Settings, rows: pl.DataFrame) -> Stored:
 
     Where silver holds another value, the new one wins. Loading the same again changes nothing, and makes no snapshot.
     """
-    lakehouse.create(settings)
+    tables.create(settings)
     first, last = _span(rows)
     there = readings(settings, first, last)
     known = there.select(*KEY, pl.col("value_kw").alias("before"))
@@ -43,19 +43,19 @@ def store(settings: Settings, rows: pl.DataFrame) -> Stored:
         merged = pl.concat(
             [_between(rows, first, last), _between(there, first, last).join(rows, on=list(KEY), how="anti").select(rows.columns)]
         )
-        _replace(settings, POWER, merged.sort(*KEY), lakehouse.between(first, last))
+        _replace(settings, POWER, merged.sort(*KEY), tables.between(first, last))
     return Stored(int(judged["is_new"].sum()), int(judged["is_other"].sum()), len(rows) - len(changed))
 
 
 def readings(settings: Settings, from_us: int = EVENT_TIME_US_MIN, to_us: int = TIME_US_MAX) -> pl.DataFrame:
     """Readings with event time in [from, to) µs: event_time_us, series, value_kw, source, known_at_us, sorted by time and series."""
-    return _read(settings, POWER, lakehouse.between(from_us, to_us))
+    return _read(settings, POWER, tables.between(from_us, to_us))
 
 
 def end_us(settings: Settings) -> int | None:
     """End of the last whole UTC day for which silver has a reading after 23:00; None while it is empty. From file statistics alone."""
-    lakehouse.create(settings)
-    files = lakehouse.files(lakehouse.catalog(settings).load_table(POWER), ["readable_metrics"])
+    tables.create(settings)
+    files = tables.files(tables.catalog(settings).load_table(POWER), ["readable_metrics"])
     if not files:
         return None
     newest = max(file["readable_metrics"]["known_at_us"]["upper_bound"] for file in files)
@@ -64,19 +64,19 @@ def end_us(settings: Settings) -> int | None:
 
 def snapshot_id(settings: Settings) -> int | None:
     """Current snapshot of the readings, None while there is none."""
-    snapshot = lakehouse.catalog(settings).load_table(POWER).current_snapshot()
+    snapshot = tables.catalog(settings).load_table(POWER).current_snapshot()
     return None if snapshot is None else snapshot.snapshot_id
 
 
 def store_forecasts(settings: Settings, rows: pl.DataFrame) -> None:
     """Put the forecasts of one series (event_time_us and the columns of gold.power_forecasts) in place of those of the same days."""
     first, last = _span(rows)
-    _replace(settings, POWER_FORECASTS, rows, And(lakehouse.between(first, last), EqualTo("series", rows["series"][0])))
+    _replace(settings, POWER_FORECASTS, rows, And(tables.between(first, last), EqualTo("series", rows["series"][0])))
 
 
 def forecasts(settings: Settings, from_us: int = EVENT_TIME_US_MIN, to_us: int = TIME_US_MAX, series: str | None = None) -> pl.DataFrame:
     """Forecasts for the hours in [from, to) µs, of one series or all, sorted by time and series; `actual_kw` is null until it is known."""
-    wanted = lakehouse.between(from_us, to_us)
+    wanted = tables.between(from_us, to_us)
     return _read(settings, POWER_FORECASTS, And(wanted, EqualTo("series", series)) if series else wanted)
 
 
@@ -102,14 +102,14 @@ def _between(rows: pl.DataFrame, from_us: int, to_us: int) -> pl.DataFrame:
 
 
 def _read(settings: Settings, table: str, wanted: BooleanExpression) -> pl.DataFrame:
-    lakehouse.create(settings)
-    frame = pl.from_arrow(lakehouse.catalog(settings).load_table(table).scan(row_filter=wanted).to_arrow())
+    tables.create(settings)
+    frame = pl.from_arrow(tables.catalog(settings).load_table(table).scan(row_filter=wanted).to_arrow())
     assert isinstance(frame, pl.DataFrame)
     return frame.select(pl.col("event_time").dt.epoch("us").alias("event_time_us"), pl.exclude("event_time")).sort(*KEY)
 
 
 def _replace(settings: Settings, name: str, rows: pl.DataFrame, wanted: BooleanExpression) -> None:
-    table = lakehouse.catalog(settings).load_table(name)
+    table = tables.catalog(settings).load_table(name)
     timed = rows.with_columns(pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC").alias("event_time"))
     arrow = timed.select([column for column, _ in COLUMNS_OF[name]]).to_arrow()
     overwrite(table, arrow.cast(schema_to_pyarrow(table.schema(), include_field_ids=False)), wanted)

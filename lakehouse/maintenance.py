@@ -10,8 +10,8 @@ from pyiceberg.table import Table
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from contracts.config.settings import Settings
-from feature_store import lakehouse, orphans
-from feature_store.tables import COLUMNS_OF, GOLD, TIME_OF
+from lakehouse import orphan_files, tables
+from lakehouse.schemas import COLUMNS_OF, GOLD, TIME_OF
 
 ATTEMPTS = 10
 SIZES = ("record_count", "file_size_in_bytes")
@@ -32,11 +32,11 @@ class Summary:
 
 def summary(settings: Settings) -> list[Summary]:
     """One line per table, from metadata alone."""
-    lakehouse.create(settings)
+    tables.create(settings)
     lines = []
     for name in COLUMNS_OF:
-        table = lakehouse.catalog(settings).load_table(name)
-        files = lakehouse.files(table, SIZES)
+        table = tables.catalog(settings).load_table(name)
+        files = tables.files(table, SIZES)
         rows, size = (sum(file[column] for file in files) for column in SIZES)
         lines.append(Summary(name, rows, len(files), size, len(table.snapshots())))
     return lines
@@ -44,11 +44,11 @@ def summary(settings: Settings) -> list[Summary]:
 
 def compact(settings: Settings, files_max: int, progress: Callable[[str, int, int], None]) -> int:
     """Rewrite every partition with more than `files_max` files into few; returns how many. Rows stay the same."""
-    lakehouse.create(settings)
+    tables.create(settings)
     merged = 0
     for name in COLUMNS_OF:
-        table = lakehouse.catalog(settings).load_table(name)
-        parts = table.inspect.partitions().to_pylist() if lakehouse.has_manifest(table) else []
+        table = tables.catalog(settings).load_table(name)
+        parts = table.inspect.partitions().to_pylist() if tables.has_manifest(table) else []
         crowded = [part["partition"] for part in parts if part["file_count"] > files_max]
         for done, partition in enumerate(crowded, start=1):
             _rewrite(table, _inside(partition, TIME_OF.get(name, "event_time")))
@@ -74,12 +74,12 @@ def expire(settings: Settings, before_us: int, now_us: int, state_us: int | None
     stay: to list a whole bucket is work for the catalog's own service.
     """
     written_us = min(now_us, now_us if state_us is None else state_us) - int(settings.orphan_age_s * 1e6)
-    lakehouse.create(settings)
+    tables.create(settings)
     count, files, size = 0, 0, 0
     for name in COLUMNS_OF:
-        table = lakehouse.catalog(settings).load_table(name)
+        table = tables.catalog(settings).load_table(name)
         count += _forget(table, before_us, resumable=state_us is not None and name != GOLD)
-        gone, freed = orphans.remove(table, min(before_us, written_us)) if orphans.is_local(table) else (0, 0)
+        gone, freed = orphan_files.remove(table, min(before_us, written_us)) if orphan_files.is_local(table) else (0, 0)
         files, size = files + gone, size + freed
     return Expired(count, files, size)
 
@@ -101,7 +101,7 @@ def _forget(table: Table, before_us: int, *, resumable: bool) -> int:
 def _rewrite(table: Table, inside: BooleanExpression) -> None:
     """Read and overwrite on one base snapshot: a commit of the live job in between fails this one, which is tried again."""
     table.refresh()
-    with lakehouse.writing():
+    with tables.writing():
         table.overwrite(table.scan(row_filter=inside).to_arrow(), overwrite_filter=inside)
 
 

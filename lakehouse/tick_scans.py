@@ -8,8 +8,8 @@ from itertools import pairwise
 import polars as pl
 
 from contracts.config.settings import Settings
-from feature_store import lakehouse
-from feature_store.tables import SILVER, TICK_NAMES, TRADE_KEY
+from lakehouse import tables
+from lakehouse.schemas import SILVER, TICK_NAMES, TRADE_KEY
 
 # PyIceberg plans, as everywhere here: else polars recommends a package of its own at every scan.
 os.environ.setdefault("POLARS_ICEBERG_PLANNER", "pyiceberg")
@@ -34,7 +34,7 @@ def symbols(settings: Settings) -> list[str]:
 
 def first_us(settings: Settings) -> int:
     """Begin of the minute of the oldest tick, µs UTC, from file statistics alone. Raises DatasetError when silver is empty."""
-    return lakehouse.time_range(settings)[0] // MINUTE_US * MINUTE_US
+    return tables.time_range(settings)[0] // MINUTE_US * MINUTE_US
 
 
 def copies(settings: Settings, begins_us: Mapping[str, int], to_us: int) -> pl.DataFrame:
@@ -92,7 +92,7 @@ def _ticks(
 
 def _silver(settings: Settings, snapshot: int | None = None) -> pl.LazyFrame:
     """The table for polars, which has a reader of its own. It gets the object store's keys, and none of the catalog's."""
-    table = lakehouse.catalog(settings).load_table(SILVER)
+    table = tables.catalog(settings).load_table(SILVER)
     store = {name: value for name, value in table.io.properties.items() if name.startswith("s3.")}
     return pl.scan_iceberg(table, snapshot_id=snapshot, storage_options=store or None)
 

@@ -1,8 +1,7 @@
-"""The tables of daily statistics: days replaced in one commit a table, read as polars, and exported for Feast's offline store."""
+"""The tables of daily statistics: days replaced in one commit a table, read as polars."""
 
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -14,9 +13,8 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from contracts.config.settings import Settings
 from contracts.tick import EVENT_TIME_US_MIN
-from feature_store import lakehouse
-from feature_store.repo import DAILY_VIEW, offline_file
-from feature_store.tables import COLUMNS_OF, DAILY, DAILY_COUNTS, DAILY_NUMBERS
+from lakehouse import tables
+from lakehouse.schemas import COLUMNS_OF
 
 ATTEMPTS = 10
 TIME_US_MAX = 253_402_300_799_000_000  # the end of the year 9999, the last one that has an ISO date
@@ -28,13 +26,13 @@ def replace(settings: Settings, frames: Mapping[str, pl.DataFrame], from_us: int
     With `symbols` (VENUE:SYMBOL) only their rows are replaced, and of correlations those with both among them.
     """
     for name, frame in frames.items():
-        table = lakehouse.catalog(settings).load_table(name)
+        table = tables.catalog(settings).load_table(name)
         arrow = frame.select([column for column, _ in COLUMNS_OF[name]]).to_arrow()
         overwrite(table, arrow.cast(schema_to_pyarrow(table.schema(), include_field_ids=False)), _rows(name, from_us, to_us, symbols))
 
 
 def _rows(name: str, from_us: int, to_us: int, symbols: Sequence[str] | None) -> BooleanExpression:
-    wanted: BooleanExpression = lakehouse.between(from_us, to_us)
+    wanted: BooleanExpression = tables.between(from_us, to_us)
     for column in ("symbol", "other"):
         if symbols is not None and column in dict(COLUMNS_OF[name]):
             wanted = And(wanted, In(column, list(symbols)))
@@ -45,7 +43,7 @@ def _rows(name: str, from_us: int, to_us: int, symbols: Sequence[str] | None) ->
 def overwrite(table: Table, arrow: pa.Table, wanted: BooleanExpression) -> None:
     """Put `arrow` in place of the rows that `wanted` names, in one commit, tried again while others commit."""
     table.refresh()
-    with lakehouse.writing():
+    with tables.writing():
         # a day that held no rows so far is the usual case, and PyIceberg warns of it
         warnings.filterwarnings("ignore", message="Delete operation did not match any records", category=UserWarning)
         table.overwrite(arrow, overwrite_filter=wanted)
@@ -55,20 +53,8 @@ def read(
     settings: Settings, table: str, from_us: int = EVENT_TIME_US_MIN, to_us: int = TIME_US_MAX, symbols: Sequence[str] | None = None
 ) -> pl.DataFrame:
     """Rows of the days that begin in [from, to) µs, sorted by day and symbol; columns as the table has them."""
-    scan = lakehouse.catalog(settings).load_table(table).scan(row_filter=_rows(table, from_us, to_us, symbols))
+    scan = tables.catalog(settings).load_table(table).scan(row_filter=_rows(table, from_us, to_us, symbols))
     frame = pl.from_arrow(scan.to_arrow())
     assert isinstance(frame, pl.DataFrame)
     names = {name for name, _ in COLUMNS_OF[table]}
     return frame.sort([name for name in ("event_time", "symbol", "slot", "bucket_low", "other") if name in names])
-
-
-def export(settings: Settings) -> Path:
-    """Write the file that Feast's offline store reads: every day, at the time it may be used from; returns its path."""
-    rows = read(settings, DAILY)
-    known = pl.from_epoch("known_at_us", time_unit="us").dt.replace_time_zone("UTC").alias("event_timestamp")
-    file = offline_file(settings, DAILY_VIEW)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    made = file.with_suffix(".new")
-    rows.select("symbol", known, *DAILY_COUNTS, *DAILY_NUMBERS).write_parquet(made)
-    made.replace(file)  # readers see the file before or the file after, never half of one
-    return file
