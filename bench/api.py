@@ -12,8 +12,8 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.features import CORE
 from contracts.windows import LEVELS
-from feature_store.layout import HEARTBEAT_REDIS_KEY
-from feature_store.online_table import connect, write_rows
+from feature_store.online.redis_layout import HEARTBEAT_REDIS_KEY
+from feature_store.online.store import connect, write_rows
 from models import registry, tracking
 from models.runtime import Exported
 from stack import platform, secrets

@@ -70,11 +70,11 @@ def _feast(decided: pl.DataFrame, history: Mapping[str, pl.DataFrame]) -> float:
     """CPU seconds of Feast's join, of the work alone: the repository is applied, the files are written before."""
     import pandas as pd
 
-    from feature_store import repo
+    from feature_store.feast_repo import objects as feast_objects
 
     with tempfile.TemporaryDirectory(prefix="tick-bench-") as home:
         settings = Settings(home=Path(home))
-        repo.write_yaml(settings)
+        feast_objects.write_yaml(settings)
         for level in LEVELS:
             frame = history[level.view].with_columns(
                 pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC").alias("event_timestamp"),
@@ -82,10 +82,10 @@ def _feast(decided: pl.DataFrame, history: Mapping[str, pl.DataFrame]) -> float:
                 pl.lit(3600).alias("warm_s"),
                 *(pl.lit(0.0).alias(column.name) for column in columns(level) if not column.core),
             )
-            frame.drop("event_time_us").write_parquet(repo.offline_file(settings, level.view))
-        repo.apply(settings)
+            frame.drop("event_time_us").write_parquet(feast_objects.offline_file(settings, level.view))
+        feast_objects.apply(settings)
         times = pd.to_datetime(decided["decision_us"].to_numpy(), unit="us", utc=True)
-        store, entities = repo.store(settings), pd.DataFrame({"symbol": SYMBOL, "event_timestamp": times})
+        store, entities = feast_objects.store(settings), pd.DataFrame({"symbol": SYMBOL, "event_timestamp": times})
         with spent() as taken:
-            store.get_historical_features(entities, features=store.get_feature_service(repo.SERVICE)).to_df()
+            store.get_historical_features(entities, features=store.get_feature_service(feast_objects.SERVICE)).to_df()
     return taken.cpu_s

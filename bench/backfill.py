@@ -20,8 +20,8 @@ from bench import services
 from bench.figures import BenchError, Figure
 from bench.machine import jvm_spent, spent
 from contracts.config.settings import Settings
-from feature_store import backfill
-from feature_store.chunks import DAY_US
+from feature_store.backfill import run as backfill
+from feature_store.backfill.chunks import DAY_US
 from lakehouse import tables
 
 AIM_TICKS_PER_S = 200_000

@@ -11,7 +11,7 @@ from bench import api, http_load, services
 from bench.figures import BenchError, Figure, quantile
 from contracts.config.settings import Settings
 from contracts.features import CORE
-from feature_store.online_table import connect
+from feature_store.online.store import connect
 from models import export
 from stack import platform
 

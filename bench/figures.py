@@ -56,6 +56,6 @@ def readable(value: float) -> str:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of them lie, as `feature_store.writer_report` counts it."""
+    """The value below which `share` of them lie, as `feature_store.online.writer_stats` counts it."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -14,7 +14,7 @@ from bench.load import MINUTE_US, Chunk
 from bench.machine import jvm_spent
 from contracts.clock import now_us
 from contracts.config.settings import Settings
-from feature_store import flink_rest
+from feature_store.flink import rest as flink_rest
 from stack.platform import PLATFORM
 from streaming import job
 

@@ -5,8 +5,8 @@ from bench.flink_load import Run
 from bench.machine import jvm_spent
 from contracts.config.settings import Settings
 from contracts.topics import TICKS
-from feature_store import flink_rest
-from feature_store.flink import Program, submit
+from feature_store.flink import rest as flink_rest
+from feature_store.flink.program import Program, submit
 from streaming.job_tables import kafka
 from streaming.verdict_sql import TYPES
 

@@ -7,7 +7,7 @@ from bench.load import Chunk, beat, fill
 from bench.machine import jvm_spent
 from contracts.config.settings import Settings
 from contracts.topics import DEAD_LETTER, TICK_FEATURES, TICKS, Topic
-from feature_store import flink_rest
+from feature_store.flink import rest as flink_rest
 
 ROWS_TIMEOUT_S = 600.0
 CHECKPOINT_TIMEOUT_S = 120.0

@@ -7,9 +7,9 @@ from bench.figures import BenchError, Figure
 from bench.machine import cpu_s
 from contracts.clock import now_us
 from contracts.config.settings import Settings
-from feature_store.layout import FRESHNESS_REDIS_KEY
-from feature_store.online_table import connect
-from feature_store.writer_report import Report, read
+from feature_store.online.redis_layout import FRESHNESS_REDIS_KEY
+from feature_store.online.store import connect
+from feature_store.online.writer_stats import Report, read
 from stack import platform
 from streaming import job, producer
 from streaming.live import SyntheticFeed

@@ -13,9 +13,9 @@ from bench.figures import BenchError, Figure, quantile
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.windows import LEVELS
-from feature_store.layout import entity_key
-from feature_store.online import OnlineReader
-from feature_store.online_table import connect, write_rows
+from feature_store.online.reader import OnlineReader
+from feature_store.online.redis_layout import entity_key
+from feature_store.online.store import connect, write_rows
 
 AIM_RATIO = 2.0
 SYMBOLS = 100

@@ -13,8 +13,8 @@ from bench.machine import Spent, cpu_s, spent
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.windows import LEVELS
-from feature_store import repo
-from feature_store.online_table import OnlineTable, Row, connect, encode_row
+from feature_store.feast_repo import objects as feast_objects
+from feature_store.online.store import OnlineTable, Row, connect, encode_row
 
 AIM_PER_S = 30_000
 SYMBOLS, SECONDS = 200, 300
@@ -59,8 +59,8 @@ def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
 
 def _feast(settings: Settings, names: list[str], start_ms: int, count: int) -> tuple[float, float]:
     """Rows per second of Feast: `count` at once, and one by one; 1 s rows only."""
-    repo.apply(settings)
-    store, level = repo.store(settings), LEVELS[0]
+    feast_objects.apply(settings)
+    store, level = feast_objects.store(settings), LEVELS[0]
     seconds = -(-(count + FEAST_SINGLES) // len(names)) + 1
     rows = (row for row in feature_rows.stream(names, seconds, start_ms + 3600 * 1000) if row["view"] == level.view)
     frame = _frame(islice(rows, count + FEAST_SINGLES))

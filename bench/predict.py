@@ -23,7 +23,7 @@ from bench.figures import BenchError, Figure, quantile
 from bench.http_load import Load
 from contracts.config.settings import Settings
 from contracts.features import CORE
-from feature_store import repo
+from feature_store.feast_repo import objects as feast_objects
 from models import export, export_lightgbm
 from models.runtime import Exported
 from stack import platform
@@ -181,12 +181,12 @@ def _mlflow(settings: Settings, flavour: str, model: Any, rows: Any, scale: floa
 
 
 def _feast(settings: Settings, scale: float) -> Pair:
-    repo.apply(settings)
+    feast_objects.apply(settings)
     port = services.free_ports()["mlflow_port"]
     command = [str(Path(sys.executable).with_name("feast")), "-c", str(settings.feast_repo), "serve", "-p", str(port)]
     command += ["--no-access-log", "--max-requests", "1000000"]  # else it ends its worker after a thousand
     url = f"http://127.0.0.1:{port}/get-online-features"
-    asked = {"feature_service": repo.SERVICE, "entities": {"symbol": feature_rows.symbols(1)}}
+    asked = {"feature_service": feast_objects.SERVICE, "entities": {"symbol": feature_rows.symbols(1)}}
     with _process(command, f"http://127.0.0.1:{port}/health") as server:
         return _peer(url, http_load.request(url, orjson.dumps(asked), {}), server, scale, "Feast")
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from contracts.config.settings import Settings
-    from feature_store.backfill import Report
+    from feature_store.backfill.run import Report
 
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 SHOWN = 6  # days of a hole that are named
@@ -45,8 +45,8 @@ def backfill(
 
     from cli.bars import bars
     from contracts.config.settings import settings
-    from feature_store import backfill as batch
-    from feature_store import chunks
+    from feature_store.backfill import chunks
+    from feature_store.backfill import run as batch
 
     from_us, to_us = _range(settings(), start, end)
     length_us = chunks.length_us(settings(), chunk, from_us, to_us)
@@ -99,7 +99,7 @@ def named(days: list[int]) -> str:
 
 def _push(console: "Console", settings: "Settings") -> None:
     from contracts.clock import now_us
-    from feature_store import rebuild
+    from feature_store.online import rebuild
 
     written = rebuild.rebuild(settings, now_us())
     console.print(f"online: wrote {written.written} rows; Redis already held {written.older} newer ones")

@@ -6,7 +6,7 @@ from rich.table import Table
 from cli.demo_steps import Outcome
 from cli.serve import show_results
 from cli.train_report import verdict_table
-from feature_store.writer_report import Report
+from feature_store.online.writer_stats import Report
 
 SAMPLES_MIN = 20
 

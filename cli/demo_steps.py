@@ -12,10 +12,12 @@ from cli.serve import ask
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import TickError
-from feature_store import backfill, repo, writer_report
-from feature_store.layout import FRESHNESS_REDIS_KEY
-from feature_store.online_table import connect
-from feature_store.writer_report import Report
+from feature_store.backfill import run as backfill
+from feature_store.feast_repo import objects as feast_objects
+from feature_store.online import writer_stats
+from feature_store.online.redis_layout import FRESHNESS_REDIS_KEY
+from feature_store.online.store import connect
+from feature_store.online.writer_stats import Report
 from lakehouse import tables
 from stack import platform
 from streaming import dead_letters, history, job, producer
@@ -60,7 +62,7 @@ def play(settings: Settings, feed: str | None, speed: float, days: int, live_s: 
         platform.up(settings, progress=report)
         start_us = now_us() - days * DAY_US
         market = history.load_synthetic(settings, DEMO, start_us, days, report)
-        applied = beside.submit(repo.apply, settings)  # not beside the training: importing Feast makes MLflow's warnings visible
+        applied = beside.submit(feast_objects.apply, settings)  # not beside the training: importing Feast makes MLflow's warnings visible
         backfill.run(settings, start_us, market.now_us, report, chunk_us=HISTORY_CHUNK_US)
         applied.result()
         ready = beside.submit(_start_live, settings, own is None)
@@ -123,7 +125,7 @@ def _count(settings: Settings, outcome: Outcome, since_us: int, synthetic_histor
         outcome.reasons = dict(dead_letters.counts(settings))
         outcome.rejected = sum(outcome.reasons.values())
         if outcome.sent == outcome.accepted + outcome.rejected or time.monotonic() > deadline:
-            outcome.features = writer_report.read(connect(settings))
+            outcome.features = writer_stats.read(connect(settings))
             return rows.symbols
         time.sleep(POLL_S)
 

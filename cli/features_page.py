@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from contracts.features import AGGREGATES, CONTEXT, CORE, FEATURES, OVERFLOWS, Aggregate, Feature, columns
 from contracts.windows import LABELS, LEVELS, WARM_CAP_S, Level
-from feature_store.sql import SESSION_YEAR_S, YEAR_S
+from feature_store.sql.windows import SESSION_YEAR_S, YEAR_S
 
 OVERFLOW_NAMES = ", ".join(f"`{name}`" for name in OVERFLOWS.values())
 HEAD = f"""\

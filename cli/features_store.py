@@ -66,10 +66,10 @@ def page() -> None:
 def apply() -> None:
     """Write the Feast repository from the contracts and apply it. Safe to repeat."""
     from contracts.config.settings import settings
-    from feature_store import repo
+    from feature_store.feast_repo import objects as feast_objects
 
     with Console(stderr=True).status("applying (Feast takes seconds to load)"):
-        names = repo.apply(settings())
+        names = feast_objects.apply(settings())
     Console().print(f"applied {', '.join(names)} → {settings().feast_repo}", soft_wrap=True)
 
 
@@ -82,7 +82,7 @@ def rebuild() -> None:
     """Fill Redis from the lakehouse: the newest row per symbol and view. Safe beside the live stream."""
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from feature_store.rebuild import rebuild as fill
+    from feature_store.online.rebuild import rebuild as fill
 
     with Console(stderr=True).status("reading the lakehouse"):
         done = fill(settings(), now_us())
@@ -95,12 +95,12 @@ def status() -> None:
     import redis
 
     from contracts.config.settings import settings
-    from feature_store import writer_report
-    from feature_store.online_table import connect
+    from feature_store.online import writer_stats
+    from feature_store.online.store import connect
 
     try:
         with connect(settings()) as client:
-            report = writer_report.read(client)
+            report = writer_stats.read(client)
     except redis.RedisError as error:
         raise TickError(f"Redis does not answer: {error}", "start it with `tick up`") from error
     table = Table("online writer", "")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from contracts.features import Feature
     from contracts.windows import Level
-    from feature_store.trial import Outcome, Trial
+    from feature_store.definition.examples import Outcome, Trial
 
 FormatOption = Annotated[str | None, typer.Option("--format", help="of a ticks file; default: found by looking")]
 VenueOption = Annotated[str | None, typer.Option(help="venue of a ticks file that does not say it")]
@@ -51,10 +51,10 @@ def test(
     differ by 1e-9 · max(|value|, scale of the feature); `tolerance: 1e-6` allows more. Several symbols: say `symbol` too.
     docs/examples/feature-trial.yaml is a whole file, docs/adding-a-feature.md says what comes next.
     """
-    from feature_store import trial
+    from feature_store.definition import examples as feature_examples
 
-    read = trial.read(file)
-    outcomes = trial.run(read, _ticks_of(read, file, format, venue, symbol))
+    read = feature_examples.read(file)
+    outcomes = feature_examples.run(read, _ticks_of(read, file, format, venue, symbol))
     if _show(outcomes):
         raise typer.Exit(1)
 
@@ -72,9 +72,10 @@ def try_formula(
     """Print the values of a formula over a file of ticks. `tick features page` lists the aggregates; no service is needed."""
     from contracts.features import AGGREGATES, Feature
     from contracts.windows import LABELS, level_of
-    from feature_store import naive, trial
-    from feature_store.definitions import check_lines, nearest
-    from feature_store.expressions import DefinitionError
+    from feature_store.definition import examples as feature_examples
+    from feature_store.definition import reference
+    from feature_store.definition.checks import check_lines, nearest
+    from feature_store.definition.expressions import DefinitionError
 
     seconds = {label: w for w, label in LABELS.items()}.get(window)
     if seconds is None:
@@ -87,16 +88,16 @@ def try_formula(
         level_of(seconds),
     )
     keys = _full_rows(ticks, level, seconds, head)
-    made = naive.features(ticks, (line,), aggregates, (level,), only=keys, strict=True)[level.view]
+    made = reference.features(ticks, (line,), aggregates, (level,), only=keys, strict=True)[level.view]
     _show_values(made, line, window)
     if made.is_empty():
-        raise trial.TrialError(f"no row has {window} of history", "take a longer file or a shorter --window")
+        raise feature_examples.TrialError(f"no row has {window} of history", "take a longer file or a shorter --window")
 
 
 def _trial_in(file: Path) -> "Trial | None":
-    from feature_store import trial
+    from feature_store.definition import examples as feature_examples
 
-    return trial.read(file) if file.suffix in trial.YAML_SUFFIXES else None
+    return feature_examples.read(file) if file.suffix in feature_examples.YAML_SUFFIXES else None
 
 
 def _ticks_of(example: "Trial", file: Path, format: str | None, venue: str | None, symbol: str | None) -> "pl.DataFrame":
@@ -121,9 +122,9 @@ def _ticks_in(file: Path, format: str | None, venue: str | None, symbol: str | N
 def _full_rows(ticks: "pl.DataFrame", level: "Level", window_s: int, head: int) -> list[tuple[str, str, int]]:
     import polars as pl
 
-    from feature_store import naive
+    from feature_store.definition import reference
 
-    ends = naive.row_ends(ticks, level)
+    ends = reference.row_ends(ticks, level)
     full = ends.filter(pl.col("sec") - pl.col("sec").min().over("symbol") >= window_s)
     return [(level.view, *row) for row in full.group_by("symbol", maintain_order=True).head(head).iter_rows()]
 
@@ -134,7 +135,7 @@ def _show(outcomes: "Sequence[Outcome]") -> int:
 
     from rich.console import Console
 
-    from feature_store.trial import utc
+    from feature_store.definition.examples import utc
 
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"  {'':<28} {'expected':>18} {'got':>18} difference", style="bold")
@@ -160,7 +161,7 @@ def _show_values(made: "pl.DataFrame", line: "Feature", window: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from feature_store.trial import SECOND_US, utc
+    from feature_store.definition.examples import SECOND_US, utc
 
     table = Table("symbol", "row end (UTC)", f"{line.formula} over {window}", box=None)
     values = made[f"{line.name}_{window}"].to_list()

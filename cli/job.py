@@ -43,7 +43,7 @@ def submit(
 
 def _refuse_to_forget(settings: "Settings") -> None:
     from contracts.errors import JobError
-    from feature_store import flink_rest
+    from feature_store.flink import rest as flink_rest
     from streaming import job, job_states
 
     newest = job_states.newest_state(settings)
@@ -54,10 +54,10 @@ def _refuse_to_forget(settings: "Settings") -> None:
 
 def _start_beside(settings: "Settings", say: "Callable[[str], None]") -> None:
     """What else a stream needs: the Feast repository for readers by the SDK, and the writer that brings the features to Redis."""
-    from feature_store import repo
+    from feature_store.feast_repo import objects as feast_objects
     from stack import platform
 
-    repo.apply(settings)
+    feast_objects.apply(settings)
     platform.start(settings, "writer")
     say("the online writer runs: `tick online status`")
 

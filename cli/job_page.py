@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from contracts.config.settings import Settings
-    from feature_store.job_health import JobHealth
+    from feature_store.flink.job_health import JobHealth
 
 KAFKA_TIMEOUT_S = 3.0
 COLUMNS = 80
@@ -18,9 +18,9 @@ def show() -> bool:
 
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from feature_store.consumer_lag import ConsumerLags
-    from feature_store.flink_rest import ENDED
-    from feature_store.job_health import examine
+    from feature_store.flink.consumer_lag import ConsumerLags
+    from feature_store.flink.job_health import examine
+    from feature_store.flink.rest import ENDED
     from streaming import job
 
     console = Console(highlight=False, soft_wrap=True, markup=False)

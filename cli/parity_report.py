@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from feature_store.parity.lines import Line, Where
+    from feature_store.parity.column_diff import Line, Where
     from feature_store.parity.report import Report
 
 LISTED_MAX = 10
@@ -75,7 +75,7 @@ def write(folder: Path, report: "Report") -> None:
     """The picture and all numbers, as parity.png and parity.json."""
     import orjson
 
-    from feature_store.parity.picture import draw
+    from feature_store.parity.plot import draw
 
     folder.mkdir(parents=True, exist_ok=True)
     title = f"{moment(report.from_us)} – {moment(report.to_us)} UTC, {report.unexplained:,} unexplained"
@@ -92,7 +92,7 @@ def _parts(report: "Report") -> "tuple[tuple[str, Iterable[Line]], ...]":
 
 
 def _odd(line: "Line") -> bool:
-    from feature_store.parity.lines import TOLERANCE
+    from feature_store.parity.column_diff import TOLERANCE
 
     return bool(line.mismatch) or (line.worst is not None and line.worst.relative > NEAR * TOLERANCE)
 

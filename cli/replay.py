@@ -59,7 +59,7 @@ def replay(
     Exit code 1: ticks were not delivered, or the live job refused some.
     """
     from contracts.config.settings import settings
-    from feature_store import writer_report
+    from feature_store.online import writer_stats
     from streaming import dead_letters, producer
 
     synthetic = files == [SYNTHETIC]
@@ -67,7 +67,7 @@ def replay(
     # a synthetic market that begins now is another one each time: there is nothing to go on with
     position_file = None if synthetic else settings().root / "replay" / f"{feed.fingerprint}.json"
     _require_choice(position_file, resume, restart)
-    reached_us, letters = writer_report.reached_us(settings()), dead_letters.ends(settings())
+    reached_us, letters = writer_stats.reached_us(settings()), dead_letters.ends(settings())
     with display(settings().kafka) as show:
         done = producer.replay(feed, settings(), speed, as_live, position_file, resume, show)
     report(done, feed)

@@ -48,7 +48,7 @@ def rollback(
     Stop the live job first if it writes the table (`tick job stop`): what it has committed since leaves the table, too.
     """
     from contracts.config.settings import settings
-    from feature_store.rollback import rollback as roll_back
+    from feature_store.backfill.rollback import rollback as roll_back
 
     if not yes:
         typer.confirm(f"{table} goes back to {to}; rows written since then are no longer in it. Go on?", abort=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from contracts.config.settings import Settings
 from contracts.features import COLUMNS, OVERFLOWS
 from contracts.windows import LEVELS
-from feature_store.online import FeatureRow
+from feature_store.online.reader import FeatureRow
 from serving.status import Status
 
 _TILE_S = {level.view: level.tile_s for level in LEVELS}

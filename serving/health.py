@@ -5,7 +5,7 @@ their answers are right, e.g. when only dead letters are no longer written. A jo
 """
 
 from contracts.clock import now_us
-from feature_store.online import OnlineStoreUnavailable
+from feature_store.online.reader import OnlineStoreUnavailable
 from serving.schemas import Check, Readiness
 from serving.service import Service
 

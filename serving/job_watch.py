@@ -16,8 +16,8 @@ from prometheus_client.registry import Collector
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import TickError
-from feature_store.consumer_lag import ConsumerLags
-from feature_store.job_health import JobHealth, examine
+from feature_store.flink.consumer_lag import ConsumerLags
+from feature_store.flink.job_health import JobHealth, examine
 from serving.figures import counter, gauge, labelled
 
 WATCH_S = 10.0  # the JobManager refreshes its own figures no more often

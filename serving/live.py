@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from contracts.clock import now_us
-from feature_store.online import OnlineStoreUnavailable
+from feature_store.online.reader import OnlineStoreUnavailable
 from serving import pages, problems, snapshot
 from serving.freshness import judge
 from serving.predict import ready

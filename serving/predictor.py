@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from contracts.config.settings import Settings
-from feature_store.online import FeatureRow, OnlineReader, OnlineStoreUnavailable
+from feature_store.online.reader import FeatureRow, OnlineReader, OnlineStoreUnavailable
 from models.runtime import Model
 from serving.freshness import Verdict, judge
 from serving.micro_batch import MicroBatcher

@@ -11,7 +11,7 @@ from contracts.config.settings import Settings
 from contracts.errors import TickError
 from contracts.features import CORE
 from contracts.notices import RETIRED, model_key
-from feature_store.online import OnlineReader, OnlineStoreUnavailable
+from feature_store.online.reader import OnlineReader, OnlineStoreUnavailable
 from models.runtime import Model
 from serving.figures import Figures
 from serving.job_watch import JobWatch

@@ -5,7 +5,7 @@ from typing import Any
 
 from contracts.clock import now_us
 from contracts.features import CORE
-from feature_store.online import OnlineStoreUnavailable
+from feature_store.online.reader import OnlineStoreUnavailable
 from serving.health import readiness
 from serving.service import Service
 

@@ -27,17 +27,17 @@ def init(settings: Settings, progress: Progress = silent) -> None:
 
     Before the tables are made the object store, if there is one, is checked: DatasetError when it changes what is written.
     """
-    from feature_store import repo
+    from feature_store.feast_repo import objects as feast_objects
     from lakehouse import tables
 
-    steps: tuple[Callable[[Settings], object], ...] = (kafka.settle, _verify_object_store, tables.create, repo.apply)
+    steps: tuple[Callable[[Settings], object], ...] = (kafka.settle, _verify_object_store, tables.create, feast_objects.apply)
     for done, step in enumerate(steps, 1):
         step(settings)
         progress("prepare", done, len(steps))
 
 
 def _verify_object_store(settings: Settings) -> None:
-    from feature_store import object_store
+    from feature_store.flink import object_store
 
     if object_store.is_used(settings):
         flink.prepare(settings)

@@ -11,7 +11,7 @@ from redis import RedisError
 from contracts.clock import now_us
 from contracts.config import paths
 from contracts.config.settings import Settings
-from feature_store.layout import STATS_REDIS_KEY
+from feature_store.online.redis_layout import STATS_REDIS_KEY
 from stack import redis, secrets
 from stack.pids import Record
 from stack.service import Service
@@ -50,7 +50,7 @@ def writer(settings: Settings) -> Service:
     return Service(
         name="writer",
         version=_own(),
-        command=(sys.executable, "-m", "feature_store.online_writer"),
+        command=(sys.executable, "-m", "feature_store.online.writer"),
         ready=lambda: _reports(settings),
         home=settings.root,
         env=settings_env(settings),

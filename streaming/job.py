@@ -1,6 +1,6 @@
 """The live job: Kafka `ticks` → silver, dead letters, features on Kafka and in gold; `predictions` → gold; submit, stop, resume.
 
-ONE Flink job, SQL only. Everything that defines a feature comes from `feature_store.sql` and `tile_sql`; this file only wires tables.
+ONE Flink job, SQL only. Everything that defines a feature comes from `feature_store.sql`; this file only wires tables.
 """
 
 from pathlib import Path
@@ -10,8 +10,9 @@ from contracts import live_job
 from contracts.config.settings import Settings
 from contracts.errors import JobError
 from contracts.windows import LEVELS
-from feature_store import flink_rest, sql
-from feature_store.flink import RECOVERY_PATH, FinishedReaderError, Program, submit
+from feature_store.flink import rest as flink_rest
+from feature_store.flink.program import RECOVERY_PATH, FinishedReaderError, Program, submit
+from feature_store.sql import windows
 from lakehouse import tables
 from lakehouse.schemas import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
 from streaming import job_restore, job_states, job_tables, warmup
@@ -28,18 +29,18 @@ def program(settings: Settings, restore: str | None = None) -> Program:
         job_tables.heartbeat_sink(settings),
         *(job_tables.features_sink(settings, lv) for lv in LEVELS),
     ]
-    views = [job_tables.heard(), job_tables.accepted(), *job_tables.dead_letters(), *sql.ladder("stream")]
+    views = [job_tables.heard(), job_tables.accepted(), *job_tables.dead_letters(), *windows.ladder("stream")]
     sources = [job_tables.wire(settings), job_tables.wire_warm(settings), job_tables.wire_raw(settings), job_tables.served(settings)]
     ddl = [tables.flink_catalog(settings), *sources, *sinks]
     inserts = [silver_insert(), job_tables.dead_letter_insert(), job_tables.heartbeat_insert()]
     inserts += [job_tables.features_insert(level) for level in LEVELS]
-    inserts.append(tables.insert(GOLD_LIVE, FEATURE_NAMES, sql.union_rows(), tables.AS_IT_COMES))
+    inserts.append(tables.insert(GOLD_LIVE, FEATURE_NAMES, windows.union_rows(), tables.AS_IT_COMES))
     inserts.append(job_tables.served_insert())
     return Program(
         NAME,
         "stream",
         tuple(ddl),
-        sql.named(views),
+        windows.named(views),
         tuple(inserts),
         settings.parallelism,
         options(settings) | ({RECOVERY_PATH: restore} if restore else {}),

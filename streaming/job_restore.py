@@ -5,7 +5,7 @@ from pathlib import Path
 from contracts import live_job
 from contracts.config.settings import Settings
 from contracts.errors import JobError
-from feature_store.flink import FinishedReaderError, Submitter
+from feature_store.flink.program import FinishedReaderError, Submitter
 from streaming import job_states
 
 OLDER_STATES_MAX = 20  # opened at most; a job keeps three checkpoints, beside a few savepoints

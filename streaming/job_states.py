@@ -16,7 +16,7 @@ import structlog
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import JobError
-from feature_store import flink_rest
+from feature_store.flink import rest as flink_rest
 
 # The newest one is resumed from; the second is the way back when the newest turns out to be unusable.
 LINEAGES_KEPT = 2

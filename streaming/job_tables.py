@@ -7,7 +7,7 @@ from contracts.features import columns
 from contracts.tick import EVENT_TIME_US_MIN, FUTURE_US_MAX, MESSAGE_BYTES_MAX, RULES, Reason
 from contracts.windows import Level
 from contracts.wire import HEARTBEAT_KEY
-from feature_store.tile_sql import View, entry
+from feature_store.sql.tiles import View, entry
 from lakehouse import catalog_options, tables
 from lakehouse.schemas import PREDICTION_NAMES, PREDICTIONS
 from streaming.verdict_sql import QUOTES, RECEIVED, TYPES, dead_letters, quote, rule, well_typed

@@ -16,7 +16,7 @@ from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.errors import JobError
 from contracts.topics import TICKS
-from feature_store import flink_rest
+from feature_store.flink import rest as flink_rest
 from streaming import dead_letters, job
 from streaming.job_tables import GROUP_RAW
 from streaming.written import Written

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from contracts.notices import DRIFT_KEY
-from feature_store import notices
+from feature_store.online import signals
 from models import registry, runtime, tracking
 from training import datasets, drift, tracks
 from training.steps import RUN_NAME
@@ -54,7 +54,7 @@ def check(settings: Settings, from_us: int, to_us: int, at_us: int, against: tup
     verdict = drift.judge(drift.compare(known, rows), drift.ic(times, forecast, y, settings.seed))
     last = last_retrain_us(settings)
     outcome = Outcome(verdict, drift.due(verdict, last, at_us), found.version, len(rows), last)
-    notices.tell(settings, DRIFT_KEY, json.dumps(outcome.told()).encode())
+    signals.tell(settings, DRIFT_KEY, json.dumps(outcome.told()).encode())
     return outcome
 
 

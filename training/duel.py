@@ -20,7 +20,7 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.notices import DUEL_KEY
-from feature_store import notices
+from feature_store.online import signals
 from lakehouse import tables
 from lakehouse.schemas import PREDICTIONS
 from models import registry
@@ -84,7 +84,7 @@ def fight(settings: Settings, from_us: int, to_us: int, champion: str | None = N
     found = judge(labelled, versions, settings)
     # The trial that is under way, no question of somebody's own, nor one that a promotion has ended meanwhile.
     if champion is None and challenger is None and versions == tuple(_in_role(settings, role) for role in ROLES):
-        notices.tell(settings, DUEL_KEY, orjson.dumps(found.numbers() | {"taken_us": now_us()}))
+        signals.tell(settings, DUEL_KEY, orjson.dumps(found.numbers() | {"taken_us": now_us()}))
     return found
 
 

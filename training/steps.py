@@ -55,7 +55,7 @@ def aggregate_weekly_features(
 
     Raises JobError when chunks failed.
     """
-    from feature_store import backfill  # here: PyFlink is slow to import, and no other step needs it
+    from feature_store.backfill import run as backfill  # here: PyFlink is slow to import, and no other step needs it
 
     track = _begin(settings, of(settings, key), at_us)
     with track.going_on(), track.step("aggregate_features") as child:

@@ -24,7 +24,7 @@ def _range() -> tuple[int, int]:
 
 def plan_chunks() -> list[Chunk]:
     """The range cut into chunks, one task each. Raises DatasetError for an impossible length."""
-    from feature_store import chunks
+    from feature_store.backfill import chunks
 
     from_us, to_us = _range()
     length_us = chunks.length_us(given(), parameter("chunk"), from_us, to_us)
@@ -34,7 +34,7 @@ def plan_chunks() -> list[Chunk]:
 def backfill_chunk(chunk: Chunk) -> dict[str, Any]:
     """Features of one chunk into gold; one that stands already is left. Raises JobError when Flink could not compute it."""
     from contracts.errors import JobError
-    from feature_store import backfill
+    from feature_store.backfill import run as backfill
 
     first, last = chunk["from_us"], chunk["to_us"]
     # Longer than the chunk, so that it is not cut again at a multiple of its own length.

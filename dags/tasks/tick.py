@@ -10,7 +10,7 @@ DRIFT_DAYS = 7
 def aggregate_weekly_features() -> dict[str, int]:
     """Features of the whole training range; chunks that stand are left, so that a weekly run computes one week."""
     from contracts.clock import now_us
-    from feature_store import chunks
+    from feature_store.backfill import chunks
     from lakehouse import tables
     from training import steps
 

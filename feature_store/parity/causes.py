@@ -14,7 +14,7 @@ from contracts.config.settings import Settings
 from contracts.features import AGGREGATES, FEATURES, Column
 from contracts.windows import LABELS, Level
 from feature_store.parity import rows as stored
-from feature_store.parity.youth import Young
+from feature_store.parity.added_columns import Young
 from lakehouse import tick_scans
 from lakehouse.schemas import GOLD
 

@@ -9,9 +9,9 @@ from contracts.config.settings import Settings
 from contracts.features import Column
 from contracts.windows import Level
 from feature_store.parity import causes
+from feature_store.parity.added_columns import Young
 from feature_store.parity.causes import NO_YOUNG, NOTHING_LATE
-from feature_store.parity.lines import Line, compare
-from feature_store.parity.youth import Young
+from feature_store.parity.column_diff import Line, compare
 
 SECOND_US = 1_000_000
 NEAR_S = 600  # beyond twice the longest window: the bar before it lies there, unless the market was closed

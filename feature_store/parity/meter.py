@@ -15,16 +15,16 @@ from contracts.errors import DatasetError
 from contracts.features import columns
 from contracts.notices import PARITY_KEY
 from contracts.windows import LEVELS, Level
-from feature_store import notices
-from feature_store.chunks import Chunk
-from feature_store.parity import oracle, served
+from feature_store.backfill.chunks import Chunk
+from feature_store.online import signals
+from feature_store.parity import reference_check, served
 from feature_store.parity import rows as stored
+from feature_store.parity.added_columns import Youth
+from feature_store.parity.column_diff import KEYS, pair
+from feature_store.parity.coverage import NO_LIVE_JOB, NOT_BACKFILLED, Absences
 from feature_store.parity.explain import explained, late_rows
-from feature_store.parity.lines import KEYS, pair
-from feature_store.parity.oracle import HOUR_US
+from feature_store.parity.reference_check import HOUR_US
 from feature_store.parity.report import Example, Report, Rows
-from feature_store.parity.stretches import NO_LIVE_JOB, NOT_BACKFILLED, Absences
-from feature_store.parity.youth import Youth
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
 
@@ -64,7 +64,7 @@ def measure(
     progress("comparing", len(parts), len(parts))
     if sample:
         span = Chunk(from_us, to_us)
-        work.report.oracle = oracle.check(settings, span, work.hours, sample, settings.seed, symbols)
+        work.report.oracle = reference_check.check(settings, span, work.hours, sample, settings.seed, symbols)
     work.report.stretches = [stretch for side in (work.down, work.undone) for stretch in side.found]
     return work.report
 
@@ -79,7 +79,7 @@ def save(settings: Settings, report: Report) -> None:
         out.flush()
         os.fsync(out.fileno())
     partial.replace(file)
-    notices.tell(settings, PARITY_KEY, orjson.dumps(totals))
+    signals.tell(settings, PARITY_KEY, orjson.dumps(totals))
 
 
 class _Work:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from feature_store.parity.lines import TOLERANCE, Lines
-from feature_store.parity.oracle import Checked
+from feature_store.parity.column_diff import TOLERANCE, Lines
+from feature_store.parity.coverage import Stretch
+from feature_store.parity.reference_check import Checked
 from feature_store.parity.served import Served
-from feature_store.parity.stretches import Stretch
 
 EXAMPLES_MAX = 5
 

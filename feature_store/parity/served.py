@@ -13,10 +13,10 @@ from pyiceberg.expressions import And, BooleanExpression, GreaterThanOrEqual, Le
 from contracts.config.settings import Settings
 from contracts.features import COLUMNS
 from contracts.windows import LEVELS, Level
-from feature_store.chunks import Chunk
+from feature_store.backfill.chunks import Chunk
+from feature_store.parity.column_diff import GOT, KEYS, Lines, pair
+from feature_store.parity.coverage import Absences
 from feature_store.parity.explain import explained
-from feature_store.parity.lines import GOT, KEYS, Lines, pair
-from feature_store.parity.stretches import Absences
 from lakehouse import tables
 from lakehouse.schemas import PREDICTIONS
 

@@ -31,7 +31,7 @@ from contracts.features import columns
 from contracts.parsing import parse
 from contracts.tick import Tick
 from contracts.windows import LEVELS
-from feature_store.online_table import encode_row
+from feature_store.online.store import encode_row
 from streaming.batch import encode, verdicts
 
 START_US = 1_800_000_000_000_000

@@ -8,7 +8,7 @@ import pytest
 from cli.backfill import _range, named
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store.chunks import DAY_US, length_us
+from feature_store.backfill.chunks import DAY_US, length_us
 from lakehouse import tables
 from streaming import batch
 

@@ -9,8 +9,8 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from feature_store.consumer_lag import GroupLag
-from feature_store.job_health import JobHealth, Vertex
+from feature_store.flink.consumer_lag import GroupLag
+from feature_store.flink.job_health import JobHealth, Vertex
 from serving.figures import Platform
 from serving.job_watch import Look
 from serving.metrics import Metrics

@@ -11,7 +11,7 @@ import polars as pl
 
 from contracts.tick import Tick
 from contracts.windows import LEVELS
-from feature_store import sql
+from feature_store.sql import windows
 
 MACROS = """
 CREATE MACRO to_long(x) AS CASE WHEN x >= 9223372036854775807e0 THEN 9223372036854775807::HUGEINT
@@ -44,7 +44,7 @@ def evaluate(ticks: list[Tick], names: list[str], *, copies: bool) -> list[pl.Da
     with duckdb.connect() as connection:
         connection.execute(MACROS)
         connection.register("accepted", accepted)
-        for view in sql.ladder("batch", copies=copies):
+        for view in windows.ladder("batch", copies=copies):
             connection.execute(f"CREATE TEMP TABLE {view.name} AS {translated(view.select)}")
             if view.name == names[-1]:
                 break

@@ -8,7 +8,7 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from contracts.config.settings import Settings
 from contracts.tick import Tick
-from feature_store import naive
+from feature_store.definition import reference
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE, PREDICTIONS, SILVER
 
@@ -90,4 +90,4 @@ def put_served(settings: Settings, records: list[dict]) -> None:
 
 
 def features(made: pl.DataFrame) -> Views:
-    return naive.features(made)
+    return reference.features(made)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.config.settings import Settings
-from feature_store import chunks, ledger
-from feature_store.backfill import Wanted, accepted, holes
-from feature_store.chunks import DAY_US, Chunk, Reach
+from feature_store.backfill import chunks, ledger
+from feature_store.backfill.chunks import DAY_US, Chunk, Reach
+from feature_store.backfill.run import Wanted, accepted, holes
 from lakehouse import maintenance, tables, tick_scans
 from lakehouse.schemas import SILVER
 from lakehouse.tick_scans import MINUTE_US

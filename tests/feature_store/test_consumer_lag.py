@@ -4,7 +4,7 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from feature_store.consumer_lag import ConsumerLags, lag_of
+from feature_store.flink.consumer_lag import ConsumerLags, lag_of
 
 FIRST, SECOND = ("ticks", 0), ("ticks", 1)
 STARTS, ENDS = {FIRST: 5, SECOND: 0}, {FIRST: 20, SECOND: 7}

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from contracts.features import AGGREGATES, FEATURES, Aggregate, Feature
-from feature_store.definitions import check_lines
-from feature_store.expressions import DefinitionError, names_in
+from feature_store.definition.checks import check_lines
+from feature_store.definition.expressions import DefinitionError, names_in
 
 LINE = Feature("mine", "{v} / {n}", "base", 1e-3)
 SUM = Aggregate("x", "sum", "v * v", 1e-6)

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import JobError
-from feature_store import flink_rest
+from feature_store.flink import rest as flink_rest
 from tests.scripted_flink import scripted_flink
 
 

@@ -7,8 +7,8 @@ import pytest
 from contracts import live_job
 from contracts.config.settings import Settings
 from contracts.errors import JobError, ServiceError
-from feature_store.consumer_lag import FOLLOWED, GroupLag
-from feature_store.job_health import FAILURE_WINDOW_S, JobHealth, examine
+from feature_store.flink.consumer_lag import FOLLOWED, GroupLag
+from feature_store.flink.job_health import FAILURE_WINDOW_S, JobHealth, examine
 from streaming import job
 from tests.flink_server import FlinkServer, flink_server
 

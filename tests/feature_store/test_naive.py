@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from contracts.features import COLUMNS, FEATURES, Aggregate, Feature, columns
 from contracts.tick import Tick
 from contracts.windows import LEVELS
-from feature_store import naive
-from feature_store.expressions import DefinitionError
+from feature_store.definition import reference
+from feature_store.definition.expressions import DefinitionError
 from tests import oracle
 from tests.streams import Character, characters, ticks
 
@@ -55,7 +55,7 @@ def same(name: str, got: float | None, value: float | None) -> bool:
 
 @pytest.mark.parametrize("character", CHARACTERS, ids=lambda c: f"price {c.price:g}")
 def test_naive_is_the_oracle(character):
-    assert_same(naive.features(frame_of(stream(character))), {"A": stream(character)})
+    assert_same(reference.features(frame_of(stream(character))), {"A": stream(character)})
 
 
 @settings(max_examples=8, suppress_health_check=list(HealthCheck))
@@ -65,7 +65,7 @@ def test_naive_is_the_oracle_for_any_market_and_order(market, start_s, order):
     markets = {f"M{i}": stream(replace(c, seed=c.seed + i), f"M{i}", start_us) for i, c in enumerate(market)}
     shuffled = [tick for own in markets.values() for tick in own]
     order.shuffle(shuffled)
-    assert_same(naive.features(frame_of(shuffled)), markets)
+    assert_same(reference.features(frame_of(shuffled)), markets)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def market() -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def everything(market) -> dict[str, pl.DataFrame]:
-    return naive.features(market)
+    return reference.features(market)
 
 
 def test_the_columns_are_those_of_the_contract(everything):
@@ -85,26 +85,26 @@ def test_the_columns_are_those_of_the_contract(everything):
 
 def test_a_sample_of_rows_is_the_same_as_those_rows_of_all(market, everything):
     all_rows = keyed(everything)
-    assert set(all_rows) == {(level.view, *row) for level in LEVELS for row in naive.row_ends(market, level).iter_rows()}
+    assert set(all_rows) == {(level.view, *row) for level in LEVELS for row in reference.row_ends(market, level).iter_rows()}
     sample = random.Random(4).sample(sorted(all_rows), 40)
-    assert keyed(naive.features(market, only=sample)) == {key: all_rows[key] for key in sample}
+    assert keyed(reference.features(market, only=sample)) == {key: all_rows[key] for key in sample}
 
 
 def test_a_range_of_seconds_is_the_same_as_those_rows_of_all(market, everything):
     seconds = range(START_US // 1_000_000 + 3700, START_US // 1_000_000 + 4000)
     wanted = {key: row for key, row in keyed(everything).items() if key[2] in seconds}
-    assert wanted and keyed(naive.features(market, only=seconds)) == wanted
+    assert wanted and keyed(reference.features(market, only=seconds)) == wanted
 
 
 def test_nothing_asked_and_no_ticks_give_empty_views(market):
-    for made in (naive.features(market, only=()), naive.features(market.clear())):
+    for made in (reference.features(market, only=()), reference.features(market.clear())):
         assert [(view, len(f)) for view, f in made.items()] == [(level.view, 0) for level in LEVELS]
         assert all(made[level.view].columns[4:] == [c.name for c in columns(level)] for level in LEVELS)
 
 
 def test_cutting_the_feed_changes_no_earlier_row(market, everything):
     cut_s = START_US // 1_000_000 + 3900
-    early = naive.features(market.filter(pl.col("event_time_us") < cut_s * 1_000_000))
+    early = reference.features(market.filter(pl.col("event_time_us") < cut_s * 1_000_000))
     ended = {key: row for key, row in keyed(everything).items() if key[2] <= cut_s}
     assert {key: row for key, row in keyed(early).items() if key[2] <= cut_s} == ended
 
@@ -129,7 +129,7 @@ def tick_at(second: float, price: float, size: float = 1.0, side: int = 1, seq: 
 def test_each_verb_by_hand(aggregate, value):
     made = frame_of([tick_at(0.5, 100.0), tick_at(20.5, 101.0, 2.0), tick_at(22.5, 102.0, 3.0, -1), tick_at(25.5, 104.0, 4.0)])
     line = Feature("f", "{x}", "1", 1.0, windows_s=(10,))
-    row = naive.features(made, (line,), (aggregate,), LEVELS[:1])["tick_1s"].row(-1, named=True)
+    row = reference.features(made, (line,), (aggregate,), LEVELS[:1])["tick_1s"].row(-1, named=True)
     assert row["warm_s"] == 25
     assert row["f_10s"] == pytest.approx(value, rel=1e-14)
 
@@ -137,13 +137,13 @@ def test_each_verb_by_hand(aggregate, value):
 def test_among_equal_times_and_numbers_the_largest_text_is_the_close():
     made = frame_of([tick_at(0.5, 1.0), tick_at(11.5, 99.0, seq=7), tick_at(11.5, 100.0, seq=7)._replace(trade_id="other")])
     line = Feature("f", "{close}", "1", 1.0, windows_s=(10,))
-    assert naive.features(made, (line,), levels=LEVELS[:1])["tick_1s"]["f_10s"].to_list() == [None, 99.0]
+    assert reference.features(made, (line,), levels=LEVELS[:1])["tick_1s"]["f_10s"].to_list() == [None, 99.0]
 
 
 @pytest.mark.parametrize("formula", ["{n} +", "{n} + nonsense", "MEDIAN({n})"])
 def test_a_formula_that_cannot_be_computed_is_named(formula):
     with pytest.raises(DefinitionError, match="f_10s"):
-        naive.features(frame_of([tick_at(0.5, 1.0)]), (*FEATURES, Feature("f", formula, "1", 1.0)))
+        reference.features(frame_of([tick_at(0.5, 1.0)]), (*FEATURES, Feature("f", formula, "1", 1.0)))
 
 
 @pytest.mark.parametrize(("of", "unit"), [("v * v", 1e-18), ("1 / (s - 1e0)", 1e-6), ("LN(v - 2)", 1e-6)])
@@ -151,4 +151,4 @@ def test_strict_refuses_what_the_sums_of_the_sql_cannot_hold(of, unit):
     ticks_of_two = frame_of([tick_at(0.5, 100.0), tick_at(11.5, 101.0, 2.0)])
     lines = (Feature("f", "{x}", "1", 1.0, windows_s=(10,)),), (Aggregate("x", "sum", of, unit),), LEVELS[:1]
     with pytest.raises(DefinitionError, match="aggregate x"):
-        naive.features(ticks_of_two, *lines, strict=True)
+        reference.features(ticks_of_two, *lines, strict=True)

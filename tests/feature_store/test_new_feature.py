@@ -11,7 +11,7 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.features import COLUMNS, CORE
-from feature_store import backfill
+from feature_store.backfill import run as backfill
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from tests import edited
@@ -30,8 +30,8 @@ from contracts.features import AGGREGATES, COLUMNS, CORE, FEATURES
 from contracts.config.settings import Settings
 from contracts.windows import LEVELS
 from feature_store import backfill, lakehouse, layout, naive, online_table, repo, sql
-from feature_store.definitions import check_lines
-from feature_store.online import ReadPlan
+from feature_store.definition.checks import check_lines
+from feature_store.online.reader import ReadPlan
 from streaming import job
 from training.datasets import CORE_OF
 

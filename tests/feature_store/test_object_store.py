@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store import object_store
+from feature_store.flink import object_store
 from stack import flink, jars
 from tests.feature_store.s3_store import store_without_trailers
 

@@ -8,9 +8,9 @@ import pytest
 from contracts.errors import TickError
 from contracts.features import COLUMNS, CORE
 from contracts.windows import LEVELS
-from feature_store import layout
-from feature_store.online import VIEW_OF, OnlineReader, OnlineStoreUnavailable
-from feature_store.online_table import OnlineTable, write_rows
+from feature_store.online import redis_layout
+from feature_store.online.reader import VIEW_OF, OnlineReader, OnlineStoreUnavailable
+from feature_store.online.store import OnlineTable, write_rows
 from tests.feature_store.rows import NOW_MS, NOW_US, feature_row, plain_row
 
 SYMBOL = "BINANCE:BTCUSDT"
@@ -113,7 +113,7 @@ def test_warm_is_the_least_and_known_the_newest(client, store_settings):
 def test_what_is_not_finite_is_missing(client, store_settings):
     complete(client, store_settings)
     for at, value in enumerate((float("inf"), float("nan"))):
-        client.hset(layout.entity_key(SYMBOL), layout.field(VIEW_OF[CORE[at]], CORE[at]), layout.encode_double(value))
+        client.hset(redis_layout.entity_key(SYMBOL), redis_layout.field(VIEW_OF[CORE[at]], CORE[at]), redis_layout.encode_double(value))
     assert read(store_settings)[0].missing == CORE[:2]
 
 
@@ -199,7 +199,7 @@ def test_a_reader_never_sees_half_a_row(client, store_settings):
 
     def busy():
         table = OnlineTable(client, calm)
-        from feature_store.online_table import encode_row
+        from feature_store.online.store import encode_row
 
         at = 0
         while not stop.is_set():

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from contracts.features import columns
 from contracts.windows import LEVELS
-from feature_store import layout
-from feature_store.online_table import MalformedRowError, OnlineTable, encode_row, script, write_rows
+from feature_store.online import redis_layout
+from feature_store.online.store import MalformedRowError, OnlineTable, encode_row, script, write_rows
 from tests.feature_store.rows import NOW_MS, NOW_US, feature_row, plain_row
 
 FIRST = columns(LEVELS[0])[0].name
@@ -18,9 +18,9 @@ FIRST = columns(LEVELS[0])[0].name
 def stored(client, view, symbol, name=None):
     """(event time ms, value) of one stored feature."""
     column = name or columns(next(lv for lv in LEVELS if lv.view == view))[0].name
-    time, value = client.hmget(layout.entity_key(symbol), [layout.time_field(view), layout.field(view, column)])
-    time_us = layout.decode_time_us(time)
-    return (None if time_us is None else time_us // 1000), layout.decode_double(value)
+    time, value = client.hmget(redis_layout.entity_key(symbol), [redis_layout.time_field(view), redis_layout.field(view, column)])
+    time_us = redis_layout.decode_time_us(time)
+    return (None if time_us is None else time_us // 1000), redis_layout.decode_double(value)
 
 
 def write(client, store_settings, *rows, now_us=NOW_US):
@@ -68,8 +68,8 @@ def test_nan_and_infinity_are_stored_as_null(client, store_settings):
     names = [column.name for column in columns(LEVELS[0])]
     row = plain_row() | {names[0]: math.nan, names[1]: math.inf, names[2]: -math.inf, names[3]: None}
     assert write(client, store_settings, row).written == 1
-    raw = client.hmget(layout.entity_key(row["symbol"]), [layout.field("tick_1s", name) for name in names[:5]])
-    assert raw == [b"", b"", b"", b"", layout.encode_double(1.0)]
+    raw = client.hmget(redis_layout.entity_key(row["symbol"]), [redis_layout.field("tick_1s", name) for name in names[:5]])
+    assert raw == [b"", b"", b"", b"", redis_layout.encode_double(1.0)]
 
 
 def test_sums_beyond_double_do_not_hide_values(client, store_settings):
@@ -121,7 +121,7 @@ def test_views_do_not_touch_each_other(client, store_settings):
 
 def test_every_write_renews_the_time_to_live(client, store_settings):
     write(client, store_settings, plain_row())
-    key = layout.entity_key("BINANCE:BTCUSDT")
+    key = redis_layout.entity_key("BINANCE:BTCUSDT")
     client.expire(key, 5)
     write(client, store_settings, plain_row())
     assert store_settings.redis_ttl_s - 5 <= client.ttl(key) <= store_settings.redis_ttl_s
@@ -163,7 +163,7 @@ def test_the_heartbeat_only_rises_and_never_from_the_future(client, store_settin
     seen = []
     for beat_ms in (NOW_MS - 10, NOW_MS - 20, NOW_MS, NOW_MS + 3_600_000):
         table.write([], NOW_MS, beat_ms)
-        seen.append(int(client.get(layout.HEARTBEAT_REDIS_KEY)))
+        seen.append(int(client.get(redis_layout.HEARTBEAT_REDIS_KEY)))
     assert seen == [NOW_MS - 10, NOW_MS - 10, NOW_MS, NOW_MS]
 
 

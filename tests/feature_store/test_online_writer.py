@@ -19,9 +19,9 @@ from contracts.features import OVERFLOWS
 from contracts.topics import TICK_FEATURES
 from contracts.windows import LEVELS
 from contracts.wire import HEARTBEAT_KEY
-from feature_store import layout, writer_report
-from feature_store.online_table import MalformedRowError, connect
-from feature_store.online_writer import GROUP, Batch, OnlineWriter, consumer_config
+from feature_store.online import redis_layout, writer_stats
+from feature_store.online.store import MalformedRowError, connect
+from feature_store.online.writer import GROUP, Batch, OnlineWriter, consumer_config
 from stack.processes import settings_env
 from tests.feature_store.rows import NOW_MS, plain_row
 from tests.feature_store.test_online_table import stored
@@ -36,7 +36,7 @@ def test_a_batch_keeps_the_newest_row_of_each_view():
         batch.add(orjson.dumps(plain_row(view, time_ms=NOW_MS + offset, value=value)))
     kept = {view: row.event_time_ms - NOW_MS for (_, view), row in batch.rows.items()}
     assert kept == {"tick_1s": 0, "tick_10s": -9}
-    assert layout.encode_double(4.0) in batch.rows["BINANCE:BTCUSDT", "tick_1s"].values
+    assert redis_layout.encode_double(4.0) in batch.rows["BINANCE:BTCUSDT", "tick_1s"].values
     assert (batch.counters.messages, batch.counters.superseded) == (4, 2)
 
 
@@ -158,13 +158,13 @@ def test_disordered_rows_end_as_the_newest_and_every_message_is_accounted_for(se
     with writing(settings, group) as writer:
         until(lambda: committed(settings, group) == ends(settings))
         assert_newest(client, symbols, now_ms)
-        assert client.exists(layout.entity_key("FUTURE:X"), layout.entity_key("BAD:X")) == 0
-        assert int(client.get(layout.HEARTBEAT_REDIS_KEY)) == now_ms - 2
+        assert client.exists(redis_layout.entity_key("FUTURE:X"), redis_layout.entity_key("BAD:X")) == 0
+        assert int(client.get(redis_layout.HEARTBEAT_REDIS_KEY)) == now_ms - 2
         c = writer.counters
     assert c.messages == ends(settings)
     assert c.messages == c.written + c.older + c.superseded + c.future + c.malformed + c.heartbeats
     assert c.malformed >= 2 and c.future >= 1
-    report = writer_report.read(client)
+    report = writer_stats.read(client)
     assert report.counters.written == c.written and report.counters.lag == 0
     assert report.samples == min(c.written, settings.writer_freshness_samples) and report.p99_ms >= report.p50_ms
 
@@ -202,7 +202,7 @@ def test_an_emptied_redis_fills_again_with_the_next_rows(settings, client, group
 @contextmanager
 def process(settings):
     env = os.environ | settings_env(settings)
-    running = subprocess.Popen([sys.executable, "-m", "feature_store.online_writer"], env=env, stdout=subprocess.PIPE, text=True)
+    running = subprocess.Popen([sys.executable, "-m", "feature_store.online.writer"], env=env, stdout=subprocess.PIPE, text=True)
     try:
         yield running
     finally:
@@ -217,12 +217,12 @@ def test_a_killed_writer_is_replaced_without_loss_and_a_stopped_one_has_committe
     now_ms, rows = shuffled_rows(symbols, 60, seed=4)
     send(settings, rows[: len(rows) // 2])
     with process(settings) as first:
-        until(lambda: client.hget(layout.STATS_REDIS_KEY, "written"))
+        until(lambda: client.hget(redis_layout.STATS_REDIS_KEY, "written"))
         send(settings, rows[len(rows) // 2 :])
         first.kill()
     with process(settings) as second:
         until(lambda: all(stored(client, "tick_1m", symbol) == (now_ms, 0.0) for symbol in symbols))
-        until(lambda: writer_report.read(client).counters.lag == 0)
+        until(lambda: writer_stats.read(client).counters.lag == 0)
         second.send_signal(signal.SIGTERM)
         assert second.wait(PATIENCE_S) == 0
     assert_newest(client, symbols, now_ms)

@@ -19,8 +19,10 @@ from contracts.parsing import parse
 from contracts.tick import Tick
 from contracts.windows import LEVELS
 from contracts.wire import encode
-from feature_store import naive, sql, tile_sql
-from feature_store.expressions import evaluate
+from feature_store.definition import reference
+from feature_store.definition.expressions import evaluate
+from feature_store.sql import tiles
+from feature_store.sql import windows as sql
 from tests import oracle
 from tests.feature_store import batch_sql
 from tests.feature_store.test_naive import CHARACTERS, START_US, assert_same, frame_of, stream
@@ -44,7 +46,7 @@ def minutes(amounts: list[tuple[float, float, int]], a_minute: int = 1) -> list[
 
 
 def last_row(ticks: list[Tick], lines: tuple[Feature, ...]) -> dict:
-    return naive.features(frame_of(ticks), lines, levels=(HOUR,))[HOUR.view].row(-1, named=True)
+    return reference.features(frame_of(ticks), lines, levels=(HOUR,))[HOUR.view].row(-1, named=True)
 
 
 def rising(size: float, a_minute: int = 1) -> list[Tick]:
@@ -72,7 +74,7 @@ def test_what_does_not_fit_is_null_and_counted():
 def test_the_null_ends_with_the_window_of_the_large_summand():
     amounts = [(1.0 + i % 3 / 100, 1.0 + i % 2, 1) for i in range(130)]
     ticks = minutes([(100.0, 1e12, 1) if i == 61 else amount for i, amount in enumerate(amounts)])
-    frame = naive.features(frame_of(ticks))[HOUR.view]
+    frame = reference.features(frame_of(ticks))[HOUR.view]
     wrong = (frame["overflows_1h"] > 0).fill_null(value=False)
     assert wrong.arg_true().to_list() == list(range(61, 61 + 60))
     warm = frame.filter(frame["warm_s"] >= 3600, ~wrong)
@@ -83,7 +85,7 @@ def test_the_null_ends_with_the_window_of_the_large_summand():
 def test_naive_is_the_oracle_where_sums_do_not_fit(name):
     ticks = [made for _, made in huge_ticks(HUGE[name], name, START_US)]
     assert all(isinstance(parse(encode(made), START_US + 10**13), Tick) for made in ticks)
-    assert_same(naive.features(frame_of(ticks)), {name: ticks})
+    assert_same(reference.features(frame_of(ticks)), {name: ticks})
     rows = oracle.rows(ticks).values()
     counts = [row.get(column) for row in rows for column in OVERFLOWS.values()]
     assert any(counts) == (name not in ("MEME", "TWICE"))
@@ -105,8 +107,8 @@ def test_the_sql_is_the_oracle_on_ordinary_markets(character):
 def test_no_sum_of_a_tile_or_bar_leaves_64_bits():
     """By the contract's limits: TICKS_MAX of the largest ticks, in each limb."""
     for name, largest in {"v": tick.SIZE_MAX, "pv": tick.NOTIONAL_MAX, "sv": tick.SIZE_MAX}.items():
-        assert largest * float(f"{1 / tile_sql.UNITS[name]:.0e}") <= tile_sql.LIMB_MAX
-    assert TICKS_MAX * int(tile_sql.LIMB_MAX) <= LONG_MAX
+        assert largest * float(f"{1 / tiles.UNITS[name]:.0e}") <= tiles.LIMB_MAX
+    assert TICKS_MAX * int(tiles.LIMB_MAX) <= LONG_MAX
 
 
 def test_no_sum_of_a_window_leaves_64_bits():
@@ -121,7 +123,7 @@ def test_no_sum_of_a_window_leaves_64_bits():
 
 
 def test_a_bar_of_too_many_ticks_overflows_in_every_sum(monkeypatch):
-    monkeypatch.setattr(naive, "TICKS_MAX", 0)
+    monkeypatch.setattr(reference, "TICKS_MAX", 0)
     row = last_row(rising(1.0), (*LINES, *FEATURES))
     assert [row[f"sum_{a.name}_1h"] for a in SUMS] == [None] * len(SUMS)
     assert row["overflows_1h"] == 60 * len({(a.of, a.unit) for a in SUMS})

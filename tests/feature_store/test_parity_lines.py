@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from contracts.features import Column, columns
 from contracts.windows import LEVELS
 from feature_store.parity.causes import BAR_ENDS, NOTHING_LATE, REACHES_BACK, Causes, late_bars
-from feature_store.parity.lines import GOT, TOLERANCE, Line, Lines, compare, pair
+from feature_store.parity.column_diff import GOT, TOLERANCE, Line, Lines, compare, pair
 from tests.feature_store.lake import LENGTH_S, START, A, S, features, ticks
 
 SCALE = 1e-3

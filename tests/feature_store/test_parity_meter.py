@@ -11,7 +11,7 @@ from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from feature_store.parity import meter
 from feature_store.parity import rows as stored
-from feature_store.parity.stretches import NO_LIVE_JOB, NOT_BACKFILLED, Absences
+from feature_store.parity.coverage import NO_LIVE_JOB, NOT_BACKFILLED, Absences
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from tests.feature_store import lake

@@ -8,9 +8,9 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from contracts.errors import ServiceError
 from contracts.windows import LEVELS
-from feature_store import layout
-from feature_store.online_table import write_rows
-from feature_store.rebuild import newest, rebuild
+from feature_store.online import redis_layout
+from feature_store.online.rebuild import newest, rebuild
+from feature_store.online.store import write_rows
 from lakehouse import tables
 from lakehouse.schemas import FEATURE_NAMES, GOLD, GOLD_LIVE, schema
 from tests.feature_store.rows import NOW_MS, NOW_US, feature_row, plain_row
@@ -54,7 +54,7 @@ def test_the_newest_row_of_every_symbol_and_view_comes_back(client, lake):
         for at, symbol in enumerate(symbols):
             assert stored(client, level.view, symbol)[0] == NOW_MS - at
     assert stored(client, "tick_1s", "OLD:X") == (NOW_MS - 5 * HOUR_MS, 5.0)
-    assert not client.exists(layout.entity_key("GONE:X"))
+    assert not client.exists(redis_layout.entity_key("GONE:X"))
 
 
 def test_a_backfilled_row_wins_over_the_live_one_of_equal_time(client, lake):

@@ -11,8 +11,8 @@ from cli.main import app
 from contracts.config.settings import Settings
 from contracts.config.settings import settings as read_settings
 from contracts.errors import DatasetError, JobError
-from feature_store import ledger
-from feature_store.rollback import rollback
+from feature_store.backfill import ledger
+from feature_store.backfill.rollback import rollback
 from lakehouse import maintenance, tables
 from lakehouse.schemas import GOLD, POWER, SILVER
 from lakehouse.snapshots import versions

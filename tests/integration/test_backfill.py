@@ -16,9 +16,12 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError, JobError
 from contracts.windows import LEVELS
-from feature_store import backfill, flink, flink_rest, ledger, swap
-from feature_store.chunks import DAY_US, Chunk, Reach
-from feature_store.flink import Program
+from feature_store.backfill import ledger, staging
+from feature_store.backfill import run as backfill
+from feature_store.backfill.chunks import DAY_US, Chunk, Reach
+from feature_store.flink import program as flink
+from feature_store.flink import rest as flink_rest
+from feature_store.flink.program import Program
 from lakehouse import tables, tick_scans
 from lakehouse.schemas import GOLD
 from streaming.synthetic import FIXTURE, Market, generate
@@ -163,7 +166,7 @@ def test_a_killed_run_goes_on_where_it_was(history: Settings, whole: pl.DataFram
     rest = backfill.run(history, START_US, START_US + DAYS * DAY_US, chunk_us=12 * HOUR_US)
     assert rest.failed == {} and len(rest.unchanged) >= 1 and len(rest.computed) >= 1
     assert_frame_equal(rows(history), whole, check_exact=True)
-    assert not tables.catalog(history).list_tables(swap.NAMESPACE)
+    assert not tables.catalog(history).list_tables(staging.NAMESPACE)
 
 
 def test_copies_of_trades_change_no_row(history: Settings, whole: pl.DataFrame) -> None:

@@ -12,8 +12,9 @@ from cli.serve import ask
 from contracts.config.settings import Settings
 from contracts.features import CORE
 from contracts.topics import PREDICTIONS
-from feature_store import backfill, writer_report
-from feature_store.online_table import connect
+from feature_store.backfill import run as backfill
+from feature_store.online import writer_stats
+from feature_store.online.store import connect
 from feature_store.parity import meter
 from feature_store.parity.report import Report
 from lakehouse import schemas, tables, tick_scans
@@ -67,7 +68,7 @@ def test_a_real_file_is_answered_for(serving: Settings) -> None:
     stored = lambda: tables.read_ticks(serving, started_us - 3_600_000_000, started_us + 3_600_000_000, [REAL])  # noqa: E731
     eventually(lambda: stored()["trade_id"].str.contains("~").sum() >= done.sent, "the whole file in silver")
     assert stored().filter(pl.col("trade_id").str.contains("~"))["late"].sum() == 0
-    counters = writer_report.read(connect(serving)).counters
+    counters = writer_stats.read(connect(serving)).counters
     assert counters.written > 0 and counters.malformed == counters.future == 0
     assert counters.messages == counters.written + counters.older + counters.superseded + counters.heartbeats
 

@@ -20,8 +20,8 @@ from contracts.config.settings import Settings
 from contracts.config.settings import settings as read_settings
 from contracts.errors import JobError
 from contracts.topics import DEAD_LETTER, TICKS
-from feature_store import flink_rest
-from feature_store.flink import Program, submit
+from feature_store.flink import rest as flink_rest
+from feature_store.flink.program import Program, submit
 from stack import platform
 from stack.pids import Record
 from stack.processes import settings_env

@@ -10,8 +10,8 @@ from pyiceberg.expressions import EqualTo
 from contracts.config.settings import Settings
 from contracts.tick import Tick
 from contracts.wire import encode
-from feature_store import layout
-from feature_store.online_table import connect
+from feature_store.online import redis_layout
+from feature_store.online.store import connect
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from stack.processes import settings_env
@@ -72,8 +72,8 @@ def test_the_documented_commands_bring_a_line_to_a_running_platform(warmed, tick
     eventually(lambda: values(settings, GOLD_LIVE).keys() == wanted.keys(), "the rows of the new line")
     assert values(settings, GOLD_LIVE) == pytest.approx(wanted)
 
-    key = layout.entity_key(SYMBOL)
-    field = layout.field("tick_1s", "burstiness_10s")
+    key = redis_layout.entity_key(SYMBOL)
+    field = redis_layout.field("tick_1s", "burstiness_10s")
     eventually(lambda: connect(settings).hget(key, field) is not None, "the new column online")
 
     first, last = said(start_us // MINUTE_US * MINUTE_US), said(close_us - 1_000_000)  # by then the heartbeat has closed every bar

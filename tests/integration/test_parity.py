@@ -13,7 +13,7 @@ from contracts.config.settings import Settings
 from contracts.features import COLUMNS
 from contracts.windows import LEVELS
 from contracts.wire import encode
-from feature_store import backfill
+from feature_store.backfill import run as backfill
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from tests import oracle

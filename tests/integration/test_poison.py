@@ -13,7 +13,7 @@ from contracts.config.settings import Settings
 from contracts.parsing import parse
 from contracts.tick import MESSAGE_BYTES_MAX, Rejected, Tick
 from contracts.topics import TICKS
-from feature_store import flink_rest
+from feature_store.flink import rest as flink_rest
 from streaming import dead_letters, job
 from tests.integration import fates
 from tests.integration.conftest import minutes_ago

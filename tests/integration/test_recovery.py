@@ -13,7 +13,7 @@ from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.tick import Tick
 from contracts.wire import encode
-from feature_store import flink_rest
+from feature_store.flink import rest as flink_rest
 from lakehouse import tables
 from lakehouse.schemas import GOLD_LIVE, SILVER
 from stack import platform as stack_platform

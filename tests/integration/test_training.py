@@ -6,7 +6,7 @@ import pytest
 
 from contracts.clock import now_us
 from contracts.config.settings import Settings
-from feature_store import backfill
+from feature_store.backfill import run as backfill
 from models import registry
 from streaming.history import load_synthetic
 from streaming.synthetic import FIXTURE

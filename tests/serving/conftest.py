@@ -11,8 +11,8 @@ from sklearn.ensemble import RandomForestRegressor
 from contracts.config.settings import Settings
 from contracts.features import CORE
 from contracts.windows import LEVELS
-from feature_store.layout import HEARTBEAT_REDIS_KEY
-from feature_store.online_table import write_rows
+from feature_store.online.redis_layout import HEARTBEAT_REDIS_KEY
+from feature_store.online.store import write_rows
 from models.export import export
 from models.runtime import Exported
 from serving.app import create_app

@@ -10,7 +10,7 @@ import pytest
 
 from contracts.features import CORE
 from contracts.notices import DRIFT_KEY, DUEL_KEY, PARITY_KEY
-from feature_store.layout import STATS_REDIS_KEY
+from feature_store.online.redis_layout import STATS_REDIS_KEY
 from models.runtime import load
 from serving.predictor import BPS
 from serving.production import Answers, Found

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from contracts.config.settings import Settings
 from contracts.features import CORE
 from contracts.windows import LEVELS
-from feature_store.online import FeatureRow
+from feature_store.online.reader import FeatureRow
 from serving.freshness import judge
 from serving.status import Status
 

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.config import paths
 from contracts.errors import ServiceError
-from feature_store.flink import base_options
+from feature_store.flink.program import base_options
 from stack import bounded_value, flink, jars
 
 

@@ -8,7 +8,7 @@ from prices import D0, ticks
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store import repo
+from feature_store.feast_repo import objects as feast_objects
 from lakehouse import daily, tables
 from lakehouse.schemas import DAILY, DAILY_CORRELATION, DAILY_COUNTS, DAILY_NUMBERS, DAILY_PROFILE, DAILY_VOLATILITY
 from training.daily import rows, run
@@ -156,13 +156,13 @@ def test_feast_joins_a_day_from_the_next_midnight_on_and_never_earlier(lake):
     import pandas as pd
 
     compute(lake, 0, 4)
-    repo.apply(lake)
+    feast_objects.apply(lake)
     midnight = datetime.fromtimestamp((D0 + DAY_US) / 1e6, UTC)  # the end of day 0
     second = timedelta(seconds=1)
     when = [midnight - second, midnight, midnight + second, midnight + timedelta(days=1), midnight + timedelta(days=3)]
     asked = pd.DataFrame({"symbol": ["V:A", "V:B"] * len(when), "event_timestamp": [each for each in when for _ in range(2)]})
     names = [*DAILY_COUNTS, *DAILY_NUMBERS]
-    joined = repo.store(lake).get_historical_features(asked, [f"{repo.DAILY_VIEW}:{name}" for name in names]).to_df()
+    joined = feast_objects.store(lake).get_historical_features(asked, [f"{feast_objects.DAILY_VIEW}:{name}" for name in names]).to_df()
     truth = {(row["event_time"], row["symbol"]): row for row in held(lake)[DAILY].iter_rows(named=True)}
     for row in joined.to_dict("records"):
         day = {midnight: 0, midnight + second: 0, midnight + timedelta(days=1): 1, midnight + timedelta(days=3): 3}
@@ -174,6 +174,6 @@ def test_feast_joins_a_day_from_the_next_midnight_on_and_never_earlier(lake):
 
 def test_the_exported_file_is_usable_from_the_next_day_on(lake):
     compute(lake, 0, 2)
-    exported = pl.read_parquet(repo.offline_file(lake, repo.DAILY_VIEW))
+    exported = pl.read_parquet(feast_objects.offline_file(lake, feast_objects.DAILY_VIEW))
     assert set(exported["event_timestamp"].dt.epoch("us")) == {D0 + DAY_US, D0 + 2 * DAY_US}
     assert exported.columns == ["symbol", "event_timestamp", *DAILY_COUNTS, *DAILY_NUMBERS]

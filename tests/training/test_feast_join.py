@@ -9,7 +9,7 @@ from market import T0, S
 from contracts.config.settings import Settings
 from contracts.features import CORE, columns
 from contracts.windows import LEVELS
-from feature_store import repo
+from feature_store.feast_repo import objects as feast_objects
 from training import datasets
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Feast, dask and pandas warn of each other
@@ -52,15 +52,15 @@ def decided():
 @pytest.fixture(scope="module")
 def from_feast(settings, history, decided):
     """Feast's answer, sorted by symbol and time."""
-    repo.write_yaml(settings)
+    feast_objects.write_yaml(settings)
     for view, frame in history.items():
         time = pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC").alias("event_timestamp")
-        frame.with_columns(time).drop("event_time_us").write_parquet(repo.offline_file(settings, view))
-    repo.apply(settings)
+        frame.with_columns(time).drop("event_time_us").write_parquet(feast_objects.offline_file(settings, view))
+    feast_objects.apply(settings)
     times = pd.to_datetime(decided["decision_us"].to_numpy(), unit="us", utc=True)
     entities = pd.concat(pd.DataFrame({"symbol": symbol, "event_timestamp": times}) for symbol in SYMBOLS)
-    store = repo.store(settings)
-    answer = store.get_historical_features(entities, features=store.get_feature_service(repo.SERVICE)).to_df()
+    store = feast_objects.store(settings)
+    answer = store.get_historical_features(entities, features=store.get_feature_service(feast_objects.SERVICE)).to_df()
     return answer.sort_values(["symbol", "event_timestamp"])
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store.offline import export_daily
+from feature_store.feast_repo.offline import export_daily
 from lakehouse import daily, tables
 from lakehouse.schemas import DAILY
 from training.daily import rows

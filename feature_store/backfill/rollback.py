@@ -9,7 +9,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store import ledger
+from feature_store.backfill import ledger
 from lakehouse import tables
 from lakehouse.schemas import GOLD, SILVER
 from lakehouse.snapshots import Version, open_table, versions

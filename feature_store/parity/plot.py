@@ -5,7 +5,7 @@ import math
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from feature_store.parity.lines import TOLERANCE, Line
+from feature_store.parity.column_diff import TOLERANCE, Line
 from feature_store.parity.report import Report
 
 FLOOR, TOP = 1e-17, 1e3  # what is exact is drawn at the floor, what is NULL on one side at the top

@@ -8,9 +8,9 @@ from difflib import get_close_matches
 
 from contracts.features import CONTEXT, Aggregate, Feature
 from contracts.windows import LABELS
-from feature_store.expressions import WORD, DefinitionError, check, names_in
-from feature_store.naive import BAR, COUNTS, VERBS
-from feature_store.sql import CONSTANTS
+from feature_store.definition.expressions import WORD, DefinitionError, check, names_in
+from feature_store.definition.reference import BAR, COUNTS, VERBS
+from feature_store.sql.windows import CONSTANTS
 
 ROW_COLUMNS = tuple(name for name in BAR if name not in ("symbol", "sec"))
 WHOLE_COLUMNS = frozenset({"n", "s"})

@@ -11,9 +11,9 @@ from typing import Any
 from contracts import live_job
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from feature_store import flink_rest
-from feature_store.consumer_lag import ConsumerLags, GroupLag
-from feature_store.flink_state import SOURCE
+from feature_store.flink import rest as flink_rest
+from feature_store.flink.consumer_lag import ConsumerLags, GroupLag
+from feature_store.flink.state import SOURCE
 
 # A killed process is one failure, sometimes two; three within ten minutes have a lasting cause.
 FAILURES_MAX = 2

@@ -17,7 +17,7 @@ from pyiceberg.io import FileIO, load_file_io
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store.flink import PLANNER_JVM
+from feature_store.flink.program import PLANNER_JVM
 from lakehouse import catalog_options as connection
 from lakehouse import tables
 
@@ -80,7 +80,7 @@ def _write_with_flink(settings: Settings, location: str) -> None:
     """In a JVM with the class path and the environment of Flink; secrets go through its input."""
     options = connection.revealed(connection.render(settings).flink)
     child = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "feature_store.object_store"],
+        [sys.executable, "-W", "ignore", "-m", "feature_store.flink.object_store"],
         input=json.dumps({"options": options, "location": location}),
         capture_output=True,
         text=True,

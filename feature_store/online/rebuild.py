@@ -12,7 +12,7 @@ import redis
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.windows import LEVELS
-from feature_store.online_table import Written, connect, write_rows
+from feature_store.online.store import Written, connect, write_rows
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
 

@@ -5,7 +5,7 @@ import contextlib
 import redis
 
 from contracts.config.settings import Settings
-from feature_store.online_table import connect
+from feature_store.online.store import connect
 
 
 def tell(settings: Settings, key: str, text: bytes) -> None:

@@ -17,11 +17,13 @@ import polars as pl
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError, JobError, TickError
-from feature_store import chunks, flink_rest, ledger, sql, swap
-from feature_store.chunks import DAY_US, Chunk, Reach
-from feature_store.flink import Program, Submitter
-from feature_store.ledger import Ledger
-from feature_store.tile_sql import TRADE, WHO, View
+from feature_store.backfill import chunks, ledger, staging
+from feature_store.backfill.chunks import DAY_US, Chunk, Reach
+from feature_store.backfill.ledger import Ledger
+from feature_store.flink import rest as flink_rest
+from feature_store.flink.program import Program, Submitter
+from feature_store.sql import windows
+from feature_store.sql.tiles import TRADE, WHO, View
 from lakehouse import tables, tick_scans
 from lakehouse.catalog_options import literal
 from lakehouse.schemas import FEATURE_NAMES, SILVER
@@ -57,9 +59,9 @@ class Report:
 
 def program(settings: Settings, chunk: Chunk, what: Wanted, into: str) -> Program:
     """Features with row end in [from, to) µs of the chunk, into the table `into`."""
-    views = [View("accepted", accepted(what, chunk.to_us)), *sql.ladder("batch", copies=what.copies)]
+    views = [View("accepted", accepted(what, chunk.to_us)), *windows.ladder("batch", copies=what.copies)]
     wanted = f"event_time >= {_timestamp(chunk.from_us)} AND event_time < {_timestamp(chunk.to_us)}"
-    insert = tables.insert(into, FEATURE_NAMES, f"SELECT {tables.quoted(FEATURE_NAMES)} FROM ({sql.union_rows()}) WHERE {wanted}")
+    insert = tables.insert(into, FEATURE_NAMES, f"SELECT {tables.quoted(FEATURE_NAMES)} FROM ({windows.union_rows()}) WHERE {wanted}")
     options = flink_rest.CLIENT_OPTIONS | {
         "table.exec.resource.default-parallelism": str(settings.backfill_parallelism),
         "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",
@@ -67,7 +69,7 @@ def program(settings: Settings, chunk: Chunk, what: Wanted, into: str) -> Progra
         "restart-strategy.exponential-delay.attempts-before-reset-backoff": str(RESTARTS_MAX),
     }
     catalog = (tables.flink_catalog(settings),)
-    return Program(f"{NAME} {chunk}", "batch", catalog, sql.named(views), (insert,), settings.backfill_parallelism, options)
+    return Program(f"{NAME} {chunk}", "batch", catalog, windows.named(views), (insert,), settings.backfill_parallelism, options)
 
 
 def accepted(what: Wanted, to_us: int) -> str:
@@ -85,8 +87,8 @@ def accepted(what: Wanted, to_us: int) -> str:
 
 def definition() -> str:
     """Digest of the rendered SQL: a changed definition makes every chunk due again."""
-    both = (view.select for copies in (True, False) for view in sql.ladder("batch", copies=copies))
-    text = "\n".join(both) + sql.union_rows()
+    both = (view.select for copies in (True, False) for view in windows.ladder("batch", copies=copies))
+    text = "\n".join(both) + windows.union_rows()
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -161,7 +163,7 @@ class _Work:
 
     def __enter__(self) -> "_Work":
         cancel_abandoned(self.settings)
-        swap.clear(self.settings)
+        staging.clear(self.settings)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -208,9 +210,9 @@ class _Work:
                 if self._stopping.is_set():
                     flink_rest.cancel(self.settings, job_id)
                 flink_rest.wait(self.settings, job_id, self.settings.backfill_timeout_s)
-            files = swap.staged(self.settings, table)
+            files = staging.staged(self.settings, table)
             with self._alone:
-                swap.swap(self.settings, files, chunk.from_us, chunk.to_us, self.symbols)
+                staging.swap(self.settings, files, chunk.from_us, chunk.to_us, self.symbols)
             return sum(file.record_count for file in files)
 
     def _wanted(self, chunk: Chunk, reach: Reach, minutes: pl.DataFrame) -> Wanted:
@@ -242,11 +244,11 @@ class _Work:
 @contextmanager
 def staged_table(settings: Settings, name: str) -> Iterator[str]:
     """A staging table for as long as one chunk needs it."""
-    table = swap.stage(settings, name)
+    table = staging.stage(settings, name)
     try:
         yield table
     finally:
-        swap.drop(settings, table)
+        staging.drop(settings, table)
 
 
 def cancel_abandoned(settings: Settings) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from contracts.config.settings import Settings
-from feature_store.repo import DAILY_VIEW, offline_file
+from feature_store.feast_repo.objects import DAILY_VIEW, offline_file
 from lakehouse import daily
 from lakehouse.schemas import DAILY, DAILY_COUNTS, DAILY_NUMBERS
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import JobError
-from feature_store.chunks import Chunk
+from feature_store.backfill.chunks import Chunk
 
 HOLDER_CHARS = 200  # far longer than what `alone` writes
 

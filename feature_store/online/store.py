@@ -21,7 +21,7 @@ from contracts.config.settings import Settings
 from contracts.features import columns
 from contracts.tick import NAME_CHARS_MAX
 from contracts.windows import LEVELS, Level
-from feature_store import layout
+from feature_store.online import redis_layout
 
 SYMBOL_CHARS_MAX = 2 * NAME_CHARS_MAX + 1
 LONG_MAX = 2**63 - 1
@@ -131,7 +131,7 @@ def encode_row(row: Mapping[str, Any]) -> Row:
         values = encoder(row)
     except OverflowError as error:
         raise MalformedRowError("a feature is beyond double precision") from error
-    warm, known = layout.encode_int64(_integer(row, "warm_s")), layout.encode_int64(_integer(row, "known_at_us"))
+    warm, known = redis_layout.encode_int64(_integer(row, "warm_s")), redis_layout.encode_int64(_integer(row, "known_at_us"))
     return Row(symbol, str(view), _integer(row, "event_time_ms"), values, warm, known)
 
 
@@ -142,12 +142,12 @@ def _literal(data: bytes) -> str:
 def script(level: Level) -> str:
     """The guarded write of one view in Lua. KEYS: entity. ARGV: time, values, warm_s, known_at_us, TTL s, future bound s."""
     view, names = level.view, [column.name for column in columns(level)]
-    pairs = [f"{_literal(layout.field(view, name))}, v[{i + 1}]" for i, name in enumerate(names)]
-    pairs += [f"{_literal(layout.field(view, name))}, ARGV[{3 + i}]" for i, name in enumerate(layout.EXTRAS)]
-    pairs.append(f"{_literal(layout.time_field(view))}, ARGV[1]")
+    pairs = [f"{_literal(redis_layout.field(view, name))}, v[{i + 1}]" for i, name in enumerate(names)]
+    pairs += [f"{_literal(redis_layout.field(view, name))}, ARGV[{3 + i}]" for i, name in enumerate(redis_layout.EXTRAS)]
+    pairs.append(f"{_literal(redis_layout.time_field(view))}, ARGV[1]")
     cuts = range(0, len(pairs), FIELDS_PER_CALL_MAX)
     calls = [f"redis.call('HSET', KEYS[1], {', '.join(pairs[at : at + FIELDS_PER_CALL_MAX])})" for at in cuts]
-    return _GUARD.format(time_field=_literal(layout.time_field(view)), calls="\n".join(calls))
+    return _GUARD.format(time_field=_literal(redis_layout.time_field(view)), calls="\n".join(calls))
 
 
 _GUARD = """\
@@ -221,10 +221,10 @@ class OnlineTable:
         pipe: Any  # redis-py types every script argument as text
         with self._client.pipeline(transaction=False) as pipe:
             for symbol, view, time_ms, values, warm_s, known_at_us in rows:
-                key, time = layout.entity_key(symbol), layout.encode_time_ms(time_ms)
+                key, time = redis_layout.entity_key(symbol), redis_layout.encode_time_ms(time_ms)
                 pipe.evalsha(sha[view], 1, key, time, values, warm_s, known_at_us, self._ttl_s, bound_s)
             if heartbeat_ms:
-                pipe.evalsha(self._heartbeat.sha, 1, layout.HEARTBEAT_REDIS_KEY, heartbeat_ms, bound_ms)
+                pipe.evalsha(self._heartbeat.sha, 1, redis_layout.HEARTBEAT_REDIS_KEY, heartbeat_ms, bound_ms)
             answers: list[int] = pipe.execute()
         return answers
 

@@ -1,6 +1,6 @@
 """The naive evaluator: any feature definition over plain ticks, without Flink; every window is summed up from scratch.
 
-It shares the definitions with `feature_store/sql.py` and no way of computing them: sums are `math.fsum`, rows are Python
+It shares the definitions with `feature_store/sql/windows.py` and no way of computing them: sums are `math.fsum`, rows are Python
 lists, only the text of a definition is evaluated by DuckDB, in double precision. Parity and `tick features test` lean on it.
 """
 
@@ -16,8 +16,8 @@ import polars as pl
 from contracts.features import AGGREGATES, CONTEXT, FEATURES, TICKS_MAX, Aggregate, Feature
 from contracts.tick import NOTIONAL_MAX
 from contracts.windows import LABELS, LEVELS, WARM_CAP_S, Level
-from feature_store.expressions import DefinitionError, evaluate, names_in
-from feature_store.sql import CONSTANTS
+from feature_store.definition.expressions import DefinitionError, evaluate, names_in
+from feature_store.sql.windows import CONSTANTS
 
 SECOND_US = 1_000_000
 DAY_S = 86_400

@@ -20,7 +20,7 @@ from contracts.config.settings import Settings
 from contracts.errors import TickError
 from contracts.features import COLUMNS, CORE
 from contracts.windows import LEVELS
-from feature_store.layout import (
+from feature_store.online.redis_layout import (
     EXTRAS,
     HEARTBEAT_REDIS_KEY,
     PROJECT,

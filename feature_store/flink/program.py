@@ -1,6 +1,6 @@
 """A Flink SQL program as data, and its submission to the standalone cluster by a child process with its own JVM.
 
-The parent renders text only; the child (`python -m feature_store.flink`) loads PyFlink, which takes seconds and a gateway JVM.
+The parent renders text only; the child (`python -m feature_store.flink.program`) loads PyFlink, which takes seconds and a gateway JVM.
 """
 
 import contextlib
@@ -94,7 +94,7 @@ class Submitter:
         self._settings, self._alone = settings, threading.Lock()
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child, see close
         self._child = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "feature_store.flink"],
+            [sys.executable, "-W", "ignore", "-m", "feature_store.flink.program"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,
@@ -195,7 +195,7 @@ def _run(spec: dict[str, Any]) -> str:
 
 def _handle(spec: dict[str, Any]) -> str:
     if state := spec.get("inspect"):
-        from feature_store.flink_state import finished_readers
+        from feature_store.flink.state import finished_readers
 
         return FINISHED + json.dumps(finished_readers(state))
     return JOB_ID + _run(spec)

@@ -17,9 +17,9 @@ from contracts.parsing import parse
 from contracts.tick import Rejected, Tick
 from contracts.windows import LABELS, LEVELS, level_of
 from contracts.wire import encode
-from feature_store import naive
-from feature_store.definitions import check_lines, nearest
-from feature_store.expressions import DefinitionError, evaluate
+from feature_store.definition import reference
+from feature_store.definition.checks import check_lines, nearest
+from feature_store.definition.expressions import DefinitionError, evaluate
 
 SECOND_US = 1_000_000
 YAML_SUFFIXES = frozenset({".yaml", ".yml"})
@@ -155,7 +155,7 @@ def run(trial: Trial, ticks: pl.DataFrame) -> list[Outcome]:
     if unknown := next((one.feature for one in asked if one.feature not in columns), None):
         raise TrialError(f"there is no feature {unknown!r}", nearest(unknown, columns))
     keys = [(columns[one.feature][0], one.symbol, one.sec) for one in asked]
-    made = naive.features(ticks, trial.all_features, trial.all_aggregates, only=set(keys), strict=True)
+    made = reference.features(ticks, trial.all_features, trial.all_aggregates, only=set(keys), strict=True)
     rows = {(view, r["symbol"], r["event_time_us"] // SECOND_US): r for view, frame in made.items() for r in frame.iter_rows(named=True)}
     if missing := next((key for key in keys if key not in rows), None):
         raise TrialError(f"{missing[0]} has no row of {missing[1]} that ends at {utc(missing[2])}", _nearest_rows(trial, ticks, *missing))
@@ -225,7 +225,7 @@ def _expected(name: str, text: object) -> float | None:
 
 def _nearest_rows(trial: Trial, ticks: pl.DataFrame, view: str, symbol: str, sec: int) -> str:
     level = next(level for level in LEVELS if level.view == view)
-    ends = naive.row_ends(ticks, level).filter(pl.col("symbol") == symbol)["sec"].to_list()
+    ends = reference.row_ends(ticks, level).filter(pl.col("symbol") == symbol)["sec"].to_list()
     near = sorted(sorted(ends, key=lambda end: abs(end - sec))[:NEAREST])
     told = ", ".join(f"{utc(end)} (at: {end - trial.start_s})" if isinstance(trial.ticks, list) else utc(end) for end in near)
     return f"a row ends every {level.tile_s} s that has a trade; the nearest: {told}"

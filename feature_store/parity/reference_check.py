@@ -9,10 +9,11 @@ import polars as pl
 from contracts.config.settings import Settings
 from contracts.features import columns
 from contracts.windows import LEVELS
-from feature_store import chunks, naive
-from feature_store.chunks import Chunk
+from feature_store.backfill import chunks
+from feature_store.backfill.chunks import Chunk
+from feature_store.definition import reference
 from feature_store.parity.causes import NOTHING_LATE
-from feature_store.parity.lines import Lines, compare, pair
+from feature_store.parity.column_diff import Lines, compare, pair
 from lakehouse import tables, tick_scans
 
 HOUR_US = 3_600_000_000
@@ -63,7 +64,7 @@ def _evaluated(settings: Settings, span: Chunk, drawn: dict[str, pl.DataFrame]) 
     symbols = sorted({symbol for _, symbol, _ in only})
     reach = chunks.reach(settings, span, symbols)
     begins = dict.fromkeys(symbols, reach.base_us) | {symbol: us for symbol, us in reach.further if symbol in symbols}
-    yield from naive.features(tick_scans.copies(settings, begins, span.to_us), only=only).items() if only else ()
+    yield from reference.features(tick_scans.copies(settings, begins, span.to_us), only=only).items() if only else ()
 
 
 def _compare(checked: Checked, view: str, expected: pl.DataFrame, got: pl.DataFrame) -> None:

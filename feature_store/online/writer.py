@@ -1,4 +1,4 @@
-"""Kafka `tick_features` → Redis, the process `python -m feature_store.online_writer`; one write is in flight at a time.
+"""Kafka `tick_features` → Redis, the process `python -m feature_store.online.writer`; one write is in flight at a time.
 
 1. take   what Kafka holds, at once when the stream idles; decode it; of a (symbol, view) the newest row stays
 2. book   the write before this one: it has ended, so its offsets may be committed and its rows counted
@@ -30,9 +30,9 @@ from contracts.config.settings import settings as read_settings
 from contracts.errors import ServiceError
 from contracts.features import OVERFLOWS
 from contracts.topics import TICK_FEATURES
-from feature_store import writer_report
-from feature_store.online_table import MalformedRowError, OnlineTable, Row, Written, connect, encode_row
-from feature_store.writer_report import Counters
+from feature_store.online import writer_stats
+from feature_store.online.store import MalformedRowError, OnlineTable, Row, Written, connect, encode_row
+from feature_store.online.writer_stats import Counters
 
 GROUP = live_job.WRITER_GROUP
 HEARTBEAT_VIEW = "heartbeat"
@@ -210,7 +210,7 @@ class OnlineWriter:
     def _publish(self) -> None:
         self.counters.updated_ms, self.counters.lag = self._clock() // 1000, self._lag()
         try:
-            writer_report.publish(self._client, self.counters, self._ages_ms, self._settings.writer_freshness_samples)
+            writer_stats.publish(self._client, self.counters, self._ages_ms, self._settings.writer_freshness_samples)
             self._ages_ms.clear()
         except redis.RedisError as error:
             log.warning("report not written", error=str(error)[:200])

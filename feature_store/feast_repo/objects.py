@@ -13,7 +13,7 @@ from contracts.config.settings import Settings
 from contracts.errors import SettingError
 from contracts.features import COLUMNS, CORE, columns
 from contracts.windows import LEVELS, Level
-from feature_store.layout import ENTITY, EXTRAS, PROJECT
+from feature_store.online.redis_layout import ENTITY, EXTRAS, PROJECT
 from lakehouse.schemas import DAILY_COUNTS, DAILY_NUMBERS
 
 SERVICE = "tick_model"

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 
 from contracts.features import AGGREGATES, FEATURES, TICKS_MAX, Aggregate, Feature, columns
 from contracts.windows import LABELS, LEVELS, WARM_CAP_S, Level, level_of
-from feature_store import tile_sql
-from feature_store.tile_sql import PARTS, Mode, View
+from feature_store.sql import tiles
+from feature_store.sql.tiles import PARTS, Mode, View
 
 YEAR_S = 31_536_000  # crypto trades around the clock
 SESSION_YEAR_S = 252 * 23 * 3600  # CME: 252 sessions of 23 hours
@@ -33,7 +33,7 @@ BASE = f"symbol, sec, wt, n, {', '.join(PARTS)}"
 
 
 def named(views: Iterable[View]) -> tuple[tuple[str, str], ...]:
-    """Views as (name, SELECT) pairs, for `feature_store.flink.Program`."""
+    """Views as (name, SELECT) pairs, for `feature_store.flink.program.Program`."""
     return tuple((view.name, view.select) for view in views)
 
 
@@ -42,8 +42,8 @@ def ladder(mode: Mode, *, copies: bool = True) -> tuple[View, ...]:
 
     In a batch `accepted` has the WHO and TRADE columns of `tile_sql`; on the stream its rows are made by `tile_sql.entry`.
     """
-    views = [*(tile_sql.stream() if mode == "stream" else tile_sql.batch(copies=copies))]
-    views += [tile_sql.bars(mode, lower, level) for lower, level in zip(LEVELS, LEVELS[1:], strict=False)]
+    views = [*(tiles.stream() if mode == "stream" else tiles.batch(copies=copies))]
+    views += [tiles.bars(mode, lower, level) for lower, level in zip(LEVELS, LEVELS[1:], strict=False)]
     for level in LEVELS:
         views += [returns(level), terms(level), *(window(level, i, mode) for i in range(len(level.windows_s))), rows(level)]
     return tuple(views)

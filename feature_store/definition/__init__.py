@@ -1,0 +1,1 @@
+"""Feature definitions as text: their checks, the reference evaluation in plain Python, their examples."""

@@ -1,0 +1,1 @@
+"""Feature definitions rendered as Flink SQL, the same for stream and batch."""
