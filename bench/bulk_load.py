@@ -12,8 +12,8 @@ from bench.load import Chunk
 from bench.machine import Spent, spent
 from contracts.config.settings import Settings
 from lakehouse import tables
+from streaming.bulk_load.load import Loaded, load
 from streaming.feeds import canonical, open_feed
-from streaming.load import Loaded, load
 
 AIM_PER_S = 500_000
 TICKS = 5_000_000

@@ -5,7 +5,7 @@ from dataclasses import replace
 from bench.figures import Figure
 from bench.machine import spent
 from contracts.clock import now_us
-from streaming.synthetic import DEMO, Exchange, generate
+from streaming.synthetic.market import DEMO, Exchange, generate
 
 AIM_PER_S = 1_000_000
 TICKS = 2_000_000

@@ -16,7 +16,7 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from feature_store.flink import rest as flink_rest
 from stack.platform import PLATFORM
-from streaming import job
+from streaming.job import job
 
 AIM_TICKS_PER_S = 100_000
 AIM_TILE_US = 120.0

@@ -7,8 +7,8 @@ from contracts.config.settings import Settings
 from contracts.topics import TICKS
 from feature_store.flink import rest as flink_rest
 from feature_store.flink.program import Program, submit
-from streaming.job_tables import kafka
-from streaming.verdict_sql import TYPES
+from streaming.job.tables import kafka
+from streaming.job.validation_sql import TYPES
 
 FINISH_TIMEOUT_S = 180.0
 

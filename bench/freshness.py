@@ -11,9 +11,10 @@ from feature_store.online.redis_layout import FRESHNESS_REDIS_KEY
 from feature_store.online.store import connect
 from feature_store.online.writer_stats import Report, read
 from stack import platform
-from streaming import job, producer
-from streaming.live import SyntheticFeed
-from streaming.synthetic import DEMO, Exchange
+from streaming.job import job
+from streaming.replay import replay
+from streaming.synthetic.feed import SyntheticFeed
+from streaming.synthetic.market import DEMO, Exchange
 
 AIM_P50_MS, AIM_P99_MS = 500.0, 1000.0
 TICKS_PER_S = 10_000
@@ -34,7 +35,7 @@ class Window:
     cpu_s: float = 0.0
     rate: float = 0.0
 
-    def watch(self, progress: producer.Progress) -> None:
+    def watch(self, progress: replay.Progress) -> None:
         """Called by the replay, five times a second."""
         self.rate = progress.rate
         if not self.began_s and progress.elapsed_s >= self.discard_s:
@@ -54,7 +55,7 @@ def measure(scale: float = 1.0) -> list[Figure]:
         job.start(settings)
         platform.start(settings, "writer")
         window = Window(settings, discard_s)
-        done = producer.replay(_market(now_us(), duration_s), settings, progress=window.watch)
+        done = replay.replay(_market(now_us(), duration_s), settings, progress=window.watch)
         used_s = window.worker_s() - window.cpu_s
         _settle(settings, done.event_time_us)
         with connect(settings) as client:

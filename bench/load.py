@@ -13,8 +13,8 @@ from contracts.config.settings import Settings
 from contracts.tick import Tick
 from contracts.topics import TICKS
 from contracts.windows import LEVELS
-from streaming.batch import conform
-from streaming.sender import Sender
+from streaming.feeds.tick_frame import conform
+from streaming.replay.sender import Sender
 
 FRAME_TICKS = 50_000
 FLUSH_S = 60.0

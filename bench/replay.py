@@ -13,8 +13,8 @@ from contracts.clock import now_us
 from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.topics import TICKS
-from streaming import batch, producer
-from streaming.feeds import open_feed
+from streaming.feeds import open_feed, tick_frame
+from streaming.replay import replay
 
 AIM_PER_S = 150_000
 SECONDS = 600
@@ -37,14 +37,14 @@ def measure(scale: float = 1.0) -> list[Figure]:
 
 def _replay(settings: Settings, file: Path) -> Spent:
     with spent() as took:
-        done = producer.replay(open_feed([file]), settings, speed=0)
+        done = replay.replay(open_feed([file]), settings, speed=0)
     took.wall_s = done.elapsed_s  # without the closing heartbeats
     return took
 
 
 def _bare(settings: Settings, frame: pl.DataFrame) -> Spent:
     """The cost of producing alone: messages and keys exist already, nothing is read, judged, encoded or remembered."""
-    messages = list(zip(batch.encode(frame), frame["venue"] + ":" + frame["symbol"], strict=True))
+    messages = list(zip(tick_frame.encode(frame), frame["venue"] + ":" + frame["symbol"], strict=True))
     options = {"enable.idempotence": True, "acks": "all", "linger.ms": settings.producer_linger_ms, "compression.type": "lz4"}
     bare = Producer({**connections.kafka(settings), "queue.buffering.max.messages": settings.producer_queue_max, **options})
     with spent() as took:

@@ -53,8 +53,8 @@ def _play(settings: "Settings") -> list[dict[str, Any]]:
     from lakehouse import power
     from stack import orchestra, platform
     from stack.airflow_rest import Client
-    from streaming.history import load_synthetic
-    from streaming.synthetic import FIXTURE
+    from streaming.synthetic.history import load_synthetic
+    from streaming.synthetic.market import FIXTURE
     from training.origin import iso
     from training.power import files
 

@@ -20,11 +20,14 @@ from feature_store.online.store import connect
 from feature_store.online.writer_stats import Report
 from lakehouse import tables
 from stack import platform
-from streaming import dead_letters, history, job, producer
+from streaming import dead_letters
 from streaming.feeds import open_feed
-from streaming.history import Progress
-from streaming.live import SyntheticFeed
-from streaming.synthetic import DEMO
+from streaming.job import job
+from streaming.replay import replay
+from streaming.synthetic import history
+from streaming.synthetic.feed import SyntheticFeed
+from streaming.synthetic.history import Progress
+from streaming.synthetic.market import DEMO
 from training.pipeline import TrainResult, train_tick
 
 DAY_US = 86_400_000_000
@@ -93,12 +96,12 @@ def _join(ready: "Future[None]", report: Progress) -> None:
     report("start live job", 1, 1)
 
 
-def _replay(settings: Settings, feed: producer.Replayable, speed: float, as_live: bool, report: Progress) -> int:
+def _replay(settings: Settings, feed: replay.Replayable, speed: float, as_live: bool, report: Progress) -> int:
     span = feed.span(now_us())
     span_us = max(1, span.last_us - span.first_us)
     began_us, caught_up = now_us(), False
 
-    def show(done: producer.Progress) -> None:
+    def show(done: replay.Progress) -> None:
         nonlocal caught_up
         if not caught_up and done.event_time_us > began_us + CATCH_UP_US:  # only rows of the present tell how fresh rows are
             caught_up = True
@@ -108,7 +111,7 @@ def _replay(settings: Settings, feed: producer.Replayable, speed: float, as_live
 
     with ThreadPoolExecutor(1) as beside:
         api = beside.submit(platform.start, settings, "api")
-        done = producer.replay(feed, settings, speed if as_live else 1.0, as_live, progress=show)
+        done = replay.replay(feed, settings, speed if as_live else 1.0, as_live, progress=show)
         api.result()
     report("replay live feed", 1, 1)
     if not caught_up:

@@ -110,8 +110,8 @@ def _ticks_in(file: Path, format: str | None, venue: str | None, symbol: str | N
     from rich.console import Console
 
     from contracts.clock import now_us
-    from streaming.batch import empty
     from streaming.feeds import open_feed
+    from streaming.feeds.tick_frame import empty
 
     batches = list(open_feed([file], format, venue, symbol).batches(now_us()))
     if rejected := sum(len(batch.rejected) for batch in batches):

@@ -31,7 +31,7 @@ def submit(
     """
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from streaming import job
+    from streaming.job import job
 
     if not fresh:
         _refuse_to_forget(settings())
@@ -44,7 +44,8 @@ def submit(
 def _refuse_to_forget(settings: "Settings") -> None:
     from contracts.errors import JobError
     from feature_store.flink import rest as flink_rest
-    from streaming import job, job_states
+    from streaming.job import job
+    from streaming.job import states as job_states
 
     newest = job_states.newest_state(settings)
     if newest is not None and flink_rest.running(settings, job.NAME) is None:
@@ -66,7 +67,7 @@ def _start_beside(settings: "Settings", say: "Callable[[str], None]") -> None:
 def stop() -> None:
     """Stop with a savepoint; `tick job resume` continues exactly there."""
     from contracts.config.settings import settings
-    from streaming import job
+    from streaming.job import job
 
     with _waiting("taking a savepoint") as say:
         say(f"stopped; savepoint {job.stop(settings())}")
@@ -86,7 +87,7 @@ def resume(
     Starts the online writer too, unless it runs.
     """
     from contracts.config.settings import settings
-    from streaming import job
+    from streaming.job import job
 
     with _waiting("restoring and starting the job") as say:
         say(job.resume(settings(), state.resolve() if state else None))

@@ -21,7 +21,7 @@ def show() -> bool:
     from feature_store.flink.consumer_lag import ConsumerLags
     from feature_store.flink.job_health import examine
     from feature_store.flink.rest import ENDED
-    from streaming import job
+    from streaming.job import job
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
     given = settings()
@@ -68,7 +68,7 @@ def groups(health: "JobHealth") -> Iterator[str]:
 
 
 def _next_step(settings: "Settings") -> str:
-    from streaming import job_states
+    from streaming.job import states as job_states
 
     newest = job_states.newest_state(settings)
     if newest is None:

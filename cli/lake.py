@@ -26,8 +26,8 @@ def history(
     from cli.bars import bars
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from streaming.history import load_synthetic
-    from streaming.synthetic import preset_with
+    from streaming.synthetic.history import load_synthetic
+    from streaming.synthetic.market import preset_with
 
     length_us = days * 86_400_000_000
     start_us = now_us() - length_us if start is None else int(start.replace(tzinfo=UTC).timestamp() * 1e6)
@@ -70,7 +70,7 @@ def expire(hours: Annotated[float, typer.Option(min=0.0, help="keep snapshots yo
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from lakehouse import maintenance
-    from streaming import job_states
+    from streaming.job import states as job_states
 
     now = now_us()
     gone = maintenance.expire(settings(), now - int(hours * 3.6e9), now, job_states.newest_state_us(settings()))

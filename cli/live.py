@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from streaming.exchange import Heard
+    from streaming.feeds.binance_live import Heard
 
 
 def register(app: typer.Typer) -> None:
@@ -25,13 +25,13 @@ def live(
     """
     from cli.replay import display, report
     from contracts.config.settings import settings
-    from streaming import producer
-    from streaming.exchange import LiveFeed
+    from streaming.feeds.binance_live import LiveFeed
+    from streaming.replay import replay
 
     feed = LiveFeed(settings(), tuple(symbol.upper() for symbol in symbols), venue, None if minutes is None else minutes * 60)
     try:
         with display(settings().kafka) as show:
-            report(producer.replay(feed, settings(), progress=show), feed)
+            report(replay.replay(feed, settings(), progress=show), feed)
     finally:
         _tell(feed.heard)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from streaming.load import Loaded
+    from streaming.bulk_load.load import Loaded
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +28,7 @@ def load(
     from cli.bars import bars
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from streaming import load as bulk
+    from streaming.bulk_load import load as bulk
     from streaming.feeds import open_feed
 
     feed = open_feed(files, format, venue, symbol)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contracts.config.settings import Settings
-    from streaming.producer import Progress, Replayable
+    from streaming.replay.replay import Progress, Replayable
 
 SYNTHETIC = "synthetic"
 UNCOUNTED = {  # by refusals.Coverage
@@ -60,7 +60,8 @@ def replay(
     """
     from contracts.config.settings import settings
     from feature_store.online import writer_stats
-    from streaming import dead_letters, producer
+    from streaming import dead_letters
+    from streaming.replay import replay as producer
 
     synthetic = files == [SYNTHETIC]
     feed = _synthetic(preset, history, minutes) if synthetic else _files(files, format, venue, symbol)
@@ -84,8 +85,8 @@ def _files(files: list[str], format: str | None, venue: str | None, symbol: str 
 
 def _synthetic(preset: str, history_min: float, minutes: float) -> "Replayable":
     from contracts.clock import now_us
-    from streaming.live import SyntheticFeed
-    from streaming.synthetic import preset_with
+    from streaming.synthetic.feed import SyntheticFeed
+    from streaming.synthetic.market import preset_with
 
     return SyntheticFeed(preset_with(preset), now_us() - int(history_min * 60e6), (history_min + minutes) * 60)
 
@@ -93,7 +94,7 @@ def _synthetic(preset: str, history_min: float, minutes: float) -> "Replayable":
 def _require_choice(position_file: Path | None, resume: bool, restart: bool) -> None:
     """An interrupted replay is neither repeated nor continued by accident."""
     from contracts.errors import FeedError
-    from streaming import position
+    from streaming.replay import position
 
     saved = None if restart or position_file is None else position.load(position_file)
     if saved is not None and not saved.finished and not resume:
@@ -132,8 +133,8 @@ def _report_refusals(settings: "Settings", done: "Progress", letters: dict[int, 
     from rich.console import Console
 
     from contracts.errors import FeedError
-    from streaming import refusals
-    from streaming.refusals import Coverage
+    from streaming.replay import refusals
+    from streaming.replay.refusals import Coverage
 
     console = Console(stderr=True, highlight=False)
     limit_s = refusals.wait_s_max(settings)

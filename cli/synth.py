@@ -28,7 +28,7 @@ def synth(
 
     from contracts.clock import now_us
     from streaming.feeds import canonical
-    from streaming.synthetic import generate, preset_with
+    from streaming.synthetic.market import generate, preset_with
 
     exchange = preset_with(preset, rate=rate, ic=ic, seed=seed)
     duration_s = days * 86_400

@@ -1,6 +1,6 @@
 """The tick contract `tick.v1`: what a tick is, why a message is none, and the rules on its values.
 
-`contracts/parsing.py` reads one message by them, `streaming/batch.py` a batch, `streaming/job_tables.py` the stream in SQL;
+`contracts/parsing.py` reads one message by them, `streaming/feeds/tick_frame.py` a batch, `streaming/job/tables.py` the stream in SQL;
 property tests hold the three together.
 """
 

@@ -9,7 +9,7 @@ HEARTBEAT_KEY = "PLATFORM:HEARTBEAT"
 
 
 def encode(tick: Tick) -> bytes:
-    """The message of one tick; absent quotes are left out. (Whole batches are written by `streaming.producer`.)"""
+    """The message of one tick; absent quotes are left out. (Whole batches are written by `streaming.replay.replay`.)"""
     fields = {name: value for name, value in tick._asdict().items() if value is not None}
     return orjson.dumps({"schema_version": SCHEMA_VERSION, **fields})
 

@@ -1,0 +1,1 @@
+"""From a feed to Kafka, and the live Flink job between Kafka, the lakehouse and the features."""

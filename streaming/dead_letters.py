@@ -14,8 +14,8 @@ from contracts.errors import ServiceError
 from contracts.parsing import parse
 from contracts.tick import Rejected
 from contracts.topics import DEAD_LETTER, TICKS
-from streaming.sender import Sender
-from streaming.written import Written
+from streaming.replay.sender import Sender
+from streaming.replay.written import Written
 
 TIMEOUT_S = 5
 POLL_S = 0.2

@@ -1,0 +1,1 @@
+"""Trainings: tick, power and vision models, and statistics of days."""

@@ -46,7 +46,7 @@ def expire_snapshots() -> dict[str, int]:
     """Forget snapshots older than `keep_days`, and delete what only they needed."""
     from contracts.clock import now_us
     from lakehouse import maintenance
-    from streaming import job_states
+    from streaming.job import states as job_states
 
     gone = maintenance.expire(given(), _before_us(), now_us(), job_states.newest_state_us(given()))
     return {"snapshots": gone.snapshots, "files": gone.files, "bytes": gone.bytes}

@@ -7,9 +7,9 @@ import polars as pl
 
 from contracts.errors import FeedError
 from streaming.feeds.columns import epoch_us, number, side
-from streaming.feeds.model import Names
 from streaming.feeds.source import Source
 from streaming.feeds.text import CsvFormat
+from streaming.feeds.types import Names
 
 SPOT, USDM, COINM = "BINANCE", "BINANCE_USDM", "BINANCE_COINM"
 PREFIXES = {"spot": SPOT, "usdm": USDM, "cm": COINM}

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
-from streaming.batch import SCHEMA
 from streaming.feeds.columns import epoch_us, number, row_id, scaled_us
-from streaming.feeds.model import ROW, Chunk, Names
 from streaming.feeds.source import DAMAGED, Head, Source
 from streaming.feeds.text import CsvFormat
+from streaming.feeds.tick_frame import SCHEMA
+from streaming.feeds.types import ROW, Chunk, Names
 
 NEEDED = ("symbol", "event_time_us", "price", "size")
 ROWS = 65_536

@@ -6,8 +6,8 @@ import polars as pl
 
 from streaming.feeds.canonical import ParquetFormat, as_epoch_us
 from streaming.feeds.columns import row_id
-from streaming.feeds.model import ROW, Names
 from streaming.feeds.source import Source
+from streaming.feeds.types import ROW, Names
 
 # The file says COMEX, its name says what is traded; the contract's symbol is the exchange's product code.
 PRODUCTS = {"XAUUSD": "GC", "XAGUSD": "SI"}

@@ -9,16 +9,16 @@ from pathlib import Path
 import polars as pl
 
 from contracts.errors import FeedError
-from streaming.feeds import binance, canonical, cme, socket, vendors
-from streaming.feeds.judge import Judge
+from streaming.feeds import binance, binance_socket, canonical, cme, vendors
 from streaming.feeds.merge import merged
-from streaming.feeds.model import Batch, Format, Names, Span
 from streaming.feeds.source import Head, Source, expand
+from streaming.feeds.types import Batch, Format, Names, Span
+from streaming.feeds.validator import Judge
 
 FORMATS: tuple[Format, ...] = (
     binance.TRADES,
     binance.AGG_TRADES,
-    socket.SOCKET,
+    binance_socket.SOCKET,
     vendors.BYBIT,
     vendors.TARDIS,
     vendors.DATABENTO,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from streaming.feeds.model import ROW, Batch
+from streaming.feeds.types import ROW, Batch
 
 KEY = "_reached"
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from streaming.feeds.model import ROW, Chunk, Names
 from streaming.feeds.source import DAMAGED, Head, Source
+from streaming.feeds.types import ROW, Chunk, Names
 
 LINE = "_line"
 BLANKS = (" ", "\t", "\r")

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from streaming.feeds.columns import epoch_us, number, row_id, side, upper
-from streaming.feeds.model import ROW, Names
 from streaming.feeds.source import Source
 from streaming.feeds.text import CsvFormat
+from streaming.feeds.types import ROW, Names
 
 TARDIS_VENUES = {"binance-futures": "BINANCE_USDM", "binance-delivery": "BINANCE_COINM"}
 DATABENTO_VENUES = {"1": "CME"}  # publisher 1 is CME Globex MDP 3.0; the others keep their number

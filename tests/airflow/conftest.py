@@ -8,7 +8,7 @@ import pytest
 from contracts.config.settings import Settings
 from stack import orchestra, platform
 from stack.airflow_rest import Client
-from streaming.history import load_synthetic
+from streaming.synthetic.history import load_synthetic
 from tests.airflow.runs import DAY_US, DAYS, MARKET, TODAY_US, wait
 from tests.conftest import settings_in
 from tests.images import cifar_batches

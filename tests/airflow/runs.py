@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from contracts.clock import now_us
 from stack.airflow_rest import Client
-from streaming.synthetic import FIXTURE
+from streaming.synthetic.market import FIXTURE
 
 DAY_US = 86_400_000_000
 LIMIT_S = 900

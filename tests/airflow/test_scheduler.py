@@ -16,7 +16,7 @@ from lakehouse import power, tables
 from models import registry, tracking
 from stack import orchestra, platform
 from stack.airflow_rest import Client
-from streaming.history import load_synthetic
+from streaming.synthetic.history import load_synthetic
 from tests.airflow.runs import DAY_US, DAYS, MARKET, TODAY_US, ended, states, wait
 from tests.real_data import real
 from training.origin import iso

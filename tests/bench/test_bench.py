@@ -32,7 +32,7 @@ from contracts.parsing import parse
 from contracts.tick import Tick
 from contracts.windows import LEVELS
 from feature_store.online.store import encode_row
-from streaming.batch import encode, verdicts
+from streaming.feeds.tick_frame import encode, verdicts
 
 START_US = 1_800_000_000_000_000
 TINY = 0.02

@@ -10,7 +10,7 @@ from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from feature_store.backfill.chunks import DAY_US, length_us
 from lakehouse import tables
-from streaming import batch
+from streaming.feeds import tick_frame
 
 START = datetime(2026, 3, 1, 12, 0, 30)  # noqa: DTZ001 – typer gives naive moments
 
@@ -26,7 +26,7 @@ def lake(tmp_path):
     tables.create(made)
     row = {"venue": "V", "symbol": "S", "price": 1.0, "size": 1.0, "side": 1}
     rows = [row | {"trade_id": str(s), "seq": s, "event_time_us": us(START) + s * 1_000_000, "ingest_time_us": us(START)} for s in (0, 100)]
-    tables.append_ticks(made, batch.conform(pl.DataFrame(rows)))
+    tables.append_ticks(made, tick_frame.conform(pl.DataFrame(rows)))
     return made
 
 

@@ -11,7 +11,7 @@ from contracts.config import paths
 from contracts.config.settings import Settings, require_known
 from lakehouse.catalog_options import BUSY_TIMEOUT_MS
 from stack import compose_env, platform
-from streaming import job
+from streaming.job import job
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -12,7 +12,7 @@ from feature_store.backfill.run import Wanted, accepted, holes
 from lakehouse import maintenance, tables, tick_scans
 from lakehouse.schemas import SILVER
 from lakehouse.tick_scans import MINUTE_US
-from streaming import batch
+from streaming.feeds import tick_frame
 
 NOON_US = 1_709_294_400_000_000 - DAY_US // 2  # 2024-03-01 00:00 UTC
 HOUR_US = 60 * MINUTE_US
@@ -23,7 +23,7 @@ def fill(settings: Settings, symbol: str, minutes: list[int]) -> None:
     row = {"venue": "V", "symbol": symbol, "price": 1.0, "size": 1.0, "side": 1, "seq": 1}
     times = [NOON_US + minute * MINUTE_US + 7 for minute in minutes]
     rows = [row | {"trade_id": str(us), "event_time_us": us, "ingest_time_us": us} for us in times]
-    tables.append_ticks(settings, batch.conform(pl.DataFrame(rows)))
+    tables.append_ticks(settings, tick_frame.conform(pl.DataFrame(rows)))
 
 
 @pytest.fixture

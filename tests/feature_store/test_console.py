@@ -15,7 +15,7 @@ from contracts.errors import DatasetError
 from lakehouse import tables
 from lakehouse.query import console
 from lakehouse.schemas import COLUMNS_OF, POWER, PROPERTIES, SILVER, TICK_NAMES
-from streaming import batch
+from streaming.feeds import tick_frame
 
 DAY_US = 86_400_000_000
 START_US = 19_800 * DAY_US  # 2024-03-18
@@ -25,7 +25,7 @@ def ticks(day: int, count: int = 10, first: int = 0) -> pl.DataFrame:
     number = pl.int_range(first, first + count, eager=True)
     columns = {"event_time_us": START_US + day * DAY_US + number, "ingest_time_us": START_US, "seq": number}
     frame = pl.DataFrame({"trade_id": number.cast(pl.String), "price": 1.5 + number, **columns})
-    return batch.conform(frame.with_columns(venue=pl.lit("V"), symbol=pl.lit(f"S{day}"), size=pl.lit(1.0), side=pl.lit(1)))
+    return tick_frame.conform(frame.with_columns(venue=pl.lit("V"), symbol=pl.lit(f"S{day}"), size=pl.lit(1.0), side=pl.lit(1)))
 
 
 def three_days(home: Path) -> Settings:

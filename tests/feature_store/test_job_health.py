@@ -9,7 +9,7 @@ from contracts.config.settings import Settings
 from contracts.errors import JobError, ServiceError
 from feature_store.flink.consumer_lag import FOLLOWED, GroupLag
 from feature_store.flink.job_health import FAILURE_WINDOW_S, JobHealth, examine
-from streaming import job
+from streaming.job import job
 from tests.flink_server import FlinkServer, flink_server
 
 NOW_MS = 1_800_000_000_000

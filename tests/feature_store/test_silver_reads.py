@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from contracts.config.settings import Settings
 from lakehouse import tables, tick_scans
 from lakehouse.schemas import SILVER
-from streaming.batch import SCHEMA
+from streaming.feeds.tick_frame import SCHEMA
 from tests.feature_store import lake
 from tests.feature_store.lake import DAY, START, A, B, S
 

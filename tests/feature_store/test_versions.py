@@ -16,14 +16,14 @@ from feature_store.backfill.rollback import rollback
 from lakehouse import maintenance, tables
 from lakehouse.schemas import GOLD, POWER, SILVER
 from lakehouse.snapshots import versions
-from streaming import batch
+from streaming.feeds import tick_frame
 
 LATER_US = 4_000_000_000_000_000
 
 
 def ticks(number: int) -> pl.DataFrame:
     row = {"venue": "V", "symbol": "S", "event_time_us": 1_700_000_000_000_000 + number, "ingest_time_us": 1_700_000_000_000_000}
-    return batch.conform(pl.DataFrame([row | {"price": 1.0, "size": 1.0, "side": 1, "trade_id": str(number), "seq": number}]))
+    return tick_frame.conform(pl.DataFrame([row | {"price": 1.0, "size": 1.0, "side": 1, "trade_id": str(number), "seq": number}]))
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from contracts.config.settings import Settings
 from contracts.errors import TickError
 from contracts.topics import TICKS
 from contracts.wire import heartbeat
-from streaming import job
-from streaming.synthetic import Market
+from streaming.job import job
+from streaming.synthetic.market import Market
 
 WAIT_S = 300.0
 COMPLAINTS = 40  # lines per service

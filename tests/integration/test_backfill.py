@@ -24,7 +24,7 @@ from feature_store.flink import rest as flink_rest
 from feature_store.flink.program import Program
 from lakehouse import tables, tick_scans
 from lakehouse.schemas import GOLD
-from streaming.synthetic import FIXTURE, Market, generate
+from streaming.synthetic.market import FIXTURE, Market, generate
 from tests.integration.conftest import WAIT_S, eventually
 
 pytestmark = pytest.mark.integration

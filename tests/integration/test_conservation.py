@@ -10,9 +10,9 @@ from contracts.config.settings import Settings
 from contracts.parsing import parse
 from contracts.tick import Rejected
 from lakehouse import tables
-from streaming.batch import encode
-from streaming.faults import KINDS, inject_faults
 from streaming.feeds import open_feed
+from streaming.feeds.tick_frame import encode
+from streaming.synthetic.faults import KINDS, inject_faults
 from tests.integration import fates
 from tests.integration.conftest import MINUTE_US, minutes_ago, send
 from tests.streaming.data import real

@@ -21,9 +21,9 @@ from lakehouse import schemas, tables, tick_scans
 from models import registry, tracking
 from models.export import export
 from stack import platform as stack_platform
-from streaming import producer
 from streaming.feeds import open_feed
-from streaming.synthetic import Market
+from streaming.replay import replay
+from streaming.synthetic.market import Market
 from tests.integration.conftest import MINUTE_US, eventually, minutes_ago, send
 from tests.integration.warmed import REAL
 from tests.streaming import topic
@@ -54,7 +54,7 @@ def serving(warmed: tuple[Settings, pl.DataFrame, Market], tmp_path_factory: pyt
 def test_a_real_file_is_answered_for(serving: Settings) -> None:
     before, started_us = topic.ends(serving, PREDICTIONS.name), time.time_ns() // 1000
     feed = open_feed([real("binance_dump/spot_BTCUSDT-trades-2024-08-08.csv")])
-    done = producer.replay(feed, serving, SPEED, as_live=True)
+    done = replay.replay(feed, serving, SPEED, as_live=True)
     assert (done.sent, done.rejected, done.failed) == (9_738, 0, 0)
 
     answered = lambda: ask(serving, [REAL], include_features=True)["results"][0]  # noqa: E731

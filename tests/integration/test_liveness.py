@@ -25,7 +25,9 @@ from feature_store.flink.program import Program, submit
 from stack import platform
 from stack.pids import Record
 from stack.processes import settings_env
-from streaming import job, job_states, job_tables
+from streaming.job import job
+from streaming.job import states as job_states
+from streaming.job import tables as job_tables
 from tests.conftest import settings_in
 from tests.integration.conftest import eventually
 

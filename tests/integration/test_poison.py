@@ -14,7 +14,8 @@ from contracts.parsing import parse
 from contracts.tick import MESSAGE_BYTES_MAX, Rejected, Tick
 from contracts.topics import TICKS
 from feature_store.flink import rest as flink_rest
-from streaming import dead_letters, job
+from streaming import dead_letters
+from streaming.job import job
 from tests.integration import fates
 from tests.integration.conftest import minutes_ago
 from tests.integration.test_parse_equals_sql import in_silver

@@ -17,7 +17,8 @@ from feature_store.flink import rest as flink_rest
 from lakehouse import tables
 from lakehouse.schemas import GOLD_LIVE, SILVER
 from stack import platform as stack_platform
-from streaming import job, job_states
+from streaming.job import job
+from streaming.job import states as job_states
 from tests import oracle
 from tests.integration.conftest import MINUTE_US, eventually, send
 from tests.integration.test_parity import compare, read

@@ -13,10 +13,10 @@ from contracts.config.settings import Settings
 from contracts.tick import Reason
 from contracts.topics import TICKS
 from lakehouse import tables
-from streaming import position as positions
 from streaming.feeds import canonical, open_feed
-from streaming.position import Position
-from streaming.synthetic import FIXTURE, generate
+from streaming.replay import position as positions
+from streaming.replay.position import Position
+from streaming.synthetic.market import FIXTURE, generate
 from tests.integration.conftest import eventually
 from tests.streaming.test_producer import START_US, command, finish
 

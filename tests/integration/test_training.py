@@ -8,8 +8,8 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from feature_store.backfill import run as backfill
 from models import registry
-from streaming.history import load_synthetic
-from streaming.synthetic import FIXTURE
+from streaming.synthetic.history import load_synthetic
+from streaming.synthetic.market import FIXTURE
 from training.pipeline import train_tick
 
 pytestmark = pytest.mark.integration

@@ -10,7 +10,7 @@ from contracts.windows import LEVELS
 from contracts.wire import encode
 from lakehouse import tables
 from lakehouse.schemas import GOLD_LIVE, SILVER
-from streaming.synthetic import Market, generate
+from streaming.synthetic.market import Market, generate
 from tests import oracle
 from tests.integration.conftest import eventually, send
 from tests.integration.test_parity import same

@@ -6,9 +6,9 @@ import polars as pl
 
 from contracts.config.settings import Settings
 from lakehouse import tables
-from streaming import job
-from streaming.batch import SCHEMA
-from streaming.synthetic import FIXTURE, Market, generate
+from streaming.feeds.tick_frame import SCHEMA
+from streaming.job import job
+from streaming.synthetic.market import FIXTURE, Market, generate
 
 WARM, REAL = "WARM:UPUSD", "BINANCE:BTCUSDT"
 HISTORY_S = 64 * 60

@@ -7,9 +7,9 @@ import polars as pl
 from contracts.parsing import parse
 from contracts.tick import Rejected
 from contracts.wire import encode as encode_one
-from streaming.batch import SCHEMA, conform, empty, encode, verdicts
-from streaming.feeds.judge import Judge
-from streaming.feeds.model import ROW, Chunk
+from streaming.feeds.tick_frame import SCHEMA, conform, empty, encode, verdicts
+from streaming.feeds.types import ROW, Chunk
+from streaming.feeds.validator import Judge
 
 NOW_US = 1_760_000_000_000_000
 # Good values and every edge of every rule.

@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from contracts.errors import TickError
-from streaming.batch import SCHEMA
-from streaming.synthetic import DEMO, FIXTURE, preset_with
+from streaming.feeds.tick_frame import SCHEMA
+from streaming.synthetic.market import DEMO, FIXTURE, preset_with
 from tests.streaming import topic
 from tests.streaming.test_feeds_formats import SPOT
 from tests.streaming.test_producer import command, finish

@@ -11,12 +11,12 @@ from contracts.config import connections
 from contracts.errors import ServiceError
 from contracts.tick import MESSAGE_BYTES_MAX, Reason, Rejected
 from streaming import dead_letters
-from streaming.batch import encode
-from streaming.faults import inject_faults
-from streaming.feeds.model import FeedReject
-from streaming.sender import Sender
-from streaming.synthetic import FIXTURE, generate
-from streaming.written import Written
+from streaming.feeds.tick_frame import encode
+from streaming.feeds.types import FeedReject
+from streaming.replay.sender import Sender
+from streaming.replay.written import Written
+from streaming.synthetic.faults import inject_faults
+from streaming.synthetic.market import FIXTURE, generate
 from tests.streaming import topic
 from tests.streaming.test_producer import command, finish
 

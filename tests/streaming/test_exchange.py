@@ -12,8 +12,8 @@ import pytest
 from websockets.sync.server import serve
 
 from contracts.config.settings import Settings
-from streaming.exchange import LiveFeed
 from streaming.feeds import open_feed
+from streaming.feeds.binance_live import LiveFeed
 from tests.streaming.data import real
 
 LINES = 3000

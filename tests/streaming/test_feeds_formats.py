@@ -13,9 +13,9 @@ import pytest
 
 from contracts.errors import FeedError
 from contracts.tick import Reason, Tick
-from streaming.batch import SCHEMA
 from streaming.feeds import BY_NAME, FORMATS, canonical, open_feed
-from streaming.synthetic import FIXTURE, generate
+from streaming.feeds.tick_frame import SCHEMA
+from streaming.synthetic.market import FIXTURE, generate
 from tests.conftest import REPO
 from tests.streaming.test_feeds_real import NOW_US, whole
 

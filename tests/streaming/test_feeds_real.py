@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from contracts.tick import Tick
-from streaming.batch import SCHEMA
 from streaming.feeds import Batch, Feed, Span, open_feed
+from streaming.feeds.tick_frame import SCHEMA
 from tests.streaming.data import ROOT, real
 
 NOW_US = 1_760_000_000_000_000

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from streaming.feeds.canonical import CSV
-from streaming.feeds.model import Names
 from streaming.feeds.source import Source
 from streaming.feeds.text import CsvFormat, cells_of
+from streaming.feeds.types import Names
 
 COLUMNS = ("one", "two", "three")
 PLAIN = CsvFormat("plain", "three texts", (), lambda source, names, columns: {name: pl.col(name) for name in columns})

@@ -12,7 +12,8 @@ from lakehouse.schemas import COLUMNS_OF, PREDICTION_NAMES, PREDICTIONS, partiti
 from serving.freshness import Verdict
 from serving.predictor import Answer, Predictor
 from serving.status import Status
-from streaming import job, job_tables
+from streaming.job import job
+from streaming.job import tables as job_tables
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import JobError
-from streaming import job
+from streaming.job import job
 from tests.scripted_flink import LOST, TRUNCATED, Script, scripted_flink
 
 FAILURE = {"exceptionHistory": {"entries": [{"stacktrace": "java.lang.Exception: x\nCaused by: StateMigrationException"}]}}

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from contracts.config import paths
 from contracts.config.settings import Settings
-from streaming import job_states
-from streaming.job_states import Folder
+from streaming.job import states as job_states
+from streaming.job.states import Folder
 from tests.scripted_flink import LOST, Script, scripted_flink
 
 A, B, C, D = (digit * 32 for digit in "abcd")  # job ids

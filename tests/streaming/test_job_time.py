@@ -4,7 +4,7 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.topics import TICKS, WARMUP
-from streaming import job_tables as tables
+from streaming.job import tables
 
 
 def test_no_partition_of_ticks_is_idle_unless_the_settings_say_so():

@@ -19,11 +19,10 @@ from contracts.tick import MESSAGE_BYTES_MAX
 from lakehouse import tables
 from lakehouse.maintenance import compact
 from lakehouse.schemas import DEAD_LETTER, SILVER
-from streaming import batch
-from streaming.feeds import canonical, open_feed
+from streaming.bulk_load.dedup import DAY_US, Known, fingerprints
+from streaming.bulk_load.load import Loaded, load, rows_expected
+from streaming.feeds import canonical, open_feed, tick_frame
 from streaming.feeds.source import expand
-from streaming.known import DAY_US, Known, fingerprints
-from streaming.load import Loaded, load, rows_expected
 from tests.streaming.data import ROOT, real
 
 REPO = Path(__file__).parents[2]
@@ -35,7 +34,7 @@ HOUR_US = 3_600_000_000
 def ticks(count: int, start_us: int = START_US, step_us: int = 1_000_000, symbol: str = "S", first: int = 0) -> pl.DataFrame:
     """Ticks of one symbol, `step_us` apart, with ids from `first` on."""
     number = pl.int_range(first, first + count, eager=True)
-    return batch.conform(
+    return tick_frame.conform(
         pl.DataFrame(
             {
                 "venue": "V",
@@ -92,7 +91,7 @@ def test_every_column_arrives_as_the_stream_would_have_written_it(lake, tmp_path
     done = of(lake, written(tmp_path / "a.parquet", quoted))
     assert fates(done) == (10, 0, 0, 0)
     held = stored(lake).sort("seq")
-    assert held.select(list(batch.SCHEMA)).equals(quoted)
+    assert held.select(list(tick_frame.SCHEMA)).equals(quoted)
     assert held["event_time"].dt.epoch("us").equals(quoted["event_time_us"], check_names=False)
     assert not held["late"].any()
     assert tables.read_ticks(lake, START_US, START_US + DAY_US).height == 10
@@ -294,7 +293,7 @@ def killed_in_the_middle(lake: Settings, files: str) -> int:
     """Load in a child that dies by SIGKILL after its first commits; returns the rows it left."""
     code = (
         "import sys; from contracts.config.settings import Settings;"
-        "from streaming.feeds import open_feed; from streaming.load import load;"
+        "from streaming.feeds import open_feed; from streaming.bulk_load.load import load;"
         f"load(Settings(home=sys.argv[1], load_commit_rows=2_000), open_feed([sys.argv[2]]), {NOW_US})"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(lake.home), files], cwd=REPO)

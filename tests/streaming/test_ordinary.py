@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from contracts import wire
 from contracts.parsing import parse
 from contracts.tick import Tick
-from streaming import batch
-from streaming.feeds import open_feed
-from streaming.ordinary import ORDINARY, QUOTED
+from streaming.feeds import open_feed, tick_frame
+from streaming.job.fast_path import ORDINARY, QUOTED
 from tests.streaming.data import real
 
 NOW_US = 1_760_000_000_000_000
@@ -36,7 +35,7 @@ def spared(message: bytes) -> bool:
 @pytest.mark.parametrize("name", FILES)
 def test_real_ticks_are_spared_the_dear_look(name):
     ticks = pl.concat([found.ticks for found in open_feed([real(name)]).batches(NOW_US)])
-    missed = [message for message in batch.encode(ticks) if not spared(message)]
+    missed = [message for message in tick_frame.encode(ticks) if not spared(message)]
     assert len(missed) <= ticks.height // 1000, missed[:3]
 
 

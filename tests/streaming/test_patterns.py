@@ -12,7 +12,7 @@ from py4j.protocol import Py4JJavaError
 from contracts.config import paths
 from contracts.tick import MESSAGE_BYTES_MAX
 from contracts.wire_text import AT_NUMBER, REFUSED
-from streaming.verdict_sql import dead_letters
+from streaming.job.validation_sql import dead_letters
 from tests.poison import messages
 
 pytestmark = pytest.mark.integration

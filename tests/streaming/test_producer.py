@@ -16,13 +16,13 @@ from contracts.clock import now_us
 from contracts.errors import FeedError, ServiceError
 from contracts.tick import Reason
 from stack.processes import settings_env
-from streaming import position as positions
-from streaming.batch import encode
 from streaming.feeds import canonical, open_feed
-from streaming.live import SyntheticFeed
-from streaming.producer import CLOSE_BAR_US, replay
-from streaming.sender import Sender
-from streaming.synthetic import FIXTURE, generate
+from streaming.feeds.tick_frame import encode
+from streaming.replay import position as positions
+from streaming.replay.replay import CLOSE_BAR_US, replay
+from streaming.replay.sender import Sender
+from streaming.synthetic.feed import SyntheticFeed
+from streaming.synthetic.market import FIXTURE, generate
 from tests.conftest import REPO, settings_in
 from tests.streaming import topic
 

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from streaming.batch import SCHEMA, encode, verdicts
-from streaming.synthetic import FIXTURE, Exchange, Market, generate
+from streaming.feeds.tick_frame import SCHEMA, encode, verdicts
+from streaming.synthetic.market import FIXTURE, Exchange, Market, generate
 
 START_US = 1_699_920_000_000_000  # midnight UTC
 STEADY = replace(FIXTURE, half_spread_bp=0.0, rate=1.0, vol_of_vol=0.0, day_shape=0.0)

@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 
 from contracts.errors import FeedError
-from streaming import position as positions
-from streaming import timing
 from streaming.feeds import Span
-from streaming.position import Position
+from streaming.replay import pacing
+from streaming.replay import position as positions
+from streaming.replay.position import Position
 
 S = 1_000_000
 HOUR = Span(1_000 * S, 4_600 * S)
@@ -17,7 +17,7 @@ NOW = 1_760_000_000 * S
 
 @pytest.mark.parametrize(("speed", "back_s"), [(0.25, 0), (0.6, 0), (1.0, 0), (2.0, 1_800), (60.0, 3_540), (0, 3_600)])
 def test_a_live_replay_lands_in_the_present(speed, back_s):
-    made = timing.as_live(HOUR, speed, NOW)
+    made = pacing.as_live(HOUR, speed, NOW)
     first, last = made.moved_us(HOUR.first_us), made.moved_us(HOUR.last_us)
     assert first == NOW - back_s * S
     ends_at = NOW if speed == 0 else NOW + int(3_600 * S / speed)
@@ -28,7 +28,7 @@ def test_a_live_replay_lands_in_the_present(speed, back_s):
 
 @pytest.mark.parametrize("speed", [0.001, 0.3, 0.6, 1.0, 60.0])
 def test_no_trade_of_a_live_replay_is_due_before_it_happens(speed):
-    made = timing.as_live(HOUR, speed, NOW)
+    made = pacing.as_live(HOUR, speed, NOW)
     times = [
         HOUR.first_us,
         HOUR.first_us + 1,
@@ -43,21 +43,21 @@ def test_no_trade_of_a_live_replay_is_due_before_it_happens(speed):
 
 def test_a_live_replay_that_would_take_centuries_is_refused():
     with pytest.raises(FeedError, match="speed 1e-09 is too slow"):
-        timing.as_live(HOUR, 1e-9, NOW)
+        pacing.as_live(HOUR, 1e-9, NOW)
 
 
 def test_slow_motion_stretches_the_time_between_trades():
-    made = timing.as_live(HOUR, 0.5, NOW)
+    made = pacing.as_live(HOUR, 0.5, NOW)
     assert (made.speed, made.stretch) == (
         1.0,
         2.0,
     )  # due when it happens, in a market at half the pace
     assert made.moved_us(HOUR.first_us + 7 * S) == NOW + 14 * S
-    assert timing.as_live(HOUR, 2.0, NOW).stretch == 1.0
+    assert pacing.as_live(HOUR, 2.0, NOW).stretch == 1.0
 
 
 def test_history_keeps_its_times_and_is_paced_from_the_first():
-    made = timing.history(HOUR.first_us, 10.0, NOW)
+    made = pacing.history(HOUR.first_us, 10.0, NOW)
     assert (made.offset_us, made.live, made.run) == (0, False, "")
     assert made.due_us(HOUR.first_us) == NOW
     assert made.due_us(HOUR.first_us + 100 * S) == NOW + 10 * S
@@ -65,14 +65,14 @@ def test_history_keeps_its_times_and_is_paced_from_the_first():
 
 
 def test_a_market_of_today_is_due_when_it_happens():
-    made = timing.real_time(NOW)
+    made = pacing.real_time(NOW)
     assert made.due_us(NOW + 7 * S) == NOW + 7 * S
     assert made.reached_us(NOW) == NOW  # all of its past at once
 
 
 @pytest.mark.parametrize("speed", [0.6, 60.0])
 def test_a_resumed_live_replay_keeps_offset_clock_and_run(speed):
-    made = timing.as_live(HOUR, speed, NOW)
+    made = pacing.as_live(HOUR, speed, NOW)
     kept = Position(
         "f",
         10,
@@ -84,14 +84,14 @@ def test_a_resumed_live_replay_keeps_offset_clock_and_run(speed):
         made.run,
         stretch=made.stretch,
     )
-    assert timing.resumed(kept, 0, NOW + 500 * S) == made
-    history = timing.resumed(Position("f", 10, speed=2.0), 77, NOW + 500 * S)
-    assert history == timing.history(77, 2.0, NOW + 500 * S)
+    assert pacing.resumed(kept, 0, NOW + 500 * S) == made
+    history = pacing.resumed(Position("f", 10, speed=2.0), 77, NOW + 500 * S)
+    assert history == pacing.history(77, 2.0, NOW + 500 * S)
 
 
 def test_runs_are_told_apart():
-    assert timing.as_live(HOUR, 1.0, NOW).run != timing.as_live(HOUR, 1.0, NOW + 1_000).run
-    assert len(timing.as_live(HOUR, 1.0, NOW).run) <= 9
+    assert pacing.as_live(HOUR, 1.0, NOW).run != pacing.as_live(HOUR, 1.0, NOW + 1_000).run
+    assert len(pacing.as_live(HOUR, 1.0, NOW).run) <= 9
 
 
 def test_a_position_survives_and_is_never_half_written(tmp_path):

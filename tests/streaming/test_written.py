@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming import written
-from streaming.written import Written
+from streaming.replay import written
+from streaming.replay.written import Written
 
 GAPS = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), max_size=60)
 

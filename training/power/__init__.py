@@ -1,0 +1,1 @@
+"""Day-ahead power consumption by LightGBM."""

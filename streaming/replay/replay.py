@@ -18,13 +18,13 @@ import polars as pl
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import FeedError
-from streaming import position as positions
-from streaming import timing as timings
-from streaming.feeds.model import Batch, Span
-from streaming.position import Position
-from streaming.sender import Sender
-from streaming.timing import Timing
-from streaming.written import Written
+from streaming.feeds.types import Batch, Span
+from streaming.replay import pacing as timings
+from streaming.replay import position as positions
+from streaming.replay.pacing import Timing
+from streaming.replay.position import Position
+from streaming.replay.sender import Sender
+from streaming.replay.written import Written
 
 SLICE_ROWS = 5_000
 SLEEP_S_MIN, SLEEP_S_MAX = 0.002, 0.05
@@ -33,7 +33,7 @@ CLOSE_BAR_US = 61_000_000  # one bar of the coarsest level and a second: history
 
 
 class Replayable(Protocol):
-    """What can be replayed: files (`streaming.feeds.Feed`) or a synthetic market (`streaming.live.SyntheticFeed`)."""
+    """What can be replayed: files (`streaming.feeds.Feed`) or a synthetic market (`streaming.synthetic.feed.SyntheticFeed`)."""
 
     @property
     def fingerprint(self) -> str:

@@ -20,10 +20,10 @@ from contracts.config.settings import Settings
 from contracts.errors import FeedError
 from lakehouse import bulk_append, tables
 from lakehouse.schemas import SILVER
-from streaming import graves
+from streaming.bulk_load import rejects
+from streaming.bulk_load.dedup import DAY_US, Known
 from streaming.feeds import Batch, Feed, FeedReject
 from streaming.feeds.source import GZIP, Source
-from streaming.known import DAY_US, Known
 
 STEP = "load"
 LETTERS_MAX = 1000  # rejected rows held in memory; one may have 64 KiB
@@ -108,7 +108,7 @@ class _Loader:
 
     def flush(self, *, whole: bool) -> None:
         """Commit what is held; unless `whole`, the last day waits for the rest of it, if there is another day to commit."""
-        graves.bury(self.settings, self.letters, self.now_us)
+        rejects.bury(self.settings, self.letters, self.now_us)
         self.letters = []
         if not self.held:
             return

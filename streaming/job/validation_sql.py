@@ -8,7 +8,7 @@ decimal strings, fractions cut off, text after the object, UTF-16, broken UTF-8 
 from contracts.tick import FUTURE_US_MAX, MESSAGE_BYTES_MAX, NAME_CHARS_MAX, RULES, TRADE_ID_CHARS_MAX
 from contracts.wire_text import AT_NUMBER, AT_START, CHARACTER, FULL, KNOWN_NAME, NUMBER_NAME, REFUSED, UNKNOWN
 from feature_store.sql.tiles import View
-from streaming.ordinary import ORDINARY, QUOTED
+from streaming.job.fast_path import ORDINARY, QUOTED
 
 REQUIRED = ("schema_version", "venue", "symbol", "event_time_us", "ingest_time_us", "price", "size", "side", "trade_id", "seq")
 TYPES = {

@@ -10,7 +10,7 @@ from contracts.wire import HEARTBEAT_KEY
 from feature_store.sql.tiles import View, entry
 from lakehouse import catalog_options, tables
 from lakehouse.schemas import PREDICTION_NAMES, PREDICTIONS
-from streaming.verdict_sql import QUOTES, RECEIVED, TYPES, dead_letters, quote, rule, well_typed
+from streaming.job.validation_sql import QUOTES, RECEIVED, TYPES, dead_letters, quote, rule, well_typed
 
 __all__ = ["dead_letters"]
 

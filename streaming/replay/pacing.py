@@ -6,8 +6,8 @@ import polars as pl
 
 from contracts.errors import FeedError
 from contracts.tick import LONG_MAX
-from streaming.feeds.model import Span
-from streaming.position import Position
+from streaming.feeds.types import Span
+from streaming.replay.position import Position
 
 SLOWEST = 0.001  # a minute of the feed takes 17 hours; stretched event times fit 64 bits by far
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"

@@ -6,7 +6,7 @@ from contracts import live_job
 from contracts.config.settings import Settings
 from contracts.errors import JobError
 from feature_store.flink.program import FinishedReaderError, Submitter
-from streaming import job_states
+from streaming.job import states as job_states
 
 OLDER_STATES_MAX = 20  # opened at most; a job keeps three checkpoints, beside a few savepoints
 FRESH = "start without state, where the consumer groups have stopped: `tick job submit --fresh`"

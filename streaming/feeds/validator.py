@@ -5,8 +5,8 @@ from collections import Counter
 import polars as pl
 
 from contracts.tick import Reason, Rejected
-from streaming.batch import REQUIRED, SCHEMA, conform, verdicts
-from streaming.feeds.model import ROW, Batch, Chunk, FeedReject
+from streaming.feeds.tick_frame import REQUIRED, SCHEMA, conform, verdicts
+from streaming.feeds.types import ROW, Batch, Chunk, FeedReject
 
 KEY = ["venue", "symbol"]
 

@@ -11,7 +11,7 @@ from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.topics import WARMUP
 from lakehouse import tables
-from streaming.batch import conform, encode
+from streaming.feeds.tick_frame import conform, encode
 
 FLUSH_S = 60.0
 BATCH_ROWS = 20_000

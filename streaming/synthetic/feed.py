@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from streaming.feeds.model import Batch, Span
-from streaming.synthetic import Exchange, Market, generate
+from streaming.feeds.types import Batch, Span
+from streaming.synthetic.market import Exchange, Market, generate
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import polars as pl
 
 from streaming.feeds.binance import COINM, SPOT, USDM, base_size, market_of
 from streaming.feeds.columns import epoch_us, number
-from streaming.feeds.model import ROW, Chunk, Names
 from streaming.feeds.source import DAMAGED, Head, Source
 from streaming.feeds.text import raw_lines
+from streaming.feeds.types import ROW, Chunk, Names
 
 PREFIX_BYTES = 80  # the stream's name lies within; lines of other streams are not even parsed
 TRADE_TEXT = {"event": "T", "price": "p", "size": "q", "identity": "t", "symbol": "s"}

@@ -6,7 +6,7 @@ import polars as pl
 
 from contracts.config.settings import Settings
 from lakehouse import tables
-from streaming.synthetic import Exchange, Market, generate
+from streaming.synthetic.market import Exchange, Market, generate
 
 DAY_S = 86_400.0
 

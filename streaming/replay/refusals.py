@@ -17,9 +17,10 @@ from contracts.config.settings import Settings
 from contracts.errors import JobError
 from contracts.topics import TICKS
 from feature_store.flink import rest as flink_rest
-from streaming import dead_letters, job
-from streaming.job_tables import GROUP_RAW
-from streaming.written import Written
+from streaming import dead_letters
+from streaming.job import job
+from streaming.job.tables import GROUP_RAW
+from streaming.replay.written import Written
 
 CATCH_UP_S = 60.0  # a job at 20,000 ticks/s catches up a million in it
 POLL_S = 0.5

@@ -17,9 +17,9 @@ from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.tick import MESSAGE_BYTES_MAX
 from contracts.topics import DEAD_LETTER, TICKS
-from streaming import batch
-from streaming.feeds.model import FeedReject
-from streaming.written import Written
+from streaming.feeds import tick_frame
+from streaming.feeds.types import FeedReject
+from streaming.replay.written import Written
 
 METADATA_TIMEOUT_S = 5
 HEADER_CHARS_MAX = 1024
@@ -56,7 +56,7 @@ class Sender:
     def ticks(self, ticks: pl.DataFrame) -> None:
         """Send conformed ticks in order. Raises ServiceError after a delivery failed."""
         keys = ticks.select(pl.concat_str("venue", pl.lit(":"), "symbol")).to_series().to_list()
-        messages = [{"value": value, "key": key} for value, key in zip(batch.encode(ticks), keys, strict=True)]
+        messages = [{"value": value, "key": key} for value, key in zip(tick_frame.encode(ticks), keys, strict=True)]
         self._room(len(messages))
         queued = self._producer.produce_batch(TICKS.name, messages, on_delivery=self._delivered)
         if queued != len(messages):

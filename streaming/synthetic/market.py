@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import FeedError
 from contracts.tick import EVENT_TIME_US_MIN
-from streaming.batch import conform
+from streaming.feeds.tick_frame import conform
 
 Floats = NDArray[np.float64]
 DAY_S, YEAR_S = 86_400, 31_536_000

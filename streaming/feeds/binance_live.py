@@ -21,9 +21,9 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import FeedError
 from streaming.feeds.binance import COINM, SPOT, USDM
-from streaming.feeds.judge import Judge
-from streaming.feeds.model import Batch, Names, Span
-from streaming.feeds.socket import Reader
+from streaming.feeds.binance_socket import Reader
+from streaming.feeds.types import Batch, Names, Span
+from streaming.feeds.validator import Judge
 
 VENUES = {"stream.": SPOT, "fstream.": USDM, "dstream.": COINM}
 POLL_S = 0.05

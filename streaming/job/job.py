@@ -15,7 +15,10 @@ from feature_store.flink.program import RECOVERY_PATH, FinishedReaderError, Prog
 from feature_store.sql import windows
 from lakehouse import tables
 from lakehouse.schemas import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
-from streaming import job_restore, job_states, job_tables, warmup
+from streaming.job import restore as job_restore
+from streaming.job import states as job_states
+from streaming.job import tables as job_tables
+from streaming.job import warmup
 
 NAME = live_job.NAME
 STOP_TIMEOUT_S = 120.0

@@ -1,0 +1,1 @@
+"""Files of trades straight into the lakehouse, without the stream."""

@@ -1,0 +1,1 @@
+"""A feed into Kafka: paced by event time, resumable, with a count of what was refused."""
