@@ -12,8 +12,8 @@ from bench.machine import spent
 from contracts.config.settings import Settings
 from contracts.features import columns
 from contracts.windows import LEVELS
-from training import datasets
-from training.datasets import CORE_OF, SECOND_US
+from training.tick import dataset
+from training.tick.dataset import CORE_OF, SECOND_US
 
 AIM_SHARE = 0.7
 ROWS = 1_000_000  # decisions, one a minute, as many rows of each view as that time has
@@ -28,7 +28,7 @@ def measure(scale: float = 1.0) -> list[Figure]:
     decided, history = pl.DataFrame({"decision_us": START_US + 60 * SECOND_US * np.arange(count)}), _history(count)
     bare(decided, history, settings)  # thread pools
     with spent() as ours:
-        joined = datasets.as_of(decided, history, settings)
+        joined = dataset.as_of(decided, history, settings)
     with spent() as polars:
         bare(decided, history, settings)
     few = max(50, int(FEAST_ROWS * min(scale, 1.0)))

@@ -27,7 +27,7 @@ from feature_store.feast_repo import objects as feast_objects
 from models import export, export_lightgbm
 from models.runtime import Exported
 from stack import platform
-from training.model import FOREST
+from training.tick.model import FOREST
 
 ROWS, SEED = 20_000, 7
 CLIENTS, MANY, FEW = 32, 8000, 1500

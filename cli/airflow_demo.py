@@ -55,8 +55,8 @@ def _play(settings: "Settings") -> list[dict[str, Any]]:
     from stack.airflow_rest import Client
     from streaming.synthetic.history import load_synthetic
     from streaming.synthetic.market import FIXTURE
-    from training.origin import iso
     from training.power import files
+    from training.run.provenance import iso
 
     today_us = now_us() // DAY_US * DAY_US
     with bars() as report:

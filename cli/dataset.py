@@ -7,7 +7,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from training.rebuild import Rebuilt
+    from training.tick.reproduce import Rebuilt
 
 app = typer.Typer(help="Training sets: where they came from, and making one again.", no_args_is_help=True)
 
@@ -31,7 +31,7 @@ def rebuild(run_id: Annotated[str, typer.Argument(help="as `tick train tick` pri
     from rich.console import Console
 
     from contracts.config.settings import settings
-    from training.rebuild import rebuild as again
+    from training.tick.reproduce import rebuild as again
 
     with Console(stderr=True).status("reading the lakehouse"):
         made = again(settings(), run_id)
@@ -47,7 +47,7 @@ def rebuild(run_id: Annotated[str, typer.Argument(help="as `tick train tick` pri
 def _table(made: "Rebuilt") -> "Table":
     from rich.table import Table
 
-    from training.origin import iso
+    from training.run.provenance import iso
 
     recorded = made.recorded
     table = Table("", "recorded", "rebuilt", title=f"training set of run {made.run_id}")

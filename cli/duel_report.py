@@ -8,7 +8,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from training.duel import Duel
+    from training.monitoring.champion_challenger import Duel
 
 LINES = (
     ("version", "v{0.version}"),

@@ -147,11 +147,11 @@ def compare(
     from cli.duel_report import show, write
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from training import duel
+    from training.monitoring import champion_challenger
 
     last_us = micros(end) or now_us()
     first_us = micros(start) or last_us - 7 * 86_400_000_000
-    found = duel.fight(settings(), first_us, last_us, champion, challenger)
+    found = champion_challenger.fight(settings(), first_us, last_us, champion, challenger)
     show(Console(highlight=False), found)
     if out is not None:
         write(out, found)

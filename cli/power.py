@@ -85,7 +85,7 @@ def predict(
 def _download() -> Path:
     from cli.bars import bars
     from contracts.config.settings import settings
-    from training import download
+    from training.run import download
 
     given = settings()
     target = given.root / "downloads" / "power" / "readings.zip"

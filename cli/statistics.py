@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from training.daily.run import Report
-    from training.drift import Verdict
-    from training.drift_check import Outcome
+    from training.daily_stats.run import Report
+    from training.monitoring.drift_check import Outcome
+    from training.tick.drift import Verdict
 
 RETRAIN = 3
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
@@ -43,8 +43,8 @@ def stats(
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from lakehouse import tables
-    from training.daily.publish import publish
-    from training.daily.run import run
+    from training.daily_stats.publish import publish
+    from training.daily_stats.run import run
 
     tables.create(settings())
     first_us, last_us = tables.time_range(settings()) if start is None or end is None else (0, 0)
@@ -78,7 +78,7 @@ def drift(
 
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from training.drift_check import check
+    from training.monitoring.drift_check import check
 
     at_us = now_us()
     from_us = _micros(start, 0)

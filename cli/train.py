@@ -10,7 +10,7 @@ from cli import power, vision
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from training.pipeline import TrainResult
+    from training.tick.pipeline import TrainResult
 
 REFUSED = 3
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
@@ -46,7 +46,7 @@ def tick(start: From = None, end: To = None) -> None:
     from cli import train_report
     from cli.bars import bars
     from contracts.config.settings import settings
-    from training.pipeline import train_tick
+    from training.tick.pipeline import train_tick
 
     with bars() as report:
         result = train_tick(settings(), micros(start), micros(end), report)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from training.backtest import Report
-    from training.gate import Verdict
-    from training.pipeline import TrainResult
-    from training.walk_forward import WalkForward
+    from training.run.gate import Verdict
+    from training.tick.backtest import Report
+    from training.tick.pipeline import TrainResult
+    from training.tick.walk_forward import WalkForward
 
 
 def verdict_table(verdict: "Verdict", title: str = "The gate, net of cost, on unseen days") -> Table:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from training.vision.kinds import Spec
+    from training.vision.specs import Spec
     from training.vision.steps import Result
 
 REFUSED = 3
@@ -75,7 +75,7 @@ def _predict(kind: str, pictures: list[Path]) -> None:
     from contracts.config.settings import settings
     from models import registry, runtime
     from training.vision import images
-    from training.vision.kinds import KINDS
+    from training.vision.specs import KINDS
 
     found = registry.production(settings(), KINDS[kind].model_name(settings()))
     model = runtime.load(found.path, found.digest, found.name, found.version)
@@ -90,14 +90,14 @@ def _predict(kind: str, pictures: list[Path]) -> None:
 def _train(kind: str, data: Path | None, profile: str, epochs: int, seed: int | None, fresh: bool) -> None:  # noqa: FBT001
     from cli.bars import bars
     from contracts.config.settings import settings
-    from training.vision import folder, steps
-    from training.vision.kinds import Spec
+    from training.vision import directory, steps
+    from training.vision.specs import Spec
 
     given = settings()
     spec = Spec(kind, profile, epochs, given.seed if seed is None else seed)
     key = f"cli-{spec.profile}-{spec.seed}"
     if fresh:
-        folder.fresh(folder.of(given, spec, key))
+        directory.fresh(directory.of(given, spec, key))
     with bars() as report:
         result = steps.run(given, spec, data, key, report)
     _show(spec, result)

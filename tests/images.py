@@ -6,7 +6,7 @@ import numpy as np
 
 from tests.real_data import real
 from training.vision import images
-from training.vision.kinds import CIFAR10
+from training.vision.specs import CIFAR10
 
 
 def cifar_batches(target: Path, train_every: int, test_every: int) -> Path:

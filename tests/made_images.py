@@ -6,9 +6,9 @@ import numpy as np
 
 from contracts.config.settings import Settings
 from models.export_images import keras_chain
-from training.vision import folder
+from training.vision import directory
 from training.vision.images import Images
-from training.vision.kinds import Spec
+from training.vision.specs import Spec
 
 
 def digits(rows: int = 60, seed: int = 1, tested: int = 60) -> Images:
@@ -66,7 +66,7 @@ def _pooled(h: np.ndarray) -> np.ndarray:
 
 def trained(settings: Settings, spec: Spec, key: str, images: Images) -> None:
     """Leave in the run folder what a training process leaves: a network that reads the bright row, its answers, history and facts."""
-    at = folder.of(settings, spec, key)
+    at = directory.of(settings, spec, key)
     weights = reader()
     (at.path / "network.onnx").write_bytes(keras_chain(weights, (28, 28, 1)))
     with (at.path / "answers.npz").open("wb") as out:

@@ -46,7 +46,7 @@ def backfill_chunk(chunk: Chunk) -> dict[str, Any]:
 
 def report_holes(reports: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Days without ticks by symbol, over all chunks."""
-    from training.origin import iso
+    from training.run.provenance import iso
 
     found = list(reports)
     holes: dict[str, list[str]] = {}
@@ -61,8 +61,8 @@ def report_holes(reports: Iterable[dict[str, Any]]) -> dict[str, Any]:
 def compute_statistics() -> dict[str, Any]:
     """Volatility, volume profile and correlation of each whole day into the lakehouse, pictures into MLflow."""
     from contracts.clock import now_us
-    from training.daily.publish import publish
-    from training.daily.run import run
+    from training.daily_stats.publish import publish
+    from training.daily_stats.run import run
 
     from_us, to_us = _range()
     symbols, at_us = parameter("symbols") or None, now_us()

@@ -12,7 +12,7 @@ from contracts.errors import SettingError
 
 if TYPE_CHECKING:
     from contracts.config.settings import Settings
-    from training.gate import Verdict
+    from training.run.gate import Verdict
 
 DAY_US = 86_400_000_000
 TENTHS = 10

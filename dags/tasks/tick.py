@@ -12,7 +12,7 @@ def aggregate_weekly_features() -> dict[str, int]:
     from contracts.clock import now_us
     from feature_store.backfill import chunks
     from lakehouse import tables
-    from training import steps
+    from training.tick import steps
 
     settings, at_us = given(), now_us()
     tables.create(settings)
@@ -26,23 +26,23 @@ def aggregate_weekly_features() -> dict[str, int]:
 def prepare_training_data(span_us: dict[str, int]) -> dict[str, int]:
     """Rows and labels of the range that was aggregated."""
     from contracts.clock import now_us
-    from training import datasets, steps
+    from training.tick import dataset, steps
 
     settings, first, last = given(), span_us["from_us"], span_us["to_us"]
-    made = steps.prepare_training_data(settings, key(), lambda: datasets.load(settings, first, last), now_us(), tell)
+    made = steps.prepare_training_data(settings, key(), lambda: dataset.load(settings, first, last), now_us(), tell)
     return {"train_samples": len(made.parts.train), "test_samples": len(made.parts.test)}
 
 
 def train_model() -> str:
     """The forest; returns its digest."""
-    from training import steps
+    from training.tick import steps
 
     return steps.train_model(given(), key(), tell).digest
 
 
 def backtest_model() -> dict[str, Any]:
     """Walk-forward, backtest and verdict."""
-    from training import steps
+    from training.tick import steps
 
     verdict = steps.backtest_model(given(), key(), tell).judged.verdict
     return {"gate_pass": verdict.gate_pass, "reasons": verdict.reasons}
@@ -50,7 +50,7 @@ def backtest_model() -> dict[str, Any]:
 
 def register_to_production() -> str:
     """The gate decides: a new Production version, or skipped with the reasons."""
-    from training import steps
+    from training.tick import steps
 
     verdict, version = steps.register_to_production(given(), key())
     refuse_unless_passed(verdict)
@@ -62,7 +62,7 @@ def check_drift() -> dict[str, Any]:
     from airflow.sdk.exceptions import AirflowSkipException
 
     from contracts.clock import now_us
-    from training.drift_check import check
+    from training.monitoring.drift_check import check
 
     at_us = now_us()
     from_us, to_us = span(context()["params"], (None, interval()[1]), at_us)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 from dags.tasks.run import given, key, parameter, refuse_unless_passed, tell
 
 if TYPE_CHECKING:
-    from training.vision.kinds import Spec
+    from training.vision.specs import Spec
 
 
 def _spec(kind: str, profile: str) -> "Spec":
-    from training.vision.kinds import Spec
+    from training.vision.specs import Spec
 
     seed = parameter("seed")
     return Spec(kind, profile, parameter("epochs") or 0, given().seed if seed is None else seed, rows_max=parameter("rows_max") or 0)

@@ -19,9 +19,9 @@ from stack.airflow_rest import Client
 from streaming.synthetic.history import load_synthetic
 from tests.airflow.runs import DAY_US, DAYS, MARKET, TODAY_US, ended, states, wait
 from tests.real_data import real
-from training.origin import iso
 from training.power import files
 from training.power import steps as power_steps
+from training.run.provenance import iso
 
 pytestmark = [pytest.mark.airflow, pytest.mark.filterwarnings("ignore")]
 TICK, POWER = "tick_model_training", "power_lgbm_training"

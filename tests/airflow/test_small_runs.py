@@ -12,7 +12,7 @@ from stack import airflow as services
 from stack import orchestra, platform
 from tests.airflow.runs import DAY_US, DAYS, TODAY_US
 from tests.real_data import real
-from training.origin import iso
+from training.run.provenance import iso
 
 pytestmark = [pytest.mark.airflow, pytest.mark.filterwarnings("ignore")]
 REPO = Path(__file__).parents[2]

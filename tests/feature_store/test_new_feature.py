@@ -33,7 +33,7 @@ from feature_store import backfill, lakehouse, layout, naive, online_table, repo
 from feature_store.definition.checks import check_lines
 from feature_store.online.reader import ReadPlan
 from streaming import job
-from training.datasets import CORE_OF
+from training.tick.dataset import CORE_OF
 
 settings = Settings()
 check_lines(FEATURES, AGGREGATES)

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from training.daily.trades import DAY_US, Trades
+from training.daily_stats.trades import DAY_US, Trades
 
 D0 = 20_000 * DAY_US
 SIGMA = 0.04  # log per day

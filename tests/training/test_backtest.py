@@ -9,7 +9,7 @@ from market import T0, S, dataset
 from scipy.stats import spearmanr
 
 from contracts.config.settings import Settings
-from training import backtest, metrics
+from training.tick import backtest, metrics
 
 SETTINGS = Settings()
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from contracts.config.settings import settings
-from training import datasets
+from training.tick import dataset as datasets
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
 

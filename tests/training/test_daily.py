@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from prices import D0, SIGMA, brownian, ticks, trades
 
 from lakehouse.schemas import COLUMNS_OF, DAILY, DAILY_CORRELATION, DAILY_PROFILE, DAILY_VOLATILITY
-from training.daily import correlation, rows, volatility, volume_profile
-from training.daily.trades import DAY_US
+from training.daily_stats import correlation, rows, volatility, volume_profile
+from training.daily_stats.trades import DAY_US
 
 SEEDS = range(6)
 

@@ -11,8 +11,8 @@ from contracts.errors import DatasetError
 from feature_store.feast_repo import objects as feast_objects
 from lakehouse import daily, tables
 from lakehouse.schemas import DAILY, DAILY_CORRELATION, DAILY_COUNTS, DAILY_NUMBERS, DAILY_PROFILE, DAILY_VOLATILITY
-from training.daily import rows, run
-from training.daily.trades import DAY_US
+from training.daily_stats import rows, run
+from training.daily_stats.trades import DAY_US
 
 TABLES = (DAILY, DAILY_VOLATILITY, DAILY_PROFILE, DAILY_CORRELATION)
 LATER_US = D0 + 1000 * DAY_US

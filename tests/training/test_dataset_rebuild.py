@@ -16,8 +16,10 @@ from contracts.config.settings import settings as read_settings
 from contracts.errors import DatasetError
 from lakehouse import maintenance, tables
 from lakehouse.schemas import GOLD, SILVER
-from training import datasets, recipe, tracks
-from training.rebuild import find, rebuild
+from training.run import mlflow_run
+from training.tick import dataset as datasets
+from training.tick import dataset_manifest
+from training.tick.reproduce import find, rebuild
 
 # The tables carry a property that only Flink's writer knows; MLflow's own tables use what SQLAlchemy has deprecated.
 pytestmark = pytest.mark.filterwarnings(
@@ -34,10 +36,10 @@ def settings(mlflow_home, tmp_path):
 
 def record(settings, dataset=None, **changed):
     """A run with the recipe of `dataset` (default: all of the lakehouse), changed as told."""
-    made = recipe.of(dataset or datasets.load(settings, T0, TO_US), settings)
-    track = tracks.start(settings, "tick-training", T0)
+    made = dataset_manifest.of(dataset or datasets.load(settings, T0, TO_US), settings)
+    track = mlflow_run.start(settings, "tick-training", T0)
     with track.ending(), track.child("prepare_data") as child:
-        track.document(asdict(replace(made, **changed)), recipe.DOCUMENT)
+        track.document(asdict(replace(made, **changed)), dataset_manifest.DOCUMENT)
     return track.run_id, child.run_id
 
 
@@ -125,7 +127,7 @@ class TestDifferent:
         assert "2025-10-10 (5 rows recorded" in day
 
     def test_a_model_of_other_columns_is_said_without_reading(self, stored):
-        columns = recipe.of(datasets.load(stored, T0, TO_US), stored).columns | {"an_old_one": "0"}
+        columns = dataset_manifest.of(datasets.load(stored, T0, TO_US), stored).columns | {"an_old_one": "0"}
         run_id, _ = record(stored, columns=columns, snapshots={SILVER: 1, GOLD: 1})
         made = rebuild(stored, run_id)
         assert "an_old_one" in made.differences[0]
@@ -134,10 +136,10 @@ class TestDifferent:
     def test_a_run_that_is_unknown_or_recorded_nothing(self, stored):
         with pytest.raises(DatasetError, match="MLflow knows no run"):
             rebuild(stored, "0" * 32)
-        track = tracks.start(stored, "something else", T0)
+        track = mlflow_run.start(stored, "something else", T0)
         with pytest.raises(DatasetError, match="recorded no training set"):
             rebuild(stored, track.run_id)
-        track.document({"rows": 1}, recipe.DOCUMENT)  # another tool's
+        track.document({"rows": 1}, dataset_manifest.DOCUMENT)  # another tool's
         with pytest.raises(DatasetError, match="recorded no training set"):
             rebuild(stored, track.run_id)
         with pytest.raises(DatasetError, match="not read from the lakehouse"):
@@ -147,12 +149,12 @@ class TestDifferent:
 class TestDifferences:
     def test_columns_of_one_side_are_named(self, settings):
         store(settings, market(), VIEWS)
-        made = recipe.of(datasets.load(settings, T0, TO_US), settings)
+        made = dataset_manifest.of(datasets.load(settings, T0, TO_US), settings)
         other = replace(made, fingerprint="x", columns={"y": made.columns["y"], "new": "0"})
-        found = recipe.differences(made, other)
+        found = dataset_manifest.differences(made, other)
         assert "column new is only in the rebuilt one" in found
         assert "column entry_us is only in the recorded one" in found
-        assert recipe.differences(made, made) == []
+        assert dataset_manifest.differences(made, made) == []
 
 
 class TestCommands:

@@ -11,21 +11,21 @@ from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.features import CORE
 from contracts.windows import LEVELS
-from training import datasets
-from training.datasets import LABEL_COLUMNS, SCHEMA, build
+from training.tick import dataset
+from training.tick.dataset import LABEL_COLUMNS, SCHEMA, build
 
 SETTINGS = Settings()
 
 
 def reasons(decisions_s, times_s):
-    made = datasets.label(T0 + np.array(decisions_s) * S, ticks(times_s, np.full(len(times_s), 100.0)), SETTINGS)
+    made = dataset.label(T0 + np.array(decisions_s) * S, ticks(times_s, np.full(len(times_s), 100.0)), SETTINGS)
     return made["label_reason"].to_list()
 
 
 class TestLabel:
     def test_entry_and_exit_are_the_first_trades_strictly_after_five_and_sixty_five_seconds(self):
         market = ticks([4, 5, 5.000001, 64, 65, 65.5, 70], [1, 2, 100, 3, 4, 110, 5])
-        row = datasets.label(np.array([T0]), market, SETTINGS).row(0, named=True)
+        row = dataset.label(np.array([T0]), market, SETTINGS).row(0, named=True)
         assert (row["entry_price"], row["exit_price"]) == (100, 110)
         assert (row["entry_us"], row["exit_us"]) == (T0 + 5_000_001, T0 + 65_500_000)
         assert row["y"] == math.log(1.1)
@@ -34,7 +34,7 @@ class TestLabel:
         rng = np.random.default_rng(3)
         times = np.cumsum(rng.exponential(4, 2000))
         market = ticks(times, 100 + rng.standard_normal(2000).cumsum() * 0.01)
-        made = datasets.label(T0 + np.arange(100) * 60 * S, market, SETTINGS)
+        made = dataset.label(T0 + np.arange(100) * 60 * S, market, SETTINGS)
         assert made["exit_us"][:-1].to_list() == made["entry_us"][1:].to_list()
 
     def test_trades_of_one_instant_keep_their_sequence(self):
@@ -70,7 +70,7 @@ class TestLabel:
 class TestAsOf:
     def join(self, ends_s, decision_s, **kwargs):
         rows = pl.DataFrame({"decision_us": [T0 + decision_s * S]})
-        return datasets.as_of(rows, feature_rows(ends_s, **kwargs), SETTINGS).row(0, named=True)
+        return dataset.as_of(rows, feature_rows(ends_s, **kwargs), SETTINGS).row(0, named=True)
 
     def test_the_newest_row_that_ended_by_the_decision_counts(self):
         assert self.join([58, 60, 61], 60)["log_return_1m"] == 60
@@ -80,7 +80,7 @@ class TestAsOf:
         views = feature_rows([10, 50, 59])
         views["tick_10s"] = views["tick_10s"].filter(pl.col("event_time_us") <= T0 + 50 * S)
         views["tick_1m"] = views["tick_1m"].filter(pl.col("event_time_us") <= T0 + 10 * S)
-        row = datasets.as_of(pl.DataFrame({"decision_us": [T0 + 60 * S]}), views, SETTINGS).row(0, named=True)
+        row = dataset.as_of(pl.DataFrame({"decision_us": [T0 + 60 * S]}), views, SETTINGS).row(0, named=True)
         assert [row[name] for name in ("log_return_1m", "log_return_5m", "log_return_1h")] == [59, 50, 10]
         assert row["row_reason"] == ""
 
@@ -96,7 +96,7 @@ class TestAsOf:
     def test_an_unusable_core_feature_drops_the_row_by_name(self, value):
         views = feature_rows([60])
         views["tick_10s"] = views["tick_10s"].with_columns(pl.lit(value, dtype=pl.Float64).alias("bipower_vol_5m"))
-        row = datasets.as_of(pl.DataFrame({"decision_us": [T0 + 60 * S]}), views, SETTINGS).row(0, named=True)
+        row = dataset.as_of(pl.DataFrame({"decision_us": [T0 + 60 * S]}), views, SETTINGS).row(0, named=True)
         assert row["row_reason"] == "null:bipower_vol_5m"
 
 
@@ -117,12 +117,12 @@ class TestBuild:
         assert made.frame.columns == list(SCHEMA)
         assert made.frame.sort("decision_us", "symbol").equals(made.frame)
         grid = sum(
-            len(datasets.decisions(int(own["event_time_us"].min()), int(own["event_time_us"].max()) + 1, 60 * S))
+            len(dataset.decisions(int(own["event_time_us"].min()), int(own["event_time_us"].max()) + 1, 60 * S))
             for own in market.partition_by("key")
         )
         assert len(made.frame) + sum(made.dropped.values()) == grid
         assert made.symbols == ["SYNTH:AAAUSD", "SYNTH:BBBUSD"]
-        assert datasets.matrix(made.frame).shape == (len(made.frame), len(CORE))
+        assert dataset.matrix(made.frame).shape == (len(made.frame), len(CORE))
 
     def test_a_poisoned_future_changes_nothing_before_it(self):
         market, views = busy_market()
@@ -155,7 +155,7 @@ class TestBuild:
         again = build(market.sample(fraction=1, shuffle=True, seed=3), views, T0, T0 + DAY, SETTINGS)
         assert made.fingerprint == again.fingerprint
         nudged = made.frame.with_columns(pl.col("y") + 1e-12)
-        assert datasets.fingerprint(nudged) != made.fingerprint
+        assert dataset.fingerprint(nudged) != made.fingerprint
 
     def test_ranges_are_half_open_and_a_symbol_without_features_is_counted(self):
         market, views = busy_market()
@@ -193,7 +193,7 @@ class TestLeak:
         last, next_last = (np.searchsorted(times, decision + ahead, side="right") - 1 for ahead in (0, 60 * S))
         bounce = -side[last].astype(float)  # what any feature that sees the last price knows
         naive = np.corrcoef(bounce, np.log(prices[next_last] / prices[last]))[0, 1]
-        made = datasets.label(decision, market, SETTINGS)
+        made = dataset.label(decision, market, SETTINGS)
         fine = (made["label_reason"] == "").to_numpy()
         ours = np.corrcoef(bounce[fine], made["y"].to_numpy()[fine])[0, 1]
         assert naive > 0.15

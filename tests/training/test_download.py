@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from training import download
-from training.download import DownloadError, fetch
+from training.run import download
+from training.run.download import DownloadError, fetch
 
 CONTENT = bytes(range(256)) * 20_000  # five pieces
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -13,8 +13,8 @@ from scipy.stats import ks_2samp
 
 from contracts.errors import DatasetError
 from contracts.features import CORE
-from training import drift
-from training.drift import FORECAST, Ic, Line
+from training.tick import drift
+from training.tick.drift import FORECAST, Ic, Line
 
 NO_IC = Ic(math.nan, math.nan, math.nan, 0)
 ROWS = drift.ROWS_MIN

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from training import duel
+from training.monitoring import champion_challenger
 
 START, SECOND = 1_700_000_000_000_000, 1_000_000
 N = 3000
@@ -27,22 +27,22 @@ def rows(noise_champion, noise_challenger, seed=1):
 
 
 def test_the_better_one_is_better_and_the_other_way_round_worse(settings):
-    found = duel.judge(rows(20, 1), ("1", "2"), settings)
+    found = champion_challenger.judge(rows(20, 1), ("1", "2"), settings)
     assert found.verdict == "better" and found.low_bps > 0 and found.p_value < 0.01
     assert found.challenger.ic > found.champion.ic and found.challenger.rmse_bps < found.champion.rmse_bps
-    assert duel.judge(rows(1, 20), ("1", "2"), settings).verdict == "worse"
+    assert champion_challenger.judge(rows(1, 20), ("1", "2"), settings).verdict == "worse"
 
 
 def test_two_alike_are_undecided(settings):
-    assert duel.judge(rows(10, 10), ("1", "2"), settings).verdict == "undecided"
+    assert champion_challenger.judge(rows(10, 10), ("1", "2"), settings).verdict == "undecided"
     same = rows(5, 5).with_columns(challenger="champion")
-    found = duel.judge(same, ("1", "2"), settings)
+    found = champion_challenger.judge(same, ("1", "2"), settings)
     assert (found.gain_bps, found.verdict, found.p_value) == (0.0, "undecided", 1.0)
 
 
 def test_a_trade_costs_both_ways_and_a_weak_guess_is_none(settings):
     y, guess = np.array([5.0, 5.0, -5.0]), np.array([3.0, 1.0, 3.0])
-    assert duel._net(guess, y, settings).tolist() == [3.0, 0.0, -7.0]
+    assert champion_challenger._net(guess, y, settings).tolist() == [3.0, 0.0, -7.0]
 
 
 def test_only_moments_that_both_answered_count_and_the_first_answer_of_each():
@@ -51,17 +51,18 @@ def test_only_moments_that_both_answered_count_and_the_first_answer_of_each():
         return {"symbol": "A:B", "served_at_us": START + served, "model_version": version, "prediction_bps": bps, "event_times_us": times}
 
     records = [record("1", 1, 1.0, 5), record("1", 1, 9.0, 6), record("2", 1, 2.0, 5), record("1", 2, 3.0), record("2", 3, 4.0)]
-    found = duel.pair(pl.DataFrame(records), "1", "2")
+    found = champion_challenger.pair(pl.DataFrame(records), "1", "2")
     assert found.rows() == [("A:B", START + SECOND, 1.0, 2.0)]
 
 
 def test_too_little_in_common_is_said(settings, monkeypatch):
     empty = pl.DataFrame(
-        schema={name: pl.String if name != "prediction_bps" else pl.Float64 for name in duel.FIELDS} | {"served_at_us": pl.Int64}
+        schema={name: pl.String if name != "prediction_bps" else pl.Float64 for name in champion_challenger.FIELDS}
+        | {"served_at_us": pl.Int64}
     )
-    monkeypatch.setattr(duel, "_read", lambda *_: empty)
+    monkeypatch.setattr(champion_challenger, "_read", lambda *_: empty)
     with pytest.raises(DatasetError, match="0 moments in common"):
-        duel.fight(settings, START, START + SECOND, "1", "2")
+        champion_challenger.fight(settings, START, START + SECOND, "1", "2")
 
 
 def test_the_outcome_is_the_label_of_the_training(settings, monkeypatch):
@@ -69,10 +70,10 @@ def test_the_outcome_is_the_label_of_the_training(settings, monkeypatch):
     ticks = pl.DataFrame(
         {"venue": "A", "symbol": "B", "event_time_us": START + seconds * SECOND, "seq": seconds, "price": np.exp(seconds * 1e-4)}
     )
-    monkeypatch.setattr(duel.lakehouse, "read_ticks", lambda *_: ticks)
+    monkeypatch.setattr(champion_challenger.lakehouse, "read_ticks", lambda *_: ticks)
     moments = pl.DataFrame(
         {"symbol": ["A:B", "A:B", "A:C"], "decision_us": [START, START + 390 * SECOND, START], "champion": 1.0, "challenger": 1.0}
     )
-    found = duel.outcome(settings, moments)
+    found = champion_challenger.outcome(settings, moments)
     assert found["decision_us"].to_list() == [START]
     assert found["y_bps"][0] == pytest.approx(60.0)

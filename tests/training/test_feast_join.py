@@ -10,7 +10,7 @@ from contracts.config.settings import Settings
 from contracts.features import CORE, columns
 from contracts.windows import LEVELS
 from feature_store.feast_repo import objects as feast_objects
-from training import datasets
+from training.tick import dataset
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Feast, dask and pandas warn of each other
 SYMBOLS = ("SYNTH:AAAUSD", "SYNTH:BBBUSD")
@@ -68,7 +68,7 @@ def test_every_core_feature_of_every_decision_is_feasts(settings, history, decid
     """Feast leaves out a decision with no usable row in some view altogether: those we name `no_row`, and drop."""
     for symbol in SYMBOLS:
         own = {view: frame.filter(pl.col("symbol") == symbol).drop("symbol") for view, frame in history.items()}
-        every = datasets.as_of(decided, own, settings)
+        every = dataset.as_of(decided, own, settings)
         ours = every.filter(~pl.col("row_reason").str.starts_with("no_row"))
         theirs = from_feast[from_feast["symbol"] == symbol]
         assert theirs["event_timestamp"].astype("datetime64[us, UTC]").astype("int64").to_list() == ours["decision_us"].to_list()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from market import T0, S
 from purgedcv.diagnostics import assert_no_temporal_leakage
 
-from training import folds
+from training.tick import folds
 
 
 @st.composite

@@ -12,7 +12,7 @@ from market import DAY, T0, S, feature_rows, ticks
 from contracts.config.settings import Settings
 from contracts.features import CORE
 from contracts.windows import LEVELS
-from training import datasets
+from training.tick import dataset
 
 SETTINGS = Settings()
 MINUTES = 90
@@ -73,17 +73,17 @@ def test_no_row_that_was_complete_by_then_changes(market, poison_at):
 @given(markets(), poisons())
 def test_no_feature_and_no_refusal_of_a_decision_by_then_changes(market, poison_at):
     cut, wild, seed, _ = poison_at
-    decisions = pl.DataFrame({"decision_us": datasets.decisions(T0, cut + 1, 60 * S)})
+    decisions = pl.DataFrame({"decision_us": dataset.decisions(T0, cut + 1, 60 * S)})
     _, dirty = poisoned(*market, cut, wild, seed)
-    clean_rows, dirty_rows = (datasets.as_of(decisions, views, SETTINGS).select(*CORE, "row_reason") for views in (market[1], dirty))
+    clean_rows, dirty_rows = (dataset.as_of(decisions, views, SETTINGS).select(*CORE, "row_reason") for views in (market[1], dirty))
     assert clean_rows.equals(dirty_rows)
 
 
 def rows(market, views):
     """All rows of the market's decisions, empty when there are none."""
-    made = list(datasets._parts(market, views, T0, T0 + DAY, SETTINGS))
+    made = list(dataset._parts(market, views, T0, T0 + DAY, SETTINGS))
     frame = pl.concat(made).filter((pl.col("row_reason") == "") & (pl.col("label_reason") == ""))
-    return frame.select(list(datasets.SCHEMA))
+    return frame.select(list(dataset.SCHEMA))
 
 
 def test_the_property_can_fail():
@@ -93,6 +93,6 @@ def test_the_property_can_fail():
     ahead = {view: frame.with_columns(pl.col("event_time_us") - 60 * S) for view, frame in views.items()}
     _, dirty = poisoned(ticks([0, 5000], [1, 1]), views, cut, 1e9, 1)
     dirty = {view: frame.with_columns(pl.col("event_time_us") - 60 * S) for view, frame in dirty.items()}
-    decisions = pl.DataFrame({"decision_us": datasets.decisions(T0, cut + 1, 60 * S)})
-    assert not datasets.as_of(decisions, ahead, SETTINGS).equals(datasets.as_of(decisions, dirty, SETTINGS))
+    decisions = pl.DataFrame({"decision_us": dataset.decisions(T0, cut + 1, 60 * S)})
+    assert not dataset.as_of(decisions, ahead, SETTINGS).equals(dataset.as_of(decisions, dirty, SETTINGS))
     assert len(LEVELS) == len(views)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.gate import DAYS_MIN, DRAWDOWN_MAX, PSR_MIN, SHARPE_MIN, TRADES_MIN, judge
+from training.run.gate import DAYS_MIN, DRAWDOWN_MAX, PSR_MIN, SHARPE_MIN, TRADES_MIN, judge
 
 GOOD = {"sharpe": 3.0, "max_drawdown": 0.05, "psr": 0.99, "days": 7, "trades": 500}
 any_float = st.floats(allow_nan=True, allow_infinity=True)

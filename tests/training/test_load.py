@@ -9,7 +9,7 @@ from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from lakehouse import tables
 from lakehouse.schemas import SILVER
-from training import datasets
+from training.tick import dataset
 
 # The tables carry a property that only Flink's writer knows.
 pytestmark = pytest.mark.filterwarnings("ignore:Parquet writer option:UserWarning")
@@ -24,8 +24,8 @@ def settings(tmp_path):
 def test_what_is_loaded_is_what_would_be_built_in_memory(settings):
     views = feature_rows(np.arange(1, 1800, 10))
     store(settings, market(), views)
-    loaded = datasets.load(settings, T0, TO_US)
-    built = datasets.build(market(), views, T0, TO_US, settings)
+    loaded = dataset.load(settings, T0, TO_US)
+    built = dataset.build(market(), views, T0, TO_US, settings)
     assert loaded.frame.equals(built.frame)
     assert (loaded.fingerprint, loaded.dropped) == (built.fingerprint, built.dropped)
     assert loaded.frame["exit_us"].max() > TO_US - 60 * S  # the last label reads ticks after the range
@@ -36,10 +36,10 @@ def test_what_is_loaded_is_what_would_be_built_in_memory(settings):
 
 def test_an_empty_lakehouse_is_a_clear_error(settings):
     with pytest.raises(DatasetError, match="no ticks"):
-        datasets.load(settings, T0, TO_US)
+        dataset.load(settings, T0, TO_US)
 
 
 def test_ticks_without_features_are_a_clear_error(settings):
     store(settings, market(), {view: frame.head(1) for view, frame in feature_rows([-4000]).items()})
     with pytest.raises(DatasetError, match="no_row:tick_1s"):
-        datasets.load(settings, T0, TO_US)
+        dataset.load(settings, T0, TO_US)

@@ -7,7 +7,8 @@ from market import dataset
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.features import CORE
-from training import datasets, model
+from training.tick import dataset as datasets
+from training.tick import model
 
 SETTINGS = Settings(train_jobs=1)
 FRAME = dataset(days=2).frame

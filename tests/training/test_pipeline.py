@@ -10,8 +10,9 @@ from market import T0, dataset
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from models import registry, runtime, tracking
-from training import datasets, pipeline
-from training.origin import iso
+from training.run.provenance import iso
+from training.tick import dataset as datasets
+from training.tick import pipeline
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
 AT_US = T0 + 30 * 86_400_000_000

@@ -5,7 +5,7 @@ import pytest
 from market import DAY, T0, S, dataset
 
 from contracts.errors import DatasetError
-from training import split
+from training.tick import split
 
 FRAME = dataset(days=10).frame
 

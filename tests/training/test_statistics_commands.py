@@ -17,9 +17,12 @@ from contracts.features import CORE
 from lakehouse import tables
 from models import registry, tracking
 from models.export import export
-from training import datasets, drift, drift_check, tracks
-from training.daily import publish, run
-from training.daily.trades import DAY_US
+from training.daily_stats import publish, run
+from training.daily_stats.trades import DAY_US
+from training.monitoring import drift_check
+from training.run import mlflow_run
+from training.tick import dataset as datasets
+from training.tick import drift
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
 PICTURES = ["correlation.png", "volatility_curve.png", "volume_profile.png"]
@@ -121,7 +124,7 @@ class TestDrift:
         x, y = datasets.matrix(rows), rows["y"].to_numpy()
         forest = RandomForestRegressor(10, min_samples_leaf=100, random_state=1).fit(x.astype(np.float32), y)
         made = export(forest, x, tmp_path / "model", features=CORE, trained_on="synthetic", trained_to_us=1, horizon_s=60, seed=1)
-        track = tracks.start(settings(), drift_check.RUN_NAME, 0)
+        track = mlflow_run.start(settings(), drift_check.RUN_NAME, 0)
         with track.ending():
             fresh = datasets.matrix(dataset(days=2, strength=0.3, seed=5).frame)
             track.document(drift.reference(rows, forest.predict(fresh.astype(np.float32))), drift.FILE)
@@ -170,9 +173,9 @@ class TestDrift:
 
     def test_the_last_training_counts_whatever_came_of_it(self, production):
         first = drift_check.last_retrain_us(settings())
-        with tracks.start(settings(), "something-else", 0).ending():
+        with mlflow_run.start(settings(), "something-else", 0).ending():
             pass
         assert drift_check.last_retrain_us(settings()) == first
-        with pytest.raises(ZeroDivisionError), tracks.start(settings(), drift_check.RUN_NAME, 0).ending():
+        with pytest.raises(ZeroDivisionError), mlflow_run.start(settings(), drift_check.RUN_NAME, 0).ending():
             raise ZeroDivisionError
         assert drift_check.last_retrain_us(settings()) >= first

@@ -10,7 +10,8 @@ from market import T0, dataset
 
 from contracts.config.settings import Settings
 from models import tracking
-from training import model, split, tracks, walk_forward
+from training.run import mlflow_run
+from training.tick import model, split, walk_forward
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
 NAMES = ("random_forest", "lightgbm", "ols", "ar1", "zero", "buy_and_hold")
@@ -23,7 +24,7 @@ def holdout(data, settings):
 
 def walk(settings, parts):
     """Run it below a parent of its own; the result, the parent's id, and the progress."""
-    track, steps = tracks.start(settings, "parent", T0), []
+    track, steps = mlflow_run.start(settings, "parent", T0), []
     with track.ending():
         made = walk_forward.run(settings, parts, track, " (planted)", lambda *step: steps.append(step))
     return made, track.run_id, steps

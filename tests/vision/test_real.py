@@ -15,8 +15,8 @@ from contracts.config.settings import Settings
 from models import registry, runtime, tracking
 from tests.images import cifar_batches
 from tests.real_data import real
-from training.vision import epochs, folder, images, steps
-from training.vision.kinds import MNIST, Spec
+from training.vision import directory, images, steps, training_loop
+from training.vision.specs import MNIST, Spec
 
 pytestmark = [
     pytest.mark.groups,
@@ -46,7 +46,7 @@ def test_mnist_passes_the_gate_by_the_missions_network(settings):
     made = images.read(MNIST, real("mnist/mnist.npz"))
     answers = runtime.load(now.path, now.digest).predict(made.test_x[:500])
     assert (answers.argmax(axis=1) == made.test_y[:500]).mean() > 0.9
-    facts = json.loads((folder.of(settings, Spec("mnist", epochs=1), "k").path / "facts.json").read_text())
+    facts = json.loads((directory.of(settings, Spec("mnist", epochs=1), "k").path / "facts.json").read_text())
     assert facts["parameters"] == 121_930
     params = tracking.client(settings).get_run(result.run_id).data.params
     mission = {"model_type": "cnn", "optimizer": "adam", "epochs": "1", "batch_size": "32"}
@@ -68,16 +68,16 @@ def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(settings, cifa
     steps.prepare_data(settings, spec, "whole", data, quiet)
     steps.train_model(settings, spec, "whole", quiet)
     steps.prepare_data(settings, spec, "killed", data, quiet)
-    at = folder.of(settings, spec, "killed")
+    at = directory.of(settings, spec, "killed")
     env = os.environ | {"PYTHONPATH": str(REPO), "TRAIN_JOBS": str(settings.train_jobs)}
     child = subprocess.Popen([sys.executable, "-m", f"training.vision.{framework}_child", str(at.path)], stdin=subprocess.PIPE, env=env)
-    while not epochs.read(at):
+    while not training_loop.read(at):
         assert child.poll() is None
         time.sleep(0.02)
     child.send_signal(signal.SIGKILL)
     child.communicate()
-    assert 1 <= len(epochs.read(at)) < 3
+    assert 1 <= len(training_loop.read(at)) < 3
     steps.train_model(settings, spec, "killed", quiet)
-    assert epochs.read(at) == epochs.read(folder.of(settings, spec, "whole"))
-    ones, others = (np.load(folder.of(settings, spec, key).path / "answers.npz")["answers"] for key in ("whole", "killed"))
+    assert training_loop.read(at) == training_loop.read(directory.of(settings, spec, "whole"))
+    ones, others = (np.load(directory.of(settings, spec, key).path / "answers.npz")["answers"] for key in ("whole", "killed"))
     assert np.abs(ones - others).max() < 1e-5

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from training.gate import Verdict
-from training.origin import iso
 from training.power.features import FEATURES
 from training.power.split import Parts
+from training.run.gate import Verdict
+from training.run.provenance import iso
 
 CARD = "model_card.md"
 

@@ -8,12 +8,12 @@ import polars as pl
 
 from models import runtime
 from models.export_lightgbm import export
-from training.gate import Verdict
 from training.power import gate, model
 from training.power.features import FEATURES, HOUR_US, LAG_FEATURES, matrix
 from training.power.files import DAY_US
 from training.power.model import Fitted
 from training.power.split import Parts
+from training.run.gate import Verdict
 
 NAIVE_24, NAIVE_168 = LAG_FEATURES[0], LAG_FEATURES[-1]
 HORIZON_S = 86_400

@@ -6,7 +6,7 @@ nothing, the same hour of yesterday and of last week.
 
 import math
 
-from training.gate import Check, Verdict
+from training.run.gate import Check, Verdict
 
 ERROR_MAX = 0.20
 SKILL_MIN = 0.0

@@ -7,12 +7,12 @@ ended, and nothing later. Its MLflow parent run has a child per step: prepare_da
 from dataclasses import dataclass
 
 from contracts.config.settings import Settings
-from training import between
-from training.gate import Verdict
 from training.power import steps
 from training.power.evaluate import Numbers
 from training.power.files import DAY_US, dates
 from training.power.steps import Progress
+from training.run import state
+from training.run.gate import Verdict
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def train(settings: Settings, series: str, end_us: int | None, at_us: int, progr
 
     `at_us` is the time that the runs carry. Raises DatasetError or RegistryError; a refusal by the gate is a result, not an error.
     """
-    with between.once(settings, steps.PIPELINE, at_us) as (key, at):
+    with state.once(settings, steps.PIPELINE, at_us) as (key, at):
         data = steps.prepare_data(settings, key, series, end_us, at_us, progress)
         steps.train_model(settings, key, progress)
         judged = steps.evaluate_model(settings, key, progress)
@@ -48,4 +48,4 @@ def train(settings: Settings, series: str, end_us: int | None, at_us: int, progr
         day = dates([known[steps.THROUGH] // DAY_US - 1])[0]
         rows = len(data.parts.train), len(data.parts.test)
         done = settled.version, settled.promoted, settled.repeated
-        return Result(known[between.RUN], series, day, judged.verdict, judged.numbers, *done, *rows)
+        return Result(known[state.RUN], series, day, judged.verdict, judged.numbers, *done, *rows)

@@ -13,16 +13,16 @@ from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from lakehouse import power
 from models import registry, runtime
-from training import between, folder, tracks
-from training.folder import Folder, whole
-from training.gate import Verdict
-from training.origin import iso
-from training.power import card, evaluate, features, model, picture
+from training.power import card, evaluate, features, model, plot
 from training.power.evaluate import Judged, Numbers
 from training.power.files import DAY_US, dates
 from training.power.model import Fitted
 from training.power.split import Parts, split
-from training.tracks import EXECUTION_DATE, Track
+from training.run import directory, mlflow_run, state
+from training.run.directory import Folder, whole
+from training.run.gate import Verdict
+from training.run.mlflow_run import EXECUTION_DATE, Track
+from training.run.provenance import iso
 
 Progress = Callable[[str, int, int], None]
 PIPELINE, RUN_NAME, MODEL_TYPE = "power", "power-training", "gbm"
@@ -53,7 +53,7 @@ class Settled:
 
 def of(settings: Settings, key: str) -> Folder:
     """The run folder of a training; `key` is a name of the caller's choice, such as a DAG run's."""
-    return Folder(folder.place(settings, PIPELINE, key))
+    return Folder(directory.place(settings, PIPELINE, key))
 
 
 def model_name(settings: Settings, series: str) -> str:
@@ -86,7 +86,7 @@ def prepare_data(settings: Settings, key: str, series: str, end_us: int | None, 
     """
     progress("prepare", 0, 1)
     at = of(settings, key)
-    track = between.begin(settings, at, RUN_NAME, at_us, {tracks.MODEL_TYPE: MODEL_TYPE}, settings.power_experiment)
+    track = state.begin(settings, at, RUN_NAME, at_us, {mlflow_run.MODEL_TYPE: MODEL_TYPE}, settings.power_experiment)
     with track.going_on():
         end_us = end_us or at.state().get(THROUGH) or last_end_us(settings)
         at.note(**{THROUGH: end_us})
@@ -108,22 +108,22 @@ def prepare_data(settings: Settings, key: str, series: str, end_us: int | None, 
 def train_model(settings: Settings, key: str, progress: Progress) -> runtime.Exported:
     """Fit LightGBM and seal it in the run folder. Raises RegistryError when the file answers otherwise than the booster."""
     at = of(settings, key)
-    data, track = _kept(settings, at), between.track(settings, at)
+    data, track = _kept(settings, at), state.track(settings, at)
     with track.going_on(), track.step("train_lgbm") as child:
         fitted = model.fit(data.parts, settings, progress)
         _log_training(child, track, fitted, settings)
         exported = evaluate.write(fitted, data.parts, at.need(SERIES, "prepare_data"), at.model)
-    between.keep(at, exported)
+    state.keep(at, exported)
     return exported
 
 
 def evaluate_model(settings: Settings, key: str, progress: Progress) -> Judged:
     """Judge the sealed model on the untouched days; its verdict decides what `register_model` does."""
     at = of(settings, key)
-    data, track, series = _kept(settings, at), between.track(settings, at), str(at.need(SERIES, "prepare_data"))
+    data, track, series = _kept(settings, at), state.track(settings, at), str(at.need(SERIES, "prepare_data"))
     with track.going_on():
         with track.step("evaluate") as child:
-            judged = evaluate.judge(between.kept(at), data.parts)
+            judged = evaluate.judge(state.kept(at), data.parts)
             _log_verdict(child, track, judged, f"{series}: the last days before {iso(int(data.hours['event_time_us'][-1]))}")
             parameters = model.hyper_parameters(settings)
             track.text(card.card(series, data.parts, judged.verdict, judged.numbers, parameters, data.sha256), card.CARD)
@@ -139,7 +139,7 @@ def register_model(settings: Settings, key: str, progress: Progress) -> Settled:
     the alias moves last. The same training again finds the version by its digest and goes on from there.
     """
     at = of(settings, key)
-    verdict, track = Verdict.of(at.need(VERDICT, "evaluate_model")), between.track(settings, at)
+    verdict, track = Verdict.of(at.need(VERDICT, "evaluate_model")), state.track(settings, at)
     settled = Settled(verdict, None, repeated=False, promoted=False)
     with track.ending():
         if verdict.gate_pass:
@@ -150,7 +150,7 @@ def register_model(settings: Settings, key: str, progress: Progress) -> Settled:
 
 
 def _settle(settings: Settings, at: Folder, verdict: Verdict, track: Track) -> Settled:
-    exported, end_us, series = between.kept(at), int(at.need(THROUGH, "prepare_data")), str(at.need(SERIES, "prepare_data"))
+    exported, end_us, series = state.kept(at), int(at.need(THROUGH, "prepare_data")), str(at.need(SERIES, "prepare_data"))
     name, known = model_name(settings, series), at.need(NUMBERS, "evaluate_model")
     # 1. One version per content.
     same = registry.with_digest(settings, exported.digest, name)
@@ -207,7 +207,7 @@ def _log_training(child: Track, track: Track, fitted: Fitted, settings: Settings
 
 def _log_verdict(child: Track, track: Track, judged: Judged, title: str) -> None:
     child.document(judged.verdict.as_dict(), "verdict.json")
-    child.picture(picture.forecast(judged.test, title), "forecast.png")
+    child.picture(plot.forecast(judged.test, title), "forecast.png")
     reasons = "; ".join(judged.verdict.reasons) or "none"
     for each in (child, track):
         each.metrics(judged.numbers)

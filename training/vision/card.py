@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.gate import Verdict
-from training.vision.kinds import Spec
+from training.run.gate import Verdict
+from training.vision.specs import Spec
 
 CARD = "model_card.md"
 LOSSY = "**The images are a JPEG copy of the original**: lossy, so numbers are close to, and not the same as, those of the public files."

@@ -14,8 +14,8 @@ from typing import IO
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError, TickError
-from training.vision.folder import Folder
-from training.vision.kinds import Spec
+from training.vision.directory import Folder
+from training.vision.specs import Spec
 
 Progress = Callable[[str, int, int], None]
 MODULES = {"keras": "tensorflow", "torch": "torch"}

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import DatasetError
-from training.vision.kinds import Kind
+from training.vision.specs import Kind
 
 Bytes = NDArray[np.uint8]
 IDX = {"train-images": "x_train", "train-labels": "y_train", "t10k-images": "x_test", "t10k-labels": "y_test"}

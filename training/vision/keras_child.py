@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from models.export_images import keras_chain
-from training.vision import epochs, within
-from training.vision.epochs import Line, Tell
+from training.vision import training_loop, worker_common
 from training.vision.images import Images
-from training.vision.kinds import Spec
+from training.vision.specs import Spec
+from training.vision.training_loop import Line, Tell
 
 STEPS_TOLD = 50
 
@@ -45,7 +45,7 @@ class Trainer:
 
     def __init__(self, spec: Spec, images: Images) -> None:
         self.spec = spec
-        train, valid = within.parts(images, spec)
+        train, valid = worker_common.parts(images, spec)
         self.train = images.train_x[train] / np.float32(255), images.train_y[train]
         self.valid = images.train_x[valid] / np.float32(255), images.train_y[valid]
         keras.utils.set_random_seed(spec.seed)
@@ -79,16 +79,16 @@ class Trainer:
 
 def main(argument: str) -> None:
     """Train, or go on, and leave the network."""
-    folder, spec, images = within.begin(argument)
-    tf.config.threading.set_intra_op_parallelism_threads(within.jobs())
+    folder, spec, images = worker_common.begin(argument)
+    tf.config.threading.set_intra_op_parallelism_threads(worker_common.jobs())
     trainer = Trainer(spec, images)
-    best = epochs.run(trainer, folder, spec.epochs, spec.patience, ".keras")
+    best = training_loop.run(trainer, folder, spec.epochs, spec.patience, ".keras")
     content = keras_chain([np.asarray(w, dtype=np.float32) for w in trainer.model.get_weights()], spec.fields.shape)
-    answers = trainer.model.predict(images.test_x[: within.COMPARED] / np.float32(255), verbose=0)
+    answers = trainer.model.predict(images.test_x[: worker_common.COMPARED] / np.float32(255), verbose=0)
     facts = {"parameters": int(trainer.model.count_params()), "best_epoch": best.epoch, "framework": f"keras {keras.__version__}"}
     facts |= {"optimizer": "adam", "learning_rate": float(trainer.model.optimizer.learning_rate), "batch_size": spec.fields.batch}
     facts |= {"device": "cuda" if tf.config.list_physical_devices("GPU") else "cpu"}
-    within.leave(folder, content, answers, facts)
+    worker_common.leave(folder, content, answers, facts)
 
 
 if __name__ == "__main__":

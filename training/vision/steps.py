@@ -18,15 +18,15 @@ from contracts.config.settings import Settings
 from contracts.errors import TickError
 from models import registry, runtime
 from models.export_images import seal
-from training import download, tracks
-from training.gate import Check, Verdict
-from training.origin import iso
-from training.tracks import Track
-from training.vision import card, child, epochs, folder, images, picture
+from training.run import download, mlflow_run
+from training.run.gate import Check, Verdict
+from training.run.mlflow_run import Track
+from training.run.provenance import iso
+from training.vision import card, child, directory, images, plot, training_loop
 from training.vision.child import Progress
-from training.vision.folder import Folder
-from training.vision.kinds import Spec
-from training.vision.within import COMPARED
+from training.vision.directory import Folder
+from training.vision.specs import Spec
+from training.vision.worker_common import COMPARED
 
 MODEL_TYPE = "cnn"
 ROWS_AT_ONCE = 500
@@ -47,8 +47,8 @@ class Result:
 
 def run(settings: Settings, spec: Spec, data: Path | None, key: str, progress: Progress) -> Result:
     """All four steps. An unfinished training of this key goes on; a finished one begins anew. Raises TickError; a refusal is a result."""
-    if folder.of(settings, spec, key).state().get("finished"):
-        folder.fresh(folder.of(settings, spec, key))
+    if directory.of(settings, spec, key).state().get("finished"):
+        directory.fresh(directory.of(settings, spec, key))
     child.python(settings, spec.fields.framework)  # before anything is fetched or read
     prepare_data(settings, spec, key, data, progress)
     train_model(settings, spec, key, progress)
@@ -66,7 +66,7 @@ def fetch(settings: Settings, spec: Spec, progress: Progress) -> Path:
 def prepare_data(settings: Settings, spec: Spec, key: str, data: Path | None, progress: Progress) -> None:
     """Read and verify the data set (by default the downloaded file) and keep its arrays. Raises DatasetError or DownloadError."""
     progress("prepare", 0, 1)
-    at = folder.of(settings, spec, key)
+    at = directory.of(settings, spec, key)
     try:
         made = images.read(spec.fields, data or fetch(settings, spec, progress))
     except TickError:
@@ -74,8 +74,8 @@ def prepare_data(settings: Settings, spec: Spec, key: str, data: Path | None, pr
             raise
     sha256, earlier = made.sha256(), at.state()
     if SHA in earlier and (earlier[SHA] != sha256 or json.loads((at.path / "spec.json").read_bytes()) != spec.as_dict()):
-        folder.fresh(at)  # another data set or another training: its epochs are of no use
-    folder.whole(at.path / "spec.json", lambda part: part.write_text(json.dumps(spec.as_dict())))
+        directory.fresh(at)  # another data set or another training: its epochs are of no use
+    directory.whole(at.path / "spec.json", lambda part: part.write_text(json.dumps(spec.as_dict())))
     at.note(**{SHA: sha256, "lossy": made.lossy, "source": (data or Path(f"{spec.kind}_url")).name})
     at.store(made)
     with _step(settings, spec, at, "prepare_data") as (track, step):
@@ -88,7 +88,7 @@ def prepare_data(settings: Settings, spec: Spec, key: str, data: Path | None, pr
 
 def train_model(settings: Settings, spec: Spec, key: str, progress: Progress) -> None:
     """Fit in a process of its own, or go on where a kill ended that; a finished network is left. Raises TrainingError."""
-    at = folder.of(settings, spec, key)
+    at = directory.of(settings, spec, key)
     at.need(SHA, "prepare_data")
     with _step(settings, spec, at, "train_cnn") as (track, step):
         log = _epoch_log(step, at)
@@ -100,7 +100,7 @@ def train_model(settings: Settings, spec: Spec, key: str, progress: Progress) ->
         if not child.written(at).is_file():
             child.run(settings, spec, at, told)
         log()
-        history, facts = epochs.read(at), json.loads((at.path / "facts.json").read_bytes())
+        history, facts = training_loop.read(at), json.loads((at.path / "facts.json").read_bytes())
         for each in (step, track):
             each.params(spec.as_dict() | facts)
         best = history[int(facts["best_epoch"]) - 1]
@@ -110,7 +110,7 @@ def train_model(settings: Settings, spec: Spec, key: str, progress: Progress) ->
 
 def evaluate_model(settings: Settings, spec: Spec, key: str, progress: Progress) -> Verdict:
     """Judge the very file that would be served, on the test images as they are. Raises RegistryError when it answers otherwise."""
-    at = folder.of(settings, spec, key)
+    at = directory.of(settings, spec, key)
     at.need("trained", "train_model")
     with _step(settings, spec, at, "evaluate") as (track, step):
         return _judged(spec, at, track, step, progress)
@@ -127,7 +127,7 @@ def _judged(spec: Spec, at: Folder, track: Track, step: Track, progress: Progres
     answers = _answers(exported, made.test_x, progress)
     accuracy = float((answers.argmax(axis=1) == made.test_y).mean())
     verdict = judge(spec, accuracy, len(made.test_y))
-    _log(track, step, spec, at, verdict, exported, picture.confusion(made.test_y, answers, labels, spec.kind))
+    _log(track, step, spec, at, verdict, exported, plot.confusion(made.test_y, answers, labels, spec.kind))
     at.note(digest=exported.digest, difference=exported.difference, **{ACCURACY: accuracy, TESTED: len(made.test_y)})
     return verdict
 
@@ -140,7 +140,7 @@ def judge(spec: Spec, accuracy: float, test_images: int) -> Verdict:
 
 def register_model(settings: Settings, spec: Spec, key: str, progress: Progress) -> Result:
     """Register and promote what passed the gate; one version per content, also when a kill came in between and this is repeated."""
-    at, name = folder.of(settings, spec, key), spec.fields.model_name(settings)
+    at, name = directory.of(settings, spec, key), spec.fields.model_name(settings)
     known = {each: at.need(each, "evaluate_model") for each in (ACCURACY, TESTED, "digest", "difference")}
     verdict, track, version, repeated = judge(spec, known[ACCURACY], known[TESTED]), _track(settings, spec, at), None, False
     with track.ending():
@@ -173,7 +173,7 @@ def _epoch_log(step: Track, at: Folder) -> Callable[[], None]:
 
     def log() -> None:
         nonlocal held
-        history = epochs.read(at)
+        history = training_loop.read(at)
         if len(history) > held:
             for name in sorted(set(history[0]) - {"epoch"}):
                 step.steps(name, [line[name] for line in history], after=held)
@@ -186,10 +186,10 @@ def _track(settings: Settings, spec: Spec, at: Folder) -> Track:
     """The parent run of this training: made by its first step, found again by the others."""
     known = at.state().get(RUN)
     if known is not None:
-        return tracks.resume(settings, known)
+        return mlflow_run.resume(settings, known)
     at_us = now_us()
-    track = tracks.start(settings, f"{spec.kind}-training", at_us, spec.fields.experiment(settings))
-    track.params({tracks.MODEL_TYPE: MODEL_TYPE, tracks.EXECUTION_DATE: iso(at_us)})
+    track = mlflow_run.start(settings, f"{spec.kind}-training", at_us, spec.fields.experiment(settings))
+    track.params({mlflow_run.MODEL_TYPE: MODEL_TYPE, mlflow_run.EXECUTION_DATE: iso(at_us)})
     at.note(**{RUN: track.run_id})
     return track
 
@@ -202,7 +202,7 @@ def _answers(exported: runtime.Exported, test_x: images.Bytes, progress: Progres
     return np.concatenate(made)
 
 
-def _log(track: Track, step: Track, spec: Spec, at: Folder, verdict: Verdict, exported: runtime.Exported, figure: picture.Figure) -> None:
+def _log(track: Track, step: Track, spec: Spec, at: Folder, verdict: Verdict, exported: runtime.Exported, figure: plot.Figure) -> None:
     accuracy, reasons = verdict.checks[0].value, "; ".join(verdict.reasons) or "none"
     step.document(verdict.as_dict(), "verdict.json")
     step.picture(figure, "confusion.png")
@@ -210,4 +210,4 @@ def _log(track: Track, step: Track, spec: Spec, at: Folder, verdict: Verdict, ex
         each.metrics({"test_accuracy": accuracy, "onnx_difference_max": exported.difference, "gate_pass": float(verdict.gate_pass)})
         each.tags({"gate": "passed" if verdict.gate_pass else "refused", "gate_reasons": reasons})
     facts = json.loads((at.path / "facts.json").read_bytes())
-    track.text(card.card(spec, verdict, at.state(), facts, epochs.read(at)), card.CARD)
+    track.text(card.card(spec, verdict, at.state(), facts, training_loop.read(at)), card.CARD)

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from training.vision import epochs, within
-from training.vision.epochs import Line, Tell
+from training.vision import training_loop, worker_common
 from training.vision.images import Images
-from training.vision.kinds import Spec
+from training.vision.specs import Spec
 from training.vision.torch_networks import Whole, made
+from training.vision.training_loop import Line, Tell
 
 PAD = 4
 SMOOTHING = 0.1
@@ -35,7 +35,7 @@ class Trainer:
         self.spec, self.plain = spec, spec.profile == "simple"
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.half = not self.plain and is_half_fast(self.device)
-        train, valid = (torch.from_numpy(part) for part in within.parts(images, spec))
+        train, valid = (torch.from_numpy(part) for part in worker_common.parts(images, spec))
         x, y = torch.from_numpy(images.train_x), torch.from_numpy(images.train_y).long()
         self.x, self.y, self.valid_x, self.valid_y = (t.to(self.device) for t in (x[train], y[train], x[valid], y[valid]))
         whole = Whole(made(spec.profile, len(spec.fields.labels)))
@@ -134,13 +134,13 @@ def written(whole: Any, shape: tuple[int, ...]) -> bytes:
 
 def main(argument: str) -> None:
     """Train, or go on, and leave the network."""
-    folder, spec, images = within.begin(argument)
-    torch.set_num_threads(within.jobs())
+    folder, spec, images = worker_common.begin(argument)
+    torch.set_num_threads(worker_common.jobs())
     trainer = Trainer(spec, images)
-    best = epochs.run(trainer, folder, spec.epochs, spec.patience, ".pt")
+    best = training_loop.run(trainer, folder, spec.epochs, spec.patience, ".pt")
     whole = trainer.whole.to("cpu", memory_format=torch.contiguous_format).float().eval()
     with torch.no_grad():
-        answers = whole(torch.from_numpy(images.test_x[: within.COMPARED]).float()).numpy()
+        answers = whole(torch.from_numpy(images.test_x[: worker_common.COMPARED]).float()).numpy()
     facts = {"parameters": sum(p.numel() for p in whole.parameters()), "best_epoch": best.epoch, "framework": f"torch {torch.__version__}"}
     facts |= {"device": trainer.device.type, "batch_size": spec.fields.batch, "optimizer": type(trainer.optimizer).__name__}
     facts |= (
@@ -151,7 +151,7 @@ def main(argument: str) -> None:
         if trainer.plain
         else {"label_smoothing": SMOOTHING, "augmentation": "flip, crop 4", "precision": "bf16" if trainer.half else "float32"}
     )
-    within.leave(folder, written(whole, spec.fields.shape), answers, facts)
+    worker_common.leave(folder, written(whole, spec.fields.shape), answers, facts)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from contracts.errors import DatasetError
 from tests.made_images import digits
 from training.vision import images
 from training.vision.images import Images
-from training.vision.kinds import CIFAR10, MNIST
+from training.vision.specs import CIFAR10, MNIST
 
 COLOURS = np.random.default_rng(3).integers(0, 256, (60, 32, 32, 3)).astype(np.uint8)
 LABELS = np.arange(60).astype(np.uint8) % 10

@@ -12,13 +12,13 @@ from contracts.config.settings import Settings
 from contracts.errors import DatasetError, RegistryError
 from models import registry, runtime, tracking
 from tests.made_images import digits, trained
-from training import tracks
-from training.download import DownloadError
-from training.origin import iso
-from training.vision import card, child, folder, steps
+from training.run import mlflow_run
+from training.run.download import DownloadError
+from training.run.provenance import iso
+from training.vision import card, child, directory, steps
 from training.vision.child import TrainingError
 from training.vision.images import Images
-from training.vision.kinds import KINDS, Spec
+from training.vision.specs import KINDS, Spec
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
 SPEC = Spec("mnist")
@@ -81,7 +81,7 @@ def test_the_runs_tell_the_story(settings, tmp_path, made):
     assert parent.data.params["model_type"] == "cnn" and parent.data.params["execution_date"][:10] == day
     assert parent.data.tags["dataset_sha256"] == made.sha256() and parent.data.tags["registered_version"] == "1"
     runs = client.search_runs([parent.info.experiment_id])
-    children = {run.data.tags["mlflow.runName"]: run for run in runs if run.data.tags.get(tracks.PARENT) == result.run_id}
+    children = {run.data.tags["mlflow.runName"]: run for run in runs if run.data.tags.get(mlflow_run.PARENT) == result.run_id}
     assert children.keys() == {"prepare_data", "train_cnn", "evaluate"}
     assert client.get_metric_history(children["train_cnn"].info.run_id, "val_accuracy")[0].value == 0.9
     names = {file.path for file in client.list_artifacts(children["evaluate"].info.run_id)}
@@ -98,13 +98,13 @@ def test_a_repeated_step_goes_on_in_its_run_and_a_finished_training_stays_finish
         assert steps.register_model(settings, SPEC, "k", quiet).version == "1"
     steps.evaluate_model(settings, SPEC, "k", quiet)
     assert runs(settings) == dict.fromkeys(("mnist-training", "prepare_data", "train_cnn", "evaluate"), "FINISHED")
-    client, at = tracking.client(settings), folder.of(settings, SPEC, "k")
+    client, at = tracking.client(settings), directory.of(settings, SPEC, "k")
     assert len(client.get_metric_history(at.state()["run_id.train_cnn"], "val_loss")) == 1
 
 
 def test_epochs_are_logged_while_the_training_runs(settings, tmp_path, made, monkeypatch):
     steps.prepare_data(settings, SPEC, "k", keras_file(tmp_path / "mnist.npz", made), quiet)
-    at, seen = folder.of(settings, SPEC, "k"), []
+    at, seen = directory.of(settings, SPEC, "k"), []
     line = {"epoch": 1.0, "loss": 0.5, "accuracy": 0.9, "val_loss": 0.4, "val_accuracy": 0.9}
 
     def run(settings, spec, at, progress):
@@ -174,7 +174,7 @@ def test_the_gates_are_the_missions(kind, accuracy, passes):
 
 def test_a_network_that_answers_otherwise_than_its_original_is_not_judged(settings, tmp_path, made):
     prepared(settings, tmp_path, made)
-    at = folder.of(settings, SPEC, "k")
+    at = directory.of(settings, SPEC, "k")
     with (at.path / "answers.npz").open("wb") as out:
         np.savez(out, answers=np.full((512, 10), 0.1, np.float32))
     steps.train_model(settings, SPEC, "k", quiet)
@@ -195,7 +195,7 @@ def test_steps_name_the_one_that_must_come_first(settings, tmp_path, made):
 
 def test_other_data_or_another_spec_begins_anew_the_same_goes_on(settings, tmp_path, made):
     prepared(settings, tmp_path, made)
-    at = folder.of(settings, SPEC, "k")
+    at = directory.of(settings, SPEC, "k")
     run_id = at.state()["run_id"]
     steps.prepare_data(settings, SPEC, "k", tmp_path / "mnist.npz", quiet)
     assert child.written(at).is_file() and at.state()["run_id"] == run_id
@@ -238,7 +238,7 @@ def test_the_python_that_trains_is_the_settings_or_this_one_or_the_projects_othe
 def test_a_child_that_dies_says_why(settings, tmp_path, made, monkeypatch):
     steps.prepare_data(settings, SPEC, "k", keras_file(tmp_path / "mnist.npz", made), quiet)
     monkeypatch.setitem(child.MODULES, "keras", "json")  # passes the look; the child then fails on its own import, or on the spec
-    at = folder.of(settings, SPEC, "k")
+    at = directory.of(settings, SPEC, "k")
     (at.path / "spec.json").write_text(json.dumps({"kind": "mnist", "nonsense": 1}))
     with pytest.raises(TrainingError, match="exit code 1"):
         steps.train_model(settings, SPEC, "k", quiet)
@@ -252,7 +252,7 @@ def test_impossible_specs_are_refused(fields):
 
 
 def test_keys_become_plain_and_different_folders(settings):
-    one, other = (folder.of(settings, SPEC, f"manual__2026-01-01T00:00:0{n}+00:00") for n in (1, 2))
+    one, other = (directory.of(settings, SPEC, f"manual__2026-01-01T00:00:0{n}+00:00") for n in (1, 2))
     assert one.path != other.path and ":" not in one.path.name
-    assert folder.of(settings, SPEC, "x" * 500).path.name.startswith("x" * 80)
+    assert directory.of(settings, SPEC, "x" * 500).path.name.startswith("x" * 80)
     assert KINDS["cifar10"].model_name(Settings()) == "cifar10-cnn-model"

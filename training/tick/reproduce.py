@@ -11,10 +11,10 @@ from mlflow.exceptions import MlflowException
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from models import tracking
-from training import datasets, recipe
-from training.datasets import SCHEMA
-from training.recipe import Recipe
-from training.tracks import PARENT
+from training.run.mlflow_run import PARENT
+from training.tick import dataset, dataset_manifest
+from training.tick.dataset import SCHEMA
+from training.tick.dataset_manifest import Recipe
 
 NOT_RECORDED = "only runs of `tick train tick` that read the lakehouse can be rebuilt; see `tick open mlflow`"
 
@@ -45,8 +45,8 @@ def rebuild(settings: Settings, run_id: str) -> Rebuilt:
         gone, new = sorted(recorded.columns.keys() - SCHEMA.keys()), sorted(SCHEMA.keys() - recorded.columns.keys())
         return Rebuilt(parent, recorded, 0, "", [f"the columns of a training set have changed since: without {gone}, with {new}"])
     then = settings.model_copy(update=recorded.settings)
-    made = recipe.of(datasets.load(then, recorded.from_us, recorded.to_us, recorded.snapshots), then)
-    return Rebuilt(parent, recorded, made.rows, made.fingerprint, recipe.differences(recorded, made))
+    made = dataset_manifest.of(dataset.load(then, recorded.from_us, recorded.to_us, recorded.snapshots), then)
+    return Rebuilt(parent, recorded, made.rows, made.fingerprint, dataset_manifest.differences(recorded, made))
 
 
 def find(settings: Settings, run_id: str) -> tuple[str, Recipe]:
@@ -68,6 +68,6 @@ def find(settings: Settings, run_id: str) -> tuple[str, Recipe]:
 def _recipe(client: MlflowClient, run_id: str) -> Recipe:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return Recipe(**json.loads(Path(client.download_artifacts(run_id, recipe.DOCUMENT, folder)).read_text()))
+            return Recipe(**json.loads(Path(client.download_artifacts(run_id, dataset_manifest.DOCUMENT, folder)).read_text()))
         except (MlflowException, OSError, ValueError, TypeError) as error:  # not there, not JSON, or of other fields
-            raise DatasetError(f"run {run_id} has recorded no training set ({recipe.DOCUMENT})", NOT_RECORDED) from error
+            raise DatasetError(f"run {run_id} has recorded no training set ({dataset_manifest.DOCUMENT})", NOT_RECORDED) from error

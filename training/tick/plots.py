@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from training import metrics
-from training.backtest import Backtest
+from training.tick import metrics
+from training.tick.backtest import Backtest
 
 POINTS_MAX = 5000  # a picture shows no more, and a year has half a million minutes
 

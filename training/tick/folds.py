@@ -5,8 +5,8 @@ Borders lie between decisions, never between symbols of one decision. The first 
 
 import polars as pl
 
-from training.model import ROWS_MIN
-from training.split import Split, purged
+from training.tick.model import ROWS_MIN
+from training.tick.split import Split, purged
 
 TRAINING_ROWS_MIN = 2 * ROWS_MIN  # with fewer, trees have one split or none
 TEST_DECISIONS_MIN = 360  # six hours of minutes; over fewer, a Sharpe ratio says nothing

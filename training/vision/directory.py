@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training import folder
-from training.folder import fresh, whole
+from training.run import directory
+from training.run.directory import fresh, whole
 from training.vision.images import Images
-from training.vision.kinds import Spec
+from training.vision.specs import Spec
 
 if TYPE_CHECKING:
     from contracts.config.settings import Settings
@@ -19,7 +19,7 @@ ARRAYS = ("train_x", "train_y", "test_x", "test_y")
 
 
 @dataclass(frozen=True)
-class Folder(folder.Folder):
+class Folder(directory.Folder):
     """Paths of one training; `state` is what its steps noted."""
 
     @property
@@ -45,7 +45,7 @@ class Folder(folder.Folder):
 
 def of(settings: "Settings", spec: Spec, key: str) -> Folder:
     """The folder of training `key` (a name of the caller's choice, such as a DAG run's)."""
-    return Folder(folder.place(settings, spec.kind, key))
+    return Folder(directory.place(settings, spec.kind, key))
 
 
 def _savez(part: Path, arrays: dict[str, Any]) -> None:

@@ -12,16 +12,18 @@ from contracts.errors import JobError, RegistryError
 from contracts.features import CORE
 from models import registry, runtime
 from models.export import export
-from training import between, datasets, drift, folder, judgement, model, recipe, split, stored, tracks, walk_forward
-from training.datasets import Dataset
-from training.folder import Folder
-from training.gate import Verdict
-from training.judgement import Judgement
-from training.model import Progress
-from training.origin import PLANTED, iso, planted, source, warning
-from training.split import Split
-from training.tracks import Track
-from training.walk_forward import WalkForward
+from training.run import directory, mlflow_run, state
+from training.run.directory import Folder
+from training.run.gate import Verdict
+from training.run.mlflow_run import Track
+from training.run.provenance import PLANTED, iso, planted, source, warning
+from training.tick import dataset as datasets
+from training.tick import dataset_manifest, drift, evaluation, model, split, stored_dataset, walk_forward
+from training.tick.dataset import Dataset
+from training.tick.evaluation import Judgement
+from training.tick.model import Progress
+from training.tick.split import Split
+from training.tick.walk_forward import WalkForward
 
 PIPELINE, RUN_NAME, MODEL_TYPE = "tick", "tick-training", "timeseries"
 VERDICT, COMPARED, VERSION = "verdict", "compared_with", "version"
@@ -45,7 +47,7 @@ class Tested:
 
 def of(settings: Settings, key: str) -> Folder:
     """The run folder of a training; `key` is a name of the caller's choice, such as a DAG run's."""
-    return Folder(folder.place(settings, PIPELINE, key))
+    return Folder(directory.place(settings, PIPELINE, key))
 
 
 def aggregate_weekly_features(
@@ -76,10 +78,10 @@ def prepare_training_data(settings: Settings, key: str, prepare: Callable[[], Da
     track = _begin(settings, at, at_us)
     with track.going_on(), track.step("prepare_data") as child:
         dataset = prepare()
-        made = recipe.of(dataset, settings)
+        made = dataset_manifest.of(dataset, settings)
         for each in (child, track):
-            each.document(asdict(made), recipe.DOCUMENT)
-            each.tags(_facts(dataset, made, at.need(between.AT, "prepare_training_data")))
+            each.document(asdict(made), dataset_manifest.DOCUMENT)
+            each.tags(_facts(dataset, made, at.need(state.AT, "prepare_training_data")))
         child.document(dataset.dropped, "dropped.json")
         parts = _split(settings, dataset)
         counts = {"records_processed": len(dataset.frame) + sum(dataset.dropped.values()), "purged_samples": parts.purged}
@@ -87,7 +89,7 @@ def prepare_training_data(settings: Settings, key: str, prepare: Callable[[], Da
         for each in (child, track):
             each.metrics(counts)
             each.tags({"test_from": iso(parts.test_from_us)})
-        stored.store(at, dataset)
+        stored_dataset.store(at, dataset)
     progress("prepare", 1, 1)
     return Prepared(dataset, parts)
 
@@ -96,27 +98,27 @@ def train_model(settings: Settings, key: str, progress: Progress) -> runtime.Exp
     """Fit the forest and seal it in the run folder. Raises DatasetError or RegistryError."""
     progress("train", 0, 1)
     at = of(settings, key)
-    dataset, track = stored.load(at), between.track(settings, at)
+    dataset, track = stored_dataset.load(at), state.track(settings, at)
     parts = _split(settings, dataset)
     with track.going_on():
         with track.step("train_model") as child:
             exported = _fit(settings, dataset, parts, at, child, progress)
         forecast = runtime.load(exported.folder, exported.digest).predict(datasets.matrix(parts.test))
         track.document(drift.reference(parts.train, forecast), drift.FILE)
-    between.keep(at, exported)
+    state.keep(at, exported)
     return exported
 
 
 def backtest_model(settings: Settings, key: str, progress: Progress) -> Tested:
     """Walk forward, then judge the sealed model on the untouched days. Its verdict decides what `register_to_production` does."""
     at = of(settings, key)
-    exported, dataset, track = between.kept(at), stored.load(at), between.track(settings, at)
+    exported, dataset, track = state.kept(at), stored_dataset.load(at), state.track(settings, at)
     parts, title = _split(settings, dataset), warning(dataset.symbols)
     with track.going_on():
         walked = walk_forward.run(settings, parts, track, title, progress)
         progress("backtest", 0, 1)
         incumbent = registry.current(settings)
-        judged = judgement.judge(settings, parts, exported, track, title)
+        judged = evaluation.judge(settings, parts, exported, track, title)
     report = judged.main.report
     tags = {"sharpe": f"{report.sharpe:.4f}", "max_drawdown": f"{report.max_drawdown:.4f}"}
     at.note(**{VERDICT: judged.verdict.as_dict(), COMPARED: incumbent.version if incumbent else None, "tags": tags})
@@ -131,7 +133,7 @@ def register_to_production(settings: Settings, key: str) -> tuple[Verdict, str |
     finds the version that this training has made. Raises RegistryError when Production is no longer the model it was compared with.
     """
     at = of(settings, key)
-    verdict, track, version = Verdict.of(at.need(VERDICT, "backtest_model")), between.track(settings, at), None
+    verdict, track, version = Verdict.of(at.need(VERDICT, "backtest_model")), state.track(settings, at), None
     with track.ending():
         if verdict.gate_pass:
             version = _settle(settings, at, track)
@@ -142,11 +144,11 @@ def register_to_production(settings: Settings, key: str) -> tuple[Verdict, str |
 
 def _begin(settings: Settings, at: Folder, at_us: int) -> Track:
     """The parent run, whichever step is the first."""
-    return between.begin(settings, at, RUN_NAME, at_us, {tracks.MODEL_TYPE: MODEL_TYPE, tracks.EXECUTION_DATE: iso(at_us)})
+    return state.begin(settings, at, RUN_NAME, at_us, {mlflow_run.MODEL_TYPE: MODEL_TYPE, mlflow_run.EXECUTION_DATE: iso(at_us)})
 
 
 def _settle(settings: Settings, at: Folder, track: Track) -> str:
-    exported, now = between.kept(at), registry.current(settings)
+    exported, now = state.kept(at), registry.current(settings)
     # 1. One version per training.
     mine = registry.of_run(settings, track.run_id, exported.digest)
     if now is not None and now.version not in (mine, at.need(COMPARED, "backtest_model")):
@@ -182,7 +184,7 @@ def _split(settings: Settings, dataset: Dataset) -> Split:
     return split.holdout(dataset.frame, settings.test_days, settings.embargo, settings.decision_grid_s)
 
 
-def _facts(dataset: Dataset, made: recipe.Recipe, at_us: int) -> dict[str, str]:
+def _facts(dataset: Dataset, made: dataset_manifest.Recipe, at_us: int) -> dict[str, str]:
     """The tags that say what was trained on."""
     facts = {"dataset_sha256": dataset.fingerprint, "data_source": source(dataset.symbols), "symbols": ",".join(dataset.symbols)}
     facts |= {f"snapshot.{table}": str(snapshot) for table, snapshot in dataset.snapshots.items()}

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from lakehouse.schemas import DAILY, DAILY_CORRELATION, DAILY_COUNTS, DAILY_NUMBERS, DAILY_PROFILE, DAILY_VOLATILITY
-from training.daily import correlation, volatility, volume_profile
-from training.daily.trades import DAY_US, Floats, Trades, of_day
+from training.daily_stats import correlation, volatility, volume_profile
+from training.daily_stats.trades import DAY_US, Floats, Trades, of_day
 
 _DAY = {"event_time": pl.Datetime("us", "UTC"), "known_at_us": pl.Int64(), "symbol": pl.String()}
 SCHEMAS: dict[str, dict[str, pl.DataType]] = {

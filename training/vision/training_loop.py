@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from training.vision.folder import Folder, whole
+from training.vision.directory import Folder, whole
 
 KEPT = "{:03d}"
 Line = dict[str, float]

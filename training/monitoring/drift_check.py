@@ -14,8 +14,9 @@ from contracts.errors import RegistryError
 from contracts.notices import DRIFT_KEY
 from feature_store.online import signals
 from models import registry, runtime, tracking
-from training import datasets, drift, tracks
-from training.steps import RUN_NAME
+from training.run import mlflow_run
+from training.tick import dataset, drift
+from training.tick.steps import RUN_NAME
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def check(settings: Settings, from_us: int, to_us: int, at_us: int, against: tup
     found = registry.production(settings)
     model = runtime.load(found.path, found.digest, found.name, found.version)
     known = _reference(settings) if against is None else _of_range(settings, model, *against)
-    rows = _forecast(model, datasets.load(settings, from_us, to_us).frame)
+    rows = _forecast(model, dataset.load(settings, from_us, to_us).frame)
     times, forecast, y = (rows[name].to_numpy() for name in ("decision_us", drift.FORECAST, "y"))
     verdict = drift.judge(drift.compare(known, rows), drift.ic(times, forecast, y, settings.seed))
     last = last_retrain_us(settings)
@@ -62,7 +63,7 @@ def last_retrain_us(settings: Settings) -> int | None:
     """When the newest training of the experiment began, promoted or not; None when there was none."""
     client = tracking.client(settings)
     experiment = tracking.experiment_id(settings, client, settings.experiment)
-    runs = client.search_runs([experiment], f"tags.`{tracks.NAME}` = '{RUN_NAME}'", max_results=1, order_by=["start_time DESC"])
+    runs = client.search_runs([experiment], f"tags.`{mlflow_run.NAME}` = '{RUN_NAME}'", max_results=1, order_by=["start_time DESC"])
     return int(runs[0].info.start_time) * 1000 if runs else None
 
 
@@ -81,7 +82,7 @@ def _reference(settings: Settings) -> dict[str, Any]:
 
 
 def _of_range(settings: Settings, model: runtime.Model, from_us: int, to_us: int) -> dict[str, Any]:
-    rows = _forecast(model, datasets.load(settings, from_us, to_us).frame)
+    rows = _forecast(model, dataset.load(settings, from_us, to_us).frame)
     return drift.reference(rows, rows[drift.FORECAST].to_numpy())
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import polars as pl
 
 from contracts.config.settings import Settings
-from training.datasets import Dataset, fingerprint
-from training.origin import iso
-from training.split import DAY_US
+from training.run.provenance import iso
+from training.tick.dataset import Dataset, fingerprint
+from training.tick.split import DAY_US
 
 DOCUMENT = "dataset.json"
 SETTINGS = ("decision_grid_s", "entry_delay_s", "entry_late_s_max", "horizon_s", "stale_s")  # all that shape a row

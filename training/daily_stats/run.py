@@ -12,8 +12,8 @@ from contracts.errors import DatasetError
 from feature_store.feast_repo.offline import export_daily
 from lakehouse import daily, tables
 from lakehouse.schemas import DAILY
-from training.daily import rows
-from training.daily.trades import DAY_US
+from training.daily_stats import rows
+from training.daily_stats.trades import DAY_US
 
 Progress = Callable[[str, int, int], None]
 DAYS_AT_ONCE = 16  # a commit of every table costs as much as computing some of the days it carries

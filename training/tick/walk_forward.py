@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 
 from contracts.config.settings import Settings
-from training import backtest, challenger, datasets, folds, model, picture
-from training.backtest import Backtest, Floats, Report
-from training.model import Progress
-from training.origin import iso
-from training.split import Split
-from training.tracks import Track
+from training.run.mlflow_run import Track
+from training.run.provenance import iso
+from training.tick import backtest, baselines, dataset, folds, model, plots
+from training.tick.backtest import Backtest, Floats, Report
+from training.tick.model import Progress
+from training.tick.split import Split
 
 TREES = 50  # of the forest in a fold, for half the price of 100: ICs of .022, .043, .029 against .020, .049, .034 on a weak planted signal
 SHOWN = ("sharpe", "max_drawdown", "ic", "rank_ic", "turnover", "hit_rate")
@@ -57,9 +57,9 @@ def run(settings: Settings, parts: Split, track: Track, title: str, progress: Pr
     """Validate on `parts.train`, the rows before the gate's days; logged below `track` as child `walk_forward`."""
     cut = folds.cut(parts.train, settings.folds, parts.embargo_us)
     with track.step("walk_forward") as child:
-        child.params({"folds": len(cut), "embargo_s": parts.embargo_us // datasets.SECOND_US, "seed": settings.seed})
+        child.params({"folds": len(cut), "embargo_s": parts.embargo_us // dataset.SECOND_US, "seed": settings.seed})
         child.params({f"{model.NAME}.{key}": value for key, value in {**model.FOREST, "n_estimators": TREES}.items()})
-        child.params({f"{challenger.NAME}.{key}": value for key, value in {**challenger.BOOSTER, "rounds": challenger.ROUNDS}.items()})
+        child.params({f"{baselines.NAME}.{key}": value for key, value in {**baselines.BOOSTER, "rounds": baselines.ROUNDS}.items()})
         done, guesses = [], []
         for number, split in enumerate(cut, start=1):
             guesses.append(forecasts(split, settings))
@@ -73,10 +73,10 @@ def run(settings: Settings, parts: Split, track: Track, title: str, progress: Pr
 
 def forecasts(split: Split, settings: Settings) -> dict[str, Floats]:
     """Forecasts of the split's test rows by name, the forest's first."""
-    x, y = datasets.matrix(split.train), split.train["y"].to_numpy()
+    x, y = dataset.matrix(split.train), split.train["y"].to_numpy()
     forest = model.forest(settings).set_params(n_estimators=TREES).fit(x.astype(np.float32), y)
     forest.set_params(n_jobs=1)  # several threads would add the trees up in any order, and the last digit would vary
-    return {model.NAME: forest.predict(datasets.matrix(split.test).astype(np.float32)), **challenger.rivals(split, settings)}
+    return {model.NAME: forest.predict(dataset.matrix(split.test).astype(np.float32)), **baselines.rivals(split, settings)}
 
 
 def _fold(settings: Settings, number: int, split: Split, guesses: dict[str, Floats], parent: Track) -> Fold:
@@ -110,4 +110,4 @@ def _log(result: WalkForward, joined: dict[str, Backtest], child: Track, track: 
     for each in (child, track):
         each.tags({"walk_forward": result.note or f"{len(result.folds)} folds"})
     if joined:
-        child.picture(picture.equity_curve(joined, f"walk-forward, all folds joined{title}"), "walk_forward.png")
+        child.picture(plots.equity_curve(joined, f"walk-forward, all folds joined{title}"), "walk_forward.png")

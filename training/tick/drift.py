@@ -16,8 +16,8 @@ from scipy.stats import kstwobign
 
 from contracts.errors import DatasetError
 from contracts.features import CONTEXT, CORE
-from training import metrics
-from training.split import DAY_US
+from training.tick import metrics
+from training.tick.split import DAY_US
 
 Floats = NDArray[np.float64]
 LEAST = float(np.finfo(np.float64).min)

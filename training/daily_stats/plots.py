@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from training.daily.trades import Floats
-from training.daily.volatility import SLOTS
-from training.daily.volume_profile import BUCKET_BP
+from training.daily_stats.trades import Floats
+from training.daily_stats.volatility import SLOTS
+from training.daily_stats.volume_profile import BUCKET_BP
 
 SYMBOLS_MAX = 12  # a picture of more lines cannot be read; those with most trades are shown
 PANELS_A_ROW = 3

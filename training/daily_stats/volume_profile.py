@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.daily.trades import Floats, Ints, Trades
+from training.daily_stats.trades import Floats, Ints, Trades
 
 BUCKET_BP = 5.0
 VALUE_AREA = 0.70

@@ -10,9 +10,9 @@ import numpy as np
 
 from contracts.config.settings import Settings
 from contracts.features import CORE
-from training import datasets, model
-from training.backtest import Floats
-from training.split import Split
+from training.tick import dataset, model
+from training.tick.backtest import Floats
+from training.tick.split import Split
 
 NAME = "lightgbm"
 BOOSTER = {
@@ -37,5 +37,5 @@ def fit(x: Floats, y: Floats, settings: Settings) -> Any:
 
 def rivals(parts: Split, settings: Settings) -> dict[str, Floats]:
     """Forecasts of the test rows by name, all learned from this split's training rows: the challenger and the baselines."""
-    x, y, test = datasets.matrix(parts.train), parts.train["y"].to_numpy(), datasets.matrix(parts.test)
+    x, y, test = dataset.matrix(parts.train), parts.train["y"].to_numpy(), dataset.matrix(parts.test)
     return {NAME: fit(x, y, settings).predict(test.astype(np.float32)), **model.baselines(x, y, test)}

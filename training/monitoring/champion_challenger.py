@@ -24,7 +24,7 @@ from feature_store.online import signals
 from lakehouse import tables
 from lakehouse.schemas import PREDICTIONS
 from models import registry
-from training import datasets, metrics
+from training.tick import dataset, metrics
 
 Floats = NDArray[np.float64]
 BPS = 1e4
@@ -137,7 +137,7 @@ def _of_day(settings: Settings, rows: pl.DataFrame) -> list[pl.DataFrame]:
     for (symbol,), own in rows.group_by("symbol"):
         prices = ticks.filter(pl.col("key") == symbol).sort("event_time_us", "seq")
         if len(prices):
-            label = datasets.label(own["decision_us"].to_numpy(), prices, settings)
+            label = dataset.label(own["decision_us"].to_numpy(), prices, settings)
             parts.append(pl.concat([own, label.select(y_bps=pl.col("y") * BPS, why="label_reason")], how="horizontal"))
     return parts
 

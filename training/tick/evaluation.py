@@ -11,11 +11,12 @@ import polars as pl
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from models import registry, runtime
-from training import backtest, challenger, datasets, gate, metrics, picture, tracks
-from training.backtest import Backtest, Floats
-from training.gate import Verdict
-from training.split import Split
-from training.tracks import Track
+from training.run import gate, mlflow_run
+from training.run.gate import Verdict
+from training.run.mlflow_run import Track
+from training.tick import backtest, baselines, dataset, metrics, plots
+from training.tick.backtest import Backtest, Floats
+from training.tick.split import Split
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def judge(settings: Settings, parts: Split, exported: runtime.Exported, track: T
     with track.step("backtest") as child:
         tests, rivals = _backtests(settings, parts, exported)
         report, pnl = tests[settings.cost_bp].report, tests[settings.cost_bp].pnl
-        trials = np.array([*tracks.earlier(track, "sharpe_minute"), report.sharpe_minute])
+        trials = np.array([*mlflow_run.earlier(track, "sharpe_minute"), report.sharpe_minute])
         incumbent, obstacles = _incumbent(settings, parts.test)
         verdict = gate.judge(report.sharpe, report.max_drawdown, report.psr, report.days, report.trades, incumbent, obstacles)
         interval = metrics.sharpe_interval(pnl, settings.seed)
@@ -66,10 +67,10 @@ def judge(settings: Settings, parts: Split, exported: runtime.Exported, track: T
 
 def _backtests(settings: Settings, parts: Split, exported: runtime.Exported) -> tuple[dict[float, Backtest], dict[str, Backtest]]:
     """The model from the converted file that Production would run, and its rivals."""
-    forecast = runtime.load(exported.folder, exported.digest).predict(datasets.matrix(parts.test))
+    forecast = runtime.load(exported.folder, exported.digest).predict(dataset.matrix(parts.test))
     costs = sorted({*backtest.COSTS_BP, settings.cost_bp})
     tests = {cost: backtest.run(parts.test, forecast, cost, settings) for cost in costs}
-    guesses = challenger.rivals(parts, settings)
+    guesses = baselines.rivals(parts, settings)
     return tests, {name: backtest.run(parts.test, guess, settings.cost_bp, settings) for name, guess in guesses.items()}
 
 
@@ -98,5 +99,5 @@ def _log(made: Judgement, child: Track, track: Track, title: str) -> None:
         each.metrics(made.numbers())
         each.tags(gate_tags)
     curves = {f"{cost:g} bp one way": test for cost, test in made.tests.items()}
-    curves |= {f"{challenger.NAME}, {made.cost_bp:g} bp": made.rivals[challenger.NAME]}
-    child.picture(picture.equity_curve(curves, f"net equity on unseen days{title}"), "equity_curve.png")
+    curves |= {f"{baselines.NAME}, {made.cost_bp:g} bp": made.rivals[baselines.NAME]}
+    child.picture(plots.equity_curve(curves, f"net equity on unseen days{title}"), "equity_curve.png")

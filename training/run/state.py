@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from models.runtime import Exported
-from training import folder, tracks
-from training.folder import Folder
-from training.tracks import Track
+from training.run import directory, mlflow_run
+from training.run.directory import Folder
+from training.run.mlflow_run import Track
 
 RUN, AT, DIGEST, DIFFERENCE = "run_id", "at_us", "digest", "difference"
 
@@ -18,7 +18,7 @@ def begin(settings: Settings, at: Folder, name: str, at_us: int, params: Mapping
     """The parent run of a first step: that of an earlier try, else a new one with `params`; `at_us` is the time that the runs carry."""
     if RUN in at.state():
         return track(settings, at)
-    made = tracks.start(settings, name, at_us, experiment)
+    made = mlflow_run.start(settings, name, at_us, experiment)
     made.params(params)
     at.note(**{RUN: made.run_id, AT: at_us})
     return made
@@ -29,7 +29,7 @@ def track(settings: Settings, at: Folder) -> Track:
     known = at.state()
     if RUN not in known:
         raise DatasetError(f"no training has begun in {at.path}", "run the step that prepares its data first")
-    return tracks.resume(settings, known[RUN], known[AT])
+    return mlflow_run.resume(settings, known[RUN], known[AT])
 
 
 def keep(at: Folder, exported: Exported) -> None:
@@ -46,8 +46,8 @@ def kept(at: Folder) -> Exported:
 def once(settings: Settings, pipeline: str, at_us: int) -> Iterator[tuple[str, Folder]]:
     """Key and folder of a training whose steps all run in this process; nothing is left of it."""
     key = f"once-{at_us}-{os.getpid()}"
-    at = Folder(folder.place(settings, pipeline, key))
+    at = Folder(directory.place(settings, pipeline, key))
     try:
         yield key, at
     finally:
-        folder.fresh(at)
+        directory.fresh(at)

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from contracts.config.settings import Settings
 from lakehouse import daily
 from lakehouse.schemas import DAILY, DAILY_CORRELATION, DAILY_PROFILE, DAILY_VOLATILITY
-from training import tracks
-from training.daily import pictures
-from training.daily.run import Report, iso
-from training.daily.trades import DAY_US
+from training.daily_stats import plots
+from training.daily_stats.run import Report, iso
+from training.daily_stats.trades import DAY_US
+from training.run import mlflow_run
 
 EXPERIMENT = "tick-daily-statistics"
 
@@ -26,17 +26,17 @@ def draw(settings: Settings, report: Report, symbols: Sequence[str] | None = Non
     last_us = int(headline["event_time"].dt.epoch("us").max())  # type: ignore[arg-type]
     profile = daily.read(settings, DAILY_PROFILE, last_us, last_us + DAY_US, symbols)
     return {
-        "volatility_curve.png": pictures.volatility_curve(
+        "volatility_curve.png": plots.volatility_curve(
             daily.read(settings, DAILY_VOLATILITY, *days, symbols), f"volatility over the day, {span}"
         ),
-        "volume_profile.png": pictures.volume_profile(profile, f"volume by price, {iso(last_us)}"),
-        "correlation.png": pictures.correlation_map(daily.read(settings, DAILY_CORRELATION, *days, symbols), f"correlation, {span}"),
+        "volume_profile.png": plots.volume_profile(profile, f"volume by price, {iso(last_us)}"),
+        "correlation.png": plots.correlation_map(daily.read(settings, DAILY_CORRELATION, *days, symbols), f"correlation, {span}"),
     }
 
 
 def publish(settings: Settings, report: Report, at_us: int, symbols: Sequence[str] | None = None, out: Path | None = None) -> str:
     """Log the report and its pictures to MLflow, write the pictures to the folder `out` too; returns the run id."""
-    track = tracks.start(settings.model_copy(update={"experiment": EXPERIMENT}), "daily-statistics", at_us)
+    track = mlflow_run.start(settings.model_copy(update={"experiment": EXPERIMENT}), "daily-statistics", at_us)
     with track.ending():
         counts = {"days": len(report.days), "holes": len(report.holes), "unfinished": len(report.unfinished)}
         track.metrics({**counts, **{f"rows.{table}": float(number) for table, number in report.rows.items()}})

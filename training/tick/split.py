@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from contracts.errors import DatasetError
-from training.datasets import SECOND_US
+from training.tick.dataset import SECOND_US
 
 DAY_US = 86_400 * SECOND_US
 FULL_DAY_SLACK_US = 300 * SECOND_US  # the last labels of a day need the minutes after it: without them it is full all the same

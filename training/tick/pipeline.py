@@ -1,6 +1,6 @@
 """The tick pipeline in one process: prepared → trained → walked forward → judged → registered and promoted, or refused with reasons.
 
-Its steps are those of `training/steps.py`, which Airflow runs one by one. One MLflow parent run holds the whole story, with a child
+Its steps are those of `training/tick/steps.py`, which Airflow runs one by one. One MLflow parent run holds the whole story, with a child
 run per step: prepare_data, train_model, walk_forward (and in it one per fold), backtest.
 """
 
@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.tick import EVENT_TIME_US_MIN
-from training import backtest, between, datasets, steps
-from training.datasets import Dataset
-from training.gate import Verdict
-from training.model import Progress, no_progress
-from training.origin import planted, source
-from training.steps import Prepared, Tested
-from training.walk_forward import WalkForward
+from training.run import state
+from training.run.gate import Verdict
+from training.run.provenance import planted, source
+from training.tick import backtest, dataset, steps
+from training.tick.dataset import Dataset
+from training.tick.model import Progress, no_progress
+from training.tick.steps import Prepared, Tested
+from training.tick.walk_forward import WalkForward
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,17 @@ def train_tick(settings: Settings, from_us: int | None = None, to_us: int | None
     """
     at_us = now_us()
     first, last = from_us or EVENT_TIME_US_MIN, to_us or at_us
-    return train(settings, lambda: datasets.load(settings, first, last), at_us, progress or no_progress)
+    return train(settings, lambda: dataset.load(settings, first, last), at_us, progress or no_progress)
 
 
 def train(settings: Settings, prepare: Callable[[], Dataset], at_us: int, progress: Progress = no_progress) -> TrainResult:
     """`train_tick` on a dataset from anywhere; `at_us` is the time that the runs carry. Nothing is left in the run folder."""
-    with between.once(settings, steps.PIPELINE, at_us) as (key, at):
+    with state.once(settings, steps.PIPELINE, at_us) as (key, at):
         prepared = steps.prepare_training_data(settings, key, prepare, at_us, progress)
         steps.train_model(settings, key, progress)
         tested = steps.backtest_model(settings, key, progress)
         _, version = steps.register_to_production(settings, key)
-        return _result(str(at.need(between.RUN, "prepare_training_data")), prepared, tested, version)
+        return _result(str(at.need(state.RUN, "prepare_training_data")), prepared, tested, version)
 
 
 def _result(run_id: str, prepared: Prepared, tested: Tested, version: str | None) -> TrainResult:

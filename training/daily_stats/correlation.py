@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.daily.trades import Floats, Ints, Trades
-from training.daily.volatility import OFFSETS, STEP_S, realised_variance, two_scale_variance
+from training.daily_stats.trades import Floats, Ints, Trades
+from training.daily_stats.volatility import OFFSETS, STEP_S, realised_variance, two_scale_variance
 
 
 def previous_tick(paths: Floats, stride: int) -> Floats:

@@ -12,9 +12,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from contracts.config.settings import Settings
-from training import metrics
-from training.datasets import SECOND_US, decisions
-from training.split import DAY_US
+from training.tick import metrics
+from training.tick.dataset import SECOND_US, decisions
+from training.tick.split import DAY_US
 
 Floats = NDArray[np.float64]
 COSTS_BP = (0.0, 0.5, 1.0, 2.0)

@@ -5,8 +5,8 @@ import json
 import polars as pl
 
 from contracts.errors import DatasetError
-from training.datasets import Dataset, fingerprint
-from training.folder import Folder, whole
+from training.run.directory import Folder, whole
+from training.tick.dataset import Dataset, fingerprint
 
 ROWS, FACTS = "dataset.parquet", "dataset.json"
 

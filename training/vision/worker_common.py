@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.vision.folder import Folder, whole
+from training.vision.directory import Folder, whole
 from training.vision.images import Images
-from training.vision.kinds import Spec
+from training.vision.specs import Spec
 
 COMPARED = 512  # test images on which the written network is compared with the original
 

@@ -1,0 +1,1 @@
+"""Daily statistics of ticks: volatility, volume profile, correlation."""

@@ -1,0 +1,1 @@
+"""Production models under observation: drift, and champion against challenger."""

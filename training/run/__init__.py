@@ -1,0 +1,1 @@
+"""What every training shares: its directory, its MLflow run, its gate, the provenance of its data."""
