@@ -1,0 +1,1 @@
+"""Model files and the MLflow registry: export, verify, load, promote."""

@@ -23,7 +23,7 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
-from models import journal, runtime
+from models import audit, runtime
 from models.tracking import client, tracking_uri
 
 ALIAS, CHALLENGER, STAGE = "production", "challenger", "Production"
@@ -92,7 +92,7 @@ def promote(settings: Settings, version: str, name: str | None = None) -> Versio
     if wanted.challenger:
         registry.delete_registered_model_alias(wanted.name, CHALLENGER)  # it has won
     if now is None or now.version != version:
-        journal.note(settings, registry, wanted.name, "promote", version, now.version if now else None)
+        audit.note(settings, registry, wanted.name, "promote", version, now.version if now else None)
     return get(settings, version, name)
 
 
@@ -105,7 +105,7 @@ def rollback(settings: Settings, name: str | None = None) -> Version:
     fetch(settings, get(settings, before, name))
     registry = client(settings)
     _point(registry, now.name, before)
-    journal.note(settings, registry, now.name, "rollback", before, now.version)
+    audit.note(settings, registry, now.name, "rollback", before, now.version)
     return get(settings, before, name)
 
 
@@ -116,13 +116,13 @@ def retire(settings: Settings, name: str | None = None) -> None:
         raise RegistryError(f"{name or settings.model_name} has no Production version", "see `tick model list`")
     registry.delete_registered_model_alias(now.name, ALIAS)
     _stage(registry, now.name, now.version, "Archived")
-    journal.note(settings, registry, now.name, "retire", None, now.version)
+    audit.note(settings, registry, now.name, "retire", None, now.version)
 
 
-def history(settings: Settings, name: str | None = None) -> list[journal.Event]:
+def history(settings: Settings, name: str | None = None) -> list[audit.Event]:
     """Every change of Production, newest first."""
     found = _registered(settings, name)
-    return journal.events(dict(found.tags)) if found else []
+    return audit.events(dict(found.tags)) if found else []
 
 
 def production(settings: Settings, name: str | None = None) -> Resolved:
@@ -153,7 +153,7 @@ def challenge(settings: Settings, version: str | None, name: str | None = None) 
         fetch(settings, wanted)
         registry.set_registered_model_alias(name, CHALLENGER, version)
     now = current(settings, name)
-    journal.note(settings, registry, name, "challenge", version, None, notice=now.version if now else None)
+    audit.note(settings, registry, name, "challenge", version, None, notice=now.version if now else None)
 
 
 def current(settings: Settings, name: str | None = None) -> Version | None:

@@ -195,7 +195,7 @@ def check(folder: Path, digest: str, timeout_s: float) -> None:
     Raises RegistryError with what the child said, or the signal that ended it.
     """
     verified(folder, digest)
-    command = [sys.executable, "-m", "models.check", str(folder), digest]
+    command = [sys.executable, "-m", "models.load_check", str(folder), digest]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         child = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout_s, env=environment, check=False)

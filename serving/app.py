@@ -10,15 +10,16 @@ from starlette.responses import Response
 
 from contracts.config import logs
 from contracts.config.settings import Settings, settings
-from serving import live, open_inference, pages, predict, problems, tracing
-from serving.health import readiness
-from serving.metrics import MeasureRequests, Metrics
-from serving.production import resolve
-from serving.requests import Identify
-from serving.schemas import Readiness
-from serving.security import CapBody, LimitConcurrency, LimitRate, RequireKey, SecurityHeaders, api_keys
-from serving.service import Resolve, Service
-from serving.strict_json import StrictRoute
+from serving.routes import live, open_inference, pages, predict
+from serving.routes.health import readiness
+from serving.state.metrics import MeasureRequests, Metrics
+from serving.state.production_model import resolve
+from serving.state.service import Resolve, Service
+from serving.web import problems, tracing
+from serving.web.request_id import Identify
+from serving.web.schemas import Readiness
+from serving.web.security import CapBody, LimitConcurrency, LimitRate, RequireKey, SecurityHeaders, api_keys
+from serving.web.strict_json import StrictRoute
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"description": "The body is not JSON, or names a key twice.", **problems.SCHEMA},

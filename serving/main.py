@@ -6,7 +6,7 @@ import tempfile
 import uvicorn
 
 from contracts.config.settings import Settings, settings
-from serving.security import api_keys
+from serving.web.security import api_keys
 
 KEEP_ALIVE_S = 30
 # By default uvicorn kills a worker that is silent for 5 s: on a busy machine its imports take longer.

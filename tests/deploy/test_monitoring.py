@@ -11,9 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from feature_store.flink.consumer_lag import GroupLag
 from feature_store.flink.job_health import JobHealth, Vertex
-from serving.figures import Platform
-from serving.job_watch import Look
-from serving.metrics import Metrics
+from serving.state.job_watch import Look
+from serving.state.metrics import Metrics
+from serving.state.platform_metrics import Platform
 
 ROOT = Path(__file__).parents[2]
 RULES = yaml.safe_load((ROOT / "monitoring" / "rules.yml").read_text())

@@ -23,7 +23,7 @@ def test_the_wheel_holds_what_the_code_reads(dist):
     names = set(zipfile.ZipFile(wheel).namelist())
     data = {str(file.relative_to(ROOT)) for folder in ("serving", "stack", "dags") for file in (ROOT / folder).rglob("*") if file.is_file()}
     wanted = {name for name in data if "__pycache__" not in name and not name.endswith(".py")}
-    assert wanted <= names and "serving/page.html" in wanted
+    assert wanted <= names and "serving/routes/page.html" in wanted
     assert not any(name.startswith(("tests/", "bench/")) for name in names)
 
 

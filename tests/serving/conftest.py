@@ -16,7 +16,7 @@ from feature_store.online.store import write_rows
 from models.export import export
 from models.runtime import Exported
 from serving.app import create_app
-from serving.production import Answers, Found
+from serving.state.production_model import Answers, Found
 from tests.feature_store.conftest import RedisServer
 from tests.feature_store.rows import plain_row
 

@@ -8,7 +8,7 @@ from contracts.errors import RegistryError
 from contracts.features import CORE
 from contracts.notices import RETIRED, model_key
 from models.runtime import MODEL_FILE
-from serving.production import Answers, Found, recall, remember
+from serving.state.production_model import Answers, Found, recall, remember
 from tests.serving.conftest import HASTY_MS, KEY, SYMBOL
 from tests.serving.test_api_predict import refused
 

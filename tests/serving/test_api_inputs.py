@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts.features import CORE
-from serving.schemas import PredictResponse, ProblemDocument
+from serving.web.schemas import PredictResponse, ProblemDocument
 from tests.serving.conftest import SYMBOL
 
 DOCUMENTED = {200, 400, 401, 404, 413, 422, 503}

@@ -12,8 +12,8 @@ from contracts.features import CORE
 from contracts.notices import DRIFT_KEY, DUEL_KEY, PARITY_KEY
 from feature_store.online.redis_layout import STATS_REDIS_KEY
 from models.runtime import load
-from serving.predictor import BPS
-from serving.production import Answers, Found
+from serving.core.predictor import BPS
+from serving.state.production_model import Answers, Found
 from tests.serving.conftest import SYMBOL
 from tests.serving.test_api_predict import refused
 

@@ -8,8 +8,8 @@ import pytest
 from contracts.features import CORE
 from contracts.windows import LEVELS
 from models.runtime import load
-from serving.predictor import trained_venues
-from serving.schemas import PredictResponse, ProblemDocument
+from serving.core.predictor import trained_venues
+from serving.web.schemas import PredictResponse, ProblemDocument
 from tests.serving.conftest import SYMBOL
 
 ROW = dict.fromkeys(CORE, 0.01)

@@ -20,7 +20,7 @@ from contracts.config.settings import Settings
 from contracts.errors import RegistryError, TickError
 from models import registry
 from models.tracking import client, experiment_id
-from serving.production import resolve
+from serving.state.production_model import resolve
 from tests.conftest import free_ports
 from tests.serving.conftest import HASTY_MS, KEY, SYMBOL, UNREACHED, Feeder
 

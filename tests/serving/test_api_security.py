@@ -12,8 +12,8 @@ from starlette.routing import Mount
 
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from serving import security
-from serving.security import OPERATION, STREAM, CapBody, LimitConcurrency, api_keys
+from serving.web import security
+from serving.web.security import OPERATION, STREAM, CapBody, LimitConcurrency, api_keys
 from tests.serving.conftest import KEY, SYMBOL
 
 OPEN = {"api_key": None, "api_open": True}

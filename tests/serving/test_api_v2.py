@@ -6,7 +6,7 @@ import pytest
 from contracts.features import CORE
 from models.export_images import keras_chain, seal
 from models.runtime import load
-from serving.production import Answers, Found
+from serving.state.production_model import Answers, Found
 from tests.made_images import answers, chain, digits
 from tests.serving.test_api_predict import refused
 

@@ -10,8 +10,8 @@ from contracts.config.settings import Settings
 from contracts.features import CORE
 from contracts.windows import LEVELS
 from feature_store.online.reader import FeatureRow
-from serving.freshness import judge
-from serving.status import Status
+from serving.core.freshness import judge
+from serving.core.status import Status
 
 NOW_US = 1_800_000_000_000_000
 SETTINGS = Settings()

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from serving.micro_batch import MicroBatcher
+from serving.core.micro_batch import MicroBatcher
 
 
 class Told:

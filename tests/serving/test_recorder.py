@@ -6,8 +6,8 @@ from contracts.config.settings import Settings
 from contracts.features import CORE
 from contracts.topics import PREDICTIONS
 from models.runtime import load
-from serving.predictor import Predictor
-from serving.recorder import Recorder
+from serving.core.predictor import Predictor
+from serving.state.recorder import Recorder
 from tests.serving.conftest import SYMBOL, UNREACHED
 from tests.streaming import topic
 

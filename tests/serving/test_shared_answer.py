@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from serving.shared_answer import shared
+from serving.state.shared_answer import shared
 
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
-from serving.shared_answer import shared
+from serving.state.shared_answer import shared
 
 async def ask():
     print("asking", flush=True)

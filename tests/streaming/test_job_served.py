@@ -9,9 +9,9 @@ from contracts.features import CORE
 from contracts.topics import PREDICTIONS as TOPIC
 from lakehouse import tables
 from lakehouse.schemas import COLUMNS_OF, PREDICTION_NAMES, PREDICTIONS, partitions
-from serving.freshness import Verdict
-from serving.predictor import Answer, Predictor
-from serving.status import Status
+from serving.core.freshness import Verdict
+from serving.core.predictor import Answer, Predictor
+from serving.core.status import Status
 from streaming.job import job
 from streaming.job import tables as job_tables
 

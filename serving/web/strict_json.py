@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from serving.problems import ProblemError
+from serving.web.problems import ProblemError
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import Any
 from contracts.clock import now_us
 from contracts.features import CORE
 from feature_store.online.reader import OnlineStoreUnavailable
-from serving.health import readiness
-from serving.service import Service
+from serving.routes.health import readiness
+from serving.state.service import Service
 
 SYMBOLS_MAX = 50
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from serving.problems import ProblemError
+from serving.web.problems import ProblemError
 
 LIVENESS = "/healthz"
 OPERATION = frozenset({LIVENESS, "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})

@@ -10,15 +10,16 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from contracts.clock import now_us
 from feature_store.online.reader import OnlineStoreUnavailable
-from serving import pages, problems, snapshot
-from serving.freshness import judge
-from serving.predict import ready
-from serving.problems import ProblemError
-from serving.schemas import SYMBOL_PATTERN, FeaturesResponse, Symbol
-from serving.security import STREAM
-from serving.service import Service
-from serving.status import Status
-from serving.strict_json import StrictRoute
+from serving.core.freshness import judge
+from serving.core.status import Status
+from serving.routes import live_snapshot, pages
+from serving.routes.predict import ready
+from serving.state.service import Service
+from serving.web import problems
+from serving.web.problems import ProblemError
+from serving.web.schemas import SYMBOL_PATTERN, FeaturesResponse, Symbol
+from serving.web.security import STREAM
+from serving.web.strict_json import StrictRoute
 
 EVENTS = "text/event-stream"
 REFUSED: dict[int | str, dict[str, Any]] = {
@@ -91,7 +92,7 @@ async def _events(service: Service, symbols: list[str]) -> AsyncIterator[bytes]:
 @router.get("/v1/live", tags=["operation"])
 async def live(request: Request) -> Response:
     """Everything the live page shows, as one JSON document."""
-    return Response(orjson.dumps(await snapshot.take(request.app.state.service)), media_type="application/json")
+    return Response(orjson.dumps(await live_snapshot.take(request.app.state.service)), media_type="application/json")
 
 
 @router.get(pages.LIVE, tags=["operation"], response_class=FileResponse)

@@ -11,8 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from serving import requests
-from serving.schemas import ProblemDocument
+from serving.web import request_id as requests
+from serving.web.schemas import ProblemDocument
 
 MEDIA_TYPE = "application/problem+json"
 SCHEMA: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}}

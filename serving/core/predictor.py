@@ -13,9 +13,9 @@ import numpy as np
 from contracts.config.settings import Settings
 from feature_store.online.reader import FeatureRow, OnlineReader, OnlineStoreUnavailable
 from models.runtime import Model
-from serving.freshness import Verdict, judge
-from serving.micro_batch import MicroBatcher
-from serving.status import Status
+from serving.core.freshness import Verdict, judge
+from serving.core.micro_batch import MicroBatcher
+from serving.core.status import Status
 
 BPS = 1e4
 SYNTHETIC = {"synthetic": "SYNTH"}

@@ -1,4 +1,4 @@
-"""`python -m serving.resolve`: what the registry says of every model that the API serves, told as JSON by a process of its own.
+"""`python -m serving.state.registry_child`: what the registry holds of every model that the API serves, as JSON.
 
 MLflow costs five seconds of CPU and 200 MB to import; the API asks this child instead, and answers meanwhile.
 Settings come as JSON on standard input; the last line of the output is the answer.
@@ -12,7 +12,7 @@ import orjson
 
 from contracts.config.settings import Settings
 from contracts.errors import TickError
-from serving.production import model_names
+from serving.state.production_model import model_names
 
 VERSIONS_MAX = 20
 

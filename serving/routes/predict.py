@@ -11,13 +11,15 @@ from starlette.responses import Response
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from models.runtime import Model
-from serving import problems, requests, trial
-from serving.predictor import BPS, Answer, Predictor, UnknownFeaturesError
-from serving.problems import ProblemError, plain
-from serving.schemas import BatchRequest, BatchResponse, PredictRequest, PredictResponse
-from serving.service import Service
-from serving.status import Status
-from serving.strict_json import StrictRoute
+from serving.core.predictor import BPS, Answer, Predictor, UnknownFeaturesError
+from serving.core.status import Status
+from serving.state import shadow
+from serving.state.service import Service
+from serving.web import problems
+from serving.web import request_id as requests
+from serving.web.problems import ProblemError, plain
+from serving.web.schemas import BatchRequest, BatchResponse, PredictRequest, PredictResponse
+from serving.web.strict_json import StrictRoute
 
 BATCH = "/predict/batch"
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -43,7 +45,7 @@ async def predict(asked: PredictRequest, request: Request) -> Response:
     predictor = ready(service)
     served_at_us = now_us()
     if asked.symbols is not None:
-        answers = trial.split(service, await predictor.for_symbols(asked.symbols, served_at_us))
+        answers = shadow.split(service, await predictor.for_symbols(asked.symbols, served_at_us))
     else:
         answers = _given(predictor, asked)
     request_id = request.scope[requests.ID]
@@ -51,7 +53,7 @@ async def predict(asked: PredictRequest, request: Request) -> Response:
     results = [predictor.result(answer, asked.include_features) for answer in answers]
     _refuse_together(answers, results)
     body = orjson.dumps({"request_id": request_id, "served_at_us": served_at_us, "results": results})
-    after = BackgroundTask(trial.shadow, service, answers, request_id, served_at_us) if service.challenger else None
+    after = BackgroundTask(shadow.shadow, service, answers, request_id, served_at_us) if service.challenger else None
     return Response(body, media_type="application/json", background=after)
 
 

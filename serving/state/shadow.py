@@ -3,9 +3,9 @@
 import zlib
 from collections.abc import Sequence
 
-from serving.predictor import Answer
-from serving.service import Service
-from serving.status import Status
+from serving.core.predictor import Answer
+from serving.core.status import Status
+from serving.state.service import Service
 
 
 def in_share(symbol: str, share: float) -> bool:

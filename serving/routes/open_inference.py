@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from starlette.responses import Response
 
 from models.runtime import MatrixError, Model
-from serving import problems
-from serving.health import readiness
-from serving.problems import ProblemError
-from serving.schemas import InferRequest, InferResponse, ModelMetadata, ServerMetadata
-from serving.service import Service
-from serving.strict_json import StrictRoute
+from serving.routes.health import readiness
+from serving.state.service import Service
+from serving.web import problems
+from serving.web.problems import ProblemError
+from serving.web.schemas import InferRequest, InferResponse, ModelMetadata, ServerMetadata
+from serving.web.strict_json import StrictRoute
 
 UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "No model of that name is served.", **problems.SCHEMA}}
 NOT_READY: dict[int | str, dict[str, Any]] = {503: {"description": "Not ready; the body says why.", **problems.SCHEMA}}

@@ -18,7 +18,7 @@ from contracts.config.settings import Settings
 from contracts.errors import TickError
 from feature_store.flink.consumer_lag import ConsumerLags
 from feature_store.flink.job_health import JobHealth, examine
-from serving.figures import counter, gauge, labelled
+from serving.state.platform_metrics import counter, gauge, labelled
 
 WATCH_S = 10.0  # the JobManager refreshes its own figures no more often
 TIMEOUT_S = 2.0  # of each of the twelve requests of a look

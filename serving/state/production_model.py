@@ -19,7 +19,7 @@ from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError, ServiceError, TickError
 from models.runtime import Model, load
-from serving.shared_answer import shared
+from serving.state.shared_answer import shared
 
 # The child asks MLflow alone: whatever is secret stays here.
 SECRETS = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)} | {"api_keys_file"}
@@ -91,11 +91,11 @@ def _question(settings: Settings, notices: Sequence[str]) -> str:
 
 
 async def _child(settings: Settings) -> bytes:
-    """The answer of `serving.resolve` as JSON, or `failure` and `hint`."""
+    """The answer of `serving.state.registry_child` as JSON, or `failure` and `hint`."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "serving.resolve",
+        "serving.state.registry_child",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -13,13 +13,13 @@ from contracts.features import CORE
 from contracts.notices import RETIRED, model_key
 from feature_store.online.reader import OnlineReader, OnlineStoreUnavailable
 from models.runtime import Model
-from serving.figures import Figures
-from serving.job_watch import JobWatch
-from serving.metrics import Metrics
-from serving.predictor import Predictor
-from serving.prices import Prices
-from serving.production import Answers, Found, forget, loads, model_names, recall, remember, resolve
-from serving.recorder import Recorder
+from serving.core.predictor import Predictor
+from serving.state.job_watch import JobWatch
+from serving.state.metrics import Metrics
+from serving.state.platform_metrics import Figures
+from serving.state.prices import Prices
+from serving.state.production_model import Answers, Found, forget, loads, model_names, recall, remember, resolve
+from serving.state.recorder import Recorder
 
 log = structlog.get_logger("serving")
 STOP_POLL_S = 0.1

@@ -6,8 +6,8 @@ their answers are right, e.g. when only dead letters are no longer written. A jo
 
 from contracts.clock import now_us
 from feature_store.online.reader import OnlineStoreUnavailable
-from serving.schemas import Check, Readiness
-from serving.service import Service
+from serving.state.service import Service
+from serving.web.schemas import Check, Readiness
 
 
 async def readiness(service: Service) -> Readiness:

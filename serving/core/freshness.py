@@ -7,7 +7,7 @@ from contracts.config.settings import Settings
 from contracts.features import COLUMNS, OVERFLOWS
 from contracts.windows import LEVELS
 from feature_store.online.reader import FeatureRow
-from serving.status import Status
+from serving.core.status import Status
 
 _TILE_S = {level.view: level.tile_s for level in LEVELS}
 _OVERFLOWS = {column.name: OVERFLOWS.get(column.view) for column in COLUMNS}

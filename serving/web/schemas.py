@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraint
 from pydantic.config import JsonDict
 
 from contracts.features import CORE
-from serving.freshness import FLOAT32_MAX
-from serving.status import Status
+from serving.core.freshness import FLOAT32_MAX
+from serving.core.status import Status
 
 SYMBOL_PATTERN = r"^[A-Za-z0-9_.\-]{1,32}:[A-Za-z0-9_./\-]{1,32}$"
 # Checked before anything is looked up, so that no odd text ever reaches the store.

@@ -1,0 +1,1 @@
+"""Features and a model to answers, one per symbol; knows nothing of HTTP."""

@@ -1,0 +1,1 @@
+"""HTTP routes, a module per group; they only translate between HTTP and `serving.core`."""

@@ -1,0 +1,1 @@
+"""What one API process holds, and the tasks that keep it current."""

@@ -1,0 +1,1 @@
+"""What every request passes: keys, limits, strict JSON, problem documents, tracing."""
