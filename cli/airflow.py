@@ -11,7 +11,7 @@ from cli.airflow_options import Dag, Given, Wait, conf_of
 from cli.airflow_tables import coloured, dags_table
 
 if TYPE_CHECKING:
-    from stack.airflow_rest import Client
+    from stack.services.airflow_rest import Client
 
 REFUSED, FAILED = 3, 1
 POLL_S = 2.0
@@ -38,10 +38,10 @@ def up() -> None:
     from cli.bars import bars
     from contracts.config import paths
     from contracts.config.settings import settings
-    from stack import airflow_rest, orchestra
+    from stack.services import airflow_rest, airflow_stack
 
     with bars() as report:
-        orchestra.up(settings(), report)
+        airflow_stack.up(settings(), report)
     console = Console()
     console.print(f"Airflow: {airflow_rest.url(settings())}", soft_wrap=True)
     console.print(f"user {airflow_rest.USER}, password in {paths.airflow_home(settings()) / 'passwords.json'}", style="dim", soft_wrap=True)
@@ -53,10 +53,10 @@ def down() -> None:
     from rich.console import Console
 
     from contracts.config.settings import settings
-    from stack import orchestra
+    from stack.services import airflow_stack
 
     with Console(stderr=True).status("stopping"):
-        stopped = orchestra.down(settings())
+        stopped = airflow_stack.down(settings())
     Console().print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
 
 
@@ -66,7 +66,7 @@ def status() -> None:
     from rich.console import Console
 
     from contracts.config.settings import settings
-    from stack.airflow_rest import Client
+    from stack.services.airflow_rest import Client
 
     client, console = Client(settings()), Console()
     console.print(dags_table(client.dags(), client.runs()))
@@ -89,7 +89,7 @@ def run(
     from rich.console import Console
 
     from contracts.config.settings import settings
-    from stack.airflow_rest import Client
+    from stack.services.airflow_rest import Client
 
     client, conf = Client(settings()), conf_of(given, start, end)
     run_id = client.trigger(dag, conf)
@@ -103,7 +103,7 @@ def _watch(client: "Client", dag: str, run_id: str) -> int:
     """Tell each task's state as it changes; the exit code."""
     from rich.console import Console
 
-    from stack.airflow_rest import ENDED
+    from stack.services.airflow_rest import ENDED
 
     console, told = Console(highlight=False), dict[tuple[str, int], str]()
     while True:

@@ -13,8 +13,8 @@ from cli.airflow_tables import runs_table, summary
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from stack.airflow_rest import Client
     from stack.progress import Progress
+    from stack.services.airflow_rest import Client
 
 FAILED = 1
 POLL_S = 2.0
@@ -43,7 +43,7 @@ def backfill(
     from rich.console import Console
 
     from contracts.config.settings import settings
-    from stack.airflow_rest import Client
+    from stack.services.airflow_rest import Client
 
     client, console = Client(settings()), Console()
     first = f"{start.isoformat()}Z"
@@ -94,7 +94,7 @@ def _patiently(ask: Callable[[], Answer]) -> Answer:
     from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
     from contracts.errors import ServiceError
-    from stack.airflow_rest import AirflowError
+    from stack.services.airflow_rest import AirflowError
 
     def absent(error: BaseException) -> bool:
         if isinstance(error, AirflowError):

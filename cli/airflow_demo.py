@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from contracts.config.settings import Settings
-    from stack.airflow_rest import Client
+    from stack.services.airflow_rest import Client
 
 DAY_US = 86_400_000_000
 TICK, POWER = "tick_model_training", "power_lgbm_training"
@@ -31,7 +31,8 @@ def demo() -> None:
     from cli import own_home
     from cli.airflow_tables import runs_table
     from contracts.config.settings import settings as given
-    from stack import environment, platform
+    from stack import platform
+    from stack.process import environment
 
     environment.python(given())  # a missing group should not cost five minutes
     settings, console = own_home.fresh("airflow-demo"), Console()
@@ -51,8 +52,9 @@ def _play(settings: "Settings") -> list[dict[str, Any]]:
     from cli.bars import bars
     from contracts.clock import now_us
     from lakehouse import power
-    from stack import orchestra, platform
-    from stack.airflow_rest import Client
+    from stack import platform
+    from stack.services import airflow_stack
+    from stack.services.airflow_rest import Client
     from streaming.synthetic.history import load_synthetic
     from streaming.synthetic.market import FIXTURE
     from training.power import files
@@ -63,7 +65,7 @@ def _play(settings: "Settings") -> list[dict[str, Any]]:
         platform.up(settings, ("jobmanager", "taskmanager"), report)
         load_synthetic(settings, FIXTURE, today_us - TICK_DAYS * DAY_US, TICK_DAYS, report)
         power.store(settings, files.long(_readings(today_us - POWER_DAYS * DAY_US), "made up"))
-        orchestra.up(settings, report)
+        airflow_stack.up(settings, report)
         client = Client(settings)
         _wait(lambda: {TICK, *AFTER} <= {dag["dag_id"] for dag in client.dags()}, "the DAGs are not read")
         for number, dags in enumerate(((TICK,), AFTER), start=1):
@@ -81,7 +83,7 @@ def _play(settings: "Settings") -> list[dict[str, Any]]:
 
 
 def _is_over(client: "Client", dag: str) -> bool:
-    from stack.airflow_rest import ENDED
+    from stack.services.airflow_rest import ENDED
 
     runs = client.runs(dag)
     return bool(runs) and all(run["state"] in ENDED for run in runs)

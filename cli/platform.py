@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from stack.service import Row
+    from stack.process.service import Row
 
 LOG_POLL_S = 0.3
 STATE_STYLE = {"ready": "green", "not ready": "yellow", "died": "bold red", "off": "dim"}
@@ -104,7 +104,7 @@ def logs(
     from contracts.config import paths
     from contracts.config.settings import settings
     from stack import platform
-    from stack.service import tail
+    from stack.process.service import tail
 
     folder = paths.logs(settings())
     files = [platform.find(settings(), service).log] if service else sorted(folder.glob("*.log"))
@@ -152,7 +152,7 @@ def run(service: Annotated[str, typer.Argument(help="writer, api, jobmanager, ta
     It becomes this very process: signals reach it, its log is what it prints.
     """
     from contracts.config.settings import settings
-    from stack import foreground
+    from stack.process import foreground
 
     foreground.run(settings(), service)
 
@@ -175,7 +175,7 @@ def init(airflow: Annotated[bool, typer.Option("--airflow", help="Airflow's tabl
     """
     from cli.bars import bars
     from contracts.config.settings import settings
-    from stack import foreground
+    from stack.process import foreground
 
     if airflow:
         foreground.init_airflow(settings())
@@ -196,13 +196,14 @@ def open_page(page: Annotated[Page, typer.Argument(help="mlflow is started if it
     """Print the address of a page: experiments and models (mlflow), the stream (flink), the API's own pages (api, live)."""
     from contracts.config import paths
     from contracts.config.settings import settings
-    from stack import platform, processes
+    from stack import platform
+    from stack.services import own as own_services
 
     now = settings()
-    if page is Page.MLFLOW and processes.mlflow_url(now) != paths.mlflow_uri(now):
+    if page is Page.MLFLOW and own_services.mlflow_url(now) != paths.mlflow_uri(now):
         with Console(stderr=True).status("starting the MLflow page"):
             platform.start(now, "mlflow")
-    address = {Page.MLFLOW: processes.mlflow_url(now), Page.FLINK: now.flink_url}
+    address = {Page.MLFLOW: own_services.mlflow_url(now), Page.FLINK: now.flink_url}
     address |= {Page.API: f"{now.api_url}/docs", Page.LIVE: f"{now.api_url}/live"}
     Console().print(address[page])
     if page in (Page.API, Page.LIVE) and not now.api_open:

@@ -1,0 +1,1 @@
+"""The platform on this machine or in containers: start, stop, look."""

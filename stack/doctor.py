@@ -12,9 +12,11 @@ import psutil
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from stack import jars, ports, redis
+from stack import jars
 from stack.platform import FACTORIES, find
-from stack.service import MIB, Service
+from stack.process import ports
+from stack.process.service import MIB, Service
+from stack.services import redis
 
 DISK_MB_MIN = 5_000  # demo: jars 0.2 GB, synthetic history, checkpoints, Kafka's segments
 SPARE_MB = 1_500  # for what is no service: training, the job's client, the person

@@ -9,18 +9,20 @@ from contextlib import contextmanager
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from stack import airflow, bounded_value, flink, jars, kafka, postgres, processes, redis, secrets
+from stack import bounded_value, jars, secrets
+from stack.process.service import Row, Service, is_ready, require_alive, row, spawn, stop, tail
 from stack.progress import Progress, silent
-from stack.service import Row, Service, is_ready, require_alive, row, spawn, stop, tail
+from stack.services import airflow, flink, kafka, postgres, redis
+from stack.services import own as own_services
 
 FACTORIES: dict[str, Callable[[Settings], Service]] = {
     "kafka": kafka.service,
     "redis": redis.service,
     "jobmanager": flink.jobmanager,
     "taskmanager": flink.taskmanager,
-    "writer": processes.writer,
-    "api": processes.api,
-    "mlflow": processes.mlflow,
+    "writer": own_services.writer,
+    "api": own_services.api,
+    "mlflow": own_services.mlflow,
     "postgres": postgres.service,
     airflow.API: airflow.api,
     airflow.DAGS: airflow.dag_processor,

@@ -11,7 +11,7 @@ import prometheus_client  # noqa: F401 - before Feast, which would make its valu
 import pytest
 
 from contracts.config.settings import Settings
-from stack.pids import Record
+from stack.process.pids import Record
 
 # How long an example takes says how busy the machine is, not whether the code is right.
 hypothesis.settings.register_profile("untimed", deadline=None)

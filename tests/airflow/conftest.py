@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from contracts.config.settings import Settings
-from stack import orchestra, platform
-from stack.airflow_rest import Client
+from stack import platform
+from stack.services import airflow_stack
+from stack.services.airflow_rest import Client
 from streaming.synthetic.history import load_synthetic
 from tests.airflow.runs import DAY_US, DAYS, MARKET, TODAY_US, wait
 from tests.conftest import settings_in
@@ -20,7 +21,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings
     try:
         platform.up(settings, ("jobmanager", "taskmanager"))
         load_synthetic(settings, MARKET, TODAY_US - DAYS * DAY_US, DAYS)
-        orchestra.up(settings)
+        airflow_stack.up(settings)
         client = Client(settings)
         wait(lambda: len(client.dags()) >= 8, "the DAGs are read")
         yield settings, client

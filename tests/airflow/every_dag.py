@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.dag_processing.dagbag import DagBag
 
-from stack.airflow import DAGS_FOLDER
+from stack.services.airflow import DAGS_FOLDER
 
 
 def tried(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:

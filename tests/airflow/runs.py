@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from contracts.clock import now_us
-from stack.airflow_rest import Client
+from stack.services.airflow_rest import Client
 from streaming.synthetic.market import FIXTURE
 
 DAY_US = 86_400_000_000

@@ -14,10 +14,11 @@ import jwt
 import pytest
 
 from contracts.config.settings import Settings
-from stack import airflow as services
-from stack import orchestra, platform, secrets
-from stack.airflow_rest import Client
-from stack.processes import settings_env
+from stack import platform, secrets
+from stack.services import airflow as services
+from stack.services import airflow_stack
+from stack.services.airflow_rest import Client
+from stack.services.own import settings_env
 from tests.airflow.runs import ended, wait
 from tests.conftest import settings_in
 from tests.dags.mailbox import MailServer, Webhook, connections, served
@@ -43,7 +44,7 @@ def airflow(tmp_path_factory) -> Iterator[tuple[Settings, Client]]:
         wait(lambda: len(client.dags()) >= 8, "the DAGs are read")
         yield settings, client
     finally:
-        platform.down(settings, orchestra.SERVICES)
+        platform.down(settings, airflow_stack.SERVICES)
 
 
 def test_pools_have_their_sizes(airflow):

@@ -14,8 +14,9 @@ import pytest
 from contracts.config.settings import Settings
 from lakehouse import power, tables
 from models import registry, tracking
-from stack import orchestra, platform
-from stack.airflow_rest import Client
+from stack import platform
+from stack.services import airflow_stack
+from stack.services.airflow_rest import Client
 from streaming.synthetic.history import load_synthetic
 from tests.airflow.runs import DAY_US, DAYS, MARKET, TODAY_US, ended, states, wait
 from tests.real_data import real
@@ -46,7 +47,7 @@ def test_nothing_is_wrong_with_any_file_and_everything_is_on_loopback(airflow):
     assert pools == {"gpu_pool": 2, "high_priority_cpu": 4, "default_pool": 8}
     listening = {
         connection.laddr.ip
-        for name in orchestra.SERVICES
+        for name in airflow_stack.SERVICES
         for member in platform.find(settings, name).process().children(recursive=True) + [platform.find(settings, name).process()]
         for connection in member.net_connections("tcp")
         if connection.status == "LISTEN"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stack import airflow as services
-from stack import orchestra, platform
+from stack import platform
+from stack.services import airflow as services
+from stack.services import airflow_stack
 from tests.airflow.runs import DAY_US, DAYS, TODAY_US
 from tests.real_data import real
 from training.run.provenance import iso
@@ -36,7 +37,7 @@ MAY_SKIP = {
 def outcome(airflow, cifar, tmp_path_factory) -> dict[str, dict]:
     """The states of all runs; only the data base of Airflow runs beside them, as the scheduler would run them too."""
     settings, _ = airflow
-    platform.down(settings, tuple(name for name in orchestra.SERVICES if name != "postgres"))
+    platform.down(settings, tuple(name for name in airflow_stack.SERVICES if name != "postgres"))
     day = {"from": iso(TODAY_US - 2 * DAY_US), "to": iso(TODAY_US - DAY_US)}
     images = {"data": str(cifar), "epochs": 1}
     wanted = {

@@ -8,7 +8,7 @@ import pytest
 
 from cli.platform import _duration
 from contracts.config import paths
-from stack.processes import settings_env
+from stack.services.own import settings_env
 
 
 def test_status_of_nothing(tick, free_settings):

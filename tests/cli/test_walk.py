@@ -14,7 +14,7 @@ from contracts.config.settings import Settings
 from lakehouse import schemas
 from models import registry, tracking
 from stack import platform as stack
-from stack.processes import settings_env
+from stack.services.own import settings_env
 from tests.conftest import REPO, settings_in
 from tests.feature_store import lake
 from tests.models import small

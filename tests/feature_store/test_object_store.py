@@ -8,7 +8,8 @@ from pydantic import SecretStr
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from feature_store.flink import object_store
-from stack import flink, jars
+from stack import jars
+from stack.services import flink
 from tests.feature_store.s3_store import store_without_trailers
 
 CHECKSUMS = "AWS_REQUEST_CHECKSUM_CALCULATION"

@@ -22,7 +22,7 @@ from contracts.wire import HEARTBEAT_KEY
 from feature_store.online import redis_layout, writer_stats
 from feature_store.online.store import MalformedRowError, connect
 from feature_store.online.writer import GROUP, Batch, OnlineWriter, consumer_config
-from stack.processes import settings_env
+from stack.services.own import settings_env
 from tests.feature_store.rows import NOW_MS, plain_row
 from tests.feature_store.test_online_table import stored
 

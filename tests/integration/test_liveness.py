@@ -23,8 +23,8 @@ from contracts.topics import DEAD_LETTER, TICKS
 from feature_store.flink import rest as flink_rest
 from feature_store.flink.program import Program, submit
 from stack import platform
-from stack.pids import Record
-from stack.processes import settings_env
+from stack.process.pids import Record
+from stack.services.own import settings_env
 from streaming.job import job
 from streaming.job import states as job_states
 from streaming.job import tables as job_tables

@@ -14,7 +14,7 @@ from feature_store.online import redis_layout
 from feature_store.online.store import connect
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
-from stack.processes import settings_env
+from stack.services.own import settings_env
 from tests import edited
 from tests.integration.conftest import MINUTE_US, eventually, minutes_ago, send
 

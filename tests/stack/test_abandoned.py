@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stack.pids import Record
-from stack.service import Service, spawn, stop
+from stack.process.pids import Record
+from stack.process.service import Service, spawn, stop
 from tests.conftest import OWNER, end_abandoned
 
 

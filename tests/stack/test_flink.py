@@ -7,7 +7,8 @@ import pytest
 from contracts.config import paths
 from contracts.errors import ServiceError
 from feature_store.flink.program import base_options
-from stack import bounded_value, flink, jars
+from stack import bounded_value, jars
+from stack.services import flink
 
 
 def _config(settings) -> dict[str, object]:

@@ -7,7 +7,8 @@ from confluent_kafka.admin import ConfigResource
 from contracts.config import connections
 from contracts.errors import ServiceError
 from contracts.topics import DEAD_LETTER, TOPICS
-from stack import kafka, platform
+from stack import platform
+from stack.services import kafka
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stack.pids import Record, end
+from stack.process.pids import Record, end
 
 # Ignores SIGTERM when told to, and starts a child that would stay behind.
 FAMILY = """

@@ -16,8 +16,10 @@ from contracts.config import connections, paths
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.topics import DEAD_LETTER, TICKS, TOPICS
-from stack import flink, kafka, platform, processes
-from stack.pids import Record
+from stack import platform
+from stack.process.pids import Record
+from stack.services import flink, kafka
+from stack.services import own as own_services
 from tests.conftest import settings_in
 
 pytestmark = pytest.mark.integration
@@ -181,7 +183,7 @@ def test_an_unknown_service_is_named(free_settings):
 def test_children_read_the_same_settings(make_settings, monkeypatch):
     """Whatever a program set by hand reaches the processes it starts, secrets aside."""
     settings = make_settings(fresh_s=12.5, model_name="name with ä", api_key="not for everyone")
-    env = processes.settings_env(settings)
+    env = own_services.settings_env(settings)
     assert "not for everyone" not in env.values()
     for name, value in env.items():
         monkeypatch.setenv(name, value)

@@ -7,13 +7,14 @@ import urllib.request
 import pytest
 
 from contracts.config import paths
-from stack import platform, processes, secrets
+from stack import platform, secrets
+from stack.services import own as own_services
 
 
 def test_the_api_gets_the_key_and_the_writer_does_not(free_settings):
     secrets.ensure(free_settings)
-    assert processes.api(free_settings).env[secrets.NAME] == secrets.api_key(free_settings)
-    assert secrets.NAME not in processes.writer(free_settings).env
+    assert own_services.api(free_settings).env[secrets.NAME] == secrets.api_key(free_settings)
+    assert secrets.NAME not in own_services.writer(free_settings).env
 
 
 def test_nothing_answers_before_it_runs(free_settings):
@@ -23,7 +24,7 @@ def test_nothing_answers_before_it_runs(free_settings):
 
 def test_a_server_that_the_settings_name_is_the_page(make_settings):
     settings = make_settings(mlflow_tracking_uri="http://127.0.0.1:5000")
-    assert processes.mlflow_url(settings) == "http://127.0.0.1:5000"
+    assert own_services.mlflow_url(settings) == "http://127.0.0.1:5000"
 
 
 def test_the_default_registry_is_below_home(free_settings, monkeypatch):
@@ -55,7 +56,7 @@ def test_the_mlflow_page_starts_and_stops(free_settings, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     try:
         service = platform.start(free_settings, "mlflow")
-        with urllib.request.urlopen(processes.mlflow_url(free_settings), timeout=10) as page:
+        with urllib.request.urlopen(own_services.mlflow_url(free_settings), timeout=10) as page:
             assert b"MLflow" in page.read()
         assert platform.start(free_settings, "mlflow").process() == service.process()
     finally:

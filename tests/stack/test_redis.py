@@ -2,7 +2,8 @@
 
 import pytest
 
-from stack import platform, redis
+from stack import platform
+from stack.services import redis
 
 pytestmark = pytest.mark.integration
 

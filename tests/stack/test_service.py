@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import ServiceError
-from stack import service as services
-from stack.pids import Record
-from stack.ports import NAMELESS, answers, listener, require_free
-from stack.service import Service, clear, is_ready, require_alive, row, spawn, stop, tail
+from stack.process import service as services
+from stack.process.pids import Record
+from stack.process.ports import NAMELESS, answers, listener, require_free
+from stack.process.service import Service, clear, is_ready, require_alive, row, spawn, stop, tail
 
 SERVER = """
 import socket, sys, time

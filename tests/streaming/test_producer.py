@@ -15,7 +15,7 @@ import pytest
 from contracts.clock import now_us
 from contracts.errors import FeedError, ServiceError
 from contracts.tick import Reason
-from stack.processes import settings_env
+from stack.services.own import settings_env
 from streaming.feeds import canonical, open_feed
 from streaming.feeds.tick_frame import encode
 from streaming.replay import position as positions

@@ -16,8 +16,8 @@ from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.topics import TOPICS, Topic
 from stack import jars, secrets
-from stack.ports import EVERYWHERE, answers
-from stack.service import Service
+from stack.process.ports import EVERYWHERE, answers
+from stack.process.service import Service
 
 # Kafka limits compressed batches, not messages: this takes the largest batch of a librdkafka sender
 # (batch.size 1,000,000), whose ticks a smaller limit would refuse together. The live job itself

@@ -13,8 +13,9 @@ from pathlib import Path
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from stack import environment, secrets
-from stack.service import Service
+from stack import secrets
+from stack.process import environment
+from stack.process.service import Service
 
 USER, DATABASE = "airflow", "postgres"
 SERVANT = "nobody"

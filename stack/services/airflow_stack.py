@@ -1,8 +1,10 @@
 """Airflow up and down, in the order that works: data base, its tables, the api-server, then those that talk to it."""
 
 from contracts.config.settings import Settings
-from stack import airflow, environment, platform
+from stack import platform
+from stack.process import environment
 from stack.progress import Progress, silent
+from stack.services import airflow
 
 AFTER = (airflow.DAGS, airflow.SCHEDULER, airflow.TRIGGERER)
 SERVICES = ("postgres", airflow.API, *AFTER)

@@ -7,8 +7,9 @@ from typing import NoReturn
 
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from stack import airflow, flink, kafka, platform, secrets
+from stack import platform, secrets
 from stack.progress import Progress, silent
+from stack.services import airflow, flink, kafka
 
 
 def run(settings: Settings, name: str) -> NoReturn:

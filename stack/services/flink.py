@@ -10,10 +10,10 @@ from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from stack import bounded_value, jars
-from stack.pids import Record
-from stack.ports import EVERYWHERE, listening
-from stack.probe import json_at
-from stack.service import Service
+from stack.process.pids import Record
+from stack.process.ports import EVERYWHERE, listening
+from stack.process.probe import json_at
+from stack.process.service import Service
 
 VERSION = "2.3.0"
 REST_TIMEOUT_S = 2.0

@@ -15,10 +15,12 @@ from urllib.parse import urlsplit
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from stack import airflow_rest, environment, postgres, secrets
-from stack.pids import Record
-from stack.processes import settings_env
-from stack.service import Service
+from stack import secrets
+from stack.process import environment
+from stack.process.pids import Record
+from stack.process.service import Service
+from stack.services import airflow_rest, postgres
+from stack.services.own import settings_env
 
 API, DAGS, SCHEDULER, TRIGGERER = "airflow-api", "airflow-dags", "airflow-scheduler", "airflow-triggerer"
 DAGS_FOLDER = environment.PROJECT / "dags"

@@ -9,7 +9,7 @@ from pathlib import Path
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = "apache-airflow"
 LOOK_TIMEOUT_S = 30
 HINT = "`make install-airflow` puts the group `airflow` into .venv-airflow, where it is found; or set TICK_AIRFLOW_PYTHON"

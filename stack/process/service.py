@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 
 from contracts.errors import ServiceError
-from stack.pids import Record, end
-from stack.ports import require_free
+from stack.process.pids import Record, end
+from stack.process.ports import require_free
 
 LOG_TAIL_LINES = 12
 LOG_BYTES_MAX = 64 * 2**20  # a log larger than this is set aside (one generation) when its service starts

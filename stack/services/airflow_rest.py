@@ -9,7 +9,7 @@ from typing import Any
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from stack import secrets
-from stack.probe import json_at
+from stack.process.probe import json_at
 
 TIMEOUT_S = 30.0
 PROBE_TIMEOUT_S = 5.0

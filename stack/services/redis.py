@@ -8,7 +8,7 @@ import redis
 from contracts.config import connections, paths
 from contracts.config.settings import Settings
 from stack import secrets
-from stack.service import Service
+from stack.process.service import Service
 
 PROBE_TIMEOUT_S = 1.0
 

@@ -12,9 +12,10 @@ from contracts.clock import now_us
 from contracts.config import paths
 from contracts.config.settings import Settings
 from feature_store.online.redis_layout import STATS_REDIS_KEY
-from stack import redis, secrets
-from stack.pids import Record
-from stack.service import Service
+from stack import secrets
+from stack.process.pids import Record
+from stack.process.service import Service
+from stack.services import redis
 
 PROBE_TIMEOUT_S = 2.0
 REPORT_AGE_MS_MAX = 10_000  # the writer reports every second

@@ -1,7 +1,0 @@
-"""`python -m stack.flink_home`: lay out FLINK_HOME for whoever submits jobs where no `tick up` did."""
-
-from contracts.config.settings import settings
-from stack.flink import prepare
-
-if __name__ == "__main__":
-    prepare(settings())

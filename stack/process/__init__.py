@@ -1,0 +1,1 @@
+"""Processes and ports: start, recognise, stop."""

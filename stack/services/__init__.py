@@ -1,0 +1,1 @@
+"""One module per service: how it is configured, started and found ready."""
