@@ -25,9 +25,10 @@ def demo(
     """
     from rich.console import Console
 
-    from cli import demo_report, demo_steps, own_home
+    from cli import demo_steps, isolated_home
+    from cli.reports import demo_report
 
-    settings = own_home.fresh("demo")
+    settings = isolated_home.fresh("demo")
     console = Console(highlight=False)
     try:
         outcome = demo_steps.play(settings, feed, speed, days, live_s, console)

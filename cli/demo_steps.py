@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from cli.bars import bars
+from cli.reports.progress_bars import bars
 from cli.serve import ask
 from contracts.clock import now_us
 from contracts.config.settings import Settings

@@ -102,7 +102,7 @@ def status() -> None:
     Exit code 1 when the job does not run, a task that must run has ended, it fails again and again, or a
     group is more than TICK_CONSUMER_LAG_MAX messages behind. Groups of the job commit once per checkpoint.
     """
-    from cli import job_page
+    from cli.reports import job_page
 
     if not job_page.show():
         raise typer.Exit(1)

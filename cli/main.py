@@ -3,7 +3,6 @@
 import importlib
 import sys
 import warnings
-from importlib.util import find_spec
 from typing import Any
 
 import typer
@@ -17,24 +16,24 @@ from contracts.errors import TickError
 GROUPS = (
     "demo",
     "platform",
-    "replay",
-    "live",
-    "load",
+    "data.replay",
+    "data.live",
+    "data.load",
     "job",
-    "lake",
-    "versions",
-    "sql",
-    "backfill",
-    "parity",
-    "dead_letters",
-    "synth",
-    "features_store",
-    "train",
-    "model",
-    "dataset",
-    "statistics",
+    "data.lake",
+    "data.snapshots",
+    "data.sql",
+    "features.backfill",
+    "features.parity",
+    "data.dead_letters",
+    "data.synth",
+    "features.store",
+    "models.train",
+    "models.model",
+    "models.dataset",
+    "models.statistics",
     "serve",
-    "airflow",
+    "airflow.commands",
 )  # order of the help
 
 HELP = """Market ticks through Kafka, Flink, Feast, Iceberg and MLflow to a prediction: all of it on this machine.
@@ -69,10 +68,9 @@ def _tell(message: str, hint: str) -> None:
 
 
 def collect(into: typer.Typer) -> None:
-    """Add the commands of every group that is installed."""
+    """Add the commands of every group."""
     for group in GROUPS:
-        if find_spec(f"cli.{group}") is not None:
-            importlib.import_module(f"cli.{group}").register(into)
+        importlib.import_module(f"cli.{group}").register(into)
 
 
 app = typer.Typer(cls=Group, help=HELP, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)

@@ -41,7 +41,7 @@ def up() -> None:
     The first time this fetches about 160 MB of pinned jars. Running services are left alone and dead ones are
     started again, so it is always safe to repeat. Next: `tick job submit`.
     """
-    from cli.bars import bars
+    from cli.reports.progress_bars import bars
     from contracts.config.settings import settings
     from stack import platform
 
@@ -173,7 +173,7 @@ def init(airflow: Annotated[bool, typer.Option("--airflow", help="Airflow's tabl
 
     `tick up` and `tick job submit` do it by themselves; this is for services that somebody else starts. Safe to repeat.
     """
-    from cli.bars import bars
+    from cli.reports.progress_bars import bars
     from contracts.config.settings import settings
     from stack.process import foreground
 
@@ -215,7 +215,7 @@ def jars(
     relock: Annotated[bool, typer.Option("--relock", help="for maintainers: resolve anew and rewrite the list of pinned jars")] = False,
 ) -> None:
     """Fetch the pinned jars into the cache and verify every one; damaged or half ones are fetched again."""
-    from cli.bars import bars
+    from cli.reports.progress_bars import bars
     from contracts.config import paths
     from contracts.config.settings import settings
     from stack import bounded_value

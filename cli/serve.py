@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import power, vision
+from cli.models import power, vision
 from contracts.config.settings import Settings, settings
 
 ASK_TIMEOUT_S = 5.0

@@ -3,7 +3,7 @@
 from airflow.sdk import DAG, Param, task
 
 from dags.spec import Spec, arguments
-from dags.tasks import upkeep
+from dags.tasks import maintenance
 
 SPEC = Spec(
     dag_id="platform_maintenance",
@@ -16,7 +16,7 @@ SPEC = Spec(
 )
 
 with DAG(**arguments(SPEC)) as dag:
-    task(upkeep.compact_tables)() >> task(upkeep.expire_snapshots)()
-    task(upkeep.delete_old_logs)()
-    task(upkeep.delete_old_trainings)()
-    task(upkeep.clean_database)()
+    task(maintenance.compact_tables)() >> task(maintenance.expire_snapshots)()
+    task(maintenance.delete_old_logs)()
+    task(maintenance.delete_old_trainings)()
+    task(maintenance.clean_database)()

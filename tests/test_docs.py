@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import pytest
 import typer
 
-from cli.features_page import page
 from cli.main import app
+from cli.reports.features_page import page
 from contracts.config.settings import Settings
 from contracts.features import AGGREGATES, COLUMNS, FEATURES
 from contracts.tick import Reason

@@ -4,9 +4,9 @@ import io
 
 from rich.console import Console
 
-from cli.airflow_backfill import SPEED_OVER_S
-from cli.airflow_tables import summary
-from cli.bars import bars
+from cli.airflow.backfill import SPEED_OVER_S
+from cli.reports.airflow_tables import summary
+from cli.reports.progress_bars import bars
 
 
 def test_the_remaining_time_is_known_though_a_run_takes_minutes():

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from cli.backfill import _range, named
+from cli.features.backfill import _range, named
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from feature_store.backfill.chunks import DAY_US, length_us

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from contracts.errors import SettingError
-from dags.tasks import history, power, run, upkeep
+from dags.tasks import history, maintenance, power, run
 from dags.tasks.run import DAY_US
 
 NIGHT = (datetime(2026, 3, 1, 1, 15, tzinfo=UTC), datetime(2026, 3, 2, 1, 15, tzinfo=UTC))
@@ -75,7 +75,7 @@ class TestUpkeep:
             file.parent.mkdir(exist_ok=True)
             file.write_text("x")
             os.utime(file, (NOW_US / 1e6 - age_s,) * 2)
-        assert upkeep.forget_files(tmp_path, NOW_US - 50_000_000) == 2
+        assert maintenance.forget_files(tmp_path, NOW_US - 50_000_000) == 2
         assert [file.name for file in tmp_path.rglob("*")] == ["a", "young.log"]
 
     def test_a_training_goes_only_when_nothing_in_it_is_young(self, tmp_path):
@@ -86,8 +86,8 @@ class TestUpkeep:
             os.utime(file, (NOW_US / 1e6 - age_s,) * 2)
         for folder in ("tick/old", "tick/busy", "tick/busy/model"):
             os.utime(tmp_path / folder, (NOW_US / 1e6 - 100,) * 2)
-        assert upkeep.forget_folders(tmp_path, NOW_US - 50_000_000) == 1
+        assert maintenance.forget_folders(tmp_path, NOW_US - 50_000_000) == 1
         assert [folder.name for folder in (tmp_path / "tick").iterdir()] == ["busy"]
 
     def test_nothing_there_is_nothing_to_do(self, tmp_path):
-        assert upkeep.forget_files(tmp_path / "none", NOW_US) == upkeep.forget_folders(tmp_path / "none", NOW_US) == 0
+        assert maintenance.forget_files(tmp_path / "none", NOW_US) == maintenance.forget_folders(tmp_path / "none", NOW_US) == 0

@@ -25,7 +25,7 @@ import json
 from pathlib import Path
 
 import contracts.features
-from cli.features_page import page
+from cli.reports.features_page import page
 from contracts.features import AGGREGATES, COLUMNS, CORE, FEATURES
 from contracts.config.settings import Settings
 from contracts.windows import LEVELS

@@ -37,8 +37,8 @@ def parity(
     import orjson
     from rich.console import Console
 
-    from cli.bars import bars
-    from cli.parity_report import show
+    from cli.reports.parity_report import show
+    from cli.reports.progress_bars import bars
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from feature_store.parity import meter
@@ -54,7 +54,7 @@ def parity(
     else:
         show(Console(), report)
     if out is not None:
-        from cli.parity_report import write
+        from cli.reports.parity_report import write
 
         write(out, report)
     if report.unexplained:

@@ -28,14 +28,14 @@ def demo() -> None:
     """
     from rich.console import Console
 
-    from cli import own_home
-    from cli.airflow_tables import runs_table
+    from cli import isolated_home
+    from cli.reports.airflow_tables import runs_table
     from contracts.config.settings import settings as given
     from stack import platform
     from stack.process import environment
 
     environment.python(given())  # a missing group should not cost five minutes
-    settings, console = own_home.fresh("airflow-demo"), Console()
+    settings, console = isolated_home.fresh("airflow-demo"), Console()
     try:
         runs = _play(settings)
     finally:
@@ -49,7 +49,7 @@ def demo() -> None:
 
 def _play(settings: "Settings") -> list[dict[str, Any]]:
     """1. services and history  2. the weekly training  3. what needs its model, and the others  4. power day by day."""
-    from cli.bars import bars
+    from cli.reports.progress_bars import bars
     from contracts.clock import now_us
     from lakehouse import power
     from stack import platform

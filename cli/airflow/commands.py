@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import airflow_backfill, airflow_demo
-from cli.airflow_options import Dag, Given, Wait, conf_of
-from cli.airflow_tables import coloured, dags_table
+from cli.airflow import backfill as airflow_backfill
+from cli.airflow import demo as airflow_demo
+from cli.airflow.options import Dag, Given, Wait, conf_of
+from cli.reports.airflow_tables import coloured, dags_table
 
 if TYPE_CHECKING:
     from stack.services.airflow_rest import Client
@@ -35,7 +36,7 @@ def up() -> None:
     """
     from rich.console import Console
 
-    from cli.bars import bars
+    from cli.reports.progress_bars import bars
     from contracts.config import paths
     from contracts.config.settings import settings
     from stack.services import airflow_rest, airflow_stack

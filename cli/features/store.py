@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli import features_test
+from cli.features import examples
 from contracts.errors import TickError
 
 PANEL = "The feature store"
@@ -57,7 +57,7 @@ def show(name: Annotated[str, typer.Argument(help="as in `tick features list`, s
 @features.command()
 def page() -> None:
     """Print the page docs/features.md, which is written from the definitions."""
-    from cli import features_page
+    from cli.reports import features_page
 
     typer.echo(features_page.page(), nl=False)
 
@@ -73,8 +73,8 @@ def apply() -> None:
     Console().print(f"applied {', '.join(names)} → {settings().feast_repo}", soft_wrap=True)
 
 
-features.command("test")(features_test.test)
-features.command("try")(features_test.try_formula)
+features.command("test")(examples.test)
+features.command("try")(examples.try_formula)
 
 
 @online.command()

@@ -48,13 +48,13 @@ def sql(
 
 
 def _write(answer: "pa.RecordBatchReader", kind: str, file: Path) -> None:
-    from cli import answers
+    from cli.reports import result_writers
 
     if str(file) == "-" and kind != "parquet":
-        answers.write(answer, kind, typer.get_binary_stream("stdout"))
+        result_writers.write(answer, kind, typer.get_binary_stream("stdout"))
         return
     with _whole(file) as partial, partial.open("wb") as out:
-        rows = answers.write(answer, kind, out)
+        rows = result_writers.write(answer, kind, out)
     typer.echo(f"{rows:,} rows in {file}", err=True)
 
 

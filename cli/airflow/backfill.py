@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from cli.airflow_options import Dag, Given, Wait, conf_of
-from cli.airflow_tables import runs_table, summary
+from cli.airflow.options import Dag, Given, Wait, conf_of
+from cli.reports.airflow_tables import runs_table, summary
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,7 +61,7 @@ def backfill(
 
 def _finish(client: "Client", dag: str, number: int, console: "Console") -> int:
     """Show progress until the backfill is over, then its runs; the exit code."""
-    from cli.bars import bars
+    from cli.reports.progress_bars import bars
 
     with bars(speed_over_s=SPEED_OVER_S) as report:
         runs = follow(client, dag, number, report)

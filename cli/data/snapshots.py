@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.lake import app
+from cli.data.lake import app
 
 if TYPE_CHECKING:
     from lakehouse.snapshots import Version

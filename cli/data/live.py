@@ -23,7 +23,7 @@ def live(
     A lost connection is opened anew. Trades that were missed meanwhile are found by their numbers, and fetched where
     TICK_LIVE_REST_URL names the exchange's REST interface (https://api.binance.com for spot).
     """
-    from cli.replay import display, report
+    from cli.data.replay import display, report
     from contracts.config.settings import settings
     from streaming.feeds.binance_live import LiveFeed
     from streaming.replay import replay

@@ -23,7 +23,7 @@ def history(
     rate: Annotated[float | None, typer.Option(min=0.0001, max=1000, help="trades per second and symbol")] = None,
 ) -> None:
     """Load synthetic history. Its planted signal has no impact and no capacity: never trust its Sharpe."""
-    from cli.bars import bars
+    from cli.reports.progress_bars import bars
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from streaming.synthetic.history import load_synthetic
@@ -55,7 +55,7 @@ def tables() -> None:
 @app.command("compact")
 def compact(files: Annotated[int, typer.Option(min=2, help="only partitions with more files than this")] = 8) -> None:
     """Merge the small files of each partition; safe beside the live job."""
-    from cli.bars import bars
+    from cli.reports.progress_bars import bars
     from contracts.config.settings import settings
     from lakehouse import maintenance
 

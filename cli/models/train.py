@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import power, vision
+from cli.models import power, vision
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,8 +43,8 @@ def tick(start: From = None, end: To = None) -> None:
     """
     from rich.console import Console
 
-    from cli import train_report
-    from cli.bars import bars
+    from cli.reports import train_report
+    from cli.reports.progress_bars import bars
     from contracts.config.settings import settings
     from training.tick.pipeline import train_tick
 

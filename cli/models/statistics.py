@@ -39,7 +39,7 @@ def stats(
     """
     from rich.console import Console
 
-    from cli.bars import bars
+    from cli.reports.progress_bars import bars
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from lakehouse import tables

@@ -25,7 +25,7 @@ def load(
     A tick that is there already (same venue, symbol and trade id) is not written again: after a kill, say the same once more.
     Rows that are no ticks go to silver.dead_letter with file, row number and reason.
     """
-    from cli.bars import bars
+    from cli.reports.progress_bars import bars
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from streaming.bulk_load import load as bulk

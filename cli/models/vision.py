@@ -88,7 +88,7 @@ def _predict(kind: str, pictures: list[Path]) -> None:
 
 
 def _train(kind: str, data: Path | None, profile: str, epochs: int, seed: int | None, fresh: bool) -> None:  # noqa: FBT001
-    from cli.bars import bars
+    from cli.reports.progress_bars import bars
     from contracts.config.settings import settings
     from training.vision import directory, steps
     from training.vision.specs import Spec
@@ -108,7 +108,7 @@ def _train(kind: str, data: Path | None, profile: str, epochs: int, seed: int | 
 def _show(spec: "Spec", result: "Result") -> None:
     from rich.console import Console
 
-    from cli.train_report import verdict_table
+    from cli.reports.train_report import verdict_table
 
     console = Console()
     console.print(verdict_table(result.verdict, f"The gate for {spec.kind}, profile {spec.profile}, on the plain test images"))

@@ -4,8 +4,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.demo_steps import Outcome
+from cli.reports.train_report import verdict_table
 from cli.serve import show_results
-from cli.train_report import verdict_table
 from feature_store.online.writer_stats import Report
 
 SAMPLES_MIN = 20

@@ -57,7 +57,7 @@ def train(
     if start is not None:
         _backfill(series, start, end)
         return
-    from cli.bars import bars
+    from cli.reports.progress_bars import bars
     from contracts.clock import now_us
     from training.power import pipeline
 
@@ -83,7 +83,7 @@ def predict(
 
 
 def _download() -> Path:
-    from cli.bars import bars
+    from cli.reports.progress_bars import bars
     from contracts.config.settings import settings
     from training.run import download
 
@@ -107,7 +107,7 @@ def _load(file: Path) -> None:
 
 
 def _backfill(series: Series, start: datetime, end: Day) -> None:
-    from cli.bars import bars
+    from cli.reports.progress_bars import bars
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from contracts.errors import DatasetError
@@ -128,7 +128,7 @@ def _show(result: "Result") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from cli.train_report import verdict_table
+    from cli.reports.train_report import verdict_table
 
     console = Console()
     console.print(verdict_table(result.verdict, f"The gate for {result.series}, data through {result.day}"))

@@ -43,7 +43,7 @@ def backfill(
     """
     from rich.console import Console
 
-    from cli.bars import bars
+    from cli.reports.progress_bars import bars
     from contracts.config.settings import settings
     from feature_store.backfill import chunks
     from feature_store.backfill import run as batch

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.train import From, To, micros
+from cli.models.train import From, To, micros
 
 if TYPE_CHECKING:
     from models.registry import Version
@@ -144,7 +144,7 @@ def compare(
     """
     from rich.console import Console
 
-    from cli.duel_report import show, write
+    from cli.reports.champion_challenger import show, write
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from training.monitoring import champion_challenger

@@ -1,0 +1,1 @@
+"""Commands on ticks: replay, load, look, query."""

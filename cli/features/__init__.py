@@ -1,0 +1,1 @@
+"""Commands on features: examples, store, backfill, parity."""
