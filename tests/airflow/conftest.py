@@ -10,9 +10,9 @@ from stack import platform
 from stack.services import airflow_stack
 from stack.services.airflow_rest import Client
 from streaming.synthetic.history import load_synthetic
-from tests.airflow.runs import DAY_US, DAYS, MARKET, TODAY_US, wait
 from tests.conftest import settings_in
-from tests.images import cifar_batches
+from tests.support.images import cifar_batches
+from tests.support.runs import DAY_US, DAYS, MARKET, TODAY_US, wait
 
 
 @pytest.fixture(scope="session")

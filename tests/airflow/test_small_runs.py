@@ -11,8 +11,8 @@ import pytest
 from stack import platform
 from stack.services import airflow as services
 from stack.services import airflow_stack
-from tests.airflow.runs import DAY_US, DAYS, TODAY_US
-from tests.real_data import real
+from tests.support.real_data import real
+from tests.support.runs import DAY_US, DAYS, TODAY_US
 from training.run.provenance import iso
 
 pytestmark = [pytest.mark.airflow, pytest.mark.filterwarnings("ignore")]
@@ -53,7 +53,7 @@ def outcome(airflow, cifar, tmp_path_factory) -> dict[str, dict]:
         "platform_maintenance": {},
     }
     log = tmp_path_factory.mktemp("small") / "dag_test.log"
-    command = [sys.executable, "-m", "tests.airflow.every_dag", json.dumps(wanted)]
+    command = [sys.executable, "-m", "tests.support.every_dag", json.dumps(wanted)]
     with log.open("w") as complaints:
         own = {**os.environ, **services.env(settings), "PYTHONPATH": str(REPO)}
         ran = subprocess.run(command, env=own, stdout=subprocess.PIPE, stderr=complaints, text=True, timeout=LIMIT_S, check=False)

@@ -16,8 +16,7 @@ from models import registry, tracking
 from stack import platform as stack
 from stack.services.own import settings_env
 from tests.conftest import REPO, settings_in
-from tests.feature_store import lake
-from tests.models import small
+from tests.support import lake, small
 
 pytestmark = pytest.mark.integration
 

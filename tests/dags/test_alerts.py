@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.dags.mailbox import MailServer, Webhook, connections, served
+from tests.support.mailbox import MailServer, Webhook, connections, served
 
 pytestmark = [
     pytest.mark.airflow,

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from contracts.errors import SettingError
-from tests.dags.documented import CALLS
+from tests.support.documented import CALLS
 
 # `access_control` warns that Airflow 4 moves it; errors of ours stay errors of the test.
 pytestmark = [

@@ -8,7 +8,7 @@ import yaml
 
 from contracts.errors import SettingError
 from dags.variant import DATASETS, checked, read
-from tests.dags.documented import CALLS
+from tests.support.documented import CALLS
 
 REPO = Path(__file__).parents[2]
 GOOD = """\

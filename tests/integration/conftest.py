@@ -7,6 +7,7 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -26,14 +27,21 @@ COMPLAINT = re.compile(r" (?:WARN|ERROR) (?!.*Name collision)|Caused by|switched
 FILES = (
     *("test_backfill", "test_parity", "test_conservation", "test_parse_equals_sql", "test_poison", "test_recovery", "test_training"),
     *("test_warmup", "test_end_to_end", "test_refusals", "test_new_feature_live"),  # the job starts afresh; a model is there
+    "test_liveness",  # a platform of its own
 )
+HERE = Path(__file__).parent
 MINUTE_US = 60_000_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of this folder in the order of FILES, everything else where it is."""
-    places = [i for i, item in enumerate(items) if item.path.stem in FILES]
-    ordered = sorted((items[i] for i in places), key=lambda item: FILES.index(item.path.stem))
+    """Files of this folder in the order of FILES, everything else where it is.
+
+    Raises UsageError for a file that FILES does not list.
+    """
+    places = [place for place, item in enumerate(items) if item.path.parent == HERE]
+    if unlisted := {items[place].path.stem for place in places} - set(FILES):
+        raise pytest.UsageError(f"not in FILES of {__file__}: {', '.join(sorted(unlisted))}")
+    ordered = sorted((items[place] for place in places), key=lambda item: FILES.index(item.path.stem))
     for place, item in zip(places, ordered, strict=True):
         items[place] = item
 
@@ -68,7 +76,7 @@ def live(platform: Settings) -> Settings:
 @pytest.fixture(scope="session")
 def warmed(platform: Settings) -> tuple[Settings, pl.DataFrame, Market]:
     """The platform with a live job that started afresh on an hour of history up to nine minutes ago, that history, its market."""
-    from tests.integration.warmed import restart
+    from tests.support.warmed import restart
 
     return platform, *restart(platform, minutes_ago(9) // MINUTE_US * MINUTE_US)
 

@@ -25,9 +25,9 @@ from streaming.feeds import open_feed
 from streaming.replay import replay
 from streaming.synthetic.market import Market
 from tests.integration.conftest import MINUTE_US, eventually, minutes_ago, send
-from tests.integration.warmed import REAL
-from tests.streaming import topic
-from tests.streaming.data import real
+from tests.support import topic
+from tests.support.data import real
+from tests.support.warmed import REAL
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]  # MLflow and Feast warn of their own types
 SPEED = 20.0

@@ -15,8 +15,8 @@ from feature_store.online.store import connect
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from stack.services.own import settings_env
-from tests import edited
 from tests.integration.conftest import MINUTE_US, eventually, minutes_ago, send
+from tests.support import edited
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]
 SYMBOL = "LINE:NEWUSD"

@@ -16,9 +16,9 @@ from contracts.wire import encode
 from feature_store.backfill import run as backfill
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
-from tests import oracle
 from tests.integration.conftest import eventually, send
-from tests.streams import HUGE, LENGTH_S, Character, characters, huge_ticks, ticks
+from tests.support import oracle
+from tests.support.streams import HUGE, LENGTH_S, Character, characters, huge_ticks, ticks
 
 pytestmark = pytest.mark.integration
 STREAMS, RUNS = 120, 2  # Hypothesis begins with the plainest market; the seeds differ all the same

@@ -13,9 +13,9 @@ from contracts.tick import Rejected, Tick
 from contracts.topics import TICKS
 from lakehouse import tables
 from lakehouse.schemas import SILVER
-from tests.integration import fates
 from tests.integration.conftest import minutes_ago
-from tests.integration.odd_messages import messages
+from tests.support import fates
+from tests.support.odd_messages import messages
 
 pytestmark = pytest.mark.integration
 MIXTURES, SEED = 5_000, 20

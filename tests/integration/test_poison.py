@@ -16,10 +16,10 @@ from contracts.topics import TICKS
 from feature_store.flink import rest as flink_rest
 from streaming import dead_letters
 from streaming.job import job
-from tests.integration import fates
 from tests.integration.conftest import minutes_ago
 from tests.integration.test_parse_equals_sql import in_silver
-from tests.poison import huge, messages
+from tests.support import fates
+from tests.support.poison import huge, messages
 
 pytestmark = pytest.mark.integration
 BATCH_BYTES = 1_048_576 - 200  # of one message, just below the broker's limit of 1 MiB

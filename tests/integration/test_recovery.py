@@ -19,10 +19,10 @@ from lakehouse.schemas import GOLD_LIVE, SILVER
 from stack import platform as stack_platform
 from streaming.job import job
 from streaming.job import states as job_states
-from tests import oracle
 from tests.integration.conftest import MINUTE_US, eventually, send
 from tests.integration.test_parity import compare, read
-from tests.streams import LENGTH_S, Character, ticks
+from tests.support import oracle
+from tests.support.streams import LENGTH_S, Character, ticks
 
 pytestmark = pytest.mark.integration
 CHARACTER = Character(seed=3, price=60_000.0, step=1e-6, size=0.01, ticks=160, burst=2, copies=0.1, gap_s=0, spike=1.0, print_size=0.0)

@@ -18,7 +18,7 @@ from streaming.replay import position as positions
 from streaming.replay.position import Position
 from streaming.synthetic.market import FIXTURE, generate
 from tests.integration.conftest import eventually
-from tests.streaming.test_producer import START_US, command, finish
+from tests.streaming.replay.test_replay import START_US, command, finish
 
 pytestmark = pytest.mark.integration
 HOUR_US = 3_600_000_000

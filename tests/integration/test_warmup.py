@@ -11,10 +11,10 @@ from contracts.wire import encode
 from lakehouse import tables
 from lakehouse.schemas import GOLD_LIVE, SILVER
 from streaming.synthetic.market import Market, generate
-from tests import oracle
 from tests.integration.conftest import eventually, send
 from tests.integration.test_parity import same
-from tests.integration.warmed import EXCHANGE, WARM
+from tests.support import oracle
+from tests.support.warmed import EXCHANGE, WARM
 
 pytestmark = pytest.mark.integration
 LIVE_S = 90

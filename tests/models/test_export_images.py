@@ -9,7 +9,7 @@ from contracts.errors import RegistryError
 from models import runtime
 from models.export_images import keras_chain, seal
 from models.runtime import MANIFEST_FILE, Manifest, MatrixError
-from tests.made_images import answers, chain, digits
+from tests.support.made_images import answers, chain, digits
 
 LABELS = tuple("0123456789")
 

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from small import FEATURES, REQUIRED, forest, make
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from contracts.notices import DUEL_KEY, RETIRED, model_key
 from models import registry, runtime, tracking
 from tests.feature_store.conftest import RedisServer
+from tests.support.small import FEATURES, REQUIRED, forest, make
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
 

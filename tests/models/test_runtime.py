@@ -12,12 +12,12 @@ from skl2onnx import update_registered_converter
 from skl2onnx.common.shape_calculator import calculate_linear_regressor_output_shapes
 from skl2onnx.operator_converters.random_forest import convert_sklearn_random_forest_regressor_converter
 from sklearn.ensemble import RandomForestRegressor
-from small import FEATURES, forest, make
 
 from contracts.errors import RegistryError
 from models import runtime
 from models.export import edge_rows, export
 from models.runtime import MANIFEST_FILE, MODEL_FILE, Manifest, MatrixError
+from tests.support.small import FEATURES, forest, make
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from models.runtime import Exported
 from serving.app import create_app
 from serving.state.production_model import Answers, Found
 from tests.feature_store.conftest import RedisServer
-from tests.feature_store.rows import plain_row
+from tests.support.rows import plain_row
 
 KEY = "correct-horse-battery-staple"
 SYMBOL = "SYNTH:AAA"

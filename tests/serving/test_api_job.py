@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.flink_server import FlinkServer, flink_server
 from tests.serving.conftest import SYMBOL
+from tests.support.flink_server import FlinkServer, flink_server
 
 WELL = {"wire": 1.0, "wire_warm": 1.0, "wire_raw": 1.0, "served": 1.0}
 

@@ -7,8 +7,8 @@ from contracts.features import CORE
 from models.export_images import keras_chain, seal
 from models.runtime import load
 from serving.state.production_model import Answers, Found
-from tests.made_images import answers, chain, digits
 from tests.serving.test_api_predict import refused
+from tests.support.made_images import answers, chain, digits
 
 TICK = "tick-model"
 

@@ -8,9 +8,9 @@ from cli.main import app
 from contracts.errors import TickError
 from streaming.feeds.tick_frame import SCHEMA
 from streaming.synthetic.market import DEMO, FIXTURE, preset_with
-from tests.streaming import topic
-from tests.streaming.test_feeds_formats import SPOT
-from tests.streaming.test_producer import command, finish
+from tests.streaming.feeds.test_formats import SPOT
+from tests.streaming.replay.test_replay import command, finish
+from tests.support import topic
 
 
 def test_synth_writes_a_market_that_replay_reads(tmp_path):

@@ -17,8 +17,8 @@ from streaming.replay.sender import Sender
 from streaming.replay.written import Written
 from streaming.synthetic.faults import inject_faults
 from streaming.synthetic.market import FIXTURE, generate
-from tests.streaming import topic
-from tests.streaming.test_producer import command, finish
+from tests.streaming.replay.test_replay import command, finish
+from tests.support import topic
 
 pytestmark = pytest.mark.integration
 START_US = 1_700_000_000_000_000

@@ -13,8 +13,8 @@ import pytest
 
 from contracts.config.settings import Settings
 from models import registry, runtime, tracking
-from tests.images import cifar_batches
-from tests.real_data import real
+from tests.support.images import cifar_batches
+from tests.support.real_data import real
 from training.vision import directory, images, steps, training_loop
 from training.vision.specs import MNIST, Spec
 

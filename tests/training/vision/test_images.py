@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from contracts.errors import DatasetError
-from tests.made_images import digits
+from tests.support.made_images import digits
 from training.vision import images
 from training.vision.images import Images
 from training.vision.specs import CIFAR10, MNIST

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_images import keras_file
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError, RegistryError
 from models import registry, runtime, tracking
-from tests.made_images import digits, trained
+from tests.support.made_images import digits, trained
+from tests.training.vision.test_images import keras_file
 from training.run import mlflow_run
 from training.run.download import DownloadError
 from training.run.provenance import iso

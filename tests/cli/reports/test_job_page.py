@@ -1,0 +1,62 @@
+"""What `tick job status` prints, against a server that answers as Flink does and no Kafka."""
+
+from collections.abc import Iterator
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.main import app
+from contracts.config.settings import settings
+from tests.support.flink_server import FlinkServer, flink_server
+
+
+@pytest.fixture
+def flink() -> Iterator[FlinkServer]:
+    with flink_server() as server:
+        yield server
+
+
+@pytest.fixture
+def status(flink, tmp_path, monkeypatch) -> Iterator:
+    monkeypatch.setenv("TICK_HOME", str(tmp_path))
+    monkeypatch.setenv("TICK_FLINK_PORT", str(flink.port))
+    monkeypatch.setenv("TICK_KAFKA_SERVERS", "127.0.0.1:9")
+    settings.cache_clear()
+    yield lambda: CliRunner().invoke(app, ["job", "status"])
+    settings.cache_clear()
+
+
+def problems(result: Result) -> list[str]:
+    return [line for line in result.stdout.splitlines() if line.startswith("✗")]
+
+
+def test_every_task_has_a_line_and_no_line_is_too_long(flink, status):
+    flink.failed_ms, flink.restarts = [1], 3
+    result = status()
+    lines = [line for line in result.stdout.splitlines() if not line.startswith("✗")]
+    assert max(map(len, lines)) <= 80
+    assert "reader wire_raw                              RUNNING    2 of 2" in lines
+    assert "reader wire_warm                             FINISHED   0 of 2, may end" in lines
+    assert "restarts       3" in lines and "last failure   c.D: inner" in lines
+
+
+def test_a_kafka_that_is_gone_is_a_problem(status):
+    result = status()
+    assert result.exit_code == 1
+    (problem,) = problems(result)
+    assert "Kafka at 127.0.0.1:9" in problem
+
+
+def test_one_finished_task_is_a_problem(flink, status):
+    flink.vertices["raw"] = {"RUNNING": 1, "FINISHED": 1}
+    result = status()
+    assert result.exit_code == 1
+    assert problems(result)[0] == "✗ reader wire_raw has FINISHED (1 of 2 tasks), must run"
+
+
+def test_a_failed_job_says_how_to_start_it(flink, status):
+    flink.state = "FAILED"
+    result = status()
+    assert result.exit_code == 1
+    assert "✗ the job is FAILED" in problems(result)
+    assert "start one: `tick job submit`" in result.stdout

@@ -1,0 +1,140 @@
+"""One line more in contracts/features.py, as a person adds it: everything derived has it, and a table that exists gains the column."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from contracts.config.settings import Settings
+from contracts.features import COLUMNS, CORE
+from feature_store.backfill import run as backfill
+from lakehouse import tables
+from lakehouse.schemas import GOLD, GOLD_LIVE
+from tests.support import edited
+from tests.support.edited import NEW
+
+ROW_END = datetime(2024, 1, 1, 12, tzinfo=UTC)
+
+# Run with the edited contracts; says everything that is derived from them.
+CHILD = """
+import json
+from pathlib import Path
+
+import contracts.features
+from cli.reports.features_page import page
+from contracts.features import AGGREGATES, COLUMNS, CORE, FEATURES
+from contracts.config.settings import Settings
+from contracts.windows import LEVELS
+from feature_store import backfill, lakehouse, layout, naive, online_table, repo, sql
+from feature_store.definition.checks import check_lines
+from feature_store.online.reader import ReadPlan
+from streaming import job
+from training.tick.dataset import CORE_OF
+
+settings = Settings()
+check_lines(FEATURES, AGGREGATES)
+lakehouse.create(settings)
+program, batch = job.program(settings), "\\n".join(view.select for view in sql.ladder("batch"))
+entity, *views, service = repo.objects(settings)
+views = [view for view in views if view.name in {level.view for level in LEVELS}]
+plan = ReadPlan(CORE, settings)
+naive_columns = {view: frame.columns for view, frame in naive.features(lakehouse.read_ticks(settings, 0, 1)).items()}
+print(json.dumps({
+    "contracts": str(Path(contracts.features.__file__).parent),
+    "columns": {column.name: column.view for column in COLUMNS},
+    "core": list(CORE),
+    "stream": {"ddl": program.ddl, "views": dict(program.views), "inserts": program.inserts},
+    "batch": batch + sql.union_rows(),
+    "definition": backfill.definition(),
+    "feast": {view.name: [field.name for field in view.schema] for view in views},
+    "service": [feature.name for part in service.feature_view_projections for feature in part.features],
+    "plan": list(plan.names),
+    "training": CORE_OF,
+    "online": {level.view: online_table.script(level) for level in LEVELS},
+    "naive": naive_columns,
+    "page": page(),
+    "old_row": lakehouse.read_features(settings, "tick_1s", 0, 2 * 10**15).to_dicts(),
+}, default=str))
+"""
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> Settings:
+    """A platform of before: its tables exist, and gold holds a row."""
+    made = Settings(home=tmp_path_factory.mktemp("platform"))
+    tables.create(made)
+    row = {"view": ["tick_1s"], "symbol": ["A:B"], "event_time": pa.array([ROW_END], pa.timestamp("us", tz="UTC")), "volume_1m": [7.0]}
+    with tables.writing():
+        tables.catalog(made).load_table(GOLD).append(pa.table(row))
+    return made
+
+
+@pytest.fixture(scope="module")
+def derived(settings, tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("edited")
+    environment = edited.contracts(folder) | {"TICK_HOME": str(settings.root)}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", CHILD], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert Path(found["contracts"]) == folder / "contracts"
+    return found
+
+
+def test_the_columns_and_the_core_set_gain_it(derived):
+    assert derived["columns"] == {column.name: column.view for column in COLUMNS} | NEW
+    assert sorted(derived["core"]) == sorted((*CORE, "burstiness_1m"))
+
+
+def test_the_stream_s_sql_computes_and_publishes_it(derived):
+    views, inserts, ddl = (derived["stream"][part] for part in ("views", "inserts", "ddl"))
+    for name, view in NEW.items():
+        assert f" AS {name}" in views[f"rows_{view}"]
+        assert sum(f"{name} DOUBLE" in text for text in ddl) == 1
+        assert sum(f"INSERT INTO features_{view} " in text and f", {name}" in text for text in inserts) == 1
+        assert any(GOLD_LIVE in text and f"`{name}`" in text for text in inserts)
+    assert "MAX(x_v_max) OVER w" in views["win_tick_1s_10s"] and "x_v_max" not in views["terms_tick_1m"]
+
+
+def test_the_batch_s_sql_computes_it_and_every_chunk_is_due_again(derived):
+    assert all(f" AS {name}" in derived["batch"] for name in NEW)
+    assert derived["definition"] != backfill.definition()
+
+
+@pytest.mark.parametrize("table", [GOLD, GOLD_LIVE])
+def test_tables_that_exist_gain_the_columns_at_their_end(settings, derived, table):
+    names = tables.catalog(settings).load_table(table).schema().column_names
+    assert set(names[-len(NEW) :]) == set(NEW)
+    assert {column.name for column in COLUMNS} <= set(names[: -len(NEW)])
+
+
+def test_old_rows_stay_readable_with_null_in_the_new_columns(derived):
+    (row,) = derived["old_row"]
+    assert (row["symbol"], row["volume_1m"]) == ("A:B", 7.0)
+    assert row["burstiness_10s"] is None and row["burstiness_1m"] is None and "burstiness_5m" not in row
+
+
+def test_feast_the_online_store_and_its_reader_have_it(derived):
+    for name, view in NEW.items():
+        assert [other for other, names in derived["feast"].items() if name in names] == [view]
+    assert "burstiness_1m" in derived["service"] and "burstiness_10s" not in derived["service"]
+    assert derived["plan"] == derived["core"]
+    own = len([name for name, view in derived["columns"].items() if view == "tick_10s"])
+    assert f"v[{own}]" in derived["online"]["tick_10s"]
+
+
+def test_training_and_the_naive_evaluator_have_it(derived):
+    assert "burstiness_1m" in derived["training"]["tick_1s"]
+    assert all(name in derived["naive"][view] for name, view in NEW.items())
+
+
+def test_the_page_describes_it(derived):
+    assert "| `burstiness` |" in derived["page"] and "| `v_max` | max | `v` |" in derived["page"]
+
+
+def test_an_older_program_still_reads_the_evolved_table(settings, derived):
+    frame = tables.read_features(settings, "tick_1s", 0, 2 * 10**15)
+    assert frame["volume_1m"].to_list() == [7.0] and not set(NEW) & set(frame.columns)

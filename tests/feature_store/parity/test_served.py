@@ -1,0 +1,131 @@
+"""What was served against history: the same numbers at the times the record names, or an explanation, or a defect."""
+
+import polars as pl
+import pytest
+
+from contracts.config.settings import Settings
+from contracts.features import COLUMNS, CORE
+from feature_store.parity import meter
+from lakehouse import tables
+from tests.support import lake
+from tests.support.lake import DAY, START, A, B, S
+
+NOW_US = START + 400 * DAY
+VIEW_OF = {column.name: column.view for column in COLUMNS}
+SERVED_US = START + 4100 * S
+
+
+@pytest.fixture(scope="module")
+def made():
+    return lake.ticks()
+
+
+@pytest.fixture(scope="module")
+def views(made):
+    return lake.features(made)
+
+
+@pytest.fixture
+def settings(tmp_path) -> Settings:
+    found = Settings(home=tmp_path)
+    tables.create(found)
+    return found
+
+
+def record(views, symbol=A, served_us=SERVED_US, **fields):
+    """An answer from the newest row of each view at `served_us`, as the API records it."""
+    newest = {
+        view: frame.filter((pl.col("symbol") == symbol) & (pl.col("event_time_us") <= served_us)).row(-1, named=True)
+        for view, frame in views.items()
+    }
+    answer = {
+        "request_id": f"{symbol}{served_us}",
+        "symbol": symbol,
+        "served_at_us": served_us,
+        "source": "online",
+        "model_name": "tick-model",
+        "model_version": "7",
+        "prediction_bps": 0.5,
+        "known_at_us": max(row["known_at_us"] for row in newest.values()),
+        "event_times_us": {view: row["event_time_us"] for view, row in newest.items()},
+        "features": {name: newest[VIEW_OF[name]][name] for name in CORE},
+    }
+    return answer | fields
+
+
+def served(settings, views, *records, live=None):
+    lake.put_both(settings, live or views, views)
+    lake.put_served(settings, list(records))
+    return meter.measure(settings, START, START + DAY, NOW_US)
+
+
+def test_what_was_served_is_what_history_says(settings, views):
+    records = [record(views, symbol, SERVED_US + i * 7 * S) for i in range(5) for symbol in (A, B)]
+    report = served(settings, views, *records)
+    assert (report.unexplained, report.served.compared, report.served.records) == (0, 10, 10)
+    assert {name for _, name in report.served.lines} == set(CORE)
+    assert all(line.compared == 10 for line in report.served.lines.values())
+
+
+def test_a_served_value_that_history_does_not_have_is_found(settings, views):
+    answer = record(views)
+    report = served(settings, views, record(views, B), answer | {"features": answer["features"] | {"volume_1m": 99.0}})
+    line = report.served.lines["tick_1s", "volume_1m"]
+    assert (report.unexplained, line.unexplained, line.worst.symbol, line.worst.got) == (1, 1, A, 99.0)
+
+
+def test_a_row_that_history_lacks_is_found(settings, views):
+    answer = record(views)
+    times = answer["event_times_us"] | {"tick_1s": answer["event_times_us"]["tick_1s"] + 1}
+    report = served(settings, views, answer | {"event_times_us": times})
+    assert (report.served.missing, report.unexplained) == (1, 1)
+
+
+def test_a_time_that_is_not_backfilled_is_no_defect(settings, views):
+    history = lake.only(views, pl.col("event_time_us") < START + 3900 * S)
+    lake.put_both(settings, views, history)
+    lake.put_served(settings, [record(views)])
+    report = meter.measure(settings, START, START + DAY, NOW_US)
+    assert (report.unexplained, report.served.undone) == (0, 3)
+
+
+def test_features_of_the_request_and_repeated_records_are_counted_not_compared(settings, views):
+    given = record(views, source="request", event_times_us=None, features={"volume_1m": 5.0}, request_id="given")
+    report = served(settings, views, given, record(views), record(views))
+    counts = (report.served.records, report.served.given, report.served.repeated, report.served.compared)
+    assert counts == (2, 1, 1, 1) and report.unexplained == 0
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"features": "no JSON"},
+        {"features": "[1]"},
+        {"event_times_us": None},
+        {"symbol": None},
+        {"source": None},
+        {"event_times_us": {"tick_1s": "soon"}},
+        {"features": {"volume_1m": "much"}},
+    ],
+)
+def test_what_is_no_record_is_counted_and_stops_nothing(settings, views, broken):
+    report = served(settings, views, record(views) | broken, record(views, B))
+    assert (report.served.malformed, report.served.compared, report.unexplained) == (1, 1, 0)
+
+
+def test_models_with_other_features_are_compared_by_name(settings, views):
+    few = record(views, B)
+    few["features"] = {"volume_1m": few["features"]["volume_1m"], "of_an_older_model": 1.0}
+    report = served(settings, views, record(views), few)
+    assert report.unexplained == 0
+    assert report.served.lines["tick_1s", "volume_1m"].compared == 2
+    assert report.served.lines["tick_10s", "flow_imbalance_5m"].compared == 1
+
+
+def test_a_late_tick_explains_what_was_served_without_it(settings, made, views):
+    lost = made.filter((pl.col("symbol") == "A") & (pl.col("event_time_us") < SERVED_US - 20 * S))["trade_id"][-1]
+    live = lake.features(made.filter(pl.col("trade_id") != lost))
+    lake.put_ticks(settings, made, pl.col("trade_id") == lost)
+    report = served(settings, views, record(live), live=live)
+    assert report.unexplained == 0
+    assert sum(line.late for line in report.served.lines.values()) > 0

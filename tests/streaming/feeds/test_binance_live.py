@@ -1,0 +1,141 @@
+"""A recorded socket said again by a server of our own, with lost connections and lost trades: the live feed hears every trade once."""
+
+import gzip
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+import polars as pl
+import pytest
+from websockets.sync.server import serve
+
+from contracts.config.settings import Settings
+from streaming.feeds import open_feed
+from streaming.feeds.binance_live import LiveFeed
+from tests.support.data import real
+
+LINES = 3000
+COLUMNS = ["venue", "symbol", "event_time_us", "price", "size", "side", "trade_id", "seq"]
+# Each connection says a part of the recording: 40 trades are lost between the first two, and the last ones are said twice.
+PARTS = ((0, 1000), (1400, 2000), (1900, LINES))
+
+
+@pytest.fixture(scope="module")
+def lines():
+    with gzip.open(real("raw/spot_btcusdt_20240808.gz")) as file:
+        return [line.rstrip(b"\n") for line, _ in zip(file, range(LINES), strict=False)]
+
+
+def trades_of(lines):
+    said = (orjson.loads(line.partition(b" ")[2]).get("data", {}) for line in lines)
+    return {data["t"]: data for data in said if data.get("e") == "trade"}
+
+
+class Exchange:
+    """A WebSocket server that plays PARTS, one a connection, and the REST interface for what nobody heard."""
+
+    def __init__(self, lines, rest=True):
+        self.lines, self.paths, self.asked = lines, [], []
+        self.trades = trades_of(lines) if rest else {}
+        self.socket = serve(self.talk, "127.0.0.1", 0, compression=None)
+        self.rest = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
+        self.threads = [threading.Thread(target=each.serve_forever, daemon=True) for each in (self.socket, self.rest)]
+        for thread in self.threads:
+            thread.start()
+
+    def talk(self, connection):
+        self.paths.append(connection.request.path)
+        start, end = PARTS[min(len(self.paths), len(PARTS)) - 1]
+        for line in self.lines[start:end]:
+            connection.send(line.partition(b" ")[2].decode())
+        if len(self.paths) < len(PARTS):
+            connection.close()
+        else:
+            connection.recv()  # until the other end goes
+
+    def handler(self):
+        exchange = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                asked = parse_qs(urlsplit(self.path).query)
+                first, limit = int(asked["fromId"][0]), int(asked["limit"][0])
+                exchange.asked.append((first, limit))
+                found = [exchange.trades[number] for number in range(first, first + limit) if number in exchange.trades]
+                rows = [{"id": t["t"], "price": t["p"], "qty": t["q"], "time": t["T"], "isBuyerMaker": t["m"]} for t in found]
+                self.send_response(200 if exchange.trades else 503)
+                self.end_headers()
+                self.wfile.write(json.dumps(rows).encode())
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+    def settings(self, tmp_path, **fields):
+        socket, rest = (server.getsockname()[1] for server in (self.socket.socket, self.rest.socket))
+        own = {"live_url": f"ws://127.0.0.1:{socket}/stream", "live_rest_url": f"http://127.0.0.1:{rest}", "live_retry_s_max": 0.05}
+        return Settings(home=tmp_path, **own, **fields)
+
+    def close(self):
+        self.socket.shutdown()
+        self.rest.shutdown()
+        self.rest.server_close()
+        for thread in self.threads:
+            thread.join(5)
+
+
+@pytest.fixture
+def exchange(lines):
+    made = Exchange(lines)
+    yield made
+    made.close()
+
+
+def heard(feed):
+    batches = [batch for batch in feed.batches(feed.clock()) if batch.ticks.height or batch.rejected]
+    assert not [reject for batch in batches for reject in batch.rejected]
+    return pl.concat([batch.ticks for batch in batches]).select(COLUMNS)
+
+
+@pytest.fixture(scope="module")
+def recorded(lines, tmp_path_factory):
+    file = tmp_path_factory.mktemp("recording") / "spot_btcusdt.gz"
+    file.write_bytes(gzip.compress(b"\n".join(lines) + b"\n"))
+    return pl.concat([batch.ticks for batch in open_feed([file]).batches(2**60)]).select(COLUMNS)
+
+
+def test_every_trade_is_heard_once_as_its_recording_has_it(exchange, recorded, tmp_path):
+    feed = LiveFeed(exchange.settings(tmp_path), ("BTCUSDT",), venue="BINANCE", duration_s=4)
+    ticks = heard(feed)
+    assert ticks["trade_id"].n_unique() == len(ticks) == len(recorded)
+    assert ticks.sort("seq").equals(recorded.sort("seq"))
+    assert feed.heard.connections == 3 and feed.heard.gaps == 1
+    assert feed.heard.missing == feed.heard.filled == sum(limit for _, limit in exchange.asked) > 0
+    assert all("streams=btcusdt@trade/btcusdt@bookTicker" in path for path in exchange.paths)
+
+
+def test_a_gap_that_nobody_fills_is_counted_and_the_rest_goes_on(lines, recorded, tmp_path):
+    exchange = Exchange(lines, rest=False)
+    try:
+        feed = LiveFeed(exchange.settings(tmp_path), ("BTCUSDT",), venue="BINANCE", duration_s=4)
+        ticks = heard(feed)
+    finally:
+        exchange.close()
+    assert feed.heard.filled == 0 and len(ticks) + feed.heard.missing == len(recorded)
+
+
+def test_an_exchange_that_is_away_is_tried_again_and_time_goes_on(tmp_path):
+    feed = LiveFeed(Settings(home=tmp_path, live_url="ws://127.0.0.1:9/stream", live_retry_s_max=0.05), ("X",), duration_s=0.5)
+    batches = list(feed.batches(feed.clock()))
+    assert len(batches) > 5 and not any(batch.items for batch in batches)
+    assert feed.heard.connections == 0
+
+
+def test_a_silent_connection_is_opened_anew(exchange, tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.streaming.feeds.test_binance_live.PARTS", ((0, LINES),))
+    feed = LiveFeed(exchange.settings(tmp_path, live_silence_s=1), ("BTCUSDT",), venue="BINANCE", duration_s=4)
+    ticks = heard(feed)
+    assert feed.heard.connections >= 2 and ticks["trade_id"].n_unique() == len(ticks)

@@ -1,0 +1,54 @@
+"""No pattern of the live job overflows the stack of a Java thread, whatever the message.
+
+Such an error would fail the job, not the message.
+"""
+
+import re
+
+import pytest
+from py4j.java_gateway import JavaGateway
+from py4j.protocol import Py4JJavaError
+
+from contracts.config import paths
+from contracts.tick import MESSAGE_BYTES_MAX
+from contracts.wire_text import AT_NUMBER, REFUSED
+from streaming.job.validation_sql import dead_letters
+from tests.support.poison import messages
+
+pytestmark = pytest.mark.integration
+TIME_US = 1_760_000_000_000_000
+LITERAL = re.compile(r"'((?:[^']|'')*)'")
+NO_PATTERNS = {'["%', "?", REFUSED}  # of a LIKE; what is put in
+
+
+@pytest.fixture(scope="module")
+def java():
+    """A JVM without options: its threads have the stack that Flink's tasks have."""
+    gateway = JavaGateway.launch_gateway(java_path=str(paths.java()), die_on_exit=True)
+    yield gateway.jvm
+    gateway.shutdown()
+
+
+def patterns() -> set[str]:
+    """Every text literal of the SQL that judges raw messages: all patterns are among them."""
+    return {found.replace("''", "'") for view in dead_letters() for found in LITERAL.findall(view.select)} - NO_PATTERNS
+
+
+def test_no_pattern_overflows_the_stack(java):
+    texts = [message[:MESSAGE_BYTES_MAX].decode() for message in messages(TIME_US, ("venue", "price", "unknown"))]
+    compiled = [java.java.util.regex.Pattern.compile(pattern) for pattern in patterns()]
+    assert any(AT_NUMBER[-1][0] in pattern.pattern() for pattern in compiled)
+    for sent in texts:
+        in_java = java.java.lang.StringBuilder(sent)
+        for pattern in compiled:
+            try:
+                pattern.matcher(in_java).results().count()
+            except Py4JJavaError as error:
+                pytest.fail(f"{error.java_exception.getClass().getName()}: {pattern.pattern()[:200]} in {sent[:150]}")
+
+
+def test_such_a_stack_does_overflow(java):
+    """The loop that failed the job: this JVM has no larger stack than a task."""
+    loop = java.java.util.regex.Pattern.compile(r"\[\d,\d(?:,\d,\d|x,\d)*\]")
+    with pytest.raises(Py4JJavaError, match="StackOverflowError"):
+        loop.matcher(f"[{','.join(['1'] * 10_000)}]").replaceAll("")

@@ -1,0 +1,144 @@
+"""Which states of the live job are newest, and which are deleted: the rule alone, then on folders."""
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.config import paths
+from contracts.config.settings import Settings
+from streaming.job import states as job_states
+from streaming.job.states import Folder
+from tests.support.scripted_flink import LOST, Script, scripted_flink
+
+A, B, C, D = (digit * 32 for digit in "abcd")  # job ids
+
+
+def folders(*states: tuple[str, int]) -> list[Folder]:
+    return [Folder(Path(f"{n}-{lineage}"), lineage, at) for n, (lineage, at) in enumerate(states)]
+
+
+def superseded(*states: tuple[str, int], in_use: str = "") -> list[str]:
+    return [path.name for path in job_states.superseded(folders(*states), set(in_use))]
+
+
+def test_the_newest_two_lineages_stay():
+    assert superseded(("a", 1), ("c", 3), ("b", 2)) == ["0-a"]
+    assert superseded(("a", 1), ("b", 2)) == []
+
+
+def test_checkpoints_and_savepoint_of_a_job_are_one_lineage():
+    assert superseded(("a", 1), ("b", 2), ("b", 3)) == []
+    assert superseded(("a", 1), ("b", 2), ("c", 3), ("a", 4)) == ["1-b"]
+
+
+def test_what_a_running_job_refers_to_stays():
+    assert superseded(("a", 1), ("b", 2), ("c", 3), ("d", 4), in_use="a") == ["1-b"]
+
+
+def test_a_folder_without_a_complete_state_does_not_count():
+    assert superseded(("a", 1), ("b", 2), ("c", 0), ("d", 0), in_use="d") == ["2-c"]
+
+
+@given(st.lists(st.sampled_from("abcdef"), min_size=1), st.sets(st.sampled_from("abcdef")))
+def test_the_newest_state_is_never_deleted(lineages, in_use):
+    found = folders(*((lineage, at) for at, lineage in enumerate(lineages, 1)))
+    deleted = job_states.superseded(found, in_use)
+    assert found[-1].path not in deleted
+    stay = {folder.lineage for folder in found if folder.path not in deleted}
+    assert len(stay) >= min(job_states.LINEAGES_KEPT, len(set(lineages)))
+
+
+@pytest.fixture
+def flink() -> Iterator[Script]:
+    """A Flink in which nothing runs."""
+    with scripted_flink() as script:
+        yield script
+
+
+@pytest.fixture
+def home(flink, tmp_path) -> Settings:
+    return Settings(home=tmp_path / "tick", flink_port=flink.port)
+
+
+@pytest.fixture
+def save() -> Callable[[Path], Path]:
+    """Make a complete state, each a second younger than the one before."""
+    clock = count(1_700_000_000)
+
+    def write(folder: Path) -> Path:
+        folder.mkdir(parents=True)
+        (folder / "_metadata").touch()
+        second = next(clock)
+        os.utime(folder / "_metadata", (second, second))
+        return folder
+
+    return write
+
+
+def checkpoint(settings: Settings, job_id: str, number: int = 1) -> Path:
+    return paths.checkpoints(settings) / job_id / f"chk-{number}"
+
+
+def savepoint(settings: Settings, job_id: str) -> Path:
+    return paths.savepoints(settings) / f"savepoint-{job_id[:6]}-0123456789ab"
+
+
+def test_old_checkpoints_and_savepoints_are_deleted(home, save):
+    old = [save(checkpoint(home, A)), save(savepoint(home, A)), save(savepoint(home, B))]
+    kept = [save(checkpoint(home, C, 9)), save(checkpoint(home, C, 10)), save(savepoint(home, D))]
+    (checkpoint(home, A).parent / "shared").mkdir()
+    job_states.prune(home, f"file://{kept[-1]}")
+    assert not any(path.exists() for path in (*old, checkpoint(home, A).parent))
+    assert all((path / "_metadata").exists() for path in kept)
+    assert job_states.newest_state(home) == kept[-1]
+
+
+def test_the_state_that_the_job_was_started_from_stays(home, save, tmp_path):
+    source, *_ = [save(checkpoint(home, job_id)) for job_id in (A, B, C, D)]
+    (tmp_path / "link").symlink_to(paths.checkpoints(home))
+    job_states.prune(home, f"file://{tmp_path / 'link' / source.relative_to(paths.checkpoints(home))}")
+    assert [checkpoint(home, job_id).exists() for job_id in (A, B, C, D)] == [True, False, True, True]
+
+
+def test_folders_of_jobs_that_have_not_ended_stay(home, save, flink):
+    for job_id in (A, B, C, D):
+        save(checkpoint(home, job_id))
+    starting = paths.checkpoints(home) / ("e" * 32) / "shared"
+    starting.mkdir(parents=True)
+    save(checkpoint(home, "f" * 32))
+    jobs = [(A, "RUNNING"), (B, "FAILED"), ("e" * 32, "INITIALIZING"), ("f" * 32, "RUNNING")]
+    entries = [{"jid": jid, "name": "", "state": state, "start-time": 0} for jid, state in jobs]
+    flink.overview = (200, {"jobs": entries})
+    job_states.prune(home, None)
+    assert [checkpoint(home, job_id).exists() for job_id in (A, B, C, D)] == [True, False, True, True]
+    assert starting.exists()
+
+
+def test_nothing_is_deleted_when_flink_does_not_answer(home, save, flink, capsys):
+    states = [save(checkpoint(home, job_id)) for job_id in (A, B, C)]
+    flink.overview = (LOST, {})
+    job_states.prune(home, None)
+    assert all(path.exists() for path in states)
+    assert "stay on disk" in capsys.readouterr().out
+
+
+def test_a_copy_under_another_name_stays(home, save):
+    copies = [save(paths.savepoints(home) / "before-upgrade"), save(checkpoint(home, "by-hand"))]
+    for job_id in (A, B, C):
+        save(checkpoint(home, job_id))
+    job_states.prune(home, None)
+    assert all(path.exists() for path in copies)
+
+
+def test_an_unfinished_checkpoint_is_not_the_newest_state(home, save):
+    assert job_states.newest_state(home) is None
+    assert job_states.newest_state_us(home) is None
+    complete = save(checkpoint(home, A, 7))
+    checkpoint(home, A, 8).mkdir()
+    assert job_states.newest_state(home) == complete
+    assert job_states.newest_state_us(home) == 1_700_000_000 * 1_000_000

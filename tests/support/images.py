@@ -1,0 +1,22 @@
+"""A small part of the real CIFAR-10 in its original form."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tests.support.real_data import real
+from training.vision import images
+from training.vision.specs import CIFAR10
+
+
+def cifar_batches(target: Path, train_every: int, test_every: int) -> Path:
+    """Every so-manieth image of the real set, as binary batches in folder `target`: decoding all JPEGs takes long."""
+    made = images.read(CIFAR10, real("cifar10/train.parquet").parent)
+    target.mkdir()
+    for name, x, y in (
+        ("data_batch_1.bin", made.train_x[::train_every], made.train_y[::train_every]),
+        ("test_batch.bin", made.test_x[::test_every], made.test_y[::test_every]),
+    ):
+        rows = np.concatenate([y[:, None], x.transpose(0, 3, 1, 2).reshape(len(x), -1)], axis=1)
+        (target / name).write_bytes(rows.astype(np.uint8).tobytes())
+    return target

@@ -1,0 +1,52 @@
+"""The real file of Tetouan's power, files like it made by hand, and settings with a lakehouse and a model name of their own."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from contracts.config.settings import Settings
+from tests.support import real_data
+from training.power.files import DAY_US, STEP_US
+
+T0 = 1_483_228_800_000_000  # 2017-01-01
+CSV_HEADER = (
+    "DateTime,Temperature,Humidity,Wind Speed,general diffuse flows,diffuse flows,"
+    "Zone 1 Power Consumption,Zone 2  Power Consumption,Zone 3  Power Consumption"
+)
+
+
+def real() -> Path:
+    """The real file."""
+    return real_data.real("power/tetouan_2017_10min.parquet")
+
+
+def settings_in(home: Path, mlflow_home: Path, name: str, **more) -> Settings:
+    """A lakehouse below `home`, the MLflow data base that all tests share, and a model name and experiment of this test's own."""
+    (mlflow_home / "mlflow").mkdir(exist_ok=True)
+    uri = f"sqlite:///{mlflow_home}/mlflow/mlflow.db"
+    return Settings(home=home, mlflow_tracking_uri=uri, power_model_name=name, power_experiment=name, train_jobs=1, **more)
+
+
+def readings(days: int = 3, seed: int = 1, start_us: int = T0) -> pl.DataFrame:
+    """Made-up readings as `files.read` gives them: a daily wave and noise."""
+    rng = np.random.default_rng(seed)
+    times = np.arange(start_us, start_us + days * DAY_US, STEP_US)
+    wave = 20_000 + 5_000 * np.sin(2 * np.pi * (times % DAY_US) / DAY_US)
+    return pl.DataFrame({"event_time_us": times} | {f"zone{i}": wave + rng.normal(0, 500, len(times)) for i in (1, 2, 3)})
+
+
+def table(made: pl.DataFrame) -> pl.DataFrame:
+    """The same as the shared Parquet file has it."""
+    time = pl.from_epoch("event_time_us", time_unit="us").alias("Date")
+    return made.select(time, *(pl.col(f"zone{i}").alias(f"Zone{i}") for i in (1, 2, 3)))
+
+
+def csv(made: pl.DataFrame) -> str:
+    """The same as the public repository writes it."""
+    stamps = made.select(pl.from_epoch("event_time_us", time_unit="us")).to_series()
+    lines = [
+        f"{t.month}/{t.day}/{t.year} {t.hour}:{t.minute:02},6.5,73.8,0.083,0.051,0.119,{a!r},{b!r},{c!r}"
+        for t, (_, a, b, c) in zip(stamps, made.iter_rows(), strict=True)
+    ]
+    return "\n".join([CSV_HEADER, *lines]) + "\n"

@@ -1,0 +1,59 @@
+"""`python -m tests.support.rendered_sql FOLDER`: every statement of the live job and of a backfill, a file each.
+
+It shows that a change leaves the SQL as it was: run it on both versions, then `diff -r BEFORE AFTER`. Names of
+tables, views and columns that changed are mapped back: `python -m tests.support.rendered_sql FOLDER new=old…`.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from contracts.config.settings import Settings
+from feature_store.backfill import run as backfill
+from feature_store.backfill.chunks import DAY_US, Chunk, Reach
+from feature_store.flink.program import Program
+from feature_store.sql import windows
+from streaming.job import job
+
+START_US = 1_709_078_400_000_000
+
+
+def programs() -> dict[str, Program]:
+    """The live job, and a backfill with and without copies of trades."""
+    settings = Settings(home=Path("/tick"))
+    chunk, reach = Chunk(START_US, START_US + DAY_US), Reach(START_US - DAY_US)
+    everything = backfill.Wanted(reach, copies=False)
+    some = backfill.Wanted(reach, ("V:A",), 7, copies=True)
+    return {
+        "live": job.program(settings, "/tick/flink/checkpoints/x/chk-1"),
+        "backfill": backfill.program(settings, chunk, some, "lakehouse.staging.x"),
+        "backfill_distinct": backfill.program(settings, chunk, everything, "lakehouse.staging.x"),
+    }
+
+
+def statements(program: Program) -> dict[str, str]:
+    """Text of each statement by a name that says what it is."""
+    texts = {f"ddl_{number:02}": text for number, text in enumerate(program.ddl)}
+    texts |= {f"view_{number:02}_{name}": text for number, (name, text) in enumerate(program.views)}
+    texts |= {f"insert_{number:02}": text for number, text in enumerate(program.inserts)}
+    return texts | {"options": "\n".join(f"{k}={v}" for k, v in sorted(program.options.items()))}
+
+
+def main(folder: Path, renames: dict[str, str]) -> None:
+    """Write all files below `folder`; `renames` maps new names to old ones."""
+    for kind, program in programs().items():
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        for name, text in statements(program).items():
+            file = folder / kind / f"{mapped(name, renames)}.sql"
+            file.write_text(mapped(text, renames) + "\n")
+    views = "\n\n".join(text for _, text in windows.named(windows.ladder("batch")))
+    (folder / "definition.sql").write_text(mapped(views, renames) + "\n")
+
+
+def mapped(text: str, renames: dict[str, str]) -> str:
+    """The text with each whole word that was renamed as it was before."""
+    return re.sub(r"\w+", lambda word: renames.get(word[0], word[0]), text)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), dict(pair.split("=", 1) for pair in sys.argv[2:]))

@@ -1,0 +1,35 @@
+"""The challenger repeats bit for bit with its seed, whatever the number of cores, and learns what is there."""
+
+import numpy as np
+
+from contracts.config.settings import Settings
+from tests.support.market import dataset
+from training.tick import baselines, split
+from training.tick import dataset as datasets
+
+FRAME = dataset(days=4, symbols=("SYNTH:AAAUSD",)).frame
+PARTS = split.purged(FRAME, int(FRAME["decision_us"][4000]), int(FRAME["decision_us"][-1]) + 1, 0)
+X, Y = datasets.matrix(PARTS.train), PARTS.train["y"].to_numpy()
+
+
+def forecast(**given):
+    return baselines.fit(X, Y, Settings(**given)).predict(datasets.matrix(PARTS.test))
+
+
+def test_equal_seeds_are_equal_models_on_any_number_of_cores():
+    once = forecast(train_jobs=1)
+    assert np.array_equal(once, forecast(train_jobs=1))
+    assert np.array_equal(once, forecast(train_jobs=2))
+    assert not np.array_equal(once, forecast(train_jobs=1, seed=8))
+
+
+def test_its_parameters_are_the_fixed_ones():
+    assert {key: baselines.fit(X, Y, Settings(train_jobs=1)).params[key] for key in baselines.BOOSTER} == baselines.BOOSTER
+
+
+def test_rivals_are_the_challenger_and_the_baselines_on_the_test_rows():
+    made = baselines.rivals(PARTS, Settings(train_jobs=1))
+    assert list(made) == ["lightgbm", "ols", "ar1", "zero", "buy_and_hold"]
+    assert {len(guess) for guess in made.values()} == {len(PARTS.test)}
+    y = PARTS.test["y"].to_numpy()
+    assert np.corrcoef(made["lightgbm"], y)[0, 1] > 0.2

@@ -1,0 +1,44 @@
+"""The forest is the specified one and repeats with its seed; the baselines are what their names say."""
+
+import numpy as np
+import pytest
+
+from contracts.config.settings import Settings
+from contracts.errors import DatasetError
+from contracts.features import CORE
+from tests.support.market import dataset
+from training.tick import dataset as datasets
+from training.tick import model
+
+SETTINGS = Settings(train_jobs=1)
+FRAME = dataset(days=2).frame
+X, Y = datasets.matrix(FRAME), FRAME["y"].to_numpy()
+
+
+def test_growing_in_steps_gives_the_forest_of_one_go():
+    steps = []
+    grown = model.fit(X, Y, SETTINGS, lambda *step: steps.append(step))
+    at_once = model.forest(SETTINGS).fit(X.astype(np.float32), Y)
+    assert np.array_equal(grown.predict(X[:500]), at_once.predict(X[:500]))
+    assert steps[-1] == ("train", 100, 100)
+    assert {key: grown.get_params()[key] for key in model.FOREST} == model.FOREST
+
+
+def test_another_seed_is_another_forest():
+    other = Settings(train_jobs=1, seed=8)
+    assert not np.array_equal(model.fit(X, Y, SETTINGS).predict(X[:50]), model.fit(X, Y, other).predict(X[:50]))
+
+
+def test_too_few_rows_are_refused():
+    with pytest.raises(DatasetError, match="too few"):
+        model.fit(X[:100], Y[:100], SETTINGS)
+
+
+def test_baselines():
+    made = model.baselines(X, Y, X)
+    assert set(made) == {"ols", "ar1", "zero", "buy_and_hold"}
+    assert np.corrcoef(made["ols"], Y)[0, 1] > 0.25
+    own_past = X[:, CORE.index("log_return_1m")]
+    assert abs(np.corrcoef(made["ar1"], own_past)[0, 1]) == pytest.approx(1)
+    assert not made["zero"].any()
+    assert (made["buy_and_hold"] > 1e-2).all()
