@@ -1,1 +1,1 @@
-"""The command `tick`."""
+"""The command `tick`, a module per group of commands."""

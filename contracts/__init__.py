@@ -1,1 +1,1 @@
-"""The leaf every other package leans on: ticks, features, topics, settings and errors; imports nothing heavy."""
+"""What all packages share: ticks and their rules, features, topics, settings, errors. Imports nothing heavy."""

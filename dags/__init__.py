@@ -1,0 +1,1 @@
+"""Airflow DAGs: schedules, resources and alerts of training, backfill, statistics and maintenance."""

@@ -1,1 +1,1 @@
-"""The platform on this machine or in containers: start, stop, look."""
+"""The services on this machine or in containers: start, stop, readiness."""

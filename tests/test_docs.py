@@ -1,6 +1,7 @@
 """The pages say what is there: commands, links, topics, tables, settings and features exist under the names the pages give them."""
 
 import re
+import tomllib
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,12 +17,22 @@ from contracts.topics import TOPICS
 from feature_store.online.redis_layout import FRESHNESS_REDIS_KEY, HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY
 from lakehouse.schemas import COLUMNS_OF, GOLD, GOLD_LIVE, SILVER
 from stack.platform import FACTORIES
+from tests.support import layer_table
 
 REPO = Path(__file__).parents[1]
 PAGES = [REPO / "README.md", REPO / "CHANGELOG.md", *sorted((REPO / "docs").rglob("*.md"))]
 ARCHITECTURE = (REPO / "docs" / "architecture.md").read_text()
 OPERATIONS = (REPO / "docs" / "operations.md").read_text()
 NOT_SETTINGS = {"TICK_TEST_DATA"}
+
+
+def packages() -> list[str]:
+    """Folders of all packages, relative to the repository."""
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())
+    roots = project["tool"]["importlinter"]["root_packages"]
+    return sorted(str(file.parent.relative_to(REPO)) for root in roots for file in (REPO / root).rglob("__init__.py"))
+
+
 each_page = pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.relative_to(REPO)))
 
 
@@ -50,6 +61,15 @@ def test_every_command_on_the_page_exists(file):
 
 def test_the_page_search_finds_commands():
     assert commands_in("`tick up` then\n```sh\ntick lake compact   # now\n```\nand `TICK_HOME=x tick …`") == {("up",), ("lake", "compact")}
+
+
+def test_the_layers_are_those_that_the_linter_holds():
+    assert "\n".join(layer_table.table()) in ARCHITECTURE, "`python -m tests.support.layer_table` prints the table"
+
+
+@pytest.mark.parametrize("package", packages())
+def test_every_package_says_what_it_is(package):
+    assert layer_table.sentence(package)
 
 
 @each_page

@@ -1,0 +1,1 @@
+"""Tasks of the DAGs: thin calls of `training`, `feature_store` and `lakehouse`."""

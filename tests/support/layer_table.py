@@ -1,0 +1,30 @@
+"""The table of layers in docs/architecture.md, made from pyproject.toml and the packages' docstrings.
+
+`python -m tests.support.layer_table` prints it.
+"""
+
+import ast
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def table() -> list[str]:
+    """Lines of the table, the lowest layer first; packages of one layer in the order of their names."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (contract,) = (c for c in project["tool"]["importlinter"]["contracts"] if c["type"] == "layers")
+    lines = ["| layer | folder | what it contains |", "|---|---|---|"]
+    for number, layer in enumerate(reversed(contract["layers"]), 1):
+        lines += [f"| {number} | `{name}/` | {sentence(name)} |" for name in layer.split(" | ")]
+    return lines
+
+
+def sentence(package: str) -> str:
+    """The docstring of a package."""
+    text = (ROOT / package / "__init__.py").read_text()
+    return " ".join((ast.get_docstring(ast.parse(text)) or "").split())
+
+
+if __name__ == "__main__":
+    print("\n".join(table()))
