@@ -59,7 +59,7 @@ def measure(scale: float = 1.0) -> list[Figure]:
         used_s = window.worker_s() - window.cpu_s
         _settle(settings, done.event_time_us)
         with connect(settings) as client:
-            return _figures(read(client), done.sent, window.rate, used_s / (done.elapsed_s - window.began_s + settings.closing_beat_s))
+            return _figures(read(client), done.sent, window.rate, used_s / (done.elapsed_s - window.began_s + settings.final_heartbeat_s))
 
 
 def _settle(settings: Settings, last_us: int) -> None:

@@ -65,7 +65,7 @@ def create_app(given: Settings, registry: Resolve = resolve) -> FastAPI:
     public = frozenset({pages.DOCS, pages.OPENAPI, *pages.ASSET_FILES} if given.api_open else ())
     app.add_middleware(CapBody, bytes_max=given.body_bytes_max, batch_bytes_max=given.batch_bytes_max, timeout_s=given.body_timeout_s)
     app.add_middleware(LimitConcurrency, requests_max=given.api_requests_max, streams_max=given.streams_max)
-    app.add_middleware(LimitRate, rate_max=given.rate_max)
+    app.add_middleware(LimitRate, requests_per_s_max=given.requests_per_s_max)
     app.add_middleware(RequireKey, keys=keys, public=public, open_to_all=given.api_open and not len(keys))
     app.add_middleware(SecurityHeaders, policies=pages.policies())
     app.add_middleware(MeasureRequests, metrics=metrics, log_all=given.api_log)

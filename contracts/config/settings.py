@@ -3,8 +3,9 @@
 What the gate judges by may be made stricter here, never easier: costs, entry delay, embargo, test days have their lower bounds.
 """
 
+import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from contracts.errors import SettingError
 
 PREFIX = "TICK_"
+# Old name → name. The old ones work until the release after this one.
+RENAMED = {
+    "closing_beat_s": "final_heartbeat_s",
+    "live_quiet_s": "live_idle_lag_s",
+    "live_silence_s": "live_reconnect_after_s",
+    "rate_max": "requests_per_s_max",
+    "folds": "walk_forward_folds",
+    "embargo": "embargo_share",
+    "train_jobs": "train_threads",
+}
 NOT_SETTINGS = ("TICK_TEST_", "TICK_BENCH_")  # variables of the tests and measurements
 
 
@@ -100,10 +111,10 @@ class Settings(BaseSettings):
         None, pattern="^https?://", description="REST interface that gives the trades of a gap, https://api.binance.com; default: gaps stay"
     )
     live_gap_max: int = Field(10_000, ge=1, le=1_000_000, description="most trades of one gap that are fetched")
-    live_quiet_s: float = Field(1.0, gt=0, le=60, description="how far behind now time is while the exchange says nothing")
-    live_silence_s: float = Field(30, ge=1, le=3600, description="a connection silent for longer is opened anew")
+    live_idle_lag_s: float = Field(1.0, gt=0, le=60, description="how far behind now time is while the exchange says nothing")
+    live_reconnect_after_s: float = Field(30, ge=1, le=3600, description="a connection silent for longer is opened anew")
     live_retry_s_max: float = Field(30, ge=0.05, le=3600, description="longest pause before a connection is tried again")
-    closing_beat_s: float = Field(3.0, ge=0, le=60, description="a live replay keeps beating this long after its last tick")
+    final_heartbeat_s: float = Field(3.0, ge=0, le=60, description="a live replay keeps beating this long after its last tick")
     position_interval_s: float = Field(1.0, gt=0, le=60, description="how often a replay writes its position file")
 
     writer_batch_rows: int = Field(1000, ge=1, le=100_000, description="online writer: rows per Redis pipeline")
@@ -156,10 +167,10 @@ class Settings(BaseSettings):
     entry_late_s_max: int = Field(30, ge=0, le=3600, description="label is NULL when the entry is later than this")
     cost_bp: float = Field(1.0, ge=1, le=100, description="one-way cost of a trade in basis points; the gate's, hence never below 1")
     seed: int = Field(7, ge=0, lt=2**32, description="seed of every random choice in training")
-    train_jobs: int = Field(2, ge=1, le=256, description="cores that fit the forest")
+    train_threads: int = Field(2, ge=1, le=256, description="cores that fit the forest")
     test_days: int = Field(7, ge=7, le=366, description="last full UTC days kept untouched for the gate, which needs seven")
-    folds: int = Field(5, ge=1, le=20, description="walk-forward folds before the test days; fewer when the range is too short")
-    embargo: float = Field(0.01, ge=0.01, lt=0.5, description="share of the data's time span left out between training and test")
+    walk_forward_folds: int = Field(5, ge=1, le=20, description="folds before the test days; fewer when the range is too short")
+    embargo_share: float = Field(0.01, ge=0.01, lt=0.5, description="share of the data's time span left out between training and test")
     power_model_name: str = Field("power-consumption-model", description="registered model of the total; of a zone: this and -zone1 …")
     power_experiment: str = Field("power-consumption-forecasting", description="MLflow experiment of the power pipeline")
     power_test_days: int = Field(56, ge=28, le=366, description="last whole days kept untouched for the power gate: eight weeks")
@@ -229,7 +240,7 @@ class Settings(BaseSettings):
     streams_max: int = Field(32, ge=0, le=10_000, description="event streams open at a time in one API process; more get 503")
     stream_s_max: float = Field(3600, ge=1, le=86_400, description="longest life of an event stream; clients connect again")
     stream_poll_s: float = Field(1, ge=0.05, le=60, description="how often a stream looks for newer features")
-    rate_max: float = Field(0, ge=0, le=1_000_000, description="requests a second of one API key in one process; 0: no limit")
+    requests_per_s_max: float = Field(0, ge=0, le=1_000_000, description="requests a second of one API key in one process; 0: no limit")
     challenger_share: float = Field(0, ge=0, le=1, description="share of the symbols that a challenger answers; the others in the shadow")
     feature_read_ms_max: int = Field(200, ge=1, le=60_000, description="longest wait for one read of the online store; then 503")
     micro_batch_symbols_max: int = Field(256, ge=1, le=10_000, description="symbols of one read for requests that come together")
@@ -307,9 +318,25 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process, read once from the environment. Raises SettingError for a TICK_ variable that is none."""
+    """The settings of this process, read once from the environment. Raises SettingError for an unknown TICK_ variable."""
+    rename_old(os.environ)
     require_known(os.environ)
     return Settings()
+
+
+def rename_old(environment: MutableMapping[str, str]) -> None:
+    """Replace old names of settings by the present ones, with a warning each.
+
+    Raises SettingError when both are set.
+    """
+    for old, name in RENAMED.items():
+        before, now = PREFIX + old.upper(), PREFIX + name.upper()
+        if before not in environment:
+            continue
+        if now in environment:
+            raise SettingError(f"{before} is the old name of {now}, and both are set", f"unset {before}")
+        logging.getLogger("tick").warning("%s is now %s; the old name will be refused in the next release", before, now)
+        environment[now] = environment.pop(before)
 
 
 def require_known(names: Iterable[str]) -> None:

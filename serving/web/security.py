@@ -147,23 +147,23 @@ def _authorized(value: bytes) -> bytes:
 
 
 class LimitRate:
-    """429 beyond `rate_max` requests a second of one key (0: no limit): a bucket per key that holds one second's worth."""
+    """429 beyond `requests_per_s_max` requests a second of one key (0: no limit): a bucket per key that holds one second's worth."""
 
-    def __init__(self, app: ASGIApp, rate_max: float) -> None:
-        self.app, self.rate_max = app, rate_max
+    def __init__(self, app: ASGIApp, requests_per_s_max: float) -> None:
+        self.app, self.requests_per_s_max = app, requests_per_s_max
         self._buckets: dict[int, tuple[float, float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.rate_max <= 0 or CALLER not in scope or self._take(scope[CALLER], time.monotonic()):
+        if self.requests_per_s_max <= 0 or CALLER not in scope or self._take(scope[CALLER], time.monotonic()):
             return await self.app(scope, receive, send)
-        detail = f"More than {self.rate_max:g} requests a second came with this key."
+        detail = f"More than {self.requests_per_s_max:g} requests a second came with this key."
         refusal = ProblemError(429, "rate_limited", detail, "Ask for several symbols at once.", {"Retry-After": "1"})
         return await refusal.response()(scope, receive, send)
 
     def _take(self, caller: int, now_s: float) -> bool:
-        size = max(1.0, self.rate_max)
+        size = max(1.0, self.requests_per_s_max)
         level, seen_s = self._buckets.get(caller, (size, now_s))
-        level = min(size, level + (now_s - seen_s) * self.rate_max)
+        level = min(size, level + (now_s - seen_s) * self.requests_per_s_max)
         self._buckets[caller] = (level - 1 if level >= 1 else level, now_s)
         return level >= 1
 

@@ -72,7 +72,7 @@ class LiveFeed:
     @property
     def quiet_lag_us(self) -> int:
         """Exchanges are silent when nobody trades: time goes on without ticks."""
-        return int(self.settings.live_quiet_s * 1e6)
+        return int(self.settings.live_idle_lag_s * 1e6)
 
     def span(self, received_us: int) -> Span:
         """Raises FeedError: nobody knows when it ends."""
@@ -94,7 +94,7 @@ class LiveFeed:
             try:
                 with self._connect() as connection:
                     self.heard.connections += 1
-                    for messages in _hear(connection, self.settings.live_silence_s, ends_s):
+                    for messages in _hear(connection, self.settings.live_reconnect_after_s, ends_s):
                         pause_s = 0.0 if messages else pause_s  # one that only opens and closes is no good connection
                         yield self._whole(messages)
             except (OSError, WebSocketException, TimeoutError) as error:

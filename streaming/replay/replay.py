@@ -201,7 +201,7 @@ class _Run:
         self.sender.flush(self.items)
         self.ended_us = self.clock()  # closing beats are no part of the rate
         if self.timing.live:
-            until = self.clock() + int(self.settings.closing_beat_s * 1e6)
+            until = self.clock() + int(self.settings.final_heartbeat_s * 1e6)
             while (now := self.clock()) < until:
                 self._beat(now)
                 self.sleep(self.settings.heartbeat_interval_s)

@@ -251,7 +251,7 @@ def test_an_emptied_or_spoilt_file_of_keys_opens_nothing(make_api, tmp_path, mon
 def test_a_key_has_its_rate_and_another_one_its_own(make_api, tmp_path):
     file = tmp_path / "keys"
     file.write_text("other\n")
-    api = make_api(rate_max=5, api_keys_file=file)
+    api = make_api(requests_per_s_max=5, api_keys_file=file)
     answers = [api.get("/readyz") for _ in range(12)]
     limited = [answer for answer in answers if answer.status_code == 429]
     assert 5 <= len(limited) <= 7 and limited[0].json()["code"] == "rate_limited" and limited[0].headers["retry-after"] == "1"

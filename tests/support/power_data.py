@@ -25,7 +25,7 @@ def settings_in(home: Path, mlflow_home: Path, name: str, **more) -> Settings:
     """A lakehouse below `home`, the MLflow data base that all tests share, and a model name and experiment of this test's own."""
     (mlflow_home / "mlflow").mkdir(exist_ok=True)
     uri = f"sqlite:///{mlflow_home}/mlflow/mlflow.db"
-    return Settings(home=home, mlflow_tracking_uri=uri, power_model_name=name, power_experiment=name, train_jobs=1, **more)
+    return Settings(home=home, mlflow_tracking_uri=uri, power_model_name=name, power_experiment=name, train_threads=1, **more)
 
 
 def readings(days: int = 3, seed: int = 1, start_us: int = T0) -> pl.DataFrame:

@@ -69,7 +69,7 @@ def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(settings, cifa
     steps.train_model(settings, spec, "whole", quiet)
     steps.prepare_data(settings, spec, "killed", data, quiet)
     at = directory.of(settings, spec, "killed")
-    env = os.environ | {"PYTHONPATH": str(REPO), "TRAIN_JOBS": str(settings.train_jobs)}
+    env = os.environ | {"PYTHONPATH": str(REPO), "TRAIN_JOBS": str(settings.train_threads)}
     child = subprocess.Popen([sys.executable, "-m", f"training.vision.{framework}_child", str(at.path)], stdin=subprocess.PIPE, env=env)
     while not training_loop.read(at):
         assert child.poll() is None

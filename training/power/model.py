@@ -45,7 +45,7 @@ def fit(parts: Parts, settings: Settings, progress: Progress) -> Fitted:
         progress("train", state.iteration + 1, ROUNDS_MAX)
 
     booster = lightgbm.train(
-        {**PARAMETERS, **STEADY, "seed": settings.seed, "num_threads": settings.train_jobs},
+        {**PARAMETERS, **STEADY, "seed": settings.seed, "num_threads": settings.train_threads},
         fitting,
         num_boost_round=ROUNDS_MAX,
         valid_sets=[fitting, later],

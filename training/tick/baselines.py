@@ -31,7 +31,7 @@ STEADY = {"deterministic": True, "force_row_wise": True, "verbosity": -1}  # the
 def fit(x: Floats, y: Floats, settings: Settings) -> Any:
     """The fitted booster on (rows × CORE) features, float32 in as for the forest."""
     data = lightgbm.Dataset(x.astype(np.float32), y, feature_name=list(CORE), params={"verbosity": -1})
-    params = {**BOOSTER, **STEADY, "seed": settings.seed, "num_threads": settings.train_jobs}
+    params = {**BOOSTER, **STEADY, "seed": settings.seed, "num_threads": settings.train_threads}
     return lightgbm.train(params, data, num_boost_round=ROUNDS)
 
 

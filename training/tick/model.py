@@ -32,7 +32,7 @@ def no_progress(step: str, done: int, total: int) -> None:
 
 def forest(settings: Settings) -> RandomForestRegressor:
     """The unfitted forest of the specification, with this process's cores and seed."""
-    return RandomForestRegressor(**FOREST, n_jobs=settings.train_jobs, random_state=settings.seed)
+    return RandomForestRegressor(**FOREST, n_jobs=settings.train_threads, random_state=settings.seed)
 
 
 def fit(x: Floats, y: Floats, settings: Settings, progress: Progress = no_progress) -> Any:

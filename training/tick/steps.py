@@ -181,7 +181,7 @@ def _fit(settings: Settings, dataset: Dataset, parts: Split, at: Folder, child: 
 
 
 def _split(settings: Settings, dataset: Dataset) -> Split:
-    return split.holdout(dataset.frame, settings.test_days, settings.embargo, settings.decision_grid_s)
+    return split.holdout(dataset.frame, settings.test_days, settings.embargo_share, settings.decision_grid_s)
 
 
 def _facts(dataset: Dataset, made: dataset_manifest.Recipe, at_us: int) -> dict[str, str]:

@@ -55,7 +55,7 @@ class WalkForward:
 
 def run(settings: Settings, parts: Split, track: Track, title: str, progress: Progress) -> WalkForward:
     """Validate on `parts.train`, the rows before the gate's days; logged below `track` as child `walk_forward`."""
-    cut = folds.cut(parts.train, settings.folds, parts.embargo_us)
+    cut = folds.cut(parts.train, settings.walk_forward_folds, parts.embargo_us)
     with track.step("walk_forward") as child:
         child.params({"folds": len(cut), "embargo_s": parts.embargo_us // dataset.SECOND_US, "seed": settings.seed})
         child.params({f"{model.NAME}.{key}": value for key, value in {**model.FOREST, "n_estimators": TREES}.items()})
@@ -66,7 +66,8 @@ def run(settings: Settings, parts: Split, track: Track, title: str, progress: Pr
             done.append(_fold(settings, number, split, guesses[-1], child))
             progress("walk forward", number, len(cut))
         joined = _join(settings, cut, guesses)
-        result = WalkForward(done, {name: each.report for name, each in joined.items()}, folds.shortfall(len(cut), settings.folds))
+        reports = {name: each.report for name, each in joined.items()}
+        result = WalkForward(done, reports, folds.shortfall(len(cut), settings.walk_forward_folds))
         _log(result, joined, child, track, title)
     return result
 

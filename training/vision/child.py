@@ -58,7 +58,7 @@ def run(settings: Settings, spec: Spec, folder: Folder, progress: Progress) -> N
     command = [str(python(settings, spec.fields.framework)), "-m", f"training.vision.{spec.fields.framework}_child", str(folder.path)]
     # The project alone: the packages of this environment have no place in another one's.
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    environment |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "TRAIN_JOBS": str(settings.train_jobs)}
+    environment |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "TRAIN_JOBS": str(settings.train_threads)}
     with tempfile.TemporaryFile() as complaints:
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, env=environment)
         try:

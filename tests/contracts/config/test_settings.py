@@ -4,7 +4,7 @@ import pytest
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ValidationError
 
-from contracts.config.settings import Settings, require_known, settings
+from contracts.config.settings import RENAMED, Settings, require_known, settings
 from contracts.errors import SettingError
 
 
@@ -29,7 +29,7 @@ def test_every_setting_is_described():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("cost_bp", 0.99), ("cost_bp", "nan"), ("entry_delay_s", 4), ("embargo", 0.0), ("test_days", 6), ("warmup_s", 60)],
+    [("cost_bp", 0.99), ("cost_bp", "nan"), ("entry_delay_s", 4), ("embargo_share", 0.0), ("test_days", 6), ("warmup_s", 60)],
 )
 def test_what_the_gate_judges_by_cannot_be_made_easier(name, value, monkeypatch):
     monkeypatch.setenv(f"TICK_{name.upper()}", str(value))
@@ -66,3 +66,18 @@ def test_a_variable_like_no_setting_says_where_they_are_described():
 def test_settings_and_variables_of_the_tests_are_known():
     require_known([f"TICK_{name.upper()}" for name in Settings.model_fields])
     require_known(["TICK_TEST_DATA", "tick_home", "PATH", "TICKS"])
+
+
+@pytest.mark.parametrize(("old", "name"), RENAMED.items())
+def test_an_old_name_works_with_a_warning(old, name, monkeypatch, caplog):
+    value = "0.05" if name == "embargo_share" else "7"
+    monkeypatch.setenv(f"TICK_{old.upper()}", value)
+    assert getattr(settings(), name) == float(value)
+    assert f"TICK_{old.upper()} is now TICK_{name.upper()}" in caplog.text
+
+
+def test_an_old_name_beside_the_present_one_is_refused(monkeypatch):
+    monkeypatch.setenv("TICK_FOLDS", "7")
+    monkeypatch.setenv("TICK_WALK_FORWARD_FOLDS", "8")
+    with pytest.raises(SettingError, match="TICK_FOLDS is the old name of TICK_WALK_FORWARD_FOLDS"):
+        settings()

@@ -136,6 +136,6 @@ def test_an_exchange_that_is_away_is_tried_again_and_time_goes_on(tmp_path):
 
 def test_a_silent_connection_is_opened_anew(exchange, tmp_path, monkeypatch):
     monkeypatch.setattr("tests.streaming.feeds.test_binance_live.PARTS", ((0, LINES),))
-    feed = LiveFeed(exchange.settings(tmp_path, live_silence_s=1), ("BTCUSDT",), venue="BINANCE", duration_s=4)
+    feed = LiveFeed(exchange.settings(tmp_path, live_reconnect_after_s=1), ("BTCUSDT",), venue="BINANCE", duration_s=4)
     ticks = heard(feed)
     assert feed.heard.connections >= 2 and ticks["trade_id"].n_unique() == len(ticks)

@@ -152,7 +152,7 @@ def command(settings, *words, **env):
     own = {
         **settings_env(settings),
         "TICK_POSITION_INTERVAL_S": "0.1",
-        "TICK_CLOSING_BEAT_S": "0.2",
+        "TICK_FINAL_HEARTBEAT_S": "0.2",
         "PYTHONPATH": str(REPO),
         "COLUMNS": "200",
     }

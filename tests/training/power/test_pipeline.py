@@ -134,7 +134,7 @@ class TestTotal:
         settings = settings_in(small, mlflow_home, "unused")
         samples = features.samples(features.design(steps.past(settings, "total", SMALL_END_US)))
         parts = split(samples, SMALL_END_US, 56, 28)
-        fits = [model.fit(parts, settings.model_copy(update=change), quiet) for change in ({}, {"train_jobs": 2}, {"seed": 8})]
+        fits = [model.fit(parts, settings.model_copy(update=change), quiet) for change in ({}, {"train_threads": 2}, {"seed": 8})]
         texts = [fit.booster.model_to_string().split("\nparameters:")[0] for fit in fits]
         assert texts[0] == texts[1] != texts[2]
 

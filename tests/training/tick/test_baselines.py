@@ -17,18 +17,18 @@ def forecast(**given):
 
 
 def test_equal_seeds_are_equal_models_on_any_number_of_cores():
-    once = forecast(train_jobs=1)
-    assert np.array_equal(once, forecast(train_jobs=1))
-    assert np.array_equal(once, forecast(train_jobs=2))
-    assert not np.array_equal(once, forecast(train_jobs=1, seed=8))
+    once = forecast(train_threads=1)
+    assert np.array_equal(once, forecast(train_threads=1))
+    assert np.array_equal(once, forecast(train_threads=2))
+    assert not np.array_equal(once, forecast(train_threads=1, seed=8))
 
 
 def test_its_parameters_are_the_fixed_ones():
-    assert {key: baselines.fit(X, Y, Settings(train_jobs=1)).params[key] for key in baselines.BOOSTER} == baselines.BOOSTER
+    assert {key: baselines.fit(X, Y, Settings(train_threads=1)).params[key] for key in baselines.BOOSTER} == baselines.BOOSTER
 
 
 def test_rivals_are_the_challenger_and_the_baselines_on_the_test_rows():
-    made = baselines.rivals(PARTS, Settings(train_jobs=1))
+    made = baselines.rivals(PARTS, Settings(train_threads=1))
     assert list(made) == ["lightgbm", "ols", "ar1", "zero", "buy_and_hold"]
     assert {len(guess) for guess in made.values()} == {len(PARTS.test)}
     y = PARTS.test["y"].to_numpy()

@@ -10,7 +10,7 @@ from tests.support.market import dataset
 from training.tick import dataset as datasets
 from training.tick import model
 
-SETTINGS = Settings(train_jobs=1)
+SETTINGS = Settings(train_threads=1)
 FRAME = dataset(days=2).frame
 X, Y = datasets.matrix(FRAME), FRAME["y"].to_numpy()
 
@@ -25,7 +25,7 @@ def test_growing_in_steps_gives_the_forest_of_one_go():
 
 
 def test_another_seed_is_another_forest():
-    other = Settings(train_jobs=1, seed=8)
+    other = Settings(train_threads=1, seed=8)
     assert not np.array_equal(model.fit(X, Y, SETTINGS).predict(X[:50]), model.fit(X, Y, other).predict(X[:50]))
 
 

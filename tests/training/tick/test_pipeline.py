@@ -21,7 +21,7 @@ AT_US = T0 + 30 * 86_400_000_000
 @pytest.fixture(scope="module")
 def make_settings(mlflow_home):
     """Settings of this module's data base with a model and experiment of their own."""
-    return lambda name: Settings(home=mlflow_home, model_name=name, experiment=name, train_jobs=1)
+    return lambda name: Settings(home=mlflow_home, model_name=name, experiment=name, train_threads=1)
 
 
 @pytest.fixture(scope="module")

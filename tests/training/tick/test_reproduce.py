@@ -31,7 +31,9 @@ VIEWS = feature_rows(np.arange(1, 1800, 10))
 @pytest.fixture
 def settings(mlflow_home, tmp_path):
     """A lakehouse of this test's own, and the MLflow data base of all."""
-    return Settings(home=tmp_path, mlflow_tracking_uri=paths.mlflow_uri(Settings(home=mlflow_home)), experiment=tmp_path.name, train_jobs=1)
+    return Settings(
+        home=tmp_path, mlflow_tracking_uri=paths.mlflow_uri(Settings(home=mlflow_home)), experiment=tmp_path.name, train_threads=1
+    )
 
 
 def record(settings, dataset=None, **changed):

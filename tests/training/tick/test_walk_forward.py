@@ -19,7 +19,7 @@ DATA = dataset(days=12)
 
 
 def holdout(data, settings):
-    return split.holdout(data.frame, settings.test_days, settings.embargo, settings.decision_grid_s)
+    return split.holdout(data.frame, settings.test_days, settings.embargo_share, settings.decision_grid_s)
 
 
 def walk(settings, parts):
@@ -32,7 +32,7 @@ def walk(settings, parts):
 
 @pytest.fixture(scope="module")
 def settings(mlflow_home):
-    return Settings(home=mlflow_home, experiment="walk-forward", train_jobs=1, folds=4)
+    return Settings(home=mlflow_home, experiment="walk-forward", train_threads=1, walk_forward_folds=4)
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +97,14 @@ class TestNumbers:
         other = DATA.frame.with_columns(
             pl.when(pl.col("decision_us") >= holdout(DATA, settings).test_from_us).then(-pl.col("y")).otherwise("y").alias("y")
         )
-        changed = split.holdout(other, settings.test_days, settings.embargo, settings.decision_grid_s)
+        changed = split.holdout(other, settings.test_days, settings.embargo_share, settings.decision_grid_s)
         again = walk(settings, changed)[0]
         assert [fold.plain() for fold in again.folds] == [fold.plain() for fold in made.folds]  # JSON: undefined equals undefined
 
     def test_with_the_same_seed_it_is_the_same_on_any_number_of_cores(self, settings, walked):
         parts = holdout(DATA, settings)
         cut = walk_forward.folds.cut(parts.train, 4, parts.embargo_us)[0]
-        one, two = (walk_forward.forecasts(cut, settings.model_copy(update={"train_jobs": jobs})) for jobs in (1, 2))
+        one, two = (walk_forward.forecasts(cut, settings.model_copy(update={"train_threads": jobs})) for jobs in (1, 2))
         assert list(one) == list(NAMES)
         assert all(np.array_equal(one[name], two[name]) for name in NAMES)
 
