@@ -1,1 +1,3 @@
-"""Measurements of the platform, run by `make bench`: CPU time and ratios against a peer or bound of the same run."""
+"""Measurements of the platform, run by `make bench`: CPU time and ratios against a peer or bound of
+the same run.
+"""

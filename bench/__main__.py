@@ -1,4 +1,6 @@
-"""`python -m bench [NAME…]`: run the benches one after the other, print each at once, keep all in a JSON file."""
+"""`python -m bench [NAME…]`: run the benches one after the other, print each at once, keep all in a
+JSON file.
+"""
 
 import signal
 import sys
@@ -38,11 +40,22 @@ class Name(StrEnum):
 
 
 def main(
-    names: Annotated[list[Name] | None, typer.Argument(help="which ones; all of them when none is named")] = None,
-    scale: Annotated[float, typer.Option(min=0.01, max=10.0, help="size of the runs; below 1 for a look, not for numbers")] = 1.0,
+    names: Annotated[
+        list[Name] | None, typer.Argument(help="which ones; all of them when none is named")
+    ] = None,
+    scale: Annotated[
+        float,
+        typer.Option(
+            min=0.01, max=10.0, help="size of the runs; below 1 for a look, not for numbers"
+        ),
+    ] = 1.0,
 ) -> None:
-    """Measure the platform. Run it alone on a quiet machine: the load average is printed with every number."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a platform is stopped then, too
+    """Measure the platform. Run it alone on a quiet machine: the load average is printed with every
+    number.
+    """
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # so that a platform is stopped then, too
     console, on = Console(), machine.describe()
     console.print(report.heading(on))
     results: list[Result] = []
@@ -56,7 +69,9 @@ def main(
 
 
 def find(name: Name) -> Callable[[float], list[Figure]]:
-    """The function that measures; its module is loaded only now, so that a bench pays for no other's imports."""
+    """The function that measures; its module is loaded only now, so that a bench pays for no
+    other's imports.
+    """
     measure: Callable[[float], list[Figure]] = import_module(f"bench.{name.value}").measure
     return measure
 

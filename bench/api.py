@@ -1,4 +1,6 @@
-"""The API as a bench needs it: a model in Production, fresh features, started, and the request that it is asked."""
+"""The API as a bench needs it: a model in Production, fresh features, started, and the request that
+it is asked.
+"""
 
 import time
 from typing import Any
@@ -20,20 +22,31 @@ from stack import platform, secrets
 
 READY_S = 90.0
 SYMBOLS = 64
-KNOWN: dict[str, Any] = {"features": CORE, "trained_on": "synthetic", "trained_to_us": 0, "horizon_s": 60}
+KNOWN: dict[str, Any] = {
+    "features": CORE,
+    "trained_on": "synthetic",
+    "trained_to_us": 0,
+    "horizon_s": 60,
+}
 
 
 def promote(settings: Settings, made: Exported) -> None:
     """Register a model and make it Production."""
     client = tracking.client(settings)
     run = client.create_run(tracking.experiment_id(settings, client, settings.experiment))
-    registry.promote(settings, registry.register(settings, made, run.info.run_id, {registry.PASSED: "true"}))
+    registry.promote(
+        settings, registry.register(settings, made, run.info.run_id, {registry.PASSED: "true"})
+    )
 
 
 def feed(settings: Settings) -> None:
     """Fresh rows of every view, each value there."""
     time_ms, rng = now_us() // 1000, np.random.default_rng(1)
-    rows = [feature_rows.row(level, name, time_ms, rng) for name in feature_rows.symbols(SYMBOLS) for level in LEVELS]
+    rows = [
+        feature_rows.row(level, name, time_ms, rng)
+        for name in feature_rows.symbols(SYMBOLS)
+        for level in LEVELS
+    ]
     whole = [{name: 0.1 if value is None else value for name, value in row.items()} for row in rows]
     with connect(settings) as client:
         write_rows(client, whole, settings, now_us())
@@ -58,4 +71,7 @@ def _predicts(settings: Settings) -> bool:
 def messages(settings: Settings) -> list[bytes]:
     """A `/predict` of one symbol, with the key, as bytes, for each symbol."""
     url, key = f"{settings.api_url}/predict", {"X-API-Key": secrets.api_key(settings)}
-    return [http_load.request(url, orjson.dumps({"symbols": [name]}), key) for name in feature_rows.symbols(SYMBOLS)]
+    return [
+        http_load.request(url, orjson.dumps({"symbols": [name]}), key)
+        for name in feature_rows.symbols(SYMBOLS)
+    ]

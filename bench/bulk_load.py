@@ -1,4 +1,6 @@
-"""How fast history gets into silver without the stream: `tick load` of a Parquet file, and beside it polars copying the same file."""
+"""How fast history gets into silver without the stream: `tick load` of a Parquet file, and beside
+it polars copying the same file.
+"""
 
 import resource
 import tempfile
@@ -26,7 +28,9 @@ MIB = 1024
 
 
 def measure(scale: float = 1.0) -> list[Figure]:
-    """Ticks per CPU second of loading a file of ten days, of loading it again, and of polars scanning it into another Parquet file."""
+    """Ticks per CPU second of loading a file of ten days, of loading it again, and of polars
+    scanning it into another Parquet file.
+    """
     with tempfile.TemporaryDirectory(prefix="tick-bench-") as folder:
         home, file = Path(folder), Path(folder) / "ticks.parquet"
         ticks = canonical.write(file, _frames(int(TICKS * scale)))
@@ -51,7 +55,9 @@ def _loaded(home: Path, file: Path, least: int) -> Spent:
     with spent() as took:
         done: Loaded = load(Settings(home=home), open_feed([file]), NOW_US)
     if done.loaded < least or done.read != done.loaded + done.already:
-        raise BenchError(f"only {done.loaded:,} of {least:,} ticks were loaded", "run the tests of the bulk load")
+        raise BenchError(
+            f"only {done.loaded:,} of {least:,} ticks were loaded", "run the tests of the bulk load"
+        )
     return took
 
 
@@ -60,7 +66,9 @@ def _appended(home: Path, file: Path) -> Spent:
     settings = Settings(home=home)
     tables.create(settings)
     took = Spent()
-    for start in range(0, pl.scan_parquet(file).select(pl.len()).collect().item(), settings.load_commit_rows):
+    for start in range(
+        0, pl.scan_parquet(file).select(pl.len()).collect().item(), settings.load_commit_rows
+    ):
         frame = pl.scan_parquet(file).slice(start, settings.load_commit_rows).collect()
         with spent() as part:
             tables.append_ticks(settings, frame)
@@ -72,21 +80,48 @@ def _appended(home: Path, file: Path) -> Spent:
 def _as_csv(file: Path) -> Path:
     """The same ticks as canonical CSV."""
     made = file.with_suffix(".csv")
-    pl.scan_parquet(file).select(pl.all().exclude("bid", "ask", "bid_size", "ask_size")).sink_csv(made)
+    pl.scan_parquet(file).select(pl.all().exclude("bid", "ask", "bid_size", "ask_size")).sink_csv(
+        made
+    )
     return made
 
 
-def _figures(ticks: int, first: Spent, again: Spent, text: Spent, copied: Spent, appended: Spent) -> list[Figure]:
+def _figures(
+    ticks: int, first: Spent, again: Spent, text: Spent, copied: Spent, appended: Spent
+) -> list[Figure]:
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
-    said = f"{ticks:,} ticks of {SYMBOLS} symbols and {DAYS} days; peak memory of the whole bench {peak_mib:,.0f} MiB"
+    said = (
+        f"{ticks:,} ticks of {SYMBOLS} symbols and {DAYS} days; peak memory of the whole bench"
+        f" {peak_mib:,.0f} MiB"
+    )
     return [
         Figure("bulk load, CPU", ticks / first.cpu_s, "ticks/s CPU", at_least=AIM_PER_S, note=said),
         Figure("bulk load, by the clock", ticks / first.wall_s, "ticks/s"),
-        Figure("the same file again, CPU", ticks / again.cpu_s, "ticks/s CPU", note="nothing is added: every id is looked up in silver"),
-        Figure("the same ticks from CSV, CPU", ticks / text.cpu_s, "ticks/s CPU", note="canonical CSV"),
         Figure(
-            "bare append of PyIceberg, CPU", ticks / appended.cpu_s, "ticks/s CPU", note="ticks read already; not judged, no ids looked up"
+            "the same file again, CPU",
+            ticks / again.cpu_s,
+            "ticks/s CPU",
+            note="nothing is added: every id is looked up in silver",
         ),
-        Figure("polars scan and sink, CPU", ticks / copied.cpu_s, "ticks/s CPU", note="the same file into another Parquet file, zstd"),
-        Figure("CPU of a load / scan and sink", first.cpu_s / copied.cpu_s, "×", note="judging, looking up, sorting, committing beside it"),
+        Figure(
+            "the same ticks from CSV, CPU", ticks / text.cpu_s, "ticks/s CPU", note="canonical CSV"
+        ),
+        Figure(
+            "bare append of PyIceberg, CPU",
+            ticks / appended.cpu_s,
+            "ticks/s CPU",
+            note="ticks read already; not judged, no ids looked up",
+        ),
+        Figure(
+            "polars scan and sink, CPU",
+            ticks / copied.cpu_s,
+            "ticks/s CPU",
+            note="the same file into another Parquet file, zstd",
+        ),
+        Figure(
+            "CPU of a load / scan and sink",
+            first.cpu_s / copied.cpu_s,
+            "×",
+            note="judging, looking up, sorting, committing beside it",
+        ),
     ]

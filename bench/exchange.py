@@ -1,4 +1,6 @@
-"""How fast the synthetic exchange makes ticks, as the demo uses it (few trades) and at a busy market's rate."""
+"""How fast the synthetic exchange makes ticks, as the demo uses it (few trades) and at a busy
+market's rate.
+"""
 
 from dataclasses import replace
 
@@ -15,7 +17,10 @@ BUSY = replace(DEMO, rate=100.0)
 def measure(scale: float = 1.0) -> list[Figure]:
     """Ticks per CPU second of the generator, polars' threads included; `scale` shortens it."""
     _made(BUSY, 10_000)  # imports and thread pools
-    return [_figure(name, exchange, int(TICKS * scale)) for name, exchange in (("demo market, 0.2/s", DEMO), ("busy market, 100/s", BUSY))]
+    return [
+        _figure(name, exchange, int(TICKS * scale))
+        for name, exchange in (("demo market, 0.2/s", DEMO), ("busy market, 100/s", BUSY))
+    ]
 
 
 def _made(exchange: Exchange, ticks: int) -> int:
@@ -26,5 +31,8 @@ def _made(exchange: Exchange, ticks: int) -> int:
 def _figure(name: str, exchange: Exchange, ticks: int) -> Figure:
     with spent() as took:
         made = _made(exchange, ticks)
-    note = f"{made:,} ticks of {len(exchange.symbols)} symbols; by the clock {made / took.wall_s:,.0f}/s"
+    note = (
+        f"{made:,} ticks of {len(exchange.symbols)} symbols; by the clock"
+        f" {made / took.wall_s:,.0f}/s"
+    )
     return Figure(name, made / took.cpu_s, "ticks/s CPU", at_least=AIM_PER_S, note=note)

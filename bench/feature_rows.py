@@ -1,4 +1,6 @@
-"""Feature rows as the live job publishes them: every column of a view, full precision, now and then a null."""
+"""Feature rows as the live job publishes them: every column of a view, full precision, now and then
+a null.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +20,9 @@ def symbols(count: int) -> list[str]:
 
 
 def stream(names: list[str], seconds: int, start_ms: int) -> Iterator[dict[str, Any]]:
-    """Rows in the order of their time: every second a tile row per symbol, and the bars that end then; `start_ms` is a whole minute."""
+    """Rows in the order of their time: every second a tile row per symbol, and the bars that end
+    then; `start_ms` is a whole minute.
+    """
     rng = np.random.default_rng(7)
     for second in range(1, seconds + 1):
         for level in LEVELS:
@@ -32,5 +36,11 @@ def row(level: Level, symbol: str, time_ms: int, rng: np.random.Generator) -> di
     values: list[float | None] = rng.lognormal(-5, 3, len(names)).tolist()
     if rng.random() < NULL_SHARE * len(names):
         values[int(rng.integers(len(names)))] = None
-    head = {"view": level.view, "symbol": symbol, "event_time_ms": time_ms, "known_at_us": time_ms * 1000 - 700, "warm_s": 3600}
+    head = {
+        "view": level.view,
+        "symbol": symbol,
+        "event_time_ms": time_ms,
+        "known_at_us": time_ms * 1000 - 700,
+        "warm_s": 3600,
+    }
     return head | dict(zip(names, values, strict=True))

@@ -1,4 +1,6 @@
-"""What a measurement yields: figures with their unit, the aim they are held against, and what stood beside them."""
+"""What a measurement yields: figures with their unit, the aim they are held against, and what stood
+beside them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,12 +9,15 @@ from contracts.errors import TickError
 
 
 class BenchError(TickError):
-    """A measurement did not come to its end: something never arrived, or a process died under it."""
+    """A measurement did not come to its end: something never arrived, or a process died under
+    it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number. `at_least` or `at_most` is the aim, if there is one; `note` says how it was found and what stood beside it."""
+    """One number. `at_least` or `at_most` is the aim, if there is one; `note` says how it was found
+    and what stood beside it.
+    """
 
     what: str
     value: float
@@ -38,7 +43,9 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One bench: its figures, or why there are none; wall time and the load average (1 min) around it."""
+    """One bench: its figures, or why there are none; wall time and the load average (1 min) around
+    it.
+    """
 
     bench: str
     figures: list[Figure] = field(default_factory=list)
@@ -56,6 +63,7 @@ def readable(value: float) -> str:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of them lie, as `feature_store.online.writer_stats` counts it."""
+    """The value below which `share` of them lie, as `feature_store.online.writer_stats` counts
+    it."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -1,4 +1,6 @@
-"""The live job under a chunk of ticks: what its TaskManager spends until the last row is out and a checkpoint has closed."""
+"""The live job under a chunk of ticks: what its TaskManager spends until the last row is out and a
+checkpoint has closed.
+"""
 
 from dataclasses import dataclass
 
@@ -15,7 +17,9 @@ CHECKPOINT_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """CPU seconds of the TaskManager for one chunk but for its JIT, and its JIT's; where the chunk lies in `ticks`, by partition."""
+    """CPU seconds of the TaskManager for one chunk but for its JIT, and its JIT's; where the chunk
+    lies in `ticks`, by partition.
+    """
 
     chunk: Chunk
     cpu_s: float
@@ -25,10 +29,12 @@ class Run:
 
 
 def run(settings: Settings, job_id: str, chunk: Chunk) -> Run:
-    """Send a chunk to the running job and wait for all of its results. Raises BenchError when they do not come.
+    """Send a chunk to the running job and wait for all of its results. Raises BenchError when they
+    do not come.
 
-    1. note where everything stands  2. send  3. beat until every feature row is out  4. every partition's last message, which is no
-    tick, is a dead letter  5. a checkpoint completes, and with it the commits to the lakehouse
+    1. note where everything stands  2. send  3. beat until every feature row is out  4. every
+       partition's last message, which is no tick, is a dead letter  5. a checkpoint completes, and
+       with it the commits to the lakehouse
     """
     worker = services.process(settings, "taskmanager")
     rows, letters = _count(settings, TICK_FEATURES), _count(settings, DEAD_LETTER)
@@ -42,9 +48,15 @@ def run(settings: Settings, job_id: str, chunk: Chunk) -> Run:
             return _count(settings, TICK_FEATURES) >= rows + chunk.rows
 
         services.wait(every_row, f"{chunk.rows} feature rows", ROWS_TIMEOUT_S)
-        services.wait(lambda: _count(settings, DEAD_LETTER) >= letters + TICKS.partitions, "the last dead letters", ROWS_TIMEOUT_S)
+        services.wait(
+            lambda: _count(settings, DEAD_LETTER) >= letters + TICKS.partitions,
+            "the last dead letters",
+            ROWS_TIMEOUT_S,
+        )
         done = _checkpoints(settings, job_id)
-        services.wait(lambda: _checkpoints(settings, job_id) > done, "a checkpoint", CHECKPOINT_TIMEOUT_S)
+        services.wait(
+            lambda: _checkpoints(settings, job_id) > done, "a checkpoint", CHECKPOINT_TIMEOUT_S
+        )
     return Run(chunk, took.cpu_s, took.jit_s, begin, end)
 
 

@@ -1,4 +1,6 @@
-"""From the end of a tile to its row in Redis, at a steady rate through the whole way: producer, Kafka, live job, writer."""
+"""From the end of a tile to its row in Redis, at a steady rate through the whole way: producer,
+Kafka, live job, writer.
+"""
 
 from dataclasses import dataclass
 
@@ -19,7 +21,10 @@ from streaming.synthetic.market import DEMO, Exchange
 AIM_P50_MS, AIM_P99_MS = 500.0, 1000.0
 TICKS_PER_S = 10_000
 SYMBOLS = 50
-DURATION_S, DISCARD_S = 240.0, 180.0  # a job that has run for minutes: before, its compiler takes a core
+DURATION_S, DISCARD_S = (
+    240.0,
+    180.0,
+)  # a job that has run for minutes: before, its compiler takes a core
 SAMPLES_MAX = 100_000
 SETTLE_TIMEOUT_S = 120.0
 SECOND_US = 1_000_000
@@ -27,7 +32,9 @@ SECOND_US = 1_000_000
 
 @dataclass
 class Window:
-    """Forgets the samples of the warm-up, and notes from where on the CPU of the TaskManager counts."""
+    """Forgets the samples of the warm-up, and notes from where on the CPU of the TaskManager
+    counts.
+    """
 
     settings: Settings
     discard_s: float
@@ -59,30 +66,56 @@ def measure(scale: float = 1.0) -> list[Figure]:
         used_s = window.worker_s() - window.cpu_s
         _settle(settings, done.event_time_us)
         with connect(settings) as client:
-            return _figures(read(client), done.sent, window.rate, used_s / (done.elapsed_s - window.began_s + settings.final_heartbeat_s))
+            return _figures(
+                read(client),
+                done.sent,
+                window.rate,
+                used_s / (done.elapsed_s - window.began_s + settings.final_heartbeat_s),
+            )
 
 
 def _settle(settings: Settings, last_us: int) -> None:
-    """Wait for the last tile, however late: rows that are not out yet are the slowest of all. Then the writer reports and leaves."""
+    """Wait for the last tile, however late: rows that are not out yet are the slowest of all. Then
+    the writer reports and leaves.
+    """
     last_ms = (last_us // SECOND_US + 1) * 1000
     with connect(settings) as client:
-        services.wait(lambda: read(client).counters.newest_event_ms >= last_ms, "the row of the last tile", SETTLE_TIMEOUT_S)
-        services.wait(lambda: read(client).counters.lag == 0, "the end of the writer's backlog", SETTLE_TIMEOUT_S)
+        services.wait(
+            lambda: read(client).counters.newest_event_ms >= last_ms,
+            "the row of the last tile",
+            SETTLE_TIMEOUT_S,
+        )
+        services.wait(
+            lambda: read(client).counters.lag == 0,
+            "the end of the writer's backlog",
+            SETTLE_TIMEOUT_S,
+        )
     platform.down(settings, ["writer"])
 
 
 def _market(start_us: int, duration_s: float) -> SyntheticFeed:
     names = tuple(f"S{number:03}" for number in range(SYMBOLS))
-    exchange = Exchange(symbols=names, prices=DEMO.prices, rate=TICKS_PER_S / SYMBOLS, day_shape=0.0)
+    exchange = Exchange(
+        symbols=names, prices=DEMO.prices, rate=TICKS_PER_S / SYMBOLS, day_shape=0.0
+    )
     return SyntheticFeed(exchange, start_us, duration_s)
 
 
 def _figures(report: Report, sent: int, rate: float, cores: float) -> list[Figure]:
     if report.p50_ms is None or report.p99_ms is None:
         raise BenchError("no row became readable", "see the logs of the job and of the writer")
-    note = f"{report.samples:,} rows of all views while {sent:,} ticks of {SYMBOLS} symbols came at {rate:,.0f}/s"
+    note = (
+        f"{report.samples:,} rows of all views while {sent:,} ticks of {SYMBOLS} symbols came at"
+        f" {rate:,.0f}/s"
+    )
     return [
         Figure("end of a tile → readable, p50", report.p50_ms, "ms", at_most=AIM_P50_MS, note=note),
-        Figure("end of a tile → readable, p99", report.p99_ms, "ms", at_most=AIM_P99_MS, note="the 200 ms watermark delay is part of it"),
+        Figure(
+            "end of a tile → readable, p99",
+            report.p99_ms,
+            "ms",
+            at_most=AIM_P99_MS,
+            note="the 200 ms watermark delay is part of it",
+        ),
         Figure("TaskManager meanwhile", cores, "cores"),
     ]

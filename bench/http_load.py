@@ -1,4 +1,6 @@
-"""HTTP as fast as a server answers: a client's requests again and again over a kept connection, every latency noted."""
+"""HTTP as fast as a server answers: a client's requests again and again over a kept connection,
+every latency noted.
+"""
 
 import asyncio
 import time
@@ -16,7 +18,9 @@ PATIENCE_S = 30.0
 
 @dataclass
 class Load:
-    """Latencies in ms, statuses by number, CPU seconds of the server's processes meanwhile, seconds by the clock."""
+    """Latencies in ms, statuses by number, CPU seconds of the server's processes meanwhile, seconds
+    by the clock.
+    """
 
     ms: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
@@ -32,14 +36,30 @@ class Load:
 def request(url: str, body: bytes, headers: dict[str, str]) -> bytes:
     """One POST as bytes."""
     parts = urlsplit(url)
-    lines = [f"POST {parts.path} HTTP/1.1", f"Host: {parts.netloc}", "Content-Type: application/json", f"Content-Length: {len(body)}"]
-    return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "", ""]).encode() + body
+    lines = [
+        f"POST {parts.path} HTTP/1.1",
+        f"Host: {parts.netloc}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    ]
+    return (
+        "\r\n".join(
+            [*lines, *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        ).encode()
+        + body
+    )
 
 
 def run(
-    url: str, messages: Sequence[bytes], clients: int, requests: int, server: psutil.Process, until: Callable[[], bool] | None = None
+    url: str,
+    messages: Sequence[bytes],
+    clients: int,
+    requests: int,
+    server: psutil.Process,
+    until: Callable[[], bool] | None = None,
 ) -> Load:
-    """Ask `requests` times (or until `until()`) from `clients` connections, each waiting for its answer. Raises BenchError.
+    """Ask `requests` times (or until `until()`) from `clients` connections, each waiting for its
+    answer. Raises BenchError.
 
     Each client begins with another one of `messages` and goes through them all.
     """
@@ -54,13 +74,30 @@ def run(
 
 
 async def _all(
-    parts: SplitResult, messages: Sequence[bytes], clients: int, load: Load, left: list[int], until: Callable[[], bool] | None
+    parts: SplitResult,
+    messages: Sequence[bytes],
+    clients: int,
+    load: Load,
+    left: list[int],
+    until: Callable[[], bool] | None,
 ) -> None:
     host, port = parts.hostname or "", parts.port or 80
-    await asyncio.gather(*(_client(host, port, islice(cycle(messages), at, None), load, left, until) for at in range(clients)))
+    await asyncio.gather(
+        *(
+            _client(host, port, islice(cycle(messages), at, None), load, left, until)
+            for at in range(clients)
+        )
+    )
 
 
-async def _client(host: str, port: int, messages: Iterator[bytes], load: Load, left: list[int], until: Callable[[], bool] | None) -> None:
+async def _client(
+    host: str,
+    port: int,
+    messages: Iterator[bytes],
+    load: Load,
+    left: list[int],
+    until: Callable[[], bool] | None,
+) -> None:
     reader, writer = await asyncio.open_connection(host, port)
     try:
         while left[0] > 0 and not (until and until()):
@@ -77,7 +114,9 @@ async def _client(host: str, port: int, messages: Iterator[bytes], load: Load, l
 
 async def _answer(reader: asyncio.StreamReader) -> int:
     head = await reader.readuntil(b"\r\n\r\n")
-    length = next((line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), None)
+    length = next(
+        (line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), None
+    )
     if length is None:
         raise BenchError("the server answers without a length", "it cannot be measured so")
     await reader.readexactly(int(length.partition(b":")[2]))

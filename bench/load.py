@@ -1,4 +1,6 @@
-"""Ticks of a known shape for measuring: exactly so many per symbol and second, so that tiles and bars can be counted ahead."""
+"""Ticks of a known shape for measuring: exactly so many per symbol and second, so that tiles and
+bars can be counted ahead.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,13 +22,16 @@ FRAME_TICKS = 50_000
 FLUSH_S = 60.0
 MINUTE_US = 60_000_000
 SECOND_US = 1_000_000
-# The last message of every partition, no JSON: its dead letter tells that the reader of raw messages has come to the end, too.
+# The last message of every partition, no JSON: its dead letter tells that the reader of raw
+# messages has come to the end, too.
 END = b"end of chunk"
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """`per_tile` ticks in each of `seconds` for each of `symbols`, from `start_us` (a whole minute) on."""
+    """`per_tile` ticks in each of `seconds` for each of `symbols`, from `start_us` (a whole minute)
+    on.
+    """
 
     start_us: int
     seconds: int
@@ -60,14 +65,21 @@ class Chunk:
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """The ticks in order of event time, in batches of about FRAME_TICKS."""
-        rng, step = np.random.default_rng(self.start_us), max(1, FRAME_TICKS // (self.symbols * self.per_tile))
+        rng, step = (
+            np.random.default_rng(self.start_us),
+            max(1, FRAME_TICKS // (self.symbols * self.per_tile)),
+        )
         for second in range(0, self.seconds, step):
             yield self._frame(rng, second, min(step, self.seconds - second))
 
     def _frame(self, rng: np.random.Generator, second: int, seconds: int) -> pl.DataFrame:
         rows = seconds * self.symbols * self.per_tile
         tile = np.repeat(np.arange(seconds * self.symbols), self.per_tile)
-        event_us = self.start_us + (second + tile // self.symbols) * SECOND_US + rng.integers(0, SECOND_US, rows)
+        event_us = (
+            self.start_us
+            + (second + tile // self.symbols) * SECOND_US
+            + rng.integers(0, SECOND_US, rows)
+        )
         seq = second * self.symbols * self.per_tile + np.arange(rows)
         prices = 60_000 * np.exp(1e-3 * np.sin(event_us / 60e6) + 1e-4 * rng.standard_normal(rows))
         made = {
@@ -75,12 +87,17 @@ class Chunk:
             "event_time_us": event_us,
             "ingest_time_us": event_us + 10_000,
             "price": np.round(prices, 2),
-            "size": np.maximum(np.round(6e-4 * rng.lognormal(sigma=2.5, size=rows), 5), 1e-5),  # as BTC's: a fifth below 0.0001
+            "size": np.maximum(
+                np.round(6e-4 * rng.lognormal(sigma=2.5, size=rows), 5), 1e-5
+            ),  # as BTC's: a fifth below 0.0001
             "side": rng.choice([-1, 1], rows),
             "seq": seq,
         }
         made["symbol"] = pl.Series(made["symbol"]).gather(tile % self.symbols)
-        frame = pl.DataFrame(made).with_columns(venue=pl.lit("BENCH"), trade_id=pl.concat_str(pl.lit(f"{self.start_us}-"), pl.col("seq")))
+        frame = pl.DataFrame(made).with_columns(
+            venue=pl.lit("BENCH"),
+            trade_id=pl.concat_str(pl.lit(f"{self.start_us}-"), pl.col("seq")),
+        )
         return conform(frame.select(Tick._fields[:9])).sort("event_time_us")
 
 
@@ -94,7 +111,9 @@ def fill(settings: Settings, chunk: Chunk) -> None:
 
 
 def beat(settings: Settings, chunk: Chunk) -> None:
-    """A heartbeat that closes every bar. Once is not enough: when all partitions fall silent together, Flink holds event time."""
+    """A heartbeat that closes every bar. Once is not enough: when all partitions fall silent
+    together, Flink holds event time.
+    """
     to_every_partition(settings, wire.heartbeat(chunk.close_us))
 
 

@@ -1,4 +1,6 @@
-"""What the numbers were measured on: processor, load, and the CPU time of processes, which a busy neighbour does not stretch."""
+"""What the numbers were measured on: processor, load, and the CPU time of processes, which a busy
+neighbour does not stretch.
+"""
 
 import os
 import platform
@@ -30,12 +32,17 @@ def describe() -> Machine:
     """This machine."""
     memory_gib = round(psutil.virtual_memory().total / 2**30, 1)
     system = f"{platform.system()} {platform.release()}"
-    return Machine(len(os.sched_getaffinity(0)), _model(), memory_gib, system, platform.python_version())
+    return Machine(
+        len(os.sched_getaffinity(0)), _model(), memory_gib, system, platform.python_version()
+    )
 
 
 def _model() -> str:
     lines = CPU_INFO.read_text().splitlines() if CPU_INFO.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
 
 
 def load() -> float:
@@ -44,11 +51,15 @@ def load() -> float:
 
 
 def cpu_s(process: psutil.Process) -> float:
-    """CPU seconds a process has used since it started, all its threads. Raises BenchError when it is gone."""
+    """CPU seconds a process has used since it started, all its threads. Raises BenchError when it
+    is gone.
+    """
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess as error:
-        raise BenchError(f"process {process.pid} died while it was measured", "see its log; run the bench again") from error
+        raise BenchError(
+            f"process {process.pid} died while it was measured", "see its log; run the bench again"
+        ) from error
     return float(times.user + times.system)
 
 
@@ -62,7 +73,9 @@ class JvmSpent:
 
 @contextmanager
 def jvm_spent(jvm: psutil.Process) -> Iterator[JvmSpent]:
-    """Measures a JVM during the block inside; the answer stands when it has ended. Raises BenchError when the JVM is gone."""
+    """Measures a JVM during the block inside; the answer stands when it has ended. Raises
+    BenchError when the JVM is gone.
+    """
     taken, cpu, jit = JvmSpent(), cpu_s(jvm), jit_s(jvm)
     yield taken
     taken.jit_s = jit_s(jvm) - jit
@@ -70,19 +83,33 @@ def jvm_spent(jvm: psutil.Process) -> Iterator[JvmSpent]:
 
 
 def jit_s(jvm: psutil.Process) -> float:
-    """CPU seconds that a JVM's compiler threads have used: they work for minutes, then hardly. Raises BenchError when it is gone.
+    """CPU seconds that a JVM's compiler threads have used: they work for minutes, then hardly.
+    Raises BenchError when it is gone.
 
-    What compiler threads did that the JVM has ended since is lost: it has more than one of a kind from four cores on.
+    What compiler threads did that the JVM has ended since is lost: it has more than one of a kind
+    from four cores on.
     """
     try:
-        return float(sum(each.user_time + each.system_time for each in jvm.threads() if _is_compiler(jvm.pid, each.id)))
+        return float(
+            sum(
+                each.user_time + each.system_time
+                for each in jvm.threads()
+                if _is_compiler(jvm.pid, each.id)
+            )
+        )
     except psutil.NoSuchProcess as error:
-        raise BenchError(f"process {jvm.pid} died while it was measured", "see its log; run the bench again") from error
+        raise BenchError(
+            f"process {jvm.pid} died while it was measured", "see its log; run the bench again"
+        ) from error
 
 
 def _is_compiler(pid: int, thread: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/task/{thread}/comm").read_text().startswith(("C1 Compiler", "C2 Compiler"))
+        return (
+            Path(f"/proc/{pid}/task/{thread}/comm")
+            .read_text()
+            .startswith(("C1 Compiler", "C2 Compiler"))
+        )
     except OSError:  # no such thread any more
         return False
 

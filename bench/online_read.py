@@ -1,4 +1,6 @@
-"""How much our reader adds to Redis itself: one-row reads of the model's features beside a raw HMGET of the same fields."""
+"""How much our reader adds to Redis itself: one-row reads of the model's features beside a raw
+HMGET of the same fields.
+"""
 
 import asyncio
 import time
@@ -36,25 +38,38 @@ class Taken:
 
 
 def measure(scale: float = 1.0) -> list[Figure]:
-    """Latency of one-row reads, ours and raw in turns of a block each, so that both see the same machine."""
+    """Latency of one-row reads, ours and raw in turns of a block each, so that both see the same
+    machine.
+    """
     names = feature_rows.symbols(SYMBOLS)
-    with services.running(("redis",), redis_timeout_ms=TIMEOUT_MS, feature_read_ms_max=TIMEOUT_MS) as settings:
+    with services.running(
+        ("redis",), redis_timeout_ms=TIMEOUT_MS, feature_read_ms_max=TIMEOUT_MS
+    ) as settings:
         newest_ms = now_us() // 1000 // MINUTE_MS * MINUTE_MS
         with connect(settings) as client:
-            write_rows(client, feature_rows.stream(names, LEVELS[-1].tile_s, newest_ms - MINUTE_MS), settings, now_us())
+            write_rows(
+                client,
+                feature_rows.stream(names, LEVELS[-1].tile_s, newest_ms - MINUTE_MS),
+                settings,
+                now_us(),
+            )
         ours, raw = asyncio.run(_alternate(settings, names, max(BLOCK, int(READS * scale))))
     return _figures(ours, raw)
 
 
 async def _alternate(settings: Settings, names: list[str], reads: int) -> tuple[Taken, Taken]:
     reader = OnlineReader(settings)
-    client: Any = aioredis.Redis(host=settings.host, port=settings.redis_port)  # redis-py leaves commands untyped
+    client: Any = aioredis.Redis(
+        host=settings.host, port=settings.redis_port
+    )  # redis-py leaves commands untyped
 
     async def one(symbol: str) -> bool:
         return (await reader.read([symbol], now_us()))[0].found
 
     async def bare(symbol: str) -> bool:
-        return len(await client.execute_command("HMGET", entity_key(symbol), *reader.plan.fields)) > 0
+        return (
+            len(await client.execute_command("HMGET", entity_key(symbol), *reader.plan.fields)) > 0
+        )
 
     ours, raw = Taken(), Taken()
     try:
@@ -84,8 +99,18 @@ def _figures(ours: Taken, raw: Taken) -> list[Figure]:
     made, reads = [], len(ours.us)
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         mine, bare = quantile(ours.us, share), quantile(raw.us, share)
-        made.append(Figure(f"one row {name} / raw HMGET", mine / bare, "×", at_most=AIM_RATIO, note=f"{mine:.0f} µs against {bare:.0f} µs"))
+        made.append(
+            Figure(
+                f"one row {name} / raw HMGET",
+                mine / bare,
+                "×",
+                at_most=AIM_RATIO,
+                note=f"{mine:.0f} µs against {bare:.0f} µs",
+            )
+        )
     cpu_ours, cpu_raw = (taken.cpu_s / reads * 1e6 for taken in (ours, raw))
     note = f"{cpu_ours:.0f} µs against {cpu_raw:.0f} µs of this process, {reads:,} reads each"
-    made.append(Figure("one row, CPU / raw HMGET", cpu_ours / cpu_raw, "×", at_most=AIM_RATIO, note=note))
+    made.append(
+        Figure("one row, CPU / raw HMGET", cpu_ours / cpu_raw, "×", at_most=AIM_RATIO, note=note)
+    )
     return made

@@ -1,4 +1,6 @@
-"""How fast rows get online: the guarded write of the online writer, and beside it Feast's own on the same Redis."""
+"""How fast rows get online: the guarded write of the online writer, and beside it Feast's own on
+the same Redis.
+"""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -23,7 +25,9 @@ MINUTE_MS = 60_000
 
 
 def measure(scale: float = 1.0) -> list[Figure]:
-    """Rows per second into a real Redis with its append-only file on, in batches as the writer makes them."""
+    """Rows per second into a real Redis with its append-only file on, in batches as the writer
+    makes them.
+    """
     seconds = max(1, int(SECONDS * scale))
     start_ms = (now_us() // 1000 // MINUTE_MS - seconds // 60 - 2) * MINUTE_MS
     names = feature_rows.symbols(SYMBOLS)
@@ -44,10 +48,16 @@ def _write(settings: Settings, rows: list[Row]) -> tuple[Spent, float]:
         table.write(rows[:10], now_us() // 1000)  # loads the scripts
         before_s = cpu_s(server)
         with spent() as took:
-            written = sum(table.write(batch, now_us() // 1000).written for batch in _batches(rows, settings.writer_batch_rows))
+            written = sum(
+                table.write(batch, now_us() // 1000).written
+                for batch in _batches(rows, settings.writer_batch_rows)
+            )
         used_s = cpu_s(server) - before_s
     if written != len(rows):
-        raise BenchError(f"{written} of {len(rows)} rows were written", "the rows must be newer than what Redis holds")
+        raise BenchError(
+            f"{written} of {len(rows)} rows were written",
+            "the rows must be newer than what Redis holds",
+        )
     return took, used_s
 
 
@@ -62,7 +72,11 @@ def _feast(settings: Settings, names: list[str], start_ms: int, count: int) -> t
     feast_objects.apply(settings)
     store, level = feast_objects.store(settings), LEVELS[0]
     seconds = -(-(count + FEAST_SINGLES) // len(names)) + 1
-    rows = (row for row in feature_rows.stream(names, seconds, start_ms + 3600 * 1000) if row["view"] == level.view)
+    rows = (
+        row
+        for row in feature_rows.stream(names, seconds, start_ms + 3600 * 1000)
+        if row["view"] == level.view
+    )
     frame = _frame(islice(rows, count + FEAST_SINGLES))
     store.write_to_online_store(level.view, frame[:1])  # opens its registry and connection
     with spent() as many:
@@ -76,25 +90,47 @@ def _feast(settings: Settings, names: list[str], start_ms: int, count: int) -> t
 def _frame(rows: Iterable[dict[str, Any]]) -> Any:
     """The pandas frame that Feast takes."""
     made = pl.DataFrame(list(rows), infer_schema_length=None).drop("view")
-    stamp = pl.from_epoch("event_time_ms", time_unit="ms").dt.replace_time_zone("UTC").alias("event_timestamp")
+    stamp = (
+        pl.from_epoch("event_time_ms", time_unit="ms")
+        .dt.replace_time_zone("UTC")
+        .alias("event_timestamp")
+    )
     return made.with_columns(stamp).drop("event_time_ms").to_pandas()
 
 
-def _figures(rows: int, encoding: Spent, writing: Spent, redis_s: float, many: float, singles: float) -> list[Figure]:
+def _figures(
+    rows: int, encoding: Spent, writing: Spent, redis_s: float, many: float, singles: float
+) -> list[Figure]:
     ours, whole = rows / writing.wall_s, rows / (writing.wall_s + encoding.wall_s)
-    costs = f"CPU a row: {writing.cpu_s / rows * 1e6:.0f} µs here, {redis_s / rows * 1e6:.0f} µs in Redis"
+    costs = (
+        f"CPU a row: {writing.cpu_s / rows * 1e6:.0f} µs here, {redis_s / rows * 1e6:.0f} µs in"
+        " Redis"
+    )
     note = f"{rows:,} rows of three views, guarded, in batches; {costs}"
     both = rows / (writing.cpu_s + redis_s)
     return [
         Figure("OnlineTable.write, by the clock", ours, "rows/s", at_least=AIM_PER_S, note=note),
-        Figure("OnlineTable.write, CPU of both sides", both, "rows/s CPU", note="as if client and Redis never worked at the same time"),
+        Figure(
+            "OnlineTable.write, CPU of both sides",
+            both,
+            "rows/s CPU",
+            note="as if client and Redis never worked at the same time",
+        ),
         Figure(
             "with decoding, one after the other",
             whole,
             "rows/s",
-            note=f"{encoding.cpu_s / rows * 1e6:.0f} µs CPU a row from JSON to Redis' arguments; the writer decodes while Redis works",
+            note=(
+                f"{encoding.cpu_s / rows * 1e6:.0f} µs CPU a row from JSON to Redis' arguments; the"
+                " writer decodes while Redis works"
+            ),
         ),
-        Figure("Feast write_to_online_store, many", many, "rows/s", note="the 1 s view, all in one call"),
+        Figure(
+            "Feast write_to_online_store, many",
+            many,
+            "rows/s",
+            note="the 1 s view, all in one call",
+        ),
         Figure("Feast write_to_online_store, one by one", singles, "rows/s"),
         Figure("ours / Feast, many", ours / many, "×"),
     ]

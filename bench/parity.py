@@ -1,4 +1,6 @@
-"""How long `tick parity` takes over a million rows of both gold tables, and beside it only reading them."""
+"""How long `tick parity` takes over a million rows of both gold tables, and beside it only reading
+them.
+"""
 
 import resource
 import tempfile
@@ -27,21 +29,41 @@ MIB = 1024
 
 
 def measure(scale: float = 1.0) -> list[Figure]:
-    """Wall and CPU time of comparing equal tables, of comparing where one row in a hundred differs, and of reading both tables alone."""
+    """Wall and CPU time of comparing equal tables, of comparing where one row in a hundred differs,
+    and of reading both tables alone.
+    """
     with tempfile.TemporaryDirectory(prefix="tick-bench-") as folder:
-        equal, odd = (_filled(Path(folder) / name, max(1, int(SYMBOLS * scale)), share) for name, share in (("equal", 0.0), ("odd", 0.01)))
+        equal, odd = (
+            _filled(Path(folder) / name, max(1, int(SYMBOLS * scale)), share)
+            for name, share in (("equal", 0.0), ("odd", 0.01))
+        )
         small = _compared(equal, START_US + HOUR_US // 4)[1]  # imports and thread pools
         count, took = _compared(equal)
         _, took_odd = _compared(odd)
         with spent() as reading:
             _read(equal)
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
-    said = f"{count:,} rows on each side, {HOURS} hours; peak memory of the whole bench {peak_mib:,.0f} MiB"
+    said = (
+        f"{count:,} rows on each side, {HOURS} hours; peak memory of the whole bench"
+        f" {peak_mib:,.0f} MiB"
+    )
     return [
-        Figure("a million rows, by the clock", took.wall_s * 1e6 / count, "s", at_most=AIM_S, note=said),
+        Figure(
+            "a million rows, by the clock", took.wall_s * 1e6 / count, "s", at_most=AIM_S, note=said
+        ),
         Figure("a million rows, CPU", took.cpu_s * 1e6 / count, "s CPU"),
-        Figure("the same with 1 % of the rows different, CPU", took_odd.cpu_s * 1e6 / count, "s CPU", note="each is looked for a cause"),
-        Figure("only reading both tables, CPU", reading.cpu_s * 1e6 / count, "s CPU", note="the same slices"),
+        Figure(
+            "the same with 1 % of the rows different, CPU",
+            took_odd.cpu_s * 1e6 / count,
+            "s CPU",
+            note="each is looked for a cause",
+        ),
+        Figure(
+            "only reading both tables, CPU",
+            reading.cpu_s * 1e6 / count,
+            "s CPU",
+            note="the same slices",
+        ),
         Figure("CPU of parity / reading", took.cpu_s / reading.cpu_s, "×"),
         Figure("a quarter of an hour, by the clock", small.wall_s, "s", note="with all imports"),
     ]
@@ -54,8 +76,17 @@ def _filled(home: Path, symbols: int, share: float) -> Settings:
     for frame in _hours(symbols, chance):
         _append(settings, GOLD, frame)
         wrong = pl.Series(chance.random(len(frame)) < share)
-        volume = pl.when(wrong).then(pl.col("volume_1m") * 2).otherwise(pl.col("volume_1m")).alias("volume_1m")
-        _append(settings, GOLD_LIVE, frame.with_columns(volume) if "volume_1m" in frame.columns else frame)
+        volume = (
+            pl.when(wrong)
+            .then(pl.col("volume_1m") * 2)
+            .otherwise(pl.col("volume_1m"))
+            .alias("volume_1m")
+        )
+        _append(
+            settings,
+            GOLD_LIVE,
+            frame.with_columns(volume) if "volume_1m" in frame.columns else frame,
+        )
     return settings
 
 
@@ -66,16 +97,26 @@ def _hours(symbols: int, chance: np.random.Generator) -> Iterator[pl.DataFrame]:
         for level in LEVELS:
             ends = np.arange(level.tile_s, 3601, level.tile_s) * 1_000_000 + begin_us
             count = len(ends) * symbols
-            keys = {"view": [level.view] * count, "symbol": names * len(ends), "event_time": np.repeat(ends, symbols)}
+            keys = {
+                "view": [level.view] * count,
+                "symbol": names * len(ends),
+                "event_time": np.repeat(ends, symbols),
+            }
             keys |= {"known_at_us": keys["event_time"], "warm_s": [3600] * count}
             values = {column.name: chance.standard_normal(count) for column in columns(level)}
-            yield pl.DataFrame(keys | values).with_columns(pl.from_epoch("event_time", "us").dt.replace_time_zone("UTC"))
+            yield pl.DataFrame(keys | values).with_columns(
+                pl.from_epoch("event_time", "us").dt.replace_time_zone("UTC")
+            )
 
 
 def _append(settings: Settings, table: str, frame: pl.DataFrame) -> None:
     stored = tables.catalog(settings).load_table(table)
     target = schema_to_pyarrow(stored.schema(), include_field_ids=False)
-    missing = [pl.lit(None, dtype=pl.Float64).alias(name) for name in target.names if name not in frame.columns]
+    missing = [
+        pl.lit(None, dtype=pl.Float64).alias(name)
+        for name in target.names
+        if name not in frame.columns
+    ]
     tables.append(stored, frame.with_columns(missing).select(target.names).to_arrow().cast(target))
 
 
@@ -84,7 +125,9 @@ def _compared(settings: Settings, to_us: int = START_US + HOURS * HOUR_US + 1) -
         report = meter.measure(settings, START_US, to_us, NOW_US)
     count = sum(view.compared for view in report.rows.values())
     if count == 0 or any(view.unexplained for view in report.rows.values()):
-        raise BenchError("rows of equal tables were not found on both sides", "run the tests of the parity meter")
+        raise BenchError(
+            "rows of equal tables were not found on both sides", "run the tests of the parity meter"
+        )
     return count, took
 
 

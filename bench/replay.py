@@ -1,4 +1,6 @@
-"""How fast a file gets into Kafka: `tick replay` at speed 0, and beside it a bare loop that produces the same bytes."""
+"""How fast a file gets into Kafka: `tick replay` at speed 0, and beside it a bare loop that
+produces the same bytes.
+"""
 
 from pathlib import Path
 
@@ -24,7 +26,9 @@ FLUSH_S = 60.0
 
 
 def measure(scale: float = 1.0) -> list[Figure]:
-    """Ticks per CPU second of the producing process, and by the clock, from Parquet into a real Kafka."""
+    """Ticks per CPU second of the producing process, and by the clock, from Parquet into a real
+    Kafka.
+    """
     seconds = max(2, int(SECONDS * scale))
     start_us = (now_us() // MINUTE_US - seconds // 60 - 2) * MINUTE_US
     with services.running(("kafka",)) as settings:
@@ -43,10 +47,25 @@ def _replay(settings: Settings, file: Path) -> Spent:
 
 
 def _bare(settings: Settings, frame: pl.DataFrame) -> Spent:
-    """The cost of producing alone: messages and keys exist already, nothing is read, judged, encoded or remembered."""
-    messages = list(zip(tick_frame.encode(frame), frame["venue"] + ":" + frame["symbol"], strict=True))
-    options = {"enable.idempotence": True, "acks": "all", "linger.ms": settings.producer_linger_ms, "compression.type": "lz4"}
-    bare = Producer({**connections.kafka(settings), "queue.buffering.max.messages": settings.producer_queue_max, **options})
+    """The cost of producing alone: messages and keys exist already, nothing is read, judged,
+    encoded or remembered.
+    """
+    messages = list(
+        zip(tick_frame.encode(frame), frame["venue"] + ":" + frame["symbol"], strict=True)
+    )
+    options = {
+        "enable.idempotence": True,
+        "acks": "all",
+        "linger.ms": settings.producer_linger_ms,
+        "compression.type": "lz4",
+    }
+    bare = Producer(
+        {
+            **connections.kafka(settings),
+            "queue.buffering.max.messages": settings.producer_queue_max,
+            **options,
+        }
+    )
     with spent() as took:
         for value, key in messages:
             while len(bare) >= settings.producer_queue_max:
@@ -59,9 +78,31 @@ def _bare(settings: Settings, frame: pl.DataFrame) -> Spent:
 def _figures(ticks: int, ours: Spent, bare: Spent) -> list[Figure]:
     sent = f"{ticks:,} ticks"
     return [
-        Figure("replay, CPU of the producer", ticks / ours.cpu_s, "ticks/s CPU", at_least=AIM_PER_S, note=f"{sent} from Parquet, speed 0"),
-        Figure("replay, by the clock", ticks / ours.wall_s, "ticks/s", at_least=AIM_PER_S, note="Kafka shares the cores"),
-        Figure("bare produce loop, CPU", ticks / bare.cpu_s, "ticks/s CPU", note="same bytes, keys and producer options"),
+        Figure(
+            "replay, CPU of the producer",
+            ticks / ours.cpu_s,
+            "ticks/s CPU",
+            at_least=AIM_PER_S,
+            note=f"{sent} from Parquet, speed 0",
+        ),
+        Figure(
+            "replay, by the clock",
+            ticks / ours.wall_s,
+            "ticks/s",
+            at_least=AIM_PER_S,
+            note="Kafka shares the cores",
+        ),
+        Figure(
+            "bare produce loop, CPU",
+            ticks / bare.cpu_s,
+            "ticks/s CPU",
+            note="same bytes, keys and producer options",
+        ),
         Figure("bare produce loop, by the clock", ticks / bare.wall_s, "ticks/s"),
-        Figure("CPU of a replay / bare loop", ours.cpu_s / bare.cpu_s, "×", note="reading, judging, encoding, position beside it"),
+        Figure(
+            "CPU of a replay / bare loop",
+            ours.cpu_s / bare.cpu_s,
+            "×",
+            note="reading, judging, encoding, position beside it",
+        ),
     ]

@@ -17,17 +17,31 @@ MARKS = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}
 
 def heading(machine: Machine) -> str:
     """One line: what all of it ran on."""
-    return f"{machine.cores} cores, {machine.model}, {machine.memory_gib:g} GiB, {machine.system}, Python {machine.python}"
+    return (
+        f"{machine.cores} cores, {machine.model}, {machine.memory_gib:g} GiB, {machine.system},"
+        f" Python {machine.python}"
+    )
 
 
 def table(result: Result) -> Table:
     """The figures of one bench."""
     around = f"load {result.load_before:g} → {result.load_after:g}, {result.elapsed_s:.0f} s"
-    made = Table("what", "value", "unit", "aim", "met", title=f"{result.bench} ({around})", title_justify="left", expand=True)
+    made = Table(
+        "what",
+        "value",
+        "unit",
+        "aim",
+        "met",
+        title=f"{result.bench} ({around})",
+        title_justify="left",
+        expand=True,
+    )
     made.columns[1].justify = "right"
     for figure in result.figures:
         note = f"\n[dim]{escape(figure.note)}[/]" if figure.note else ""
-        made.add_row(figure.what + note, readable(figure.value), figure.unit, figure.aim, MARKS[figure.met])
+        made.add_row(
+            figure.what + note, readable(figure.value), figure.unit, figure.aim, MARKS[figure.met]
+        )
     if result.failure:
         made.add_row(f"[red]failed[/]: {escape(result.failure)}", "", "", "", "")
     return made
@@ -38,7 +52,11 @@ def save(folder: Path, machine: Machine, results: list[Result], now_us: int) -> 
     taken = datetime.fromtimestamp(now_us / 1e6, UTC)
     file = folder / f"{taken:%Y%m%dT%H%M%SZ}.json"
     folder.mkdir(parents=True, exist_ok=True)
-    found = {"taken_at": taken.isoformat(), "machine": asdict(machine), "results": [_plain(result) for result in results]}
+    found = {
+        "taken_at": taken.isoformat(),
+        "machine": asdict(machine),
+        "results": [_plain(result) for result in results],
+    }
     file.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
     return file
 

@@ -1,4 +1,6 @@
-"""A platform for one bench: its own free ports and a temporary home, stopped by PID at the end, also after a failure."""
+"""A platform for one bench: its own free ports and a temporary home, stopped by PID at the end,
+also after a failure.
+"""
 
 import os
 import socket
@@ -21,14 +23,17 @@ from stack import platform
 
 POLL_S = 0.2
 OFFSETS_TIMEOUT_S = 10.0
-# Consecutive ports per service, below the range from which the system takes ports for outgoing connections.
+# Consecutive ports per service, below the range from which the system takes ports for outgoing
+# connections.
 PORT_BLOCKS = {"kafka_port": 2, "flink_port": 3, "redis_port": 1, "api_port": 1, "mlflow_port": 1}
 PORTS = range(10_000, 32_000)
 
 
 @contextmanager
 def running(names: Iterable[str], **overrides: Any) -> Iterator[Settings]:
-    """These services, started and ready; the jars come from the cache of the ordinary platform. Raises ServiceError."""
+    """These services, started and ready; the jars come from the cache of the ordinary platform.
+    Raises ServiceError.
+    """
     cache = paths.jars(own_settings())
     with tempfile.TemporaryDirectory(prefix="tick-bench-") as home:
         settings = Settings(**{"home": Path(home), "cache": cache, **free_ports(), **overrides})
@@ -40,7 +45,9 @@ def running(names: Iterable[str], **overrides: Any) -> Iterator[Settings]:
 
 
 def free_ports() -> dict[str, int]:
-    """A free block of consecutive ports per service; where the search starts depends on the process."""
+    """A free block of consecutive ports per service; where the search starts depends on the
+    process.
+    """
     at = PORTS.start + os.getpid() * 41 % len(PORTS)
     ports: dict[str, int] = {}
     for setting, count in PORT_BLOCKS.items():
@@ -72,7 +79,10 @@ def wait(done: Callable[[], bool], what: str, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
     while not done():
         if time.monotonic() > deadline:
-            raise BenchError(f"waited {timeout_s:.0f} s in vain: {what}", "the machine may be too busy; run the bench alone")
+            raise BenchError(
+                f"waited {timeout_s:.0f} s in vain: {what}",
+                "the machine may be too busy; run the bench alone",
+            )
         time.sleep(POLL_S)
 
 
@@ -81,6 +91,9 @@ def end_offsets(settings: Settings, topic: Topic) -> list[int]:
     consumer = Consumer({**connections.kafka(settings), "group.id": "bench", "log_level": 0})
     try:
         partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
-        return [int(consumer.get_watermark_offsets(partition, timeout=OFFSETS_TIMEOUT_S)[1]) for partition in partitions]
+        return [
+            int(consumer.get_watermark_offsets(partition, timeout=OFFSETS_TIMEOUT_S)[1])
+            for partition in partitions
+        ]
     finally:
         consumer.close()

@@ -34,7 +34,9 @@ DAY_US = 86_400_000_000
 HISTORY_CHUNK_US = 366 * DAY_US  # one job: each costs seconds of its own
 SETTLE_S = 60.0  # two checkpoints and more: then everything sent is in the lakehouse
 POLL_S = 1.0
-CATCH_UP_US = 15_000_000  # by then the job has worked through what the warm-up and the start left behind
+CATCH_UP_US = (
+    15_000_000  # by then the job has worked through what the warm-up and the start left behind
+)
 
 
 @dataclass
@@ -50,31 +52,48 @@ class Outcome:
     features: Report | None = None
     predictions: list[dict[str, Any]] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
-    timely: bool = True  # the feed ran in real time: else its rows were of the past, and say nothing of freshness
+    # The feed ran in real time: else its rows were of the past, and say nothing of freshness.
+    timely: bool = True
 
     @property
     def complete(self) -> bool:
-        """Nothing lost, a model in Production, and every symbol answered (a reasoned refusal is an answer)."""
-        return self.trained.promoted and self.sent == self.accepted + self.rejected and bool(self.predictions)
+        """Nothing lost, a model in Production, and every symbol answered (a reasoned refusal is an
+        answer).
+        """
+        return (
+            self.trained.promoted
+            and self.sent == self.accepted + self.rejected
+            and bool(self.predictions)
+        )
 
 
-def play(settings: Settings, feed: str | None, speed: float, days: int, live_s: float, console: Console) -> Outcome:
-    """1. services  2. history  3. features over it  4. train and judge, while the live job starts  5. replay  6. ask."""
+def play(
+    settings: Settings, feed: str | None, speed: float, days: int, live_s: float, console: Console
+) -> Outcome:
+    """1. services  2. history  3. features over it  4. train and judge, while the live job starts
+    5. replay  6. ask.
+    """
     own = open_feed([feed]) if feed else None  # a wrong file name should not cost five minutes
     with bars(Console(stderr=True)) as report, ThreadPoolExecutor(1) as beside:
         platform.up(settings, progress=report)
         start_us = now_us() - days * DAY_US
         market = history.load_synthetic(settings, DEMO, start_us, days, report)
-        applied = beside.submit(feast_objects.apply, settings)  # not beside the training: importing Feast makes MLflow's warnings visible
+        applied = beside.submit(
+            feast_objects.apply, settings
+        )  # not beside the training: importing Feast makes MLflow's warnings visible
         backfill.run(settings, start_us, market.now_us, report, chunk_us=HISTORY_CHUNK_US)
         applied.result()
         ready = beside.submit(_start_live, settings, own is None)
         outcome = Outcome(train_tick(settings, progress=report))
         _join(ready, report)
-        live = own or SyntheticFeed(DEMO, market.now_us, (now_us() - market.now_us) / 1e6 + live_s, market.state())
+        live = own or SyntheticFeed(
+            DEMO, market.now_us, (now_us() - market.now_us) / 1e6 + live_s, market.state()
+        )
         since_us, outcome.timely = 0 if own else market.now_us, own is None or speed == 1.0
         outcome.sent = _replay(settings, live, speed, own is not None, report)
-        outcome.predictions = _predictions(settings, _count(settings, outcome, since_us, own is not None))
+        outcome.predictions = _predictions(
+            settings, _count(settings, outcome, since_us, own is not None)
+        )
     console.print()
     return outcome
 
@@ -85,7 +104,9 @@ def stop(settings: Settings) -> None:
 
 
 def _start_live(settings: Settings, warm: bool) -> None:  # noqa: FBT001
-    """The live job and the writer. Without warm-up for an own file: it may begin a day back, and event time never goes back."""
+    """The live job and the writer. Without warm-up for an own file: it may begin a day back, and
+    event time never goes back.
+    """
     job.submit_fresh(settings, now_us()) if warm else job.start(settings)
     platform.start(settings, "writer")
 
@@ -96,14 +117,18 @@ def _join(ready: "Future[None]", report: Progress) -> None:
     report("start live job", 1, 1)
 
 
-def _replay(settings: Settings, feed: replay.Replayable, speed: float, as_live: bool, report: Progress) -> int:
+def _replay(
+    settings: Settings, feed: replay.Replayable, speed: float, as_live: bool, report: Progress
+) -> int:
     span = feed.span(now_us())
     span_us = max(1, span.last_us - span.first_us)
     began_us, caught_up = now_us(), False
 
     def show(done: replay.Progress) -> None:
         nonlocal caught_up
-        if not caught_up and done.event_time_us > began_us + CATCH_UP_US:  # only rows of the present tell how fresh rows are
+        if (
+            not caught_up and done.event_time_us > began_us + CATCH_UP_US
+        ):  # only rows of the present tell how fresh rows are
             caught_up = True
             connect(settings).delete(FRESHNESS_REDIS_KEY)
         reached_us = int((done.event_time_us - done.first_us) / done.stretch)
@@ -119,12 +144,23 @@ def _replay(settings: Settings, feed: replay.Replayable, speed: float, as_live: 
     return done.sent + done.rejected
 
 
-def _count(settings: Settings, outcome: Outcome, since_us: int, synthetic_history: bool) -> list[str]:
+def _count(
+    settings: Settings, outcome: Outcome, since_us: int, synthetic_history: bool
+) -> list[str]:
     """Count what arrived until it adds up or the time is over; returns the symbols of the feed."""
     deadline = time.monotonic() + SETTLE_S
     while True:
-        rows = tables.count_ticks(settings, since_us, now_us() + DAY_US, without_venue=DEMO.venue if synthetic_history else None)
-        outcome.accepted, outcome.duplicates, outcome.late = rows.rows, rows.rows - rows.distinct, rows.late
+        rows = tables.count_ticks(
+            settings,
+            since_us,
+            now_us() + DAY_US,
+            without_venue=DEMO.venue if synthetic_history else None,
+        )
+        outcome.accepted, outcome.duplicates, outcome.late = (
+            rows.rows,
+            rows.rows - rows.distinct,
+            rows.late,
+        )
         outcome.reasons = dict(dead_letters.counts(settings))
         outcome.rejected = sum(outcome.reasons.values())
         if outcome.sent == outcome.accepted + outcome.rejected or time.monotonic() > deadline:
@@ -137,4 +173,6 @@ def _predictions(settings: Settings, symbols: list[str]) -> list[dict[str, Any]]
     try:
         return list(ask(settings, symbols, include_features=False)["results"]) if symbols else []
     except TickError as error:
-        return [{"symbol": symbol, "status": "refused", "reason": error.message} for symbol in symbols]
+        return [
+            {"symbol": symbol, "status": "refused", "reason": error.message} for symbol in symbols
+        ]

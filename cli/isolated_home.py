@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 
 
 def fresh(name: str) -> "Settings":
-    """Settings whose HOME is an empty folder of that name, also in the environment of every child process; the jars are shared.
+    """Settings whose HOME is an empty folder of that name, also in the environment of every child
+    process; the jars are shared.
 
     What still runs there is stopped first.
     """

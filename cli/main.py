@@ -1,4 +1,6 @@
-"""The command `tick`: collects one module per group of commands, and prints every expected error the same way."""
+"""The command `tick`: collects one module per group of commands, and prints every expected error
+the same way.
+"""
 
 import importlib
 import sys
@@ -36,13 +38,16 @@ GROUPS = (
     "airflow.commands",
 )  # order of the help
 
-HELP = """Market ticks through Kafka, Flink, Feast, Iceberg and MLflow to a prediction: all of it on this machine.
+HELP = """
+Market ticks through Kafka, Flink, Feast, Iceberg and MLflow to a prediction, on this machine.
 
-To see all of it once: **tick demo**. A platform of your own: **tick up** starts the services, **tick job submit** the
-stream, **tick replay** feeds it; **tick history** and **tick backfill** fill the lakehouse, **tick train tick** learns
-from it, **tick serve** answers, **tick down** stops everything.
+To see all of it once: **tick demo**. A platform of your own: **tick up** starts the services,
+**tick job submit** the stream, **tick replay** feeds it; **tick history** and **tick backfill**
+fill the lakehouse, **tick train tick** learns from it, **tick serve** answers, **tick down** stops
+everything.
 
-Every setting is an environment variable TICK_…; TICK_HOME (default: .tick in this folder) holds all state.
+Every setting is an environment variable TICK_…; TICK_HOME (default: .tick in this folder) holds
+all state.
 """
 
 
@@ -56,7 +61,9 @@ class Group(TyperGroup):
         except TickError as error:
             _tell(error.message, error.hint)
         except ValidationError as error:
-            _tell(f"a setting cannot be used: {error}", "look at the TICK_… variables of this shell")
+            _tell(
+                f"a setting cannot be used: {error}", "look at the TICK_… variables of this shell"
+            )
         raise typer.Exit(1)
 
 
@@ -73,12 +80,20 @@ def collect(into: typer.Typer) -> None:
         importlib.import_module(f"cli.{group}").register(into)
 
 
-app = typer.Typer(cls=Group, help=HELP, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=Group,
+    help=HELP,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
 collect(app)
 
 
 def main() -> None:
-    """Run the command line of this process; warnings of libraries among themselves are for developers (`python -W`)."""
+    """Run the command line of this process; warnings of libraries among themselves are for
+    developers (`python -W`).
+    """
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     app()

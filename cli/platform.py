@@ -1,4 +1,5 @@
-"""`tick up | down | status | logs | doctor | open | jars | run | ready | init`: the local services."""
+"""`tick up | down | status | logs | doctor | open | jars | run | ready | init`: the local
+services."""
 
 import time
 from collections.abc import Callable
@@ -29,17 +30,31 @@ class Page(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `tick`."""
-    commands: dict[str, Callable[..., None]] = {"up": up, "down": down, "status": status, "logs": logs}
-    commands |= {"doctor": doctor, "open": open_page, "jars": jars, "run": run, "ready": ready, "init": init, "env": env}
+    commands: dict[str, Callable[..., None]] = {
+        "up": up,
+        "down": down,
+        "status": status,
+        "logs": logs,
+    }
+    commands |= {
+        "doctor": doctor,
+        "open": open_page,
+        "jars": jars,
+        "run": run,
+        "ready": ready,
+        "init": init,
+        "env": env,
+    }
     for name, command in commands.items():
         app.command(name, rich_help_panel=PANEL)(command)
 
 
 def up() -> None:
-    """Start Kafka, Redis and Flink, and wait until all of them answer; the writer and the API too if they died.
+    """Start Kafka, Redis and Flink, and wait until all of them answer; the writer and the API too
+    if they died.
 
-    The first time this fetches about 160 MB of pinned jars. Running services are left alone and dead ones are
-    started again, so it is always safe to repeat. Next: `tick job submit`.
+    The first time this fetches about 160 MB of pinned jars. Running services are left alone and
+    dead ones are started again, so it is always safe to repeat. Next: `tick job submit`.
     """
     from cli.reports.progress_bars import bars
     from contracts.config.settings import settings
@@ -50,8 +65,14 @@ def up() -> None:
     status()
 
 
-def down(services: Annotated[list[str] | None, typer.Argument(help="only these; default: everything that was started")] = None) -> None:
-    """Stop everything that was started here: API, writer, pages, Flink, Kafka, Redis. Data stays in TICK_HOME."""
+def down(
+    services: Annotated[
+        list[str] | None, typer.Argument(help="only these; default: everything that was started")
+    ] = None,
+) -> None:
+    """Stop everything that was started here: API, writer, pages, Flink, Kafka, Redis. Data stays in
+    TICK_HOME.
+    """
     from contracts.config.settings import settings
     from stack import platform
 
@@ -63,7 +84,8 @@ def down(services: Annotated[list[str] | None, typer.Argument(help="only these; 
 def status() -> None:
     """Show every service: state, PID, ports, memory (used / limit, MB), time since start.
 
-    States: ready, not ready (lives but does not answer), died (`tick up` starts it again; the MLflow page: `tick open mlflow`), off.
+    States: ready, not ready (lives but does not answer), died (`tick up` starts it again; the
+    MLflow page: `tick open mlflow`), off.
     """
     from contracts.clock import now_us
     from contracts.config.settings import settings
@@ -80,7 +102,11 @@ def _table(rows: "list[Row]") -> Table:
         table.add_column(column, no_wrap=True)
     for row in rows:
         state = f"[{STATE_STYLE[row.state]}]{row.state}[/]"
-        memory = "" if row.memory_mb is None else f"{row.memory_mb}" + (f" / {row.memory_limit_mb}" if row.memory_limit_mb else "")
+        memory = (
+            ""
+            if row.memory_mb is None
+            else f"{row.memory_mb}" + (f" / {row.memory_limit_mb}" if row.memory_limit_mb else "")
+        )
         ports = " ".join(map(str, row.ports))
         pid, uptime = str(row.pid or ""), "" if row.uptime_s is None else _duration(row.uptime_s)
         table.add_row(row.name, row.version, state, pid, ports, memory, uptime)
@@ -90,15 +116,28 @@ def _table(rows: "list[Row]") -> Table:
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+    return (
+        f"{hours} h {minutes:02} min"
+        if hours
+        else f"{minutes} min {rest:02} s"
+        if minutes
+        else f"{rest} s"
+    )
 
 
 def logs(
     service: Annotated[
-        str | None, typer.Argument(help="kafka, redis, jobmanager, taskmanager, writer, api or mlflow; default: all")
+        str | None,
+        typer.Argument(
+            help="kafka, redis, jobmanager, taskmanager, writer, api or mlflow; default: all"
+        ),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on as lines arrive, until Ctrl-C")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="how many lines from the end")] = 40,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="go on as lines arrive, until Ctrl-C")
+    ] = False,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=1, help="how many lines from the end")
+    ] = 40,
 ) -> None:
     """Print the end of the logs."""
     from contracts.config import paths
@@ -118,7 +157,9 @@ def logs(
 
 
 def _follow(console: Console, files: list[Path]) -> None:
-    """Print what is appended to these files, for ever. A file that shrank was set aside: start at its beginning."""
+    """Print what is appended to these files, for ever. A file that shrank was set aside: start at
+    its beginning.
+    """
     read = {file: file.stat().st_size if file.exists() else 0 for file in files}
     while True:
         for file in files:
@@ -132,7 +173,9 @@ def _follow(console: Console, files: list[Path]) -> None:
 
 
 def doctor() -> None:
-    """Check disk, memory, ports, versions and jars; every line says ok or what to do. Exits 1 when something must be done."""
+    """Check disk, memory, ports, versions and jars; every line says ok or what to do. Exits 1 when
+    something must be done.
+    """
     from contracts.config.settings import settings
     from stack.doctor import examine
 
@@ -146,8 +189,14 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def run(service: Annotated[str, typer.Argument(help="writer, api, jobmanager, taskmanager, mlflow, airflow-scheduler …")]) -> None:
-    """Run one service here in the foreground, for containers and init systems; `tick up` is for people.
+def run(
+    service: Annotated[
+        str,
+        typer.Argument(help="writer, api, jobmanager, taskmanager, mlflow, airflow-scheduler …"),
+    ],
+) -> None:
+    """Run one service here in the foreground, for containers and init systems; `tick up` is for
+    people.
 
     It becomes this very process: signals reach it, its log is what it prints.
     """
@@ -168,10 +217,16 @@ def ready(service: Annotated[str, typer.Argument(help="as for `tick run`")]) -> 
         raise ServiceError(f"{service} does not answer", hint)
 
 
-def init(airflow: Annotated[bool, typer.Option("--airflow", help="Airflow's tables, pools and secrets instead")] = False) -> None:
-    """Make what the services need before they start: Kafka's topics, the lakehouse's tables, the Feast repository.
+def init(
+    airflow: Annotated[
+        bool, typer.Option("--airflow", help="Airflow's tables, pools and secrets instead")
+    ] = False,
+) -> None:
+    """Make what the services need before they start: Kafka's topics, the lakehouse's tables, the
+    Feast repository.
 
-    `tick up` and `tick job submit` do it by themselves; this is for services that somebody else starts. Safe to repeat.
+    `tick up` and `tick job submit` do it by themselves; this is for services that somebody else
+    starts. Safe to repeat.
     """
     from cli.reports.progress_bars import bars
     from contracts.config.settings import settings
@@ -184,16 +239,30 @@ def init(airflow: Annotated[bool, typer.Option("--airflow", help="Airflow's tabl
         foreground.init(settings(), report)
 
 
-def env(file: Annotated[Path, typer.Option(dir_okay=False, help="where Docker Compose looks for it")] = Path(".env")) -> None:
-    """Write the .env of docker-compose.yml: generated secrets that only you can read. What the file holds already stays."""
+def env(
+    file: Annotated[
+        Path, typer.Option(dir_okay=False, help="where Docker Compose looks for it")
+    ] = Path(".env"),
+) -> None:
+    """Write the .env of docker-compose.yml: generated secrets that only you can read. What the file
+    holds already stays.
+    """
     from stack import compose_env
 
     added = compose_env.complete(file)
-    Console().print(f"{file}: added {', '.join(added)}" if added else f"{file} has everything", soft_wrap=True)
+    Console().print(
+        f"{file}: added {', '.join(added)}" if added else f"{file} has everything", soft_wrap=True
+    )
 
 
-def open_page(page: Annotated[Page, typer.Argument(help="mlflow is started if it does not run; `tick down` stops it")]) -> None:
-    """Print the address of a page: experiments and models (mlflow), the stream (flink), the API's own pages (api, live)."""
+def open_page(
+    page: Annotated[
+        Page, typer.Argument(help="mlflow is started if it does not run; `tick down` stops it")
+    ],
+) -> None:
+    """Print the address of a page: experiments and models (mlflow), the stream (flink), the API's
+    own pages (api, live).
+    """
     from contracts.config import paths
     from contracts.config.settings import settings
     from stack import platform
@@ -207,14 +276,24 @@ def open_page(page: Annotated[Page, typer.Argument(help="mlflow is started if it
     address |= {Page.API: f"{now.api_url}/docs", Page.LIVE: f"{now.api_url}/live"}
     Console().print(address[page])
     if page in (Page.API, Page.LIVE) and not now.api_open:
-        hint = f"a browser asks for a name, which may be any, and a password: the API key, TICK_API_KEY in {paths.secrets_file(now)}"
+        hint = (
+            "a browser asks for a name, which may be any, and a password: the API key,"
+            f" TICK_API_KEY in {paths.secrets_file(now)}"
+        )
         Console(stderr=True).print(hint, style="dim", soft_wrap=True)
 
 
 def jars(
-    relock: Annotated[bool, typer.Option("--relock", help="for maintainers: resolve anew and rewrite the list of pinned jars")] = False,
+    relock: Annotated[
+        bool,
+        typer.Option(
+            "--relock", help="for maintainers: resolve anew and rewrite the list of pinned jars"
+        ),
+    ] = False,
 ) -> None:
-    """Fetch the pinned jars into the cache and verify every one; damaged or half ones are fetched again."""
+    """Fetch the pinned jars into the cache and verify every one; damaged or half ones are fetched
+    again.
+    """
     from cli.reports.progress_bars import bars
     from contracts.config import paths
     from contracts.config.settings import settings

@@ -18,8 +18,11 @@ def register(app: typer.Typer) -> None:
     app.command("serve", rich_help_panel="Serving")(serve)
     asks = typer.Typer(cls=Predict, no_args_is_help=True)
     asks.callback(
-        help="Ask the running API about symbols, forecast tomorrow's power, or name what pictures show: `tick predict VENUE:SYMBOL`, "
-        "`tick predict power`, `tick predict mnist PICTURE`, `tick predict cifar10 PICTURE`."
+        help=(
+            "Ask the running API about symbols, forecast tomorrow's power, or name what pictures"
+            " show: `tick predict VENUE:SYMBOL`, `tick predict power`, `tick predict mnist"
+            " PICTURE`, `tick predict cifar10 PICTURE`."
+        )
     )(_group)
     asks.command(Predict.DEFAULT)(predict)
     asks.command("power")(power.predict)
@@ -29,7 +32,9 @@ def register(app: typer.Typer) -> None:
 
 
 class Predict(TyperGroup):
-    """`tick predict VENUE:SYMBOL …` is `tick predict symbols VENUE:SYMBOL …`: what is no command of this group is a symbol."""
+    """`tick predict VENUE:SYMBOL …` is `tick predict symbols VENUE:SYMBOL …`: what is no command of
+    this group is a symbol.
+    """
 
     DEFAULT = "symbols"
 
@@ -45,10 +50,16 @@ def _group() -> None:
 
 def serve(
     background: Annotated[
-        bool, typer.Option("--background", help="start it as a service; `tick status` shows it, `tick down` stops it")
+        bool,
+        typer.Option(
+            "--background",
+            help="start it as a service; `tick status` shows it, `tick down` stops it",
+        ),
     ] = False,
 ) -> None:
-    """Run the prediction API: in the foreground until Ctrl-C, or as a service (the address: `tick open api`)."""
+    """Run the prediction API: in the foreground until Ctrl-C, or as a service (the address: `tick
+    open api`).
+    """
     from stack.secrets import NAME, ensure
     from stack.secrets import api_key as key_of
 
@@ -58,8 +69,11 @@ def serve(
         return
     ensure(given)
     sys.stdout.flush()
-    # The API becomes this very process: signals reach it directly, and nothing of the command line stays in its memory.
-    os.execve(sys.executable, [sys.executable, "-m", "serving.main"], {**os.environ, NAME: key_of(given)})
+    # The API becomes this very process: signals reach it directly, and nothing of the command line
+    # stays in its memory.
+    os.execve(
+        sys.executable, [sys.executable, "-m", "serving.main"], {**os.environ, NAME: key_of(given)}
+    )
 
 
 def _start(given: Settings) -> None:
@@ -73,11 +87,18 @@ def _start(given: Settings) -> None:
 
 
 def predict(
-    symbols: Annotated[list[str], typer.Argument(help="VENUE:SYMBOL, one or more, e.g. BINANCE:BTCUSDT", show_default=False)],
-    features: Annotated[bool, typer.Option("--features", help="show the feature values that were used")] = False,
+    symbols: Annotated[
+        list[str],
+        typer.Argument(help="VENUE:SYMBOL, one or more, e.g. BINANCE:BTCUSDT", show_default=False),
+    ],
+    features: Annotated[
+        bool, typer.Option("--features", help="show the feature values that were used")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the API's answer as JSON")] = False,
 ) -> None:
-    """Ask the running API for the expected return of each symbol; exit 1 when a symbol has no answer."""
+    """Ask the running API for the expected return of each symbol; exit 1 when a symbol has no
+    answer.
+    """
     from rich.console import Console
 
     answer = ask(settings(), symbols, features)
@@ -91,7 +112,9 @@ def predict(
 
 
 def ask(given: Settings, symbols: list[str], include_features: bool) -> dict[str, Any]:
-    """The API's answer, refusals per symbol included. Raises ServiceError when it is away or refuses the request."""
+    """The API's answer, refusals per symbol included. Raises ServiceError when it is away or
+    refuses the request.
+    """
     from serving.client import Client
     from stack.secrets import api_key as key_of
 
@@ -118,4 +141,11 @@ def _cells(result: dict[str, Any]) -> tuple[str, ...]:
     remarks = ["stale"] if result.get("stale") else []
     remarks += [result["note"]] if "note" in result else []
     model = f"{result['model_name']} v{result['model_version']}"
-    return result["symbol"], f"{result['prediction_bps']:+.3f}", f"{result['horizon_s']} s", model, age, "; ".join(remarks)
+    return (
+        result["symbol"],
+        f"{result['prediction_bps']:+.3f}",
+        f"{result['horizon_s']} s",
+        model,
+        age,
+        "; ".join(remarks),
+    )

@@ -1,1 +1,3 @@
-"""What all packages share: ticks and their rules, features, topics, settings, errors. Imports nothing heavy."""
+"""What all packages share: ticks and their rules, features, topics, settings, errors. Imports
+nothing heavy.
+"""

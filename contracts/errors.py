@@ -2,7 +2,9 @@
 
 
 class TickError(Exception):
-    """Base of every expected failure; `hint` says what to do. The command line prints both and exits 1."""
+    """Base of every expected failure; `hint` says what to do. The command line prints both and
+    exits 1.
+    """
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

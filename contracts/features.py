@@ -1,8 +1,9 @@
-"""THE feature definitions, as data: Flink SQL (stream and batch), Feast schema, read plan and training columns derive from here.
+"""THE feature definitions, as data: Flink SQL (stream and batch), Feast schema, read plan and
+training columns derive from here.
 
-A formula is an expression over the window aggregates below, in braces. It is evaluated in double precision at the end of
-each window; the sums inside it are exact, or the feature is NULL and `overflows` counts the reason.
-Adding a feature is adding one line to FEATURES, and a test.
+A formula is an expression over the window aggregates below, in braces. It is evaluated in double
+precision at the end of each window; the sums inside it are exact, or the feature is NULL and
+`overflows` counts the reason. Adding a feature is adding one line to FEATURES, and a test.
 """
 
 from dataclasses import dataclass
@@ -20,15 +21,16 @@ TICKS_MAX = 9_000_000
 class Aggregate:
     """A mergeable part of a window: `verb` over the row expression `of`.
 
-    A sum is exact: each summand is cut into two whole numbers, multiples of `unit` and of 1e-17 `unit`, which add up without
-    rounding for up to 90 rows (the most a window has). None: the summand is whole already. A summand
-    above 1e17 `unit` could overflow 64 bits, and so could those of a bar of more than 9,000,000
-    trades: while one is in the window, every feature over that sum is NULL.
+    A sum is exact: each summand is cut into two whole numbers, multiples of `unit` and of 1e-17
+    `unit`, which add up without rounding for up to 90 rows (the most a window has). None: the
+    summand is whole already. A summand above 1e17 `unit` could overflow 64 bits, and so could those
+    of a bar of more than 9,000,000 trades: while one is in the window, every feature over that sum
+    is NULL.
 
-    Row columns: n trades, v volume, pv notional, sv signed volume, s sum of signs, high, low, close_price, r = ln(close/previous
-    close), r1 = the r before it. Verbs: sum (exact), sum_inner (exact, without the oldest row: what pairs of
-    neighbours need), last (this row), max, min, rows (row count), overflows (how many summands of the
-    window are too large for their exact sum).
+    Row columns: n trades, v volume, pv notional, sv signed volume, s sum of signs, high, low,
+    close_price, r = ln(close/previous close), r1 = the r before it. Verbs: sum (exact), sum_inner
+    (exact, without the oldest row: what pairs of neighbours need), last (this row), max, min, rows
+    (row count), overflows (how many summands of the window are too large for their exact sum).
     """
 
     name: str
@@ -38,7 +40,8 @@ class Aggregate:
 
     @property
     def summand_max(self) -> float:
-        """Largest absolute summand of an exact sum, in the unit of `of`; infinite without `unit`."""
+        """Largest absolute summand of an exact sum, in the unit of `of`; infinite without
+        `unit`."""
         return float("inf") if self.unit is None else float(f"{SUMMAND_UNITS_MAX * self.unit:.0e}")
 
 
@@ -69,10 +72,11 @@ AGGREGATES = (
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One feature: `formula` over aggregates, NULL where `null_if` holds, for each window of `windows_s` (seconds).
+    """One feature: `formula` over aggregates, NULL where `null_if` holds, for each window of
+    `windows_s` (seconds).
 
-    `scale` is the size below which differences stop mattering: stream, batch and oracle agree within 1e-9·max(|x|, scale).
-    `core` names the windows (seconds) that feed the model.
+    `scale` is the size below which differences stop mattering: stream, batch and oracle agree
+    within 1e-9·max(|x|, scale). `core` names the windows (seconds) that feed the model.
     """
 
     name: str
@@ -90,56 +94,40 @@ _VAR_KYLE = "({sv2_small} + {sv2_large} - {sv} * {sv} / {rows})"
 _COV_ROLL = "({rr_in} - {r_in} * {r1_in} / ({rows} - 1)) / ({rows} - 1)"
 _VAR_ROLL = "({r2} - {r} * {r} / {rows}) / {rows}"
 
+# fmt: off
 FEATURES = (
     Feature("log_return", "{r}", "log", 1e-5, core=(60, 300, 900, 3600)),
-    Feature("realized_vol", "SQRT({r2})", "log", 1e-6, "{rows} < 2", "Andersen & Bollerslev 1998", (60, 900)),
-    Feature("realized_vol_ann", "SQRT({r2} * {year_s} / {w})", "log/√year", 1e-3, "{rows} < 2", "Andersen & Bollerslev 1998"),
-    Feature(
-        "bipower_vol",
-        "SQRT({pi} / 2 * {rr_abs_in})",
-        "log",
-        1e-6,
-        "{rows} < 3",
-        "Barndorff-Nielsen & Shephard 2004",
-        (300,),
-    ),
+    Feature("realized_vol", "SQRT({r2})", "log", 1e-6, "{rows} < 2",
+            "Andersen & Bollerslev 1998", (60, 900)),
+    Feature("realized_vol_ann", "SQRT({r2} * {year_s} / {w})", "log/√year", 1e-3, "{rows} < 2",
+            "Andersen & Bollerslev 1998"),
+    Feature("bipower_vol", "SQRT({pi} / 2 * {rr_abs_in})", "log", 1e-6, "{rows} < 3",
+            "Barndorff-Nielsen & Shephard 2004", (300,)),
     Feature("vwap_dev", "{close} / ({pv} / {v}) - 1", "fraction", 1e-4, "{v} = 0", core=(60,)),
     Feature("volume", "{v}", "base", 1e-3, core=(60,)),
     Feature("notional", "{pv}", "quote", 1e-3),
     Feature("trade_count", "{n}", "1", 1.0, core=(60,)),
     Feature("trade_rate", "{n} / {w}", "1/s", 1e-3),
     Feature("avg_size", "{v} / {n}", "base", 1e-3, "{n} = 0", core=(60,)),
-    Feature("flow_imbalance", "{sv} / {v}", "[-1,1]", 1e-3, "{v} = 0", "Chordia, Roll & Subrahmanyam 2002", (60, 300, 900)),
-    Feature("count_imbalance", "{s} / {n}", "[-1,1]", 1e-3, "{n} = 0", "Chordia, Roll & Subrahmanyam 2002", (60,)),
+    Feature("flow_imbalance", "{sv} / {v}", "[-1,1]", 1e-3, "{v} = 0",
+            "Chordia, Roll & Subrahmanyam 2002", (60, 300, 900)),
+    Feature("count_imbalance", "{s} / {n}", "[-1,1]", 1e-3, "{n} = 0",
+            "Chordia, Roll & Subrahmanyam 2002", (60,)),
     Feature("amihud", "{illiq} / {rows} * 1e6", "1/quote", 1e-6, "", "Amihud 2002", (3600,)),
-    Feature(
-        "kyle_lambda",
-        f"{_COV_KYLE} / {_VAR_KYLE}",
-        "log/base",
-        1e-6,
-        f"{{rows}} < 10 OR {_VAR_KYLE} <= 1e-6 * ({{sv2_small}} + {{sv2_large}})",
-        "Kyle 1985",
-        (3600,),
-    ),
-    Feature("parkinson", "LN({high} / {low}) * LN({high} / {low}) / (4 * {ln2})", "log²", 1e-10, "", "Parkinson 1980", (900,)),
+    Feature("kyle_lambda", f"{_COV_KYLE} / {_VAR_KYLE}", "log/base", 1e-6,
+            f"{{rows}} < 10 OR {_VAR_KYLE} <= 1e-6 * ({{sv2_small}} + {{sv2_large}})",
+            "Kyle 1985", (3600,)),
+    Feature("parkinson", "LN({high} / {low}) * LN({high} / {low}) / (4 * {ln2})", "log²", 1e-10,
+            "", "Parkinson 1980", (900,)),
     Feature("range", "LN({high} / {low})", "log", 1e-5),
-    Feature(
-        "roll_spread",
-        f"2e4 * SQRT(-{_COV_ROLL})",
-        "bps",
-        1e-2,
-        f"{{rows}} < 3 OR {_VAR_ROLL} <= 1e-6 * {{r2}} / {{rows}} OR {_COV_ROLL} > -1e-6 * {_VAR_ROLL}",
-        "Roll 1984",
-    ),
-    # why a feature of this view is NULL although warm: a window of a level is part of its longest
-    Feature(
-        "overflows",
-        "{overflows}",
-        "1",
-        1.0,
-        windows_s=tuple(level.window_max_s for level in LEVELS),
-    ),
+    Feature("roll_spread", f"2e4 * SQRT(-{_COV_ROLL})", "bps", 1e-2,
+            f"{{rows}} < 3 OR {_VAR_ROLL} <= 1e-6 * {{r2}} / {{rows}}"
+            f" OR {_COV_ROLL} > -1e-6 * {_VAR_ROLL}", "Roll 1984"),
+    # Why a feature of this view is NULL although warm: a window of a level is part of its longest.
+    Feature("overflows", "{overflows}", "1", 1.0,
+            windows_s=tuple(level.window_max_s for level in LEVELS)),
 )
+# fmt: on
 
 # Per view, the column that counts what the sums of its rows cannot hold.
 OVERFLOWS = {level.view: f"overflows_{LABELS[level.window_max_s]}" for level in LEVELS}
@@ -150,7 +138,8 @@ CONTEXT = ("hour_sin", "hour_cos")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A published column: one feature at one window, e.g. `flow_imbalance_5m` on view `tick_10s`."""
+    """A published column: one feature at one window, e.g. `flow_imbalance_5m` on view
+    `tick_10s`."""
 
     name: str
     view: str

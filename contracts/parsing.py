@@ -1,8 +1,10 @@
-"""`parse()`: one message → Tick or Rejected, never an exception. The live job applies the same rules in SQL.
+"""`parse()`: one message → Tick or Rejected, never an exception. The live job applies the same
+rules in SQL.
 
-It reads JSON as Flink's JSON format does, because both must accept the same messages: numbers may come as strings (in Java's
-notation), a fraction in a whole-number field is cut off, a repeated field counts as its last value, text after the object
-is not looked at (more of this in `contracts.wire_text`).
+It reads JSON as Flink's JSON format does, because both must accept the same messages: numbers may
+come as strings (in Java's notation), a fraction in a whole-number field is cut off, a repeated
+field counts as its last value, text after the object is not looked at (more of this in
+`contracts.wire_text`).
 """
 
 import json
@@ -12,7 +14,16 @@ from types import CodeType
 from typing import Any, NoReturn
 
 from contracts import wire_text
-from contracts.tick import LONG_MAX, MESSAGE_BYTES_MAX, NAME_CHARS_MAX, RULES, TRADE_ID_CHARS_MAX, Reason, Rejected, Tick
+from contracts.tick import (
+    LONG_MAX,
+    MESSAGE_BYTES_MAX,
+    NAME_CHARS_MAX,
+    RULES,
+    TRADE_ID_CHARS_MAX,
+    Reason,
+    Rejected,
+    Tick,
+)
 
 NESTING_MAX = 200  # deeper is an attack; Python's parser would hit its recursion limit
 NUMBER_CHARS_MAX = 1000  # Jackson's limit
@@ -22,7 +33,9 @@ QUOTES = ("bid", "ask", "bid_size", "ask_size")
 TEXT = {"venue": NAME_CHARS_MAX, "symbol": NAME_CHARS_MAX, "trade_id": TRADE_ID_CHARS_MAX}
 _BLANK = "".join(map(chr, range(33)))  # what Java's trim() takes away
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[fFdD]?", re.ASCII)
-_HEX = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?|[0-9a-fA-F]*\.[0-9a-fA-F]+)[pP][+-]?\d+[fFdD]?", re.ASCII)
+_HEX = re.compile(
+    r"[+-]?0[xX]([0-9a-fA-F]+\.?|[0-9a-fA-F]*\.[0-9a-fA-F]+)[pP][+-]?\d+[fFdD]?", re.ASCII
+)
 _WHOLE = re.compile(r"[+-]?\d{1,4000}", re.ASCII)
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 _INT_MAX = 2**31 - 1
@@ -46,7 +59,9 @@ class _InvalidError(ValueError):
 
 
 def parse(raw: bytes, received_us: int) -> Tick | Rejected:
-    """The tick in `raw`, or why it is none. `received_us` (µs UTC) is its arrival, the bound of its event time."""
+    """The tick in `raw`, or why it is none. `received_us` (µs UTC) is its arrival, the bound of its
+    event time.
+    """
     if len(raw) > MESSAGE_BYTES_MAX:
         return Rejected(Reason.TOO_LONG, raw, f"{len(raw):,} bytes")
     try:
@@ -63,7 +78,14 @@ def parse(raw: bytes, received_us: int) -> Tick | Rejected:
     if reason is not None:
         return Rejected(reason, raw)
     del fields["schema_version"]
-    return Tick(**fields | {name: None for name in QUOTES if fields[name] is not None and not math.isfinite(fields[name])})
+    return Tick(
+        **fields
+        | {
+            name: None
+            for name in QUOTES
+            if fields[name] is not None and not math.isfinite(fields[name])
+        }
+    )
 
 
 def _constant(name: str) -> NoReturn:
@@ -76,7 +98,9 @@ def _number(text: str) -> _Number:
     return _Number(text)
 
 
-_DECODER = json.JSONDecoder(parse_float=_number, parse_int=_number, parse_constant=_constant, strict=False)
+_DECODER = json.JSONDecoder(
+    parse_float=_number, parse_int=_number, parse_constant=_constant, strict=False
+)
 
 
 def _loads(raw: bytes) -> Any:
@@ -125,8 +149,14 @@ def _dumped(value: Any) -> str:
     if isinstance(value, _Number):
         return str(value)
     if isinstance(value, dict):
-        return "{" + ",".join(f"{_dumped(name)}:{_dumped(one)}" for name, one in value.items()) + "}"
-    return "[" + ",".join(map(_dumped, value)) + "]" if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
+        return (
+            "{" + ",".join(f"{_dumped(name)}:{_dumped(one)}" for name, one in value.items()) + "}"
+        )
+    return (
+        "[" + ",".join(map(_dumped, value)) + "]"
+        if isinstance(value, list)
+        else json.dumps(value, ensure_ascii=False)
+    )
 
 
 def _whole(message: dict[str, Any], name: str) -> int:
@@ -148,7 +178,11 @@ def _real(message: dict[str, Any], name: str) -> float | None:
     if not isinstance(value, str):
         return None
     text = value.strip(_BLANK)
-    if _DECIMAL.fullmatch(text) or text.lstrip("+-") in ("NaN", "Infinity") and len(text.lstrip("+-")) >= len(text) - 1:
+    if (
+        _DECIMAL.fullmatch(text)
+        or text.lstrip("+-") in ("NaN", "Infinity")
+        and len(text.lstrip("+-")) >= len(text) - 1
+    ):
         return float(text.rstrip("fFdD") if text[-1] in "fFdD" and text[-3:] != "inf" else text)
     return _from_hex(text) if _HEX.fullmatch(text) else None
 
@@ -163,6 +197,8 @@ def _from_hex(text: str) -> float:
 def _broken_rule(values: dict[str, Any]) -> Reason | None:
     quoted = values["bid"] is not None and values["ask"] is not None
     for reason, rule in _RULES:
-        if (reason is not Reason.CROSSED_QUOTE or quoted) and eval(rule, {"__builtins__": {}}, values):
+        if (reason is not Reason.CROSSED_QUOTE or quoted) and eval(
+            rule, {"__builtins__": {}}, values
+        ):
             return reason
     return None

@@ -1,7 +1,7 @@
 """The tick contract `tick.v1`: what a tick is, why a message is none, and the rules on its values.
 
-`contracts/parsing.py` reads one message by them, `streaming/feeds/tick_frame.py` a batch, `streaming/job/tables.py` the stream in SQL;
-property tests hold the three together.
+`contracts/parsing.py` reads one message by them, `streaming/feeds/tick_frame.py` a batch,
+`streaming/job/tables.py` the stream in SQL; property tests hold the three together.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,9 @@ class Reason(StrEnum):
 
 
 class Tick(NamedTuple):
-    """One trade. Times in µs UTC; price in quote, size in base units; side +1 buyer, −1 seller aggressor, 0 unknown."""
+    """One trade. Times in µs UTC; price in quote, size in base units; side +1 buyer, −1 seller
+    aggressor, 0 unknown.
+    """
 
     venue: str
     symbol: str
@@ -69,19 +71,29 @@ class Rejected:
     detail: str = ""
 
 
-# The rules on well-typed values, once: the same text is evaluated by parse(), by polars on feeds and by Flink on the stream.
-# `received_us` is the arrival: the broker's own time stamp on the stream, the present for a live feed.
+# The rules on well-typed values, once: the same text is evaluated by parse(), by polars on feeds
+# and by Flink on the stream. `received_us` is the arrival: the broker's own time stamp on the
+# stream, the present for a live feed.
 RULES: tuple[tuple[Reason, str], ...] = (
-    (Reason.UNKNOWN_SCHEMA_VERSION, f"schema_version < {SCHEMA_VERSION} or schema_version > {SCHEMA_VERSION}"),
+    (
+        Reason.UNKNOWN_SCHEMA_VERSION,
+        f"schema_version < {SCHEMA_VERSION} or schema_version > {SCHEMA_VERSION}",
+    ),
     (Reason.NOT_POSITIVE, "price <= 0 or size <= 0"),
     (
         Reason.OUT_OF_RANGE,
-        f"price < {PRICE_MIN!r} or price > {PRICE_MAX!r} or size < {SIZE_MIN!r} or size > {SIZE_MAX!r}"
-        f" or price * size < {NOTIONAL_MIN!r} or price * size > {NOTIONAL_MAX!r} or side < -1 or side > 1 or seq < 0",
+        (
+            f"price < {PRICE_MIN!r} or price > {PRICE_MAX!r} or size < {SIZE_MIN!r} or size >"
+            f" {SIZE_MAX!r} or price * size < {NOTIONAL_MIN!r} or price * size > {NOTIONAL_MAX!r}"
+            " or side < -1 or side > 1 or seq < 0"
+        ),
     ),
     (
         Reason.TIME_OUT_OF_BOUNDS,
-        f"event_time_us < {EVENT_TIME_US_MIN} or event_time_us > received_us + {FUTURE_US_MAX} or ingest_time_us < {EVENT_TIME_US_MIN}",
+        (
+            f"event_time_us < {EVENT_TIME_US_MIN} or event_time_us > received_us + {FUTURE_US_MAX}"
+            f" or ingest_time_us < {EVENT_TIME_US_MIN}"
+        ),
     ),
     (Reason.CROSSED_QUOTE, "bid > ask"),
 )

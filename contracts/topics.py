@@ -16,7 +16,8 @@ class Topic:
 
 
 TICKS = Topic("ticks")
-# The newest minutes of silver, replayed into a job that starts without state; never written to silver again.
+# The newest minutes of silver, replayed into a job that starts without state; never written to
+# silver again.
 WARMUP = Topic("ticks.warmup", retention_ms=DAY_MS)
 DEAD_LETTER = Topic("ticks.dead_letter", partitions=1, retention_ms=30 * DAY_MS)
 TICK_FEATURES = Topic("tick_features", retention_ms=DAY_MS)

@@ -1,11 +1,15 @@
-"""The ladder of time: 1 s tiles, merged into 10 s and 1 min bars, and the rolling windows that stand on each level."""
+"""The ladder of time: 1 s tiles, merged into 10 s and 1 min bars, and the rolling windows that
+stand on each level.
+"""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One rung: rows of `tile_s` seconds, published as the Feast view `view`, carrying `windows_s` (seconds)."""
+    """One rung: rows of `tile_s` seconds, published as the Feast view `view`, carrying `windows_s`
+    (seconds).
+    """
 
     view: str
     tile_s: int
@@ -24,12 +28,15 @@ LEVELS = (
 
 LABELS = {10: "10s", 60: "1m", 300: "5m", 900: "15m", 3600: "1h"}
 
-# `warm_s` is capped here: the longest window, so that a restarted job and a backfill agree as soon as both are warm.
+# `warm_s` is capped here: the longest window, so that a restarted job and a backfill agree as soon
+# as both are warm.
 WARM_CAP_S = 3600
 
 
 def level_of(window_s: int) -> Level:
-    """The level whose rows carry the window of `window_s` seconds. Raises KeyError for an unknown window."""
+    """The level whose rows carry the window of `window_s` seconds. Raises KeyError for an unknown
+    window.
+    """
     for level in LEVELS:
         if window_s in level.windows_s:
             return level

@@ -1,21 +1,34 @@
-"""A message's bytes as the text that Flink's JSON reader sees. `parse()` and the SQL of dead letters share these patterns.
+"""A message's bytes as the text that Flink's JSON reader sees. `parse()` and the SQL of dead
+letters share these patterns.
 
-That reader (Jackson, token by token) is lenient in ways that decide what reaches silver, so that both must know them:
-1. it guesses the encoding, takes overlong forms and surrogates for characters, and lets control characters stand in text
-2. it reads the objects of an array as messages of their own: one is a tick, more are refused (though the good ones are in silver)
+That reader (Jackson, token by token) is lenient in ways that decide what reaches silver, so that
+both must know them:
+1. it guesses the encoding, takes overlong forms and surrogates for characters, and lets control
+   characters stand in text
+2. it reads the objects of an array as messages of their own: one is a tick, more are refused
+   (though the good ones are in silver)
 3. after as many known fields as there are columns it skips the rest
-4. an object where a number belongs ends the row with its own end; an array there shifts names and values by its length
-The patterns mean the same to Python's `re` and to Java's, and their loops are possessive: Java
-recurses once per turn of any other loop over a group, and some 900 turns overflow the stack,
-which fails the live job.
-Deeper oddities (such things inside other fields, names with escapes) may be judged differently.
+4. an object where a number belongs ends the row with its own end; an array there shifts names and
+   values by its length The patterns mean the same to Python's `re` and to Java's, and their loops
+   are possessive: Java recurses once per turn of any other loop over a group, and some 900 turns
+   overflow the stack, which fails the live job. Deeper oddities (such things inside other fields,
+   names with escapes) may be judged differently.
 """
 
 import json
 import re
 
 NUMBERS = (
-    *("schema_version", "heartbeat", "event_time_us", "ingest_time_us", "price", "size", "side", "seq"),
+    *(
+        "schema_version",
+        "heartbeat",
+        "event_time_us",
+        "ingest_time_us",
+        "price",
+        "size",
+        "side",
+        "seq",
+    ),
     *("bid", "ask", "bid_size", "ask_size"),
 )
 TEXTS = ("venue", "symbol", "trade_id")
@@ -30,8 +43,13 @@ FULL = rf"(?s)^((?>.*?{KNOWN_NAME}){{{len(NUMBERS) + len(TEXTS)}}})(.*)$"
 UNKNOWN = '"":'
 # What is put in place of what, in this order: at the start of the message, and after NUMBER_NAME.
 AT_START = ((r"^\s*+\[\s*+\{[^{}]*+\}\s*+,\s*+\{", REFUSED), (r"^\s*+\[\s*+(?=\{)", ""))
-AT_NUMBER = ((r"\{\s*+\}", "null}"), (r"\{", "null,"), (rf"\[(?:\s*+|{_PAIR}(?:,{_PAIR})*+)\]", REFUSED))
-# Bytes that are no UTF-8 but characters to Jackson; and U+FFFD itself, so that any left after decoding means broken bytes.
+AT_NUMBER = (
+    (r"\{\s*+\}", "null}"),
+    (r"\{", "null,"),
+    (rf"\[(?:\s*+|{_PAIR}(?:,{_PAIR})*+)\]", REFUSED),
+)
+# Bytes that are no UTF-8 but characters to Jackson; and U+FFFD itself, so that any left after
+# decoding means broken bytes.
 _SURROGATES = r"\xED[\xA0-\xAF][\x80-\xBF]\xED[\xB0-\xBF][\x80-\xBF]"
 CHARACTER = rf"{_SURROGATES}|\xEF\xBF\xBD|[\xC0\xC1][\x80-\xBF]|\xE0[\x80-\x9F][\x80-\xBF]|\xED[\xA0-\xBF][\x80-\xBF]"
 

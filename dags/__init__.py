@@ -1,1 +1,2 @@
-"""Airflow DAGs: schedules, resources and alerts of training, backfill, statistics and maintenance."""
+"""Airflow DAGs: schedules, resources and alerts of training, backfill, statistics and
+maintenance."""

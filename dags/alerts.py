@@ -1,4 +1,5 @@
-"""Who is told when a run is late or a task has failed for good: the log always, Slack and e-mail where Airflow has such a connection.
+"""Who is told when a run is late or a task has failed for good: the log always, Slack and e-mail
+where Airflow has such a connection.
 
 Airflow calls these by name, from its own processes: the module must be an installed one.
 """
@@ -21,17 +22,24 @@ SUBJECT_MAX, TEXT_MAX = 200, 3_000
 log = logging.getLogger("dags.alerts")
 
 
-async def deadline_missed(dag_id: str, owner: str, hours: float, context: dict[str, Any] | None = None) -> None:
+async def deadline_missed(
+    dag_id: str, owner: str, hours: float, context: dict[str, Any] | None = None
+) -> None:
     """A run was not over `hours` after it was queued."""
     run_id = ((context or {}).get("dag_run") or {}).get("dag_run_id", "")
-    await sync_to_async(tell)(f"{dag_id} is late ({owner})", f"run {run_id or 'of now'} was not over {hours:g} h after it was queued")
+    await sync_to_async(tell)(
+        f"{dag_id} is late ({owner})",
+        f"run {run_id or 'of now'} was not over {hours:g} h after it was queued",
+    )
 
 
 def task_failed(context: Any) -> None:
     """A task failed, and will not be tried again."""
     task, run = context["ti"], context["dag_run"]
     why = context.get("exception") or "see its log"
-    tell(f"{task.dag_id}.{task.task_id} failed ({context['task'].owner})", f"run {run.run_id}: {why}")
+    tell(
+        f"{task.dag_id}.{task.task_id} failed ({context['task'].owner})", f"run {run.run_id}: {why}"
+    )
 
 
 def tell(subject: str, text: str) -> None:
@@ -63,7 +71,9 @@ def _to_slack(connection: Any, subject: str, text: str) -> None:
     """
     escaped = html.escape(f"*{subject}*\n{text}", quote=False)
     body = json.dumps({"text": escaped}).encode()
-    request = urllib.request.Request(connection.password, body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        connection.password, body, {"Content-Type": "application/json"}
+    )
     with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
         answer.read(1000)
 

@@ -1,4 +1,6 @@
-"""The person between a passed gate and Production, where the settings ask for one (TICK_AIRFLOW_APPROVAL)."""
+"""The person between a passed gate and Production, where the settings ask for one
+(TICK_AIRFLOW_APPROVAL).
+"""
 
 from typing import Any
 
@@ -8,9 +10,11 @@ from contracts.config.settings import settings
 
 
 def approved(experiment: str) -> Any:
-    """What stands before the task that registers: a question to a person, or nothing but a name on the arrow.
+    """What stands before the task that registers: a question to a person, or nothing but a name on
+    the arrow.
 
-    The question has no default answer and no time-out: nothing becomes Production because nobody looked.
+    The question has no default answer and no time-out: nothing becomes Production because nobody
+    looked.
     """
     if not settings().airflow_approval:
         return Label("the gate decides")

@@ -1,4 +1,6 @@
-"""An Airflow DAG that trains for every YAML file in `dags/variants`: another network, another zone, another schedule, without code."""
+"""An Airflow DAG that trains for every YAML file in `dags/variants`: another network, another zone,
+another schedule, without code.
+"""
 
 from pathlib import Path
 

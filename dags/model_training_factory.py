@@ -59,7 +59,9 @@ def create_ml_training_dag(
 
 
 def variants(folder: Path) -> dict[str, DAG]:
-    """A DAG per YAML file of the folder, by id. Raises SettingError naming every file and field that is wrong."""
+    """A DAG per YAML file of the folder, by id. Raises SettingError naming every file and field
+    that is wrong.
+    """
     return {each.dag_id: _build(each) for each in read(folder, spec.DAG_IDS)}
 
 

@@ -1,4 +1,6 @@
-"""`platform_maintenance`: every Saturday at 04:00 old logs, snapshots, run folders and rows go, and small files are merged."""
+"""`platform_maintenance`: every Saturday at 04:00 old logs, snapshots, run folders and rows go, and
+small files are merged.
+"""
 
 from airflow.sdk import DAG, Param, task
 
@@ -12,7 +14,11 @@ SPEC = Spec(
     tags=("platform", "maintenance"),
     priority=1,
     deadline_h=3,
-    params={"keep_days": Param(None, type=["null", "integer"], minimum=1, description="default: TICK_AIRFLOW_KEEP_DAYS")},
+    params={
+        "keep_days": Param(
+            None, type=["null", "integer"], minimum=1, description="default: TICK_AIRFLOW_KEEP_DAYS"
+        )
+    },
 )
 
 with DAG(**arguments(SPEC)) as dag:

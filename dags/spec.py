@@ -1,4 +1,5 @@
-"""What a DAG is, as data: who owns it, when and where it runs, how it is tried again, what its model must show. Every DAG file has one.
+"""What a DAG is, as data: who owns it, when and where it runs, how it is tried again, what its
+model must show. Every DAG file has one.
 
 `arguments` turns a spec into what Airflow's DAG takes; nothing else in a DAG file repeats it.
 """
@@ -42,12 +43,18 @@ DAG_IDS = (
 DOCS = Path(__file__).with_name("docs")
 BACK_OFF = 2.0  # `True` would mean 1: no back-off at all
 # What wrong input causes is as wrong the next time.
-HOPELESS = ["contracts.errors.FeedError", "contracts.errors.DatasetError", "contracts.errors.SettingError"]
+HOPELESS = [
+    "contracts.errors.FeedError",
+    "contracts.errors.DatasetError",
+    "contracts.errors.SettingError",
+]
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One DAG. `schedule` is cron in UTC, None: by hand; an event of `asset` starts it too. Times are minutes and hours."""
+    """One DAG. `schedule` is cron in UTC, None: by hand; an event of `asset` starts it too. Times
+    are minutes and hours.
+    """
 
     dag_id: str
     owner: str
@@ -85,15 +92,23 @@ def arguments(spec: Spec) -> dict[str, Any]:
 
 
 def timetable(spec: Spec) -> Any:
-    """A plain cron string would give intervals of no width, and a run could not tell which day it is for."""
+    """A plain cron string would give intervals of no width, and a run could not tell which day it
+    is for.
+    """
     if spec.schedule is None:
         return None
     by_time = CronDataIntervalTimetable(spec.schedule, timezone="UTC")
-    return AssetOrTimeSchedule(timetable=by_time, assets=[Asset(spec.asset)]) if spec.asset else by_time
+    return (
+        AssetOrTimeSchedule(timetable=by_time, assets=[Asset(spec.asset)])
+        if spec.asset
+        else by_time
+    )
 
 
 def default_args(spec: Spec) -> dict[str, Any]:
-    """What each task has unless it says otherwise. A priority is absolute: it does not add up over what follows."""
+    """What each task has unless it says otherwise. A priority is absolute: it does not add up over
+    what follows.
+    """
     longest = timedelta(seconds=settings().airflow_retry_s_max)
     return {
         "owner": spec.owner,
@@ -105,16 +120,28 @@ def default_args(spec: Spec) -> dict[str, Any]:
         "retry_delay": min(timedelta(minutes=spec.retry_min), longest),
         "retry_exponential_backoff": BACK_OFF,
         "max_retry_delay": longest,
-        "retry_policy": ExceptionRetryPolicy([RetryRule(exception=HOPELESS, action=RetryAction.FAIL, reason="wrong input stays wrong")]),
+        "retry_policy": ExceptionRetryPolicy(
+            [
+                RetryRule(
+                    exception=HOPELESS, action=RetryAction.FAIL, reason="wrong input stays wrong"
+                )
+            ]
+        ),
         "on_failure_callback": alerts.task_failed,
     }
 
 
 def deadline(spec: Spec) -> DeadlineAlert:
-    """Counted from when a run was queued: from the logical date, every backfilled run would be late at once."""
+    """Counted from when a run was queued: from the logical date, every backfilled run would be late
+    at once.
+    """
     told = {"dag_id": spec.dag_id, "owner": spec.owner, "hours": spec.deadline_h}
     late = AsyncCallback(alerts.deadline_missed, kwargs=told)
-    return DeadlineAlert(reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=timedelta(hours=spec.deadline_h), callback=late)
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(hours=spec.deadline_h),
+        callback=late,
+    )
 
 
 def moment(description: str, default: str | int | None = None) -> Param:
@@ -130,5 +157,11 @@ def _doc(spec: Spec) -> str:
     facts |= {"queue": f"{spec.queue}{training}", "priority": str(spec.priority)}
     facts |= {"retries": f"{spec.retries}, the first after {spec.retry_min:g} min"}
     facts |= {"deadline": f"{spec.deadline_h:g} h after it was queued"}
-    facts |= {name: value for name, value in (("MLflow experiment", spec.experiment), ("gate", spec.gate)) if value}
-    return f"{text}\n| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in facts.items())
+    facts |= {
+        name: value
+        for name, value in (("MLflow experiment", spec.experiment), ("gate", spec.gate))
+        if value
+    }
+    return f"{text}\n| | |\n|---|---|\n" + "".join(
+        f"| {name} | {value} |\n" for name, value in facts.items()
+    )

@@ -1,4 +1,6 @@
-"""`tick_daily_statistics`: every day at 01:15 the volatility, volume profile and correlation of yesterday's ticks."""
+"""`tick_daily_statistics`: every day at 01:15 the volatility, volume profile and correlation of
+yesterday's ticks.
+"""
 
 from airflow.sdk import DAG, Param, task
 
@@ -14,9 +16,16 @@ SPEC = Spec(
     deadline_h=2,
     experiment="tick-daily-statistics",
     params={
-        "from": moment("first day; default: the day on which the run's interval begins, or yesterday"),
+        "from": moment(
+            "first day; default: the day on which the run's interval begins, or yesterday"
+        ),
         "to": moment("end of the last day"),
-        "symbols": Param(None, type=["null", "array"], items={"type": "string"}, description="VENUE:SYMBOL; default: all"),
+        "symbols": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string"},
+            description="VENUE:SYMBOL; default: all",
+        ),
     },
 )
 

@@ -1,4 +1,6 @@
-"""`tick_drift_retrain`: every day at 03:30, has the market left what the Production model was trained on? Then it is trained anew."""
+"""`tick_drift_retrain`: every day at 03:30, has the market left what the Production model was
+trained on? Then it is trained anew.
+"""
 
 from airflow.sdk import DAG, Asset, task
 
@@ -12,8 +14,14 @@ SPEC = Spec(
     tags=("ml", "tick", "drift"),
     priority=6,
     deadline_h=1,
-    gate="asks only when drift does, and no training began in the last 24 hours; what is trained must pass its gate as always",
-    params={"from": moment("first decision; default: seven days before `to`"), "to": moment("default: end of the interval, or now")},
+    gate=(
+        "asks only when drift does, and no training began in the last 24 hours; what is trained"
+        " must pass its gate as always"
+    ),
+    params={
+        "from": moment("first decision; default: seven days before `to`"),
+        "to": moment("default: end of the interval, or now"),
+    },
 )
 
 with DAG(**arguments(SPEC)) as dag:

@@ -1,4 +1,6 @@
-"""`tick_feature_backfill`: features of any range from the lakehouse, one task per chunk; every night those of yesterday."""
+"""`tick_feature_backfill`: features of any range from the lakehouse, one task per chunk; every
+night those of yesterday.
+"""
 
 from airflow.sdk import DAG, Param, task
 
@@ -14,9 +16,16 @@ SPEC = Spec(
     retry_min=2,
     deadline_h=12,
     params={
-        "from": moment("first row end; default: the day on which the run's interval begins, or yesterday"),
+        "from": moment(
+            "first row end; default: the day on which the run's interval begins, or yesterday"
+        ),
         "to": moment("no row end at or after this"),
-        "symbols": Param(None, type=["null", "array"], items={"type": "string"}, description="VENUE:SYMBOL; default: all"),
+        "symbols": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string"},
+            description="VENUE:SYMBOL; default: all",
+        ),
         "chunk": Param("auto", type="string", description="12h, 1d, 2w or auto"),
     },
 )

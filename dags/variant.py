@@ -34,7 +34,10 @@ class Dataset:
     deadline_h: float = 1
 
 
-TICK_GATE = "Sharpe > 1.5, drawdown < 0.20 net of cost, PSR ≥ 0.95, 7 days, 100 trades, not worse than Production"
+TICK_GATE = (
+    "Sharpe > 1.5, drawdown < 0.20 net of cost, PSR ≥ 0.95, 7 days, 100 trades, not worse than"
+    " Production"
+)
 IMAGE_PARAMS = ("data", "epochs", "seed", "rows_max")
 MNIST = Dataset(
     owner="vision-team",
@@ -100,7 +103,9 @@ class Variant(BaseModel):
 
 
 def read(folder: Path, taken: Iterable[str]) -> list[Variant]:
-    """Every variant of a folder. Raises SettingError that names each file with what is wrong in it, and ids that come twice."""
+    """Every variant of a folder. Raises SettingError that names each file with what is wrong in it,
+    and ids that come twice.
+    """
     found = dict.fromkeys(taken, "a DAG file")
     made, wrong = [], []
     for file in sorted(folder.glob("*.y*ml")):
@@ -110,7 +115,9 @@ def read(folder: Path, taken: Iterable[str]) -> list[Variant]:
             wrong.append(error.message)
             continue
         if variant.dag_id in found:
-            wrong.append(f"{file.name}: the id {variant.dag_id} is taken by {found[variant.dag_id]}")
+            wrong.append(
+                f"{file.name}: the id {variant.dag_id} is taken by {found[variant.dag_id]}"
+            )
         found[variant.dag_id] = file.name
         made.append(variant)
     if wrong:
@@ -123,7 +130,9 @@ def checked(given: Mapping[str, Any], where: str) -> Variant:
     try:
         variant = Variant.model_validate(dict(given))
     except ValidationError as error:
-        said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        said = "; ".join(
+            f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()
+        )
         raise SettingError(f"{where}: {said}", HINT) from error
     wrong = _misfits(variant)
     if wrong:
@@ -142,7 +151,11 @@ def _misfits(variant: Variant) -> list[str]:
     if variant.model_type not in known.models:
         models = ", ".join(known.models)
         wrong.append(f"model_type: {variant.model_type!r} is none of {models}")
-    return wrong + [f"params: {variant.dataset} has no {name!r}" for name in variant.params if name not in known.params]
+    return wrong + [
+        f"params: {variant.dataset} has no {name!r}"
+        for name in variant.params
+        if name not in known.params
+    ]
 
 
 def _loaded(file: Path) -> Mapping[str, Any]:

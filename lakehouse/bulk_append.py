@@ -1,6 +1,8 @@
-"""Ticks whose day is known, straight into silver: one data file a day, any number of days in one commit.
+"""Ticks whose day is known, straight into silver: one data file a day, any number of days in one
+commit.
 
-`Table.append` filters the whole batch once per day it finds in it, which for a year of few ticks costs more than all the rest.
+`Table.append` filters the whole batch once per day it finds in it, which for a year of few ticks
+costs more than all the rest.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +21,9 @@ from lakehouse.schemas import TICK_NAMES
 
 
 def append_days(table: Table, days: Iterable[tuple[int, pl.DataFrame]]) -> int:
-    """Append the ticks of each UTC day (its number since 1970) in one commit; returns the rows. Empty days are left out."""
+    """Append the ticks of each UTC day (its number since 1970) in one commit; returns the rows.
+    Empty days are left out.
+    """
     files = [file for day, ticks in days if ticks.height for file in _write(table, day, ticks)]
     if files:
         _commit(table, files)
@@ -29,12 +33,23 @@ def append_days(table: Table, days: Iterable[tuple[int, pl.DataFrame]]) -> int:
 def _write(table: Table, day: int, ticks: pl.DataFrame) -> Iterable[DataFile]:
     """The rows as one file that nothing refers to yet."""
     full = ticks.with_columns(
-        event_time=pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC"), late=pl.lit(value=False)
+        event_time=pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC"),
+        late=pl.lit(value=False),
     )
     schema, spec = table.schema(), table.spec()
-    arrow = full.select(TICK_NAMES).to_arrow().cast(schema_to_pyarrow(schema.select(*TICK_NAMES), include_field_ids=False))
+    arrow = (
+        full.select(TICK_NAMES)
+        .to_arrow()
+        .cast(schema_to_pyarrow(schema.select(*TICK_NAMES), include_field_ids=False))
+    )
     key = PartitionKey([PartitionFieldValue(spec.fields[0], day)], spec, schema)
-    task = WriteTask(uuid4(), 0, schema.select(*TICK_NAMES), arrow.combine_chunks().to_batches(), partition_key=key)
+    task = WriteTask(
+        uuid4(),
+        0,
+        schema.select(*TICK_NAMES),
+        arrow.combine_chunks().to_batches(),
+        partition_key=key,
+    )
     with tables.writing():
         return list(write_file(table.io, table.metadata, iter([task])))
 

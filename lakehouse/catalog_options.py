@@ -1,4 +1,6 @@
-"""How both engines open the one Iceberg catalog: their options rendered from the settings, secrets kept apart until the last moment."""
+"""How both engines open the one Iceberg catalog: their options rendered from the settings, secrets
+kept apart until the last moment.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ Value = str | SecretStr
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Options of PyIceberg's catalog and of Flink's `CREATE CATALOG`: the same catalog, warehouse and object store."""
+    """Options of PyIceberg's catalog and of Flink's `CREATE CATALOG`: the same catalog, warehouse
+    and object store.
+    """
 
     pyiceberg: Mapping[str, Value]
     flink: Mapping[str, Value]
@@ -25,12 +29,18 @@ def render(settings: Settings) -> Rendered:
     """The options of both engines. Pure: nothing is opened, and every secret still hides itself."""
     catalog_python, catalog_flink = _rest(settings) if settings.catalog_uri else _sqlite(settings)
     store_python, store_flink = _object_store(settings)
-    return Rendered(_given(catalog_python | store_python), _given({"type": "iceberg"} | catalog_flink | store_flink))
+    return Rendered(
+        _given(catalog_python | store_python),
+        _given({"type": "iceberg"} | catalog_flink | store_flink),
+    )
 
 
 def _sqlite(settings: Settings) -> tuple[dict[str, Value | None], dict[str, Value | None]]:
     warehouse = settings.warehouse_uri or f"file://{settings.warehouse}"
-    python = {"uri": f"sqlite:///{settings.catalog_file}?timeout={BUSY_TIMEOUT_MS // 1000}", "warehouse": warehouse}
+    python = {
+        "uri": f"sqlite:///{settings.catalog_file}?timeout={BUSY_TIMEOUT_MS // 1000}",
+        "warehouse": warehouse,
+    }
     flink = {
         "catalog-impl": "org.apache.iceberg.jdbc.JdbcCatalog",
         "uri": f"jdbc:sqlite:{settings.catalog_file}?busy_timeout={BUSY_TIMEOUT_MS}",
@@ -42,7 +52,9 @@ def _sqlite(settings: Settings) -> tuple[dict[str, Value | None], dict[str, Valu
 
 
 def _rest(settings: Settings) -> tuple[dict[str, Value | None], dict[str, Value | None]]:
-    """Without a warehouse the server takes its own. `credential` is `client:secret` of OAuth2, `token` a bearer token."""
+    """Without a warehouse the server takes its own. `credential` is `client:secret` of OAuth2,
+    `token` a bearer token.
+    """
     shared: dict[str, Value | None] = {
         "uri": settings.catalog_uri,
         "warehouse": settings.warehouse_uri,
@@ -53,7 +65,9 @@ def _rest(settings: Settings) -> tuple[dict[str, Value | None], dict[str, Value 
 
 
 def _object_store(settings: Settings) -> tuple[dict[str, Value | None], dict[str, Value | None]]:
-    """S3 for both; what is not given comes from the engine's own sources (environment, profile, role). Nothing for a local folder."""
+    """S3 for both; what is not given comes from the engine's own sources (environment, profile,
+    role). Nothing for a local folder.
+    """
     if not (settings.warehouse_uri or "").startswith("s3://") and settings.s3_endpoint is None:
         return {}, {}
     keys: dict[str, Value | None] = {
@@ -61,7 +75,8 @@ def _object_store(settings: Settings) -> tuple[dict[str, Value | None], dict[str
         "s3.access-key-id": settings.s3_access_key,
         "s3.secret-access-key": settings.s3_secret_key,
     }
-    # an endpoint of one's own (MinIO, SeaweedFS) has no host name per bucket; PyIceberg takes path style then by itself
+    # an endpoint of one's own (MinIO, SeaweedFS) has no host name per bucket; PyIceberg takes path
+    # style then by itself
     path_style = "true" if settings.s3_endpoint else None
     flink: dict[str, Value | None] = {
         "io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
@@ -77,24 +92,35 @@ def _given(options: Mapping[str, Value | None]) -> dict[str, Value]:
 
 def revealed(options: Mapping[str, Value]) -> dict[str, str]:
     """Options with their secrets in plain text: for the engine's ears only, never for a log."""
-    return {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in options.items()}
+    return {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name, value in options.items()
+    }
 
 
 def hidden(options: Mapping[str, Value]) -> dict[str, str]:
     """Options as a person may see them."""
-    return {name: HIDDEN if isinstance(value, SecretStr) else value for name, value in options.items()}
+    return {
+        name: HIDDEN if isinstance(value, SecretStr) else value for name, value in options.items()
+    }
 
 
 def masked(settings: Settings, text: str) -> str:
-    """The text without any secret of the catalog or of Kafka: engines repeat their options when they fail."""
+    """The text without any secret of the catalog or of Kafka: engines repeat their options when
+    they fail.
+    """
     for value in (*render(settings).flink.values(), settings.kafka_password):
         if isinstance(value, SecretStr) and value.get_secret_value():
-            text = text.replace(value.get_secret_value(), HIDDEN).replace(literal(value.get_secret_value())[1:-1], HIDDEN)
+            text = text.replace(value.get_secret_value(), HIDDEN).replace(
+                literal(value.get_secret_value())[1:-1], HIDDEN
+            )
     return text
 
 
 def create_statement(name: str, options: Mapping[str, str]) -> str:
-    """Flink's `CREATE CATALOG`. With revealed options it holds secrets: give it to Flink and to nobody else."""
+    """Flink's `CREATE CATALOG`. With revealed options it holds secrets: give it to Flink and to
+    nobody else.
+    """
     return f"CREATE CATALOG {name} WITH ({listed(options)})"
 
 

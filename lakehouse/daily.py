@@ -20,15 +20,27 @@ ATTEMPTS = 10
 TIME_US_MAX = 253_402_300_799_000_000  # the end of the year 9999, the last one that has an ISO date
 
 
-def replace(settings: Settings, frames: Mapping[str, pl.DataFrame], from_us: int, to_us: int, symbols: Sequence[str] | None) -> None:
-    """Put `frames` (rows by table, in the given order) in place of the days that begin in [from, to) µs.
+def replace(
+    settings: Settings,
+    frames: Mapping[str, pl.DataFrame],
+    from_us: int,
+    to_us: int,
+    symbols: Sequence[str] | None,
+) -> None:
+    """Put `frames` (rows by table, in the given order) in place of the days that begin in [from,
+    to) µs.
 
-    With `symbols` (VENUE:SYMBOL) only their rows are replaced, and of correlations those with both among them.
+    With `symbols` (VENUE:SYMBOL) only their rows are replaced, and of correlations those with both
+    among them.
     """
     for name, frame in frames.items():
         table = tables.catalog(settings).load_table(name)
         arrow = frame.select([column for column, _ in COLUMNS_OF[name]]).to_arrow()
-        overwrite(table, arrow.cast(schema_to_pyarrow(table.schema(), include_field_ids=False)), _rows(name, from_us, to_us, symbols))
+        overwrite(
+            table,
+            arrow.cast(schema_to_pyarrow(table.schema(), include_field_ids=False)),
+            _rows(name, from_us, to_us, symbols),
+        )
 
 
 def _rows(name: str, from_us: int, to_us: int, symbols: Sequence[str] | None) -> BooleanExpression:
@@ -39,22 +51,43 @@ def _rows(name: str, from_us: int, to_us: int, symbols: Sequence[str] | None) ->
     return wanted
 
 
-@retry(retry=retry_if_exception_type(CommitFailedException), stop=stop_after_attempt(ATTEMPTS), wait=wait_random(0.1, 1.0), reraise=True)
+@retry(
+    retry=retry_if_exception_type(CommitFailedException),
+    stop=stop_after_attempt(ATTEMPTS),
+    wait=wait_random(0.1, 1.0),
+    reraise=True,
+)
 def overwrite(table: Table, arrow: pa.Table, wanted: BooleanExpression) -> None:
-    """Put `arrow` in place of the rows that `wanted` names, in one commit, tried again while others commit."""
+    """Put `arrow` in place of the rows that `wanted` names, in one commit, tried again while others
+    commit.
+    """
     table.refresh()
     with tables.writing():
         # a day that held no rows so far is the usual case, and PyIceberg warns of it
-        warnings.filterwarnings("ignore", message="Delete operation did not match any records", category=UserWarning)
+        warnings.filterwarnings(
+            "ignore", message="Delete operation did not match any records", category=UserWarning
+        )
         table.overwrite(arrow, overwrite_filter=wanted)
 
 
 def read(
-    settings: Settings, table: str, from_us: int = EVENT_TIME_US_MIN, to_us: int = TIME_US_MAX, symbols: Sequence[str] | None = None
+    settings: Settings,
+    table: str,
+    from_us: int = EVENT_TIME_US_MIN,
+    to_us: int = TIME_US_MAX,
+    symbols: Sequence[str] | None = None,
 ) -> pl.DataFrame:
-    """Rows of the days that begin in [from, to) µs, sorted by day and symbol; columns as the table has them."""
-    scan = tables.catalog(settings).load_table(table).scan(row_filter=_rows(table, from_us, to_us, symbols))
+    """Rows of the days that begin in [from, to) µs, sorted by day and symbol; columns as the table
+    has them.
+    """
+    scan = (
+        tables.catalog(settings)
+        .load_table(table)
+        .scan(row_filter=_rows(table, from_us, to_us, symbols))
+    )
     frame = pl.from_arrow(scan.to_arrow())
     assert isinstance(frame, pl.DataFrame)
     names = {name for name, _ in COLUMNS_OF[table]}
-    return frame.sort([name for name in ("event_time", "symbol", "slot", "bucket_low", "other") if name in names])
+    return frame.sort(
+        [name for name in ("event_time", "symbol", "slot", "bucket_low", "other") if name in names]
+    )

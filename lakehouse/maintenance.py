@@ -1,4 +1,6 @@
-"""Upkeep of the Iceberg tables: what they hold, merging small files, forgetting old snapshots and deleting their files."""
+"""Upkeep of the Iceberg tables: what they hold, merging small files, forgetting old snapshots and
+deleting their files.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,7 +45,9 @@ def summary(settings: Settings) -> list[Summary]:
 
 
 def compact(settings: Settings, files_max: int, progress: Callable[[str, int, int], None]) -> int:
-    """Rewrite every partition with more than `files_max` files into few; returns how many. Rows stay the same."""
+    """Rewrite every partition with more than `files_max` files into few; returns how many. Rows
+    stay the same.
+    """
     tables.create(settings)
     merged = 0
     for name in COLUMNS_OF:
@@ -67,39 +71,69 @@ class Expired:
 
 
 def expire(settings: Settings, before_us: int, now_us: int, state_us: int | None) -> Expired:
-    """Forget snapshots older than `before_us` and delete the files that only they needed. Times are µs UTC.
+    """Forget snapshots older than `before_us` and delete the files that only they needed. Times are
+    µs UTC.
 
-    `state_us`: when the newest checkpoint or savepoint of the live job was taken. A job that is resumed from it commits the files
-    it had written by then: hence files younger than `orphan_age_s` before it, or before now, always stay. Files of a bucket always
-    stay: to list a whole bucket is work for the catalog's own service.
+    `state_us`: when the newest checkpoint or savepoint of the live job was taken. A job that is
+    resumed from it commits the files it had written by then: hence files younger than
+    `orphan_age_s` before it, or before now, always stay. Files of a bucket always stay: to list a
+    whole bucket is work for the catalog's own service.
     """
-    written_us = min(now_us, now_us if state_us is None else state_us) - int(settings.orphan_age_s * 1e6)
+    written_us = min(now_us, now_us if state_us is None else state_us) - int(
+        settings.orphan_age_s * 1e6
+    )
     tables.create(settings)
     count, files, size = 0, 0, 0
     for name in COLUMNS_OF:
         table = tables.catalog(settings).load_table(name)
         count += _forget(table, before_us, resumable=state_us is not None and name != GOLD)
-        gone, freed = orphan_files.remove(table, min(before_us, written_us)) if orphan_files.is_local(table) else (0, 0)
+        gone, freed = (
+            orphan_files.remove(table, min(before_us, written_us))
+            if orphan_files.is_local(table)
+            else (0, 0)
+        )
         files, size = files + gone, size + freed
     return Expired(count, files, size)
 
 
-@retry(retry=retry_if_exception_type(CommitFailedException), stop=stop_after_attempt(ATTEMPTS), wait=wait_random(0.1, 1.0), reraise=True)
+@retry(
+    retry=retry_if_exception_type(CommitFailedException),
+    stop=stop_after_attempt(ATTEMPTS),
+    wait=wait_random(0.1, 1.0),
+    reraise=True,
+)
 def _forget(table: Table, before_us: int, *, resumable: bool) -> int:
-    """Expire old snapshots; if a job may be resumed, none since Flink's newest, where it looks up what it has committed already."""
+    """Expire old snapshots; if a job may be resumed, none since Flink's newest, where it looks up
+    what it has committed already.
+    """
     table.refresh()
     known, pointed_at = table.snapshots(), {ref.snapshot_id for ref in table.refs().values()}
-    flinks = [s.timestamp_ms * 1000 for s in known if resumable and s.summary and FLINKS_CHECKPOINT in s.summary.additional_properties]
+    flinks = [
+        s.timestamp_ms * 1000
+        for s in known
+        if resumable and s.summary and FLINKS_CHECKPOINT in s.summary.additional_properties
+    ]
     bound_us = min(before_us, max(flinks, default=before_us))
-    old = [s.snapshot_id for s in known if s.timestamp_ms * 1000 < bound_us and s.snapshot_id not in pointed_at]
+    old = [
+        s.snapshot_id
+        for s in known
+        if s.timestamp_ms * 1000 < bound_us and s.snapshot_id not in pointed_at
+    ]
     if old:
         table.maintenance.expire_snapshots().by_ids(old).commit()
     return len(old)
 
 
-@retry(retry=retry_if_exception_type(CommitFailedException), stop=stop_after_attempt(ATTEMPTS), wait=wait_random(0.1, 1.0), reraise=True)
+@retry(
+    retry=retry_if_exception_type(CommitFailedException),
+    stop=stop_after_attempt(ATTEMPTS),
+    wait=wait_random(0.1, 1.0),
+    reraise=True,
+)
 def _rewrite(table: Table, inside: BooleanExpression) -> None:
-    """Read and overwrite on one base snapshot: a commit of the live job in between fails this one, which is tried again."""
+    """Read and overwrite on one base snapshot: a commit of the live job in between fails this one,
+    which is tried again.
+    """
     table.refresh()
     with tables.writing():
         table.overwrite(table.scan(row_filter=inside).to_arrow(), overwrite_filter=inside)
@@ -107,8 +141,15 @@ def _rewrite(table: Table, inside: BooleanExpression) -> None:
 
 def _inside(partition: dict[str, object], time: str) -> BooleanExpression:
     day = partition["event_day"]
-    begin = EPOCH + timedelta(days=day) if isinstance(day, int) else datetime.fromisoformat(str(day)).replace(tzinfo=UTC)
-    expression: BooleanExpression = And(
-        GreaterThanOrEqual(time, begin.isoformat()), LessThan(time, (begin + timedelta(days=1)).isoformat())
+    begin = (
+        EPOCH + timedelta(days=day)
+        if isinstance(day, int)
+        else datetime.fromisoformat(str(day)).replace(tzinfo=UTC)
     )
-    return And(expression, EqualTo("view", partition["view"])) if "view" in partition else expression
+    expression: BooleanExpression = And(
+        GreaterThanOrEqual(time, begin.isoformat()),
+        LessThan(time, (begin + timedelta(days=1)).isoformat()),
+    )
+    return (
+        And(expression, EqualTo("view", partition["view"])) if "view" in partition else expression
+    )

@@ -1,4 +1,6 @@
-"""Files below an Iceberg table that no snapshot refers to: of expired snapshots, of compacted partitions, of commits that failed."""
+"""Files below an Iceberg table that no snapshot refers to: of expired snapshots, of compacted
+partitions, of commits that failed.
+"""
 
 import os
 from collections.abc import Iterator
@@ -11,18 +13,27 @@ from contracts.errors import DatasetError
 
 
 def remove(table: Table, before_us: int) -> tuple[int, int]:
-    """Delete what nothing refers to and was last written before `before_us` (µs UTC); returns (files, bytes).
+    """Delete what nothing refers to and was last written before `before_us` (µs UTC); returns
+    (files, bytes).
 
-    1. list the files  2. read the newest metadata: a commit in between only adds references  3. delete the rest, old ones only.
-    Raises DatasetError, and deletes nothing, when a file that a snapshot needs is missing: then names are not what they seem.
+    1. list the files  2. read the newest metadata: a commit in between only adds references  3.
+       delete the rest, old ones only. Raises DatasetError, and deletes nothing, when a file that a
+       snapshot needs is missing: then names are not what they seem.
     """
     present = dict(_files(Path(_local(table.location()))))
     table.refresh()
     needed = _needed(table)
     if missing := needed - present.keys():
-        raise DatasetError(f"{'.'.join(table.name())} lacks {len(missing)} files, such as {min(missing)}", "nothing was deleted")
+        raise DatasetError(
+            f"{'.'.join(table.name())} lacks {len(missing)} files, such as {min(missing)}",
+            "nothing was deleted",
+        )
     kept = needed | _metadata(table)
-    orphans = {path: stat for path, stat in present.items() if _owner(path) not in kept and stat.st_mtime_ns < before_us * 1000}
+    orphans = {
+        path: stat
+        for path, stat in present.items()
+        if _owner(path) not in kept and stat.st_mtime_ns < before_us * 1000
+    }
     for path in orphans:
         Path(path).unlink(missing_ok=True)
     return len(orphans), sum(stat.st_size for stat in orphans.values())
@@ -48,7 +59,9 @@ def _local(uri: str) -> str:
 
 
 def _owner(path: str) -> str:
-    """The file that a checksum `.name.crc`, as Hadoop writes them, belongs to; any other file belongs to itself."""
+    """The file that a checksum `.name.crc`, as Hadoop writes them, belongs to; any other file
+    belongs to itself.
+    """
     folder, _, name = path.rpartition("/")
     return f"{folder}/{name[1:-4]}" if name.startswith(".") and name.endswith(".crc") else path
 
@@ -59,8 +72,14 @@ def _needed(table: Table) -> set[str]:
     manifests: dict[str, ManifestFile] = {}
     for snapshot in table.snapshots():
         lists.add(_local(snapshot.manifest_list))
-        manifests |= {_local(manifest.manifest_path): manifest for manifest in snapshot.manifests(table.io)}
-    entries = (entry for manifest in manifests.values() for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True))
+        manifests |= {
+            _local(manifest.manifest_path): manifest for manifest in snapshot.manifests(table.io)
+        }
+    entries = (
+        entry
+        for manifest in manifests.values()
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+    )
     return lists | manifests.keys() | {_local(entry.data_file.file_path) for entry in entries}
 
 
@@ -68,4 +87,11 @@ def _metadata(table: Table) -> set[str]:
     """The table's metadata file, those that Iceberg still lists as earlier ones, and statistics."""
     held = table.metadata
     statistics = [entry.statistics_path for entry in (*held.statistics, *held.partition_statistics)]
-    return {_local(uri) for uri in (table.metadata_location, *(entry.metadata_file for entry in held.metadata_log), *statistics)}
+    return {
+        _local(uri)
+        for uri in (
+            table.metadata_location,
+            *(entry.metadata_file for entry in held.metadata_log),
+            *statistics,
+        )
+    }

@@ -1,4 +1,6 @@
-"""Power in the lakehouse: readings into silver without copies, forecasts by day and series, actuals as they arrive."""
+"""Power in the lakehouse: readings into silver without copies, forecasts by day and series, actuals
+as they arrive.
+"""
 
 from dataclasses import dataclass
 
@@ -18,7 +20,9 @@ KEY = ("event_time_us", "series")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a load did: rows that were not there, rows whose value was corrected, rows that were there already."""
+    """What a load did: rows that were not there, rows whose value was corrected, rows that were
+    there already.
+    """
 
     added: int
     corrected: int
@@ -26,34 +30,50 @@ class Stored:
 
 
 def store(settings: Settings, rows: pl.DataFrame) -> Stored:
-    """Bring readings (event_time_us, series, value_kw, source, known_at_us; one per time and series) into silver in one commit.
+    """Bring readings (event_time_us, series, value_kw, source, known_at_us; one per time and
+    series) into silver in one commit.
 
-    Where silver holds another value, the new one wins. Loading the same again changes nothing, and makes no snapshot.
+    Where silver holds another value, the new one wins. Loading the same again changes nothing, and
+    makes no snapshot.
     """
     tables.create(settings)
     first, last = _span(rows)
     there = readings(settings, first, last)
     known = there.select(*KEY, pl.col("value_kw").alias("before"))
     judged = rows.join(known, on=list(KEY), how="left", maintain_order="left").with_columns(
-        (pl.col("before").is_null()).alias("is_new"), (pl.col("before") != pl.col("value_kw")).fill_null(value=False).alias("is_other")
+        (pl.col("before").is_null()).alias("is_new"),
+        (pl.col("before") != pl.col("value_kw")).fill_null(value=False).alias("is_other"),
     )
     changed = judged.filter(pl.col("is_new") | pl.col("is_other"))
     if len(changed):
         first, last = _span(changed)  # whole days, so that each is one file
         merged = pl.concat(
-            [_between(rows, first, last), _between(there, first, last).join(rows, on=list(KEY), how="anti").select(rows.columns)]
+            [
+                _between(rows, first, last),
+                _between(there, first, last)
+                .join(rows, on=list(KEY), how="anti")
+                .select(rows.columns),
+            ]
         )
         _replace(settings, POWER, merged.sort(*KEY), tables.between(first, last))
-    return Stored(int(judged["is_new"].sum()), int(judged["is_other"].sum()), len(rows) - len(changed))
+    return Stored(
+        int(judged["is_new"].sum()), int(judged["is_other"].sum()), len(rows) - len(changed)
+    )
 
 
-def readings(settings: Settings, from_us: int = EVENT_TIME_US_MIN, to_us: int = TIME_US_MAX) -> pl.DataFrame:
-    """Readings with event time in [from, to) µs: event_time_us, series, value_kw, source, known_at_us, sorted by time and series."""
+def readings(
+    settings: Settings, from_us: int = EVENT_TIME_US_MIN, to_us: int = TIME_US_MAX
+) -> pl.DataFrame:
+    """Readings with event time in [from, to) µs: event_time_us, series, value_kw, source,
+    known_at_us, sorted by time and series.
+    """
     return _read(settings, POWER, tables.between(from_us, to_us))
 
 
 def end_us(settings: Settings) -> int | None:
-    """End of the last whole UTC day for which silver has a reading after 23:00; None while it is empty. From file statistics alone."""
+    """End of the last whole UTC day for which silver has a reading after 23:00; None while it is
+    empty. From file statistics alone.
+    """
     tables.create(settings)
     files = tables.files(tables.catalog(settings).load_table(POWER), ["readable_metrics"])
     if not files:
@@ -69,26 +89,57 @@ def snapshot_id(settings: Settings) -> int | None:
 
 
 def store_forecasts(settings: Settings, rows: pl.DataFrame) -> None:
-    """Put the forecasts of one series (event_time_us and the columns of gold.power_forecasts) in place of those of the same days."""
+    """Put the forecasts of one series (event_time_us and the columns of gold.power_forecasts) in
+    place of those of the same days.
+    """
     first, last = _span(rows)
-    _replace(settings, POWER_FORECASTS, rows, And(tables.between(first, last), EqualTo("series", rows["series"][0])))
+    _replace(
+        settings,
+        POWER_FORECASTS,
+        rows,
+        And(tables.between(first, last), EqualTo("series", rows["series"][0])),
+    )
 
 
-def forecasts(settings: Settings, from_us: int = EVENT_TIME_US_MIN, to_us: int = TIME_US_MAX, series: str | None = None) -> pl.DataFrame:
-    """Forecasts for the hours in [from, to) µs, of one series or all, sorted by time and series; `actual_kw` is null until it is known."""
+def forecasts(
+    settings: Settings,
+    from_us: int = EVENT_TIME_US_MIN,
+    to_us: int = TIME_US_MAX,
+    series: str | None = None,
+) -> pl.DataFrame:
+    """Forecasts for the hours in [from, to) µs, of one series or all, sorted by time and series;
+    `actual_kw` is null until it is known.
+    """
     wanted = tables.between(from_us, to_us)
-    return _read(settings, POWER_FORECASTS, And(wanted, EqualTo("series", series)) if series else wanted)
+    return _read(
+        settings, POWER_FORECASTS, And(wanted, EqualTo("series", series)) if series else wanted
+    )
 
 
 def fill_actuals(settings: Settings, series: str, actual: pl.DataFrame) -> int:
-    """Write the power of hours (event_time_us, kw) beside the forecasts of `series` that say something else; returns how many."""
+    """Write the power of hours (event_time_us, kw) beside the forecasts of `series` that say
+    something else; returns how many.
+    """
     held = forecasts(settings, series=series)
-    found = held.join(actual.select("event_time_us", "kw").drop_nulls(), on="event_time_us", how="inner", maintain_order="left")
+    found = held.join(
+        actual.select("event_time_us", "kw").drop_nulls(),
+        on="event_time_us",
+        how="inner",
+        maintain_order="left",
+    )
     found = found.filter(pl.col("actual_kw").is_null() | (pl.col("actual_kw") != pl.col("kw")))
     if len(found):
         first, last = _span(found)
-        days = _between(held, first, last).join(found.select("event_time_us", "kw"), on="event_time_us", how="left", maintain_order="left")
-        store_forecasts(settings, days.with_columns(pl.coalesce("kw", "actual_kw").alias("actual_kw")).drop("kw"))
+        days = _between(held, first, last).join(
+            found.select("event_time_us", "kw"),
+            on="event_time_us",
+            how="left",
+            maintain_order="left",
+        )
+        store_forecasts(
+            settings,
+            days.with_columns(pl.coalesce("kw", "actual_kw").alias("actual_kw")).drop("kw"),
+        )
     return len(found)
 
 
@@ -103,13 +154,21 @@ def _between(rows: pl.DataFrame, from_us: int, to_us: int) -> pl.DataFrame:
 
 def _read(settings: Settings, table: str, wanted: BooleanExpression) -> pl.DataFrame:
     tables.create(settings)
-    frame = pl.from_arrow(tables.catalog(settings).load_table(table).scan(row_filter=wanted).to_arrow())
+    frame = pl.from_arrow(
+        tables.catalog(settings).load_table(table).scan(row_filter=wanted).to_arrow()
+    )
     assert isinstance(frame, pl.DataFrame)
-    return frame.select(pl.col("event_time").dt.epoch("us").alias("event_time_us"), pl.exclude("event_time")).sort(*KEY)
+    return frame.select(
+        pl.col("event_time").dt.epoch("us").alias("event_time_us"), pl.exclude("event_time")
+    ).sort(*KEY)
 
 
 def _replace(settings: Settings, name: str, rows: pl.DataFrame, wanted: BooleanExpression) -> None:
     table = tables.catalog(settings).load_table(name)
-    timed = rows.with_columns(pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC").alias("event_time"))
+    timed = rows.with_columns(
+        pl.from_epoch("event_time_us", time_unit="us")
+        .dt.replace_time_zone("UTC")
+        .alias("event_time")
+    )
     arrow = timed.select([column for column, _ in COLUMNS_OF[name]]).to_arrow()
     overwrite(table, arrow.cast(schema_to_pyarrow(table.schema(), include_field_ids=False)), wanted)

@@ -1,7 +1,9 @@
-"""SQL on the lake: DuckDB over the data files of Iceberg snapshots, able to read them and nothing else.
+"""SQL on the lake: DuckDB over the data files of Iceberg snapshots, able to read them and nothing
+else.
 
-DuckDB gets the tables as Arrow datasets (columns and simple filters are pushed into the Parquet files) and no access to files at
-all: in DuckDB 2 even a SELECT may hold `WITH x AS (COPY … TO 'file')`, and whatever file it may read it may also overwrite.
+DuckDB gets the tables as Arrow datasets (columns and simple filters are pushed into the Parquet
+files) and no access to files at all: in DuckDB 2 even a SELECT may hold `WITH x AS (COPY … TO
+'file')`, and whatever file it may read it may also overwrite.
 """
 
 import tempfile
@@ -26,7 +28,10 @@ from lakehouse.schemas import COLUMNS_OF, SILVER, TIME_OF
 TICKS = "silver.ticks"  # what every reader takes: one row per trade id
 BATCH_ROWS = 50_000
 QUESTIONS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
-ALLOWED = "only questions are answered: SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN; the lake is read only here"
+ALLOWED = (
+    "only questions are answered: SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN;"
+    " the lake is read only here"
+)
 LOCKED = {
     "search_path": "'silver,gold'",
     "TimeZone": "'UTC'",
@@ -43,7 +48,9 @@ class Console:
         self._connection = connection
 
     def ask(self, sql: str) -> pa.RecordBatchReader:
-        """The answer to one question, batch by batch. Raises DatasetError for anything else, and for what DuckDB does not understand."""
+        """The answer to one question, batch by batch. Raises DatasetError for anything else, and
+        for what DuckDB does not understand.
+        """
         try:
             _require_question(sql)
             return _guarded(self._connection.sql(sql).to_arrow_reader(BATCH_ROWS))
@@ -54,7 +61,9 @@ class Console:
 def _require_question(sql: str) -> None:
     statements = duckdb.extract_statements(sql)
     if len(statements) != 1:
-        raise DatasetError(f"one question at a time, not {len(statements)}", "leave out what follows the semicolon")
+        raise DatasetError(
+            f"one question at a time, not {len(statements)}", "leave out what follows the semicolon"
+        )
     if statements[0].type not in QUESTIONS:
         raise DatasetError(f"{statements[0].type.name} is not allowed", ALLOWED)
 
@@ -72,7 +81,11 @@ def _guarded(answer: pa.RecordBatchReader) -> pa.RecordBatchReader:
 
 
 def _said(error: Exception) -> DatasetError:
-    hint = ALLOWED if isinstance(error, duckdb.PermissionException) else "DESCRIBE silver.tick_data shows columns, SHOW ALL TABLES tables"
+    hint = (
+        ALLOWED
+        if isinstance(error, duckdb.PermissionException)
+        else "DESCRIBE silver.tick_data shows columns, SHOW ALL TABLES tables"
+    )
     return DatasetError(f"DuckDB refused: {error}", hint)
 
 
@@ -80,18 +93,34 @@ def _said(error: Exception) -> DatasetError:
 def console(settings: Settings, sql: str, as_of: int | None = None) -> Iterator[Console]:
     """A console for this question: tables it names are opened, the others are there without rows.
 
-    `as_of`: a snapshot; the table it belongs to is read as it was then. Raises DatasetError when no table has it.
+    `as_of`: a snapshot; the table it belongs to is read as it was then. Raises DatasetError when no
+    table has it.
     """
     tables.create(settings)
     stored = {name: tables.catalog(settings).load_table(name) for name in COLUMNS_OF}
     if as_of is not None and not any(table.snapshot_by_id(as_of) for table in stored.values()):
-        raise DatasetError(f"no table has a snapshot {as_of}", "`tick lake snapshots TABLE` lists them; expired ones are gone")
+        raise DatasetError(
+            f"no table has a snapshot {as_of}",
+            "`tick lake snapshots TABLE` lists them; expired ones are gone",
+        )
     asked = sql.lower()
-    with tempfile.TemporaryDirectory(prefix="tick-sql-") as spill, _connected(settings, spill) as connection:
+    with (
+        tempfile.TemporaryDirectory(prefix="tick-sql-") as spill,
+        _connected(settings, spill) as connection,
+    ):
         for name, table in stored.items():
-            wanted = name.split(".")[1] in asked or (name == SILVER and TICKS.split(".")[1] in asked)
-            _view(connection, name, _rows(table, name, as_of) if wanted else _schema(table).empty_table())
-        first = "row_number() OVER (PARTITION BY venue, symbol, trade_id ORDER BY event_time_us, seq) = 1"
+            wanted = name.split(".")[1] in asked or (
+                name == SILVER and TICKS.split(".")[1] in asked
+            )
+            _view(
+                connection,
+                name,
+                _rows(table, name, as_of) if wanted else _schema(table).empty_table(),
+            )
+        first = (
+            "row_number() OVER (PARTITION BY venue, symbol, trade_id ORDER BY event_time_us,"
+            " seq) = 1"
+        )
         connection.execute(f"CREATE VIEW {TICKS} AS FROM {SILVER} QUALIFY {first}")
         for name, value in LOCKED.items():
             connection.execute(f"SET {name} = {value}")
@@ -100,7 +129,9 @@ def console(settings: Settings, sql: str, as_of: int | None = None) -> Iterator[
 
 @contextmanager
 def _connected(settings: Settings, spill: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Nothing is installed or loaded from anywhere; what does not fit into the memory allowed goes to `spill`."""
+    """Nothing is installed or loaded from anywhere; what does not fit into the memory allowed goes
+    to `spill`.
+    """
     config: dict[str, Any] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
@@ -124,11 +155,16 @@ def _schema(table: Table) -> pa.Schema:
 
 
 def _rows(table: Table, name: str, as_of: int | None) -> ds.Dataset | pa.Table:
-    """The data files of one snapshot under today's columns: those that a file lacks are null, narrower ones are widened."""
+    """The data files of one snapshot under today's columns: those that a file lacks are null,
+    narrower ones are widened.
+    """
     snapshot = as_of if as_of is not None and table.snapshot_by_id(as_of) else None
     tasks = list(table.scan(snapshot_id=snapshot).plan_files())
     if any(task.delete_files for task in tasks):
-        raise DatasetError(f"{name} has delete files, which only Iceberg's own readers understand", "read it with PyIceberg, or compact it")
+        raise DatasetError(
+            f"{name} has delete files, which only Iceberg's own readers understand",
+            "read it with PyIceberg, or compact it",
+        )
     if not tasks:
         return _schema(table).empty_table()
     files, parquet = table.io, ds.ParquetFileFormat()
@@ -137,15 +173,25 @@ def _rows(table: Table, name: str, as_of: int | None) -> ds.Dataset | pa.Table:
     for task in tasks:
         scheme, netloc, path = files.parse_location(task.file.file_path, files.properties)
         source = files.fs_by_scheme(scheme, netloc)
-        fragments.append(parquet.make_fragment(path, source, _bounds(table, task.file, TIME_OF.get(name, "event_time"))))
+        fragments.append(
+            parquet.make_fragment(
+                path, source, _bounds(table, task.file, TIME_OF.get(name, "event_time"))
+            )
+        )
     return ds.FileSystemDataset(fragments, _schema(table), parquet, fragments[0].filesystem)
 
 
 def _bounds(table: Table, file: DataFile, column: str) -> ds.Expression:
     """What Iceberg knows of the file's times: a question about other days does not even open it."""
     known = table.schema().find_field(column)
-    nulls, low, high = ((values or {}).get(known.field_id) for values in (file.null_value_counts, file.lower_bounds, file.upper_bounds))
+    nulls, low, high = (
+        (values or {}).get(known.field_id)
+        for values in (file.null_value_counts, file.lower_bounds, file.upper_bounds)
+    )
     if nulls != 0 or not isinstance(low, bytes) or not isinstance(high, bytes):
         return ds.scalar(True)
-    first, last = (pa.scalar(from_bytes(TimestamptzType(), bound), pa.timestamp("us", "UTC")) for bound in (low, high))
+    first, last = (
+        pa.scalar(from_bytes(TimestamptzType(), bound), pa.timestamp("us", "UTC"))
+        for bound in (low, high)
+    )
     return (ds.field(column) >= first) & (ds.field(column) <= last)

@@ -1,4 +1,6 @@
-"""The Iceberg tables: schemas derived from the contracts, partitioned by day, created through PyIceberg, written by Flink too."""
+"""The Iceberg tables: schemas derived from the contracts, partitioned by day, created through
+PyIceberg, written by Flink too.
+"""
 
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
@@ -46,7 +48,8 @@ _TICKS: tuple[tuple[str, IcebergType], ...] = (
     ("event_time", TimestamptzType()),
     ("late", BooleanType()),
 )
-# A row of a file that is no tick: it may have no event time, hence lies by the day on which it was loaded.
+# A row of a file that is no tick: it may have no event time, hence lies by the day on which it was
+# loaded.
 _DEAD_LETTERS: tuple[tuple[str, IcebergType], ...] = (
     ("source", StringType()),
     ("row_number", LongType()),
@@ -62,7 +65,8 @@ _POWER: tuple[tuple[str, IcebergType], ...] = (
     ("source", StringType()),
     ("known_at_us", LongType()),
 )
-# Mean power of an hour that begins at event_time, forecast from what was known at known_at_us; the actual comes later.
+# Mean power of an hour that begins at event_time, forecast from what was known at known_at_us; the
+# actual comes later.
 _POWER_FORECASTS: tuple[tuple[str, IcebergType], ...] = (
     ("event_time", TimestamptzType()),
     ("series", StringType()),
@@ -80,8 +84,13 @@ _FEATURES: tuple[tuple[str, IcebergType], ...] = (
     ("warm_s", LongType()),
     *((column.name, DoubleType()) for column in COLUMNS),
 )
-# Daily statistics: `event_time` is the start of the day they are of; they may be used from `known_at_us`, the start of the next.
-_OF_DAY: tuple[tuple[str, IcebergType], ...] = (("event_time", TimestamptzType()), ("known_at_us", LongType()), ("symbol", StringType()))
+# Daily statistics: `event_time` is the start of the day they are of; they may be used from
+# `known_at_us`, the start of the next.
+_OF_DAY: tuple[tuple[str, IcebergType], ...] = (
+    ("event_time", TimestamptzType()),
+    ("known_at_us", LongType()),
+    ("symbol", StringType()),
+)
 DAILY_COUNTS = ("trades",)
 DAILY_NUMBERS = (
     *("volume", "notional", "buy_share", "open", "high", "low", "close", "vwap", "log_return"),
@@ -115,7 +124,8 @@ _DAILY_CORRELATION: tuple[tuple[str, IcebergType], ...] = (
     ("hayashi_yoshida", DoubleType()),
     ("previous_tick_5m", DoubleType()),
 )
-# What /predict served. Maps are JSON text, {view: row end in µs} and {feature: value}: a new feature needs no new column.
+# What /predict served. Maps are JSON text, {view: row end in µs} and {feature: value}: a new
+# feature needs no new column.
 _PREDICTIONS: tuple[tuple[str, IcebergType], ...] = (
     ("request_id", StringType()),
     ("symbol", StringType()),
@@ -142,18 +152,23 @@ COLUMNS_OF = {
     DAILY_PROFILE: _DAILY_PROFILE,
     DAILY_CORRELATION: _DAILY_CORRELATION,
 }
-TIME_OF = {DEAD_LETTER: "loaded_at", PREDICTIONS: "served_at"}  # the column whose UTC day is the partition; event_time elsewhere
+TIME_OF = {
+    DEAD_LETTER: "loaded_at",
+    PREDICTIONS: "served_at",
+}  # the column whose UTC day is the partition; event_time elsewhere
 FEATURE_NAMES = tuple(name for name, _ in _FEATURES)
 TICK_NAMES = tuple(name for name, _ in _TICKS)
 TRADE_KEY = ("venue", "symbol", "trade_id")  # rows that share it are copies of one trade
 PREDICTION_NAMES = tuple(name for name, _ in _PREDICTIONS)
 DEAD_LETTER_NAMES = tuple(name for name, _ in _DEAD_LETTERS)
 
-# A batch writes every day and view at once: small row groups, pages and dictionaries keep dozens of open Parquet writers
-# of 88 columns inside the heap (with the defaults, two months of days ran out of it).
+# A batch writes every day and view at once: small row groups, pages and dictionaries keep dozens of
+# open Parquet writers of 88 columns inside the heap (with the defaults, two months of days ran out
+# of it).
 PROPERTIES = {
     "format-version": "2",
-    "write.parquet.compression-codec": "zstd",  # without it Flink writes gzip, which is several times dearer
+    # Without it Flink writes gzip, which is several times dearer.
+    "write.parquet.compression-codec": "zstd",
     "write.parquet.row-group-size-bytes": str(2**20),
     "write.parquet.page-size-bytes": str(64 * 2**10),
     "write.parquet.dict-size-bytes": str(4 * 2**10),
@@ -166,12 +181,25 @@ PROPERTIES = {
 
 def schema(table: str) -> Schema:
     """Iceberg schema of one table; field ids follow the column order."""
-    return Schema(*(NestedField(i, name, kind, required=False) for i, (name, kind) in enumerate(COLUMNS_OF[table], start=1)))
+    return Schema(
+        *(
+            NestedField(i, name, kind, required=False)
+            for i, (name, kind) in enumerate(COLUMNS_OF[table], start=1)
+        )
+    )
 
 
 def partitions(table: str) -> PartitionSpec:
-    """By day of event time, or what TIME_OF says; features also by view, since every reader wants one view."""
+    """By day of event time, or what TIME_OF says; features also by view, since every reader wants
+    one view.
+    """
     names = [name for name, _ in COLUMNS_OF[table]]
-    day = PartitionField(names.index(TIME_OF.get(table, "event_time")) + 1, 1000, DayTransform(), "event_day")
-    view = PartitionField(names.index("view") + 1, 1001, IdentityTransform(), "view") if "view" in names else None
+    day = PartitionField(
+        names.index(TIME_OF.get(table, "event_time")) + 1, 1000, DayTransform(), "event_day"
+    )
+    view = (
+        PartitionField(names.index("view") + 1, 1001, IdentityTransform(), "view")
+        if "view" in names
+        else None
+    )
     return PartitionSpec(day, view) if view else PartitionSpec(day)

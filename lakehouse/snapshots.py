@@ -13,7 +13,9 @@ from lakehouse.schemas import COLUMNS_OF
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One snapshot. `rows` are all that it holds; `state`: current, past (the current one came of it) or set aside by a rollback."""
+    """One snapshot. `rows` are all that it holds; `state`: current, past (the current one came of
+    it) or set aside by a rollback.
+    """
 
     snapshot_id: int
     taken_us: int
@@ -25,11 +27,16 @@ class Version:
 
 
 def versions(settings: Settings, name: str) -> list[Version]:
-    """The snapshots that were not expired, oldest first. Raises DatasetError for a table that does not exist."""
+    """The snapshots that were not expired, oldest first. Raises DatasetError for a table that does
+    not exist.
+    """
     table = open_table(settings, name)
     current = table.current_snapshot()
     past = {snapshot.snapshot_id for snapshot in ancestors_of(current, table.metadata)}
-    return [_version(snapshot, current, past) for snapshot in sorted(table.snapshots(), key=lambda s: s.sequence_number or 0)]
+    return [
+        _version(snapshot, current, past)
+        for snapshot in sorted(table.snapshots(), key=lambda s: s.sequence_number or 0)
+    ]
 
 
 def open_table(settings: Settings, name: str) -> Table:

@@ -1,4 +1,6 @@
-"""The lakehouse: one Iceberg catalog that Flink and PyIceberg share, and polars readers and writers of its tables."""
+"""The lakehouse: one Iceberg catalog that Flink and PyIceberg share, and polars readers and writers
+of its tables.
+"""
 
 import sqlite3
 import warnings
@@ -15,7 +17,15 @@ import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, ResolveError, RESTError, ValidationError
-from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThan, NotEqualTo
+from pyiceberg.expressions import (
+    And,
+    BooleanExpression,
+    EqualTo,
+    GreaterThanOrEqual,
+    In,
+    LessThan,
+    NotEqualTo,
+)
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
@@ -23,14 +33,25 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from lakehouse import catalog_options as connection
-from lakehouse.schemas import COLUMNS_OF, GOLD, PROPERTIES, SILVER, TICK_NAMES, TRADE_KEY, partitions, schema
+from lakehouse.schemas import (
+    COLUMNS_OF,
+    GOLD,
+    PROPERTIES,
+    SILVER,
+    TICK_NAMES,
+    TRADE_KEY,
+    partitions,
+    schema,
+)
 
 CATALOG = "lakehouse"
 COMMIT_ATTEMPTS = 10
 
 
 def catalog(settings: Settings) -> Catalog:
-    """The catalog; the embedded one with its folder and write-ahead log made on first use. Raises DatasetError when it is away."""
+    """The catalog; the embedded one with its folder and write-ahead log made on first use. Raises
+    DatasetError when it is away.
+    """
     if settings.catalog_uri is None:
         _prepare(settings.catalog_file)
     return _open(tuple(connection.revealed(connection.render(settings).pyiceberg).items()))
@@ -47,7 +68,10 @@ def _open(options: tuple[tuple[str, str], ...]) -> Catalog:
     try:
         return RestCatalog(CATALOG, **named)
     except (OSError, RESTError, ValueError) as error:
-        raise DatasetError(f"the REST catalog at {named['uri']} does not answer: {type(error).__name__}", "see TICK_CATALOG_URI") from error
+        raise DatasetError(
+            f"the REST catalog at {named['uri']} does not answer: {type(error).__name__}",
+            "see TICK_CATALOG_URI",
+        ) from error
 
 
 def _prepare(file: Path) -> None:
@@ -59,17 +83,25 @@ def _prepare(file: Path) -> None:
 
 
 def create(settings: Settings) -> None:
-    """Create namespaces and tables that do not exist yet; add columns that the contracts gained. Idempotent."""
+    """Create namespaces and tables that do not exist yet; add columns that the contracts gained.
+    Idempotent.
+    """
     store = catalog(settings)
     for table in COLUMNS_OF:
         store.create_namespace_if_not_exists(table.split(".")[0])
-        if not store.table_exists(table):  # the next line alone would leave a metadata file behind each time
-            store.create_table_if_not_exists(table, schema(table), partition_spec=partitions(table), properties=PROPERTIES)
+        if not store.table_exists(
+            table
+        ):  # the next line alone would leave a metadata file behind each time
+            store.create_table_if_not_exists(
+                table, schema(table), partition_spec=partitions(table), properties=PROPERTIES
+            )
         _evolve(store.load_table(table), table)
 
 
 def _evolve(table: Table, name: str) -> None:
-    """Add columns that the contract gained and widen those whose type it widened. Raises DatasetError where no data could follow."""
+    """Add columns that the contract gained and widen those whose type it widened. Raises
+    DatasetError where no data could follow.
+    """
     stored = {field.name: field.field_type for field in table.schema().fields}
     changed = [(column, kind) for column, kind in COLUMNS_OF[name] if stored.get(column) != kind]
     if not changed:
@@ -82,18 +114,30 @@ def _evolve(table: Table, name: str) -> None:
                 else:
                     update.add_column(column, kind)
     except (ValidationError, ResolveError) as error:
-        narrowed = ", ".join(f"{column} is {stored[column]}, not {kind}" for column, kind in changed if column in stored)
-        hint = "only int → long and float → double keep what is stored; take another name for the new column"
-        raise DatasetError(f"{name} cannot become what the contract says: {narrowed}", hint) from error
+        narrowed = ", ".join(
+            f"{column} is {stored[column]}, not {kind}"
+            for column, kind in changed
+            if column in stored
+        )
+        hint = (
+            "only int → long and float → double keep what is stored; take another name for the new"
+            " column"
+        )
+        raise DatasetError(
+            f"{name} cannot become what the contract says: {narrowed}", hint
+        ) from error
 
 
 def flink_catalog(settings: Settings) -> str:
     """The DDL by which Flink opens the same catalog. It may hold secrets: never log it."""
-    return connection.create_statement(CATALOG, connection.revealed(connection.render(settings).flink))
+    return connection.create_statement(
+        CATALOG, connection.revealed(connection.render(settings).flink)
+    )
 
 
-# For rows of about now, which lie in one day: whoever has a row writes it. By default Iceberg sends each to the one writer of its
-# partition, and makes a text of that day for every row: an eighth of the live job.
+# For rows of about now, which lie in one day: whoever has a row writes it. By default Iceberg sends
+# each to the one writer of its partition, and makes a text of that day for every row: an eighth of
+# the live job.
 AS_IT_COMES = "/*+ OPTIONS('distribution-mode'='none') */ "
 
 
@@ -108,12 +152,19 @@ def quoted(names: Sequence[str]) -> str:
 
 
 def append_ticks(settings: Settings, ticks: pl.DataFrame) -> int:
-    """Append tick batches (columns of `contracts.tick.Tick`) to silver in one commit; returns the rows written."""
+    """Append tick batches (columns of `contracts.tick.Tick`) to silver in one commit; returns the
+    rows written.
+    """
     table = catalog(settings).load_table(SILVER)
     full = ticks.with_columns(
-        event_time=pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC"), late=pl.lit(value=False)
+        event_time=pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC"),
+        late=pl.lit(value=False),
     )
-    arrow = full.select(TICK_NAMES).to_arrow().cast(schema_to_pyarrow(table.schema(), include_field_ids=False))
+    arrow = (
+        full.select(TICK_NAMES)
+        .to_arrow()
+        .cast(schema_to_pyarrow(table.schema(), include_field_ids=False))
+    )
     append(table, arrow)
     return len(ticks)
 
@@ -133,31 +184,50 @@ def append(table: Table, arrow: pa.Table) -> None:
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """PyIceberg warns at every write that it does not know the row group size in bytes, which is meant for Flink's writer."""
+    """PyIceberg warns at every write that it does not know the row group size in bytes, which is
+    meant for Flink's writer.
+    """
     with warnings.catch_warnings():
-        unknown = r"Parquet writer option\(s\) \['write\.parquet\.row-group-size-bytes'\] not implemented"
+        unknown = (
+            r"Parquet writer option\(s\) \['write\.parquet\.row-group-size-bytes'\] not implemented"
+        )
         warnings.filterwarnings("ignore", message=unknown, category=UserWarning)
         yield
 
 
 def read_ticks(
-    settings: Settings, from_us: int, to_us: int, symbols: Sequence[str] | None = None, snapshot: int | None = None
+    settings: Settings,
+    from_us: int,
+    to_us: int,
+    symbols: Sequence[str] | None = None,
+    snapshot: int | None = None,
 ) -> pl.DataFrame:
-    """Distinct ticks with event time in [from, to) µs, plus `key` = VENUE:SYMBOL and `late`, sorted by event time and seq.
+    """Distinct ticks with event time in [from, to) µs, plus `key` = VENUE:SYMBOL and `late`, sorted
+    by event time and seq.
 
-    Of copies the one that came in time counts: a tick whose copy came late was not late.
-    `snapshot` pins the read to that state of the table. Raises DatasetError when it has been expired.
+    Of copies the one that came in time counts: a tick whose copy came late was not late. `snapshot`
+    pins the read to that state of the table. Raises DatasetError when it has been expired.
     """
-    frame = _read(settings, SILVER, between(from_us, to_us), tuple(n for n in TICK_NAMES if n != "event_time"), snapshot)
+    frame = _read(
+        settings,
+        SILVER,
+        between(from_us, to_us),
+        tuple(n for n in TICK_NAMES if n != "event_time"),
+        snapshot,
+    )
     ticks = frame.with_columns(key=pl.col("venue") + ":" + pl.col("symbol"))
     if symbols is not None:
         ticks = ticks.filter(pl.col("key").is_in(list(symbols)))
-    return ticks.sort("event_time_us", "seq", "late").unique(TRADE_KEY, keep="first", maintain_order=True)
+    return ticks.sort("event_time_us", "seq", "late").unique(
+        TRADE_KEY, keep="first", maintain_order=True
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class TickCount:
-    """Rows of silver, those with a trade id of their own, those of them that never came in time, and the symbols (VENUE:SYMBOL) seen."""
+    """Rows of silver, those with a trade id of their own, those of them that never came in time,
+    and the symbols (VENUE:SYMBOL) seen.
+    """
 
     rows: int
     distinct: int
@@ -165,7 +235,9 @@ class TickCount:
     symbols: list[str]
 
 
-def count_ticks(settings: Settings, from_us: int, to_us: int, without_venue: str | None = None) -> TickCount:
+def count_ticks(
+    settings: Settings, from_us: int, to_us: int, without_venue: str | None = None
+) -> TickCount:
     """Count silver rows with event time in [from, to) µs, leaving out one venue if asked to."""
     wanted = between(from_us, to_us)
     if without_venue:
@@ -185,7 +257,8 @@ def read_features(
     table: str = GOLD,
     snapshot: int | None = None,
 ) -> pl.DataFrame:
-    """Feature rows of one view with row end in [from, to) µs: symbol, event_time_us, known_at_us, warm_s and the view's columns.
+    """Feature rows of one view with row end in [from, to) µs: symbol, event_time_us, known_at_us,
+    warm_s and the view's columns.
 
     `snapshot` as in `read_ticks`; columns that the table gained since are null.
     """
@@ -195,14 +268,27 @@ def read_features(
     wanted: BooleanExpression = And(between(from_us, to_us), EqualTo("view", view))
     if symbols is not None:
         wanted = And(wanted, In("symbol", list(symbols)))
-    frame = _read(settings, table, wanted, ("symbol", "event_time", "known_at_us", "warm_s", *own), snapshot)
-    return frame.with_columns(event_time_us=pl.col("event_time").dt.epoch("us")).drop("event_time").sort("event_time_us", "symbol")
+    frame = _read(
+        settings, table, wanted, ("symbol", "event_time", "known_at_us", "warm_s", *own), snapshot
+    )
+    return (
+        frame.with_columns(event_time_us=pl.col("event_time").dt.epoch("us"))
+        .drop("event_time")
+        .sort("event_time_us", "symbol")
+    )
 
 
 def snapshot_ids(settings: Settings) -> dict[str, int | None]:
     """Current snapshot of each table, None while it is empty."""
     store = catalog(settings)
-    return {name: (snapshot.snapshot_id if (snapshot := store.load_table(name).current_snapshot()) else None) for name in COLUMNS_OF}
+    return {
+        name: (
+            snapshot.snapshot_id
+            if (snapshot := store.load_table(name).current_snapshot())
+            else None
+        )
+        for name in COLUMNS_OF
+    }
 
 
 def files(table: Table, columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -211,7 +297,8 @@ def files(table: Table, columns: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def has_manifest(table: Table) -> bool:
-    """Whether the current snapshot lists one: a new table has no snapshot, and Flink also commits empty ones.
+    """Whether the current snapshot lists one: a new table has no snapshot, and Flink also commits
+    empty ones.
 
     PyIceberg's `inspect` fails on both ("Must pass at least one table", "Cannot get a snapshot").
     """
@@ -220,21 +307,37 @@ def has_manifest(table: Table) -> bool:
 
 
 def time_range(settings: Settings) -> tuple[int, int]:
-    """First and last event time (µs) in silver, from file statistics alone. Raises DatasetError when silver is empty."""
+    """First and last event time (µs) in silver, from file statistics alone. Raises DatasetError
+    when silver is empty.
+    """
     held = files(catalog(settings).load_table(SILVER), ["readable_metrics"])
     bounds = [f["readable_metrics"]["event_time_us"] for f in held]
     if not bounds:
-        raise DatasetError("the lakehouse holds no ticks", "load history (`tick history`) or replay a feed (`tick replay`)")
+        raise DatasetError(
+            "the lakehouse holds no ticks",
+            "load history (`tick history`) or replay a feed (`tick replay`)",
+        )
     return min(b["lower_bound"] for b in bounds), max(b["upper_bound"] for b in bounds)
 
 
-def _read(settings: Settings, table: str, wanted: BooleanExpression, fields: tuple[str, ...], snapshot: int | None = None) -> pl.DataFrame:
+def _read(
+    settings: Settings,
+    table: str,
+    wanted: BooleanExpression,
+    fields: tuple[str, ...],
+    snapshot: int | None = None,
+) -> pl.DataFrame:
     stored = catalog(settings).load_table(table)
     if snapshot is not None and stored.snapshot_by_id(snapshot) is None:
-        hint = "`tick lake expire` forgot it: what was read from it cannot be read again, `tick lake expire --hours` keeps more"
+        hint = (
+            "`tick lake expire` forgot it: what was read from it cannot be read again, `tick lake"
+            " expire --hours` keeps more"
+        )
         raise DatasetError(f"{table} has no snapshot {snapshot} any more", hint)
     scan = stored.scan(row_filter=wanted, snapshot_id=snapshot)
-    then = scan.projection().column_names  # the schema of that snapshot, which may be older than ours
+    then = (
+        scan.projection().column_names
+    )  # the schema of that snapshot, which may be older than ours
     frame = pl.from_arrow(scan.select(*(name for name in fields if name in then)).to_arrow())
     assert isinstance(frame, pl.DataFrame)
     younger = [pl.lit(None, dtype=pl.Float64).alias(name) for name in fields if name not in then]

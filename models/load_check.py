@@ -1,4 +1,6 @@
-"""The child process of `models.runtime.check`: exit 0 when a model folder loads and answers its golden rows as stored."""
+"""The child process of `models.runtime.check`: exit 0 when a model folder loads and answers its
+golden rows as stored.
+"""
 
 import sys
 from pathlib import Path
@@ -10,7 +12,10 @@ from models.runtime import golden_difference, verified
 def main(folder: str, digest: str) -> str | None:
     """None when all is well, else the complaint."""
     try:
-        difference, bound = golden_difference(Path(folder), digest), verified(Path(folder), digest).difference_max
+        difference, bound = (
+            golden_difference(Path(folder), digest),
+            verified(Path(folder), digest).difference_max,
+        )
     except TickError as error:
         return error.message
     return None if difference <= bound else f"golden forecasts differ by {difference:g}"

@@ -1,7 +1,8 @@
-"""The only part that talks to the MLflow model registry: register, promote, roll back, resolve, fetch and verify.
+"""The only part that talks to the MLflow model registry: register, promote, roll back, resolve,
+fetch and verify.
 
-The alias `production` is what readers resolve; the stage Production follows it in the same function. Every function takes the
-registered model's name; without one it is `settings.model_name`.
+The alias `production` is what readers resolve; the stage Production follows it in the same
+function. Every function takes the registered model's name; without one it is `settings.model_name`.
 """
 
 import fcntl
@@ -35,7 +36,8 @@ LIGHTGBM_REQUIREMENTS = ["mlflow==3.17.2", "lightgbm", "numpy"]
 
 @dataclass(frozen=True)
 class Version:
-    """A registered version as the registry knows it; `created_us` in µs UTC, `production` by alias."""
+    """A registered version as the registry knows it; `created_us` in µs UTC, `production` by
+    alias."""
 
     name: str
     version: str
@@ -50,7 +52,9 @@ class Version:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A version with its verified local copy, ready for `models.runtime.load(path, digest, name, version)`."""
+    """A version with its verified local copy, ready for `models.runtime.load(path, digest, name,
+    version)`.
+    """
 
     name: str
     version: str
@@ -58,10 +62,17 @@ class Resolved:
     digest: str
 
 
-def register(settings: Settings, exported: runtime.Exported, run_id: str, tags: dict[str, str], name: str | None = None) -> str:
+def register(
+    settings: Settings,
+    exported: runtime.Exported,
+    run_id: str,
+    tags: dict[str, str],
+    name: str | None = None,
+) -> str:
     """Log the model folder to run `run_id`, make it a version of the model and return its number.
 
-    `tags` must say gate_pass=true for the version ever to be promoted. The version is not Production yet.
+    `tags` must say gate_pass=true for the version ever to be promoted. The version is not
+    Production yet.
     """
     registry = client(settings)
     with tempfile.TemporaryDirectory() as scratch:
@@ -69,39 +80,54 @@ def register(settings: Settings, exported: runtime.Exported, run_id: str, tags: 
         registry.log_artifacts(run_id, str(Path(scratch) / ARTIFACT), ARTIFACT)
     source = f"{registry.get_run(run_id).info.artifact_uri}/{ARTIFACT}"
     _create(registry, name or settings.model_name)
-    made = registry.create_model_version(name or settings.model_name, source, run_id, tags={**tags, DIGEST: exported.digest})
+    made = registry.create_model_version(
+        name or settings.model_name, source, run_id, tags={**tags, DIGEST: exported.digest}
+    )
     return str(made.version)
 
 
 def promote(settings: Settings, version: str, name: str | None = None) -> Version:
-    """Make `version` Production, by alias and stage, and archive the one before; repeating it mends a half-done one.
+    """Make `version` Production, by alias and stage, and archive the one before; repeating it mends
+    a half-done one.
 
-    Raises RegistryError when the version is unknown, never passed the gate, or its file is not the registered one.
+    Raises RegistryError when the version is unknown, never passed the gate, or its file is not the
+    registered one.
     """
     # 1. Only what passed the gate, and whose file loads and answers as it did when it was made.
     wanted = get(settings, version, name)
     if wanted.tags.get(PASSED) != "true":
-        raise RegistryError(f"{wanted.name} version {version} has not passed the gate", "train again: only the gate opens Production")
+        raise RegistryError(
+            f"{wanted.name} version {version} has not passed the gate",
+            "train again: only the gate opens Production",
+        )
     fetch(settings, wanted)
     # 2. Remember whom it replaces, so that rollback needs no guess.
     registry, now = client(settings), current(settings, name)
     if now is not None and now.version != version:
         registry.set_model_version_tag(wanted.name, version, BEFORE, now.version)
-    # 3. Stage and alias; readers follow the alias, which moves last.  4. Write it down, and tell who serves it.
+    # 3. Stage and alias; readers follow the alias, which moves last.
+    # 4. Write it down, and notify running APIs.
     _point(registry, wanted.name, version)
     if wanted.challenger:
         registry.delete_registered_model_alias(wanted.name, CHALLENGER)  # it has won
     if now is None or now.version != version:
-        audit.note(settings, registry, wanted.name, "promote", version, now.version if now else None)
+        audit.note(
+            settings, registry, wanted.name, "promote", version, now.version if now else None
+        )
     return get(settings, version, name)
 
 
 def rollback(settings: Settings, name: str | None = None) -> Version:
-    """Give Production back to the version before it; its own predecessor is the next rollback. Raises RegistryError."""
+    """Give Production back to the version before it; its own predecessor is the next rollback.
+    Raises RegistryError.
+    """
     now = current(settings, name)
     before = now.tags.get(BEFORE) if now else None
     if now is None or before is None:
-        raise RegistryError(f"{name or settings.model_name} has no earlier Production version", "see `tick model list`")
+        raise RegistryError(
+            f"{name or settings.model_name} has no earlier Production version",
+            "see `tick model list`",
+        )
     fetch(settings, get(settings, before, name))
     registry = client(settings)
     _point(registry, now.name, before)
@@ -110,10 +136,14 @@ def rollback(settings: Settings, name: str | None = None) -> Version:
 
 
 def retire(settings: Settings, name: str | None = None) -> None:
-    """Leave no version in Production: for a model that can no longer be trusted or compared. `/predict` then has none."""
+    """Leave no version in Production: for a model that can no longer be trusted or compared.
+    `/predict` then has none.
+    """
     now, registry = current(settings, name), client(settings)
     if now is None:
-        raise RegistryError(f"{name or settings.model_name} has no Production version", "see `tick model list`")
+        raise RegistryError(
+            f"{name or settings.model_name} has no Production version", "see `tick model list`"
+        )
     registry.delete_registered_model_alias(now.name, ALIAS)
     _stage(registry, now.name, now.version, "Archived")
     audit.note(settings, registry, now.name, "retire", None, now.version)
@@ -126,34 +156,50 @@ def history(settings: Settings, name: str | None = None) -> list[audit.Event]:
 
 
 def production(settings: Settings, name: str | None = None) -> Resolved:
-    """The Production version with a verified copy below HOME/models. Raises RegistryError when there is none to trust."""
+    """The Production version with a verified copy below HOME/models. Raises RegistryError when
+    there is none to trust.
+    """
     now = current(settings, name)
     if now is None:
-        raise RegistryError(f"{name or settings.model_name} has no Production version", "run `tick train tick`, or what trains that model")
+        raise RegistryError(
+            f"{name or settings.model_name} has no Production version",
+            "run `tick train tick`, or what trains that model",
+        )
     return fetch(settings, now)
 
 
 def challenger(settings: Settings, name: str | None = None) -> Resolved | None:
-    """The version that is tried beside Production, with a verified copy, or None. Raises RegistryError when it cannot be trusted."""
+    """The version that is tried beside Production, with a verified copy, or None. Raises
+    RegistryError when it cannot be trusted.
+    """
     found = next((known for known in versions(settings, name) if known.challenger), None)
     return fetch(settings, found) if found else None
 
 
 def challenge(settings: Settings, version: str | None, name: str | None = None) -> None:
-    """Let `version` be tried beside Production, or, with None, end the trial. Raises RegistryError as `promote` does."""
+    """Let `version` be tried beside Production, or, with None, end the trial. Raises RegistryError
+    as `promote` does.
+    """
     registry, name = client(settings), name or settings.model_name
     if version is None:
         registry.delete_registered_model_alias(name, CHALLENGER)
     else:
         wanted = get(settings, version, name)
         if wanted.tags.get(PASSED) != "true":
-            raise RegistryError(f"{name} version {version} has not passed the gate", "only what passed it is tried on live data")
+            raise RegistryError(
+                f"{name} version {version} has not passed the gate",
+                "only what passed it is tried on live data",
+            )
         if wanted.production:
-            raise RegistryError(f"{name} version {version} is Production", "a challenger is another version")
+            raise RegistryError(
+                f"{name} version {version} is Production", "a challenger is another version"
+            )
         fetch(settings, wanted)
         registry.set_registered_model_alias(name, CHALLENGER, version)
     now = current(settings, name)
-    audit.note(settings, registry, name, "challenge", version, None, notice=now.version if now else None)
+    audit.note(
+        settings, registry, name, "challenge", version, None, notice=now.version if now else None
+    )
 
 
 def current(settings: Settings, name: str | None = None) -> Version | None:
@@ -163,12 +209,21 @@ def current(settings: Settings, name: str | None = None) -> Version | None:
 
 def with_digest(settings: Settings, digest: str, name: str | None = None) -> str | None:
     """Number of the version that holds this very content, or None: one version per content."""
-    return next((known.version for known in versions(settings, name) if known.tags.get(DIGEST) == digest), None)
+    return next(
+        (known.version for known in versions(settings, name) if known.tags.get(DIGEST) == digest),
+        None,
+    )
 
 
 def of_run(settings: Settings, run_id: str, digest: str, name: str | None = None) -> str | None:
-    """Number of the version that this run has made of this content, or None: a run that is tried again makes no second one."""
-    known = (each for each in versions(settings, name) if each.run_id == run_id and each.tags.get(DIGEST) == digest)
+    """Number of the version that this run has made of this content, or None: a run that is tried
+    again makes no second one.
+    """
+    known = (
+        each
+        for each in versions(settings, name)
+        if each.run_id == run_id and each.tags.get(DIGEST) == digest
+    )
     return next((each.version for each in known), None)
 
 
@@ -176,7 +231,9 @@ def get(settings: Settings, version: str, name: str | None = None) -> Version:
     """One version by number. Raises RegistryError when it does not exist."""
     found = next((known for known in versions(settings, name) if known.version == version), None)
     if found is None:
-        raise RegistryError(f"{name or settings.model_name} has no version {version}", "see `tick model list`")
+        raise RegistryError(
+            f"{name or settings.model_name} has no version {version}", "see `tick model list`"
+        )
     return found
 
 
@@ -185,24 +242,33 @@ def versions(settings: Settings, name: str | None = None) -> list[Version]:
     found = _registered(settings, name)
     if found is None:
         return []
-    aliases, entries = found.aliases, client(settings).search_model_versions(f"name = '{found.name}'")
+    aliases, entries = (
+        found.aliases,
+        client(settings).search_model_versions(f"name = '{found.name}'"),
+    )
     known = [_version(entry, aliases) for entry in entries]
     return sorted(known, key=lambda version: int(version.version), reverse=True)
 
 
 def _registered(settings: Settings, name: str | None) -> Any | None:
-    """The registered model of that name, or None. Raises RegistryError when the registry does not answer."""
+    """The registered model of that name, or None. Raises RegistryError when the registry does not
+    answer.
+    """
     registry = client(settings)  # an address that is none is no answer of the registry
     try:
         return registry.get_registered_model(name or settings.model_name)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return None
-        raise RegistryError(f"the model registry does not answer: {error.message}", f"is {tracking_uri(settings)} right?") from error
+        raise RegistryError(
+            f"the model registry does not answer: {error.message}",
+            f"is {tracking_uri(settings)} right?",
+        ) from error
 
 
 def fetch(settings: Settings, version: Version) -> Resolved:
-    """A verified local copy of `version`: checked by digest each time, and loaded once in a child process when it is new.
+    """A verified local copy of `version`: checked by digest each time, and loaded once in a child
+    process when it is new.
 
     Raises RegistryError when the registry's file is missing, altered or does not load.
     """
@@ -211,7 +277,9 @@ def fetch(settings: Settings, version: Version) -> Resolved:
     resolved = Resolved(version.name, version.version, home, digest)
     if not _is_whole(home, digest):
         with _alone(home):
-            if not _is_whole(home, digest):  # another process, for which this one waited, may have fetched it
+            if not _is_whole(
+                home, digest
+            ):  # another process, for which this one waited, may have fetched it
                 _download(settings, version, home, digest)
     return resolved
 
@@ -236,10 +304,15 @@ def _alone(home: Path) -> Iterator[None]:
 def _download(settings: Settings, version: Version, home: Path, digest: str) -> None:
     with tempfile.TemporaryDirectory(dir=home.parent, prefix=".new-") as scratch:
         try:
-            got = Path(download_artifacts(version.source, dst_path=scratch, tracking_uri=tracking_uri(settings)))
+            got = Path(
+                download_artifacts(
+                    version.source, dst_path=scratch, tracking_uri=tracking_uri(settings)
+                )
+            )
         except (MlflowException, OSError) as error:
             raise RegistryError(
-                f"{version.name} version {version.version} cannot be fetched: {error}", "roll back or train again"
+                f"{version.name} version {version.version} cannot be fetched: {error}",
+                "roll back or train again",
             ) from error
         runtime.check(got, digest, settings.model_check_timeout_s)
         shutil.rmtree(home, ignore_errors=True)
@@ -247,12 +320,16 @@ def _download(settings: Settings, version: Version, home: Path, digest: str) -> 
 
 
 def _pack(exported: runtime.Exported, folder: Path) -> None:
-    """An MLflow model folder that `mlflow models serve` understands, around the very bytes that were verified."""
+    """An MLflow model folder that `mlflow models serve` understands, around the very bytes that
+    were verified.
+    """
     manifest = runtime.verified(exported.folder, exported.digest)
     onnx_made, signature = manifest.file == runtime.MODEL_FILE, _signature(manifest)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # MLflow warns of type hints of its own
-        (_pack_onnx if onnx_made else _pack_lightgbm)(exported.folder / manifest.file, str(folder), signature)
+        (_pack_onnx if onnx_made else _pack_lightgbm)(
+            exported.folder / manifest.file, str(folder), signature
+        )
     for name in (manifest.file, runtime.MANIFEST_FILE):
         shutil.copyfile(exported.folder / name, folder / name)
 
@@ -260,24 +337,41 @@ def _pack(exported: runtime.Exported, folder: Path) -> None:
 def _signature(manifest: runtime.Manifest) -> ModelSignature:
     if manifest.shape:
         images, answers = (-1, *manifest.shape), (-1, len(manifest.labels))
-        return ModelSignature(Schema([TensorSpec(np.dtype("float32"), images)]), Schema([TensorSpec(np.dtype("float32"), answers)]))
+        return ModelSignature(
+            Schema([TensorSpec(np.dtype("float32"), images)]),
+            Schema([TensorSpec(np.dtype("float32"), answers)]),
+        )
     answer = ColSpec("float" if manifest.file == runtime.MODEL_FILE else "double")
-    return ModelSignature(Schema([ColSpec("double", name) for name in manifest.features]), Schema([answer]))
+    return ModelSignature(
+        Schema([ColSpec("double", name) for name in manifest.features]), Schema([answer])
+    )
 
 
 def _pack_onnx(file: Path, folder: str, signature: ModelSignature) -> None:
     import mlflow.onnx  # only here: readers of the registry need neither
     import onnx
 
-    # The requirements are pinned by hand: their inference, like an input example, costs 15 to 40 s a model.
-    mlflow.onnx.save_model(onnx.load(str(file)), folder, signature=signature, pip_requirements=REQUIREMENTS, save_as_external_data=False)
+    # The requirements are pinned by hand: their inference, like an input example, costs 15 to 40 s
+    # a model.
+    mlflow.onnx.save_model(
+        onnx.load(str(file)),
+        folder,
+        signature=signature,
+        pip_requirements=REQUIREMENTS,
+        save_as_external_data=False,
+    )
 
 
 def _pack_lightgbm(file: Path, folder: str, signature: ModelSignature) -> None:
     import lightgbm
     import mlflow.lightgbm
 
-    mlflow.lightgbm.save_model(lightgbm.Booster(model_file=str(file)), folder, signature=signature, pip_requirements=LIGHTGBM_REQUIREMENTS)
+    mlflow.lightgbm.save_model(
+        lightgbm.Booster(model_file=str(file)),
+        folder,
+        signature=signature,
+        pip_requirements=LIGHTGBM_REQUIREMENTS,
+    )
 
 
 def _create(registry: MlflowClient, name: str) -> None:
@@ -295,8 +389,12 @@ def _point(registry: MlflowClient, name: str, version: str) -> None:
 
 def _stage(registry: MlflowClient, name: str, version: str, stage: str) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # stages are deprecated, and still what many readers look at
-        registry.transition_model_version_stage(name, version, stage, archive_existing_versions=stage == STAGE)
+        warnings.simplefilter(
+            "ignore", FutureWarning
+        )  # stages are deprecated, and still what many readers look at
+        registry.transition_model_version_stage(
+            name, version, stage, archive_existing_versions=stage == STAGE
+        )
 
 
 def _version(entry: Any, aliases: dict[str, Any]) -> Version:
@@ -304,7 +402,17 @@ def _version(entry: Any, aliases: dict[str, Any]) -> Version:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         stage = str(entry.current_stage)
-    holds = {alias: number == str(aliases[alias]) for alias in (ALIAS, CHALLENGER) if alias in aliases}
-    known: dict[str, Any] = {"created_us": int(entry.creation_timestamp) * 1000, "run_id": str(entry.run_id), "source": str(entry.source)}
-    known |= {"production": holds.get(ALIAS, False), "challenger": holds.get(CHALLENGER, False), "tags": dict(entry.tags)}
+    holds = {
+        alias: number == str(aliases[alias]) for alias in (ALIAS, CHALLENGER) if alias in aliases
+    }
+    known: dict[str, Any] = {
+        "created_us": int(entry.creation_timestamp) * 1000,
+        "run_id": str(entry.run_id),
+        "source": str(entry.source),
+    }
+    known |= {
+        "production": holds.get(ALIAS, False),
+        "challenger": holds.get(CHALLENGER, False),
+        "tags": dict(entry.tags),
+    }
     return Version(entry.name, number, stage, **known)

@@ -1,4 +1,6 @@
-"""Where MLflow lives: the settings' URI, else MLFLOW_TRACKING_URI, else SQLite below HOME; artifacts below HOME likewise."""
+"""Where MLflow lives: the settings' URI, else MLFLOW_TRACKING_URI, else SQLite below HOME;
+artifacts below HOME likewise.
+"""
 
 import logging
 import os
@@ -11,7 +13,8 @@ from mlflow.exceptions import MlflowException
 from contracts.config import paths
 from contracts.config.settings import Settings
 
-# MLflow tells every migration of its data base and every copied file; here only what went wrong is worth a line.
+# MLflow tells every migration of its data base and every copied file; here only what went wrong is
+# worth a line.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # Its own defaults keep trying a server that is gone for many minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -34,15 +37,22 @@ def client(settings: Settings) -> MlflowClient:
     """A client of that URI; makes the folder of the default data base. Nothing global is set."""
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
-    # MLflow's own tables use what SQLAlchemy has deprecated, and importing Feast makes such warnings visible: hence here, not above.
-    warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated", category=DeprecationWarning)
+    # MLflow's own tables use what SQLAlchemy has deprecated, and importing Feast makes such
+    # warnings visible: hence here, not above.
+    warnings.filterwarnings(
+        "ignore",
+        message="The ``noload`` loader strategy is deprecated",
+        category=DeprecationWarning,
+    )
     paths.mlflow_home(settings).mkdir(parents=True, exist_ok=True)
     uri = tracking_uri(settings)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 def experiment_id(settings: Settings, mlflow: MlflowClient, name: str) -> str:
-    """Id of the experiment, made when missing; without a server its artifacts go below HOME, never into the current folder."""
+    """Id of the experiment, made when missing; without a server its artifacts go below HOME, never
+    into the current folder.
+    """
     served = tracking_uri(settings).startswith(("http://", "https://"))
     location = None if served else (artifact_root(settings) / name).as_uri()
     found = mlflow.get_experiment_by_name(name)

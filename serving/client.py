@@ -21,18 +21,30 @@ PAUSE_S_MAX = 5.0
 
 
 class ApiError(ServiceError):
-    """A refusal of the API: HTTP `status` (0: nobody answered), `code` for programs, `results` per symbol where it has them."""
+    """A refusal of the API: HTTP `status` (0: nobody answered), `code` for programs, `results` per
+    symbol where it has them.
+    """
 
     def __init__(self, status: int, problem: Mapping[str, Any], retry_after_s: float) -> None:
-        told = "; ".join(f"{error['field']}: {error['message']}" for error in problem.get("errors", ()))
-        super().__init__(f"{problem.get('detail', 'refused')} {told}".strip(), str(problem.get("hint", "")))
-        self.status, self.code, self.retry_after_s = status, str(problem.get("code", "")), retry_after_s
+        told = "; ".join(
+            f"{error['field']}: {error['message']}" for error in problem.get("errors", ())
+        )
+        super().__init__(
+            f"{problem.get('detail', 'refused')} {told}".strip(), str(problem.get("hint", ""))
+        )
+        self.status, self.code, self.retry_after_s = (
+            status,
+            str(problem.get("code", "")),
+            retry_after_s,
+        )
         self.results: list[dict[str, Any]] = list(problem.get("results", ()))
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One symbol's answer; `prediction_bps` (expected log return over `horizon_s`) when `status` is ok, else a `reason`."""
+    """One symbol's answer; `prediction_bps` (expected log return over `horizon_s`) when `status` is
+    ok, else a `reason`.
+    """
 
     symbol: str
     status: str
@@ -50,24 +62,37 @@ class Prediction:
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> "Prediction":
         """From a result of the API; what a newer one says besides is left out."""
-        return cls(**{field.name: result[field.name] for field in fields(cls) if field.name in result})
+        return cls(
+            **{field.name: result[field.name] for field in fields(cls) if field.name in result}
+        )
 
 
 class Client:
-    """Asks one API. `timeout_s` for each try, `tries` of what fails for the moment. Safe to use from several threads."""
+    """Asks one API. `timeout_s` for each try, `tries` of what fails for the moment. Safe to use
+    from several threads.
+    """
 
     def __init__(self, url: str, key: str, timeout_s: float = 5.0, tries: int = 3) -> None:
         self.url, self._key, self.timeout_s = url.rstrip("/"), key, timeout_s
-        self._again = Retrying(stop=stop_after_attempt(tries), retry=retry_if_exception(_passing), wait=_pause, reraise=True)
+        self._again = Retrying(
+            stop=stop_after_attempt(tries),
+            retry=retry_if_exception(_passing),
+            wait=_pause,
+            reraise=True,
+        )
 
     def predict(self, *symbols: str, features: bool = False) -> list[Prediction]:
-        """An answer per symbol, in order; refused ones are answers, too. Raises ApiError when the request itself is refused."""
+        """An answer per symbol, in order; refused ones are answers, too. Raises ApiError when the
+        request itself is refused.
+        """
         return [Prediction.of(result) for result in self.ask(symbols, features)["results"]]
 
     def ask(self, symbols: Sequence[str], features: bool = False) -> dict[str, Any]:
         """The document that `predict` reads."""
         try:
-            return self._json("POST", "/predict", {"symbols": list(symbols), "include_features": features})
+            return self._json(
+                "POST", "/predict", {"symbols": list(symbols), "include_features": features}
+            )
         except ApiError as refused:
             if not refused.results:
                 raise
@@ -75,21 +100,29 @@ class Client:
 
     def batch(self, columns: Mapping[str, Sequence[float]]) -> list[float]:
         """Forecasts in basis points of many rows of given features, by column."""
-        return list(self._json("POST", "/predict/batch", {"columns": dict(columns)})["predictions_bps"])
+        return list(
+            self._json("POST", "/predict/batch", {"columns": dict(columns)})["predictions_bps"]
+        )
 
     def features(self, symbol: str) -> dict[str, Any]:
         """What is online for a symbol: features, times, age and what they are good for."""
         return self._json("GET", f"/v1/features/{urllib.parse.quote(symbol, safe=':/')}")
 
     def infer(self, model: str, rows: Sequence[Any]) -> list[Any]:
-        """Answers of any served model to rows of numbers (Open Inference Protocol), flat as the protocol gives them."""
+        """Answers of any served model to rows of numbers (Open Inference Protocol), flat as the
+        protocol gives them.
+        """
         shape: list[int] = []
         probe: Any = rows
         while isinstance(probe, Sequence):
             shape.append(len(probe))
             probe = probe[0]
         tensor = {"name": "input", "shape": shape, "datatype": "FP64", "data": rows}
-        return list(self._json("POST", f"/v2/models/{model}/infer", {"inputs": [tensor]})["outputs"][0]["data"])
+        return list(
+            self._json("POST", f"/v2/models/{model}/infer", {"inputs": [tensor]})["outputs"][0][
+                "data"
+            ]
+        )
 
     def stream(self, *symbols: str) -> Iterator[Prediction]:
         """Predictions as they become newer, until the API ends the stream."""
@@ -116,7 +149,13 @@ class Client:
         except OSError as error:
             hint = "start it with `tick serve --background`"
             raise ApiError(
-                0, {"code": "no_answer", "detail": f"the API on {self.url} does not answer: {error}", "hint": hint}, 0.1
+                0,
+                {
+                    "code": "no_answer",
+                    "detail": f"the API on {self.url} does not answer: {error}",
+                    "hint": hint,
+                },
+                0.1,
             ) from error
 
 
@@ -126,7 +165,10 @@ def _refusal(refused: urllib.error.HTTPError) -> ApiError:
     except ValueError:
         problem = None
     if not isinstance(problem, dict):
-        problem = {"detail": "the answer is no problem document", "hint": "is something else on that port?"}
+        problem = {
+            "detail": "the answer is no problem document",
+            "hint": "is something else on that port?",
+        }
     after = refused.headers.get("Retry-After", "")
     return ApiError(refused.code, problem, float(after) if after.isdigit() else 1.0)
 

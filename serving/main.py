@@ -1,4 +1,6 @@
-"""`python -m serving.main`: the prediction API under uvicorn, on the address of the settings (loopback by default)."""
+"""`python -m serving.main`: the prediction API under uvicorn, on the address of the settings
+(loopback by default).
+"""
 
 import os
 import tempfile
@@ -9,13 +11,16 @@ from contracts.config.settings import Settings, settings
 from serving.web.security import api_keys
 
 KEEP_ALIVE_S = 30
-# By default uvicorn kills a worker that is silent for 5 s: on a busy machine its imports take longer.
+# By default uvicorn kills a worker that is silent for 5 s: on a busy machine its imports take
+# longer.
 WORKER_SILENT_S = 60
 GRACE_S = 10  # requests at work at SIGTERM may finish
 
 
 def serve(given: Settings) -> None:
-    """Run until SIGTERM or SIGINT, then finish what is at work. Raises ServiceError without an API key."""
+    """Run until SIGTERM or SIGINT, then finish what is at work. Raises ServiceError without an API
+    key.
+    """
     api_keys(given)
     with tempfile.TemporaryDirectory(prefix="tick-metrics-") as folder:
         if given.api_workers > 1:  # figures of all workers are summed through files

@@ -34,7 +34,9 @@ def ensure(settings: Settings) -> None:
     target = jar(settings)
     if target.exists():
         return
-    connectors = [one for one in jars.locked("flink") if "flink-sql-connector-kafka" in one.coordinate]
+    connectors = [
+        one for one in jars.locked("flink") if "flink-sql-connector-kafka" in one.coordinate
+    ]
     libraries = [*(paths.pyflink_home() / "lib").glob("flink-table-runtime-*.jar")]
     libraries += [target.with_name(connector.file) for connector in connectors]
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as partial:
@@ -50,7 +52,9 @@ def _failure(arguments: list[str], timeout_s: float) -> str:
     """Run this module as a child process; returns why it failed, empty when it did not."""
     command = [sys.executable, "-W", "ignore", "-m", __spec__.name, *arguments]
     try:
-        child = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+        child = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
     except subprocess.TimeoutExpired as error:
         return str(error)
     return child.stderr.strip() if child.returncode else ""

@@ -1,7 +1,9 @@
-"""The Java side of the platform: jars pinned by version and SHA-256 in jars.lock.json, fetched with the Maven client jgo.
+"""The Java side of the platform: jars pinned by version and SHA-256 in jars.lock.json, fetched with
+the Maven client jgo.
 
-A jar is downloaded into a private folder, verified, then renamed into place: the cache never holds half a jar,
-processes may fill one cache together, and an interrupted download goes on with the jars still missing.
+A jar is downloaded into a private folder, verified, then renamed into place: the cache never holds
+half a jar, processes may fill one cache together, and an interrupted download goes on with the jars
+still missing.
 """
 
 import hashlib
@@ -22,7 +24,8 @@ from stack.progress import Progress, silent
 
 LOCK_FILE = Path(__file__).with_name("jars.lock.json")
 
-# What we ask for; the lock lists what that needs. kafka-tools is not in Kafka's own POM, and without log4j-slf4j-impl it logs nothing.
+# What we ask for; the lock lists what that needs. kafka-tools is not in Kafka's own POM, and
+# without log4j-slf4j-impl it logs nothing.
 ROOTS = {
     "kafka": (
         "org.apache.kafka:kafka_2.13:4.3.1",
@@ -36,7 +39,9 @@ ROOTS = {
         "org.apache.hadoop:hadoop-client-runtime:3.4.2",
         "org.xerial:sqlite-jdbc:3.50.3.0",
     ),
-    "s3": ("org.apache.iceberg:iceberg-aws-bundle:1.11.0",),  # only where the tables lie in an object store
+    "s3": (
+        "org.apache.iceberg:iceberg-aws-bundle:1.11.0",
+    ),  # only where the tables lie in an object store
 }
 # Shaded jars: what their POMs list besides is on Flink's class path already, in other versions.
 TRANSITIVE = frozenset({"kafka"})
@@ -46,7 +51,9 @@ DOWNLOAD_TIMEOUT_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """One pinned file: Maven coordinate `group:artifact:version`, SHA-256 (hex) and length in bytes."""
+    """One pinned file: Maven coordinate `group:artifact:version`, SHA-256 (hex) and length in
+    bytes.
+    """
 
     coordinate: str
     sha256: str
@@ -88,7 +95,9 @@ def sha256_of(file: Path) -> str:
 def intact(cache: Path, jar: Jar) -> bool:
     """Whether the cache holds exactly this jar."""
     file = cache / jar.file
-    return file.is_file() and file.stat().st_size == jar.size_bytes and sha256_of(file) == jar.sha256
+    return (
+        file.is_file() and file.stat().st_size == jar.size_bytes and sha256_of(file) == jar.sha256
+    )
 
 
 def missing(settings: Settings) -> tuple[Jar, ...]:
@@ -100,7 +109,8 @@ def missing(settings: Settings) -> tuple[Jar, ...]:
 def ensure(settings: Settings, progress: Progress = silent) -> None:
     """Fill the cache: downloads what is missing or damaged, verifies it, and reports bytes.
 
-    Raises ServiceError when a jar cannot be fetched or is not the pinned one; jars that did arrive stay.
+    Raises ServiceError when a jar cannot be fetched or is not the pinned one; jars that did arrive
+    stay.
     """
     wanted = missing(settings)
     if wanted:
@@ -116,7 +126,10 @@ def fetch(wanted: tuple[Jar, ...], cache: Path, progress: Progress = silent) -> 
         done[0] += count
         progress("fetch jars", min(done[0], total), total)
 
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=cache) as partial, ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
+    with (
+        tempfile.TemporaryDirectory(prefix=".partial-", dir=cache) as partial,
+        ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool,
+    ):
         context = _maven(Path(partial), received)
         for future in [pool.submit(_fetch_one, context, jar, cache) for jar in wanted]:
             future.result()
@@ -126,19 +139,26 @@ def fetch(wanted: tuple[Jar, ...], cache: Path, progress: Progress = silent) -> 
 def _fetch_one(context: Any, jar: Jar, cache: Path) -> None:
     try:
         file = context.resolver.download(context.create_dependency(jar.coordinate).artifact)
-    except (RuntimeError, OSError) as error:  # jgo raises RuntimeError for 404, requests' errors are OSErrors
+    except (
+        RuntimeError,
+        OSError,
+    ) as error:  # jgo raises RuntimeError for 404, requests' errors are OSErrors
         raise ServiceError(
-            f"cannot download {jar.coordinate}: {error}", "check the network, then run `tick up` again: it goes on here"
+            f"cannot download {jar.coordinate}: {error}",
+            "check the network, then run `tick up` again: it goes on here",
         ) from error
     if sha256_of(file) != jar.sha256:
         raise ServiceError(
-            f"{jar.coordinate} is not the pinned file (SHA-256 differs)", "a proxy or mirror changed it; try again or another network"
+            f"{jar.coordinate} is not the pinned file (SHA-256 differs)",
+            "a proxy or mirror changed it; try again or another network",
         )
     file.replace(cache / jar.file)
 
 
 def _maven(folder: Path, received: Callable[[int], None]) -> Any:
-    """An ordinary Maven client that downloads into `folder`; repositories as the user's jgo settings name them."""
+    """An ordinary Maven client that downloads into `folder`; repositories as the user's jgo
+    settings name them.
+    """
     from jgo.config import GlobalSettings
     from jgo.maven import MavenContext, PythonResolver
 
@@ -148,18 +168,28 @@ def _maven(folder: Path, received: Callable[[int], None]) -> Any:
 
     callback: Callable[[str, int], AbstractContextManager[Callable[[int], None]]] = bar
     repositories = GlobalSettings.load().repositories or None
-    return MavenContext(PythonResolver(progress_callback=callback), folder, remote_repos=repositories, timeout=DOWNLOAD_TIMEOUT_S)
+    return MavenContext(
+        PythonResolver(progress_callback=callback),
+        folder,
+        remote_repos=repositories,
+        timeout=DOWNLOAD_TIMEOUT_S,
+    )
 
 
 def relock(progress: Progress = silent, lock: Path = LOCK_FILE) -> int:
-    """Resolve ROOTS anew, download every jar once, write the lock; returns the number of jars. For maintainers."""
+    """Resolve ROOTS anew, download every jar once, write the lock; returns the number of jars. For
+    maintainers.
+    """
     folder = Path(tempfile.mkdtemp(prefix="relock-"))
     try:
         context = _maven(folder, lambda _count: None)
         found = {role: _resolve(context, role, progress) for role in ROOTS}
     finally:
         shutil.rmtree(folder)
-    body = ",\n".join(f' "{role}": [\n' + ",\n".join(f"  {json.dumps(entry)}" for entry in found[role]) + "\n ]" for role in found)
+    body = ",\n".join(
+        f' "{role}": [\n' + ",\n".join(f"  {json.dumps(entry)}" for entry in found[role]) + "\n ]"
+        for role in found
+    )
     lock.write_text("{\n" + body + "\n}\n")
     return sum(len(entries) for entries in found.values())
 
@@ -175,6 +205,8 @@ def _resolve(context: Any, role: str, progress: Progress) -> list[dict[str, str 
     for number, artifact in enumerate(sorted(needed, key=str), 1):
         file = artifact.resolve()
         coordinate = f"{artifact.groupId}:{artifact.artifactId}:{artifact.version}"
-        entries.append({"coordinate": coordinate, "sha256": sha256_of(file), "size_bytes": file.stat().st_size})
+        entries.append(
+            {"coordinate": coordinate, "sha256": sha256_of(file), "size_bytes": file.stat().st_size}
+        )
         progress(f"lock {role}", number, len(needed))
     return entries

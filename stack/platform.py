@@ -1,4 +1,6 @@
-"""The whole platform: up, down, status. `up` heals what died and leaves alone what runs; `down` leaves nothing behind."""
+"""The whole platform: up, down, status. `up` heals what died and leaves alone what runs; `down`
+leaves nothing behind.
+"""
 
 import fcntl
 import time
@@ -31,7 +33,10 @@ FACTORIES: dict[str, Callable[[Settings], Service]] = {
 }
 POLL_S = 0.2
 PLATFORM = ("kafka", "redis", "jobmanager", "taskmanager")
-BESIDE = ("writer", "api")  # started by commands of their own; `up` starts them again when they died
+BESIDE = (
+    "writer",
+    "api",
+)  # started by commands of their own; `up` starts them again when they died
 # Whoever uses a service stops before it.
 STOP_ORDER = (
     (airflow.SCHEDULER, airflow.TRIGGERER, airflow.DAGS, "mlflow", "api", "writer"),
@@ -47,11 +52,15 @@ def find(settings: Settings, name: str) -> Service:
     return FACTORIES[name](settings)
 
 
-def up(settings: Settings, services: Iterable[str] | None = None, progress: Progress = silent) -> None:
-    """Start what does not run, all at once, and wait until everything is ready; by default also the writer and API that died.
+def up(
+    settings: Settings, services: Iterable[str] | None = None, progress: Progress = silent
+) -> None:
+    """Start what does not run, all at once, and wait until everything is ready; by default also the
+    writer and API that died.
 
-    1. jars and key  2. one `up` at a time  3. spawn  4. wait for each, then its last step (Kafka: topics)  5. the same for what died.
-    Raises ServiceError: port taken, process died (with the end of its log), not ready within start_timeout_s.
+    1. jars and key  2. one `up` at a time  3. spawn  4. wait for each, then its last step (Kafka:
+       topics)  5. the same for what died. Raises ServiceError: port taken, process died (with the
+       end of its log), not ready within start_timeout_s.
     """
     jars.ensure(settings, progress)
     bounded_value.ensure(settings)
@@ -72,11 +81,16 @@ def _bring_up(settings: Settings, names: Iterable[str], progress: Progress) -> N
 def _died(settings: Settings) -> list[str]:
     """Those beside the platform that were started, not stopped, and live no more."""
     services = [find(settings, name) for name in BESIDE]
-    return [service.name for service in services if service.pid_file.exists() and service.process() is None]
+    return [
+        service.name
+        for service in services
+        if service.pid_file.exists() and service.process() is None
+    ]
 
 
 def _await(services: list[Service], timeout_s: float, progress: Progress = silent) -> None:
-    """Poll all of them in turn: when one dies there is no sense in waiting for those that need it."""
+    """Poll all of them in turn: when one dies there is no sense in waiting for those that need
+    it."""
     pending, deadline = list(services), time.monotonic() + timeout_s
     while pending:
         for service in [service for service in pending if is_ready(service)]:
@@ -86,13 +100,18 @@ def _await(services: list[Service], timeout_s: float, progress: Progress = silen
         for service in pending:
             require_alive(service)
         if pending and time.monotonic() > deadline:
-            raise ServiceError(f"{pending[0].name} is not ready after {timeout_s:.0f} s:\n{tail(pending[0].log)}", f"see {pending[0].log}")
+            raise ServiceError(
+                f"{pending[0].name} is not ready after {timeout_s:.0f} s:\n{tail(pending[0].log)}",
+                f"see {pending[0].log}",
+            )
         time.sleep(POLL_S if pending else 0)
 
 
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """Two `tick up` at the same time would start everything twice: the second waits, and then finds it running."""
+    """Two `tick up` at the same time would start everything twice: the second waits, and then finds
+    it running.
+    """
     folder = paths.run(settings)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
@@ -101,8 +120,14 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 
 def down(settings: Settings, services: Iterable[str] | None = None) -> list[str]:
-    """Stop these services, by default every one that was started here; returns the names of those that lived."""
-    wanted = set(services) if services is not None else {file.stem for file in paths.run(settings).glob("*.json")}
+    """Stop these services, by default every one that was started here; returns the names of those
+    that lived.
+    """
+    wanted = (
+        set(services)
+        if services is not None
+        else {file.stem for file in paths.run(settings).glob("*.json")}
+    )
     stopped: list[str] = []
     if not wanted:
         return stopped
@@ -121,13 +146,17 @@ def _stop_all(settings: Settings, names: list[str]) -> list[str]:
 
 
 def start_all(settings: Settings, names: Iterable[str], progress: Progress = silent) -> None:
-    """Start several services at once and wait until all are ready; nothing is fetched. Raises as `up` does."""
+    """Start several services at once and wait until all are ready; nothing is fetched. Raises as
+    `up` does.
+    """
     with _alone(settings):
         _bring_up(settings, names, progress)
 
 
 def start(settings: Settings, name: str) -> Service:
-    """Start one service beside the platform (writer, api, mlflow) and wait until it is ready; see `up`."""
+    """Start one service beside the platform (writer, api, mlflow) and wait until it is ready; see
+    `up`.
+    """
     secrets.ensure(settings)
     with _alone(settings):
         service = find(settings, name)
@@ -137,7 +166,13 @@ def start(settings: Settings, name: str) -> Service:
 
 
 def status(settings: Settings, now_s: float) -> list[Row]:
-    """One row per service of the platform, and per other service that was started; `now_s` is seconds since 1970."""
-    names = [name for name in FACTORIES if name in PLATFORM or (paths.run(settings) / f"{name}.json").exists()]
+    """One row per service of the platform, and per other service that was started; `now_s` is
+    seconds since 1970.
+    """
+    names = [
+        name
+        for name in FACTORIES
+        if name in PLATFORM or (paths.run(settings) / f"{name}.json").exists()
+    ]
     with ThreadPoolExecutor(len(names)) as pool:
         return list(pool.map(lambda name: row(find(settings, name), now_s), names))

@@ -1,4 +1,6 @@
-"""Generated secrets: the API key in HOME/secrets.env, Airflow's in HOME/airflow/secrets.json; only their owner can read them."""
+"""Generated secrets: the API key in HOME/secrets.env, Airflow's in HOME/airflow/secrets.json; only
+their owner can read them.
+"""
 
 import base64
 import json
@@ -65,7 +67,9 @@ def stored(settings: Settings) -> str | None:
         return settings.api_key.get_secret_value()
     file = paths.secrets_file(settings)
     lines = file.read_text().splitlines() if file.exists() else []
-    return next((line.removeprefix(f"{NAME}=") for line in lines if line.startswith(f"{NAME}=")), None)
+    return next(
+        (line.removeprefix(f"{NAME}=") for line in lines if line.startswith(f"{NAME}=")), None
+    )
 
 
 def api_key(settings: Settings) -> str:

@@ -1,4 +1,6 @@
-"""Dead letters: what was refused and why, and a second chance for messages that the contract accepts by now."""
+"""Dead letters: what was refused and why, and a second chance for messages that the contract
+accepts by now.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +21,9 @@ from streaming.replay.written import Written
 
 TIMEOUT_S = 5
 POLL_S = 0.2
-SILENT_S_MAX = 5.0  # letters of a transaction that a dead job left open are not readable: don't wait for them
+SILENT_S_MAX = (
+    5.0  # letters of a transaction that a dead job left open are not readable: don't wait for them
+)
 BATCH = 500
 
 
@@ -72,7 +76,9 @@ class Replayed:
 
 
 def ends(settings: Settings) -> dict[int, int]:
-    """The present end of every partition, for `read`. Raises ServiceError when Kafka is unavailable."""
+    """The present end of every partition, for `read`. Raises ServiceError when Kafka is
+    unavailable.
+    """
     consumer = _consumer(settings)
     try:
         return {partition: high for partition, (_, high) in _ends(consumer, settings).items()}
@@ -85,7 +91,8 @@ def read(
     reason: str | None = None,
     after: dict[int, int] | None = None,
 ) -> Iterator[DeadLetter]:
-    """Dead letters up to the present end of the topic, oldest first: all, or those since `after` (of `ends`).
+    """Dead letters up to the present end of the topic, oldest first: all, or those since `after`
+    (of `ends`).
 
     Raises ServiceError when Kafka is unavailable.
     """
@@ -113,7 +120,8 @@ def counts(settings: Settings) -> Counter[str]:
 def counts_of(settings: Settings, written: Written, after: dict[int, int]) -> Counter[str]:
     """Messages of `written` that the live job refused, by reason.
 
-    `after`: `ends` from before they were sent. A restarted job writes some letters again: each message counts once.
+    `after`: `ends` from before they were sent. A restarted job writes some letters again: each
+    message counts once.
     """
     reasons: dict[tuple[int, int], str] = {}
     for letter in read(settings, after=after):
@@ -123,7 +131,9 @@ def counts_of(settings: Settings, written: Written, after: dict[int, int]) -> Co
 
 
 def replay(settings: Settings, received_us: int, reason: str | None = None) -> Replayed:
-    """Judge dead letters again by today's contract; those it accepts go back to `ticks`, where duplicates count once."""
+    """Judge dead letters again by today's contract; those it accepts go back to `ticks`, where
+    duplicates count once.
+    """
     sender, refused = Sender(settings), Counter[str]()
     sent = rows = cut = 0
     for letter in read(settings, reason):
@@ -146,7 +156,12 @@ def replay(settings: Settings, received_us: int, reason: str | None = None) -> R
 def _letters(messages: list[Message], ends: dict[int, tuple[int, int]]) -> Iterator[DeadLetter]:
     for message in messages:
         partition, offset = message.partition(), message.offset()
-        if not message.error() and partition is not None and offset is not None and offset < ends[partition][1]:
+        if (
+            not message.error()
+            and partition is not None
+            and offset is not None
+            and offset < ends[partition][1]
+        ):
             yield _letter(message)
 
 
@@ -161,26 +176,43 @@ def _consumer(settings: Settings) -> Consumer:
     return Consumer({**connections.kafka(settings), **own})
 
 
-@retry(retry=retry_if_exception(_has_no_leader_yet), stop=stop_after_attempt(20), wait=wait_fixed(0.25), reraise=True)
+@retry(
+    retry=retry_if_exception(_has_no_leader_yet),
+    stop=stop_after_attempt(20),
+    wait=wait_fixed(0.25),
+    reraise=True,
+)
 def _watermarks(consumer: Consumer) -> dict[int, tuple[int, int]]:
-    partitions = consumer.list_topics(DEAD_LETTER.name, timeout=TIMEOUT_S).topics[DEAD_LETTER.name].partitions
-    return {p: consumer.get_watermark_offsets(TopicPartition(DEAD_LETTER.name, p), timeout=TIMEOUT_S) for p in partitions}
+    partitions = (
+        consumer.list_topics(DEAD_LETTER.name, timeout=TIMEOUT_S)
+        .topics[DEAD_LETTER.name]
+        .partitions
+    )
+    return {
+        p: consumer.get_watermark_offsets(TopicPartition(DEAD_LETTER.name, p), timeout=TIMEOUT_S)
+        for p in partitions
+    }
 
 
 def _ends(consumer: Consumer, settings: Settings) -> dict[int, tuple[int, int]]:
     try:
         return _watermarks(consumer)
     except KafkaException as error:
-        raise ServiceError(f"Kafka does not answer at {settings.kafka}: {error}", "start it with `tick up`") from error
+        raise ServiceError(
+            f"Kafka does not answer at {settings.kafka}: {error}", "start it with `tick up`"
+        ) from error
 
 
 def _position(consumer: Consumer, partition: int) -> int:
-    """Where the consumer stands: also past offsets without messages, such as transaction markers."""
+    """Where the consumer stands: also past offsets without messages, such as transaction
+    markers."""
     return int(consumer.position([TopicPartition(DEAD_LETTER.name, partition)])[0].offset)
 
 
 def _letter(message: Message) -> DeadLetter:
-    headers = {name: (value or b"").decode("utf-8", "replace") for name, value in message.headers() or ()}
+    headers = {
+        name: (value or b"").decode("utf-8", "replace") for name, value in message.headers() or ()
+    }
     origin = "/".join(headers.get(name, "?") for name in ("topic", "partition", "offset"))
     raw, (_, refused_ms) = message.value() or b"", message.timestamp()
     size = headers.get("bytes", "")  # whoever may write to the topic may write anything there

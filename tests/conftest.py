@@ -1,4 +1,6 @@
-"""Fixtures that other tests lean on: a real platform on free ports, and settings for one that is not started."""
+"""Fixtures that other tests lean on: a real platform on free ports, and settings for one that is
+not started.
+"""
 
 import os
 import socket
@@ -18,7 +20,8 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 OWNER = "owner.json"  # which test run a platform belongs to
-# The shared platform wants logins, with passwords of the awkward kind; those of single tests want none.
+# The shared platform wants logins, with passwords of the awkward kind; those of single tests want
+# none.
 SECURED = {
     "kafka_protocol": "SASL_PLAINTEXT",
     "kafka_mechanism": "PLAIN",
@@ -28,8 +31,17 @@ SECURED = {
 }
 REPO = Path(__file__).parents[1]
 # Consecutive ports per service: Kafka and its controller; Flink's REST, RPC and blob server.
-PORT_BLOCKS = {"kafka_port": 2, "flink_port": 3, "redis_port": 1, "api_port": 1, "mlflow_port": 1, "postgres_port": 1, "airflow_port": 1}
-# Below the range from which the system takes ports for outgoing connections (32768 on Linux), which could take ours.
+PORT_BLOCKS = {
+    "kafka_port": 2,
+    "flink_port": 3,
+    "redis_port": 1,
+    "api_port": 1,
+    "mlflow_port": 1,
+    "postgres_port": 1,
+    "airflow_port": 1,
+}
+# Below the range from which the system takes ports for outgoing connections (32768 on Linux), which
+# could take ours.
 PORT_RANGE = range(10_000, 32_000)
 
 
@@ -43,7 +55,9 @@ def _is_free(port: int) -> bool:
 
 
 def free_ports() -> dict[str, int]:
-    """A free block of consecutive ports per service; where the search starts depends on the process."""
+    """A free block of consecutive ports per service; where the search starts depends on the
+    process.
+    """
     at = PORT_RANGE.start + os.getpid() * 37 % len(PORT_RANGE)
     ports: dict[str, int] = {}
     for setting, count in PORT_BLOCKS.items():
@@ -54,15 +68,24 @@ def free_ports() -> dict[str, int]:
 
 
 def settings_in(home: Path, **overrides: Any) -> Settings:
-    """Settings on free ports with their state below `home` and a small TaskManager; jars come from the shared cache."""
+    """Settings on free ports with their state below `home` and a small TaskManager; jars come from
+    the shared cache.
+    """
     cache = Path(os.environ.get("TICK_CACHE", REPO / ".tick" / "jars"))
-    small = {"flink_taskmanager_mb": 2048, "flink_jobmanager_mb": 896, "redis_memory_mb": 256, "checkpoint_interval_s": 1.0}
+    small = {
+        "flink_taskmanager_mb": 2048,
+        "flink_jobmanager_mb": 896,
+        "redis_memory_mb": 256,
+        "checkpoint_interval_s": 1.0,
+    }
     return Settings(**{"home": home, "cache": cache, **small, **free_ports(), **overrides})
 
 
 @pytest.fixture(autouse=True)
 def own_environment() -> Iterator[None]:
-    """Take back what libraries set for the whole process: MLflow its URI, Feast a folder that all metrics would be shared in."""
+    """Take back what libraries set for the whole process: MLflow its URI, Feast a folder that all
+    metrics would be shared in.
+    """
     forget_environment()
     yield
     forget_environment()
@@ -86,7 +109,9 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
 
 
 def end_abandoned(runs: Path) -> None:
-    """End platforms of earlier runs that were killed before they could: those whose owner no longer lives."""
+    """End platforms of earlier runs that were killed before they could: those whose owner no longer
+    lives.
+    """
     from stack import platform as stack_platform
 
     for owner in runs.glob(f"*/platform*/{OWNER}"):
@@ -97,11 +122,15 @@ def end_abandoned(runs: Path) -> None:
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Kafka, Redis and Flink, started once for the whole run and stopped by PID at its end, also after a failure."""
+    """Kafka, Redis and Flink, started once for the whole run and stopped by PID at its end, also
+    after a failure.
+    """
     from stack import platform as stack_platform
 
     end_abandoned(tmp_path_factory.getbasetemp().parent)
-    settings = settings_in(tmp_path_factory.mktemp("platform"), parallelism=2, **SECURED)  # of each task two, which must agree
+    settings = settings_in(
+        tmp_path_factory.mktemp("platform"), parallelism=2, **SECURED
+    )  # of each task two, which must agree
     Record.of(os.getpid()).write(settings.root / OWNER)
     try:
         stack_platform.up(settings)
@@ -112,5 +141,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 @pytest.fixture(scope="session")
 def mlflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A TICK_HOME with an MLflow data base, made once: its migrations take many seconds. Tests use their own model names."""
+    """A TICK_HOME with an MLflow data base, made once: its migrations take many seconds. Tests use
+    their own model names.
+    """
     return tmp_path_factory.mktemp("mlflow")

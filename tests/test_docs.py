@@ -1,4 +1,6 @@
-"""The pages say what is there: commands, links, topics, tables, settings and features exist under the names the pages give them."""
+"""The pages say what is there: commands, links, topics, tables, settings and features exist under
+the names the pages give them.
+"""
 
 import re
 import tomllib
@@ -14,7 +16,11 @@ from contracts.config.settings import Settings
 from contracts.features import AGGREGATES, COLUMNS, FEATURES
 from contracts.tick import Reason
 from contracts.topics import TOPICS
-from feature_store.online.redis_layout import FRESHNESS_REDIS_KEY, HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY
+from feature_store.online.redis_layout import (
+    FRESHNESS_REDIS_KEY,
+    HEARTBEAT_REDIS_KEY,
+    STATS_REDIS_KEY,
+)
 from lakehouse.schemas import COLUMNS_OF, GOLD, GOLD_LIVE, SILVER
 from stack.platform import FACTORIES
 from tests.support import layer_table
@@ -30,7 +36,11 @@ def packages() -> list[str]:
     """Folders of all packages, relative to the repository."""
     project = tomllib.loads((REPO / "pyproject.toml").read_text())
     roots = project["tool"]["importlinter"]["root_packages"]
-    return sorted(str(file.parent.relative_to(REPO)) for root in roots for file in (REPO / root).rglob("__init__.py"))
+    return sorted(
+        str(file.parent.relative_to(REPO))
+        for root in roots
+        for file in (REPO / root).rglob("__init__.py")
+    )
 
 
 each_page = pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.relative_to(REPO)))
@@ -39,7 +49,9 @@ each_page = pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.rel
 def code_of(text: str) -> list[str]:
     """Code spans, and the lines of code blocks up to a comment."""
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    spans = re.findall(
+        r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    )
     return spans + [line.partition("#")[0] for block in blocks for line in block.splitlines()]
 
 
@@ -60,11 +72,15 @@ def test_every_command_on_the_page_exists(file):
 
 
 def test_the_page_search_finds_commands():
-    assert commands_in("`tick up` then\n```sh\ntick lake compact   # now\n```\nand `TICK_HOME=x tick …`") == {("up",), ("lake", "compact")}
+    assert commands_in(
+        "`tick up` then\n```sh\ntick lake compact   # now\n```\nand `TICK_HOME=x tick …`"
+    ) == {("up",), ("lake", "compact")}
 
 
 def test_the_layers_are_those_that_the_linter_holds():
-    assert "\n".join(layer_table.table()) in ARCHITECTURE, "`python -m tests.support.layer_table` prints the table"
+    assert "\n".join(layer_table.table()) in ARCHITECTURE, (
+        "`python -m tests.support.layer_table` prints the table"
+    )
 
 
 @pytest.mark.parametrize("package", packages())
@@ -88,7 +104,10 @@ def test_every_setting_on_the_page_exists(file):
 def test_architecture_names_every_topic_table_and_key():
     for topic in TOPICS:
         assert re.search(
-            rf"^\| `{re.escape(topic.name)}` \| {topic.partitions} \| {topic.retention_ms // 86_400_000} days? \|", ARCHITECTURE, re.M
+            rf"^\| `{re.escape(topic.name)}` \| {topic.partitions} \|"
+            rf" {topic.retention_ms // 86_400_000} days? \|",
+            ARCHITECTURE,
+            re.M,
         )
     for name in (*COLUMNS_OF, HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY, FRESHNESS_REDIS_KEY):
         assert f"| `{name}` |" in ARCHITECTURE
@@ -96,7 +115,13 @@ def test_architecture_names_every_topic_table_and_key():
 
 def test_operations_names_every_port_reason_and_service():
     settings = Settings()
-    for port in (settings.kafka_port, settings.flink_port, settings.redis_port, settings.api_port, settings.mlflow_port):
+    for port in (
+        settings.kafka_port,
+        settings.flink_port,
+        settings.redis_port,
+        settings.api_port,
+        settings.mlflow_port,
+    ):
         assert str(port) in OPERATIONS
     assert all(f"| `{reason}` |" in OPERATIONS for reason in Reason)
     assert all(name in OPERATIONS.lower() for name in FACTORIES)
@@ -111,7 +136,9 @@ def test_every_decision_is_in_the_list():
 
 
 def test_features_page_is_the_one_written_from_the_definitions():
-    assert (REPO / "docs" / "features.md").read_text() == page(), "write it again: tick features page > docs/features.md"
+    assert (REPO / "docs" / "features.md").read_text() == page(), (
+        "write it again: tick features page > docs/features.md"
+    )
 
 
 def test_features_page_has_every_definition_and_no_braces():
@@ -123,4 +150,6 @@ def test_features_page_has_every_definition_and_no_braces():
 
 def test_the_picture_is_well_formed_and_names_the_stores():
     picture = " ".join(ElementTree.parse(REPO / "docs" / "way-of-a-tick.svg").getroot().itertext())
-    assert all(name in picture for name in (SILVER, GOLD, GOLD_LIVE, "ticks.dead_letter", "tick_features"))
+    assert all(
+        name in picture for name in (SILVER, GOLD, GOLD_LIVE, "ticks.dead_letter", "tick_features")
+    )

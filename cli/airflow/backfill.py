@@ -35,10 +35,11 @@ def backfill(
     given: Given = None,
     wait: Wait = True,  # noqa: FBT002
 ) -> None:
-    """Run a scheduled DAG for every interval that begins in these days, oldest first, one at a time.
+    """Run a scheduled DAG for every interval that begins in these days, oldest first, one at a
+    time.
 
-    Runs of these days that have ended are repeated. Exit code 0: every run succeeded. 1: one failed,
-    or was left out because the scheduler already runs that interval.
+    Runs of these days that have ended are repeated. Exit code 0: every run succeeded. 1: one
+    failed, or was left out because the scheduler already runs that interval.
     """
     from rich.console import Console
 

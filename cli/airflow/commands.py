@@ -18,7 +18,10 @@ REFUSED, FAILED = 3, 1
 POLL_S = 2.0
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
-app = typer.Typer(help="Airflow: training, backfills and upkeep on a schedule. Needs `make install-airflow`.", no_args_is_help=True)
+app = typer.Typer(
+    help="Airflow: training, backfills and upkeep on a schedule. Needs `make install-airflow`.",
+    no_args_is_help=True,
+)
 
 
 def register(into: typer.Typer) -> None:
@@ -30,9 +33,11 @@ def register(into: typer.Typer) -> None:
 
 @app.command("up")
 def up() -> None:
-    """Start Postgres and Airflow (api-server, dag-processor, scheduler, triggerer) and wait until all are healthy.
+    """Start Postgres and Airflow (api-server, dag-processor, scheduler, triggerer) and wait until
+    all are healthy.
 
-    Schedules begin when a DAG is switched on, on the page or by `tick airflow run`. Tasks of ticks need Flink: `tick up`.
+    Schedules begin when a DAG is switched on, on the page or by `tick airflow run`. Tasks of ticks
+    need Flink: `tick up`.
     """
     from rich.console import Console
 
@@ -45,7 +50,12 @@ def up() -> None:
         airflow_stack.up(settings(), report)
     console = Console()
     console.print(f"Airflow: {airflow_rest.url(settings())}", soft_wrap=True)
-    console.print(f"user {airflow_rest.USER}, password in {paths.airflow_home(settings()) / 'passwords.json'}", style="dim", soft_wrap=True)
+    console.print(
+        f"user {airflow_rest.USER}, password in"
+        f" {paths.airflow_home(settings()) / 'passwords.json'}",
+        style="dim",
+        soft_wrap=True,
+    )
 
 
 @app.command("down")
@@ -63,7 +73,9 @@ def down() -> None:
 
 @app.command("status")
 def status() -> None:
-    """Every DAG: whether it is switched on, its owner, schedule, and its newest run; then what could not be imported."""
+    """Every DAG: whether it is switched on, its owner, schedule, and its newest run; then what
+    could not be imported.
+    """
     from rich.console import Console
 
     from contracts.config.settings import settings
@@ -72,18 +84,26 @@ def status() -> None:
     client, console = Client(settings()), Console()
     console.print(dags_table(client.dags(), client.runs()))
     for error in client.import_errors():
-        console.print(f"[bold red]✗[/] {error['filename']}: {error['stack_trace'].strip().splitlines()[-1]}", soft_wrap=True)
+        console.print(
+            f"[bold red]✗[/] {error['filename']}: {error['stack_trace'].strip().splitlines()[-1]}",
+            soft_wrap=True,
+        )
 
 
 @app.command("run")
 def run(
     dag: Dag,
-    start: Annotated[datetime | None, typer.Option("--from", formats=FORMATS, help="parameter `from`, UTC")] = None,
-    end: Annotated[datetime | None, typer.Option("--to", formats=FORMATS, help="parameter `to`, UTC")] = None,
+    start: Annotated[
+        datetime | None, typer.Option("--from", formats=FORMATS, help="parameter `from`, UTC")
+    ] = None,
+    end: Annotated[
+        datetime | None, typer.Option("--to", formats=FORMATS, help="parameter `to`, UTC")
+    ] = None,
     given: Given = None,
     wait: Wait = True,  # noqa: FBT002
 ) -> None:
-    """Run a DAG now, and switch it on (Airflow keeps the runs of a DAG that is off waiting, and follows the schedule of one that is on).
+    """Run a DAG now, and switch it on (Airflow keeps the runs of a DAG that is off waiting, and
+    follows the schedule of one that is on).
 
     Exit code 0: the run succeeded. 3: a model was trained, and refused by its gate. 1: it failed.
     """
@@ -113,7 +133,10 @@ def _watch(client: "Client", dag: str, run_id: str) -> int:
             name, now = (task["task_id"], task["map_index"]), task["state"] or "waiting"
             if told.get(name) != now and now not in {"waiting", "scheduled", "queued"}:
                 told[name] = now
-                console.print(f"  {task['task_id']}{'' if name[1] < 0 else f' {name[1]}'}: {coloured(now)}", soft_wrap=True)
+                console.print(
+                    f"  {task['task_id']}{'' if name[1] < 0 else f' {name[1]}'}: {coloured(now)}",
+                    soft_wrap=True,
+                )
         if state in ENDED:
             console.print(f"{dag}: {coloured(state)}")
             return FAILED if state == "failed" else REFUSED if "skipped" in told.values() else 0

@@ -1,4 +1,6 @@
-"""`tick airflow demo`: every DAG once, by the real scheduler, in a folder of its own; a table of runs at the end."""
+"""`tick airflow demo`: every DAG once, by the real scheduler, in a folder of its own; a table of
+runs at the end.
+"""
 
 import time
 from collections.abc import Callable
@@ -14,7 +16,13 @@ if TYPE_CHECKING:
 
 DAY_US = 86_400_000_000
 TICK, POWER = "tick_model_training", "power_lgbm_training"
-AFTER = ("tick_feature_backfill", "tick_daily_statistics", "tick_drift_retrain", "platform_maintenance", POWER)
+AFTER = (
+    "tick_feature_backfill",
+    "tick_daily_statistics",
+    "tick_drift_retrain",
+    "platform_maintenance",
+    POWER,
+)
 NETWORKS = ("mnist_cnn_training", "cifar10_cnn_training")
 TICK_DAYS, POWER_DAYS, BACKFILL_DAYS = 19, 130, 3
 LIMIT_S, POLL_S = 900.0, 2.0
@@ -23,8 +31,9 @@ LIMIT_S, POLL_S = 900.0, 2.0
 def demo() -> None:
     """Start Flink and Airflow, make history, run every DAG, print a table, stop everything.
 
-    State goes to TICK_HOME/airflow-demo, which is emptied first. The signal in its ticks is planted, its power is made up. Networks
-    are left out: they need `make install-vision` and their data. Exit code 1 when a run failed.
+    State goes to TICK_HOME/airflow-demo, which is emptied first. The signal in its ticks is
+    planted, its power is made up. Networks are left out: they need `make install-vision` and their
+    data. Exit code 1 when a run failed.
     """
     from rich.console import Console
 
@@ -41,14 +50,21 @@ def demo() -> None:
     finally:
         platform.down(settings)
     console.print(runs_table(runs))
-    console.print("[dim]the ticks' signal is planted: no impact, no capacity; the power is made up[/]")
-    console.print(f"left out, by hand: {', '.join(NETWORKS)} (`make install-vision`, `tick airflow run … --set data=…`)")
+    console.print(
+        "[dim]the ticks' signal is planted: no impact, no capacity; the power is made up[/]"
+    )
+    console.print(
+        f"left out, by hand: {', '.join(NETWORKS)} (`make install-vision`, `tick airflow run …"
+        " --set data=…`)"
+    )
     if any(run["state"] != "success" for run in runs):
         raise typer.Exit(1)
 
 
 def _play(settings: "Settings") -> list[dict[str, Any]]:
-    """1. services and history  2. the weekly training  3. what needs its model, and the others  4. power day by day."""
+    """1. services and history  2. the weekly training  3. what needs its model, and the others  4.
+    power day by day.
+    """
     from cli.reports.progress_bars import bars
     from contracts.clock import now_us
     from lakehouse import power
@@ -67,7 +83,10 @@ def _play(settings: "Settings") -> list[dict[str, Any]]:
         power.store(settings, files.long(_readings(today_us - POWER_DAYS * DAY_US), "made up"))
         airflow_stack.up(settings, report)
         client = Client(settings)
-        _wait(lambda: {TICK, *AFTER} <= {dag["dag_id"] for dag in client.dags()}, "the DAGs are not read")
+        _wait(
+            lambda: {TICK, *AFTER} <= {dag["dag_id"] for dag in client.dags()},
+            "the DAGs are not read",
+        )
         for number, dags in enumerate(((TICK,), AFTER), start=1):
             report("scheduled runs", number - 1, 3)
             for dag in dags:
@@ -95,7 +114,10 @@ def _wait(until: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + LIMIT_S
     while not until():
         if time.monotonic() > deadline:
-            raise ServiceError(f"{what} after {LIMIT_S:.0f} s", "see `tick airflow status` and the logs below TICK_HOME/airflow-demo")
+            raise ServiceError(
+                f"{what} after {LIMIT_S:.0f} s",
+                "see `tick airflow status` and the logs below TICK_HOME/airflow-demo",
+            )
         time.sleep(POLL_S)
 
 
@@ -106,6 +128,11 @@ def _readings(start_us: int) -> "pl.DataFrame":
 
     from training.power.files import STEP_US, ZONES
 
-    rng, times = np.random.default_rng(1), np.arange(start_us, start_us + POWER_DAYS * DAY_US, STEP_US)
+    rng, times = (
+        np.random.default_rng(1),
+        np.arange(start_us, start_us + POWER_DAYS * DAY_US, STEP_US),
+    )
     wave = 20_000 + 5_000 * np.sin(2 * np.pi * (times % DAY_US) / DAY_US)
-    return pl.DataFrame({"event_time_us": times} | {zone: wave + rng.normal(0, 500, len(times)) for zone in ZONES})
+    return pl.DataFrame(
+        {"event_time_us": times} | {zone: wave + rng.normal(0, 500, len(times)) for zone in ZONES}
+    )

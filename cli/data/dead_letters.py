@@ -16,7 +16,10 @@ def register(into: typer.Typer) -> None:
 
 
 @app.command("list")
-def list_letters(limit: Annotated[int, typer.Option(min=0, help="newest letters to show")] = 20, reason: OfReason = None) -> None:
+def list_letters(
+    limit: Annotated[int, typer.Option(min=0, help="newest letters to show")] = 20,
+    reason: OfReason = None,
+) -> None:
     """Show the newest refused messages and how many there are of each reason."""
     from collections import Counter, deque
     from datetime import UTC, datetime
@@ -36,18 +39,24 @@ def list_letters(limit: Annotated[int, typer.Option(min=0, help="newest letters 
     console = Console()
     table = Table("refused (UTC)", "reason", "from", "bytes", "what", box=None)
     for letter in newest:
-        refused = datetime.fromtimestamp(letter.refused_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        refused = datetime.fromtimestamp(letter.refused_ms / 1000, UTC).strftime(
+            "%Y-%m-%d %H:%M:%S"
+        )
         # repr: what a stranger sent must not move the cursor or colour the screen
         raw = escape(repr(letter.raw[:RAW_CHARS])[2:-1])
         table.add_row(refused, letter.reason, escape(letter.origin), f"{letter.true_bytes:,}", raw)
     if newest:
         console.print(table)
-    console.print(", ".join(f"{name} {count:,}" for name, count in counts.most_common()) or "no dead letters")
+    console.print(
+        ", ".join(f"{name} {count:,}" for name, count in counts.most_common()) or "no dead letters"
+    )
 
 
 @app.command("replay")
 def replay_letters(reason: OfReason = None) -> None:
-    """Judge dead letters again by today's rules and send those that pass; one sent twice counts once."""
+    """Judge dead letters again by today's rules and send those that pass; one sent twice counts
+    once.
+    """
     from rich.console import Console
 
     from contracts.clock import now_us

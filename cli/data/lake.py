@@ -1,11 +1,14 @@
-"""`tick history` and `tick lake …`: fill the lakehouse with synthetic ticks, look after its tables."""
+"""`tick history` and `tick lake …`: fill the lakehouse with synthetic ticks, look after its
+tables."""
 
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The Iceberg tables: what they hold, and their upkeep.", no_args_is_help=True)
+app = typer.Typer(
+    help="The Iceberg tables: what they hold, and their upkeep.", no_args_is_help=True
+)
 PANEL = "The data"
 
 
@@ -17,12 +20,21 @@ def register(into: typer.Typer) -> None:
 
 def history(
     days: Annotated[int, typer.Option(min=1, max=400, help="length")] = 16,
-    start: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="first day, UTC; default: it ends now")] = None,
+    start: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=["%Y-%m-%d"], help="first day, UTC; default: it ends now"),
+    ] = None,
     preset: Annotated[str, typer.Option(help="demo or fixture")] = "demo",
-    ic: Annotated[float | None, typer.Option(min=0.0, max=0.5, help="planted signal; 0 = none")] = None,
-    rate: Annotated[float | None, typer.Option(min=0.0001, max=1000, help="trades per second and symbol")] = None,
+    ic: Annotated[
+        float | None, typer.Option(min=0.0, max=0.5, help="planted signal; 0 = none")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.0001, max=1000, help="trades per second and symbol")
+    ] = None,
 ) -> None:
-    """Load synthetic history. Its planted signal has no impact and no capacity: never trust its Sharpe."""
+    """Load synthetic history. Its planted signal has no impact and no capacity: never trust its
+    Sharpe.
+    """
     from cli.reports.progress_bars import bars
     from contracts.clock import now_us
     from contracts.config.settings import settings
@@ -30,7 +42,9 @@ def history(
     from streaming.synthetic.market import preset_with
 
     length_us = days * 86_400_000_000
-    start_us = now_us() - length_us if start is None else int(start.replace(tzinfo=UTC).timestamp() * 1e6)
+    start_us = (
+        now_us() - length_us if start is None else int(start.replace(tzinfo=UTC).timestamp() * 1e6)
+    )
     if start_us + length_us > now_us():
         raise typer.BadParameter(f"{days} days from then end in the future", param_hint="--from")
     with bars() as report:
@@ -48,12 +62,22 @@ def tables() -> None:
 
     table = Table("table", "rows", "files", "MiB", "snapshots", box=None)
     for line in maintenance.summary(settings()):
-        table.add_row(line.table, f"{line.rows:,}", f"{line.files:,}", f"{line.bytes / 2**20:,.1f}", str(line.snapshots))
+        table.add_row(
+            line.table,
+            f"{line.rows:,}",
+            f"{line.files:,}",
+            f"{line.bytes / 2**20:,.1f}",
+            str(line.snapshots),
+        )
     Console().print(table)
 
 
 @app.command("compact")
-def compact(files: Annotated[int, typer.Option(min=2, help="only partitions with more files than this")] = 8) -> None:
+def compact(
+    files: Annotated[
+        int, typer.Option(min=2, help="only partitions with more files than this")
+    ] = 8,
+) -> None:
     """Merge the small files of each partition; safe beside the live job."""
     from cli.reports.progress_bars import bars
     from contracts.config.settings import settings
@@ -65,13 +89,22 @@ def compact(files: Annotated[int, typer.Option(min=2, help="only partitions with
 
 
 @app.command("expire")
-def expire(hours: Annotated[float, typer.Option(min=0.0, help="keep snapshots younger than this")] = 24.0) -> None:
-    """Forget old snapshots and delete the files that only they needed; the current one always stays. Safe beside the live job."""
+def expire(
+    hours: Annotated[float, typer.Option(min=0.0, help="keep snapshots younger than this")] = 24.0,
+) -> None:
+    """Forget old snapshots and delete the files that only they needed; the current one always
+    stays. Safe beside the live job.
+    """
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from lakehouse import maintenance
     from streaming.job import states as job_states
 
     now = now_us()
-    gone = maintenance.expire(settings(), now - int(hours * 3.6e9), now, job_states.newest_state_us(settings()))
-    typer.echo(f"{gone.snapshots} snapshots expired, {gone.files} files deleted ({gone.bytes / 2**20:,.1f} MiB)")
+    gone = maintenance.expire(
+        settings(), now - int(hours * 3.6e9), now, job_states.newest_state_us(settings())
+    )
+    typer.echo(
+        f"{gone.snapshots} snapshots expired, {gone.files} files deleted ({gone.bytes / 2**20:,.1f}"
+        " MiB)"
+    )

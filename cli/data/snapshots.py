@@ -1,4 +1,6 @@
-"""`tick lake snapshots` and `tick lake rollback`: earlier states of a table, and the way back to one."""
+"""`tick lake snapshots` and `tick lake rollback`: earlier states of a table, and the way back to
+one.
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +11,9 @@ from cli.data.lake import app
 if TYPE_CHECKING:
     from lakehouse.snapshots import Version
 
-Name = Annotated[str, typer.Argument(help="a table of `tick lake tables`, such as silver.tick_data")]
+Name = Annotated[
+    str, typer.Argument(help="a table of `tick lake tables`, such as silver.tick_data")
+]
 
 
 def register(_into: typer.Typer) -> None:
@@ -26,7 +30,9 @@ def snapshots(table: Name) -> None:
     from contracts.config.settings import settings
     from lakehouse.snapshots import versions
 
-    shown = Table("snapshot", "taken (UTC)", "operation", "added", "deleted", "rows", "state", box=None)
+    shown = Table(
+        "snapshot", "taken (UTC)", "operation", "added", "deleted", "rows", "state", box=None
+    )
     for version in versions(settings(), table):
         shown.add_row(
             str(version.snapshot_id),
@@ -43,15 +49,20 @@ def rollback(
     to: Annotated[int, typer.Option("--to", help="a snapshot of `tick lake snapshots`")],
     yes: Annotated[bool, typer.Option("--yes", help="do it without asking")] = False,
 ) -> None:
-    """Make an earlier snapshot the current state of a table. Nothing is deleted: going forward again is another rollback.
+    """Make an earlier snapshot the current state of a table. Nothing is deleted: going forward
+    again is another rollback.
 
-    Stop the live job first if it writes the table (`tick job stop`): what it has committed since leaves the table, too.
+    Stop the live job first if it writes the table (`tick job stop`): what it has committed since
+    leaves the table, too.
     """
     from contracts.config.settings import settings
     from feature_store.backfill.rollback import rollback as roll_back
 
     if not yes:
-        typer.confirm(f"{table} goes back to {to}; rows written since then are no longer in it. Go on?", abort=True)
+        typer.confirm(
+            f"{table} goes back to {to}; rows written since then are no longer in it. Go on?",
+            abort=True,
+        )
     now = roll_back(settings(), table, to)
     typer.echo(f"{table} holds {now.rows:,} rows again, as of {_moment(now)} UTC")
 

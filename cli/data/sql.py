@@ -21,14 +21,24 @@ def register(app: typer.Typer) -> None:
 
 
 def sql(
-    question: Annotated[str, typer.Argument(help="SELECT, WITH, FROM, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN, in DuckDB's SQL")],
+    question: Annotated[
+        str,
+        typer.Argument(
+            help="SELECT, WITH, FROM, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN, in DuckDB's SQL"
+        ),
+    ],
     csv: Annotated[Path | None, typer.Option(help=f"write CSV to {FILE}")] = None,
-    json: Annotated[Path | None, typer.Option(help=f"write a JSON object per line to {FILE}")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help=f"write a JSON object per line to {FILE}")
+    ] = None,
     parquet: Annotated[Path | None, typer.Option(help="write Parquet to FILE")] = None,
     limit: Annotated[int, typer.Option(min=1, help="rows to show; files get all of them")] = 50,
-    as_of: Annotated[int | None, typer.Option(help="read the table that has this snapshot as it was then")] = None,
+    as_of: Annotated[
+        int | None, typer.Option(help="read the table that has this snapshot as it was then")
+    ] = None,
 ) -> None:
-    """Ask the Iceberg tables: silver.tick_data, silver.ticks (each trade once), gold.tick_features and the others. Read only.
+    """Ask the Iceberg tables: silver.tick_data, silver.ticks (each trade once), gold.tick_features
+    and the others. Read only.
 
     Times are UTC. A condition on event_time spares the files of other days.
     """
@@ -36,7 +46,11 @@ def sql(
     from contracts.errors import DatasetError
     from lakehouse.query import console
 
-    targets = [(kind, file) for kind, file in (("csv", csv), ("json", json), ("parquet", parquet)) if file is not None]
+    targets = [
+        (kind, file)
+        for kind, file in (("csv", csv), ("json", json), ("parquet", parquet))
+        if file is not None
+    ]
     if len(targets) > 1:
         raise DatasetError("one file at a time", "give only one of --csv, --json and --parquet")
     with console(settings(), question, as_of) as lake:
@@ -86,21 +100,30 @@ def _show(answer: "pa.RecordBatchReader", limit: int) -> None:
             break
     console = Console()
     if answer.schema.names == ["explain_key", "explain_value"]:
-        console.print("\n".join(row["explain_value"] for row in rows), markup=False, highlight=False)
+        console.print(
+            "\n".join(row["explain_value"] for row in rows), markup=False, highlight=False
+        )
         return
     _tables(console, answer.schema, [[_text(value) for value in row.values()] for row in rows])
     left = f"more than {COUNTED_MAX:,}" if more > COUNTED_MAX else f"{more:,}"
-    note = f", {left} more: --limit shows them, --csv, --json and --parquet write them" if more else ""
+    note = (
+        f", {left} more: --limit shows them, --csv, --json and --parquet write them" if more else ""
+    )
     console.print(f"{len(rows):,} rows{note}", soft_wrap=True)
 
 
 def _tables(console: "Console", schema: "pa.Schema", rows: list[list[str]]) -> None:
-    """Rows below each other, however wide where nobody looks; on a screen that is too narrow each row as a table of its own."""
+    """Rows below each other, however wide where nobody looks; on a screen that is too narrow each
+    row as a table of its own.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    widths = [max(len(cell) for cell in (name, *cells)) for name, *cells in zip(schema.names, *rows, strict=True)]
+    widths = [
+        max(len(cell) for cell in (name, *cells))
+        for name, *cells in zip(schema.names, *rows, strict=True)
+    ]
     needed = sum(widths) + 2 * len(widths)
     if console.is_terminal and needed > console.width:
         for number, row in enumerate(rows, 1):
@@ -115,7 +138,9 @@ def _tables(console: "Console", schema: "pa.Schema", rows: list[list[str]]) -> N
         table.add_column(escape(field.name), justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))
-    (console if console.is_terminal else Console(width=max(needed, 1), file=console.file)).print(table)
+    (console if console.is_terminal else Console(width=max(needed, 1), file=console.file)).print(
+        table
+    )
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,6 @@
-"""`tick synth`: the synthetic exchange into a Parquet file, for tests, teaching and trying things out."""
+"""`tick synth`: the synthetic exchange into a Parquet file, for tests, teaching and trying things
+out.
+"""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,12 +20,19 @@ def synth(
     out: Annotated[Path, typer.Argument(help="Parquet file to write")],
     preset: Annotated[str, typer.Option(help="demo (5 symbols) or fixture (3 symbols)")] = "demo",
     days: Annotated[float, typer.Option(min=0.0, help="length")] = 1.0,
-    start: Annotated[datetime | None, typer.Option(formats=FORMATS, help="first moment, UTC; default: so that it ends now")] = None,
-    rate: Annotated[float | None, typer.Option(min=0.0, help="trades per second and symbol")] = None,
+    start: Annotated[
+        datetime | None,
+        typer.Option(formats=FORMATS, help="first moment, UTC; default: so that it ends now"),
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.0, help="trades per second and symbol")
+    ] = None,
     ic: Annotated[float | None, typer.Option(help="planted signal; 0 = none")] = None,
     seed: Annotated[int | None, typer.Option(help="another market")] = None,
 ) -> None:
-    """Write synthetic ticks to a Parquet file (into the lakehouse: `tick history`). Their signal is planted: profits on it are unreal."""
+    """Write synthetic ticks to a Parquet file (into the lakehouse: `tick history`). Their signal is
+    planted: profits on it are unreal.
+    """
     from rich.console import Console
 
     from contracts.clock import now_us
@@ -32,6 +41,12 @@ def synth(
 
     exchange = preset_with(preset, rate=rate, ic=ic, seed=seed)
     duration_s = days * 86_400
-    begin_us = now_us() - int(duration_s * 1e6) if start is None else int(start.replace(tzinfo=UTC).timestamp()) * 1_000_000
+    begin_us = (
+        now_us() - int(duration_s * 1e6)
+        if start is None
+        else int(start.replace(tzinfo=UTC).timestamp()) * 1_000_000
+    )
     rows = canonical.write(out, generate(exchange, begin_us, duration_s))
-    Console().print(f"{rows:,} ticks of {', '.join(exchange.symbols)} in {out} (planted ic {exchange.ic})")
+    Console().print(
+        f"{rows:,} ticks of {', '.join(exchange.symbols)} in {out} (planted ic {exchange.ic})"
+    )

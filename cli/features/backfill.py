@@ -1,4 +1,6 @@
-"""`tick backfill`: features over a range of the lakehouse, chunk by chunk, with a report of what is missing."""
+"""`tick backfill`: features over a range of the lakehouse, chunk by chunk, with a report of what is
+missing.
+"""
 
 import signal
 from collections.abc import Iterator
@@ -24,22 +26,45 @@ def register(app: typer.Typer) -> None:
 
 
 def backfill(
-    start: Annotated[datetime | None, typer.Option("--from", formats=FORMATS, help="UTC; default: the first tick of the lakehouse")] = None,
-    end: Annotated[datetime | None, typer.Option("--to", formats=FORMATS, help="UTC; default: the last tick of the lakehouse")] = None,
-    symbols: Annotated[str | None, typer.Option(help="only these, such as BINANCE:BTCUSDT,SYNTH:AAAUSD; others stay as they are")] = None,
-    chunk: Annotated[str, typer.Option(help="length of a chunk: 12h, 1d, 2w; auto fits it to the number of ticks")] = "auto",
+    start: Annotated[
+        datetime | None,
+        typer.Option(
+            "--from", formats=FORMATS, help="UTC; default: the first tick of the lakehouse"
+        ),
+    ] = None,
+    end: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=FORMATS, help="UTC; default: the last tick of the lakehouse"),
+    ] = None,
+    symbols: Annotated[
+        str | None,
+        typer.Option(
+            help="only these, such as BINANCE:BTCUSDT,SYNTH:AAAUSD; others stay as they are"
+        ),
+    ] = None,
+    chunk: Annotated[
+        str,
+        typer.Option(help="length of a chunk: 12h, 1d, 2w; auto fits it to the number of ticks"),
+    ] = "auto",
     parallel: Annotated[int, typer.Option(min=1, max=64, help="chunks at a time")] = 1,
     again: Annotated[bool, typer.Option("--again", help="compute also what is up to date")] = False,
-    to_online: Annotated[bool, typer.Option("--to-online", help="then give the newest row per symbol to the online store")] = False,
+    to_online: Annotated[
+        bool,
+        typer.Option("--to-online", help="then give the newest row per symbol to the online store"),
+    ] = False,
 ) -> None:
-    """Compute features over a range of the lakehouse with the same SQL as the live job, into gold.tick_features.
+    """Compute features over a range of the lakehouse with the same SQL as the live job, into
+    gold.tick_features.
 
-    Rows with their end in [from, to) are replaced chunk by chunk, each in one commit; a run that was killed goes on where it
-    was, and chunks whose ticks and definitions have not changed are left as they are. Days without ticks are listed as holes.
+    Rows with their end in [from, to) are replaced chunk by chunk, each in one commit; a run that
+    was killed goes on where it was, and chunks whose ticks and definitions have not changed are
+    left as they are. Days without ticks are listed as holes.
 
-    Ctrl-C, SIGTERM and SIGHUP cancel its Flink jobs; after kill -9 Flink does so within two minutes.
+    Ctrl-C, SIGTERM and SIGHUP cancel its Flink jobs; after kill -9 Flink does so within two
+    minutes.
 
-    Exit code 0: everything asked for stands in gold. 1: some chunks failed; they are listed, run it again.
+    Exit code 0: everything asked for stands in gold. 1: some chunks failed; they are listed, run it
+    again.
     """
     from rich.console import Console
 
@@ -52,7 +77,9 @@ def backfill(
     length_us = chunks.length_us(settings(), chunk, from_us, to_us)
     wanted = [symbol.strip() for symbol in symbols.split(",")] if symbols else None
     with _ended_by_signals(), bars() as report:
-        done = batch.run(settings(), from_us, to_us, report, wanted, length_us, parallel, again=again)
+        done = batch.run(
+            settings(), from_us, to_us, report, wanted, length_us, parallel, again=again
+        )
     console = Console(highlight=False)
     show(console, done)
     if to_online:
@@ -83,7 +110,9 @@ def _ended_by_signals() -> Iterator[None]:
 
 def show(console: "Console", report: "Report") -> None:
     """What was done, what failed, and the holes."""
-    done = f"{len(report.computed)} chunks computed, {report.rows:,} rows from {report.ticks:,} ticks"
+    done = (
+        f"{len(report.computed)} chunks computed, {report.rows:,} rows from {report.ticks:,} ticks"
+    )
     console.print(f"{done}; {len(report.unchanged)} were up to date")
     for chunk, why in report.failed.items():
         console.print(f"[bold red]✗[/] not done: {chunk}: {why}", markup=True)
@@ -94,7 +123,9 @@ def show(console: "Console", report: "Report") -> None:
 def named(days: list[int]) -> str:
     """Days (begin, µs UTC) as text, the first few of many."""
     texts = [datetime.fromtimestamp(day / 1e6, UTC).strftime("%Y-%m-%d") for day in days[:SHOWN]]
-    return ", ".join(texts) + (f" … {datetime.fromtimestamp(days[-1] / 1e6, UTC):%Y-%m-%d}" if len(days) > SHOWN else "")
+    return ", ".join(texts) + (
+        f" … {datetime.fromtimestamp(days[-1] / 1e6, UTC):%Y-%m-%d}" if len(days) > SHOWN else ""
+    )
 
 
 def _push(console: "Console", settings: "Settings") -> None:
@@ -102,17 +133,25 @@ def _push(console: "Console", settings: "Settings") -> None:
     from feature_store.online import rebuild
 
     written = rebuild.rebuild(settings, now_us())
-    console.print(f"online: wrote {written.written} rows; Redis already held {written.older} newer ones")
+    console.print(
+        f"online: wrote {written.written} rows; Redis already held {written.older} newer ones"
+    )
 
 
 def _range(settings: "Settings", start: datetime | None, end: datetime | None) -> tuple[int, int]:
-    """The range in µs. What is not given comes from silver; row ends lie up to a minute behind their last tick."""
+    """The range in µs. What is not given comes from silver; row ends lie up to a minute behind
+    their last tick.
+    """
     from contracts.windows import LEVELS
     from lakehouse import tables
 
     first_us, last_us = tables.time_range(settings) if start is None or end is None else (0, 0)
     from_us = first_us if start is None else _micros(start)
-    to_us = last_us + (max(level.tile_s for level in LEVELS) + 1) * 1_000_000 if end is None else _micros(end)
+    to_us = (
+        last_us + (max(level.tile_s for level in LEVELS) + 1) * 1_000_000
+        if end is None
+        else _micros(end)
+    )
     return from_us, to_us
 
 

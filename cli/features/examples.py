@@ -13,18 +13,25 @@ if TYPE_CHECKING:
     from contracts.windows import Level
     from feature_store.definition.examples import Outcome, Trial
 
-FormatOption = Annotated[str | None, typer.Option("--format", help="of a ticks file; default: found by looking")]
+FormatOption = Annotated[
+    str | None, typer.Option("--format", help="of a ticks file; default: found by looking")
+]
 VenueOption = Annotated[str | None, typer.Option(help="venue of a ticks file that does not say it")]
-SymbolOption = Annotated[str | None, typer.Option(help="symbol of a ticks file that does not say it")]
+SymbolOption = Annotated[
+    str | None, typer.Option(help="symbol of a ticks file that does not say it")
+]
 
 
 def test(
-    file: Annotated[Path, typer.Argument(help="a YAML file: ticks, feature lines to try, expected values")],
+    file: Annotated[
+        Path, typer.Argument(help="a YAML file: ticks, feature lines to try, expected values")
+    ],
     format: FormatOption = None,
     venue: VenueOption = None,
     symbol: SymbolOption = None,
 ) -> None:
-    """Compare features with values you expect, on ticks you choose. Needs no service; exit code 1 when a value differs.
+    """Compare features with values you expect, on ticks you choose. Needs no service; exit code 1
+    when a value differs.
 
     ```yaml
     ticks:              # seconds from start, price, size, side (1, -1 or 0)
@@ -47,9 +54,10 @@ def test(
         bipower_vol_10s: null
     ```
 
-    A row exists where a bar holds a trade; a window is NULL until the symbol has history as long as the window. A value may
-    differ by 1e-9 · max(|value|, scale of the feature); `tolerance: 1e-6` allows more. Several symbols: say `symbol` too.
-    docs/examples/feature-trial.yaml is a whole file, docs/adding-a-feature.md says what comes next.
+    A row exists where a bar holds a trade; a window is NULL until the symbol has history as long as
+    the window. A value may differ by 1e-9 · max(|value|, scale of the feature); `tolerance: 1e-6`
+    allows more. Several symbols: say `symbol` too. docs/examples/feature-trial.yaml is a whole
+    file, docs/adding-a-feature.md says what comes next.
     """
     from feature_store.definition import examples as feature_examples
 
@@ -61,15 +69,27 @@ def test(
 
 def try_formula(
     formula: Annotated[str, typer.Argument(help='over aggregates in braces, such as "{sv} / {n}"')],
-    file: Annotated[Path, typer.Argument(help="ticks in any format that `tick replay` reads, or a file of `tick features test`")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="ticks in any format that `tick replay` reads, or a file of `tick features test`"
+        ),
+    ],
     window: Annotated[str, typer.Option(help="10s, 1m, 5m, 15m or 1h")] = "1m",
     null_if: Annotated[str, typer.Option("--null-if", help="where the value is NULL")] = "",
-    head: Annotated[int, typer.Option(min=1, max=10_000, help="so many rows of each symbol, from where the window is full")] = 20,
+    head: Annotated[
+        int,
+        typer.Option(
+            min=1, max=10_000, help="so many rows of each symbol, from where the window is full"
+        ),
+    ] = 20,
     format: FormatOption = None,
     venue: VenueOption = None,
     symbol: SymbolOption = None,
 ) -> None:
-    """Print the values of a formula over a file of ticks. `tick features page` lists the aggregates; no service is needed."""
+    """Print the values of a formula over a file of ticks. `tick features page` lists the
+    aggregates; no service is needed.
+    """
     from contracts.features import AGGREGATES, Feature
     from contracts.windows import LABELS, level_of
     from feature_store.definition import examples as feature_examples
@@ -84,14 +104,22 @@ def try_formula(
     aggregates = AGGREGATES if read is None else read.all_aggregates
     check_lines((line,), aggregates)
     ticks, level = (
-        _ticks_in(file, format, venue, symbol) if read is None else _ticks_of(read, file, format, venue, symbol),
+        (
+            _ticks_in(file, format, venue, symbol)
+            if read is None
+            else _ticks_of(read, file, format, venue, symbol)
+        ),
         level_of(seconds),
     )
     keys = _full_rows(ticks, level, seconds, head)
-    made = reference.features(ticks, (line,), aggregates, (level,), only=keys, strict=True)[level.view]
+    made = reference.features(ticks, (line,), aggregates, (level,), only=keys, strict=True)[
+        level.view
+    ]
     _show_values(made, line, window)
     if made.is_empty():
-        raise feature_examples.TrialError(f"no row has {window} of history", "take a longer file or a shorter --window")
+        raise feature_examples.TrialError(
+            f"no row has {window} of history", "take a longer file or a shorter --window"
+        )
 
 
 def _trial_in(file: Path) -> "Trial | None":
@@ -100,12 +128,20 @@ def _trial_in(file: Path) -> "Trial | None":
     return feature_examples.read(file) if file.suffix in feature_examples.YAML_SUFFIXES else None
 
 
-def _ticks_of(example: "Trial", file: Path, format: str | None, venue: str | None, symbol: str | None) -> "pl.DataFrame":
+def _ticks_of(
+    example: "Trial", file: Path, format: str | None, venue: str | None, symbol: str | None
+) -> "pl.DataFrame":
     """The ticks of a trial: its own rows, or the file it names, which lies beside it."""
-    return _ticks_in(file.parent / example.ticks, format, venue, symbol) if isinstance(example.ticks, str) else example.inline_ticks()
+    return (
+        _ticks_in(file.parent / example.ticks, format, venue, symbol)
+        if isinstance(example.ticks, str)
+        else example.inline_ticks()
+    )
 
 
-def _ticks_in(file: Path, format: str | None, venue: str | None, symbol: str | None) -> "pl.DataFrame":
+def _ticks_in(
+    file: Path, format: str | None, venue: str | None, symbol: str | None
+) -> "pl.DataFrame":
     import polars as pl
     from rich.console import Console
 
@@ -115,18 +151,25 @@ def _ticks_in(file: Path, format: str | None, venue: str | None, symbol: str | N
 
     batches = list(open_feed([file], format, venue, symbol).batches(now_us()))
     if rejected := sum(len(batch.rejected) for batch in batches):
-        Console(stderr=True).print(f"{rejected:,} rows of {file.name} are no ticks and do not count")
+        Console(stderr=True).print(
+            f"{rejected:,} rows of {file.name} are no ticks and do not count"
+        )
     return pl.concat([empty(), *(batch.ticks for batch in batches)])
 
 
-def _full_rows(ticks: "pl.DataFrame", level: "Level", window_s: int, head: int) -> list[tuple[str, str, int]]:
+def _full_rows(
+    ticks: "pl.DataFrame", level: "Level", window_s: int, head: int
+) -> list[tuple[str, str, int]]:
     import polars as pl
 
     from feature_store.definition import reference
 
     ends = reference.row_ends(ticks, level)
     full = ends.filter(pl.col("sec") - pl.col("sec").min().over("symbol") >= window_s)
-    return [(level.view, *row) for row in full.group_by("symbol", maintain_order=True).head(head).iter_rows()]
+    return [
+        (level.view, *row)
+        for row in full.group_by("symbol", maintain_order=True).head(head).iter_rows()
+    ]
 
 
 def _show(outcomes: "Sequence[Outcome]") -> int:
@@ -151,7 +194,10 @@ def _show(outcomes: "Sequence[Outcome]") -> int:
 def _line(outcome: "Outcome") -> str:
     mark = "[green]✓[/]" if outcome.ok else "[bold red]✗[/]"
     difference = "–" if outcome.difference is None else f"{outcome.difference:+.1e}"
-    told = f"{outcome.feature:<28} {_number(outcome.expected):>18} {_number(outcome.got):>18} {difference:>10}"
+    told = (
+        f"{outcome.feature:<28} {_number(outcome.expected):>18} {_number(outcome.got):>18}"
+        f" {difference:>10}"
+    )
     return f"{mark} {told}" + ("" if outcome.ok else f" [red]allowed ±{outcome.allowed:.1e}[/]")
 
 
@@ -170,7 +216,10 @@ def _show_values(made: "pl.DataFrame", line: "Feature", window: str) -> None:
     console = Console(highlight=False)
     console.print(table, markup=False)
     if any(value is not None and not isfinite(value) for value in values):
-        console.print("[bold red]✗[/] a feature is a number or NULL, never NaN or infinite: say where it is NULL with --null-if")
+        console.print(
+            "[bold red]✗[/] a feature is a number or NULL, never NaN or infinite: say where it is"
+            " NULL with --null-if"
+        )
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,6 @@
-"""`tick parity`: are live features, backfilled features, the naive oracle and what was served the same numbers?"""
+"""`tick parity`: are live features, backfilled features, the naive oracle and what was served the
+same numbers?
+"""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,17 +22,37 @@ def register(app: typer.Typer) -> None:
 
 
 def parity(
-    start: Annotated[Moment, typer.Option("--from", formats=FORMATS, help="UTC; default: where both tables begin")] = None,
-    end: Annotated[Moment, typer.Option("--to", formats=FORMATS, help="UTC; default: where both end, two minutes before now")] = None,
-    symbols: Annotated[str | None, typer.Option(help="only these, such as BINANCE:BTCUSDT,SYNTH:AAAUSD")] = None,
-    sample: Annotated[int, typer.Option(min=0, max=100_000, help="rows per view to compare with the naive oracle, too")] = 0,
+    start: Annotated[
+        Moment,
+        typer.Option("--from", formats=FORMATS, help="UTC; default: where both tables begin"),
+    ] = None,
+    end: Annotated[
+        Moment,
+        typer.Option(
+            "--to", formats=FORMATS, help="UTC; default: where both end, two minutes before now"
+        ),
+    ] = None,
+    symbols: Annotated[
+        str | None, typer.Option(help="only these, such as BINANCE:BTCUSDT,SYNTH:AAAUSD")
+    ] = None,
+    sample: Annotated[
+        int,
+        typer.Option(
+            min=0, max=100_000, help="rows per view to compare with the naive oracle, too"
+        ),
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-    out: Annotated[Path | None, typer.Option(file_okay=False, help="write parity.png and parity.json to this folder, too")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="write parity.png and parity.json to this folder, too"),
+    ] = None,
 ) -> None:
-    """Compare live features with backfilled ones, value by value, and what /predict served with both; differences have a name.
+    """Compare live features with backfilled ones, value by value, and what /predict served with
+    both; differences have a name.
 
-    Late ticks and a live job that was still warming up explain differences, stretches without a live job or without a backfill
-    are listed; everything else is a defect. The totals stay in TICK_HOME/parity.json.
+    Late ticks and a live job that was still warming up explain differences, stretches without a
+    live job or without a backfill are listed; everything else is a defect. The totals stay in
+    TICK_HOME/parity.json.
 
     Exit code 0: nothing is unexplained. 3: something is. 1: it could not be compared.
     """

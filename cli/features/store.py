@@ -1,4 +1,6 @@
-"""`tick features …` and `tick online …`: the features, trials of new ones, their Feast repository, and what is online."""
+"""`tick features …` and `tick online …`: the features, trials of new ones, their Feast repository,
+and what is online.
+"""
 
 from typing import Annotated
 
@@ -11,8 +13,12 @@ from contracts.errors import TickError
 
 PANEL = "The feature store"
 
-features = typer.Typer(help="The features: what they are, and their Feast repository.", no_args_is_help=True)
-online = typer.Typer(help="The online store: how fresh it is, and filling it again.", no_args_is_help=True)
+features = typer.Typer(
+    help="The features: what they are, and their Feast repository.", no_args_is_help=True
+)
+online = typer.Typer(
+    help="The online store: how fresh it is, and filling it again.", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +28,9 @@ def register(app: typer.Typer) -> None:
 
 
 @features.command("list")
-def list_features(core: Annotated[bool, typer.Option("--core", help="only those the model uses")] = False) -> None:
+def list_features(
+    core: Annotated[bool, typer.Option("--core", help="only those the model uses")] = False,
+) -> None:
     """Every published feature with its view, window, unit and whether the model uses it."""
     from contracts.features import COLUMNS
     from contracts.windows import LABELS
@@ -30,25 +38,50 @@ def list_features(core: Annotated[bool, typer.Option("--core", help="only those 
     table = Table("feature", "view", "window", "unit", "core")
     for column in COLUMNS:
         if column.core or not core:
-            table.add_row(column.name, column.view, LABELS.get(column.window_s, "–"), column.unit, "●" if column.core else "")
+            table.add_row(
+                column.name,
+                column.view,
+                LABELS.get(column.window_s, "–"),
+                column.unit,
+                "●" if column.core else "",
+            )
     Console().print(table)
 
 
 @features.command()
-def show(name: Annotated[str, typer.Argument(help="as in `tick features list`, such as flow_imbalance_5m")]) -> None:
+def show(
+    name: Annotated[
+        str, typer.Argument(help="as in `tick features list`, such as flow_imbalance_5m")
+    ],
+) -> None:
     """One feature: formula, null rule, unit, tolerance and source."""
     from contracts.features import COLUMNS, FEATURES
 
     column = next((c for c in COLUMNS if c.name == name), None)
     if column is None:
         near = [c.name for c in COLUMNS if name in c.name][:5]
-        raise TickError(f"there is no feature {name!r}", f"did you mean {', '.join(near)}?" if near else "`tick features list` shows all")
+        raise TickError(
+            f"there is no feature {name!r}",
+            f"did you mean {', '.join(near)}?" if near else "`tick features list` shows all",
+        )
     table = Table(show_header=False, box=None)
-    facts = {"feature": name, "view": column.view, "window s": str(column.window_s or "–"), "unit": column.unit}
-    facts |= {"core": "yes" if column.core else "no", "agrees within": f"1e-9 · max(|x|, {column.scale:g})"}
+    facts = {
+        "feature": name,
+        "view": column.view,
+        "window s": str(column.window_s or "–"),
+        "unit": column.unit,
+    }
+    facts |= {
+        "core": "yes" if column.core else "no",
+        "agrees within": f"1e-9 · max(|x|, {column.scale:g})",
+    }
     feature = next((f for f in FEATURES if name.rsplit("_", 1)[0] == f.name), None)
     if feature is not None:
-        facts |= {"formula": feature.formula, "null if": feature.null_if or "never, once warm", "source": feature.source or "–"}
+        facts |= {
+            "formula": feature.formula,
+            "null if": feature.null_if or "never, once warm",
+            "source": feature.source or "–",
+        }
     for fact, value in facts.items():
         table.add_row(fact, value)
     Console(highlight=False).print(table, markup=False)
@@ -79,7 +112,9 @@ features.command("try")(examples.try_formula)
 
 @online.command()
 def rebuild() -> None:
-    """Fill Redis from the lakehouse: the newest row per symbol and view. Safe beside the live stream."""
+    """Fill Redis from the lakehouse: the newest row per symbol and view. Safe beside the live
+    stream.
+    """
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from feature_store.online.rebuild import rebuild as fill

@@ -1,4 +1,6 @@
-"""`tick dataset rebuild`: the training set of a run, made again at its pinned snapshots and compared with what was recorded."""
+"""`tick dataset rebuild`: the training set of a run, made again at its pinned snapshots and
+compared with what was recorded.
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +11,9 @@ if TYPE_CHECKING:
 
     from training.tick.reproduce import Rebuilt
 
-app = typer.Typer(help="Training sets: where they came from, and making one again.", no_args_is_help=True)
+app = typer.Typer(
+    help="Training sets: where they came from, and making one again.", no_args_is_help=True
+)
 
 
 def register(into: typer.Typer) -> None:
@@ -23,10 +27,17 @@ def _group() -> None:
 
 
 @app.command()
-def rebuild(run_id: Annotated[str, typer.Argument(help="as `tick train tick` prints it; a nested run stands for its parent")]) -> None:
-    """Read a run's training set again, at the Iceberg snapshots, range and settings it recorded, and compare every bit.
+def rebuild(
+    run_id: Annotated[
+        str,
+        typer.Argument(help="as `tick train tick` prints it; a nested run stands for its parent"),
+    ],
+) -> None:
+    """Read a run's training set again, at the Iceberg snapshots, range and settings it recorded,
+    and compare every bit.
 
-    Exit code 0: equal. 1: it differs (the table says in what), or it cannot be read any more (`tick lake expire` forgot a snapshot).
+    Exit code 0: equal. 1: it differs (the table says in what), or it cannot be read any more (`tick
+    lake expire` forgot a snapshot).
     """
     from rich.console import Console
 

@@ -1,4 +1,6 @@
-"""`tick model …`: the versions of a model, which of them is Production, and trials of another one beside it."""
+"""`tick model …`: the versions of a model, which of them is Production, and trials of another one
+beside it.
+"""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +14,14 @@ if TYPE_CHECKING:
     from models.registry import Version
     from models.runtime import Manifest
 
-model_app = typer.Typer(help="See and move the Production version of the tick model, or of another one (--name).", no_args_is_help=True)
-Name = Annotated[str | None, typer.Option("--name", help="registered model; default: the tick model", show_default=False)]
+model_app = typer.Typer(
+    help="See and move the Production version of the tick model, or of another one (--name).",
+    no_args_is_help=True,
+)
+Name = Annotated[
+    str | None,
+    typer.Option("--name", help="registered model; default: the tick model", show_default=False),
+]
 Number = Annotated[str, typer.Argument(help="version number, see `tick model list`")]
 
 
@@ -31,7 +39,15 @@ def list_versions(name: Name = None) -> None:
     from contracts.config.settings import settings
     from models import registry
 
-    table = Table("version", "stage", "alias", "registered (UTC)", "Sharpe", "drawdown", title=name or settings().model_name)
+    table = Table(
+        "version",
+        "stage",
+        "alias",
+        "registered (UTC)",
+        "Sharpe",
+        "drawdown",
+        title=name or settings().model_name,
+    )
     for version in registry.versions(settings(), name):
         alias = registry.ALIAS if version.production else ""
         numbers = (version.tags.get("sharpe", "–"), version.tags.get("max_drawdown", "–"))
@@ -40,8 +56,12 @@ def list_versions(name: Name = None) -> None:
 
 
 @model_app.command("show")
-def show(version: Annotated[str | None, typer.Argument(help="default: the Production version")] = None, name: Name = None) -> None:
-    """One version: where it comes from, its tags, and whether its file still is the registered one."""
+def show(
+    version: Annotated[str | None, typer.Argument(help="default: the Production version")] = None,
+    name: Name = None,
+) -> None:
+    """One version: where it comes from, its tags, and whether its file still is the registered
+    one."""
     from rich.console import Console
     from rich.table import Table
 
@@ -49,15 +69,24 @@ def show(version: Annotated[str | None, typer.Argument(help="default: the Produc
     from contracts.errors import RegistryError
     from models import registry, runtime
 
-    found = registry.get(settings(), version, name) if version else registry.current(settings(), name)
+    found = (
+        registry.get(settings(), version, name) if version else registry.current(settings(), name)
+    )
     if found is None:
         raise RegistryError(
-            f"{name or settings().model_name} has no Production version", "train one (`tick train --help`), or name a version"
+            f"{name or settings().model_name} has no Production version",
+            "train one (`tick train --help`), or name a version",
         )
     resolved = registry.fetch(settings(), found)
     manifest = runtime.verified(resolved.path, resolved.digest)
     table = Table("", "", show_header=False, title=f"{found.name} version {found.version}")
-    facts = {"stage": found.stage, "registered": _utc(found.created_us), "run": found.run_id, "file": str(resolved.path), **found.tags}
+    facts = {
+        "stage": found.stage,
+        "registered": _utc(found.created_us),
+        "run": found.run_id,
+        "file": str(resolved.path),
+        **found.tags,
+    }
     facts |= {"trained on": manifest.trained_on} | _input(manifest)
     for fact, value in facts.items():
         table.add_row(fact, value)
@@ -96,7 +125,9 @@ def retire(name: Name = None) -> None:
 
 @model_app.command("history")
 def history(name: Name = None) -> None:
-    """Who made which version Production, and when: promotions, rollbacks, retirements, newest first."""
+    """Who made which version Production, and when: promotions, rollbacks, retirements, newest
+    first.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -105,19 +136,25 @@ def history(name: Name = None) -> None:
 
     table = Table("when (UTC)", "what", "version", "before", "by", box=None)
     for event in registry.history(settings(), name):
-        table.add_row(_utc(event.at_us), event.action, event.version or "–", event.before or "–", event.by)
+        table.add_row(
+            _utc(event.at_us), event.action, event.version or "–", event.before or "–", event.by
+        )
     Console().print(table if table.rows else "Production was never changed")
 
 
 @model_app.command("challenge")
 def challenge(
-    version: Annotated[str | None, typer.Argument(help="a version that passed the gate", show_default=False)] = None,
+    version: Annotated[
+        str | None, typer.Argument(help="a version that passed the gate", show_default=False)
+    ] = None,
     end: Annotated[bool, typer.Option("--end", help="end the trial instead")] = False,
     name: Name = None,
 ) -> None:
-    """Try a version beside Production: on the same live features, in the shadow, or for TICK_CHALLENGER_SHARE of the symbols.
+    """Try a version beside Production: on the same live features, in the shadow, or for
+    TICK_CHALLENGER_SHARE of the symbols.
 
-    Both are recorded; `tick model compare` joins them with what came. Running APIs take it up within a second.
+    Both are recorded; `tick model compare` joins them with what came. Running APIs take it up
+    within a second.
     """
     from rich.console import Console
 
@@ -127,7 +164,11 @@ def challenge(
     if (version is None) is not end:
         raise typer.BadParameter("name a version, or say --end")
     registry.challenge(settings(), version, name)
-    Console().print("the trial has ended" if end else f"version {version} is tried beside Production: `tick model compare`")
+    Console().print(
+        "the trial has ended"
+        if end
+        else f"version {version} is tried beside Production: `tick model compare`"
+    )
 
 
 @model_app.command("compare")
@@ -135,12 +176,19 @@ def compare(
     start: From = None,
     end: To = None,
     champion: Annotated[str | None, typer.Option(help="default: the Production version")] = None,
-    challenger: Annotated[str | None, typer.Option(help="default: the version that is tried")] = None,
-    out: Annotated[Path | None, typer.Option(file_okay=False, help="write duel.png and duel.json to this folder")] = None,
+    challenger: Annotated[
+        str | None, typer.Option(help="default: the version that is tried")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="write duel.png and duel.json to this folder"),
+    ] = None,
 ) -> None:
-    """Compare two versions on the moments both answered, by what the market did afterwards: error, IC, and net return.
+    """Compare two versions on the moments both answered, by what the market did afterwards: error,
+    IC, and net return.
 
-    Needs `gold.predictions`, which the live job writes. Exit code 0: compared. 1: there is too little to compare.
+    Needs `gold.predictions`, which the live job writes. Exit code 0: compared. 1: there is too
+    little to compare.
     """
     from rich.console import Console
 

@@ -1,4 +1,6 @@
-"""`tick train power` and `tick predict power`: day-ahead power consumption, trained, judged and forecast."""
+"""`tick train power` and `tick predict power`: day-ahead power consumption, trained, judged and
+forecast.
+"""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -32,21 +34,41 @@ Which = Annotated[Series, typer.Option(help="a zone, or the sum of the three")]
 
 
 def train(
-    data: Annotated[Path | None, typer.Option(help="load this CSV, ZIP or Parquet file of readings into the lakehouse first")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="load this CSV, ZIP or Parquet file of readings into the lakehouse first"
+        ),
+    ] = None,
     download: Annotated[
-        bool, typer.Option("--download", help="fetch the public file first (TICK_POWER_URL), resumed and verified")
+        bool,
+        typer.Option(
+            "--download", help="fetch the public file first (TICK_POWER_URL), resumed and verified"
+        ),
     ] = False,
     series: Which = Series.TOTAL,
-    end: Annotated[Day, typer.Option("--to", formats=["%Y-%m-%d"], help="last day of data, UTC; default: the last whole day")] = None,
-    start: Annotated[Day, typer.Option("--from", formats=["%Y-%m-%d"], help="train once for every day from this one to --to")] = None,
+    end: Annotated[
+        Day,
+        typer.Option(
+            "--to", formats=["%Y-%m-%d"], help="last day of data, UTC; default: the last whole day"
+        ),
+    ] = None,
+    start: Annotated[
+        Day,
+        typer.Option(
+            "--from", formats=["%Y-%m-%d"], help="train once for every day from this one to --to"
+        ),
+    ] = None,
 ) -> None:
     """Train day-ahead power on the lakehouse and promote the model if the double gate lets it pass.
 
-    The model sees the readings through the end of day --to and none later. Its RMSE must be below 0.20 of the training hours'
-    standard deviation, and below that of the same hour of yesterday and of last week. --from trains once per day, each on its own
-    past alone, and forecasts the day after it.
+    The model sees the readings through the end of day --to and none later. Its RMSE must be below
+    0.20 of the training hours' standard deviation, and below that of the same hour of yesterday and
+    of last week. --from trains once per day, each on its own past alone, and forecasts the day
+    after it.
 
-    Exit code 0: the model is Production now. 3: trained, and honestly refused (of a range: any day). 1: it could not be trained.
+    Exit code 0: the model is Production now. 3: trained, and honestly refused (of a range: any
+    day). 1: it could not be trained.
     """
     from contracts.config.settings import settings
 
@@ -70,9 +92,17 @@ def train(
 
 def predict(
     series: Which = Series.TOTAL,
-    day: Annotated[Day, typer.Option("--day", formats=["%Y-%m-%d"], help="UTC; default: the one after the last whole day of data")] = None,
+    day: Annotated[
+        Day,
+        typer.Option(
+            "--day",
+            formats=["%Y-%m-%d"],
+            help="UTC; default: the one after the last whole day of data",
+        ),
+    ] = None,
 ) -> None:
-    """Forecast the 24 hours of a day from what was known when it began, into gold.power_forecasts; actuals follow as they arrive.
+    """Forecast the 24 hours of a day from what was known when it began, into gold.power_forecasts;
+    actuals follow as they arrive.
 
     The Production model answers, unless it saw that day: then the newest one that did not.
     """
@@ -90,7 +120,14 @@ def _download() -> Path:
     given = settings()
     target = given.root / "downloads" / "power" / "readings.zip"
     with bars() as report:
-        return download.fetch(given.power_url, target, given.power_sha256, given.download_timeout_s, given.download_bytes_max, report)
+        return download.fetch(
+            given.power_url,
+            target,
+            given.power_sha256,
+            given.download_timeout_s,
+            given.download_bytes_max,
+            report,
+        )
 
 
 def _load(file: Path) -> None:
@@ -102,7 +139,9 @@ def _load(file: Path) -> None:
 
     done = power.store(settings(), files.long(files.read(file), file.name))
     Console(highlight=False).print(
-        f"{done.added:,} readings loaded, {done.corrected:,} corrected, {done.already:,} already there", soft_wrap=True
+        f"{done.added:,} readings loaded, {done.corrected:,} corrected, {done.already:,} already"
+        " there",
+        soft_wrap=True,
     )
 
 
@@ -115,11 +154,17 @@ def _backfill(series: Series, start: datetime, end: Day) -> None:
 
     first_us, last_us = _micros(start), (_end_us(end) or steps.last_end_us(settings())) - DAY_US
     if first_us > last_us:
-        raise DatasetError(f"--from {start:%Y-%m-%d} lies after the last day", "both are days, and --to is part of the range")
+        raise DatasetError(
+            f"--from {start:%Y-%m-%d} lies after the last day",
+            "both are days, and --to is part of the range",
+        )
     with bars() as report:
         days = list(backfill.run(settings(), series, first_us, last_us, now_us, report))
     _show_days(days)
-    codes = [FAILED if day.result is None else REFUSED if day.result.version is None else 0 for day in days]
+    codes = [
+        FAILED if day.result is None else REFUSED if day.result.version is None else 0
+        for day in days
+    ]
     if any(codes):
         raise typer.Exit(FAILED if FAILED in codes else REFUSED)
 
@@ -131,24 +176,46 @@ def _show(result: "Result") -> None:
     from cli.reports.train_report import verdict_table
 
     console = Console()
-    console.print(verdict_table(result.verdict, f"The gate for {result.series}, data through {result.day}"))
+    console.print(
+        verdict_table(result.verdict, f"The gate for {result.series}, data through {result.day}")
+    )
     table = Table("forecast", "RMSE, kW", "share of train std", title="On the same unseen hours")
     for name in ("model", "naive_24", "naive_168"):
-        table.add_row(name, f"{result.numbers[f'test_rmse.{name}']:,.0f}", f"{result.numbers[f'rmse_over_train_std.{name}']:.3f}")
+        table.add_row(
+            name,
+            f"{result.numbers[f'test_rmse.{name}']:,.0f}",
+            f"{result.numbers[f'rmse_over_train_std.{name}']:.3f}",
+        )
     console.print(table)
-    console.print(f"{result.train_rows:,} training and {result.test_rows:,} test hours; MLflow run {result.run_id}", soft_wrap=True)
+    console.print(
+        f"{result.train_rows:,} training and {result.test_rows:,} test hours; MLflow run"
+        f" {result.run_id}",
+        soft_wrap=True,
+    )
     _conclude(console, result)
 
 
 def _conclude(console: "Console", result: "Result") -> None:
     if result.version is None:
-        console.print("[bold red]refused[/], nothing registered: " + "; ".join(result.verdict.reasons), soft_wrap=True)
+        console.print(
+            "[bold red]refused[/], nothing registered: " + "; ".join(result.verdict.reasons),
+            soft_wrap=True,
+        )
         return
-    again = " (the same content was registered before: no second version)" if result.repeated else ""
+    again = (
+        " (the same content was registered before: no second version)" if result.repeated else ""
+    )
     if result.promoted:
-        console.print(f"[bold green]promoted[/]: version {result.version} is Production{again}", soft_wrap=True)
+        console.print(
+            f"[bold green]promoted[/]: version {result.version} is Production{again}",
+            soft_wrap=True,
+        )
     else:
-        console.print(f"[green]passed[/]: version {result.version}{again}; Production knows later data and stays", soft_wrap=True)
+        console.print(
+            f"[green]passed[/]: version {result.version}{again}; Production knows later data and"
+            " stays",
+            soft_wrap=True,
+        )
 
 
 def _show_days(days: "list[Done]") -> None:
@@ -156,7 +223,13 @@ def _show_days(days: "list[Done]") -> None:
     from rich.table import Table
 
     table = Table(
-        "data through", "share of train std", "skill", "version", "forecast of the next day by", "remark", title="One training a day"
+        "data through",
+        "share of train std",
+        "skill",
+        "version",
+        "forecast of the next day by",
+        "remark",
+        title="One training a day",
     )
     for day in days:
         made = f"version {day.forecast.version}" if day.forecast else "–"
@@ -167,8 +240,16 @@ def _show_days(days: "list[Done]") -> None:
 
 
 def _numbers(result: "Result") -> tuple[str, str, str]:
-    version = "refused" if result.version is None else f"{result.version}{' (again)' if result.repeated else ''}"
-    return f"{result.numbers['rmse_over_train_std']:.3f}", f"{result.numbers['skill']:+.1%}", version
+    version = (
+        "refused"
+        if result.version is None
+        else f"{result.version}{' (again)' if result.repeated else ''}"
+    )
+    return (
+        f"{result.numbers['rmse_over_train_std']:.3f}",
+        f"{result.numbers['skill']:+.1%}",
+        version,
+    )
 
 
 def _show_forecast(made: "Forecast") -> None:
@@ -176,12 +257,20 @@ def _show_forecast(made: "Forecast") -> None:
     from rich.table import Table
 
     console = Console()
-    table = Table("hour (UTC)", "forecast, kW", "actual, kW", title=f"{made.series} on {made.day}, by {made.model} version {made.version}")
+    table = Table(
+        "hour (UTC)",
+        "forecast, kW",
+        "actual, kW",
+        title=f"{made.series} on {made.day}, by {made.model} version {made.version}",
+    )
     for hour, row in enumerate(made.rows.iter_rows(named=True)):
         actual = "–" if row["actual_kw"] is None else f"{row['actual_kw']:,.0f}"
         table.add_row(f"{hour:02}:00", f"{row['forecast_kw']:,.0f}", actual)
     console.print(table)
-    console.print(f"stored in gold.power_forecasts; {made.filled} actuals written beside forecasts", soft_wrap=True)
+    console.print(
+        f"stored in gold.power_forecasts; {made.filled} actuals written beside forecasts",
+        soft_wrap=True,
+    )
 
 
 def _end_us(day: Day) -> int | None:

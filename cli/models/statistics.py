@@ -1,4 +1,6 @@
-"""`tick stats` and `tick drift`: daily statistics of the ticks, and whether features and forecasts have left what was trained on."""
+"""`tick stats` and `tick drift`: daily statistics of the ticks, and whether features and forecasts
+have left what was trained on.
+"""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,15 +29,30 @@ def register(app: typer.Typer) -> None:
 
 
 def stats(
-    start: Annotated[Moment, typer.Option("--from", formats=FORMATS, help="UTC; default: the first day of the lakehouse")] = None,
-    end: Annotated[Moment, typer.Option("--to", formats=FORMATS, help="UTC; default: the last day of the lakehouse that is over")] = None,
-    symbols: Annotated[str | None, typer.Option(help="VENUE:SYMBOL, several with commas; default: all")] = None,
-    out: Annotated[Path | None, typer.Option(file_okay=False, help="write the pictures to this folder, too")] = None,
+    start: Annotated[
+        Moment,
+        typer.Option(
+            "--from", formats=FORMATS, help="UTC; default: the first day of the lakehouse"
+        ),
+    ] = None,
+    end: Annotated[
+        Moment,
+        typer.Option(
+            "--to", formats=FORMATS, help="UTC; default: the last day of the lakehouse that is over"
+        ),
+    ] = None,
+    symbols: Annotated[
+        str | None, typer.Option(help="VENUE:SYMBOL, several with commas; default: all")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(file_okay=False, help="write the pictures to this folder, too")
+    ] = None,
 ) -> None:
-    """Volatility, volume profile and correlation of every whole UTC day in the range, into gold.tick_daily… and MLflow.
+    """Volatility, volume profile and correlation of every whole UTC day in the range, into
+    gold.tick_daily… and MLflow.
 
-    What the tables held for these days is replaced; days without ticks are named. A day's statistics may be used from the next
-    midnight on: Feast's view tick_daily joins them so.
+    What the tables held for these days is replaced; days without ticks are named. A day's
+    statistics may be used from the next midnight on: Feast's view tick_daily joins them so.
     """
     from rich.console import Console
 
@@ -55,22 +72,41 @@ def stats(
     run_id = publish(settings(), report, at_us, wanted, out)
     console = Console()
     _tell(console, report)
-    console.print(f"MLflow run {run_id}" + (f"; pictures in {out}" if out is not None and report.days else ""), soft_wrap=True)
+    console.print(
+        f"MLflow run {run_id}"
+        + (f"; pictures in {out}" if out is not None and report.days else ""),
+        soft_wrap=True,
+    )
 
 
 def drift(
     start: Annotated[datetime, typer.Option("--from", formats=FORMATS, help="first decision, UTC")],
-    end: Annotated[Moment, typer.Option("--to", formats=FORMATS, help="no decision at or after this, UTC; default: now")] = None,
-    against_from: Annotated[
-        Moment, typer.Option("--reference-from", formats=FORMATS, help="compare with this range instead of the model's training")
+    end: Annotated[
+        Moment,
+        typer.Option(
+            "--to", formats=FORMATS, help="no decision at or after this, UTC; default: now"
+        ),
     ] = None,
-    against_to: Annotated[Moment, typer.Option("--reference-to", formats=FORMATS, help="end of that range; default: --from")] = None,
+    against_from: Annotated[
+        Moment,
+        typer.Option(
+            "--reference-from",
+            formats=FORMATS,
+            help="compare with this range instead of the model's training",
+        ),
+    ] = None,
+    against_to: Annotated[
+        Moment,
+        typer.Option("--reference-to", formats=FORMATS, help="end of that range; default: --from"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Compare features and forecasts of the Production model in a range with its training: PSI, Kolmogorov–Smirnov, IC.
+    """Compare features and forecasts of the Production model in a range with its training: PSI,
+    Kolmogorov–Smirnov, IC.
 
-    Exit code 0: no retrain now. 3: three core features or the predictions have a PSI over 0.25, or the IC of five days lies below
-    0, and the last training began 24 hours ago or more. 1: it could not be compared.
+    Exit code 0: no retrain now. 3: three core features or the predictions have a PSI over 0.25, or
+    the IC of five days lies below 0, and the last training began 24 hours ago or more. 1: it could
+    not be compared.
     """
     import json
 
@@ -82,7 +118,9 @@ def drift(
 
     at_us = now_us()
     from_us = _micros(start, 0)
-    against = None if against_from is None else (_micros(against_from, 0), _micros(against_to, from_us))
+    against = (
+        None if against_from is None else (_micros(against_from, 0), _micros(against_to, from_us))
+    )
     outcome = check(settings(), from_us, _micros(end, at_us), at_us, against)
     if as_json:
         typer.echo(json.dumps(outcome.as_dict(), indent=2))
@@ -100,7 +138,14 @@ def drift_table(verdict: "Verdict") -> "Table":
     table = Table("column", "PSI", "", "KS", "p", "NULLs", title="Drift since training")
     for line in sorted(verdict.lines, key=lambda line: -line.psi):
         level = f"[{colour[line.level]}]{line.level}[/]"
-        table.add_row(line.name, f"{line.psi:.3f}", level, f"{line.ks:.3f}", f"{line.p_value:.2g}", f"{line.nulls:.1%}")
+        table.add_row(
+            line.name,
+            f"{line.psi:.3f}",
+            level,
+            f"{line.ks:.3f}",
+            f"{line.p_value:.2g}",
+            f"{line.nulls:.1%}",
+        )
     return table
 
 
@@ -109,27 +154,46 @@ def _show(console: "Console", outcome: "Outcome") -> None:
     console.print(drift_table(verdict))
     ic = verdict.ic
     if ic.value == ic.value:
-        console.print(f"IC of the last {ic.days} days {ic.value:.3g}, 95 % interval {ic.low:.3g} to {ic.high:.3g}")
+        console.print(
+            f"IC of the last {ic.days} days {ic.value:.3g}, 95 % interval {ic.low:.3g} to"
+            f" {ic.high:.3g}"
+        )
     else:
-        console.print(f"no IC: {ic.days} days with decisions, five are needed, and forecasts that differ")
+        console.print(
+            f"no IC: {ic.days} days with decisions, five are needed, and forecasts that differ"
+        )
     for reason in verdict.reasons:
         console.print(f"[bold red]✗[/] {reason}", soft_wrap=True)
     if outcome.due:
-        console.print(f"[bold red]version {outcome.version} should be trained again[/]: `tick train tick`; the gate decides as always")
+        console.print(
+            f"[bold red]version {outcome.version} should be trained again[/]: `tick train tick`;"
+            " the gate decides as always"
+        )
     elif verdict.retrain:
-        console.print("[yellow]a retrain is asked for, and the last training is less than 24 hours old: wait[/]")
+        console.print(
+            "[yellow]a retrain is asked for, and the last training is less than 24 hours old:"
+            " wait[/]"
+        )
     else:
-        console.print(f"[bold green]no retrain[/]: version {outcome.version}, {outcome.rows:,} decisions")
+        console.print(
+            f"[bold green]no retrain[/]: version {outcome.version}, {outcome.rows:,} decisions"
+        )
 
 
 def _tell(console: "Console", report: "Report") -> None:
     console.print(f"{len(report.days)} days computed")
     for table, rows in report.rows.items():
         console.print(f"  {table}: {rows:,} rows")
-    for days, what in ((report.holes, "without ticks"), (report.unfinished, "not over yet, left out")):
+    for days, what in (
+        (report.holes, "without ticks"),
+        (report.unfinished, "not over yet, left out"),
+    ):
         if days:
             more = f" and {len(days) - LISTED_MAX} more" if len(days) > LISTED_MAX else ""
-            console.print(f"[yellow]{len(days)} days {what}[/]: {', '.join(days[:LISTED_MAX])}{more}", soft_wrap=True)
+            console.print(
+                f"[yellow]{len(days)} days {what}[/]: {', '.join(days[:LISTED_MAX])}{more}",
+                soft_wrap=True,
+            )
     if report.missing:
         console.print(f"[yellow]no ticks of[/] {', '.join(report.missing)}", soft_wrap=True)
 
@@ -143,9 +207,14 @@ def _split(symbols: str | None) -> list[str] | None:
     names = [name.strip() for name in symbols.split(",") if name.strip()]
     wrong = [name for name in names if name.count(":") != 1]
     if wrong or not names:
-        raise DatasetError(f"--symbols {symbols!r} is no list of VENUE:SYMBOL", "such as --symbols BINANCE:BTCUSDT,SYNTH:AAAUSD")
+        raise DatasetError(
+            f"--symbols {symbols!r} is no list of VENUE:SYMBOL",
+            "such as --symbols BINANCE:BTCUSDT,SYNTH:AAAUSD",
+        )
     return names
 
 
 def _micros(moment: datetime | None, default_us: int) -> int:
-    return default_us if moment is None else round(moment.replace(tzinfo=UTC).timestamp() * 1_000_000)
+    return (
+        default_us if moment is None else round(moment.replace(tzinfo=UTC).timestamp() * 1_000_000)
+    )

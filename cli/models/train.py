@@ -16,8 +16,14 @@ REFUSED = 3
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 train_app = typer.Typer(help="Train a model and let the gate decide.", no_args_is_help=True)
-From = Annotated[datetime | None, typer.Option("--from", formats=FORMATS, help="first decision, UTC; default: the oldest data")]
-To = Annotated[datetime | None, typer.Option("--to", formats=FORMATS, help="no decision at or after this, UTC; default: now")]
+From = Annotated[
+    datetime | None,
+    typer.Option("--from", formats=FORMATS, help="first decision, UTC; default: the oldest data"),
+]
+To = Annotated[
+    datetime | None,
+    typer.Option("--to", formats=FORMATS, help="no decision at or after this, UTC; default: now"),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,9 +43,11 @@ def _group() -> None:
 def tick(start: From = None, end: To = None) -> None:
     """Train the tick model on the lakehouse and promote it if the gate lets it pass.
 
-    It needs ticks and features of more than seven full UTC days: the last seven are kept for the gate (`tick backfill`).
+    It needs ticks and features of more than seven full UTC days: the last seven are kept for the
+    gate (`tick backfill`).
 
-    Exit code 0: the model is Production now. 3: trained, and honestly refused; the table says why. 1: it could not be trained.
+    Exit code 0: the model is Production now. 3: trained, and honestly refused; the table says why.
+    1: it could not be trained.
     """
     from rich.console import Console
 
@@ -63,14 +71,22 @@ def tick(start: From = None, end: To = None) -> None:
 
 def _conclude(console: "Console", result: "TrainResult") -> None:
     low, high = result.sharpe_interval
-    console.print(f"{result.train_rows:,} training and {result.test_rows:,} test rows from {result.trained_on}; MLflow run {result.run_id}")
+    console.print(
+        f"{result.train_rows:,} training and {result.test_rows:,} test rows from"
+        f" {result.trained_on}; MLflow run {result.run_id}"
+    )
     deflated = f"deflated Sharpe probability {result.dsr:.3g} ({result.trials} trials)"
-    console.print(f"Sharpe 95 % interval {low:.3g} to {high:.3g} (stationary bootstrap); {deflated}")
+    console.print(
+        f"Sharpe 95 % interval {low:.3g} to {high:.3g} (stationary bootstrap); {deflated}"
+    )
     if result.walk_forward.note:
         console.print(f"[yellow]walk-forward: {result.walk_forward.note}[/]")
     console.print(f"the same rows again: `tick dataset rebuild {result.run_id}`")
     if result.planted:
-        console.print("[yellow]The signal was planted: no impact, no capacity. Such Sharpes do not exist in a market.[/]")
+        console.print(
+            "[yellow]The signal was planted: no impact, no capacity. Such Sharpes do not exist in a"
+            " market.[/]"
+        )
     if result.promoted:
         console.print(f"[bold green]promoted[/]: version {result.version} is Production")
     else:

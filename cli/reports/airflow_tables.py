@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLOUR = {"success": "green", "failed": "bold red", "running": "cyan", "skipped": "magenta", "up_for_retry": "yellow"}
+COLOUR = {
+    "success": "green",
+    "failed": "bold red",
+    "running": "cyan",
+    "skipped": "magenta",
+    "up_for_retry": "yellow",
+}
 
 
 def dags_table(dags: list[dict[str, Any]], runs: list[dict[str, Any]]) -> "Table":
@@ -21,7 +27,12 @@ def dags_table(dags: list[dict[str, Any]], runs: list[dict[str, Any]]) -> "Table
     for dag in dags:
         last, switched = newest.get(dag["dag_id"], {}), "[dim]off[/]" if dag["is_paused"] else "on"
         begun = (last.get("run_after") or "–")[:19].replace("T", " ")
-        words = (", ".join(dag["owners"]), dag["timetable_summary"] or "by hand", begun, coloured(last.get("state", "")))
+        words = (
+            ", ".join(dag["owners"]),
+            dag["timetable_summary"] or "by hand",
+            begun,
+            coloured(last.get("state", "")),
+        )
         table.add_row(dag["dag_id"], switched, *words)
     return table
 
@@ -32,9 +43,14 @@ def runs_table(runs: list[dict[str, Any]]) -> "Table":
 
     table = Table("DAG", "type", "interval begins", "started", "took", "state", box=None)
     for each in sorted(runs, key=lambda run: (run["run_after"], run["dag_run_id"])):
-        begins, started = ((each[name] or "–")[:16].replace("T", " ") for name in ("data_interval_start", "start_date"))
+        begins, started = (
+            (each[name] or "–")[:16].replace("T", " ")
+            for name in ("data_interval_start", "start_date")
+        )
         took = _seconds(each["start_date"], each["end_date"])
-        table.add_row(each["dag_id"], each["run_type"], begins, started, took, coloured(each["state"]))
+        table.add_row(
+            each["dag_id"], each["run_type"], begins, started, took, coloured(each["state"])
+        )
     return table
 
 

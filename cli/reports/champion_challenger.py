@@ -1,4 +1,5 @@
-"""Champion against challenger for people: a table, a picture of both curves, all numbers as JSON."""
+"""Champion against challenger for people: a table, a picture of both curves, all numbers as
+JSON."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,10 @@ def show(console: "Console", duel: "Duel") -> None:
         table.add_row(name, *(text.format(side) for side in sides))
     console.print(table)
     interval = f"{duel.low_bps:+.3f} to {duel.high_bps:+.3f}"
-    told = f"the challenger earns {duel.gain_bps:+.3f} bps a moment more ({interval} at 95 %, p = {duel.p_value:.3g})"
+    told = (
+        f"the challenger earns {duel.gain_bps:+.3f} bps a moment more ({interval} at 95 %, p ="
+        f" {duel.p_value:.3g})"
+    )
     console.print(f"{duel.moments:,} moments that both answered")
     console.print(f"{told}: [bold]{duel.verdict}[/]")
 
@@ -45,7 +49,16 @@ def write(folder: Path, duel: "Duel") -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for side, curve in zip((duel.champion, duel.challenger), duel.curves_bps, strict=True):
-        axes.plot(duel.curve_us.astype("datetime64[us]"), curve, label=f"version {side.version}", linewidth=1)
-    axes.set(title=f"net return of both on the same {duel.moments:,} moments: {duel.verdict}", ylabel="sum, bps", xlabel="UTC")
+        axes.plot(
+            duel.curve_us.astype("datetime64[us]"),
+            curve,
+            label=f"version {side.version}",
+            linewidth=1,
+        )
+    axes.set(
+        title=f"net return of both on the same {duel.moments:,} moments: {duel.verdict}",
+        ylabel="sum, bps",
+        xlabel="UTC",
+    )
     axes.legend(loc="upper left", fontsize="small")
     figure.savefig(folder / "duel.png", dpi=110)

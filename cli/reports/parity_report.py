@@ -1,4 +1,6 @@
-"""The parity report for people: totals per view, the columns with something to say, stretches, examples, and a verdict."""
+"""The parity report for people: totals per view, the columns with something to say, stretches,
+examples, and a verdict.
+"""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -25,15 +27,29 @@ def show(console: "Console", report: "Report") -> None:
             console.print(columns(title, odd))
     for stretch in report.stretches[:LISTED_MAX]:
         span = f"{moment(stretch.from_us)} – {moment(stretch.to_us)}"
-        console.print(f"[yellow]{stretch.kind}[/]: {span}, {stretch.rows:,} rows of the other side", soft_wrap=True)
+        console.print(
+            f"[yellow]{stretch.kind}[/]: {span}, {stretch.rows:,} rows of the other side",
+            soft_wrap=True,
+        )
     if len(report.stretches) > LISTED_MAX:
         console.print(f"… and {len(report.stretches) - LISTED_MAX} more stretches")
     if report.never_live:
-        console.print(f"[yellow]loaded, never live[/]: {', '.join(report.never_live[:LISTED_MAX])}", soft_wrap=True)
+        console.print(
+            f"[yellow]loaded, never live[/]: {', '.join(report.never_live[:LISTED_MAX])}",
+            soft_wrap=True,
+        )
     if report.never_backfilled:
-        console.print(f"[yellow]not yet backfilled at all[/]: {', '.join(report.never_backfilled[:LISTED_MAX])}", soft_wrap=True)
+        console.print(
+            "[yellow]not yet backfilled at all[/]:"
+            f" {', '.join(report.never_backfilled[:LISTED_MAX])}",
+            soft_wrap=True,
+        )
     for example in report.examples:
-        console.print(f"[red]{example.what}[/]: {example.view} {example.symbol} {moment(example.event_time_us)}", soft_wrap=True)
+        console.print(
+            f"[red]{example.what}[/]: {example.view} {example.symbol}"
+            f" {moment(example.event_time_us)}",
+            soft_wrap=True,
+        )
     _others(console, report)
     _verdict(console, report)
 
@@ -43,11 +59,27 @@ def views(report: "Report") -> "Table":
     from rich.table import Table
 
     title = f"Live against history, {moment(report.from_us)} – {moment(report.to_us)} UTC"
-    names = ("live", "batch", "compared", "repeated", "late", "no_live_job", "not_backfilled", "missing", "extra", "doubled")
-    made = Table("view", *(name.replace("_", " ") for name in names), title=title, title_justify="left")
+    names = (
+        "live",
+        "batch",
+        "compared",
+        "repeated",
+        "late",
+        "no_live_job",
+        "not_backfilled",
+        "missing",
+        "extra",
+        "doubled",
+    )
+    made = Table(
+        "view", *(name.replace("_", " ") for name in names), title=title, title_justify="left"
+    )
     for rows in report.rows.values():
         red = {name for name in ("missing", "extra", "doubled") if getattr(rows, name)}
-        counts = (f"[bold red]{getattr(rows, name):,}[/]" if name in red else f"{getattr(rows, name):,}" for name in names)
+        counts = (
+            f"[bold red]{getattr(rows, name):,}[/]" if name in red else f"{getattr(rows, name):,}"
+            for name in names
+        )
         made.add_row(rows.view, *counts)
     return made
 
@@ -57,12 +89,27 @@ def columns(title: str, lines: "Iterable[Line]") -> "Table":
     from rich.table import Table
 
     made = Table(
-        "column", "compared", "differ", "late", "warm-up", "new", "unexplained", "largest error", "where", title=title, title_justify="left"
+        "column",
+        "compared",
+        "differ",
+        "late",
+        "warm-up",
+        "new",
+        "unexplained",
+        "largest error",
+        "where",
+        title=title,
+        title_justify="left",
     )
     for line in lines:
         unexplained = f"[bold red]{line.unexplained:,}[/]" if line.unexplained else "0"
-        counts = (f"{count:,}" for count in (line.compared, line.mismatch, line.late, line.warm_up, line.new_column))
-        made.add_row(line.name, *counts, unexplained, *(_where(line.worst) if line.worst else ("0", "")))
+        counts = (
+            f"{count:,}"
+            for count in (line.compared, line.mismatch, line.late, line.warm_up, line.new_column)
+        )
+        made.add_row(
+            line.name, *counts, unexplained, *(_where(line.worst) if line.worst else ("0", ""))
+        )
     return made
 
 
@@ -78,7 +125,9 @@ def write(folder: Path, report: "Report") -> None:
     from feature_store.parity.plot import draw
 
     folder.mkdir(parents=True, exist_ok=True)
-    title = f"{moment(report.from_us)} – {moment(report.to_us)} UTC, {report.unexplained:,} unexplained"
+    title = (
+        f"{moment(report.from_us)} – {moment(report.to_us)} UTC, {report.unexplained:,} unexplained"
+    )
     draw(report, title).savefig(folder / "parity.png", dpi=110)
     (folder / "parity.json").write_bytes(orjson.dumps(report.as_dict(), option=orjson.OPT_INDENT_2))
 
@@ -94,12 +143,20 @@ def _parts(report: "Report") -> "tuple[tuple[str, Iterable[Line]], ...]":
 def _odd(line: "Line") -> bool:
     from feature_store.parity.column_diff import TOLERANCE
 
-    return bool(line.mismatch) or (line.worst is not None and line.worst.relative > NEAR * TOLERANCE)
+    return bool(line.mismatch) or (
+        line.worst is not None and line.worst.relative > NEAR * TOLERANCE
+    )
 
 
 def _where(worst: "Where") -> tuple[str, str]:
     size = "NULL" if worst.expected is None or worst.got is None else f"{worst.relative:.1e}"
-    return size, f"{worst.symbol} {moment(worst.event_time_us)}: {_number(worst.got)} for {_number(worst.expected)}"
+    return (
+        size,
+        (
+            f"{worst.symbol} {moment(worst.event_time_us)}: {_number(worst.got)} for"
+            f" {_number(worst.expected)}"
+        ),
+    )
 
 
 def _number(value: float | None) -> str:
@@ -109,17 +166,28 @@ def _number(value: float | None) -> str:
 def _others(console: "Console", report: "Report") -> None:
     oracle, served = report.oracle, report.served
     if oracle.rows:
-        console.print(f"oracle: {oracle.rows:,} rows of history evaluated again, {oracle.unexplained:,} unexplained")
+        console.print(
+            f"oracle: {oracle.rows:,} rows of history evaluated again, {oracle.unexplained:,}"
+            " unexplained"
+        )
     if served.records:
         parts = ("given", "repeated", "undone", "missing", "malformed")
-        said = "".join(f", {getattr(served, name):,} {name}" for name in parts if getattr(served, name))
-        console.print(f"served: {served.compared:,} of {served.records:,} records compared, {served.unexplained:,} unexplained{said}")
+        said = "".join(
+            f", {getattr(served, name):,} {name}" for name in parts if getattr(served, name)
+        )
+        console.print(
+            f"served: {served.compared:,} of {served.records:,} records compared,"
+            f" {served.unexplained:,} unexplained{said}"
+        )
 
 
 def _verdict(console: "Console", report: "Report") -> None:
     totals = report.totals()
     what = f"{totals['values_compared']:,} values of {totals['rows_compared']:,} rows"
-    explained = f"{totals['values_late']:,} explained by late ticks, {totals['values_warm_up']:,} by warm-up"
+    explained = (
+        f"{totals['values_late']:,} explained by late ticks, {totals['values_warm_up']:,} by"
+        " warm-up"
+    )
     if report.unexplained:
         console.print(f"[bold red]✗ {report.unexplained:,} unexplained[/] in {what}; {explained}")
     else:

@@ -1,10 +1,18 @@
-"""Progress bars with an estimate of what is left, for everything that reports (step, done, total)."""
+"""Progress bars with an estimate of what is left, for everything that reports (step, done,
+total)."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 @contextmanager

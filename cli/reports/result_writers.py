@@ -28,16 +28,26 @@ def _text(answer: "pa.RecordBatchReader", kind: str, out: IO[bytes]) -> int:
 
     rows = 0
     if kind == "csv":
-        out.write(_plain(pl.DataFrame(pl.from_arrow(answer.schema.empty_table())), kind).write_csv().encode())
+        out.write(
+            _plain(pl.DataFrame(pl.from_arrow(answer.schema.empty_table())), kind)
+            .write_csv()
+            .encode()
+        )
     for batch in answer:
         frame = _plain(pl.DataFrame(pl.from_arrow(batch)), kind)
-        out.write((frame.write_csv(include_header=False) if kind == "csv" else frame.write_ndjson()).encode())
+        out.write(
+            (
+                frame.write_csv(include_header=False) if kind == "csv" else frame.write_ndjson()
+            ).encode()
+        )
         rows += frame.height
     return rows
 
 
 def _plain(frame: "pl.DataFrame", kind: str) -> "pl.DataFrame":
-    """Bytes as text with escapes; for CSV nested values as JSON, for JSON big whole numbers as numbers."""
+    """Bytes as text with escapes; for CSV nested values as JSON, for JSON big whole numbers as
+    numbers.
+    """
     import orjson
     import polars as pl
 
@@ -45,13 +55,25 @@ def _plain(frame: "pl.DataFrame", kind: str) -> "pl.DataFrame":
         return raw.decode("utf-8", "backslashreplace")
 
     def packed(value: object) -> str:
-        return orjson.dumps(value.to_list() if isinstance(value, pl.Series) else value, default=str).decode()
+        return orjson.dumps(
+            value.to_list() if isinstance(value, pl.Series) else value, default=str
+        ).decode()
 
-    made = {name: pl.col(name).map_elements(text, pl.String) for name, dtype in frame.schema.items() if dtype == pl.Binary}
+    made = {
+        name: pl.col(name).map_elements(text, pl.String)
+        for name, dtype in frame.schema.items()
+        if dtype == pl.Binary
+    }
     if kind == "csv":
-        made |= {name: pl.col(name).map_elements(packed, pl.String) for name, dtype in frame.schema.items() if dtype.is_nested()}
+        made |= {
+            name: pl.col(name).map_elements(packed, pl.String)
+            for name, dtype in frame.schema.items()
+            if dtype.is_nested()
+        }
     else:  # DuckDB sums whole numbers as HUGEINT, which would come out as text
-        made |= {name: pl.col(name).cast(pl.Int64) for name in frame.columns if _is_whole(frame[name])}
+        made |= {
+            name: pl.col(name).cast(pl.Int64) for name in frame.columns if _is_whole(frame[name])
+        }
     return frame.with_columns(**made)
 
 

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from training.tick.walk_forward import WalkForward
 
 
-def verdict_table(verdict: "Verdict", title: str = "The gate, net of cost, on unseen days") -> Table:
+def verdict_table(
+    verdict: "Verdict", title: str = "The gate, net of cost, on unseen days"
+) -> Table:
     """Each check of the gate: its number, what it must be, and whether it is."""
     table = Table("check", "value", "must be", "", title=title)
     for check in verdict.checks:
@@ -21,32 +23,76 @@ def verdict_table(verdict: "Verdict", title: str = "The gate, net of cost, on un
 
 
 def backtest_table(result: "TrainResult") -> Table:
-    """The model at each cost, the challenger and the baselines at the gate's cost, all on the gate's days."""
-    by_name = {f"model, {cost:g} bp": report for cost, report in result.reports.items()} | result.rivals
+    """The model at each cost, the challenger and the baselines at the gate's cost, all on the
+    gate's days.
+    """
+    by_name = {
+        f"model, {cost:g} bp": report for cost, report in result.reports.items()
+    } | result.rivals
     return _reports("Beside it, on the same days", by_name)
 
 
 def walk_table(walked: "WalkForward") -> Table:
     """Each forecast over all walk-forward folds joined."""
-    return _reports(f"Walk-forward before those days, {len(walked.folds)} folds joined", walked.joined)
+    return _reports(
+        f"Walk-forward before those days, {len(walked.folds)} folds joined", walked.joined
+    )
 
 
 def folds_table(walked: "WalkForward") -> Table:
     """Each fold: its days, rows, and Sharpe and IC of forest, challenger and OLS."""
     shown = ("random_forest", "lightgbm", "ols")
     table = Table(
-        "fold", "test from (UTC)", "training rows", "test rows", "purged", *(f"{name}: Sharpe, IC" for name in shown), title="Its folds"
+        "fold",
+        "test from (UTC)",
+        "training rows",
+        "test rows",
+        "purged",
+        *(f"{name}: Sharpe, IC" for name in shown),
+        title="Its folds",
     )
     for fold in walked.folds:
-        numbers = (f"{fold.reports[name].sharpe:.3g}, {fold.reports[name].ic:.3g}" for name in shown)
+        numbers = (
+            f"{fold.reports[name].sharpe:.3g}, {fold.reports[name].ic:.3g}" for name in shown
+        )
         start = fold.plain()["test_from"][:16].replace("T", " ")
-        table.add_row(str(fold.number), start, f"{fold.train_rows:,}", f"{fold.test_rows:,}", f"{fold.purged:,}", *numbers)
+        table.add_row(
+            str(fold.number),
+            start,
+            f"{fold.train_rows:,}",
+            f"{fold.test_rows:,}",
+            f"{fold.purged:,}",
+            *numbers,
+        )
     return table
 
 
 def _reports(title: str, by_name: "dict[str, Report]") -> Table:
-    table = Table("forecast", "Sharpe", "drawdown", "trades", "turnover/day", "hit rate", "break-even bp", "IC", "rank IC", title=title)
+    table = Table(
+        "forecast",
+        "Sharpe",
+        "drawdown",
+        "trades",
+        "turnover/day",
+        "hit rate",
+        "break-even bp",
+        "IC",
+        "rank IC",
+        title=title,
+    )
     for name, report in by_name.items():
-        numbers = (report.turnover, report.hit_rate, report.break_even_bp, report.ic, report.rank_ic)
-        table.add_row(name, f"{report.sharpe:.3g}", f"{report.max_drawdown:.3g}", str(report.trades), *(f"{n:.3g}" for n in numbers))
+        numbers = (
+            report.turnover,
+            report.hit_rate,
+            report.break_even_bp,
+            report.ic,
+            report.rank_ic,
+        )
+        table.add_row(
+            name,
+            f"{report.sharpe:.3g}",
+            f"{report.max_drawdown:.3g}",
+            str(report.trades),
+            *(f"{n:.3g}" for n in numbers),
+        )
     return table

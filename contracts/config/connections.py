@@ -1,4 +1,6 @@
-"""How clients reach the services, as pure options of the settings: local without secrets, elsewhere with SASL, TLS and passwords."""
+"""How clients reach the services, as pure options of the settings: local without secrets, elsewhere
+with SASL, TLS and passwords.
+"""
 
 from typing import Any
 
@@ -17,17 +19,26 @@ LOGIN_MODULES = {
 
 def kafka(settings: Settings) -> dict[str, Any]:
     """Options of every librdkafka client: servers, and what the security protocol needs."""
-    options: dict[str, Any] = {"bootstrap.servers": settings.kafka, "security.protocol": settings.kafka_protocol}
+    options: dict[str, Any] = {
+        "bootstrap.servers": settings.kafka,
+        "security.protocol": settings.kafka_protocol,
+    }
     if settings.kafka_protocol.startswith("SASL"):
         user, password = login(settings)
-        options |= {"sasl.mechanism": settings.kafka_mechanism, "sasl.username": user, "sasl.password": password}
+        options |= {
+            "sasl.mechanism": settings.kafka_mechanism,
+            "sasl.username": user,
+            "sasl.password": password,
+        }
     if settings.kafka_protocol.endswith("SSL") and settings.kafka_ca:
         options["ssl.ca.location"] = str(settings.kafka_ca)
     return options
 
 
 def kafka_flink(settings: Settings) -> dict[str, str]:
-    """The same for Flink's Kafka connector, as properties of a table. It may hold a password: never log it."""
+    """The same for Flink's Kafka connector, as properties of a table. It may hold a password: never
+    log it.
+    """
     options = {"bootstrap.servers": settings.kafka}
     if settings.kafka_protocol != "PLAINTEXT":
         options["security.protocol"] = settings.kafka_protocol
@@ -42,7 +53,9 @@ def kafka_flink(settings: Settings) -> dict[str, str]:
 
 
 def redis(settings: Settings) -> dict[str, Any]:
-    """Address, login and authority of every redis-py connection; whether it talks TLS is `settings.redis_tls`."""
+    """Address, login and authority of every redis-py connection; whether it talks TLS is
+    `settings.redis_tls`.
+    """
     options: dict[str, Any] = {"host": settings.redis, "port": settings.redis_port}
     if settings.redis_password is not None:
         options["password"] = settings.redis_password.get_secret_value()
@@ -56,12 +69,17 @@ def redis(settings: Settings) -> dict[str, Any]:
 def login(settings: Settings) -> tuple[str, str]:
     """User and password of Kafka. Raises SettingError when one is missing."""
     if settings.kafka_user is None or settings.kafka_password is None:
-        raise SettingError(f"{settings.kafka_protocol} needs a login", "set TICK_KAFKA_USER and TICK_KAFKA_PASSWORD")
+        raise SettingError(
+            f"{settings.kafka_protocol} needs a login",
+            "set TICK_KAFKA_USER and TICK_KAFKA_PASSWORD",
+        )
     return settings.kafka_user, settings.kafka_password.get_secret_value()
 
 
 def jaas(mechanism: str, user: str, password: str, *more: str) -> str:
-    """A line of Java's login configuration; `more` are options that carry the password, too (a broker's `user_NAME`)."""
+    """A line of Java's login configuration; `more` are options that carry the password, too (a
+    broker's `user_NAME`).
+    """
     secret = _escaped(password)
     options = " ".join(f'{name}="{secret}"' for name in ("password", *more))
     return f'{LOGIN_MODULES[mechanism]} required username="{_escaped(user)}" {options};'

@@ -1,4 +1,6 @@
-"""The log of a service: a line of JSON per event, with its level, its time, and the id of the request it belongs to."""
+"""The log of a service: a line of JSON per event, with its level, its time, and the id of the
+request it belongs to.
+"""
 
 import structlog
 

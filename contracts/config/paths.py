@@ -1,4 +1,6 @@
-"""Where everything lies: pure functions of the settings, shared by those who start the services and those who talk to them."""
+"""Where everything lies: pure functions of the settings, shared by those who start the services and
+those who talk to them.
+"""
 
 import os
 from importlib.util import find_spec
@@ -27,7 +29,9 @@ def java() -> Path:
 
 
 def pyflink_home() -> Path:
-    """The Flink distribution inside the installed wheel; read only. Raises ServiceError when it is not installed."""
+    """The Flink distribution inside the installed wheel; read only. Raises ServiceError when it is
+    not installed.
+    """
     return _package("pyflink")
 
 
@@ -92,7 +96,9 @@ def flink_tmp(settings: Settings) -> Path:
 
 
 def flink_lib(settings: Settings) -> Path:
-    """Class path of JobManager and TaskManager: Flink's jars, Kafka connector, Iceberg, Hadoop, SQLite driver."""
+    """Class path of JobManager and TaskManager: Flink's jars, Kafka connector, Iceberg, Hadoop,
+    SQLite driver.
+    """
     return flink_home(settings) / "lib"
 
 
@@ -112,7 +118,8 @@ def mlflow_home(settings: Settings) -> Path:
 
 
 def mlflow_uri(settings: Settings) -> str:
-    """Tracking and registry URI: the settings', else MLFLOW_TRACKING_URI, else SQLite below HOME."""
+    """Tracking and registry URI: the settings', else MLFLOW_TRACKING_URI, else SQLite below
+    HOME."""
     given = settings.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     return given or f"sqlite:///{mlflow_home(settings) / 'mlflow.db'}"
 
@@ -120,8 +127,8 @@ def mlflow_uri(settings: Settings) -> str:
 def flink_env(settings: Settings) -> dict[str, str]:
     """Environment of the cluster and of every client that submits to it.
 
-    The wheel's scripts resolve links back to site-packages, so lib, plugins and conf are named one by one:
-    FLINK_HOME alone misses our connectors (ClassNotFoundException: KafkaSource).
+    The wheel's scripts resolve links back to site-packages, so lib, plugins and conf are named one
+    by one: FLINK_HOME alone misses our connectors (ClassNotFoundException: KafkaSource).
     """
     home = flink_home(settings)
     return {

@@ -9,7 +9,9 @@ Chunk = dict[str, int]
 
 
 def days(from_us: int | None, to_us: int) -> tuple[int, int]:
-    """Whole days; by default the one before `to`. An interval from 01:15 to 01:15 stands for the day on which it begins."""
+    """Whole days; by default the one before `to`. An interval from 01:15 to 01:15 stands for the
+    day on which it begins.
+    """
     end_us = to_us // DAY_US * DAY_US
     return (end_us - DAY_US if from_us is None else from_us // DAY_US * DAY_US), end_us
 
@@ -19,7 +21,11 @@ def _range() -> tuple[int, int]:
 
     params = context()["params"]
     from_us, to_us = span(params, interval(), now_us())
-    return (from_us, to_us) if from_us is not None and params.get("from") and params.get("to") else days(from_us, to_us)
+    return (
+        (from_us, to_us)
+        if from_us is not None and params.get("from") and params.get("to")
+        else days(from_us, to_us)
+    )
 
 
 def plan_chunks() -> list[Chunk]:
@@ -28,20 +34,35 @@ def plan_chunks() -> list[Chunk]:
 
     from_us, to_us = _range()
     length_us = chunks.length_us(given(), parameter("chunk"), from_us, to_us)
-    return [{"from_us": chunk.from_us, "to_us": chunk.to_us} for chunk in chunks.split(from_us, to_us, length_us)]
+    return [
+        {"from_us": chunk.from_us, "to_us": chunk.to_us}
+        for chunk in chunks.split(from_us, to_us, length_us)
+    ]
 
 
 def backfill_chunk(chunk: Chunk) -> dict[str, Any]:
-    """Features of one chunk into gold; one that stands already is left. Raises JobError when Flink could not compute it."""
+    """Features of one chunk into gold; one that stands already is left. Raises JobError when Flink
+    could not compute it.
+    """
     from contracts.errors import JobError
     from feature_store.backfill import run as backfill
 
     first, last = chunk["from_us"], chunk["to_us"]
     # Longer than the chunk, so that it is not cut again at a multiple of its own length.
-    done = backfill.run(given(), first, last, tell, parameter("symbols") or None, chunk_us=last + DAY_US)
+    done = backfill.run(
+        given(), first, last, tell, parameter("symbols") or None, chunk_us=last + DAY_US
+    )
     if done.failed:
-        raise JobError("; ".join(f"{each}: {why}" for each, why in done.failed.items()), "is Flink up? `tick up`")
-    return {"rows": done.rows, "ticks": done.ticks, "unchanged": len(done.unchanged), "holes": done.holes}
+        raise JobError(
+            "; ".join(f"{each}: {why}" for each, why in done.failed.items()),
+            "is Flink up? `tick up`",
+        )
+    return {
+        "rows": done.rows,
+        "ticks": done.ticks,
+        "unchanged": len(done.unchanged),
+        "holes": done.holes,
+    }
 
 
 def report_holes(reports: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -59,7 +80,9 @@ def report_holes(reports: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def compute_statistics() -> dict[str, Any]:
-    """Volatility, volume profile and correlation of each whole day into the lakehouse, pictures into MLflow."""
+    """Volatility, volume profile and correlation of each whole day into the lakehouse, pictures
+    into MLflow.
+    """
     from contracts.clock import now_us
     from training.daily_stats.publish import publish
     from training.daily_stats.run import run
@@ -67,4 +90,9 @@ def compute_statistics() -> dict[str, Any]:
     from_us, to_us = _range()
     symbols, at_us = parameter("symbols") or None, now_us()
     report = run(given(), from_us, to_us, symbols, tell, at_us)
-    return {"run_id": publish(given(), report, at_us, symbols), "days": report.days, "holes": report.holes, "rows": report.rows}
+    return {
+        "run_id": publish(given(), report, at_us, symbols),
+        "days": report.days,
+        "holes": report.holes,
+        "rows": report.rows,
+    }

@@ -1,4 +1,6 @@
-"""Tasks that keep the platform small: old logs and run folders, snapshots, small files, Airflow's own rows."""
+"""Tasks that keep the platform small: old logs and run folders, snapshots, small files, Airflow's
+own rows.
+"""
 
 import os
 import shutil
@@ -53,11 +55,30 @@ def expire_snapshots() -> dict[str, int]:
 
 
 def clean_database() -> None:
-    """`airflow db clean`: rows of runs older than `keep_days`. A task may not touch the data base, a command of its own may."""
+    """`airflow db clean`: rows of runs older than `keep_days`. A task may not touch the data base,
+    a command of its own may.
+    """
     before = datetime.fromtimestamp(_before_us() / 1e6, UTC).isoformat()
-    command = [sys.executable, "-m", "airflow", "db", "clean", "--clean-before-timestamp", before, "--skip-archive", "--yes"]
+    command = [
+        sys.executable,
+        "-m",
+        "airflow",
+        "db",
+        "clean",
+        "--clean-before-timestamp",
+        before,
+        "--skip-archive",
+        "--yes",
+    ]
     environment = {name: value for name, value in os.environ.items() if name not in BLOCKED}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=CLEAN_TIMEOUT_S, check=False)
+    done = subprocess.run(
+        command,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=CLEAN_TIMEOUT_S,
+        check=False,
+    )
     for line in done.stdout.splitlines()[-20:]:
         log.info("%s", line)
     if done.returncode != 0:
@@ -65,8 +86,13 @@ def clean_database() -> None:
 
 
 def forget_files(folder: Path, before_us: int) -> int:
-    """Delete files below `folder` last written before `before_us`, then the folders that are empty."""
-    old = [file for file in folder.rglob("*") if file.is_file() and not file.is_symlink() and _touched_us(file) < before_us]
+    """Delete files below `folder` last written before `before_us`, then the folders that are
+    empty."""
+    old = [
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and not file.is_symlink() and _touched_us(file) < before_us
+    ]
     for file in old:
         file.unlink(missing_ok=True)
     for inner in sorted((each for each in folder.rglob("*") if each.is_dir()), reverse=True):
@@ -77,7 +103,11 @@ def forget_files(folder: Path, before_us: int) -> int:
 
 def forget_folders(folder: Path, before_us: int) -> int:
     """Delete run folders (two levels down) in which nothing was written since `before_us`."""
-    old = [each for each in folder.glob("*/*") if max(map(_touched_us, [each, *each.rglob("*")])) < before_us]
+    old = [
+        each
+        for each in folder.glob("*/*")
+        if max(map(_touched_us, [each, *each.rglob("*")])) < before_us
+    ]
     for each in old:
         shutil.rmtree(each, ignore_errors=True)
     return len(old)

@@ -3,11 +3,23 @@
 from datetime import datetime
 from typing import Any
 
-from dags.tasks.run import DAY_US, at_us, given, interval, key, micros, parameter, refuse_unless_passed, tell
+from dags.tasks.run import (
+    DAY_US,
+    at_us,
+    given,
+    interval,
+    key,
+    micros,
+    parameter,
+    refuse_unless_passed,
+    tell,
+)
 
 
 def end_us(day: str | None, start: datetime | None) -> int | None:
-    """End (µs UTC) of the day of the parameter, else of the one on which the run's interval begins; None: the last whole day there is."""
+    """End (µs UTC) of the day of the parameter, else of the one on which the run's interval begins;
+    None: the last whole day there is.
+    """
     if day:
         return micros(day) // DAY_US * DAY_US + DAY_US
     return None if start is None else at_us(start) // DAY_US * DAY_US + DAY_US
@@ -19,7 +31,9 @@ def prepare_data() -> dict[str, int]:
     from training.power import steps
 
     until_us = end_us(parameter("day"), interval()[0])
-    made = steps.prepare_data(given(), key(), parameter("series") or "total", until_us, now_us(), tell)
+    made = steps.prepare_data(
+        given(), key(), parameter("series") or "total", until_us, now_us(), tell
+    )
     return {"train_samples": len(made.parts.train), "test_samples": len(made.parts.test)}
 
 
@@ -36,7 +50,11 @@ def evaluate_model() -> dict[str, Any]:
 
     judged = steps.evaluate_model(given(), key(), tell)
     share = judged.numbers["rmse_over_train_std"]
-    return {"gate_pass": judged.verdict.gate_pass, "reasons": judged.verdict.reasons, "rmse_over_train_std": share}
+    return {
+        "gate_pass": judged.verdict.gate_pass,
+        "reasons": judged.verdict.reasons,
+        "rmse_over_train_std": share,
+    }
 
 
 def register_model() -> dict[str, Any]:
@@ -49,6 +67,9 @@ def register_model() -> dict[str, Any]:
     known = steps.of(given(), key()).state()
     told = {"version": settled.version, "promoted": settled.promoted}
     try:
-        return {**told, "forecast": forecast.predict(given(), known[steps.SERIES], known[steps.THROUGH]).day}
+        return {
+            **told,
+            "forecast": forecast.predict(given(), known[steps.SERIES], known[steps.THROUGH]).day,
+        }
     except TickError as error:  # the model is registered all the same
         return {**told, "forecast": error.message}

@@ -1,6 +1,8 @@
-"""What every task needs of its run: key of the run folder, range of time, progress as log lines, and how a refusal ends.
+"""What every task needs of its run: key of the run folder, range of time, progress as log lines,
+and how a refusal ends.
 
-Dates come from the parameters first: runs by hand and by assets have neither interval nor logical date.
+Dates come from the parameters first: runs by hand and by assets have neither interval nor logical
+date.
 """
 
 import logging
@@ -49,7 +51,9 @@ def micros(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except (ValueError, TypeError) as error:
-        raise SettingError(f"{text!r} is no time", "such as 2026-01-31 or 2026-01-31T12:00:00") from error
+        raise SettingError(
+            f"{text!r} is no time", "such as 2026-01-31 or 2026-01-31T12:00:00"
+        ) from error
     return at_us(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
@@ -58,8 +62,12 @@ def at_us(moment: datetime) -> int:
     return round(moment.timestamp() * 1e6)
 
 
-def span(params: Mapping[str, Any], interval: tuple[datetime | None, datetime | None], now_us: int) -> tuple[int | None, int]:
-    """[from, to) in µs: of the parameters, else of the run's interval, else everything up to now (from None)."""
+def span(
+    params: Mapping[str, Any], interval: tuple[datetime | None, datetime | None], now_us: int
+) -> tuple[int | None, int]:
+    """[from, to) in µs: of the parameters, else of the run's interval, else everything up to now
+    (from None).
+    """
     start, end = (None if moment is None else at_us(moment) for moment in interval)
     first, last = params.get("from"), params.get("to")
     to_us = micros(last) if last else now_us if end is None else end
@@ -79,8 +87,12 @@ def tell(step: str, done: int, total: int) -> None:
 
 
 def refuse_unless_passed(verdict: "Verdict") -> None:
-    """A refusal is an honest result: the task ends as skipped, with every reason, and is not tried again."""
+    """A refusal is an honest result: the task ends as skipped, with every reason, and is not tried
+    again.
+    """
     if not verdict.gate_pass:
         from airflow.sdk.exceptions import AirflowSkipException
 
-        raise AirflowSkipException("refused by the gate, nothing registered: " + "; ".join(verdict.reasons))
+        raise AirflowSkipException(
+            "refused by the gate, nothing registered: " + "; ".join(verdict.reasons)
+        )

@@ -2,13 +2,25 @@
 
 from typing import Any
 
-from dags.tasks.run import DAY_US, context, given, interval, key, parameter, refuse_unless_passed, span, tell
+from dags.tasks.run import (
+    DAY_US,
+    context,
+    given,
+    interval,
+    key,
+    parameter,
+    refuse_unless_passed,
+    span,
+    tell,
+)
 
 DRIFT_DAYS = 7
 
 
 def aggregate_weekly_features() -> dict[str, int]:
-    """Features of the whole training range; chunks that stand are left, so that a weekly run computes one week."""
+    """Features of the whole training range; chunks that stand are left, so that a weekly run
+    computes one week.
+    """
     from contracts.clock import now_us
     from feature_store.backfill import chunks
     from lakehouse import tables
@@ -19,7 +31,9 @@ def aggregate_weekly_features() -> dict[str, int]:
     from_us, to_us = span(context()["params"], (None, interval()[1]), at_us)
     from_us = tables.time_range(settings)[0] if from_us is None else from_us
     length_us = chunks.length_us(settings, parameter("chunk"), from_us, to_us)
-    counts = steps.aggregate_weekly_features(settings, key(), from_us, to_us, length_us, at_us, tell)
+    counts = steps.aggregate_weekly_features(
+        settings, key(), from_us, to_us, length_us, at_us, tell
+    )
     return {"from_us": from_us, "to_us": to_us, **counts}
 
 
@@ -29,7 +43,9 @@ def prepare_training_data(span_us: dict[str, int]) -> dict[str, int]:
     from training.tick import dataset, steps
 
     settings, first, last = given(), span_us["from_us"], span_us["to_us"]
-    made = steps.prepare_training_data(settings, key(), lambda: dataset.load(settings, first, last), now_us(), tell)
+    made = steps.prepare_training_data(
+        settings, key(), lambda: dataset.load(settings, first, last), now_us(), tell
+    )
     return {"train_samples": len(made.parts.train), "test_samples": len(made.parts.test)}
 
 
@@ -66,9 +82,13 @@ def check_drift() -> dict[str, Any]:
 
     at_us = now_us()
     from_us, to_us = span(context()["params"], (None, interval()[1]), at_us)
-    outcome = check(given(), to_us - DRIFT_DAYS * DAY_US if from_us is None else from_us, to_us, at_us)
+    outcome = check(
+        given(), to_us - DRIFT_DAYS * DAY_US if from_us is None else from_us, to_us, at_us
+    )
     if not outcome.due:
-        raise AirflowSkipException("; ".join(outcome.verdict.reasons) or f"no drift in {outcome.rows} decisions")
+        raise AirflowSkipException(
+            "; ".join(outcome.verdict.reasons) or f"no drift in {outcome.rows} decisions"
+        )
     return outcome.as_dict()
 
 

@@ -1,4 +1,6 @@
-"""Tasks of the image classifiers; the network itself is trained in a process of its own, where Keras or Torch is installed."""
+"""Tasks of the image classifiers; the network itself is trained in a process of its own, where
+Keras or Torch is installed.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,13 @@ def _spec(kind: str, profile: str) -> "Spec":
     from training.vision.specs import Spec
 
     seed = parameter("seed")
-    return Spec(kind, profile, parameter("epochs") or 0, given().seed if seed is None else seed, rows_max=parameter("rows_max") or 0)
+    return Spec(
+        kind,
+        profile,
+        parameter("epochs") or 0,
+        given().seed if seed is None else seed,
+        rows_max=parameter("rows_max") or 0,
+    )
 
 
 def prepare_data(kind: str, profile: str) -> None:
@@ -45,7 +53,11 @@ def evaluate_model(kind: str, profile: str) -> dict[str, Any]:
     from training.vision import steps
 
     verdict = steps.evaluate_model(given(), _spec(kind, profile), key(), tell)
-    return {"gate_pass": verdict.gate_pass, "reasons": verdict.reasons, "accuracy": verdict.checks[0].value}
+    return {
+        "gate_pass": verdict.gate_pass,
+        "reasons": verdict.reasons,
+        "accuracy": verdict.checks[0].value,
+    }
 
 
 def register_model(kind: str, profile: str) -> str:

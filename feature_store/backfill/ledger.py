@@ -1,7 +1,9 @@
-"""Which chunks of gold.tick_features are done, and from what: the next run of a backfill begins where the last one was killed.
+"""Which chunks of gold.tick_features are done, and from what: the next run of a backfill begins
+where the last one was killed.
 
-One small JSON file, replaced atomically after each swap. A chunk that is not in it, or was made from other ticks or definitions,
-is simply computed again: the ledger saves work, it never decides what is true.
+One small JSON file, replaced atomically after each swap. A chunk that is not in it, or was made
+from other ticks or definitions, is simply computed again: the ledger saves work, it never decides
+what is true.
 """
 
 import fcntl
@@ -23,7 +25,9 @@ HOLDER_CHARS = 200  # far longer than what `alone` writes
 
 @dataclass
 class Ledger:
-    """Digest of the inputs of each chunk done, by chunk and by whom it was computed for (symbols, or * for all)."""
+    """Digest of the inputs of each chunk done, by chunk and by whom it was computed for (symbols,
+    or * for all).
+    """
 
     file: Path
     done: dict[tuple[Chunk, str], str]
@@ -34,8 +38,13 @@ class Ledger:
 
     def note(self, chunk: Chunk, who: str, digest: str) -> None:
         """Remember a chunk, and forget those whose rows it replaced; on disk when this returns."""
-        self.done = {place: kept for place, kept in self.done.items() if not overlap(place[0], chunk)} | {(chunk, who): digest}
-        lines = [{"from_us": c.from_us, "to_us": c.to_us, "who": name, "digest": kept} for (c, name), kept in self.done.items()]
+        self.done = {
+            place: kept for place, kept in self.done.items() if not overlap(place[0], chunk)
+        } | {(chunk, who): digest}
+        lines = [
+            {"from_us": c.from_us, "to_us": c.to_us, "who": name, "digest": kept}
+            for (c, name), kept in self.done.items()
+        ]
         partial = self.file.with_suffix(".part")
         with partial.open("w") as out:
             json.dump(lines, out)
@@ -50,7 +59,8 @@ def overlap(one: Chunk, other: Chunk) -> bool:
 
 
 def folder(settings: Settings) -> Path:
-    """Folder of ledger and lock. Never delete the lock: its holder would no longer exclude others."""
+    """Folder of ledger and lock. Never delete the lock: its holder would no longer exclude
+    others."""
     return settings.root / "lakehouse" / "backfill"
 
 
@@ -59,7 +69,13 @@ def read(settings: Settings) -> Ledger:
     file = folder(settings) / "ledger.json"
     try:
         lines = json.loads(file.read_text())
-        return Ledger(file, {(Chunk(line["from_us"], line["to_us"]), line["who"]): line["digest"] for line in lines})
+        return Ledger(
+            file,
+            {
+                (Chunk(line["from_us"], line["to_us"]), line["who"]): line["digest"]
+                for line in lines
+            },
+        )
     except (OSError, ValueError, TypeError, KeyError):
         return Ledger(file, {})
 
@@ -73,7 +89,8 @@ def forget(settings: Settings) -> None:
 def alone(settings: Settings, holder: str) -> Iterator[None]:
     """Exclusive access to gold and the ledger for `holder`, such as "a backfill".
 
-    The system frees the lock of a killed process. Raises JobError, naming the holder, when it is taken.
+    The system frees the lock of a killed process. Raises JobError, naming the holder, when it is
+    taken.
     """
     folder(settings).mkdir(parents=True, exist_ok=True)
     with (folder(settings) / "lock").open("a+") as lock:  # "w" would erase the holder

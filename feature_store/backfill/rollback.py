@@ -16,19 +16,27 @@ from lakehouse.snapshots import Version, open_table, versions
 
 
 def rollback(settings: Settings, name: str, snapshot_id: int) -> Version:
-    """Make an earlier snapshot the current one, and return it. Nothing is deleted: the way forward again is another rollback.
+    """Make an earlier snapshot the current one, and return it. Nothing is deleted: the way forward
+    again is another rollback.
 
     Raises DatasetError for an unknown table, and for a snapshot that never was, was expired, or is
     the current one; JobError while a backfill runs that reads or writes the table.
     """
     table = open_table(settings, name)
     if table.snapshot_by_id(snapshot_id) is None:
-        raise DatasetError(f"{name} has no snapshot {snapshot_id}", f"`tick lake snapshots {name}` lists them; expired ones are gone")
+        raise DatasetError(
+            f"{name} has no snapshot {snapshot_id}",
+            f"`tick lake snapshots {name}` lists them; expired ones are gone",
+        )
     if (current := table.current_snapshot()) and current.snapshot_id == snapshot_id:
-        raise DatasetError(f"{snapshot_id} is the current snapshot of {name}", "nothing was changed")
+        raise DatasetError(
+            f"{snapshot_id} is the current snapshot of {name}", "nothing was changed"
+        )
     with _without_backfill(settings, name):
         _set_current(table, snapshot_id)
-    return next(version for version in versions(settings, name) if version.snapshot_id == snapshot_id)
+    return next(
+        version for version in versions(settings, name) if version.snapshot_id == snapshot_id
+    )
 
 
 @contextmanager

@@ -1,7 +1,9 @@
-"""History: the same rendered SQL over silver in Flink batch mode, chunk by chunk, into gold.tick_features.
+"""History: the same rendered SQL over silver in Flink batch mode, chunk by chunk, into
+gold.tick_features.
 
-Each chunk: 1. what it depends on, and whether gold has it already  2. Flink computes it into a staging table  3. one commit swaps
-it in  4. the ledger notes it. A kill anywhere leaves every chunk of gold either old or new, and the next run goes on from there.
+Each chunk: 1. what it depends on, and whether gold has it already  2. Flink computes it into a
+staging table  3. one commit swaps it in  4. the ledger notes it. A kill anywhere leaves every chunk
+of gold either old or new, and the next run goes on from there.
 """
 
 import hashlib
@@ -29,15 +31,17 @@ from lakehouse.catalog_options import literal
 from lakehouse.schemas import FEATURE_NAMES, SILVER
 
 NAME = "lakehouse-tick backfill"
-# Enough for a TaskManager that was killed. A full disk or a bad row fails every time: the chunk then
-# fails, instead of loading the cluster until `backfill_timeout_s`.
+# Enough for a TaskManager that was killed. A full disk or a bad row fails every time: the chunk
+# then fails, instead of loading the cluster until `backfill_timeout_s`.
 RESTARTS_MAX = 5
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What of silver a chunk reads: how far back, whose ticks, which snapshot (None: the newest); whether a trade may lie twice in it."""
+    """What of silver a chunk reads: how far back, whose ticks, which snapshot (None: the newest);
+    whether a trade may lie twice in it.
+    """
 
     reach: Reach
     symbols: Sequence[str] | None = None
@@ -47,7 +51,9 @@ class Wanted:
 
 @dataclass
 class Report:
-    """What a backfill did. `rows` were written; `holes` are days (begin, µs UTC) without any tick of a symbol, by symbol."""
+    """What a backfill did. `rows` were written; `holes` are days (begin, µs UTC) without any tick
+    of a symbol, by symbol.
+    """
 
     computed: list[Chunk] = field(default_factory=list)
     unchanged: list[Chunk] = field(default_factory=list)
@@ -59,17 +65,33 @@ class Report:
 
 def program(settings: Settings, chunk: Chunk, what: Wanted, into: str) -> Program:
     """Features with row end in [from, to) µs of the chunk, into the table `into`."""
-    views = [View("accepted", accepted(what, chunk.to_us)), *windows.ladder("batch", copies=what.copies)]
+    views = [
+        View("accepted", accepted(what, chunk.to_us)),
+        *windows.ladder("batch", copies=what.copies),
+    ]
     wanted = f"event_time >= {_timestamp(chunk.from_us)} AND event_time < {_timestamp(chunk.to_us)}"
-    insert = tables.insert(into, FEATURE_NAMES, f"SELECT {tables.quoted(FEATURE_NAMES)} FROM ({windows.union_rows()}) WHERE {wanted}")
+    insert = tables.insert(
+        into,
+        FEATURE_NAMES,
+        f"SELECT {tables.quoted(FEATURE_NAMES)} FROM ({windows.union_rows()}) WHERE {wanted}",
+    )
     options = flink_rest.CLIENT_OPTIONS | {
         "table.exec.resource.default-parallelism": str(settings.backfill_parallelism),
         "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",
-        "table.exec.spill-compression.enabled": "false",  # costs more than the disk it saves for so short a time
+        # Costs more than the disk it saves for so short a time.
+        "table.exec.spill-compression.enabled": "false",
         "restart-strategy.exponential-delay.attempts-before-reset-backoff": str(RESTARTS_MAX),
     }
     catalog = (tables.flink_catalog(settings),)
-    return Program(f"{NAME} {chunk}", "batch", catalog, windows.named(views), (insert,), settings.backfill_parallelism, options)
+    return Program(
+        f"{NAME} {chunk}",
+        "batch",
+        catalog,
+        windows.named(views),
+        (insert,),
+        settings.backfill_parallelism,
+        options,
+    )
 
 
 def accepted(what: Wanted, to_us: int) -> str:
@@ -77,17 +99,23 @@ def accepted(what: Wanted, to_us: int) -> str:
     reach, symbols = what.reach, what.symbols
     wanted = [f"event_time < {_timestamp(to_us)}", f"event_time >= {_timestamp(reach.first_us)}"]
     if reach.further:
-        gaps = [f"({_is(symbol)} AND event_time >= {_timestamp(us)})" for symbol, us in reach.further]
+        gaps = [
+            f"({_is(symbol)} AND event_time >= {_timestamp(us)})" for symbol, us in reach.further
+        ]
         wanted.append(f"({' OR '.join([f'event_time >= {_timestamp(reach.base_us)}', *gaps])})")
     if symbols is not None:
         wanted.append(f"({' OR '.join(map(_is, symbols))})")
     pinned = f"/*+ OPTIONS('snapshot-id'='{what.snapshot}') */ " if what.snapshot else ""
-    return f"SELECT {WHO}, {TRADE} FROM {tables.CATALOG}.{SILVER} {pinned}WHERE {' AND '.join(wanted)}"
+    return (
+        f"SELECT {WHO}, {TRADE} FROM {tables.CATALOG}.{SILVER} {pinned}WHERE {' AND '.join(wanted)}"
+    )
 
 
 def definition() -> str:
     """Digest of the rendered SQL: a changed definition makes every chunk due again."""
-    both = (view.select for copies in (True, False) for view in windows.ladder("batch", copies=copies))
+    both = (
+        view.select for copies in (True, False) for view in windows.ladder("batch", copies=copies)
+    )
     text = "\n".join(both) + windows.union_rows()
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -107,11 +135,13 @@ def run(
     *,
     again: bool = False,
 ) -> Report:
-    """Bring gold's rows with their end in [from, to) µs up to date with silver; what stands already is not computed `again`.
+    """Bring gold's rows with their end in [from, to) µs up to date with silver; what stands already
+    is not computed `again`.
 
-    Raises DatasetError for an impossible range or an unknown symbol, JobError when another backfill runs or Flink is away.
-    A chunk that fails is in the report, and does not stop the others. An exception that ends this
-    call, such as Ctrl-C, cancels its Flink jobs; Flink cancels those of a client that was killed.
+    Raises DatasetError for an impossible range or an unknown symbol, JobError when another backfill
+    runs or Flink is away. A chunk that fails is in the report, and does not stop the others. An
+    exception that ends this call, such as Ctrl-C, cancels its Flink jobs; Flink cancels those of a
+    client that was killed.
     """
     tables.create(settings)
     _possible(settings, from_us, to_us, symbols)
@@ -128,11 +158,18 @@ def run(
         return work.report
 
 
-def holes(ticks: pl.DataFrame, from_us: int, to_us: int, symbols: Sequence[str] | None) -> dict[str, list[int]]:
-    """Days in [from, to) without a tick, by symbol: those asked for, else those seen. `ticks`: key, day_us."""
+def holes(
+    ticks: pl.DataFrame, from_us: int, to_us: int, symbols: Sequence[str] | None
+) -> dict[str, list[int]]:
+    """Days in [from, to) without a tick, by symbol: those asked for, else those seen. `ticks`: key,
+    day_us.
+    """
     every = range(from_us // DAY_US * DAY_US, to_us, DAY_US)
     seen = set(ticks.select("key", "day_us").iter_rows())
-    missing = {key: [day for day in every if (key, day) not in seen] for key in symbols or sorted(ticks["key"].unique())}
+    missing = {
+        key: [day for day in every if (key, day) not in seen]
+        for key in symbols or sorted(ticks["key"].unique())
+    }
     return {key: gaps for key, gaps in missing.items() if gaps}
 
 
@@ -151,11 +188,16 @@ def _threads(count: int, stop: Callable[[], None]) -> Iterator[ThreadPoolExecuto
 
 
 class _Work:
-    """The state of one run: a Flink client, the ledger and the report; `chunk` may be called by several threads."""
+    """The state of one run: a Flink client, the ledger and the report; `chunk` may be called by
+    several threads.
+    """
 
     def __init__(self, settings: Settings, symbols: Sequence[str] | None, again: bool) -> None:  # noqa: FBT001
         self.settings, self.symbols, self.again = settings, symbols, again
-        self.report, self.ticks_by_day = Report(), pl.DataFrame(schema={"key": pl.String, "day_us": pl.Int64})
+        self.report, self.ticks_by_day = (
+            Report(),
+            pl.DataFrame(schema={"key": pl.String, "day_us": pl.Int64}),
+        )
         self._definition, self._alone, self._token = definition(), Lock(), secrets.token_hex(4)
         self._ledger: Ledger = ledger.read(settings)
         self._flink: Submitter | None = None
@@ -184,10 +226,17 @@ class _Work:
             self._bring(chunk)
         except TickError as error:
             with self._alone:
-                self.report.failed[chunk] = f"{error.message} ({error.hint})" if error.hint else error.message
+                self.report.failed[chunk] = (
+                    f"{error.message} ({error.hint})" if error.hint else error.message
+                )
 
     def _bring(self, chunk: Chunk) -> None:
-        minutes = tick_scans.minutes(self.settings, chunk.from_us - chunks.WINDOW_US - 4 * tick_scans.MINUTE_US, chunk.to_us, self.symbols)
+        minutes = tick_scans.minutes(
+            self.settings,
+            chunk.from_us - chunks.WINDOW_US - 4 * tick_scans.MINUTE_US,
+            chunk.to_us,
+            self.symbols,
+        )
         reach = chunks.reach(self.settings, chunk, minutes["key"].unique().to_list())
         digest = chunks.digest(self.settings, chunk, reach, self._definition, minutes)
         who = ",".join(sorted(self.symbols)) if self.symbols else "*"
@@ -206,7 +255,9 @@ class _Work:
         # A name of this run: a job that a killed run still had on its way must not find our table.
         with staged_table(self.settings, f"c{chunk.from_us // 1_000_000}_{self._token}") as table:
             if not minutes.is_empty():
-                job_id = self._client().submit(program(self.settings, chunk, self._wanted(chunk, reach, minutes), table))
+                job_id = self._client().submit(
+                    program(self.settings, chunk, self._wanted(chunk, reach, minutes), table)
+                )
                 if self._stopping.is_set():
                     flink_rest.cancel(self.settings, job_id)
                 flink_rest.wait(self.settings, job_id, self.settings.backfill_timeout_s)
@@ -216,15 +267,24 @@ class _Work:
             return sum(file.record_count for file in files)
 
     def _wanted(self, chunk: Chunk, reach: Reach, minutes: pl.DataFrame) -> Wanted:
-        """The look for copies and the job read the same snapshot: a copy that comes between them would count twice."""
+        """The look for copies and the job read the same snapshot: a copy that comes between them
+        would count twice.
+        """
         current = tables.catalog(self.settings).load_table(SILVER).current_snapshot()
         snapshot = current.snapshot_id if current else None
         looks = self._looks(chunk, reach, minutes)
-        copies = any(tick_scans.has_copies(self.settings, parts, symbols, snapshot) for parts, symbols in looks)
+        copies = any(
+            tick_scans.has_copies(self.settings, parts, symbols, snapshot)
+            for parts, symbols in looks
+        )
         return Wanted(reach, self.symbols, snapshot, copies)
 
-    def _looks(self, chunk: Chunk, reach: Reach, minutes: pl.DataFrame) -> Iterator[tuple[list[tuple[int, int]], Sequence[str] | None]]:
-        """What a chunk reads, in slices, and of whom: all that is asked for, then what lies further back of single symbols."""
+    def _looks(
+        self, chunk: Chunk, reach: Reach, minutes: pl.DataFrame
+    ) -> Iterator[tuple[list[tuple[int, int]], Sequence[str] | None]]:
+        """What a chunk reads, in slices, and of whom: all that is asked for, then what lies further
+        back of single symbols.
+        """
         yield tick_scans.slices(minutes, reach.base_us, chunk.to_us), self.symbols
         for symbol, from_us in reach.further:
             counted = tick_scans.minutes(self.settings, from_us, reach.base_us, [symbol])
@@ -263,12 +323,21 @@ def cancel_abandoned(settings: Settings) -> None:
 
 def _possible(settings: Settings, from_us: int, to_us: int, symbols: Sequence[str] | None) -> None:
     if from_us >= to_us:
-        raise DatasetError(f"the range is empty: --from {_day(from_us)} is not before --to {_day(to_us)}", "give the older moment first")
+        raise DatasetError(
+            f"the range is empty: --from {_day(from_us)} is not before --to {_day(to_us)}",
+            "give the older moment first",
+        )
     if to_us > now_us() + DAY_US:
-        raise DatasetError(f"--to {_day(to_us)} lies in the future", "a backfill computes what has happened: give an earlier --to")
+        raise DatasetError(
+            f"--to {_day(to_us)} lies in the future",
+            "a backfill computes what has happened: give an earlier --to",
+        )
     every = tick_scans.symbols(settings) if symbols else []
     if unknown := set(symbols or ()) - set(every):
-        raise DatasetError(f"no tick of {', '.join(sorted(unknown))} is in the lakehouse", f"known: {', '.join(every[:10]) or 'none'}")
+        raise DatasetError(
+            f"no tick of {', '.join(sorted(unknown))} is in the lakehouse",
+            f"known: {', '.join(every[:10]) or 'none'}",
+        )
 
 
 def _is(symbol: str) -> str:

@@ -1,1 +1,3 @@
-"""Feature definitions as text: their checks, the reference evaluation in plain Python, their examples."""
+"""Feature definitions as text: their checks, the reference evaluation in plain Python, their
+examples.
+"""

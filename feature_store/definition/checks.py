@@ -1,4 +1,6 @@
-"""What a feature or aggregate line may say, checked without Flink: a line that passes renders to SQL that Flink accepts."""
+"""What a feature or aggregate line may say, checked without Flink: a line that passes renders to
+SQL that Flink accepts.
+"""
 
 import math
 import re
@@ -22,7 +24,9 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def check_lines(features: Sequence[Feature], aggregates: Sequence[Aggregate]) -> None:
-    """Raises DefinitionError for the first line that is wrong: a name, verb, unit, window, formula or column."""
+    """Raises DefinitionError for the first line that is wrong: a name, verb, unit, window, formula
+    or column.
+    """
     _unique("aggregate", (a.name for a in aggregates))
     _unique("feature", (*(f.name for f in features), *CONTEXT))
     for aggregate in aggregates:
@@ -42,15 +46,22 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def _unique(kind: str, names: Iterable[str]) -> None:
     for name, count in Counter(names).items():
         if count > 1:
-            raise DefinitionError(f"two lines define {kind} {name!r}", "give each a name of its own")
+            raise DefinitionError(
+                f"two lines define {kind} {name!r}", "give each a name of its own"
+            )
         if not NAME.fullmatch(name):
-            raise DefinitionError(f"{name!r} is no name for a line", "a name has small letters, digits and _, and begins with a letter")
+            raise DefinitionError(
+                f"{name!r} is no name for a line",
+                "a name has small letters, digits and _, and begins with a letter",
+            )
 
 
 def _check_aggregate(aggregate: Aggregate) -> None:
     what = f"aggregate {aggregate.name}"
     if aggregate.name in TAKEN or aggregate.name.endswith(LIMBS):
-        raise DefinitionError(f"{what}: this name is taken by a constant or a column of the SQL", "choose another")
+        raise DefinitionError(
+            f"{what}: this name is taken by a constant or a column of the SQL", "choose another"
+        )
     if aggregate.verb not in (*COUNTS, *VERBS):
         hint = nearest(aggregate.verb, (*COUNTS, *VERBS))
         raise DefinitionError(f"{what}: there is no verb {aggregate.verb!r}", hint)
@@ -69,15 +80,26 @@ def _check_unit(what: str, aggregate: Aggregate) -> None:
     if aggregate.unit is None:
         whole = used <= WHOLE_COLUMNS and "/" not in aggregate.of
         if aggregate.verb == "sum_inner" or (aggregate.verb == "sum" and not whole):
-            raise DefinitionError(f"{what}: a sum of fractions needs a `unit`", "a power of ten, about a millionth of a usual summand")
+            raise DefinitionError(
+                f"{what}: a sum of fractions needs a `unit`",
+                "a power of ten, about a millionth of a usual summand",
+            )
         return
     if aggregate.verb not in ("sum", "sum_inner"):
-        raise DefinitionError(f"{what}: only sums have a `unit`, {aggregate.verb} takes the value as it is", "leave it out")
+        raise DefinitionError(
+            f"{what}: only sums have a `unit`, {aggregate.verb} takes the value as it is",
+            "leave it out",
+        )
     power = math.log10(aggregate.unit) if aggregate.unit > 0 else math.nan
     if not math.isclose(power, round(power) if math.isfinite(power) else 0, abs_tol=1e-9):
-        raise DefinitionError(f"{what}: the unit {aggregate.unit:g} is no power of ten", "such as 1e-4")
+        raise DefinitionError(
+            f"{what}: the unit {aggregate.unit:g} is no power of ten", "such as 1e-4"
+        )
     if aggregate.verb == "sum_inner" and not used <= INNER_COLUMNS:
-        raise DefinitionError(f"{what}: sum_inner knows r and r1 of the oldest row, nothing else", "use sum, or only r and r1")
+        raise DefinitionError(
+            f"{what}: sum_inner knows r and r1 of the oldest row, nothing else",
+            "use sum, or only r and r1",
+        )
 
 
 def _check_feature(feature: Feature, names: Sequence[str]) -> None:
@@ -85,13 +107,22 @@ def _check_feature(feature: Feature, names: Sequence[str]) -> None:
     for text in filter(None, (feature.formula, feature.null_if)):
         for name in names_in(text):
             if name not in names:
-                raise DefinitionError(f"{what}: there is no aggregate {{{name}}}", nearest(name, names))
+                raise DefinitionError(
+                    f"{what}: there is no aggregate {{{name}}}", nearest(name, names)
+                )
         check(what, text)
     if not feature.formula.strip() or not feature.scale > 0 or not math.isfinite(feature.scale):
         raise DefinitionError(
-            f"{what}: it needs a formula and a scale above zero", "the scale is the size below which differences do not matter"
+            f"{what}: it needs a formula and a scale above zero",
+            "the scale is the size below which differences do not matter",
         )
     if unknown := sorted({*feature.windows_s, *feature.core} - LABELS.keys()):
-        raise DefinitionError(f"{what}: there is no window of {unknown[0]} s", f"there are: {', '.join(map(str, LABELS))}")
+        raise DefinitionError(
+            f"{what}: there is no window of {unknown[0]} s",
+            f"there are: {', '.join(map(str, LABELS))}",
+        )
     if not feature.windows_s or not set(feature.core) <= set(feature.windows_s):
-        raise DefinitionError(f"{what}: it needs a window, and `core` only names its own windows", f"windows_s: {feature.windows_s}")
+        raise DefinitionError(
+            f"{what}: it needs a window, and `core` only names its own windows",
+            f"windows_s: {feature.windows_s}",
+        )

@@ -1,4 +1,6 @@
-"""The text of a feature definition: which names it uses, whether Flink and DuckDB read it alike, and its values over a table."""
+"""The text of a feature definition: which names it uses, whether Flink and DuckDB read it alike,
+and its values over a table.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,12 +17,47 @@ class DefinitionError(TickError):
     """A feature or aggregate line says something that cannot be computed."""
 
 
-# What Flink and DuckDB both know, with the same result. LOG is not among them: natural in Flink, decimal in DuckDB.
+# What Flink and DuckDB both know, with the same result. LOG is not among them: natural in Flink,
+# decimal in DuckDB.
 FUNCTIONS = frozenset(
-    {"ABS", "ACOS", "ASIN", "ATAN", "CAST", "CEIL", "COALESCE", "COS", "EXP", "FLOOR", "LN", "LOG10", "NULLIF", "POWER", "SIGN", "SIN"}
+    {
+        "ABS",
+        "ACOS",
+        "ASIN",
+        "ATAN",
+        "CAST",
+        "CEIL",
+        "COALESCE",
+        "COS",
+        "EXP",
+        "FLOOR",
+        "LN",
+        "LOG10",
+        "NULLIF",
+        "POWER",
+        "SIGN",
+        "SIN",
+    }
     | {"SQRT", "TAN"}
 )
-WORDS = frozenset({"AND", "AS", "BETWEEN", "CASE", "DOUBLE", "ELSE", "END", "IN", "IS", "NOT", "NULL", "OR", "THEN", "WHEN"})
+WORDS = frozenset(
+    {
+        "AND",
+        "AS",
+        "BETWEEN",
+        "CASE",
+        "DOUBLE",
+        "ELSE",
+        "END",
+        "IN",
+        "IS",
+        "NOT",
+        "NULL",
+        "OR",
+        "THEN",
+        "WHEN",
+    }
+)
 NUMBER = re.compile(r"\b\d+(?:\.\d*)?(?:[eE][+-]?\d+)?")
 WORD = re.compile(r"[A-Za-z_]\w*")
 WHOLE_DIVISION = re.compile(r"(?<![\w.])\d+\s*\)*\s*/\s*\(*\s*\d+(?![\w.])")
@@ -29,25 +66,34 @@ WHOLE_DIVISION = re.compile(r"(?<![\w.])\d+\s*\)*\s*/\s*\(*\s*\d+(?![\w.])")
 def names_in(*texts: str) -> frozenset[str]:
     """The names in braces. Raises DefinitionError when braces do not match."""
     try:
-        return frozenset(name for text in texts for _, name, _, _ in Formatter().parse(text) if name is not None)
+        return frozenset(
+            name for text in texts for _, name, _, _ in Formatter().parse(text) if name is not None
+        )
     except ValueError as error:
-        raise DefinitionError(f"the braces do not match in {texts[0]!r}: {error}", "an aggregate is written {name}") from error
+        raise DefinitionError(
+            f"the braces do not match in {texts[0]!r}: {error}", "an aggregate is written {name}"
+        ) from error
 
 
 def check(what: str, text: str, columns: Sequence[str] = ()) -> None:
-    """Refuse words and signs that Flink and DuckDB do not read alike; `columns` may stand in `text` without braces.
+    """Refuse words and signs that Flink and DuckDB do not read alike; `columns` may stand in `text`
+    without braces.
 
     Raises DefinitionError, beginning with `what`.
     """
     bare = re.sub(r"\{\w*\}", " 1e0 ", text)
     if strange := set(re.findall(r"[^\w\s.,+*/()<>=-]", bare)):
         hint = "write POWER(x, 2) for powers and <> for unequal; aggregates stand in {braces}"
-        raise DefinitionError(f"{what}: {' '.join(sorted(strange))} is no sign of a formula, in {text!r}", hint)
+        raise DefinitionError(
+            f"{what}: {' '.join(sorted(strange))} is no sign of a formula, in {text!r}", hint
+        )
     for word in WORD.findall(NUMBER.sub(" ", bare)):
         _check_word(what, word, columns)
     if found := WHOLE_DIVISION.search(bare):
         hint = f"write {found[0].partition('/')[0].strip()}e0 / …"
-        raise DefinitionError(f"{what}: {found[0]!r} divides whole numbers, which Flink cuts off", hint)
+        raise DefinitionError(
+            f"{what}: {found[0]!r} divides whole numbers, which Flink cuts off", hint
+        )
 
 
 def _check_word(what: str, word: str, columns: Sequence[str]) -> None:
@@ -55,12 +101,15 @@ def _check_word(what: str, word: str, columns: Sequence[str]) -> None:
         return
     known = f"columns: {', '.join(columns)}" if columns else "aggregates stand in {braces}"
     hint = f"{known}; functions: {', '.join(sorted(FUNCTIONS))}"
-    raise DefinitionError(f"{what}: {word!r} is a reserved SQL word, or none that means something here", hint)
+    raise DefinitionError(
+        f"{what}: {word!r} is a reserved SQL word, or none that means something here", hint
+    )
 
 
 @lru_cache(maxsize=1)
 def _duckdb() -> duckdb.DuckDBPyConnection:
-    """One data base in memory that reaches no file; opening one takes longer than most evaluations."""
+    """One data base in memory that reaches no file; opening one takes longer than most
+    evaluations."""
     return duckdb.connect(config={"enable_external_access": False, "threads": 1})
 
 
@@ -81,11 +130,15 @@ def evaluate(table: pl.DataFrame, expressions: Mapping[str, str]) -> pl.DataFram
     return frame
 
 
-def _blamed(connection: duckdb.DuckDBPyConnection, expressions: Mapping[str, str], error: duckdb.Error) -> DefinitionError:
+def _blamed(
+    connection: duckdb.DuckDBPyConnection, expressions: Mapping[str, str], error: duckdb.Error
+) -> DefinitionError:
     """The first expression that fails alone."""
     for name, text in expressions.items():
         try:
             connection.execute(f"SELECT ({text}) FROM rows_").fetchall()
         except duckdb.Error as own:
-            return DefinitionError(f"{name} cannot be computed: {str(own).partition(chr(10))[0]}", f"it says: {text}")
+            return DefinitionError(
+                f"{name} cannot be computed: {str(own).partition(chr(10))[0]}", f"it says: {text}"
+            )
     return DefinitionError(str(error))

@@ -1,7 +1,9 @@
-"""The naive evaluator: any feature definition over plain ticks, without Flink; every window is summed up from scratch.
+"""The naive evaluator: any feature definition over plain ticks, without Flink; every window is
+summed up from scratch.
 
-It shares the definitions with `feature_store/sql/windows.py` and no way of computing them: sums are `math.fsum`, rows are Python
-lists, only the text of a definition is evaluated by DuckDB, in double precision. Parity and `tick features test` lean on it.
+It shares the definitions with `feature_store/sql/windows.py` and no way of computing them: sums are
+`math.fsum`, rows are Python lists, only the text of a definition is evaluated by DuckDB, in double
+precision. Parity and `tick features test` lean on it.
 """
 
 import math
@@ -30,7 +32,10 @@ BAR: dict[str, pl.DataType] = {
     **dict.fromkeys(("sec", "n", "s"), pl.Int64()),
     **dict.fromkeys(("v", "pv", "sv", "high", "low", "close_price", "r", "r1"), pl.Float64()),
 }
-KEYS: dict[str, pl.DataType] = {"symbol": pl.String(), **dict.fromkeys(("sec", "known_at_us", "warm_s"), pl.Int64())}
+KEYS: dict[str, pl.DataType] = {
+    "symbol": pl.String(),
+    **dict.fromkeys(("sec", "known_at_us", "warm_s"), pl.Int64()),
+}
 
 
 def features(
@@ -42,12 +47,14 @@ def features(
     *,
     strict: bool = False,
 ) -> dict[str, pl.DataFrame]:
-    """Per view: symbol, event_time_us (row end), known_at_us, warm_s and the feature columns, sorted by symbol and time.
+    """Per view: symbol, event_time_us (row end), known_at_us, warm_s and the feature columns,
+    sorted by symbol and time.
 
-    `ticks` has the contract's columns in any order, copies included. `only` keeps those (view, symbol, sec) keys, or rows
-    whose end lies in a range of seconds; other rows cost nothing but their place. History begins with the first tick given.
-    A feature is NULL where a summand is too large for the exact sums of the SQL. `strict` raises
-    DefinitionError for such a summand, and for one that is not finite.
+    `ticks` has the contract's columns in any order, copies included. `only` keeps those (view,
+    symbol, sec) keys, or rows whose end lies in a range of seconds; other rows cost nothing but
+    their place. History begins with the first tick given. A feature is NULL where a summand is too
+    large for the exact sums of the SQL. `strict` raises DefinitionError for such a summand, and for
+    one that is not finite.
     """
     trades = distinct(ticks).partition_by("symbol", as_dict=True)
     made = {}
@@ -55,7 +62,9 @@ def features(
         own = tuple(f for f in features if set(f.windows_s) & set(level.windows_s))
         used = names_in(*(text for f in own for text in (f.formula, f.null_if)))
         charts = [Chart(str(symbol), frame, level) for (symbol,), frame in sorted(trades.items())]
-        parts = _aggregated(charts, level, tuple(a for a in aggregates if a.name in used), only, strict)
+        parts = _aggregated(
+            charts, level, tuple(a for a in aggregates if a.name in used), only, strict
+        )
         made[level.view] = _published(parts, own, aggregates, level, context=level is levels[0])
     return made
 
@@ -87,14 +96,21 @@ def _symbol() -> pl.Expr:
 
 
 class Chart:
-    """The non-empty bars of one symbol at one level, by position; a bar is summed up when it is asked for."""
+    """The non-empty bars of one symbol at one level, by position; a bar is summed up when it is
+    asked for.
+    """
 
     def __init__(self, symbol: str, trades: pl.DataFrame, level: Level) -> None:
         self.symbol, self.level = symbol, level
-        numbers, starts = np.unique(trades["event_time_us"].to_numpy() // (level.tile_s * SECOND_US), return_index=True)
+        numbers, starts = np.unique(
+            trades["event_time_us"].to_numpy() // (level.tile_s * SECOND_US), return_index=True
+        )
         self.ends: list[int] = ((numbers + 1) * level.tile_s).tolist()
         self._stops: list[int] = [*starts.tolist(), len(trades)]
-        self._of = {name: trades[name].to_numpy() for name in ("price", "size", "side", "event_time_us", "seq", "ingest_time_us")}
+        self._of = {
+            name: trades[name].to_numpy()
+            for name in ("price", "size", "side", "event_time_us", "seq", "ingest_time_us")
+        }
 
     def first(self, at: int, window_s: int) -> int:
         """Position of the oldest bar inside the window that ends with bar `at`."""
@@ -105,9 +121,13 @@ class Chart:
         return int(self._of["ingest_time_us"][self._stops[first] : self._stops[at + 1]].max())
 
     def close(self, at: int) -> float:
-        """Price of the last trade by (event time, seq); among equals the one whose text is the largest, as in the SQL."""
+        """Price of the last trade by (event time, seq); among equals the one whose text is the
+        largest, as in the SQL.
+        """
         newest = last = self._stops[at + 1] - 1
-        while last > self._stops[at] and all(self._of[name][last - 1] == self._of[name][newest] for name in ("event_time_us", "seq")):
+        while last > self._stops[at] and all(
+            self._of[name][last - 1] == self._of[name][newest] for name in ("event_time_us", "seq")
+        ):
             last -= 1
         return float(max(self._of["price"][last : newest + 1].tolist(), key=str))
 
@@ -127,7 +147,9 @@ class Chart:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The rows asked for of one chart, and every bar their windows need: both as ascending positions."""
+    """The rows asked for of one chart, and every bar their windows need: both as ascending
+    positions.
+    """
 
     chart: Chart
     rows: list[int]
@@ -148,7 +170,9 @@ def _asked(only: Only, view: str, symbol: str, sec: int) -> bool:
     return sec in only if isinstance(only, range) else (view, symbol, sec) in only
 
 
-def _aggregated(charts: Iterable[Chart], level: Level, used: Sequence[Aggregate], only: Only, strict: bool) -> pl.DataFrame:
+def _aggregated(
+    charts: Iterable[Chart], level: Level, used: Sequence[Aggregate], only: Only, strict: bool
+) -> pl.DataFrame:
     """KEYS of the wanted rows and, per window of the level, a column `<aggregate>_<window>`."""
     keys = only if only is None or isinstance(only, range) else frozenset(only)
     wanted = [Wanted.of(chart, keys) for chart in charts]
@@ -160,13 +184,19 @@ def _aggregated(charts: Iterable[Chart], level: Level, used: Sequence[Aggregate]
     columns |= _overflow_columns(bars, terms, used)
     rows, offset = [], 0
     for market in wanted:
-        rows += _rows(market, {name: values[offset : offset + len(market.bars)] for name, values in columns.items()}, used)
+        rows += _rows(
+            market,
+            {name: values[offset : offset + len(market.bars)] for name, values in columns.items()},
+            used,
+        )
         offset += len(market.bars)
     names = [f"{a.name}_{w}" for w in level.windows_s for a in used]
     return pl.DataFrame(rows, KEYS | dict.fromkeys(names, pl.Float64()), orient="row")
 
 
-def _overflow_columns(bars: pl.DataFrame, terms: pl.DataFrame, used: Sequence[Aggregate]) -> dict[str, Terms]:
+def _overflow_columns(
+    bars: pl.DataFrame, terms: pl.DataFrame, used: Sequence[Aggregate]
+) -> dict[str, Terms]:
     """Per exact sum `<aggregate>:over`, 1 for a bar whose summand is too large; and their count."""
     crowded = bars["n"] > TICKS_MAX
     over: dict[Aggregate, pl.Series] = {}
@@ -186,18 +216,37 @@ def _require_sound(bars: pl.DataFrame, terms: pl.DataFrame, used: Sequence[Aggre
     for aggregate in (a for a in used if a.name in terms.columns):
         term = terms[aggregate.name]
         limit = aggregate.summand_max
-        for at in (term.is_not_null() & ~(term.is_finite() & (term.abs() <= limit))).arg_true().head(1).to_list():
+        for at in (
+            (term.is_not_null() & ~(term.is_finite() & (term.abs() <= limit)))
+            .arg_true()
+            .head(1)
+            .to_list()
+        ):
             where = f"{term[at]:g} for {bars['symbol'][at]}, row end {bars['sec'][at]} s"
-            hint = "say when it counts as 0e0 (CASE WHEN …), or take a larger unit" if aggregate.unit else "say when it counts as NULL"
-            raise DefinitionError(f"aggregate {aggregate.name}: {aggregate.of} is {where}; the limit is {limit:g}", hint)
+            hint = (
+                "say when it counts as 0e0 (CASE WHEN …), or take a larger unit"
+                if aggregate.unit
+                else "say when it counts as NULL"
+            )
+            raise DefinitionError(
+                f"aggregate {aggregate.name}: {aggregate.of} is {where}; the limit is {limit:g}",
+                hint,
+            )
 
 
-def _rows(wanted: Wanted, terms: dict[str, Terms], used: Sequence[Aggregate]) -> list[tuple[object, ...]]:
+def _rows(
+    wanted: Wanted, terms: dict[str, Terms], used: Sequence[Aggregate]
+) -> list[tuple[object, ...]]:
     chart, place = wanted.chart, {at: i for i, at in enumerate(wanted.bars)}
     rows: list[tuple[object, ...]] = []
     for at in wanted.rows:
         sec, first = chart.ends[at], chart.first(at, chart.level.window_max_s)
-        keys = (chart.symbol, sec, chart.known_at_us(first, at), min(sec - chart.ends[0], WARM_CAP_S))
+        keys = (
+            chart.symbol,
+            sec,
+            chart.known_at_us(first, at),
+            min(sec - chart.ends[0], WARM_CAP_S),
+        )
         values: list[float | None] = []
         for window_s in chart.level.windows_s:
             inside = range(place[chart.first(at, window_s)], place[at] + 1)
@@ -234,14 +283,29 @@ def _known(terms: Terms) -> list[float]:
 
 
 def _published(
-    parts: pl.DataFrame, features: Sequence[Feature], aggregates: Sequence[Aggregate], level: Level, *, context: bool
+    parts: pl.DataFrame,
+    features: Sequence[Feature],
+    aggregates: Sequence[Aggregate],
+    level: Level,
+    *,
+    context: bool,
 ) -> pl.DataFrame:
     """The formulas over the aggregates, in the column order of `contracts.features.columns`."""
-    made = {f"{f.name}_{LABELS[w]}": _formula(f, aggregates, w) for w in level.windows_s for f in features if w in f.windows_s}
+    made = {
+        f"{f.name}_{LABELS[w]}": _formula(f, aggregates, w)
+        for w in level.windows_s
+        for f in features
+        if w in f.windows_s
+    }
     frame = evaluate(parts, made)
-    keys = parts.select("symbol", pl.col("sec").mul(SECOND_US).alias("event_time_us"), "known_at_us", "warm_s")
+    keys = parts.select(
+        "symbol", pl.col("sec").mul(SECOND_US).alias("event_time_us"), "known_at_us", "warm_s"
+    )
     angles = [2 * math.pi * (sec % DAY_S) / DAY_S for sec in parts["sec"].to_list()]
-    waves = [pl.Series(name, map(wave, angles), pl.Float64) for name, wave in zip(CONTEXT, (math.sin, math.cos), strict=True)]
+    waves = [
+        pl.Series(name, map(wave, angles), pl.Float64)
+        for name, wave in zip(CONTEXT, (math.sin, math.cos), strict=True)
+    ]
     return keys.hstack(frame).hstack(waves if context else [])
 
 

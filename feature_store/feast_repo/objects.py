@@ -1,5 +1,5 @@
-"""The Feast repository, generated from the contracts: entity `symbol`, a view per level of the ladder, one of daily statistics,
-and service `tick_model`.
+"""The Feast repository, generated from the contracts: entity `symbol`, a view per level of the
+ladder, one of daily statistics, and service `tick_model`.
 
 Feast takes six seconds to import, hence only inside the functions.
 """
@@ -29,7 +29,7 @@ registry:
 online_store:
   type: redis
   # Feast sets no time-outs of its own: a stalled Redis would block for ever.
-  connection_string: "{host}:{port},socket_timeout={timeout_s},socket_connect_timeout={timeout_s}{login}"
+  connection_string: "{host}:{port},{options}"
   key_ttl_seconds: {ttl_s}
 offline_store:
   type: file
@@ -38,7 +38,9 @@ entity_key_serialization_version: 3
 
 
 def offline_file(settings: Settings, view: str) -> Path:
-    """The Parquet file (symbol, event_timestamp, features …) that Feast's offline store reads for one view."""
+    """The Parquet file (symbol, event_timestamp, features …) that Feast's offline store reads for
+    one view.
+    """
     return settings.feast_repo / "offline" / f"{view}.parquet"
 
 
@@ -46,13 +48,14 @@ def write_yaml(settings: Settings) -> Path:
     """Write feature_store.yaml below settings.feast_repo and return its path."""
     (settings.feast_repo / "offline").mkdir(parents=True, exist_ok=True)
     path = settings.feast_repo / "feature_store.yaml"
+    timeout_s = settings.redis_timeout_ms / 1000
+    timeouts = f"socket_timeout={timeout_s},socket_connect_timeout={timeout_s}"
     text = YAML.format(
         project=PROJECT,
         registry=settings.feast_repo / "registry.db",
         host=settings.redis,
-        login=_login(settings),
+        options=timeouts + _login(settings),
         port=settings.redis_port,
-        timeout_s=settings.redis_timeout_ms / 1000,
         ttl_s=settings.redis_ttl_s,
     )
     path.write_text(text)
@@ -60,48 +63,89 @@ def write_yaml(settings: Settings) -> Path:
 
 
 def _login(settings: Settings) -> str:
-    """What a Redis with a password wants; Feast reads the password itself from the environment, never from this file."""
+    """What a Redis with a password wants; Feast reads the password itself from the environment,
+    never from this file.
+    """
     if settings.redis_password and set(settings.redis_password.get_secret_value()) & set('",\\\n'):
         raise SettingError(
-            "TICK_REDIS_PASSWORD holds a character that Feast cannot read", "leave out quotation marks, commas and backslashes"
+            "TICK_REDIS_PASSWORD holds a character that Feast cannot read",
+            "leave out quotation marks, commas and backslashes",
         )
     user = f",username={settings.redis_user}" if settings.redis_user else ""
     password = ",password=${TICK_REDIS_PASSWORD}" if settings.redis_password else ""
     tls = ",ssl=true" if settings.redis_tls else ""
-    return user + password + tls + (f",ssl_ca_certs={settings.redis_ca}" if settings.redis_tls and settings.redis_ca else "")
+    return (
+        user
+        + password
+        + tls
+        + (f",ssl_ca_certs={settings.redis_ca}" if settings.redis_tls and settings.redis_ca else "")
+    )
 
 
 def _view(settings: Settings, level: Level, entity: Any) -> Any:
     from feast import FeatureView, Field, FileSource
     from feast.types import Float64, Int64
 
-    source = FileSource(name=f"{level.view}_history", path=str(offline_file(settings, level.view)), timestamp_field="event_timestamp")
+    source = FileSource(
+        name=f"{level.view}_history",
+        path=str(offline_file(settings, level.view)),
+        timestamp_field="event_timestamp",
+    )
     schema = [Field(name=c.name, dtype=Float64, description=c.unit) for c in columns(level)]
     schema += [Field(name=name, dtype=Int64) for name in EXTRAS]
     ttl = timedelta(seconds=settings.redis_ttl_s)
     tags = {"tile_s": str(level.tile_s), "windows_s": ",".join(map(str, level.windows_s))}
-    return FeatureView(name=level.view, entities=[entity], ttl=ttl, schema=schema, source=source, online=True, tags=tags)
+    return FeatureView(
+        name=level.view,
+        entities=[entity],
+        ttl=ttl,
+        schema=schema,
+        source=source,
+        online=True,
+        tags=tags,
+    )
 
 
 def _daily_view(settings: Settings, entity: Any) -> Any:
-    """Statistics of a day, at the start of the next: an earlier join cannot see them. Offline only; nothing online reads them."""
+    """Statistics of a day, at the start of the next: an earlier join cannot see them. Offline only;
+    nothing online reads them.
+    """
     from feast import FeatureView, Field, FileSource
     from feast.types import Float64, Int64
 
-    source = FileSource(name=f"{DAILY_VIEW}_history", path=str(offline_file(settings, DAILY_VIEW)), timestamp_field="event_timestamp")
-    schema = [Field(name=name, dtype=Int64) for name in DAILY_COUNTS] + [Field(name=name, dtype=Float64) for name in DAILY_NUMBERS]
-    return FeatureView(name=DAILY_VIEW, entities=[entity], ttl=DAILY_TTL, schema=schema, source=source, online=False)
+    source = FileSource(
+        name=f"{DAILY_VIEW}_history",
+        path=str(offline_file(settings, DAILY_VIEW)),
+        timestamp_field="event_timestamp",
+    )
+    schema = [Field(name=name, dtype=Int64) for name in DAILY_COUNTS] + [
+        Field(name=name, dtype=Float64) for name in DAILY_NUMBERS
+    ]
+    return FeatureView(
+        name=DAILY_VIEW,
+        entities=[entity],
+        ttl=DAILY_TTL,
+        schema=schema,
+        source=source,
+        online=False,
+    )
 
 
 def objects(settings: Settings) -> list[Any]:
-    """Every Feast object of the project: the entity, the views in the order of the ladder, the daily view, the feature service."""
+    """Every Feast object of the project: the entity, the views in the order of the ladder, the
+    daily view, the feature service.
+    """
     from feast import Entity, FeatureService
     from feast.value_type import ValueType
 
-    entity = Entity(name=ENTITY, join_keys=[ENTITY], value_type=ValueType.STRING, description="VENUE:SYMBOL")
+    entity = Entity(
+        name=ENTITY, join_keys=[ENTITY], value_type=ValueType.STRING, description="VENUE:SYMBOL"
+    )
     views = {level.view: _view(settings, level, entity) for level in LEVELS}
     core = {view: [c.name for c in COLUMNS if c.view == view and c.name in CORE] for view in views}
-    service = FeatureService(name=SERVICE, features=[views[view][names] for view, names in core.items() if names])
+    service = FeatureService(
+        name=SERVICE, features=[views[view][names] for view, names in core.items() if names]
+    )
     return [entity, *views.values(), _daily_view(settings, entity), service]
 
 
@@ -113,8 +157,11 @@ def store(settings: Settings) -> Any:
 
 
 def apply(settings: Settings) -> list[str]:
-    """Write the repository and apply it; safe to repeat. Returns the names of the applied objects."""
-    with warnings.catch_warnings():  # its import makes deprecations visible, of all libraries and for the whole process
+    """Write the repository and apply it; safe to repeat. Returns the names of the applied
+    objects."""
+    with (
+        warnings.catch_warnings()
+    ):  # its import makes deprecations visible, of all libraries and for the whole process
         import feast  # noqa: F401
 
     write_yaml(settings)

@@ -11,9 +11,15 @@ from lakehouse.schemas import DAILY, DAILY_COUNTS, DAILY_NUMBERS
 
 
 def export_daily(settings: Settings) -> Path:
-    """Write the file that Feast's offline store reads: every day, at the time it may be used from; returns its path."""
+    """Write the file that Feast's offline store reads: every day, at the time it may be used from;
+    returns its path.
+    """
     rows = daily.read(settings, DAILY)
-    known = pl.from_epoch("known_at_us", time_unit="us").dt.replace_time_zone("UTC").alias("event_timestamp")
+    known = (
+        pl.from_epoch("known_at_us", time_unit="us")
+        .dt.replace_time_zone("UTC")
+        .alias("event_timestamp")
+    )
     file = offline_file(settings, DAILY_VIEW)
     file.parent.mkdir(parents=True, exist_ok=True)
     made = file.with_suffix(".new")

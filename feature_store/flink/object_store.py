@@ -1,8 +1,8 @@
 """Read-back check of the object store: a file that an engine wrote must come back byte for byte.
 
-By default AWS SDKs send a checksum as a trailer, in chunks. A store that does not know this keeps the
-framing of the chunks as content (SeaweedFS before 4.02): Flink's first commit then makes a table
-unreadable. `tick init` checks before there is a table.
+By default AWS SDKs send a checksum as a trailer, in chunks. A store that does not know this keeps
+the framing of the chunks as content (SeaweedFS before 4.02): Flink's first commit then makes a
+table unreadable. `tick init` checks before there is a table.
 """
 
 import json
@@ -52,13 +52,15 @@ def verify(settings: Settings) -> None:
         content = _read_back(files, location, write, settings)
         if content != CONTENT:
             raise DatasetError(
-                f"the object store changed the file that {writer} wrote: {len(content)} bytes instead of "
-                f"{len(CONTENT)}, beginning with {content[:SHOWN_BYTES]!r}",
+                f"the object store changed the file that {writer} wrote: {len(content)} bytes"
+                f" instead of {len(CONTENT)}, beginning with {content[:SHOWN_BYTES]!r}",
                 HINT,
             )
 
 
-def _read_back(files: FileIO, location: str, write: Callable[[str], None], settings: Settings) -> bytes:
+def _read_back(
+    files: FileIO, location: str, write: Callable[[str], None], settings: Settings
+) -> bytes:
     try:
         write(location)
         with files.new_input(location).open() as stream:

@@ -1,6 +1,8 @@
-"""A Flink SQL program as data, and its submission to the standalone cluster by a child process with its own JVM.
+"""A Flink SQL program as data, and its submission to the standalone cluster by a child process with
+its own JVM.
 
-The parent renders text only; the child (`python -m feature_store.flink.program`) loads PyFlink, which takes seconds and a gateway JVM.
+The parent renders text only; the child (`python -m feature_store.flink.program`) loads PyFlink,
+which takes seconds and a gateway JVM.
 """
 
 import contextlib
@@ -23,14 +25,17 @@ from lakehouse.catalog_options import masked
 
 CLOSE_TIMEOUT_S = 10.0
 ERROR_LINES = 12
-# Planning is cold code run once: the optimising compiler and its threads cost more than they save (82 → 48 s of CPU for the live job).
+# Planning is cold code run once: the optimising compiler and its threads cost more than they save
+# (82 → 48 s of CPU for the live job).
 PLANNER_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 JOB_ID, REFUSED, FINISHED = "job_id=", "refused=", "finished="
 RECOVERY_PATH = "execution.state-recovery.path"
 
 
 class FinishedReaderError(JobError):
-    """The state to continue from holds readers that had finished: a job restored from it would never run them."""
+    """The state to continue from holds readers that had finished: a job restored from it would
+    never run them.
+    """
 
     def __init__(self, state: str, readers: Sequence[str]) -> None:
         super().__init__(
@@ -42,12 +47,15 @@ class FinishedReaderError(JobError):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """`ddl` statements and `views` (name, SELECT) in order, then `inserts` as one statement set; `options` are Flink configuration keys.
+    """`ddl` statements and `views` (name, SELECT) in order, then `inserts` as one statement set;
+    `options` are Flink configuration keys.
 
-    When they name a state to continue from, only the sources over the tables `may_finish` may have finished in it.
+    When they name a state to continue from, only the sources over the tables `may_finish` may have
+    finished in it.
 
-    A view is registered as a planned table, not as SQL text: text is expanded anew for each reader, with correlation names of
-    its own, and the planner then no longer sees that two readers share it.
+    A view is registered as a planned table, not as SQL text: text is expanded anew for each reader,
+    with correlation names of its own, and the planner then no longer sees that two readers share
+    it.
     """
 
     name: str
@@ -68,24 +76,31 @@ def base_options(settings: Settings) -> dict[str, str]:
         "rest.port": str(settings.flink_port),
         "pipeline.object-reuse": "true",
         "table.local-time-zone": "UTC",
-        # Bounded: a message that fails the job would otherwise restart it indefinitely. The backoff is
-        # short, because most failures are a process that was killed and is back within seconds.
+        # Bounded: a message that fails the job would otherwise restart it indefinitely. The backoff
+        # is short, because most failures are a process that was killed and is back within seconds.
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.initial-backoff": "1 s",
         "restart-strategy.exponential-delay.max-backoff": "5 s",
-        "restart-strategy.exponential-delay.attempts-before-reset-backoff": str(settings.restarts_max),
-        "restart-strategy.exponential-delay.reset-backoff-threshold": f"{settings.restart_reset_s * 1000:.0f} ms",
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff": str(
+            settings.restarts_max
+        ),
+        "restart-strategy.exponential-delay.reset-backoff-threshold": (
+            f"{settings.restart_reset_s * 1000:.0f} ms"
+        ),
     }
 
 
 def submit(settings: Settings, program: Program) -> str:
-    """Submit one program and return its job id. Raises JobError with what Flink said, FinishedReaderError."""
+    """Submit one program and return its job id. Raises JobError with what Flink said,
+    FinishedReaderError.
+    """
     with Submitter(settings) as child:
         return child.submit(program)
 
 
 class Submitter:
-    """A child process that submits programs one after the other: only the first one waits for a JVM and a cold planner.
+    """A child process that submits programs one after the other: only the first one waits for a JVM
+    and a cold planner.
 
     It ends with `close`, or by itself when this process is gone: its input ends then.
     """
@@ -111,17 +126,25 @@ class Submitter:
     def submit(self, program: Program) -> str:
         """Submit and return the job id; programs of several threads wait for each other.
 
-        Raises JobError with what Flink said, FinishedReaderError for a state that is not to be continued.
+        Raises JobError with what Flink said, FinishedReaderError for a state that is not to be
+        continued.
         """
         state = program.options.get(RECOVERY_PATH)
-        if state and (readers := sorted(set(self.finished_readers(state)) - set(program.may_finish))):
+        if state and (
+            readers := sorted(set(self.finished_readers(state)) - set(program.may_finish))
+        ):
             raise FinishedReaderError(state, readers)
-        options = base_options(self._settings) | {"parallelism.default": str(program.parallelism)} | dict(program.options)
+        options = (
+            base_options(self._settings)
+            | {"parallelism.default": str(program.parallelism)}
+            | dict(program.options)
+        )
         spec = json.dumps(asdict(program) | {"options": options})
         return self._answer(spec, JOB_ID, f"Flink refused {program.name}")
 
     def finished_readers(self, state: str) -> list[str]:
-        """Tables of the sources of which a task had finished in the checkpoint or savepoint at this URI.
+        """Tables of the sources of which a task had finished in the checkpoint or savepoint at this
+        URI.
 
         Raises JobError when it cannot be read.
         """
@@ -129,12 +152,15 @@ class Submitter:
         return list(json.loads(self._answer(spec, FINISHED, f"the state {state} cannot be read")))
 
     def _answer(self, spec: str, kind: str, problem: str) -> str:
-        """What the child answers, without its kind. Raises JobError with the reason of the child."""
+        """What the child answers, without its kind. Raises JobError with the reason of the
+        child."""
         with self._alone:
             answer = self._ask(spec.encode() + b"\n", problem, self._settings.submit_timeout_s)
         if answer.startswith(kind):
             return answer.removeprefix(kind)
-        said = json.loads(answer.removeprefix(REFUSED)) if answer.startswith(REFUSED) else self._said()
+        said = (
+            json.loads(answer.removeprefix(REFUSED)) if answer.startswith(REFUSED) else self._said()
+        )
         why = _why(masked(self._settings, said))
         raise JobError(f"{problem}:\n{why}", "see `tick logs jobmanager`; is it up? `tick status`")
 
@@ -148,7 +174,8 @@ class Submitter:
         self._complaints.close()
 
     def _ask(self, line: bytes, problem: str, timeout_s: float) -> str:
-        """The child's answer to one line; empty when it died. Raises JobError when the time is up."""
+        """The child's answer to one line; empty when it died. Raises JobError when the time is
+        up."""
         stdin, stdout = self._child.stdin, self._child.stdout
         assert stdin is not None and stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -163,7 +190,9 @@ class Submitter:
         finally:
             deadline.cancel()
         if self._child.wait() == -signal.SIGKILL:
-            raise JobError(f"{problem}: no answer within {timeout_s:.0f} s", "see `tick logs jobmanager`")
+            raise JobError(
+                f"{problem}: no answer within {timeout_s:.0f} s", "see `tick logs jobmanager`"
+            )
         return ""
 
     def _said(self) -> str:
@@ -172,14 +201,22 @@ class Submitter:
 
 
 def _why(output: str) -> str:
-    causes = [line for line in output.splitlines() if line.startswith(("Caused by", "py4j.protocol", "TypeError"))]
+    causes = [
+        line
+        for line in output.splitlines()
+        if line.startswith(("Caused by", "py4j.protocol", "TypeError"))
+    ]
     return "\n".join((causes or output.splitlines())[-ERROR_LINES:])
 
 
 def _run(spec: dict[str, Any]) -> str:
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
-    mode = EnvironmentSettings.in_batch_mode() if spec["mode"] == "batch" else EnvironmentSettings.in_streaming_mode()
+    mode = (
+        EnvironmentSettings.in_batch_mode()
+        if spec["mode"] == "batch"
+        else EnvironmentSettings.in_streaming_mode()
+    )
     env = TableEnvironment.create(mode)
     for key, value in (spec["options"] | {"pipeline.name": spec["name"]}).items():
         env.get_config().set(key, value)
@@ -202,7 +239,9 @@ def _handle(spec: dict[str, Any]) -> str:
 
 
 def _serve() -> None:
-    """One line in, a program or a state to inspect; one line out, what came of it or why it was refused."""
+    """One line in, a program or a state to inspect; one line out, what came of it or why it was
+    refused.
+    """
     for line in sys.stdin:
         try:
             answer = _handle(json.loads(line))

@@ -1,4 +1,6 @@
-"""Flink's REST interface, as much as we need: job states, waiting, stop with a savepoint, cancel, metrics of progress."""
+"""Flink's REST interface, as much as we need: job states, waiting, stop with a savepoint, cancel,
+metrics of progress.
+"""
 
 import contextlib
 import http.client
@@ -32,7 +34,8 @@ class StartError(JobError):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failure that Flink restarted a job for: when, ms since 1970, and the exception at its root."""
+    """A failure that Flink restarted a job for: when, ms since 1970, and the exception at its
+    root."""
 
     time_ms: int
     cause: str
@@ -45,30 +48,48 @@ def call(
     method: str | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> dict[str, Any]:
-    """One request, whose answer is an object; raises JobError when Flink is not reachable or refuses."""
+    """One request, whose answer is an object; raises JobError when Flink is not reachable or
+    refuses.
+    """
     return dict(_request(settings, path, body, method, timeout_s) or {})
 
 
-def _request(settings: Settings, path: str, body: dict[str, Any] | None, method: str | None, timeout_s: float) -> Any:
+def _request(
+    settings: Settings, path: str, body: dict[str, Any] | None, method: str | None, timeout_s: float
+) -> Any:
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"{settings.flink_url}{path}", data, {"Content-Type": "application/json"}, method=method)
+    request = urllib.request.Request(
+        f"{settings.flink_url}{path}", data, {"Content-Type": "application/json"}, method=method
+    )
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         raise JobError(f"Flink answered {error.code} to {path}: {error.read(500)!r}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:  # no answer, or a part of one
-        raise JobError(f"Flink does not answer at {settings.flink_url} ({error})", "start it with `tick up`") from error
+        raise JobError(
+            f"Flink does not answer at {settings.flink_url} ({error})", "start it with `tick up`"
+        ) from error
 
 
 def jobs(settings: Settings, timeout_s: float = TIMEOUT_S) -> list[dict[str, Any]]:
     """All jobs the JobManager knows: jid, name, state, start-time, duration; newest first."""
-    return sorted(call(settings, "/jobs/overview", timeout_s=timeout_s)["jobs"], key=lambda job: -int(job["start-time"]))
+    return sorted(
+        call(settings, "/jobs/overview", timeout_s=timeout_s)["jobs"],
+        key=lambda job: -int(job["start-time"]),
+    )
 
 
 def running(settings: Settings, name: str) -> str | None:
     """Id of the job of that name which has not ended, None when there is none."""
-    return next((str(job["jid"]) for job in jobs(settings) if job["name"] == name and job["state"] not in ENDED), None)
+    return next(
+        (
+            str(job["jid"])
+            for job in jobs(settings)
+            if job["name"] == name and job["state"] not in ENDED
+        ),
+        None,
+    )
 
 
 def state(settings: Settings, job_id: str) -> str:
@@ -84,11 +105,17 @@ def wait(settings: Settings, job_id: str, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
     while (job := call(settings, f"/jobs/{job_id}"))["state"] not in ENDED:
         if time.monotonic() > deadline:
-            raise JobError(f"job {job_id} is still {job['state']} after {timeout_s:.0f} s", "see `tick logs taskmanager`")
+            raise JobError(
+                f"job {job_id} is still {job['state']} after {timeout_s:.0f} s",
+                "see `tick logs taskmanager`",
+            )
         _report_client(settings, job_id, job["now"])
         time.sleep(POLL_S)
     if job["state"] != "FINISHED":
-        raise JobError(f"job {job_id} ended {job['state']}:\n{root_cause(settings, job_id)}", "see `tick logs taskmanager`")
+        raise JobError(
+            f"job {job_id} ended {job['state']}:\n{root_cause(settings, job_id)}",
+            "see `tick logs taskmanager`",
+        )
 
 
 def _report_client(settings: Settings, job_id: str, now_ms: int) -> None:
@@ -101,9 +128,10 @@ def _report_client(settings: Settings, job_id: str, now_ms: int) -> None:
 def wait_running(settings: Settings, job_id: str, timeout_s: float) -> None:
     """Wait until every task of a streaming job runs, or has ended as a bounded reader does.
 
-    A REST error is retried until `timeout_s` is over: a loaded JobManager answers late or not at all
-    while the job is healthy. Raises StartError when the job has failed and is still not running by then;
-    JobError when it ended, when it is slow without a failure, and when its state is unknown.
+    A REST error is retried until `timeout_s` is over: a loaded JobManager answers late or not at
+    all while the job is healthy. Raises StartError when the job has failed and is still not running
+    by then; JobError when it ended, when it is slow without a failure, and when its state is
+    unknown.
     """
     deadline = time.monotonic() + timeout_s
     while True:
@@ -134,14 +162,19 @@ def _not_up(settings: Settings, job_id: str, state: str, timeout_s: float) -> Jo
     if cause := _failure(settings, job_id):
         why = f"job {job_id} is {state}, not running, after {timeout_s:.0f} s:\n{cause}"
         return StartError(why, "see `tick logs taskmanager`")
-    why = f"job {job_id} is {state}, but not every task runs after {timeout_s:.0f} s; no failure recorded"
+    why = (
+        f"job {job_id} is {state}, but not every task runs after {timeout_s:.0f} s; no failure"
+        " recorded"
+    )
     return JobError(why, "it was not cancelled; see `tick job status`, `tick status`")
 
 
 def tasks(settings: Settings, job_id: str) -> tuple[int, int]:
     """(finished, all) tasks of a job: how far a batch job is."""
     counts = [vertex["tasks"] for vertex in call(settings, f"/jobs/{job_id}")["vertices"]]
-    return sum(int(count["FINISHED"]) for count in counts), max(1, sum(sum(map(int, count.values())) for count in counts))
+    return sum(int(count["FINISHED"]) for count in counts), max(
+        1, sum(sum(map(int, count.values())) for count in counts)
+    )
 
 
 def root_cause(settings: Settings, job_id: str) -> str:
@@ -156,11 +189,18 @@ def _failure(settings: Settings, job_id: str) -> str | None:
     return "\n".join(causes[:8]) or None
 
 
-def failures(settings: Settings, job_id: str, count_max: int, timeout_s: float = TIMEOUT_S) -> list[Failure]:
+def failures(
+    settings: Settings, job_id: str, count_max: int, timeout_s: float = TIMEOUT_S
+) -> list[Failure]:
     """The newest failures of a job, newest first. Flink keeps 16 of a job."""
-    told = call(settings, f"/jobs/{job_id}/exceptions?maxExceptions={count_max}", timeout_s=timeout_s)
+    told = call(
+        settings, f"/jobs/{job_id}/exceptions?maxExceptions={count_max}", timeout_s=timeout_s
+    )
     entries = told.get("exceptionHistory", {}).get("entries", [])
-    return [Failure(int(entry["timestamp"]), _root(str(entry.get("stacktrace", "")))) for entry in entries]
+    return [
+        Failure(int(entry["timestamp"]), _root(str(entry.get("stacktrace", ""))))
+        for entry in entries
+    ]
 
 
 def _root(stacktrace: str) -> str:
@@ -169,7 +209,9 @@ def _root(stacktrace: str) -> str:
 
 
 def _causes(stacktrace: str) -> list[str]:
-    """The exceptions of a Java stack trace from the outermost to the innermost, without their frames."""
+    """The exceptions of a Java stack trace from the outermost to the innermost, without their
+    frames.
+    """
     lines = stacktrace.splitlines()
     return [*lines[:1], *(line for line in lines if line.startswith("Caused by"))]
 
@@ -181,7 +223,9 @@ def restarts(settings: Settings, job_id: str, timeout_s: float = TIMEOUT_S) -> i
 
 
 def stop_with_savepoint(settings: Settings, job_id: str, timeout_s: float) -> str:
-    """Stop a job after a savepoint, until its end; returns where it lies. Raises JobError when Flink could not take it."""
+    """Stop a job after a savepoint, until its end; returns where it lies. Raises JobError when
+    Flink could not take it.
+    """
     trigger = call(settings, f"/jobs/{job_id}/stop", {"drain": False})["request-id"]
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -190,19 +234,25 @@ def stop_with_savepoint(settings: Settings, job_id: str, timeout_s: float) -> st
             operation = answer["operation"]
             if "location" not in operation:
                 raise JobError(
-                    f"the savepoint failed: {str(operation.get('failure-cause'))[:500]}", "the job still runs; see `tick logs taskmanager`"
+                    f"the savepoint failed: {str(operation.get('failure-cause'))[:500]}",
+                    "the job still runs; see `tick logs taskmanager`",
                 )
             _wait_for_end(settings, job_id, deadline)
             return str(operation["location"])
         time.sleep(POLL_S)
-    raise JobError(f"no savepoint within {timeout_s:.0f} s", "the job may still be stopping; see `tick job status`")
+    raise JobError(
+        f"no savepoint within {timeout_s:.0f} s",
+        "the job may still be stopping; see `tick job status`",
+    )
 
 
 def _wait_for_end(settings: Settings, job_id: str, deadline: float) -> None:
     """A job runs on for a moment after its last savepoint is complete."""
     while (now := state(settings, job_id)) not in ENDED:
         if time.monotonic() > deadline:
-            raise JobError(f"job {job_id} is still {now} after its savepoint", "see `tick job status`")
+            raise JobError(
+                f"job {job_id} is still {now} after its savepoint", "see `tick job status`"
+            )
         time.sleep(POLL_S)
 
 

@@ -1,7 +1,8 @@
-"""Online features for one answer: one round trip for all symbols, order fixed by name, age and gaps told, never guessed.
+"""Online features for one answer: one round trip for all symbols, order fixed by name, age and gaps
+told, never guessed.
 
-Feast's own reader has no time-outs, applies no TTL and answers PRESENT with nulls for what is not there; this one reads the
-same bytes and says what it found.
+Feast's own reader has no time-outs, applies no TTL and answers PRESENT with nulls for what is not
+there; this one reads the same bytes and says what it found.
 """
 
 import asyncio
@@ -44,10 +45,12 @@ class OnlineStoreUnavailable(TickError):  # noqa: N818 - named after the state t
 
 @dataclass(frozen=True, slots=True)
 class FeatureRow:
-    """What is online for one symbol; times are event times in µs, ages are in seconds against the `now_us` of the read.
+    """What is online for one symbol; times are event times in µs, ages are in seconds against the
+    `now_us` of the read.
 
-    `values` is in plan order, None where missing. `age_s` is the age of the newest 1 s row (staleness_s). `old_views` are
-    views older than their own cadence plus settings.stale_s. `warm_s` is the least, `known_at_us` the newest of all views.
+    `values` is in plan order, None where missing. `age_s` is the age of the newest 1 s row
+    (staleness_s). `old_views` are views older than their own cadence plus settings.stale_s.
+    `warm_s` is the least, `known_at_us` the newest of all views.
     """
 
     symbol: str
@@ -67,19 +70,31 @@ class FeatureRow:
 
 
 class ReadPlan:
-    """Names → hash fields and positions, laid out once: the features in their order, then time and extras of each view."""
+    """Names → hash fields and positions, laid out once: the features in their order, then time and
+    extras of each view.
+    """
 
     def __init__(self, names: Sequence[str], settings: Settings) -> None:
         unknown = [name for name in names if name not in VIEW_OF]
         if unknown:
-            raise TickError(f"unknown features: {', '.join(unknown)}", "the model and contracts/features.py are of different versions")
+            raise TickError(
+                f"unknown features: {', '.join(unknown)}",
+                "the model and contracts/features.py are of different versions",
+            )
         self.names = tuple(names)
-        self.views = tuple(view for view in TILE_S if view == FASTEST or view in {VIEW_OF[name] for name in names})
+        self.views = tuple(
+            view for view in TILE_S if view == FASTEST or view in {VIEW_OF[name] for name in names}
+        )
         self._view_at = [self.views.index(VIEW_OF[name]) for name in names]
         self._limit_us = [(TILE_S[view] + settings.stale_s) * 1e6 for view in self.views]
         self._ttl_us = settings.redis_ttl_s * 1_000_000
-        tails = [(time_field(view), *(field(view, extra) for extra in EXTRAS)) for view in self.views]
-        self.fields = [*(field(VIEW_OF[name], name) for name in names), *(part for tail in tails for part in tail)]
+        tails = [
+            (time_field(view), *(field(view, extra) for extra in EXTRAS)) for view in self.views
+        ]
+        self.fields = [
+            *(field(VIEW_OF[name], name) for name in names),
+            *(part for tail in tails for part in tail),
+        ]
 
     def row(self, symbol: str, raw: Sequence[bytes | None], now_us: int) -> FeatureRow:
         """The answer for one symbol from the hash fields of the plan."""
@@ -87,8 +102,15 @@ class ReadPlan:
         times = [self._time(raw[n + 3 * i], now_us) for i in views]
         values = [decode_double(data) for data in raw[:n]]
         if None in times:
-            values = [None if times[at] is None else value for value, at in zip(values, self._view_at, strict=True)]
-        missing = tuple(name for name, value in zip(self.names, values, strict=True) if value is None) if None in values else ()
+            values = [
+                None if times[at] is None else value
+                for value, at in zip(values, self._view_at, strict=True)
+            ]
+        missing = (
+            tuple(name for name, value in zip(self.names, values, strict=True) if value is None)
+            if None in values
+            else ()
+        )
         present = [i for i in views if times[i] is not None]
         old = tuple(self.views[i] for i in present if now_us - (times[i] or 0) > self._limit_us[i])
         return FeatureRow(
@@ -104,21 +126,30 @@ class ReadPlan:
         )
 
     def _time(self, data: bytes | None, now_us: int) -> int | None:
-        """Event time of a view; None when the view is absent or past the TTL, which Redis knows for whole symbols only."""
+        """Event time of a view; None when the view is absent or past the TTL, which Redis knows for
+        whole symbols only.
+        """
         time_us = decode_time_us(data)
         return None if time_us is None or now_us - time_us > self._ttl_us else time_us
 
 
 class OnlineReader:
-    """Reads the features `names` (default: the core set) of symbols from Redis. Close it with `await close()`.
+    """Reads the features `names` (default: the core set) of symbols from Redis. Close it with
+    `await close()`.
 
-    Every method waits at most settings.feature_read_ms_max, however many round trips it takes, and raises OnlineStoreUnavailable.
+    Every method waits at most settings.feature_read_ms_max, however many round trips it takes, and
+    raises OnlineStoreUnavailable.
     """
 
     def __init__(self, settings: Settings, names: Sequence[str] = CORE) -> None:
-        timeout_s, self._wait_s = settings.redis_timeout_ms / 1000, settings.feature_read_ms_max / 1000
+        timeout_s, self._wait_s = (
+            settings.redis_timeout_ms / 1000,
+            settings.feature_read_ms_max / 1000,
+        )
         self.plan = ReadPlan(names, settings)
-        kind: type[aioredis.Connection] = aioredis.SSLConnection if settings.redis_tls else aioredis.Connection
+        kind: type[aioredis.Connection] = (
+            aioredis.SSLConnection if settings.redis_tls else aioredis.Connection
+        )
         pool = aioredis.BlockingConnectionPool(
             connection_class=kind,
             **connections.redis(settings),
@@ -130,8 +161,12 @@ class OnlineReader:
             lib_name=None,  # no CLIENT SETINFO: a fresh connection costs one round trip, not three
             lib_version=None,
         )
-        self._redis: Any = aioredis.Redis.from_pool(pool)  # redis-py types keys as text, ours are bytes
-        self._hint = f"is Redis running on {settings.redis}:{settings.redis_port}? `tick status` says"
+        self._redis: Any = aioredis.Redis.from_pool(
+            pool
+        )  # redis-py types keys as text, ours are bytes
+        self._hint = (
+            f"is Redis running on {settings.redis}:{settings.redis_port}? `tick status` says"
+        )
 
     async def read(self, symbols: Sequence[str], now_us: int) -> list[FeatureRow]:
         """A FeatureRow per symbol, in their order, in one round trip."""
@@ -139,11 +174,17 @@ class OnlineReader:
             return []
         async with self._within_deadline():
             answers = await self._fetch(symbols)
-        return [self.plan.row(symbol, raw, now_us) for symbol, raw in zip(symbols, answers, strict=True)]
+        return [
+            self.plan.row(symbol, raw, now_us) for symbol, raw in zip(symbols, answers, strict=True)
+        ]
 
     async def _fetch(self, symbols: Sequence[str]) -> list[list[bytes | None]]:
         if len(symbols) == 1:  # a pipeline of one costs as much again
-            return [await self._redis.execute_command("HMGET", entity_key(symbols[0]), *self.plan.fields)]
+            return [
+                await self._redis.execute_command(
+                    "HMGET", entity_key(symbols[0]), *self.plan.fields
+                )
+            ]
         async with self._redis.pipeline(transaction=False) as pipe:
             for symbol in symbols:
                 pipe.hmget(entity_key(symbol), self.plan.fields)
@@ -187,4 +228,6 @@ class OnlineReader:
             async with asyncio.timeout(self._wait_s):
                 yield
         except (RedisError, OSError) as error:  # a TimeoutError is an OSError
-            raise OnlineStoreUnavailable(f"the online store does not answer: {str(error) or 'too slow'}", self._hint) from error
+            raise OnlineStoreUnavailable(
+                f"the online store does not answer: {str(error) or 'too slow'}", self._hint
+            ) from error

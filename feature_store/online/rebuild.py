@@ -1,4 +1,5 @@
-"""An emptied Redis, filled again from the lakehouse: the newest row per symbol and view, never older over newer.
+"""An emptied Redis, filled again from the lakehouse: the newest row per symbol and view, never
+older over newer.
 
 It may run beside the live writer: the guard in Redis keeps whatever is newer.
 """
@@ -20,11 +21,15 @@ SLICE_US = 3_600_000_000  # an hour of rows at a time bounds the memory
 
 
 def newest(settings: Settings, view: str, now_us: int) -> pl.DataFrame:
-    """Newest row per symbol of one view not older than the TTL, live or backfilled; columns as `lakehouse.read_features`.
+    """Newest row per symbol of one view not older than the TTL, live or backfilled; columns as
+    `lakehouse.read_features`.
 
     Of two rows of equal time the backfilled one stays: it also knows the late ticks.
     """
-    oldest_us, to_us = now_us - settings.redis_ttl_s * 1_000_000, now_us + settings.future_row_ms_max * 1000 + 1
+    oldest_us, to_us = (
+        now_us - settings.redis_ttl_s * 1_000_000,
+        now_us + settings.future_row_ms_max * 1000 + 1,
+    )
     found: list[pl.DataFrame] = []
     while to_us > oldest_us:
         from_us = max(oldest_us, to_us - SLICE_US)
@@ -32,7 +37,11 @@ def newest(settings: Settings, view: str, now_us: int) -> pl.DataFrame:
             frame = tables.read_features(settings, view, from_us, to_us, table=table)
             found.append(frame.unique("symbol", keep="last", maintain_order=True))
         to_us = from_us
-    return pl.concat(found).sort("event_time_us", maintain_order=True).unique("symbol", keep="last", maintain_order=True)
+    return (
+        pl.concat(found)
+        .sort("event_time_us", maintain_order=True)
+        .unique("symbol", keep="last", maintain_order=True)
+    )
 
 
 def rows(settings: Settings, now_us: int) -> Iterator[dict[str, Any]]:
@@ -43,11 +52,16 @@ def rows(settings: Settings, now_us: int) -> Iterator[dict[str, Any]]:
 
 
 def rebuild(settings: Settings, now_us: int) -> Written:
-    """Write the newest rows of the lakehouse to Redis. Raises ServiceError when Redis does not answer."""
+    """Write the newest rows of the lakehouse to Redis. Raises ServiceError when Redis does not
+    answer.
+    """
     client = connect(settings)
     try:
         return write_rows(client, rows(settings, now_us), settings, now_us)
     except redis.RedisError as error:
-        raise ServiceError(f"Redis does not take the rows: {error}", "start it with `tick up`, then repeat: it is safe to") from error
+        raise ServiceError(
+            f"Redis does not take the rows: {error}",
+            "start it with `tick up`, then repeat: it is safe to",
+        ) from error
     finally:
         client.close()

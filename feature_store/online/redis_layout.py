@@ -1,6 +1,8 @@
-"""Feast 0.67's Redis layout, byte for byte, without importing Feast (six seconds): keys, fields and values.
+"""Feast 0.67's Redis layout, byte for byte, without importing Feast (six seconds): keys, fields and
+values.
 
-The published format page is out of date; what is true here is what the two-way test against the installed SDK says.
+The published format page is out of date; what is true here is what the two-way test against the
+installed SDK says.
 """
 
 import math
@@ -11,16 +13,20 @@ import mmh3
 
 PROJECT = "lakehouse_tick"
 ENTITY = "symbol"
-# Published with every row beside its features: seconds of unbroken history, newest ingest time of its ticks.
+# Published with every row beside its features: seconds of unbroken history, newest ingest time of
+# its ticks.
 EXTRAS = ("warm_s", "known_at_us")
-# Keys of our own beside Feast's: newest event time of the whole pipeline, counters and freshness samples of the writer.
+# Keys of our own beside Feast's: newest event time of the whole pipeline, counters and freshness
+# samples of the writer.
 HEARTBEAT_REDIS_KEY = "tick:heartbeat_ms"
 STATS_REDIS_KEY = "tick:writer_stats"
 FRESHNESS_REDIS_KEY = "tick:freshness"
 SYMBOLS_CACHED_MAX = 65_536
 
 _STRING = 2  # feast ValueType.STRING
-_TAG_INT64 = b"\x20"  # protobuf tags inside feast.types.Value: field 4 as varint, field 5 as 64 bits
+_TAG_INT64 = (
+    b"\x20"  # protobuf tags inside feast.types.Value: field 4 as varint, field 5 as 64 bits
+)
 _TAG_DOUBLE = b"\x29"
 _DOUBLE = struct.Struct("<d")
 _DOUBLE_BYTES = 9
@@ -89,11 +95,15 @@ def encode_int64(value: int) -> bytes:
 def encode_time_ms(time_ms: int) -> bytes:
     """A protobuf Timestamp of a time in ms since 1970 (≥ 0)."""
     seconds, ms = divmod(time_ms, 1000)
-    return (b"\x08" + _varint(seconds) if seconds else b"") + (b"\x10" + _varint(ms * 1_000_000) if ms else b"")
+    return (b"\x08" + _varint(seconds) if seconds else b"") + (
+        b"\x10" + _varint(ms * 1_000_000) if ms else b""
+    )
 
 
 def decode_double(data: bytes | None) -> float | None:
-    """The double of a feast Value; None where there is none: absent, null, of another type, or not finite (Feast takes inf)."""
+    """The double of a feast Value; None where there is none: absent, null, of another type, or not
+    finite (Feast takes inf).
+    """
     if data and len(data) == _DOUBLE_BYTES and data[:1] == _TAG_DOUBLE:
         value: float = _DOUBLE.unpack_from(data, 1)[0]
         return value if math.isfinite(value) else None

@@ -1,4 +1,6 @@
-"""Telling the API, through Redis, what a command found out; without Redis nobody is told, and the command goes on."""
+"""Telling the API, through Redis, what a command found out; without Redis nobody is told, and the
+command goes on.
+"""
 
 import contextlib
 

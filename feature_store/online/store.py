@@ -1,7 +1,9 @@
-"""Feature rows → Redis in Feast's layout, guarded: inside Redis a row replaces what is stored unless that is newer.
+"""Feature rows → Redis in Feast's layout, guarded: inside Redis a row replaces what is stored
+unless that is newer.
 
-A row of equal event time replaces the stored one, so that a corrected row gets online; Feast itself would drop it. A stored
-time beyond the future bound guards nothing: what a broken clock wrote once must not freeze its symbol.
+A row of equal event time replaces the stored one, so that a corrected row gets online; Feast itself
+would drop it. A stored time beyond the future bound guards nothing: what a broken clock wrote once
+must not freeze its symbol.
 """
 
 import math
@@ -27,15 +29,18 @@ SYMBOL_CHARS_MAX = 2 * NAME_CHARS_MAX + 1
 LONG_MAX = 2**63 - 1
 # Redis' Lua keeps every argument of a call in a register, of which a function has 250.
 FIELDS_PER_CALL_MAX = 50
-# A row's values travel as one MessagePack array of feast Values, which Lua takes apart in a single call (half the CPU of one
-# argument per value). A NaN cannot be mistaken for another place: a record is as long as the pattern and begins otherwise.
+# A row's values travel as one MessagePack array of feast Values, which Lua takes apart in a single
+# call (half the CPU of one argument per value). A NaN cannot be mistaken for another place: a
+# record is as long as the pattern and begins otherwise.
 _VALUE = b"\xa9\x29"
 _VALUE_NAN = _VALUE + struct.pack("<d", math.nan)
 _VALUE_NULL = b"\xa0"
 
 
 class Row(NamedTuple):
-    """One encoded row: `values` holds the view's columns in contract order, as the script of the view wants them."""
+    """One encoded row: `values` holds the view's columns in contract order, as the script of the
+    view wants them.
+    """
 
     symbol: str
     view: str
@@ -51,7 +56,9 @@ class MalformedRowError(ValueError):
 
 @dataclass(slots=True)
 class Written:
-    """What became of the rows of a write; `times_ms` are the event times of those written, at `done_ms`."""
+    """What became of the rows of a write; `times_ms` are the event times of those written, at
+    `done_ms`.
+    """
 
     times_ms: list[int] = field(default_factory=list)
     older: int = 0
@@ -66,7 +73,9 @@ class Written:
 
 
 def connect(settings: Settings) -> redis.Redis:
-    """A client for writing: explicit time-outs, no retries of its own (the caller retries the whole batch)."""
+    """A client for writing: explicit time-outs, no retries of its own (the caller retries the whole
+    batch).
+    """
     timeout_s = settings.writer_timeout_ms / 1000
     return redis.Redis(
         **connections.redis(settings),
@@ -78,7 +87,9 @@ def connect(settings: Settings) -> redis.Redis:
 
 
 def _clean(value: Any) -> float:
-    """Null, NaN and the infinities are all null online (a NaN here); text and other types are malformed."""
+    """Null, NaN and the infinities are all null online (a NaN here); text and other types are
+    malformed.
+    """
     if value is None:
         return math.nan
     if type(value) not in (float, int):
@@ -103,7 +114,8 @@ def _encoder(level: Level) -> Callable[[Mapping[str, Any]], bytes]:
             if math.isfinite(sum(values)):
                 return record(values)
         except (KeyError, TypeError, OverflowError):
-            pass  # a null, a missing column (as null) or a wrong type: the slow way tells them apart
+            # A null, a missing column (as null) or a wrong type: the slow way tells them apart.
+            pass
         return record([_clean(row.get(name)) for name in names]).replace(_VALUE_NAN, _VALUE_NULL)
 
     return encode
@@ -120,7 +132,9 @@ def _integer(row: Mapping[str, Any], name: str) -> int:
 
 
 def encode_row(row: Mapping[str, Any]) -> Row:
-    """Encode a feature row (`view`, `symbol`, `event_time_ms`, `known_at_us`, `warm_s`, features). Raises MalformedRowError."""
+    """Encode a feature row (`view`, `symbol`, `event_time_ms`, `known_at_us`, `warm_s`, features).
+    Raises MalformedRowError.
+    """
     view, symbol = row.get("view"), row.get("symbol")
     encoder = ENCODERS.get(view) if isinstance(view, str) else None
     if encoder is None:
@@ -131,7 +145,10 @@ def encode_row(row: Mapping[str, Any]) -> Row:
         values = encoder(row)
     except OverflowError as error:
         raise MalformedRowError("a feature is beyond double precision") from error
-    warm, known = redis_layout.encode_int64(_integer(row, "warm_s")), redis_layout.encode_int64(_integer(row, "known_at_us"))
+    warm, known = (
+        redis_layout.encode_int64(_integer(row, "warm_s")),
+        redis_layout.encode_int64(_integer(row, "known_at_us")),
+    )
     return Row(symbol, str(view), _integer(row, "event_time_ms"), values, warm, known)
 
 
@@ -140,13 +157,23 @@ def _literal(data: bytes) -> str:
 
 
 def script(level: Level) -> str:
-    """The guarded write of one view in Lua. KEYS: entity. ARGV: time, values, warm_s, known_at_us, TTL s, future bound s."""
+    """The guarded write of one view in Lua. KEYS: entity. ARGV: time, values, warm_s, known_at_us,
+    TTL s, future bound s.
+    """
     view, names = level.view, [column.name for column in columns(level)]
-    pairs = [f"{_literal(redis_layout.field(view, name))}, v[{i + 1}]" for i, name in enumerate(names)]
-    pairs += [f"{_literal(redis_layout.field(view, name))}, ARGV[{3 + i}]" for i, name in enumerate(redis_layout.EXTRAS)]
+    pairs = [
+        f"{_literal(redis_layout.field(view, name))}, v[{i + 1}]" for i, name in enumerate(names)
+    ]
+    pairs += [
+        f"{_literal(redis_layout.field(view, name))}, ARGV[{3 + i}]"
+        for i, name in enumerate(redis_layout.EXTRAS)
+    ]
     pairs.append(f"{_literal(redis_layout.time_field(view))}, ARGV[1]")
     cuts = range(0, len(pairs), FIELDS_PER_CALL_MAX)
-    calls = [f"redis.call('HSET', KEYS[1], {', '.join(pairs[at : at + FIELDS_PER_CALL_MAX])})" for at in cuts]
+    calls = [
+        f"redis.call('HSET', KEYS[1], {', '.join(pairs[at : at + FIELDS_PER_CALL_MAX])})"
+        for at in cuts
+    ]
     return _GUARD.format(time_field=_literal(redis_layout.time_field(view)), calls="\n".join(calls))
 
 
@@ -188,7 +215,9 @@ return 1
 
 
 class OnlineTable:
-    """The online rows in Redis, seen from the writing side: one pipeline of guarded scripts per call."""
+    """The online rows in Redis, seen from the writing side: one pipeline of guarded scripts per
+    call.
+    """
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
@@ -198,7 +227,9 @@ class OnlineTable:
         self._heartbeat = client.register_script(_HEARTBEAT)
 
     def write(self, rows: Iterable[Row], now_ms: int, heartbeat_ms: int = 0) -> Written:
-        """Write rows and heartbeat; all of it may be repeated. Raises redis.RedisError, and then nothing is known."""
+        """Write rows and heartbeat; all of it may be repeated. Raises redis.RedisError, and then
+        nothing is known.
+        """
         bound_ms = now_ms + self._future_ms
         given = list(rows)
         kept = [row for row in given if row.event_time_ms <= bound_ms]
@@ -222,15 +253,23 @@ class OnlineTable:
         with self._client.pipeline(transaction=False) as pipe:
             for symbol, view, time_ms, values, warm_s, known_at_us in rows:
                 key, time = redis_layout.entity_key(symbol), redis_layout.encode_time_ms(time_ms)
-                pipe.evalsha(sha[view], 1, key, time, values, warm_s, known_at_us, self._ttl_s, bound_s)
+                pipe.evalsha(
+                    sha[view], 1, key, time, values, warm_s, known_at_us, self._ttl_s, bound_s
+                )
             if heartbeat_ms:
-                pipe.evalsha(self._heartbeat.sha, 1, redis_layout.HEARTBEAT_REDIS_KEY, heartbeat_ms, bound_ms)
+                pipe.evalsha(
+                    self._heartbeat.sha, 1, redis_layout.HEARTBEAT_REDIS_KEY, heartbeat_ms, bound_ms
+                )
             answers: list[int] = pipe.execute()
         return answers
 
 
-def write_rows(client: redis.Redis, rows: Iterable[Mapping[str, Any]], settings: Settings, now_us: int) -> Written:
-    """Write feature rows (as in topic `tick_features`) in batches, never older over newer. Raises redis.RedisError."""
+def write_rows(
+    client: redis.Redis, rows: Iterable[Mapping[str, Any]], settings: Settings, now_us: int
+) -> Written:
+    """Write feature rows (as in topic `tick_features`) in batches, never older over newer. Raises
+    redis.RedisError.
+    """
     table, total = OnlineTable(client, settings), Written()
     batch: list[Row] = []
 

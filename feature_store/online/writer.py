@@ -1,10 +1,14 @@
-"""Kafka `tick_features` → Redis, the process `python -m feature_store.online.writer`; one write is in flight at a time.
+"""Kafka `tick_features` → Redis, the process `python -m feature_store.online.writer`; one write is
+in flight at a time.
 
-1. take   what Kafka holds, at once when the stream idles; decode it; of a (symbol, view) the newest row stays
-2. book   the write before this one: it has ended, so its offsets may be committed and its rows counted
-3. write  in a second thread, so that Redis works while the next batch is decoded; while Redis is away, try for ever
-4. report once a second: commit, counters, freshness
-On SIGTERM: book what is in flight, commit, leave. A crash at any step redelivers rows; the guard in Redis makes that harmless.
+1. take   what Kafka holds, at once when the stream idles; decode it; of a (symbol, view) the newest
+   row stays
+2. book   the write before this one: it has ended, so its offsets may be committed and its rows
+   counted
+3. write  in a second thread, so that Redis works while the next batch is decoded; while Redis is
+   away, try for ever
+4. report once a second: commit, counters, freshness On SIGTERM: book what is in flight, commit,
+   leave. A crash at any step redelivers rows; the guard in Redis makes that harmless.
 """
 
 import signal
@@ -31,7 +35,14 @@ from contracts.errors import ServiceError
 from contracts.features import OVERFLOWS
 from contracts.topics import TICK_FEATURES
 from feature_store.online import writer_stats
-from feature_store.online.store import MalformedRowError, OnlineTable, Row, Written, connect, encode_row
+from feature_store.online.store import (
+    MalformedRowError,
+    OnlineTable,
+    Row,
+    Written,
+    connect,
+    encode_row,
+)
 from feature_store.online.writer_stats import Counters
 
 GROUP = live_job.WRITER_GROUP
@@ -46,7 +57,9 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Batch:
-    """Messages decoded for one write: the newest row per (symbol, view), and the offsets that are done with it."""
+    """Messages decoded for one write: the newest row per (symbol, view), and the offsets that are
+    done with it.
+    """
 
     rows: dict[tuple[str, str], Row] = field(default_factory=dict)
     offsets: dict[int, int] = field(default_factory=dict)
@@ -88,7 +101,8 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
     return {
         **connections.kafka(settings),
         "group.id": GROUP,
-        # A static member: after kill -9 its successor takes over at once instead of after the session time-out.
+        # A static member: after kill -9 its successor takes over at once instead of after the
+        # session time-out.
         "group.instance.id": f"{GROUP}-1",
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
@@ -101,8 +115,19 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
 class OnlineWriter:
     """The loop from a subscribed consumer to Redis; `clock` gives the present in µs."""
 
-    def __init__(self, settings: Settings, consumer: Any, client: redis.Redis, clock: Callable[[], int] = now_us) -> None:
-        self._settings, self._consumer, self._client, self._clock = settings, consumer, client, clock
+    def __init__(
+        self,
+        settings: Settings,
+        consumer: Any,
+        client: redis.Redis,
+        clock: Callable[[], int] = now_us,
+    ) -> None:
+        self._settings, self._consumer, self._client, self._clock = (
+            settings,
+            consumer,
+            client,
+            clock,
+        )
         self._table = OnlineTable(client, settings)
         self._done: dict[int, int] = {}
         self._committed: dict[int, int] = {}
@@ -111,7 +136,8 @@ class OnlineWriter:
         self.counters = Counters()
 
     def run(self, stop: threading.Event) -> None:
-        """Write until `stop` is set. Raises ServiceError when Kafka refuses this consumer for good."""
+        """Write until `stop` is set. Raises ServiceError when Kafka refuses this consumer for
+        good."""
         writing: Future[Written | None] | None = None
         batch = Batch()
         with ThreadPoolExecutor(1, "redis") as thread:
@@ -145,11 +171,18 @@ class OnlineWriter:
                 batch.add(message.value() or b"")
             except MalformedRowError as error:
                 batch.counters.malformed += 1
-                log.warning("malformed row", partition=message.partition(), offset=message.offset(), error=str(error)[:200])
+                log.warning(
+                    "malformed row",
+                    partition=message.partition(),
+                    offset=message.offset(),
+                    error=str(error)[:200],
+                )
         return batch
 
     def _write(self, batch: Batch, stop: threading.Event) -> Written | None:
-        """What became of the batch; None when Redis stayed away until `stop`: the batch is not written, nor committed."""
+        """What became of the batch; None when Redis stayed away until `stop`: the batch is not
+        written, nor committed.
+        """
         tries = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(redis.RedisError),
             wait=tenacity.wait_exponential(RETRY_S_MIN, self._settings.writer_retry_s_max),
@@ -169,7 +202,11 @@ class OnlineWriter:
     def _retrying(self, state: tenacity.RetryCallState) -> None:
         self.counters.retries += 1
         error = state.outcome.exception() if state.outcome else None
-        log.warning("redis does not take the batch, trying again", attempt=state.attempt_number, error=str(error)[:200])
+        log.warning(
+            "redis does not take the batch, trying again",
+            attempt=state.attempt_number,
+            error=str(error)[:200],
+        )
 
     def _book(self, batch: Batch, written: Written | None) -> None:
         if written is None:
@@ -195,36 +232,59 @@ class OnlineWriter:
         if now_s - self._logged_s >= LOG_S:
             self._logged_s = now_s
             c = self.counters
-            log.info("online writer", written=c.written, older=c.older, future=c.future, malformed=c.malformed, lag=c.lag)
+            log.info(
+                "online writer",
+                written=c.written,
+                older=c.older,
+                future=c.future,
+                malformed=c.malformed,
+                lag=c.lag,
+            )
 
     def _commit(self, wait: bool = False) -> None:
         if not self._done or (self._done == self._committed and not wait):
             return
-        offsets = [TopicPartition(TICK_FEATURES.name, partition, offset) for partition, offset in self._done.items()]
+        offsets = [
+            TopicPartition(TICK_FEATURES.name, partition, offset)
+            for partition, offset in self._done.items()
+        ]
         try:
             self._consumer.commit(offsets=offsets, asynchronous=not wait)
             self._committed = dict(self._done)
-        except KafkaException as error:  # the rows are in Redis; uncommitted ones come again and change nothing
+        except (
+            KafkaException
+        ) as error:  # the rows are in Redis; uncommitted ones come again and change nothing
             log.warning("offsets not committed", error=str(error))
 
     def _publish(self) -> None:
         self.counters.updated_ms, self.counters.lag = self._clock() // 1000, self._lag()
         try:
-            writer_stats.publish(self._client, self.counters, self._ages_ms, self._settings.writer_freshness_samples)
+            writer_stats.publish(
+                self._client, self.counters, self._ages_ms, self._settings.writer_freshness_samples
+            )
             self._ages_ms.clear()
         except redis.RedisError as error:
             log.warning("report not written", error=str(error)[:200])
 
     def _lag(self) -> int:
-        """Messages known to be in the assigned partitions and not yet read, from what the last fetches said."""
+        """Messages known to be in the assigned partitions and not yet read, from what the last
+        fetches said.
+        """
         positions: Sequence[Any] = self._consumer.position(self._consumer.assignment())
         ends = [self._consumer.get_watermark_offsets(at, cached=True)[1] for at in positions]
-        return sum(max(0, end - at.offset) for at, end in zip(positions, ends, strict=True) if at.offset >= 0)
+        return sum(
+            max(0, end - at.offset)
+            for at, end in zip(positions, ends, strict=True)
+            if at.offset >= 0
+        )
 
 
 def _complain(error: Any) -> None:
     if error.fatal():
-        raise ServiceError(f"Kafka refuses the online writer: {error.str()}", "is a second online writer running? `tick status` says")
+        raise ServiceError(
+            f"Kafka refuses the online writer: {error.str()}",
+            "is a second online writer running? `tick status` says",
+        )
     log.warning("kafka", error=error.str())
 
 

@@ -1,4 +1,6 @@
-"""What the online writer tells about itself: counters and newest freshness samples, in Redis, for `tick status` and the demo."""
+"""What the online writer tells about itself: counters and newest freshness samples, in Redis, for
+`tick status` and the demo.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -7,13 +9,19 @@ from typing import Any
 import redis
 
 from contracts.config.settings import Settings
-from feature_store.online.redis_layout import FRESHNESS_REDIS_KEY, HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY
+from feature_store.online.redis_layout import (
+    FRESHNESS_REDIS_KEY,
+    HEARTBEAT_REDIS_KEY,
+    STATS_REDIS_KEY,
+)
 from feature_store.online.store import connect
 
 
 @dataclass(slots=True)
 class Counters:
-    """Since the writer started. messages = written + older + superseded + future + malformed + heartbeats."""
+    """Since the writer started. messages = written + older + superseded + future + malformed +
+    heartbeats.
+    """
 
     messages: int = 0
     written: int = 0
@@ -32,7 +40,9 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Counters of the writer and its freshness: ms from a row's end to Redis, over the newest samples; None without any."""
+    """Counters of the writer and its freshness: ms from a row's end to Redis, over the newest
+    samples; None without any.
+    """
 
     counters: Counters
     samples: int
@@ -40,8 +50,12 @@ class Report:
     p99_ms: float | None
 
 
-def publish(client: redis.Redis, counters: Counters, ages_ms: Sequence[int], samples_max: int) -> None:
-    """Store the counters and append freshness samples, the newest `samples_max` stay. Raises redis.RedisError."""
+def publish(
+    client: redis.Redis, counters: Counters, ages_ms: Sequence[int], samples_max: int
+) -> None:
+    """Store the counters and append freshness samples, the newest `samples_max` stay. Raises
+    redis.RedisError.
+    """
     pipe: Any
     with client.pipeline(transaction=False) as pipe:
         pipe.hset(STATS_REDIS_KEY, mapping=asdict(counters))
@@ -60,13 +74,17 @@ def read(client: redis.Redis) -> Report:
     held: Any = client.hgetall(STATS_REDIS_KEY)
     ages: Any = client.lrange(FRESHNESS_REDIS_KEY, 0, -1)
     known = Counters.__dataclass_fields__
-    counters = Counters(**{name.decode(): int(value) for name, value in held.items() if name.decode() in known})
+    counters = Counters(
+        **{name.decode(): int(value) for name, value in held.items() if name.decode() in known}
+    )
     ordered = sorted(map(int, ages))
     return Report(counters, len(ordered), _quantile(ordered, 0.5), _quantile(ordered, 0.99))
 
 
 def reached_us(settings: Settings) -> int:
-    """Newest event time that has come through the live job, µs UTC; 0 when there is none or Redis does not answer."""
+    """Newest event time that has come through the live job, µs UTC; 0 when there is none or Redis
+    does not answer.
+    """
     try:
         with connect(settings) as client:
             held: Any = client.get(HEARTBEAT_REDIS_KEY)

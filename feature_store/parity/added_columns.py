@@ -1,4 +1,6 @@
-"""Columns that a table gained after it was made: rows written before have no value in them, which is no defect of a feature."""
+"""Columns that a table gained after it was made: rows written before have no value in them, which
+is no defect of a feature.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +15,9 @@ from lakehouse.schemas import GOLD, GOLD_LIVE
 
 @dataclass(frozen=True)
 class Young:
-    """Of one slice: by live column, since when (`begin_us`) a `symbol` has a value; columns in which history has none in the slice."""
+    """Of one slice: by live column, since when (`begin_us`) a `symbol` has a value; columns in
+    which history has none in the slice.
+    """
 
     live: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     batch: frozenset[str] = frozenset()
@@ -30,10 +34,18 @@ class Youth:
         """What is known of `columns` after this slice."""
         own = [column.name for column in columns if column.name in self._live]
         for name in own:
-            begun = live.filter(pl.col(name).is_not_null()).group_by("symbol").agg(begin_us=pl.col("event_time_us").min())
+            begun = (
+                live.filter(pl.col(name).is_not_null())
+                .group_by("symbol")
+                .agg(begin_us=pl.col("event_time_us").min())
+            )
             every = pl.concat([self._begun[name], begun]) if name in self._begun else begun
             self._begun[name] = every.group_by("symbol").agg(pl.col("begin_us").min())
-        silent = (column.name for column in columns if column.name in self._batch and batch[column.name].null_count() == len(batch))
+        silent = (
+            column.name
+            for column in columns
+            if column.name in self._batch and batch[column.name].null_count() == len(batch)
+        )
         return Young({name: self._begun[name] for name in own}, frozenset(silent))
 
 

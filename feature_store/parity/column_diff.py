@@ -1,6 +1,8 @@
-"""One comparison of two sides, value by value: a line per column with what was compared, what differs, and how much at most. Pure.
+"""One comparison of two sides, value by value: a line per column with what was compared, what
+differs, and how much at most. Pure.
 
-A pair of rows has the expected values under their names and the others under `<name>:got`. They agree within 1e-9·max(|x|, scale).
+A pair of rows has the expected values under their names and the others under `<name>:got`. They
+agree within 1e-9·max(|x|, scale).
 """
 
 import math
@@ -20,7 +22,9 @@ KEYS = ("symbol", "event_time_us")
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The place of a difference: `relative` to max(|expected|, scale), infinite where one side is NULL."""
+    """The place of a difference: `relative` to max(|expected|, scale), infinite where one side is
+    NULL.
+    """
 
     relative: float
     symbol: str
@@ -31,10 +35,11 @@ class Where:
 
 @dataclass(slots=True)
 class Line:
-    """What was found in one column, in values. `null_got` and `null_expected` have a value on the other side alone.
+    """What was found in one column, in values. `null_got` and `null_expected` have a value on the
+    other side alone.
 
-    mismatch = late + warm_up + new_column + unexplained; `worst` is the largest error that nothing explains, within the tolerance or
-    beyond; None where there is none at all.
+    mismatch = late + warm_up + new_column + unexplained; `worst` is the largest error that nothing
+    explains, within the tolerance or beyond; None where there is none at all.
     """
 
     name: str
@@ -55,14 +60,30 @@ class Line:
 
     def add(self, other: "Line") -> None:
         """Take in what was found in another part of the same column."""
-        for name in ("compared", "null_got", "null_expected", "late", "warm_up", "new_column", "unexplained"):
+        for name in (
+            "compared",
+            "null_got",
+            "null_expected",
+            "late",
+            "warm_up",
+            "new_column",
+            "unexplained",
+        ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.worst = _larger(self.worst, other.worst)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON; an infinite error is None."""
-        counts = {name: getattr(self, name) for name in ("name", "view", "compared", "mismatch", "null_got", "null_expected")}
-        counts |= {"late": self.late, "warm_up": self.warm_up, "new_column": self.new_column, "unexplained": self.unexplained}
+        counts = {
+            name: getattr(self, name)
+            for name in ("name", "view", "compared", "mismatch", "null_got", "null_expected")
+        }
+        counts |= {
+            "late": self.late,
+            "warm_up": self.warm_up,
+            "new_column": self.new_column,
+            "unexplained": self.unexplained,
+        }
         return counts | {"worst": None if self.worst is None else _plain(self.worst)}
 
 
@@ -91,10 +112,19 @@ def compare(pairs: pl.DataFrame, columns: Sequence[Column], causes: Causes) -> l
     beyond = errors.select(pl.all().is_null() | (pl.all() > TOLERANCE))
     touched = beyond.select(pl.any_horizontal(pl.all())).to_series()
     calm, calm_errors = pairs.filter(~touched), errors.filter(~touched)
-    odd, odd_errors, odd_beyond = pairs.filter(touched), errors.filter(touched), beyond.filter(touched)
+    odd, odd_errors, odd_beyond = (
+        pairs.filter(touched),
+        errors.filter(touched),
+        beyond.filter(touched),
+    )
     lines = []
     for column in columns:
-        line = Line(column.name, column.view, len(pairs), worst=_worst(calm, column, calm_errors[column.name]))
+        line = Line(
+            column.name,
+            column.view,
+            len(pairs),
+            worst=_worst(calm, column, calm_errors[column.name]),
+        )
         if odd_beyond[column.name].any():
             line.add(_judge(odd, column, odd_errors[column.name], odd_beyond[column.name], causes))
         else:
@@ -104,13 +134,21 @@ def compare(pairs: pl.DataFrame, columns: Sequence[Column], causes: Causes) -> l
 
 
 def _error(column: Column) -> pl.Expr:
-    """Relative error; 0 for equal values and NULL twice, null for NULL against a value, infinite for NaN."""
+    """Relative error; 0 for equal values and NULL twice, null for NULL against a value, infinite
+    for NaN.
+    """
     expected, got = pl.col(column.name), pl.col(column.name + GOT)
     size = pl.max_horizontal(expected.abs(), pl.lit(column.scale))
-    return pl.when(got.eq_missing(expected)).then(0.0).otherwise(((got - expected).abs() / size).fill_nan(math.inf))
+    return (
+        pl.when(got.eq_missing(expected))
+        .then(0.0)
+        .otherwise(((got - expected).abs() / size).fill_nan(math.inf))
+    )
 
 
-def _judge(rows: pl.DataFrame, column: Column, errors: pl.Series, beyond: pl.Series, causes: Causes) -> Line:
+def _judge(
+    rows: pl.DataFrame, column: Column, errors: pl.Series, beyond: pl.Series, causes: Causes
+) -> Line:
     got_null, expected_null = rows[column.name + GOT].is_null(), rows[column.name].is_null()
     warm_up = beyond & got_null & causes.warm_up(rows, column.window_s)
     new = beyond & ~warm_up & causes.new_column(rows, column)
@@ -147,7 +185,11 @@ def _larger(one: Where | None, other: Where | None) -> Where | None:
 def _plain(where: Where) -> dict[str, Any]:
     relative = where.relative if math.isfinite(where.relative) else None
     values = {"expected": _finite(where.expected), "got": _finite(where.got)}
-    return {"relative": relative, "symbol": where.symbol, "event_time_us": where.event_time_us} | values
+    return {
+        "relative": relative,
+        "symbol": where.symbol,
+        "event_time_us": where.event_time_us,
+    } | values
 
 
 def _finite(value: float | None) -> float | None:

@@ -1,4 +1,6 @@
-"""Stretches of time in which one side has no row of any symbol: no live job ran, or nothing was backfilled. Pure."""
+"""Stretches of time in which one side has no row of any symbol: no live job ran, or nothing was
+backfilled. Pure.
+"""
 
 from dataclasses import dataclass
 
@@ -6,12 +8,17 @@ import numpy as np
 import polars as pl
 
 NO_LIVE_JOB, NOT_BACKFILLED = "no live job", "not yet backfilled"
-LENGTH_US_MIN, TIMES_MIN = 60_000_000, 3  # shorter than a minute, or fewer row times: rows that are missing, not a side
+LENGTH_US_MIN, TIMES_MIN = (
+    60_000_000,
+    3,
+)  # shorter than a minute, or fewer row times: rows that are missing, not a side
 
 
 @dataclass(slots=True)
 class Stretch:
-    """The time between two rows of a side (µs UTC, both exclusive), with `rows` of the other one inside."""
+    """The time between two rows of a side (µs UTC, both exclusive), with `rows` of the other one
+    inside.
+    """
 
     kind: str
     from_us: int
@@ -27,9 +34,14 @@ class Absences:
         self._present_us, self._first_us, self._last_us, self._times = from_us - 1, 0, 0, 0
 
     def take(self, times: pl.DataFrame) -> None:
-        """`times`: event_time_us, ascending and distinct, of either side; `present`: whether this side has a row then."""
+        """`times`: event_time_us, ascending and distinct, of either side; `present`: whether this
+        side has a row then.
+        """
         runs = times.group_by(pl.col("present").rle_id().alias("run"), maintain_order=True).agg(
-            pl.col("present").first(), first=pl.col("event_time_us").min(), last=pl.col("event_time_us").max(), count=pl.len()
+            pl.col("present").first(),
+            first=pl.col("event_time_us").min(),
+            last=pl.col("event_time_us").max(),
+            count=pl.len(),
         )
         for _, present, first_us, last_us, count in runs.iter_rows():
             if present:

@@ -1,4 +1,6 @@
-"""The parity report as one figure: the largest unexplained error of each column against its tolerance, and how many values differ why."""
+"""The parity report as one figure: the largest unexplained error of each column against its
+tolerance, and how many values differ why.
+"""
 
 import math
 
@@ -10,7 +12,12 @@ from feature_store.parity.report import Report
 
 FLOOR, TOP = 1e-17, 1e3  # what is exact is drawn at the floor, what is NULL on one side at the top
 INCH_PER_LINE = 0.16
-COLOURS = {"late": "tab:orange", "warm_up": "tab:blue", "new_column": "tab:gray", "unexplained": "tab:red"}
+COLOURS = {
+    "late": "tab:orange",
+    "warm_up": "tab:blue",
+    "new_column": "tab:gray",
+    "unexplained": "tab:red",
+}
 
 
 def draw(report: Report, title: str) -> Figure:
@@ -20,9 +27,16 @@ def draw(report: Report, title: str) -> Figure:
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
     places, errors = range(len(lines)), [_error(line) for line in lines]
-    left.scatter(errors, places, s=14, c=["tab:red" if line.unexplained else "tab:green" for line in lines])
+    left.scatter(
+        errors, places, s=14, c=["tab:red" if line.unexplained else "tab:green" for line in lines]
+    )
     left.axvline(TOLERANCE, color="black", linewidth=1, label="tolerance")
-    left.set(xscale="log", xlim=(FLOOR / 3, TOP * 3), xlabel="largest error / max(|x|, scale)", title=title)
+    left.set(
+        xscale="log",
+        xlim=(FLOOR / 3, TOP * 3),
+        xlabel="largest error / max(|x|, scale)",
+        title=title,
+    )
     left.set_yticks(places, [line.name for line in lines], fontsize=6)
     left.legend(loc="upper right", fontsize="small")
     left.set_ylim(len(lines) - 0.5, -0.5)
@@ -31,7 +45,11 @@ def draw(report: Report, title: str) -> Figure:
         counts = [getattr(line, name) for line in lines]
         right.barh(places, counts, left=start, color=colour, label=name.replace("_", "-"))
         start = [one + other for one, other in zip(start, counts, strict=True)]
-    right.set(xlabel="values that differ, by cause", xlim=(0, max(1, *start) if start else 1), xscale="symlog")
+    right.set(
+        xlabel="values that differ, by cause",
+        xlim=(0, max(1, *start) if start else 1),
+        xscale="symlog",
+    )
     right.legend(loc="upper right", fontsize="small")
     return figure
 

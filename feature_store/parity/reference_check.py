@@ -1,4 +1,6 @@
-"""Backfilled rows against the naive evaluator: a seeded sample, from a few hours, with ticks read as far back as their windows reach."""
+"""Backfilled rows against the naive evaluator: a seeded sample, from a few hours, with ticks read
+as far back as their windows reach.
+"""
 
 import random
 from collections.abc import Collection, Iterator, Sequence
@@ -17,12 +19,17 @@ from feature_store.parity.column_diff import Lines, compare, pair
 from lakehouse import tables, tick_scans
 
 HOUR_US = 3_600_000_000
-HOURS_MAX, SYMBOLS_MAX = 8, 5  # the ticks of so many hours and symbols are read, not those of the whole range
+HOURS_MAX, SYMBOLS_MAX = (
+    8,
+    5,
+)  # the ticks of so many hours and symbols are read, not those of the whole range
 
 
 @dataclass
 class Checked:
-    """Rows of the sample, those the oracle has no row for, and a line per column (expected: the oracle; got: backfilled)."""
+    """Rows of the sample, those the oracle has no row for, and a line per column (expected: the
+    oracle; got: backfilled).
+    """
 
     rows: int = 0
     extra: int = 0
@@ -34,8 +41,17 @@ class Checked:
         return self.extra + self.lines.unexplained
 
 
-def check(settings: Settings, span: Chunk, hours: Collection[int], sample: int, seed: int, symbols: Sequence[str] | None = None) -> Checked:
-    """About `sample` rows per view of `span`, from some of `hours` (hours since 1970 with rows); the same seed, the same rows."""
+def check(
+    settings: Settings,
+    span: Chunk,
+    hours: Collection[int],
+    sample: int,
+    seed: int,
+    symbols: Sequence[str] | None = None,
+) -> Checked:
+    """About `sample` rows per view of `span`, from some of `hours` (hours since 1970 with rows);
+    the same seed, the same rows.
+    """
     chance, checked = random.Random(seed), Checked()
     chosen = sorted(chance.sample(sorted(hours), min(HOURS_MAX, len(hours))))
     for hour in chosen:
@@ -46,9 +62,14 @@ def check(settings: Settings, span: Chunk, hours: Collection[int], sample: int, 
     return checked
 
 
-def _drawn(settings: Settings, span: Chunk, rows: int, chance: random.Random, symbols: Sequence[str] | None) -> dict[str, pl.DataFrame]:
+def _drawn(
+    settings: Settings, span: Chunk, rows: int, chance: random.Random, symbols: Sequence[str] | None
+) -> dict[str, pl.DataFrame]:
     """At most `rows` rows of each view, all of a few symbols."""
-    views = {lv.view: tables.read_features(settings, lv.view, span.from_us, span.to_us, symbols) for lv in LEVELS}
+    views = {
+        lv.view: tables.read_features(settings, lv.view, span.from_us, span.to_us, symbols)
+        for lv in LEVELS
+    }
     every = sorted(set[str]().union(*(frame["symbol"].unique() for frame in views.values())))
     few = chance.sample(every, min(SYMBOLS_MAX, len(every)))
     drawn = {}
@@ -58,13 +79,25 @@ def _drawn(settings: Settings, span: Chunk, rows: int, chance: random.Random, sy
     return drawn
 
 
-def _evaluated(settings: Settings, span: Chunk, drawn: dict[str, pl.DataFrame]) -> Iterator[tuple[str, pl.DataFrame]]:
+def _evaluated(
+    settings: Settings, span: Chunk, drawn: dict[str, pl.DataFrame]
+) -> Iterator[tuple[str, pl.DataFrame]]:
     """The same rows by the naive evaluator, per view."""
-    only = {(view, symbol, us // 1_000_000) for view, rows in drawn.items() for symbol, us in rows["symbol", "event_time_us"].iter_rows()}
+    only = {
+        (view, symbol, us // 1_000_000)
+        for view, rows in drawn.items()
+        for symbol, us in rows["symbol", "event_time_us"].iter_rows()
+    }
     symbols = sorted({symbol for _, symbol, _ in only})
     reach = chunks.reach(settings, span, symbols)
-    begins = dict.fromkeys(symbols, reach.base_us) | {symbol: us for symbol, us in reach.further if symbol in symbols}
-    yield from reference.features(tick_scans.copies(settings, begins, span.to_us), only=only).items() if only else ()
+    begins = dict.fromkeys(symbols, reach.base_us) | {
+        symbol: us for symbol, us in reach.further if symbol in symbols
+    }
+    yield from (
+        reference.features(tick_scans.copies(settings, begins, span.to_us), only=only).items()
+        if only
+        else ()
+    )
 
 
 def _compare(checked: Checked, view: str, expected: pl.DataFrame, got: pl.DataFrame) -> None:

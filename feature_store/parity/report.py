@@ -1,4 +1,6 @@
-"""What the parity meter found: rows and values per view and column, stretches, the oracle's sample, what was served. Plain data."""
+"""What the parity meter found: rows and values per view and column, stretches, the oracle's sample,
+what was served. Plain data.
+"""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -14,10 +16,12 @@ EXAMPLES_MAX = 5
 
 @dataclass(slots=True)
 class Rows:
-    """Rows of one view. `missing`: in history, not live; `extra`: live only; `doubled`: twice in history. Those three are unexplained.
+    """Rows of one view. `missing`: in history, not live; `extra`: live only; `doubled`: twice in
+    history. Those three are unexplained.
 
-    `repeated` live rows had less history than the one that counts; `late` rows are missing because all their ticks came late;
-    `no_live_job` and `not_backfilled` lie in a stretch in which one side has nothing at all, or of a symbol never backfilled.
+    `repeated` live rows had less history than the one that counts; `late` rows are missing because
+    all their ticks came late; `no_live_job` and `not_backfilled` lie in a stretch in which one side
+    has nothing at all, or of a symbol never backfilled.
     """
 
     view: str
@@ -50,7 +54,9 @@ class Example:
 
 @dataclass
 class Report:
-    """Live against history in [from, to) µs (expected: history; got: live), and what else was compared; `taken_us` is when."""
+    """Live against history in [from, to) µs (expected: history; got: live), and what else was
+    compared; `taken_us` is when.
+    """
 
     from_us: int
     to_us: int
@@ -60,7 +66,9 @@ class Report:
     stretches: list[Stretch] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     never_backfilled: list[str] = field(default_factory=list)
-    never_live: list[str] = field(default_factory=list)  # loaded, not streamed: such as synthetic history
+    never_live: list[str] = field(
+        default_factory=list
+    )  # loaded, not streamed: such as synthetic history
     oracle: Checked = field(default_factory=Checked)
     served: Served = field(default_factory=Served)
 
@@ -101,7 +109,9 @@ class Report:
         return {
             "tolerance": TOLERANCE,
             **self.totals(),
-            "views": [asdict(rows) | {"unexplained": rows.unexplained} for rows in self.rows.values()],
+            "views": [
+                asdict(rows) | {"unexplained": rows.unexplained} for rows in self.rows.values()
+            ],
             "features": [line.as_dict() for line in self.lines.values()],
             "stretches": [asdict(stretch) for stretch in self.stretches],
             "examples": [asdict(example) for example in self.examples],

@@ -1,4 +1,6 @@
-"""What the meter reads of the gold tables, a slice of time after the other, so that memory does not grow with the range."""
+"""What the meter reads of the gold tables, a slice of time after the other, so that memory does not
+grow with the range.
+"""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -20,19 +22,32 @@ BAR_US_MAX = max(level.tile_s for level in LEVELS) * SECOND_US
 
 
 def covered(settings: Settings, now_us: int) -> tuple[int, int]:
-    """The range that both tables cover, from file statistics; bars that were still open when history was read are left out.
+    """The range that both tables cover, from file statistics; bars that were still open when
+    history was read are left out.
 
     Raises DatasetError when one of them is empty, or when they have no time in common.
     """
     live, batch = (_bounds(settings, table) for table in (GOLD_LIVE, GOLD))
     if live is None:
-        raise DatasetError(f"{GOLD_LIVE} is empty: no live job has published a row", "start one with `tick job submit`, and feed it")
+        raise DatasetError(
+            f"{GOLD_LIVE} is empty: no live job has published a row",
+            "start one with `tick job submit`, and feed it",
+        )
     if batch is None:
-        raise DatasetError(f"{GOLD} is empty: nothing was backfilled", "compute it with `tick backfill`")
-    # A backfill beside the live job ends in bars that were not over: what lies within a bar of its end is not judged.
-    from_us, to_us = max(live[0], batch[0]), min(live[1] + 1, batch[1] - BAR_US_MAX, now_us - SETTLED_US)
+        raise DatasetError(
+            f"{GOLD} is empty: nothing was backfilled", "compute it with `tick backfill`"
+        )
+    # A backfill beside the live job ends in bars that were not over: what lies within a bar of its
+    # end is not judged.
+    from_us, to_us = (
+        max(live[0], batch[0]),
+        min(live[1] + 1, batch[1] - BAR_US_MAX, now_us - SETTLED_US),
+    )
     if from_us >= to_us:
-        hint = "backfill the time of the live job (`tick backfill`), or say --from and --to; the last two minutes are never compared"
+        hint = (
+            "backfill the time of the live job (`tick backfill`), or say --from and --to; the last"
+            " two minutes are never compared"
+        )
         raise DatasetError("live and backfilled features have no time in common", hint)
     return from_us, to_us
 
@@ -47,35 +62,59 @@ def slices(settings: Settings, from_us: int, to_us: int) -> Iterator[tuple[int, 
     yield from zip(edges, edges[1:], strict=False)
 
 
-def keys(settings: Settings, table: str, view: str, from_us: int, to_us: int, symbols: Sequence[str] | None = None) -> pl.DataFrame:
-    """Only symbol and event_time_us of the rows of a view with their end in [from, to) µs, in no order."""
+def keys(
+    settings: Settings,
+    table: str,
+    view: str,
+    from_us: int,
+    to_us: int,
+    symbols: Sequence[str] | None = None,
+) -> pl.DataFrame:
+    """Only symbol and event_time_us of the rows of a view with their end in [from, to) µs, in no
+    order.
+    """
     wanted: BooleanExpression = And(tables.between(from_us, to_us), EqualTo("view", view))
     if symbols is not None:
         wanted = And(wanted, In("symbol", list(symbols)))
-    scan = tables.catalog(settings).load_table(table).scan(row_filter=wanted, selected_fields=("symbol", "event_time"))
+    scan = (
+        tables.catalog(settings)
+        .load_table(table)
+        .scan(row_filter=wanted, selected_fields=("symbol", "event_time"))
+    )
     frame = pl.from_arrow(scan.to_arrow())
     assert isinstance(frame, pl.DataFrame)
     return frame.select("symbol", event_time_us=pl.col("event_time").dt.epoch("us"))
 
 
-def live(settings: Settings, view: str, from_us: int, to_us: int, symbols: Sequence[str] | None) -> tuple[pl.DataFrame, int]:
-    """The live rows of a view, and how many more there were of the same symbol and time: the one with the most history counts.
+def live(
+    settings: Settings, view: str, from_us: int, to_us: int, symbols: Sequence[str] | None
+) -> tuple[pl.DataFrame, int]:
+    """The live rows of a view, and how many more there were of the same symbol and time: the one
+    with the most history counts.
 
-    A job that starts without state publishes the last 65 minutes again while it warms up. Of equals, the one with more values counts:
-    the other may have been written before there was such a column.
+    A job that starts without state publishes the last 65 minutes again while it warms up. Of
+    equals, the one with more values counts: the other may have been written before there was such a
+    column.
     """
     frame = tables.read_features(settings, view, from_us, to_us, symbols, GOLD_LIVE)
     if frame.select(pl.struct("symbol", "event_time_us").n_unique()).item() == len(frame):
         return frame, 0
     values = pl.sum_horizontal(pl.exclude("symbol", "event_time_us").is_not_null())
     best = frame.sort("warm_s", values, "known_at_us", descending=True, nulls_last=True)
-    kept = best.unique(["symbol", "event_time_us"], keep="first", maintain_order=True).sort("event_time_us", "symbol")
+    kept = best.unique(["symbol", "event_time_us"], keep="first", maintain_order=True).sort(
+        "event_time_us", "symbol"
+    )
     return kept, len(frame) - len(kept)
 
 
 def _count(settings: Settings, table: str, from_us: int, to_us: int) -> int:
     """Rows of the files that reach into [from, to) µs; not fewer than there are."""
-    files = tables.catalog(settings).load_table(table).scan(row_filter=tables.between(from_us, to_us)).plan_files()
+    files = (
+        tables.catalog(settings)
+        .load_table(table)
+        .scan(row_filter=tables.between(from_us, to_us))
+        .plan_files()
+    )
     return sum(task.file.record_count for task in files)
 
 

@@ -1,7 +1,8 @@
-"""The foot of the ladder in SQL: ticks → tiles of a second → bars of each level, mergeable parts with exact sums.
+"""The foot of the ladder in SQL: ticks → tiles of a second → bars of each level, mergeable parts
+with exact sums.
 
-On the stream Flink's TUMBLE cuts time, and event time closes a tile; in a batch whole seconds are a column to group by, first of the
-keys, for Flink sorts by them and numbers compare at once.
+On the stream Flink's TUMBLE cuts time, and event time closes a tile; in a batch whole seconds are a
+column to group by, first of the keys, for Flink sorts by them and numbers compare at once.
 """
 
 from collections.abc import Sequence
@@ -19,14 +20,20 @@ TILE_LIMBS = 3
 LIMB_MAX = 1e12  # a limb of one tick: features.TICKS_MAX of them fit 64 bits
 UNITS = {"v": SIZE_MAX / LIMB_MAX, "pv": NOTIONAL_MAX / LIMB_MAX, "sv": SIZE_MAX / LIMB_MAX}
 TRADE = "trade_id, price, size, side, seq, event_time_us, ingest_time_us"
-WHO = "symbol, venue"  # in this order: text is sorted by its first characters, and venues have theirs in common
+# In this order: text is sorted by its first characters, and venues have theirs in common.
+WHO = "symbol, venue"
 EVENT_S = "(event_time_us / 1000000)"
 TILES = f"base_{LEVELS[0].view}"
-# The price, through a function that the planner may not move: it would make all summands before it sorts, and sort rows twice as wide.
+# The price, through a function that the planner may not move: it would make all summands before it
+# sorts, and sort rows twice as wide.
 PRICE_HERE = "price + 0e0 * RAND() AS price"
-# By mode: what names a tile among those of its symbol, the second it ends with, and what orders rows in time.
+# By mode: what names a tile among those of its symbol, the second it ends with, and what orders
+# rows in time.
 KEYS = {"stream": "window_start, window_end, window_time", "batch": "ends"}
-ENDS = {"stream": "CAST(TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', window_end) AS BIGINT)", "batch": "ends"}
+ENDS = {
+    "stream": "CAST(TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', window_end) AS BIGINT)",
+    "batch": "ends",
+}
 TIME = {"stream": "window_time", "batch": "ends"}
 
 
@@ -41,11 +48,13 @@ class View:
 def stream() -> tuple[View, ...]:
     """Tiles of `accepted`, whose rows are entries; each trade counts once.
 
-    Ticks and hashes of trade ids are counted side by side: as many hashes as ticks means that no id comes twice. Only a tile where
-    they differ takes the dear way round: its ticks, kept in the tile, are grouped by trade first. (Where two ids share a hash that
-    was needless, and changes nothing.)
+    Ticks and hashes of trade ids are counted side by side: as many hashes as ticks means that no id
+    comes twice. Only a tile where they differ takes the dear way round: its ticks, kept in the
+    tile, are grouped by trade first. (Where two ids share a hash that was needless, and changes
+    nothing.)
 
-    Both readers of `counted` name every column: else the planner prunes for each of them and computes the tiles twice.
+    Both readers of `counted` name every column: else the planner prunes for each of them and
+    computes the tiles twice.
     """
     counted = f"""SELECT {WHO}, {KEYS["stream"]}, BITMAP_BUILD_CARDINALITY_AGG(id_hash) AS n, ARRAY_AGG(tick) AS ticks, {_parts()}
   FROM {_cut("stream", "accepted", "et", 1)} GROUP BY {_group("stream", WHO)}"""
@@ -62,7 +71,8 @@ def stream() -> tuple[View, ...]:
 
 
 def entry() -> str:
-    """A tick as it goes into its tile on the stream, made ready before it travels to the tile's task.
+    """A tick as it goes into its tile on the stream, made ready before it travels to the tile's
+    task.
 
     `et` comes last, where Flink wants it: anywhere else Flink would move every row once more.
     """
@@ -76,13 +86,20 @@ def batch(*, copies: bool) -> tuple[View, ...]:
     """
     if copies:
         return (*_by_trade("batch", "accepted", EVENT_S), View(TILES, _tile("batch", "by_trade")))
-    raw = f"(SELECT {WHO}, {PRICE_HERE}, size, side, seq, event_time_us, ingest_time_us FROM accepted)"
-    return View("counted", _counted("batch", _cut("batch", raw, EVENT_S, 1))), View(TILES, _tile("batch", "counted"))
+    raw = (
+        f"(SELECT {WHO}, {PRICE_HERE}, size, side, seq, event_time_us, ingest_time_us FROM"
+        " accepted)"
+    )
+    return View("counted", _counted("batch", _cut("batch", raw, EVENT_S, 1))), View(
+        TILES, _tile("batch", "counted")
+    )
 
 
 def bars(mode: Mode, lower: Level, level: Level) -> View:
     """Bars of `level.tile_s` seconds, each a merge of the level below."""
-    sums = ", ".join(f"{_exact_sum(_limbs(name, UNITS[name]), UNITS[name])} AS {name}" for name in SUMS)
+    sums = ", ".join(
+        f"{_exact_sum(_limbs(name, UNITS[name]), UNITS[name])} AS {name}" for name in SUMS
+    )
     close = "SUBSTRING(MAX(LPAD(CAST(sec AS STRING), 11, '0') || CAST(close_price AS STRING)), 12)"
     time = "wt" if mode == "stream" else "(sec - 1)"
     select = f"""SELECT symbol, {ENDS[mode]} AS sec, {TIME[mode]} AS wt, SUM(n) AS n, SUM(s) AS s,
@@ -110,13 +127,21 @@ def _by_trade(mode: Mode, source: str, time: str) -> tuple[View, View]:
 def _counted(mode: Mode, source: str) -> str:
     """Tiles of rows that are a trade each, with the keys of their tile."""
     made = f"SELECT {WHO}, {KEYS[mode]}, {_summands()} FROM {source}"
-    return f"SELECT {WHO}, {KEYS[mode]}, COUNT(*) AS n, {_parts()} FROM ({made}) GROUP BY {_group(mode, WHO)}"
+    return (
+        f"SELECT {WHO}, {KEYS[mode]}, COUNT(*) AS n, {_parts()} FROM ({made}) GROUP BY"
+        f" {_group(mode, WHO)}"
+    )
 
 
 def _cut(mode: Mode, source: str, time: str, seconds: int) -> str:
-    """`source` with the keys of its tile of so many seconds; `time` is a time attribute, or a number of whole seconds in a batch."""
+    """`source` with the keys of its tile of so many seconds; `time` is a time attribute, or a
+    number of whole seconds in a batch.
+    """
     if mode == "stream":
-        return f"TUMBLE(TABLE {source}, DESCRIPTOR({time}), INTERVAL '{seconds}' SECOND({len(str(seconds))}))"
+        return (
+            f"TUMBLE(TABLE {source}, DESCRIPTOR({time}), INTERVAL '{seconds}'"
+            f" SECOND({len(str(seconds))}))"
+        )
     return f"(SELECT *, ({time} / {seconds} + 1) * {seconds} AS ends FROM {source})"
 
 
@@ -125,29 +150,47 @@ def _group(mode: Mode, who: str) -> str:
 
 
 def _tile(mode: Mode, source: str) -> str:
-    return f"SELECT venue || ':' || symbol AS symbol, {ENDS[mode]} AS sec, {TIME[mode]} AS wt, n, {', '.join(PARTS)} FROM {source}"
+    return (
+        f"SELECT venue || ':' || symbol AS symbol, {ENDS[mode]} AS sec, {TIME[mode]} AS wt, n,"
+        f" {', '.join(PARTS)} FROM {source}"
+    )
 
 
 def _summands() -> str:
-    """What a tile takes of a tick. Time and seq are packed before the price, in numbers of one length each, so that MAX finds the close."""
+    """What a tile takes of a tick. Time and seq are packed before the price, in numbers of one
+    length each, so that MAX finds the close.
+    """
     digits = (
         "10000000 + 10 * MOD(event_time_us, 1000000) + seq / 1000000000000000000",
         "1000000000000000000 + MOD(seq, 1000000000000000000)",
     )
-    packed = ", ".join(f"CAST({number} AS STRING)" for number in (*digits, "price"))  # cheaper than LPAD, once per tick
-    sums = ", ".join(f"{limb} AS {name}_{i}" for name, of in SUMS.items() for i, limb in enumerate(_limbs(of, UNITS[name])))
-    return f"CAST(side AS BIGINT) AS signed, {sums}, price, CONCAT({packed}) AS packed, ingest_time_us"
+    packed = ", ".join(
+        f"CAST({number} AS STRING)" for number in (*digits, "price")
+    )  # cheaper than LPAD, once per tick
+    sums = ", ".join(
+        f"{limb} AS {name}_{i}"
+        for name, of in SUMS.items()
+        for i, limb in enumerate(_limbs(of, UNITS[name]))
+    )
+    return (
+        f"CAST(side AS BIGINT) AS signed, {sums}, price, CONCAT({packed}) AS packed, ingest_time_us"
+    )
 
 
 def _parts() -> str:
     """The parts of a tile, of its summands."""
-    sums = ", ".join(f"{_exact_sum([f'{name}_{i}' for i in range(TILE_LIMBS)], UNITS[name])} AS {name}" for name in SUMS)
+    sums = ", ".join(
+        f"{_exact_sum([f'{name}_{i}' for i in range(TILE_LIMBS)], UNITS[name])} AS {name}"
+        for name in SUMS
+    )
     return f"""SUM(signed) AS s, {sums}, MAX(price) AS high, MIN(price) AS low,
     CAST(SUBSTRING(MAX(packed), 28) AS DOUBLE) AS close_price, MAX(ingest_time_us) AS known_at_us"""
 
 
 def _limbs(expression: str, unit: float) -> list[str]:
-    """A double as whole numbers, one more than a window of `sql` needs: multiples of `unit`, and of 1e-12 and 1e-24 of it."""
+    """A double as whole numbers, one more than a window of `sql` needs: multiples of `unit`, and of
+    1e-12 and 1e-24 of it.
+    """
     scaled, limbs = f"({expression}) * {1 / unit:.0e}", []
     for _ in range(TILE_LIMBS):
         limbs.append(f"CAST({scaled} AS BIGINT)")

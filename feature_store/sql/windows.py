@@ -1,13 +1,14 @@
-"""Renders the feature definitions into Flink SQL: the same views for the stream and for a batch over the lakehouse.
+"""Renders the feature definitions into Flink SQL: the same views for the stream and for a batch
+over the lakehouse.
 
-The views form a ladder: `accepted` ticks → 1 s tiles → bars → per level: previous closes, rolling windows, features.
-By mode differ only what orders rows in time (a time attribute or whole seconds), how a range of it is written, and how `tile_sql`
-cuts it into tiles.
+The views form a ladder: `accepted` ticks → 1 s tiles → bars → per level: previous closes, rolling
+windows, features. By mode differ only what orders rows in time (a time attribute or whole seconds),
+how a range of it is written, and how `tile_sql` cuts it into tiles.
 
-A BIGINT sum that exceeds 64 bits wraps silently; it is exact modulo 2^64, hence right again when the
-large summand has left the window. Each row therefore counts its summands that are too large, in one
-base-128 digit per exact sum, and each window adds these counters up. A feature is NULL while a digit
-of its sums is not zero.
+A BIGINT sum that exceeds 64 bits wraps silently; it is exact modulo 2^64, hence right again when
+the large summand has left the window. Each row therefore counts its summands that are too large, in
+one base-128 digit per exact sum, and each window adds these counters up. A feature is NULL while a
+digit of its sums is not zero.
 """
 
 import math
@@ -38,37 +39,65 @@ def named(views: Iterable[View]) -> tuple[tuple[str, str], ...]:
 
 
 def ladder(mode: Mode, *, copies: bool = True) -> tuple[View, ...]:
-    """All views from `accepted` to `rows_<view>`; a batch in which no trade has `copies` is much faster.
+    """All views from `accepted` to `rows_<view>`; a batch in which no trade has `copies` is much
+    faster.
 
-    In a batch `accepted` has the WHO and TRADE columns of `tile_sql`; on the stream its rows are made by `tile_sql.entry`.
+    In a batch `accepted` has the WHO and TRADE columns of `tile_sql`; on the stream its rows are
+    made by `tile_sql.entry`.
     """
     views = [*(tiles.stream() if mode == "stream" else tiles.batch(copies=copies))]
-    views += [tiles.bars(mode, lower, level) for lower, level in zip(LEVELS, LEVELS[1:], strict=False)]
+    views += [
+        tiles.bars(mode, lower, level) for lower, level in zip(LEVELS, LEVELS[1:], strict=False)
+    ]
     for level in LEVELS:
-        views += [returns(level), terms(level), *(window(level, i, mode) for i in range(len(level.windows_s))), rows(level)]
+        views += [
+            returns(level),
+            terms(level),
+            *(window(level, i, mode) for i in range(len(level.windows_s))),
+            rows(level),
+        ]
     return tuple(views)
 
 
 def returns(level: Level) -> View:
-    """Adds the two previous closes and the end of the symbol's first row (the start of its unbroken history)."""
+    """Adds the two previous closes and the end of the symbol's first row (the start of its unbroken
+    history).
+    """
     over = "OVER (PARTITION BY symbol ORDER BY wt)"
     lags = ", ".join(f"LAG(close_price, {i}) {over} AS close_price{i}" for i in (1, 2))
-    return View(f"lag_{level.view}", f"SELECT {BASE}, {lags}, MIN(sec) {over} AS first_sec FROM base_{level.view}")
+    return View(
+        f"lag_{level.view}",
+        f"SELECT {BASE}, {lags}, MIN(sec) {over} AS first_sec FROM base_{level.view}",
+    )
 
 
 def terms(level: Level) -> View:
-    """The summands of every aggregate of this level, quantised once so that rolling sums over them are exact."""
-    inner = f"SELECT {BASE}, first_sec, LN(close_price / close_price1) AS r, LN(close_price1 / close_price2) AS r1 FROM lag_{level.view}"
+    """The summands of every aggregate of this level, quantised once so that rolling sums over them
+    are exact.
+    """
+    inner = (
+        f"SELECT {BASE}, first_sec, LN(close_price / close_price1) AS r, LN(close_price1 /"
+        f" close_price2) AS r1 FROM lag_{level.view}"
+    )
     made = ", ".join(dict.fromkeys(_term(a) for a in _used(level) if a.of))
-    oldest = "CAST(ROW(COALESCE(r, 0e0), COALESCE(r1, 0e0)) AS ROW<r DOUBLE, r1 DOUBLE>) AS x_oldest"
+    oldest = (
+        "CAST(ROW(COALESCE(r, 0e0), COALESCE(r1, 0e0)) AS ROW<r DOUBLE, r1 DOUBLE>) AS x_oldest"
+    )
     made = ", ".join((made, *_overflow_counters(level), oldest))
-    return View(f"terms_{level.view}", f"SELECT symbol, sec, wt, known_at_us, first_sec, {made} FROM ({inner})")
+    return View(
+        f"terms_{level.view}",
+        f"SELECT symbol, sec, wt, known_at_us, first_sec, {made} FROM ({inner})",
+    )
 
 
 def window(level: Level, index: int, mode: Mode) -> View:
     """The aggregates of one window of a level, beside everything the windows before it found."""
     w = level.windows_s[index]
-    source = f"terms_{level.view}" if index == 0 else f"win_{level.view}_{LABELS[level.windows_s[index - 1]]}"
+    source = (
+        f"terms_{level.view}"
+        if index == 0
+        else f"win_{level.view}_{LABELS[level.windows_s[index - 1]]}"
+    )
     made = ", ".join(_over(a, w) for a in _used(level) if a.verb not in ("last", "overflows"))
     counters = range(-(-len(_exact(level)) // DIGITS))
     made += "".join(f", {SUM}(x_{c}_over) OVER w AS x_{c}_over_{w}" for c in counters)
@@ -79,8 +108,14 @@ def window(level: Level, index: int, mode: Mode) -> View:
 
 
 def rows(level: Level) -> View:
-    """The published rows of a level: keys, what was known when, history, and every feature column."""
-    features = [f"{_formula(f, w)} AS {f.name}_{LABELS[w]}" for w in level.windows_s for f in FEATURES if w in f.windows_s]
+    """The published rows of a level: keys, what was known when, history, and every feature
+    column."""
+    features = [
+        f"{_formula(f, w)} AS {f.name}_{LABELS[w]}"
+        for w in level.windows_s
+        for f in FEATURES
+        if w in f.windows_s
+    ]
     if level is LEVELS[0]:
         angle = f"2 * {CONSTANTS['pi']} * MOD(sec, 86400) / 86400e0"
         features += [f"SIN({angle}) AS hour_sin", f"COS({angle}) AS hour_cos"]
@@ -88,17 +123,27 @@ def rows(level: Level) -> View:
     warm = f"SELECT *, LEAST(sec - first_sec, {WARM_CAP_S}) AS warm_s FROM {source}"
     return View(
         f"rows_{level.view}",
-        f"SELECT symbol, sec, known_w AS known_at_us, warm_s,\n  {(',' + chr(10) + '  ').join(features)}\nFROM ({warm})",
+        "SELECT symbol, sec, known_w AS known_at_us, warm_s,\n "
+        f" {(',' + chr(10) + '  ').join(features)}\nFROM ({warm})",
     )
 
 
 def union_rows() -> str:
-    """One SELECT over all levels in the column order of the gold tables, NULL where a level has no such column."""
+    """One SELECT over all levels in the column order of the gold tables, NULL where a level has no
+    such column.
+    """
     selects = []
     for level in LEVELS:
         own = {column.name for column in columns(level)}
-        every = ", ".join(c.name if c.name in own else f"CAST(NULL AS DOUBLE) AS {c.name}" for lv in LEVELS for c in columns(lv))
-        keys = f"'{level.view}' AS `view`, symbol, TO_TIMESTAMP_LTZ(sec * 1000, 3) AS event_time, known_at_us, warm_s"
+        every = ", ".join(
+            c.name if c.name in own else f"CAST(NULL AS DOUBLE) AS {c.name}"
+            for lv in LEVELS
+            for c in columns(lv)
+        )
+        keys = (
+            f"'{level.view}' AS `view`, symbol, TO_TIMESTAMP_LTZ(sec * 1000, 3) AS event_time,"
+            " known_at_us, warm_s"
+        )
         selects.append(f"SELECT {keys}, {every} FROM rows_{level.view}")
     return "\nUNION ALL ".join(selects)
 
@@ -112,7 +157,9 @@ def _range(seconds: int, mode: Mode) -> str:
 
 def _used(level: Level) -> tuple[Aggregate, ...]:
     """Aggregates that some feature of this level names."""
-    text = " ".join(f.formula + f.null_if for f in FEATURES if set(f.windows_s) & set(level.windows_s))
+    text = " ".join(
+        f.formula + f.null_if for f in FEATURES if set(f.windows_s) & set(level.windows_s)
+    )
     return tuple(a for a in AGGREGATES if re.search(r"\{" + a.name + r"\}", text))
 
 
@@ -130,7 +177,10 @@ def _overflow_counters(level: Level) -> list[str]:
     made = []
     for c, at in enumerate(range(0, len(exact), DIGITS)):
         sums = exact[at : at + DIGITS]
-        digits = " + ".join(f"CASE WHEN ABS({a.of}) > {a.summand_max:.0e} THEN {DIGIT**i} ELSE 0 END" for i, a in enumerate(sums))
+        digits = " + ".join(
+            f"CASE WHEN ABS({a.of}) > {a.summand_max:.0e} THEN {DIGIT**i} ELSE 0 END"
+            for i, a in enumerate(sums)
+        )
         every = sum(DIGIT**i for i in range(len(sums)))
         counter = f"CASE WHEN n > {TICKS_MAX} THEN {every} ELSE {digits} END"
         made.append(f"CAST({counter} AS BIGINT) AS x_{c}_over")
@@ -149,41 +199,59 @@ def _digits(level: Level, w: int, aggregates: Iterable[Aggregate]) -> dict[str, 
     return found
 
 
-# The oldest row's returns. FIRST_VALUE skips NULL, hence the zeros; such a row is never inside a warm window.
+# The oldest row's returns. FIRST_VALUE skips NULL, hence the zeros; such a row is never inside a
+# warm window.
 OLDEST = {"r": "(FIRST_VALUE(x_oldest) OVER w).r", "r1": "(FIRST_VALUE(x_oldest) OVER w).r1"}
 
 
 def _limbs(expression: str, unit: float) -> tuple[str, str]:
     """A double as two whole numbers: multiples of `unit`, and of 1e-17 `unit`."""
     scaled = f"({expression}) * {1 / unit:.0e}"
-    return f"CAST({scaled} AS BIGINT)", f"CAST(({scaled} - CAST({scaled} AS BIGINT)) * {FINE:.0e} AS BIGINT)"
+    return (
+        f"CAST({scaled} AS BIGINT)",
+        f"CAST(({scaled} - CAST({scaled} AS BIGINT)) * {FINE:.0e} AS BIGINT)",
+    )
 
 
 def _summand(aggregate: Aggregate) -> str:
-    """The column that an aggregate reads, or the stem of its limbs, which aggregates of the same term share."""
+    """The column that an aggregate reads, or the stem of its limbs, which aggregates of the same
+    term share.
+    """
     if aggregate.unit is None:
         return f"x_{aggregate.name}"
-    return next(f"x_{a.name}" for a in AGGREGATES if (a.of, a.unit) == (aggregate.of, aggregate.unit))
+    return next(
+        f"x_{a.name}" for a in AGGREGATES if (a.of, a.unit) == (aggregate.of, aggregate.unit)
+    )
 
 
 def _term(aggregate: Aggregate) -> str:
-    """The summand columns: whole numbers, one or two limbs, never NULL; other verbs take the value as it is."""
+    """The summand columns: whole numbers, one or two limbs, never NULL; other verbs take the value
+    as it is.
+    """
     name = _summand(aggregate)
     if aggregate.unit is None:
-        return f"COALESCE({aggregate.of}, 0) AS {name}" if aggregate.verb == "sum" else f"{aggregate.of} AS {name}"
+        return (
+            f"COALESCE({aggregate.of}, 0) AS {name}"
+            if aggregate.verb == "sum"
+            else f"{aggregate.of} AS {name}"
+        )
     hi, lo = _limbs(aggregate.of, aggregate.unit)
     return f"COALESCE({hi}, 0) AS {name}_hi, COALESCE({lo}, 0) AS {name}_lo"
 
 
 def _over(aggregate: Aggregate, w: int) -> str:
-    """One aggregate over window `w`, in double; what is subtracted is subtracted while still exact."""
+    """One aggregate over window `w`, in double; what is subtracted is subtracted while still
+    exact."""
     name, x = f"{aggregate.name}_{w}", _summand(aggregate)
     calls = {"rows": "COUNT(*)", "sum": f"{SUM}({x})", "max": f"MAX({x})", "min": f"MIN({x})"}
     if aggregate.unit is None:
         return f"CAST({calls[aggregate.verb]} OVER w AS DOUBLE) AS {name}"
     oldest = re.sub(r"\br1?\b", lambda match: f"({OLDEST[match[0]]})", aggregate.of)
     firsts = _limbs(oldest, aggregate.unit) if aggregate.verb == "sum_inner" else ("0", "0")
-    hi, lo = (f"CAST({SUM}({x}_{limb}) OVER w - {first} AS DOUBLE)" for limb, first in zip(("hi", "lo"), firsts, strict=True))
+    hi, lo = (
+        f"CAST({SUM}({x}_{limb}) OVER w - {first} AS DOUBLE)"
+        for limb, first in zip(("hi", "lo"), firsts, strict=True)
+    )
     return f"({hi} + {lo} * {1 / FINE:.0e}) * {aggregate.unit:.0e} AS {name}"
 
 
@@ -196,7 +264,10 @@ def _formula(feature: Feature, w: int) -> str:
     for counter, digits in _digits(level, w, used).items():
         # the counter first: it is almost always 0, which skips the digits
         null_if += f" OR ({counter} > 0 AND ({' OR '.join(f'{digit} > 0' for digit in digits)}))"
-    return f"CASE WHEN warm_s < {w}{null_if} THEN CAST(NULL AS DOUBLE) ELSE {feature.formula.format_map(names)} END"
+    return (
+        f"CASE WHEN warm_s < {w}{null_if} THEN CAST(NULL AS DOUBLE) ELSE"
+        f" {feature.formula.format_map(names)} END"
+    )
 
 
 def _overflows(level: Level, w: int) -> dict[str, str]:

@@ -1,6 +1,8 @@
-"""Micro-batching: requests that come together are answered together, by one read of the store and one call of the model.
+"""Micro-batching: requests that come together are answered together, by one read of the store and
+one call of the model.
 
-Nobody waits for others to come: a batch takes what has arrived when the event loop gets to it, which for a lone request is at once.
+Nobody waits for others to come: a batch takes what has arrived when the event loop gets to it,
+which for a lone request is at once.
 """
 
 import asyncio
@@ -15,7 +17,9 @@ Answering = Callable[[Sequence[K], int], Awaitable[Mapping[K, V]]]
 
 @dataclass(eq=False)
 class _Batch(Generic[K, V]):
-    """The keys so far, the newest moment any of them is asked for (µs), and the task that will answer."""
+    """The keys so far, the newest moment any of them is asked for (µs), and the task that will
+    answer.
+    """
 
     keys: dict[K, None] = field(default_factory=dict)
     at_us: int = 0
@@ -23,14 +27,18 @@ class _Batch(Generic[K, V]):
 
 
 class MicroBatcher(Generic[K, V]):
-    """Answers keys by `answer(keys, at_us)`, `keys_max` at once or one request's; what it raises, all in the batch get."""
+    """Answers keys by `answer(keys, at_us)`, `keys_max` at once or one request's; what it raises,
+    all in the batch get.
+    """
 
     def __init__(self, answer: Answering[K, V], keys_max: int) -> None:
         self._answer, self._keys_max = answer, keys_max
         self._next: _Batch[K, V] | None = None
 
     async def ask(self, keys: Sequence[K], at_us: int) -> list[V]:
-        """An answer per key, in their order, as of `at_us` or later. A caller that is cancelled leaves the others alone."""
+        """An answer per key, in their order, as of `at_us` or later. A caller that is cancelled
+        leaves the others alone.
+        """
         batch = self._next
         if batch is None or len(batch.keys) + len(keys) > self._keys_max:
             batch = self._next = _Batch()

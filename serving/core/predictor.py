@@ -1,4 +1,6 @@
-"""Features and a model to answers, one per symbol; knows nothing of HTTP. A symbol without a sound answer gets a reason."""
+"""Features and a model to answers, one per symbol; knows nothing of HTTP. A symbol without a sound
+answer gets a reason.
+"""
 
 import math
 import re
@@ -23,7 +25,9 @@ SYNTHETIC = {"synthetic": "SYNTH"}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One symbol's answer: the verdict on its features, the values used, and for status ok the prediction in basis points."""
+    """One symbol's answer: the verdict on its features, the values used, and for status ok the
+    prediction in basis points.
+    """
 
     symbol: str
     verdict: Verdict
@@ -57,7 +61,9 @@ class Predictor:
         self._batches = MicroBatcher(self._online, settings.micro_batch_symbols_max)
 
     async def for_symbols(self, symbols: Sequence[str], now_us: int) -> list[Answer]:
-        """One answer per symbol, in order, as of `now_us`, or of the newest of the requests that came with this one."""
+        """One answer per symbol, in order, as of `now_us`, or of the newest of the requests that
+        came with this one.
+        """
         return await self._batches.ask(symbols, now_us)
 
     async def _online(self, symbols: Sequence[str], now_us: int) -> dict[str, Answer]:
@@ -65,22 +71,37 @@ class Predictor:
             rows = await self.reader.read(symbols, now_us)
             known = any(row.found for row in rows) or await self.reader.heartbeat_ms() is not None
         except OnlineStoreUnavailable:
-            verdict = Verdict(Status.STORE_UNREACHABLE, "the online feature store does not answer", (), 1)
+            verdict = Verdict(
+                Status.STORE_UNREACHABLE, "the online feature store does not answer", (), 1
+            )
             return {symbol: Answer(symbol, verdict) for symbol in symbols}
         if not known:
             reason = "the online feature store is empty: nothing was written since it started"
-            return {symbol: Answer(symbol, Verdict(Status.STORE_EMPTY, reason, (), self.settings.retry_after_s)) for symbol in symbols}
+            return {
+                symbol: Answer(
+                    symbol, Verdict(Status.STORE_EMPTY, reason, (), self.settings.retry_after_s)
+                )
+                for symbol in symbols
+            }
         return {answer.symbol: answer for answer in self._answer(symbols, rows, now_us)}
 
     def for_rows(self, rows: Sequence[tuple[str, Mapping[str, float]]]) -> list[Answer]:
-        """One answer per (symbol, features), in order. Raises UnknownFeaturesError for unknown or missing names."""
+        """One answer per (symbol, features), in order. Raises UnknownFeaturesError for unknown or
+        missing names.
+        """
         for index, (_, features) in enumerate(rows):
             if features.keys() != self._names:
                 unknown = tuple(sorted(features.keys() - self._names))
-                raise UnknownFeaturesError(index, unknown, tuple(n for n in self.model.features if n not in features))
-        return self._predict([Answer(symbol, Verdict(Status.OK), features) for symbol, features in rows])
+                raise UnknownFeaturesError(
+                    index, unknown, tuple(n for n in self.model.features if n not in features)
+                )
+        return self._predict(
+            [Answer(symbol, Verdict(Status.OK), features) for symbol, features in rows]
+        )
 
-    def _answer(self, symbols: Iterable[str], rows: Iterable[FeatureRow], now_us: int) -> list[Answer]:
+    def _answer(
+        self, symbols: Iterable[str], rows: Iterable[FeatureRow], now_us: int
+    ) -> list[Answer]:
         judged = []
         for symbol, row in zip(symbols, rows, strict=True):
             verdict = judge(row, self.model.features, self.settings, now_us)
@@ -90,16 +111,27 @@ class Predictor:
 
     def _predict(self, answers: Sequence[Answer]) -> list[Answer]:
         """Fill in the predictions of all sound answers with one call of the model."""
-        sound = [answer.features for answer in answers if answer.status is Status.OK and answer.features is not None]
+        sound = [
+            answer.features
+            for answer in answers
+            if answer.status is Status.OK and answer.features is not None
+        ]
         if not sound:
             return list(answers)
         names = self.model.features
-        matrix = np.array([[features[name] for name in names] for features in sound], dtype=np.float64)
+        matrix = np.array(
+            [[features[name] for name in names] for features in sound], dtype=np.float64
+        )
         predicted = iter(self.model.predict(matrix).tolist())
-        return [self._with(answer, next(predicted)) if answer.status is Status.OK else answer for answer in answers]
+        return [
+            self._with(answer, next(predicted)) if answer.status is Status.OK else answer
+            for answer in answers
+        ]
 
     def again(self, answers: Sequence[Answer]) -> list[Answer]:
-        """The same questions answered by this model, on the very features that were read for another one."""
+        """The same questions answered by this model, on the very features that were read for
+        another one.
+        """
         return self._predict(answers)
 
     def _with(self, answer: Answer, log_return: float) -> Answer:
@@ -107,9 +139,20 @@ class Predictor:
         forecast_bps: float | None = log_return * BPS
         if not math.isfinite(log_return):
             reason = "the model gave no finite number for these features"
-            verdict, forecast_bps = Verdict(Status.MODEL_FAILED, reason, (), None, verdict.event_time_us), None
+            verdict, forecast_bps = (
+                Verdict(Status.MODEL_FAILED, reason, (), None, verdict.event_time_us),
+                None,
+            )
         # Not `replace`, which takes a fourteenth of a request's time.
-        return Answer(answer.symbol, verdict, answer.features, forecast_bps, answer.event_times_us, answer.known_at_us, self.model)
+        return Answer(
+            answer.symbol,
+            verdict,
+            answer.features,
+            forecast_bps,
+            answer.event_times_us,
+            answer.known_at_us,
+            self.model,
+        )
 
     def result(self, answer: Answer, include_features: bool) -> dict[str, Any]:
         """The answer as the API shows it; fields that do not apply are left out."""
@@ -139,17 +182,28 @@ class Predictor:
             "model_name": model.name,
             "model_version": model.version,
             "trained_on_this_venue": ours,
-            "note": None if ours else f"the model was trained on {model.trained_on or 'unknown'} ticks, not on those of {venue}",
+            "note": (
+                None
+                if ours
+                else (
+                    f"the model was trained on {model.trained_on or 'unknown'} ticks, not on those"
+                    f" of {venue}"
+                )
+            ),
         }
 
-    def record(self, answer: Answer, request_id: str, served_at_us: int, shadow: bool = False) -> dict[str, Any]:
+    def record(
+        self, answer: Answer, request_id: str, served_at_us: int, shadow: bool = False
+    ) -> dict[str, Any]:
         """The answer as topic `predictions` keeps it; one of the shadow was given to nobody."""
         model = answer.model or self.model
         return {
             "request_id": request_id,
             "symbol": answer.symbol,
             "served_at_us": served_at_us,
-            "source": "request" if answer.event_times_us is None else "shadow" if shadow else "online",
+            "source": (
+                "request" if answer.event_times_us is None else "shadow" if shadow else "online"
+            ),
             "event_times_us": answer.event_times_us,
             "known_at_us": answer.known_at_us,
             "age_s": answer.verdict.age_s,
@@ -162,7 +216,9 @@ class Predictor:
 
 
 def trained_venues(trained_on: str) -> frozenset[str]:
-    """The venues of a manifest's `trained_on`: their names, or "synthetic" for the synthetic exchange."""
+    """The venues of a manifest's `trained_on`: their names, or "synthetic" for the synthetic
+    exchange.
+    """
     return frozenset(SYNTHETIC.get(name, name) for name in re.split(r"[,\s]+", trained_on) if name)
 
 

@@ -1,7 +1,9 @@
-"""Readiness: a model to serve, a store that answers, and a pipeline that keeps up; each check apart, with its number.
+"""Readiness: a model to serve, a store that answers, and a pipeline that keeps up; each check
+apart, with its number.
 
-The live job behind the pipeline is told too, but takes no API out of rotation: all replicas would leave at once, while
-their answers are right, e.g. when only dead letters are no longer written. A job that stops the features fails `pipeline`.
+The live job behind the pipeline is told too, but takes no API out of rotation: all replicas would
+leave at once, while their answers are right, e.g. when only dead letters are no longer written. A
+job that stops the features fails `pipeline`.
 """
 
 from contracts.clock import now_us
@@ -35,13 +37,25 @@ async def _store(service: Service) -> tuple[Check, Check]:
     try:
         beat_ms = await service.reader.heartbeat_ms()
     except OnlineStoreUnavailable:
-        down = Check(name="redis", ok=False, detail=f"Redis on port {settings.redis_port} does not answer")
+        down = Check(
+            name="redis", ok=False, detail=f"Redis on port {settings.redis_port} does not answer"
+        )
         return down, Check(name="pipeline", ok=False, detail="unknown without Redis")
-    return Check(name="redis", ok=True, detail="answers"), _pipeline(beat_ms, settings.pipeline_lag_s_max, now_us())
+    return Check(name="redis", ok=True, detail="answers"), _pipeline(
+        beat_ms, settings.pipeline_lag_s_max, now_us()
+    )
 
 
 def _pipeline(beat_ms: int | None, lag_s_max: float, now: int) -> Check:
     if beat_ms is None:
-        return Check(name="pipeline", ok=False, detail="no heartbeat: the live job and the online writer have not run yet")
+        return Check(
+            name="pipeline",
+            ok=False,
+            detail="no heartbeat: the live job and the online writer have not run yet",
+        )
     lag_s = now / 1e6 - beat_ms / 1e3
-    return Check(name="pipeline", ok=lag_s <= lag_s_max, detail=f"lag {lag_s:.1f} s of {lag_s_max:g} s allowed")
+    return Check(
+        name="pipeline",
+        ok=lag_s <= lag_s_max,
+        detail=f"lag {lag_s:.1f} s of {lag_s_max:g} s allowed",
+    )

@@ -1,4 +1,6 @@
-"""GET /v1/…: the features of a symbol, predictions as a stream of events, and what the live page shows."""
+"""GET /v1/…: the features of a symbol, predictions as a stream of events, and what the live page
+shows.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,24 +29,38 @@ REFUSED: dict[int | str, dict[str, Any]] = {
     503: {"description": "The store does not answer.", **problems.SCHEMA},
 }
 STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {EVENTS: {"schema": {"type": "string"}}}, "description": "Events `prediction` with one result each, as JSON."},
+    200: {
+        "content": {EVENTS: {"schema": {"type": "string"}}},
+        "description": "Events `prediction` with one result each, as JSON.",
+    },
     503: {"description": "No model now, or too many streams.", **problems.SCHEMA},
 }
 
 router = APIRouter(route_class=StrictRoute)
-AskedSymbol = Annotated[str, Path(pattern=SYMBOL_PATTERN, max_length=65, description="VENUE:SYMBOL")]
+AskedSymbol = Annotated[
+    str, Path(pattern=SYMBOL_PATTERN, max_length=65, description="VENUE:SYMBOL")
+]
 
 
-@router.get("/v1/features/{symbol:path}", response_model=FeaturesResponse, responses=REFUSED, tags=["features"])
+@router.get(
+    "/v1/features/{symbol:path}",
+    response_model=FeaturesResponse,
+    responses=REFUSED,
+    tags=["features"],
+)
 async def features(symbol: AskedSymbol, request: Request) -> Response:
-    """The model's features of one symbol as they are online now, with their age and what they are good for."""
+    """The model's features of one symbol as they are online now, with their age and what they are
+    good for.
+    """
     service: Service = request.app.state.service
     names, now = service.reader.plan.names, now_us()
     try:
         (row,) = await service.reader.read([symbol], now)
     except OnlineStoreUnavailable:
         reason = "the online feature store does not answer"
-        raise ProblemError(503, Status.STORE_UNREACHABLE.value, reason, headers={"Retry-After": "1"}) from None
+        raise ProblemError(
+            503, Status.STORE_UNREACHABLE.value, reason, headers={"Retry-After": "1"}
+        ) from None
     verdict = judge(row, names, service.settings, now)
     if verdict.status is Status.UNKNOWN_SYMBOL:
         raise ProblemError(404, verdict.status.value, verdict.reason)
@@ -55,24 +71,41 @@ async def features(symbol: AskedSymbol, request: Request) -> Response:
         "age_s": row.age_s,
         "stale": verdict.stale,
     }
-    told |= {"event_times_us": row.event_time_us, "warm_s": row.warm_s, "features": dict(zip(names, row.values, strict=True))}
+    told |= {
+        "event_times_us": row.event_time_us,
+        "warm_s": row.warm_s,
+        "features": dict(zip(names, row.values, strict=True)),
+    }
     return Response(orjson.dumps(told), media_type="application/json")
 
 
-@router.get(STREAM, responses=STREAM_RESPONSES, tags=["prediction"], response_class=StreamingResponse)
+@router.get(
+    STREAM, responses=STREAM_RESPONSES, tags=["prediction"], response_class=StreamingResponse
+)
 async def stream(
     request: Request,
-    symbols: Annotated[list[Symbol], Query(min_length=1, max_length=100, description="VENUE:SYMBOL, repeated for several")],
+    symbols: Annotated[
+        list[Symbol],
+        Query(min_length=1, max_length=100, description="VENUE:SYMBOL, repeated for several"),
+    ],
 ) -> Response:
-    """Server-Sent Events: a `prediction` for each symbol whenever its features are newer, and once for each refusal.
+    """Server-Sent Events: a `prediction` for each symbol whenever its features are newer, and once
+    for each refusal.
 
-    A comment every few seconds keeps the connection; it ends after `stream_s_max`, and a browser then connects again by itself.
+    A comment every few seconds keeps the connection; it ends after `stream_s_max`, and a browser
+    then connects again by itself.
     """
     service: Service = request.app.state.service
     if len(symbols) > service.settings.symbols_max:
-        raise ProblemError(422, "too_many_symbols", f"at most {service.settings.symbols_max} symbols are answered at once.")
+        raise ProblemError(
+            422,
+            "too_many_symbols",
+            f"at most {service.settings.symbols_max} symbols are answered at once.",
+        )
     ready(service)
-    return StreamingResponse(_events(service, symbols), media_type=EVENTS, headers={"X-Accel-Buffering": "no"})
+    return StreamingResponse(
+        _events(service, symbols), media_type=EVENTS, headers={"X-Accel-Buffering": "no"}
+    )
 
 
 async def _events(service: Service, symbols: list[str]) -> AsyncIterator[bytes]:
@@ -84,7 +117,11 @@ async def _events(service: Service, symbols: list[str]) -> AsyncIterator[bytes]:
             mark = (answer.status, answer.verdict.event_time_us, predictor.model.version)
             if seen.get(answer.symbol) != mark:
                 seen[answer.symbol] = mark
-                yield b"event: prediction\ndata: " + orjson.dumps(predictor.result(answer, include_features=False)) + b"\n\n"
+                yield (
+                    b"event: prediction\ndata: "
+                    + orjson.dumps(predictor.result(answer, include_features=False))
+                    + b"\n\n"
+                )
         yield b": still here\n\n"
         await asyncio.sleep(service.settings.stream_poll_s)
 
@@ -92,7 +129,10 @@ async def _events(service: Service, symbols: list[str]) -> AsyncIterator[bytes]:
 @router.get("/v1/live", tags=["operation"])
 async def live(request: Request) -> Response:
     """Everything the live page shows, as one JSON document."""
-    return Response(orjson.dumps(await live_snapshot.take(request.app.state.service)), media_type="application/json")
+    return Response(
+        orjson.dumps(await live_snapshot.take(request.app.state.service)),
+        media_type="application/json",
+    )
 
 
 @router.get(pages.LIVE, tags=["operation"], response_class=FileResponse)

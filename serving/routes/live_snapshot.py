@@ -1,4 +1,6 @@
-"""The platform at a glance: symbols with features and predictions, model and gate, parity, drift, dead letters, lag of the stream."""
+"""The platform at a glance: symbols with features and predictions, model and gate, parity, drift,
+dead letters, lag of the stream.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -41,7 +43,10 @@ async def _symbols(service: Service) -> list[dict[str, Any]]:
         return [{"symbol": name, "status": "no_model"} for name in names]
     answers = await predictor.for_symbols(names, now_us())
     prices = service.prices.newest()
-    return [predictor.result(answer, include_features=True) | {"price": prices.get(answer.symbol)} for answer in answers]
+    return [
+        predictor.result(answer, include_features=True) | {"price": prices.get(answer.symbol)}
+        for answer in answers
+    ]
 
 
 def _model(service: Service) -> dict[str, Any] | None:
@@ -49,10 +54,20 @@ def _model(service: Service) -> dict[str, Any] | None:
         return None
     model = service.predictor.model
     rival = service.challenger.model.version if service.challenger else None
-    known = {"name": model.name, "version": model.version, "trained_on": model.trained_on, "trained_to_us": model.trained_to_us}
+    known = {
+        "name": model.name,
+        "version": model.version,
+        "trained_on": model.trained_on,
+        "trained_to_us": model.trained_to_us,
+    }
     return known | {"horizon_s": model.horizon_s, "challenger": rival, "note": service.model_note}
 
 
 def _gate(version: Mapping[str, Any]) -> dict[str, Any]:
     tags = {name: version["tags"].get(name) for name in ("gate_pass", "sharpe", "max_drawdown")}
-    return {"version": version["version"], "stage": version["stage"], "created_us": version["created_us"], **tags}
+    return {
+        "version": version["version"],
+        "stage": version["stage"],
+        "created_us": version["created_us"],
+        **tags,
+    }

@@ -1,4 +1,6 @@
-"""POST /predict and /predict/batch: between HTTP and the predictor. What an answer is worth is decided in `freshness`."""
+"""POST /predict and /predict/batch: between HTTP and the predictor. What an answer is worth is
+decided in `freshness`.
+"""
 
 from typing import Any
 
@@ -23,9 +25,19 @@ from serving.web.strict_json import StrictRoute
 
 BATCH = "/predict/batch"
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "At least one symbol answered, or symbols refused for different reasons: see each `status`."},
+    200: {
+        "description": (
+            "At least one symbol answered, or symbols refused for different reasons: see each"
+            " `status`."
+        )
+    },
     404: {"description": "Every symbol asked is unknown; `results` has each.", **problems.SCHEMA},
-    503: {"description": "No features or no model now: `code` says which, Retry-After when to ask again.", **problems.SCHEMA},
+    503: {
+        "description": (
+            "No features or no model now: `code` says which, Retry-After when to ask again."
+        ),
+        **problems.SCHEMA,
+    },
 }
 NO_MODEL = {503: {"description": "No model now.", **problems.SCHEMA}}
 
@@ -34,11 +46,13 @@ router = APIRouter(route_class=StrictRoute, tags=["prediction"])
 
 @router.post("/predict", response_model=PredictResponse, responses=RESPONSES)
 async def predict(asked: PredictRequest, request: Request) -> Response:
-    """Expected return over the horizon, per symbol, from the Production model: on live features, or on features given.
+    """Expected return over the horizon, per symbol, from the Production model: on live features, or
+    on features given.
 
-    A single refused symbol, or several refused alike, make the whole answer 404 or 503; mixed answers are 200 with one
-    `status` per symbol. Features up to the freshness limit are fresh, older ones are marked `stale: true`, still older or
-    missing ones are refused: there is never a guess.
+    A single refused symbol, or several refused alike, make the whole answer 404 or 503; mixed
+    answers are 200 with one `status` per symbol. Features up to the freshness limit are fresh,
+    older ones are marked `stale: true`, still older or missing ones are refused: there is never a
+    guess.
     """
     service: Service = request.app.state.service
     _check_count(asked, service.settings)
@@ -52,33 +66,63 @@ async def predict(asked: PredictRequest, request: Request) -> Response:
     keep(service, predictor, answers, request_id, served_at_us)
     results = [predictor.result(answer, asked.include_features) for answer in answers]
     _refuse_together(answers, results)
-    body = orjson.dumps({"request_id": request_id, "served_at_us": served_at_us, "results": results})
-    after = BackgroundTask(shadow.shadow, service, answers, request_id, served_at_us) if service.challenger else None
+    body = orjson.dumps(
+        {"request_id": request_id, "served_at_us": served_at_us, "results": results}
+    )
+    after = (
+        BackgroundTask(shadow.shadow, service, answers, request_id, served_at_us)
+        if service.challenger
+        else None
+    )
     return Response(body, media_type="application/json", background=after)
 
 
 @router.post(BATCH, response_model=BatchResponse, responses=NO_MODEL)  # type: ignore[arg-type]
 async def batch(asked: BatchRequest, request: Request) -> Response:
-    """Many rows of given features at once, by column: one prediction per row, in order. For scoring, not for live symbols."""
+    """Many rows of given features at once, by column: one prediction per row, in order. For
+    scoring, not for live symbols.
+    """
     service: Service = request.app.state.service
     model = ready(service).model
     matrix = _matrix(asked, model, service.settings.batch_rows_max)
     forecasts = (model.predict(matrix) * BPS).tolist()
     known = {"model_name": model.name, "model_version": model.version, "horizon_s": model.horizon_s}
-    return Response(orjson.dumps(known | {"predictions_bps": forecasts}), media_type="application/json")
+    return Response(
+        orjson.dumps(known | {"predictions_bps": forecasts}), media_type="application/json"
+    )
 
 
 def _matrix(asked: BatchRequest, model: Model, rows_max: int) -> Any:
-    """The columns as a matrix in the model's order. Raises ProblemError 422 for names, lengths or numbers of rows that do not fit."""
-    unknown, missing = sorted(asked.columns.keys() - set(model.features)), [n for n in model.features if n not in asked.columns]
+    """The columns as a matrix in the model's order. Raises ProblemError 422 for names, lengths or
+    numbers of rows that do not fit.
+    """
+    unknown, missing = (
+        sorted(asked.columns.keys() - set(model.features)),
+        [n for n in model.features if n not in asked.columns],
+    )
     if unknown or missing:
         shown = sorted({plain(name) for name in unknown})[: problems.ERRORS_MAX]
-        raise ProblemError(422, "wrong_features", "columns has not exactly the features of the model.", unknown=shown, missing=missing)
+        raise ProblemError(
+            422,
+            "wrong_features",
+            "columns has not exactly the features of the model.",
+            unknown=shown,
+            missing=missing,
+        )
     lengths = {len(column) for column in asked.columns.values()}
     if len(lengths) > 1:
-        raise ProblemError(422, "wrong_shape", f"The columns have from {min(lengths)} to {max(lengths)} rows.", "Give all the same.")
+        raise ProblemError(
+            422,
+            "wrong_shape",
+            f"The columns have from {min(lengths)} to {max(lengths)} rows.",
+            "Give all the same.",
+        )
     if max(lengths) > rows_max:
-        raise ProblemError(422, "too_many_rows", f"{max(lengths)} rows asked, at most {rows_max} are answered at once.")
+        raise ProblemError(
+            422,
+            "too_many_rows",
+            f"{max(lengths)} rows asked, at most {rows_max} are answered at once.",
+        )
     return np.array([asked.columns[name] for name in model.features], dtype=np.float64).T
 
 
@@ -91,7 +135,13 @@ def ready(service: Service) -> Predictor:
     return service.predictor
 
 
-def keep(service: Service, predictor: Predictor, answers: list[Answer], request_id: str, served_at_us: int) -> None:
+def keep(
+    service: Service,
+    predictor: Predictor,
+    answers: list[Answer],
+    request_id: str,
+    served_at_us: int,
+) -> None:
     """Count every answer and record those with a prediction."""
     for answer in answers:
         service.metrics.results.labels(answer.status.value).inc()
@@ -99,13 +149,19 @@ def keep(service: Service, predictor: Predictor, answers: list[Answer], request_
             service.metrics.age.observe(answer.verdict.age_s)
         if answer.status is Status.OK:
             service.metrics.stale.inc(bool(answer.verdict.stale))
-            service.recorder.record(answer.symbol, predictor.record(answer, request_id, served_at_us))
+            service.recorder.record(
+                answer.symbol, predictor.record(answer, request_id, served_at_us)
+            )
 
 
 def _check_count(asked: PredictRequest, limits: Settings) -> None:
     count = len(asked.symbols or asked.rows or ())
     if count > limits.symbols_max:
-        raise ProblemError(422, "too_many_symbols", f"{count} symbols asked, at most {limits.symbols_max} are answered at once.")
+        raise ProblemError(
+            422,
+            "too_many_symbols",
+            f"{count} symbols asked, at most {limits.symbols_max} are answered at once.",
+        )
 
 
 def _given(predictor: Predictor, asked: PredictRequest) -> list[Answer]:
@@ -129,5 +185,15 @@ def _refuse_together(answers: list[Answer], results: list[dict[str, Any]]) -> No
     if len(kinds) > 1 or kinds == {200}:
         return
     first = answers[0]
-    headers = {"Retry-After": str(min(answer.verdict.retry_after_s or 1 for answer in answers))} if kinds == {503} else None
-    raise ProblemError(first.status.http, first.status.value, first.verdict.reason, headers=headers, results=results)
+    headers = (
+        {"Retry-After": str(min(answer.verdict.retry_after_s or 1 for answer in answers))}
+        if kinds == {503}
+        else None
+    )
+    raise ProblemError(
+        first.status.http,
+        first.status.value,
+        first.verdict.reason,
+        headers=headers,
+        results=results,
+    )

@@ -1,4 +1,6 @@
-"""What an operator watches: rate, errors and duration of requests, ages of the features, the model, dropped records."""
+"""What an operator watches: rate, errors and duration of requests, ages of the features, the model,
+dropped records.
+"""
 
 import os
 import time
@@ -17,23 +19,56 @@ _AGE_S = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900)
 
 
 class Metrics:
-    """One registry per application; with several workers the figures of all are summed (PROMETHEUS_MULTIPROC_DIR)."""
+    """One registry per application; with several workers the figures of all are summed
+    (PROMETHEUS_MULTIPROC_DIR).
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         made = self.registry
-        self.requests = Counter("tick_requests_total", "requests by route and status", ("method", "route", "status"), registry=made)
-        self.duration = Histogram("tick_request_seconds", "time to answer", ("route",), buckets=_LATENCY_S, registry=made)
-        self.at_work = Gauge("tick_requests_at_work", "requests at work", registry=made, multiprocess_mode="livesum")
-        self.results = Counter("tick_results_total", "symbols answered, by status", ("status",), registry=made)
-        self.stale = Counter("tick_results_stale_total", "symbols answered from stale features", registry=made)
-        self.age = Histogram("tick_feature_age_seconds", "age of the features of an answer", buckets=_AGE_S, registry=made)
-        self.model = Gauge("tick_model", "1 for the model being served", ("name", "version"), registry=made, multiprocess_mode="livemax")
-        self.trained = Gauge(
-            "tick_model_trained_to_seconds", "end of its last training label, s since 1970", registry=made, multiprocess_mode="livemax"
+        self.requests = Counter(
+            "tick_requests_total",
+            "requests by route and status",
+            ("method", "route", "status"),
+            registry=made,
         )
-        self.swaps = Counter("tick_model_swaps_total", "models put in place, the first one included", registry=made)
-        self.dropped = Counter("tick_predictions_dropped_total", "answers that could not be recorded", registry=made)
+        self.duration = Histogram(
+            "tick_request_seconds", "time to answer", ("route",), buckets=_LATENCY_S, registry=made
+        )
+        self.at_work = Gauge(
+            "tick_requests_at_work", "requests at work", registry=made, multiprocess_mode="livesum"
+        )
+        self.results = Counter(
+            "tick_results_total", "symbols answered, by status", ("status",), registry=made
+        )
+        self.stale = Counter(
+            "tick_results_stale_total", "symbols answered from stale features", registry=made
+        )
+        self.age = Histogram(
+            "tick_feature_age_seconds",
+            "age of the features of an answer",
+            buckets=_AGE_S,
+            registry=made,
+        )
+        self.model = Gauge(
+            "tick_model",
+            "1 for the model being served",
+            ("name", "version"),
+            registry=made,
+            multiprocess_mode="livemax",
+        )
+        self.trained = Gauge(
+            "tick_model_trained_to_seconds",
+            "end of its last training label, s since 1970",
+            registry=made,
+            multiprocess_mode="livemax",
+        )
+        self.swaps = Counter(
+            "tick_model_swaps_total", "models put in place, the first one included", registry=made
+        )
+        self.dropped = Counter(
+            "tick_predictions_dropped_total", "answers that could not be recorded", registry=made
+        )
 
     def exposition(self, *platform: Collector) -> Response:
         """The figures in Prometheus text format, those of the platform behind those of the API."""
@@ -43,11 +78,14 @@ class Metrics:
             MultiProcessCollector(own)  # type: ignore[no-untyped-call]
         for part in platform:
             around.register(part)
-        return Response(generate_latest(own) + generate_latest(around), media_type=CONTENT_TYPE_LATEST)
+        return Response(
+            generate_latest(own) + generate_latest(around), media_type=CONTENT_TYPE_LATEST
+        )
 
 
 class MeasureRequests:
-    """Counts and times every request by its route's template (never by the raw path, which callers choose).
+    """Counts and times every request by its route's template (never by the raw path, which callers
+    choose).
 
     When `log_all`, each is a line of the log too: method, route, status and ms.
     """
@@ -72,13 +110,26 @@ class MeasureRequests:
             return await self.app(scope, receive, sending)
         finally:
             self.metrics.at_work.dec()
-            route, took_s = getattr(scope.get("route"), "path", "other"), time.perf_counter() - begun
+            route, took_s = (
+                getattr(scope.get("route"), "path", "other"),
+                time.perf_counter() - begun,
+            )
             self.metrics.requests.labels(_method(scope), route, status).inc()
             self.metrics.duration.labels(route).observe(took_s)
             if self.log_all:
-                log.info("request", method=scope["method"], route=route, status=status, ms=round(took_s * 1e3, 2))
+                log.info(
+                    "request",
+                    method=scope["method"],
+                    route=route,
+                    status=status,
+                    ms=round(took_s * 1e3, 2),
+                )
 
 
 def _method(scope: Scope) -> str:
     method: str = scope["method"]
-    return method if method in {"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"} else "other"
+    return (
+        method
+        if method in {"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
+        else "other"
+    )

@@ -1,4 +1,6 @@
-"""What the rest of the platform tells of itself, read when somebody asks: the writer's report, lag, dead letters, parity, drift."""
+"""What the rest of the platform tells of itself, read when somebody asks: the writer's report, lag,
+dead letters, parity, drift.
+"""
 
 import asyncio
 import time
@@ -27,7 +29,9 @@ log = structlog.get_logger("serving")
 
 @dataclass(frozen=True, eq=False)
 class Platform(Collector):
-    """One reading; None for what could not be read. `lag_s`: now − newest event time that came through the whole stream."""
+    """One reading; None for what could not be read. `lag_s`: now − newest event time that came
+    through the whole stream.
+    """
 
     lag_s: float | None = None
     writer: dict[str, int] = field(default_factory=dict)
@@ -38,29 +42,82 @@ class Platform(Collector):
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {name: getattr(self, name) for name in ("lag_s", "writer", "dead_letters", "parity", "drift", "duel")}
+        return {
+            name: getattr(self, name)
+            for name in ("lag_s", "writer", "dead_letters", "parity", "drift", "duel")
+        }
 
     def collect(self) -> Iterator[Metric]:
         """The same for Prometheus; what is not known has no sample."""
-        yield gauge("tick_pipeline_lag_seconds", "now - newest event time that came through the stream", self.lag_s)
-        yield gauge("tick_writer_lag_messages", "feature rows that the online writer has not read yet", self.writer.get("lag"))
-        yield counter("tick_writer_rows", "feature rows the online writer wrote to Redis", self.writer.get("written"))
-        yield counter("tick_writer_older_rows", "rows it refused for a newer one", self.writer.get("older"))
+        yield gauge(
+            "tick_pipeline_lag_seconds",
+            "now - newest event time that came through the stream",
+            self.lag_s,
+        )
+        yield gauge(
+            "tick_writer_lag_messages",
+            "feature rows that the online writer has not read yet",
+            self.writer.get("lag"),
+        )
+        yield counter(
+            "tick_writer_rows",
+            "feature rows the online writer wrote to Redis",
+            self.writer.get("written"),
+        )
+        yield counter(
+            "tick_writer_older_rows", "rows it refused for a newer one", self.writer.get("older")
+        )
         what = "feature rows with a NULL because a sum does not fit 64 bits"
         yield counter("tick_writer_overflowed_rows", what, self.writer.get("overflowed"))
-        yield counter("tick_writer_retries", "batches it tried again while Redis was away", self.writer.get("retries"))
-        yield gauge("tick_dead_letters", "messages that were no ticks, ever; a worker may be ten seconds behind another", self.dead_letters)
+        yield counter(
+            "tick_writer_retries",
+            "batches it tried again while Redis was away",
+            self.writer.get("retries"),
+        )
+        yield gauge(
+            "tick_dead_letters",
+            "messages that were no ticks, ever; a worker may be ten seconds behind another",
+            self.dead_letters,
+        )
         parity, drift, duel = self.parity or {}, self.drift or {}, self.duel or {}
-        yield gauge("tick_parity_unexplained", "values of the last parity report without an explanation", parity.get("unexplained"))
-        yield gauge("tick_parity_values_compared", "values of the last parity report", parity.get("values_compared"))
-        yield gauge("tick_parity_taken_seconds", "when it was taken, s since 1970", _seconds(parity.get("taken_us")))
-        yield gauge("tick_drift_features", "core features whose PSI is over the alert limit", drift.get("alerts"))
-        yield gauge("tick_drift_prediction_psi", "PSI of the predictions against training", drift.get("prediction_psi"))
+        yield gauge(
+            "tick_parity_unexplained",
+            "values of the last parity report without an explanation",
+            parity.get("unexplained"),
+        )
+        yield gauge(
+            "tick_parity_values_compared",
+            "values of the last parity report",
+            parity.get("values_compared"),
+        )
+        yield gauge(
+            "tick_parity_taken_seconds",
+            "when it was taken, s since 1970",
+            _seconds(parity.get("taken_us")),
+        )
+        yield gauge(
+            "tick_drift_features",
+            "core features whose PSI is over the alert limit",
+            drift.get("alerts"),
+        )
+        yield gauge(
+            "tick_drift_prediction_psi",
+            "PSI of the predictions against training",
+            drift.get("prediction_psi"),
+        )
         what = "net return a moment of the challenger less the champion's, bps, as last compared"
         yield gauge("tick_challenger_gain_bps", what, duel.get("gain_bps"))
-        yield gauge("tick_challenger_gain_low_bps", "lower end of its 95 % interval", duel.get("low_bps"))
-        yield gauge("tick_challenger_gain_high_bps", "upper end of its 95 % interval", duel.get("high_bps"))
-        yield gauge("tick_challenger_taken_seconds", "when they were compared, s since 1970", _seconds(duel.get("taken_us")))
+        yield gauge(
+            "tick_challenger_gain_low_bps", "lower end of its 95 % interval", duel.get("low_bps")
+        )
+        yield gauge(
+            "tick_challenger_gain_high_bps", "upper end of its 95 % interval", duel.get("high_bps")
+        )
+        yield gauge(
+            "tick_challenger_taken_seconds",
+            "when they were compared, s since 1970",
+            _seconds(duel.get("taken_us")),
+        )
 
 
 class Figures:
@@ -76,7 +133,9 @@ class Figures:
         """One reading."""
         letters = await self._dead_letters()
         try:
-            beat, *told = await self._reader().texts(HEARTBEAT_REDIS_KEY, PARITY_KEY, DRIFT_KEY, DUEL_KEY)
+            beat, *told = await self._reader().texts(
+                HEARTBEAT_REDIS_KEY, PARITY_KEY, DRIFT_KEY, DUEL_KEY
+            )
             writer = await self._reader().table(STATS_REDIS_KEY)
         except OnlineStoreUnavailable:
             return Platform(dead_letters=letters)
@@ -93,10 +152,17 @@ class Figures:
 
     def _ask_kafka(self) -> int | None:
         if self._consumer is None:
-            quiet = {"group.id": "api-figures", "enable.auto.commit": False, "log_level": 0, "error_cb": lambda _error: None}
+            quiet = {
+                "group.id": "api-figures",
+                "enable.auto.commit": False,
+                "log_level": 0,
+                "error_cb": lambda _error: None,
+            }
             self._consumer = Consumer({**connections.kafka(self._settings), **quiet})
         try:
-            _, high = self._consumer.get_watermark_offsets(TopicPartition(DEAD_LETTER.name, 0), KAFKA_TIMEOUT_S)
+            _, high = self._consumer.get_watermark_offsets(
+                TopicPartition(DEAD_LETTER.name, 0), KAFKA_TIMEOUT_S
+            )
         except KafkaException:
             return None
         return int(high)

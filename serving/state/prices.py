@@ -1,4 +1,6 @@
-"""The newest price of each symbol, for people who look at the live page: read from the stream only while somebody looks."""
+"""The newest price of each symbol, for people who look at the live page: read from the stream only
+while somebody looks.
+"""
 
 import threading
 import time
@@ -16,7 +18,9 @@ SYMBOLS_MAX = 1000
 
 
 class Prices:
-    """A thread that starts with the first question and ends when nobody has asked for half a minute."""
+    """A thread that starts with the first question and ends when nobody has asked for half a
+    minute.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -41,12 +45,23 @@ class Prices:
             self._thread.join(2 * POLL_S + 1)
 
     def _follow(self) -> None:
-        quiet = {"group.id": "api-prices", "enable.auto.commit": False, "log_level": 0, "error_cb": lambda _error: None}
+        quiet = {
+            "group.id": "api-prices",
+            "enable.auto.commit": False,
+            "log_level": 0,
+            "error_cb": lambda _error: None,
+        }
         consumer = Consumer({**connections.kafka(self._settings), **quiet})
         try:
-            consumer.assign([TopicPartition(TICKS.name, at, OFFSET_END) for at in range(TICKS.partitions)])
+            consumer.assign(
+                [TopicPartition(TICKS.name, at, OFFSET_END) for at in range(TICKS.partitions)]
+            )
             while not self._stop.is_set() and time.monotonic() - self._asked_s < IDLE_S_MAX:
-                newest = {message.key(): message.value() for message in consumer.consume(BATCH, POLL_S) if message.error() is None}
+                newest = {
+                    message.key(): message.value()
+                    for message in consumer.consume(BATCH, POLL_S)
+                    if message.error() is None
+                }
                 for key, value in newest.items():
                     self._take(key, value)
         except KafkaException:
@@ -60,5 +75,7 @@ class Prices:
             price, symbol = tick["price"], (key or b"").decode()
         except (ValueError, KeyError, TypeError):
             return
-        if isinstance(price, int | float) and (symbol in self._newest or len(self._newest) < SYMBOLS_MAX):
+        if isinstance(price, int | float) and (
+            symbol in self._newest or len(self._newest) < SYMBOLS_MAX
+        ):
             self._newest[symbol] = float(price)

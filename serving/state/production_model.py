@@ -1,7 +1,8 @@
-"""The Production model for one API process: asked of the registry through a child, verified, and remembered.
+"""The Production model for one API process: asked of the registry through a child, verified, and
+remembered.
 
-What was served last is at hand at once after a restart, by its own digest, whatever the registry does; the registry is
-asked right after, and its answer replaces it.
+What was served last is at hand at once after a restart, by its own digest, whatever the registry
+does; the registry is asked right after, and its answer replaces it.
 """
 
 import asyncio
@@ -22,7 +23,9 @@ from models.runtime import Model, load
 from serving.state.shared_answer import shared
 
 # The child asks MLflow alone: whatever is secret stays here.
-SECRETS = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)} | {"api_keys_file"}
+SECRETS = {
+    name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)
+} | {"api_keys_file"}
 RESOLVE_S_MAX = 120  # importing MLflow, fetching and checking a model; far more than it takes
 TURN_S_MAX = 2 * RESOLVE_S_MAX  # two processes may be ahead
 
@@ -36,14 +39,18 @@ class Found(NamedTuple):
     digest: str
 
     def model(self) -> Model:
-        """The loaded model, after a first answer. Raises RegistryError when the folder no longer is what was registered."""
+        """The loaded model, after a first answer. Raises RegistryError when the folder no longer is
+        what was registered.
+        """
         model = load(Path(self.path), self.digest, self.name, self.version)
         model.predict(np.zeros((1, *model.row_shape)))  # the first call is the slow one
         return model
 
 
 class Answers(NamedTuple):
-    """What the registry said: the Production version (or why there is none), its challenger, other models by name, newest versions."""
+    """What the registry said: the Production version (or why there is none), its challenger, other
+    models by name, newest versions.
+    """
 
     production: Found | TickError
     challenger: Found | None = None
@@ -64,7 +71,9 @@ def model_names(settings: Settings) -> tuple[str, ...]:
     )
 
 
-async def resolve(settings: Settings, notices: Sequence[str] = (), age_s_max: float = 0.0) -> Answers:
+async def resolve(
+    settings: Settings, notices: Sequence[str] = (), age_s_max: float = 0.0
+) -> Answers:
     """What the registry says. One process of this host asks for all: it costs seconds of CPU.
 
     An answer on the same `notices` of changes that is younger than `age_s_max`, also a failure, is
@@ -102,7 +111,9 @@ async def _child(settings: Settings) -> bytes:
     )
     try:
         async with asyncio.timeout(RESOLVE_S_MAX):
-            said, complaint = await child.communicate(settings.model_dump_json(exclude=SECRETS).encode())
+            said, complaint = await child.communicate(
+                settings.model_dump_json(exclude=SECRETS).encode()
+            )
     except TimeoutError:
         return _failure("the model registry did not answer in time", "see the machine's load")
     finally:
@@ -113,7 +124,9 @@ async def _child(settings: Settings) -> bytes:
         orjson.loads(text)
     except orjson.JSONDecodeError:
         last = complaint.decode(errors="replace").strip().rpartition("\n")[2]
-        return _failure(f"the model registry cannot be asked: {last[:200]}", "look at TICK_MLFLOW_TRACKING_URI")
+        return _failure(
+            f"the model registry cannot be asked: {last[:200]}", "look at TICK_MLFLOW_TRACKING_URI"
+        )
     return text
 
 

@@ -1,6 +1,8 @@
-"""Every answer is also a record in topic `predictions`, sampled, and never at the cost of the answer.
+"""Every answer is also a record in topic `predictions`, sampled, and never at the cost of the
+answer.
 
-`produce` only copies into librdkafka's own bounded queue: with the broker away, records wait there, expire, and are counted.
+`produce` only copies into librdkafka's own bounded queue: with the broker away, records wait there,
+expire, and are counted.
 """
 
 import contextvars
@@ -17,12 +19,16 @@ from contracts.config.settings import Settings
 from contracts.topics import PREDICTIONS
 
 log = structlog.get_logger("serving")
-RECORD_LIFETIME_MS = 30_000  # a record that could not be delivered for this long is dropped and counted
+RECORD_LIFETIME_MS = (
+    30_000  # a record that could not be delivered for this long is dropped and counted
+)
 FLUSH_S_MAX = 2.0  # shutting down waits this long for the broker
 
 
 class Recorder:
-    """Sends records to Kafka in the background; `on_dropped(n)` is told of each record that will not arrive."""
+    """Sends records to Kafka in the background; `on_dropped(n)` is told of each record that will
+    not arrive.
+    """
 
     def __init__(self, settings: Settings, on_dropped: Callable[[int], None]) -> None:
         self._sample = settings.prediction_sample
@@ -47,7 +53,12 @@ class Recorder:
             return
         self._producer.poll(0)
         try:
-            self._producer.produce(PREDICTIONS.name, orjson.dumps(fields), symbol.encode(), on_delivery=self._on_delivery)
+            self._producer.produce(
+                PREDICTIONS.name,
+                orjson.dumps(fields),
+                symbol.encode(),
+                on_delivery=self._on_delivery,
+            )
         except (BufferError, KafkaException):
             self._dropped(1)
 
@@ -71,5 +82,7 @@ class Recorder:
     def _on_error(self, error: Any) -> None:
         if not self._down:
             # Called from within whichever request comes by: it is not about that one.
-            contextvars.Context().run(log.warning, "predictions cannot be recorded", error=str(error))
+            contextvars.Context().run(
+                log.warning, "predictions cannot be recorded", error=str(error)
+            )
             self._down = True

@@ -1,11 +1,13 @@
-"""`python -m serving.state.registry_child`: what the registry holds of every model that the API serves, as JSON.
+"""`python -m serving.state.registry_child`: what the registry holds of every model that the API
+serves, as JSON.
 
-MLflow costs five seconds of CPU and 200 MB to import; the API asks this child instead, and answers meanwhile.
-Settings come as JSON on standard input; the last line of the output is the answer.
+MLflow costs five seconds of CPU and 200 MB to import; the API asks this child instead, and answers
+meanwhile. Settings come as JSON on standard input; the last line of the output is the answer.
 """
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -18,7 +20,9 @@ VERSIONS_MAX = 20
 
 
 def main(text: str) -> bytes:
-    """The answer to settings given as JSON: production, challenger, others by name, and the newest versions with their gate."""
+    """The answer to settings given as JSON: production, challenger, others by name, and the newest
+    versions with their gate.
+    """
     from models import registry
 
     settings = Settings.model_validate_json(text)
@@ -26,7 +30,7 @@ def main(text: str) -> bytes:
     told: dict[str, Any] = {
         "production": _told(lambda: registry.production(settings)),
         "challenger": _told(lambda: registry.challenger(settings)),
-        "others": {name: _told(lambda name=name: registry.production(settings, name)) for name in others},  # type: ignore[misc]
+        "others": {name: _told(partial(registry.production, settings, name)) for name in others},
     }
     versions, reached = _versions(settings)
     absent = reached and not any(version["stage"] == registry.STAGE for version in versions)
@@ -40,11 +44,18 @@ def _told(ask: Callable[[], Any]) -> dict[str, str] | None:
         return {"error": error.message, "hint": error.hint}
     if found is None:
         return None
-    return {"name": found.name, "version": found.version, "path": str(found.path), "digest": found.digest}
+    return {
+        "name": found.name,
+        "version": found.version,
+        "path": str(found.path),
+        "digest": found.digest,
+    }
 
 
 def _versions(settings: Settings) -> tuple[list[dict[str, Any]], bool]:
-    """The newest versions, Production among them however old it is; False where the registry does not say."""
+    """The newest versions, Production among them however old it is; False where the registry does
+    not say.
+    """
     from models import registry
 
     try:
@@ -52,7 +63,10 @@ def _versions(settings: Settings) -> tuple[list[dict[str, Any]], bool]:
     except TickError:
         return [], False
     shown = [v for at, v in enumerate(known) if at < VERSIONS_MAX or v.production]
-    return [{"version": v.version, "stage": v.stage, "created_us": v.created_us, "tags": v.tags} for v in shown], True
+    return [
+        {"version": v.version, "stage": v.stage, "created_us": v.created_us, "tags": v.tags}
+        for v in shown
+    ], True
 
 
 if __name__ == "__main__":

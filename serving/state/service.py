@@ -1,4 +1,6 @@
-"""What one API process holds: settings, online reader, recorder, metrics and, once there is one, the Production model."""
+"""What one API process holds: settings, online reader, recorder, metrics and, once there is one,
+the Production model.
+"""
 
 import asyncio
 import time
@@ -18,7 +20,16 @@ from serving.state.job_watch import JobWatch
 from serving.state.metrics import Metrics
 from serving.state.platform_metrics import Figures
 from serving.state.prices import Prices
-from serving.state.production_model import Answers, Found, forget, loads, model_names, recall, remember, resolve
+from serving.state.production_model import (
+    Answers,
+    Found,
+    forget,
+    loads,
+    model_names,
+    recall,
+    remember,
+    resolve,
+)
 from serving.state.recorder import Recorder
 
 log = structlog.get_logger("serving")
@@ -28,7 +39,9 @@ Resolve = Callable[[Settings, Sequence[str], float], Awaitable[Answers]]
 
 
 class Service:
-    """Serves the Production model: at start the one served last, then the registry's, which is asked until it answers."""
+    """Serves the Production model: at start the one served last, then the registry's, which is
+    asked until it answers.
+    """
 
     def __init__(self, settings: Settings, metrics: Metrics, resolve: Resolve = resolve) -> None:
         self.settings, self.metrics = settings, metrics
@@ -57,7 +70,9 @@ class Service:
         return self.predictor.reader if self.predictor else self._core_reader
 
     async def start(self) -> None:
-        """Take up the model served last, at once; without one, wait for the registry's first answer."""
+        """Take up the model served last, at once; without one, wait for the registry's first
+        answer.
+        """
         self.job_watch.start()
         self._noticed = await self._notice()
         if self._noticed[0].startswith(RETIRED):  # while nobody served
@@ -74,7 +89,9 @@ class Service:
         """End the search for a model, deliver what is still to be recorded, close the store."""
         self._stopping = True
         while self._asking is not None and not self._asking.done():
-            self._asking.cancel()  # again and again: a client in the middle of its own time-out may take the first one for that
+            # Again and again: a client in the middle of its own time-out may take the first one for
+            # that.
+            self._asking.cancel()
             await asyncio.wait({self._asking}, timeout=STOP_POLL_S)
         await self.job_watch.stop()
         for part in (self.recorder, self.prices, self.figures):
@@ -102,10 +119,13 @@ class Service:
                 await self._ask()
 
     async def _notice(self) -> tuple[str, ...]:
-        """The newest notices of a change, Production's first, or the last ones while Redis is away."""
+        """The newest notices of a change, Production's first, or the last ones while Redis is
+        away."""
         names = model_names(self.settings)
         try:
-            return tuple((text or b"").decode() for text in await self.reader.texts(*map(model_key, names)))
+            return tuple(
+                (text or b"").decode() for text in await self.reader.texts(*map(model_key, names))
+            )
         except OnlineStoreUnavailable:
             return self._noticed
 
@@ -118,7 +138,9 @@ class Service:
         log.info("retired", model=self.settings.model_name)
 
     async def _ask(self) -> None:
-        """Serve what the registry says; a model that cannot be had never replaces one that is there."""
+        """Serve what the registry says; a model that cannot be had never replaces one that is
+        there.
+        """
         answers, reason = None, ""
         try:
             answers = await self._resolve(self.settings, self._noticed, self._pause_s)
@@ -134,9 +156,11 @@ class Service:
             log.warning("no model from the registry", reason=reason, next_s=self._pause_s)
 
     def _note_answer(self, answered: bool, age_s: float) -> None:
-        """Set the next question: after the refresh interval, or after a failure the backoff, doubled.
+        """Set the next question: after the refresh interval, or after a failure the backoff,
+        doubled.
 
-        "No version is Production" is an answer too: the notice of the first promotion ends the pause.
+        "No version is Production" is an answer too: the notice of the first promotion ends the
+        pause.
         """
         limits = self.settings
         self._asked_s = time.monotonic() - age_s
@@ -147,7 +171,9 @@ class Service:
             self._backoff_s = 2 * self._pause_s
 
     async def _take(self, told: Answers) -> None:
-        """Others first, so that a Production model that fails does not keep them away. Raises TickError for that one."""
+        """Others first, so that a Production model that fails does not keep them away. Raises
+        TickError for that one.
+        """
         self.versions = told.versions
         if told.retired and self.predictor is not None:
             self._retire()
@@ -156,11 +182,17 @@ class Service:
             raise told.production
         self._serve(await asyncio.to_thread(told.production.model))
         remember(self.settings, told.production)
-        trial = {"challenger": told.challenger} if told.challenger and told.challenger.digest != told.production.digest else {}
+        trial = (
+            {"challenger": told.challenger}
+            if told.challenger and told.challenger.digest != told.production.digest
+            else {}
+        )
         self.challenger = self._beside((await self._loaded(trial)).get("challenger"))
 
     async def _loaded(self, wanted: Mapping[str, Found]) -> dict[str, Model]:
-        """Those of `wanted` that load; why another one does not is logged, and the model it was before goes on."""
+        """Those of `wanted` that load; why another one does not is logged, and the model it was
+        before goes on.
+        """
         loaded: dict[str, Model] = {}
         for name, found in wanted.items():
             before = self.others.get(name)
@@ -175,29 +207,42 @@ class Service:
         return loaded
 
     def _beside(self, model: Model | None) -> Predictor | None:
-        """A predictor on the features that Production reads; a challenger that needs others is not tried."""
+        """A predictor on the features that Production reads; a challenger that needs others is not
+        tried.
+        """
         if model is None or self.predictor is None:
             return None
         if model.features != self.predictor.model.features:
-            log.warning("the challenger takes other features than Production", version=model.version)
+            log.warning(
+                "the challenger takes other features than Production", version=model.version
+            )
             return None
         return Predictor(self.settings, self.predictor.reader, model)
 
     def _serve(self, model: Model) -> None:
         """Put `model` in place in one step; requests at work keep the one they began with."""
         now = self.predictor
-        if now is not None and (now.model.digest, now.model.version) == (model.digest, model.version):
+        if now is not None and (now.model.digest, now.model.version) == (
+            model.digest,
+            model.version,
+        ):
             return
         if now is not None and now.model.features == model.features:
             reader = now.reader
         else:
-            reader = self._core_reader if model.features == CORE else OnlineReader(self.settings, model.features)
+            reader = (
+                self._core_reader
+                if model.features == CORE
+                else OnlineReader(self.settings, model.features)
+            )
         self.predictor = Predictor(self.settings, reader, model)
         self._mark(model)
         log.info("serving", model=model.name, version=model.version)
 
     def _mark(self, model: Model | None) -> None:
-        """Only one version counts as served. With several workers a label that was set once stays in their files, hence the zero."""
+        """Only one version counts as served. With several workers a label that was set once stays
+        in their files, hence the zero.
+        """
         if self._marked is not None:
             self.metrics.model.labels(*self._marked).set(0)
             self.metrics.model.clear()

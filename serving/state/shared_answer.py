@@ -1,4 +1,5 @@
-"""One answer for all API processes of a host: one asks and writes it to a file, the others read it."""
+"""One answer for all API processes of a host: one asks and writes it to a file, the others read
+it."""
 
 import asyncio
 import contextlib
@@ -22,7 +23,9 @@ class Shared(NamedTuple):
     age_s: float
 
 
-async def shared(file: Path, question: str, age_s_max: float, wait_s_max: float, ask: Ask) -> Shared:
+async def shared(
+    file: Path, question: str, age_s_max: float, wait_s_max: float, ask: Ask
+) -> Shared:
     """The answer to `question` in `file` if younger than `age_s_max` s, else what `ask` returns.
 
     One process at a time asks; one that is killed leaves the turn to the next. Raises TimeoutError

@@ -1,4 +1,6 @@
-"""Errors on the wire: RFC 9457 problem documents that name what is wrong and what to do, and never repeat the input."""
+"""Errors on the wire: RFC 9457 problem documents that name what is wrong and what to do, and never
+repeat the input.
+"""
 
 import re
 from collections.abc import Mapping
@@ -24,9 +26,19 @@ log = structlog.get_logger("serving")
 
 
 class ProblemError(HTTPException):
-    """A refusal: HTTP `status`, a `code` a program can test, a `detail` and a `hint` a person can act on."""
+    """A refusal: HTTP `status`, a `code` a program can test, a `detail` and a `hint` a person can
+    act on.
+    """
 
-    def __init__(self, status: int, code: str, detail: str, hint: str = "", headers: Mapping[str, str] | None = None, **extra: Any) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        hint: str = "",
+        headers: Mapping[str, str] | None = None,
+        **extra: Any,
+    ) -> None:
         super().__init__(status, detail, headers)
         self.code = code
         self.hint = hint
@@ -55,10 +67,20 @@ def plain(name: object) -> str:
 
 def _invalid(errors: list[Any]) -> ProblemError:
     found = [
-        {"field": ".".join(plain(part) for part in error["loc"] if part != "body"), "error": error["type"], "message": error["msg"]}
+        {
+            "field": ".".join(plain(part) for part in error["loc"] if part != "body"),
+            "error": error["type"],
+            "message": error["msg"],
+        }
         for error in errors[:ERRORS_MAX]
     ]
-    return ProblemError(422, "invalid_request", "The request does not have the documented form.", "See /docs for examples.", errors=found)
+    return ProblemError(
+        422,
+        "invalid_request",
+        "The request does not have the documented form.",
+        "See /docs for examples.",
+        errors=found,
+    )
 
 
 async def _on_http(_: Request, error: Exception) -> Response:
@@ -66,7 +88,9 @@ async def _on_http(_: Request, error: Exception) -> Response:
     if isinstance(error, ProblemError):
         return error.response()
     code = _CODES.get(error.status_code, "refused")
-    return ProblemError(error.status_code, code, str(error.detail), headers=error.headers).response()
+    return ProblemError(
+        error.status_code, code, str(error.detail), headers=error.headers
+    ).response()
 
 
 async def _on_invalid(_: Request, error: Exception) -> Response:
@@ -75,11 +99,16 @@ async def _on_invalid(_: Request, error: Exception) -> Response:
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
-    # This runs outside of all middleware: what that would add to the line and to the answer is added here.
+    # This runs outside of all middleware: what that would add to the line and to the answer is
+    # added here.
     request_id = request.scope.get(requests.ID, "")
-    log.error("unexpected", path=request.url.path, error=type(error).__name__, request_id=request_id)
+    log.error(
+        "unexpected", path=request.url.path, error=type(error).__name__, request_id=request_id
+    )
     headers = {requests.HEADER.decode(): request_id} if request_id else None
-    return ProblemError(500, "internal_error", "An unexpected failure; it is in the log.", headers=headers).response()
+    return ProblemError(
+        500, "internal_error", "An unexpected failure; it is in the log.", headers=headers
+    ).response()
 
 
 def install(app: FastAPI) -> None:

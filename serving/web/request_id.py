@@ -1,4 +1,6 @@
-"""Every request has an id: the caller's X-Request-ID or a new one, in the answer, in its records, and in every line of the log about it."""
+"""Every request has an id: the caller's X-Request-ID or a new one, in the answer, in its records,
+and in every line of the log about it.
+"""
 
 import os
 import re
@@ -12,7 +14,9 @@ _PLAIN = re.compile(rb"[A-Za-z0-9_.\-]{1,64}")
 
 
 class Identify:
-    """Gives a request its id, its answer the header, and every line logged meanwhile the field `request_id`."""
+    """Gives a request its id, its answer the header, and every line logged meanwhile the field
+    `request_id`.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -32,6 +36,8 @@ class Identify:
 
 
 def _id(scope: Scope) -> str:
-    """What the caller sent, if it is a plain one: anything else would be repeated in logs and headers."""
+    """What the caller sent, if it is a plain one: anything else would be repeated in logs and
+    headers.
+    """
     sent = next((value for name, value in scope["headers"] if name == HEADER), b"")
     return sent.decode() if _PLAIN.fullmatch(sent) else os.urandom(16).hex()

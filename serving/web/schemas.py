@@ -1,4 +1,6 @@
-"""What goes in and out of the API: strict, finite, nothing extra; the OpenAPI page is made from these."""
+"""What goes in and out of the API: strict, finite, nothing extra; the OpenAPI page is made from
+these.
+"""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -31,7 +33,11 @@ _RESULT_EXAMPLE: JsonDict = {
     "trained_on_this_venue": False,
     "note": "the model was trained on synthetic ticks, not on those of BINANCE",
 }
-_REFUSED_EXAMPLE: JsonDict = {"symbol": "BINANCE:NOPE", "status": "unknown_symbol", "reason": "no features were ever published"}
+_REFUSED_EXAMPLE: JsonDict = {
+    "symbol": "BINANCE:NOPE",
+    "status": "unknown_symbol",
+    "reason": "no features were ever published",
+}
 
 
 class _Strict(BaseModel):
@@ -39,14 +45,20 @@ class _Strict(BaseModel):
 
 
 class Row(_Strict):
-    """One symbol with its features given by the caller: every feature of the model, by name, finite."""
+    """One symbol with its features given by the caller: every feature of the model, by name,
+    finite.
+    """
 
     symbol: Symbol
-    features: dict[FeatureName, FeatureValue] = Field(description="all features of the model; unknown or missing names are refused by name")
+    features: dict[FeatureName, FeatureValue] = Field(
+        description="all features of the model; unknown or missing names are refused by name"
+    )
 
 
 class PredictRequest(_Strict):
-    """Either `symbols` (features from the online store) or `rows` (features in the request); at most `symbols_max` of them."""
+    """Either `symbols` (features from the online store) or `rows` (features in the request); at
+    most `symbols_max` of them.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -57,9 +69,13 @@ class PredictRequest(_Strict):
         }
     )
 
-    symbols: list[Symbol] | None = Field(None, min_length=1, description="VENUE:SYMBOL; repeated symbols are answered each time")
+    symbols: list[Symbol] | None = Field(
+        None, min_length=1, description="VENUE:SYMBOL; repeated symbols are answered each time"
+    )
     rows: list[Row] | None = Field(None, min_length=1)
-    include_features: bool = Field(False, description="answer with the feature values that were used")
+    include_features: bool = Field(
+        False, description="answer with the feature values that were used"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -69,7 +85,9 @@ class PredictRequest(_Strict):
 
 
 class Result(_Strict):
-    """The answer for one symbol: a prediction when `status` is ok, else a `reason`; absent fields do not apply."""
+    """The answer for one symbol: a prediction when `status` is ok, else a `reason`; absent fields
+    do not apply.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_RESULT_EXAMPLE, _REFUSED_EXAMPLE]})
 
@@ -78,14 +96,20 @@ class Result(_Strict):
     reason: str | None = Field(None, description="why there is no prediction")
     missing: list[str] | None = Field(None, description="features without a value")
     retry_after_s: int | None = Field(None, description="seconds after which asking again may help")
-    prediction_bps: FiniteFloat | None = Field(None, description="expected log return over the horizon, in basis points")
+    prediction_bps: FiniteFloat | None = Field(
+        None, description="expected log return over the horizon, in basis points"
+    )
     horizon_s: int | None = None
     model_name: str | None = None
     model_version: str | None = None
-    feature_time: str | None = Field(None, description="event time (UTC) of the newest features used")
+    feature_time: str | None = Field(
+        None, description="event time (UTC) of the newest features used"
+    )
     feature_time_us: int | None = None
     age_s: FiniteFloat | None = Field(None, description="age of the features when answered")
-    stale: bool | None = Field(None, description="older than the freshness limit, yet within policy")
+    stale: bool | None = Field(
+        None, description="older than the freshness limit, yet within policy"
+    )
     trained_on_this_venue: bool | None = None
     note: str | None = None
     features: dict[str, FiniteFloat | None] | None = None
@@ -100,9 +124,13 @@ class PredictResponse(_Strict):
 
 
 class BatchRequest(_Strict):
-    """Rows of given features by column: every feature of the model, each with the same number of finite values."""
+    """Rows of given features by column: every feature of the model, each with the same number of
+    finite values.
+    """
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"columns": {name: [0.0, 0.1] for name in CORE}}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"columns": {name: [0.0, 0.1] for name in CORE}}]}
+    )
 
     columns: dict[FeatureName, list[FeatureValue]] = Field(min_length=1)
 
@@ -113,7 +141,9 @@ class BatchResponse(_Strict):
     model_name: str
     model_version: str
     horizon_s: int
-    predictions_bps: list[FiniteFloat] = Field(description="expected log return over the horizon, in basis points")
+    predictions_bps: list[FiniteFloat] = Field(
+        description="expected log return over the horizon, in basis points"
+    )
 
 
 class FeaturesResponse(_Strict):
@@ -140,11 +170,24 @@ class Tensor(_Strict):
 
 
 class InferRequest(_Strict):
-    """One input tensor; `outputs` and `parameters` of the protocol are accepted, and there is nothing to choose."""
+    """One input tensor; `outputs` and `parameters` of the protocol are accepted, and there is
+    nothing to choose.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"inputs": [{"name": "input", "shape": [1, len(CORE)], "datatype": "FP64", "data": [0.0] * len(CORE)}]}]
+            "examples": [
+                {
+                    "inputs": [
+                        {
+                            "name": "input",
+                            "shape": [1, len(CORE)],
+                            "datatype": "FP64",
+                            "data": [0.0] * len(CORE),
+                        }
+                    ]
+                }
+            ]
         }
     )
 
@@ -189,7 +232,9 @@ class TensorMetadata(_Strict):
 
 
 class ModelMetadata(_Strict):
-    """What a model takes and gives; `features` and `labels` name the last dimension, where it has names."""
+    """What a model takes and gives; `features` and `labels` name the last dimension, where it has
+    names.
+    """
 
     name: str
     versions: list[str]

@@ -1,4 +1,5 @@
-"""The gate before every route: API key, body cap, concurrency limit and response headers, as plain ASGI middleware.
+"""The gate before every route: API key, body cap, concurrency limit and response headers, as plain
+ASGI middleware.
 
 They run before routing and parsing, so that a stranger or a flood costs nothing but this file.
 """
@@ -37,10 +38,11 @@ KEYS_LOOK_S = 5.0
 
 
 class ApiKeys:
-    """Accepted keys, held only as SHA-256; comparing takes the same time for every key and every guess.
+    """Accepted keys, held only as SHA-256; comparing takes the same time for every key and every
+    guess.
 
-    The file of keys is looked at again every few seconds: a key that is added or taken out counts without a restart. A line may
-    be `sha256:` and the hex digest of a key instead of the key.
+    The file of keys is looked at again every few seconds: a key that is added or taken out counts
+    without a restart. A line may be `sha256:` and the hex digest of a key instead of the key.
     """
 
     def __init__(self, keys: Iterable[str], file: Path | None = None) -> None:
@@ -55,7 +57,9 @@ class ApiKeys:
     def accept(self, presented: bytes) -> int | None:
         """Which of the keys `presented` is, or None."""
         if self._file is not None and time.monotonic() >= self._look_s:
-            with contextlib.suppress(ServiceError):  # a file that is away for a moment locks nobody out
+            with contextlib.suppress(
+                ServiceError
+            ):  # a file that is away for a moment locks nobody out
                 self._reload()
         digest = hashlib.sha256(presented).digest()
         found = [hmac.compare_digest(digest, known) for known in self._digests]
@@ -69,9 +73,13 @@ class ApiKeys:
             stamp = self._file.stat().st_mtime_ns
             if stamp != self._stamp:
                 lines = [line.strip() for line in self._file.read_text().splitlines()]
-                self._digests = self._fixed + tuple(_digest(line) for line in lines if line and not line.startswith("#"))
+                self._digests = self._fixed + tuple(
+                    _digest(line) for line in lines if line and not line.startswith("#")
+                )
         except (OSError, ValueError) as error:
-            raise ServiceError(f"the API keys in {self._file} cannot be read: {error}", "check TICK_API_KEYS_FILE") from error
+            raise ServiceError(
+                f"the API keys in {self._file} cannot be read: {error}", "check TICK_API_KEYS_FILE"
+            ) from error
         self._stamp = stamp
 
 
@@ -83,14 +91,22 @@ def _digest(key: str) -> bytes:
 
 
 def api_keys(settings: Settings) -> ApiKeys:
-    """The keys of `settings`. Raises ServiceError without any, unless `api_open` allows that and the address is loopback."""
+    """The keys of `settings`. Raises ServiceError without any, unless `api_open` allows that and
+    the address is loopback.
+    """
     named = [settings.api_key.get_secret_value()] if settings.api_key else []
     keys = ApiKeys((key for key in named if key), settings.api_keys_file)
     if settings.api_open and not _loopback(settings.host):
-        raise ServiceError(f"TICK_API_OPEN on {settings.host} would answer strangers", "it is for development on loopback only")
+        raise ServiceError(
+            f"TICK_API_OPEN on {settings.host} would answer strangers",
+            "it is for development on loopback only",
+        )
     if len(keys) or settings.api_open:
         return keys
-    raise ServiceError("the API has no key", "set TICK_API_KEY; on loopback TICK_API_OPEN=true serves without one, for development only")
+    raise ServiceError(
+        "the API has no key",
+        "set TICK_API_KEY; on loopback TICK_API_OPEN=true serves without one, for development only",
+    )
 
 
 def _loopback(host: str) -> bool:
@@ -103,13 +119,22 @@ def _loopback(host: str) -> bool:
 
 
 class RequireKey:
-    """401 for every path but the liveness check without an accepted key; `public` paths need none (dev setting).
+    """401 for every path but the liveness check without an accepted key; `public` paths need none
+    (dev setting).
 
-    A key comes as X-API-Key, as a bearer token, or, from a browser that asked its user, as the password of Basic.
+    A key comes as X-API-Key, as a bearer token, or, from a browser that asked its user, as the
+    password of Basic.
     """
 
-    def __init__(self, app: ASGIApp, keys: ApiKeys, public: frozenset[str], open_to_all: bool = False) -> None:
-        self.app, self.keys, self.public, self.open_to_all = app, keys, public | {LIVENESS}, open_to_all
+    def __init__(
+        self, app: ASGIApp, keys: ApiKeys, public: frozenset[str], open_to_all: bool = False
+    ) -> None:
+        self.app, self.keys, self.public, self.open_to_all = (
+            app,
+            keys,
+            public | {LIVENESS},
+            open_to_all,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self.open_to_all or scope["path"] in self.public:
@@ -122,9 +147,16 @@ class RequireKey:
         return await self.app(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> ProblemError:
-        person = any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
+        person = any(
+            name == b"accept" and b"text/html" in value for name, value in scope["headers"]
+        )
         how = 'Basic realm="lakehouse-tick", charset="UTF-8"' if person else "X-API-Key"
-        return ProblemError(401, "unauthorized", "A valid X-API-Key header is needed.", headers={"WWW-Authenticate": how})
+        return ProblemError(
+            401,
+            "unauthorized",
+            "A valid X-API-Key header is needed.",
+            headers={"WWW-Authenticate": how},
+        )
 
 
 def _presented(scope: Scope) -> bytes | None:
@@ -147,17 +179,25 @@ def _authorized(value: bytes) -> bytes:
 
 
 class LimitRate:
-    """429 beyond `requests_per_s_max` requests a second of one key (0: no limit): a bucket per key that holds one second's worth."""
+    """429 beyond `requests_per_s_max` requests a second of one key (0: no limit): a bucket per key
+    that holds one second's worth.
+    """
 
     def __init__(self, app: ASGIApp, requests_per_s_max: float) -> None:
         self.app, self.requests_per_s_max = app, requests_per_s_max
         self._buckets: dict[int, tuple[float, float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.requests_per_s_max <= 0 or CALLER not in scope or self._take(scope[CALLER], time.monotonic()):
+        if (
+            self.requests_per_s_max <= 0
+            or CALLER not in scope
+            or self._take(scope[CALLER], time.monotonic())
+        ):
             return await self.app(scope, receive, send)
         detail = f"More than {self.requests_per_s_max:g} requests a second came with this key."
-        refusal = ProblemError(429, "rate_limited", detail, "Ask for several symbols at once.", {"Retry-After": "1"})
+        refusal = ProblemError(
+            429, "rate_limited", detail, "Ask for several symbols at once.", {"Retry-After": "1"}
+        )
         return await refusal.response()(scope, receive, send)
 
     def _take(self, caller: int, now_s: float) -> bool:
@@ -169,13 +209,21 @@ class LimitRate:
 
 
 class CapBody:
-    """413 before any parsing for a body over `bytes_max`, declared or chunked; 408 when it does not arrive in `timeout_s`.
+    """413 before any parsing for a body over `bytes_max`, declared or chunked; 408 when it does not
+    arrive in `timeout_s`.
 
     Paths that take many rows at once have a limit of their own, `batch_bytes_max`.
     """
 
-    def __init__(self, app: ASGIApp, bytes_max: int, batch_bytes_max: int, timeout_s: float) -> None:
-        self.app, self.bytes_max, self.batch_bytes_max, self.timeout_s = app, bytes_max, batch_bytes_max, timeout_s
+    def __init__(
+        self, app: ASGIApp, bytes_max: int, batch_bytes_max: int, timeout_s: float
+    ) -> None:
+        self.app, self.bytes_max, self.batch_bytes_max, self.timeout_s = (
+            app,
+            bytes_max,
+            batch_bytes_max,
+            timeout_s,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -188,7 +236,9 @@ class CapBody:
 
     async def _whole(self, scope: Scope, receive: Receive) -> Message:
         """The body as one message, however it was cut."""
-        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        declared = next(
+            (value for name, value in scope["headers"] if name == b"content-length"), b"0"
+        )
         bytes_max = self.batch_bytes_max if scope["path"].endswith(BATCHES) else self.bytes_max
         if not declared.isdigit() or int(declared[:20]) > bytes_max:
             raise _too_large(bytes_max)
@@ -196,7 +246,12 @@ class CapBody:
             async with asyncio.timeout(self.timeout_s):
                 return await _read(receive, bytes_max)
         except TimeoutError:
-            raise ProblemError(408, "body_timeout", "The request body did not arrive in time.", headers={"Connection": "close"}) from None
+            raise ProblemError(
+                408,
+                "body_timeout",
+                "The request body did not arrive in time.",
+                headers={"Connection": "close"},
+            ) from None
 
 
 async def _read(receive: Receive, bytes_max: int) -> Message:
@@ -215,7 +270,9 @@ async def _read(receive: Receive, bytes_max: int) -> Message:
 
 def _too_large(bytes_max: int) -> ProblemError:
     detail = f"The request body is longer than {bytes_max} bytes."
-    return ProblemError(413, "body_too_large", detail, "Ask for less at once.", {"Connection": "close"})
+    return ProblemError(
+        413, "body_too_large", detail, "Ask for less at once.", {"Connection": "close"}
+    )
 
 
 def _replay(first: Message, receive: Receive) -> Receive:
@@ -237,8 +294,9 @@ class Slots:
 class LimitConcurrency:
     """503 with Retry-After beyond `requests_max` requests or `streams_max` event streams at work.
 
-    Streams are counted apart, because one lasts up to `stream_s_max` and would keep requests out for
-    that long. Operation routes always get through: an overloaded instance must still say how it is.
+    Streams are counted apart, because one lasts up to `stream_s_max` and would keep requests out
+    for that long. Operation routes always get through: an overloaded instance must still say how it
+    is.
     """
 
     def __init__(self, app: ASGIApp, requests_max: int, streams_max: int) -> None:
@@ -246,11 +304,19 @@ class LimitConcurrency:
         self.app = app
         self.requests = Slots(
             requests_max,
-            ProblemError(503, "overloaded", "Too many requests at work.", retry, {"Retry-After": "1"}),
+            ProblemError(
+                503, "overloaded", "Too many requests at work.", retry, {"Retry-After": "1"}
+            ),
         )
         self.streams = Slots(
             streams_max,
-            ProblemError(503, "too_many_streams", "Too many streams are open.", "Close one.", {"Retry-After": "10"}),
+            ProblemError(
+                503,
+                "too_many_streams",
+                "Too many streams are open.",
+                "Close one.",
+                {"Retry-After": "10"},
+            ),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -259,7 +325,9 @@ class LimitConcurrency:
         slots = self.streams if scope["path"] == STREAM else self.requests
         if slots.taken >= slots.count:
             return await slots.refusal.response()(scope, receive, send)
-        slots.taken += 1  # no await since the check: requests that arrive together cannot share a slot
+        slots.taken += (
+            1  # no await since the check: requests that arrive together cannot share a slot
+        )
         try:
             return await self.app(scope, receive, send)
         finally:
@@ -267,7 +335,9 @@ class LimitConcurrency:
 
 
 class SecurityHeaders:
-    """Adds the headers that keep browsers from guessing, framing, caching, or loading anything that a page does not name."""
+    """Adds the headers that keep browsers from guessing, framing, caching, or loading anything that
+    a page does not name.
+    """
 
     def __init__(self, app: ASGIApp, policies: Mapping[str, bytes]) -> None:
         self.app, self.policies = app, policies

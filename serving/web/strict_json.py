@@ -1,4 +1,6 @@
-"""A JSON reader without the usual holes: NaN, infinities, lone surrogates, deep nesting and repeated keys are refused."""
+"""A JSON reader without the usual holes: NaN, infinities, lone surrogates, deep nesting and
+repeated keys are refused.
+"""
 
 import json
 from collections.abc import Callable, Coroutine
@@ -23,12 +25,18 @@ _check_keys = json.JSONDecoder(object_pairs_hook=_unique, parse_int=str, parse_f
 
 
 def strict_json(body: bytes) -> Any:
-    """The value of a JSON text. Raises ProblemError 400 for anything that two readers could take differently."""
+    """The value of a JSON text. Raises ProblemError 400 for anything that two readers could take
+    differently.
+    """
     try:
         value = orjson.loads(body)
         _check_keys(body.decode())
     except (ValueError, RecursionError):
-        raise ProblemError(400, "malformed_json", "The body is not well-formed JSON of finite numbers and reasonable depth.") from None
+        raise ProblemError(
+            400,
+            "malformed_json",
+            "The body is not well-formed JSON of finite numbers and reasonable depth.",
+        ) from None
     return value
 
 

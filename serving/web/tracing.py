@@ -1,4 +1,6 @@
-"""OpenTelemetry, when the settings name a collector: a span per request (and per shadow), with its route, its status and its id."""
+"""OpenTelemetry, when the settings name a collector: a span per request (and per shadow), with its
+route, its status and its id.
+"""
 
 import threading
 from collections.abc import Callable
@@ -15,7 +17,8 @@ END_S_MAX = 3  # the last spans may take so long at the end
 
 
 def install(app: FastAPI, settings: Settings) -> Callable[[], None]:
-    """Trace the requests of `app`; returns what to call at the end, which sends the last spans. Without a collector nothing is loaded.
+    """Trace the requests of `app`; returns what to call at the end, which sends the last spans.
+    Without a collector nothing is loaded.
 
     A caller's `traceparent` is followed. A collector that is away costs spans, never an answer.
     """
@@ -28,8 +31,13 @@ def install(app: FastAPI, settings: Settings) -> Callable[[], None]:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
     from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
-    exporter = OTLPSpanExporter(f"{settings.api_otel.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_S)
-    provider = TracerProvider(ParentBasedTraceIdRatio(settings.api_otel_sample), Resource.create({"service.name": SERVICE}))
+    exporter = OTLPSpanExporter(
+        f"{settings.api_otel.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_S
+    )
+    provider = TracerProvider(
+        ParentBasedTraceIdRatio(settings.api_otel_sample),
+        Resource.create({"service.name": SERVICE}),
+    )
     provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=QUEUE_MAX))
     FastAPIInstrumentor.instrument_app(
         app,

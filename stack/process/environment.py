@@ -1,4 +1,6 @@
-"""The Python environment that holds Airflow: its packages stay out of the default one, which `uv sync` keeps small."""
+"""The Python environment that holds Airflow: its packages stay out of the default one, which `uv
+sync` keeps small.
+"""
 
 import subprocess
 import sys
@@ -12,13 +14,22 @@ from contracts.errors import ServiceError
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = "apache-airflow"
 LOOK_TIMEOUT_S = 30
-HINT = "`make install-airflow` puts the group `airflow` into .venv-airflow, where it is found; or set TICK_AIRFLOW_PYTHON"
+HINT = (
+    "`make install-airflow` puts the group `airflow` into .venv-airflow, where it is found; or set"
+    " TICK_AIRFLOW_PYTHON"
+)
 
 
 def python(settings: Settings) -> Path:
-    """The Python that has Airflow: TICK_AIRFLOW_PYTHON, else this one, else `.venv-airflow`'s. Raises ServiceError when none has."""
+    """The Python that has Airflow: TICK_AIRFLOW_PYTHON, else this one, else `.venv-airflow`'s.
+    Raises ServiceError when none has.
+    """
     given = settings.airflow_python
-    known = [given.expanduser().absolute()] if given else [Path(sys.executable), PROJECT / ".venv-airflow" / "bin" / "python"]
+    known = (
+        [given.expanduser().absolute()]
+        if given
+        else [Path(sys.executable), PROJECT / ".venv-airflow" / "bin" / "python"]
+    )
     found = next((each for each in known if version_in(each)), None)
     if found is None:
         raise ServiceError(f"Airflow is not installed{f' in {given}' if given else ''}", HINT)
@@ -43,7 +54,9 @@ def packages(settings: Settings) -> Path:
 
 @lru_cache(maxsize=8)
 def version_in(interpreter: Path) -> str | None:
-    """Version of Airflow that an interpreter would import, read from its installed packages; nothing is loaded."""
+    """Version of Airflow that an interpreter would import, read from its installed packages;
+    nothing is loaded.
+    """
     folder = _packages(interpreter)
     found = distributions(name=PACKAGE, path=[str(folder)]) if folder else ()
     return next((each.version for each in found), None)
@@ -53,7 +66,13 @@ def version_in(interpreter: Path) -> str | None:
 def _packages(interpreter: Path) -> Path | None:
     look = "import sysconfig; print(sysconfig.get_path('purelib'))"
     try:
-        asked = subprocess.run([interpreter, "-c", look], capture_output=True, text=True, timeout=LOOK_TIMEOUT_S, check=True)
+        asked = subprocess.run(
+            [interpreter, "-c", look],
+            capture_output=True,
+            text=True,
+            timeout=LOOK_TIMEOUT_S,
+            check=True,
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return Path(asked.stdout.strip())

@@ -1,4 +1,6 @@
-"""One service in the foreground, for containers and init systems: they keep the PID, restart it, and read what it says."""
+"""One service in the foreground, for containers and init systems: they keep the PID, restart it,
+and read what it says.
+"""
 
 import os
 import shutil
@@ -13,7 +15,9 @@ from stack.services import airflow, flink, kafka
 
 
 def run(settings: Settings, name: str) -> NoReturn:
-    """Prepare the service and become it: signals reach it directly. Raises ServiceError when it cannot be run."""
+    """Prepare the service and become it: signals reach it directly. Raises ServiceError when it
+    cannot be run.
+    """
     secrets.ensure(settings)
     service = platform.find(settings, name)
     service.prepare()
@@ -24,14 +28,21 @@ def run(settings: Settings, name: str) -> NoReturn:
 
 
 def init(settings: Settings, progress: Progress = silent) -> None:
-    """Make what the services need once, and again after an upgrade: topics, tables, the Feast repository. Safe to repeat.
+    """Make what the services need once, and again after an upgrade: topics, tables, the Feast
+    repository. Safe to repeat.
 
-    Before the tables are made the object store, if there is one, is checked: DatasetError when it changes what is written.
+    Before the tables are made the object store, if there is one, is checked: DatasetError when it
+    changes what is written.
     """
     from feature_store.feast_repo import objects as feast_objects
     from lakehouse import tables
 
-    steps: tuple[Callable[[Settings], object], ...] = (kafka.settle, _verify_object_store, tables.create, feast_objects.apply)
+    steps: tuple[Callable[[Settings], object], ...] = (
+        kafka.settle,
+        _verify_object_store,
+        tables.create,
+        feast_objects.apply,
+    )
     for done, step in enumerate(steps, 1):
         step(settings)
         progress("prepare", done, len(steps))
@@ -46,5 +57,7 @@ def _verify_object_store(settings: Settings) -> None:
 
 
 def init_airflow(settings: Settings) -> None:
-    """Airflow's configuration, generated secrets, tables and pools; its Postgres must answer. Safe to repeat."""
+    """Airflow's configuration, generated secrets, tables and pools; its Postgres must answer. Safe
+    to repeat.
+    """
     airflow.prepare(settings)

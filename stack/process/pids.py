@@ -1,6 +1,8 @@
-"""Which process is ours: a PID file keeps PID and creation time, so that a recycled PID is never taken for a service.
+"""Which process is ours: a PID file keeps PID and creation time, so that a recycled PID is never
+taken for a service.
 
-Every service leads its own session; whoever is in that session belongs to it, also after its leader died.
+Every service leads its own session; whoever is in that session belongs to it, also after its leader
+died.
 """
 
 import contextlib
@@ -55,7 +57,9 @@ class Record:
             return None
 
     def members(self) -> list[psutil.Process]:
-        """Living processes of the recorded session. Empty when its number belongs to somebody else by now."""
+        """Living processes of the recorded session. Empty when its number belongs to somebody else
+        by now.
+        """
         with contextlib.suppress(psutil.NoSuchProcess):
             if abs(psutil.Process(self.pid).create_time() - self.created_s) > CLOCK_TICK_S:
                 return []
@@ -65,13 +69,18 @@ class Record:
 def _in_session(process: psutil.Process, record: Record) -> bool:
     try:
         started_later = process.create_time() >= record.created_s - CLOCK_TICK_S
-        return started_later and os.getsid(process.pid) == record.pid and process.status() != psutil.STATUS_ZOMBIE
+        return (
+            started_later
+            and os.getsid(process.pid) == record.pid
+            and process.status() != psutil.STATUS_ZOMBIE
+        )
     except (psutil.Error, OSError):  # gone meanwhile, or not ours to look at
         return False
 
 
 def reap(pid: int) -> None:
-    """Collect a dead child of this very process; without this it would stay a zombie while we live."""
+    """Collect a dead child of this very process; without this it would stay a zombie while we
+    live."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 

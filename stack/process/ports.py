@@ -9,7 +9,8 @@ from contracts.errors import ServiceError
 
 NAMELESS = "a process of another user"
 EVERYWHERE = ("0.0.0.0", "::")  # what a container binds; never our default
-DYING_S = 5.0  # a killed JVM keeps its ports, and shows no process behind them, until its last thread is gone
+# A killed JVM keeps its ports, and shows no process behind them, until its last thread is gone.
+DYING_S = 5.0
 POLL_S = 0.05
 
 
@@ -31,18 +32,27 @@ def _name(pid: int | None) -> str:
 def listening(process: psutil.Process) -> set[int]:
     """TCP ports on which this process listens; empty when it is gone or not ours to look at."""
     try:
-        return {connection.laddr.port for connection in process.net_connections(kind="tcp") if connection.status == psutil.CONN_LISTEN}
+        return {
+            connection.laddr.port
+            for connection in process.net_connections(kind="tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
     except psutil.Error:
         return set()
 
 
 def require_free(service: str, port: int, setting: str) -> None:
-    """Raises ServiceError naming the port and the process that holds it; one that cannot be named may be dying, and gets a moment."""
+    """Raises ServiceError naming the port and the process that holds it; one that cannot be named
+    may be dying, and gets a moment.
+    """
     deadline = time.monotonic() + DYING_S
     while (holder := listener(port)) == NAMELESS and time.monotonic() < deadline:
         time.sleep(POLL_S)
     if holder is not None:
-        raise ServiceError(f"port {port} ({service}) is in use by {holder}", f"stop that process, or set {setting} to a free port")
+        raise ServiceError(
+            f"port {port} ({service}) is in use by {holder}",
+            f"stop that process, or set {setting} to a free port",
+        )
 
 
 def answers(host: str, port: int, timeout_s: float = 1.0) -> bool:

@@ -1,4 +1,6 @@
-"""A local service as data, and what can be done with any of them: spawn, look, stop. Everything goes by recorded PID."""
+"""A local service as data, and what can be done with any of them: spawn, look, stop. Everything
+goes by recorded PID.
+"""
 
 import os
 import shutil
@@ -13,13 +15,17 @@ from stack.process.pids import Record, end
 from stack.process.ports import require_free
 
 LOG_TAIL_LINES = 12
-LOG_BYTES_MAX = 64 * 2**20  # a log larger than this is set aside (one generation) when its service starts
+LOG_BYTES_MAX = (
+    64 * 2**20
+)  # a log larger than this is set aside (one generation) when its service starts
 MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """How to start one process and how to see that it works. `ports` maps a port to the setting that moves it."""
+    """How to start one process and how to see that it works. `ports` maps a port to the setting
+    that moves it.
+    """
 
     name: str
     version: str
@@ -50,7 +56,9 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of `tick status`. State: ready, not ready (lives, does not answer), died (PID file without process), off."""
+    """One line of `tick status`. State: ready, not ready (lives, does not answer), died (PID file
+    without process), off.
+    """
 
     name: str
     version: str
@@ -78,10 +86,13 @@ def spawn(service: Service) -> None:
 
 
 def _spawn(service: Service) -> int:
-    # posix_spawn rather than Popen: the service outlives us, and there is no object that would complain about it.
+    # posix_spawn rather than Popen: the service outlives us, and there is no object that would
+    # complain about it.
     program = shutil.which(service.command[0])
     if program is None:
-        raise ServiceError(f"{service.name}: {service.command[0]} is not there", "run `tick doctor`")
+        raise ServiceError(
+            f"{service.name}: {service.command[0]} is not there", "run `tick doctor`"
+        )
     service.log.parent.mkdir(parents=True, exist_ok=True)
     if service.log.exists() and service.log.stat().st_size > LOG_BYTES_MAX:
         service.log.replace(service.log.with_suffix(".log.1"))
@@ -90,7 +101,9 @@ def _spawn(service: Service) -> int:
         (os.POSIX_SPAWN_OPEN, 1, str(service.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
-    return os.posix_spawn(program, service.command, {**os.environ, **service.env}, file_actions=files, setsid=True)
+    return os.posix_spawn(
+        program, service.command, {**os.environ, **service.env}, file_actions=files, setsid=True
+    )
 
 
 def is_ready(service: Service) -> bool:
@@ -101,7 +114,9 @@ def is_ready(service: Service) -> bool:
 def require_alive(service: Service) -> None:
     """Raises ServiceError with the end of the log when the process died while starting."""
     if service.process() is None:
-        raise ServiceError(f"{service.name} died while starting:\n{tail(service.log)}", f"see {service.log}")
+        raise ServiceError(
+            f"{service.name} died while starting:\n{tail(service.log)}", f"see {service.log}"
+        )
 
 
 def row(service: Service, now_s: float) -> Row:
@@ -109,17 +124,43 @@ def row(service: Service, now_s: float) -> Row:
     process, ports = service.process(), tuple(service.ports)
     if process is None:
         state = "died" if service.pid_file.exists() else "off"
-        return Row(service.name, service.version, state, ports, service.log, memory_limit_mb=service.memory_mb)
+        return Row(
+            service.name,
+            service.version,
+            state,
+            ports,
+            service.log,
+            memory_limit_mb=service.memory_mb,
+        )
     state = "ready" if service.ready() else "not ready"
     try:
         memory_mb, uptime_s = process.memory_info().rss // MIB, now_s - process.create_time()
     except psutil.NoSuchProcess:
-        return Row(service.name, service.version, "died", ports, service.log, memory_limit_mb=service.memory_mb)
-    return Row(service.name, service.version, state, ports, service.log, process.pid, memory_mb, service.memory_mb, uptime_s)
+        return Row(
+            service.name,
+            service.version,
+            "died",
+            ports,
+            service.log,
+            memory_limit_mb=service.memory_mb,
+        )
+    return Row(
+        service.name,
+        service.version,
+        state,
+        ports,
+        service.log,
+        process.pid,
+        memory_mb,
+        service.memory_mb,
+        uptime_s,
+    )
 
 
 def stop(pid_file: Path, timeout_s: float) -> bool:
-    """End the recorded process and what it started, then forget it. False when there was nothing to end."""
+    """End the recorded process and what it started, then forget it. False when there was nothing to
+    end.
+    """
     record = Record.read(pid_file)
     if record is None:
         clear(pid_file)

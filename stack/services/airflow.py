@@ -1,6 +1,8 @@
-"""Airflow as four processes of the stack: api-server, dag-processor, scheduler (its tasks too: LocalExecutor) and triggerer.
+"""Airflow as four processes of the stack: api-server, dag-processor, scheduler (its tasks too:
+LocalExecutor) and triggerer.
 
-Everything listens on loopback, and no log server is started: logs are files that the api-server reads itself.
+Everything listens on loopback, and no log server is started: logs are files that the api-server
+reads itself.
 """
 
 import configparser
@@ -22,7 +24,12 @@ from stack.process.service import Service
 from stack.services import airflow_rest, postgres
 from stack.services.own import settings_env
 
-API, DAGS, SCHEDULER, TRIGGERER = "airflow-api", "airflow-dags", "airflow-scheduler", "airflow-triggerer"
+API, DAGS, SCHEDULER, TRIGGERER = (
+    "airflow-api",
+    "airflow-dags",
+    "airflow-scheduler",
+    "airflow-triggerer",
+)
 DAGS_FOLDER = environment.PROJECT / "dags"
 POOLS = DAGS_FOLDER / "pools.json"
 PREPARE_TIMEOUT_S = 300
@@ -30,9 +37,13 @@ Config = dict[str, dict[str, str]]
 
 
 def api(settings: Settings) -> Service:
-    """The page, the REST interface, and what running tasks talk to; ready when it sees its data base."""
+    """The page, the REST interface, and what running tasks talk to; ready when it sees its data
+    base.
+    """
     address = ("--host", settings.host, "--port", str(settings.airflow_port), "--workers", "1")
-    return _service(settings, API, ("api-server", *address), "", {settings.airflow_port: "TICK_AIRFLOW_PORT"})
+    return _service(
+        settings, API, ("api-server", *address), "", {settings.airflow_port: "TICK_AIRFLOW_PORT"}
+    )
 
 
 def dag_processor(settings: Settings) -> Service:
@@ -41,7 +52,9 @@ def dag_processor(settings: Settings) -> Service:
 
 
 def scheduler(settings: Settings) -> Service:
-    """Decides what runs, and runs it in workers of its own. Its log server would listen to everybody: it is left out."""
+    """Decides what runs, and runs it in workers of its own. Its log server would listen to
+    everybody: it is left out.
+    """
     return _service(settings, SCHEDULER, ("scheduler", "--skip-serve-logs"), "scheduler")
 
 
@@ -50,7 +63,13 @@ def triggerer(settings: Settings) -> Service:
     return _service(settings, TRIGGERER, ("triggerer", "--skip-serve-logs"), "triggerer")
 
 
-def _service(settings: Settings, name: str, words: tuple[str, ...], part: str, ports: dict[int, str] | None = None) -> Service:
+def _service(
+    settings: Settings,
+    name: str,
+    words: tuple[str, ...],
+    part: str,
+    ports: dict[int, str] | None = None,
+) -> Service:
     return Service(
         name=name,
         version=environment.version(settings),
@@ -66,27 +85,37 @@ def _python(settings: Settings) -> str:
     try:
         return str(environment.python(settings))
     except ServiceError:
-        return "python-with-airflow"  # it is not installed: `tick airflow up` says so before anything is started
+        # It is not installed: `tick airflow up` says so before anything is started.
+        return "python-with-airflow"
 
 
 def env(settings: Settings) -> dict[str, str]:
     """Environment of Airflow's processes, and thereby of every task: the same settings as here."""
-    return settings_env(settings) | {"AIRFLOW_HOME": str(paths.airflow_home(settings)), "PYTHONWARNINGS": "ignore"}
+    return settings_env(settings) | {
+        "AIRFLOW_HOME": str(paths.airflow_home(settings)),
+        "PYTHONWARNINGS": "ignore",
+    }
 
 
 def _is_healthy(settings: Settings, name: str, part: str) -> bool:
-    """Whether Airflow has heard of this very process: a dead one counts as healthy for half a minute."""
+    """Whether Airflow has heard of this very process: a dead one counts as healthy for half a
+    minute.
+    """
     health = airflow_rest.health(settings)
     if health is None or not part:
         return health is not None and health["metadatabase"]["status"] == "healthy"
-    record, beat = Record.read(paths.run(settings) / f"{name}.json"), health[part].get(f"latest_{part}_heartbeat")
+    record, beat = (
+        Record.read(paths.run(settings) / f"{name}.json"),
+        health[part].get(f"latest_{part}_heartbeat"),
+    )
     if record is None:  # in a container nobody records a PID
         return bool(health[part]["status"] == "healthy")
     return beat is not None and datetime.fromisoformat(beat).timestamp() > record.created_s
 
 
 def prepare(settings: Settings) -> None:
-    """Write airflow.cfg, bring the data base to this version, and import the pools; the last two only when something changed.
+    """Write airflow.cfg, bring the data base to this version, and import the pools; the last two
+    only when something changed.
 
     Postgres must run. Raises ServiceError with what Airflow said.
     """
@@ -94,7 +123,9 @@ def prepare(settings: Settings) -> None:
     secrets.write_private(home / "passwords.json", json.dumps({airflow_rest.USER: keys.admin}))
     secrets.write_private(home / "airflow.cfg", _text(config(settings)))
     marker = home / "prepared"
-    wanted = hashlib.sha256((environment.version(settings) + postgres.dsn(settings) + POOLS.read_text()).encode()).hexdigest()
+    wanted = hashlib.sha256(
+        (environment.version(settings) + postgres.dsn(settings) + POOLS.read_text()).encode()
+    ).hexdigest()
     if marker.exists() and marker.read_text() == wanted:
         return
     _command(settings, "db", "migrate")
@@ -103,19 +134,33 @@ def prepare(settings: Settings) -> None:
 
 
 def _command(settings: Settings, *words: str) -> None:
-    command, own = [str(environment.python(settings)), "-m", "airflow", *words], {**os.environ, **env(settings)}
+    command, own = (
+        [str(environment.python(settings)), "-m", "airflow", *words],
+        {**os.environ, **env(settings)},
+    )
     try:
-        subprocess.run(command, env=own, capture_output=True, text=True, timeout=PREPARE_TIMEOUT_S, check=True)
+        subprocess.run(
+            command, env=own, capture_output=True, text=True, timeout=PREPARE_TIMEOUT_S, check=True
+        )
     except subprocess.CalledProcessError as error:
         said = "\n".join((error.stdout + error.stderr).strip().splitlines()[-8:])
-        raise ServiceError(f"`airflow {' '.join(words)}` failed:\n{said}", "is TICK_AIRFLOW_DATABASE right?") from error
+        raise ServiceError(
+            f"`airflow {' '.join(words)}` failed:\n{said}", "is TICK_AIRFLOW_DATABASE right?"
+        ) from error
     except subprocess.TimeoutExpired as error:
-        raise ServiceError(f"`airflow {' '.join(words)}` took more than {PREPARE_TIMEOUT_S} s", "is its data base locked?") from error
+        raise ServiceError(
+            f"`airflow {' '.join(words)}` took more than {PREPARE_TIMEOUT_S} s",
+            "is its data base locked?",
+        ) from error
 
 
 def config(settings: Settings) -> Config:
     """Our airflow.cfg by section: what differs from Airflow's own defaults."""
-    home, keys, url = paths.airflow_home(settings), secrets.airflow(settings), airflow_rest.url(settings)
+    home, keys, url = (
+        paths.airflow_home(settings),
+        secrets.airflow(settings),
+        airflow_rest.url(settings),
+    )
     return {
         "core": {
             "dags_folder": str(DAGS_FOLDER),
@@ -129,10 +174,19 @@ def config(settings: Settings) -> Config:
             "execution_api_server_url": f"{url}/execution/",
         },
         "database": {"sql_alchemy_conn": postgres.dsn(settings)},
-        "api": {"host": settings.host, "port": str(settings.airflow_port), "base_url": url, "secret_key": keys.secret_key, "workers": "1"},
+        "api": {
+            "host": settings.host,
+            "port": str(settings.airflow_port),
+            "base_url": url,
+            "secret_key": keys.secret_key,
+            "workers": "1",
+        },
         "api_auth": {"jwt_secret": keys.jwt_secret},
         "logging": {"base_log_folder": str(home / "logs")},
-        "scheduler": {"enable_health_check": "False", "scheduler_health_check_server_host": settings.host},
+        "scheduler": {
+            "enable_health_check": "False",
+            "scheduler_health_check_server_host": settings.host,
+        },
         "dag_processor": {"parsing_processes": "1"},
         **_metrics(settings),
     }
@@ -142,10 +196,19 @@ def _metrics(settings: Settings) -> Config:
     found: Config = {}
     if settings.airflow_statsd:
         host, _, port = settings.airflow_statsd.partition(":")
-        found["metrics"] = {"statsd_on": "True", "statsd_host": host, "statsd_port": port, "statsd_prefix": "airflow"}
+        found["metrics"] = {
+            "statsd_on": "True",
+            "statsd_host": host,
+            "statsd_port": port,
+            "statsd_prefix": "airflow",
+        }
     if settings.airflow_otel:
         collector = urlsplit(settings.airflow_otel)
-        address = {"otel_on": "True", "otel_host": collector.hostname or "", "otel_port": str(collector.port or 4318)}
+        address = {
+            "otel_on": "True",
+            "otel_host": collector.hostname or "",
+            "otel_port": str(collector.port or 4318),
+        }
         address["otel_ssl_active"] = str(collector.scheme == "https")
         found |= {"metrics": found.get("metrics", {}) | address, "traces": address}
     return found
@@ -153,7 +216,12 @@ def _metrics(settings: Settings) -> Config:
 
 def _text(sections: Config) -> str:
     parser = configparser.ConfigParser(interpolation=None)
-    parser.read_dict({name: {key: value.replace("%", "%%") for key, value in values.items()} for name, values in sections.items()})
+    parser.read_dict(
+        {
+            name: {key: value.replace("%", "%%") for key, value in values.items()}
+            for name, values in sections.items()
+        }
+    )
     out = io.StringIO()
     parser.write(out)
     return out.getvalue()

@@ -40,7 +40,8 @@ def health(settings: Settings) -> dict[str, Any] | None:
 
 
 class Client:
-    """Asks as `admin`. Raises AirflowError for what is refused, ServiceError when nobody answers."""
+    """Asks as `admin`. Raises AirflowError for what is refused, ServiceError when nobody
+    answers."""
 
     def __init__(self, settings: Settings) -> None:
         self.url = url(settings)
@@ -66,7 +67,11 @@ class Client:
 
     def trigger(self, dag: str, conf: dict[str, Any]) -> str:
         """Start a run by hand; returns its id."""
-        return str(self._ask("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"])
+        return str(
+            self._ask("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})[
+                "dag_run_id"
+            ]
+        )
 
     def run(self, dag: str, run_id: str) -> dict[str, Any]:
         """One run."""
@@ -82,7 +87,9 @@ class Client:
         return self._all(path, "task_instances")
 
     def backfill(self, dag: str, from_date: str, to_date: str, conf: dict[str, Any]) -> int:
-        """One run per interval of the DAG's schedule in [from, to], one at a time, oldest first; returns the backfill's id."""
+        """One run per interval of the DAG's schedule in [from, to], one at a time, oldest first;
+        returns the backfill's id.
+        """
         body = {
             "dag_id": dag,
             "from_date": from_date,

@@ -1,4 +1,6 @@
-"""Airflow up and down, in the order that works: data base, its tables, the api-server, then those that talk to it."""
+"""Airflow up and down, in the order that works: data base, its tables, the api-server, then those
+that talk to it.
+"""
 
 from contracts.config.settings import Settings
 from stack import platform
@@ -13,7 +15,8 @@ SERVICES = ("postgres", airflow.API, *AFTER)
 def up(settings: Settings, progress: Progress = silent) -> None:
     """Start what does not run, and wait until Airflow has heard of every part.
 
-    The first task would fail if the scheduler began before the api-server answers. Raises ServiceError.
+    The first task would fail if the scheduler began before the api-server answers. Raises
+    ServiceError.
     """
     environment.python(settings)  # before anything is started
     for names in ((() if settings.airflow_database else ("postgres",)), (airflow.API,), AFTER):
@@ -23,5 +26,7 @@ def up(settings: Settings, progress: Progress = silent) -> None:
 
 
 def down(settings: Settings) -> list[str]:
-    """Stop all of it; returns what lived. Runs that were under way are tried again after the next start."""
+    """Stop all of it; returns what lived. Runs that were under way are tried again after the next
+    start.
+    """
     return platform.down(settings, SERVICES)

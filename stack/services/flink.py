@@ -1,4 +1,6 @@
-"""Flink: one JobManager and one TaskManager from the pyflink wheel, with a FLINK_HOME of our own below HOME/flink."""
+"""Flink: one JobManager and one TaskManager from the pyflink wheel, with a FLINK_HOME of our own
+below HOME/flink.
+"""
 
 import json
 import re
@@ -18,16 +20,21 @@ from stack.process.service import Service
 VERSION = "2.3.0"
 REST_TIMEOUT_S = 2.0
 TASKMANAGER_METASPACE_MB = 320  # every submitted SQL job loads its generated classes anew
-CLIENT_CHECK_MS = 10_000  # how often Flink looks for jobs whose client is gone; the default is three minutes
-TASKMANAGER_MANAGED = 0.25  # for the buffers of windows and sorts; of Flink's 0.4 the heap needs the rest more
-# A third less CPU a tick than with G1, whose barriers the many small objects pay for. It must not give up where the heap is tight,
-# nor spin where one of its threads waits for another; nearly all it sees is young.
-# A record passes a chain of operators, each three calls deep: inlined to twice the usual depth they cost an eighth less. All operators
-# share the code of that chain: with more than two types remembered for each call, the one that nearly always comes is inlined.
+CLIENT_CHECK_MS = (
+    10_000  # how often Flink looks for jobs whose client is gone; the default is three minutes
+)
+TASKMANAGER_MANAGED = (
+    0.25  # for the buffers of windows and sorts; of Flink's 0.4 the heap needs the rest more
+)
+# A third less CPU a tick than with G1, whose barriers the many small objects pay for. It must not
+# give up where the heap is tight, nor spin where one of its threads waits for another; nearly all
+# it sees is young. A record passes a chain of operators, each three calls deep: inlined to twice
+# the usual depth they cost an eighth less. All operators share the code of that chain: with more
+# than two types remembered for each call, the one that nearly always comes is inlined.
 TASKMANAGER_JVM = (
-    "-XX:+UseParallelGC -XX:-UseGCOverheadLimit -XX:NewRatio=1"
-    " -XX:+UnlockExperimentalVMOptions -XX:WorkStealingYieldsBeforeSleep=10 -XX:WorkStealingHardSpins=64"
-    " -XX:MaxInlineLevel=30 -XX:TypeProfileWidth=8"
+    "-XX:+UseParallelGC -XX:-UseGCOverheadLimit -XX:NewRatio=1 -XX:+UnlockExperimentalVMOptions"
+    " -XX:WorkStealingYieldsBeforeSleep=10 -XX:WorkStealingHardSpins=64 -XX:MaxInlineLevel=30"
+    " -XX:TypeProfileWidth=8"
 )
 
 # Flink deletes these only when the TaskManager is stopped in order.
@@ -50,12 +57,15 @@ logger.hadoop.level = ERROR
 
 
 def client_env(settings: Settings) -> dict[str, str]:
-    """Environment for whoever submits a job to this cluster: JAVA_HOME, FLINK_HOME, FLINK_LIB_DIR, FLINK_CONF_DIR …"""
+    """Environment for whoever submits a job to this cluster: JAVA_HOME, FLINK_HOME, FLINK_LIB_DIR,
+    FLINK_CONF_DIR …
+    """
     return paths.flink_env(settings)
 
 
 def jobmanager(settings: Settings) -> Service:
-    """The JobManager: REST and web page on `flink_port`, RPC and blob server on the next two ports."""
+    """The JobManager: REST and web page on `flink_port`, RPC and blob server on the next two
+    ports."""
     return Service(
         name="jobmanager",
         version=VERSION,
@@ -70,7 +80,9 @@ def jobmanager(settings: Settings) -> Service:
 
 
 def taskmanager(settings: Settings) -> Service:
-    """The TaskManager; ready when the JobManager has registered it. Its ports are the system's choice, on loopback."""
+    """The TaskManager; ready when the JobManager has registered it. Its ports are the system's
+    choice, on loopback.
+    """
     return Service(
         name="taskmanager",
         version=VERSION,
@@ -89,26 +101,47 @@ def _script(name: str) -> tuple[str, ...]:
 
 
 def overview(settings: Settings) -> dict[str, Any] | None:
-    """The cluster's `/overview` (taskmanagers, slots-total, jobs-running …); None when it does not answer."""
+    """The cluster's `/overview` (taskmanagers, slots-total, jobs-running …); None when it does not
+    answer.
+    """
     return json_at(f"{settings.flink_url}/overview", REST_TIMEOUT_S)
 
 
 def _is_registered(settings: Settings) -> bool:
-    """Whether the JobManager knows our very process: for seconds after a kill -9 it still lists the dead one."""
+    """Whether the JobManager knows our very process: for seconds after a kill -9 it still lists the
+    dead one.
+    """
     record = Record.read(paths.run(settings) / "taskmanager.json")
-    known = {member["dataPort"] for member in (json_at(f"{settings.flink_url}/taskmanagers", REST_TIMEOUT_S) or {}).get("taskmanagers", ())}
-    if record is None:  # in a container nobody records a PID: there it is enough that the JobManager has one
+    known = {
+        member["dataPort"]
+        for member in (json_at(f"{settings.flink_url}/taskmanagers", REST_TIMEOUT_S) or {}).get(
+            "taskmanagers", ()
+        )
+    }
+    if (
+        record is None
+    ):  # in a container nobody records a PID: there it is enough that the JobManager has one
         return bool(known)
     process = record.process()
     return process is not None and bool(known & listening(process))
 
 
 def prepare(settings: Settings) -> None:
-    """Lay out FLINK_HOME: links to the wheel and to our jars, and our configuration. Safe to repeat beside a running cluster."""
+    """Lay out FLINK_HOME: links to the wheel and to our jars, and our configuration. Safe to repeat
+    beside a running cluster.
+    """
     home, wheel = paths.flink_home(settings), paths.pyflink_home()
-    for folder in (paths.flink_lib(settings), home / "conf", paths.checkpoints(settings), paths.savepoints(settings), paths.logs(settings)):
+    for folder in (
+        paths.flink_lib(settings),
+        home / "conf",
+        paths.checkpoints(settings),
+        paths.savepoints(settings),
+        paths.logs(settings),
+    ):
         folder.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(home / "pid", ignore_errors=True)  # the scripts' own PID files, which nobody reads
+    shutil.rmtree(
+        home / "pid", ignore_errors=True
+    )  # the scripts' own PID files, which nobody reads
     (home / "pid").mkdir()
     for name in ("bin", "opt", "plugins"):
         _link(home / name, wheel / name)
@@ -148,19 +181,27 @@ def _link(link: Path, target: Path) -> None:
 
 
 def java_options() -> str:
-    """The `--add-opens` list of the shipped configuration: without it jobs run, and then fail every checkpoint."""
+    """The `--add-opens` list of the shipped configuration: without it jobs run, and then fail every
+    checkpoint.
+    """
     text = (paths.pyflink_home() / "conf" / "config.yaml").read_text()
     found = re.search(r"^\s*all: (--add.*)$", text, re.MULTILINE)
     if found is None:
-        raise ServiceError("Flink's shipped config.yaml has no env.java.opts.all", "reinstall apache-flink with `uv sync --reinstall`")
-    # The wheel's runtime has no jdk.compiler (only code formatters need it), and would warn of it five times at every start.
+        raise ServiceError(
+            "Flink's shipped config.yaml has no env.java.opts.all",
+            "reinstall apache-flink with `uv sync --reinstall`",
+        )
+    # The wheel's runtime has no jdk.compiler (only code formatters need it), and would warn of it
+    # five times at every start.
     return re.sub(r"--add-exports=jdk\.compiler/\S+ ?", "", found.group(1))
 
 
 def config(settings: Settings) -> str:
     """Our config.yaml: flat keys, one per line."""
     host, port, bind = settings.flink, settings.flink_port, settings.host
-    own = {} if bind in EVERYWHERE else {"taskmanager.host": bind}  # else the TaskManager finds the address by which others see it
+    own = (
+        {} if bind in EVERYWHERE else {"taskmanager.host": bind}
+    )  # else the TaskManager finds the address by which others see it
     values: dict[str, str | int | float | bool] = {
         "env.java.opts.all": java_options(),
         "jobmanager.rpc.address": host,
@@ -182,13 +223,16 @@ def config(settings: Settings) -> str:
         "taskmanager.memory.managed.fraction": TASKMANAGER_MANAGED,
         "env.java.opts.taskmanager": TASKMANAGER_JVM,
         "io.tmp.dirs": str(paths.flink_tmp(settings)),
-        # A TaskManager killed with -9 was noticed after 50 s by default, after 6 s so (recovery took 11 s).
+        # A TaskManager killed with -9 was noticed after 50 s by default, after 6 s so (recovery
+        # took 11 s).
         "heartbeat.interval": 1000,
-        "heartbeat.timeout": 20000,  # a loaded machine is slow, not dead; a killed process shows by failing calls at once
+        # A loaded machine is slow, not dead; a killed process shows by failing calls at once.
+        "heartbeat.timeout": 20000,
         "client.heartbeat.timeout": CLIENT_CHECK_MS,
         # 0 s: a job whose TaskManager is gone waits for another one, five minutes per restart
         # (slot.request.timeout). By default, once the JobManager has been up for five minutes, each
-        # request for slots fails at once, and all restarts of a job are used up within three minutes.
+        # request for slots fails at once, and all restarts of a job are used up within three
+        # minutes.
         "resourcemanager.standalone.start-up-time": "0 s",
         "execution.checkpointing.dir": paths.checkpoints(settings).as_uri(),
         "execution.checkpointing.savepoint-dir": paths.savepoints(settings).as_uri(),

@@ -1,4 +1,6 @@
-"""`python -m stack.services.flink_home`: lay out FLINK_HOME for whoever submits jobs where no `tick up` did."""
+"""`python -m stack.services.flink_home`: lay out FLINK_HOME for whoever submits jobs where no `tick
+up` did.
+"""
 
 from contracts.config.settings import settings
 from stack.services.flink import prepare

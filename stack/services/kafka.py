@@ -1,4 +1,6 @@
-"""Kafka: one KRaft node (broker and controller) on the host of the settings, and the topics of contracts.topics."""
+"""Kafka: one KRaft node (broker and controller) on the host of the settings, and the topics of
+contracts.topics.
+"""
 
 import base64
 import os
@@ -23,7 +25,9 @@ from stack.process.service import Service
 # (batch.size 1,000,000), whose ticks a smaller limit would refuse together. The live job itself
 # judges how long a message may be (contracts.tick.MESSAGE_BYTES_MAX).
 BATCH_BYTES_MAX = 2**20
-TRANSACTION_MS_MAX = 86_400_000  # a job down for longer than its transaction's time-out loses what it pre-committed
+TRANSACTION_MS_MAX = (
+    86_400_000  # a job down for longer than its transaction's time-out loses what it pre-committed
+)
 ADMIN_TIMEOUT_S = 15
 PROBE_TIMEOUT_S = 2
 POLL_S = 0.1
@@ -97,19 +101,34 @@ def _data(settings: Settings) -> Path:
 def _java(settings: Settings, *arguments: str) -> tuple[str, ...]:
     cache, home = paths.jars(settings), paths.kafka_home(settings)
     class_path = os.pathsep.join(str(cache / jar.file) for jar in jars.locked("kafka"))
-    options = (f"-Xmx{settings.kafka_heap_mb}m", "-XX:+ExitOnOutOfMemoryError", f"-XX:ErrorFile={home}/hs_err_%p.log")
-    return (str(paths.java()), *options, f"-Dlog4j2.configurationFile=file:{home}/log4j2.properties", "-cp", class_path, *arguments)
+    options = (
+        f"-Xmx{settings.kafka_heap_mb}m",
+        "-XX:+ExitOnOutOfMemoryError",
+        f"-XX:ErrorFile={home}/hs_err_%p.log",
+    )
+    return (
+        str(paths.java()),
+        *options,
+        f"-Dlog4j2.configurationFile=file:{home}/log4j2.properties",
+        "-cp",
+        class_path,
+        *arguments,
+    )
 
 
 def prepare(settings: Settings) -> None:
-    """Write the configuration and format the data folder unless it is formatted. Raises ServiceError."""
+    """Write the configuration and format the data folder unless it is formatted. Raises
+    ServiceError.
+    """
     paths.kafka_home(settings).mkdir(parents=True, exist_ok=True)
     (paths.kafka_home(settings) / "log4j2.properties").write_text(LOG4J)
     secrets.write_private(
         _properties(settings),
         PROPERTIES.format(
             host=settings.host,
-            inside="127.0.0.1" if settings.host in EVERYWHERE else settings.host,  # its controller is nobody else's business
+            inside=(
+                "127.0.0.1" if settings.host in EVERYWHERE else settings.host
+            ),  # its controller is nobody else's business
             advertised=settings.kafka,
             protocol=settings.kafka_protocol,
             port=settings.kafka_port,
@@ -125,23 +144,47 @@ def prepare(settings: Settings) -> None:
 
 
 def _login(settings: Settings) -> str:
-    """How clients log in to the broker that we run: SASL/PLAIN with the one user of the settings, who is the broker's own, too."""
+    """How clients log in to the broker that we run: SASL/PLAIN with the one user of the settings,
+    who is the broker's own, too.
+    """
     if settings.kafka_protocol == "PLAINTEXT":
         return ""
     if (settings.kafka_protocol, settings.kafka_mechanism) != ("SASL_PLAINTEXT", "PLAIN"):
-        message = f"the local Kafka cannot be {settings.kafka_protocol} with {settings.kafka_mechanism}"
-        raise ServiceError(message, "it knows PLAINTEXT, and SASL_PLAINTEXT with PLAIN; certificates need a Kafka of your own")
+        message = (
+            f"the local Kafka cannot be {settings.kafka_protocol} with {settings.kafka_mechanism}"
+        )
+        raise ServiceError(
+            message,
+            "it knows PLAINTEXT, and SASL_PLAINTEXT with PLAIN; certificates need a Kafka of"
+            " your own",
+        )
     known = connections.login(settings)
-    return LOGIN.format(login=connections.jaas("PLAIN", *known, f"user_{known[0]}").replace("\\", "\\\\"))
+    return LOGIN.format(
+        login=connections.jaas("PLAIN", *known, f"user_{known[0]}").replace("\\", "\\\\")
+    )
 
 
 def _format(settings: Settings) -> None:
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode().replace("-", "_")  # none may start with a dash
-    command = _java(settings, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(_properties(settings)))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=settings.start_timeout_s, check=False)
+    cluster_id = (
+        base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode().replace("-", "_")
+    )  # none may start with a dash
+    command = _java(
+        settings,
+        "kafka.tools.StorageTool",
+        "format",
+        "-t",
+        cluster_id,
+        "-c",
+        str(_properties(settings)),
+    )
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=settings.start_timeout_s, check=False
+    )
     if done.returncode:
         raise ServiceError(
-            f"Kafka's data folder cannot be formatted: {done.stderr.strip() or done.stdout.strip()}", f"look at {_data(settings)}"
+            "Kafka's data folder cannot be formatted:"
+            f" {done.stderr.strip() or done.stdout.strip()}",
+            f"look at {_data(settings)}",
         )
 
 
@@ -166,24 +209,34 @@ def ready(settings: Settings) -> bool:
 
 
 def settle(settings: Settings) -> None:
-    """1. topics  2. a leader for every partition  3. producer ids and transactions can be had. Raises ServiceError.
+    """1. topics  2. a leader for every partition  3. producer ids and transactions can be had.
+    Raises ServiceError.
 
-    A broker answers seconds before the last two are true; a producer that comes too early logs `Coordinator load in progress`.
+    A broker answers seconds before the last two are true; a producer that comes too early logs
+    `Coordinator load in progress`.
     """
     create_topics(settings)
     await_leaders(settings)
     try:
-        Producer(_quiet(settings) | {"transactional.id": PROBE_TRANSACTION}).init_transactions(settings.start_timeout_s)
+        Producer(_quiet(settings) | {"transactional.id": PROBE_TRANSACTION}).init_transactions(
+            settings.start_timeout_s
+        )
     except KafkaException as error:
-        raise ServiceError(f"Kafka gives no transactions: {error}", "see `tick logs kafka`") from error
+        raise ServiceError(
+            f"Kafka gives no transactions: {error}", "see `tick logs kafka`"
+        ) from error
 
 
 def await_leaders(settings: Settings) -> None:
-    """Wait until every partition of our topics has a leader. Raises ServiceError after start_timeout_s."""
+    """Wait until every partition of our topics has a leader. Raises ServiceError after
+    start_timeout_s.
+    """
     client, deadline = admin(settings), time.monotonic() + settings.start_timeout_s
     while lacking := _leaderless(client):
         if time.monotonic() > deadline:
-            raise ServiceError(f"Kafka has no leader for {', '.join(lacking)}", "see `tick logs kafka`")
+            raise ServiceError(
+                f"Kafka has no leader for {', '.join(lacking)}", "see `tick logs kafka`"
+            )
         time.sleep(POLL_S)
 
 
@@ -193,11 +246,15 @@ def _leaderless(client: AdminClient) -> list[str]:
         known = client.list_topics(timeout=PROBE_TIMEOUT_S).topics
     except KafkaException:
         known = {}
-    return [topic.name for topic in TOPICS if topic.name not in known or not _led(known[topic.name])]
+    return [
+        topic.name for topic in TOPICS if topic.name not in known or not _led(known[topic.name])
+    ]
 
 
 def _led(topic: TopicMetadata) -> bool:
-    return bool(topic.partitions) and all(partition.leader >= 0 for partition in topic.partitions.values())
+    return bool(topic.partitions) and all(
+        partition.leader >= 0 for partition in topic.partitions.values()
+    )
 
 
 def create_topics(settings: Settings, topics: tuple[Topic, ...] = TOPICS) -> list[str]:
@@ -205,12 +262,16 @@ def create_topics(settings: Settings, topics: tuple[Topic, ...] = TOPICS) -> lis
     client = admin(settings)
     try:
         existing = client.list_topics(timeout=ADMIN_TIMEOUT_S).topics
-        wanted = [_new(topic, settings.kafka_replicas) for topic in topics if topic.name not in existing]
+        wanted = [
+            _new(topic, settings.kafka_replicas) for topic in topics if topic.name not in existing
+        ]
         if wanted:
             for created in client.create_topics(wanted, operation_timeout=ADMIN_TIMEOUT_S).values():
                 created.result()
     except KafkaException as error:
-        raise ServiceError(f"Kafka refused to create the topics: {error}", "see `tick logs kafka`") from error
+        raise ServiceError(
+            f"Kafka refused to create the topics: {error}", "see `tick logs kafka`"
+        ) from error
     return [topic.topic for topic in wanted]
 
 
@@ -218,4 +279,6 @@ def _new(topic: Topic, replicas: int) -> NewTopic:
     kind = "LogAppendTime" if topic.log_append_time else "CreateTime"
     limits = {"retention.ms": str(topic.retention_ms), "max.message.bytes": str(BATCH_BYTES_MAX)}
     config = limits | {"message.timestamp.type": kind}
-    return NewTopic(topic.name, num_partitions=topic.partitions, replication_factor=replicas, config=config)
+    return NewTopic(
+        topic.name, num_partitions=topic.partitions, replication_factor=replicas, config=config
+    )

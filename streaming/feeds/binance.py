@@ -1,4 +1,6 @@
-"""Binance's public dumps: trades and aggTrades of the spot, USD-M and COIN-M markets (data.binance.vision)."""
+"""Binance's public dumps: trades and aggTrades of the spot, USD-M and COIN-M markets
+(data.binance.vision).
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,7 +25,9 @@ def market_of(source: Source) -> str | None:
 
 
 def base_size(quantity: pl.Expr, price: pl.Expr, symbol: str) -> pl.Expr:
-    """COIN-M counts contracts of 100 USD (BTC) or 10 USD: as base units, rounded as Binance's own base_qty is."""
+    """COIN-M counts contracts of 100 USD (BTC) or 10 USD: as base units, rounded as Binance's own
+    base_qty is.
+    """
     return (quantity * (100.0 if symbol.startswith("BTC") else 10.0) / price).round(8)
 
 
@@ -35,22 +39,43 @@ def _venue(source: Source, names: Names, columns: Sequence[str]) -> str:
 def _symbol(source: Source, names: Names) -> str:
     match = FILE_NAME.match(source.stem)
     if names.symbol is None and match is None:
-        raise FeedError(f"the name of {source.name} does not say its symbol", "give it, e.g. --symbol BTCUSDT")
+        raise FeedError(
+            f"the name of {source.name} does not say its symbol", "give it, e.g. --symbol BTCUSDT"
+        )
     return names.symbol or (match[1].upper() if match else "")
 
 
 def _trades(source: Source, names: Names, columns: Sequence[str]) -> Mapping[str, pl.Expr]:
-    return _fields(_venue(source, names, columns), _symbol(source, names), pl.col("id"), "qty", "time", columns)
+    return _fields(
+        _venue(source, names, columns), _symbol(source, names), pl.col("id"), "qty", "time", columns
+    )
 
 
 def _agg_trades(source: Source, names: Names, columns: Sequence[str]) -> Mapping[str, pl.Expr]:
-    identity = pl.concat_str(pl.lit("a"), pl.col("agg_trade_id"))  # numbered apart from trades: must never look like one
-    return _fields(_venue(source, names, columns), _symbol(source, names), identity, "quantity", "transact_time", columns)
+    identity = pl.concat_str(
+        pl.lit("a"), pl.col("agg_trade_id")
+    )  # numbered apart from trades: must never look like one
+    return _fields(
+        _venue(source, names, columns),
+        _symbol(source, names),
+        identity,
+        "quantity",
+        "transact_time",
+        columns,
+    )
 
 
-def _fields(venue: str, symbol: str, identity: pl.Expr, size: str, time: str, columns: Sequence[str]) -> Mapping[str, pl.Expr]:
+def _fields(
+    venue: str, symbol: str, identity: pl.Expr, size: str, time: str, columns: Sequence[str]
+) -> Mapping[str, pl.Expr]:
     contracts = base_size(number(size), number("price"), symbol)
-    own = number("base_qty") if "base_qty" in columns else contracts if venue == COINM else number(size)
+    own = (
+        number("base_qty")
+        if "base_qty" in columns
+        else contracts
+        if venue == COINM
+        else number(size)
+    )
     return {
         "venue": pl.lit(venue),
         "symbol": pl.lit(symbol),
@@ -78,7 +103,30 @@ AGG_TRADES = CsvFormat(
     header=("agg_trade_id", "price", "quantity", "transact_time", "is_buyer_maker"),
     fields=_agg_trades,
     layouts=(
-        ("nnnnnnbb", ("agg_trade_id", "price", "quantity", "first", "last", "transact_time", "is_buyer_maker", "is_best_match")),
-        ("nnnnnnb", ("agg_trade_id", "price", "quantity", "first", "last", "transact_time", "is_buyer_maker")),
+        (
+            "nnnnnnbb",
+            (
+                "agg_trade_id",
+                "price",
+                "quantity",
+                "first",
+                "last",
+                "transact_time",
+                "is_buyer_maker",
+                "is_best_match",
+            ),
+        ),
+        (
+            "nnnnnnb",
+            (
+                "agg_trade_id",
+                "price",
+                "quantity",
+                "first",
+                "last",
+                "transact_time",
+                "is_buyer_maker",
+            ),
+        ),
     ),
 )

@@ -1,6 +1,8 @@
-"""An exchange heard as it happens: Binance's trade streams over a WebSocket, reconnecting, gaps found by trade id and filled by REST.
+"""An exchange heard as it happens: Binance's trade streams over a WebSocket, reconnecting, gaps
+found by trade id and filled by REST.
 
-What a connection says goes through the very reader and judge of recorded sockets: a live tick and its recording are the same tick.
+What a connection says goes through the very reader and judge of recorded sockets: a live tick and
+its recording are the same tick.
 """
 
 import json
@@ -37,7 +39,9 @@ log = structlog.get_logger("streaming")
 
 @dataclass
 class Heard:
-    """What a live feed went through: connections opened, trades missing between two ids, and how many of those REST gave."""
+    """What a live feed went through: connections opened, trades missing between two ids, and how
+    many of those REST gave.
+    """
 
     connections: int = 0
     gaps: int = 0
@@ -79,8 +83,13 @@ class LiveFeed:
         raise FeedError("a live feed has no end that is known", "leave --as-live out")
 
     def batches(self, received_us: int) -> Iterator[Batch]:
-        """What is said, a batch every 50 ms at the latest, an empty one in silence. A lost connection is opened anew."""
-        reader, judge = Reader(Names(self.venue, None), _venue(self.settings.live_url)), Judge(self.settings.live_url, received_us)
+        """What is said, a batch every 50 ms at the latest, an empty one in silence. A lost
+        connection is opened anew.
+        """
+        reader, judge = (
+            Reader(Names(self.venue, None), _venue(self.settings.live_url)),
+            Judge(self.settings.live_url, received_us),
+        )
         ends, row = None if self.duration_s is None else time.monotonic() + self.duration_s, 0
         for lines in self._lines(ends):
             judge.received_us = self.clock()
@@ -88,14 +97,18 @@ class LiveFeed:
             row += len(lines)
 
     def _lines(self, ends_s: float | None) -> Iterator[list[bytes]]:
-        """Lines as a recording would hold them, gaps filled; ends at `ends_s` of the monotonic clock."""
+        """Lines as a recording would hold them, gaps filled; ends at `ends_s` of the monotonic
+        clock.
+        """
         pause_s = 0.0
         while ends_s is None or time.monotonic() < ends_s:
             try:
                 with self._connect() as connection:
                     self.heard.connections += 1
                     for messages in _hear(connection, self.settings.live_reconnect_after_s, ends_s):
-                        pause_s = 0.0 if messages else pause_s  # one that only opens and closes is no good connection
+                        pause_s = (
+                            0.0 if messages else pause_s
+                        )  # one that only opens and closes is no good connection
                         yield self._whole(messages)
             except (OSError, WebSocketException, TimeoutError) as error:
                 pause_s = min(max(2 * pause_s, 0.05), self.settings.live_retry_s_max)
@@ -103,12 +116,24 @@ class LiveFeed:
                 yield from _silence(pause_s)
 
     def _connect(self) -> ClientConnection:
-        streams = "/".join(f"{symbol.lower()}@{kind}" for symbol in self.symbols for kind in ("trade", "bookTicker"))
+        streams = "/".join(
+            f"{symbol.lower()}@{kind}"
+            for symbol in self.symbols
+            for kind in ("trade", "bookTicker")
+        )
         url = f"{self.settings.live_url}?{urlencode({'streams': streams}, safe='@/')}"
-        return connect(url, open_timeout=OPEN_TIMEOUT_S, max_size=MESSAGE_BYTES_MAX, compression=None, proxy=None)
+        return connect(
+            url,
+            open_timeout=OPEN_TIMEOUT_S,
+            max_size=MESSAGE_BYTES_MAX,
+            compression=None,
+            proxy=None,
+        )
 
     def _whole(self, messages: list[bytes]) -> list[bytes]:
-        """The messages as lines with their time of arrival; trades that are missing before one come first, known ones not again."""
+        """The messages as lines with their time of arrival; trades that are missing before one come
+        first, known ones not again.
+        """
         lines: list[bytes] = []
         for message in messages:
             trade = _trade(message)
@@ -132,12 +157,19 @@ class LiveFeed:
             return []
         found = list(self._fetched(symbol, first, min(until, first + self.settings.live_gap_max)))
         self.heard.filled += len(found)
-        log.info("a gap was filled", symbol=symbol, first=first, missing=until - first, filled=len(found))
-        return [b"%d %s" % (self.clock() * 1000, orjson.dumps(_as_message(symbol, row))) for row in found]
+        log.info(
+            "a gap was filled", symbol=symbol, first=first, missing=until - first, filled=len(found)
+        )
+        return [
+            b"%d %s" % (self.clock() * 1000, orjson.dumps(_as_message(symbol, row)))
+            for row in found
+        ]
 
     def _fetched(self, symbol: str, first: int, until: int) -> Iterator[dict[str, Any]]:
         while first < until:
-            asked = urlencode({"symbol": symbol, "fromId": first, "limit": min(REST_ROWS_MAX, until - first)})
+            asked = urlencode(
+                {"symbol": symbol, "fromId": first, "limit": min(REST_ROWS_MAX, until - first)}
+            )
             url = f"{self.settings.live_rest_url}/api/v3/historicalTrades?{asked}"
             try:
                 with urllib.request.urlopen(url, timeout=REST_TIMEOUT_S) as answer:
@@ -152,8 +184,12 @@ class LiveFeed:
             first = int(rows[-1]["id"]) + 1
 
 
-def _hear(connection: ClientConnection, silence_s: float, ends_s: float | None) -> Iterator[list[bytes]]:
-    """What comes within 50 ms, again and again. Raises TimeoutError after `silence_s` without a message."""
+def _hear(
+    connection: ClientConnection, silence_s: float, ends_s: float | None
+) -> Iterator[list[bytes]]:
+    """What comes within 50 ms, again and again. Raises TimeoutError after `silence_s` without a
+    message.
+    """
     heard_s = time.monotonic()
     while ends_s is None or time.monotonic() < ends_s:
         messages: list[bytes] = []
@@ -195,7 +231,15 @@ def _trade(message: bytes) -> tuple[str, int] | None:
 
 def _as_message(symbol: str, row: dict[str, Any]) -> dict[str, Any]:
     """A trade of the REST interface as the socket would have said it."""
-    data = {"e": "trade", "s": symbol, "t": row["id"], "p": row["price"], "q": row["qty"], "T": row["time"], "m": row["isBuyerMaker"]}
+    data = {
+        "e": "trade",
+        "s": symbol,
+        "t": row["id"],
+        "p": row["price"],
+        "q": row["qty"],
+        "T": row["time"],
+        "m": row["isBuyerMaker"],
+    }
     return {"stream": f"{symbol.lower()}@trade", "data": data | {"M": True}}
 
 

@@ -1,4 +1,6 @@
-"""Recorded Binance sockets: `recv_ns {"stream":…,"data":{…}}` a line; trades become ticks, the newest quote goes with them."""
+"""Recorded Binance sockets: `recv_ns {"stream":…,"data":{…}}` a line; trades become ticks, the
+newest quote goes with them.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,9 +23,11 @@ NO_QUOTE = dict.fromkeys(QUOTE_TEXT)
 
 
 class SocketFormat:
-    """A trade line gives a tick with the newest uncrossed bookTicker of its symbol; depth and the rest are counted, not kept.
+    """A trade line gives a tick with the newest uncrossed bookTicker of its symbol; depth and the
+    rest are counted, not kept.
 
-    Newest as it arrived: on busy spot markets quotes outrun trades, so the quote may already show what the trade did.
+    Newest as it arrived: on busy spot markets quotes outrun trades, so the quote may already show
+    what the trade did.
     """
 
     name = "binance-socket"
@@ -33,7 +37,10 @@ class SocketFormat:
     def recognises(self, head: Head) -> bool:
         """By most of its first lines."""
         lines = [line for line in head.lines[:-1] or head.lines if line.strip()]
-        fitting = sum(line.partition(" ")[0].isdigit() and line.partition(" ")[2].startswith("{") for line in lines)
+        fitting = sum(
+            line.partition(" ")[0].isdigit() and line.partition(" ")[2].startswith("{")
+            for line in lines
+        )
         return fitting * 2 > len(lines)
 
     def read(self, source: Source, names: Names) -> Iterator[Chunk]:
@@ -54,7 +61,11 @@ class SocketFormat:
                 yield reader.chunk(block, lines, row)
                 row += len(lines)
         except DAMAGED as error:
-            yield Chunk(pl.DataFrame({ROW: [row]}), lambda rows: [b""] * len(rows), damage=f"the file ends early: {error}")
+            yield Chunk(
+                pl.DataFrame({ROW: [row]}),
+                lambda rows: [b""] * len(rows),
+                damage=f"the file ends early: {error}",
+            )
 
 
 class Reader:
@@ -74,10 +85,14 @@ class Reader:
                 skipped["depth"] += 1
             else:
                 self._line(row, line, rows, skipped)
-        frame = pl.DataFrame(rows, schema={name: pl.Int64 if name == ROW else pl.String for name in COLUMNS})
+        frame = pl.DataFrame(
+            rows, schema={name: pl.Int64 if name == ROW else pl.String for name in COLUMNS}
+        )
         return Chunk(frame.select(ROW, **self._fields()), raw_lines(block, first_row), skipped)
 
-    def _line(self, row: int, line: bytes, rows: list[dict[str, Any]], skipped: Counter[str]) -> None:
+    def _line(
+        self, row: int, line: bytes, rows: list[dict[str, Any]], skipped: Counter[str]
+    ) -> None:
         received, _, text = line.partition(b" ")
         data = _data(text)
         if data is None:
@@ -89,7 +104,9 @@ class Reader:
         if kind not in ("trade", "aggTrade"):
             skipped["quote" if kind == "bookTicker" else str(kind)] += 1
         elif data.get("X") not in (None, "MARKET"):
-            skipped["not_market"] += 1  # insurance fund and ADL fills are booked far off the market and are in no dump
+            skipped["not_market"] += (
+                1  # insurance fund and ADL fills are booked far off the market and are in no dump
+            )
         else:
             rows.append(self._trade(row, received, data, aggregated=kind == "aggTrade"))
 
@@ -102,7 +119,9 @@ class Reader:
         if not crossed:
             self.quotes[str(data.get("s"))] = quote
 
-    def _trade(self, row: int, received: bytes, data: dict[str, Any], aggregated: bool) -> dict[str, Any]:
+    def _trade(
+        self, row: int, received: bytes, data: dict[str, Any], aggregated: bool
+    ) -> dict[str, Any]:
         made: dict[str, Any] = {name: _text(data.get(key)) for name, key in TRADE_TEXT.items()}
         if aggregated:
             made["identity"] = f"a{data.get('a')}"
@@ -110,21 +129,35 @@ class Reader:
         guess = (COINM if "USD_" in str(made["symbol"]) else USDM) if futures else SPOT
         maker = str(data["m"]).lower() if isinstance(data.get("m"), bool) else None
         venue = self.names.venue or self.market or guess
-        own = {ROW: row, "received": received.decode("ascii", "replace"), "maker": maker, "venue": venue}
+        own = {
+            ROW: row,
+            "received": received.decode("ascii", "replace"),
+            "maker": maker,
+            "venue": venue,
+        }
         return own | made | self.quotes.get(str(data.get("s")), NO_QUOTE)
 
     def _fields(self) -> dict[str, pl.Expr]:
         price, size = number("price"), number("size")
         coin = pl.col("venue") == COINM
-        in_base = pl.when(pl.col("symbol").str.starts_with("BTC")).then(base_size(size, price, "BTC")).otherwise(base_size(size, price, ""))
+        in_base = (
+            pl.when(pl.col("symbol").str.starts_with("BTC"))
+            .then(base_size(size, price, "BTC"))
+            .otherwise(base_size(size, price, ""))
+        )
         return {
             "venue": pl.col("venue"),
-            "symbol": pl.lit(self.names.symbol) if self.names.symbol else pl.col("symbol").str.to_uppercase(),
+            "symbol": pl.lit(self.names.symbol)
+            if self.names.symbol
+            else pl.col("symbol").str.to_uppercase(),
             "event_time_us": epoch_us("event"),
             "ingest_time_us": epoch_us("received"),
             "price": price,
             "size": pl.when(coin).then(in_base).otherwise(size),
-            "side": pl.when(pl.col("maker") == "true").then(-1).when(pl.col("maker") == "false").then(1),
+            "side": pl.when(pl.col("maker") == "true")
+            .then(-1)
+            .when(pl.col("maker") == "false")
+            .then(1),
             "trade_id": pl.col("identity"),
             **{name: number(name) for name in QUOTE_TEXT},
         }

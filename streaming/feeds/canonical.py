@@ -1,4 +1,6 @@
-"""Files in the contract's own columns, CSV or Parquet: what `tick synth` writes and what any tool can be made to write."""
+"""Files in the contract's own columns, CSV or Parquet: what `tick synth` writes and what any tool
+can be made to write.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +28,9 @@ def _from_text(name: str, dtype: pl.DataType) -> pl.Expr:
     return pl.col(name) if dtype == pl.String() else pl.col(name).cast(dtype, strict=False)
 
 
-def _with_defaults(fields: dict[str, pl.Expr], source: Source, names: Names) -> Mapping[str, pl.Expr]:
+def _with_defaults(
+    fields: dict[str, pl.Expr], source: Source, names: Names
+) -> Mapping[str, pl.Expr]:
     """What the file leaves out: side unknown, trade id from the row, venue and symbol as said."""
     fields.setdefault("side", pl.lit(0))
     fields.setdefault("trade_id", row_id(source.stem, pl.col(ROW)))
@@ -35,12 +39,19 @@ def _with_defaults(fields: dict[str, pl.Expr], source: Source, names: Names) -> 
 
 
 def _csv_fields(source: Source, names: Names, columns: Sequence[str]) -> Mapping[str, pl.Expr]:
-    return _with_defaults({name: _from_text(name, dtype) for name, dtype in SCHEMA.items() if name in columns}, source, names)
+    return _with_defaults(
+        {name: _from_text(name, dtype) for name, dtype in SCHEMA.items() if name in columns},
+        source,
+        names,
+    )
 
 
 CSV = CsvFormat(
     name="canonical-csv",
-    shape="a header with symbol,event_time_us,price,size and any of venue,side,trade_id,seq,ingest_time_us,bid,ask,bid_size,ask_size",
+    shape=(
+        "a header with symbol,event_time_us,price,size and any of"
+        " venue,side,trade_id,seq,ingest_time_us,bid,ask,bid_size,ask_size"
+    ),
     header=NEEDED,
     fields=_csv_fields,
 )
@@ -67,11 +78,17 @@ class ParquetFormat:
         row = 0
         try:
             # pages stream through a small buffer: a row group need not fit into memory
-            for batch in pq.ParquetFile(source.path, pre_buffer=False, buffer_size=1 << 20).iter_batches(ROWS):
+            for batch in pq.ParquetFile(
+                source.path, pre_buffer=False, buffer_size=1 << 20
+            ).iter_batches(ROWS):
                 yield self._chunk(source, names, pl.DataFrame(pl.from_arrow(batch)), row)
                 row += batch.num_rows
         except (*DAMAGED, ValueError) as error:
-            yield Chunk(pl.DataFrame({ROW: [row]}), lambda rows: [b""] * len(rows), damage=f"the file ends early: {error}")
+            yield Chunk(
+                pl.DataFrame({ROW: [row]}),
+                lambda rows: [b""] * len(rows),
+                damage=f"the file ends early: {error}",
+            )
 
     def ends(self, source: Source, names: Names) -> Iterator[Chunk]:
         """The first batch of the first and the last batch of the last row group."""
@@ -100,7 +117,9 @@ ROW_RANGE = pl.int_range(pl.len())
 
 
 def as_epoch_us(frame: pl.DataFrame, name: str) -> pl.Expr:
-    """A typed time column → µs: date-times of any precision (UTC when naive), or integers of any unit."""
+    """A typed time column → µs: date-times of any precision (UTC when naive), or integers of any
+    unit.
+    """
     dtype = frame.schema[name]
     if isinstance(dtype, pl.Datetime):
         return pl.col(name).dt.epoch("us")
@@ -110,7 +129,11 @@ def as_epoch_us(frame: pl.DataFrame, name: str) -> pl.Expr:
 
 
 def _parquet_fields(source: Source, names: Names, frame: pl.DataFrame) -> Mapping[str, pl.Expr]:
-    fields = {name: pl.col(name).cast(dtype, strict=False) for name, dtype in SCHEMA.items() if name in frame.columns}
+    fields = {
+        name: pl.col(name).cast(dtype, strict=False)
+        for name, dtype in SCHEMA.items()
+        if name in frame.columns
+    }
     fields |= {name: as_epoch_us(frame, name) for name in TIMES if name in frame.columns}
     return _with_defaults(fields, source, names)
 
@@ -124,7 +147,9 @@ PARQUET = ParquetFormat(
 
 
 def write(path: Path, batches: Iterator[pl.DataFrame]) -> int:
-    """Writes contract batches as one canonical Parquet file, batch by batch; answers the number of ticks."""
+    """Writes contract batches as one canonical Parquet file, batch by batch; answers the number of
+    ticks.
+    """
     import pyarrow.parquet as pq
 
     schema = pl.DataFrame(schema=SCHEMA).to_arrow().schema

@@ -1,4 +1,6 @@
-"""`open_feed`: any supported files as one stream of judged batches, the format named or found by looking."""
+"""`open_feed`: any supported files as one stream of judged batches, the format named or found by
+looking.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,7 +34,9 @@ BY_NAME = {format_.name: format_ for format_ in FORMATS}
 
 @dataclass(frozen=True)
 class Feed:
-    """Files and how to read them. Reading again gives the same rows in the same order, so a row count is a position."""
+    """Files and how to read them. Reading again gives the same rows in the same order, so a row
+    count is a position.
+    """
 
     files: tuple[tuple[Source, Format], ...]
     names: Names
@@ -40,7 +44,9 @@ class Feed:
     @property
     def fingerprint(self) -> str:
         """Changes when a file, its size or the way of reading it changes."""
-        parts = [f"{s.path.resolve()}!{s.member}!{s.path.stat().st_size}!{f.name}" for s, f in self.files]
+        parts = [
+            f"{s.path.resolve()}!{s.member}!{s.path.stat().st_size}!{f.name}" for s, f in self.files
+        ]
         return sha256("\n".join([*parts, str(self.names)]).encode()).hexdigest()[:16]
 
     @property
@@ -55,7 +61,9 @@ class Feed:
     @property
     def span_is_cheap(self) -> bool:
         """Compressed files must be unpacked to find their end."""
-        return all(source.is_plain or source.path.stat().st_size < CHEAP_BYTES for source, _ in self.files)
+        return all(
+            source.is_plain or source.path.stat().st_size < CHEAP_BYTES for source, _ in self.files
+        )
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -63,21 +71,32 @@ class Feed:
         return tuple(sorted({format_.name for _, format_ in self.files}))
 
     def batches(self, received_us: int) -> Iterator[Batch]:
-        """All rows of all files, merged by event time; events more than the contract allows after `received_us` are refused."""
+        """All rows of all files, merged by event time; events more than the contract allows after
+        `received_us` are refused.
+        """
         if len(self.files) == 1:
             return self._file(*self.files[0], received_us)
         openers = []
         for source, format_ in self.files:
             span = self._span(source, format_, received_us)
-            openers.append((span.first_us if span else 0, partial(self._file, source, format_, received_us)))
+            openers.append(
+                (span.first_us if span else 0, partial(self._file, source, format_, received_us))
+            )
         return merged(openers)
 
     def span(self, received_us: int) -> Span:
-        """First and last event time, from the ends of the files. Raises FeedError when there is no tick at all."""
-        spans = [span for source, format_ in self.files if (span := self._span(source, format_, received_us))]
+        """First and last event time, from the ends of the files. Raises FeedError when there is no
+        tick at all.
+        """
+        spans = [
+            span
+            for source, format_ in self.files
+            if (span := self._span(source, format_, received_us))
+        ]
         if not spans:
             raise FeedError(
-                f"no tick in {', '.join(source.name for source, _ in self.files[:3])}", "look at its first lines and at --format"
+                f"no tick in {', '.join(source.name for source, _ in self.files[:3])}",
+                "look at its first lines and at --format",
             )
         return Span(min(span.first_us for span in spans), max(span.last_us for span in spans))
 
@@ -88,38 +107,58 @@ class Feed:
     def _span(self, source: Source, format_: Format, received_us: int) -> Span | None:
         judge = Judge(source.name, received_us)
         at_ends = _span(judge.batch(chunk) for chunk in format_.ends(source, self.names))
-        # a quiet end (a socket's last block without a trade) still lies within a second or two of the last trade seen
+        # a quiet end (a socket's last block without a trade) still lies within a second or two of
+        # the last trade seen
         return at_ends or _span(self._file(source, format_, received_us))
 
 
 def _span(batches: Iterator[Batch]) -> Span | None:
     ends = [
-        b.ticks.select(first=pl.col("event_time_us").min(), last=pl.col("event_time_us").max()).row(0) for b in batches if b.ticks.height
+        b.ticks.select(first=pl.col("event_time_us").min(), last=pl.col("event_time_us").max()).row(
+            0
+        )
+        for b in batches
+        if b.ticks.height
     ]
     return Span(min(first for first, _ in ends), max(last for _, last in ends)) if ends else None
 
 
-def open_feed(paths: Sequence[str | Path], format: str | None = None, venue: str | None = None, symbol: str | None = None) -> Feed:
+def open_feed(
+    paths: Sequence[str | Path],
+    format: str | None = None,
+    venue: str | None = None,
+    symbol: str | None = None,
+) -> Feed:
     """The feed in these files or globs.
 
-    Raises FeedError when nothing matches, a file cannot be opened, or its format is unknown (which are known, what was seen).
+    Raises FeedError when nothing matches, a file cannot be opened, or its format is unknown (which
+    are known, what was seen).
     """
     if format is not None and format not in BY_NAME:
         raise FeedError(f"unknown format {format!r}", f"known formats: {', '.join(BY_NAME)}")
     names = Names(venue, symbol)
-    files = tuple((source, BY_NAME[format] if format else detect(source)) for source in expand(paths))
+    files = tuple(
+        (source, BY_NAME[format] if format else detect(source)) for source in expand(paths)
+    )
     for source, format_ in files:
-        next(format_.read(source, names), None)  # a name that says no symbol is told before anything is sent
+        next(
+            format_.read(source, names), None
+        )  # a name that says no symbol is told before anything is sent
     return Feed(files, names)
 
 
 def detect(source: Source) -> Format:
-    """The format that recognises this file. Raises FeedError naming the known ones and what was seen."""
+    """The format that recognises this file. Raises FeedError naming the known ones and what was
+    seen.
+    """
     head = source.head()
     for format_ in FORMATS:
         if format_.recognises(head):
             return format_
-    raise FeedError(f"cannot tell the format of {source.name}: {_seen(head)}", f"name it with --format; known:\n    {_known()}")
+    raise FeedError(
+        f"cannot tell the format of {source.name}: {_seen(head)}",
+        f"name it with --format; known:\n    {_known()}",
+    )
 
 
 def _seen(head: Head) -> str:

@@ -1,4 +1,6 @@
-"""Files of overlapping days and symbols as one stream in order of event time, with one batch per open file in memory."""
+"""Files of overlapping days and symbols as one stream in order of event time, with one batch per
+open file in memory.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -13,9 +15,11 @@ KEY = "_reached"
 
 @dataclass
 class Cursor:
-    """One file on its way: what was read and not yet passed on, and the newest event time it has reached.
+    """One file on its way: what was read and not yet passed on, and the newest event time it has
+    reached.
 
-    `_reached` is the running maximum of event time: rows keep the order of their file even where it steps back.
+    `_reached` is the running maximum of event time: rows keep the order of their file even where it
+    steps back.
     """
 
     batches: Iterator[Batch]
@@ -23,10 +27,14 @@ class Cursor:
     reached_us: int = 0
 
     def refill(self) -> Batch | None:
-        """Reads on; the batch holds what goes with it (rejects, counts). None at the end of the file."""
+        """Reads on; the batch holds what goes with it (rejects, counts). None at the end of the
+        file.
+        """
         batch = next(self.batches, None)
         if batch is not None and batch.ticks.height:
-            running = pl.max_horizontal(pl.col("event_time_us").cum_max(), pl.lit(self.reached_us)).alias(KEY)
+            running = pl.max_horizontal(
+                pl.col("event_time_us").cum_max(), pl.lit(self.reached_us)
+            ).alias(KEY)
             self.buffer = batch.ticks.with_columns(running, batch.rows.alias(ROW))
             self.reached_us = self.buffer[KEY][-1]
         return batch
@@ -42,15 +50,22 @@ class Cursor:
 
 
 def merged(files: Sequence[tuple[int, Callable[[], Iterator[Batch]]]]) -> Iterator[Batch]:
-    """Batches of all files, given as (first event time, opener); a file is opened when its time has come."""
+    """Batches of all files, given as (first event time, opener); a file is opened when its time has
+    come.
+    """
     waiting = deque(sorted(files, key=lambda file: file[0]))
     active: list[Cursor] = []
     while waiting or active:
-        while waiting and (not active or waiting[0][0] <= min(cursor.reached_us for cursor in active)):
+        while waiting and (
+            not active or waiting[0][0] <= min(cursor.reached_us for cursor in active)
+        ):
             active.append(Cursor(waiting.popleft()[1]()))
             yield from _fill(active)
         yield from _fill(active)
-        frontier = min([cursor.reached_us for cursor in active] + [file[0] for file in list(waiting)[:1]], default=0)
+        frontier = min(
+            [cursor.reached_us for cursor in active] + [file[0] for file in list(waiting)[:1]],
+            default=0,
+        )
         parts = [part for cursor in active if (part := cursor.take(frontier)).height]
         if parts:
             yield _together(parts)
@@ -64,7 +79,13 @@ def _fill(active: list[Cursor]) -> Iterator[Batch]:
             if batch is None:
                 active.remove(cursor)
                 break
-            yield Batch(batch.ticks.clear(), batch.rows.clear(), batch.rejected, batch.skipped, batch.sides_inferred)
+            yield Batch(
+                batch.ticks.clear(),
+                batch.rows.clear(),
+                batch.rejected,
+                batch.skipped,
+                batch.sides_inferred,
+            )
 
 
 def _together(parts: list[pl.DataFrame]) -> Batch:

@@ -1,4 +1,6 @@
-"""Files as streams: plain, gzip, zstandard, zip members and Parquet, read block by block whatever their size."""
+"""Files as streams: plain, gzip, zstandard, zip members and Parquet, read block by block whatever
+their size.
+"""
 
 import glob
 import gzip
@@ -30,13 +32,19 @@ class Head:
     @property
     def header(self) -> tuple[str, ...]:
         """Lower-case fields of the first line."""
-        return tuple(cell.strip().strip('"').lower() for cell in self.lines[0].split(",")) if self.lines else ()
+        return (
+            tuple(cell.strip().strip('"').lower() for cell in self.lines[0].split(","))
+            if self.lines
+            else ()
+        )
 
     @property
     def seen(self) -> str:
         """The beginning as shown to a person."""
         return (
-            f"Parquet with columns {', '.join(sorted(self.columns))}" if self.columns else ascii(self.lines[0][:120] if self.lines else "")
+            f"Parquet with columns {', '.join(sorted(self.columns))}"
+            if self.columns
+            else ascii(self.lines[0][:120] if self.lines else "")
         )
 
 
@@ -102,11 +110,15 @@ class Source:
             with self.open() as stream:
                 text = stream.read(HEAD_BYTES).decode("utf-8", "replace")
         except (*DAMAGED, ValueError) as error:
-            raise FeedError(f"{self.path} cannot be read: {error}", "is the download complete?") from error
+            raise FeedError(
+                f"{self.path} cannot be read: {error}", "is the download complete?"
+            ) from error
         return Head(lines=tuple(line.rstrip("\r") for line in text.split("\n")[:50]))
 
     def blocks(self) -> Iterator[bytes]:
-        """Blocks of whole lines. Raises one of DAMAGED after the last readable block of a broken archive."""
+        """Blocks of whole lines. Raises one of DAMAGED after the last readable block of a broken
+        archive.
+        """
         rest = b""
         with self.open() as stream:
             while block := stream.read(BLOCK_BYTES):
@@ -121,7 +133,9 @@ class Source:
             yield rest
 
     def end_blocks(self) -> Iterator[bytes]:
-        """The first and the last block only; compressed files are unpacked on the way but never held."""
+        """The first and the last block only; compressed files are unpacked on the way but never
+        held.
+        """
         first = last = b""
         if self.is_plain and self.path.stat().st_size > 3 * BLOCK_BYTES:
             yield next(self.blocks())
@@ -138,13 +152,18 @@ class Source:
 
 
 def expand(paths: Sequence[str | Path]) -> list[Source]:
-    """Sources of all files and globs in the order given, zips by member. Raises FeedError when a pattern matches nothing."""
+    """Sources of all files and globs in the order given, zips by member. Raises FeedError when a
+    pattern matches nothing.
+    """
     sources: list[Source] = []
     for pattern in map(str, paths):
         found = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - patterns may be absolute
         files = [Path(name) for name in found if Path(name).is_file()]
         if not files:
-            raise FeedError(f"no file matches {pattern}", "give a file, several files or a quoted glob such as 'data/*.csv.gz'")
+            raise FeedError(
+                f"no file matches {pattern}",
+                "give a file, several files or a quoted glob such as 'data/*.csv.gz'",
+            )
         for file in files:
             sources += _members(file)
     return sources
@@ -156,6 +175,8 @@ def _members(file: Path) -> list[Source]:
         return [source]
     try:
         with zipfile.ZipFile(file) as archive:
-            return [Source(file, name) for name in sorted(archive.namelist()) if not name.endswith("/")]
+            return [
+                Source(file, name) for name in sorted(archive.namelist()) if not name.endswith("/")
+            ]
     except zipfile.BadZipFile as error:
         raise FeedError(f"{file} is a damaged zip: {error}", "is the download complete?") from error

@@ -1,4 +1,6 @@
-"""Comma-separated trades: a format is the names of its columns and one expression per contract field."""
+"""Comma-separated trades: a format is the names of its columns and one expression per contract
+field.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,10 +30,12 @@ def raw_lines(block: bytes, first_row: int) -> Callable[[Sequence[int]], list[by
 
 @dataclass(frozen=True)
 class CsvFormat:
-    """`header`: columns that must be named in the first line (any order, others allowed); () = files without a header.
+    """`header`: columns that must be named in the first line (any order, others allowed); () =
+    files without a header.
 
-    `layouts`: columns of files without a header, with 'n' number, 'b' boolean or 't' text per column, to tell them apart.
-    `fields(source, names, columns)` → contract field: expression; `None` as name of the row number is `_row`.
+    `layouts`: columns of files without a header, with 'n' number, 'b' boolean or 't' text per
+    column, to tell them apart. `fields(source, names, columns)` → contract field: expression;
+    `None` as name of the row number is `_row`.
     """
 
     name: str
@@ -68,35 +72,71 @@ class CsvFormat:
     def _chunks(self, source: Source, names: Names, blocks: Iterator[bytes]) -> Iterator[Chunk]:
         head = source.head()
         headed = self._has_header(head)
-        columns = head.header if headed else self._layout(head) or (self.layouts[0][1] if self.layouts else self.header)
+        columns = (
+            head.header
+            if headed
+            else self._layout(head) or (self.layouts[0][1] if self.layouts else self.header)
+        )
         fields, row = self.fields(source, names, columns), 0
         try:
             for block in blocks:
                 yield self._chunk(block, row, columns, fields, headed)
                 row += lines_of(block)
         except DAMAGED as error:
-            yield Chunk(pl.DataFrame({ROW: [row]}), lambda rows: [b""] * len(rows), damage=f"the file ends early: {error}")
+            yield Chunk(
+                pl.DataFrame({ROW: [row]}),
+                lambda rows: [b""] * len(rows),
+                damage=f"the file ends early: {error}",
+            )
 
-    def _chunk(self, block: bytes, first_row: int, columns: Sequence[str], fields: Mapping[str, pl.Expr], headed: bool) -> Chunk:
+    def _chunk(
+        self,
+        block: bytes,
+        first_row: int,
+        columns: Sequence[str],
+        fields: Mapping[str, pl.Expr],
+        headed: bool,
+    ) -> Chunk:
         ordinary = cells_of(block, columns)
         if ordinary is not None:
-            numbered = ordinary.with_row_index(ROW, first_row).with_columns(pl.col(ROW).cast(pl.Int64))
+            numbered = ordinary.with_row_index(ROW, first_row).with_columns(
+                pl.col(ROW).cast(pl.Int64)
+            )
             kept = numbered.slice(1) if headed and not first_row else numbered
             return Chunk(kept.select(ROW, **fields), raw_lines(block, first_row), Counter())
         return self._by_line(block, first_row, columns, fields, headed)
 
-    def _by_line(self, block: bytes, first_row: int, columns: Sequence[str], fields: Mapping[str, pl.Expr], headed: bool) -> Chunk:
-        """Whatever stands in the block: a line of another width has no values, broken UTF-8 is replaced, blank lines are counted."""
+    def _by_line(
+        self,
+        block: bytes,
+        first_row: int,
+        columns: Sequence[str],
+        fields: Mapping[str, pl.Expr],
+        headed: bool,
+    ) -> Chunk:
+        """Whatever stands in the block: a line of another width has no values, broken UTF-8 is
+        replaced, blank lines are counted.
+        """
         lines = block.decode("utf-8", "replace").split("\n")
         if block.endswith(b"\n"):
             lines.pop()
-        frame = pl.DataFrame({LINE: pl.Series(lines, dtype=pl.String)}).with_row_index(ROW, first_row)
+        frame = pl.DataFrame({LINE: pl.Series(lines, dtype=pl.String)}).with_row_index(
+            ROW, first_row
+        )
         blank = pl.col(LINE).str.strip_chars().str.len_bytes() == 0
         kept = frame.filter(~blank & ((pl.col(ROW) > 0) | (not headed)))
         skipped = Counter({"blank": int(frame.select(blank.sum()).item())})
-        whole = pl.when(pl.col(LINE).str.count_matches(",", literal=True) == len(columns) - 1).then(pl.col(LINE))
-        cells = whole.str.split_exact(",", len(columns) - 1).struct.rename_fields(list(columns)).alias("cells")
-        parsed = stripped(kept.select(pl.col(ROW).cast(pl.Int64), cells).unnest("cells")).select(ROW, **fields)
+        whole = pl.when(pl.col(LINE).str.count_matches(",", literal=True) == len(columns) - 1).then(
+            pl.col(LINE)
+        )
+        cells = (
+            whole.str.split_exact(",", len(columns) - 1)
+            .struct.rename_fields(list(columns))
+            .alias("cells")
+        )
+        parsed = stripped(kept.select(pl.col(ROW).cast(pl.Int64), cells).unnest("cells")).select(
+            ROW, **fields
+        )
         return Chunk(parsed, raw_lines(block, first_row), +skipped)
 
 
@@ -106,16 +146,20 @@ def stripped(cells: pl.DataFrame) -> pl.DataFrame:
 
 
 def cells_of(block: bytes, columns: Sequence[str]) -> pl.DataFrame | None:
-    """The stripped cells of an ordinary block as text, by the fast reader; None where a line could be blank, of another width or odd.
+    """The stripped cells of an ordinary block as text, by the fast reader; None where a line could
+    be blank, of another width or odd.
 
-    As many separators as lines of that width have, and no line with more of them (the reader refuses such), leave none with fewer.
+    As many separators as lines of that width have, and no line with more of them (the reader
+    refuses such), leave none with fewer.
     """
     lines = lines_of(block)
     if any(odd in block for odd in ODD) or _count(block, b",") != lines * (len(columns) - 1):
         return None
     kinds = dict.fromkeys(columns, pl.String)
     try:
-        made = pl.read_csv(block, has_header=False, schema=kinds, quote_char=None, empty_string_is_null=False)
+        made = pl.read_csv(
+            block, has_header=False, schema=kinds, quote_char=None, empty_string_is_null=False
+        )
     except pl.exceptions.PolarsError:
         return None
     if made.height != lines:
@@ -134,7 +178,9 @@ def _count(block: bytes, sign: bytes) -> int:
 
 
 def _fits(row: Sequence[str], kinds: str) -> bool:
-    return len(row) == len(kinds) and all(_is(cell.strip(), kind) for cell, kind in zip(row, kinds, strict=True))
+    return len(row) == len(kinds) and all(
+        _is(cell.strip(), kind) for cell, kind in zip(row, kinds, strict=True)
+    )
 
 
 def _is(cell: str, kind: str) -> bool:

@@ -15,7 +15,8 @@ ROW = "_row"
 
 @dataclass(frozen=True)
 class Names:
-    """What the user said the venue and symbol are; None = take them from the rows or the file name."""
+    """What the user said the venue and symbol are; None = take them from the rows or the file
+    name."""
 
     venue: str | None = None
     symbol: str | None = None
@@ -23,9 +24,11 @@ class Names:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Rows as a format understood them: contract columns it knows (null where a value is broken) and the row number `_row`.
+    """Rows as a format understood them: contract columns it knows (null where a value is broken)
+    and the row number `_row`.
 
-    `raw(rows)` gives the original text of those rows; `skipped` counts what is no trade at all (quotes, blank lines …).
+    `raw(rows)` gives the original text of those rows; `skipped` counts what is no trade at all
+    (quotes, blank lines …).
     """
 
     frame: pl.DataFrame
@@ -45,7 +48,9 @@ class FeedReject:
 
 @dataclass(frozen=True)
 class Batch:
-    """Accepted ticks (contract columns, in file order) with their row numbers, and what was not accepted."""
+    """Accepted ticks (contract columns, in file order) with their row numbers, and what was not
+    accepted.
+    """
 
     ticks: pl.DataFrame
     rows: pl.Series

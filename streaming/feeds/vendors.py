@@ -31,7 +31,9 @@ def _bybit(_source: Source, names: Names, _columns: Sequence[str]) -> Mapping[st
 
 def _tardis(source: Source, names: Names, _columns: Sequence[str]) -> Mapping[str, pl.Expr]:
     exchange = pl.col("exchange").str.to_lowercase()
-    venue = exchange.replace_strict(TARDIS_VENUES, default=exchange.str.to_uppercase().str.replace_all("-", "_", literal=True))
+    venue = exchange.replace_strict(
+        TARDIS_VENUES, default=exchange.str.to_uppercase().str.replace_all("-", "_", literal=True)
+    )
     return {
         "venue": _named(names.venue, venue),
         "symbol": _named(names.symbol, upper("symbol")),
@@ -40,23 +42,35 @@ def _tardis(source: Source, names: Names, _columns: Sequence[str]) -> Mapping[st
         "price": number("price"),
         "size": number("amount"),
         "side": side("side", buyer="buy", seller="sell", unknown="unknown"),
-        "trade_id": pl.when(pl.col("id") != "").then(pl.col("id")).otherwise(row_id(source.stem, pl.col(ROW))),
+        "trade_id": pl.when(pl.col("id") != "")
+        .then(pl.col("id"))
+        .otherwise(row_id(source.stem, pl.col(ROW))),
     }
 
 
 def _databento(source: Source, names: Names, columns: Sequence[str]) -> Mapping[str, pl.Expr]:
     publisher = pl.col("publisher_id")
-    # polars multiplies by 1e-9, which is one bit off now and then; decimal text ("pretty" prices) is taken as it is
+    # polars multiplies by 1e-9, which is one bit off now and then; decimal text ("pretty" prices)
+    # is taken as it is
     fixed = (pl.col("price").cast(pl.Int64, strict=False).cast(pl.Float64) / 1e9).round(9)
     return {
-        "venue": _named(names.venue, publisher.replace_strict(DATABENTO_VENUES, default=pl.concat_str(pl.lit("DBN"), publisher))),
+        "venue": _named(
+            names.venue,
+            publisher.replace_strict(
+                DATABENTO_VENUES, default=pl.concat_str(pl.lit("DBN"), publisher)
+            ),
+        ),
         "symbol": _named(names.symbol, upper("symbol" if "symbol" in columns else "instrument_id")),
         "event_time_us": epoch_us("ts_event"),
         "ingest_time_us": epoch_us("ts_recv"),
         "price": pl.coalesce(fixed, number("price")),
         "size": number("size"),
-        "side": pl.when(pl.col("action") == "T").then(side("side", buyer="b", seller="a", unknown="n")),
-        "trade_id": row_id(source.stem, pl.col(ROW)),  # `sequence` is shared by the fills of one aggressor
+        "side": pl.when(pl.col("action") == "T").then(
+            side("side", buyer="b", seller="a", unknown="n")
+        ),
+        "trade_id": row_id(
+            source.stem, pl.col(ROW)
+        ),  # `sequence` is shared by the fills of one aggressor
     }
 
 
@@ -76,7 +90,16 @@ TARDIS = CsvFormat(
 DATABENTO = CsvFormat(
     name="databento",
     shape="ts_recv,ts_event,rtype,publisher_id,instrument_id,action,side,depth,price,size,…,sequence",
-    header=("ts_recv", "ts_event", "publisher_id", "instrument_id", "action", "side", "price", "size"),
+    header=(
+        "ts_recv",
+        "ts_event",
+        "publisher_id",
+        "instrument_id",
+        "action",
+        "side",
+        "price",
+        "size",
+    ),
     fields=_databento,
     infer_sides=True,
 )

@@ -1,7 +1,9 @@
-"""What our own producer writes, as two patterns: a message that matches one breaks no rule but, perhaps, that of time or crossed quotes.
+"""What our own producer writes, as two patterns: a message that matches one breaks no rule but,
+perhaps, that of time or crossed quotes.
 
-They spare such messages the dear field-by-field look, and are searched in every message. Java reads a class of single characters
-by one look in a table, `\\w` or a range by a chain of calls; and a possessive count (`{1,32}+`) is never tried again.
+They spare such messages the dear field-by-field look, and are searched in every message. Java reads
+a class of single characters by one look in a table, `\\w` or a range by a chain of calls; and a
+possessive count (`{1,32}+`) is never tried again.
 """
 
 from contracts.tick import NAME_CHARS_MAX, TRADE_ID_CHARS_MAX

@@ -1,6 +1,8 @@
-"""The live job: Kafka `ticks` → silver, dead letters, features on Kafka and in gold; `predictions` → gold; submit, stop, resume.
+"""The live job: Kafka `ticks` → silver, dead letters, features on Kafka and in gold; `predictions`
+→ gold; submit, stop, resume.
 
-ONE Flink job, SQL only. Everything that defines a feature comes from `feature_store.sql`; this file only wires tables.
+ONE Flink job, SQL only. Everything that defines a feature comes from `feature_store.sql`; this file
+only wires tables.
 """
 
 from pathlib import Path
@@ -32,12 +34,24 @@ def program(settings: Settings, restore: str | None = None) -> Program:
         job_tables.heartbeat_sink(settings),
         *(job_tables.features_sink(settings, lv) for lv in LEVELS),
     ]
-    views = [job_tables.heard(), job_tables.accepted(), *job_tables.dead_letters(), *windows.ladder("stream")]
-    sources = [job_tables.wire(settings), job_tables.wire_warm(settings), job_tables.wire_raw(settings), job_tables.served(settings)]
+    views = [
+        job_tables.heard(),
+        job_tables.accepted(),
+        *job_tables.dead_letters(),
+        *windows.ladder("stream"),
+    ]
+    sources = [
+        job_tables.wire(settings),
+        job_tables.wire_warm(settings),
+        job_tables.wire_raw(settings),
+        job_tables.served(settings),
+    ]
     ddl = [tables.flink_catalog(settings), *sources, *sinks]
     inserts = [silver_insert(), job_tables.dead_letter_insert(), job_tables.heartbeat_insert()]
     inserts += [job_tables.features_insert(level) for level in LEVELS]
-    inserts.append(tables.insert(GOLD_LIVE, FEATURE_NAMES, windows.union_rows(), tables.AS_IT_COMES))
+    inserts.append(
+        tables.insert(GOLD_LIVE, FEATURE_NAMES, windows.union_rows(), tables.AS_IT_COMES)
+    )
     inserts.append(job_tables.served_insert())
     return Program(
         NAME,
@@ -54,7 +68,9 @@ def program(settings: Settings, restore: str | None = None) -> Program:
 def silver_insert() -> str:
     """Every accepted tick, late ones too."""
     names = ", ".join("et" if name == "event_time" else name for name in TICK_NAMES)
-    return tables.insert(SILVER, TICK_NAMES, f"SELECT {names} FROM heard WHERE NOT beat", tables.AS_IT_COMES)
+    return tables.insert(
+        SILVER, TICK_NAMES, f"SELECT {names} FROM heard WHERE NOT beat", tables.AS_IT_COMES
+    )
 
 
 def options(settings: Settings) -> dict[str, str]:
@@ -78,7 +94,8 @@ def options(settings: Settings) -> dict[str, str]:
 
 
 def start(settings: Settings, restore: str | None = None) -> str:
-    """Submit, wait until every task runs, delete old states; returns the job id. A running job is left alone.
+    """Submit, wait until every task runs, delete old states; returns the job id. A running job is
+    left alone.
 
     Raises JobError; see `await_start` for what becomes of the job then.
     """
@@ -94,9 +111,9 @@ def start(settings: Settings, restore: str | None = None) -> str:
 def await_start(settings: Settings, job_id: str, timeout_s: float = RUNNING_TIMEOUT_S) -> None:
     """Wait until every task of a submitted job runs.
 
-    Raises JobError. A job that failed to come up is cancelled then, e.g. one whose state does not fit the
-    plan: Flink would restart it, and `start` would take it for a running job. One that is slow or that
-    Flink's REST gives no answer about is left alone.
+    Raises JobError. A job that failed to come up is cancelled then, e.g. one whose state does not
+    fit the plan: Flink would restart it, and `start` would take it for a running job. One that is
+    slow or that Flink's REST gives no answer about is left alone.
     """
     try:
         flink_rest.wait_running(settings, job_id, timeout_s)
@@ -109,7 +126,9 @@ def await_start(settings: Settings, job_id: str, timeout_s: float = RUNNING_TIME
 
 
 def submit_fresh(settings: Settings, now_us: int) -> str:
-    """Start without state: warm-up messages first, then the job; returns the job id. A running job is left alone."""
+    """Start without state: warm-up messages first, then the job; returns the job id. A running job
+    is left alone.
+    """
     if job_id := flink_rest.running(settings, NAME):
         return job_id
     tables.create(settings)
@@ -129,7 +148,10 @@ def resume(settings: Settings, state: Path | None = None) -> str:
     """
     chosen = state or job_states.newest_state(settings)
     if chosen is None:
-        raise JobError("there is no checkpoint or savepoint to resume from", "start afresh with `tick job submit`")
+        raise JobError(
+            "there is no checkpoint or savepoint to resume from",
+            "start afresh with `tick job submit`",
+        )
     try:
         return start(settings, f"file://{chosen}")
     except FinishedReaderError as error:
@@ -137,7 +159,9 @@ def resume(settings: Settings, state: Path | None = None) -> str:
 
 
 def status(settings: Settings) -> dict[str, Any]:
-    """State, age, restarts, checkpoints and record counts of the newest live job; empty when there never was one."""
+    """State, age, restarts, checkpoints and record counts of the newest live job; empty when there
+    never was one.
+    """
     own = [job for job in flink_rest.jobs(settings) if job["name"] == NAME]
     if not own:
         return {}
@@ -156,5 +180,7 @@ def status(settings: Settings) -> dict[str, Any]:
 def _running(settings: Settings) -> str:
     job_id = flink_rest.running(settings, NAME)
     if job_id is None:
-        raise JobError("the live job is not running", "start it with `tick job submit` or `tick job resume`")
+        raise JobError(
+            "the live job is not running", "start it with `tick job submit` or `tick job resume`"
+        )
     return job_id

@@ -1,8 +1,10 @@
-"""Saved states of the live job, checkpoints and savepoints: the newest one, and those old enough to delete.
+"""Saved states of the live job, checkpoints and savepoints: the newest one, and those old enough to
+delete.
 
 A lineage is everything that one job id saved: `checkpoints/<job id>/chk-<n>` and
-`savepoints/savepoint-<first 6 digits of the job id>-<random>`. Each resumed job starts a new one. Flink
-deletes nothing in the lineage that a job was restored from (claim mode NO_CLAIM), so `prune` does.
+`savepoints/savepoint-<first 6 digits of the job id>-<random>`. Each resumed job starts a new one.
+Flink deletes nothing in the lineage that a job was restored from (claim mode NO_CLAIM), so `prune`
+does.
 """
 
 import re
@@ -18,7 +20,8 @@ from contracts.config.settings import Settings
 from contracts.errors import JobError
 from feature_store.flink import rest as flink_rest
 
-# The newest one is resumed from; the second is the way back when the newest turns out to be unusable.
+# The newest one is resumed from; the second is the way back when the newest turns out to be
+# unusable.
 LINEAGES_KEPT = 2
 DIGITS = 6  # of the job id, which is what the name of a savepoint contains
 CHECKPOINTS = re.compile(r"([0-9a-f]{6})[0-9a-f]{26}")
@@ -53,7 +56,8 @@ def older_states(settings: Settings, state: Path) -> list[Path]:
 
 
 def prune(settings: Settings, restored: str | None) -> None:
-    """Delete what `superseded` names; `restored` is the state that the running job was started from.
+    """Delete what `superseded` names; `restored` is the state that the running job was started
+    from.
 
     What cannot be deleted is logged: it must not make the start of a job a failure.
     """
@@ -66,7 +70,9 @@ def prune(settings: Settings, restored: str | None) -> None:
 
 
 def superseded(folders: Collection[Folder], in_use: Collection[str]) -> list[Path]:
-    """Folders outside `in_use` and outside the newest `LINEAGES_KEPT` lineages with a complete state."""
+    """Folders outside `in_use` and outside the newest `LINEAGES_KEPT` lineages with a complete
+    state.
+    """
     complete = sorted((f for f in folders if f.saved_ns), key=lambda f: f.saved_ns, reverse=True)
     lineages = list(dict.fromkeys(folder.lineage for folder in complete))
     kept = {*lineages[:LINEAGES_KEPT], *in_use}
@@ -88,7 +94,9 @@ def _superseded_now(settings: Settings, restored: str | None) -> list[Path]:
 
 
 def _delete(path: Path) -> None:
-    """`_metadata` first: a folder that a kill leaves half deleted must not look like a complete state."""
+    """`_metadata` first: a folder that a kill leaves half deleted must not look like a complete
+    state.
+    """
     for metadata in [*path.glob("_metadata"), *path.glob("chk-*/_metadata")]:
         metadata.unlink()
     shutil.rmtree(path)
@@ -103,7 +111,8 @@ def _complete(settings: Settings) -> dict[Path, int]:
 
 
 def _folders(settings: Settings) -> Iterator[Folder]:
-    """Folders that Flink named: a copy that somebody put there under another name is never deleted."""
+    """Folders that Flink named: a copy that somebody put there under another name is never
+    deleted."""
     for path in paths.checkpoints(settings).glob("*"):
         if name := CHECKPOINTS.fullmatch(path.name):
             saved_ns = max(map(_saved_ns, path.glob("chk-*/_metadata")), default=0)
@@ -114,7 +123,8 @@ def _folders(settings: Settings) -> Iterator[Folder]:
 
 
 def _saved_ns(metadata: Path) -> int:
-    """When a state was completed, ns UTC; 0 when it is not, or was deleted by Flink a moment ago."""
+    """When a state was completed, ns UTC; 0 when it is not, or was deleted by Flink a moment
+    ago."""
     try:
         return metadata.stat().st_mtime_ns
     except FileNotFoundError:

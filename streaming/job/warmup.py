@@ -1,4 +1,5 @@
-"""History for a job that starts without state: the newest minutes of silver, sent again through a topic of their own.
+"""History for a job that starts without state: the newest minutes of silver, sent again through a
+topic of their own.
 
 They pass the same windows as live ticks and are never written to silver a second time.
 """
@@ -18,13 +19,20 @@ BATCH_ROWS = 20_000
 
 
 def publish(settings: Settings, now_us: int) -> int:
-    """Send the ticks of the last `warmup_s` seconds before `now_us` in event order; returns how many. Raises ServiceError."""
+    """Send the ticks of the last `warmup_s` seconds before `now_us` in event order; returns how
+    many. Raises ServiceError.
+    """
     ticks = tables.read_ticks(settings, now_us - settings.warmup_s * 1_000_000, now_us)
-    producer = Producer({**connections.kafka(settings), "enable.idempotence": True, "compression.type": "lz4"})
+    producer = Producer(
+        {**connections.kafka(settings), "enable.idempotence": True, "compression.type": "lz4"}
+    )
     for batch in ticks.iter_slices(BATCH_ROWS):
         _send(producer, batch)
     if left := producer.flush(FLUSH_S):
-        raise ServiceError(f"{left} warm-up messages were not delivered to {settings.kafka}", "see `tick logs kafka`")
+        raise ServiceError(
+            f"{left} warm-up messages were not delivered to {settings.kafka}",
+            "see `tick logs kafka`",
+        )
     return len(ticks)
 
 

@@ -1,4 +1,6 @@
-"""When each tick is due, and what event time it carries: history as it was, or restamped so that it ends now."""
+"""When each tick is due, and what event time it carries: history as it was, or restamped so that it
+ends now.
+"""
 
 from dataclasses import dataclass
 
@@ -15,10 +17,12 @@ DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True)
 class Timing:
-    """Event times are moved by `offset_us`; the one at `anchor_event_us` is due at `anchor_wall_us`, later ones at `speed`.
+    """Event times are moved by `offset_us`; the one at `anchor_event_us` is due at
+    `anchor_wall_us`, later ones at `speed`.
 
-    `speed` 0 = everything is due at once. `live`: ingest time is the moment of sending, and time goes on after the last tick.
-    `stretch` > 1 is slow motion: the time between events, counted from the anchor, grows by it.
+    `speed` 0 = everything is due at once. `live`: ingest time is the moment of sending, and time
+    goes on after the last tick. `stretch` > 1 is slow motion: the time between events, counted from
+    the anchor, grows by it.
     """
 
     speed: float
@@ -64,11 +68,10 @@ def history(first_us: int, speed: float, now_us: int) -> Timing:
 def as_live(span: Span, speed: float, now_us: int) -> Timing:
     """The last event lands at the moment the replay ends, and no event is due before it happens.
 
-    From speed 1 up, and at 0: one constant offset, so that features are undistorted; the first event
-    is L·(1 − 1/speed) back, L being the feed's length (all of L at speed 0). Below 1 such an offset
-    would put events into the future, which the live job refuses: there the first event is now, and
-    the time between events is stretched by 1/speed.
-    Raises FeedError below `SLOWEST`.
+    From speed 1 up, and at 0: one constant offset, so that features are undistorted; the first
+    event is L·(1 − 1/speed) back, L being the feed's length (all of L at speed 0). Below 1 such an
+    offset would put events into the future, which the live job refuses: there the first event is
+    now, and the time between events is stretched by 1/speed. Raises FeedError below `SLOWEST`.
     """
     if 0 < speed < SLOWEST:
         message = f"speed {speed:g} is too slow to move times to now"
@@ -82,12 +85,16 @@ def as_live(span: Span, speed: float, now_us: int) -> Timing:
 
 
 def real_time(now_us: int) -> Timing:
-    """A feed that lives in the present: an event is due when it happens, what has happened already at once."""
+    """A feed that lives in the present: an event is due when it happens, what has happened already
+    at once.
+    """
     return Timing(1.0, 0, now_us, now_us, live=True)
 
 
 def resumed(position: Position, first_us: int, now_us: int) -> Timing:
-    """The timing of an interrupted replay: a live one catches up to its own clock, a history goes on at its pace."""
+    """The timing of an interrupted replay: a live one catches up to its own clock, a history goes
+    on at its pace.
+    """
     if position.live:
         kept = position
         return Timing(

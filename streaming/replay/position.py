@@ -1,4 +1,6 @@
-"""Where a replay stands, in a file that survives kill -9: what Kafka has acknowledged without a gap, and how times were moved."""
+"""Where a replay stands, in a file that survives kill -9: what Kafka has acknowledged without a
+gap, and how times were moved.
+"""
 
 import os
 from dataclasses import asdict, dataclass
@@ -31,7 +33,9 @@ class Position:
 
 
 def save(file: Path, position: Position) -> None:
-    """Write beside, flush to disk, rename, flush the folder: a reader finds the old or the new position, never half of one."""
+    """Write beside, flush to disk, rename, flush the folder: a reader finds the old or the new
+    position, never half of one.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_suffix(".new")
     with beside.open("wb") as out:
@@ -47,10 +51,13 @@ def save(file: Path, position: Position) -> None:
 
 
 def load(file: Path) -> Position | None:
-    """The saved position, None if there is none. Raises FeedError if the file is not one of ours."""
+    """The saved position, None if there is none. Raises FeedError if the file is not one of
+    ours."""
     try:
         return Position(**orjson.loads(file.read_bytes()))
     except FileNotFoundError:
         return None
     except (orjson.JSONDecodeError, TypeError) as error:
-        raise FeedError(f"{file} is no position file: {error}", "start over with --restart") from error
+        raise FeedError(
+            f"{file} is no position file: {error}", "start over with --restart"
+        ) from error

@@ -1,8 +1,9 @@
 """What the live job refused of a finished replay.
 
 1. the end of the dead letters is noted before the first message   2. the replay is sent
-3. the job's raw reader commits offsets behind the last message; it does so after a checkpoint, which
-has flushed all dead letters up to there   4. the letters since 1. that name a message of it are counted
+3. the job's raw reader commits offsets behind the last message; it does so after a checkpoint,
+   which has flushed all dead letters up to there   4. the letters since 1. that name a message of
+   it are counted
 """
 
 import time
@@ -51,8 +52,8 @@ def wait_s_max(settings: Settings) -> float:
 def count(settings: Settings, written: Written, after: dict[int, int]) -> Refusals:
     """Wait until the live job has validated `written`, then count its dead letters.
 
-    `after`: `dead_letters.ends` from before it was sent. Waits `wait_s_max` at most, not at all when no
-    live job runs. Raises ServiceError when Kafka is unavailable.
+    `after`: `dead_letters.ends` from before it was sent. Waits `wait_s_max` at most, not at all
+    when no live job runs. Raises ServiceError when Kafka is unavailable.
     """
     coverage = _wait_validated(settings, written.ends)
     return Refusals(dead_letters.counts_of(settings, written, after), coverage)

@@ -1,8 +1,10 @@
 """`tick replay`: a feed into Kafka, paced by event time, resumable after a kill without a gap.
 
-1. position and timing are fixed (new, or those of the interrupted run) and saved before the first message
+1. position and timing are fixed (new, or those of the interrupted run) and saved before the first
+   message
 2. what the position counts is skipped   3. due ticks are sent, rejects go to the dead-letter topic
-4. heartbeats follow; what they prove to have arrived becomes the new position   5. closing heartbeats end the last bar
+4. heartbeats follow; what they prove to have arrived becomes the new position   5. closing
+   heartbeats end the last bar
 """
 
 import math
@@ -29,11 +31,15 @@ from streaming.replay.written import Written
 SLICE_ROWS = 5_000
 SLEEP_S_MIN, SLEEP_S_MAX = 0.002, 0.05
 REPORT_S = 0.2
-CLOSE_BAR_US = 61_000_000  # one bar of the coarsest level and a second: history's last bar is complete
+CLOSE_BAR_US = (
+    61_000_000  # one bar of the coarsest level and a second: history's last bar is complete
+)
 
 
 class Replayable(Protocol):
-    """What can be replayed: files (`streaming.feeds.Feed`) or a synthetic market (`streaming.synthetic.feed.SyntheticFeed`)."""
+    """What can be replayed: files (`streaming.feeds.Feed`) or a synthetic market
+    (`streaming.synthetic.feed.SyntheticFeed`).
+    """
 
     @property
     def fingerprint(self) -> str:
@@ -49,7 +55,9 @@ class Replayable(Protocol):
 
     @property
     def quiet_lag_us(self) -> int | None:
-        """Of a feed that is heard as it happens: how far behind now time is when nothing comes. None: time goes with the ticks."""
+        """Of a feed that is heard as it happens: how far behind now time is when nothing comes.
+        None: time goes with the ticks.
+        """
 
     def span(self, received_us: int) -> Span:
         """First and last event time."""
@@ -62,8 +70,9 @@ class Replayable(Protocol):
 class Progress:
     """How far a replay is.
 
-    `rate`: ticks per second since it started. `eta_s`: None where the end is unknown. `first_us`: as sent.
-    `stretch`: the time between events as sent, over that of the feed. `written`: its messages in `ticks`.
+    `rate`: ticks per second since it started. `eta_s`: None where the end is unknown. `first_us`:
+    as sent. `stretch`: the time between events as sent, over that of the feed. `written`: its
+    messages in `ticks`.
     """
 
     sent: int = 0
@@ -102,8 +111,8 @@ def replay(
 
     `as_live` restamps it to end now; below speed 1 that stretches the time between events, too.
 
-    Raises FeedError (empty feed, foreign position file) and ServiceError (Kafka away, messages not delivered): the
-    position file then holds what arrived, and `resume` goes on from there.
+    Raises FeedError (empty feed, foreign position file) and ServiceError (Kafka away, messages not
+    delivered): the position file then holds what arrived, and `resume` goes on from there.
     """
     if not 0 <= speed < math.inf:
         raise FeedError(
@@ -126,7 +135,10 @@ def replay(
 def _saved(feed: Replayable, file: Path | None) -> Position | None:
     saved = positions.load(file) if file else None
     if saved is not None and saved.fingerprint != feed.fingerprint:
-        raise FeedError(f"{file} belongs to other files or to an older state of them", "start over with --restart")
+        raise FeedError(
+            f"{file} belongs to other files or to an older state of them",
+            "start over with --restart",
+        )
     return saved
 
 
@@ -153,7 +165,9 @@ class _Run:
         self.next_beat_us = self.next_save_us = self.next_report_us = 0
 
     def start(self, feed: Replayable, speed: float, as_live: bool, saved: Position | None) -> None:
-        """Fix the timing and save it: a kill right after the first message already finds the same offset and run."""
+        """Fix the timing and save it: a kill right after the first message already finds the same
+        offset and run.
+        """
         now, self.quiet_lag_us = self.began_us, feed.quiet_lag_us
         restamp = as_live and not feed.in_real_time
         if saved is None and (restamp or feed.span_is_cheap):
@@ -163,7 +177,11 @@ class _Run:
         elif feed.in_real_time:
             self.timing = timings.real_time(now)
         else:
-            self.timing = timings.as_live(self._known_span(), speed, now) if restamp else timings.history(0, speed, now)
+            self.timing = (
+                timings.as_live(self._known_span(), speed, now)
+                if restamp
+                else timings.history(0, speed, now)
+            )
         self.items = self.done.resent_from = saved.items if saved else 0
         self.sender.acknowledged = self.items
         t = self.timing
@@ -197,7 +215,9 @@ class _Run:
             self._tend(None)
 
     def close(self) -> None:
-        """Heartbeats that let the last tile and bars close: in real time for a live feed, once for history. Then settle."""
+        """Heartbeats that let the last tile and bars close: in real time for a live feed, once for
+        history. Then settle.
+        """
         self.sender.flush(self.items)
         self.ended_us = self.clock()  # closing beats are no part of the rate
         if self.timing.live:
@@ -237,12 +257,16 @@ class _Run:
         return ticks.with_columns(self.timing.moved("event_time_us"), trade_id=own_id)
 
     def _begin(self, first_us: int) -> None:
-        """Heartbeats just before the first tick: a partition that never had a message holds time for all others."""
+        """Heartbeats just before the first tick: a partition that never had a message holds time
+        for all others.
+        """
         self.done.first_us = first_us
         self._beat(min(first_us - 1, self.clock()))
 
     def _ticks(self, ticks: pl.DataFrame) -> None:
-        reached = ticks.select(pl.max_horizontal(pl.col("event_time_us").cum_max(), self.reached_us)).to_series()
+        reached = ticks.select(
+            pl.max_horizontal(pl.col("event_time_us").cum_max(), self.reached_us)
+        ).to_series()
         start = 0
         while start < ticks.height:
             now = self.clock()
@@ -250,7 +274,9 @@ class _Run:
             stop = min(due, start + SLICE_ROWS)
             if stop > start:
                 part = ticks.slice(start, stop - start)
-                self.sender.ticks(part.with_columns(ingest_time_us=pl.lit(now)) if self.timing.live else part)
+                self.sender.ticks(
+                    part.with_columns(ingest_time_us=pl.lit(now)) if self.timing.live else part
+                )
                 self.reached_us = int(reached[stop - 1])
                 self.items += stop - start
                 self.done.sent += stop - start
@@ -264,10 +290,16 @@ class _Run:
         self.sleep(min(max(wait_s, SLEEP_S_MIN), SLEEP_S_MAX))
 
     def _tend(self, next_us: int | None) -> None:
-        """Heartbeat, position and display, each when its time has come; `next_us` is the next tick's event time, if known."""
+        """Heartbeat, position and display, each when its time has come; `next_us` is the next
+        tick's event time, if known.
+        """
         now = self.clock()
         if now >= self.next_beat_us:
-            paced = self.timing.reached_us(now) if next_us is not None and self.timing.speed > 0 else self.reached_us
+            paced = (
+                self.timing.reached_us(now)
+                if next_us is not None and self.timing.speed > 0
+                else self.reached_us
+            )
             if self.quiet_lag_us is not None:
                 paced = max(paced, now - self.quiet_lag_us)
             safe = paced if next_us is None else min(paced, next_us - 1)
@@ -288,7 +320,11 @@ class _Run:
 
     def _report(self, now: int) -> None:
         done = self.done
-        done.acknowledged, done.failed, done.event_time_us = self.sender.acknowledged, self.sender.failed, self.reached_us
+        done.acknowledged, done.failed, done.event_time_us = (
+            self.sender.acknowledged,
+            self.sender.failed,
+            self.reached_us,
+        )
         done.elapsed_s = ((self.ended_us or now) - self.began_us) / 1e6
         done.rate = done.sent / done.elapsed_s if done.elapsed_s > 0 else 0.0
         done.eta_s = self._eta_s(done.elapsed_s)
@@ -312,6 +348,12 @@ def _rest(batches: Iterator[Batch], items: int) -> Iterator[Batch]:
             continue
         if items:
             ticks, letters = min(items, batch.ticks.height), max(items - batch.ticks.height, 0)
-            batch = Batch(batch.ticks.slice(ticks), batch.rows.slice(ticks), batch.rejected[letters:], batch.skipped, batch.sides_inferred)
+            batch = Batch(
+                batch.ticks.slice(ticks),
+                batch.rows.slice(ticks),
+                batch.rejected[letters:],
+                batch.skipped,
+                batch.sides_inferred,
+            )
             items = 0
         yield batch

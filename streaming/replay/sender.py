@@ -1,7 +1,9 @@
-"""The Kafka side of a replay: idempotent, acks=all, keyed by symbol; heartbeats prove how far everything has arrived.
+"""The Kafka side of a replay: idempotent, acks=all, keyed by symbol; heartbeats prove how far
+everything has arrived.
 
-Within a partition an idempotent producer keeps order. A heartbeat goes to every partition behind the ticks sent so far, so
-when all of its copies are acknowledged, so is every tick before it: the position needs no bookkeeping per message.
+Within a partition an idempotent producer keeps order. A heartbeat goes to every partition behind
+the ticks sent so far, so when all of its copies are acknowledged, so is every tick before it: the
+position needs no bookkeeping per message.
 """
 
 from collections.abc import Sequence
@@ -35,7 +37,10 @@ class Sender:
     def __init__(self, settings: Settings) -> None:
         self.failed, self.acknowledged, self.reason = 0, 0, ""
         self.written = Written()
-        self._queue_max, self._timeout_s = settings.producer_queue_max, settings.delivery_timeout_ms / 1000
+        self._queue_max, self._timeout_s = (
+            settings.producer_queue_max,
+            settings.delivery_timeout_ms / 1000,
+        )
         self._letters_sent = self._letters_acknowledged = 0
         self._address = settings.kafka
         self._producer = Producer(
@@ -56,7 +61,10 @@ class Sender:
     def ticks(self, ticks: pl.DataFrame) -> None:
         """Send conformed ticks in order. Raises ServiceError after a delivery failed."""
         keys = ticks.select(pl.concat_str("venue", pl.lit(":"), "symbol")).to_series().to_list()
-        messages = [{"value": value, "key": key} for value, key in zip(tick_frame.encode(ticks), keys, strict=True)]
+        messages = [
+            {"value": value, "key": key}
+            for value, key in zip(tick_frame.encode(ticks), keys, strict=True)
+        ]
         self._room(len(messages))
         queued = self._producer.produce_batch(TICKS.name, messages, on_delivery=self._delivered)
         if queued != len(messages):
@@ -90,20 +98,28 @@ class Sender:
                 headers["bytes"] = str(len(raw))
             self._letters_sent += 1
             letter = raw[:MESSAGE_BYTES_MAX]
-            self._producer.produce(DEAD_LETTER.name, letter, headers=headers, on_delivery=self._letter_delivered)
+            self._producer.produce(
+                DEAD_LETTER.name, letter, headers=headers, on_delivery=self._letter_delivered
+            )
         self.poll()
 
     def beat(self, event_time_us: int, items: int) -> None:
-        """A heartbeat to every partition; `items` is what has been sent before it. Raises ServiceError after a failure."""
+        """A heartbeat to every partition; `items` is what has been sent before it. Raises
+        ServiceError after a failure.
+        """
         self._room(self.partitions)
         waiting = set(range(self.partitions))
         arrived = partial(self._beat_delivered, waiting, items, self._letters_sent)
         for partition in range(self.partitions):
-            self._producer.produce(TICKS.name, wire.heartbeat(event_time_us), partition=partition, on_delivery=arrived)
+            self._producer.produce(
+                TICKS.name, wire.heartbeat(event_time_us), partition=partition, on_delivery=arrived
+            )
         self.poll()
 
     def poll(self) -> None:
-        """Take delivery reports. Raises ServiceError with the number of messages that could not be delivered."""
+        """Take delivery reports. Raises ServiceError with the number of messages that could not be
+        delivered.
+        """
         self._producer.poll(0)
         if self.failed:
             raise ServiceError(
@@ -112,7 +128,9 @@ class Sender:
             )
 
     def flush(self, items: int = 0) -> None:
-        """Wait until everything is delivered or given up; then all `items` are. Raises ServiceError as `poll`."""
+        """Wait until everything is delivered or given up; then all `items` are. Raises ServiceError
+        as `poll`.
+        """
         left = self._producer.flush(self._timeout_s + 5)
         if left:
             self.failed += left
@@ -124,14 +142,20 @@ class Sender:
         try:
             topics = self._producer.list_topics(timeout=METADATA_TIMEOUT_S).topics
         except KafkaException as error:
-            raise ServiceError(f"Kafka does not answer at {self._address}", "start it with `tick up`") from error
+            raise ServiceError(
+                f"Kafka does not answer at {self._address}", "start it with `tick up`"
+            ) from error
         missing = [topic.name for topic in (TICKS, DEAD_LETTER) if topic.name not in topics]
         if missing:
-            raise ServiceError(f"Kafka has no topic {', '.join(missing)}", "`tick up` creates the topics")
+            raise ServiceError(
+                f"Kafka has no topic {', '.join(missing)}", "`tick up` creates the topics"
+            )
         return len(topics[TICKS.name].partitions)
 
     def _room(self, count: int) -> None:
-        """Wait until the queue takes `count` more: then a batch is queued whole, in order, or the delivery time-out speaks."""
+        """Wait until the queue takes `count` more: then a batch is queued whole, in order, or the
+        delivery time-out speaks.
+        """
         while len(self._producer) + count > self._queue_max:
             self._producer.poll(0.01)
             self.poll()
@@ -152,7 +176,9 @@ class Sender:
         else:
             self._count_failure(error)
 
-    def _beat_delivered(self, waiting: set[int], items: int, letters: int, error: Any, message: Any) -> None:
+    def _beat_delivered(
+        self, waiting: set[int], items: int, letters: int, error: Any, message: Any
+    ) -> None:
         self._delivered(error, message)
         if error is not None:
             return

@@ -1,4 +1,6 @@
-"""What a market can do to us, on purpose: wire messages mixed with labelled bad ones, for tests of conservation."""
+"""What a market can do to us, on purpose: wire messages mixed with labelled bad ones, for tests of
+conservation.
+"""
 
 import random
 from collections import Counter
@@ -20,14 +22,23 @@ def _with(**changes: Any) -> Callable[[Fields, int], bytes]:
 
 
 def _crossed(fields: Fields, _now: int) -> bytes:
-    return orjson.dumps(fields | {"bid": fields["price"] * 1.01, "ask": fields["price"] * 0.99, "bid_size": 1.0, "ask_size": 1.0})
+    return orjson.dumps(
+        fields
+        | {
+            "bid": fields["price"] * 1.01,
+            "ask": fields["price"] * 0.99,
+            "bid_size": 1.0,
+            "ask_size": 1.0,
+        }
+    )
 
 
 def _raw(old: bytes, new: bytes) -> Callable[[Fields, int], bytes]:
     return lambda fields, _now: orjson.dumps(fields | {"price": 1.25}).replace(old, new, 1)
 
 
-# kind → (why it must be refused, how a copy of a good message is damaged); the last two kinds are accepted messages
+# kind → (why it must be refused, how a copy of a good message is damaged); the last two kinds are
+# accepted messages
 DAMAGE: dict[str, tuple[Reason, Callable[[Fields, int], bytes]]] = {
     "bad_json": (Reason.MALFORMED_JSON, lambda fields, _now: orjson.dumps(fields)[:-7]),
     "empty": (Reason.MALFORMED_JSON, lambda _fields, _now: b""),
@@ -35,9 +46,15 @@ DAMAGE: dict[str, tuple[Reason, Callable[[Fields, int], bytes]]] = {
     "nan": (Reason.MALFORMED_JSON, _raw(b'"price":1.25', b'"price":NaN')),
     "wrong_version": (Reason.UNKNOWN_SCHEMA_VERSION, _with(schema_version=99)),
     "wrong_type": (Reason.INVALID_FIELD, _with(price="cheap")),
-    "missing_field": (Reason.INVALID_FIELD, lambda fields, _now: orjson.dumps({k: v for k, v in fields.items() if k != "price"})),
+    "missing_field": (
+        Reason.INVALID_FIELD,
+        lambda fields, _now: orjson.dumps({k: v for k, v in fields.items() if k != "price"}),
+    ),
     "negative": (Reason.NOT_POSITIVE, _with(size=-1.0)),
-    "future": (Reason.TIME_OUT_OF_BOUNDS, lambda fields, now: orjson.dumps(fields | {"event_time_us": now + DAY_US})),
+    "future": (
+        Reason.TIME_OUT_OF_BOUNDS,
+        lambda fields, now: orjson.dumps(fields | {"event_time_us": now + DAY_US}),
+    ),
     "year_1970": (Reason.TIME_OUT_OF_BOUNDS, _with(event_time_us=1_000)),
     "year_9999": (Reason.TIME_OUT_OF_BOUNDS, _with(event_time_us=YEAR_9999_US)),
     "crossed_quote": (Reason.CROSSED_QUOTE, _crossed),
@@ -47,7 +64,9 @@ KINDS = (*DAMAGE, "duplicate", "disorder")
 
 @dataclass(frozen=True)
 class Faulted:
-    """The mixed stream and what was done to it: `labels[i]` is the fault of message i (None = untouched), `counts` by kind."""
+    """The mixed stream and what was done to it: `labels[i]` is the fault of message i (None =
+    untouched), `counts` by kind.
+    """
 
     messages: list[bytes]
     labels: list[str | None]
@@ -72,12 +91,17 @@ def inject_faults(
 ) -> Faulted:
     """`messages` in order, with about `share`·n faults of every kind in turn.
 
-    Every good message stays in, once: bad ones are damaged copies with a trade id of their own, duplicates are verbatim
-    copies up to `duplicate_gap` messages later, and disorder moves a message behind later ones of up to `disorder_us` after it.
+    Every good message stays in, once: bad ones are damaged copies with a trade id of their own,
+    duplicates are verbatim copies up to `duplicate_gap` messages later, and disorder moves a
+    message behind later ones of up to `disorder_us` after it.
     """
     rng = random.Random(seed)
     placed: list[tuple[float, str | None, bytes]] = []
-    times = [orjson.loads(message)["event_time_us"] for message in messages] if "disorder" in kinds else []
+    times = (
+        [orjson.loads(message)["event_time_us"] for message in messages]
+        if "disorder" in kinds
+        else []
+    )
     for i, message in enumerate(messages):
         kind = rng.choice(kinds) if rng.random() < share else None
         if kind == "disorder":
@@ -88,15 +112,23 @@ def inject_faults(
             placed.append((i + rng.randint(0, duplicate_gap) + 0.5, kind, message))
         elif kind is not None:
             fields = orjson.loads(message)
-            placed.append((i + 0.5, kind, DAMAGE[kind][1](fields | {"trade_id": f"bad-{i}"}, now_us)))
+            placed.append(
+                (i + 0.5, kind, DAMAGE[kind][1](fields | {"trade_id": f"bad-{i}"}, now_us))
+            )
     placed.sort(key=lambda entry: entry[0])
     labels = [label for _, label, _ in placed]
-    return Faulted([message for _, _, message in placed], labels, Counter(label for label in labels if label))
+    return Faulted(
+        [message for _, _, message in placed], labels, Counter(label for label in labels if label)
+    )
 
 
 def _displaced(index: int, times: list[int], disorder_us: int) -> float:
     """The place right behind the last following message that is at most `disorder_us` younger."""
     last = index
-    while last + 1 < len(times) and last - index < 100 and times[last + 1] - times[index] <= disorder_us:
+    while (
+        last + 1 < len(times)
+        and last - index < 100
+        and times[last + 1] - times[index] <= disorder_us
+    ):
         last += 1
     return last + 0.25

@@ -13,9 +13,11 @@ from streaming.synthetic.market import Exchange, Market, generate
 
 @dataclass(frozen=True)
 class SyntheticFeed:
-    """`duration_s` of a market from `start_us` on. With `state` (Market.state) it goes on where another one stopped.
+    """`duration_s` of a market from `start_us` on. With `state` (Market.state) it goes on where
+    another one stopped.
 
-    Event times are true as they are: what lies before now is sent at once, what comes later when it happens.
+    Event times are true as they are: what lies before now is sent at once, what comes later when it
+    happens.
     """
 
     exchange: Exchange
@@ -29,7 +31,9 @@ class SyntheticFeed:
     @property
     def fingerprint(self) -> str:
         """Of configuration, start and duration."""
-        return sha256(repr((self.exchange, self.start_us, self.duration_s, self.state)).encode()).hexdigest()[:16]
+        return sha256(
+            repr((self.exchange, self.start_us, self.duration_s, self.state)).encode()
+        ).hexdigest()[:16]
 
     def span(self, received_us: int) -> Span:
         """From the opening to the close, whether or not a trade falls on them."""

@@ -1,4 +1,6 @@
-"""Synthetic history straight into silver, a day at a time, and the market that goes on from where it ended."""
+"""Synthetic history straight into silver, a day at a time, and the market that goes on from where
+it ended.
+"""
 
 from collections.abc import Callable
 
@@ -17,8 +19,12 @@ def silent(_step: str, _done: int, _total: int) -> None:
     """No display."""
 
 
-def load_synthetic(settings: Settings, exchange: Exchange, start_us: int, days: int, progress: Progress = silent) -> Market:
-    """Append `days` days of the exchange from `start_us` on, one commit per day; returns the market at their end."""
+def load_synthetic(
+    settings: Settings, exchange: Exchange, start_us: int, days: int, progress: Progress = silent
+) -> Market:
+    """Append `days` days of the exchange from `start_us` on, one commit per day; returns the market
+    at their end.
+    """
     tables.create(settings)
     market = Market(exchange, start_us)
     for day in range(days):

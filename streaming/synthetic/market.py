@@ -1,7 +1,9 @@
-"""The synthetic exchange: a market with a known truth, the embedded default feed (features-and-gate, section 7).
+"""The synthetic exchange: a market with a known truth, the embedded default feed
+(features-and-gate, section 7).
 
-A hidden flow x (Ornstein–Uhlenbeck, unit variance) drives drift and trade signs; prices are sampled exactly at trade times,
-so nothing is interpolated and nothing leaks. The planted signal has no impact and no capacity: Sharpes on it are unreal.
+A hidden flow x (Ornstein–Uhlenbeck, unit variance) drives drift and trade signs; prices are sampled
+exactly at trade times, so nothing is interpolated and nothing leaks. The planted signal has no
+impact and no capacity: Sharpes on it are unreal.
 """
 
 import math
@@ -29,8 +31,9 @@ GRID_S = 60.0  # intensity and variance are constant within a step of this lengt
 class Exchange:
     """What is traded and how much of the future the flow knows.
 
-    `rate`: trades per second and symbol. `ic`: correlation of the hidden flow with the next `horizon_s` of return.
-    `half_life_s`: of the flow. `correlation`: of the Brownian motions. `annual_vol`: log return per √year.
+    `rate`: trades per second and symbol. `ic`: correlation of the hidden flow with the next
+    `horizon_s` of return. `half_life_s`: of the flow. `correlation`: of the Brownian motions.
+    `annual_vol`: log return per √year.
     """
 
     symbols: tuple[str, ...]
@@ -70,9 +73,13 @@ class Exchange:
         return min(CHUNK_S_MAX, 20 / self.theta, CHUNK_ROWS / (self.rate * len(self.symbols)))
 
     def moments(self) -> tuple[float, float]:
-        """(A, B): ∫ of the flow's autocovariance over one horizon, and the variance of its integral."""
+        """(A, B): ∫ of the flow's autocovariance over one horizon, and the variance of its
+        integral.
+        """
         decay, horizon = self.theta * self.horizon_s, self.horizon_s
-        return (1 - math.exp(-decay)) / self.theta, 2 * (decay - 1 + math.exp(-decay)) * (horizon / decay) ** 2
+        return (1 - math.exp(-decay)) / self.theta, 2 * (decay - 1 + math.exp(-decay)) * (
+            horizon / decay
+        ) ** 2
 
     @property
     def beta(self) -> float:
@@ -81,11 +88,15 @@ class Exchange:
         return self.ic * math.sqrt(self.variance_s * self.horizon_s / (a * a - self.ic**2 * b))
 
     def imbalance_ic(self) -> float:
-        """Closed form: correlation of the last horizon's count imbalance with the next horizon's return."""
+        """Closed form: correlation of the last horizon's count imbalance with the next horizon's
+        return.
+        """
         a, b = self.moments()
         horizon, trades = self.horizon_s, self.rate * self.horizon_s
         noise = (1 - self.kappa**2) / trades
-        return self.ic * self.kappa * (a / horizon) / math.sqrt(self.kappa**2 * b / horizon**2 + noise)
+        return (
+            self.ic * self.kappa * (a / horizon) / math.sqrt(self.kappa**2 * b / horizon**2 + noise)
+        )
 
 
 FIXTURE = Exchange(symbols=("AAAUSD", "BBBUSD", "CCCUSD"))
@@ -94,16 +105,22 @@ PRESETS = {"demo": DEMO, "fixture": FIXTURE}
 
 
 def preset_with(name: str, **changes: float | None) -> Exchange:
-    """A preset by name, with those fields changed that are not None. Raises FeedError for an unknown name."""
+    """A preset by name, with those fields changed that are not None. Raises FeedError for an
+    unknown name.
+    """
     if name not in PRESETS:
         raise FeedError(f"there is no preset {name!r}", f"known: {', '.join(PRESETS)}")
-    given: dict[str, Any] = {field_: value for field_, value in changes.items() if value is not None}
+    given: dict[str, Any] = {
+        field_: value for field_, value in changes.items() if value is not None
+    }
     return replace(PRESETS[name], **given)
 
 
 @dataclass
 class Book:
-    """Carried state of one symbol: flow, own log price, time of its last trade, trades so far, trades already set off."""
+    """Carried state of one symbol: flow, own log price, time of its last trade, trades so far,
+    trades already set off.
+    """
 
     flow: float
     log_price: float
@@ -113,7 +130,8 @@ class Book:
 
 
 class Market:
-    """An exchange in motion: `advance` makes the next seconds; history and live come from one state without a seam.
+    """An exchange in motion: `advance` makes the next seconds; history and live come from one state
+    without a seam.
 
     Seconds are relative to `start_us`, so that double precision keeps microseconds for centuries.
     """
@@ -136,13 +154,34 @@ class Market:
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on elsewhere, as plain JSON values."""
-        own = {name: getattr(self, name) for name in ("start_us", "now_s", "common", "common_clock", "log_vol", "clock", "clocks")}
-        return {"exchange": asdict(self.exchange), **own, "books": [asdict(b) for b in self.books], "rng": self.rng.bit_generator.state}
+        own = {
+            name: getattr(self, name)
+            for name in (
+                "start_us",
+                "now_s",
+                "common",
+                "common_clock",
+                "log_vol",
+                "clock",
+                "clocks",
+            )
+        }
+        return {
+            "exchange": asdict(self.exchange),
+            **own,
+            "books": [asdict(b) for b in self.books],
+            "rng": self.rng.bit_generator.state,
+        }
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> "Market":
-        """The market whose `state()` this was; continues with the same ticks the original would have made."""
-        config: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in state["exchange"].items()}
+        """The market whose `state()` this was; continues with the same ticks the original would
+        have made.
+        """
+        config: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in state["exchange"].items()
+        }
         market = cls(Exchange(**config), state["start_us"])
         for name in ("now_s", "common", "common_clock", "log_vol", "clock"):
             setattr(market, name, state[name])
@@ -152,7 +191,9 @@ class Market:
         return market
 
     def advance(self, duration_s: float) -> pl.DataFrame:
-        """Ticks of the next `duration_s` (at most `exchange.chunk_s`) over all symbols, in order of event time."""
+        """Ticks of the next `duration_s` (at most `exchange.chunk_s`) over all symbols, in order of
+        event time.
+        """
         begin, end = self.now_s, self.now_s + min(duration_s, self.exchange.chunk_s)
         grid, activity, clock = self._grid(begin, end)
         parts = [self._trade(i, grid, activity, clock) for i in range(len(self.books))]
@@ -164,7 +205,9 @@ class Market:
         return frame if self.exchange.empty_minutes == 0 else self._without_empty_minutes(frame)
 
     def _grid(self, begin: float, end: float) -> tuple[Floats, Floats, Floats]:
-        """Step times, expected immigrants since `begin`, and the variance clock, each at every step."""
+        """Step times, expected immigrants since `begin`, and the variance clock, each at every
+        step.
+        """
         e = self.exchange
         grid = np.linspace(begin, end, max(2, math.ceil((end - begin) / GRID_S) + 1))
         steps = np.diff(grid)
@@ -182,24 +225,34 @@ class Market:
         return grid, activity, clock
 
     def _arrivals(self, book: Book, grid: Floats, activity: Floats) -> Floats:
-        """Sorted trade times before the end of the grid; later members of its clusters wait in the book."""
+        """Sorted trade times before the end of the grid; later members of its clusters wait in the
+        book.
+        """
         e = self.exchange
-        roots = np.interp(self.rng.uniform(0, activity[-1], self.rng.poisson(activity[-1])), activity, grid)
+        roots = np.interp(
+            self.rng.uniform(0, activity[-1], self.rng.poisson(activity[-1])), activity, grid
+        )
         sizes = self.rng.geometric(1 - e.branching, len(roots))
         gaps = self.rng.exponential(e.cluster_gap_s, int(sizes.sum()))
         first = np.cumsum(sizes) - sizes
         gaps[first] = 0.0
         since = np.cumsum(gaps)
-        times: Floats = np.concatenate([np.repeat(roots - since[first], sizes) + since, np.array(book.ahead, dtype=np.float64)])
+        times: Floats = np.concatenate(
+            [np.repeat(roots - since[first], sizes) + since, np.array(book.ahead, dtype=np.float64)]
+        )
         times.sort()
         cut = int(np.searchsorted(times, grid[-1]))
         book.ahead = times[cut:].tolist()
         return times[:cut]
 
-    def _trade(self, index: int, grid: Floats, activity: Floats, clock: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        """(time, own log price, sign, variance clock, number) of one symbol's trades; flow and price exact at each trade.
+    def _trade(
+        self, index: int, grid: Floats, activity: Floats, clock: Floats
+    ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """(time, own log price, sign, variance clock, number) of one symbol's trades; flow and
+        price exact at each trade.
 
-        Drift is the trapezoid of the flow, exact to βθΔ³/6 in variance: far below anything measurable.
+        Drift is the trapezoid of the flow, exact to βθΔ³/6 in variance: far below anything
+        measurable.
         """
         e, book = self.exchange, self.books[index]
         times = self._arrivals(book, grid, activity)
@@ -208,31 +261,55 @@ class Market:
             return times, times, times, at, times
         gaps = np.diff(times, prepend=book.last_s)
         growth = np.exp(e.theta * (times - grid[0]))
-        shocks = growth * np.sqrt(-np.expm1(-2 * e.theta * gaps)) * self.rng.standard_normal(len(times))
-        flow = (book.flow * math.exp(-e.theta * (grid[0] - book.last_s)) + np.cumsum(shocks)) / growth
+        shocks = (
+            growth * np.sqrt(-np.expm1(-2 * e.theta * gaps)) * self.rng.standard_normal(len(times))
+        )
+        flow = (
+            book.flow * math.exp(-e.theta * (grid[0] - book.last_s)) + np.cumsum(shocks)
+        ) / growth
         drift = e.beta * gaps * 0.5 * (flow + np.concatenate([[book.flow], flow[:-1]]))
         own = np.sqrt((1 - e.correlation) * np.maximum(np.diff(at, prepend=self.clocks[index]), 0))
         log_price = book.log_price + np.cumsum(drift + own * self.rng.standard_normal(len(times)))
         buy = self.rng.random(len(times)) < (1 + e.kappa * np.clip(flow, -FLOW_CLIP, FLOW_CLIP)) / 2
         numbers = book.trades + 1.0 + np.arange(len(times))
-        book.flow, book.log_price, book.last_s = float(flow[-1]), float(log_price[-1]), float(times[-1])
+        book.flow, book.log_price, book.last_s = (
+            float(flow[-1]),
+            float(log_price[-1]),
+            float(times[-1]),
+        )
         book.trades, self.clocks[index] = book.trades + len(times), float(at[-1])
         return times, log_price, np.where(buy, 1.0, -1.0), at, numbers
 
-    def _frame(self, which: NDArray[np.int64], times: Floats, own: Floats, sign: Floats, at: Floats, number: Floats) -> pl.DataFrame:
-        """Contract columns from merged trades: common Brownian motion, spread, rounding to the price step, sizes, arrival."""
+    def _frame(
+        self,
+        which: NDArray[np.int64],
+        times: Floats,
+        own: Floats,
+        sign: Floats,
+        at: Floats,
+        number: Floats,
+    ) -> pl.DataFrame:
+        """Contract columns from merged trades: common Brownian motion, spread, rounding to the
+        price step, sizes, arrival.
+        """
         e, rows = self.exchange, len(times)
         if rows:
-            moves = np.sqrt(e.correlation * np.maximum(np.diff(at, prepend=self.common_clock), 0)) * self.rng.standard_normal(rows)
+            moves = np.sqrt(
+                e.correlation * np.maximum(np.diff(at, prepend=self.common_clock), 0)
+            ) * self.rng.standard_normal(rows)
             moves[0] += self.common
             common = np.cumsum(moves)
             self.common, self.common_clock = float(common[-1]), float(at[-1])
         else:
             common = at
-        step = np.array([10.0 ** (math.floor(math.log10(p)) - 5) for p in e.prices])[which % len(e.prices)]
+        step = np.array([10.0 ** (math.floor(math.log10(p)) - 5) for p in e.prices])[
+            which % len(e.prices)
+        ]
         mid = np.exp(own + common)
         price = np.maximum(np.round(mid * (1 + sign * e.half_spread_bp * 1e-4) / step), 1) * step
-        notional = e.trade_notional * np.exp(e.size_sigma * self.rng.standard_normal(rows) - e.size_sigma**2 / 2)
+        notional = e.trade_notional * np.exp(
+            e.size_sigma * self.rng.standard_normal(rows) - e.size_sigma**2 / 2
+        )
         event_us = self.start_us + (times * 1e6).astype(np.int64)
         arrival_us = event_us + (5_000 + self.rng.exponential(10_000, rows)).astype(np.int64)
         seq = number.astype(np.int64)
@@ -251,16 +328,26 @@ class Market:
         return conform(frame)
 
     def _without_empty_minutes(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Drops the minutes in which this exchange stands still: the same ones however it is cut into chunks."""
+        """Drops the minutes in which this exchange stands still: the same ones however it is cut
+        into chunks.
+        """
         minutes = frame["event_time_us"] // 60_000_000
-        still = [m for m in minutes.unique() if np.random.default_rng([self.exchange.seed, m]).random() < self.exchange.empty_minutes]
+        still = [
+            m
+            for m in minutes.unique()
+            if np.random.default_rng([self.exchange.seed, m]).random() < self.exchange.empty_minutes
+        ]
         return frame.filter(~minutes.is_in(still))
 
 
-def generate(exchange: Exchange, start_us: int, duration_s: float, market: Market | None = None) -> Iterator[pl.DataFrame]:
-    """Batches of ticks from `start_us` on, in order of event time over all symbols; deterministic by seed, memory flat.
+def generate(
+    exchange: Exchange, start_us: int, duration_s: float, market: Market | None = None
+) -> Iterator[pl.DataFrame]:
+    """Batches of ticks from `start_us` on, in order of event time over all symbols; deterministic
+    by seed, memory flat.
 
-    Pass a `market` to continue it (it must stand at `start_us`) and to keep it for going on after the last batch.
+    Pass a `market` to continue it (it must stand at `start_us`) and to keep it for going on after
+    the last batch.
     """
     market = market or Market(exchange, start_us)
     if market.now_us != start_us:

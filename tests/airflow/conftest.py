@@ -33,4 +33,6 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings
 @pytest.fixture(scope="session")
 def cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """500 training and 500 test images."""
-    return cifar_batches(tmp_path_factory.mktemp("images") / "cifar", train_every=100, test_every=20)
+    return cifar_batches(
+        tmp_path_factory.mktemp("images") / "cifar", train_every=100, test_every=20
+    )

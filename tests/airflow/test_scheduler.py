@@ -1,4 +1,5 @@
-"""The real scheduler: a weekly training to Production though its last task is killed, a refusal, wrong input, and five days of power.
+"""The real scheduler: a weekly training to Production though its last task is killed, a refusal,
+wrong input, and five days of power.
 
 One Airflow for all; the tests run in this order.
 """
@@ -48,7 +49,8 @@ def test_nothing_is_wrong_with_any_file_and_everything_is_on_loopback(airflow):
     listening = {
         connection.laddr.ip
         for name in airflow_stack.SERVICES
-        for member in platform.find(settings, name).process().children(recursive=True) + [platform.find(settings, name).process()]
+        for member in platform.find(settings, name).process().children(recursive=True)
+        + [platform.find(settings, name).process()]
         for connection in member.net_connections("tcp")
         if connection.status == "LISTEN"
     }
@@ -58,21 +60,30 @@ def test_nothing_is_wrong_with_any_file_and_everything_is_on_loopback(airflow):
 
 
 def registering(client: Client, run_id: str) -> dict:
-    return next(task for task in client.tasks(TICK, run_id) if task["task_id"] == "register_to_production")
+    return next(
+        task for task in client.tasks(TICK, run_id) if task["task_id"] == "register_to_production"
+    )
 
 
 def test_the_weekly_run_ends_in_production_though_a_kill_came_between_version_and_alias(airflow):
     settings, client = airflow
     client.unpause(TICK)
-    run = wait(lambda: next(iter(client.runs(TICK)), None), "the scheduler makes the run of last Sunday")
+    run = wait(
+        lambda: next(iter(client.runs(TICK)), None), "the scheduler makes the run of last Sunday"
+    )
     assert run["run_type"] == "scheduled"
     assert registry.versions(settings) == []
-    # The process is known before: between version and alias lies one load of the model, about a second.
-    pid = wait(lambda: registering(client, run["dag_run_id"])["pid"], "the last task runs", poll_s=0.2)
+    # The process is known before: between version and alias lies one load of the model, about a
+    # second.
+    pid = wait(
+        lambda: registering(client, run["dag_run_id"])["pid"], "the last task runs", poll_s=0.2
+    )
     wait(lambda: registry.versions(settings), "a version exists", poll_s=0.01)
     os.kill(pid, signal.SIGKILL)
     assert registry.current(settings) is None, "the kill came too late to say anything"
-    assert ended(client, TICK, run["dag_run_id"])["state"] == "success", states(client, TICK, run["dag_run_id"])
+    assert ended(client, TICK, run["dag_run_id"])["state"] == "success", states(
+        client, TICK, run["dag_run_id"]
+    )
     assert set(states(client, TICK, run["dag_run_id"]).values()) == {"success"}
     assert registering(client, run["dag_run_id"])["try_number"] == 2
     assert [version.version for version in registry.versions(settings)] == ["1"]
@@ -81,7 +92,9 @@ def test_the_weekly_run_ends_in_production_though_a_kill_came_between_version_an
     (story,) = parents(settings, settings.experiment)
     assert story.info.status == "FINISHED"
     assert story.data.tags["range_to"] == run["data_interval_end"].replace("Z", "+00:00")
-    steps = {each.data.tags["mlflow.runName"]: each.data.metrics for each in children(settings, story)}
+    steps = {
+        each.data.tags["mlflow.runName"]: each.data.metrics for each in children(settings, story)
+    }
     assert {"aggregate_features", "prepare_data", "train_model", "backtest"} <= set(steps)
     assert steps["aggregate_features"]["records_processed"] > 0
 
@@ -103,7 +116,11 @@ def test_wrong_input_fails_at_once_and_registers_nothing(airflow):
     settings, client = airflow
     run_id = client.trigger(TICK, {"from": "1999-01-01", "to": "1999-02-01"})
     assert ended(client, TICK, run_id)["state"] == "failed"
-    tried = {task["task_id"]: task["try_number"] for task in client.tasks(TICK, run_id) if task["state"] == "failed"}
+    tried = {
+        task["task_id"]: task["try_number"]
+        for task in client.tasks(TICK, run_id)
+        if task["state"] == "failed"
+    }
     assert set(tried.values()) == {1}, "no second try"
     assert len(registry.versions(settings)) == 1
 
@@ -124,7 +141,12 @@ def test_five_days_of_power_each_saw_only_its_own_past(airflow):
         assert int(seen["event_time_us"][-1]) == day_us + 23 * 3_600_000_000
         version = registry.get(settings, at.state()["version"], settings.power_model_name)
         assert int(version.tags[power_steps.THROUGH]) == day_us + DAY_US
-    assert power.forecasts(settings, first_us + DAY_US, last_us + 2 * DAY_US)["event_time_us"].n_unique() == 5 * 24
+    assert (
+        power.forecasts(settings, first_us + DAY_US, last_us + 2 * DAY_US)[
+            "event_time_us"
+        ].n_unique()
+        == 5 * 24
+    )
 
 
 def readings(start_us: int, days: int) -> pl.DataFrame:
@@ -132,36 +154,57 @@ def readings(start_us: int, days: int) -> pl.DataFrame:
     rng = np.random.default_rng(1)
     times = np.arange(start_us, start_us + days * DAY_US, files.STEP_US)
     wave = 20_000 + 5_000 * np.sin(2 * np.pi * (times % DAY_US) / DAY_US)
-    return pl.DataFrame({"event_time_us": times} | {zone: wave + rng.normal(0, 500, len(times)) for zone in files.ZONES})
+    return pl.DataFrame(
+        {"event_time_us": times}
+        | {zone: wave + rng.normal(0, 500, len(times)) for zone in files.ZONES}
+    )
 
 
 def test_a_backfill_is_mapped_statistics_are_kept_and_upkeep_tidies(airflow):
     settings, client = airflow
     span = {"from": iso(TODAY_US - 3 * DAY_US), "to": iso(TODAY_US - DAY_US)}
-    wanted = {"tick_feature_backfill": {**span, "chunk": "1d"}, "tick_daily_statistics": span, "platform_maintenance": {}}
+    wanted = {
+        "tick_feature_backfill": {**span, "chunk": "1d"},
+        "tick_daily_statistics": span,
+        "platform_maintenance": {},
+    }
     runs = {}
     for dag, conf in wanted.items():
         client.unpause(dag)
         runs[dag] = client.trigger(dag, conf)
     for dag, run_id in runs.items():
         assert ended(client, dag, run_id)["state"] == "success", states(client, dag, run_id)
-    chunks = [task for task in client.tasks("tick_feature_backfill", runs["tick_feature_backfill"]) if task["task_id"] == "backfill_chunk"]
+    chunks = [
+        task
+        for task in client.tasks("tick_feature_backfill", runs["tick_feature_backfill"])
+        if task["task_id"] == "backfill_chunk"
+    ]
     assert sorted(task["map_index"] for task in chunks) == [0, 1]
     daily = tables.catalog(settings).load_table("gold.tick_daily").scan().to_arrow()
     assert len(set(daily["event_time"].to_pylist())) >= 2
-    cleaned = next(t for t in client.tasks("platform_maintenance", runs["platform_maintenance"]) if t["task_id"] == "clean_database")
+    cleaned = next(
+        t
+        for t in client.tasks("platform_maintenance", runs["platform_maintenance"])
+        if t["task_id"] == "clean_database"
+    )
     assert cleaned["try_number"] == 1
 
 
 def test_a_digit_model_goes_to_production_and_a_short_cifar_is_refused(airflow, cifar):
     settings, client = airflow
-    wanted = {"mnist": {"data": str(real("mnist/mnist.npz")), "epochs": 1}, "cifar10": {"data": str(cifar), "epochs": 1}}
+    wanted = {
+        "mnist": {"data": str(real("mnist/mnist.npz")), "epochs": 1},
+        "cifar10": {"data": str(cifar), "epochs": 1},
+    }
     for kind, conf in wanted.items():
         dag = f"{kind}_cnn_training"
         client.unpause(dag)
         run_id = client.trigger(dag, conf)
         assert ended(client, dag, run_id)["state"] == "success", states(client, dag, run_id)
-        assert states(client, dag, run_id)["register_model"] == {"mnist": "success", "cifar10": "skipped"}[kind]
+        assert (
+            states(client, dag, run_id)["register_model"]
+            == {"mnist": "success", "cifar10": "skipped"}[kind]
+        )
     now = registry.current(settings, settings.mnist_model_name)
     assert (now.version, now.stage) == ("1", "Production")
     (story,) = parents(settings, settings.mnist_experiment)

@@ -1,4 +1,6 @@
-"""`dag.test()` of each DAG with small data, on the history and the models that the scheduler's tests left."""
+"""`dag.test()` of each DAG with small data, on the history and the models that the scheduler's
+tests left.
+"""
 
 import json
 import os
@@ -18,7 +20,8 @@ from training.run.provenance import iso
 pytestmark = [pytest.mark.airflow, pytest.mark.filterwarnings("ignore")]
 REPO = Path(__file__).parents[2]
 LIMIT_S = 1200
-# Skipped: what the gate refuses on such small data, and a retraining less than a day after a training.
+# Skipped: what the gate refuses on such small data, and a retraining less than a day after a
+# training.
 SKIPPED = {
     "mnist_cnn_training": {"register_model"},
     "cifar10_cnn_training": {"register_model"},
@@ -35,7 +38,9 @@ MAY_SKIP = {
 
 @pytest.fixture(scope="module")
 def outcome(airflow, cifar, tmp_path_factory) -> dict[str, dict]:
-    """The states of all runs; only the data base of Airflow runs beside them, as the scheduler would run them too."""
+    """The states of all runs; only the data base of Airflow runs beside them, as the scheduler
+    would run them too.
+    """
     settings, _ = airflow
     platform.down(settings, tuple(name for name in airflow_stack.SERVICES if name != "postgres"))
     day = {"from": iso(TODAY_US - 2 * DAY_US), "to": iso(TODAY_US - DAY_US)}
@@ -56,13 +61,23 @@ def outcome(airflow, cifar, tmp_path_factory) -> dict[str, dict]:
     command = [sys.executable, "-m", "tests.support.every_dag", json.dumps(wanted)]
     with log.open("w") as complaints:
         own = {**os.environ, **services.env(settings), "PYTHONPATH": str(REPO)}
-        ran = subprocess.run(command, env=own, stdout=subprocess.PIPE, stderr=complaints, text=True, timeout=LIMIT_S, check=False)
+        ran = subprocess.run(
+            command,
+            env=own,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
     assert ran.returncode == 0, log.read_text()[-4000:]
     return json.loads(ran.stdout.splitlines()[-1])
 
 
 def test_every_run_succeeds_and_skips_only_what_its_gate_refused(outcome):
-    assert {name: run["state"] for name, run in outcome.items()} == dict.fromkeys(outcome, "success")
+    assert {name: run["state"] for name, run in outcome.items()} == dict.fromkeys(
+        outcome, "success"
+    )
     for name, run in outcome.items():
         skipped = {task for task, state in run["tasks"].items() if state == "skipped"}
         assert set(run["tasks"].values()) <= {"success", "skipped"}, name

@@ -46,7 +46,12 @@ def test_exchange_yields_a_rate_per_market():
 
 def test_bulk_load_stands_beside_a_bare_append_and_a_copy():
     figures = bulk_load.measure(TINY / 5)
-    assert [figure.unit for figure in figures] == ["ticks/s CPU", "ticks/s", *["ticks/s CPU"] * 4, "×"]
+    assert [figure.unit for figure in figures] == [
+        "ticks/s CPU",
+        "ticks/s",
+        *["ticks/s CPU"] * 4,
+        "×",
+    ]
     assert all(figure.value > 0 for figure in figures)
 
 
@@ -62,7 +67,9 @@ def test_the_join_stands_beside_bare_polars_and_feast(monkeypatch):
     monkeypatch.setattr(as_of_join, "FEAST_ROWS", 50)
     figures = as_of_join.measure(TINY / 10)
     assert [figure.unit for figure in figures] == ["rows/s CPU", "rows/s CPU", "×", "rows/s CPU"]
-    assert figures[0].note.startswith("2,000 decisions, 2,000 usable") and all(figure.value > 0 for figure in figures)
+    assert figures[0].note.startswith("2,000 decisions, 2,000 usable") and all(
+        figure.value > 0 for figure in figures
+    )
 
 
 def test_a_backfill_is_judged_by_the_margin_and_by_memory():
@@ -78,9 +85,18 @@ def test_a_backfill_is_judged_by_the_margin_and_by_memory():
     ]
     dense, jit, sparse, copied, tile, client, worker = backfill.figures(runs, 160)
     assert jit.value == pytest.approx(10)
-    assert dense.value == pytest.approx(50) and sparse.value == pytest.approx(10) and copied.value == pytest.approx(20)
+    assert (
+        dense.value == pytest.approx(50)
+        and sparse.value == pytest.approx(10)
+        and copied.value == pytest.approx(20)
+    )
     assert tile.value == pytest.approx((1e5 - 2e4) / (1 / 5 - 1 / 100))
-    assert client.value == pytest.approx(1.2) and client.met and worker.value == pytest.approx(0.75) and worker.met
+    assert (
+        client.value == pytest.approx(1.2)
+        and client.met
+        and worker.value == pytest.approx(0.75)
+        and worker.met
+    )
 
 
 @pytest.mark.integration
@@ -130,15 +146,23 @@ def test_a_chunk_is_accepted_whole_and_closed_before_the_next():
 @pytest.mark.parametrize("scale", [0.01, 0.3, 1.0])
 def test_the_plan_of_the_live_job_lies_in_the_past_without_overlap(scale):
     chunks = flink.chunks(START_US, scale)
-    assert all(earlier.next_us == later.start_us for earlier, later in zip(chunks, chunks[1:], strict=False))
+    assert all(
+        earlier.next_us == later.start_us
+        for earlier, later in zip(chunks, chunks[1:], strict=False)
+    )
     assert START_US - 2 * MINUTE_US < chunks[-1].next_us <= START_US
     _, _, *pairs = chunks
-    assert all(short.ticks < long.ticks and short.per_tile == long.per_tile for short, long in (pairs[:2], pairs[2:]))
+    assert all(
+        short.ticks < long.ticks and short.per_tile == long.per_tile
+        for short, long in (pairs[:2], pairs[2:])
+    )
 
 
 def test_ticks_and_tiles_are_told_apart_by_density():
     tick_us, tile_us = 3.0, 100.0
-    made = flink.figures(tick_us + tile_us / flink.DENSE, tick_us + tile_us / flink.SPARSE, 1.0, 1.5, 0.1, [])
+    made = flink.figures(
+        tick_us + tile_us / flink.DENSE, tick_us + tile_us / flink.SPARSE, 1.0, 1.5, 0.1, []
+    )
     figures = {f.what: f.value for f in made}
     assert figures["a tile, all windows"] == pytest.approx(tile_us)
     assert figures["a tick without its tile"] == pytest.approx(tick_us)
@@ -146,9 +170,16 @@ def test_ticks_and_tiles_are_told_apart_by_density():
 
 
 def test_the_compiler_of_the_jvm_is_left_out_and_told():
-    short, long = (flink_load.Run(Chunk(START_US, seconds, 10, 1), 2.0 * seconds, 1.0 * seconds, [], []) for seconds in (1, 3))
-    assert flink._marginal_us(short, long) == pytest.approx(0.2e6) and flink._marginal_us(short, long, jit=True) == pytest.approx(0.1e6)
-    assert jit_s(psutil.Process()) == 0.0, "no thread of this process is called like a compiler of the JVM"
+    short, long = (
+        flink_load.Run(Chunk(START_US, seconds, 10, 1), 2.0 * seconds, 1.0 * seconds, [], [])
+        for seconds in (1, 3)
+    )
+    assert flink._marginal_us(short, long) == pytest.approx(0.2e6) and flink._marginal_us(
+        short, long, jit=True
+    ) == pytest.approx(0.1e6)
+    assert jit_s(psutil.Process()) == 0.0, (
+        "no thread of this process is called like a compiler of the JVM"
+    )
 
 
 def test_the_bound_reads_exactly_the_given_offsets(free_settings):
@@ -167,18 +198,39 @@ def test_feature_rows_are_what_the_writer_takes():
 
 
 def test_an_aim_is_met_or_not_or_absent():
-    assert [Figure("", 2.0, "", at_least=1).met, Figure("", 2.0, "", at_most=1).met, Figure("", 2.0, "").met] == [True, False, None]
-    assert [Figure("", 0, "", at_least=30_000).aim, Figure("", 0, "", at_most=1.5).aim, Figure("", 0, "").aim] == ["≥ 30,000", "≤ 1.5", ""]
+    assert [
+        Figure("", 2.0, "", at_least=1).met,
+        Figure("", 2.0, "", at_most=1).met,
+        Figure("", 2.0, "").met,
+    ] == [True, False, None]
+    assert [
+        Figure("", 0, "", at_least=30_000).aim,
+        Figure("", 0, "", at_most=1.5).aim,
+        Figure("", 0, "").aim,
+    ] == ["≥ 30,000", "≤ 1.5", ""]
 
 
 def test_numbers_are_short():
-    assert [readable(value) for value in (0, 0.01234, 1.5, 99.44, 1234567.8)] == ["0", "0.0123", "1.5", "99.4", "1,234,568"]
+    assert [readable(value) for value in (0, 0.01234, 1.5, 99.44, 1234567.8)] == [
+        "0",
+        "0.0123",
+        "1.5",
+        "99.4",
+        "1,234,568",
+    ]
     assert quantile([3, 1, 2], 0.5) == 2
     assert quantile(range(100), 0.99) == 99
 
 
 def test_the_report_is_a_table_and_a_file(tmp_path):
-    result = Result("flink", [Figure("a tile", 99.5, "µs CPU", at_most=120.0, note="from both")], "", 3.2, 0.5, 1.5)
+    result = Result(
+        "flink",
+        [Figure("a tile", 99.5, "µs CPU", at_most=120.0, note="from both")],
+        "",
+        3.2,
+        0.5,
+        1.5,
+    )
     file = report.save(tmp_path / "bench", machine.describe(), [result], START_US)
     kept = orjson.loads(file.read_bytes())
     assert file.name == "20270115T080000Z.json"
@@ -187,7 +239,9 @@ def test_the_report_is_a_table_and_a_file(tmp_path):
     console = Console(file=StringIO(), record=True, width=100)
     report.show(console, result)
     text = console.export_text()
-    assert all(part in text for part in ("load 0.5 → 1.5", "a tile", "99.5", "≤ 120", "yes", "from both"))
+    assert all(
+        part in text for part in ("load 0.5 → 1.5", "a tile", "99.5", "≤ 120", "yes", "from both")
+    )
 
 
 def test_a_failure_is_a_result_and_the_next_bench_runs(monkeypatch):
@@ -196,7 +250,10 @@ def test_a_failure_is_a_result_and_the_next_bench_runs(monkeypatch):
 
     monkeypatch.setattr(exchange, "measure", fails)
     result = command.run(command.Name.EXCHANGE, 0.5)
-    assert (result.figures, result.failure) == ([], "BenchError: nothing came at 0.5\n  → look [here]")
+    assert (result.figures, result.failure) == (
+        [],
+        "BenchError: nothing came at 0.5\n  → look [here]",
+    )
     console = Console(file=StringIO(), record=True, width=100)
     report.show(console, result)
     assert "look [here]" in console.export_text()

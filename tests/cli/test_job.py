@@ -1,4 +1,6 @@
-"""`tick job …` beside a Flink that has lost its job: the state on disk is never forgotten by accident."""
+"""`tick job …` beside a Flink that has lost its job: the state on disk is never forgotten by
+accident.
+"""
 
 import pytest
 from typer.testing import CliRunner

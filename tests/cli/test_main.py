@@ -1,4 +1,6 @@
-"""The frame of the command line: help that teaches, errors that say what to do, nothing heavy before a command runs."""
+"""The frame of the command line: help that teaches, errors that say what to do, nothing heavy
+before a command runs.
+"""
 
 import subprocess
 import sys
@@ -52,7 +54,15 @@ def test_an_unexpected_error_is_not_swallowed():
 
 def test_help_names_the_way_of_a_first_day():
     text = CliRunner().invoke(app, ["--help"]).output
-    for word in ("tick up", "tick job submit", "tick replay", "tick train tick", "tick serve", "tick down", "TICK_HOME"):
+    for word in (
+        "tick up",
+        "tick job submit",
+        "tick replay",
+        "tick train tick",
+        "tick serve",
+        "tick down",
+        "TICK_HOME",
+    ):
         assert word in " ".join(text.split())
 
 

@@ -22,7 +22,10 @@ def test_down_of_nothing(tick, free_settings):
     assert tick(free_settings, "down").stdout == "nothing was running\n"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (59.9, "59 s"), (60, "1 min 00 s"), (3599, "59 min 59 s"), (7260, "2 h 01 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.9, "59 s"), (60, "1 min 00 s"), (3599, "59 min 59 s"), (7260, "2 h 01 min")],
+)
 def test_durations_read_well(seconds, text):
     assert _duration(seconds) == text
 
@@ -30,7 +33,9 @@ def test_durations_read_well(seconds, text):
 def test_logs_end_where_they_end(tick, free_settings):
     paths.logs(free_settings).mkdir(parents=True)
     for name in ("kafka", "redis"):
-        (paths.logs(free_settings) / f"{name}.log").write_text(f"first [of] {name}\nlast of {name}\n")
+        (paths.logs(free_settings) / f"{name}.log").write_text(
+            f"first [of] {name}\nlast of {name}\n"
+        )
     assert tick(free_settings, "logs", "kafka", "-n", "1").stdout == "last of kafka\n"
     everything = tick(free_settings, "logs").stdout
     assert "first [of] kafka" in everything
@@ -44,7 +49,12 @@ def test_logs_follow(free_settings, tmp_path):
     log.write_text("before\n")
     out = tmp_path / "out"
     command = [sys.executable, "-m", "cli.main", "logs", "kafka", "--follow"]
-    with out.open("w") as stream, subprocess.Popen(command, stdout=stream, env={**settings_env(free_settings), "PATH": ""}) as follower:
+    with (
+        out.open("w") as stream,
+        subprocess.Popen(
+            command, stdout=stream, env={**settings_env(free_settings), "PATH": ""}
+        ) as follower,
+    ):
         try:
             _wait_for(out, "before")
             with log.open("a") as written:

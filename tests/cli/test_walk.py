@@ -1,4 +1,6 @@
-"""Every command that only reads, in every state a platform can be in: it answers, or says what to do; never a traceback."""
+"""Every command that only reads, in every state a platform can be in: it answers, or says what to
+do; never a traceback.
+"""
 
 import os
 import subprocess
@@ -20,7 +22,8 @@ from tests.support import lake, small
 
 pytestmark = pytest.mark.integration
 
-CHANGING = {  # these start, stop, send, train or overwrite something; compacting and expiring change no row
+# These start, stop, send, train or overwrite something; compacting and expiring change no row.
+CHANGING = {
     *(
         "demo",
         "up",
@@ -103,7 +106,11 @@ def complaint(code: int, output: str, error: BaseException | None) -> str | None
         return f"traceback in the output: {output[-300:]}"
     if code not in (0, 1, 2):
         return f"exit code {code}"
-    return f"no advice in: {output!r}" if code and not any(words in output for words in ADVICE) else None
+    return (
+        f"no advice in: {output!r}"
+        if code and not any(words in output for words in ADVICE)
+        else None
+    )
 
 
 def walk(tick, settings: Settings) -> dict[str, str]:
@@ -143,7 +150,9 @@ def fill(settings: Settings, folder) -> None:
 
 def test_the_lists_know_every_command():
     assert set(EVERY) >= CHANGING and set(READING) >= set(WORDS)
-    needy = {name for name in READING if any(parameter.required for parameter in EVERY[name].params)}
+    needy = {
+        name for name in READING if any(parameter.required for parameter in EVERY[name].params)
+    }
     assert needy - set(WORDS) == set()  # without words, these would only print their usage
 
 

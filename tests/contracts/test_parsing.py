@@ -17,7 +17,9 @@ GOOD = json.loads(encode(TICK))
 
 
 def changed(**fields) -> bytes:
-    return json.dumps({name: value for name, value in (GOOD | fields).items() if value is not ...}).encode()
+    return json.dumps(
+        {name: value for name, value in (GOOD | fields).items() if value is not ...}
+    ).encode()
 
 
 def test_round_trip() -> None:
@@ -65,7 +67,12 @@ def test_rejects_with_a_reason(raw: bytes, reason: Reason) -> None:
 
 
 def test_what_is_read_leniently() -> None:
-    for lenient in (changed(price="60000.5"), changed(trade_id=42), changed(seq=42.9), changed(unknown={"a": [1]})):
+    for lenient in (
+        changed(price="60000.5"),
+        changed(trade_id=42),
+        changed(seq=42.9),
+        changed(unknown={"a": [1]}),
+    ):
         assert parse(lenient, NOW) == TICK
     assert parse(changed(unknown=[[]] * 1000 + ["]" * 1000]), NOW) == TICK
     assert parse(encode(TICK) + b"[" * 1000, NOW) == TICK
@@ -74,7 +81,10 @@ def test_what_is_read_leniently() -> None:
 
 @settings(max_examples=300)
 @given(
-    st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v))
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+        lambda v: st.lists(v) | st.dictionaries(st.text(), v),
+    )
 )
 def test_any_json_is_a_value(value) -> None:
     assert isinstance(parse(json.dumps(value).encode(), NOW), Rejected)

@@ -1,4 +1,5 @@
-"""Which time a run is about: its parameters, else its interval, else now; and what upkeep deletes."""
+"""Which time a run is about: its parameters, else its interval, else now; and what upkeep
+deletes."""
 
 import os
 from datetime import UTC, datetime
@@ -14,7 +15,10 @@ NOW_US = run.micros("2026-03-05T12:00:00")
 MIDNIGHT_US = run.micros("2026-03-01")
 
 
-@pytest.mark.parametrize(("text", "us"), [("1970-01-02", DAY_US), ("1970-01-01T01:00:00+01:00", 0), ("1970-01-01T00:00:01", 1_000_000)])
+@pytest.mark.parametrize(
+    ("text", "us"),
+    [("1970-01-02", DAY_US), ("1970-01-01T01:00:00+01:00", 0), ("1970-01-01T00:00:01", 1_000_000)],
+)
 def test_a_time_is_utc_unless_it_says_otherwise(text, us):
     assert run.micros(text) == us
 
@@ -27,10 +31,16 @@ def test_what_is_no_time_is_refused(text):
 
 class TestSpan:
     def test_parameters_win(self):
-        assert run.span({"from": "2026-01-01", "to": "2026-01-02"}, NIGHT, NOW_US) == (run.micros("2026-01-01"), run.micros("2026-01-02"))
+        assert run.span({"from": "2026-01-01", "to": "2026-01-02"}, NIGHT, NOW_US) == (
+            run.micros("2026-01-01"),
+            run.micros("2026-01-02"),
+        )
 
     def test_else_the_interval(self):
-        assert run.span({}, NIGHT, NOW_US) == (run.micros("2026-03-01T01:15:00"), run.micros("2026-03-02T01:15:00"))
+        assert run.span({}, NIGHT, NOW_US) == (
+            run.micros("2026-03-01T01:15:00"),
+            run.micros("2026-03-02T01:15:00"),
+        )
 
     def test_by_hand_it_is_everything_up_to_now(self):
         assert run.span({"from": None}, (None, None), NOW_US) == (None, NOW_US)
@@ -44,7 +54,10 @@ class TestDays:
         assert history.days(None, NOW_US) == (run.micros("2026-03-04"), run.micros("2026-03-05"))
 
     def test_midnight_belongs_to_the_day_before(self):
-        assert history.days(MIDNIGHT_US, MIDNIGHT_US + DAY_US) == (MIDNIGHT_US, MIDNIGHT_US + DAY_US)
+        assert history.days(MIDNIGHT_US, MIDNIGHT_US + DAY_US) == (
+            MIDNIGHT_US,
+            MIDNIGHT_US + DAY_US,
+        )
 
 
 class TestPowerDay:
@@ -79,7 +92,11 @@ class TestUpkeep:
         assert [file.name for file in tmp_path.rglob("*")] == ["a", "young.log"]
 
     def test_a_training_goes_only_when_nothing_in_it_is_young(self, tmp_path):
-        for name, age_s in (("tick/old/state.json", 100), ("tick/busy/state.json", 100), ("tick/busy/model/model.onnx", 0)):
+        for name, age_s in (
+            ("tick/old/state.json", 100),
+            ("tick/busy/state.json", 100),
+            ("tick/busy/model/model.onnx", 0),
+        ):
             file = tmp_path / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("x")
@@ -90,4 +107,8 @@ class TestUpkeep:
         assert [folder.name for folder in (tmp_path / "tick").iterdir()] == ["busy"]
 
     def test_nothing_there_is_nothing_to_do(self, tmp_path):
-        assert maintenance.forget_files(tmp_path / "none", NOW_US) == maintenance.forget_folders(tmp_path / "none", NOW_US) == 0
+        assert (
+            maintenance.forget_files(tmp_path / "none", NOW_US)
+            == maintenance.forget_folders(tmp_path / "none", NOW_US)
+            == 0
+        )

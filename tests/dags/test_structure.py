@@ -13,9 +13,16 @@ pytestmark = pytest.mark.airflow
 REPO = Path(__file__).parents[2]
 FILES = sorted(file.name for file in (REPO / "dags").glob("*_dag.py"))
 TRAINING = ("prepare_data", "train_model", "evaluate_model", "register_model")
-TICK = ("aggregate_weekly_features", "prepare_training_data", "train_model", "backtest_model", "register_to_production")
+TICK = (
+    "aggregate_weekly_features",
+    "prepare_training_data",
+    "train_model",
+    "backtest_model",
+    "register_to_production",
+)
 MIN = 60.0
-# dag: file, owner, cron, tags, queue, priority, retries, first pause, deadline in hours, tasks in order
+# dag: file, owner, cron, tags, queue, priority, retries, first pause, deadline in hours, tasks in
+# order
 DAGS = {
     "tick_model_training": (
         "ml_tick_model_dag.py", "quant-team", "0 2 * * 0", {"ml", "tick", "production", "timeseries"}, "realtime_queue", 10, 3, 2, 4, TICK),
@@ -56,9 +63,22 @@ def home(tmp_path_factory):
 
 @lru_cache
 def probed(home: Path, file: str) -> dict:
-    environment = {**os.environ, "AIRFLOW_HOME": str(home), "PYTHONPATH": str(REPO), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-    command = [sys.executable, "-W", "ignore", str(REPO / "tests" / "dags" / "probe.py"), str(REPO / "dags" / file)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(home),
+        "PYTHONPATH": str(REPO),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    }
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        str(REPO / "tests" / "dags" / "probe.py"),
+        str(REPO / "dags" / file),
+    ]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -81,16 +101,28 @@ def test_a_dag_is_what_the_table_says(home, name):
     dag = probed(home, file)["dags"][name]
     assert (dag["cron"], set(dag["tags"]), dag["access"]) == (cron, tags, [owner])
     assert (dag["catchup"], dag["max_active_runs"], dag["start"][:10]) == (False, 1, "2025-01-01")
-    assert dag["deadlines"] == [["DagRunQueuedAtDeadline", deadline_h * 3600.0, "dags.alerts.deadline_missed"]]
+    assert dag["deadlines"] == [
+        ["DagRunQueuedAtDeadline", deadline_h * 3600.0, "dags.alerts.deadline_missed"]
+    ]
     for task_id, task in dag["tasks"].items():
-        assert (task["owner"], task["priority_weight"], task["retries"]) == (owner, priority, retries)
+        assert (task["owner"], task["priority_weight"], task["retries"]) == (
+            owner,
+            priority,
+            retries,
+        )
         assert task["queue"] == QUEUES.get((name, task_id), queue)
-        assert (task["retry_delay"], task["max_retry_delay"], task["retry_exponential_backoff"]) == (pause_min * MIN, 15 * MIN, 2.0)
+        assert (
+            task["retry_delay"],
+            task["max_retry_delay"],
+            task["retry_exponential_backoff"],
+        ) == (pause_min * MIN, 15 * MIN, 2.0)
         assert task["pool"] == POOLS.get((name, task_id), "default_pool")
         assert task["on_failure"] == ["task_failed"]
         assert "contracts.errors.DatasetError" in task["hopeless"]
     if order is not None:
-        assert [dag["tasks"][task]["next"] for task in order] == [[task] for task in order[1:]] + [[]]
+        assert [dag["tasks"][task]["next"] for task in order] == [[task] for task in order[1:]] + [
+            []
+        ]
         assert set(dag["tasks"]) == set(order)
     assert owner in dag["doc"]
     assert dag["doc"].startswith("# ")
@@ -99,9 +131,10 @@ def test_a_dag_is_what_the_table_says(home, name):
 def test_by_time_means_intervals_and_drift_starts_the_training_too(home):
     kinds = {name: probed(home, line[0])["dags"][name]["timetable"] for name, line in DAGS.items()}
     assert kinds["tick_model_training"] == "AssetOrTimeSchedule"
-    assert {kinds[name] for name in ("power_lgbm_training", "tick_feature_backfill", "tick_daily_statistics")} == {
-        "CronDataIntervalTimetable"
-    }
+    assert {
+        kinds[name]
+        for name in ("power_lgbm_training", "tick_feature_backfill", "tick_daily_statistics")
+    } == {"CronDataIntervalTimetable"}
 
 
 def test_variants_are_dags_with_their_own_defaults(home):

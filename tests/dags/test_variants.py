@@ -1,4 +1,6 @@
-"""A YAML file becomes a variant, or an error that names the file, the field and what would be right."""
+"""A YAML file becomes a variant, or an error that names the file, the field and what would be
+right.
+"""
 
 import json
 from pathlib import Path
@@ -31,7 +33,12 @@ def said(folder, taken=()):
 def test_a_third_network_is_a_file(tmp_path):
     (tmp_path / "short.yaml").write_text(GOOD)
     (variant,) = read(tmp_path, ())
-    assert (variant.dag_id, variant.pool, variant.priority_weight, variant.params) == ("mnist_short_training", "gpu_pool", 5, {"epochs": 2})
+    assert (variant.dag_id, variant.pool, variant.priority_weight, variant.params) == (
+        "mnist_short_training",
+        "gpu_pool",
+        5,
+        {"epochs": 2},
+    )
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -53,8 +60,16 @@ def test_the_shipped_ones_are_good():
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("dataset: mnist", "dataset: mnst", "dataset: 'mnst' is none of mnist, cifar10, tick, power"),
-        ("framework: tensorflow", "framework: jax", "framework: mnist is trained by tensorflow, not 'jax'"),
+        (
+            "dataset: mnist",
+            "dataset: mnst",
+            "dataset: 'mnst' is none of mnist, cifar10, tick, power",
+        ),
+        (
+            "framework: tensorflow",
+            "framework: jax",
+            "framework: mnist is trained by tensorflow, not 'jax'",
+        ),
         ("model_type: cnn", "model_type: transformer", "model_type: 'transformer' is none of cnn"),
         ("pool: gpu_pool", "pool: tpu_pool", "pool: Input should be"),
         ("tags: [ml, cnn]", "tags: []", "tags: Tuple should have at least 1 item"),
@@ -83,7 +98,9 @@ def test_never_two_of_one_id(tmp_path):
     for name in ("a.yaml", "b.yaml"):
         (tmp_path / name).write_text(GOOD)
     assert said(tmp_path) == "b.yaml: the id mnist_short_training is taken by a.yaml"
-    assert "a.yaml: the id mnist_short_training is taken by a DAG file" in said(tmp_path, ["mnist_short_training"])
+    assert "a.yaml: the id mnist_short_training is taken by a DAG file" in said(
+        tmp_path, ["mnist_short_training"]
+    )
 
 
 def test_all_wrong_files_are_told_at_once(tmp_path):
@@ -93,14 +110,35 @@ def test_all_wrong_files_are_told_at_once(tmp_path):
 
 
 def test_arguments_are_checked_like_files():
-    with pytest.raises(SettingError, match="create: framework: Field required; priority_weight: Input should be less than or equal to 10"):
-        checked({**json.loads(json.dumps({"dag_id": "abc", "model_type": "cnn", "dataset": "mnist"})), "priority_weight": 99}, "create")
+    with pytest.raises(
+        SettingError,
+        match=(
+            "create: framework: Field required; priority_weight: Input should be less than or equal"
+            " to 10"
+        ),
+    ):
+        checked(
+            {
+                **json.loads(
+                    json.dumps({"dag_id": "abc", "model_type": "cnn", "dataset": "mnist"})
+                ),
+                "priority_weight": 99,
+            },
+            "create",
+        )
 
 
 def test_every_owner_and_gate_is_given():
-    assert all(known.owner.endswith("-team") and known.gate and known.experiment for known in DATASETS.values())
+    assert all(
+        known.owner.endswith("-team") and known.gate and known.experiment
+        for known in DATASETS.values()
+    )
 
 
 def test_pools_are_those_of_the_file():
     pools = json.loads((REPO / "dags" / "pools.json").read_text())
-    assert {name: pool["slots"] for name, pool in pools.items()} == {"gpu_pool": 2, "high_priority_cpu": 4, "default_pool": 8}
+    assert {name: pool["slots"] for name, pool in pools.items()} == {
+        "gpu_pool": 2,
+        "high_priority_cpu": 4,
+        "default_pool": 8,
+    }

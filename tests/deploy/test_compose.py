@@ -1,4 +1,6 @@
-"""docker-compose.yml and the Dockerfile, held to their rules without an engine: pinned, small rights, limits, loopback, no secret."""
+"""docker-compose.yml and the Dockerfile, held to their rules without an engine: pinned, small
+rights, limits, loopback, no secret.
+"""
 
 import re
 from pathlib import Path
@@ -55,8 +57,14 @@ def test_a_container_has_few_rights(name):
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    if name == "owner":  # root with the one right that its one command needs, and no network service
-        assert (service["cap_add"], service["command"][0], service["user"]) == (["CHOWN"], "find", "0:0")
+    if (
+        name == "owner"
+    ):  # root with the one right that its one command needs, and no network service
+        assert (service["cap_add"], service["command"][0], service["user"]) == (
+            ["CHOWN"],
+            "find",
+            "0:0",
+        )
     else:
         assert "cap_add" not in service and int(service["user"].partition(":")[0]) > 0
     assert not {"privileged", "pid", "ipc", "network_mode", "devices"} & service.keys()
@@ -71,7 +79,10 @@ def test_a_container_has_limits(name):
 
 @each
 def test_whatever_stays_has_a_health_check(name):
-    assert name in ONE_SHOT or {"test", "interval", "timeout", "retries"} <= SERVICES[name]["healthcheck"].keys()
+    assert (
+        name in ONE_SHOT
+        or {"test", "interval", "timeout", "retries"} <= SERVICES[name]["healthcheck"].keys()
+    )
 
 
 @each
@@ -89,7 +100,9 @@ def test_ports_are_published_on_loopback_alone(name):
 def test_it_waits_for_services_of_its_own_profiles(name):
     for needed, how in SERVICES[name].get("depends_on", {}).items():
         assert set(SERVICES[name]["profiles"]) <= set(SERVICES[needed]["profiles"])
-        assert how["condition"] == ("service_completed_successfully" if needed in ONE_SHOT else "service_healthy")
+        assert how["condition"] == (
+            "service_completed_successfully" if needed in ONE_SHOT else "service_healthy"
+        )
 
 
 @each
@@ -138,7 +151,9 @@ def test_seaweedfs_understands_checksum_trailers_and_owns_its_folders():
     assert name == "chrislusf/seaweedfs"
     # Older ones store the framing of a trailing checksum as content.
     assert tuple(map(int, version.split("."))) >= (4, 2)
-    assert {SERVICES[name]["user"] for name in ("seaweedfs", "bucket", "iceberg-rest")} == {"1000:1000"}
+    assert {SERVICES[name]["user"] for name in ("seaweedfs", "bucket", "iceberg-rest")} == {
+        "1000:1000"
+    }
     # One level: the image keeps a folder of root's in /data, and below it are folders (0700) that
     # root without CAP_DAC_OVERRIDE cannot enter at the second start, so `chown -R` fails there.
     depth, action = ["-maxdepth", "1"], ["-exec", "chown", "1000:1000", "{}", "+"]
@@ -147,7 +162,9 @@ def test_seaweedfs_understands_checksum_trailers_and_owns_its_folders():
 
 def test_every_client_of_the_object_store_sends_no_checksum_trailers():
     secret = re.compile("S3_SECRET_KEY|AWS_SECRET_ACCESS_KEY")
-    clients = {name for name in SERVICES if any(map(secret.search, environment(name)))} - {"seaweedfs"}
+    clients = {name for name in SERVICES if any(map(secret.search, environment(name)))} - {
+        "seaweedfs"
+    }
     assert {"taskmanager", "job", "init", "tick", "iceberg-rest", "mlflow", "trino"} <= clients
     setting = "AWS_REQUEST_CHECKSUM_CALCULATION"
     assert {environment(name).get(setting) for name in clients} == {"when_required"}
@@ -158,8 +175,12 @@ def test_checkpoints_outlive_the_containers_and_the_job():
     for name in ("jobmanager", "taskmanager", "job"):
         home = SERVICES[name]["environment"]["TICK_HOME"]
         for folder in (paths.checkpoints(settings), paths.savepoints(settings)):
-            assert f"{folder.name}:{home}/{folder.relative_to(settings.root)}" in SERVICES[name]["volumes"]
-    # In config.yaml it has no effect on a submitted job: `docker compose down` deletes every checkpoint.
+            assert (
+                f"{folder.name}:{home}/{folder.relative_to(settings.root)}"
+                in SERVICES[name]["volumes"]
+            )
+    # In config.yaml it has no effect on a submitted job: `docker compose down` deletes every
+    # checkpoint.
     retention = "execution.checkpointing.externalized-checkpoint-retention"
     assert job.options(settings)[retention] == "RETAIN_ON_CANCELLATION"
 
@@ -169,9 +190,13 @@ def test_flink_spills_to_a_volume_and_the_taskmanager_has_memory_for_its_process
     spill = paths.flink_tmp(settings).relative_to(settings.root)
     home = SERVICES["taskmanager"]["environment"]["TICK_HOME"]
     assert f"spill:{home}/{spill}" in SERVICES["taskmanager"]["volumes"]
-    assert f"{home}/{spill}" in TestDockerfile.text, "the volume takes over the owner of the image's folder"
+    assert f"{home}/{spill}" in TestDockerfile.text, (
+        "the volume takes over the owner of the image's folder"
+    )
     # tmpfs counts as memory, so the limit is above the size of Flink's process.
-    assert megabytes(limit("taskmanager", "memory")) >= max(3072, settings.flink_taskmanager_mb + 512)
+    assert megabytes(limit("taskmanager", "memory")) >= max(
+        3072, settings.flink_taskmanager_mb + 512
+    )
 
 
 def test_the_catalog_has_one_writer():
@@ -203,7 +228,11 @@ def test_every_published_port_is_documented():
 
 
 def test_every_volume_is_used():
-    used = {mount.partition(":")[0] for service in SERVICES.values() for mount in service.get("volumes", ())}
+    used = {
+        mount.partition(":")[0]
+        for service in SERVICES.values()
+        for mount in service.get("volumes", ())
+    }
     assert COMPOSE["volumes"].keys() <= used
 
 
@@ -216,9 +245,13 @@ def test_whoever_resumes_the_job_can_delete_old_states():
 def test_the_env_file_gives_what_is_asked_for_and_nothing_else(tmp_path):
     file = tmp_path / ".env"
     added = compose_env.complete(file)
-    asked = {name: rest for name, rest in VARIABLE.findall(TEXT) if not name.endswith("_PUBLISHED_PORT")}
+    asked = {
+        name: rest for name, rest in VARIABLE.findall(TEXT) if not name.endswith("_PUBLISHED_PORT")
+    }
     assert asked.keys() == set(compose_env.SECRETS)
-    assert all(rest.startswith(":?") for rest in asked.values()), "a missing secret must stop everything"
+    assert all(rest.startswith(":?") for rest in asked.values()), (
+        "a missing secret must stop everything"
+    )
     assert set(added) == {*compose_env.SECRETS, *compose_env.PLAIN}
     assert file.stat().st_mode & 0o777 == 0o600
 
@@ -231,7 +264,9 @@ def test_a_second_env_changes_no_secret_and_a_deleted_one_is_new(tmp_path):
     assert file.read_text() == before
     file.write_text(re.sub(r"REDIS_PASSWORD=.*\n", "", before))
     assert compose_env.complete(file) == ["REDIS_PASSWORD"]
-    assert len({line.partition("=")[2] for line in file.read_text().splitlines()}) == len(file.read_text().splitlines())
+    assert len({line.partition("=")[2] for line in file.read_text().splitlines()}) == len(
+        file.read_text().splitlines()
+    )
 
 
 def test_the_profiles():
@@ -246,7 +281,9 @@ class TestDockerfile:
     def test_bases_are_pinned(self):
         names = {line.split()[-1] for line in self.lines if line.startswith("FROM")}
         bases = [line.split()[1] for line in self.lines if line.startswith("FROM")]
-        assert all(base in names or re.fullmatch(r"python:3\.11\.\d+-slim-\w+", base) for base in bases)
+        assert all(
+            base in names or re.fullmatch(r"python:3\.11\.\d+-slim-\w+", base) for base in bases
+        )
 
     def test_nothing_runs_as_root(self):
         assert [line for line in self.lines if line.startswith("USER")][-1] == "USER 10001:10001"
@@ -258,7 +295,9 @@ class TestDockerfile:
         assert all("=" in package for package in wanted)
 
     def test_python_comes_from_the_lock(self):
-        assert all("--frozen" in line and "--no-cache" in line for line in self.lines if "uv sync" in line)
+        assert all(
+            "--frozen" in line and "--no-cache" in line for line in self.lines if "uv sync" in line
+        )
 
     def test_nothing_is_fetched_by_address_or_kept_secret(self):
         assert not re.search(r"^ADD|https?://|PASSWORD|SECRET|TOKEN", self.text, re.MULTILINE)
@@ -266,8 +305,12 @@ class TestDockerfile:
     def test_what_is_not_listed_stays_out(self):
         ignored = (ROOT / ".dockerignore").read_text().splitlines()
         assert ignored[0] == "**"
-        assert {line[1:] for line in ignored if line.startswith("!")} <= {path.name for path in ROOT.iterdir()}
+        assert {line[1:] for line in ignored if line.startswith("!")} <= {
+            path.name for path in ROOT.iterdir()
+        }
 
     def test_targets_are_those_of_compose(self):
-        targets = {service["build"]["target"] for service in SERVICES.values() if "build" in service}
+        targets = {
+            service["build"]["target"] for service in SERVICES.values() if "build" in service
+        }
         assert targets <= {line.split()[-1] for line in self.lines if line.startswith("FROM")}

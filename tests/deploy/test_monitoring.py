@@ -1,4 +1,5 @@
-"""Rules, alerts and dashboard name only metrics that the API exports, and only runbooks that exist."""
+"""Rules, alerts and dashboard name only metrics that the API exports, and only runbooks that
+exist."""
 
 import json
 import re
@@ -17,9 +18,13 @@ from serving.state.platform_metrics import Platform
 
 ROOT = Path(__file__).parents[2]
 RULES = yaml.safe_load((ROOT / "monitoring" / "rules.yml").read_text())
-DASHBOARD = json.loads((ROOT / "monitoring" / "grafana" / "dashboards" / "lakehouse-tick.json").read_text())
+DASHBOARD = json.loads(
+    (ROOT / "monitoring" / "grafana" / "dashboards" / "lakehouse-tick.json").read_text()
+)
 ALERTS = [rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule]
-RECORDED = {rule["record"] for group in RULES["groups"] for rule in group["rules"] if "record" in rule}
+RECORDED = {
+    rule["record"] for group in RULES["groups"] for rule in group["rules"] if "record" in rule
+}
 EXPRESSIONS = [rule["expr"] for group in RULES["groups"] for rule in group["rules"]]
 EXPRESSIONS += [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 
@@ -27,7 +32,9 @@ EXPRESSIONS += [target["expr"] for panel in DASHBOARD["panels"] for target in pa
 def examined() -> JobHealth:
     """A live job with a reader and a group."""
     raw = Vertex("Source: KafkaSource-a.b.wire_raw", "RUNNING", 1, 1, 0, ("wire_raw",))
-    return JobHealth("RUNNING", "j", restarts=0, vertices=(raw,), lags=(GroupLag("tick-job-raw", "ticks", 1),))
+    return JobHealth(
+        "RUNNING", "j", restarts=0, vertices=(raw,), lags=(GroupLag("tick-job-raw", "ticks", 1),)
+    )
 
 
 def exported() -> set[str]:
@@ -38,11 +45,25 @@ def exported() -> set[str]:
     metrics.model.labels("tick-model", "1").set(1)
     metrics.results.labels("ok").inc()
     parity = {"unexplained": 0, "values_compared": 1, "taken_us": 1}
-    drift, duel = {"alerts": 0, "prediction_psi": 0.1}, {"gain_bps": 1.0, "low_bps": 0.5, "high_bps": 1.5}
-    around.register(Platform(1.0, dict.fromkeys(("lag", "written", "older", "retries", "overflowed"), 1), 1, parity, drift, duel))
+    drift, duel = (
+        {"alerts": 0, "prediction_psi": 0.1},
+        {"gain_bps": 1.0, "low_bps": 0.5, "high_bps": 1.5},
+    )
+    around.register(
+        Platform(
+            1.0,
+            dict.fromkeys(("lag", "written", "older", "retries", "overflowed"), 1),
+            1,
+            parity,
+            drift,
+            duel,
+        )
+    )
     around.register(Look(examined()))
     text = (generate_latest(metrics.registry) + generate_latest(around)).decode()
-    return {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
+    return {
+        sample.name for family in text_string_to_metric_families(text) for sample in family.samples
+    }
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
@@ -70,13 +91,25 @@ def test_every_runbook_has_its_alert():
 def test_the_dashboard_has_panels_of_their_own_on_the_provisioned_source():
     places = [tuple(panel["gridPos"].values()) for panel in DASHBOARD["panels"]]
     assert len(set(places)) == len(places) == len({panel["title"] for panel in DASHBOARD["panels"]})
-    sources = yaml.safe_load((ROOT / "monitoring/grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"]
-    assert {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]} == {source["uid"] for source in sources}
+    sources = yaml.safe_load(
+        (ROOT / "monitoring/grafana/provisioning/datasources/prometheus.yml").read_text()
+    )["datasources"]
+    assert {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]} == {
+        source["uid"] for source in sources
+    }
 
 
 def test_the_scrape_target_is_a_service_of_compose():
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     scrape = yaml.safe_load((ROOT / "monitoring" / "prometheus.yml").read_text())["scrape_configs"]
-    targets = {target for job in scrape for static in job["static_configs"] for target in static["targets"]}
+    targets = {
+        target for job in scrape for static in job["static_configs"] for target in static["targets"]
+    }
     assert {target.partition(":")[0] for target in targets} <= compose.keys()
-    assert all(any(port.endswith(target.partition(":")[2]) for port in compose[target.partition(":")[0]]["ports"]) for target in targets)
+    assert all(
+        any(
+            port.endswith(target.partition(":")[2])
+            for port in compose[target.partition(":")[0]]["ports"]
+        )
+        for target in targets
+    )

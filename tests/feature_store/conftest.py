@@ -1,4 +1,6 @@
-"""A real redis-server of our own on a free port, AOF on: fast, no JVM, killed and stalled at will, stopped by its PID."""
+"""A real redis-server of our own on a free port, AOF on: fast, no JVM, killed and stalled at will,
+stopped by its PID.
+"""
 
 import shutil
 import signal
@@ -15,7 +17,8 @@ from contracts.config.settings import Settings
 
 
 class RedisServer:
-    """One redis-server process: start, kill -9, stall, resume; data below `folder` survives a kill."""
+    """One redis-server process: start, kill -9, stall, resume; data below `folder` survives a
+    kill."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -26,7 +29,13 @@ class RedisServer:
 
     def start(self) -> None:
         binary = shutil.which("redis-server") or str(Path(sys.executable).with_name("redis-server"))
-        options = {"port": self.port, "bind": "127.0.0.1", "dir": self.folder, "appendonly": "yes", "hash-max-ziplist-entries": 16}
+        options = {
+            "port": self.port,
+            "bind": "127.0.0.1",
+            "dir": self.folder,
+            "appendonly": "yes",
+            "hash-max-ziplist-entries": 16,
+        }
         flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         self.process = subprocess.Popen([binary, *flags, "--save", ""], stdout=subprocess.DEVNULL)
         client = self.client()

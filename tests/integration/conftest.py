@@ -1,6 +1,8 @@
-"""The live job on the shared platform, and small helpers to send ticks and to wait for what must come of them.
+"""The live job on the shared platform, and small helpers to send ticks and to wait for what must
+come of them.
 
-All files share one job, whose event time never goes back: they run in the order of FILES, each later in event time.
+All files share one job, whose event time never goes back: they run in the order of FILES, each
+later in event time.
 """
 
 import contextlib
@@ -23,10 +25,25 @@ from streaming.synthetic.market import Market
 
 WAIT_S = 300.0
 COMPLAINTS = 40  # lines per service
-COMPLAINT = re.compile(r" (?:WARN|ERROR) (?!.*Name collision)|Caused by|switched from .* to (?:FAIL|RESTART|CANCEL)")
+COMPLAINT = re.compile(
+    r" (?:WARN|ERROR) (?!.*Name collision)|Caused by|switched from .* to (?:FAIL|RESTART|CANCEL)"
+)
 FILES = (
-    *("test_backfill", "test_parity", "test_conservation", "test_parse_equals_sql", "test_poison", "test_recovery", "test_training"),
-    *("test_warmup", "test_end_to_end", "test_refusals", "test_new_feature_live"),  # the job starts afresh; a model is there
+    *(
+        "test_backfill",
+        "test_parity",
+        "test_conservation",
+        "test_parse_equals_sql",
+        "test_poison",
+        "test_recovery",
+        "test_training",
+    ),
+    *(
+        "test_warmup",
+        "test_end_to_end",
+        "test_refusals",
+        "test_new_feature_live",
+    ),  # the job starts afresh; a model is there
     "test_liveness",  # a platform of its own
 )
 HERE = Path(__file__).parent
@@ -41,14 +58,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = [place for place, item in enumerate(items) if item.path.parent == HERE]
     if unlisted := {items[place].path.stem for place in places} - set(FILES):
         raise pytest.UsageError(f"not in FILES of {__file__}: {', '.join(sorted(unlisted))}")
-    ordered = sorted((items[place] for place in places), key=lambda item: FILES.index(item.path.stem))
+    ordered = sorted(
+        (items[place] for place in places), key=lambda item: FILES.index(item.path.stem)
+    )
     for place, item in zip(places, ordered, strict=True):
         items[place] = item
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failure here says how the job was and what Flink complained of: on another machine nobody can look."""
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure here says how the job was and what Flink complained of: on another machine nobody
+    can look.
+    """
     report = yield
     platform = getattr(item, "funcargs", {}).get("platform")
     if report.failed and report.when == "call" and platform is not None:
@@ -75,7 +98,9 @@ def live(platform: Settings) -> Settings:
 
 @pytest.fixture(scope="session")
 def warmed(platform: Settings) -> tuple[Settings, pl.DataFrame, Market]:
-    """The platform with a live job that started afresh on an hour of history up to nine minutes ago, that history, its market."""
+    """The platform with a live job that started afresh on an hour of history up to nine minutes
+    ago, that history, its market.
+    """
     from tests.support.warmed import restart
 
     return platform, *restart(platform, minutes_ago(9) // MINUTE_US * MINUTE_US)
@@ -91,8 +116,12 @@ def beat(producer: Producer, event_time_us: int) -> None:
         producer.produce(TICKS.name, heartbeat(event_time_us), partition=partition)
 
 
-def send(settings: Settings, messages: Iterable[tuple[str, bytes]], first_us: int, close_us: int) -> int:
-    """Heartbeat at `first_us`, the keyed messages in order, then a heartbeat at `close_us` that closes what is open."""
+def send(
+    settings: Settings, messages: Iterable[tuple[str, bytes]], first_us: int, close_us: int
+) -> int:
+    """Heartbeat at `first_us`, the keyed messages in order, then a heartbeat at `close_us` that
+    closes what is open.
+    """
     producer = Producer({**connections.kafka(settings), "enable.idempotence": True})
     beat(producer, first_us)
     producer.flush(30)

@@ -1,4 +1,6 @@
-"""Backfill by chunks = one long run, killed and resumed, by symbols, over gaps and holes; and what it says to impossible wishes."""
+"""Backfill by chunks = one long run, killed and resumed, by symbols, over gaps and holes; and what
+it says to impossible wishes.
+"""
 
 import os
 import signal
@@ -38,33 +40,51 @@ AAA, THIN, LONE = "HIST:AAAUSD", "HIST:BBBUSD", "HIST:CCCUSD"
 
 @pytest.fixture(scope="module")
 def history(platform: Settings) -> Settings:
-    """Two days of three symbols: one without gaps, one without a night and with many minutes missing, one with a single tick."""
+    """Two days of three symbols: one without gaps, one without a night and with many minutes
+    missing, one with a single tick.
+    """
     tables.create(platform)
     ticks = pl.concat(generate(FIXTURE, START_US, DAYS * 86_400, Market(FIXTURE, START_US)))
     hour = (pl.col("event_time_us") - START_US) // HOUR_US
-    thin = (pl.col("symbol") == "BBBUSD") & (hour.is_between(15, 30) | (pl.col("event_time_us") // 60_000_000 % 7 > 1))
+    thin = (pl.col("symbol") == "BBBUSD") & (
+        hour.is_between(15, 30) | (pl.col("event_time_us") // 60_000_000 % 7 > 1)
+    )
     lone = pl.col("symbol").is_in(["AAAUSD", "BBBUSD"]).not_()
     kept = pl.concat([ticks.filter(~thin & ~lone), ticks.filter(lone).head(1)])
-    tables.append_ticks(platform, kept.with_columns(venue=pl.lit("HIST")).sort("event_time_us", "seq"))
+    tables.append_ticks(
+        platform, kept.with_columns(venue=pl.lit("HIST")).sort("event_time_us", "seq")
+    )
     return platform
 
 
 @pytest.fixture(scope="module")
 def whole(history: Settings) -> pl.DataFrame:
     """The rows of one run over everything."""
-    done = backfill.run(history, START_US, START_US + DAYS * DAY_US, chunk_us=400 * DAY_US, again=True)
+    done = backfill.run(
+        history, START_US, START_US + DAYS * DAY_US, chunk_us=400 * DAY_US, again=True
+    )
     assert (len(done.computed), done.failed) == (1, {})
     return rows(history)
 
 
 def rows(settings: Settings) -> pl.DataFrame:
-    scan = tables.catalog(settings).load_table(GOLD).scan(row_filter=tables.between(START_US, START_US + DAYS * DAY_US))
-    return pl.from_arrow(scan.to_arrow()).filter(pl.col("symbol").str.starts_with("HIST:")).sort("view", "symbol", "event_time")
+    scan = (
+        tables.catalog(settings)
+        .load_table(GOLD)
+        .scan(row_filter=tables.between(START_US, START_US + DAYS * DAY_US))
+    )
+    return (
+        pl.from_arrow(scan.to_arrow())
+        .filter(pl.col("symbol").str.starts_with("HIST:"))
+        .sort("view", "symbol", "event_time")
+    )
 
 
 def test_chunks_make_the_same_rows_as_one_run(history: Settings, whole: pl.DataFrame) -> None:
     assert whole["view"].unique().sort().to_list() == sorted(level.view for level in LEVELS)
-    done = backfill.run(history, START_US, START_US + DAYS * DAY_US, chunk_us=CHUNK_US, parallel=2, again=True)
+    done = backfill.run(
+        history, START_US, START_US + DAYS * DAY_US, chunk_us=CHUNK_US, parallel=2, again=True
+    )
     assert done.failed == {} and len(done.computed) == 3
     assert_frame_equal(rows(history), whole, check_exact=True)
     assert done.rows == len(whole)
@@ -82,7 +102,9 @@ def test_what_stands_is_left_and_other_symbols_stay(history: Settings, whole: pl
 
 def test_a_job_that_fails_every_time_ends(platform: Settings) -> None:
     chunk = Chunk(START_US, START_US + DAY_US)
-    options = backfill.program(platform, chunk, backfill.Wanted(Reach(START_US)), "lakehouse.none").options
+    options = backfill.program(
+        platform, chunk, backfill.Wanted(Reach(START_US)), "lakehouse.none"
+    ).options
     source = "CREATE TABLE numbers (n BIGINT) WITH ('connector'='datagen', 'number-of-rows'='10')"
     sink = "CREATE TABLE nothing (n BIGINT) WITH ('connector'='blackhole')"
     insert = "INSERT INTO nothing SELECT 1 / (n - n) FROM numbers"
@@ -94,16 +116,31 @@ def test_a_job_that_fails_every_time_ends(platform: Settings) -> None:
 
 def client(settings: Settings) -> subprocess.Popen[bytes]:
     """`tick backfill` over the history, as a process."""
-    command = [sys.executable, "-m", "cli.main", "backfill", "--from", "2024-02-28", "--to", "2024-03-01", "--chunk", "12h", "--again"]
+    command = [
+        sys.executable,
+        "-m",
+        "cli.main",
+        "backfill",
+        "--from",
+        "2024-02-28",
+        "--to",
+        "2024-03-01",
+        "--chunk",
+        "12h",
+        "--again",
+    ]
     names = ("home", "cache", "flink_port", "kafka_port", "redis_port")
     env = os.environ | {f"TICK_{name.upper()}": str(getattr(settings, name)) for name in names}
     with default_signals():
-        return subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        return subprocess.Popen(
+            command, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
 
 
 @contextmanager
 def default_signals() -> Iterator[None]:
-    """Tests in the background ignore Ctrl-C or hanging up, and a process inherits what is ignored."""
+    """Tests in the background ignore Ctrl-C or hanging up, and a process inherits what is
+    ignored."""
     numbers = (signal.SIGINT, signal.SIGHUP)
     before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
     try:
@@ -136,7 +173,9 @@ def full_cluster(history: Settings) -> Iterator[Settings]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_the_job_of_a_client_that_ends_is_cancelled(full_cluster: Settings, number: signal.Signals) -> None:
+def test_the_job_of_a_client_that_ends_is_cancelled(
+    full_cluster: Settings, number: signal.Signals
+) -> None:
     before = {job["jid"] for job in flink_rest.jobs(full_cluster)}
 
     def states() -> list[str]:
@@ -145,9 +184,13 @@ def test_the_job_of_a_client_that_ends_is_cancelled(full_cluster: Settings, numb
 
     child = client(full_cluster)
     try:
-        eventually(lambda: "RUNNING" in states() or child.poll() is not None, "a job of the backfill")
+        eventually(
+            lambda: "RUNNING" in states() or child.poll() is not None, "a job of the backfill"
+        )
         child.send_signal(number)
-        assert child.wait(WAIT_S) != 0  # a chunk that is being planned is submitted first, and then cancelled
+        assert (
+            child.wait(WAIT_S) != 0
+        )  # a chunk that is being planned is submitted first, and then cancelled
     finally:
         child.kill()
         child.wait()
@@ -157,7 +200,10 @@ def test_the_job_of_a_client_that_ends_is_cancelled(full_cluster: Settings, numb
 def test_a_killed_run_goes_on_where_it_was(history: Settings, whole: pl.DataFrame) -> None:
     done = ledger.read(history).done
     child = client(history)
-    eventually(lambda: len(set(ledger.read(history).done) - set(done)) >= 1 or child.poll() is not None, "a chunk done")
+    eventually(
+        lambda: len(set(ledger.read(history).done) - set(done)) >= 1 or child.poll() is not None,
+        "a chunk done",
+    )
     with pytest.raises(JobError, match=r"a backfill \(PID .* is running"):
         backfill.run(history, START_US, START_US + DAY_US)
     time.sleep(1.5)
@@ -170,9 +216,12 @@ def test_a_killed_run_goes_on_where_it_was(history: Settings, whole: pl.DataFram
 
 
 def test_copies_of_trades_change_no_row(history: Settings, whole: pl.DataFrame) -> None:
-    """The chunk with copies groups its ticks by trade first, which it need not do before they came."""
+    """The chunk with copies groups its ticks by trade first, which it need not do before they
+    came."""
     copied = tables.read_ticks(history, START_US + 3 * HOUR_US, START_US + 4 * HOUR_US, [AAA])
-    assert len(copied) and not tick_scans.has_copies(history, [(START_US, START_US + DAYS * DAY_US)])
+    assert len(copied) and not tick_scans.has_copies(
+        history, [(START_US, START_US + DAYS * DAY_US)]
+    )
     tables.append_ticks(history, copied.drop("key", "late"))
     assert tick_scans.has_copies(history, [(START_US, START_US + 16 * HOUR_US)])
     assert not tick_scans.has_copies(history, [(START_US + 16 * HOUR_US, START_US + DAYS * DAY_US)])

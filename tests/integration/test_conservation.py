@@ -1,4 +1,6 @@
-"""Nothing is lost and nothing invented: real ticks with faults of every kind are accepted, refused or recognised as copies."""
+"""Nothing is lost and nothing invented: real ticks with faults of every kind are accepted, refused
+or recognised as copies.
+"""
 
 from itertools import islice
 
@@ -29,7 +31,10 @@ def market(start_us: int) -> pl.DataFrame:
     feed = open_feed([real(f"binance_dump/{name}.csv") for name in FILES])
     ticks = pl.concat(batch.ticks for batch in islice(feed.batches(now_us()), 10)).head(TICKS)
     offset = start_us - int(ticks["event_time_us"].min())
-    return ticks.with_columns(pl.col("event_time_us", "ingest_time_us") + offset, trade_id=pl.col("trade_id") + pl.lit(f"~{start_us}"))
+    return ticks.with_columns(
+        pl.col("event_time_us", "ingest_time_us") + offset,
+        trade_id=pl.col("trade_id") + pl.lit(f"~{start_us}"),
+    )
 
 
 def key_of(message: bytes) -> str:
@@ -44,19 +49,29 @@ def test_produced_is_accepted_and_rejected_and_duplicate(live: Settings) -> None
     mixed = inject_faults(encode(good), SHARE * len(KINDS), seed=11, now_us=now_us())
     assert set(mixed.counts) == set(KINDS) and min(mixed.counts.values()) > 0.02 * len(good)
     before = fates.marks(live)
-    produced = send(live, ((key_of(m), m) for m in mixed.messages), start_us, end_us + 2 * MINUTE_US)
+    produced = send(
+        live, ((key_of(m), m) for m in mixed.messages), start_us, end_us + 2 * MINUTE_US
+    )
     fates.settle(live, end_us + fates.SECOND_US)
     in_silver, letters = tables.count_ticks(live, start_us, end_us), fates.letters(live, before)
     assert produced == in_silver.distinct + len(letters) + (in_silver.rows - in_silver.distinct)
-    assert (in_silver.distinct, in_silver.rows - in_silver.distinct) == (len(good), mixed.counts["duplicate"])
+    assert (in_silver.distinct, in_silver.rows - in_silver.distinct) == (
+        len(good),
+        mixed.counts["duplicate"],
+    )
     assert fates.reasons(letters) == +mixed.rejected
 
     messages = fates.sent(live, before)
     assert len(messages) == produced
     judged = {(m.partition, m.offset): parse(m.value, fates.received_us(m)) for m in messages}
-    refused = {place: (one.reason.value, one.raw) for place, one in judged.items() if isinstance(one, Rejected)}
+    refused = {
+        place: (one.reason.value, one.raw)
+        for place, one in judged.items()
+        if isinstance(one, Rejected)
+    }
     assert letters == refused
 
-    # Messages of the year 9999 and of tomorrow were among them: had one moved the watermark, all after it would be late.
+    # Messages of the year 9999 and of tomorrow were among them: had one moved the watermark, all
+    # after it would be late.
     on_time = tables.read_ticks(live, start_us, end_us).filter(~pl.col("late"))
     assert on_time.select("key", "trade_id").n_unique() == len(good)

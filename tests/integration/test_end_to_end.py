@@ -1,4 +1,6 @@
-"""The whole way: a real file through Kafka, Flink, the writer, Redis and the API, and the answer on the topic of predictions."""
+"""The whole way: a real file through Kafka, Flink, the writer, Redis and the API, and the answer on
+the topic of predictions.
+"""
 
 import time
 
@@ -29,22 +31,38 @@ from tests.support import topic
 from tests.support.data import real
 from tests.support.warmed import REAL
 
-pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]  # MLflow and Feast warn of their own types
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore"),
+]  # MLflow and Feast warn of their own types
 SPEED = 20.0
 
 
 @pytest.fixture(scope="module")
-def serving(warmed: tuple[Settings, pl.DataFrame, Market], tmp_path_factory: pytest.TempPathFactory):
-    """The live platform with a Production model, if training left none a small one, and the writer and API as processes."""
+def serving(
+    warmed: tuple[Settings, pl.DataFrame, Market], tmp_path_factory: pytest.TempPathFactory
+):
+    """The live platform with a Production model, if training left none a small one, and the writer
+    and API as processes.
+    """
     settings = warmed[0]
     if registry.current(settings) is None:
         rows = np.random.default_rng(1).normal(size=(400, len(CORE))).astype(np.float32)
         forest = RandomForestRegressor(5, max_depth=4, random_state=1).fit(rows, rows[:, 0] * 1e-4)
-        facts = {"features": CORE, "trained_on": "synthetic", "trained_to_us": 0, "horizon_s": 60, "seed": 1}
+        facts = {
+            "features": CORE,
+            "trained_on": "synthetic",
+            "trained_to_us": 0,
+            "horizon_s": 60,
+            "seed": 1,
+        }
         exported = export(forest, rows, tmp_path_factory.mktemp("model"), **facts)
         client = tracking.client(settings)
         run = client.create_run(tracking.experiment_id(settings, client, settings.experiment))
-        registry.promote(settings, registry.register(settings, exported, run.info.run_id, {registry.PASSED: "true"}))
+        registry.promote(
+            settings,
+            registry.register(settings, exported, run.info.run_id, {registry.PASSED: "true"}),
+        )
     for name in ("writer", "api"):
         stack_platform.start(settings, name)
     yield settings
@@ -65,45 +83,85 @@ def test_a_real_file_is_answered_for(serving: Settings) -> None:
     assert answer["age_s"] < 60 and np.isfinite(answer["prediction_bps"])
     assert "synthetic" in answer["note"]
 
-    stored = lambda: tables.read_ticks(serving, started_us - 3_600_000_000, started_us + 3_600_000_000, [REAL])  # noqa: E731
-    eventually(lambda: stored()["trade_id"].str.contains("~").sum() >= done.sent, "the whole file in silver")
+    def stored():
+        return tables.read_ticks(
+            serving, started_us - 3_600_000_000, started_us + 3_600_000_000, [REAL]
+        )
+
+    eventually(
+        lambda: stored()["trade_id"].str.contains("~").sum() >= done.sent,
+        "the whole file in silver",
+    )
     assert stored().filter(pl.col("trade_id").str.contains("~"))["late"].sum() == 0
     counters = writer_stats.read(connect(serving)).counters
     assert counters.written > 0 and counters.malformed == counters.future == 0
-    assert counters.messages == counters.written + counters.older + counters.superseded + counters.heartbeats
+    assert (
+        counters.messages
+        == counters.written + counters.older + counters.superseded + counters.heartbeats
+    )
 
-    records = lambda: [orjson.loads(m.value) for m in topic.since(serving, PREDICTIONS.name, before)]  # noqa: E731
-    eventually(lambda: any(r["prediction_bps"] == answer["prediction_bps"] for r in records()), "the answer among the records")
+    def records():
+        return [orjson.loads(m.value) for m in topic.since(serving, PREDICTIONS.name, before)]
+
+    eventually(
+        lambda: any(r["prediction_bps"] == answer["prediction_bps"] for r in records()),
+        "the answer among the records",
+    )
     same = next(r for r in records() if r["prediction_bps"] == answer["prediction_bps"])
-    assert (same["symbol"], same["source"], same["features"]) == (REAL, "online", answer["features"])
+    assert (same["symbol"], same["source"], same["features"]) == (
+        REAL,
+        "online",
+        answer["features"],
+    )
     assert same["model_version"] == answer["model_version"]
 
 
 def test_live_is_batch_is_oracle_and_so_is_what_was_served(serving: Settings) -> None:
-    """Backfill beside the live job and the API: every difference has a name, and no online row gets older."""
+    """Backfill beside the live job and the API: every difference has a name, and no online row gets
+    older.
+    """
     before_us = ask(serving, [REAL], include_features=False)["results"][0]["feature_time_us"]
     predictions = lambda: tables.catalog(serving).load_table(schemas.PREDICTIONS).scan().count()  # noqa: E731
     eventually(lambda: predictions() > 0, "what was served in the lakehouse")
-    to_us = (minutes_ago(0) // MINUTE_US + 1) * MINUTE_US  # the feed has ended: only a later heartbeat closes its last minute
+    to_us = (
+        minutes_ago(0) // MINUTE_US + 1
+    ) * MINUTE_US  # the feed has ended: only a later heartbeat closes its last minute
     eventually(lambda: minutes_ago(0) > to_us, "the end of this minute")
     send(serving, [], to_us, minutes_ago(0))
     from_us = to_us - 7_200_000_000
-    read = lambda: tables.read_features(serving, "tick_1m", from_us, to_us + 1, [REAL], schemas.GOLD_LIVE)  # noqa: E731
+
+    def read():
+        return tables.read_features(
+            serving, "tick_1m", from_us, to_us + 1, [REAL], schemas.GOLD_LIVE
+        )
+
     closed = stored_minutes(serving, from_us, to_us)
     eventually(lambda: len(read()) >= closed, "the last minute bar in the lakehouse")
     assert backfill.run(serving, from_us, to_us).failed == {}
     report = meter.measure(serving, from_us, to_us, minutes_ago(0), sample=40)
     assert report.unexplained == 0, unexplained(report)
     assert report.served.compared > 0
-    assert ask(serving, [REAL], include_features=False)["results"][0]["feature_time_us"] >= before_us
+    assert (
+        ask(serving, [REAL], include_features=False)["results"][0]["feature_time_us"] >= before_us
+    )
 
 
 def unexplained(report: Report) -> list[str]:
     """What the report cannot explain, a line each."""
     views = [str(rows) for rows in report.rows.values() if rows.unexplained]
     parts = {"live": report.lines, "oracle": report.oracle.lines, "served": report.served.lines}
-    lines = [f"{name}: {line}" for name, part in parts.items() for line in part.values() if line.unexplained]
-    return [*views, *map(str, report.examples), *lines, f"oracle: {report.oracle.unexplained}, served: {report.served.missing}"]
+    lines = [
+        f"{name}: {line}"
+        for name, part in parts.items()
+        for line in part.values()
+        if line.unexplained
+    ]
+    return [
+        *views,
+        *map(str, report.examples),
+        *lines,
+        f"oracle: {report.oracle.unexplained}, served: {report.served.missing}",
+    ]
 
 
 def stored_minutes(settings: Settings, from_us: int, to_us: int) -> int:

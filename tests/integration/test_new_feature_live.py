@@ -1,4 +1,6 @@
-"""A feature line is brought to the running platform by the documented commands: live, in history, online, and all three the same."""
+"""A feature line is brought to the running platform by the documented commands: live, in history,
+online, and all three the same.
+"""
 
 import subprocess
 import sys
@@ -40,7 +42,9 @@ def tick(warmed, tmp_path_factory):
             text=True,
             timeout=600,
         )
-        assert done.returncode == 0, f"tick {' '.join(words)}: {done.stdout[-1500:]}{done.stderr[-1500:]}"
+        assert done.returncode == 0, (
+            f"tick {' '.join(words)}: {done.stdout[-1500:]}{done.stderr[-1500:]}"
+        )
         return done.stdout
 
     return run
@@ -48,8 +52,18 @@ def tick(warmed, tmp_path_factory):
 
 def values(settings: Settings, table: str) -> dict[int, float | None]:
     """burstiness_10s by row end, µs."""
-    found = tables.catalog(settings).load_table(table).scan(row_filter=EqualTo("symbol", SYMBOL)).to_arrow()
-    rows = zip(found["view"].to_pylist(), found["event_time"].cast("int64").to_pylist(), found["burstiness_10s"].to_pylist(), strict=True)
+    found = (
+        tables.catalog(settings)
+        .load_table(table)
+        .scan(row_filter=EqualTo("symbol", SYMBOL))
+        .to_arrow()
+    )
+    rows = zip(
+        found["view"].to_pylist(),
+        found["event_time"].cast("int64").to_pylist(),
+        found["burstiness_10s"].to_pylist(),
+        strict=True,
+    )
     return {end: value for view, end, value in rows if view == "tick_1s"}
 
 
@@ -63,24 +77,37 @@ def test_the_documented_commands_bring_a_line_to_a_running_platform(warmed, tick
 
     start_us = minutes_ago(0) - 25_000_000
     times = [start_us + i * APART_US for i in range(len(SIZES))]
-    ticks = [Tick("LINE", "NEWUSD", at, at, 10.0, size, 1, str(i), i) for i, (at, size) in enumerate(zip(times, SIZES, strict=True))]
+    ticks = [
+        Tick("LINE", "NEWUSD", at, at, 10.0, size, 1, str(i), i)
+        for i, (at, size) in enumerate(zip(times, SIZES, strict=True))
+    ]
     close_us = minutes_ago(0)
     send(settings, [(each.key, encode(each)) for each in ticks], start_us - 1_000_000, close_us)
     ends = [each.event_time_us // 1_000_000 * 1_000_000 + 1_000_000 for each in ticks]
     windows = [SIZES[i + 1 - IN_WINDOW : i + 1] for i in range(len(SIZES))]
-    wanted = {end: max(w) * IN_WINDOW / sum(w) if i >= IN_WINDOW else None for i, (end, w) in enumerate(zip(ends, windows, strict=True))}
-    eventually(lambda: values(settings, GOLD_LIVE).keys() == wanted.keys(), "the rows of the new line")
+    wanted = {
+        end: max(w) * IN_WINDOW / sum(w) if i >= IN_WINDOW else None
+        for i, (end, w) in enumerate(zip(ends, windows, strict=True))
+    }
+    eventually(
+        lambda: values(settings, GOLD_LIVE).keys() == wanted.keys(), "the rows of the new line"
+    )
     assert values(settings, GOLD_LIVE) == pytest.approx(wanted)
 
     key = redis_layout.entity_key(SYMBOL)
     field = redis_layout.field("tick_1s", "burstiness_10s")
     eventually(lambda: connect(settings).hget(key, field) is not None, "the new column online")
 
-    first, last = said(start_us // MINUTE_US * MINUTE_US), said(close_us - 1_000_000)  # by then the heartbeat has closed every bar
+    first, last = (
+        said(start_us // MINUTE_US * MINUTE_US),
+        said(close_us - 1_000_000),
+    )  # by then the heartbeat has closed every bar
     tick("backfill", "--from", first, "--to", last, "--symbols", SYMBOL)
     assert values(settings, GOLD) == pytest.approx(wanted)
     tick("online", "rebuild")
-    tick("parity", "--from", first, "--to", last, "--symbols", SYMBOL, "--sample", "10")  # 3 if anything were unexplained
+    tick(
+        "parity", "--from", first, "--to", last, "--symbols", SYMBOL, "--sample", "10"
+    )  # 3 if anything were unexplained
 
 
 def said(us: int) -> str:

@@ -40,23 +40,33 @@ def next_start_us() -> int:
 def test_stream_equals_batch_equals_oracle(live: Settings, market: list[Character]) -> None:
     start_us = next_start_us()
     names = [f"R{run_number}S{i}" for i in range(STREAMS)]
-    streams = {name: ticks(replace(c, seed=c.seed + i), name, start_us) for i, (name, c) in enumerate(zip(names, market, strict=True))}
+    streams = {
+        name: ticks(replace(c, seed=c.seed + i), name, start_us)
+        for i, (name, c) in enumerate(zip(names, market, strict=True))
+    }
     for kind, huge in HUGE.items():
         name = f"R{run_number}{kind}"
         streams[name] = huge_ticks(huge, name, start_us)
     merged = heapq.merge(*streams.values(), key=lambda pair: pair[0])
     end_us = start_us + (LENGTH_S + 60) * 1_000_000
-    sent = send(live, ((tick.key, encode(tick)) for _, tick in merged), start_us, end_us + 2_000_000)
+    sent = send(
+        live, ((tick.key, encode(tick)) for _, tick in merged), start_us, end_us + 2_000_000
+    )
     assert sent == sum(map(len, streams.values()))
 
-    expected = {f"PROP:{name}": oracle.rows([tick for _, tick in stream]) for name, stream in streams.items()}
+    expected = {
+        f"PROP:{name}": oracle.rows([tick for _, tick in stream])
+        for name, stream in streams.items()
+    }
     assert any(row.get("overflows_1h") for made in expected.values() for row in made.values())
     wanted = sum(map(len, expected.values()))
     found = lambda: sum(len(read(live, GOLD_LIVE, view.view, start_us, end_us)) for view in LEVELS)  # noqa: E731
     eventually(lambda: found() >= wanted, f"{wanted} feature rows in gold")
     silver = tables.read_ticks(live, start_us, end_us)
     assert silver["late"].sum() == 0
-    assert len(silver) == len({(t.symbol, t.trade_id) for stream in streams.values() for _, t in stream})
+    assert len(silver) == len(
+        {(t.symbol, t.trade_id) for stream in streams.values() for _, t in stream}
+    )
     compare(live, GOLD_LIVE, expected, start_us, end_us)
     assert backfill.run(live, start_us, end_us + 1_000_000).failed == {}
     compare(live, GOLD, expected, start_us, end_us)
@@ -71,10 +81,18 @@ def compare(live: Settings, table: str, expected: dict, from_us: int, to_us: int
     wrong = []
     for level in LEVELS:
         got = {
-            (r["symbol"], r["event_time_us"] // 1_000_000): r for r in read(live, table, level.view, from_us, to_us).iter_rows(named=True)
+            (r["symbol"], r["event_time_us"] // 1_000_000): r
+            for r in read(live, table, level.view, from_us, to_us).iter_rows(named=True)
         }
-        keys = {(symbol, end) for symbol, made in expected.items() for view, end in made if view == level.view}
-        assert got.keys() == keys, f"{table} {level.view}: rows differ: {sorted(got.keys() ^ keys)[:5]}"
+        keys = {
+            (symbol, end)
+            for symbol, made in expected.items()
+            for view, end in made
+            if view == level.view
+        }
+        assert got.keys() == keys, (
+            f"{table} {level.view}: rows differ: {sorted(got.keys() ^ keys)[:5]}"
+        )
         for (symbol, end), row in got.items():
             wrong += [
                 (level.view, symbol, end, name, row[name], value)

@@ -1,4 +1,6 @@
-"""`parse()`, the typed reader and the search for dead letters agree on every odd message: a tick or a letter, never both or neither."""
+"""`parse()`, the typed reader and the search for dead letters agree on every odd message: a tick or
+a letter, never both or neither.
+"""
 
 from collections import Counter
 
@@ -19,14 +21,24 @@ from tests.support.odd_messages import messages
 
 pytestmark = pytest.mark.integration
 MIXTURES, SEED = 5_000, 20
-WIDTH_US = 60_000_000  # all messages of a run lie within a minute of its start, in event time or at least in ingest time
+# All messages of a run lie within a minute of its start, in event time or at least in ingest time.
+WIDTH_US = 60_000_000
 
 
 def in_silver(settings: Settings, start_us: int) -> Counter[Tick]:
-    """The rows that this run brought: by event time, or by ingest time where the message was odd in the other."""
-    frame = pl.DataFrame(tables.catalog(settings).load_table(SILVER).scan(selected_fields=Tick._fields).to_arrow())
-    mine = [pl.col(name).is_between(start_us + 1, start_us + WIDTH_US) for name in ("event_time_us", "ingest_time_us")]
-    return Counter(map(Tick._make, frame.filter(pl.any_horizontal(mine)).select(Tick._fields).iter_rows()))
+    """The rows that this run brought: by event time, or by ingest time where the message was odd in
+    the other.
+    """
+    frame = pl.DataFrame(
+        tables.catalog(settings).load_table(SILVER).scan(selected_fields=Tick._fields).to_arrow()
+    )
+    mine = [
+        pl.col(name).is_between(start_us + 1, start_us + WIDTH_US)
+        for name in ("event_time_us", "ingest_time_us")
+    ]
+    return Counter(
+        map(Tick._make, frame.filter(pl.any_horizontal(mine)).select(Tick._fields).iter_rows())
+    )
 
 
 def test_every_odd_message_is_a_tick_or_a_dead_letter(live: Settings) -> None:
@@ -38,12 +50,25 @@ def test_every_odd_message_is_a_tick_or_a_dead_letter(live: Settings) -> None:
     assert producer.flush(30) == 0
 
     sent = {(m.partition, m.offset): m for m in fates.sent(live, before)}
-    judged = {place: parse(message.value, fates.received_us(message)) for place, message in sent.items()}
-    refused = {place: (one.reason.value, one.raw) for place, one in judged.items() if isinstance(one, Rejected)}
+    judged = {
+        place: parse(message.value, fates.received_us(message)) for place, message in sent.items()
+    }
+    refused = {
+        place: (one.reason.value, one.raw)
+        for place, one in judged.items()
+        if isinstance(one, Rejected)
+    }
     accepted = Counter(one for one in judged.values() if isinstance(one, Tick))
-    assert len(set(fates.reasons(refused))) == 7 and min(len(refused), accepted.total()) > len(sent) // 4
+    assert (
+        len(set(fates.reasons(refused))) == 7
+        and min(len(refused), accepted.total()) > len(sent) // 4
+    )
 
     fates.settle(live, start_us)
     letters, stored = fates.letters(live, before), in_silver(live, start_us)
-    assert [(sent[place].value, letters.get(place), refused.get(place)) for place in sent if letters.get(place) != refused.get(place)] == []
+    assert [
+        (sent[place].value, letters.get(place), refused.get(place))
+        for place in sent
+        if letters.get(place) != refused.get(place)
+    ] == []
     assert (stored - accepted, accepted - stored) == (Counter(), Counter())

@@ -28,7 +28,10 @@ SENT_BYTES_MAX = 20_000_000
 
 
 def vertices(settings: Settings, job_id: str) -> dict[str, str]:
-    return {vertex["name"]: vertex["status"] for vertex in flink_rest.call(settings, f"/jobs/{job_id}")["vertices"]}
+    return {
+        vertex["name"]: vertex["status"]
+        for vertex in flink_rest.call(settings, f"/jobs/{job_id}")["vertices"]
+    }
 
 
 def origin(place: fates.Place) -> str:
@@ -36,7 +39,11 @@ def origin(place: fates.Place) -> str:
 
 
 def send(settings: Settings, sent: list[bytes | None], compression: str) -> None:
-    options = {"compression.type": compression, "message.max.bytes": SENT_BYTES_MAX, "batch.num.messages": 1}
+    options = {
+        "compression.type": compression,
+        "message.max.bytes": SENT_BYTES_MAX,
+        "batch.num.messages": 1,
+    }
     producer = Producer({**connections.kafka(settings), **options})
     errors: list[str] = []
     for number, message in enumerate(sent):
@@ -56,15 +63,26 @@ def test_poison_becomes_dead_letters_and_the_job_runs_on(live: Settings) -> None
         send(live, list(huge(start_us, TEN_MB)), compression)
 
     sent = {(m.partition, m.offset): m for m in fates.sent(live, before)}
-    judged = {place: parse(message.value, fates.received_us(message)) for place, message in sent.items()}
-    refused = {place: (one.reason.value, one.raw[:MESSAGE_BYTES_MAX]) for place, one in judged.items() if isinstance(one, Rejected)}
+    judged = {
+        place: parse(message.value, fates.received_us(message)) for place, message in sent.items()
+    }
+    refused = {
+        place: (one.reason.value, one.raw[:MESSAGE_BYTES_MAX])
+        for place, one in judged.items()
+        if isinstance(one, Rejected)
+    }
     accepted = Counter(one for one in judged.values() if isinstance(one, Tick))
     assert fates.reasons(refused)["too_long"] > 50 and accepted.total() > 10
 
-    fates.settle(live, start_us)  # ticks behind the poison are accepted, and bad messages refused, in every partition
+    fates.settle(
+        live, start_us
+    )  # ticks behind the poison are accepted, and bad messages refused, in every partition
     letters, stored = fates.letters(live, before), in_silver(live, start_us)
     odd = [place for place in sent if letters.get(place) != refused.get(place)]
-    assert [(sent[place].value[:200], (letters.get(place) or "?")[0], (refused.get(place) or "?")[0]) for place in odd] == []
+    assert [
+        (sent[place].value[:200], (letters.get(place) or "?")[0], (refused.get(place) or "?")[0])
+        for place in odd
+    ] == []
     assert (stored - accepted, accepted - stored) == (Counter(), Counter())
     sizes = defaultdict(list)
     for letter in dead_letters.read(live):

@@ -1,4 +1,6 @@
-"""TaskManager or JobManager killed in the middle of a feed, a savepoint, `tick down`: each tick is stored exactly once."""
+"""TaskManager or JobManager killed in the middle of a feed, a savepoint, `tick down`: each tick is
+stored exactly once.
+"""
 
 import heapq
 import os
@@ -25,7 +27,18 @@ from tests.support import oracle
 from tests.support.streams import LENGTH_S, Character, ticks
 
 pytestmark = pytest.mark.integration
-CHARACTER = Character(seed=3, price=60_000.0, step=1e-6, size=0.01, ticks=160, burst=2, copies=0.1, gap_s=0, spike=1.0, print_size=0.0)
+CHARACTER = Character(
+    seed=3,
+    price=60_000.0,
+    step=1e-6,
+    size=0.01,
+    ticks=160,
+    burst=2,
+    copies=0.1,
+    gap_s=0,
+    spike=1.0,
+    print_size=0.0,
+)
 SYMBOLS = 12
 
 
@@ -41,7 +54,10 @@ def silver_rows(settings: Settings, start_us: int, end_us: int) -> int:
 
 def test_nothing_is_lost_when_processes_are_killed(live: Settings) -> None:
     start_us = (now_us() // 60_000_000 - LENGTH_S // 60 - 4) * 60_000_000
-    streams = {f"K{i}": ticks(CHARACTER.__class__(**{**vars(CHARACTER), "seed": i}), f"K{i}", start_us) for i in range(SYMBOLS)}
+    streams = {
+        f"K{i}": ticks(CHARACTER.__class__(**{**vars(CHARACTER), "seed": i}), f"K{i}", start_us)
+        for i in range(SYMBOLS)
+    }
     merged = list(heapq.merge(*streams.values(), key=lambda pair: pair[0]))
     end_us = start_us + (LENGTH_S + 60) * 1_000_000
     parts = [merged[i * len(merged) // 3 : (i + 1) * len(merged) // 3] for i in range(3)]
@@ -50,9 +66,17 @@ def test_nothing_is_lost_when_processes_are_killed(live: Settings) -> None:
     send(live, messages[0], start_us, parts[0][-1][1].event_time_us - 1_000_000)
     eventually(lambda: silver_rows(live, start_us, end_us) > 0, "the first ticks in silver")
     kill(live, "taskmanager")
-    send(live, messages[1], parts[1][0][1].event_time_us - 1_000_000, parts[1][-1][1].event_time_us - 1_000_000)
+    send(
+        live,
+        messages[1],
+        parts[1][0][1].event_time_us - 1_000_000,
+        parts[1][-1][1].event_time_us - 1_000_000,
+    )
     stack_platform.up(live)
-    eventually(lambda: silver_rows(live, start_us, end_us) >= len(parts[0]) + len(parts[1]), "silver after the TaskManager was killed")
+    eventually(
+        lambda: silver_rows(live, start_us, end_us) >= len(parts[0]) + len(parts[1]),
+        "silver after the TaskManager was killed",
+    )
 
     job.stop(live)
     job.resume(live)
@@ -62,13 +86,22 @@ def test_nothing_is_lost_when_processes_are_killed(live: Settings) -> None:
     job.resume(live)
     send(live, messages[2], parts[2][0][1].event_time_us - 1_000_000, end_us + 2_000_000)
 
-    expected = {f"PROP:{name}": oracle.rows([tick for _, tick in stream]) for name, stream in streams.items()}
+    expected = {
+        f"PROP:{name}": oracle.rows([tick for _, tick in stream])
+        for name, stream in streams.items()
+    }
     wanted = sum(1 for made in expected.values() for view, _ in made if view == "tick_1m")
-    eventually(lambda: silver_rows(live, start_us, end_us) >= len(merged), "silver after the JobManager was killed")
+    eventually(
+        lambda: silver_rows(live, start_us, end_us) >= len(merged),
+        "silver after the JobManager was killed",
+    )
     count = tables.count_ticks(live, start_us, end_us)
     copies = len(merged) - len({(t.symbol, t.trade_id) for _, t in merged})
     assert (count.rows, count.rows - count.distinct, count.late) == (len(merged), copies, 0)
-    eventually(lambda: len(read(live, GOLD_LIVE, "tick_1m", start_us, end_us)) >= wanted, "the last minute bars")
+    eventually(
+        lambda: len(read(live, GOLD_LIVE, "tick_1m", start_us, end_us)) >= wanted,
+        "the last minute bars",
+    )
     compare(live, GOLD_LIVE, expected, start_us, end_us)
 
 
@@ -89,7 +122,9 @@ def test_a_job_is_resumed_from_its_newest_checkpoint_after_tick_down(live: Setti
     assert newest is not None and newest.parent.name == job_id, f"{job_id} left {newest}"
     stack_platform.up(live)
     job.resume(live)
-    send(live, parts[2], part_us[2], start_us + MINUTE_US)  # no bar stays open: a job that starts afresh drops it
+    send(
+        live, parts[2], part_us[2], start_us + MINUTE_US
+    )  # no bar stays open: a job that starts afresh drops it
 
     eventually(lambda: len(stored_ids(live)) >= len(ticks), "silver after `tick down`")
     assert sorted(stored_ids(live)) == sorted(tick.trade_id for tick in ticks)

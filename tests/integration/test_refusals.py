@@ -1,4 +1,6 @@
-"""`tick replay` with the live job running: slow motion arrives, and what the job refuses is counted and ends in exit code 1."""
+"""`tick replay` with the live job running: slow motion arrives, and what the job refuses is counted
+and ends in exit code 1.
+"""
 
 from dataclasses import replace as changed
 from pathlib import Path
@@ -26,8 +28,13 @@ SYMBOLS = [f"SLOW:{symbol}" for symbol in FIXTURE.symbols]
 
 
 def write_ticks(file: Path, seconds: float, *starts_us: int) -> list[int]:
-    """Synthetic ticks of venue SLOW from each of the starts, in one file; returns how many there are of each."""
-    parts = [pl.concat(list(generate(changed(FIXTURE, venue="SLOW", rate=20.0), start, seconds))) for start in starts_us]
+    """Synthetic ticks of venue SLOW from each of the starts, in one file; returns how many there
+    are of each.
+    """
+    parts = [
+        pl.concat(list(generate(changed(FIXTURE, venue="SLOW", rate=20.0), start, seconds)))
+        for start in starts_us
+    ]
     canonical.write(file, iter([pl.concat(parts)]))
     return [part.height for part in parts]
 
@@ -39,19 +46,25 @@ def stored(settings: Settings, since_us: int) -> int:
 def test_slow_motion_is_accepted(live: Settings, tmp_path: Path) -> None:
     (count,) = write_ticks(tmp_path / "ticks.parquet", 3, START_US)
     since_us = now_us()
-    code, said = finish(command(live, "replay", tmp_path / "ticks.parquet", "--as-live", "--speed", "0.6"))
+    code, said = finish(
+        command(live, "replay", tmp_path / "ticks.parquet", "--as-live", "--speed", "0.6")
+    )
     assert code == 0, said
     assert "1.67 times" in said and "refused" not in said and "not validated" not in said
     eventually(lambda: stored(live, since_us) == count, "every tick in silver")
 
 
 def test_refused_ticks_are_counted_and_end_in_exit_code_1(live: Settings, tmp_path: Path) -> None:
-    """A position file that moves the second half of a feed two hours ahead stands for a sender with a wrong clock."""
+    """A position file that moves the second half of a feed two hours ahead stands for a sender with
+    a wrong clock.
+    """
     file = tmp_path / "ticks.parquet"
     accepted, refused = write_ticks(file, 20, START_US, START_US + 2 * HOUR_US)
     feed, now = open_feed([file]), now_us()
     first_us = now - 60_000_000
-    saved = Position(feed.fingerprint, 0, first_us - START_US, first_us, now, speed=0.0, live=True, run="ahead")
+    saved = Position(
+        feed.fingerprint, 0, first_us - START_US, first_us, now, speed=0.0, live=True, run="ahead"
+    )
     positions.save(live.root / "replay" / f"{feed.fingerprint}.json", saved)
     stranger = Producer(connections.kafka(live))  # its dead letters are not this replay's
     for partition in range(TICKS.partitions):
@@ -60,5 +73,7 @@ def test_refused_ticks_are_counted_and_end_in_exit_code_1(live: Settings, tmp_pa
     code, said = finish(command(live, "replay", file, "--resume"))
     assert code == 1, said
     kinds = f"{Reason.TIME_OUT_OF_BOUNDS} {refused:,}"
-    assert f"the live job refused {refused:,} of {accepted + refused:,} ticks: {kinds}" in " ".join(said.split())
+    assert f"the live job refused {refused:,} of {accepted + refused:,} ticks: {kinds}" in " ".join(
+        said.split()
+    )
     assert f"tick dead-letters list --reason {Reason.TIME_OUT_OF_BOUNDS}" in " ".join(said.split())

@@ -1,4 +1,6 @@
-"""The gate on real training over Flink-built features: a planted signal passes, no signal is refused, both with fixed seeds."""
+"""The gate on real training over Flink-built features: a planted signal passes, no signal is
+refused, both with fixed seeds.
+"""
 
 from dataclasses import replace
 
@@ -35,4 +37,8 @@ def test_the_gate_tells_signal_from_noise(platform: Settings) -> None:
     signal = train_tick(settings, signal_us, signal_us + DAYS * DAY_US)
     assert signal.promoted and signal.verdict.gate_pass, signal.verdict.reasons
     production = registry.current(settings)
-    assert production is not None and production.version == signal.version and production.stage == "Production"
+    assert (
+        production is not None
+        and production.version == signal.version
+        and production.stage == "Production"
+    )

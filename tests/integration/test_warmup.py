@@ -1,4 +1,6 @@
-"""A job that starts without state knows the last hour at once, from silver, and does not write it there again."""
+"""A job that starts without state knows the last hour at once, from silver, and does not write it
+there again.
+"""
 
 import polars as pl
 import pytest
@@ -25,10 +27,16 @@ def test_an_hour_is_warm_at_once(warmed: tuple[Settings, pl.DataFrame, Market]) 
     start_us, end_us = market.now_us, market.now_us + (LIVE_S + 40) * 1_000_000
     fresh = pl.concat(generate(EXCHANGE, market.now_us, LIVE_S, market)).select(history.columns)
     ticks = [Tick(*row) for row in pl.concat([history, fresh]).iter_rows()]
-    sent = send(settings, ((tick.key, encode(tick)) for tick in ticks[len(history) :]), start_us, end_us)
+    sent = send(
+        settings, ((tick.key, encode(tick)) for tick in ticks[len(history) :]), start_us, end_us
+    )
     assert sent == len(fresh) > 0
 
-    expected = {place: row for place, row in oracle.rows(ticks).items() if start_us < place[1] * 1_000_000 < end_us - 60_000_000}
+    expected = {
+        place: row
+        for place, row in oracle.rows(ticks).items()
+        if start_us < place[1] * 1_000_000 < end_us - 60_000_000
+    }
     assert {view for view, _ in expected} == {level.view for level in LEVELS}
     found = lambda: sum(len(read(settings, level.view, start_us, end_us)) for level in LEVELS)  # noqa: E731
     eventually(lambda: found() >= len(expected), f"{len(expected)} rows of the warm symbol")
@@ -37,14 +45,29 @@ def test_an_hour_is_warm_at_once(warmed: tuple[Settings, pl.DataFrame, Market]) 
         for level in LEVELS
         for row in read(settings, level.view, start_us, end_us).iter_rows(named=True)
     }
-    wrong = [(place, n, got[place][n], v) for place, row in expected.items() for n, v in row.items() if not same(n, got[place][n], v)]
+    wrong = [
+        (place, n, got[place][n], v)
+        for place, row in expected.items()
+        for n, v in row.items()
+        if not same(n, got[place][n], v)
+    ]
     assert wrong == []
     hours = [row for (view, _), row in got.items() if view == "tick_1m"]
-    assert hours and all(row["warm_s"] == 3600 and row["log_return_1h"] is not None for row in hours)
+    assert hours and all(
+        row["warm_s"] == 3600 and row["log_return_1h"] is not None for row in hours
+    )
 
-    stored = tables.catalog(settings).load_table(SILVER).scan(row_filter=EqualTo("venue", "WARM"), selected_fields=("trade_id",))
-    assert sorted(stored.to_arrow()["trade_id"].to_pylist()) == sorted(tick.trade_id for tick in ticks)
+    stored = (
+        tables.catalog(settings)
+        .load_table(SILVER)
+        .scan(row_filter=EqualTo("venue", "WARM"), selected_fields=("trade_id",))
+    )
+    assert sorted(stored.to_arrow()["trade_id"].to_pylist()) == sorted(
+        tick.trade_id for tick in ticks
+    )
 
 
 def read(settings: Settings, view: str, start_us: int, end_us: int) -> pl.DataFrame:
-    return tables.read_features(settings, view, start_us + 1, end_us - 60_000_000, [WARM], GOLD_LIVE)
+    return tables.read_features(
+        settings, view, start_us + 1, end_us - 60_000_000, [WARM], GOLD_LIVE
+    )

@@ -1,4 +1,6 @@
-"""The options of both engines for every kind of catalog: equal where they must be, and no secret where a person may read."""
+"""The options of both engines for every kind of catalog: equal where they must be, and no secret
+where a person may read.
+"""
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,10 +38,12 @@ def test_the_default_is_sqlite_and_a_folder_for_both(tmp_path):
         "uri": f"sqlite:///{home}/lakehouse/catalog.db?timeout=30",
         "warehouse": f"file://{home}/lakehouse/warehouse",
     }
-    assert tables.flink_catalog(settings) == (
-        "CREATE CATALOG lakehouse WITH ('type'='iceberg', 'catalog-impl'='org.apache.iceberg.jdbc.JdbcCatalog',"
-        f" 'uri'='jdbc:sqlite:{home}/lakehouse/catalog.db?busy_timeout=30000', 'warehouse'='file://{home}/lakehouse/warehouse',"
-        " 'jdbc.schema-version'='V1', 'clients'='1')"
+    assert (
+        tables.flink_catalog(settings) == "CREATE CATALOG lakehouse WITH ('type'='iceberg',"
+        " 'catalog-impl'='org.apache.iceberg.jdbc.JdbcCatalog',"
+        f" 'uri'='jdbc:sqlite:{home}/lakehouse/catalog.db?busy_timeout=30000',"
+        f" 'warehouse'='file://{home}/lakehouse/warehouse', 'jdbc.schema-version'='V1',"
+        " 'clients'='1')"
     )
 
 
@@ -78,7 +82,11 @@ def test_sqlite_may_stand_beside_a_bucket(tmp_path):
 
 
 def test_a_rest_catalog_without_a_warehouse_takes_the_servers_own(tmp_path):
-    made = catalog_options.render(Settings(home=tmp_path, catalog_uri="https://catalog", catalog_credential=SecretStr("id:secret")))
+    made = catalog_options.render(
+        Settings(
+            home=tmp_path, catalog_uri="https://catalog", catalog_credential=SecretStr("id:secret")
+        )
+    )
     assert dict(made.flink) == {
         "type": "iceberg",
         "catalog-type": "rest",
@@ -89,7 +97,10 @@ def test_a_rest_catalog_without_a_warehouse_takes_the_servers_own(tmp_path):
 
 def test_no_secret_shows_itself(remote):
     made = catalog_options.render(remote)
-    shown = f"{remote!r} {made!r} {catalog_options.hidden(made.flink)} {catalog_options.hidden(made.pyiceberg)}"
+    shown = (
+        f"{remote!r} {made!r} {catalog_options.hidden(made.flink)}"
+        f" {catalog_options.hidden(made.pyiceberg)}"
+    )
     assert not any(secret in shown for secret in SECRETS)
     said = catalog_options.masked(remote, f"Caused by: cannot run {tables.flink_catalog(remote)}")
     assert not any(secret in said or secret.replace("'", "''") in said for secret in SECRETS)
@@ -133,7 +144,12 @@ def test_the_rest_catalog_is_asked_with_token_and_warehouse_and_leaves_no_file(t
     thread.start()
     try:
         uri = f"http://127.0.0.1:{server.server_port}"
-        settings = Settings(home=tmp_path / "home", catalog_uri=uri, catalog_token=SecretStr("t"), warehouse_uri="s3://b/w")
+        settings = Settings(
+            home=tmp_path / "home",
+            catalog_uri=uri,
+            catalog_token=SecretStr("t"),
+            warehouse_uri="s3://b/w",
+        )
         assert tables.catalog(settings).name == tables.CATALOG
         assert server.asked == [("/v1/config?warehouse=s3%3A%2F%2Fb%2Fw", "Bearer t")]
     finally:
@@ -144,7 +160,9 @@ def test_the_rest_catalog_is_asked_with_token_and_warehouse_and_leaves_no_file(t
 
 
 def test_a_catalog_that_is_away_is_a_clear_error(tmp_path):
-    settings = Settings(home=tmp_path, catalog_uri="http://127.0.0.1:9", catalog_token=SecretStr("hush"))
+    settings = Settings(
+        home=tmp_path, catalog_uri="http://127.0.0.1:9", catalog_token=SecretStr("hush")
+    )
     with pytest.raises(DatasetError, match="does not answer") as caught:
         tables.catalog(settings)
     assert "hush" not in str(caught.value)

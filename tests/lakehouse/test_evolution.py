@@ -1,4 +1,6 @@
-"""Tables made by an older contract: columns are added and widened in place, old rows stay readable, what cannot follow is refused."""
+"""Tables made by an older contract: columns are added and widened in place, old rows stay readable,
+what cannot follow is refused.
+"""
 
 from datetime import UTC, datetime
 
@@ -6,7 +8,15 @@ import pyarrow as pa
 import pytest
 from pyiceberg.schema import Schema
 from pyiceberg.transforms import DayTransform
-from pyiceberg.types import DoubleType, FloatType, IntegerType, LongType, NestedField, StringType, TimestamptzType
+from pyiceberg.types import (
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    NestedField,
+    StringType,
+    TimestamptzType,
+)
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
@@ -26,8 +36,13 @@ def home(tmp_path):
 
 def older(settings: Settings, *columns: tuple[str, object]):
     """The power table as an older contract had it."""
-    fields = (NestedField(i, name, kind, required=False) for i, (name, kind) in enumerate(columns, start=1))
-    return tables.catalog(settings).create_table(POWER, Schema(*fields), partition_spec=partitions(POWER), properties=PROPERTIES)
+    fields = (
+        NestedField(i, name, kind, required=False)
+        for i, (name, kind) in enumerate(columns, start=1)
+    )
+    return tables.catalog(settings).create_table(
+        POWER, Schema(*fields), partition_spec=partitions(POWER), properties=PROPERTIES
+    )
 
 
 def stored(settings: Settings, name: str = POWER):
@@ -41,7 +56,9 @@ def test_the_new_tables_are_partitioned_by_day_of_reading_and_of_loading(home):
         (field,) = table.spec().fields
         assert isinstance(field.transform, DayTransform)
         assert table.schema().find_column_name(field.source_id) == time
-    assert [(field.name, field.field_type) for field in stored(home).schema().fields] == list(COLUMNS_OF[POWER])
+    assert [(field.name, field.field_type) for field in stored(home).schema().fields] == list(
+        COLUMNS_OF[POWER]
+    )
 
 
 def test_old_rows_are_read_with_the_columns_they_never_had(home):
@@ -51,20 +68,38 @@ def test_old_rows_are_read_with_the_columns_they_never_had(home):
         table.append(pa.table({"event_time": time, "series": ["zone_1"]}))
     tables.create(home)
     with tables.writing():
-        new = {"event_time": time, "series": ["zone_1"], "value_kw": [34055.7], "source": ["tetouan"], "known_at_us": [7]}
+        new = {
+            "event_time": time,
+            "series": ["zone_1"],
+            "value_kw": [34055.7],
+            "source": ["tetouan"],
+            "known_at_us": [7],
+        }
         stored(home).append(pa.table(new))
-    rows = sorted(stored(home).scan().to_arrow().to_pylist(), key=lambda row: row["known_at_us"] or 0)
-    assert [(row["series"], row["value_kw"], row["source"], row["known_at_us"]) for row in rows] == [
+    rows = sorted(
+        stored(home).scan().to_arrow().to_pylist(), key=lambda row: row["known_at_us"] or 0
+    )
+    assert [
+        (row["series"], row["value_kw"], row["source"], row["known_at_us"]) for row in rows
+    ] == [
         ("zone_1", None, None, None),
         ("zone_1", 34055.7, "tetouan", 7),
     ]
 
 
 def test_int_becomes_long_and_float_double_with_their_old_rows(home):
-    narrow = [("event_time", TimestamptzType()), ("series", StringType()), ("value_kw", FloatType()), ("source", StringType())]
+    narrow = [
+        ("event_time", TimestamptzType()),
+        ("series", StringType()),
+        ("value_kw", FloatType()),
+        ("source", StringType()),
+    ]
     table = older(home, *narrow, ("known_at_us", IntegerType()))
     time = pa.array([NOON], pa.timestamp("us", tz="UTC"))
-    small = {"value_kw": pa.array([0.5], pa.float32()), "known_at_us": pa.array([2**31 - 1], pa.int32())}
+    small = {
+        "value_kw": pa.array([0.5], pa.float32()),
+        "known_at_us": pa.array([2**31 - 1], pa.int32()),
+    }
     with tables.writing():
         table.append(pa.table({"event_time": time, "series": ["a"], "source": ["s"], **small}))
     tables.create(home)
@@ -74,7 +109,10 @@ def test_int_becomes_long_and_float_double_with_their_old_rows(home):
         big = {"value_kw": [0.1], "known_at_us": [2**40]}
         stored(home).append(pa.table({"event_time": time, "series": ["b"], "source": ["s"], **big}))
     found = stored(home).scan().to_arrow().sort_by("series").to_pylist()
-    assert [(row["value_kw"], row["known_at_us"]) for row in found] == [(0.5, 2**31 - 1), (0.1, 2**40)]
+    assert [(row["value_kw"], row["known_at_us"]) for row in found] == [
+        (0.5, 2**31 - 1),
+        (0.1, 2**40),
+    ]
     before = stored(home).metadata_location
     tables.create(home)
     assert stored(home).metadata_location == before  # nothing left to do
@@ -90,7 +128,13 @@ def test_a_type_that_data_cannot_follow_is_refused_and_nothing_changes(home, kin
 
 
 def test_a_narrowed_column_is_refused(home):
-    older(home, *((name, DoubleType() if name == "known_at_us" else kind) for name, kind in COLUMNS_OF[POWER]))
+    older(
+        home,
+        *(
+            (name, DoubleType() if name == "known_at_us" else kind)
+            for name, kind in COLUMNS_OF[POWER]
+        ),
+    )
     with pytest.raises(DatasetError, match="known_at_us is double, not long"):
         tables.create(home)
 

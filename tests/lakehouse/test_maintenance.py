@@ -1,4 +1,6 @@
-"""Upkeep on real tables: compacting changes no row, expiring deletes what nobody needs, and nothing that somebody may need yet."""
+"""Upkeep on real tables: compacting changes no row, expiring deletes what nobody needs, and nothing
+that somebody may need yet.
+"""
 
 from pathlib import Path
 
@@ -41,7 +43,10 @@ def ticks(number: int, day: int = 0) -> pl.DataFrame:
             "side": pl.Series([1] * 10, dtype=pl.Int32),
             "trade_id": [f"{number}-{day}-{i}" for i in range(10)],
             "seq": list(range(10)),
-            **{name: pl.Series([None] * 10, dtype=pl.Float64) for name in ("bid", "ask", "bid_size", "ask_size")},
+            **{
+                name: pl.Series([None] * 10, dtype=pl.Float64)
+                for name in ("bid", "ask", "bid_size", "ask_size")
+            },
         }
     )
 
@@ -50,14 +55,22 @@ def append_features(lake: Settings, number: int, day: int) -> None:
     """One row per view."""
     rows = [
         {name: None for name in FEATURE_NAMES}
-        | {"view": view, "symbol": "V:S", "event_time": START_US + day * DAY_US + number, "known_at_us": number, "warm_s": 1}
+        | {
+            "view": view,
+            "symbol": "V:S",
+            "event_time": START_US + day * DAY_US + number,
+            "known_at_us": number,
+            "warm_s": 1,
+        }
         for view in VIEWS
     ]
     table = tables.catalog(lake).load_table(GOLD)
     times = pl.from_epoch("event_time", time_unit="us").dt.replace_time_zone("UTC")
     frame = pl.DataFrame(rows, infer_schema_length=None).with_columns(times)
     with tables.writing():
-        table.append(frame.to_arrow().cast(schema_to_pyarrow(table.schema(), include_field_ids=False)))
+        table.append(
+            frame.to_arrow().cast(schema_to_pyarrow(table.schema(), include_field_ids=False))
+        )
 
 
 def table(lake: Settings, name: str = SILVER):
@@ -106,7 +119,10 @@ def test_compacting_gold_merges_each_day_and_view_apart(lake):
     assert rows(lake, GOLD) == before
     assert steps == [(GOLD, done, 4) for done in (1, 2, 3, 4)]
     merged = table(lake, GOLD).inspect.files().to_pylist()
-    assert sorted((file["record_count"], file["partition"]["view"]) for file in merged) == [(3, "tick_1m")] * 2 + [(3, "tick_1s")] * 2
+    assert (
+        sorted((file["record_count"], file["partition"]["view"]) for file in merged)
+        == [(3, "tick_1m")] * 2 + [(3, "tick_1s")] * 2
+    )
 
 
 def test_expiring_deletes_the_files_of_forgotten_snapshots_and_no_row(lake):
@@ -160,7 +176,10 @@ def test_a_checksum_lives_as_long_as_its_file(lake):
 def test_nothing_is_deleted_when_the_table_lacks_a_file(lake):
     crowd(lake)
     compact(lake, 2, tell_nobody)
-    (needed, *_) = (Path(task.file.file_path.removeprefix("file://")) for task in table(lake).scan().plan_files())
+    (needed, *_) = (
+        Path(task.file.file_path.removeprefix("file://"))
+        for task in table(lake).scan().plan_files()
+    )
     needed.rename(needed.with_suffix(".away"))
     before = files(lake)
     with pytest.raises(DatasetError, match="lacks 1 files"):
@@ -169,14 +188,18 @@ def test_nothing_is_deleted_when_the_table_lacks_a_file(lake):
 
 
 def test_a_job_that_may_be_resumed_finds_what_it_has_committed(lake):
-    """Flink looks for its last commit in the history of the table: forgotten, it would commit the same files a second time."""
+    """Flink looks for its last commit in the history of the table: forgotten, it would commit the
+    same files a second time.
+    """
     stream = table(lake)
     arrow = stream.scan().to_arrow()
     for properties in ({FLINKS_CHECKPOINT: "6"}, {FLINKS_CHECKPOINT: "7"}, {}, {}):
         with tables.writing():
             stream.append(arrow, snapshot_properties=properties)
     expire(lake, LATER_US, LATER_US, LATER_US)
-    assert [s.summary.additional_properties.get(FLINKS_CHECKPOINT) for s in table(lake).snapshots()] == ["7", None, None]
+    assert [
+        s.summary.additional_properties.get(FLINKS_CHECKPOINT) for s in table(lake).snapshots()
+    ] == ["7", None, None]
     expire(lake, LATER_US, LATER_US, None)
     assert len(table(lake).snapshots()) == 1
 

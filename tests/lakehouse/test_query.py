@@ -1,4 +1,6 @@
-"""SQL on a real lakehouse: the right rows of the right snapshot, in bounded memory, and no way to change anything."""
+"""SQL on a real lakehouse: the right rows of the right snapshot, in bounded memory, and no way to
+change anything.
+"""
 
 from pathlib import Path
 
@@ -23,9 +25,17 @@ START_US = 19_800 * DAY_US  # 2024-03-18
 
 def ticks(day: int, count: int = 10, first: int = 0) -> pl.DataFrame:
     number = pl.int_range(first, first + count, eager=True)
-    columns = {"event_time_us": START_US + day * DAY_US + number, "ingest_time_us": START_US, "seq": number}
+    columns = {
+        "event_time_us": START_US + day * DAY_US + number,
+        "ingest_time_us": START_US,
+        "seq": number,
+    }
     frame = pl.DataFrame({"trade_id": number.cast(pl.String), "price": 1.5 + number, **columns})
-    return tick_frame.conform(frame.with_columns(venue=pl.lit("V"), symbol=pl.lit(f"S{day}"), size=pl.lit(1.0), side=pl.lit(1)))
+    return tick_frame.conform(
+        frame.with_columns(
+            venue=pl.lit("V"), symbol=pl.lit(f"S{day}"), size=pl.lit(1.0), side=pl.lit(1)
+        )
+    )
 
 
 def three_days(home: Path) -> Settings:
@@ -53,11 +63,18 @@ def files(lake: Settings) -> dict[Path, bytes]:
 
 
 def test_counts_sums_and_conditions_are_those_of_the_table(lake):
-    assert ask(lake, "SELECT count(*), sum(price), min(event_time)::VARCHAR FROM silver.tick_data") == [
-        (40, 240.0, "2024-03-18 00:00:00+00")
+    assert ask(
+        lake, "SELECT count(*), sum(price), min(event_time)::VARCHAR FROM silver.tick_data"
+    ) == [(40, 240.0, "2024-03-18 00:00:00+00")]
+    assert ask(lake, "FROM silver.tick_data SELECT symbol, count(*) n GROUP BY 1 ORDER BY 1") == [
+        ("S0", 20),
+        ("S1", 10),
+        ("S2", 10),
     ]
-    assert ask(lake, "FROM silver.tick_data SELECT symbol, count(*) n GROUP BY 1 ORDER BY 1") == [("S0", 20), ("S1", 10), ("S2", 10)]
-    day = "SELECT count(*) FROM silver.tick_data WHERE event_time >= '2024-03-19' AND event_time < '2024-03-20'"
+    day = (
+        "SELECT count(*) FROM silver.tick_data WHERE event_time >= '2024-03-19' AND event_time <"
+        " '2024-03-20'"
+    )
     assert ask(lake, day) == [(10,)]
 
 
@@ -78,10 +95,16 @@ def test_the_view_ticks_holds_each_trade_once_like_every_reader(lake):
 
 
 def test_all_tables_are_there_and_describe_themselves(lake):
-    shown = {f"{schema}.{name}" for schema, name in ask(lake, "SELECT schema, name FROM (SHOW ALL TABLES)")}
+    shown = {
+        f"{schema}.{name}"
+        for schema, name in ask(lake, "SELECT schema, name FROM (SHOW ALL TABLES)")
+    }
     assert shown == {*COLUMNS_OF, "silver.ticks"}
     assert [row[0] for row in ask(lake, "DESCRIBE silver.tick_data")] == list(TICK_NAMES)
-    assert dict(row[:2] for row in ask(lake, "DESCRIBE silver.power_consumption"))["event_time"] == "TIMESTAMP WITH TIME ZONE"
+    assert (
+        dict(row[:2] for row in ask(lake, "DESCRIBE silver.power_consumption"))["event_time"]
+        == "TIMESTAMP WITH TIME ZONE"
+    )
     assert ask(lake, "SELECT count(*) FROM gold.tick_features") == [(0,)]
     assert ask(lake, "SUMMARIZE silver.tick_data")[0][0] == "venue"
 
@@ -98,26 +121,54 @@ def test_an_older_snapshot_is_read_as_it_was(lake):
 def test_files_of_an_older_schema_are_read_with_null_and_wider(tmp_path):
     settings = Settings(home=tmp_path)
     tables.catalog(settings).create_namespace("silver")
-    old = [("event_time", TimestamptzType()), ("series", StringType()), ("known_at_us", IntegerType()), ("value_kw", DoubleType())]
-    schema = Schema(*(NestedField(i, name, kind, required=False) for i, (name, kind) in enumerate(old, 1)))
-    table = tables.catalog(settings).create_table(POWER, schema, partition_spec=PartitionSpec(), properties=PROPERTIES)
-    row = {"event_time": pa.array([START_US], pa.timestamp("us", "UTC")), "series": ["z"], "value_kw": [0.5]}
+    old = [
+        ("event_time", TimestamptzType()),
+        ("series", StringType()),
+        ("known_at_us", IntegerType()),
+        ("value_kw", DoubleType()),
+    ]
+    schema = Schema(
+        *(NestedField(i, name, kind, required=False) for i, (name, kind) in enumerate(old, 1))
+    )
+    table = tables.catalog(settings).create_table(
+        POWER, schema, partition_spec=PartitionSpec(), properties=PROPERTIES
+    )
+    row = {
+        "event_time": pa.array([START_US], pa.timestamp("us", "UTC")),
+        "series": ["z"],
+        "value_kw": [0.5],
+    }
     with tables.writing():
         table.append(pa.table(row | {"known_at_us": pa.array([7], pa.int32())}))
         tables.create(settings)
-        tables.catalog(settings).load_table(POWER).append(pa.table(row | {"known_at_us": [2**40], "source": ["s"]}))
+        tables.catalog(settings).load_table(POWER).append(
+            pa.table(row | {"known_at_us": [2**40], "source": ["s"]})
+        )
     found = "SELECT value_kw, source, known_at_us FROM silver.power_consumption ORDER BY 3"
     assert ask(settings, found) == [(0.5, None, 7), (0.5, "s", 2**40)]
-    assert ask(settings, "SELECT count(*) FROM silver.power_consumption WHERE known_at_us > 100") == [(1,)]
-    assert ask(settings, "SELECT count(*) FROM silver.power_consumption WHERE source IS NULL AND event_time IS NOT NULL") == [(1,)]
+    assert ask(
+        settings, "SELECT count(*) FROM silver.power_consumption WHERE known_at_us > 100"
+    ) == [(1,)]
+    assert ask(
+        settings,
+        "SELECT count(*) FROM silver.power_consumption WHERE source IS NULL AND event_time IS NOT"
+        " NULL",
+    ) == [(1,)]
 
 
 def test_files_of_other_days_are_not_even_opened(tmp_path):
     lake = three_days(tmp_path)
-    tasks = tables.catalog(lake).load_table(SILVER).scan(row_filter=tables.between(START_US, START_US + DAY_US)).plan_files()
+    tasks = (
+        tables.catalog(lake)
+        .load_table(SILVER)
+        .scan(row_filter=tables.between(START_US, START_US + DAY_US))
+        .plan_files()
+    )
     for task in tasks:
         Path(task.file.file_path.removeprefix("file://")).unlink()
-    assert ask(lake, "SELECT count(*) FROM silver.tick_data WHERE event_time >= '2024-03-19'") == [(20,)]
+    assert ask(lake, "SELECT count(*) FROM silver.tick_data WHERE event_time >= '2024-03-19'") == [
+        (20,)
+    ]
     with pytest.raises(DatasetError, match="refused"):
         ask(lake, "SELECT sum(price) FROM silver.tick_data")
 
@@ -193,13 +244,22 @@ def test_what_does_not_fit_into_memory_is_spilled(lake):
 def test_delete_files_are_not_silently_ignored(lake, monkeypatch):
     from pyiceberg.table import FileScanTask
 
-    made = FileScanTask.__init__  # PyIceberg cannot write delete files, and our Flink jobs write none
-    monkeypatch.setattr(FileScanTask, "__init__", lambda task, file, **rest: made(task, file, **rest | {"delete_files": {file}}))
+    made = (
+        FileScanTask.__init__
+    )  # PyIceberg cannot write delete files, and our Flink jobs write none
+    monkeypatch.setattr(
+        FileScanTask,
+        "__init__",
+        lambda task, file, **rest: made(task, file, **rest | {"delete_files": {file}}),
+    )
     with pytest.raises(DatasetError, match="delete files"):
         ask(lake, "FROM silver.tick_data")
 
 
-@pytest.mark.parametrize(("sql", "said"), [("SELECT nope FROM silver.ticks", "nope"), ("SELEC 1", "syntax"), ("FROM nowhere", "nowhere")])
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [("SELECT nope FROM silver.ticks", "nope"), ("SELEC 1", "syntax"), ("FROM nowhere", "nowhere")],
+)
 def test_a_mistake_is_explained(lake, sql, said):
     with pytest.raises(DatasetError, match=said):
         ask(lake, sql)

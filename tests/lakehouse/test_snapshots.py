@@ -1,4 +1,6 @@
-"""Snapshots of real tables, and the way back: what was there then is there again, and no way leads to what never was."""
+"""Snapshots of real tables, and the way back: what was there then is there again, and no way leads
+to what never was.
+"""
 
 import subprocess
 import sys
@@ -22,8 +24,17 @@ LATER_US = 4_000_000_000_000_000
 
 
 def ticks(number: int) -> pl.DataFrame:
-    row = {"venue": "V", "symbol": "S", "event_time_us": 1_700_000_000_000_000 + number, "ingest_time_us": 1_700_000_000_000_000}
-    return tick_frame.conform(pl.DataFrame([row | {"price": 1.0, "size": 1.0, "side": 1, "trade_id": str(number), "seq": number}]))
+    row = {
+        "venue": "V",
+        "symbol": "S",
+        "event_time_us": 1_700_000_000_000_000 + number,
+        "ingest_time_us": 1_700_000_000_000_000,
+    }
+    return tick_frame.conform(
+        pl.DataFrame(
+            [row | {"price": 1.0, "size": 1.0, "side": 1, "trade_id": str(number), "seq": number}]
+        )
+    )
 
 
 @pytest.fixture
@@ -69,7 +80,10 @@ def test_what_is_written_after_a_rollback_goes_on_from_there(lake):
     assert [v.state for v in versions(lake, SILVER)] == ["past", "past", "set aside", "current"]
 
 
-@pytest.mark.parametrize(("table", "said"), [(SILVER, "has no snapshot 7"), ("silver.nothing", "no table silver.nothing")])
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [(SILVER, "has no snapshot 7"), ("silver.nothing", "no table silver.nothing")],
+)
 def test_what_never_was_is_refused(lake, table, said):
     with pytest.raises(DatasetError, match=said):
         rollback(lake, table, 7)
@@ -106,7 +120,7 @@ BACKFILL = """
 import sys
 from pathlib import Path
 from contracts.config.settings import Settings
-from feature_store import ledger
+from feature_store.backfill import ledger
 with ledger.alone(Settings(home=Path(sys.argv[1])), "a backfill"):
     print("holds the lock", flush=True)
     sys.stdin.read()
@@ -117,7 +131,9 @@ with ledger.alone(Settings(home=Path(sys.argv[1])), "a backfill"):
 def backfill(lake):
     """Another process that holds the lock as a running backfill does, until its input ends."""
     command = [sys.executable, "-c", BACKFILL, str(lake.home)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout.readline() == "holds the lock\n"
         yield process
 
@@ -133,10 +149,16 @@ def test_a_rollback_is_refused_while_a_backfill_runs_which_keeps_its_lock(lake, 
     first, current = versions(lake, name)[0].snapshot_id, versions(lake, name)[-1].snapshot_id
     done = CliRunner().invoke(app, ["lake", "rollback", name, "--to", str(first), "--yes"])
     assert done.exit_code == 1
-    assert f"a backfill (PID {backfill.pid}, since " in done.stderr and "wait until it has ended" in done.stderr
+    assert (
+        f"a backfill (PID {backfill.pid}, since " in done.stderr
+        and "wait until it has ended" in done.stderr
+    )
     assert notes.exists() and versions(lake, name)[-1].state == "current"
     assert next(v.snapshot_id for v in versions(lake, name) if v.state == "current") == current
-    with pytest.raises(JobError, match=r"a backfill \(PID .* is running"), ledger.alone(lake, "a second backfill"):
+    with (
+        pytest.raises(JobError, match=r"a backfill \(PID .* is running"),
+        ledger.alone(lake, "a second backfill"),
+    ):
         pass
     backfill.communicate("")
     rollback(lake, name, first)

@@ -1,4 +1,6 @@
-"""What the oracle and the parity meter ask of silver: rows with their copies from a begin of one's own, and when ticks came late."""
+"""What the oracle and the parity meter ask of silver: rows with their copies from a begin of one's
+own, and when ticks came late.
+"""
 
 import polars as pl
 import pytest
@@ -35,7 +37,10 @@ def key() -> pl.Expr:
 def test_each_symbol_is_read_with_its_copies_from_its_own_begin_on(settings, made):
     begins, to_us = {A: START + 600 * S, B: START + 1200 * S}, START + 3000 * S
     found = tick_scans.copies(settings, begins, to_us)
-    expected = [made.filter((key() == symbol) & pl.col("event_time_us").is_between(us, to_us - 1)) for symbol, us in begins.items()]
+    expected = [
+        made.filter((key() == symbol) & pl.col("event_time_us").is_between(us, to_us - 1))
+        for symbol, us in begins.items()
+    ]
     order = ["symbol", "seq", "event_time_us"]
     assert found.select(made.columns).sort(order).equals(pl.concat(expected).sort(order))
     assert found.select(key(), "trade_id").is_duplicated().any()
@@ -45,35 +50,63 @@ def test_without_symbols_or_ticks_there_are_the_columns(settings, made):
     for begins in ({}, {A: START + DAY}):
         found = tick_scans.copies(settings, begins, START + 2 * DAY)
         assert found.is_empty() and set(made.columns) < set(found.columns)
-        assert (found.schema["symbol"], found.schema["event_time_us"], found.schema["price"]) == (pl.String, pl.Int64, pl.Float64)
+        assert (found.schema["symbol"], found.schema["event_time_us"], found.schema["price"]) == (
+            pl.String,
+            pl.Int64,
+            pl.Float64,
+        )
 
 
 def test_copies_are_found_in_any_file_and_for_any_symbol(settings, made):
     def has(from_us, to_us, symbols=None):
-        return tick_scans.has_copies(settings, [(from_us - DAY, from_us), (from_us, to_us)], symbols)
+        return tick_scans.has_copies(
+            settings, [(from_us - DAY, from_us), (from_us, to_us)], symbols
+        )
 
-    first = int(made.filter(pl.struct("venue", "symbol", "trade_id").is_duplicated())["event_time_us"].min())
+    first = int(
+        made.filter(pl.struct("venue", "symbol", "trade_id").is_duplicated())["event_time_us"].min()
+    )
     assert has(START, START + DAY) and has(START, START + DAY, [A])
     assert not has(START, first) and has(START, first + 1)
-    tables.append_ticks(settings, (once := made.filter(pl.col("trade_id") == "A1")).with_columns(pl.col("event_time_us") + DAY))
-    assert not tick_scans.has_copies(settings, [(START + DAY, START + 2 * DAY)]), "the same id at two venues are two trades"
+    tables.append_ticks(
+        settings,
+        (once := made.filter(pl.col("trade_id") == "A1")).with_columns(
+            pl.col("event_time_us") + DAY
+        ),
+    )
+    assert not tick_scans.has_copies(settings, [(START + DAY, START + 2 * DAY)]), (
+        "the same id at two venues are two trades"
+    )
     tables.append_ticks(settings, once.head(1).with_columns(pl.col("event_time_us") + DAY + S))
     before = tables.catalog(settings).load_table(SILVER).current_snapshot().parent_snapshot_id
     assert tick_scans.has_copies(settings, [(START + DAY, START + 2 * DAY)])
     assert not tick_scans.has_copies(settings, [(START + DAY, START + 2 * DAY)], snapshot=before)
-    assert not tick_scans.has_copies(settings, [(START + 2 * DAY, START + 3 * DAY)]) and not tick_scans.has_copies(settings, [])
+    assert not tick_scans.has_copies(
+        settings, [(START + 2 * DAY, START + 3 * DAY)]
+    ) and not tick_scans.has_copies(settings, [])
 
 
 def test_slices_are_cut_between_minutes_and_cover_the_range_once():
-    minutes = pl.DataFrame({"minute_us": [0, 0, 60 * S, 120 * S, 300 * S], "ticks": [3, 3, 2, 9, 1]}, schema_overrides={"ticks": pl.UInt64})
+    minutes = pl.DataFrame(
+        {"minute_us": [0, 0, 60 * S, 120 * S, 300 * S], "ticks": [3, 3, 2, 9, 1]},
+        schema_overrides={"ticks": pl.UInt64},
+    )
     assert tick_scans.slices(minutes, -S, 400 * S, 100) == [(-S, 400 * S)]
-    assert tick_scans.slices(minutes, -S, 400 * S, 8) == [(-S, 60 * S), (60 * S, 120 * S), (120 * S, 400 * S)]
+    assert tick_scans.slices(minutes, -S, 400 * S, 8) == [
+        (-S, 60 * S),
+        (60 * S, 120 * S),
+        (120 * S, 400 * S),
+    ]
     assert tick_scans.slices(minutes.head(0), 5, 6, 1) == [(5, 6)]
 
 
 def test_late_ticks_are_told_once_a_second_by_symbol(settings, made):
     late = made.filter((pl.col("venue") == "V") & ALL)
-    expected = late.select(key().alias("key"), pl.col("event_time_us") // S * S).unique().sort("event_time_us", "key")
+    expected = (
+        late.select(key().alias("key"), pl.col("event_time_us") // S * S)
+        .unique()
+        .sort("event_time_us", "key")
+    )
     assert tick_scans.late(settings, START, START + DAY).equals(expected) and len(expected) == 2
     assert tick_scans.late(settings, START, START + DAY, [B])["key"].to_list() == [B]
     assert tick_scans.late(settings, START, START + DAY, ["W:A"]).is_empty()
@@ -84,7 +117,9 @@ def test_a_tick_with_a_copy_in_time_is_not_late(tmp_path):
     found = Settings(home=tmp_path)
     tables.create(found)
     ticks = lake.ticks((A,)).with_columns(pl.col("event_time_us") // 1000 * 1000 + 123)
-    ticks = ticks.with_row_index("row").sort("row", descending=True)  # the later copy is stored first
+    ticks = ticks.with_row_index("row").sort(
+        "row", descending=True
+    )  # the later copy is stored first
     late = pl.col("trade_id").is_first_distinct() & pl.col("trade_id").is_in(["A20", "A31"])
     time = lake.utc("event_time_us").dt.truncate("1ms")  # as the live job stores it
     lake.put(found, SILVER, ticks.drop("row").with_columns(event_time=time, late=late))
@@ -106,7 +141,11 @@ def test_polars_gets_the_keys_of_the_object_store_and_none_of_the_catalog(tmp_pa
         "s3_secret_key": SecretStr("secret"),
     }
     given = {}
-    monkeypatch.setattr(tick_scans.pl, "scan_iceberg", lambda table, **options: given.update(options) or pl.LazyFrame(schema=SCHEMA))
+    monkeypatch.setattr(
+        tick_scans.pl,
+        "scan_iceberg",
+        lambda table, **options: given.update(options) or pl.LazyFrame(schema=SCHEMA),
+    )
     assert tick_scans.symbols(Settings(home=tmp_path)) == [] and given["storage_options"] is None
     tick_scans.symbols(Settings(home=tmp_path, **keys))
     assert given["storage_options"] == {

@@ -1,4 +1,6 @@
-"""A network built from weights answers as loops over pixels do; images have their own shape, and damage shows."""
+"""A network built from weights answers as loops over pixels do; images have their own shape, and
+damage shows.
+"""
 
 import json
 
@@ -18,7 +20,14 @@ LABELS = tuple("0123456789")
 def sealed(tmp_path_factory):
     weights, images = chain(), digits(80).test_x
     content = keras_chain(weights, (28, 28, 1))
-    return seal(content, tmp_path_factory.mktemp("net"), images, answers(weights, images), labels=LABELS, trained_on="made up"), images
+    return seal(
+        content,
+        tmp_path_factory.mktemp("net"),
+        images,
+        answers(weights, images),
+        labels=LABELS,
+        trained_on="made up",
+    ), images
 
 
 def test_the_network_is_the_loops(sealed):
@@ -41,13 +50,22 @@ def test_rows_of_another_shape_are_refused(sealed, shape):
 def test_a_pixel_that_is_no_number_is_refused(sealed):
     exported, images = sealed
     with pytest.raises(MatrixError, match="a pixel"):
-        runtime.load(exported.folder, exported.digest).predict(np.where(images > 100, np.nan, images))
+        runtime.load(exported.folder, exported.digest).predict(
+            np.where(images > 100, np.nan, images)
+        )
 
 
 def test_another_network_than_the_original_is_not_sealed(tmp_path, sealed):
     _, images = sealed
     with pytest.raises(RegistryError, match="differs from the original"):
-        seal(keras_chain(chain(5), (28, 28, 1)), tmp_path, images, answers(chain(), images), labels=LABELS, trained_on="x")
+        seal(
+            keras_chain(chain(5), (28, 28, 1)),
+            tmp_path,
+            images,
+            answers(chain(), images),
+            labels=LABELS,
+            trained_on="x",
+        )
 
 
 def test_a_manifest_of_another_shape_is_refused(sealed, tmp_path):

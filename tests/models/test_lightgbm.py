@@ -1,4 +1,6 @@
-"""LightGBM text models under the same seal as ONNX: the original's forecasts, no pickle, and no file that ends its reader."""
+"""LightGBM text models under the same seal as ONNX: the original's forecasts, no pickle, and no
+file that ends its reader.
+"""
 
 import functools
 import json
@@ -19,7 +21,9 @@ from models import registry, runtime, tracking
 from models.export_lightgbm import export
 from models.runtime import LIGHTGBM_FILE, MANIFEST_FILE, Manifest, MatrixError
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+)
 FEATURES = ("a", "b", "c")
 FACTS = {"features": FEATURES, "trained_on": "made up", "trained_to_us": 1, "horizon_s": 86_400}
 
@@ -29,7 +33,13 @@ def booster():
     rng = np.random.default_rng(1)
     x = rng.standard_normal((1000, 3)).astype(np.float32)
     y = 60_000 + 9_000 * np.sign(x[:, 0]) + rng.standard_normal(1000)
-    quiet = {"verbosity": -1, "num_threads": 1, "seed": 1, "deterministic": True, "force_row_wise": True}
+    quiet = {
+        "verbosity": -1,
+        "num_threads": 1,
+        "seed": 1,
+        "deterministic": True,
+        "force_row_wise": True,
+    }
     return lightgbm.train(quiet, lightgbm.Dataset(x, y, params={"verbosity": -1}), 20), x
 
 
@@ -58,7 +68,10 @@ def test_rows_one_by_one_in_threads_and_none_are_answered_alike(made):
     _, x = booster()
     model = runtime.load(made.folder, made.digest)
     with ThreadPoolExecutor(4) as pool:
-        assert np.array_equal(list(pool.map(lambda row: model.predict(row[None, :])[0], x[:200])), model.predict(x[:200]))
+        assert np.array_equal(
+            list(pool.map(lambda row: model.predict(row[None, :])[0], x[:200])),
+            model.predict(x[:200]),
+        )
     assert np.array_equal(model.predict(np.asfortranarray(x[:50])), model.predict(x[:50]))
     assert model.predict(np.empty((0, 3))).shape == (0,)
 
@@ -69,15 +82,23 @@ import sys
 from pathlib import Path
 from models import runtime
 runtime.load(Path({str(made.folder)!r}), {made.digest!r})
-print([name for name in ("lightgbm", "sklearn", "scipy", "pandas", "mlflow") if name in sys.modules])
+heavy = ("lightgbm", "sklearn", "scipy", "pandas", "mlflow")
+print([name for name in heavy if name in sys.modules])
 """
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 def test_several_answers_a_row_are_refused(made):
     quiet = {"verbosity": -1, "objective": "multiclass", "num_class": 3, "num_threads": 1}
     _, x = booster()
-    several = lightgbm.train(quiet, lightgbm.Dataset(x, np.arange(len(x)) % 3, params={"verbosity": -1}), 2)
+    several = lightgbm.train(
+        quiet, lightgbm.Dataset(x, np.arange(len(x)) % 3, params={"verbosity": -1}), 2
+    )
     several.save_model(made.folder / LIGHTGBM_FILE)
     digest = resealed(made.folder, sha256=runtime.file_sha256(made.folder / LIGHTGBM_FILE))
     with pytest.raises(RegistryError, match="answers 3 numbers a row"):
@@ -123,7 +144,9 @@ def test_the_registry_keeps_it_by_name_beside_the_tick_model(made, mlflow_home):
 
     settings = Settings(home=mlflow_home, model_name="lightgbm-beside")
     client = tracking.client(settings)
-    run_id = client.create_run(tracking.experiment_id(settings, client, "lightgbm-registry")).info.run_id
+    run_id = client.create_run(
+        tracking.experiment_id(settings, client, "lightgbm-registry")
+    ).info.run_id
     version = registry.register(settings, made, run_id, {"gate_pass": "true"}, "lightgbm-own")
     registry.promote(settings, version, "lightgbm-own")
     assert registry.current(settings) is None
@@ -144,4 +167,6 @@ def test_the_registry_keeps_it_by_name_beside_the_tick_model(made, mlflow_home):
     registry.retire(settings, "lightgbm-own")
     assert registry.current(settings, "lightgbm-own") is None
     shutil.rmtree(found.path)
-    assert registry.fetch(settings, registry.get(settings, "1", "lightgbm-own")).digest == made.digest
+    assert (
+        registry.fetch(settings, registry.get(settings, "1", "lightgbm-own")).digest == made.digest
+    )

@@ -1,4 +1,6 @@
-"""The life of a version in a real MLflow on SQLite: registered, promoted, replaced, rolled back, tampered with."""
+"""The life of a version in a real MLflow on SQLite: registered, promoted, replaced, rolled back,
+tampered with.
+"""
 
 from pathlib import Path
 
@@ -14,7 +16,9 @@ from models import registry, runtime, tracking
 from tests.feature_store.conftest import RedisServer
 from tests.support.small import FEATURES, REQUIRED, forest, make
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+)
 
 
 @pytest.fixture
@@ -27,7 +31,9 @@ def settings(mlflow_home, request, monkeypatch):
 @pytest.fixture
 def run_id(settings):
     client = tracking.client(settings)
-    return client.create_run(tracking.experiment_id(settings, client, settings.experiment)).info.run_id
+    return client.create_run(
+        tracking.experiment_id(settings, client, settings.experiment)
+    ).info.run_id
 
 
 @pytest.fixture
@@ -39,12 +45,18 @@ def stages(settings):
     """Stage by version, read with MLflow's own client."""
     return {
         str(v.version): v.current_stage
-        for v in MlflowClient(tracking.tracking_uri(settings)).search_model_versions(f"name='{settings.model_name}'")
+        for v in MlflowClient(tracking.tracking_uri(settings)).search_model_versions(
+            f"name='{settings.model_name}'"
+        )
     }
 
 
 def alias(settings):
-    return str(MlflowClient(tracking.tracking_uri(settings)).get_model_version_by_alias(settings.model_name, "production").version)
+    return str(
+        MlflowClient(tracking.tracking_uri(settings))
+        .get_model_version_by_alias(settings.model_name, "production")
+        .version
+    )
 
 
 def stored(settings, version) -> Path:
@@ -54,7 +66,9 @@ def stored(settings, version) -> Path:
 
 def another(settings, tmp_path, seed=2):
     client = tracking.client(settings)
-    own_run = client.create_run(tracking.experiment_id(settings, client, settings.experiment)).info.run_id
+    own_run = client.create_run(
+        tracking.experiment_id(settings, client, settings.experiment)
+    ).info.run_id
     return registry.register(settings, make(tmp_path / f"model-{seed}", seed), own_run, REQUIRED)
 
 
@@ -76,17 +90,24 @@ class TestLife:
         registry.promote(settings, version)
         for seed in (2, 3):
             registry.promote(settings, another(settings, tmp_path, seed))
-        assert [registry.rollback(settings).version, registry.rollback(settings).version] == ["2", "1"]
+        assert [registry.rollback(settings).version, registry.rollback(settings).version] == [
+            "2",
+            "1",
+        ]
         assert stages(settings) == {"1": "Production", "2": "Archived", "3": "Archived"}
         assert alias(settings) == "1"
         with pytest.raises(RegistryError, match="no earlier"):
             registry.rollback(settings)
 
-    def test_promoting_again_changes_nothing_and_mends_a_half_done_promotion(self, settings, version, tmp_path):
+    def test_promoting_again_changes_nothing_and_mends_a_half_done_promotion(
+        self, settings, version, tmp_path
+    ):
         registry.promote(settings, version)
         second = another(settings, tmp_path)
         client = MlflowClient(tracking.tracking_uri(settings))
-        client.transition_model_version_stage(settings.model_name, second, "Production", archive_existing_versions=True)  # and then killed
+        client.transition_model_version_stage(
+            settings.model_name, second, "Production", archive_existing_versions=True
+        )  # and then killed
         assert registry.production(settings).version == version
         registry.promote(settings, second)
         registry.promote(settings, second)
@@ -102,7 +123,9 @@ class TestLife:
             registry.retire(settings)
 
     def test_what_has_not_passed_the_gate_is_never_promoted(self, settings, run_id, tmp_path):
-        version = registry.register(settings, make(tmp_path / "refused"), run_id, {"gate_pass": "false"})
+        version = registry.register(
+            settings, make(tmp_path / "refused"), run_id, {"gate_pass": "false"}
+        )
         with pytest.raises(RegistryError, match="has not passed the gate"):
             registry.promote(settings, version)
         assert registry.current(settings) is None
@@ -126,7 +149,12 @@ class TestProduction:
         mlflow.set_tracking_uri(tracking.tracking_uri(settings))
         generic = mlflow.pyfunc.load_model(f"models:/{settings.model_name}@production")
         theirs = generic.predict(pd.DataFrame(x[:100].astype(np.float64), columns=list(FEATURES)))
-        assert np.allclose(np.asarray(next(iter(theirs.values())) if isinstance(theirs, dict) else theirs).reshape(-1), ours)
+        assert np.allclose(
+            np.asarray(next(iter(theirs.values())) if isinstance(theirs, dict) else theirs).reshape(
+                -1
+            ),
+            ours,
+        )
 
     def test_an_altered_cache_is_fetched_anew(self, settings, version):
         registry.promote(settings, version)
@@ -142,15 +170,23 @@ class TestProduction:
         if damage == "gone":
             file.unlink()
         else:
-            file.write_bytes(content[: len(content) // 2] if damage == "truncated" else content[:-1] + bytes([content[-1] ^ 1]))
+            file.write_bytes(
+                content[: len(content) // 2]
+                if damage == "truncated"
+                else content[:-1] + bytes([content[-1] ^ 1])
+            )
         with pytest.raises(RegistryError):
             registry.promote(settings, version)
         assert registry.current(settings) is None
 
-    def test_a_store_damaged_after_promotion_is_refused_where_there_is_no_copy(self, settings, version, tmp_path):
+    def test_a_store_damaged_after_promotion_is_refused_where_there_is_no_copy(
+        self, settings, version, tmp_path
+    ):
         registry.promote(settings, version)
         stored(settings, version).write_bytes(b"altered")
-        runtime.load(registry.production(settings).path, registry.production(settings).digest)  # the verified copy still serves
+        runtime.load(
+            registry.production(settings).path, registry.production(settings).digest
+        )  # the verified copy still serves
         (registry.production(settings).path / runtime.MODEL_FILE).unlink()
         with pytest.raises(RegistryError, match="is not the file that was registered"):
             registry.production(settings)
@@ -160,15 +196,23 @@ class TestTracking:
     def test_the_settings_come_first_then_the_environment_then_home(self, tmp_path, monkeypatch):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         assert tracking.tracking_uri(Settings(home=tmp_path)) == "http://127.0.0.1:9"
-        assert tracking.tracking_uri(Settings(home=tmp_path, mlflow_tracking_uri="sqlite:///x.db")) == "sqlite:///x.db"
+        assert (
+            tracking.tracking_uri(Settings(home=tmp_path, mlflow_tracking_uri="sqlite:///x.db"))
+            == "sqlite:///x.db"
+        )
         monkeypatch.delenv("MLFLOW_TRACKING_URI")
-        assert tracking.tracking_uri(Settings(home=tmp_path)) == f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+        assert (
+            tracking.tracking_uri(Settings(home=tmp_path))
+            == f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+        )
 
     def test_artifacts_stay_below_home(self, settings, run_id):
         info = tracking.client(settings).get_run(run_id).info
         assert info.artifact_uri.startswith(tracking.artifact_root(settings).as_uri())
 
-    def test_a_registry_that_does_not_answer_is_an_error_with_its_address(self, tmp_path, monkeypatch):
+    def test_a_registry_that_does_not_answer_is_an_error_with_its_address(
+        self, tmp_path, monkeypatch
+    ):
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         with pytest.raises(RegistryError, match="does not answer") as refused:
             registry.versions(Settings(home=tmp_path, mlflow_tracking_uri="http://127.0.0.1:9"))
@@ -176,7 +220,9 @@ class TestTracking:
 
 
 class TestHistory:
-    def test_every_change_is_written_down_with_who_and_what_before(self, settings, version, tmp_path):
+    def test_every_change_is_written_down_with_who_and_what_before(
+        self, settings, version, tmp_path
+    ):
         assert registry.history(settings) == []
         registry.promote(settings, version)
         registry.promote(settings, version)  # mends, changes nothing
@@ -185,7 +231,12 @@ class TestHistory:
         registry.rollback(settings)
         registry.retire(settings)
         told = [(event.action, event.version, event.before) for event in registry.history(settings)]
-        assert told == [("retire", None, "1"), ("rollback", "1", "2"), ("promote", "2", "1"), ("promote", "1", None)]
+        assert told == [
+            ("retire", None, "1"),
+            ("rollback", "1", "2"),
+            ("promote", "2", "1"),
+            ("promote", "1", None),
+        ]
         assert all("@" in event.by and event.at_us > 0 for event in registry.history(settings))
 
     def test_running_apis_are_told_through_redis(self, settings, version, tmp_path):

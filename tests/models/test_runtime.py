@@ -1,4 +1,6 @@
-"""What a model folder promises: the original's forecasts, nothing altered, and no file that can end its reader."""
+"""What a model folder promises: the original's forecasts, nothing altered, and no file that can end
+its reader.
+"""
 
 import json
 import subprocess
@@ -10,7 +12,9 @@ import numpy as np
 import pytest
 from skl2onnx import update_registered_converter
 from skl2onnx.common.shape_calculator import calculate_linear_regressor_output_shapes
-from skl2onnx.operator_converters.random_forest import convert_sklearn_random_forest_regressor_converter
+from skl2onnx.operator_converters.random_forest import (
+    convert_sklearn_random_forest_regressor_converter,
+)
 from sklearn.ensemble import RandomForestRegressor
 
 from contracts.errors import RegistryError
@@ -42,7 +46,9 @@ class TestForecasts:
     def test_they_are_the_originals_also_on_the_thresholds(self, exported, dtype):
         estimator, x = forest()
         rows = np.concatenate([x, edge_rows(estimator, x, 5)]).astype(dtype)
-        difference = np.abs(runtime.load(exported.folder, exported.digest).predict(rows) - estimator.predict(rows))
+        difference = np.abs(
+            runtime.load(exported.folder, exported.digest).predict(rows) - estimator.predict(rows)
+        )
         assert difference.max() <= runtime.DIFFERENCE_MAX
         assert exported.difference <= runtime.DIFFERENCE_MAX
 
@@ -60,7 +66,12 @@ class TestForecasts:
         with ThreadPoolExecutor(4) as pool:
             single = list(pool.map(lambda row: model.predict(row[None, :])[0], x[:200]))
         assert np.array_equal(whole, single)
-        assert (model.name, model.version, model.features, model.trained_on) == ("tick-model", "3", FEATURES, "synthetic")
+        assert (model.name, model.version, model.features, model.trained_on) == (
+            "tick-model",
+            "3",
+            FEATURES,
+            "synthetic",
+        )
         assert model.predict(np.empty((0, 3))).shape == (0,)
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e39])
@@ -82,11 +93,23 @@ class TestForecasts:
 
         estimator, x = forest()
         liar = Liar(**estimator.get_params()).fit(x, 1e-4 * x[:, 0])
-        made = (calculate_linear_regressor_output_shapes, convert_sklearn_random_forest_regressor_converter)
+        made = (
+            calculate_linear_regressor_output_shapes,
+            convert_sklearn_random_forest_regressor_converter,
+        )
         either = {"decision_leaf": [True, False], "decision_path": [True, False]}
         update_registered_converter(Liar, "Liar", *made, options=either)
         with pytest.raises(RegistryError, match="differs from the original by 1"):
-            export(liar, x, tmp_path, features=FEATURES, trained_on="", trained_to_us=0, horizon_s=60, seed=1)
+            export(
+                liar,
+                x,
+                tmp_path,
+                features=FEATURES,
+                trained_on="",
+                trained_to_us=0,
+                horizon_s=60,
+                seed=1,
+            )
 
 
 class TestDamage:
@@ -114,7 +137,9 @@ class TestDamage:
         with pytest.raises(RegistryError, match="first load in a child process"):
             runtime.check(copy.folder, digest, 60)
 
-    def test_another_model_under_the_manifest_gives_itself_away_by_its_golden_rows(self, copy, tmp_path):
+    def test_another_model_under_the_manifest_gives_itself_away_by_its_golden_rows(
+        self, copy, tmp_path
+    ):
         other = make(tmp_path / "other", seed=2)
         digest = resealed(copy.folder, (other.folder / MODEL_FILE).read_bytes())
         with pytest.raises(RegistryError, match="golden forecasts differ"):
@@ -123,7 +148,9 @@ class TestDamage:
     def test_features_that_do_not_fit_the_file_are_refused(self, copy):
         made = json.loads((copy.folder / MANIFEST_FILE).read_bytes())
         digest = Manifest(**made | {"features": ["a", "b"]}).write(copy.folder)
-        with pytest.raises(RegistryError, match="takes rows of \\(3,\\), its manifest names \\(2,\\)"):
+        with pytest.raises(
+            RegistryError, match="takes rows of \\(3,\\), its manifest names \\(2,\\)"
+        ):
             runtime.load(copy.folder, digest)
 
     def test_a_child_killed_by_a_signal_is_an_error_here(self, exported, monkeypatch, tmp_path):
@@ -142,5 +169,13 @@ class TestDamage:
 
 
 def test_the_runtime_reads_no_pickle_and_imports_no_trainer():
-    code = "import sys, models.runtime; print([m for m in ('sklearn', 'mlflow', 'skl2onnx', 'pandas') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = (
+        "import sys, models.runtime; print([m for m in ('sklearn', 'mlflow', 'skl2onnx', 'pandas')"
+        " if m in sys.modules])"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )

@@ -1,4 +1,6 @@
-"""No locked package is older than the fix of a known hole; the list is kept by hand, and read without the net."""
+"""No locked package is older than the fix of a known hole; the list is kept by hand, and read
+without the net.
+"""
 
 import json
 import tomllib
@@ -40,4 +42,6 @@ def test_every_package_has_hashes():
     packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
     for package in packages:
         files = [*package.get("wheels", ()), *([package["sdist"]] if "sdist" in package else [])]
-        assert "editable" in package["source"] or (files and all(file["hash"].startswith("sha256:") for file in files)), package["name"]
+        assert "editable" in package["source"] or (
+            files and all(file["hash"].startswith("sha256:") for file in files)
+        ), package["name"]

@@ -1,4 +1,6 @@
-"""The API on a real Redis and a real ONNX model; requests go through the whole ASGI stack, last-resort errors are raised."""
+"""The API on a real Redis and a real ONNX model; requests go through the whole ASGI stack,
+last-resort errors are raised.
+"""
 
 import asyncio
 import time
@@ -24,7 +26,10 @@ KEY = "correct-horse-battery-staple"
 SYMBOL = "SYNTH:AAA"
 UNREACHED = 9  # the discard port: nobody listens
 SECOND_US = 1_000_000
-PATIENT_MS, HASTY_MS = 10_000, 1_000  # a busy machine is not what these tests are about; a stalled Redis is
+PATIENT_MS, HASTY_MS = (
+    10_000,
+    1_000,
+)  # a busy machine is not what these tests are about; a stalled Redis is
 
 
 class Api:
@@ -34,7 +39,9 @@ class Api:
         self.runner = asyncio.Runner()
         self.app = create_app(settings, **options)
         transport = httpx.ASGITransport(self.app)
-        self.client = httpx.AsyncClient(transport=transport, base_url="http://api", headers={"X-API-Key": KEY})
+        self.client = httpx.AsyncClient(
+            transport=transport, base_url="http://api", headers={"X-API-Key": KEY}
+        )
         self._lifespan = self.app.router.lifespan_context(self.app)
         self._ended = False
         self.runner.run(self._lifespan.__aenter__())
@@ -75,7 +82,9 @@ class Feeder:
     def __init__(self, server: RedisServer, settings: Settings) -> None:
         self.client, self.settings = server.client(), settings
 
-    def put(self, symbol: str = SYMBOL, age_s: float = 0.0, value: float = 0.01, views=LEVELS, **fields) -> int:
+    def put(
+        self, symbol: str = SYMBOL, age_s: float = 0.0, value: float = 0.01, views=LEVELS, **fields
+    ) -> int:
         """A complete set of rows, one per view, `age_s` old; returns their event time in µs."""
         now_us = time.time_ns() // 1000
         time_ms = (now_us - int(age_s * SECOND_US)) // 1000
@@ -99,7 +108,9 @@ def export_model(tmp_path_factory: pytest.TempPathFactory):
     def make(seed: int, features: tuple[str, ...] = CORE) -> Exported:
         rng = np.random.default_rng(seed)
         rows = rng.normal(size=(400, len(features))).astype(np.float32)
-        forest = RandomForestRegressor(n_estimators=5, max_depth=4, random_state=seed).fit(rows, rows[:, 0] * 1e-4)
+        forest = RandomForestRegressor(n_estimators=5, max_depth=4, random_state=seed).fit(
+            rows, rows[:, 0] * 1e-4
+        )
         folder = tmp_path_factory.mktemp("model")
         known = {"trained_on": "synthetic", "trained_to_us": 0, "horizon_s": 60}
         return export(forest, rows, folder, features=features, seed=seed, **known)
@@ -119,7 +130,9 @@ def found(exported: Exported) -> Found:
 
 @pytest.fixture(scope="session")
 def registry_with(found: Found):
-    """A registry that answers what is in `answers`: a Found, Answers, or an error to raise; the last one stays."""
+    """A registry that answers what is in `answers`: a Found, Answers, or an error to raise; the
+    last one stays.
+    """
 
     def make(*answers):
         left = list(answers) or [found]
@@ -138,7 +151,13 @@ def registry_with(found: Found):
 @pytest.fixture(scope="session")
 def make_api_settings(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory):
     def make(**overrides) -> Settings:
-        fixed = {"redis_port": redis_server.port, "kafka_port": UNREACHED, "flink_port": UNREACHED, "api_key": KEY, "prediction_sample": 0}
+        fixed = {
+            "redis_port": redis_server.port,
+            "kafka_port": UNREACHED,
+            "flink_port": UNREACHED,
+            "api_key": KEY,
+            "prediction_sample": 0,
+        }
         fixed |= {"feature_read_ms_max": PATIENT_MS}
         return Settings(**{"home": tmp_path_factory.mktemp("home"), **fixed, **overrides})
 

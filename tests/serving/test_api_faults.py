@@ -1,4 +1,6 @@
-"""What the API says when something it leans on is away: Redis stalled or killed, no model, a broken registry, no Kafka."""
+"""What the API says when something it leans on is away: Redis stalled or killed, no model, a broken
+registry, no Kafka.
+"""
 
 from pathlib import Path
 
@@ -38,14 +40,17 @@ def test_a_stalled_redis_is_told_and_mixes_no_answers_up_afterwards(make_api, fe
             response = api.predict(*asked)
             assert "does not answer" in refused(response, 503, "store_unreachable")["detail"]
             assert int(response.headers["retry-after"]) == 1
-            assert [result["status"] for result in response.json()["results"]] == ["store_unreachable"] * len(asked)
+            assert [result["status"] for result in response.json()["results"]] == [
+                "store_unreachable"
+            ] * len(asked)
         ready = api.get("/readyz")
         assert ready.status_code == 503
         assert checks(ready) == {"model": True, "redis": False, "pipeline": False, "job": False}
         assert api.get("/healthz").status_code == 200
     finally:
         redis_server.resume()
-    # An answer that came too late for its question must not be taken for the answer to the next one.
+    # An answer that came too late for its question must not be taken for the answer to the next
+    # one.
     for symbol, value in ((SYMBOL, 0.01), ("SYNTH:BBB", 0.02)) * 3:
         (result,) = api.predict(symbol, include_features=True).json()["results"]
         assert result["features"]["volume_1m"] == value
@@ -61,7 +66,9 @@ def test_a_killed_redis_is_told_and_taken_up_again(api, fed, redis_server):
     assert api.predict(SYMBOL).status_code == 200
 
 
-def test_without_a_model_the_api_starts_says_so_and_takes_one_up(make_api, fed, found, registry_with):
+def test_without_a_model_the_api_starts_says_so_and_takes_one_up(
+    make_api, fed, found, registry_with
+):
     missing = RegistryError("tick-model has no Production version", "run `tick train tick`")
     answers = [missing]
 
@@ -88,17 +95,25 @@ def test_a_broken_registry_does_not_stop_the_api(make_api, registry_with, failur
     assert str(failure) == "" or str(failure) not in api.get("/readyz").text
 
 
-def test_after_a_restart_the_last_model_answers_whatever_the_registry_does(make_api, fed, tmp_path, registry_with):
+def test_after_a_restart_the_last_model_answers_whatever_the_registry_does(
+    make_api, fed, tmp_path, registry_with
+):
     home = {"home": tmp_path, "model_retry_s": 0.01}
     make_api(**home)
-    api = make_api(registry=registry_with(RegistryError("the model registry does not answer")), **home)
+    api = make_api(
+        registry=registry_with(RegistryError("the model registry does not answer")), **home
+    )
     (result,) = api.predict(SYMBOL).json()["results"]
     assert (result["status"], result["model_version"]) == ("ok", "7")
-    assert api.wait(lambda: "(the model registry does not answer)" in detail(api.get("/readyz"), "model"))
+    assert api.wait(
+        lambda: "(the model registry does not answer)" in detail(api.get("/readyz"), "model")
+    )
     assert api.get("/readyz").status_code == 200
 
 
-def test_the_registrys_model_replaces_the_last_one(make_api, fed, tmp_path, registry_with, found, export_model):
+def test_the_registrys_model_replaces_the_last_one(
+    make_api, fed, tmp_path, registry_with, found, export_model
+):
     other = export_model(seed=4)
     make_api(home=tmp_path)
     newer = Found("tick-model", "8", str(other.folder), other.digest)
@@ -110,16 +125,28 @@ def test_the_registrys_model_replaces_the_last_one(make_api, fed, tmp_path, regi
 
 
 @pytest.mark.parametrize(
-    "spoil", [lambda f: f.write_bytes(f.read_bytes()[:-9]), lambda f: f.write_bytes(b"x" + f.read_bytes()[1:]), Path.unlink]
+    "spoil",
+    [
+        lambda f: f.write_bytes(f.read_bytes()[:-9]),
+        lambda f: f.write_bytes(b"x" + f.read_bytes()[1:]),
+        Path.unlink,
+    ],
 )
-def test_a_spoilt_file_neither_starts_nor_replaces_a_model(make_api, fed, tmp_path, registry_with, found, export_model, spoil):
+def test_a_spoilt_file_neither_starts_nor_replaces_a_model(
+    make_api, fed, tmp_path, registry_with, found, export_model, spoil
+):
     other = export_model(seed=5)
     spoilt = Found("tick-model", "9", str(other.folder), other.digest)
     spoil(other.folder / MODEL_FILE)
     home = {"home": tmp_path, "model_retry_s": 0.01}
     make_api(**home)
     api = make_api(registry=registry_with(spoilt), **home)
-    assert api.wait(lambda: "(" in detail(api.get("/readyz"), "model") and "asked" not in detail(api.get("/readyz"), "model"))
+    assert api.wait(
+        lambda: (
+            "(" in detail(api.get("/readyz"), "model")
+            and "asked" not in detail(api.get("/readyz"), "model")
+        )
+    )
     assert api.predict(SYMBOL).json()["results"][0]["model_version"] == "7"
     remember(api.app.state.service.settings, spoilt)
     alone = make_api(registry=registry_with(RegistryError("away")), **home)
@@ -207,20 +234,32 @@ def version_of(api) -> str:
     return api.predict(SYMBOL).json()["results"][0].get("model_version", "none")
 
 
-def test_a_notice_makes_the_api_take_up_the_new_model_under_load(make_api, fed, found, export_model):
+def test_a_notice_makes_the_api_take_up_the_new_model_under_load(
+    make_api, fed, found, export_model
+):
     registry, other = Registry(found), export_model(seed=11)
     api = make_api(registry=registry, model_watch_s=0.01)
     registry.change(fed.client, Found("tick-model", "8", str(other.folder), other.digest), "8@1")
     answers = []
-    assert api.wait(lambda: answers.append(api.predict(SYMBOL)) or answers[-1].json()["results"][0]["model_version"] == "8")
+    assert api.wait(
+        lambda: (
+            answers.append(api.predict(SYMBOL))
+            or answers[-1].json()["results"][0]["model_version"] == "8"
+        )
+    )
     assert {answer.status_code for answer in answers} == {200}
     page = api.get("/metrics").text
-    assert 'tick_model{name="tick-model",version="8"} 1.0' in page and "tick_model_swaps_total 2.0" in page
+    assert (
+        'tick_model{name="tick-model",version="8"} 1.0' in page
+        and "tick_model_swaps_total 2.0" in page
+    )
     registry.change(fed.client, found, "7@2")
     assert api.wait(lambda: version_of(api) == "7")
 
 
-def test_a_change_whose_model_cannot_be_had_leaves_the_good_one_and_is_tried_again(make_api, fed, found, export_model):
+def test_a_change_whose_model_cannot_be_had_leaves_the_good_one_and_is_tried_again(
+    make_api, fed, found, export_model
+):
     registry, other = Registry(found), export_model(seed=12)
     api = make_api(registry=registry, model_watch_s=0.01, model_retry_s=0.01)
     registry.change(fed.client, RegistryError("it was truncated or altered"), "8@1")
@@ -233,23 +272,35 @@ def test_a_change_whose_model_cannot_be_had_leaves_the_good_one_and_is_tried_aga
 def test_a_retired_model_is_served_no_more_also_after_a_restart(make_api, fed, found, tmp_path):
     registry = Registry(found)
     api = make_api(registry=registry, home=tmp_path, model_watch_s=0.01)
-    registry.change(fed.client, RegistryError("tick-model has no Production version"), f"{RETIRED}@1")
+    registry.change(
+        fed.client, RegistryError("tick-model has no Production version"), f"{RETIRED}@1"
+    )
     assert api.wait(lambda: api.predict(SYMBOL).status_code == 503)
     assert "was retired" in refused(api.predict(SYMBOL), 503, "no_model")["detail"]
-    again = make_api(registry=Registry(RegistryError("tick-model has no Production version")), home=tmp_path)
+    again = make_api(
+        registry=Registry(RegistryError("tick-model has no Production version")), home=tmp_path
+    )
     refused(again.predict(SYMBOL), 503, "no_model")
 
 
-def test_one_that_was_retired_while_nobody_served_is_not_served_again(make_api, fed, found, tmp_path):
+def test_one_that_was_retired_while_nobody_served_is_not_served_again(
+    make_api, fed, found, tmp_path
+):
     make_api(registry=Registry(found), home=tmp_path)
     fed.client.set(model_key("tick-model"), f"{RETIRED}@9")
-    again = make_api(registry=Registry(RegistryError("tick-model has no Production version")), home=tmp_path)
+    again = make_api(
+        registry=Registry(RegistryError("tick-model has no Production version")), home=tmp_path
+    )
     refused(again.predict(SYMBOL), 503, "no_model")
 
 
-def test_a_registry_that_has_versions_and_none_in_production_has_decided_so(make_api, fed, found, registry_with):
+def test_a_registry_that_has_versions_and_none_in_production_has_decided_so(
+    make_api, fed, found, registry_with
+):
     none = Answers(RegistryError("tick-model has no Production version"), retired=True)
-    api = make_api(registry=registry_with(Answers(found), none), model_watch_s=0.01, model_refresh_s=1)
+    api = make_api(
+        registry=registry_with(Answers(found), none), model_watch_s=0.01, model_refresh_s=1
+    )
     assert api.wait(lambda: api.predict(SYMBOL).status_code == 503)
 
 

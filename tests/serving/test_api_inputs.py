@@ -1,4 +1,6 @@
-"""Whatever is sent, the answer is documented: bad JSON, odd types and thousands of generated bodies, never a 500."""
+"""Whatever is sent, the answer is documented: bad JSON, odd types and thousands of generated
+bodies, never a 500.
+"""
 
 import json
 
@@ -77,10 +79,25 @@ def test_a_bad_body_is_refused_without_repeating_it(api, name):
         assert CANARY not in response.text
 
 
-@pytest.mark.parametrize("header", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "application/json; \x01"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "",
+        "application/json; \x01",
+    ],
+)
 def test_another_content_type_is_refused(api, header):
-    response = api.post("/predict", content=b'{"symbols": ["A:B"]}', headers={"Content-Type": header})
-    assert response.status_code in {200, 404, 422, 503} if header.startswith("application/json") else response.status_code == 422
+    response = api.post(
+        "/predict", content=b'{"symbols": ["A:B"]}', headers={"Content-Type": header}
+    )
+    assert (
+        response.status_code in {200, 404, 422, 503}
+        if header.startswith("application/json")
+        else response.status_code == 422
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,13 +138,21 @@ def test_symbols_are_ascii_names_with_a_venue(api, feeder):
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10) | st.sampled_from(CORE), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=10) | st.sampled_from(CORE), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 SYMBOLS = (
-    st.sampled_from([SYMBOL, "SYNTH:OLD", "SYNTH:NOPE"]) | st.from_regex(r"[A-Za-z0-9_.-]{1,8}:[A-Z/]{1,8}", fullmatch=True) | JSON_VALUES
+    st.sampled_from([SYMBOL, "SYNTH:OLD", "SYNTH:NOPE"])
+    | st.from_regex(r"[A-Za-z0-9_.-]{1,8}:[A-Z/]{1,8}", fullmatch=True)
+    | JSON_VALUES
 )
-FEATURES = st.fixed_dictionaries({name: st.floats(allow_nan=False, allow_infinity=False) for name in CORE}) | JSON_VALUES
+FEATURES = (
+    st.fixed_dictionaries({name: st.floats(allow_nan=False, allow_infinity=False) for name in CORE})
+    | JSON_VALUES
+)
 ROWS = st.fixed_dictionaries({"symbol": SYMBOLS, "features": FEATURES})
 REQUESTS = st.fixed_dictionaries(
     {},
@@ -138,7 +163,9 @@ REQUESTS = st.fixed_dictionaries(
     },
 )
 ASKED = st.builds(lambda symbols: {"symbols": symbols}, st.lists(SYMBOLS, min_size=1, max_size=4))
-BODIES = (ASKED | REQUESTS | JSON_VALUES).map(lambda value: json.dumps(value).encode()) | st.binary(max_size=200)
+BODIES = (ASKED | REQUESTS | JSON_VALUES).map(lambda value: json.dumps(value).encode()) | st.binary(
+    max_size=200
+)
 
 
 def test_no_generated_body_gets_an_undocumented_answer(api, feeder):

@@ -38,12 +38,18 @@ def test_fresh_features_give_a_prediction_with_its_origin(api, feeder, exported)
     assert result.horizon_s == 60
     assert result.stale is False
     assert result.feature_time_us == event_time_us
-    assert result.feature_time == time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(event_time_us // 10**6)) + f".{event_time_us % 10**6:06d}Z"
+    assert (
+        result.feature_time
+        == time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(event_time_us // 10**6))
+        + f".{event_time_us % 10**6:06d}Z"
+    )
     assert 0 <= result.age_s < 60
     assert result.features is None
     assert result.trained_on_this_venue is True
     assert result.note is None
-    expected = load(exported.folder, exported.digest).predict(np.full((1, len(CORE)), 0.01))[0] * 1e4
+    expected = (
+        load(exported.folder, exported.digest).predict(np.full((1, len(CORE)), 0.01))[0] * 1e4
+    )
     assert result.prediction_bps == expected
     assert response.headers["x-request-id"] == answer.request_id
 
@@ -75,7 +81,12 @@ def test_features_given_in_the_request_are_used_without_the_store(api, redis_ser
 def test_unknown_and_missing_names_in_given_features_are_refused_by_name(api):
     features = {**ROW, "typo_1m": 1.0, "né": 2.0}
     del features[CORE[3]]
-    response = api.post("/predict", json={"rows": [{"symbol": SYMBOL, "features": ROW}, {"symbol": SYMBOL, "features": features}]})
+    response = api.post(
+        "/predict",
+        json={
+            "rows": [{"symbol": SYMBOL, "features": ROW}, {"symbol": SYMBOL, "features": features}]
+        },
+    )
     problem = refused(response, 422, "wrong_features")
     assert problem["unknown"] == ["?", "typo_1m"]
     assert problem["missing"] == [CORE[3]]
@@ -166,7 +177,10 @@ def test_symbols_refused_alike_make_one_refusal(api, feeder):
     feeder.put("SYNTH:BBB", age_s=400)
     feeder.put("SYNTH:CCC", kyle_lambda_1h=None)
     response = api.predict("SYNTH:BBB", "SYNTH:CCC")
-    assert [result["status"] for result in refused(response, 503, "too_old")["results"]] == ["too_old", "missing_features"]
+    assert [result["status"] for result in refused(response, 503, "too_old")["results"]] == [
+        "too_old",
+        "missing_features",
+    ]
 
 
 def test_every_symbol_gets_its_own_features(api, feeder):
@@ -174,7 +188,9 @@ def test_every_symbol_gets_its_own_features(api, feeder):
     for at, symbol in enumerate(symbols):
         feeder.put(symbol, value=at / 100)
     results = api.predict(*symbols, include_features=True).json()["results"]
-    assert [result["features"]["volume_1m"] for result in results] == [at / 100 for at in range(100)]
+    assert [result["features"]["volume_1m"] for result in results] == [
+        at / 100 for at in range(100)
+    ]
     alone = [api.predict(symbol).json()["results"][0]["prediction_bps"] for symbol in symbols[::20]]
     assert [result["prediction_bps"] for result in results[::20]] == alone
 
@@ -183,13 +199,17 @@ def test_more_symbols_than_allowed_are_refused(api):
     refused(api.predict(*[SYMBOL] * 101), 422, "too_many_symbols")
 
 
-@pytest.mark.parametrize("sent, kept", [("trace-1.a", True), ("with space", False), ("x" * 65, False)])
+@pytest.mark.parametrize(
+    "sent, kept", [("trace-1.a", True), ("with space", False), ("x" * 65, False)]
+)
 def test_a_plain_request_id_is_kept(api, feeder, sent, kept):
     feeder.put()
     response = api.post("/predict", json={"symbols": [SYMBOL]}, headers={"X-Request-ID": sent})
     assert (response.headers["x-request-id"] == sent) is kept
 
 
-@pytest.mark.parametrize("text, venues", [("synthetic", {"SYNTH"}), ("BINANCE,CME", {"BINANCE", "CME"}), ("", set())])
+@pytest.mark.parametrize(
+    "text, venues", [("synthetic", {"SYNTH"}), ("BINANCE,CME", {"BINANCE", "CME"}), ("", set())]
+)
 def test_the_manifest_names_the_venues(text, venues):
     assert trained_venues(text) == venues

@@ -1,4 +1,6 @@
-"""The real thing: `python -m serving.main` under uvicorn, a model from a real MLflow registry, and the command `tick predict`."""
+"""The real thing: `python -m serving.main` under uvicorn, a model from a real MLflow registry, and
+the command `tick predict`.
+"""
 
 import asyncio
 import contextlib
@@ -28,10 +30,18 @@ REPO = Path(__file__).parents[2]
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    ports = {"REDIS_PORT": settings.redis_port, "API_PORT": settings.api_port, "KAFKA_PORT": settings.kafka_port}
+    ports = {
+        "REDIS_PORT": settings.redis_port,
+        "API_PORT": settings.api_port,
+        "KAFKA_PORT": settings.kafka_port,
+    }
     ports |= {"FLINK_PORT": settings.flink_port}
     ours = {"HOME": settings.home, "FEATURE_READ_MS_MAX": HASTY_MS, **ports}
-    return {**os.environ, **{f"TICK_{name}": str(value) for name, value in ours.items()}, "TICK_API_KEY": KEY}
+    return {
+        **os.environ,
+        **{f"TICK_{name}": str(value) for name, value in ours.items()},
+        "TICK_API_KEY": KEY,
+    }
 
 
 class Process:
@@ -41,7 +51,9 @@ class Process:
         self.settings = settings
         self.http = httpx.Client(base_url=settings.api_url, headers={"X-API-Key": KEY}, timeout=10)
         command = [sys.executable, "-W", "ignore", "-m", "serving.main"]
-        self.process = subprocess.Popen(command, cwd=REPO, env={**environment(settings), **more}, stderr=subprocess.PIPE)
+        self.process = subprocess.Popen(
+            command, cwd=REPO, env={**environment(settings), **more}, stderr=subprocess.PIPE
+        )
         for _ in range(600):
             with contextlib.suppress(httpx.TransportError):
                 if self.http.get("/healthz").status_code == 200:
@@ -63,8 +75,15 @@ class Process:
 @pytest.fixture(scope="module")
 def live(redis_server, exported, tmp_path_factory) -> Settings:
     """Settings of a home whose registry holds one Production model."""
-    ports = {"kafka_port": UNREACHED, "flink_port": UNREACHED, "redis_port": redis_server.port, "api_port": free_ports()["api_port"]}
-    settings = Settings(home=tmp_path_factory.mktemp("live"), api_key=KEY, mlflow_tracking_uri=None, **ports)
+    ports = {
+        "kafka_port": UNREACHED,
+        "flink_port": UNREACHED,
+        "redis_port": redis_server.port,
+        "api_port": free_ports()["api_port"],
+    }
+    settings = Settings(
+        home=tmp_path_factory.mktemp("live"), api_key=KEY, mlflow_tracking_uri=None, **ports
+    )
     promote_first(settings, exported)
     return settings
 
@@ -99,7 +118,14 @@ def fed(redis_server, live):
 
 def tick(settings: Settings, *arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-W", "ignore", "-m", "cli.main", *arguments]
-    return subprocess.run(command, cwd=REPO, env={**environment(settings), "COLUMNS": "200"}, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command,
+        cwd=REPO,
+        env={**environment(settings), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_the_production_model_answers_over_http_and_on_the_command_line(api, fed, live):
@@ -107,15 +133,24 @@ def test_the_production_model_answers_over_http_and_on_the_command_line(api, fed
     fed.beat()
     assert api.http.get("/readyz").json()["ready"] is True
     (result,) = api.predict(SYMBOL).json()["results"]
-    assert (result["model_name"], result["model_version"], result["status"]) == ("tick-model", "1", "ok")
+    assert (result["model_name"], result["model_version"], result["status"]) == (
+        "tick-model",
+        "1",
+        "ok",
+    )
     shown = tick(live, "predict", SYMBOL, "BINANCE:BTCUSDT", "--features")
     assert shown.returncode == 0, shown.stderr
     assert "tick-model v1" in shown.stdout
-    assert "stale; the model was trained on synthetic ticks, not on those of BINANCE" in shown.stdout
+    assert (
+        "stale; the model was trained on synthetic ticks, not on those of BINANCE" in shown.stdout
+    )
     assert f"{SYMBOL}  log_return_1m = 0.01" in shown.stdout
     found = tick(live, "predict", SYMBOL, "SYNTH:NOPE", "--json")
     assert found.returncode == 1
-    assert [result["status"] for result in json.loads(found.stdout)["results"]] == ["ok", "unknown_symbol"]
+    assert [result["status"] for result in json.loads(found.stdout)["results"]] == [
+        "ok",
+        "unknown_symbol",
+    ]
     assert "unknown_symbol" in tick(live, "predict", "SYNTH:NOPE").stdout
     malformed = tick(live, "predict", "not a symbol")
     assert malformed.returncode == 1
@@ -128,7 +163,9 @@ def test_a_stalled_and_a_killed_redis_are_503_over_http(api, fed, redis_server):
         answers = [api.predict(SYMBOL) for _ in range(3)]
     finally:
         redis_server.resume()
-    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "store_unreachable")}
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {
+        (503, "store_unreachable")
+    }
     assert api.predict(SYMBOL).status_code == 200
     redis_server.kill()
     assert api.predict(SYMBOL).json()["code"] == "store_unreachable"
@@ -144,10 +181,19 @@ def raw(settings: Settings, request: bytes) -> bytes:
 
 
 def test_a_chunked_body_is_cut_off_at_the_cap(api, live):
-    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\n"
+    head = (
+        f"POST /predict HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Type:"
+        " application/json\r\n"
+    )
     chunk = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
     assert (
-        b" 413 " in raw(live, f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunk * 2 + b"1\r\n \r\n0\r\n\r\n").split(b"\r\n")[0]
+        b" 413 "
+        in raw(
+            live,
+            f"{head}Transfer-Encoding: chunked\r\n\r\n".encode()
+            + chunk * 2
+            + b"1\r\n \r\n0\r\n\r\n",
+        ).split(b"\r\n")[0]
     )
     assert b" 413 " in raw(live, f"{head}Content-Length: 65537\r\n\r\n".encode()).split(b"\r\n")[0]
     assert api.http.get("/healthz").status_code == 200
@@ -158,7 +204,10 @@ def test_it_is_back_after_a_kill_and_ends_quietly_on_a_signal(api, fed, live):
     again = Process(live)
     assert again.predict(SYMBOL).status_code == 200
     said = again.stop()
-    assert again.process.returncode in (0, -signal.SIGTERM)  # uvicorn finishes its work, then ends by the signal it got
+    assert again.process.returncode in (
+        0,
+        -signal.SIGTERM,
+    )  # uvicorn finishes its work, then ends by the signal it got
     assert "Traceback" not in said
     assert KEY not in said
 
@@ -175,11 +224,18 @@ def test_figures_of_several_workers_are_summed(api, fed, live):
         workers.stop()
 
 
-async def open_streams(http: httpx.AsyncClient, count: int, stack: contextlib.AsyncExitStack) -> list[int]:
-    """Status codes of `count` event streams opened at once; accepted ones stay open until `stack` closes."""
+async def open_streams(
+    http: httpx.AsyncClient, count: int, stack: contextlib.AsyncExitStack
+) -> list[int]:
+    """Status codes of `count` event streams opened at once; accepted ones stay open until `stack`
+    closes.
+    """
     path = "/v1/predictions/stream"
     opened = [http.stream("GET", path, params={"symbols": SYMBOL}) for _ in range(count)]
-    return [answer.status_code for answer in await asyncio.gather(*map(stack.enter_async_context, opened))]
+    return [
+        answer.status_code
+        for answer in await asyncio.gather(*map(stack.enter_async_context, opened))
+    ]
 
 
 def test_streams_are_limited_when_many_open_at_once_and_block_nothing_else(api, fed, live):
@@ -196,9 +252,15 @@ def test_streams_are_limited_when_many_open_at_once_and_block_nothing_else(api, 
                 others = [await http.post("/predict", json={"symbols": [SYMBOL]})]
                 others += [await http.get(path) for path in ("/readyz", "/metrics", "/healthz")]
             async with asyncio.timeout(30), contextlib.AsyncExitStack() as stack:
-                while (await open_streams(http, 1, stack)) != [200]:  # the slots of the closed ones are free
+                while (await open_streams(http, 1, stack)) != [
+                    200
+                ]:  # the slots of the closed ones are free
                     await asyncio.sleep(0.1)
-                reopened = [200, *await open_streams(http, 3, stack), *await open_streams(http, 1, stack)]
+                reopened = [
+                    200,
+                    *await open_streams(http, 3, stack),
+                    *await open_streams(http, 1, stack),
+                ]
         return sorted(streams), [answer.status_code for answer in others], reopened
 
     try:
@@ -235,12 +297,16 @@ def eventually_served_by(server: Process, workers: int) -> None:
         time.sleep(0.2)
 
 
-def test_promote_and_roll_back_under_load_fail_no_request_and_every_answer_names_its_version(api, fed, live, export_model):
+def test_promote_and_roll_back_under_load_fail_no_request_and_every_answer_names_its_version(
+    api, fed, live, export_model
+):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mlflow = client(live)
         run = mlflow.create_run(experiment_id(live, mlflow, live.experiment))
-        second = registry.register(live, export_model(seed=31), run.info.run_id, {registry.PASSED: "true"})
+        second = registry.register(
+            live, export_model(seed=31), run.info.run_id, {registry.PASSED: "true"}
+        )
     answers: list[tuple[int, str]] = []
     stop = threading.Event()
 
@@ -248,7 +314,9 @@ def test_promote_and_roll_back_under_load_fail_no_request_and_every_answer_names
         with httpx.Client(base_url=live.api_url, headers={"X-API-Key": KEY}, timeout=10) as http:
             while not stop.is_set():
                 answer = http.post("/predict", json={"symbols": [SYMBOL]})
-                answers.append((answer.status_code, answer.json()["results"][0].get("model_version", "none")))
+                answers.append(
+                    (answer.status_code, answer.json()["results"][0].get("model_version", "none"))
+                )
                 time.sleep(0.005)
 
     def until(version):
@@ -277,7 +345,10 @@ def test_promote_and_roll_back_under_load_fail_no_request_and_every_answer_names
 
 def test_a_registry_without_production_is_told_by_its_child(tmp_path):
     told = asyncio.run(resolve(Settings(home=tmp_path)))
-    assert isinstance(told.production, RegistryError) and "tick-model has no Production version" in told.production.message
+    assert (
+        isinstance(told.production, RegistryError)
+        and "tick-model has no Production version" in told.production.message
+    )
     assert (told.challenger, dict(told.others), list(told.versions)) == (None, {}, [])
 
 
@@ -288,7 +359,14 @@ def test_a_registry_that_cannot_be_asked_is_told(tmp_path):
 
 def test_without_a_key_it_does_not_start(live):
     env = {name: value for name, value in environment(live).items() if name != "TICK_API_KEY"}
-    done = subprocess.run([sys.executable, "-m", "serving.main"], cwd=REPO, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.main"],
+        cwd=REPO,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode != 0
     assert "the API has no key" in done.stderr
     assert "set TICK_API_KEY" in done.stderr

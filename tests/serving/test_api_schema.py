@@ -1,4 +1,5 @@
-"""The running API against its own OpenAPI document: generated requests of every kind, valid and not, answered as documented.
+"""The running API against its own OpenAPI document: generated requests of every kind, valid and
+not, answered as documented.
 
 Up to 100 cases an operation here; `TICK_TEST_FUZZ=3000` makes it more than 10,000 in all.
 """
@@ -10,7 +11,11 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
-from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from tests.serving.conftest import KEY
 from tests.serving.test_api_process import Process, fed, live  # noqa: F401 - fixtures
@@ -19,7 +24,9 @@ CASES = int(os.environ.get("TICK_TEST_FUZZ", "100"))
 CHECKS = [content_type_conformance, response_schema_conformance, status_code_conformance]
 STREAM = "/v1/predictions/stream"  # it goes on for an hour: see test_api_live
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Schemathesis and what it stands on warn of each other
+pytestmark = pytest.mark.filterwarnings(
+    "ignore"
+)  # Schemathesis and what it stands on warn of each other
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +38,9 @@ def api(live):  # noqa: F811
 
 @pytest.fixture(scope="module")
 def schema(api):
-    return schemathesis.openapi.from_url(f"{api.settings.api_url}/openapi.json", headers={"X-API-Key": KEY})
+    return schemathesis.openapi.from_url(
+        f"{api.settings.api_url}/openapi.json", headers={"X-API-Key": KEY}
+    )
 
 
 @pytest.mark.integration

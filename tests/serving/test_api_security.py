@@ -1,4 +1,6 @@
-"""The gate before the routes: keys, body cap, concurrency, headers; seen from outside, for every route there is."""
+"""The gate before the routes: keys, body cap, concurrency, headers; seen from outside, for every
+route there is.
+"""
 
 import asyncio
 import base64
@@ -26,15 +28,39 @@ def problem(response, status: int, code: str) -> None:
 
 
 def every_route(api) -> list[tuple[str, str]]:
-    mounted = [("GET", f"{route.path}/swagger-ui.css") for route in api.app.routes if isinstance(route, Mount)]
-    return mounted + [(method, route.path) for route in api.app.routes if not isinstance(route, Mount) for method in sorted(route.methods)]
+    mounted = [
+        ("GET", f"{route.path}/swagger-ui.css")
+        for route in api.app.routes
+        if isinstance(route, Mount)
+    ]
+    return mounted + [
+        (method, route.path)
+        for route in api.app.routes
+        if not isinstance(route, Mount)
+        for method in sorted(route.methods)
+    ]
 
 
 def test_every_route_but_liveness_needs_a_key(api):
     routes = every_route(api)
-    known = {"/healthz", "/readyz", "/metrics", "/predict", "/predict/batch", "/docs", "/openapi.json", "/live", "/v1/live"}
+    known = {
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/predict",
+        "/predict/batch",
+        "/docs",
+        "/openapi.json",
+        "/live",
+        "/v1/live",
+    }
     assert known < {path for _, path in routes}
-    for method, path in [*routes, ("GET", "/elsewhere"), ("POST", "/healthz/"), ("GET", "//healthz")]:
+    for method, path in [
+        *routes,
+        ("GET", "/elsewhere"),
+        ("POST", "/healthz/"),
+        ("GET", "//healthz"),
+    ]:
         for key in ("", KEY[:-1], KEY + "x", "né".encode()):
             response = api.request(method, path, headers={"X-API-Key": key})
             if path == "/healthz":
@@ -45,7 +71,13 @@ def test_every_route_but_liveness_needs_a_key(api):
 
 
 def test_two_key_headers_are_none(api):
-    twice = api.runner.run(api.client.send(api.client.build_request("GET", "/metrics", headers=[("X-API-Key", KEY), ("X-API-Key", "y")])))
+    twice = api.runner.run(
+        api.client.send(
+            api.client.build_request(
+                "GET", "/metrics", headers=[("X-API-Key", KEY), ("X-API-Key", "y")]
+            )
+        )
+    )
     problem(twice, 401, "unauthorized")
 
 
@@ -53,7 +85,13 @@ def test_several_keys_are_accepted(make_api, tmp_path: Path):
     file = tmp_path / "keys"
     file.write_text("second-key\n\n third-key \n")
     api = make_api(api_keys_file=file)
-    for key, status in ((KEY, 200), ("second-key", 200), ("third-key", 200), ("", 401), (" third-key ", 401)):
+    for key, status in (
+        (KEY, 200),
+        ("second-key", 200),
+        ("third-key", 200),
+        ("", 401),
+        (" third-key ", 401),
+    ):
         assert api.get("/metrics", headers={"X-API-Key": key}).status_code == status
 
 
@@ -126,7 +164,9 @@ def test_a_body_that_does_not_arrive_is_given_up():
     assert run(CapBody(never, 10, 10, 0.01), receive=silent) == 408
 
 
-@pytest.mark.parametrize(("busy", "shed"), [("/predict", ["/predict", "/v1/live"]), (STREAM, [STREAM])])
+@pytest.mark.parametrize(
+    ("busy", "shed"), [("/predict", ["/predict", "/v1/live"]), (STREAM, [STREAM])]
+)
 def test_beyond_its_limit_a_kind_of_request_is_shed_and_no_other(busy, shed):
     """One slot of each kind; the one of `busy` is taken."""
     started = asyncio.Event()
@@ -163,7 +203,9 @@ async def status_of(app, headers=(), receive=None, path="/predict") -> int:
     async def send(message):
         sent.append(message)
 
-    await app({"type": "http", "path": path, "method": "POST", "headers": list(headers)}, receive, send)
+    await app(
+        {"type": "http", "path": path, "method": "POST", "headers": list(headers)}, receive, send
+    )
     return sent[0]["status"]
 
 
@@ -172,7 +214,12 @@ def run(app, **options) -> int:
 
 
 def test_every_answer_carries_the_security_headers(api):
-    for response in (api.get("/healthz"), api.get("/readyz"), api.get("/elsewhere"), api.get("/metrics", headers={"X-API-Key": "no"})):
+    for response in (
+        api.get("/healthz"),
+        api.get("/readyz"),
+        api.get("/elsewhere"),
+        api.get("/metrics", headers={"X-API-Key": "no"}),
+    ):
         assert response.headers["x-content-type-options"] == "nosniff"
         assert response.headers["cache-control"] == "no-store"
         assert "default-src 'none'" in response.headers["content-security-policy"]
@@ -205,7 +252,9 @@ class TestWaysToBringAKey:
         assert bare.get("/readyz", headers={"Authorization": f"Bearer {KEY}"}).status_code == 503
         assert bare.get("/readyz", headers=self.basic(f"anybody:{KEY}")).status_code == 503
 
-    @pytest.mark.parametrize("value", ["Bearer", "Bearer wrong", "Basic !!!", "Basic", "Digest x", "Basic " + "QQ=="])
+    @pytest.mark.parametrize(
+        "value", ["Bearer", "Bearer wrong", "Basic !!!", "Basic", "Digest x", "Basic " + "QQ=="]
+    )
     def test_anything_else_is_401(self, bare, value):
         assert bare.get("/readyz", headers={"Authorization": value}).status_code == 401
 
@@ -213,7 +262,11 @@ class TestWaysToBringAKey:
         assert api.get("/readyz", headers={"Authorization": f"Bearer {KEY}"}).status_code == 401
 
     def test_a_browser_is_asked_for_the_password(self, bare):
-        assert bare.get("/live", headers={"Accept": "text/html"}).headers["www-authenticate"].startswith("Basic realm=")
+        assert (
+            bare.get("/live", headers={"Accept": "text/html"})
+            .headers["www-authenticate"]
+            .startswith("Basic realm=")
+        )
         assert bare.get("/live").headers["www-authenticate"] == "X-API-Key"
 
 
@@ -225,7 +278,9 @@ def test_keys_are_rotated_without_a_restart(make_api, tmp_path, monkeypatch):
     assert api.get("/metrics", headers={"X-API-Key": "old"}).status_code == 200
     file.write_text(f"sha256:{hashlib.sha256(b'new').hexdigest()}\n")
     os.utime(file, ns=(1, 1))
-    assert [api.get("/metrics", headers={"X-API-Key": key}).status_code for key in ("old", "new", KEY)] == [401, 200, 200]
+    assert [
+        api.get("/metrics", headers={"X-API-Key": key}).status_code for key in ("old", "new", KEY)
+    ] == [401, 200, 200]
     file.unlink()
     assert api.get("/metrics", headers={"X-API-Key": "new"}).status_code == 200
 
@@ -235,7 +290,13 @@ def test_an_emptied_or_spoilt_file_of_keys_opens_nothing(make_api, tmp_path, mon
     file = tmp_path / "keys"
     file.write_text("only\n")
     api = make_api(api_keys_file=file, api_key=None)
-    ask = lambda: [api.get("/metrics", headers={"X-API-Key": key}).status_code for key in ("only", "", "other")]  # noqa: E731
+
+    def ask():
+        return [
+            api.get("/metrics", headers={"X-API-Key": key}).status_code
+            for key in ("only", "", "other")
+        ]
+
     assert ask() == [200, 401, 401]
     file.write_text("sha256:" + "z" * 64)
     os.utime(file, ns=(1, 1))
@@ -254,6 +315,10 @@ def test_a_key_has_its_rate_and_another_one_its_own(make_api, tmp_path):
     api = make_api(requests_per_s_max=5, api_keys_file=file)
     answers = [api.get("/readyz") for _ in range(12)]
     limited = [answer for answer in answers if answer.status_code == 429]
-    assert 5 <= len(limited) <= 7 and limited[0].json()["code"] == "rate_limited" and limited[0].headers["retry-after"] == "1"
+    assert (
+        5 <= len(limited) <= 7
+        and limited[0].json()["code"] == "rate_limited"
+        and limited[0].headers["retry-after"] == "1"
+    )
     assert api.get("/readyz", headers={"X-API-Key": "other"}).status_code == 503
     assert api.get("/healthz").status_code == 200

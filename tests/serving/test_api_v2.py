@@ -1,4 +1,6 @@
-"""The Open Inference Protocol on the models that are served: tick rows and pictures, and everything that is no such tensor."""
+"""The Open Inference Protocol on the models that are served: tick rows and pictures, and everything
+that is no such tensor.
+"""
 
 import numpy as np
 import pytest
@@ -15,7 +17,13 @@ TICK = "tick-model"
 
 def tensor(rows, **fields):
     array = np.asarray(rows, dtype=float)
-    return {"name": "input", "shape": list(array.shape), "datatype": "FP64", "data": array.ravel().tolist(), **fields}
+    return {
+        "name": "input",
+        "shape": list(array.shape),
+        "datatype": "FP64",
+        "data": array.ravel().tolist(),
+        **fields,
+    }
 
 
 def infer(api, name, given, **fields):
@@ -27,7 +35,14 @@ def pictures(tmp_path_factory):
     weights, images = chain(), digits(80).test_x
     folder = tmp_path_factory.mktemp("images")
     content = keras_chain(weights, (28, 28, 1))
-    made = seal(content, folder, images, answers(weights, images), labels=tuple("0123456789"), trained_on="made up")
+    made = seal(
+        content,
+        folder,
+        images,
+        answers(weights, images),
+        labels=tuple("0123456789"),
+        trained_on="made up",
+    )
     return Found("mnist-cnn-model", "4", str(made.folder), made.digest)
 
 
@@ -46,7 +61,10 @@ def test_the_answers_are_those_of_the_runtime(api, exported):
 
 def test_nested_data_is_the_same_as_flat(api):
     rows = np.random.default_rng(2).normal(size=(3, len(CORE)))
-    flat, nested = infer(api, TICK, tensor(rows)), infer(api, TICK, tensor(rows, data=rows.tolist()))
+    flat, nested = (
+        infer(api, TICK, tensor(rows)),
+        infer(api, TICK, tensor(rows, data=rows.tolist())),
+    )
     assert flat.json() == nested.json()
 
 
@@ -77,7 +95,11 @@ def test_what_is_no_tensor_of_the_model_is_refused(api, change, code):
 
 
 def test_an_unknown_model_is_404_and_names_those_that_are_served(api):
-    for answer in (infer(api, "nope", tensor(np.zeros((1, 1)))), api.get("/v2/models/nope"), api.get("/v2/models/nope/ready")):
+    for answer in (
+        infer(api, "nope", tensor(np.zeros((1, 1)))),
+        api.get("/v2/models/nope"),
+        api.get("/v2/models/nope/ready"),
+    ):
         assert "mnist-cnn-model, tick-model" in refused(answer, 404, "unknown_model")["hint"]
 
 

@@ -1,4 +1,5 @@
-"""The client against the running API, and against one that is away, overloaded or something else."""
+"""The client against the running API, and against one that is away, overloaded or something
+else."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,7 +28,11 @@ def client(api, fed):  # noqa: F811
 class TestRunning:
     def test_predictions_are_typed_and_refusals_are_answers(self, client):
         good, unknown = client.predict(SYMBOL, "SYNTH:NOPE", features=True)
-        assert good.status == "ok" and good.prediction_bps is not None and set(good.features) == set(CORE)
+        assert (
+            good.status == "ok"
+            and good.prediction_bps is not None
+            and set(good.features) == set(CORE)
+        )
         assert (unknown.status, unknown.prediction_bps) == ("unknown_symbol", None)
         (alone,) = client.predict("SYNTH:NOPE")
         assert alone.status == "unknown_symbol"
@@ -35,9 +40,13 @@ class TestRunning:
     def test_the_other_ways_to_ask_give_the_same(self, client):
         rows = np.random.default_rng(1).normal(size=(4, len(CORE)))
         columns = {name: rows[:, at].tolist() for at, name in enumerate(CORE)}
-        assert client.batch(columns) == pytest.approx([1e4 * y for y in client.infer("tick-model", rows.tolist())])
+        assert client.batch(columns) == pytest.approx(
+            [1e4 * y for y in client.infer("tick-model", rows.tolist())]
+        )
         assert client.features(SYMBOL)["features"]["log_return_1m"] == 0.01
-        assert next(client.stream(SYMBOL)).prediction_bps == client.predict(SYMBOL)[0].prediction_bps
+        assert (
+            next(client.stream(SYMBOL)).prediction_bps == client.predict(SYMBOL)[0].prediction_bps
+        )
 
     def test_what_is_wrong_is_said(self, client, api):
         with pytest.raises(ApiError, match="symbols.0") as error:
@@ -68,7 +77,11 @@ class Answers(BaseHTTPRequestHandler):
 
 
 BUSY = (503, b'{"code": "overloaded", "detail": "too many", "status": 503}', "0")
-GOOD = (200, b'{"results": [{"symbol": "A:B", "status": "ok", "prediction_bps": 1.5, "new_field": 1}]}', "0")
+GOOD = (
+    200,
+    b'{"results": [{"symbol": "A:B", "status": "ok", "prediction_bps": 1.5, "new_field": 1}]}',
+    "0",
+)
 
 
 @pytest.fixture

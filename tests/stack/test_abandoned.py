@@ -1,4 +1,6 @@
-"""A test run that was killed leaves its services; the next one ends them, and those of living runs stay."""
+"""A test run that was killed leaves its services; the next one ends them, and those of living runs
+stay.
+"""
 
 import os
 import subprocess
@@ -15,7 +17,9 @@ from tests.conftest import OWNER, end_abandoned
 @pytest.mark.parametrize("owner_lives", [True, False])
 def test_only_services_without_owner_are_ended(tmp_path: Path, owner_lives: bool):
     home = tmp_path / "pytest-7" / "platform0"
-    service = Service("sleeper", "1", (sys.executable, "-c", "import time; time.sleep(600)"), lambda: True, home)
+    service = Service(
+        "sleeper", "1", (sys.executable, "-c", "import time; time.sleep(600)"), lambda: True, home
+    )
     spawn(service)
     try:
         with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as brief:

@@ -45,7 +45,9 @@ def settings_of_repo():
 def read(compiled):
     """What the class makes of a value, without and with `bounded.value.cut`."""
     class_path = os.pathsep.join(str(file) for file in paths.jars(compiled).glob("*.jar"))
-    gateway = JavaGateway.launch_gateway(classpath=class_path, java_path=str(paths.java()), die_on_exit=True)
+    gateway = JavaGateway.launch_gateway(
+        classpath=class_path, java_path=str(paths.java()), die_on_exit=True
+    )
     package, _, name = BOUNDED_VALUE.rpartition(".")
     made = [getattr(getattr(gateway.jvm, package), name)() for _ in range(2)]
     for reader, cut in zip(made, ("false", "true"), strict=True):
@@ -63,7 +65,9 @@ def test_the_same_source_makes_the_same_file(compiled, make_settings, tmp_path):
     link_connector(again)
     bounded_value.ensure(again)
     assert bounded_value.jar(again).read_bytes() == first
-    assert zipfile.ZipFile(bounded_value.jar(again)).namelist() == [BOUNDED_VALUE.replace(".", "/") + ".class"]
+    assert zipfile.ZipFile(bounded_value.jar(again)).namelist() == [
+        BOUNDED_VALUE.replace(".", "/") + ".class"
+    ]
     assert len(list(tmp_path.iterdir())) == 2  # nothing half-made stays
 
     bounded_value.jar(again).write_bytes(b"kept")
@@ -72,7 +76,9 @@ def test_the_same_source_makes_the_same_file(compiled, make_settings, tmp_path):
 
 
 def test_without_the_connector_the_error_says_what_to_do(make_settings, tmp_path):
-    with pytest.raises(ServiceError, match=r"BoundedValue\.java cannot be compiled.*ByteArrayDeserializer"):
+    with pytest.raises(
+        ServiceError, match=r"BoundedValue\.java cannot be compiled.*ByteArrayDeserializer"
+    ):
         bounded_value.ensure(make_settings(cache=tmp_path))
     assert list(tmp_path.iterdir()) == []
 

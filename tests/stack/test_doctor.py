@@ -10,7 +10,11 @@ from stack.doctor import examine
 
 
 def _bad(settings) -> dict[str, str]:
-    return {finding.what: f"{finding.seen} → {finding.advice}" for finding in examine(settings) if not finding.ok}
+    return {
+        finding.what: f"{finding.seen} → {finding.advice}"
+        for finding in examine(settings)
+        if not finding.ok
+    }
 
 
 def test_versions_of_this_installation_are_ok(free_settings):
@@ -48,11 +52,16 @@ def test_a_limit_of_the_container_counts(tmp_path):
     (tmp_path / "limited").write_text("1048576\n")
     (tmp_path / "unlimited").write_text("max\n")
     assert doctor._cgroup_limit(tmp_path / "limited") == 2**20
-    assert doctor._cgroup_limit(tmp_path / "unlimited") == doctor._cgroup_limit(tmp_path / "none") > 2**20
+    assert (
+        doctor._cgroup_limit(tmp_path / "unlimited")
+        == doctor._cgroup_limit(tmp_path / "none")
+        > 2**20
+    )
 
 
 @pytest.mark.parametrize(
-    ("package", "wanted", "ok"), [("psutil", "6", False), ("no-such-package", "1", False), ("apache-flink", "2.3.0", True)]
+    ("package", "wanted", "ok"),
+    [("psutil", "6", False), ("no-such-package", "1", False), ("apache-flink", "2.3.0", True)],
 )
 def test_packages_are_compared_with_the_pins(package, wanted, ok):
     assert doctor._package(package, wanted).ok is ok

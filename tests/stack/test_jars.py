@@ -1,4 +1,6 @@
-"""Jars: pinned by SHA-256, fetched once, repaired when damaged. The last tests download one small real jar."""
+"""Jars: pinned by SHA-256, fetched once, repaired when damaged. The last tests download one small
+real jar.
+"""
 
 import gc
 import json
@@ -14,7 +16,9 @@ from stack import jars
 from stack.jars import Jar, fetch, intact, locked, sha256_of
 
 # The Maven client leaves its connections to the garbage collector.
-leaves_sockets = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+leaves_sockets = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
+)
 
 SMALL = next(jar for jar in locked("kafka") if jar.coordinate.startswith("net.sf.jopt-simple"))
 
@@ -25,13 +29,17 @@ def test_the_lock_pins_every_root_once():
         assert {root.removesuffix("!") for root in roots} <= set(pinned)
         assert len(set(pinned)) == len(pinned)
     everything = [jar for role in jars.ROOTS for jar in locked(role)]
-    assert all(re.fullmatch(r"[0-9a-f]{64}", jar.sha256) and jar.size_bytes > 0 for jar in everything)
+    assert all(
+        re.fullmatch(r"[0-9a-f]{64}", jar.sha256) and jar.size_bytes > 0 for jar in everything
+    )
     assert len({jar.file for jar in everything}) == len({jar.sha256 for jar in everything})
 
 
 def test_the_lock_reads_as_one_line_a_jar_and_names_no_server():
     text = jars.LOCK_FILE.read_text()
-    assert text.count("\n") == sum(len(locked(role)) for role in jars.ROOTS) + 2 * len(jars.ROOTS) + 2
+    assert (
+        text.count("\n") == sum(len(locked(role)) for role in jars.ROOTS) + 2 * len(jars.ROOTS) + 2
+    )
     assert "://" not in text
 
 
@@ -64,7 +72,9 @@ def test_an_empty_cache_lacks_everything(make_settings, tmp_path):
 
 def test_an_object_store_needs_its_jar_too(make_settings, tmp_path):
     given = make_settings(cache=tmp_path / "none", warehouse_uri="s3://lake/tick")
-    assert {jar.coordinate for jar in locked("s3")} < {jar.coordinate for jar in jars.missing(given)}
+    assert {jar.coordinate for jar in locked("s3")} < {
+        jar.coordinate for jar in jars.missing(given)
+    }
     assert set(locked("s3")) < set(jars.of_flink(given))
 
 
@@ -103,7 +113,10 @@ def test_a_damaged_jar_is_fetched_again_and_others_stay(only_small, make_setting
     (tmp_path / "cache" / "mine.txt").write_text("kept")
     jars.ensure(settings)
     assert sha256_of(file) == SMALL.sha256
-    assert sorted(found.name for found in (tmp_path / "cache").iterdir()) == [SMALL.file, "mine.txt"]
+    assert sorted(found.name for found in (tmp_path / "cache").iterdir()) == [
+        SMALL.file,
+        "mine.txt",
+    ]
 
 
 @pytest.mark.integration
@@ -117,7 +130,9 @@ def test_another_file_than_the_pinned_one_is_refused(tmp_path):
 @pytest.mark.integration
 @leaves_sockets
 def test_a_jar_that_does_not_exist_says_what_to_do(tmp_path):
-    with pytest.raises(ServiceError, match="cannot download net.sf.jopt-simple:jopt-simple:0.0") as caught:
+    with pytest.raises(
+        ServiceError, match="cannot download net.sf.jopt-simple:jopt-simple:0.0"
+    ) as caught:
         fetch((Jar("net.sf.jopt-simple:jopt-simple:0.0", "0" * 64, 1),), tmp_path)
     assert "tick up" in caught.value.hint
 

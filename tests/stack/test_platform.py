@@ -1,6 +1,8 @@
-"""The life of a whole platform, with real services: up, up again, a kill -9, healed, down, nothing left.
+"""The life of a whole platform, with real services: up, up again, a kill -9, healed, down, nothing
+left.
 
-One platform of its own, because the shared one must not be killed under other tests. The tests run in this order.
+One platform of its own, because the shared one must not be killed under other tests. The tests run
+in this order.
 """
 
 import os
@@ -27,7 +29,9 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    settings = settings_in(tmp_path_factory.mktemp("own"), flink_taskmanager_mb=1280, flink_jobmanager_mb=768)
+    settings = settings_in(
+        tmp_path_factory.mktemp("own"), flink_taskmanager_mb=1280, flink_jobmanager_mb=768
+    )
     try:
         yield settings
     finally:
@@ -57,7 +61,10 @@ def test_nothing_runs_before(own):
 def test_a_taken_port_stops_up_before_anything_else_starts(own):
     import socket
 
-    with socket.create_server((own.host, own.kafka_port)), pytest.raises(ServiceError, match=f"port {own.kafka_port}"):
+    with (
+        socket.create_server((own.host, own.kafka_port)),
+        pytest.raises(ServiceError, match=f"port {own.kafka_port}"),
+    ):
         platform.up(own)
     assert set(_states(own).values()) == {"off"}
 
@@ -75,7 +82,9 @@ def test_topics_are_as_the_contract_says(own):
 
     client = kafka.admin(own)
     found = client.list_topics(timeout=10).topics
-    ours = {name: len(topic.partitions) for name, topic in found.items() if not name.startswith("__")}
+    ours = {
+        name: len(topic.partitions) for name, topic in found.items() if not name.startswith("__")
+    }
     assert {topic.name: topic.partitions for topic in TOPICS} == ours
     for topic in TOPICS:
         resource = ConfigResource(ResourceType.TOPIC, topic.name)
@@ -105,7 +114,12 @@ def test_only_loopback_listens(own):
 
 def test_the_recorded_pid_is_the_service_itself(own):
     names = {name: record.process().name() for name, record in _records(own).items()}
-    assert names == {"kafka": "java", "redis": "redis-server", "jobmanager": "java", "taskmanager": "java"}
+    assert names == {
+        "kafka": "java",
+        "redis": "redis-server",
+        "jobmanager": "java",
+        "taskmanager": "java",
+    }
 
 
 def test_a_killed_broker_is_seen_and_healed_with_its_messages(own):
@@ -123,7 +137,12 @@ def test_a_killed_broker_is_seen_and_healed_with_its_messages(own):
 
 
 def _first(settings: Settings, topic: str) -> bytes | None:
-    options = {**connections.kafka(settings), "group.id": "look", "auto.offset.reset": "earliest", "enable.auto.commit": False}
+    options = {
+        **connections.kafka(settings),
+        "group.id": "look",
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+    }
     consumer = Consumer(options)
     try:
         consumer.subscribe([topic])
@@ -142,7 +161,9 @@ def test_killed_redis_and_taskmanager_come_back(own):
 
 
 def test_a_new_taskmanager_is_ready_only_when_it_is_registered_itself(own):
-    """The JobManager lists a killed TaskManager until its heartbeat is overdue: that one must not vouch for the new one."""
+    """The JobManager lists a killed TaskManager until its heartbeat is overdue: that one must not
+    vouch for the new one.
+    """
     _kill(own, "taskmanager")
     assert flink.overview(own)["taskmanagers"] >= 1
     service = platform.find(own, "taskmanager")
@@ -164,14 +185,25 @@ def test_down_leaves_nothing_behind(own):
     ports = {port for name in platform.PLATFORM for port in platform.find(own, name).ports}
     assert set(platform.down(own)) == set(platform.PLATFORM)
     assert all(record.members() == [] for record in records.values())
-    assert not ports & {connection.laddr.port for connection in psutil.net_connections("tcp") if connection.status == psutil.CONN_LISTEN}
+    assert not ports & {
+        connection.laddr.port
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
     assert [file.name for file in paths.run(own).iterdir()] == ["lock"]
     assert set(_states(own).values()) == {"off"}
 
 
 def test_everything_stays_below_home(own):
     assert (paths.kafka_home(own) / "data" / f"{TICKS.name}-0").is_dir()
-    assert {folder.name for folder in own.root.iterdir()} == {"flink", "kafka", "logs", "redis", "run", "secrets.env"}
+    assert {folder.name for folder in own.root.iterdir()} == {
+        "flink",
+        "kafka",
+        "logs",
+        "redis",
+        "run",
+        "secrets.env",
+    }
 
 
 def test_an_unknown_service_is_named(free_settings):

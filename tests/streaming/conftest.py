@@ -1,4 +1,6 @@
-"""A Kafka of this folder's own: its tests count every message of a topic, so nobody else may write there."""
+"""A Kafka of this folder's own: its tests count every message of a topic, so nobody else may write
+there.
+"""
 
 import pytest
 
@@ -10,7 +12,9 @@ def kafka(tmp_path_factory):
     """Settings of a running Kafka with the project's topics, stopped at the end."""
     from stack import platform
 
-    settings = settings_in(tmp_path_factory.mktemp("kafka"), position_interval_s=0.1, final_heartbeat_s=0.5)
+    settings = settings_in(
+        tmp_path_factory.mktemp("kafka"), position_interval_s=0.1, final_heartbeat_s=0.5
+    )
     try:
         platform.up(settings, ("kafka",))
         yield settings

@@ -15,10 +15,26 @@ from tests.support import topic
 
 def test_synth_writes_a_market_that_replay_reads(tmp_path):
     file = tmp_path / "market.parquet"
-    words = ["synth", str(file), "--preset", "fixture", "--days", "0.05", "--start", "2024-01-01", "--ic", "0", "--seed", "3"]
+    words = [
+        "synth",
+        str(file),
+        "--preset",
+        "fixture",
+        "--days",
+        "0.05",
+        "--start",
+        "2024-01-01",
+        "--ic",
+        "0",
+        "--seed",
+        "3",
+    ]
     result = CliRunner().invoke(app, words)
     ticks = pl.read_parquet(file)
-    assert result.exit_code == 0 and f"{ticks.height:,} ticks of AAAUSD, BBBUSD, CCCUSD" in result.output
+    assert (
+        result.exit_code == 0
+        and f"{ticks.height:,} ticks of AAAUSD, BBBUSD, CCCUSD" in result.output
+    )
     assert dict(ticks.schema) == SCHEMA
     assert ticks["event_time_us"][0] // 86_400_000_000 == 19_723  # 2024-01-01
 
@@ -41,12 +57,26 @@ def test_replay_tells_what_it_did(kafka, tmp_path):
     assert "1 rows rejected" in said and "blank 1" in said
     assert "no live job runs" in said
     assert sum(not m.is_beat for m in topic.since(kafka, "ticks", marks)) == 2
-    assert finish(command(kafka, "replay", file, "--speed", "0"))[0] == 0  # a finished replay may be repeated
+    assert (
+        finish(command(kafka, "replay", file, "--speed", "0"))[0] == 0
+    )  # a finished replay may be repeated
 
 
 @pytest.mark.integration
 def test_a_synthetic_market_can_be_replayed_by_name(kafka):
-    code, said = finish(command(kafka, "replay", "synthetic", "--preset", "fixture", "--history", "5", "--minutes", "0.02"))
+    code, said = finish(
+        command(
+            kafka,
+            "replay",
+            "synthetic",
+            "--preset",
+            "fixture",
+            "--history",
+            "5",
+            "--minutes",
+            "0.02",
+        )
+    )
     assert code == 0 and "from synthetic" in said, said
 
 

@@ -39,7 +39,10 @@ def test_letters_say_why_and_whence(kafka):
     before = dead_letters.counts(kafka)
     refuse(kafka, [("crossed_quote", "ticks", b"{}"), ("malformed_json", "feed:x.csv", b"\xff")])
     letters = list(dead_letters.read(kafka))[-2:]
-    assert [(letter.reason, letter.raw) for letter in letters] == [("crossed_quote", b"{}"), ("malformed_json", b"\xff")]
+    assert [(letter.reason, letter.raw) for letter in letters] == [
+        ("crossed_quote", b"{}"),
+        ("malformed_json", b"\xff"),
+    ]
     assert [letter.origin for letter in letters] == ["ticks/2/0", "feed:x.csv/2/1"]
     assert [letter.from_feed for letter in letters] == [False, True]
     assert letters[0].key == b"SYNTH:AAAUSD" and letters[0].refused_ms > 1_600_000_000_000
@@ -52,7 +55,11 @@ def test_the_letters_of_one_sender_count_once_each(kafka):
     after, own = dead_letters.ends(kafka), Written()
     own.add(2, 1)
     own.add(2, 2)
-    letters = [("crossed_quote", "ticks", b"{}"), ("malformed_json", "ticks", b"{"), ("not_positive", "feed:x.csv", b"1")]
+    letters = [
+        ("crossed_quote", "ticks", b"{}"),
+        ("malformed_json", "ticks", b"{"),
+        ("not_positive", "feed:x.csv", b"1"),
+    ]
     for _ in range(2):  # a restarted job writes letters again
         refuse(kafka, letters)
     assert dead_letters.counts_of(kafka, own, after) == Counter(malformed_json=1)
@@ -60,9 +67,15 @@ def test_the_letters_of_one_sender_count_once_each(kafka):
 
 
 def test_what_passes_now_goes_back_to_the_stream(kafka):
-    mixed = inject_faults(GOOD, 0.5, seed=3, now_us=now_us(), kinds=("wrong_type", "negative", "bad_json"))
+    mixed = inject_faults(
+        GOOD, 0.5, seed=3, now_us=now_us(), kinds=("wrong_type", "negative", "bad_json")
+    )
     broken = [raw for raw, label in zip(mixed.messages, mixed.labels, strict=True) if label]
-    refuse(kafka, [("old_rule", "ticks", raw) for raw in [*GOOD[:10], *broken]] + [("old_rule", "feed:x.csv", b"1,2,3")])
+    refuse(
+        kafka,
+        [("old_rule", "ticks", raw) for raw in [*GOOD[:10], *broken]]
+        + [("old_rule", "feed:x.csv", b"1,2,3")],
+    )
     marks = topic.ends(kafka, "ticks")
     done = dead_letters.replay(kafka, now_us(), "old_rule")
     sent = topic.since(kafka, "ticks", marks)
@@ -73,10 +86,18 @@ def test_what_passes_now_goes_back_to_the_stream(kafka):
 
 
 def test_a_letter_that_was_cut_says_so_and_is_not_sent_again(kafka):
-    whole, cut, nonsense = ("big", "ticks", GOOD[0]), ("big", "ticks", GOOD[1], "70000"), ("big", "ticks", GOOD[2], "²")
+    whole, cut, nonsense = (
+        ("big", "ticks", GOOD[0]),
+        ("big", "ticks", GOOD[1], "70000"),
+        ("big", "ticks", GOOD[2], "²"),
+    )
     refuse(kafka, [whole, cut, nonsense])
     letters = list(dead_letters.read(kafka, "big"))
-    assert [(letter.true_bytes, letter.is_cut) for letter in letters] == [(len(GOOD[0]), False), (70_000, True), (len(GOOD[2]), False)]
+    assert [(letter.true_bytes, letter.is_cut) for letter in letters] == [
+        (len(GOOD[0]), False),
+        (70_000, True),
+        (len(GOOD[2]), False),
+    ]
     marks = topic.ends(kafka, "ticks")
     done = dead_letters.replay(kafka, now_us(), "big")
     assert (done.sent, done.cut, done.rows, done.refused) == (2, 1, 0, Counter())
@@ -101,7 +122,9 @@ def test_a_long_row_of_a_feed_is_cut_too(kafka):
 
 def test_the_command_shows_strange_bytes_harmlessly(kafka):
     refuse(kafka, [(Reason.MALFORMED_JSON, "ticks", b"\x1b[31m[bold]red\x07")])
-    code, said = finish(command(kafka, "dead-letters", "list", "--reason", "malformed_json", "--limit", "1"))
+    code, said = finish(
+        command(kafka, "dead-letters", "list", "--reason", "malformed_json", "--limit", "1")
+    )
     assert code == 0
     assert r"\x1b[31m[bold]red\x07" in said and "\x07" not in said
     assert "malformed_json" in said.splitlines()[-1]

@@ -35,7 +35,9 @@ def rows(ticks: list[Tick], *, copies: bool) -> dict[str, pl.DataFrame]:
     views = [level.view for level in LEVELS]
     frames = evaluate(ticks, [f"rows_{view}" for view in views], copies=copies)
     end_us = pl.col("sec") * 1_000_000
-    return {view: f.with_columns(event_time_us=end_us) for view, f in zip(views, frames, strict=True)}
+    return {
+        view: f.with_columns(event_time_us=end_us) for view, f in zip(views, frames, strict=True)
+    }
 
 
 def evaluate(ticks: list[Tick], names: list[str], *, copies: bool) -> list[pl.DataFrame]:

@@ -1,4 +1,6 @@
-"""The four calls of `create_ml_training_dag` that users are promised: positional and keyword arguments."""
+"""The four calls of `create_ml_training_dag` that users are promised: positional and keyword
+arguments.
+"""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,6 @@
-"""A copy of the contracts with one feature line more, as a person adds it, and the environment in which it counts."""
+"""A copy of the contracts with one feature line more, as a person adds it, and the environment in
+which it counts.
+"""
 
 import os
 import shutil
@@ -6,13 +8,20 @@ from pathlib import Path
 
 REPO = Path(__file__).parents[2]
 AGGREGATE = '    Aggregate("v_max", "max", "v"),\n'
-FEATURE = '    Feature("burstiness", "{v_max} * {rows} / {v}", "1", 1e-3, "{v} = 0", core=(60,), windows_s=(10, 60, 300)),\n'
+FEATURE = (
+    '    Feature("burstiness", "{v_max} * {rows} / {v}", "1", 1e-3, "{v} = 0", core=(60,),'
+    " windows_s=(10, 60, 300)),\n"
+)
 NEW = {"burstiness_10s": "tick_1s", "burstiness_1m": "tick_1s", "burstiness_5m": "tick_10s"}
 
 
 def contracts(folder: Path) -> dict[str, str]:
-    """Make the copy in `folder`; a process with the returned environment imports it instead of ours."""
-    shutil.copytree(REPO / "contracts", folder / "contracts", ignore=shutil.ignore_patterns("__pycache__"))
+    """Make the copy in `folder`; a process with the returned environment imports it instead of
+    ours.
+    """
+    shutil.copytree(
+        REPO / "contracts", folder / "contracts", ignore=shutil.ignore_patterns("__pycache__")
+    )
     file = folder / "contracts" / "features.py"
     text = file.read_text()
     for name, line in (("AGGREGATES", AGGREGATE), ("FEATURES", FEATURE)):

@@ -1,4 +1,6 @@
-"""Run in a process of its own: `dag.test()` of every DAG named in a JSON object, with its parameters; prints the states as JSON."""
+"""Run in a process of its own: `dag.test()` of every DAG named in a JSON object, with its
+parameters; prints the states as JSON.
+"""
 
 import json
 import sys
@@ -10,16 +12,23 @@ from stack.services.airflow import DAGS_FOLDER
 
 
 def tried(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
-    dag.deadline = None  # Airflow 3.3.2: dag.test() looks deadlines up by their content instead of their id, and dies of it
+    # Airflow 3.3.2: dag.test() looks deadlines up by their content instead of their id, and dies of
+    # it.
+    dag.deadline = None
     run = dag.test(run_conf=conf)
-    return {"state": run.state, "tasks": {task.task_id: task.state for task in run.get_task_instances()}}
+    return {
+        "state": run.state,
+        "tasks": {task.task_id: task.state for task in run.get_task_instances()},
+    }
 
 
 def main(wanted: dict[str, dict[str, Any]]) -> None:
     bag = DagBag(DAGS_FOLDER)
     unknown = set(bag.dags) ^ set(wanted)
     assert not unknown, f"every DAG, and no other: {sorted(unknown)}"
-    sys.stdout.write("\n" + json.dumps({name: tried(bag.dags[name], conf) for name, conf in wanted.items()}))
+    sys.stdout.write(
+        "\n" + json.dumps({name: tried(bag.dags[name], conf) for name, conf in wanted.items()})
+    )
 
 
 if __name__ == "__main__":

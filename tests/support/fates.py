@@ -1,4 +1,6 @@
-"""What became of every message sent: a tick in silver, a dead letter, both or nothing. Read from the topics and the table alone."""
+"""What became of every message sent: a tick in silver, a dead letter, both or nothing. Read from
+the topics and the table alone.
+"""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -32,16 +34,24 @@ class Marks:
 
 
 def marks(settings: Settings) -> Marks:
-    return Marks(topic.ends(settings, topics.TICKS.name), topic.ends(settings, topics.DEAD_LETTER.name))
+    return Marks(
+        topic.ends(settings, topics.TICKS.name), topic.ends(settings, topics.DEAD_LETTER.name)
+    )
 
 
 def sent(settings: Settings, before: Marks) -> list[Message]:
     """The messages that arrived since, heartbeats and the marks of `settle` left out."""
-    return [m for m in topic.since(settings, topics.TICKS.name, before.ticks) if not m.is_beat and LAST not in m.value]
+    return [
+        m
+        for m in topic.since(settings, topics.TICKS.name, before.ticks)
+        if not m.is_beat and LAST not in m.value
+    ]
 
 
 def settle(settings: Settings, event_time_us: int) -> None:
-    """Wait until all that was sent has met its fate: behind it, a good and a bad message go through every partition."""
+    """Wait until all that was sent has met its fate: behind it, a good and a bad message go through
+    every partition.
+    """
     tag, producer = str(uuid4()), Producer({**connections.kafka(settings)})
     for partition in range(topics.TICKS.partitions):
         name = f"{LAST.decode()}-{tag}-{partition}"
@@ -49,24 +59,49 @@ def settle(settings: Settings, event_time_us: int) -> None:
         for message in (good, name.encode()):
             producer.produce(topics.TICKS.name, message, partition=partition)
     assert producer.flush(30) == 0
-    eventually(lambda: _marked(settings, tag) == topics.TICKS.partitions, "the last good message of every partition in silver")
-    end = lambda: [m for m in topic.since(settings, topics.DEAD_LETTER.name, {0: 0}) if tag.encode() in m.value]  # noqa: E731
-    eventually(lambda: len(end()) >= topics.TICKS.partitions, "the last bad message of every partition among the dead letters")
+    eventually(
+        lambda: _marked(settings, tag) == topics.TICKS.partitions,
+        "the last good message of every partition in silver",
+    )
+
+    def end():
+        return [
+            m
+            for m in topic.since(settings, topics.DEAD_LETTER.name, {0: 0})
+            if tag.encode() in m.value
+        ]
+
+    eventually(
+        lambda: len(end()) >= topics.TICKS.partitions,
+        "the last bad message of every partition among the dead letters",
+    )
 
 
 def _marked(settings: Settings, tag: str) -> int:
-    scan = tables.catalog(settings).load_table(SILVER).scan(row_filter=EqualTo("symbol", "LAST"), selected_fields=("trade_id",))
+    scan = (
+        tables.catalog(settings)
+        .load_table(SILVER)
+        .scan(row_filter=EqualTo("symbol", "LAST"), selected_fields=("trade_id",))
+    )
     return len({name for name in scan.to_arrow()["trade_id"].to_pylist() if tag in name})
 
 
 def letters(settings: Settings, before: Marks) -> dict[Place, tuple[str, bytes]]:
-    """(reason, raw) of the dead letters since, by where the message lay; a copy of a letter is one letter."""
+    """(reason, raw) of the dead letters since, by where the message lay; a copy of a letter is one
+    letter.
+    """
     everything = topic.since(settings, topics.DEAD_LETTER.name, before.letters)
-    found = [m for m in everything if m.headers.get("topic") == topics.TICKS.name and LAST not in m.value]
+    found = [
+        m for m in everything if m.headers.get("topic") == topics.TICKS.name and LAST not in m.value
+    ]
     verdicts: dict[Place, set[tuple[str, bytes]]] = defaultdict(set)
     for m in found:
-        verdicts[int(m.headers["partition"]), int(m.headers["offset"])].add((m.headers["reason"], m.value))
-    assert all(len(said) == 1 for said in verdicts.values()), "a message was refused for two reasons"
+        verdicts[int(m.headers["partition"]), int(m.headers["offset"])].add(
+            (m.headers["reason"], m.value)
+        )
+    assert all(len(said) == 1 for said in verdicts.values()), (
+        "a message was refused for two reasons"
+    )
     return {place: said.pop() for place, said in verdicts.items()}
 
 

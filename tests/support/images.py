@@ -10,7 +10,9 @@ from training.vision.specs import CIFAR10
 
 
 def cifar_batches(target: Path, train_every: int, test_every: int) -> Path:
-    """Every so-manieth image of the real set, as binary batches in folder `target`: decoding all JPEGs takes long."""
+    """Every so-manieth image of the real set, as binary batches in folder `target`: decoding all
+    JPEGs takes long.
+    """
     made = images.read(CIFAR10, real("cifar10/train.parquet").parent)
     target.mkdir()
     for name, x, y in (

@@ -1,4 +1,6 @@
-"""A small lakehouse for the parity meter: real Iceberg tables, features by the naive evaluator, as the jobs would write them."""
+"""A small lakehouse for the parity meter: real Iceberg tables, features by the naive evaluator, as
+the jobs would write them.
+"""
 
 import json
 
@@ -20,7 +22,9 @@ A, B = "V:A", "V:B"
 Views = dict[str, pl.DataFrame]
 
 
-def ticks(symbols: tuple[str, ...] = (A, B), seed: int = 1, count: int = 500, start_us: int = START) -> pl.DataFrame:
+def ticks(
+    symbols: tuple[str, ...] = (A, B), seed: int = 1, count: int = 500, start_us: int = START
+) -> pl.DataFrame:
     """Seventy minutes of trades per symbol; every tenth is sent twice."""
     rng, made = np.random.default_rng(seed), []
     for symbol in symbols:
@@ -36,13 +40,19 @@ def ticks(symbols: tuple[str, ...] = (A, B), seed: int = 1, count: int = 500, st
 
 def moved(views: Views, by_us: int) -> Views:
     """The same rows at another time."""
-    return {view: frame.with_columns(pl.col("event_time_us", "known_at_us") + by_us) for view, frame in views.items()}
+    return {
+        view: frame.with_columns(pl.col("event_time_us", "known_at_us") + by_us)
+        for view, frame in views.items()
+    }
 
 
 def changed(views: Views, view: str, at: int, **values: object) -> Views:
     """The same rows but for some values of row `at` of one view."""
     row = pl.int_range(pl.len()) == at
-    put = [pl.when(row).then(pl.lit(value)).otherwise(pl.col(name)).alias(name) for name, value in values.items()]
+    put = [
+        pl.when(row).then(pl.lit(value)).otherwise(pl.col(name)).alias(name)
+        for name, value in values.items()
+    ]
     return views | {view: views[view].with_columns(put)}
 
 
@@ -69,7 +79,10 @@ def utc(name: str) -> pl.Expr:
 
 
 def put_features(settings: Settings, table: str, views: Views) -> None:
-    frames = [frame.with_columns(view=pl.lit(view), event_time=utc("event_time_us")) for view, frame in views.items()]
+    frames = [
+        frame.with_columns(view=pl.lit(view), event_time=utc("event_time_us"))
+        for view, frame in views.items()
+    ]
     put(settings, table, pl.concat(frames, how="diagonal"))
 
 
@@ -79,14 +92,28 @@ def put_both(settings: Settings, live: Views, batch: Views) -> None:
 
 
 def put_ticks(settings: Settings, made: pl.DataFrame, late: pl.Expr | None = None) -> None:
-    put(settings, SILVER, made.with_columns(event_time=utc("event_time_us"), late=pl.lit(value=False) if late is None else late))
+    put(
+        settings,
+        SILVER,
+        made.with_columns(
+            event_time=utc("event_time_us"), late=pl.lit(value=False) if late is None else late
+        ),
+    )
 
 
 def put_served(settings: Settings, records: list[dict]) -> None:
     """Records as /predict sends them."""
     maps = ("event_times_us", "features")
-    rows = [record | {name: json.dumps(record[name]) for name in maps if isinstance(record.get(name), dict)} for record in records]
-    put(settings, PREDICTIONS, pl.DataFrame(rows, infer_schema_length=None).with_columns(served_at=utc("served_at_us")))
+    rows = [
+        record
+        | {name: json.dumps(record[name]) for name in maps if isinstance(record.get(name), dict)}
+        for record in records
+    ]
+    put(
+        settings,
+        PREDICTIONS,
+        pl.DataFrame(rows, infer_schema_length=None).with_columns(served_at=utc("served_at_us")),
+    )
 
 
 def features(made: pl.DataFrame) -> Views:

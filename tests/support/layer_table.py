@@ -1,4 +1,5 @@
-"""The table of layers in docs/architecture.md, made from pyproject.toml and the packages' docstrings.
+"""The table of layers in docs/architecture.md, made from pyproject.toml and the packages'
+docstrings.
 
 `python -m tests.support.layer_table` prints it.
 """
@@ -11,7 +12,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def table() -> list[str]:
-    """Lines of the table, the lowest layer first; packages of one layer in the order of their names."""
+    """Lines of the table, the lowest layer first; packages of one layer in the order of their
+    names.
+    """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     (contract,) = (c for c in project["tool"]["importlinter"]["contracts"] if c["type"] == "layers")
     lines = ["| layer | folder | what it contains |", "|---|---|---|"]

@@ -1,4 +1,5 @@
-"""Small image sets and networks made by hand: images whose label shows, and a chain that reads it."""
+"""Small image sets and networks made by hand: images whose label shows, and a chain that reads
+it."""
 
 import json
 
@@ -12,7 +13,8 @@ from training.vision.specs import Spec
 
 
 def digits(rows: int = 60, seed: int = 1, tested: int = 60) -> Images:
-    """28 × 28 images, dark but for half of a bright row: which row and which half says the label."""
+    """28 × 28 images, dark but for half of a bright row: which row and which half says the
+    label."""
     rng = np.random.default_rng(seed)
 
     def part(rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +67,9 @@ def _pooled(h: np.ndarray) -> np.ndarray:
 
 
 def trained(settings: Settings, spec: Spec, key: str, images: Images) -> None:
-    """Leave in the run folder what a training process leaves: a network that reads the bright row, its answers, history and facts."""
+    """Leave in the run folder what a training process leaves: a network that reads the bright row,
+    its answers, history and facts.
+    """
     at = directory.of(settings, spec, key)
     weights = reader()
     (at.path / "network.onnx").write_bytes(keras_chain(weights, (28, 28, 1)))
@@ -77,7 +81,9 @@ def trained(settings: Settings, spec: Spec, key: str, images: Images) -> None:
 
 
 def reader() -> list[np.ndarray]:
-    """Weights that find the bright row: its light in each of the pooled rows says which label it is."""
+    """Weights that find the bright row: its light in each of the pooled rows says which label it
+    is.
+    """
     first = np.zeros((3, 3, 1, 1), np.float32)
     first[1, 1] = 1
     second = np.zeros((3, 3, 1, 1), np.float32)

@@ -1,4 +1,6 @@
-"""Wire messages that are odd in every way a sender, a network or an attacker could think of; each is told apart by its trade id."""
+"""Wire messages that are odd in every way a sender, a network or an attacker could think of; each
+is told apart by its trade id.
+"""
 
 import itertools
 import json
@@ -18,14 +20,22 @@ from contracts.tick import (
 )
 
 MARK = "ODD"  # in venue, symbol and trade id: at least one of them stays as it is
-TEXTS, WHOLES = ("venue", "symbol", "trade_id"), ("schema_version", "event_time_us", "ingest_time_us", "side", "seq")
+TEXTS, WHOLES = (
+    ("venue", "symbol", "trade_id"),
+    ("schema_version", "event_time_us", "ingest_time_us", "side", "seq"),
+)
 REALS, QUOTES = ("price", "size"), ("bid", "ask", "bid_size", "ask_size")
 Fields = dict[str, str]  # name → JSON text
 
 
 def ulps(*values: float) -> list[str]:
     """Each value and its neighbours."""
-    around = [v + d * step for v in values for step in [abs(v) * 2**-52 or 5e-324] for d in (-2, -1, 0, 1, 2)]
+    around = [
+        v + d * step
+        for v in values
+        for step in [abs(v) * 2**-52 or 5e-324]
+        for d in (-2, -1, 0, 1, 2)
+    ]
     return [repr(v) for v in around]
 
 
@@ -45,11 +55,26 @@ nul | 1d | "1d" | "1f"
 """.replace("\n", "|").split("|")
     if text.strip()
 ] + ["9" * 400, "0." + "9" * 400, "9" * 1200]
-NESTED = '{"price":{"size":2},"q":[]}'  # in place of a number only: inside a text it is one of the deeper oddities
+# In place of a number only: inside a text it is one of the deeper oddities.
+NESTED = '{"price":{"size":2},"q":[]}'
 LENGTHS = (NAME_CHARS_MAX, NAME_CHARS_MAX + 1, TRADE_ID_CHARS_MAX, TRADE_ID_CHARS_MAX + 1)
 NAMES = [json.dumps(char * length, ensure_ascii=False) for char in "é😀" for length in LENGTHS]
 NAMES += [
-    f'"{odd}"' for odd in ("a:b", "é", "😀", r"\ud83d\ude00", r"\ud800", r"\udc00x", r"\u0000", "\ufffd", r"\ufffd", r"a\"b", r"\\", "a b")
+    f'"{odd}"'
+    for odd in (
+        "a:b",
+        "é",
+        "😀",
+        r"\ud83d\ude00",
+        r"\ud800",
+        r"\udc00x",
+        r"\u0000",
+        "\ufffd",
+        r"\ufffd",
+        r"a\"b",
+        r"\\",
+        "a b",
+    )
 ]
 NAMES += [f'"{odd}"' for odd in (r"\u003a", "{", r"\x", r"\u12", "\t", "\x00", "a\x1fb")]
 EDGES = {
@@ -57,16 +82,35 @@ EDGES = {
     "size": ulps(SIZE_MIN, SIZE_MAX, NOTIONAL_MIN / 1.5, NOTIONAL_MAX / 1.5, 0.0),
     "side": ["-2", "-1", "0", "1", "2", "1.9", "-1.9", '"-1"'],
     "schema_version": ["0", "1", "2", "1.5", '"1"', "99"],
-    "event_time_us": [str(EVENT_TIME_US_MIN + d) for d in (-1, 0, 1)]
-    + [f"{EVENT_TIME_US_MIN}.5", "253370764800000000", str(2**63 - 1), str(-(2**63))],
-    "ingest_time_us": [str(EVENT_TIME_US_MIN + d) for d in (-1, 0, 1)] + [str(2**63 - 1), "253370764800000000"],
+    "event_time_us": (
+        [str(EVENT_TIME_US_MIN + d) for d in (-1, 0, 1)]
+        + [f"{EVENT_TIME_US_MIN}.5", "253370764800000000", str(2**63 - 1), str(-(2**63))]
+    ),
+    "ingest_time_us": (
+        [str(EVENT_TIME_US_MIN + d) for d in (-1, 0, 1)] + [str(2**63 - 1), "253370764800000000"]
+    ),
     "seq": ["-1", "0", "-0", "-0.9", "1e18", str(2**63 - 1)],
     "bid": ["2", '"2"', "-1", "1e400", '"NaN"'],
     "ask": ["1", '"1"', "-1", "-1e400", '"NaN"'],
 }
-BROKEN_UTF8 = rb"FF FEFF C3 C328 C080 C1BF EDA080 EDA0BDEDB880 E08080 E282 EFBFBD EFBFBE 80 F09F98 F888808080 C3A9 F09F9880".split()
+BROKEN_UTF8 = (
+    rb"FF FEFF C3 C328 C080 C1BF EDA080 EDA0BDEDB880 E08080 E282 EFBFBD EFBFBE 80 F09F98 F888808080"
+    rb" C3A9 F09F9880".split()
+)
 TAILS = [b" ", b"\n", b"\r\n\t", b"x", b"}", b",", b'{"a":1}', b"\xff", b"\x00", b"//", b" garbage"]
-HEADS = [b" ", b"\n\t", b"\xef\xbb\xbf", b"x", b"\x00", b"\x0b", b"[", b'"', b"{", b"\xff", b"\xc2\xa0"]
+HEADS = [
+    b" ",
+    b"\n\t",
+    b"\xef\xbb\xbf",
+    b"x",
+    b"\x00",
+    b"\x0b",
+    b"[",
+    b'"',
+    b"{",
+    b"\xff",
+    b"\xc2\xa0",
+]
 
 
 def good(number: int, time_us: int) -> Fields:
@@ -90,7 +134,9 @@ def odd_values(name: str) -> list[str]:
 
 
 def messages(count: int, seed: int, time_us: int) -> Iterator[bytes]:
-    """First every odd value in every field, then `count` random mixtures; every other one carries quotes."""
+    """First every odd value in every field, then `count` random mixtures; every other one carries
+    quotes.
+    """
     rng, numbers = random.Random(seed), itertools.count(1)
     for name in (*TEXTS, *WHOLES, *REALS, *QUOTES, "heartbeat"):
         for value in odd_values(name):
@@ -129,7 +175,11 @@ def _repeated(rng: random.Random, fields: Fields) -> bytes:
 
 def _spaced(rng: random.Random, fields: Fields) -> bytes:
     blank = lambda: rng.choice(["", " ", "\n", "\t", "\r\n", "  "])  # noqa: E731
-    return ("{" + ",".join(f'{blank()}"{n}"{blank()}:{blank()}{v}{blank()}' for n, v in fields.items()) + "}").encode()
+    return (
+        "{"
+        + ",".join(f'{blank()}"{n}"{blank()}:{blank()}{v}{blank()}' for n, v in fields.items())
+        + "}"
+    ).encode()
 
 
 def _broken_text(rng: random.Random, fields: Fields) -> bytes:
@@ -139,11 +189,29 @@ def _broken_text(rng: random.Random, fields: Fields) -> bytes:
 
 
 def _around(rng: random.Random, fields: Fields) -> bytes:
-    return rng.choice([b"", rng.choice(HEADS)]) + text(fields) + rng.choice([b"", rng.choice(TAILS)])
+    return (
+        rng.choice([b"", rng.choice(HEADS)]) + text(fields) + rng.choice([b"", rng.choice(TAILS)])
+    )
 
 
 def _encoded(rng: random.Random, fields: Fields) -> bytes:
-    return text(fields).decode().encode(rng.choice(["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "utf-8-sig"]))
+    return (
+        text(fields)
+        .decode()
+        .encode(
+            rng.choice(
+                [
+                    "utf-16",
+                    "utf-16-le",
+                    "utf-16-be",
+                    "utf-32",
+                    "utf-32-le",
+                    "utf-32-be",
+                    "utf-8-sig",
+                ]
+            )
+        )
+    )
 
 
 def _cut(rng: random.Random, fields: Fields) -> bytes:
@@ -158,10 +226,43 @@ def _bytes(rng: random.Random, fields: Fields) -> bytes:
         at = rng.randrange(len(whole))
         whole = (
             whole[:at]
-            + rng.choice([b'"', b"{", b"}", b"\\", b"\x00", b"\xfe", b"9", b"-", b".", b"e", b",", b":", b"[", b" ", b""])
+            + rng.choice(
+                [
+                    b'"',
+                    b"{",
+                    b"}",
+                    b"\\",
+                    b"\x00",
+                    b"\xfe",
+                    b"9",
+                    b"-",
+                    b".",
+                    b"e",
+                    b",",
+                    b":",
+                    b"[",
+                    b" ",
+                    b"",
+                ]
+            )
             + whole[at + rng.randrange(3) :]
         )
     return whole
 
 
-WAYS = (_value, _value, _value, _missing, _shuffled, _repeated, _repeated, _spaced, _broken_text, _around, _encoded, _cut, _bytes, _bytes)
+WAYS = (
+    _value,
+    _value,
+    _value,
+    _missing,
+    _shuffled,
+    _repeated,
+    _repeated,
+    _spaced,
+    _broken_text,
+    _around,
+    _encoded,
+    _cut,
+    _bytes,
+    _bytes,
+)

@@ -1,6 +1,8 @@
-"""The naive oracle: every feature of section 2 of the specification, from plain lists of ticks, written to be obviously right.
+"""The naive oracle: every feature of section 2 of the specification, from plain lists of ticks,
+written to be obviously right.
 
-No incremental sums, no shared code with the product: each window is recomputed from scratch, in the words of the formula.
+No incremental sums, no shared code with the product: each window is recomputed from scratch, in the
+words of the formula.
 """
 
 import math
@@ -52,12 +54,16 @@ def distinct(ticks):
     largest = ("price", "size", "side", "seq", "event_time_us")
     merged = [
         copies[0]._replace(
-            **{name: max(getattr(t, name) for t in copies) for name in largest}, ingest_time_us=min(t.ingest_time_us for t in copies)
+            **{name: max(getattr(t, name) for t in copies) for name in largest},
+            ingest_time_us=min(t.ingest_time_us for t in copies),
         )
         for copies in groups.values()
     ]
     too_much = (t.price * t.size > NOTIONAL_MAX for t in merged)
-    return [t._replace(size=NOTIONAL_MAX / t.price) if much else t for t, much in zip(merged, too_much, strict=True)]
+    return [
+        t._replace(size=NOTIONAL_MAX / t.price) if much else t
+        for t, much in zip(merged, too_much, strict=True)
+    ]
 
 
 def bars(ticks: Iterable, seconds: int) -> list[Bar]:
@@ -97,13 +103,24 @@ def rows(ticks: Sequence) -> dict[tuple[str, int], dict[str, float | None]]:
             for w in windows:
                 first = next(j for j, b in enumerate(all_bars) if b.end > bar.end - w)
                 inside = all_bars[first : i + 1]
-                returns = [math.log(b.close / a.close) for a, b in zip(all_bars[first - 1 :], inside, strict=False)] if first else []
+                returns = (
+                    [
+                        math.log(b.close / a.close)
+                        for a, b in zip(all_bars[first - 1 :], inside, strict=False)
+                    ]
+                    if first
+                    else []
+                )
                 before = all_bars[first - 1].close if first else None
-                values = features(inside, returns, before, w) if warm_s >= w else dict.fromkeys(NAMES)
+                values = (
+                    features(inside, returns, before, w) if warm_s >= w else dict.fromkeys(NAMES)
+                )
                 if w != windows[-1]:
                     values = {name: value for name, value in values.items() if name != "overflows"}
                 row |= {f"{name}_{LABEL[w]}": value for name, value in values.items()}
-            row["known_at_us"] = max(b.known_at_us for b in all_bars[: i + 1] if b.end > bar.end - windows[-1])
+            row["known_at_us"] = max(
+                b.known_at_us for b in all_bars[: i + 1] if b.end > bar.end - windows[-1]
+            )
             if view == "tick_1s":
                 angle = 2 * math.pi * (bar.end % 86400) / 86400
                 row |= {"hour_sin": math.sin(angle), "hour_cos": math.cos(angle)}
@@ -123,7 +140,9 @@ def _cov(x, y) -> float:
 
 
 def features(inside, returns, before, w):
-    """All windowed features; `returns` has one return per row of `inside`, `before` is the close as of the window's start."""
+    """All windowed features; `returns` has one return per row of `inside`, `before` is the close as
+    of the window's start.
+    """
     n = sum(b.n for b in inside)
     v, pv, sv = (sum(getattr(b, name) for b in inside) for name in ("v", "pv", "sv"))
     close = inside[-1].close
@@ -137,7 +156,9 @@ def features(inside, returns, before, w):
         "log_return": math.log(close / before),
         "realized_vol": math.sqrt(squares) if rows_count >= 2 else None,
         "realized_vol_ann": math.sqrt(squares * YEAR_S / w) if rows_count >= 2 else None,
-        "bipower_vol": math.sqrt(math.pi / 2 * _sum(abs(a) * abs(b) for a, b in pairs)) if rows_count >= 3 else None,
+        "bipower_vol": math.sqrt(math.pi / 2 * _sum(abs(a) * abs(b) for a, b in pairs))
+        if rows_count >= 3
+        else None,
         "vwap_dev": float(Fraction(close) / (pv / v) - 1),
         "volume": float(v),
         "notional": float(pv),
@@ -146,7 +167,9 @@ def features(inside, returns, before, w):
         "avg_size": float(v / n),
         "flow_imbalance": float(sv / v),
         "count_imbalance": sum(b.s for b in inside) / n,
-        "amihud": _sum(abs(r) / float(b.pv) for r, b in zip(returns, inside, strict=True)) / rows_count * 1e6,
+        "amihud": _sum(abs(r) / float(b.pv) for r, b in zip(returns, inside, strict=True))
+        / rows_count
+        * 1e6,
         "kyle_lambda": _kyle(returns, flows),
         "parkinson": math.log(high / low) ** 2 / (4 * math.log(2)),
         "range": math.log(high / low),
@@ -170,16 +193,27 @@ def _too_large(inside, returns):
 
 
 def _kyle(returns, flows):
-    if len(flows) < 10 or _cov(flows, flows) <= 1e-6 * float(sum(Fraction(f) ** 2 for f in flows)) / len(flows):
+    if len(flows) < 10 or _cov(flows, flows) <= 1e-6 * float(
+        sum(Fraction(f) ** 2 for f in flows)
+    ) / len(flows):
         return None
     return _cov(returns, flows) / _cov(flows, flows)
 
 
 def _roll(returns, pairs):
-    if len(returns) < 3 or _cov(returns, returns) <= 1e-6 * _sum(r * r for r in returns) / len(returns):
+    if len(returns) < 3 or _cov(returns, returns) <= 1e-6 * _sum(r * r for r in returns) / len(
+        returns
+    ):
         return None
     cov = _cov([b for _, b in pairs], [a for a, _ in pairs])
     return None if cov > -1e-6 * _cov(returns, returns) else 2e4 * math.sqrt(-cov)
 
 
-NAMES = tuple(features([Bar(1, 1, 1, Fraction(1), Fraction(1), Fraction(1), 1.0, 1.0, 1.0, 0)] * 2, [0.0, 0.0], 1.0, 10))
+NAMES = tuple(
+    features(
+        [Bar(1, 1, 1, Fraction(1), Fraction(1), Fraction(1), 1.0, 1.0, 1.0, 0)] * 2,
+        [0.0, 0.0],
+        1.0,
+        10,
+    )
+)

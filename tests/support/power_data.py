@@ -1,4 +1,6 @@
-"""The real file of Tetouan's power, files like it made by hand, and settings with a lakehouse and a model name of their own."""
+"""The real file of Tetouan's power, files like it made by hand, and settings with a lakehouse and a
+model name of their own.
+"""
 
 from pathlib import Path
 
@@ -22,10 +24,19 @@ def real() -> Path:
 
 
 def settings_in(home: Path, mlflow_home: Path, name: str, **more) -> Settings:
-    """A lakehouse below `home`, the MLflow data base that all tests share, and a model name and experiment of this test's own."""
+    """A lakehouse below `home`, the MLflow data base that all tests share, and a model name and
+    experiment of this test's own.
+    """
     (mlflow_home / "mlflow").mkdir(exist_ok=True)
     uri = f"sqlite:///{mlflow_home}/mlflow/mlflow.db"
-    return Settings(home=home, mlflow_tracking_uri=uri, power_model_name=name, power_experiment=name, train_threads=1, **more)
+    return Settings(
+        home=home,
+        mlflow_tracking_uri=uri,
+        power_model_name=name,
+        power_experiment=name,
+        train_threads=1,
+        **more,
+    )
 
 
 def readings(days: int = 3, seed: int = 1, start_us: int = T0) -> pl.DataFrame:
@@ -33,7 +44,10 @@ def readings(days: int = 3, seed: int = 1, start_us: int = T0) -> pl.DataFrame:
     rng = np.random.default_rng(seed)
     times = np.arange(start_us, start_us + days * DAY_US, STEP_US)
     wave = 20_000 + 5_000 * np.sin(2 * np.pi * (times % DAY_US) / DAY_US)
-    return pl.DataFrame({"event_time_us": times} | {f"zone{i}": wave + rng.normal(0, 500, len(times)) for i in (1, 2, 3)})
+    return pl.DataFrame(
+        {"event_time_us": times}
+        | {f"zone{i}": wave + rng.normal(0, 500, len(times)) for i in (1, 2, 3)}
+    )
 
 
 def table(made: pl.DataFrame) -> pl.DataFrame:
@@ -46,7 +60,8 @@ def csv(made: pl.DataFrame) -> str:
     """The same as the public repository writes it."""
     stamps = made.select(pl.from_epoch("event_time_us", time_unit="us")).to_series()
     lines = [
-        f"{t.month}/{t.day}/{t.year} {t.hour}:{t.minute:02},6.5,73.8,0.083,0.051,0.119,{a!r},{b!r},{c!r}"
+        f"{t.month}/{t.day}/{t.year}"
+        f" {t.hour}:{t.minute:02},6.5,73.8,0.083,0.051,0.119,{a!r},{b!r},{c!r}"
         for t, (_, a, b, c) in zip(stamps, made.iter_rows(), strict=True)
     ]
     return "\n".join([CSV_HEADER, *lines]) + "\n"

@@ -1,4 +1,6 @@
-"""Days of trades with a known truth: constant volatility, planted correlation, bid–ask bounce, random trade times."""
+"""Days of trades with a known truth: constant volatility, planted correlation, bid–ask bounce,
+random trade times.
+"""
 
 import numpy as np
 import polars as pl
@@ -19,29 +21,58 @@ def trades(seconds, prices, sizes=None, sides=None, day_us=D0):
 
 
 def brownian(seed, rates=(1.0,), correlation=0.0, noise=0.0, day_us=D0):
-    """Correlated Brownian paths of volatility SIGMA, each traded at its own Poisson times (per second), with noise ± in log."""
+    """Correlated Brownian paths of volatility SIGMA, each traded at its own Poisson times (per
+    second), with noise ± in log.
+    """
     rng = np.random.default_rng(seed)
     times = [np.sort(rng.uniform(0, 86_400, rng.poisson(rate * 86_400))) for rate in rates]
     every = np.unique(np.concatenate(times))
     steps = np.sqrt(np.diff(every, prepend=0.0) / 86_400)[:, None] * SIGMA
     shared = rng.standard_normal((len(every), 1)) * np.sqrt(correlation)
-    paths = np.cumsum(steps * (shared + np.sqrt(1 - correlation) * rng.standard_normal((len(every), len(rates)))), axis=0)
+    paths = np.cumsum(
+        steps * (shared + np.sqrt(1 - correlation) * rng.standard_normal((len(every), len(rates)))),
+        axis=0,
+    )
     own = [paths[np.searchsorted(every, at), i] for i, at in enumerate(times)]
     return [
-        trades(at, 100 * np.exp(path + noise * rng.choice([-1, 1], len(at))), day_us=day_us) for at, path in zip(times, own, strict=True)
+        trades(at, 100 * np.exp(path + noise * rng.choice([-1, 1], len(at))), day_us=day_us)
+        for at, path in zip(times, own, strict=True)
     ]
 
 
 def ticks(days, symbols=("V:A", "V:B"), rate=0.02, seed=1):
-    """Ticks of whole days (day numbers after D0) with the columns of the contract; a little thin, so that tests stay fast."""
+    """Ticks of whole days (day numbers after D0) with the columns of the contract; a little thin,
+    so that tests stay fast.
+    """
     rng = np.random.default_rng(seed)
     parts = []
     for day in days:
-        for symbol, made in zip(symbols, brownian([seed, day], (rate,) * len(symbols), 0.5, day_us=D0 + day * DAY_US), strict=True):
+        for symbol, made in zip(
+            symbols,
+            brownian([seed, day], (rate,) * len(symbols), 0.5, day_us=D0 + day * DAY_US),
+            strict=True,
+        ):
             venue, name = symbol.split(":")
             count = len(made.times_us)
-            columns = {"venue": [venue] * count, "symbol": [name] * count, "event_time_us": made.times_us, "ingest_time_us": made.times_us}
-            columns |= {"price": made.prices.round(2), "size": rng.integers(1, 9, count) / 4, "side": rng.choice([-1, 1], count)}
-            parts.append(pl.DataFrame(columns | {"trade_id": [f"{day}-{i}" for i in range(count)], "seq": np.arange(count)}))
-    nothing = [pl.lit(None, dtype=pl.Float64).alias(name) for name in ("bid", "ask", "bid_size", "ask_size")]
+            columns = {
+                "venue": [venue] * count,
+                "symbol": [name] * count,
+                "event_time_us": made.times_us,
+                "ingest_time_us": made.times_us,
+            }
+            columns |= {
+                "price": made.prices.round(2),
+                "size": rng.integers(1, 9, count) / 4,
+                "side": rng.choice([-1, 1], count),
+            }
+            parts.append(
+                pl.DataFrame(
+                    columns
+                    | {"trade_id": [f"{day}-{i}" for i in range(count)], "seq": np.arange(count)}
+                )
+            )
+    nothing = [
+        pl.lit(None, dtype=pl.Float64).alias(name)
+        for name in ("bid", "ask", "bid_size", "ask_size")
+    ]
     return pl.concat(parts).with_columns(pl.col("side").cast(pl.Int32), *nothing)

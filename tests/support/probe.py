@@ -1,10 +1,23 @@
-"""Run in a process of its own: imports one DAG file as Airflow does, and prints what came out as JSON."""
+"""Run in a process of its own: imports one DAG file as Airflow does, and prints what came out as
+JSON.
+"""
 
 import json
 import sys
 from typing import Any
 
-HEAVY = ("tensorflow", "torch", "mlflow", "pandas", "polars", "sklearn", "lightgbm", "pyiceberg", "feast", "pyflink")
+HEAVY = (
+    "tensorflow",
+    "torch",
+    "mlflow",
+    "pandas",
+    "polars",
+    "sklearn",
+    "lightgbm",
+    "pyiceberg",
+    "feast",
+    "pyflink",
+)
 
 
 def _retry(policy: Any) -> list[str]:
@@ -12,13 +25,25 @@ def _retry(policy: Any) -> list[str]:
 
 
 def _listed(found: Any) -> list[Any]:
-    return list(found or ()) if isinstance(found, list | tuple | type(None)) else [found]  # a mapped task keeps what it was given
+    return (
+        list(found or ()) if isinstance(found, list | tuple | type(None)) else [found]
+    )  # a mapped task keeps what it was given
 
 
 def _task(task: Any) -> dict[str, Any]:
-    names = ("owner", "pool", "queue", "priority_weight", "weight_rule", "retries", "retry_exponential_backoff")
+    names = (
+        "owner",
+        "pool",
+        "queue",
+        "priority_weight",
+        "weight_rule",
+        "retries",
+        "retry_exponential_backoff",
+    )
     plain = {name: getattr(task, name) for name in names}
-    times = {name: getattr(task, name).total_seconds() for name in ("retry_delay", "max_retry_delay")}
+    times = {
+        name: getattr(task, name).total_seconds() for name in ("retry_delay", "max_retry_delay")
+    }
     called = [each.__qualname__ for each in _listed(task.on_failure_callback)]
     followed = sorted(task.downstream_task_ids)
     more = {"on_failure": called, "next": followed, "hopeless": _retry(task.retry_policy)}
@@ -28,7 +53,10 @@ def _task(task: Any) -> dict[str, Any]:
 def _dag(dag: Any) -> dict[str, Any]:
     table = dag.timetable
     cron = getattr(table, "timetable", table)
-    deadlines = [(type(each.reference).__name__, each.interval.total_seconds(), each.callback.path) for each in dag.deadline or ()]
+    deadlines = [
+        (type(each.reference).__name__, each.interval.total_seconds(), each.callback.path)
+        for each in dag.deadline or ()
+    ]
     return {
         "tasks": {task.task_id: _task(task) for task in dag.tasks},
         "timetable": type(table).__name__,
@@ -50,7 +78,9 @@ def main(file: str) -> None:
     bag = DagBag(file)
     found = {name: _dag(dag) for name, dag in bag.dags.items()}
     heavy = [name for name in HEAVY if name in sys.modules]
-    sys.stdout.write("\n" + json.dumps({"dags": found, "errors": bag.import_errors, "heavy": heavy}))
+    sys.stdout.write(
+        "\n" + json.dumps({"dags": found, "errors": bag.import_errors, "heavy": heavy})
+    )
 
 
 if __name__ == "__main__":

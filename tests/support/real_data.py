@@ -12,5 +12,7 @@ def real(name: str) -> Path:
     """A real file; where it is missing the test fails under CI=true, else it is skipped."""
     file = ROOT / name
     if not file.is_file():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{file} is missing: set TICK_TEST_DATA")
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
+            f"{file} is missing: set TICK_TEST_DATA"
+        )
     return file

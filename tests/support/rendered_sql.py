@@ -1,7 +1,9 @@
-"""`python -m tests.support.rendered_sql FOLDER`: every statement of the live job and of a backfill, a file each.
+"""`python -m tests.support.rendered_sql FOLDER`: every statement of the live job and of a backfill,
+a file each.
 
-It shows that a change leaves the SQL as it was: run it on both versions, then `diff -r BEFORE AFTER`. Names of
-tables, views and columns that changed are mapped back: `python -m tests.support.rendered_sql FOLDER new=old…`.
+It shows that a change leaves the SQL as it was: run it on both versions, then `diff -r BEFORE
+AFTER`. Names of tables, views and columns that changed are mapped back: `python -m
+tests.support.rendered_sql FOLDER new=old…`.
 """
 
 import re

@@ -6,17 +6,48 @@ from contracts.windows import LEVELS
 NOW_US = 1_800_000_000_000_000
 NOW_MS = NOW_US // 1000
 LEVEL_OF = {level.view: level for level in LEVELS}
-AWKWARD = (0.0, -0.0, None, 1.5, -1e-300, 5e-324, 1.7976931348623157e308, 3.141592653589793, None, 42.0)
+AWKWARD = (
+    0.0,
+    -0.0,
+    None,
+    1.5,
+    -1e-300,
+    5e-324,
+    1.7976931348623157e308,
+    3.141592653589793,
+    None,
+    42.0,
+)
 
 
-def feature_row(view: str = "tick_1s", symbol: str = "BINANCE:BTCUSDT", time_ms: int = NOW_MS, *, seed: int = 0, **values) -> dict:
+def feature_row(
+    view: str = "tick_1s",
+    symbol: str = "BINANCE:BTCUSDT",
+    time_ms: int = NOW_MS,
+    *,
+    seed: int = 0,
+    **values,
+) -> dict:
     """A complete row; `seed` turns the awkward values round, `values` override columns."""
-    made = {"view": view, "symbol": symbol, "event_time_ms": time_ms, "known_at_us": time_ms * 1000 + 700, "warm_s": 3600}
+    made = {
+        "view": view,
+        "symbol": symbol,
+        "event_time_ms": time_ms,
+        "known_at_us": time_ms * 1000 + 700,
+        "warm_s": 3600,
+    }
     for at, column in enumerate(columns(LEVEL_OF[view])):
         made[column.name] = AWKWARD[(at + seed) % len(AWKWARD)]
     return made | values
 
 
-def plain_row(view: str = "tick_1s", symbol: str = "BINANCE:BTCUSDT", time_ms: int = NOW_MS, value: float = 1.0) -> dict:
+def plain_row(
+    view: str = "tick_1s",
+    symbol: str = "BINANCE:BTCUSDT",
+    time_ms: int = NOW_MS,
+    value: float = 1.0,
+) -> dict:
     """A row whose features all are `value`."""
-    return feature_row(view, symbol, time_ms, **{column.name: value for column in columns(LEVEL_OF[view])})
+    return feature_row(
+        view, symbol, time_ms, **{column.name: value for column in columns(LEVEL_OF[view])}
+    )

@@ -12,7 +12,9 @@ DAY_US = 86_400_000_000
 LIMIT_S = 900
 DAYS = 19  # up to two weeks behind the last Sunday, seven days of them to judge on
 TODAY_US = now_us() // DAY_US * DAY_US
-MARKET = replace(FIXTURE, rate=0.05)  # a tick in twenty seconds and symbol: what a batch job costs is its ticks
+MARKET = replace(
+    FIXTURE, rate=0.05
+)  # a tick in twenty seconds and symbol: what a batch job costs is its ticks
 
 
 def wait(until: Callable[[], object], what: str, poll_s: float = 1.0) -> object:
@@ -24,7 +26,10 @@ def wait(until: Callable[[], object], what: str, poll_s: float = 1.0) -> object:
 
 
 def ended(client: Client, dag: str, run_id: str) -> dict:
-    return wait(lambda: (run := client.run(dag, run_id))["state"] in {"success", "failed"} and run, f"{dag} {run_id}")
+    return wait(
+        lambda: (run := client.run(dag, run_id))["state"] in {"success", "failed"} and run,
+        f"{dag} {run_id}",
+    )
 
 
 def states(client: Client, dag: str, run_id: str) -> dict[str, str]:

@@ -87,7 +87,9 @@ def _without_framing(body: bytes) -> bytes:
 def store_without_trailers() -> Iterator[tuple[str, dict[str, bytes]]]:
     """Its URL, and what it holds by path."""
     objects: dict[str, bytes] = {}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"objects": objects}))
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), type("Handler", (_Handler,), {"objects": objects})
+    )
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -1,4 +1,6 @@
-"""A server on loopback that plays Flink's REST interface from a script: answers, refusals, lost connections."""
+"""A server on loopback that plays Flink's REST interface from a script: answers, refusals, lost
+connections.
+"""
 
 import json
 from collections.abc import Iterator

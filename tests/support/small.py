@@ -23,4 +23,13 @@ def forest(seed=1):
 def make(folder, seed=1):
     """`Exported` of that forest in `folder`."""
     estimator, x = forest(seed)
-    return export(estimator, x, folder, features=FEATURES, trained_on="synthetic", trained_to_us=1, horizon_s=60, seed=seed)
+    return export(
+        estimator,
+        x,
+        folder,
+        features=FEATURES,
+        trained_on="synthetic",
+        trained_to_us=1,
+        horizon_s=60,
+        seed=seed,
+    )

@@ -1,4 +1,6 @@
-"""Random tick streams for parity tests: Hypothesis picks the character of a market, a seeded generator fills in the ticks."""
+"""Random tick streams for parity tests: Hypothesis picks the character of a market, a seeded
+generator fills in the ticks.
+"""
 
 import random
 from dataclasses import dataclass
@@ -45,9 +47,13 @@ characters = st.builds(
 
 
 def ticks(character: Character, symbol: str, start_us: int) -> list[tuple[int, Tick]]:
-    """(send order in µs, tick) pairs, sorted by send order; disorder stays inside the allowed lateness."""
+    """(send order in µs, tick) pairs, sorted by send order; disorder stays inside the allowed
+    lateness.
+    """
     rng = random.Random(character.seed)
-    times = sorted(rng.randrange(LENGTH_S * 1_000_000) for _ in range(character.ticks // character.burst))
+    times = sorted(
+        rng.randrange(LENGTH_S * 1_000_000) for _ in range(character.ticks // character.burst)
+    )
     # Half of the ticks crowd the last ten minutes, so that short windows hold more than one row.
     times = sorted(t if i % 2 else LENGTH_S * 1_000_000 - t // 7 - 1 for i, t in enumerate(times))
     hole = rng.randrange(LENGTH_S) * 1_000_000
@@ -56,11 +62,22 @@ def ticks(character: Character, symbol: str, start_us: int) -> list[tuple[int, T
     made, level, number = [], 0, 0
     for i, time_us in enumerate(times):
         burst = rng.randint(1, character.burst)
-        for _ in range(max(burst, len(SAME_HASH)) if i == 0 else burst):  # the first tile holds both
+        for _ in range(
+            max(burst, len(SAME_HASH)) if i == 0 else burst
+        ):  # the first tile holds both
             level += rng.choice((-2, -1, 0, 0, 1, 2))
             number += 1
-            price = round(character.price * (1 + level * character.step) * (character.spike if i == spike_at else 1.0), 9)
-            size = character.print_size if character.print_size and i == print_at else round(character.size * rng.randint(1, 500) / 100, 6)
+            price = round(
+                character.price
+                * (1 + level * character.step)
+                * (character.spike if i == spike_at else 1.0),
+                9,
+            )
+            size = (
+                character.print_size
+                if character.print_size and i == print_at
+                else round(character.size * rng.randint(1, 500) / 100, 6)
+            )
             event_us = start_us + time_us
             tick = Tick(
                 "PROP",
@@ -87,13 +104,16 @@ def ticks(character: Character, symbol: str, start_us: int) -> list[tuple[int, T
 
 @dataclass(frozen=True)
 class Huge:
-    """A market with amounts near the contract's limits, or beyond what the sums of a window hold."""
+    """A market with amounts near the contract's limits, or beyond what the sums of a window
+    hold."""
 
     price: float
     size: float
     a_minute: int = 1
     burst: int = 0  # ticks of the largest size in one second, near the end
-    contradicted: bool = False  # each trade comes twice: with the largest price, with the largest size
+    contradicted: bool = (
+        False  # each trade comes twice: with the largest price, with the largest size
+    )
 
 
 HUGE = {

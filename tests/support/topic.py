@@ -31,13 +31,21 @@ class Message:
 
 
 # a topic made a moment ago has no leader yet
-@retry(retry=retry_if_exception_type(KafkaException), stop=stop_after_attempt(40), wait=wait_fixed(0.25), reraise=True)
+@retry(
+    retry=retry_if_exception_type(KafkaException),
+    stop=stop_after_attempt(40),
+    wait=wait_fixed(0.25),
+    reraise=True,
+)
 def ends(settings, topic):
     """Present end of every partition: pass it to `since` later."""
     consumer = Consumer({**connections.kafka(settings), "group.id": "ends"})
     try:
         partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
-        return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=20)[1] for p in partitions}
+        return {
+            p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=20)[1]
+            for p in partitions
+        }
     finally:
         consumer.close()
 
@@ -45,7 +53,9 @@ def ends(settings, topic):
 def since(settings, topic, marks):
     """Messages after `marks`, partition by partition in order of offset."""
     to = ends(settings, topic)
-    consumer = Consumer({**connections.kafka(settings), "group.id": "since", "enable.auto.commit": False})
+    consumer = Consumer(
+        {**connections.kafka(settings), "group.id": "since", "enable.auto.commit": False}
+    )
     got = []
     try:
         consumer.assign([TopicPartition(topic, p, marks[p]) for p in to if marks[p] < to[p]])
@@ -54,7 +64,16 @@ def since(settings, topic, marks):
                 assert not m.error(), m.error()
                 headers = {name: value.decode() for name, value in m.headers() or ()}
                 key = m.key().decode() if m.key() else None
-                got.append(Message(m.partition(), m.offset(), key, m.value() or b"", headers, m.timestamp()[1] * 1000))
+                got.append(
+                    Message(
+                        m.partition(),
+                        m.offset(),
+                        key,
+                        m.value() or b"",
+                        headers,
+                        m.timestamp()[1] * 1000,
+                    )
+                )
     finally:
         consumer.close()
     return sorted(got, key=lambda m: (m.partition, m.offset))

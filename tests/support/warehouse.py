@@ -22,8 +22,15 @@ def store(settings, made, views):
     """Write ticks (each twice, as a replay after a crash might) and feature rows as the jobs do."""
     tables.create(settings)
     name = pl.col("key").str.split(":")
-    nothing = [pl.lit(None, dtype=pl.Float64).alias(column) for column in ("bid", "ask", "bid_size", "ask_size")]
-    columns = [name.list.get(0).alias("venue"), name.list.get(1).alias("symbol"), pl.col("event_time_us").alias("ingest_time_us")]
+    nothing = [
+        pl.lit(None, dtype=pl.Float64).alias(column)
+        for column in ("bid", "ask", "bid_size", "ask_size")
+    ]
+    columns = [
+        name.list.get(0).alias("venue"),
+        name.list.get(1).alias("symbol"),
+        pl.col("event_time_us").alias("ingest_time_us"),
+    ]
     columns += [
         pl.lit(1.0).alias("size"),
         pl.lit(1, dtype=pl.Int32).alias("side"),
@@ -33,8 +40,15 @@ def store(settings, made, views):
     for _ in range(2):
         tables.append_ticks(settings, made.with_columns(columns).drop("key"))
     table = tables.catalog(settings).load_table(GOLD)
-    time = pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC").alias("event_time")
-    rows = [frame.with_columns(pl.lit(view).alias("view"), time, pl.lit(3600).alias("warm_s")) for view, frame in views.items()]
+    time = (
+        pl.from_epoch("event_time_us", time_unit="us")
+        .dt.replace_time_zone("UTC")
+        .alias("event_time")
+    )
+    rows = [
+        frame.with_columns(pl.lit(view).alias("view"), time, pl.lit(3600).alias("warm_s"))
+        for view, frame in views.items()
+    ]
     arrow = pl.concat(rows, how="diagonal")
     target = schema_to_pyarrow(table.schema(), include_field_ids=False)
     table.append(arrow.select(target.names).to_arrow().cast(target))

@@ -1,4 +1,6 @@
-"""Both networks trained for real on the real images: MNIST passes its gate, a short CIFAR-10 is refused, a killed training goes on."""
+"""Both networks trained for real on the real images: MNIST passes its gate, a short CIFAR-10 is
+refused, a killed training goes on.
+"""
 
 import json
 import os
@@ -20,7 +22,9 @@ from training.vision.specs import MNIST, Spec
 
 pytestmark = [
     pytest.mark.groups,
-    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"),
+    pytest.mark.filterwarnings(
+        "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+    ),
 ]
 REPO = Path(__file__).parents[2]
 
@@ -46,7 +50,9 @@ def test_mnist_passes_the_gate_by_the_missions_network(settings):
     made = images.read(MNIST, real("mnist/mnist.npz"))
     answers = runtime.load(now.path, now.digest).predict(made.test_x[:500])
     assert (answers.argmax(axis=1) == made.test_y[:500]).mean() > 0.9
-    facts = json.loads((directory.of(settings, Spec("mnist", epochs=1), "k").path / "facts.json").read_text())
+    facts = json.loads(
+        (directory.of(settings, Spec("mnist", epochs=1), "k").path / "facts.json").read_text()
+    )
     assert facts["parameters"] == 121_930
     params = tracking.client(settings).get_run(result.run_id).data.params
     mission = {"model_type": "cnn", "optimizer": "adam", "epochs": "1", "batch_size": "32"}
@@ -56,21 +62,40 @@ def test_mnist_passes_the_gate_by_the_missions_network(settings):
 @pytest.mark.parametrize("profile", ["resnet9", "simple"])
 def test_a_short_cifar_is_trained_and_refused(settings, cifar, profile):
     seen = []
-    result = steps.run(settings, Spec("cifar10", profile, epochs=2), cifar, profile, lambda *step: seen.append(step))
+    result = steps.run(
+        settings,
+        Spec("cifar10", profile, epochs=2),
+        cifar,
+        profile,
+        lambda *step: seen.append(step),
+    )
     assert result.version is None and 0.1 < result.verdict.checks[0].value < 0.85
     assert registry.versions(settings, settings.cifar10_model_name) == []
-    assert [done for name, done, _ in seen if name == "train"] == sorted(done for name, done, _ in seen if name == "train")
+    assert [done for name, done, _ in seen if name == "train"] == sorted(
+        done for name, done, _ in seen if name == "train"
+    )
 
 
-@pytest.mark.parametrize("spec", [Spec("cifar10", "simple", epochs=3, seed=5), Spec("mnist", epochs=3, seed=5, rows_max=3000)], ids=str)
+@pytest.mark.parametrize(
+    "spec",
+    [Spec("cifar10", "simple", epochs=3, seed=5), Spec("mnist", epochs=3, seed=5, rows_max=3000)],
+    ids=str,
+)
 def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(settings, cifar, spec):
-    data, framework = cifar if spec.kind == "cifar10" else real("mnist/mnist.npz"), spec.fields.framework
+    data, framework = (
+        cifar if spec.kind == "cifar10" else real("mnist/mnist.npz"),
+        spec.fields.framework,
+    )
     steps.prepare_data(settings, spec, "whole", data, quiet)
     steps.train_model(settings, spec, "whole", quiet)
     steps.prepare_data(settings, spec, "killed", data, quiet)
     at = directory.of(settings, spec, "killed")
     env = os.environ | {"PYTHONPATH": str(REPO), "TRAIN_JOBS": str(settings.train_threads)}
-    child = subprocess.Popen([sys.executable, "-m", f"training.vision.{framework}_child", str(at.path)], stdin=subprocess.PIPE, env=env)
+    child = subprocess.Popen(
+        [sys.executable, "-m", f"training.vision.{framework}_child", str(at.path)],
+        stdin=subprocess.PIPE,
+        env=env,
+    )
     while not training_loop.read(at):
         assert child.poll() is None
         time.sleep(0.02)
@@ -79,5 +104,8 @@ def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(settings, cifa
     assert 1 <= len(training_loop.read(at)) < 3
     steps.train_model(settings, spec, "killed", quiet)
     assert training_loop.read(at) == training_loop.read(directory.of(settings, spec, "whole"))
-    ones, others = (np.load(directory.of(settings, spec, key).path / "answers.npz")["answers"] for key in ("whole", "killed"))
+    ones, others = (
+        np.load(directory.of(settings, spec, key).path / "answers.npz")["answers"]
+        for key in ("whole", "killed")
+    )
     assert np.abs(ones - others).max() < 1e-5

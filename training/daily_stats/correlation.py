@@ -1,6 +1,8 @@
-"""Correlation of symbols that never trade at the same time: Hayashi–Yoshida on all trades, 5-minute previous-tick beside it.
+"""Correlation of symbols that never trade at the same time: Hayashi–Yoshida on all trades, 5-minute
+previous-tick beside it.
 
-Prices sampled every second look uncorrelated, 0.05 where the truth is 0.5 (Epps 1979): most of a second's move is not traded yet.
+Prices sampled every second look uncorrelated, 0.05 where the truth is 0.5 (Epps 1979): most of a
+second's move is not traded yet.
 """
 
 import math
@@ -13,16 +15,20 @@ from training.daily_stats.volatility import OFFSETS, STEP_S, realised_variance, 
 
 
 def previous_tick(paths: Floats, stride: int) -> Floats:
-    """Correlation of all overlapping returns over `stride` steps; `paths` is symbols × log prices on one grid. Always PSD."""
+    """Correlation of all overlapping returns over `stride` steps; `paths` is symbols × log prices
+    on one grid. Always PSD.
+    """
     returns = paths[:, stride:] - paths[:, :-stride]
     cross = returns @ returns.T
     return _normalised(cross, np.diag(cross))
 
 
 def covariance(one: Trades, other: Trades) -> float:
-    """Σ of the products of all returns whose intervals overlap (Hayashi & Yoshida 2005): unbiased whatever the trade times.
+    """Σ of the products of all returns whose intervals overlap (Hayashi & Yoshida 2005): unbiased
+    whatever the trade times.
 
-    The returns of `other` that overlap one return of `one` telescope to a single difference, hence n log m and no pairs.
+    The returns of `other` that overlap one return of `one` telescope to a single difference, hence
+    n log m and no pairs.
     """
     (times, logs), (others, other_logs) = _one_price_a_time(one), _one_price_a_time(other)
     before = np.maximum(np.searchsorted(others, times[:-1], side="right") - 1, 0)
@@ -33,7 +39,8 @@ def covariance(one: Trades, other: Trades) -> float:
 def hayashi_yoshida(symbols: Sequence[Trades]) -> Floats:
     """Correlation matrix, projected to PSD; NaN where a symbol does not move.
 
-    Divided by two-scale variances, not by Σ r² of all trades: that one has the bid–ask bounce in it and pulls towards 0.
+    Divided by two-scale variances, not by Σ r² of all trades: that one has the bid–ask bounce in it
+    and pulls towards 0.
     """
     variances = np.array([_variance(each) for each in symbols])
     cross = np.diag(variances)
@@ -44,12 +51,15 @@ def hayashi_yoshida(symbols: Sequence[Trades]) -> Floats:
 
 
 def five_minutes(symbols: Sequence[Trades]) -> Floats:
-    """Correlation matrix of 5-minute returns of previous-tick prices at ten offsets; NaN where a symbol does not move."""
+    """Correlation matrix of 5-minute returns of previous-tick prices at ten offsets; NaN where a
+    symbol does not move.
+    """
     return previous_tick(np.stack([each.grid(STEP_S) for each in symbols]), OFFSETS)
 
 
 def nearest(matrix: Floats) -> Floats:
-    """A correlation matrix near `matrix`: negative eigenvalues cut, unit diagonal restored (Rebonato & Jäckel 1999).
+    """A correlation matrix near `matrix`: negative eigenvalues cut, unit diagonal restored
+    (Rebonato & Jäckel 1999).
 
     Rows of NaN stay; a matrix that is PSD already is returned as it is.
     """

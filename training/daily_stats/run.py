@@ -1,4 +1,6 @@
-"""Daily statistics over a range: silver day by day → the daily tables → the file of Feast's daily view. Memory is a day's ticks."""
+"""Daily statistics over a range: silver day by day → the daily tables → the file of Feast's daily
+view. Memory is a day's ticks.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,9 +28,11 @@ def silent(_step: str, _done: int, _total: int) -> None:
 
 @dataclass
 class Report:
-    """What was computed. Days are ISO dates: `days` have statistics, `holes` no ticks, `unfinished` ones were not over yet.
+    """What was computed. Days are ISO dates: `days` have statistics, `holes` no ticks, `unfinished`
+    ones were not over yet.
 
-    `missing`: symbols asked for that no day had. `rows` by table. `from_us`, `to_us`: the whole days that were looked at.
+    `missing`: symbols asked for that no day had. `rows` by table. `from_us`, `to_us`: the whole
+    days that were looked at.
     """
 
     from_us: int
@@ -48,17 +52,25 @@ def run(
     progress: Progress = silent,
     at_us: int | None = None,
 ) -> Report:
-    """Compute and replace the statistics of every UTC day that [from, to) µs touches and that is over by `at_us` (default: now).
+    """Compute and replace the statistics of every UTC day that [from, to) µs touches and that is
+    over by `at_us` (default: now).
 
-    With `symbols` (VENUE:SYMBOL) the rows of others stay, and correlations are among these alone. Safe to repeat: the same ticks
-    give the same rows. A run that is killed leaves each table with whole days, and some days as they were; run it again.
-    Raises DatasetError for an empty range.
+    With `symbols` (VENUE:SYMBOL) the rows of others stay, and correlations are among these alone.
+    Safe to repeat: the same ticks give the same rows. A run that is killed leaves each table with
+    whole days, and some days as they were; run it again. Raises DatasetError for an empty range.
     """
     if from_us >= to_us:
-        raise DatasetError(f"the range is empty: from {from_us} is not before to {to_us}", "give --from earlier than --to")
+        raise DatasetError(
+            f"the range is empty: from {from_us} is not before to {to_us}",
+            "give --from earlier than --to",
+        )
     first, wanted = from_us // DAY_US * DAY_US, -(-to_us // DAY_US) * DAY_US
     last = min(wanted, (now_us() if at_us is None else at_us) // DAY_US * DAY_US)
-    report = Report(first, max(first, last), unfinished=[iso(day) for day in range(max(first, last), wanted, DAY_US)])
+    report = Report(
+        first,
+        max(first, last),
+        unfinished=[iso(day) for day in range(max(first, last), wanted, DAY_US)],
+    )
     tables.create(settings)
     seen: set[str] = set()
     for begin, end, frames in _batches(settings, report, symbols, progress):
@@ -74,15 +86,23 @@ def run(
 def _batches(
     settings: Settings, report: Report, symbols: Sequence[str] | None, progress: Progress
 ) -> Iterator[tuple[int, int, dict[str, pl.DataFrame]]]:
-    """(first day, end, rows by table) of some days at a time; a day without ticks is in it too, so that what it held goes."""
+    """(first day, end, rows by table) of some days at a time; a day without ticks is in it too, so
+    that what it held goes.
+    """
     begin, held = report.from_us, rows.empty()
     total = (report.to_us - report.from_us) // DAY_US
     for done, day in enumerate(range(report.from_us, report.to_us, DAY_US), start=1):
         ticks = tables.read_ticks(settings, day, day + DAY_US, symbols)
         (report.holes if ticks.is_empty() else report.days).append(iso(day))
-        held = {table: pl.concat([held[table], frame]) for table, frame in rows.of(ticks, day).items()}
+        held = {
+            table: pl.concat([held[table], frame]) for table, frame in rows.of(ticks, day).items()
+        }
         progress("daily statistics", done, total)
-        if done == total or (day + DAY_US - begin) >= DAYS_AT_ONCE * DAY_US or sum(map(len, held.values())) >= ROWS_AT_ONCE:
+        if (
+            done == total
+            or (day + DAY_US - begin) >= DAYS_AT_ONCE * DAY_US
+            or sum(map(len, held.values())) >= ROWS_AT_ONCE
+        ):
             yield begin, day + DAY_US, held
             begin, held = day + DAY_US, rows.empty()
 

@@ -1,4 +1,6 @@
-"""Volume by price of one symbol's day: buckets, point of control, 70 % value area (Steidlmayer's Market Profile), buy volume."""
+"""Volume by price of one symbol's day: buckets, point of control, 70 % value area (Steidlmayer's
+Market Profile), buy volume.
+"""
 
 import math
 from dataclasses import dataclass
@@ -15,9 +17,11 @@ DISTINCT_MIN = 20  # fewer prices share a divisor by chance: 100 and 150 have no
 
 @dataclass(frozen=True)
 class Profile:
-    """Buckets with volume, rising in price: lowest and highest price of each, volume, volume bought, number of trades.
+    """Buckets with volume, rising in price: lowest and highest price of each, volume, volume
+    bought, number of trades.
 
-    `poc`: the bucket with most volume (the lowest of equals). `first`, `last`: the value area, both included.
+    `poc`: the bucket with most volume (the lowest of equals). `first`, `last`: the value area, both
+    included.
     """
 
     low: Floats
@@ -41,7 +45,8 @@ class Profile:
 
 
 def tick_size(prices: Floats) -> float:
-    """The price step: the decimals that the prices use, and the common divisor of enough of them."""
+    """The price step: the decimals that the prices use, and the common divisor of enough of
+    them."""
     distinct = np.unique(prices)
     for decimals in range(DECIMALS_MAX + 1):
         levels = np.rint(distinct * 10**decimals)
@@ -52,12 +57,16 @@ def tick_size(prices: Floats) -> float:
 
 
 def bucket_ticks(tick: float, price: float) -> int:
-    """Ticks of one bucket: max(tick, 5 bp of `price`), rounded up to whole ticks so that every bucket has equally many levels."""
+    """Ticks of one bucket: max(tick, 5 bp of `price`), rounded up to whole ticks so that every
+    bucket has equally many levels.
+    """
     return max(1, math.ceil(price * BUCKET_BP * 1e-4 / tick - 1e-9))
 
 
 def value_area(volume: Floats, poc: int) -> tuple[int, int]:
-    """(first, last) bucket around `poc` with at least 70 % of the volume, grown by the larger neighbour, by the lower of equals."""
+    """(first, last) bucket around `poc` with at least 70 % of the volume, grown by the larger
+    neighbour, by the lower of equals.
+    """
     bars = volume.tolist()
     first = last = poc
     held, wanted = bars[poc], VALUE_AREA * sum(bars) * (1 - 1e-12)
@@ -76,7 +85,9 @@ def profile(trades: Trades) -> Profile:
     """The profile of a day; the bucket's height follows from the day's first price."""
     tick = tick_size(trades.prices)
     ticks = bucket_ticks(tick, float(trades.prices[0]))
-    buckets, which = np.unique(np.rint(trades.prices / tick).astype(np.int64) // ticks, return_inverse=True)
+    buckets, which = np.unique(
+        np.rint(trades.prices / tick).astype(np.int64) // ticks, return_inverse=True
+    )
     volume: Floats = np.bincount(which, trades.sizes).astype(np.float64)
     poc = int(np.argmax(volume))
     first, last = value_area(volume, poc)

@@ -1,4 +1,6 @@
-"""One training per day of a range, each on its own past alone, and the next day's forecast from the model of that day."""
+"""One training per day of a range, each on its own past alone, and the next day's forecast from the
+model of that day.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +16,9 @@ from training.power.steps import Progress
 
 @dataclass(frozen=True)
 class Day:
-    """One day of a backfill: a result, or the error that ended it; `forecast` is of the next day, None when no model could make it."""
+    """One day of a backfill: a result, or the error that ended it; `forecast` is of the next day,
+    None when no model could make it.
+    """
 
     day: str
     result: Result | None
@@ -22,8 +26,17 @@ class Day:
     error: str
 
 
-def run(settings: Settings, series: str, first_us: int, last_us: int, clock: Callable[[], int], progress: Progress) -> Iterator[Day]:
-    """Yield each day that begins in [first, last] µs UTC, oldest first. A day that fails says so and does not end the others."""
+def run(
+    settings: Settings,
+    series: str,
+    first_us: int,
+    last_us: int,
+    clock: Callable[[], int],
+    progress: Progress,
+) -> Iterator[Day]:
+    """Yield each day that begins in [first, last] µs UTC, oldest first. A day that fails says so
+    and does not end the others.
+    """
     total = (last_us - first_us) // DAY_US + 1
     for done, start_us in enumerate(range(first_us, last_us + 1, DAY_US), start=1):
         yield _day(settings, series, start_us + DAY_US, clock())

@@ -1,4 +1,6 @@
-"""The model card: what the model is, what it saw, what it achieved beside doing nothing, and what it must not be used for."""
+"""The model card: what the model is, what it saw, what it achieved beside doing nothing, and what
+it must not be used for.
+"""
 
 from collections.abc import Mapping
 
@@ -10,24 +12,38 @@ from training.run.provenance import iso
 CARD = "model_card.md"
 
 
-def card(series: str, parts: Parts, verdict: Verdict, numbers: Mapping[str, float], parameters: Mapping[str, object], sha256: str) -> str:
+def card(
+    series: str,
+    parts: Parts,
+    verdict: Verdict,
+    numbers: Mapping[str, float],
+    parameters: Mapping[str, object],
+    sha256: str,
+) -> str:
     """Markdown; all that it says also stands in the run's numbers, parameters and tags."""
     checks = "\n".join(
-        f"| {c.name} | {c.value:.4g} | {c.relation} {c.limit:g} | {'yes' if c.passed else '**no**'} |" for c in verdict.checks
+        f"| {c.name} | {c.value:.4g} | {c.relation} {c.limit:g} |"
+        f" {'yes' if c.passed else '**no**'} |"
+        for c in verdict.checks
     )
-    shares = "\n".join(f"| {name} | {numbers[f'rmse_over_train_std.{name}']:.3f} |" for name in ("model", "naive_24", "naive_168"))
+    shares = "\n".join(
+        f"| {name} | {numbers[f'rmse_over_train_std.{name}']:.3f} |"
+        for name in ("model", "naive_24", "naive_168")
+    )
     periods = "\n".join(f"- {name}: {_period(part)}" for name, part in vars(parts).items())
     reasons = "".join(f"\n- {reason}" for reason in verdict.reasons)
+    refused = "**Refused by the gate**, hence not registered:" + reasons
     return f"""# Power consumption, day ahead: {series}
 
-{"Passed the gate." if verdict.gate_pass else "**Refused by the gate**, hence not registered:" + reasons}
+{"Passed the gate." if verdict.gate_pass else refused}
 
 ## What it is
 Mean power of each hour of the next day in kW, forecast when a day ends. LightGBM with {parameters}.
 Features: {", ".join(FEATURES)}. No feature is younger than 24 hours.
 
 ## Data
-Ten-minute readings of `silver.power_consumption`, averaged by hour. SHA-256 of the hours: `{sha256}`.
+Ten-minute readings of `silver.power_consumption`, averaged by hour.
+SHA-256 of the hours: `{sha256}`.
 Public file: power consumption of Tetouan, 2017 (CC BY 4.0); its local clock is taken as UTC.
 {periods}
 
@@ -42,8 +58,9 @@ Public file: power consumption of Tetouan, 2017 (CC BY 4.0); its local clock is 
 {shares}
 
 ## Limits
-One city and less than one year: no holiday is known to it, and no second summer. The weather is not used, since its forecast is not
-in the data. The model was fitted on hours before the validation and test days; it is what was tested, not a refit.
+One city and less than one year: no holiday is known to it, and no second summer. The weather is not
+used, since its forecast is not in the data. The model was fitted on hours before the validation and
+test days; it is what was tested, not a refit.
 """
 
 

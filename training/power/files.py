@@ -1,6 +1,8 @@
-"""The public files of Tetouan's power consumption in 2017 → readings in kW: the repository's CSV, zipped or not, and Parquet.
+"""The public files of Tetouan's power consumption in 2017 → readings in kW: the repository's CSV,
+zipped or not, and Parquet.
 
-Their clock has no gap and no hour twice, whatever summer time did: it is taken as UTC. A time is the start of ten minutes.
+Their clock has no gap and no hour twice, whatever summer time did: it is taken as UTC. A time is
+the start of ten minutes.
 """
 
 import zipfile
@@ -18,23 +20,37 @@ STEP_US = 10 * MINUTE_US
 DAY_US = 86_400_000_000
 TIME_NAMES = ("datetime", "date", "timestamp")
 TIME_FORMATS = ("%m/%d/%Y %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M")
-# A zone of this city takes 6,000 to 52,000 kW: outside these bounds the median of a zone is in another unit (34 MW, 3.4e7 W).
+# A zone of this city takes 6,000 to 52,000 kW: outside these bounds the median of a zone is in
+# another unit (34 MW, 3.4e7 W).
 MEDIAN_KW_MIN, MEDIAN_KW_MAX = 500.0, 1_000_000.0
 CSV_BYTES_MAX = 1 << 30
 
 
 def read(file: Path) -> pl.DataFrame:
-    """Readings of one file: event_time_us (Int64, UTC) and zone1, zone2, zone3 (kW), sorted by time.
+    """Readings of one file: event_time_us (Int64, UTC) and zone1, zone2, zone3 (kW), sorted by
+    time.
 
-    Raises FeedError: no such file, corrupt, a missing column, a value or time that is none, another unit, a day without readings.
+    Raises FeedError: no such file, corrupt, a missing column, a value or time that is none, another
+    unit, a day without readings.
     """
     if not file.is_file():
-        raise FeedError(f"there is no file {file}", "give the CSV or ZIP of the public repository, or a Parquet file; or say --download")
+        raise FeedError(
+            f"there is no file {file}",
+            "give the CSV or ZIP of the public repository, or a Parquet file; or say --download",
+        )
     try:
         table = _table(file)
-    except (pl.exceptions.PolarsError, zipfile.BadZipFile, zlib.error, OSError, UnicodeDecodeError, EOFError) as error:
+    except (
+        pl.exceptions.PolarsError,
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        UnicodeDecodeError,
+        EOFError,
+    ) as error:
         raise FeedError(
-            f"{file} cannot be read: {str(error).splitlines()[0][:200]}", "it is damaged, or no CSV, ZIP or Parquet: fetch it again"
+            f"{file} cannot be read: {str(error).splitlines()[0][:200]}",
+            "it is damaged, or no CSV, ZIP or Parquet: fetch it again",
         ) from error
     readings = _readings(table, file)
     _require_whole(readings, file)
@@ -42,9 +58,14 @@ def read(file: Path) -> pl.DataFrame:
 
 
 def long(readings: pl.DataFrame, source: str) -> pl.DataFrame:
-    """Rows of silver.power_consumption: one per time and zone, known when its ten minutes are over."""
-    rows = readings.unpivot(index="event_time_us", on=list(ZONES), variable_name="series", value_name="value_kw")
-    return rows.with_columns(pl.lit(source).alias("source"), (pl.col("event_time_us") + STEP_US).alias("known_at_us"))
+    """Rows of silver.power_consumption: one per time and zone, known when its ten minutes are
+    over."""
+    rows = readings.unpivot(
+        index="event_time_us", on=list(ZONES), variable_name="series", value_name="value_kw"
+    )
+    return rows.with_columns(
+        pl.lit(source).alias("source"), (pl.col("event_time_us") + STEP_US).alias("known_at_us")
+    )
 
 
 def _table(file: Path) -> pl.DataFrame:
@@ -55,19 +76,26 @@ def _table(file: Path) -> pl.DataFrame:
     if start != b"PK\x03\x04":
         return pl.read_csv(file, infer_schema=False)
     with zipfile.ZipFile(file) as packed:
-        member = next((entry for entry in packed.infolist() if entry.filename.lower().endswith(".csv")), None)
+        member = next(
+            (entry for entry in packed.infolist() if entry.filename.lower().endswith(".csv")), None
+        )
         if member is None or member.file_size > CSV_BYTES_MAX:
             raise zipfile.BadZipFile("it holds no CSV of a sensible size")
         return pl.read_csv(packed.read(member), infer_schema=False)
 
 
 def _readings(table: pl.DataFrame, file: Path) -> pl.DataFrame:
-    """The columns that count, in their types. `Zone 2  Power Consumption`, `PowerConsumption_Zone2` and `Zone2` are one name."""
+    """The columns that count, in their types. `Zone 2  Power Consumption`, `PowerConsumption_Zone2`
+    and `Zone2` are one name.
+    """
     plain = {_plain(name): name for name in table.columns}
     time = next((plain[name] for name in TIME_NAMES if name in plain), None)
     missing = [zone for zone in ZONES if zone not in plain] + ([] if time else ["DateTime"])
     if missing or time is None:
-        raise FeedError(f"{file} has no column {', '.join(missing)}; it has {', '.join(table.columns)[:300]}", "is it the Tetouan file?")
+        raise FeedError(
+            f"{file} has no column {', '.join(missing)}; it has {', '.join(table.columns)[:300]}",
+            "is it the Tetouan file?",
+        )
     if table.is_empty():
         raise FeedError(f"{file} holds no reading", "fetch it again")
     numbers = [pl.col(plain[zone]).cast(pl.Float64, strict=False).alias(zone) for zone in ZONES]
@@ -81,7 +109,9 @@ def _plain(name: str) -> str:
 def _time(table: pl.DataFrame, name: str) -> pl.Expr:
     if table.schema[name] != pl.String:
         return pl.col(name).cast(pl.Datetime("us")).dt.epoch("us")
-    return pl.coalesce(pl.col(name).str.to_datetime(form, time_unit="us", strict=False) for form in TIME_FORMATS).dt.epoch("us")
+    return pl.coalesce(
+        pl.col(name).str.to_datetime(form, time_unit="us", strict=False) for form in TIME_FORMATS
+    ).dt.epoch("us")
 
 
 def _require_whole(readings: pl.DataFrame, file: Path) -> None:
@@ -91,13 +121,22 @@ def _require_whole(readings: pl.DataFrame, file: Path) -> None:
     _refuse(numbered.filter(off), file, "has no time on the ten-minute grid")
     for zone in ZONES:
         value = pl.col(zone)
-        _refuse(numbered.filter(value.is_null() | ~value.is_finite() | (value < 0)), file, f"has no power in {zone}")
+        _refuse(
+            numbered.filter(value.is_null() | ~value.is_finite() | (value < 0)),
+            file,
+            f"has no power in {zone}",
+        )
         median = float(readings[zone].median())  # type: ignore[arg-type]
         if not MEDIAN_KW_MIN <= median <= MEDIAN_KW_MAX:
             raise FeedError(
-                f"{file}: the median of {zone} is {median:g}, which is no kW of a city's zone", "is it in W or MW? Convert it to kW"
+                f"{file}: the median of {zone} is {median:g}, which is no kW of a city's zone",
+                "is it in W or MW? Convert it to kW",
             )
-    _refuse(numbered.filter(pl.col("event_time_us").is_duplicated()), file, "has a time that comes twice")
+    _refuse(
+        numbered.filter(pl.col("event_time_us").is_duplicated()),
+        file,
+        "has a time that comes twice",
+    )
     holes = empty_days(readings["event_time_us"])
     if holes:
         raise FeedError(
@@ -108,7 +147,10 @@ def _require_whole(readings: pl.DataFrame, file: Path) -> None:
 
 def _refuse(rows: pl.DataFrame, file: Path, what: str) -> None:
     if len(rows):
-        raise FeedError(f"{file}: row {rows['row'][0]} {what} ({len(rows)} such rows)", "fetch the file again, or mend these rows")
+        raise FeedError(
+            f"{file}: row {rows['row'][0]} {what} ({len(rows)} such rows)",
+            "fetch the file again, or mend these rows",
+        )
 
 
 def empty_days(times_us: pl.Series) -> list[str]:

@@ -1,4 +1,6 @@
-"""The 24 hours of a day, forecast from what was known when it began, into gold.power_forecasts; actuals follow when they arrive."""
+"""The 24 hours of a day, forecast from what was known when it began, into gold.power_forecasts;
+actuals follow when they arrive.
+"""
 
 from dataclasses import dataclass
 
@@ -15,7 +17,9 @@ from training.power.files import DAY_US, dates
 
 @dataclass(frozen=True)
 class Forecast:
-    """The rows of gold.power_forecasts for one day and series, and whose they are. `filled`: actuals written beside old forecasts."""
+    """The rows of gold.power_forecasts for one day and series, and whose they are. `filled`:
+    actuals written beside old forecasts.
+    """
 
     day: str
     series: str
@@ -26,9 +30,11 @@ class Forecast:
 
 
 def predict(settings: Settings, series: str, start_us: int | None = None) -> Forecast:
-    """Forecast the day that begins at `start_us` (µs UTC, a midnight; by default the one after the last whole day) and store it.
+    """Forecast the day that begins at `start_us` (µs UTC, a midnight; by default the one after the
+    last whole day) and store it.
 
-    The same day again replaces its rows. Raises DatasetError (readings are missing) or RegistryError (no model of its past).
+    The same day again replaces its rows. Raises DatasetError (readings are missing) or
+    RegistryError (no model of its past).
     """
     start_us = start_us or steps.last_end_us(settings)
     chosen = of_past(settings, series, start_us)
@@ -47,27 +53,36 @@ def predict(settings: Settings, series: str, start_us: int | None = None) -> For
     power.store_forecasts(settings, rows)
     filled = fill_actuals(settings, series)
     stored = power.forecasts(settings, start_us, start_us + DAY_US, series)
-    return Forecast(dates([start_us // DAY_US])[0], series, found.name, found.version, stored, filled)
+    return Forecast(
+        dates([start_us // DAY_US])[0], series, found.name, found.version, stored, filled
+    )
 
 
 def of_past(settings: Settings, series: str, start_us: int) -> Version:
-    """Production if it saw nothing at or after `start_us`, else the version that passed the gate on the latest data before it.
+    """Production if it saw nothing at or after `start_us`, else the version that passed the gate on
+    the latest data before it.
 
-    Raises RegistryError when none is in Production, or every version knows what it would be asked to forecast.
+    Raises RegistryError when none is in Production, or every version knows what it would be asked
+    to forecast.
     """
     name = steps.model_name(settings, series)
     production = registry.current(settings, name)
     if production is None:
-        raise RegistryError(f"{name} has no Production version", f"run `tick train power --series {series}`")
+        raise RegistryError(
+            f"{name} has no Production version", f"run `tick train power --series {series}`"
+        )
     if _through_us(production) <= start_us:
         return production
     honest = [
-        known for known in registry.versions(settings, name) if _through_us(known) <= start_us and known.tags.get(registry.PASSED) == "true"
+        known
+        for known in registry.versions(settings, name)
+        if _through_us(known) <= start_us and known.tags.get(registry.PASSED) == "true"
     ]
     if not honest:
         day = dates([start_us // DAY_US])[0]
         raise RegistryError(
-            f"{name} has no version that was made before {day}", f"`tick train power --series {series} --to` the day before"
+            f"{name} has no version that was made before {day}",
+            f"`tick train power --series {series} --to` the day before",
         )
     return max(honest, key=lambda known: (_through_us(known), int(known.version)))
 
@@ -77,9 +92,16 @@ def fill_actuals(settings: Settings, series: str) -> int:
     held = power.forecasts(settings, series=series)
     if held.is_empty():
         return 0
-    first, last = int(held["event_time_us"][0]), int(held["event_time_us"][-1]) // DAY_US * DAY_US + DAY_US
+    first, last = (
+        int(held["event_time_us"][0]),
+        int(held["event_time_us"][-1]) // DAY_US * DAY_US + DAY_US,
+    )
     arrived = power.readings(settings, first, last)
-    return power.fill_actuals(settings, series, features.hours(arrived, series, last)) if len(arrived) else 0
+    return (
+        power.fill_actuals(settings, series, features.hours(arrived, series, last))
+        if len(arrived)
+        else 0
+    )
 
 
 def _through_us(version: Version) -> int:

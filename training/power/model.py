@@ -1,4 +1,6 @@
-"""The forecaster: LightGBM with the specification's parameters, stopped early on later hours than it was fitted on."""
+"""The forecaster: LightGBM with the specification's parameters, stopped early on later hours than
+it was fitted on.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,15 +16,27 @@ from training.power.split import Parts
 
 Progress = Callable[[str, int, int], None]
 NAME = "lightgbm"
-PARAMETERS = {"objective": "regression", "metric": "rmse", "num_leaves": 31, "learning_rate": 0.05, "feature_fraction": 0.9}
-STEADY = {"deterministic": True, "force_row_wise": True, "verbosity": -1}  # the same whatever the number of cores
+PARAMETERS = {
+    "objective": "regression",
+    "metric": "rmse",
+    "num_leaves": 31,
+    "learning_rate": 0.05,
+    "feature_fraction": 0.9,
+}
+STEADY = {
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}  # the same whatever the number of cores
 ROUNDS_MAX = 2000
 PATIENCE = 50
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """The booster, cut at its best iteration when read or written, and RMSE in kW after each iteration."""
+    """The booster, cut at its best iteration when read or written, and RMSE in kW after each
+    iteration.
+    """
 
     booster: Any
     fit_rmse: Sequence[float]
@@ -31,13 +45,23 @@ class Fitted:
 
 def hyper_parameters(settings: Settings) -> dict[str, Any]:
     """Everything that decides what comes out, besides the data."""
-    return {**PARAMETERS, **STEADY, "seed": settings.seed, "rounds_max": ROUNDS_MAX, "early_stopping_rounds": PATIENCE}
+    return {
+        **PARAMETERS,
+        **STEADY,
+        "seed": settings.seed,
+        "rounds_max": ROUNDS_MAX,
+        "early_stopping_rounds": PATIENCE,
+    }
 
 
 def fit(parts: Parts, settings: Settings, progress: Progress) -> Fitted:
-    """Fit on `parts.fit` until RMSE on `parts.valid` has not improved for PATIENCE iterations. Equal data and seed, equal model."""
+    """Fit on `parts.fit` until RMSE on `parts.valid` has not improved for PATIENCE iterations.
+    Equal data and seed, equal model.
+    """
     names = list(FEATURES)
-    fitting = lightgbm.Dataset(matrix(parts.fit), parts.fit["kw"].to_numpy(), feature_name=names, params={"verbosity": -1})
+    fitting = lightgbm.Dataset(
+        matrix(parts.fit), parts.fit["kw"].to_numpy(), feature_name=names, params={"verbosity": -1}
+    )
     later = lightgbm.Dataset(matrix(parts.valid), parts.valid["kw"].to_numpy(), reference=fitting)
     history: dict[str, dict[str, list[float]]] = {}
 
@@ -50,7 +74,11 @@ def fit(parts: Parts, settings: Settings, progress: Progress) -> Fitted:
         num_boost_round=ROUNDS_MAX,
         valid_sets=[fitting, later],
         valid_names=["fit", "valid"],
-        callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False), lightgbm.record_evaluation(history), tell],
+        callbacks=[
+            lightgbm.early_stopping(PATIENCE, verbose=False),
+            lightgbm.record_evaluation(history),
+            tell,
+        ],
     )
     progress("train", ROUNDS_MAX, ROUNDS_MAX)
     return Fitted(booster, history["fit"]["rmse"], history["valid"]["rmse"])

@@ -1,7 +1,9 @@
-"""The power pipeline in one process: hours → parts → LightGBM → the double gate → registered and promoted, or refused with reasons.
+"""The power pipeline in one process: hours → parts → LightGBM → the double gate → registered and
+promoted, or refused with reasons.
 
-Its steps are those of `training/power/steps.py`, which Airflow runs one by one. A run for day `ds` sees what was known when `ds`
-ended, and nothing later. Its MLflow parent run has a child per step: prepare_data, train_lgbm, evaluate.
+Its steps are those of `training/power/steps.py`, which Airflow runs one by one. A run for day `ds`
+sees what was known when `ds` ended, and nothing later. Its MLflow parent run has a child per step:
+prepare_data, train_lgbm, evaluate.
 """
 
 from dataclasses import dataclass
@@ -17,9 +19,11 @@ from training.run.gate import Verdict
 
 @dataclass(frozen=True)
 class Result:
-    """How a training ended. `version`: the registered version that holds this model, None when refused; `promoted`: it is Production.
+    """How a training ended. `version`: the registered version that holds this model, None when
+    refused; `promoted`: it is Production.
 
-    `repeated`: a version of equal content was there already, and no second one was made. `day`: the last day of data, ISO.
+    `repeated`: a version of equal content was there already, and no second one was made. `day`: the
+    last day of data, ISO.
     """
 
     run_id: str
@@ -34,10 +38,14 @@ class Result:
     test_rows: int
 
 
-def train(settings: Settings, series: str, end_us: int | None, at_us: int, progress: Progress) -> Result:
-    """Train on everything through the day that ends at `end_us` (µs UTC, a midnight), by default the last whole day of silver.
+def train(
+    settings: Settings, series: str, end_us: int | None, at_us: int, progress: Progress
+) -> Result:
+    """Train on everything through the day that ends at `end_us` (µs UTC, a midnight), by default
+    the last whole day of silver.
 
-    `at_us` is the time that the runs carry. Raises DatasetError or RegistryError; a refusal by the gate is a result, not an error.
+    `at_us` is the time that the runs carry. Raises DatasetError or RegistryError; a refusal by the
+    gate is a result, not an error.
     """
     with state.once(settings, steps.PIPELINE, at_us) as (key, at):
         data = steps.prepare_data(settings, key, series, end_us, at_us, progress)

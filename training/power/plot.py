@@ -10,14 +10,21 @@ SHOWN_DAYS = 14
 
 
 def forecast(test: pl.DataFrame, title: str) -> Figure:
-    """The last two weeks of the test hours by hour (upper), and the mean absolute error of each test day (lower), in kW."""
+    """The last two weeks of the test hours by hour (upper), and the mean absolute error of each
+    test day (lower), in kW.
+    """
     figure = Figure(figsize=(11, 6), layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, height_ratios=[3, 1])
     timed = test.with_columns(pl.from_epoch("event_time_us", time_unit="us").alias("time"))
     shown = timed.tail(SHOWN_DAYS * HOURS_A_DAY)
     upper.plot(shown["time"].to_numpy(), shown["kw"].to_numpy(), label="power", linewidth=1.2)
-    upper.plot(shown["time"].to_numpy(), shown["forecast_kw"].to_numpy(), label="day-ahead forecast", linewidth=1.0)
+    upper.plot(
+        shown["time"].to_numpy(),
+        shown["forecast_kw"].to_numpy(),
+        label="day-ahead forecast",
+        linewidth=1.0,
+    )
     upper.set(title=title, ylabel="kW")
     upper.legend(loc="upper left", fontsize="small")
     error = (pl.col("forecast_kw") - pl.col("kw")).abs().mean().alias("error")

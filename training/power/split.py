@@ -1,6 +1,7 @@
 """Parts by time: hours to fit, hours to stop early by, and the last days untouched for the gate.
 
-No label reaches beyond its hour and no feature behind the day before, hence nothing needs to be purged between the parts.
+No label reaches beyond its hour and no feature behind the day before, hence nothing needs to be
+purged between the parts.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ class Parts:
 
 
 def split(samples: pl.DataFrame, end_us: int, test_days: int, valid_days: int) -> Parts:
-    """The `test_days` before `end_us`, the `valid_days` before those, all that is older. Raises DatasetError when that is too little."""
+    """The `test_days` before `end_us`, the `valid_days` before those, all that is older. Raises
+    DatasetError when that is too little.
+    """
     test_from, valid_from = end_us - test_days * DAY_US, end_us - (test_days + valid_days) * DAY_US
     time = pl.col("event_time_us")
     fit = samples.filter(time < valid_from)
@@ -38,6 +41,7 @@ def split(samples: pl.DataFrame, end_us: int, test_days: int, valid_days: int) -
     if days < FIT_DAYS_MIN or valid.is_empty() or test.is_empty():
         needed = 7 + FIT_DAYS_MIN + valid_days + test_days
         raise DatasetError(
-            f"{days} days are left to fit on, {FIT_DAYS_MIN} is the least", f"{needed} days of readings are needed up to the day"
+            f"{days} days are left to fit on, {FIT_DAYS_MIN} is the least",
+            f"{needed} days of readings are needed up to the day",
         )
     return Parts(fit, valid, test)

@@ -1,7 +1,9 @@
-"""The steps of a power training; each may be a process of its own: prepare_data → train_model → evaluate_model → register_model.
+"""The steps of a power training; each may be a process of its own: prepare_data → train_model →
+evaluate_model → register_model.
 
-What one leaves the next finds in the run folder. Repeating a step changes nothing: equal data and seed give an equal model, a step's
-MLflow run goes on, and equal content is one version of the registry.
+What one leaves the next finds in the run folder. Repeating a step changes nothing: equal data and
+seed give an equal model, a step's MLflow run goes on, and equal content is one version of the
+registry.
 """
 
 from collections.abc import Callable
@@ -33,7 +35,8 @@ HOURS = "hours.parquet"
 
 @dataclass(frozen=True)
 class Prepared:
-    """Hours up to the end of the day, how many of them are usable samples, and the parts of those."""
+    """Hours up to the end of the day, how many of them are usable samples, and the parts of
+    those."""
 
     hours: pl.DataFrame
     samples: int
@@ -43,7 +46,9 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Settled:
-    """`version` that holds the model, None when refused; `repeated`: it was there before; `promoted`: it is Production."""
+    """`version` that holds the model, None when refused; `repeated`: it was there before;
+    `promoted`: it is Production.
+    """
 
     verdict: Verdict
     version: str | None
@@ -57,15 +62,22 @@ def of(settings: Settings, key: str) -> Folder:
 
 
 def model_name(settings: Settings, series: str) -> str:
-    """Registered model of a series: the total has the plain name, so that a zone never replaces it."""
-    return settings.power_model_name if series == features.TOTAL else f"{settings.power_model_name}-{series}"
+    """Registered model of a series: the total has the plain name, so that a zone never replaces
+    it."""
+    return (
+        settings.power_model_name
+        if series == features.TOTAL
+        else f"{settings.power_model_name}-{series}"
+    )
 
 
 def last_end_us(settings: Settings) -> int:
     """End of the last whole day in silver, µs UTC. Raises DatasetError while it is empty."""
     end_us = power.end_us(settings)
     if end_us is None:
-        raise DatasetError("the lakehouse holds no power readings", "`tick train power --data FILE`, or --download")
+        raise DatasetError(
+            "the lakehouse holds no power readings", "`tick train power --data FILE`, or --download"
+        )
     return end_us
 
 
@@ -75,24 +87,44 @@ def past(settings: Settings, series: str, end_us: int) -> pl.DataFrame:
     missing = power_hours.tail(features.HOURS_A_DAY)["kw"].null_count()
     if missing:
         day = dates([end_us // DAY_US - 1])[0]
-        raise DatasetError(f"{day} lacks {missing} of its 24 hours", "load the readings of that day, or name an earlier one with --to")
+        raise DatasetError(
+            f"{day} lacks {missing} of its 24 hours",
+            "load the readings of that day, or name an earlier one with --to",
+        )
     return power_hours
 
 
-def prepare_data(settings: Settings, key: str, series: str, end_us: int | None, at_us: int, progress: Progress) -> Prepared:
-    """Keep the hours through the day that ends at `end_us`, by default that of an earlier try, else the last whole day of silver.
+def prepare_data(
+    settings: Settings, key: str, series: str, end_us: int | None, at_us: int, progress: Progress
+) -> Prepared:
+    """Keep the hours through the day that ends at `end_us`, by default that of an earlier try, else
+    the last whole day of silver.
 
     Raises DatasetError.
     """
     progress("prepare", 0, 1)
     at = of(settings, key)
-    track = state.begin(settings, at, RUN_NAME, at_us, {mlflow_run.MODEL_TYPE: MODEL_TYPE}, settings.power_experiment)
+    track = state.begin(
+        settings,
+        at,
+        RUN_NAME,
+        at_us,
+        {mlflow_run.MODEL_TYPE: MODEL_TYPE},
+        settings.power_experiment,
+    )
     with track.going_on():
         end_us = end_us or at.state().get(THROUGH) or last_end_us(settings)
         at.note(**{THROUGH: end_us})
         day = dates([end_us // DAY_US - 1])[0]
         track.params({EXECUTION_DATE: day})
-        track.tags({SERIES: series, EXECUTION_DATE: day, "data_through": iso(end_us), "seed": settings.seed})
+        track.tags(
+            {
+                SERIES: series,
+                EXECUTION_DATE: day,
+                "data_through": iso(end_us),
+                "seed": settings.seed,
+            }
+        )
         with track.step("prepare_data") as child:
             hours = past(settings, series, end_us)
             made = _prepared(settings, hours, end_us)
@@ -106,7 +138,9 @@ def prepare_data(settings: Settings, key: str, series: str, end_us: int | None, 
 
 
 def train_model(settings: Settings, key: str, progress: Progress) -> runtime.Exported:
-    """Fit LightGBM and seal it in the run folder. Raises RegistryError when the file answers otherwise than the booster."""
+    """Fit LightGBM and seal it in the run folder. Raises RegistryError when the file answers
+    otherwise than the booster.
+    """
     at = of(settings, key)
     data, track = _kept(settings, at), state.track(settings, at)
     with track.going_on(), track.step("train_lgbm") as child:
@@ -118,15 +152,30 @@ def train_model(settings: Settings, key: str, progress: Progress) -> runtime.Exp
 
 
 def evaluate_model(settings: Settings, key: str, progress: Progress) -> Judged:
-    """Judge the sealed model on the untouched days; its verdict decides what `register_model` does."""
+    """Judge the sealed model on the untouched days; its verdict decides what `register_model`
+    does."""
     at = of(settings, key)
-    data, track, series = _kept(settings, at), state.track(settings, at), str(at.need(SERIES, "prepare_data"))
+    data, track, series = (
+        _kept(settings, at),
+        state.track(settings, at),
+        str(at.need(SERIES, "prepare_data")),
+    )
     with track.going_on():
         with track.step("evaluate") as child:
             judged = evaluate.judge(state.kept(at), data.parts)
-            _log_verdict(child, track, judged, f"{series}: the last days before {iso(int(data.hours['event_time_us'][-1]))}")
+            _log_verdict(
+                child,
+                track,
+                judged,
+                f"{series}: the last days before {iso(int(data.hours['event_time_us'][-1]))}",
+            )
             parameters = model.hyper_parameters(settings)
-            track.text(card.card(series, data.parts, judged.verdict, judged.numbers, parameters, data.sha256), card.CARD)
+            track.text(
+                card.card(
+                    series, data.parts, judged.verdict, judged.numbers, parameters, data.sha256
+                ),
+                card.CARD,
+            )
         progress("evaluate", 1, 1)
     at.note(**{VERDICT: judged.verdict.as_dict(), NUMBERS: judged.numbers})
     return judged
@@ -135,8 +184,9 @@ def evaluate_model(settings: Settings, key: str, progress: Progress) -> Judged:
 def register_model(settings: Settings, key: str, progress: Progress) -> Settled:
     """Register and promote what passed the gate; what did not never enters the registry.
 
-    A kill leaves no half of it: the files are stored before the version exists, it carries all its tags from its first moment, and
-    the alias moves last. The same training again finds the version by its digest and goes on from there.
+    A kill leaves no half of it: the files are stored before the version exists, it carries all its
+    tags from its first moment, and the alias moves last. The same training again finds the version
+    by its digest and goes on from there.
     """
     at = of(settings, key)
     verdict, track = Verdict.of(at.need(VERDICT, "evaluate_model")), state.track(settings, at)
@@ -150,7 +200,11 @@ def register_model(settings: Settings, key: str, progress: Progress) -> Settled:
 
 
 def _settle(settings: Settings, at: Folder, verdict: Verdict, track: Track) -> Settled:
-    exported, end_us, series = state.kept(at), int(at.need(THROUGH, "prepare_data")), str(at.need(SERIES, "prepare_data"))
+    exported, end_us, series = (
+        state.kept(at),
+        int(at.need(THROUGH, "prepare_data")),
+        str(at.need(SERIES, "prepare_data")),
+    )
     name, known = model_name(settings, series), at.need(NUMBERS, "evaluate_model")
     # 1. One version per content.
     same = registry.with_digest(settings, exported.digest, name)
@@ -179,26 +233,44 @@ def _kept(settings: Settings, at: Folder) -> Prepared:
     end_us, sha256 = int(at.need(THROUGH, "prepare_data")), at.need(SHA, "prepare_data")
     made = _prepared(settings, pl.read_parquet(at.path / HOURS), end_us)
     if made.sha256 != sha256:
-        raise DatasetError(f"the hours in {at.path} are not those that were prepared", "run prepare_data again")
+        raise DatasetError(
+            f"the hours in {at.path} are not those that were prepared", "run prepare_data again"
+        )
     return made
 
 
 def _counts(made: Prepared) -> Numbers:
     parts = made.parts
-    counts = {"records_processed": len(made.hours), "dropped_samples": len(made.hours) - made.samples}
-    counts |= {"train_samples": len(parts.train), "valid_samples": len(parts.valid), "test_samples": len(parts.test)}
+    counts = {
+        "records_processed": len(made.hours),
+        "dropped_samples": len(made.hours) - made.samples,
+    }
+    counts |= {
+        "train_samples": len(parts.train),
+        "valid_samples": len(parts.valid),
+        "test_samples": len(parts.test),
+    }
     return {name: float(count) for name, count in counts.items()}
 
 
 def _facts(settings: Settings, made: Prepared) -> dict[str, object]:
-    facts = {"dataset_sha256": made.sha256, "snapshot.silver.power_consumption": power.snapshot_id(settings)}
-    return {**facts, "test_from": iso(made.parts.test["event_time_us"][0]), "features": ",".join(features.FEATURES)}
+    facts = {
+        "dataset_sha256": made.sha256,
+        "snapshot.silver.power_consumption": power.snapshot_id(settings),
+    }
+    return {
+        **facts,
+        "test_from": iso(made.parts.test["event_time_us"][0]),
+        "features": ",".join(features.FEATURES),
+    }
 
 
 def _log_training(child: Track, track: Track, fitted: Fitted, settings: Settings) -> None:
     for each in (child, track):
         each.params({"model": model.NAME, **model.hyper_parameters(settings)})
-        each.metrics({"best_iteration": fitted.booster.best_iteration, "val_rmse": min(fitted.valid_rmse)})
+        each.metrics(
+            {"best_iteration": fitted.booster.best_iteration, "val_rmse": min(fitted.valid_rmse)}
+        )
     child.steps("fit_rmse", fitted.fit_rmse)
     child.steps("valid_rmse", fitted.valid_rmse)
     gains = fitted.booster.feature_importance(importance_type="gain")
@@ -211,4 +283,6 @@ def _log_verdict(child: Track, track: Track, judged: Judged, title: str) -> None
     reasons = "; ".join(judged.verdict.reasons) or "none"
     for each in (child, track):
         each.metrics(judged.numbers)
-        each.tags({"gate": "passed" if judged.verdict.gate_pass else "refused", "gate_reasons": reasons})
+        each.tags(
+            {"gate": "passed" if judged.verdict.gate_pass else "refused", "gate_reasons": reasons}
+        )

@@ -1,1 +1,2 @@
-"""What every training shares: its directory, its MLflow run, its gate, the provenance of its data."""
+"""What every training shares: its directory, its MLflow run, its gate, the provenance of its
+data."""

@@ -1,4 +1,5 @@
-"""The folder of one training below TICK_HOME/training: where its steps, each maybe a process of its own, find what the last one left.
+"""The folder of one training below TICK_HOME/training: where its steps, each maybe a process of its
+own, find what the last one left.
 
 Every file is written whole or not at all, so a kill leaves a step either done or not.
 """
@@ -38,7 +39,9 @@ class Folder:
 
     def note(self, **facts: Any) -> None:
         """Remember facts; on disk when this returns."""
-        whole(self.path / "state.json", lambda part: part.write_text(json.dumps(self.state() | facts)))
+        whole(
+            self.path / "state.json", lambda part: part.write_text(json.dumps(self.state() | facts))
+        )
 
     def need(self, name: str, step: str) -> Any:
         """A noted fact. Raises DatasetError naming the step that must come first."""
@@ -49,7 +52,9 @@ class Folder:
 
 
 def place(settings: Settings, pipeline: str, key: str) -> Path:
-    """The folder of training `key` (a name of the caller's choice, such as a DAG run's) of a pipeline."""
+    """The folder of training `key` (a name of the caller's choice, such as a DAG run's) of a
+    pipeline.
+    """
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", key)
     if plain != key or len(plain) > KEY_CHARS_MAX:
         plain = f"{plain[:KEY_CHARS_MAX]}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"

@@ -1,4 +1,6 @@
-"""A public file brought here once: resumed after a kill, verified by SHA-256, and only then given its name."""
+"""A public file brought here once: resumed after a kill, verified by SHA-256, and only then given
+its name.
+"""
 
 import hashlib
 import http.client
@@ -19,10 +21,14 @@ class DownloadError(TickError):
     """A public file could not be fetched, or is not the one that was asked for."""
 
 
-def fetch(url: str, target: Path, sha256: str, timeout_s: float, bytes_max: int, progress: Progress) -> Path:
-    """`target`, downloaded from `url` unless the right file is there already; what an earlier try left in `.part` is continued.
+def fetch(
+    url: str, target: Path, sha256: str, timeout_s: float, bytes_max: int, progress: Progress
+) -> Path:
+    """`target`, downloaded from `url` unless the right file is there already; what an earlier try
+    left in `.part` is continued.
 
-    Raises DownloadError: no network, a refusing server, a broken connection (say it again), too many bytes, another SHA-256.
+    Raises DownloadError: no network, a refusing server, a broken connection (say it again), too
+    many bytes, another SHA-256.
     """
     if not url.startswith(("http://", "https://")):
         raise DownloadError(f"{url} is no web address", "only http:// and https:// are fetched")
@@ -34,11 +40,18 @@ def fetch(url: str, target: Path, sha256: str, timeout_s: float, bytes_max: int,
         _receive(url, part, timeout_s, bytes_max, progress)
     except urllib.error.HTTPError as refused:
         refused.close()
-        raise DownloadError(f"{url} answers {refused.code} {refused.reason}", "is the address right?") from None
+        raise DownloadError(
+            f"{url} answers {refused.code} {refused.reason}", "is the address right?"
+        ) from None
     except (OSError, http.client.HTTPException) as error:
         kept = part.stat().st_size if part.exists() else 0
-        hint = f"no network? {kept:,} bytes are kept: say it again to continue, or give the file itself with --data"
-        raise DownloadError(f"{url} cannot be fetched: {error or type(error).__name__}", hint) from error
+        hint = (
+            f"no network? {kept:,} bytes are kept: say it again to continue, or give the file"
+            " itself with --data"
+        )
+        raise DownloadError(
+            f"{url} cannot be fetched: {error or type(error).__name__}", hint
+        ) from error
     _verify(part, sha256, url)
     part.replace(target)
     return target
@@ -67,7 +80,9 @@ def _copy(answer: Any, part: Path, have: int, bytes_max: int, progress: Progress
         while piece := answer.read(PIECE_BYTES):
             have += len(piece)
             if have > bytes_max:
-                raise DownloadError(f"the file is longer than {bytes_max:,} bytes", "see TICK_DOWNLOAD_BYTES_MAX")
+                raise DownloadError(
+                    f"the file is longer than {bytes_max:,} bytes", "see TICK_DOWNLOAD_BYTES_MAX"
+                )
             out.write(piece)
             progress("download", have, max(total, have))
     if have < total:

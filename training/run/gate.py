@@ -1,7 +1,9 @@
-"""The gate to Production: every number a model must show, net of cost, on days it has never seen. It fails closed.
+"""The gate to Production: every number a model must show, net of cost, on days it has never seen.
+It fails closed.
 
-The thresholds are the mission's, kept here and not in the settings: no environment variable lowers them. On pure noise
-the two thresholds alone pass 39 % of seven-day tests, together with PSR 4 %; hence `threshold_pass` and `gate_pass`.
+The thresholds are the mission's, kept here and not in the settings: no environment variable lowers
+them. On pure noise the two thresholds alone pass 39 % of seven-day tests, together with PSR 4 %;
+hence `threshold_pass` and `gate_pass`.
 """
 
 import math
@@ -30,7 +32,11 @@ class Check:
         """False for anything that is not a finite number, on either side."""
         if not (math.isfinite(self.value) and math.isfinite(self.limit)):
             return False
-        return {">": self.value > self.limit, ">=": self.value >= self.limit, "<": self.value < self.limit}[self.relation]
+        return {
+            ">": self.value > self.limit,
+            ">=": self.value >= self.limit,
+            "<": self.value < self.limit,
+        }[self.relation]
 
     @property
     def reason(self) -> str:
@@ -64,15 +70,31 @@ class Verdict:
     def as_dict(self) -> dict[str, object]:
         """The verdict as plain JSON values; a number that is none is its name as text."""
         checks = [
-            {**asdict(check), "value": _plain(check.value), "limit": _plain(check.limit), "passed": check.passed} for check in self.checks
+            {
+                **asdict(check),
+                "value": _plain(check.value),
+                "limit": _plain(check.limit),
+                "passed": check.passed,
+            }
+            for check in self.checks
         ]
         kept = {"obstacles": list(self.obstacles), "thresholds": list(self.thresholds)}
-        return {"threshold_pass": self.threshold_pass, "gate_pass": self.gate_pass, "reasons": self.reasons, "checks": checks, **kept}
+        return {
+            "threshold_pass": self.threshold_pass,
+            "gate_pass": self.gate_pass,
+            "reasons": self.reasons,
+            "checks": checks,
+            **kept,
+        }
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> "Verdict":
-        """The verdict that `as_dict` wrote down; whether it passes is judged again from its checks."""
-        checks = (Check(each["name"], float(each["value"]), each["relation"], float(each["limit"])) for each in plain["checks"])
+        """The verdict that `as_dict` wrote down; whether it passes is judged again from its
+        checks."""
+        checks = (
+            Check(each["name"], float(each["value"]), each["relation"], float(each["limit"]))
+            for each in plain["checks"]
+        )
         return cls(tuple(checks), tuple(plain["obstacles"]), tuple(plain["thresholds"]))
 
 
@@ -89,7 +111,9 @@ def judge(
     incumbent_sharpe: float | None = None,
     obstacles: tuple[str, ...] = (),
 ) -> Verdict:
-    """The verdict on one test window, net of cost; `incumbent_sharpe` is Production's on the same window, None when there is none."""
+    """The verdict on one test window, net of cost; `incumbent_sharpe` is Production's on the same
+    window, None when there is none.
+    """
     checks = [
         Check("sharpe", sharpe, ">", SHARPE_MIN),
         Check("max_drawdown", max_drawdown, "<", DRAWDOWN_MAX),

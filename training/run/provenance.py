@@ -1,4 +1,6 @@
-"""Where training data came from, as runs and answers say it: a planted signal is named wherever its numbers are shown."""
+"""Where training data came from, as runs and answers say it: a planted signal is named wherever its
+numbers are shown.
+"""
 
 from datetime import UTC, datetime
 
@@ -13,7 +15,11 @@ def planted(symbols: list[str]) -> bool:
 
 def source(symbols: list[str]) -> str:
     """What a model was trained on, as its answers say it: `synthetic`, or the venues."""
-    return "synthetic" if planted(symbols) else ",".join(sorted({symbol.partition(":")[0] for symbol in symbols}))
+    return (
+        "synthetic"
+        if planted(symbols)
+        else ",".join(sorted({symbol.partition(":")[0] for symbol in symbols}))
+    )
 
 
 def warning(symbols: list[str]) -> str:

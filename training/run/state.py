@@ -1,4 +1,6 @@
-"""What passes between the steps of a training, tick or power: their one parent run, the sealed model, and a run folder for one process."""
+"""What passes between the steps of a training, tick or power: their one parent run, the sealed
+model, and a run folder for one process.
+"""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -14,8 +16,17 @@ from training.run.mlflow_run import Track
 RUN, AT, DIGEST, DIFFERENCE = "run_id", "at_us", "digest", "difference"
 
 
-def begin(settings: Settings, at: Folder, name: str, at_us: int, params: Mapping[str, str], experiment: str | None = None) -> Track:
-    """The parent run of a first step: that of an earlier try, else a new one with `params`; `at_us` is the time that the runs carry."""
+def begin(
+    settings: Settings,
+    at: Folder,
+    name: str,
+    at_us: int,
+    params: Mapping[str, str],
+    experiment: str | None = None,
+) -> Track:
+    """The parent run of a first step: that of an earlier try, else a new one with `params`; `at_us`
+    is the time that the runs carry.
+    """
     if RUN in at.state():
         return track(settings, at)
     made = mlflow_run.start(settings, name, at_us, experiment)
@@ -28,7 +39,9 @@ def track(settings: Settings, at: Folder) -> Track:
     """The parent run that the first step has begun. Raises DatasetError when none has."""
     known = at.state()
     if RUN not in known:
-        raise DatasetError(f"no training has begun in {at.path}", "run the step that prepares its data first")
+        raise DatasetError(
+            f"no training has begun in {at.path}", "run the step that prepares its data first"
+        )
     return mlflow_run.resume(settings, known[RUN], known[AT])
 
 

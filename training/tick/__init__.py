@@ -1,1 +1,2 @@
-"""The tick model: data set, splits, models, backtest, evaluation, and the pipeline of these steps."""
+"""The tick model: data set, splits, models, backtest, evaluation, and the pipeline of these
+steps."""

@@ -1,7 +1,9 @@
-"""What a forecast would have earned: positions, trades at the label's own entry prices, one P&L per minute of the calendar.
+"""What a forecast would have earned: positions, trades at the label's own entry prices, one P&L per
+minute of the calendar.
 
-A symbol is long or short from the moment |forecast| exceeds half the one-way cost, and holds until the opposite. Minutes
-without a decision are held through; a silence longer than features stay usable closes the position at the last exit price.
+A symbol is long or short from the moment |forecast| exceeds half the one-way cost, and holds until
+the opposite. Minutes without a decision are held through; a silence longer than features stay
+usable closes the position at the last exit price.
 """
 
 from dataclasses import asdict, dataclass
@@ -23,10 +25,12 @@ BP = 1e-4
 
 @dataclass(frozen=True)
 class Report:
-    """The numbers of one backtest at one cost. Sharpes are annual and net of cost; undefined is NaN.
+    """The numbers of one backtest at one cost. Sharpes are annual and net of cost; undefined is
+    NaN.
 
-    `turnover`: units of capital traded per day. `hit_rate`: share of held minutes that earned, before cost.
-    `break_even_bp`: the one-way cost at which these trades earn nothing. `days`: distinct UTC days with a decision.
+    `turnover`: units of capital traded per day. `hit_rate`: share of held minutes that earned,
+    before cost. `break_even_bp`: the one-way cost at which these trades earn nothing. `days`:
+    distinct UTC days with a decision.
     """
 
     cost_bp: float
@@ -55,23 +59,33 @@ class Report:
 
 @dataclass(frozen=True)
 class Backtest:
-    """A report and the series behind it: `minute_us` (every grid minute of the window) and `pnl`, the return in each."""
+    """A report and the series behind it: `minute_us` (every grid minute of the window) and `pnl`,
+    the return in each.
+    """
 
     report: Report
     minute_us: NDArray[np.int64]
     pnl: Floats
 
 
-def positions(test: pl.DataFrame, forecast: Floats, cost_bp: float, settings: Settings) -> pl.DataFrame:
-    """`test` with position (−1, 0, 1), traded (|change| at the entry), closed (|position| given up after the row), earned.
+def positions(
+    test: pl.DataFrame, forecast: Floats, cost_bp: float, settings: Settings
+) -> pl.DataFrame:
+    """`test` with position (−1, 0, 1), traded (|change| at the entry), closed (|position| given up
+    after the row), earned.
 
-    `earned` is the gross return from this entry to the next one of the same run, or to the own exit at the run's end.
+    `earned` is the gross return from this entry to the next one of the same run, or to the own exit
+    at the run's end.
     """
     threshold = cost_bp * BP / 2
     silence_us = int(settings.stale_s * SECOND_US)
     signal = pl.when(pl.col("forecast").abs() > threshold).then(pl.col("forecast").sign())
     starts = (pl.col("decision_us").diff().over("symbol") > silence_us).fill_null(True)
-    frame = test.with_columns(pl.Series("forecast", forecast)).sort("symbol", "decision_us").with_columns(starts.cum_sum().alias("run"))
+    frame = (
+        test.with_columns(pl.Series("forecast", forecast))
+        .sort("symbol", "decision_us")
+        .with_columns(starts.cum_sum().alias("run"))
+    )
     frame = frame.with_columns(signal.forward_fill().over("run").fill_null(0.0).alias("position"))
     before = pl.col("position").shift(1).over("run").fill_null(0.0)
     ends = pl.col("run") != pl.col("run").shift(-1)
@@ -84,20 +98,35 @@ def positions(test: pl.DataFrame, forecast: Floats, cost_bp: float, settings: Se
 
 
 def run(test: pl.DataFrame, forecast: Floats, cost_bp: float, settings: Settings) -> Backtest:
-    """Backtest of `forecast` (log return per row of `test`, a dataset's frame) at a one-way cost in basis points."""
+    """Backtest of `forecast` (log return per row of `test`, a dataset's frame) at a one-way cost in
+    basis points.
+    """
     held = positions(test, forecast, cost_bp, settings)
-    symbols = max(held["symbol"].n_unique(), 1)  # capital is split over all of them, also when one is silent
+    symbols = max(
+        held["symbol"].n_unique(), 1
+    )  # capital is split over all of them, also when one is silent
     net = pl.col("earned") - cost_bp * BP * (pl.col("traded") + pl.col("closed"))
     by_minute = held.group_by("decision_us").agg(net.sum() / symbols).sort("decision_us")
     minutes, net_pnl = by_minute["decision_us"].to_numpy(), by_minute["earned"].to_numpy()
     grid_us = settings.decision_grid_s * SECOND_US
-    calendar = decisions(int(minutes[0]), int(minutes[-1]) + 1, grid_us) if len(minutes) else minutes
+    calendar = (
+        decisions(int(minutes[0]), int(minutes[-1]) + 1, grid_us) if len(minutes) else minutes
+    )
     pnl = np.zeros(len(calendar))
     pnl[np.searchsorted(calendar, minutes)] = net_pnl
-    return Backtest(_report(held, calendar, pnl, forecast, test["y"].to_numpy(), cost_bp), calendar, pnl)
+    return Backtest(
+        _report(held, calendar, pnl, forecast, test["y"].to_numpy(), cost_bp), calendar, pnl
+    )
 
 
-def _report(held: pl.DataFrame, calendar: NDArray[np.int64], pnl: Floats, forecast: Floats, y: Floats, cost_bp: float) -> Report:
+def _report(
+    held: pl.DataFrame,
+    calendar: NDArray[np.int64],
+    pnl: Floats,
+    forecast: Floats,
+    y: Floats,
+    cost_bp: float,
+) -> Report:
     day = calendar // DAY_US
     daily: Floats = np.bincount(day - day[0], weights=pnl).astype(np.float64) if len(day) else pnl
     volume = float((held["traded"] + held["closed"]).sum())

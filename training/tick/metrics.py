@@ -1,4 +1,5 @@
-"""Statistics of a P&L series: closed forms of a few lines, and the published ones from the libraries that hold them.
+"""Statistics of a P&L series: closed forms of a few lines, and the published ones from the
+libraries that hold them.
 
 Undefined is NaN, never zero and never an exception: the gate refuses what is not a number.
 """
@@ -19,11 +20,15 @@ BOOTSTRAP_DRAWS = 500
 
 
 def sharpe(pnl: Floats, periods_year: int = MINUTES_YEAR) -> float:
-    """Mean over standard deviation, annualised by √periods; NaN for fewer than two values or none that differ."""
+    """Mean over standard deviation, annualised by √periods; NaN for fewer than two values or none
+    that differ.
+    """
     if len(pnl) < 2 or not np.isfinite(pnl).all():
         return math.nan
     deviation = float(pnl.std())
-    return float(pnl.mean()) / deviation * math.sqrt(periods_year) if deviation > 1e-15 else math.nan
+    return (
+        float(pnl.mean()) / deviation * math.sqrt(periods_year) if deviation > 1e-15 else math.nan
+    )
 
 
 def equity(pnl: Floats) -> Floats:
@@ -56,7 +61,9 @@ def rank_correlation(x: Floats, y: Floats) -> float:
 
 
 def psr(pnl: Floats, benchmark: float = 0.0) -> float:
-    """Probability that the true Sharpe per period exceeds `benchmark` (Bailey & López de Prado 2012, eq. 7)."""
+    """Probability that the true Sharpe per period exceeds `benchmark` (Bailey & López de Prado
+    2012, eq. 7).
+    """
     try:
         return float(probabilistic_sharpe_ratio(pnl, benchmark))
     except ValueError:
@@ -64,7 +71,9 @@ def psr(pnl: Floats, benchmark: float = 0.0) -> float:
 
 
 def dsr(pnl: Floats, trial_sharpes: Floats) -> float:
-    """PSR against the best of these trials by luck (Bailey & López de Prado 2014); Sharpes per period, this one included."""
+    """PSR against the best of these trials by luck (Bailey & López de Prado 2014); Sharpes per
+    period, this one included.
+    """
     if not np.isfinite(trial_sharpes).all():
         return math.nan
     spread = float(trial_sharpes.var(ddof=1)) if len(trial_sharpes) > 1 else 0.0
@@ -75,9 +84,12 @@ def dsr(pnl: Floats, trial_sharpes: Floats) -> float:
 
 
 def sharpe_interval(pnl: Floats, seed: int, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of the annual Sharpe by the stationary bootstrap (Politis & Romano 1994)."""
+    """Percentile interval of the annual Sharpe by the stationary bootstrap (Politis & Romano
+    1994)."""
     if math.isnan(sharpe(pnl)):
         return math.nan, math.nan
-    draws = StationaryBootstrap(BOOTSTRAP_BLOCK, pnl, seed=seed).apply(lambda sample: np.array([sharpe(sample)]), BOOTSTRAP_DRAWS)
+    draws = StationaryBootstrap(BOOTSTRAP_BLOCK, pnl, seed=seed).apply(
+        lambda sample: np.array([sharpe(sample)]), BOOTSTRAP_DRAWS
+    )
     low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -1,4 +1,5 @@
-"""The forecasters: the random forest that may become Production, and the baselines that are reported beside it.
+"""The forecasters: the random forest that may become Production, and the baselines that are
+reported beside it.
 
 Plain defaults overfit this data: IC .041 against .071.
 """
@@ -21,7 +22,9 @@ Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 NAME = "random_forest"
 FOREST = {"n_estimators": 100, "min_samples_leaf": 200, "max_features": 0.5, "max_samples": 0.5}
-ROWS_MIN = 6 * int(FOREST["min_samples_leaf"])  # a tree draws half as many rows, 39 % are distinct, and a split needs two leaves
+ROWS_MIN = 6 * int(
+    FOREST["min_samples_leaf"]
+)  # a tree draws half as many rows, 39 % are distinct, and a split needs two leaves
 TREES_AT_ONCE = 10
 ALWAYS_LONG = 1.0  # a forecast far above any cost: the position is never given up
 
@@ -32,17 +35,28 @@ def no_progress(step: str, done: int, total: int) -> None:
 
 def forest(settings: Settings) -> RandomForestRegressor:
     """The unfitted forest of the specification, with this process's cores and seed."""
-    return RandomForestRegressor(**FOREST, n_jobs=settings.train_threads, random_state=settings.seed)
+    return RandomForestRegressor(
+        **FOREST, n_jobs=settings.train_threads, random_state=settings.seed
+    )
 
 
 def fit(x: Floats, y: Floats, settings: Settings, progress: Progress = no_progress) -> Any:
-    """The fitted forest, grown a few trees at a time, which changes nothing but lets `progress` speak.
+    """The fitted forest, grown a few trees at a time, which changes nothing but lets `progress`
+    speak.
 
-    `x` is rows × features; float32 in, as every reader of the model will give it. Raises DatasetError for too few rows.
+    `x` is rows × features; float32 in, as every reader of the model will give it. Raises
+    DatasetError for too few rows.
     """
     if len(x) < ROWS_MIN:
-        raise DatasetError(f"{len(x)} training rows are too few for a forest, {ROWS_MIN} is the least", "widen --from/--to")
-    grown, narrow, trees = forest(settings).set_params(warm_start=True), x.astype(np.float32), int(FOREST["n_estimators"])
+        raise DatasetError(
+            f"{len(x)} training rows are too few for a forest, {ROWS_MIN} is the least",
+            "widen --from/--to",
+        )
+    grown, narrow, trees = (
+        forest(settings).set_params(warm_start=True),
+        x.astype(np.float32),
+        int(FOREST["n_estimators"]),
+    )
     for count in range(TREES_AT_ONCE, trees + 1, TREES_AT_ONCE):
         grown.set_params(n_estimators=count).fit(narrow, y)
         progress("train", count, trees)

@@ -1,7 +1,9 @@
-"""The tick pipeline in one process: prepared → trained → walked forward → judged → registered and promoted, or refused with reasons.
+"""The tick pipeline in one process: prepared → trained → walked forward → judged → registered and
+promoted, or refused with reasons.
 
-Its steps are those of `training/tick/steps.py`, which Airflow runs one by one. One MLflow parent run holds the whole story, with a child
-run per step: prepare_data, train_model, walk_forward (and in it one per fold), backtest.
+Its steps are those of `training/tick/steps.py`, which Airflow runs one by one. One MLflow parent
+run holds the whole story, with a child run per step: prepare_data, train_model, walk_forward (and
+in it one per fold), backtest.
 """
 
 from collections.abc import Callable
@@ -22,11 +24,13 @@ from training.tick.walk_forward import WalkForward
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a training ended. `reports`: backtest numbers by one-way cost in bp; `rivals`: the challenger's and the baselines' by
-    name, at the gate's cost, on the same days. `walk_forward`: the folds before those days.
+    """How a training ended. `reports`: backtest numbers by one-way cost in bp; `rivals`: the
+    challenger's and the baselines' by name, at the gate's cost, on the same days. `walk_forward`:
+    the folds before those days.
 
-    `version` is the new Production version, None when refused. `planted`: every symbol is of the synthetic exchange.
-    `trials`: trainings of this experiment that the deflated Sharpe `dsr` counts, this one included.
+    `version` is the new Production version, None when refused. `planted`: every symbol is of the
+    synthetic exchange. `trials`: trainings of this experiment that the deflated Sharpe `dsr`
+    counts, this one included.
     """
 
     run_id: str
@@ -49,18 +53,30 @@ class TrainResult:
         return self.version is not None
 
 
-def train_tick(settings: Settings, from_us: int | None = None, to_us: int | None = None, progress: Progress | None = None) -> TrainResult:
-    """Train, judge and maybe promote on decisions in [from, to), µs UTC; default is everything up to now.
+def train_tick(
+    settings: Settings,
+    from_us: int | None = None,
+    to_us: int | None = None,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Train, judge and maybe promote on decisions in [from, to), µs UTC; default is everything up
+    to now.
 
     Raises DatasetError or RegistryError; a refusal by the gate is a result, not an error.
     """
     at_us = now_us()
     first, last = from_us or EVENT_TIME_US_MIN, to_us or at_us
-    return train(settings, lambda: dataset.load(settings, first, last), at_us, progress or no_progress)
+    return train(
+        settings, lambda: dataset.load(settings, first, last), at_us, progress or no_progress
+    )
 
 
-def train(settings: Settings, prepare: Callable[[], Dataset], at_us: int, progress: Progress = no_progress) -> TrainResult:
-    """`train_tick` on a dataset from anywhere; `at_us` is the time that the runs carry. Nothing is left in the run folder."""
+def train(
+    settings: Settings, prepare: Callable[[], Dataset], at_us: int, progress: Progress = no_progress
+) -> TrainResult:
+    """`train_tick` on a dataset from anywhere; `at_us` is the time that the runs carry. Nothing is
+    left in the run folder.
+    """
     with state.once(settings, steps.PIPELINE, at_us) as (key, at):
         prepared = steps.prepare_training_data(settings, key, prepare, at_us, progress)
         steps.train_model(settings, key, progress)

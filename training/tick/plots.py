@@ -11,14 +11,18 @@ POINTS_MAX = 5000  # a picture shows no more, and a year has half a million minu
 
 
 def equity_curve(backtests: dict[str, Backtest], title: str) -> Figure:
-    """Net return since the start (upper) and drawdown (lower), in percent, of each backtest by name."""
+    """Net return since the start (upper) and drawdown (lower), in percent, of each backtest by
+    name.
+    """
     figure = Figure(figsize=(10, 6), layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     for name, backtest in backtests.items():
         step = max(1, len(backtest.pnl) // POINTS_MAX)
         minutes = backtest.minute_us[::step].astype("datetime64[us]")
-        upper.plot(minutes, 100 * (metrics.equity(backtest.pnl)[::step] - 1), label=name, linewidth=1)
+        upper.plot(
+            minutes, 100 * (metrics.equity(backtest.pnl)[::step] - 1), label=name, linewidth=1
+        )
         lower.plot(minutes, -100 * metrics.drawdowns(backtest.pnl)[::step], linewidth=1)
     upper.set(title=title, ylabel="net return, %")
     upper.legend(loc="upper left", fontsize="small")

@@ -1,4 +1,5 @@
-"""The folder of a vision training: the data set's arrays, a line per epoch, and the sealed model."""
+"""The folder of a vision training: the data set's arrays, a line per epoch, and the sealed
+model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,9 @@ class Folder(directory.Folder):
     def images(self) -> Images:
         """The arrays again."""
         with np.load(self.data, allow_pickle=False) as kept:
-            return Images(**{name: kept[name] for name in ARRAYS}, lossy=bool(self.state().get("lossy")))
+            return Images(
+                **{name: kept[name] for name in ARRAYS}, lossy=bool(self.state().get("lossy"))
+            )
 
 
 def of(settings: "Settings", spec: Spec, key: str) -> Folder:

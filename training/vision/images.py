@@ -1,6 +1,8 @@
-"""Image data sets from the usual public files: Keras' mnist.npz, idx files, CIFAR-10's binary batches, Parquet with JPEGs.
+"""Image data sets from the usual public files: Keras' mnist.npz, idx files, CIFAR-10's binary
+batches, Parquet with JPEGs.
 
-A reader gives arrays or a clear DatasetError; nothing pickled is ever loaded, which is why CIFAR-10's Python batches are refused.
+A reader gives arrays or a clear DatasetError; nothing pickled is ever loaded, which is why
+CIFAR-10's Python batches are refused.
 """
 
 import gzip
@@ -21,7 +23,12 @@ from contracts.errors import DatasetError
 from training.vision.specs import Kind
 
 Bytes = NDArray[np.uint8]
-IDX = {"train-images": "x_train", "train-labels": "y_train", "t10k-images": "x_test", "t10k-labels": "y_test"}
+IDX = {
+    "train-images": "x_train",
+    "train-labels": "y_train",
+    "t10k-images": "x_test",
+    "t10k-labels": "y_test",
+}
 IDX_UINT8 = 8
 CIFAR_RECORD = 1 + 32 * 32 * 3
 CIFAR_BYTES_MAX = 1 << 28
@@ -31,7 +38,9 @@ BROKEN = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, tarfile.T
 
 @dataclass(frozen=True)
 class Images:
-    """uint8 images (rows × height × width × channels) and their labels; `lossy`: they went through JPEG, unlike the original's."""
+    """uint8 images (rows × height × width × channels) and their labels; `lossy`: they went through
+    JPEG, unlike the original's.
+    """
 
     train_x: Bytes
     train_y: Bytes
@@ -48,34 +57,59 @@ class Images:
 
 
 def read(kind: Kind, path: Path) -> Images:
-    """The data set in a file or folder. Raises DatasetError: nothing there, corrupt, of another shape, a label that is none."""
+    """The data set in a file or folder. Raises DatasetError: nothing there, corrupt, of another
+    shape, a label that is none.
+    """
     if not path.exists():
-        raise DatasetError(f"there is no {path}", "give the public file or its folder with --data; without it the file is fetched")
+        raise DatasetError(
+            f"there is no {path}",
+            "give the public file or its folder with --data; without it the file is fetched",
+        )
     try:
         made = _reader(path)(path)
     except BROKEN as error:
         hint = "it is damaged or no such data set: fetch it again"
-        raise DatasetError(f"{path} cannot be read as {kind.name}: {str(error)[:200] or type(error).__name__}", hint) from error
+        raise DatasetError(
+            f"{path} cannot be read as {kind.name}: {str(error)[:200] or type(error).__name__}",
+            hint,
+        ) from error
     return _checked(kind, made, path)
 
 
 def pictures(files: Sequence[Path], shape: tuple[int, int, int]) -> Bytes:
-    """Pictures of any size as images of `shape`, scaled to it. Raises DatasetError for a file that is none."""
+    """Pictures of any size as images of `shape`, scaled to it. Raises DatasetError for a file that
+    is none.
+    """
     from PIL import Image
 
     made = []
     for file in files:
         try:
             with Image.open(file) as picture:
-                made.append(np.asarray(picture.convert("RGB" if shape[2] == 3 else "L").resize((shape[1], shape[0]))).reshape(shape))
+                made.append(
+                    np.asarray(
+                        picture.convert("RGB" if shape[2] == 3 else "L").resize(
+                            (shape[1], shape[0])
+                        )
+                    ).reshape(shape)
+                )
         except (*BROKEN, SyntaxError, Image.DecompressionBombError) as error:
-            raise DatasetError(f"{file} is no picture that can be read: {str(error)[:200]}", "give PNG or JPEG files") from error
+            raise DatasetError(
+                f"{file} is no picture that can be read: {str(error)[:200]}",
+                "give PNG or JPEG files",
+            ) from error
     return np.stack(made)
 
 
 def _reader(path: Path) -> Callable[[Path], Images]:
     if path.is_dir():
-        return _parquet if (path / "train.parquet").is_file() else _binary_folder if list(path.rglob("data_batch_*.bin")) else _idx
+        return (
+            _parquet
+            if (path / "train.parquet").is_file()
+            else _binary_folder
+            if list(path.rglob("data_batch_*.bin"))
+            else _idx
+        )
     with path.open("rb") as content:
         start = content.read(4)
     return _npz if start == b"PK\x03\x04" else _binary_tar
@@ -96,12 +130,16 @@ def _idx(folder: Path) -> Images:
         file = next(iter(sorted(folder.glob(f"{prefix}*idx*"))), None)
         if file is None:
             raise KeyError(f"it holds neither {prefix}-idx… nor train.parquet nor data_batch_*.bin")
-        arrays[name] = _idx_array(gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes())
+        arrays[name] = _idx_array(
+            gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        )
     return _keras(arrays)
 
 
 def _idx_array(content: bytes) -> Bytes:
-    """Magic number (0, 0, type, dimensions), a big-endian size per dimension, the bytes (LeCun, Cortes, Burges)."""
+    """Magic number (0, 0, type, dimensions), a big-endian size per dimension, the bytes (LeCun,
+    Cortes, Burges).
+    """
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != IDX_UINT8:
         raise ValueError("no idx file of bytes")
     shape = np.frombuffer(content, ">u4", content[3], 4)
@@ -125,19 +163,29 @@ def _binary_folder(folder: Path) -> Images:
 def _binary(parts: dict[str, bytes]) -> Images:
     train = sorted(name for name in parts if name.startswith("data_batch_"))
     if not train or "test_batch.bin" not in parts:
-        raise ValueError("no data_batch_*.bin and test_batch.bin in it (the pickled Python version is not read: take the binary one)")
-    (train_x, train_y), (test_x, test_y) = (_records(b"".join(parts[n] for n in names)) for names in (train, ["test_batch.bin"]))
+        raise ValueError(
+            "no data_batch_*.bin and test_batch.bin in it (the pickled Python version is not read:"
+            " take the binary one)"
+        )
+    (train_x, train_y), (test_x, test_y) = (
+        _records(b"".join(parts[n] for n in names)) for names in (train, ["test_batch.bin"])
+    )
     return Images(train_x, train_y, test_x, test_y)
 
 
 def _records(content: bytes) -> tuple[Bytes, Bytes]:
     """A label, then 1,024 bytes each of red, green and blue, per image (Krizhevsky)."""
     rows = np.frombuffer(content, np.uint8).reshape(-1, CIFAR_RECORD)
-    return np.ascontiguousarray(rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), rows[:, 0].copy()
+    return (
+        np.ascontiguousarray(rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)),
+        rows[:, 0].copy(),
+    )
 
 
 def _parquet(folder: Path) -> Images:
-    (train_x, train_y), (test_x, test_y) = (_jpegs(folder / f"{part}.parquet") for part in ("train", "test"))
+    (train_x, train_y), (test_x, test_y) = (
+        _jpegs(folder / f"{part}.parquet") for part in ("train", "test")
+    )
     return Images(train_x, train_y, test_x, test_y, lossy=True)
 
 
@@ -146,21 +194,38 @@ def _jpegs(file: Path) -> tuple[Bytes, Bytes]:
     from PIL import Image
 
     table: Any = pq.read_table(file, columns=["label", "jpeg"])
-    made = [np.asarray(Image.open(io.BytesIO(content)).convert("RGB")) for content in table["jpeg"].to_pylist()]
+    made = [
+        np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+        for content in table["jpeg"].to_pylist()
+    ]
     return np.stack(made), np.asarray(table["label"], dtype=np.uint8)
 
 
 def _checked(kind: Kind, made: Images, path: Path) -> Images:
     """The same with a channel axis and byte labels; what does not fit the kind is said."""
     parts: list[Bytes] = []
-    for name, x, y in (("training", made.train_x, made.train_y), ("test", made.test_x, made.test_y)):
+    for name, x, y in (
+        ("training", made.train_x, made.train_y),
+        ("test", made.test_x, made.test_y),
+    ):
         images = x[..., None] if x.ndim == 3 and kind.shape[2] == 1 else x
         if images.dtype != np.uint8 or images.shape[1:] != kind.shape:
             wanted = f"{kind.name} has bytes of the shape {kind.shape}"
-            raise DatasetError(f"the {name} images of {path} are {images.dtype} of the shape {images.shape[1:]}", wanted)
+            raise DatasetError(
+                f"the {name} images of {path} are {images.dtype} of the shape {images.shape[1:]}",
+                wanted,
+            )
         if y.ndim != 1 or len(y) != len(images) or len(y) < ROWS_MIN:
-            raise DatasetError(f"{path} has {len(images)} {name} images and {y.size} labels", f"one each, and {ROWS_MIN} at least")
-        if not np.issubdtype(y.dtype, np.integer) or not 0 <= int(y.min()) <= int(y.max()) < len(kind.labels):
-            raise DatasetError(f"the {name} labels of {path} run from {y.min()} to {y.max()}", f"they are 0 to {len(kind.labels) - 1}")
+            raise DatasetError(
+                f"{path} has {len(images)} {name} images and {y.size} labels",
+                f"one each, and {ROWS_MIN} at least",
+            )
+        if not np.issubdtype(y.dtype, np.integer) or not 0 <= int(y.min()) <= int(y.max()) < len(
+            kind.labels
+        ):
+            raise DatasetError(
+                f"the {name} labels of {path} run from {y.min()} to {y.max()}",
+                f"they are 0 to {len(kind.labels) - 1}",
+            )
         parts += [np.ascontiguousarray(images), y.astype(np.uint8)]
     return Images(parts[0], parts[1], parts[2], parts[3], lossy=made.lossy)

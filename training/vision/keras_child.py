@@ -1,4 +1,6 @@
-"""`python -m training.vision.keras_child FOLDER`: MNIST by the mission's Keras network, in a process of its own."""
+"""`python -m training.vision.keras_child FOLDER`: MNIST by the mission's Keras network, in a
+process of its own.
+"""
 
 import sys
 from pathlib import Path
@@ -18,10 +20,22 @@ STEPS_TOLD = 50
 
 
 def network(shape: tuple[int, ...], outputs: int) -> Any:
-    """Conv32 – Pool – Conv64 – Pool – Flatten – Dense64 – Dense10: 121,930 parameters on 28 × 28 images."""
+    """Conv32 – Pool – Conv64 – Pool – Flatten – Dense64 – Dense10: 121,930 parameters on 28 × 28
+    images.
+    """
     layers = keras.layers
-    parts = [keras.Input(shape), layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(), layers.Conv2D(64, 3, activation="relu")]
-    parts += [layers.MaxPooling2D(), layers.Flatten(), layers.Dense(64, activation="relu"), layers.Dense(outputs, activation="softmax")]
+    parts = [
+        keras.Input(shape),
+        layers.Conv2D(32, 3, activation="relu"),
+        layers.MaxPooling2D(),
+        layers.Conv2D(64, 3, activation="relu"),
+    ]
+    parts += [
+        layers.MaxPooling2D(),
+        layers.Flatten(),
+        layers.Dense(64, activation="relu"),
+        layers.Dense(outputs, activation="softmax"),
+    ]
     made = keras.Sequential(parts)
     made.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return made
@@ -49,7 +63,8 @@ class Trainer:
         self.train = images.train_x[train] / np.float32(255), images.train_y[train]
         self.valid = images.train_x[valid] / np.float32(255), images.train_y[valid]
         keras.utils.set_random_seed(spec.seed)
-        tf.config.experimental.enable_op_determinism()  # else sums end in another order on every run
+        # Else sums end in another order on every run.
+        tf.config.experimental.enable_op_determinism()
         self.model = network(spec.fields.shape, len(spec.fields.labels))
 
     def epoch(self, number: int, tell: Tell) -> Line:
@@ -83,10 +98,22 @@ def main(argument: str) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(worker_common.jobs())
     trainer = Trainer(spec, images)
     best = training_loop.run(trainer, folder, spec.epochs, spec.patience, ".keras")
-    content = keras_chain([np.asarray(w, dtype=np.float32) for w in trainer.model.get_weights()], spec.fields.shape)
-    answers = trainer.model.predict(images.test_x[: worker_common.COMPARED] / np.float32(255), verbose=0)
-    facts = {"parameters": int(trainer.model.count_params()), "best_epoch": best.epoch, "framework": f"keras {keras.__version__}"}
-    facts |= {"optimizer": "adam", "learning_rate": float(trainer.model.optimizer.learning_rate), "batch_size": spec.fields.batch}
+    content = keras_chain(
+        [np.asarray(w, dtype=np.float32) for w in trainer.model.get_weights()], spec.fields.shape
+    )
+    answers = trainer.model.predict(
+        images.test_x[: worker_common.COMPARED] / np.float32(255), verbose=0
+    )
+    facts = {
+        "parameters": int(trainer.model.count_params()),
+        "best_epoch": best.epoch,
+        "framework": f"keras {keras.__version__}",
+    }
+    facts |= {
+        "optimizer": "adam",
+        "learning_rate": float(trainer.model.optimizer.learning_rate),
+        "batch_size": spec.fields.batch,
+    }
     facts |= {"device": "cuda" if tf.config.list_physical_devices("GPU") else "cpu"}
     worker_common.leave(folder, content, answers, facts)
 

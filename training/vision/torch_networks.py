@@ -1,4 +1,6 @@
-"""The two networks for CIFAR-10: the mission's small structure, and ResNet-9 (after Page, How to train your ResNet, 2018)."""
+"""The two networks for CIFAR-10: the mission's small structure, and ResNet-9 (after Page, How to
+train your ResNet, 2018).
+"""
 
 from typing import Any
 
@@ -18,12 +20,25 @@ def made(profile: str, outputs: int) -> nn.Module:
 
 def simple(outputs: int) -> nn.Module:
     """Conv32 – Pool – Conv64 – Pool – Flatten – Dense64 – Dense10."""
-    convolutions = [nn.Conv2d(3, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)]
-    return nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(64 * 6 * 6, 64), nn.ReLU(), nn.Linear(64, outputs))
+    convolutions = [
+        nn.Conv2d(3, 32, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+    ]
+    return nn.Sequential(
+        *convolutions, nn.Flatten(), nn.Linear(64 * 6 * 6, 64), nn.ReLU(), nn.Linear(64, outputs)
+    )
 
 
 def _convolution(into: int, out: int, *, pooled: bool = False) -> nn.Sequential:
-    layers: list[nn.Module] = [nn.Conv2d(into, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+    layers: list[nn.Module] = [
+        nn.Conv2d(into, out, 3, padding=1, bias=False),
+        nn.BatchNorm2d(out),
+        nn.ReLU(),
+    ]
     return nn.Sequential(*layers, *([nn.MaxPool2d(2)] if pooled else []))
 
 
@@ -35,7 +50,9 @@ class ResNet9(nn.Module):  # type: ignore[misc]
         w = width
         self.head = nn.Sequential(_convolution(3, w), _convolution(w, 2 * w, pooled=True))
         self.first = nn.Sequential(_convolution(2 * w, 2 * w), _convolution(2 * w, 2 * w))
-        self.middle = nn.Sequential(_convolution(2 * w, 4 * w, pooled=True), _convolution(4 * w, 8 * w, pooled=True))
+        self.middle = nn.Sequential(
+            _convolution(2 * w, 4 * w, pooled=True), _convolution(4 * w, 8 * w, pooled=True)
+        )
         self.second = nn.Sequential(_convolution(8 * w, 8 * w), _convolution(8 * w, 8 * w))
         self.tail = nn.Sequential(nn.MaxPool2d(4), nn.Flatten(), nn.Linear(8 * w, outputs))
 

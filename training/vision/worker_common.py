@@ -1,4 +1,6 @@
-"""What both training processes do alike: end with the parent, read the folder, split, and leave the network and its answers."""
+"""What both training processes do alike: end with the parent, read the folder, split, and leave the
+network and its answers.
+"""
 
 import json
 import os
@@ -24,7 +26,9 @@ def begin(argument: str) -> tuple[Folder, Spec, Images]:
 
 
 def _end_with_parent() -> None:
-    while os.read(0, 1):  # below Python's own stdin, whose lock a waiting thread would hold when the interpreter ends
+    while os.read(
+        0, 1
+    ):  # below Python's own stdin, whose lock a waiting thread would hold when the interpreter ends
         pass
     os._exit(1)
 
@@ -43,7 +47,9 @@ def jobs() -> int:
 
 
 def leave(folder: Folder, network: bytes, answers: NDArray[Any], facts: dict[str, Any]) -> None:
-    """Write the network, what the original answers to the first test images, and facts of the training; the network comes last."""
+    """Write the network, what the original answers to the first test images, and facts of the
+    training; the network comes last.
+    """
     whole(folder.path / "answers.npz", lambda part: _save(part, answers))
     whole(folder.path / "facts.json", lambda part: part.write_text(json.dumps(facts)))
     whole(folder.path / "network.onnx", lambda part: part.write_bytes(network))

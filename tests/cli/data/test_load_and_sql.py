@@ -1,4 +1,6 @@
-"""`tick load` and `tick sql` as a person types them: what they print, what they write, and how they refuse."""
+"""`tick load` and `tick sql` as a person types them: what they print, what they write, and how they
+refuse.
+"""
 
 import csv
 import json
@@ -16,7 +18,8 @@ START_US = 1_710_720_000_000_000
 
 @pytest.fixture
 def tick(tmp_path, monkeypatch):
-    """Runs a command on a lakehouse of its own; answers exit code, standard output and the errors."""
+    """Runs a command on a lakehouse of its own; answers exit code, standard output and the
+    errors."""
     monkeypatch.setenv("TICK_HOME", str(tmp_path / "home"))
     settings.cache_clear()
 
@@ -42,8 +45,16 @@ def test_a_load_tells_the_fate_of_every_row(tick, trades):
     assert code == 0
     assert "63 rows read" in said and "from canonical-csv" in said
     lines = [line.strip() for line in said.splitlines()]
-    assert lines[1:4] == ["60 loaded in 1 commits", "0 already there", "1 duplicates inside the files"]
-    assert lines[4].startswith("2 rejected (") and "time_out_of_bounds 1" in lines[4] and "invalid_field 1" in lines[4]
+    assert lines[1:4] == [
+        "60 loaded in 1 commits",
+        "0 already there",
+        "1 duplicates inside the files",
+    ]
+    assert (
+        lines[4].startswith("2 rejected (")
+        and "time_out_of_bounds 1" in lines[4]
+        and "invalid_field 1" in lines[4]
+    )
     code, said, bar = tick("load", trades, "--progress")
     assert "0 loaded" in said and "61 already there" in said and "0 duplicates" in said
     assert "100 %" in bar
@@ -64,13 +75,18 @@ def test_fifty_rows_are_shown_and_the_others_counted(tick, trades):
     assert said.count("\n") == 52  # with a header, however wide the rows are
     _, said, _ = tick("sql", "SELECT seq FROM silver.tick_data", "--limit", "60")
     assert said.strip().endswith("60 rows")
-    _, said, _ = tick("sql", "SELECT source, row_number, reason, raw FROM silver.dead_letter ORDER BY row_number")
+    _, said, _ = tick(
+        "sql", "SELECT source, row_number, reason, raw FROM silver.dead_letter ORDER BY row_number"
+    )
     assert "V,S,nonsense" in said and "time_out_of_bounds" in said
 
 
 def test_every_format_holds_every_row(tick, trades, tmp_path):
     tick("load", trades, "--no-progress")
-    question = "SELECT event_time, seq, bid, trade_id, sum(side) OVER () total, raw.n FROM silver.ticks, (SELECT {'n': 1} raw) ORDER BY seq"
+    question = (
+        "SELECT event_time, seq, bid, trade_id, sum(side) OVER () total, raw.n FROM silver.ticks,"
+        " (SELECT {'n': 1} raw) ORDER BY seq"
+    )
     files = {kind: tmp_path / f"out.{kind}" for kind in ("csv", "json", "parquet")}
     for kind, file in files.items():
         code, said, told = tick("sql", question, f"--{kind}", file)
@@ -97,7 +113,11 @@ def test_an_answer_without_rows_is_a_header(tick, tmp_path):
 def test_nested_values_and_bytes_are_written_as_text(tick):
     question = r"SELECT [1, 2] a, {'b': 1} s, '\xff'::BLOB raw"
     assert tick("sql", question, "--csv", "-")[1].splitlines()[1] == r'"[1,2]","{""b"":1}",\xff'
-    assert json.loads(tick("sql", question, "--json", "-")[1]) == {"a": [1, 2], "s": {"b": 1}, "raw": r"\xff"}
+    assert json.loads(tick("sql", question, "--json", "-")[1]) == {
+        "a": [1, 2],
+        "s": {"b": 1},
+        "raw": r"\xff",
+    }
 
 
 def test_a_plan_is_shown_as_it_is_drawn(tick):

@@ -25,7 +25,16 @@ def lake(tmp_path):
     made = Settings(home=tmp_path)
     tables.create(made)
     row = {"venue": "V", "symbol": "S", "price": 1.0, "size": 1.0, "side": 1}
-    rows = [row | {"trade_id": str(s), "seq": s, "event_time_us": us(START) + s * 1_000_000, "ingest_time_us": us(START)} for s in (0, 100)]
+    rows = [
+        row
+        | {
+            "trade_id": str(s),
+            "seq": s,
+            "event_time_us": us(START) + s * 1_000_000,
+            "ingest_time_us": us(START),
+        }
+        for s in (0, 100)
+    ]
     tables.append_ticks(made, tick_frame.conform(pl.DataFrame(rows)))
     return made
 

@@ -21,7 +21,9 @@ def tick(tmp_path, monkeypatch):
     def call(command: str, *words: str, **trial) -> tuple[int, str]:
         file = tmp_path / "trial.yaml"
         file.write_text(yaml.safe_dump({"ticks": TICKS, **trial}, sort_keys=False))
-        answer = CliRunner().invoke(app, ["features", command, *(word.replace("FILE", str(file)) for word in words)])
+        answer = CliRunner().invoke(
+            app, ["features", command, *(word.replace("FILE", str(file)) for word in words)]
+        )
         return answer.exit_code, answer.output
 
     return call
@@ -34,11 +36,27 @@ def test_the_example_holds():
 
 
 def test_right_and_wrong_values_are_told_apart(tick):
-    values = {"mine_10s": -3, "volume_10s": 3.1, "bipower_vol_10s": None, "log_return_10s": None, "vwap_dev_10s": 1e-14}
+    values = {
+        "mine_10s": -3,
+        "volume_10s": 3.1,
+        "bipower_vol_10s": None,
+        "log_return_10s": None,
+        "vwap_dev_10s": 1e-14,
+    }
     code, shown = tick("test", "FILE", features=[LINE], expect=[{"at": 12, **values}])
     assert code == 1 and "3 of 5 values are as expected" in shown
-    marks = {words[1]: words[0] for line in shown.splitlines() if len(words := line.split()) > 3 and words[0] in "✓✗"}
-    assert marks == {"mine_10s": "✓", "volume_10s": "✗", "bipower_vol_10s": "✓", "log_return_10s": "✗", "vwap_dev_10s": "✓"}
+    marks = {
+        words[1]: words[0]
+        for line in shown.splitlines()
+        if len(words := line.split()) > 3 and words[0] in "✓✗"
+    }
+    assert marks == {
+        "mine_10s": "✓",
+        "volume_10s": "✗",
+        "bipower_vol_10s": "✓",
+        "log_return_10s": "✗",
+        "vwap_dev_10s": "✓",
+    }
     assert "-1.0e-01 allowed ±3.1e-09" in shown
 
 
@@ -49,11 +67,19 @@ def test_a_tolerance_may_be_wider(tick):
 
 
 def test_a_line_of_an_existing_name_replaces_it(tick):
-    line = {"name": "volume", "formula": "2 * {v}", "unit": "base", "scale": "1e-3", "windows_s": [10]}
+    line = {
+        "name": "volume",
+        "formula": "2 * {v}",
+        "unit": "base",
+        "scale": "1e-3",
+        "windows_s": [10],
+    }
     assert tick("test", "FILE", features=[line], expect=[{"at": 12, "volume_10s": 6}])[0] == 0
 
 
-@pytest.mark.parametrize("at", [12, "2024-01-01T00:00:12Z", "2024-01-01 00:00:12", "2024-01-01T01:00:12+01:00"])
+@pytest.mark.parametrize(
+    "at", [12, "2024-01-01T00:00:12Z", "2024-01-01 00:00:12", "2024-01-01T01:00:12+01:00"]
+)
 def test_a_row_is_named_by_seconds_or_by_utc(tick, at):
     assert tick("test", "FILE", expect=[{"at": at, "volume_10s": 3}])[0] == 0
 
@@ -66,7 +92,12 @@ def test_a_value_may_be_an_expression(tick, value):
 def test_ticks_may_come_from_a_file_of_any_feed(tick, tmp_path):
     start_us = 1_704_067_200_000_000
     made = pl.DataFrame(
-        {"symbol": ["A", "B", "A", "A"], "event_time_us": [0, 1, 11_500_000, 12_000_000], "price": 5.0, "size": [1, 1, 2, -1]}
+        {
+            "symbol": ["A", "B", "A", "A"],
+            "event_time_us": [0, 1, 11_500_000, 12_000_000],
+            "price": 5.0,
+            "size": [1, 1, 2, -1],
+        }
     )
     made.with_columns(pl.col("event_time_us") + start_us).write_csv(tmp_path / "trades.csv")
     expect = [{"at": "2024-01-01T00:00:12Z", "symbol": "FILE:A", "volume_10s": 2}]
@@ -80,7 +111,10 @@ def test_ticks_may_come_from_a_file_of_any_feed(tick, tmp_path):
     ("trial", "told"),
     [
         ({"expect": [{"at": 12, "volum_10s": 3}]}, "did you mean volume_10s"),
-        ({"expect": [{"at": 13, "volume_10s": 3}]}, "nearest: 2024-01-01 00:00:01 (at: 1), 2024-01-01 00:00:12 (at: 12)"),
+        (
+            {"expect": [{"at": 13, "volume_10s": 3}]},
+            "nearest: 2024-01-01 00:00:01 (at: 1), 2024-01-01 00:00:12 (at: 12)",
+        ),
         ({"expect": [{"at": 12, "volume_5m": 3}]}, "tick_10s has no row"),
         ({"expect": [{"at": 12.5, "volume_10s": 3}]}, "12.5 is no time of a row"),
         ({"expect": [{"at": "noon", "volume_10s": 3}]}, "'noon' is no time"),
@@ -92,17 +126,47 @@ def test_ticks_may_come_from_a_file_of_any_feed(tick, tmp_path):
         ({"expect": [{"at": 12, "volume_10s": "three"}]}, "neither number, null nor expression"),
         ({"expect": []}, "expect: "),
         ({"expects": []}, "a trial has ticks, symbol"),
-        ({"ticks": [[0.5, -1.0, 1.0]], "expect": [{"at": 1, "volume_10s": 3}]}, "is no tick: not_positive"),
-        ({"ticks": [[1e12, 1.0, 1.0]], "expect": [{"at": 1, "volume_10s": 3}]}, "time_out_of_bounds"),
+        (
+            {"ticks": [[0.5, -1.0, 1.0]], "expect": [{"at": 1, "volume_10s": 3}]},
+            "is no tick: not_positive",
+        ),
+        (
+            {"ticks": [[1e12, 1.0, 1.0]], "expect": [{"at": 1, "volume_10s": 3}]},
+            "time_out_of_bounds",
+        ),
         ({"ticks": [[float("nan"), 1.0, 1.0]], "expect": [{"at": 1, "volume_10s": 3}]}, "ticks → "),
         ({"ticks": [[0.5, 1.0]], "expect": [{"at": 1, "volume_10s": 3}]}, "tick 1 is [0.5, 1.0]"),
         ({"ticks": "none.csv", "expect": [{"at": 1, "volume_10s": 3}]}, "none.csv"),
-        ({"features": [LINE | {"scales": 1}], "expect": [{"at": 12, "mine_10s": 3}]}, "no such field: scales"),
-        ({"features": [{"name": "mine"}], "expect": [{"at": 12, "mine_10s": 3}]}, "features → 1 → formula"),
-        ({"features": [LINE | {"formula": "{vs}"}], "expect": [{"at": 12, "mine_10s": 3}]}, "no aggregate {vs}"),
-        ({"features": [LINE | {"formula": "{v} / value"}], "expect": [{"at": 12, "mine_10s": 3}]}, "'value' is a reserved SQL word"),
-        ({"features": [LINE | {"formula": "{v} +"}], "expect": [{"at": 12, "mine_10s": 3}]}, "mine_10s cannot be computed: Parser Error"),
-        ({"aggregates": [{"name": "x", "verb": "mean", "of": "v"}], "expect": [{"at": 12, "volume_10s": 3}]}, "no verb 'mean'"),
+        (
+            {"features": [LINE | {"scales": 1}], "expect": [{"at": 12, "mine_10s": 3}]},
+            "no such field: scales",
+        ),
+        (
+            {"features": [{"name": "mine"}], "expect": [{"at": 12, "mine_10s": 3}]},
+            "features → 1 → formula",
+        ),
+        (
+            {"features": [LINE | {"formula": "{vs}"}], "expect": [{"at": 12, "mine_10s": 3}]},
+            "no aggregate {vs}",
+        ),
+        (
+            {
+                "features": [LINE | {"formula": "{v} / value"}],
+                "expect": [{"at": 12, "mine_10s": 3}],
+            },
+            "'value' is a reserved SQL word",
+        ),
+        (
+            {"features": [LINE | {"formula": "{v} +"}], "expect": [{"at": 12, "mine_10s": 3}]},
+            "mine_10s cannot be computed: Parser Error",
+        ),
+        (
+            {
+                "aggregates": [{"name": "x", "verb": "mean", "of": "v"}],
+                "expect": [{"at": 12, "volume_10s": 3}],
+            },
+            "no verb 'mean'",
+        ),
     ],
     ids=lambda case: case if isinstance(case, str) else "",
 )
@@ -113,7 +177,12 @@ def test_what_is_wrong_is_said(tick, trial, told):
 
 
 def test_a_value_that_is_not_finite_is_wrong(tick):
-    code, shown = tick("test", "FILE", features=[LINE | {"formula": "1 / ({s} + 1e0)"}], expect=[{"at": 12, "mine_10s": None}])
+    code, shown = tick(
+        "test",
+        "FILE",
+        features=[LINE | {"formula": "1 / ({s} + 1e0)"}],
+        expect=[{"at": 12, "mine_10s": None}],
+    )
     assert code == 1 and "inf" in shown
 
 
@@ -122,19 +191,30 @@ def test_no_file_and_no_yaml(tmp_path):
     broken.write_text("formula: {a} / {b}\n  x")
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(bytes(range(128, 256)))
-    for file, told in ((tmp_path / "none.yaml", "cannot read"), (broken, "is no YAML"), (binary, "is no YAML")):
+    for file, told in (
+        (tmp_path / "none.yaml", "cannot read"),
+        (broken, "is no YAML"),
+        (binary, "is no YAML"),
+    ):
         answer = CliRunner().invoke(app, ["features", "test", str(file)])
         assert answer.exit_code == 1 and told in answer.output
 
 
 def test_try_prints_full_windows(tick):
-    code, shown = tick("try", "{sv} / {n}", "FILE", "--window", "10s", expect=[{"at": 12, "volume_10s": 3}])
+    code, shown = tick(
+        "try", "{sv} / {n}", "FILE", "--window", "10s", expect=[{"at": 12, "volume_10s": 3}]
+    )
     assert code == 0
-    assert [line.split()[2:] for line in shown.splitlines()[1:]] == [["00:00:12", "-3"], ["00:00:14", "-1.5"]]
+    assert [line.split()[2:] for line in shown.splitlines()[1:]] == [
+        ["00:00:12", "-3"],
+        ["00:00:14", "-1.5"],
+    ]
 
 
 def test_try_reads_files_of_trades_and_says_when_they_are_too_short(tick, tmp_path):
-    pl.DataFrame({"symbol": "A", "event_time_us": [1_704_067_200_000_000], "price": 5.0, "size": 1}).write_csv(tmp_path / "t.csv")
+    pl.DataFrame(
+        {"symbol": "A", "event_time_us": [1_704_067_200_000_000], "price": 5.0, "size": 1}
+    ).write_csv(tmp_path / "t.csv")
     code, shown = tick("try", "{v}", str(tmp_path / "t.csv"), "--window", "1h")
     assert code == 1 and "no row has 1h of history" in shown
     assert "no window '2h'" in tick("try", "{v}", str(tmp_path / "t.csv"), "--window", "2h")[1]
@@ -143,4 +223,7 @@ def test_try_reads_files_of_trades_and_says_when_they_are_too_short(tick, tmp_pa
 def test_try_warns_of_values_that_are_no_numbers(tick):
     words = ("try", "LN({sv})", "FILE", "--window", "10s")
     assert "--null-if" in tick(*words, expect=[{"at": 1, "volume_10s": None}])[1]
-    assert "--null-if" not in tick(*words, "--null-if", "{sv} <= 0", expect=[{"at": 1, "volume_10s": None}])[1]
+    assert (
+        "--null-if"
+        not in tick(*words, "--null-if", "{sv} <= 0", expect=[{"at": 1, "volume_10s": None}])[1]
+    )

@@ -1,4 +1,6 @@
-"""`tick parity` as a person types it: tables, JSON, a picture, and an exit code that a script can use."""
+"""`tick parity` as a person types it: tables, JSON, a picture, and an exit code that a script can
+use.
+"""
 
 import json
 from datetime import UTC, datetime
@@ -26,7 +28,8 @@ def views(made):
 
 @pytest.fixture
 def tick(tmp_path, monkeypatch):
-    """Runs the command line with a lakehouse of this test's own; returns exit code and all output."""
+    """Runs the command line with a lakehouse of this test's own; returns exit code and all
+    output."""
     monkeypatch.setenv("TICK_HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "200")
     settings.cache_clear()
@@ -67,12 +70,15 @@ def test_a_difference_ends_with_3_names_it_and_stands_in_the_json(tick, views):
     last = views["tick_1m"].with_row_index().filter(pl.col("volume_1h").is_not_null())["index"][0]
     hole = (pl.col("event_time_us") % lake.DAY).is_between(1000 * S, 1600 * S)
     live = lake.only(
-        lake.changed(views, "tick_1m", last, volume_1h=1.0), ~hole & ~((pl.col("symbol") == B) & (pl.int_range(pl.len()) == 5))
+        lake.changed(views, "tick_1m", last, volume_1h=1.0),
+        ~hole & ~((pl.col("symbol") == B) & (pl.int_range(pl.len()) == 5)),
     )
     lake.put_both(settings(), live, views)
     code, said, _ = tick("--from", time(0), "--to", time(5000))
     assert code == 3
-    assert all(part in said for part in ("volume_1h", "no live job", "missing", "unexplained", "1 for"))
+    assert all(
+        part in said for part in ("volume_1h", "no live job", "missing", "unexplained", "1 for")
+    )
     code, said, _ = tick("--from", time(0), "--to", time(5000), "--json")
     found = json.loads(said)
     assert code == 3 and found["unexplained"] == len(found["examples"]) + 1

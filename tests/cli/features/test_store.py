@@ -21,7 +21,9 @@ def test_list_shows_every_feature_once(tick):
 
 def test_list_core_shows_the_core_set_only(tick):
     shown = tick("features", "list", "--core").stdout
-    assert [column.name for column in COLUMNS if f" {column.name} " in shown] == [c.name for c in COLUMNS if c.name in CORE]
+    assert [column.name for column in COLUMNS if f" {column.name} " in shown] == [
+        c.name for c in COLUMNS if c.name in CORE
+    ]
 
 
 @pytest.mark.parametrize("name", ["kyle_lambda_1h", "log_return_10s", "hour_sin"])

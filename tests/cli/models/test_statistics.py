@@ -1,4 +1,6 @@
-"""`tick stats` and `tick drift` as a person types them: a real lakehouse and a real MLflow; only drift's rows are made by hand."""
+"""`tick stats` and `tick drift` as a person types them: a real lakehouse and a real MLflow; only
+drift's rows are made by hand.
+"""
 
 import json
 from pathlib import Path
@@ -24,7 +26,9 @@ from training.run import mlflow_run
 from training.tick import dataset as datasets
 from training.tick import drift
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+)
 PICTURES = ["correlation.png", "volatility_curve.png", "volume_profile.png"]
 DAYS = [run.iso(D0 + day * DAY_US) for day in range(4)]
 NAME = "drifting"
@@ -32,7 +36,9 @@ NAME = "drifting"
 
 @pytest.fixture
 def tick(mlflow_home, tmp_path, monkeypatch):
-    """Runs the command line with a lakehouse of this test's own and the MLflow of the session; returns exit code and all output."""
+    """Runs the command line with a lakehouse of this test's own and the MLflow of the session;
+    returns exit code and all output.
+    """
     uri = f"sqlite:///{mlflow_home / 'mlflow' / 'mlflow.db'}"
     chosen = {"HOME": tmp_path, "MLFLOW_TRACKING_URI": uri, "MODEL_NAME": NAME, "EXPERIMENT": NAME}
     for name, value in chosen.items():
@@ -61,19 +67,28 @@ class TestStats:
         return tick
 
     def test_a_range_becomes_tables_pictures_and_one_run(self, filled, tmp_path):
-        code, said = filled("stats", "--from", DAYS[0], "--to", DAYS[3], "--out", str(tmp_path / "out" / "here"))
+        code, said = filled(
+            "stats", "--from", DAYS[0], "--to", DAYS[3], "--out", str(tmp_path / "out" / "here")
+        )
         assert code == 0, said
         assert "2 days computed" in said
         assert f"1 days without ticks: {DAYS[2]}" in said
-        assert sorted(file.name for file in (tmp_path / "out" / "here").iterdir() if png(file)) == PICTURES
+        assert (
+            sorted(file.name for file in (tmp_path / "out" / "here").iterdir() if png(file))
+            == PICTURES
+        )
         client = tracking.client(settings())
         run_id = said.split("MLflow run ")[1].split(";")[0].strip()
         found = client.get_run(run_id)
         assert client.get_experiment(found.info.experiment_id).name == publish.EXPERIMENT
         assert found.info.status == "FINISHED"
         assert found.data.metrics["days"] == 2
-        assert [file.path for file in client.list_artifacts(run_id)] == sorted([*PICTURES, "days.json"])
-        told = json.loads(Path(client.download_artifacts(run_id, "days.json", str(tmp_path))).read_text())
+        assert [file.path for file in client.list_artifacts(run_id)] == sorted(
+            [*PICTURES, "days.json"]
+        )
+        told = json.loads(
+            Path(client.download_artifacts(run_id, "days.json", str(tmp_path))).read_text()
+        )
         assert (told["days"], told["holes"]) == (DAYS[:2], [DAYS[2]])
 
     def test_without_a_range_the_whole_lakehouse_is_done(self, filled):
@@ -83,7 +98,9 @@ class TestStats:
         assert "no ticks of V:X" in said
 
     def test_a_range_without_ticks_is_said_and_draws_nothing(self, filled, tmp_path):
-        code, said = filled("stats", "--from", "2020-01-01", "--to", "2020-02-01", "--out", str(tmp_path / "out"))
+        code, said = filled(
+            "stats", "--from", "2020-01-01", "--to", "2020-02-01", "--out", str(tmp_path / "out")
+        )
         assert code == 0, said
         assert "31 days without ticks" in said
         assert "and 21 more" in said
@@ -110,8 +127,12 @@ class TestStats:
 
     def test_one_day_of_one_symbol_with_a_constant_price_can_be_drawn(self, tick, tmp_path):
         tables.create(settings())
-        tables.append_ticks(settings(), ticks([0], symbols=("V:A",), rate=0.0005).with_columns(price=pl.lit(5.0)))
-        code, said = tick("stats", "--from", DAYS[0], "--to", DAYS[1], "--out", str(tmp_path / "out"))
+        tables.append_ticks(
+            settings(), ticks([0], symbols=("V:A",), rate=0.0005).with_columns(price=pl.lit(5.0))
+        )
+        code, said = tick(
+            "stats", "--from", DAYS[0], "--to", DAYS[1], "--out", str(tmp_path / "out")
+        )
         assert code == 0, said
         assert all(png(tmp_path / "out" / name) for name in PICTURES)
 
@@ -122,13 +143,29 @@ class TestDrift:
         """A Production model that forecasts by the 15-minute flow, its reference beside it."""
         rows = dataset(days=2, strength=0.3).frame
         x, y = datasets.matrix(rows), rows["y"].to_numpy()
-        forest = RandomForestRegressor(10, min_samples_leaf=100, random_state=1).fit(x.astype(np.float32), y)
-        made = export(forest, x, tmp_path / "model", features=CORE, trained_on="synthetic", trained_to_us=1, horizon_s=60, seed=1)
+        forest = RandomForestRegressor(10, min_samples_leaf=100, random_state=1).fit(
+            x.astype(np.float32), y
+        )
+        made = export(
+            forest,
+            x,
+            tmp_path / "model",
+            features=CORE,
+            trained_on="synthetic",
+            trained_to_us=1,
+            horizon_s=60,
+            seed=1,
+        )
         track = mlflow_run.start(settings(), drift_check.RUN_NAME, 0)
         with track.ending():
             fresh = datasets.matrix(dataset(days=2, strength=0.3, seed=5).frame)
-            track.document(drift.reference(rows, forest.predict(fresh.astype(np.float32))), drift.FILE)
-            registry.promote(settings(), registry.register(settings(), made, track.run_id, {registry.PASSED: "true"}))
+            track.document(
+                drift.reference(rows, forest.predict(fresh.astype(np.float32))), drift.FILE
+            )
+            registry.promote(
+                settings(),
+                registry.register(settings(), made, track.run_id, {registry.PASSED: "true"}),
+            )
         return track
 
     def rows(self, monkeypatch, frame):
@@ -141,7 +178,9 @@ class TestDrift:
         assert "no retrain" in said
         assert "IC of the last 5 days 0.2" in said
 
-    def test_shifted_rows_ask_for_a_retrain_a_day_after_the_last_one(self, tick, production, monkeypatch):
+    def test_shifted_rows_ask_for_a_retrain_a_day_after_the_last_one(
+        self, tick, production, monkeypatch
+    ):
         shifted = dataset(days=1, seed=9).frame.with_columns(pl.col(CORE[:3]) + 2)
         self.rows(monkeypatch, shifted)
         code, said = tick("drift", "--from", "2025-10-10")
@@ -152,7 +191,9 @@ class TestDrift:
         assert code == 3, said
         told = json.loads(said)
         assert (told["retrain"], told["due"], told["rows"]) == (True, True, len(shifted))
-        assert {line["name"] for line in told["columns"] if line["level"] == "alert"} >= set(CORE[:3])
+        assert {line["name"] for line in told["columns"] if line["level"] == "alert"} >= set(
+            CORE[:3]
+        )
         code, said = tick("drift", "--from", "2025-10-10", "--reference-from", "2025-10-01")
         assert code == 0, said  # against the same shifted rows
 
@@ -176,6 +217,9 @@ class TestDrift:
         with mlflow_run.start(settings(), "something-else", 0).ending():
             pass
         assert drift_check.last_retrain_us(settings()) == first
-        with pytest.raises(ZeroDivisionError), mlflow_run.start(settings(), drift_check.RUN_NAME, 0).ending():
+        with (
+            pytest.raises(ZeroDivisionError),
+            mlflow_run.start(settings(), drift_check.RUN_NAME, 0).ending(),
+        ):
             raise ZeroDivisionError
         assert drift_check.last_retrain_us(settings()) >= first

@@ -1,4 +1,6 @@
-"""`tick train tick` and `tick model …` as a person types them; only the lakehouse is replaced by a dataset."""
+"""`tick train tick` and `tick model …` as a person types them; only the lakehouse is replaced by a
+dataset.
+"""
 
 import polars as pl
 import pytest
@@ -9,13 +11,22 @@ from contracts.config.settings import settings
 from tests.support.market import dataset
 from training.tick import dataset as datasets
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+)
 
 
 @pytest.fixture
 def tick(mlflow_home, monkeypatch, request):
-    """Runs the command line in a registry with a model of this test's own; returns exit code and all output."""
-    for name, value in {"HOME": mlflow_home, "MODEL_NAME": request.node.name, "EXPERIMENT": request.node.name, "TRAIN_JOBS": 1}.items():
+    """Runs the command line in a registry with a model of this test's own; returns exit code and
+    all output.
+    """
+    for name, value in {
+        "HOME": mlflow_home,
+        "MODEL_NAME": request.node.name,
+        "EXPERIMENT": request.node.name,
+        "TRAIN_JOBS": 1,
+    }.items():
         monkeypatch.setenv(f"TICK_{name}", str(value))
     monkeypatch.setenv("COLUMNS", "200")
     settings.cache_clear()
@@ -38,7 +49,10 @@ def test_training_promotes_and_the_model_can_be_seen_and_moved(tick, monkeypatch
     assert "sharpe_against_production" in said
     code, said = tick("model", "list")
     assert code == 0
-    assert [line.split("│")[2].strip() for line in said.splitlines() if line.startswith("│")] == ["Production", "Archived"]
+    assert [line.split("│")[2].strip() for line in said.splitlines() if line.startswith("│")] == [
+        "Production",
+        "Archived",
+    ]
     assert "version 1 is Production" in tick("model", "rollback")[1]
     assert "synthetic" in tick("model", "show")[1]
     assert "version 2 is Production" in tick("model", "promote", "2")[1]
@@ -49,7 +63,11 @@ def test_training_promotes_and_the_model_can_be_seen_and_moved(tick, monkeypatch
 
 
 def test_an_honest_refusal_is_exit_code_three_with_its_reasons(tick, monkeypatch):
-    monkeypatch.setattr(datasets, "load", lambda *_: dataset(days=9, symbols=("SYNTH:AAAUSD",), strength=0.0, seed=4))
+    monkeypatch.setattr(
+        datasets,
+        "load",
+        lambda *_: dataset(days=9, symbols=("SYNTH:AAAUSD",), strength=0.0, seed=4),
+    )
     code, said = tick("train", "tick")
     assert code == 3
     assert "refused" in said
@@ -58,7 +76,11 @@ def test_an_honest_refusal_is_exit_code_three_with_its_reasons(tick, monkeypatch
 
 
 def test_an_empty_range_is_an_error_with_a_hint(tick, monkeypatch):
-    monkeypatch.setattr(datasets, "load", lambda given, first, last: datasets.build(_no_ticks(), {}, first, last, given))
+    monkeypatch.setattr(
+        datasets,
+        "load",
+        lambda given, first, last: datasets.build(_no_ticks(), {}, first, last, given),
+    )
     code, said = tick("train", "tick", "--from", "2026-01-02", "--to", "2026-01-01")
     assert code == 1
     assert "the range is empty" in said
@@ -66,4 +88,6 @@ def test_an_empty_range_is_an_error_with_a_hint(tick, monkeypatch):
 
 
 def _no_ticks():
-    return pl.DataFrame(schema={"key": pl.String, "event_time_us": pl.Int64, "seq": pl.Int64, "price": pl.Float64})
+    return pl.DataFrame(
+        schema={"key": pl.String, "event_time_us": pl.Int64, "seq": pl.Int64, "price": pl.Float64}
+    )

@@ -1,4 +1,6 @@
-"""Settings: bounds where nonsense would break something, a gate that no variable weakens, and no misspelt variable unnoticed."""
+"""Settings: bounds where nonsense would break something, a gate that no variable weakens, and no
+misspelt variable unnoticed.
+"""
 
 import pytest
 from annotated_types import Ge, Gt, Le, Lt
@@ -29,7 +31,14 @@ def test_every_setting_is_described():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("cost_bp", 0.99), ("cost_bp", "nan"), ("entry_delay_s", 4), ("embargo_share", 0.0), ("test_days", 6), ("warmup_s", 60)],
+    [
+        ("cost_bp", 0.99),
+        ("cost_bp", "nan"),
+        ("entry_delay_s", 4),
+        ("embargo_share", 0.0),
+        ("test_days", 6),
+        ("warmup_s", 60),
+    ],
 )
 def test_what_the_gate_judges_by_cannot_be_made_easier(name, value, monkeypatch):
     monkeypatch.setenv(f"TICK_{name.upper()}", str(value))
@@ -43,7 +52,12 @@ def test_a_dearer_trade_is_allowed(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("fields", "word"), [({"fresh_s": 301}, "stale_s"), ({"parallelism": 5}, "flink_slots"), ({"backfill_parallelism": 5}, "flink_slots")]
+    ("fields", "word"),
+    [
+        ({"fresh_s": 301}, "stale_s"),
+        ({"parallelism": 5}, "flink_slots"),
+        ({"backfill_parallelism": 5}, "flink_slots"),
+    ],
 )
 def test_settings_that_contradict_each_other_are_refused(fields, word):
     with pytest.raises(ValidationError, match=word):

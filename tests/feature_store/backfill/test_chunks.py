@@ -1,4 +1,6 @@
-"""Chunks and their reach over a real silver table: where warm-up begins, and what makes a chunk due again."""
+"""Chunks and their reach over a real silver table: where warm-up begins, and what makes a chunk due
+again.
+"""
 
 import polars as pl
 import pytest
@@ -28,7 +30,9 @@ def fill(settings: Settings, symbol: str, minutes: list[int]) -> None:
 
 @pytest.fixture
 def lake(tmp_path) -> Settings:
-    """Every minute of three hours of one symbol; one that rested for a week; one that begins within the window."""
+    """Every minute of three hours of one symbol; one that rested for a week; one that begins within
+    the window.
+    """
     made = Settings(home=tmp_path)
     tables.create(made)
     fill(made, "BUSY", list(range(180)))
@@ -57,31 +61,51 @@ def test_the_warm_up_is_the_window_and_two_minutes_with_ticks_before_it(lake):
 def test_at_the_beginning_of_history_one_minute_will_do(lake):
     chunk = Chunk(NOON_US + DAY_US, NOON_US + 2 * DAY_US)
     fill(lake, "LONE", [-7 * 1440 + 3])
-    assert chunks.reach(lake, chunk, ["V:LONE"]).further == (("V:LONE", NOON_US - (7 * 1440 - 3) * MINUTE_US),)
+    assert chunks.reach(lake, chunk, ["V:LONE"]).further == (
+        ("V:LONE", NOON_US - (7 * 1440 - 3) * MINUTE_US),
+    )
 
 
 def test_ticks_of_a_gap_are_read_for_their_symbol_alone():
     text = accepted(Wanted(Reach(5_000_000, (("V:O'NEIL", 1_000_000),)), snapshot=77), 9_000_000)
-    assert "(event_time >= TO_TIMESTAMP_LTZ(5000, 3) OR (venue = 'V' AND symbol = 'O''NEIL') AND" not in text
-    assert "((venue = 'V' AND symbol = 'O''NEIL') AND event_time >= TO_TIMESTAMP_LTZ(1000, 3))" in text
+    assert (
+        "(event_time >= TO_TIMESTAMP_LTZ(5000, 3) OR (venue = 'V' AND symbol = 'O''NEIL') AND"
+        not in text
+    )
+    assert (
+        "((venue = 'V' AND symbol = 'O''NEIL') AND event_time >= TO_TIMESTAMP_LTZ(1000, 3))" in text
+    )
     assert "event_time >= TO_TIMESTAMP_LTZ(1000, 3) AND" in text
-    assert "silver.tick_data /*+ OPTIONS('snapshot-id'='77') */ WHERE" in text, "what was looked at for copies is what is read"
+    assert "silver.tick_data /*+ OPTIONS('snapshot-id'='77') */ WHERE" in text, (
+        "what was looked at for copies is what is read"
+    )
 
 
 def test_minutes_are_counted_with_copies_and_symbols_told_apart(lake):
     fill(lake, "BUSY", [7])
     counted = tick_scans.minutes(lake, NOON_US, NOON_US + HOUR_US, ["V:BUSY"])
-    assert counted["ticks"].sum() == 61 and counted.filter(pl.col("ticks") == 2)["minute_us"].to_list() == [NOON_US + 7 * MINUTE_US]
+    assert counted["ticks"].sum() == 61 and counted.filter(pl.col("ticks") == 2)[
+        "minute_us"
+    ].to_list() == [NOON_US + 7 * MINUTE_US]
     assert tick_scans.minutes(lake, NOON_US, NOON_US + HOUR_US, ["OTHER:BUSY"]).is_empty()
     assert tick_scans.symbols(lake) == ["V:BUSY", "V:RESTED", "V:YOUNG"]
 
 
 def digest(lake: Settings, chunk: Chunk, reach: Reach, definition: str = "definition") -> str:
-    return chunks.digest(lake, chunk, reach, definition, tick_scans.minutes(lake, chunk.from_us - HOUR_US, chunk.to_us))
+    return chunks.digest(
+        lake,
+        chunk,
+        reach,
+        definition,
+        tick_scans.minutes(lake, chunk.from_us - HOUR_US, chunk.to_us),
+    )
 
 
 def test_new_ticks_new_definitions_and_other_chunks_make_a_chunk_due(lake):
-    chunk, reach = Chunk(NOON_US, NOON_US + HOUR_US), Reach(NOON_US - HOUR_US, (("V:RESTED", NOON_US - 8 * DAY_US),))
+    chunk, reach = (
+        Chunk(NOON_US, NOON_US + HOUR_US),
+        Reach(NOON_US - HOUR_US, (("V:RESTED", NOON_US - 8 * DAY_US),)),
+    )
     first = digest(lake, chunk, reach)
     notes = ledger.read(lake)
     (ledger.folder(lake)).mkdir(parents=True)
@@ -95,7 +119,10 @@ def test_new_ticks_new_definitions_and_other_chunks_make_a_chunk_due(lake):
 
 
 def test_a_tick_in_the_gap_that_a_symbol_reaches_over_makes_a_chunk_due(lake):
-    chunk, reach = Chunk(NOON_US, NOON_US + HOUR_US), Reach(NOON_US - HOUR_US, (("V:RESTED", NOON_US - 8 * DAY_US),))
+    chunk, reach = (
+        Chunk(NOON_US, NOON_US + HOUR_US),
+        Reach(NOON_US - HOUR_US, (("V:RESTED", NOON_US - 8 * DAY_US),)),
+    )
     first = digest(lake, chunk, reach)
     fill(lake, "OTHER", [-3 * 1440])
     assert digest(lake, chunk, reach) == first

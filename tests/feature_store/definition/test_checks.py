@@ -1,4 +1,6 @@
-"""A feature line is checked before anything is computed: what Flink would refuse or read differently is refused by name."""
+"""A feature line is checked before anything is computed: what Flink would refuse or read
+differently is refused by name.
+"""
 
 from dataclasses import replace
 
@@ -42,7 +44,15 @@ def test_a_wrong_formula_is_refused_by_name(formula, told):
 
 
 @pytest.mark.parametrize(
-    "formula", ["{v} / 2", "1e0 / 2 * {v}", "2 / {v}", "POWER({v}, 2)", "CASE WHEN {n} > 1 THEN {v} END", "1.5 * {pi} / {w}"]
+    "formula",
+    [
+        "{v} / 2",
+        "1e0 / 2 * {v}",
+        "2 / {v}",
+        "POWER({v}, 2)",
+        "CASE WHEN {n} > 1 THEN {v} END",
+        "1.5 * {pi} / {w}",
+    ],
 )
 def test_a_sound_formula_passes(formula):
     check_lines((replace(LINE, formula=formula),), AGGREGATES)

@@ -1,4 +1,6 @@
-"""One line more in contracts/features.py, as a person adds it: everything derived has it, and a table that exists gains the column."""
+"""One line more in contracts/features.py, as a person adds it: everything derived has it, and a
+table that exists gains the column.
+"""
 
 import json
 import subprocess
@@ -29,35 +31,43 @@ from cli.reports.features_page import page
 from contracts.features import AGGREGATES, COLUMNS, CORE, FEATURES
 from contracts.config.settings import Settings
 from contracts.windows import LEVELS
-from feature_store import backfill, lakehouse, layout, naive, online_table, repo, sql
+from feature_store.backfill import run as backfill
+from feature_store.definition import reference
 from feature_store.definition.checks import check_lines
+from feature_store.feast_repo import objects as feast_objects
+from feature_store.online import store as online_store
 from feature_store.online.reader import ReadPlan
-from streaming import job
+from feature_store.sql import windows
+from lakehouse import tables
+from streaming.job import job
 from training.tick.dataset import CORE_OF
 
 settings = Settings()
 check_lines(FEATURES, AGGREGATES)
-lakehouse.create(settings)
-program, batch = job.program(settings), "\\n".join(view.select for view in sql.ladder("batch"))
-entity, *views, service = repo.objects(settings)
+tables.create(settings)
+program, batch = job.program(settings), "\\n".join(view.select for view in windows.ladder("batch"))
+entity, *views, service = feast_objects.objects(settings)
 views = [view for view in views if view.name in {level.view for level in LEVELS}]
 plan = ReadPlan(CORE, settings)
-naive_columns = {view: frame.columns for view, frame in naive.features(lakehouse.read_ticks(settings, 0, 1)).items()}
+by_reference = reference.features(tables.read_ticks(settings, 0, 1))
+reference_columns = {view: frame.columns for view, frame in by_reference.items()}
 print(json.dumps({
     "contracts": str(Path(contracts.features.__file__).parent),
     "columns": {column.name: column.view for column in COLUMNS},
     "core": list(CORE),
     "stream": {"ddl": program.ddl, "views": dict(program.views), "inserts": program.inserts},
-    "batch": batch + sql.union_rows(),
+    "batch": batch + windows.union_rows(),
     "definition": backfill.definition(),
     "feast": {view.name: [field.name for field in view.schema] for view in views},
-    "service": [feature.name for part in service.feature_view_projections for feature in part.features],
+    "service": [
+        feature.name for view in service.feature_view_projections for feature in view.features
+    ],
     "plan": list(plan.names),
     "training": CORE_OF,
-    "online": {level.view: online_table.script(level) for level in LEVELS},
-    "naive": naive_columns,
+    "online": {level.view: online_store.script(level) for level in LEVELS},
+    "naive": reference_columns,
     "page": page(),
-    "old_row": lakehouse.read_features(settings, "tick_1s", 0, 2 * 10**15).to_dicts(),
+    "old_row": tables.read_features(settings, "tick_1s", 0, 2 * 10**15).to_dicts(),
 }, default=str))
 """
 
@@ -67,7 +77,12 @@ def settings(tmp_path_factory) -> Settings:
     """A platform of before: its tables exist, and gold holds a row."""
     made = Settings(home=tmp_path_factory.mktemp("platform"))
     tables.create(made)
-    row = {"view": ["tick_1s"], "symbol": ["A:B"], "event_time": pa.array([ROW_END], pa.timestamp("us", tz="UTC")), "volume_1m": [7.0]}
+    row = {
+        "view": ["tick_1s"],
+        "symbol": ["A:B"],
+        "event_time": pa.array([ROW_END], pa.timestamp("us", tz="UTC")),
+        "volume_1m": [7.0],
+    }
     with tables.writing():
         tables.catalog(made).load_table(GOLD).append(pa.table(row))
     return made
@@ -77,7 +92,13 @@ def settings(tmp_path_factory) -> Settings:
 def derived(settings, tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("edited")
     environment = edited.contracts(folder) | {"TICK_HOME": str(settings.root)}
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", CHILD], cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", CHILD],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert Path(found["contracts"]) == folder / "contracts"
@@ -94,9 +115,15 @@ def test_the_stream_s_sql_computes_and_publishes_it(derived):
     for name, view in NEW.items():
         assert f" AS {name}" in views[f"rows_{view}"]
         assert sum(f"{name} DOUBLE" in text for text in ddl) == 1
-        assert sum(f"INSERT INTO features_{view} " in text and f", {name}" in text for text in inserts) == 1
+        assert (
+            sum(f"INSERT INTO features_{view} " in text and f", {name}" in text for text in inserts)
+            == 1
+        )
         assert any(GOLD_LIVE in text and f"`{name}`" in text for text in inserts)
-    assert "MAX(x_v_max) OVER w" in views["win_tick_1s_10s"] and "x_v_max" not in views["terms_tick_1m"]
+    assert (
+        "MAX(x_v_max) OVER w" in views["win_tick_1s_10s"]
+        and "x_v_max" not in views["terms_tick_1m"]
+    )
 
 
 def test_the_batch_s_sql_computes_it_and_every_chunk_is_due_again(derived):
@@ -114,7 +141,11 @@ def test_tables_that_exist_gain_the_columns_at_their_end(settings, derived, tabl
 def test_old_rows_stay_readable_with_null_in_the_new_columns(derived):
     (row,) = derived["old_row"]
     assert (row["symbol"], row["volume_1m"]) == ("A:B", 7.0)
-    assert row["burstiness_10s"] is None and row["burstiness_1m"] is None and "burstiness_5m" not in row
+    assert (
+        row["burstiness_10s"] is None
+        and row["burstiness_1m"] is None
+        and "burstiness_5m" not in row
+    )
 
 
 def test_feast_the_online_store_and_its_reader_have_it(derived):

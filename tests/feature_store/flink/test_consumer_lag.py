@@ -1,4 +1,5 @@
-"""The arithmetic of consumer lag; the offsets themselves come from a real Kafka in test_liveness."""
+"""The arithmetic of consumer lag; the offsets themselves come from a real Kafka in
+test_liveness."""
 
 import pytest
 

@@ -16,7 +16,9 @@ CHECKSUMS = "AWS_REQUEST_CHECKSUM_CALCULATION"
 pytestmark = [
     pytest.mark.integration,  # a JVM
     # The Maven client leaves its connections to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"),
+    pytest.mark.filterwarnings(
+        "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
+    ),
 ]
 
 
@@ -25,7 +27,11 @@ def store(make_settings: Callable[..., Settings]) -> Iterator[tuple[Settings, di
     """Settings whose warehouse is in the store, Flink's home laid out; the objects in the store."""
     with store_without_trailers() as (url, objects):
         keys = {"s3_access_key": SecretStr("key"), "s3_secret_key": SecretStr("hidden-word")}
-        place = {"warehouse_uri": "s3://lake/warehouse", "s3_endpoint": url, "s3_region": "us-east-1"}
+        place = {
+            "warehouse_uri": "s3://lake/warehouse",
+            "s3_endpoint": url,
+            "s3_region": "us-east-1",
+        }
         settings = make_settings(**place, **keys)
         jars.ensure(settings)
         flink.prepare(settings)

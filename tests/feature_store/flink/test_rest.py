@@ -23,7 +23,11 @@ def job(state: str, *tasks: str) -> tuple[int, dict]:
 
 def test_a_bounded_reader_that_has_ended_does_not_keep_a_job_from_running(flink):
     settings, answers = flink
-    answers += [job("CREATED"), job("RUNNING", "DEPLOYING", "FINISHED"), job("RUNNING", "RUNNING", "FINISHED")]
+    answers += [
+        job("CREATED"),
+        job("RUNNING", "DEPLOYING", "FINISHED"),
+        job("RUNNING", "RUNNING", "FINISHED"),
+    ]
     flink_rest.wait_running(settings, "j", 10)
     assert len(answers) == 1
 

@@ -36,7 +36,9 @@ def complete(client, settings, symbol=SYMBOL, value=1.0, time_ms=NOW_MS):
     write(client, settings, *(plain_row(level.view, symbol, time_ms, value) for level in LEVELS))
 
 
-@pytest.mark.parametrize("names", [CORE, tuple(reversed(CORE)), tuple(c.name for c in COLUMNS), CORE[3:4]], ids=len)
+@pytest.mark.parametrize(
+    "names", [CORE, tuple(reversed(CORE)), tuple(c.name for c in COLUMNS), CORE[3:4]], ids=len
+)
 def test_values_come_in_the_order_of_the_names(client, store_settings, names):
     rows = [feature_row(level.view, seed=at) for at, level in enumerate(LEVELS)]
     write(client, store_settings, *rows)
@@ -81,7 +83,12 @@ def test_a_view_never_written_is_named_feature_by_feature(client, store_settings
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.view)
 def test_a_view_may_be_as_old_as_its_own_cadence_and_the_bound(client, store_settings, level):
-    write(client, store_settings, *(plain_row(lv.view, time_ms=NOW_MS) for lv in LEVELS if lv is not level), plain_row(level.view))
+    write(
+        client,
+        store_settings,
+        *(plain_row(lv.view, time_ms=NOW_MS) for lv in LEVELS if lv is not level),
+        plain_row(level.view),
+    )
     limit_us = STALE_US + level.tile_s * 1_000_000
     assert level.view not in read(store_settings, now_us=NOW_US + limit_us)[0].old_views
     [old] = read(store_settings, now_us=NOW_US + limit_us + 1)
@@ -89,7 +96,13 @@ def test_a_view_may_be_as_old_as_its_own_cadence_and_the_bound(client, store_set
 
 
 def test_age_is_that_of_the_fastest_view(client, store_settings):
-    write(client, store_settings, plain_row("tick_1s", time_ms=NOW_MS - 7000), plain_row("tick_10s"), plain_row("tick_1m"))
+    write(
+        client,
+        store_settings,
+        plain_row("tick_1s", time_ms=NOW_MS - 7000),
+        plain_row("tick_10s"),
+        plain_row("tick_1m"),
+    )
     only_slow = [name for name in CORE if VIEW_OF[name] == "tick_1m"]
     assert read(store_settings)[0].age_s == 7.0
     assert read(store_settings, names=only_slow)[0].age_s == 7.0
@@ -105,7 +118,9 @@ def test_the_time_to_live_holds_per_view(client, store_settings):
 
 def test_warm_is_the_least_and_known_the_newest(client, store_settings):
     for level, warm, known in zip(LEVELS, (3600, 40, 900), (5, 9, 7), strict=True):
-        write(client, store_settings, plain_row(level.view) | {"warm_s": warm, "known_at_us": known})
+        write(
+            client, store_settings, plain_row(level.view) | {"warm_s": warm, "known_at_us": known}
+        )
     [got] = read(store_settings)
     assert (got.warm_s, got.known_at_us) == (40, 9)
 
@@ -113,7 +128,11 @@ def test_warm_is_the_least_and_known_the_newest(client, store_settings):
 def test_what_is_not_finite_is_missing(client, store_settings):
     complete(client, store_settings)
     for at, value in enumerate((float("inf"), float("nan"))):
-        client.hset(redis_layout.entity_key(SYMBOL), redis_layout.field(VIEW_OF[CORE[at]], CORE[at]), redis_layout.encode_double(value))
+        client.hset(
+            redis_layout.entity_key(SYMBOL),
+            redis_layout.field(VIEW_OF[CORE[at]], CORE[at]),
+            redis_layout.encode_double(value),
+        )
     assert read(store_settings)[0].missing == CORE[:2]
 
 
@@ -145,7 +164,9 @@ def test_a_stalled_redis_raises_and_the_same_reader_recovers(redis_server, clien
         try:
             for symbols in ([SYMBOL], [SYMBOL, "A:B"]):
                 with pytest.raises(OnlineStoreUnavailable, match="tick status"):
-                    await asyncio.wait_for(reader.read(symbols, NOW_US), 30)  # a hang, not a measurement
+                    await asyncio.wait_for(
+                        reader.read(symbols, NOW_US), 30
+                    )  # a hang, not a measurement
             with pytest.raises(OnlineStoreUnavailable):
                 await asyncio.wait_for(reader.heartbeat_ms(), 30)
         finally:
@@ -177,7 +198,13 @@ def test_a_killed_redis_raises_and_the_same_reader_recovers(redis_server, client
 
 def test_more_readers_than_connections_wait_their_turn(client, store_settings):
     complete(client, store_settings)
-    calm = store_settings.model_copy(update={"redis_connections_max": 2, "redis_timeout_ms": 20_000, "feature_read_ms_max": 20_000})
+    calm = store_settings.model_copy(
+        update={
+            "redis_connections_max": 2,
+            "redis_timeout_ms": 20_000,
+            "feature_read_ms_max": 20_000,
+        }
+    )
 
     async def crowd():
         reader = OnlineReader(calm)
@@ -191,9 +218,13 @@ def test_more_readers_than_connections_wait_their_turn(client, store_settings):
 
 
 def test_a_reader_never_sees_half_a_row(client, store_settings):
-    """Every feature of a view is written in one step: a reader beside a busy writer sees one value in all of them."""
+    """Every feature of a view is written in one step: a reader beside a busy writer sees one value
+    in all of them.
+    """
     # about what is read, not about how fast
-    calm = store_settings.model_copy(update={"redis_timeout_ms": 20_000, "feature_read_ms_max": 20_000})
+    calm = store_settings.model_copy(
+        update={"redis_timeout_ms": 20_000, "feature_read_ms_max": 20_000}
+    )
     complete(client, calm)
     stop = threading.Event()
 

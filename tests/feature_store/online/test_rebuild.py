@@ -1,4 +1,6 @@
-"""An emptied Redis filled again from the lakehouse: newest row per symbol and view, backfilled over live, never older over newer."""
+"""An emptied Redis filled again from the lakehouse: newest row per symbol and view, backfilled over
+live, never older over newer.
+"""
 
 import datetime as dt
 
@@ -24,18 +26,31 @@ def lake(store_settings, tmp_path):
     settings = store_settings.model_copy(update={"home": tmp_path})
     catalog = tables.catalog(settings)
     catalog.create_namespace("gold")
-    for table in (GOLD, GOLD_LIVE):  # not partitioned: PyIceberg alone cannot write a day partition, Flink does
+    for table in (
+        GOLD,
+        GOLD_LIVE,
+    ):  # not partitioned: PyIceberg alone cannot write a day partition, Flink does
         catalog.create_table(table, schema(table))
     return settings
 
 
 def append(settings, table, *rows):
     frame = pl.DataFrame(
-        [{name: row.get(name) for name in FEATURE_NAMES} | {"event_time": time_of(row)} for row in rows], infer_schema_length=None
+        [
+            {name: row.get(name) for name in FEATURE_NAMES} | {"event_time": time_of(row)}
+            for row in rows
+        ],
+        infer_schema_length=None,
     )
     target = tables.catalog(settings).load_table(table)
-    nulls = [pl.col(name).cast(pl.Float64) for name, kind in frame.schema.items() if kind == pl.Null]
-    target.append(frame.with_columns(nulls).to_arrow().cast(schema_to_pyarrow(target.schema(), include_field_ids=False)))
+    nulls = [
+        pl.col(name).cast(pl.Float64) for name, kind in frame.schema.items() if kind == pl.Null
+    ]
+    target.append(
+        frame.with_columns(nulls)
+        .to_arrow()
+        .cast(schema_to_pyarrow(target.schema(), include_field_ids=False))
+    )
 
 
 def time_of(row):
@@ -45,9 +60,18 @@ def time_of(row):
 def test_the_newest_row_of_every_symbol_and_view_comes_back(client, lake):
     symbols = ["A:X", "B:X"]
     for hours in (20, 3, 0):
-        rows = [feature_row(lv.view, s, NOW_MS - hours * HOUR_MS - at, seed=at) for lv in LEVELS for at, s in enumerate(symbols)]
+        rows = [
+            feature_row(lv.view, s, NOW_MS - hours * HOUR_MS - at, seed=at)
+            for lv in LEVELS
+            for at, s in enumerate(symbols)
+        ]
         append(lake, GOLD if hours else GOLD_LIVE, *rows)
-    append(lake, GOLD, plain_row("tick_1s", "OLD:X", NOW_MS - 5 * HOUR_MS, 5.0), plain_row("tick_1s", "GONE:X", NOW_MS - 25 * HOUR_MS))
+    append(
+        lake,
+        GOLD,
+        plain_row("tick_1s", "OLD:X", NOW_MS - 5 * HOUR_MS, 5.0),
+        plain_row("tick_1s", "GONE:X", NOW_MS - 25 * HOUR_MS),
+    )
     done = rebuild(lake, NOW_US)
     assert (done.written, done.malformed) == (2 * len(LEVELS) + 1, 0)
     for level in LEVELS:

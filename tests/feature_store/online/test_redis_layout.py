@@ -1,4 +1,6 @@
-"""The layout against the installed Feast: what we write Feast reads, what Feast writes we read, byte for byte."""
+"""The layout against the installed Feast: what we write Feast reads, what Feast writes we read,
+byte for byte.
+"""
 
 import asyncio
 import math
@@ -41,14 +43,18 @@ def test_fields_are_feasts():
 
 
 def test_no_two_fields_collide():
-    names = [(c.view, c.name) for c in COLUMNS] + [(lv.view, extra) for lv in LEVELS for extra in redis_layout.EXTRAS]
+    names = [(c.view, c.name) for c in COLUMNS] + [
+        (lv.view, extra) for lv in LEVELS for extra in redis_layout.EXTRAS
+    ]
     assert len({redis_layout.field(*name) for name in names}) == len(names)
 
 
 @given(st.floats())
 def test_double_is_feasts(value):
     assert redis_layout.encode_double(value) == Value(double_val=value).SerializeToString()
-    assert redis_layout.decode_double(redis_layout.encode_double(value)) == (value if math.isfinite(value) else None)
+    assert redis_layout.decode_double(redis_layout.encode_double(value)) == (
+        value if math.isfinite(value) else None
+    )
 
 
 @given(LONGS)
@@ -62,11 +68,20 @@ def test_time_is_feasts(time_ms):
     stamp = Timestamp()
     stamp.FromMilliseconds(time_ms)
     assert redis_layout.encode_time_ms(time_ms) == stamp.SerializeToString()
-    assert redis_layout.decode_time_us(stamp.SerializeToString() or None) == (time_ms * 1000 if time_ms else None)
+    assert redis_layout.decode_time_us(stamp.SerializeToString() or None) == (
+        time_ms * 1000 if time_ms else None
+    )
 
 
 @pytest.mark.parametrize(
-    "foreign", [Value(), Value(null_val=0), Value(float_val=1.0), Value(string_val="12345678"), Value(int64_val=2**62)]
+    "foreign",
+    [
+        Value(),
+        Value(null_val=0),
+        Value(float_val=1.0),
+        Value(string_val="12345678"),
+        Value(int64_val=2**62),
+    ],
 )
 def test_a_value_that_is_no_double_is_missing(foreign):
     assert redis_layout.decode_double(foreign.SerializeToString()) is None
@@ -78,15 +93,21 @@ def test_null_is_feasts():
 
 
 def _ask_feast(feast_store, view, symbol):
-    names = [c.name for c in columns(next(lv for lv in LEVELS if lv.view == view))] + list(redis_layout.EXTRAS)
-    answer = feast_store.get_online_features([f"{view}:{name}" for name in names], [{"symbol": symbol}]).to_dict()
+    names = [c.name for c in columns(next(lv for lv in LEVELS if lv.view == view))] + list(
+        redis_layout.EXTRAS
+    )
+    answer = feast_store.get_online_features(
+        [f"{view}:{name}" for name in names], [{"symbol": symbol}]
+    ).to_dict()
     return {name: answer[name][0] for name in names}
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.view)
 def test_feast_reads_what_we_write(client, store_settings, feast_store, level):
     for seed in range(10):
-        row = feature_row(level.view, f"BINANCE:S{seed}", NOW_MS - seed, seed=seed, warm_s=seed * 50)
+        row = feature_row(
+            level.view, f"BINANCE:S{seed}", NOW_MS - seed, seed=seed, warm_s=seed * 50
+        )
         assert write_rows(client, [row], store_settings, NOW_US).written == 1
         read = _ask_feast(feast_store, level.view, row["symbol"])
         assert read == {name: row[name] for name in read}
@@ -109,9 +130,12 @@ def test_we_read_what_feast_writes(client, store_settings, feast_store):
     time_us, rows = NOW_US - 123_000, {}
     for level in LEVELS:
         row = rows[level.view] = feature_row(level.view, "CME:ESU4", NOW_MS, seed=5, warm_s=77)
-        frame = pd.DataFrame({name: [row[name]] for name in [*(c.name for c in columns(level)), *redis_layout.EXTRAS]}).astype(
-            {c.name: "float64" for c in columns(level)}
-        )
+        frame = pd.DataFrame(
+            {
+                name: [row[name]]
+                for name in [*(c.name for c in columns(level)), *redis_layout.EXTRAS]
+            }
+        ).astype({c.name: "float64" for c in columns(level)})
         frame.insert(0, "symbol", ["CME:ESU4"])
         frame["event_timestamp"] = [datetime.fromtimestamp(time_us / 1e6, UTC)]
         feast_store.write_to_online_store(level.view, frame)

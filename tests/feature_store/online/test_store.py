@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from contracts.features import columns
 from contracts.windows import LEVELS
 from feature_store.online import redis_layout
-from feature_store.online.store import MalformedRowError, OnlineTable, encode_row, script, write_rows
+from feature_store.online.store import (
+    MalformedRowError,
+    OnlineTable,
+    encode_row,
+    script,
+    write_rows,
+)
 from tests.support.rows import NOW_MS, NOW_US, feature_row, plain_row
 
 FIRST = columns(LEVELS[0])[0].name
@@ -18,7 +24,10 @@ FIRST = columns(LEVELS[0])[0].name
 def stored(client, view, symbol, name=None):
     """(event time ms, value) of one stored feature."""
     column = name or columns(next(lv for lv in LEVELS if lv.view == view))[0].name
-    time, value = client.hmget(redis_layout.entity_key(symbol), [redis_layout.time_field(view), redis_layout.field(view, column)])
+    time, value = client.hmget(
+        redis_layout.entity_key(symbol),
+        [redis_layout.time_field(view), redis_layout.field(view, column)],
+    )
     time_us = redis_layout.decode_time_us(time)
     return (None if time_us is None else time_us // 1000), redis_layout.decode_double(value)
 
@@ -41,34 +50,60 @@ def test_a_corrected_row_of_equal_time_replaces(client, store_settings):
     assert stored(client, "tick_1s", "BINANCE:BTCUSDT") == (NOW_MS, 9.0)
 
 
-@pytest.mark.parametrize("seconds", [0, 1, 127, 128, 16_383, 16_384, 2**21, 2**28 - 1, 2**28, 1_700_000_000, 2**31, 2**32])
+@pytest.mark.parametrize(
+    "seconds",
+    [0, 1, 127, 128, 16_383, 16_384, 2**21, 2**28 - 1, 2**28, 1_700_000_000, 2**31, 2**32],
+)
 @pytest.mark.parametrize("ms", [0, 1, 999])
 def test_the_guard_reads_any_time_stamp(client, store_settings, seconds, ms):
     time_ms = seconds * 1000 + ms + 1
     now_us = (time_ms + 10) * 1000
     for offset, wanted in ((0, 1), (-1, 0), (1, 1), (0, 0)):
-        assert write(client, store_settings, plain_row(time_ms=time_ms + offset), now_us=now_us).written == wanted
+        assert (
+            write(
+                client, store_settings, plain_row(time_ms=time_ms + offset), now_us=now_us
+            ).written
+            == wanted
+        )
 
 
 def test_a_row_of_the_future_is_refused_and_counted(client, store_settings):
     bound_ms = NOW_MS + store_settings.future_row_ms_max
-    done = write(client, store_settings, plain_row(time_ms=bound_ms + 1), plain_row(symbol="A:B", time_ms=bound_ms))
+    done = write(
+        client,
+        store_settings,
+        plain_row(time_ms=bound_ms + 1),
+        plain_row(symbol="A:B", time_ms=bound_ms),
+    )
     assert (done.written, done.future) == (1, 1)
     assert stored(client, "tick_1s", "BINANCE:BTCUSDT") == (None, None)
 
 
 def test_a_stored_future_does_not_freeze_its_symbol(client, store_settings):
     year_us = 365 * 86_400 * 1_000_000
-    write(client, store_settings, plain_row(time_ms=(NOW_US + year_us) // 1000), now_us=NOW_US + year_us)
+    write(
+        client,
+        store_settings,
+        plain_row(time_ms=(NOW_US + year_us) // 1000),
+        now_us=NOW_US + year_us,
+    )
     assert write(client, store_settings, plain_row(value=4.0)).written == 1
     assert stored(client, "tick_1s", "BINANCE:BTCUSDT") == (NOW_MS, 4.0)
 
 
 def test_nan_and_infinity_are_stored_as_null(client, store_settings):
     names = [column.name for column in columns(LEVELS[0])]
-    row = plain_row() | {names[0]: math.nan, names[1]: math.inf, names[2]: -math.inf, names[3]: None}
+    row = plain_row() | {
+        names[0]: math.nan,
+        names[1]: math.inf,
+        names[2]: -math.inf,
+        names[3]: None,
+    }
     assert write(client, store_settings, row).written == 1
-    raw = client.hmget(redis_layout.entity_key(row["symbol"]), [redis_layout.field("tick_1s", name) for name in names[:5]])
+    raw = client.hmget(
+        redis_layout.entity_key(row["symbol"]),
+        [redis_layout.field("tick_1s", name) for name in names[:5]],
+    )
     assert raw == [b"", b"", b"", b"", redis_layout.encode_double(1.0)]
 
 
@@ -114,9 +149,16 @@ def test_malformed_rows_are_counted_and_stop_nobody(client, store_settings, wron
 
 
 def test_views_do_not_touch_each_other(client, store_settings):
-    write(client, store_settings, *(plain_row(lv.view, time_ms=NOW_MS - lv.tile_s, value=float(lv.tile_s)) for lv in LEVELS))
+    write(
+        client,
+        store_settings,
+        *(plain_row(lv.view, time_ms=NOW_MS - lv.tile_s, value=float(lv.tile_s)) for lv in LEVELS),
+    )
     for level in LEVELS:
-        assert stored(client, level.view, "BINANCE:BTCUSDT") == (NOW_MS - level.tile_s, float(level.tile_s))
+        assert stored(client, level.view, "BINANCE:BTCUSDT") == (
+            NOW_MS - level.tile_s,
+            float(level.tile_s),
+        )
 
 
 def test_every_write_renews_the_time_to_live(client, store_settings):
@@ -132,7 +174,11 @@ def test_scripts_stay_below_the_register_limit():
         assert max(line.count(",") for line in script(level).splitlines()) <= 110
 
 
-MOMENTS = st.tuples(st.sampled_from([lv.view for lv in LEVELS]), st.sampled_from(["A:X", "A:Y", "B:X"]), st.integers(0, 20))
+MOMENTS = st.tuples(
+    st.sampled_from([lv.view for lv in LEVELS]),
+    st.sampled_from(["A:X", "A:Y", "B:X"]),
+    st.integers(0, 20),
+)
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -140,7 +186,10 @@ MOMENTS = st.tuples(st.sampled_from([lv.view for lv in LEVELS]), st.sampled_from
 def test_any_order_and_batching_ends_with_the_newest_row(client, store_settings, data):
     client.flushall()
     moments = data.draw(st.lists(MOMENTS, min_size=1, max_size=30))
-    rows = [feature_row(view, symbol, NOW_MS - at * 500, **{_first(view): float(at)}) for view, symbol, at in moments]
+    rows = [
+        feature_row(view, symbol, NOW_MS - at * 500, **{_first(view): float(at)})
+        for view, symbol, at in moments
+    ]
     table, at = OnlineTable(client, store_settings), 0
     while at < len(rows):
         size = data.draw(st.integers(1, 7))
@@ -173,5 +222,9 @@ def test_kill_and_restart_keep_every_acknowledged_row(redis_server, client, stor
     assert table.write(rows, NOW_MS).written == 200
     redis_server.kill()
     redis_server.start()
-    assert [stored(client, "tick_1s", f"A:S{i}") for i in range(200)] == [(NOW_MS, float(i)) for i in range(200)]
-    assert table.write(rows, NOW_MS).written == 200  # the scripts are gone with the process; the table loads them again
+    assert [stored(client, "tick_1s", f"A:S{i}") for i in range(200)] == [
+        (NOW_MS, float(i)) for i in range(200)
+    ]
+    assert (
+        table.write(rows, NOW_MS).written == 200
+    )  # the scripts are gone with the process; the table loads them again

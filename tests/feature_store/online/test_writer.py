@@ -1,4 +1,6 @@
-"""The writer between a real Kafka and a Redis that is killed, stalled, emptied: nothing lost, nothing older over newer."""
+"""The writer between a real Kafka and a Redis that is killed, stalled, emptied: nothing lost,
+nothing older over newer.
+"""
 
 import os
 import random
@@ -32,7 +34,12 @@ PATIENCE_S = 60
 
 def test_a_batch_keeps_the_newest_row_of_each_view():
     batch = Batch()
-    for view, offset, value in [("tick_1s", 0, 1.0), ("tick_1s", -5, 2.0), ("tick_10s", -9, 3.0), ("tick_1s", 0, 4.0)]:
+    for view, offset, value in [
+        ("tick_1s", 0, 1.0),
+        ("tick_1s", -5, 2.0),
+        ("tick_10s", -9, 3.0),
+        ("tick_1s", 0, 4.0),
+    ]:
         batch.add(orjson.dumps(plain_row(view, time_ms=NOW_MS + offset, value=value)))
     kept = {view: row.event_time_ms - NOW_MS for (_, view), row in batch.rows.items()}
     assert kept == {"tick_1s": 0, "tick_10s": -9}
@@ -57,7 +64,18 @@ def test_a_malformed_newer_row_does_not_hide_an_older_good_one():
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"{", b"[]", b"1", b"null", b"\xff", b'"tick_1s"', b'{"view":"heartbeat"}', b'{"view":"heartbeat","event_time_ms":1.5}']
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"1",
+        b"null",
+        b"\xff",
+        b'"tick_1s"',
+        b'{"view":"heartbeat"}',
+        b'{"view":"heartbeat","event_time_ms":1.5}',
+    ],
 )
 def test_what_is_no_row_is_malformed(raw):
     with pytest.raises(MalformedRowError):
@@ -74,7 +92,12 @@ def group(request):
 def settings(platform, redis_server):
     """The platform's Kafka with a Redis of our own, which these tests may kill."""
     yield platform.model_copy(
-        update={"redis_port": redis_server.port, "redis_password": None, "writer_retry_s_max": 0.3, "writer_timeout_ms": 500}
+        update={
+            "redis_port": redis_server.port,
+            "redis_password": None,
+            "writer_retry_s_max": 0.3,
+            "writer_timeout_ms": 500,
+        }
     )
     while PROBES:
         PROBES.popitem()[1].close()
@@ -101,7 +124,9 @@ PARTITIONS = [TopicPartition(TICK_FEATURES.name, at) for at in range(TICK_FEATUR
 
 
 def probe(settings, group):
-    """A consumer that never joins: it only asks what the group has committed and where the topic ends."""
+    """A consumer that never joins: it only asks what the group has committed and where the topic
+    ends.
+    """
     if group not in PROBES:
         PROBES[group] = Consumer({**connections.kafka(settings), "group.id": group})
     return PROBES[group]
@@ -109,19 +134,30 @@ def probe(settings, group):
 
 def committed(settings, group):
     try:
-        return sum(max(0, part.offset) for part in probe(settings, group).committed(PARTITIONS, PATIENCE_S))
-    except KafkaException:  # a broker that has just started is still electing the group's coordinator
+        return sum(
+            max(0, part.offset) for part in probe(settings, group).committed(PARTITIONS, PATIENCE_S)
+        )
+    except (
+        KafkaException
+    ):  # a broker that has just started is still electing the group's coordinator
         return -1
 
 
 def ends(settings):
-    return sum(probe(settings, "probe").get_watermark_offsets(at, PATIENCE_S)[1] for at in PARTITIONS)
+    return sum(
+        probe(settings, "probe").get_watermark_offsets(at, PATIENCE_S)[1] for at in PARTITIONS
+    )
 
 
 @contextmanager
 def writing(settings, group):
-    """An OnlineWriter on a thread, in a group of its own that starts at the beginning of the topic."""
-    consumer, client, stop = Consumer(consumer_config(settings) | {"group.id": group}), connect(settings), threading.Event()
+    """An OnlineWriter on a thread, in a group of its own that starts at the beginning of the
+    topic."""
+    consumer, client, stop = (
+        Consumer(consumer_config(settings) | {"group.id": group}),
+        connect(settings),
+        threading.Event(),
+    )
     consumer.subscribe([TICK_FEATURES.name])
     writer = OnlineWriter(settings, consumer, client)
     thread = threading.Thread(target=writer.run, args=(stop,))
@@ -137,28 +173,44 @@ def writing(settings, group):
 
 def shuffled_rows(symbols, times, seed):
     now_ms = now_us() // 1000
-    rows = [plain_row(level.view, symbol, now_ms - at * 100, float(at)) for symbol in symbols for at in range(times) for level in LEVELS]
+    rows = [
+        plain_row(level.view, symbol, now_ms - at * 100, float(at))
+        for symbol in symbols
+        for at in range(times)
+        for level in LEVELS
+    ]
     random.Random(seed).shuffle(rows)
     return now_ms, rows
 
 
 def assert_newest(client, symbols, now_ms):
     for symbol in symbols:
-        assert [stored(client, level.view, symbol) for level in LEVELS] == [(now_ms, 0.0)] * len(LEVELS)
+        assert [stored(client, level.view, symbol) for level in LEVELS] == [(now_ms, 0.0)] * len(
+            LEVELS
+        )
 
 
 @pytest.mark.integration
-def test_disordered_rows_end_as_the_newest_and_every_message_is_accounted_for(settings, client, group):
+def test_disordered_rows_end_as_the_newest_and_every_message_is_accounted_for(
+    settings, client, group
+):
     symbols = [f"ORDER:S{i}" for i in range(20)]
     now_ms, rows = shuffled_rows(symbols, 30, seed=1)
     year_ms = now_ms + 31_536_000_000
-    bad = [b"not json", plain_row(symbol="BAD:X") | {"warm_s": None}, plain_row(symbol="FUTURE:X", time_ms=year_ms)]
+    bad = [
+        b"not json",
+        plain_row(symbol="BAD:X") | {"warm_s": None},
+        plain_row(symbol="FUTURE:X", time_ms=year_ms),
+    ]
     beats = [HEARTBEAT | {"event_time_ms": now_ms - at} for at in (5, 2, 9)]
     send(settings, [*rows, *bad, *beats])
     with writing(settings, group) as writer:
         until(lambda: committed(settings, group) == ends(settings))
         assert_newest(client, symbols, now_ms)
-        assert client.exists(redis_layout.entity_key("FUTURE:X"), redis_layout.entity_key("BAD:X")) == 0
+        assert (
+            client.exists(redis_layout.entity_key("FUTURE:X"), redis_layout.entity_key("BAD:X"))
+            == 0
+        )
         assert int(client.get(redis_layout.HEARTBEAT_REDIS_KEY)) == now_ms - 2
         c = writer.counters
     assert c.messages == ends(settings)
@@ -166,12 +218,17 @@ def test_disordered_rows_end_as_the_newest_and_every_message_is_accounted_for(se
     assert c.malformed >= 2 and c.future >= 1
     report = writer_stats.read(client)
     assert report.counters.written == c.written and report.counters.lag == 0
-    assert report.samples == min(c.written, settings.writer_freshness_samples) and report.p99_ms >= report.p50_ms
+    assert (
+        report.samples == min(c.written, settings.writer_freshness_samples)
+        and report.p99_ms >= report.p50_ms
+    )
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("outage", ["killed", "stalled"])
-def test_redis_away_loses_nothing_and_commits_nothing(settings, client, redis_server, outage, group):
+def test_redis_away_loses_nothing_and_commits_nothing(
+    settings, client, redis_server, outage, group
+):
     symbols = [f"{outage.upper()}:S{i}" for i in range(10)]
     with writing(settings, group) as writer:
         until(lambda: committed(settings, group) == ends(settings))
@@ -202,7 +259,12 @@ def test_an_emptied_redis_fills_again_with_the_next_rows(settings, client, group
 @contextmanager
 def process(settings):
     env = os.environ | settings_env(settings)
-    running = subprocess.Popen([sys.executable, "-m", "feature_store.online.writer"], env=env, stdout=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "feature_store.online.writer"],
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         yield running
     finally:

@@ -1,4 +1,6 @@
-"""Two sides value by value, and what explains a difference: whatever came late and whenever the live job began, nothing is left over."""
+"""Two sides value by value, and what explains a difference: whatever came late and whenever the
+live job began, nothing is left over.
+"""
 
 import math
 
@@ -27,9 +29,14 @@ def market():
 def rows(values, warm_s=3600):
     count = len(values)
     times = [START + S * i for i in range(count)]
-    return pl.DataFrame({"symbol": ["V:A"] * count, "event_time_us": times, "warm_s": [warm_s] * count, "volume_1m": values}).cast(
-        {"volume_1m": pl.Float64}
-    )
+    return pl.DataFrame(
+        {
+            "symbol": ["V:A"] * count,
+            "event_time_us": times,
+            "warm_s": [warm_s] * count,
+            "volume_1m": values,
+        }
+    ).cast({"volume_1m": pl.Float64})
 
 
 def line(expected, got) -> Line:
@@ -42,7 +49,11 @@ def test_equal_values_and_nulls_agree():
     assert (found.compared, found.mismatch, found.worst) == (4, 0, None)
 
 
-@given(value=st.floats(-1e12, 1e12), factor=st.floats(0.0, 0.9) | st.floats(1.1, 1e6), sign=st.sampled_from((-1, 1)))
+@given(
+    value=st.floats(-1e12, 1e12),
+    factor=st.floats(0.0, 0.9) | st.floats(1.1, 1e6),
+    sign=st.sampled_from((-1, 1)),
+)
 @settings(max_examples=60)
 def test_the_tolerance_is_relative_to_the_value_or_its_scale(value, factor, sign):
     size = max(abs(value), SCALE)
@@ -62,7 +73,11 @@ def test_null_against_a_value_is_a_difference_of_its_own_count(other):
 def test_the_worst_place_is_named_and_may_be_within_the_tolerance():
     found = line([1.0, 2.0, 4.0], [1.0, 2.0 + 1e-12, 4.0])
     assert found.unexplained == 0
-    assert (found.worst.event_time_us, found.worst.expected, found.worst.got) == (START + S, 2.0, 2.0 + 1e-12)
+    assert (found.worst.event_time_us, found.worst.expected, found.worst.got) == (
+        START + S,
+        2.0,
+        2.0 + 1e-12,
+    )
 
 
 def test_lines_of_slices_add_up_and_keep_the_worst():
@@ -75,7 +90,9 @@ def test_lines_of_slices_add_up_and_keep_the_worst():
 
 
 def causes_of(late: pl.DataFrame, level, bars: pl.DataFrame) -> Causes:
-    return Causes(late_bars(late, level), bars.select("symbol", end_us="event_time_us").sort("end_us"))
+    return Causes(
+        late_bars(late, level), bars.select("symbol", end_us="event_time_us").sort("end_us")
+    )
 
 
 def keyed(made: pl.DataFrame) -> pl.DataFrame:
@@ -90,14 +107,24 @@ def all_lines(live, batch, late):
     return found
 
 
-@given(chance=st.randoms(use_true_random=False), share=st.sampled_from([0.01, 0.05, 0.3]), begin_s=st.integers(0, LENGTH_S // 2))
+@given(
+    chance=st.randoms(use_true_random=False),
+    share=st.sampled_from([0.01, 0.05, 0.3]),
+    begin_s=st.integers(0, LENGTH_S // 2),
+)
 @settings(max_examples=6)
-def test_a_live_job_that_begins_late_and_misses_ticks_differs_in_nothing_unexplained(market, chance, share, begin_s):
+def test_a_live_job_that_begins_late_and_misses_ticks_differs_in_nothing_unexplained(
+    market, chance, share, begin_s
+):
     made, batch = market
     begin_us = START + begin_s * S
-    lost = {name for name in made["trade_id"].unique(maintain_order=True) if chance.random() < share}
+    lost = {
+        name for name in made["trade_id"].unique(maintain_order=True) if chance.random() < share
+    }
     late = made.filter(pl.col("trade_id").is_in(lost))
-    live = features(made.filter(~pl.col("trade_id").is_in(lost) & (pl.col("event_time_us") >= begin_us)))
+    live = features(
+        made.filter(~pl.col("trade_id").is_in(lost) & (pl.col("event_time_us") >= begin_us))
+    )
     found = all_lines(live, batch, late.filter(pl.col("event_time_us") >= begin_us))
     assert [(name, entry.worst) for name, entry in found.items() if entry.unexplained] == []
 
@@ -109,34 +136,54 @@ def test_a_late_tick_explains_the_windows_that_reach_it_and_no_others(market):
     late_us = lost["event_time_us"][0]
     level = LEVELS[0]
     pairs = pair(batch[level.view], live[level.view])
-    found = {entry.name: entry for entry in compare(pairs, columns(level), causes_of(keyed(lost), level, batch[level.view]))}
+    found = {
+        entry.name: entry
+        for entry in compare(
+            pairs, columns(level), causes_of(keyed(lost), level, batch[level.view])
+        )
+    }
     inside = pairs.filter(pl.col("event_time_us").is_between(late_us, late_us + 60 * S))
     assert found["volume_1m"].late == len(inside) == found["volume_1m"].mismatch > 0
     shifted = keyed(lost).with_columns(event_time_us=pl.col("event_time_us") - 40 * 60 * S)
     again = compare(pairs, columns(level), causes_of(shifted, level, batch[level.view]))
-    assert sum(entry.late for entry in again) == 0 and {entry.name for entry in again if entry.unexplained} >= {"volume_1m"}
+    assert sum(entry.late for entry in again) == 0 and {
+        entry.name for entry in again if entry.unexplained
+    } >= {"volume_1m"}
 
 
 def test_the_last_bar_before_a_window_explains_its_first_return_only():
     before = START + 10 * S
-    rows_ = rows([1.0]).with_columns(event_time_us=pl.lit(START + 100 * S), log_return_1m=pl.lit(1.0), warm_s=3600)
+    rows_ = rows([1.0]).with_columns(
+        event_time_us=pl.lit(START + 100 * S), log_return_1m=pl.lit(1.0), warm_s=3600
+    )
     pairs = pair(rows_, rows_.with_columns(volume_1m=pl.lit(2.0), log_return_1m=pl.lit(2.0)))
     bars = pl.DataFrame({"symbol": ["V:A"], "end_us": [before]}, BAR_ENDS)
-    wanted = [column for column in columns(LEVELS[0]) if column.name in ("log_return_1m", "volume_1m")]
+    wanted = [
+        column for column in columns(LEVELS[0]) if column.name in ("log_return_1m", "volume_1m")
+    ]
     found = {entry.name: entry for entry in compare(pairs, wanted, Causes(bars, bars))}
     assert (found["log_return_1m"].late, found["log_return_1m"].unexplained) == (1, 0)
     assert (found["volume_1m"].late, found["volume_1m"].unexplained) == (0, 1)
     nearer = pl.DataFrame({"symbol": ["V:A"] * 2, "end_us": [before, before + S]}, BAR_ENDS)
-    assert compare(pairs, wanted, Causes(bars, nearer))[0].unexplained == 1  # another bar stands between
+    assert (
+        compare(pairs, wanted, Causes(bars, nearer))[0].unexplained == 1
+    )  # another bar stands between
 
 
 def test_which_features_reach_back():
     assert {"log_return_1m", "amihud_1h", "realized_vol_10s"} <= REACHES_BACK
-    assert not {"volume_1m", "flow_imbalance_5m", "vwap_dev_1m", "range_15m", "hour_sin"} & REACHES_BACK
+    assert (
+        not {"volume_1m", "flow_imbalance_5m", "vwap_dev_1m", "range_15m", "hour_sin"}
+        & REACHES_BACK
+    )
 
 
-@pytest.mark.parametrize(("live_warm_s", "got", "explained"), [(59, None, True), (60, None, False), (59, 1.0, False)])
-def test_less_history_explains_a_missing_value_of_a_window_it_does_not_fill(live_warm_s, got, explained):
+@pytest.mark.parametrize(
+    ("live_warm_s", "got", "explained"), [(59, None, True), (60, None, False), (59, 1.0, False)]
+)
+def test_less_history_explains_a_missing_value_of_a_window_it_does_not_fill(
+    live_warm_s, got, explained
+):
     pairs = pair(rows([2.0]), rows([got], live_warm_s))
     (found,) = compare(pairs, [COLUMN], NOTHING_LATE)
     assert (found.warm_up, found.unexplained) == ((1, 0) if explained else (0, 1))

@@ -1,4 +1,6 @@
-"""The parity meter over real Iceberg tables: equal, perturbed, missing, extra, late, warming up, repeated, and no job at all."""
+"""The parity meter over real Iceberg tables: equal, perturbed, missing, extra, late, warming up,
+repeated, and no job at all.
+"""
 
 import json
 import math
@@ -42,12 +44,28 @@ def settings(tmp_path_factory) -> Settings:
 @pytest.fixture
 def play(settings, request):
     """Put both sides onto a day nobody uses yet, and measure it: `play(live, batch)`."""
-    by_us = DAY * (1 + 2 * [item.nodeid for item in request.session.items].index(request.node.nodeid))
+    by_us = DAY * (
+        1 + 2 * [item.nodeid for item in request.session.items].index(request.node.nodeid)
+    )
 
-    def measure(live, batch, *, symbols=None, ticks=None, late=None, from_us=START, to_us=START + DAY, sample=0):
+    def measure(
+        live,
+        batch,
+        *,
+        symbols=None,
+        ticks=None,
+        late=None,
+        from_us=START,
+        to_us=START + DAY,
+        sample=0,
+    ):
         lake.put_both(settings, lake.moved(live, by_us), lake.moved(batch, by_us))
         if ticks is not None:
-            lake.put_ticks(settings, ticks.with_columns(pl.col("event_time_us", "ingest_time_us") + by_us), late)
+            lake.put_ticks(
+                settings,
+                ticks.with_columns(pl.col("event_time_us", "ingest_time_us") + by_us),
+                late,
+            )
         return meter.measure(settings, from_us + by_us, to_us + by_us, NOW_US, symbols, sample)
 
     return measure
@@ -60,13 +78,19 @@ def lines(report):
 def test_equal_sides_have_nothing_unexplained(play, views):
     report = play(views, views)
     assert report.unexplained == 0 and report.stretches == []
-    assert {view: rows.compared for view, rows in report.rows.items()} == {view: len(frame) for view, frame in views.items()}
+    assert {view: rows.compared for view, rows in report.rows.items()} == {
+        view: len(frame) for view, frame in views.items()
+    }
     assert all(line.mismatch == 0 and line.worst is None for line in report.lines.values())
-    assert sum(line.compared for line in report.lines.values()) == sum(len(f) * (len(f.columns) - 4) for f in views.values())
+    assert sum(line.compared for line in report.lines.values()) == sum(
+        len(f) * (len(f.columns) - 4) for f in views.values()
+    )
 
 
 @pytest.mark.parametrize(("factor", "unexplained"), [(1 + 1e-8, 1), (1 + 1e-11, 0)])
-def test_one_value_beyond_the_tolerance_is_found_one_below_it_is_not(play, views, factor, unexplained):
+def test_one_value_beyond_the_tolerance_is_found_one_below_it_is_not(
+    play, views, factor, unexplained
+):
     at = 20
     value = views["tick_10s"][NAME].to_list()
     place = next(i for i, v in enumerate(value) if i >= at and v is not None)
@@ -75,7 +99,10 @@ def test_one_value_beyond_the_tolerance_is_found_one_below_it_is_not(play, views
     found = lines(report)[NAME]
     assert (report.unexplained, found.unexplained) == (unexplained, unexplained)
     assert found.worst.relative == pytest.approx(abs(factor - 1), rel=1e-3)
-    assert (found.worst.symbol, found.worst.expected) == (views["tick_10s"]["symbol"][place], value[place])
+    assert (found.worst.symbol, found.worst.expected) == (
+        views["tick_10s"]["symbol"][place],
+        value[place],
+    )
 
 
 def test_a_missing_value_is_a_difference(play, views):
@@ -90,7 +117,9 @@ def test_a_row_that_one_side_lacks_is_named(play, views):
     fewer = lake.only(views, ~gone)
     report = play(fewer, views)
     assert {view: rows.missing for view, rows in report.rows.items()} == dict.fromkeys(views, 1)
-    assert {(e.what, e.symbol) for e in report.examples} == {("missing", A)} and report.unexplained == 3
+    assert {(e.what, e.symbol) for e in report.examples} == {
+        ("missing", A)
+    } and report.unexplained == 3
 
 
 def test_a_row_too_many_is_named(play, views):
@@ -108,7 +137,11 @@ def test_a_row_that_history_has_twice_is_a_defect(play, views):
 
 def test_late_ticks_in_silver_explain_what_they_touch(play, made, views):
     """A whole bar came late, too: its live row is missing, and that is explained as well."""
-    lost = made.filter(pl.col("event_time_us") > START + 1000 * S)["trade_id"].unique(maintain_order=True).to_list()[:25:8]
+    lost = (
+        made.filter(pl.col("event_time_us") > START + 1000 * S)["trade_id"]
+        .unique(maintain_order=True)
+        .to_list()[:25:8]
+    )
     late = pl.col("trade_id").is_in(lost)
     report = play(lake.features(made.filter(~late)), views, ticks=made, late=late)
     assert report.unexplained == 0, report.examples
@@ -117,7 +150,11 @@ def test_late_ticks_in_silver_explain_what_they_touch(play, made, views):
 
 
 def test_without_the_late_flag_the_same_differences_are_defects(play, made, views):
-    lost = made.filter(pl.col("event_time_us") > START + 1000 * S)["trade_id"].unique(maintain_order=True).to_list()[:25:8]
+    lost = (
+        made.filter(pl.col("event_time_us") > START + 1000 * S)["trade_id"]
+        .unique(maintain_order=True)
+        .to_list()[:25:8]
+    )
     report = play(lake.features(made.filter(~pl.col("trade_id").is_in(lost))), views, ticks=made)
     assert report.lines.unexplained > 0 and report.rows["tick_1s"].missing > 0
 
@@ -128,7 +165,10 @@ def test_a_job_that_began_late_is_explained_as_warm_up_and_a_stretch(play, made,
     assert report.unexplained == 0, report.examples
     assert sum(line.warm_up for line in report.lines.values()) > 0
     (stretch,) = report.stretches
-    assert stretch.kind == NO_LIVE_JOB and stretch.rows == sum(rows.no_live_job for rows in report.rows.values()) > 0
+    assert (
+        stretch.kind == NO_LIVE_JOB
+        and stretch.rows == sum(rows.no_live_job for rows in report.rows.values()) > 0
+    )
 
 
 def test_of_repeated_rows_the_one_with_more_history_counts(play, made, views):
@@ -136,7 +176,9 @@ def test_of_repeated_rows_the_one_with_more_history_counts(play, made, views):
     both = {view: pl.concat([begun[view], frame]) for view, frame in views.items()}
     report = play(both, views)
     assert (report.unexplained, sum(line.mismatch for line in report.lines.values())) == (0, 0)
-    assert {view: rows.repeated for view, rows in report.rows.items()} == {view: len(frame) for view, frame in begun.items()}
+    assert {view: rows.repeated for view, rows in report.rows.items()} == {
+        view: len(frame) for view, frame in begun.items()
+    }
 
 
 @pytest.mark.parametrize("side", [NO_LIVE_JOB, NOT_BACKFILLED])
@@ -159,7 +201,9 @@ def test_one_symbol_alone_without_live_rows_is_no_stretch(play, views):
 def test_a_symbol_that_was_never_backfilled_is_said_by_name(play, views):
     report = play(views, lake.only(views, pl.col("symbol") == A))
     assert (report.never_backfilled, report.unexplained) == ([B], 0)
-    assert report.rows["tick_1s"].not_backfilled == len(views["tick_1s"].filter(pl.col("symbol") == B))
+    assert report.rows["tick_1s"].not_backfilled == len(
+        views["tick_1s"].filter(pl.col("symbol") == B)
+    )
 
 
 def test_a_symbol_that_was_loaded_and_never_live_is_said_by_name(play, views):
@@ -170,10 +214,14 @@ def test_a_symbol_that_was_loaded_and_never_live_is_said_by_name(play, views):
 
 def test_only_the_symbols_asked_for_are_compared(play, views):
     broken = views | {
-        "tick_10s": views["tick_10s"].with_columns(pl.when(pl.col("symbol") == A).then(pl.col(NAME)).otherwise(9.0).alias(NAME))
+        "tick_10s": views["tick_10s"].with_columns(
+            pl.when(pl.col("symbol") == A).then(pl.col(NAME)).otherwise(9.0).alias(NAME)
+        )
     }
     report = play(broken, views, symbols=[A])
-    assert report.unexplained == 0 and report.rows["tick_1s"].live == len(views["tick_1s"].filter(pl.col("symbol") == A))
+    assert report.unexplained == 0 and report.rows["tick_1s"].live == len(
+        views["tick_1s"].filter(pl.col("symbol") == A)
+    )
 
 
 def test_small_slices_find_the_same_as_one(play, settings, made, views, monkeypatch):
@@ -181,7 +229,11 @@ def test_small_slices_find_the_same_as_one(play, settings, made, views, monkeypa
     monkeypatch.setattr(stored, "SLICES_S", (900,))
     monkeypatch.setattr(stored, "SLICE_ROWS", 0)
     parts = meter.measure(settings, whole.from_us, whole.from_us + (LENGTH_S + 60) * S, NOW_US)
-    assert parts.lines == whole.lines and parts.rows == whole.rows and parts.stretches == whole.stretches
+    assert (
+        parts.lines == whole.lines
+        and parts.rows == whole.rows
+        and parts.stretches == whole.stretches
+    )
 
 
 def test_a_sample_of_history_is_what_the_oracle_says(play, made, views):
@@ -192,10 +244,15 @@ def test_a_sample_of_history_is_what_the_oracle_says(play, made, views):
 
 
 def test_history_that_is_not_what_the_ticks_say_is_found_by_the_oracle_alone(play, made, views):
-    wrong = {view: frame.with_columns(pl.col("volume_10s") * 1.001) if view == "tick_1s" else frame for view, frame in views.items()}
+    wrong = {
+        view: frame.with_columns(pl.col("volume_10s") * 1.001) if view == "tick_1s" else frame
+        for view, frame in views.items()
+    }
     report = play(wrong, wrong, ticks=made, sample=40)
     assert (report.lines.unexplained, report.oracle.extra) == (0, 0)
-    assert {name for (_, name), line in report.oracle.lines.items() if line.unexplained} == {"volume_10s"}
+    assert {name for (_, name), line in report.oracle.lines.items() if line.unexplained} == {
+        "volume_10s"
+    }
 
 
 def test_the_range_both_tables_cover_leaves_out_bars_that_were_open(tmp_path, views):
@@ -204,7 +261,11 @@ def test_the_range_both_tables_cover_leaves_out_bars_that_were_open(tmp_path, vi
     for table, said in ((GOLD_LIVE, "no live job"), (GOLD, "nothing was backfilled")):
         with pytest.raises(DatasetError, match=said):
             stored.covered(settings, NOW_US)
-        lake.put_features(settings, table, lake.only(views, pl.col("event_time_us") > START + 600 * S) if table == GOLD else views)
+        lake.put_features(
+            settings,
+            table,
+            lake.only(views, pl.col("event_time_us") > START + 600 * S) if table == GOLD else views,
+        )
     first, last = stored.covered(settings, NOW_US)
     newest = max(frame["event_time_us"].max() for frame in views.values())
     assert START + 600 * S < first < START + 660 * S and last == newest - 60 * S
@@ -238,7 +299,14 @@ def test_absences_span_slices():
     side = Absences(NO_LIVE_JOB, START)
     present = {0: True, 50: False, 100: False, 150: False, 200: True, 230: False, 240: True}
     for part in ([0, 50], [100], [150, 200], [230, 240]):
-        side.take(pl.DataFrame({"event_time_us": [START + s * S for s in part], "present": [present[s] for s in part]}))
+        side.take(
+            pl.DataFrame(
+                {
+                    "event_time_us": [START + s * S for s in part],
+                    "present": [present[s] for s in part],
+                }
+            )
+        )
     (found,) = side.end(START + 400 * S).found
     assert (found.from_us, found.to_us) == (START, START + 200 * S)
     times = pl.Series([START, START + S, START + 199 * S, START + 200 * S, START + 230 * S])
@@ -247,25 +315,42 @@ def test_absences_span_slices():
 
 
 def test_a_column_that_was_added_later_explains_rows_from_before_it(tmp_path, made, views):
-    """The job was started afresh with a new line: it published the last minutes again, warming up, and knows the column."""
+    """The job was started afresh with a new line: it published the last minutes again, warming up,
+    and knows the column.
+    """
     settings = Settings(home=tmp_path)
     tables.create(settings)
     for table in (GOLD, GOLD_LIVE):
-        older = [n for n in tables.catalog(settings).load_table(table).schema().column_names if n not in ("volume_10s", "volume_5m")]
+        older = [
+            n
+            for n in tables.catalog(settings).load_table(table).schema().column_names
+            if n not in ("volume_10s", "volume_5m")
+        ]
         tables.catalog(settings).drop_table(table)
         kept = tables.schema(table)
         fields = [found for found in kept.fields if found.name in older]
-        tables.catalog(settings).create_table(table, Schema(*fields), partition_spec=tables.partitions(table))
-    before = {view: frame.drop("volume_10s", "volume_5m", strict=False) for view, frame in views.items()}
-    lake.put_features(settings, GOLD_LIVE, lake.only(before, pl.col("event_time_us") <= START + 3000 * S))
+        tables.catalog(settings).create_table(
+            table, Schema(*fields), partition_spec=tables.partitions(table)
+        )
+    before = {
+        view: frame.drop("volume_10s", "volume_5m", strict=False) for view, frame in views.items()
+    }
+    lake.put_features(
+        settings, GOLD_LIVE, lake.only(before, pl.col("event_time_us") <= START + 3000 * S)
+    )
     tables.create(settings)
     afresh = lake.features(made.filter(pl.col("event_time_us") >= START + 2400 * S))
     lake.put_features(settings, GOLD_LIVE, afresh)
     lake.put_features(settings, GOLD, views)
     report = meter.measure(settings, START, START + DAY, NOW_US)
     assert report.unexplained == 0, [line for line in report.lines.values() if line.unexplained]
-    assert {name for (_, name), line in report.lines.items() if line.new_column} == {"volume_10s", "volume_5m"}
-    broken = lake.changed(lake.moved(views, DAY), "tick_10s", len(views["tick_10s"]) - 1, volume_5m=None)
+    assert {name for (_, name), line in report.lines.items() if line.new_column} == {
+        "volume_10s",
+        "volume_5m",
+    }
+    broken = lake.changed(
+        lake.moved(views, DAY), "tick_10s", len(views["tick_10s"]) - 1, volume_5m=None
+    )
     lake.put_both(settings, broken, lake.moved(views, DAY))
     assert meter.measure(settings, START + DAY, START + 2 * DAY, NOW_US).unexplained == 1
 
@@ -275,8 +360,12 @@ def test_history_without_the_new_column_is_due_for_a_backfill_and_no_defect(tmp_
     tables.create(settings)
     older = [found for found in tables.schema(GOLD).fields if found.name != NAME]
     tables.catalog(settings).drop_table(GOLD)
-    tables.catalog(settings).create_table(GOLD, Schema(*older), partition_spec=tables.partitions(GOLD))
-    lake.put_features(settings, GOLD, {view: frame.drop(NAME, strict=False) for view, frame in views.items()})
+    tables.catalog(settings).create_table(
+        GOLD, Schema(*older), partition_spec=tables.partitions(GOLD)
+    )
+    lake.put_features(
+        settings, GOLD, {view: frame.drop(NAME, strict=False) for view, frame in views.items()}
+    )
     tables.create(settings)
     lake.put_features(settings, GOLD_LIVE, views)
     report = meter.measure(settings, START, START + DAY, NOW_US)
@@ -285,11 +374,18 @@ def test_history_without_the_new_column_is_due_for_a_backfill_and_no_defect(tmp_
 
 
 def test_a_late_tick_before_a_weekend_explains_the_first_return_after_it(tmp_path):
-    """The last bar before the halt came late: the first returns on Monday start from another close, and nothing else differs."""
+    """The last bar before the halt came late: the first returns on Monday start from another close,
+    and nothing else differs.
+    """
     settings = Settings(home=tmp_path)
     tables.create(settings)
-    friday, monday = lake.ticks((A,), count=40), lake.ticks((A,), seed=3, count=40, start_us=START + 2 * DAY)
-    trades = pl.concat([friday, monday.with_columns(trade_id="m" + pl.col("trade_id"), seq=pl.col("seq") + 99)])
+    friday, monday = (
+        lake.ticks((A,), count=40),
+        lake.ticks((A,), seed=3, count=40, start_us=START + 2 * DAY),
+    )
+    trades = pl.concat(
+        [friday, monday.with_columns(trade_id="m" + pl.col("trade_id"), seq=pl.col("seq") + 99)]
+    )
     late = pl.col("trade_id") == friday["trade_id"][-1]
     lake.put_both(settings, lake.features(trades.filter(~late)), lake.features(trades))
     lake.put_ticks(settings, trades, late)

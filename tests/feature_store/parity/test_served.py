@@ -1,4 +1,6 @@
-"""What was served against history: the same numbers at the times the record names, or an explanation, or a defect."""
+"""What was served against history: the same numbers at the times the record names, or an
+explanation, or a defect.
+"""
 
 import polars as pl
 import pytest
@@ -35,7 +37,9 @@ def settings(tmp_path) -> Settings:
 def record(views, symbol=A, served_us=SERVED_US, **fields):
     """An answer from the newest row of each view at `served_us`, as the API records it."""
     newest = {
-        view: frame.filter((pl.col("symbol") == symbol) & (pl.col("event_time_us") <= served_us)).row(-1, named=True)
+        view: frame.filter(
+            (pl.col("symbol") == symbol) & (pl.col("event_time_us") <= served_us)
+        ).row(-1, named=True)
         for view, frame in views.items()
     }
     answer = {
@@ -69,9 +73,19 @@ def test_what_was_served_is_what_history_says(settings, views):
 
 def test_a_served_value_that_history_does_not_have_is_found(settings, views):
     answer = record(views)
-    report = served(settings, views, record(views, B), answer | {"features": answer["features"] | {"volume_1m": 99.0}})
+    report = served(
+        settings,
+        views,
+        record(views, B),
+        answer | {"features": answer["features"] | {"volume_1m": 99.0}},
+    )
     line = report.served.lines["tick_1s", "volume_1m"]
-    assert (report.unexplained, line.unexplained, line.worst.symbol, line.worst.got) == (1, 1, A, 99.0)
+    assert (report.unexplained, line.unexplained, line.worst.symbol, line.worst.got) == (
+        1,
+        1,
+        A,
+        99.0,
+    )
 
 
 def test_a_row_that_history_lacks_is_found(settings, views):
@@ -90,9 +104,20 @@ def test_a_time_that_is_not_backfilled_is_no_defect(settings, views):
 
 
 def test_features_of_the_request_and_repeated_records_are_counted_not_compared(settings, views):
-    given = record(views, source="request", event_times_us=None, features={"volume_1m": 5.0}, request_id="given")
+    given = record(
+        views,
+        source="request",
+        event_times_us=None,
+        features={"volume_1m": 5.0},
+        request_id="given",
+    )
     report = served(settings, views, given, record(views), record(views))
-    counts = (report.served.records, report.served.given, report.served.repeated, report.served.compared)
+    counts = (
+        report.served.records,
+        report.served.given,
+        report.served.repeated,
+        report.served.compared,
+    )
     assert counts == (2, 1, 1, 1) and report.unexplained == 0
 
 
@@ -123,7 +148,9 @@ def test_models_with_other_features_are_compared_by_name(settings, views):
 
 
 def test_a_late_tick_explains_what_was_served_without_it(settings, made, views):
-    lost = made.filter((pl.col("symbol") == "A") & (pl.col("event_time_us") < SERVED_US - 20 * S))["trade_id"][-1]
+    lost = made.filter((pl.col("symbol") == "A") & (pl.col("event_time_us") < SERVED_US - 20 * S))[
+        "trade_id"
+    ][-1]
     live = lake.features(made.filter(pl.col("trade_id") != lost))
     lake.put_ticks(settings, made, pl.col("trade_id") == lost)
     report = served(settings, views, record(live), live=live)

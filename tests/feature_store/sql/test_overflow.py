@@ -1,7 +1,8 @@
 """Sums beyond 64 bits: a feature over one is NULL and counted, never a wrapped number.
 
-`naive` and the rendered batch SQL are compared with the hand-written oracle and with exact fractions;
-tests/integration/test_parity.py compares Flink, stream and batch, with that oracle on these markets.
+`naive` and the rendered batch SQL are compared with the hand-written oracle and with exact
+fractions; tests/integration/test_parity.py compares Flink, stream and batch, with that oracle on
+these markets.
 """
 
 import math
@@ -14,7 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts import tick
-from contracts.features import AGGREGATES, FEATURES, OVERFLOWS, SUMMAND_UNITS_MAX, TICKS_MAX, Feature
+from contracts.features import (
+    AGGREGATES,
+    FEATURES,
+    OVERFLOWS,
+    SUMMAND_UNITS_MAX,
+    TICKS_MAX,
+    Feature,
+)
 from contracts.parsing import parse
 from contracts.tick import Tick
 from contracts.windows import LEVELS
@@ -23,7 +31,13 @@ from feature_store.definition import reference
 from feature_store.definition.expressions import evaluate
 from feature_store.sql import tiles
 from feature_store.sql import windows as sql
-from tests.feature_store.definition.test_reference import CHARACTERS, START_US, assert_same, frame_of, stream
+from tests.feature_store.definition.test_reference import (
+    CHARACTERS,
+    START_US,
+    assert_same,
+    frame_of,
+    stream,
+)
 from tests.support import batch_sql, oracle
 from tests.support.streams import HUGE, huge_ticks
 
@@ -111,7 +125,8 @@ def test_no_sum_of_a_tile_or_bar_leaves_64_bits():
 
 
 def test_no_sum_of_a_window_leaves_64_bits():
-    """As many rows as a window has, each at the limit in both limbs; as many overflows per digit."""
+    """As many rows as a window has, each at the limit in both limbs; as many overflows per
+    digit."""
     rounding = 16  # of a double at 1e17
     assert ROWS_MAX * (int(SUMMAND_UNITS_MAX) + rounding) <= LONG_MAX
     assert ROWS_MAX * (int(sql.FINE) + rounding) <= LONG_MAX

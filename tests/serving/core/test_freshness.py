@@ -1,4 +1,6 @@
-"""The rules alone, without services: every answer to a row follows from the row, the settings and the moment."""
+"""The rules alone, without services: every answer to a row follows from the row, the settings and
+the moment.
+"""
 
 from dataclasses import replace
 
@@ -19,8 +21,15 @@ VIEWS = [level.view for level in LEVELS]
 
 
 def row(ages_s=(1.0, 1.0, 1.0), **fields) -> FeatureRow:
-    times = {view: None if age is None else NOW_US - int(age * 1e6) for view, age in zip(VIEWS, ages_s, strict=True)}
-    old = tuple(v for v, age, level in zip(VIEWS, ages_s, LEVELS, strict=True) if age is not None and age > 300 + level.tile_s)
+    times = {
+        view: None if age is None else NOW_US - int(age * 1e6)
+        for view, age in zip(VIEWS, ages_s, strict=True)
+    }
+    old = tuple(
+        v
+        for v, age, level in zip(VIEWS, ages_s, LEVELS, strict=True)
+        if age is not None and age > 300 + level.tile_s
+    )
     made = FeatureRow(
         symbol="A:B",
         found=any(age is not None for age in ages_s),
@@ -81,7 +90,10 @@ def test_ok_means_complete_and_young_enough_and_all_else_has_a_reason(ages, valu
     verdict = judged(row(ages, values=values, warm_s=warm_s))
     if verdict.status is Status.OK:
         assert all(value is not None and abs(value) < 3.5e38 for value in values)
-        assert all(age is not None and age <= 300 + level.tile_s for age, level in zip(ages, LEVELS, strict=True))
+        assert all(
+            age is not None and age <= 300 + level.tile_s
+            for age, level in zip(ages, LEVELS, strict=True)
+        )
         assert verdict.stale is not None
         assert verdict.stale or max(ages) <= 120
     else:

@@ -1,4 +1,6 @@
-"""Requests that come together: one question to the store for all of them, and each gets its own answer or reason."""
+"""Requests that come together: one question to the store for all of them, and each gets its own
+answer or reason.
+"""
 
 import asyncio
 
@@ -25,9 +27,17 @@ def test_what_comes_together_is_asked_once_and_answered_in_order():
     async def story():
         told = Told()
         batcher = MicroBatcher(told, 100)
-        found = await asyncio.gather(batcher.ask(["b", "a", "b"], 5), batcher.ask(["c", "a"], 9), batcher.ask(["a"], 5))
-        assert found == [["B", "A", "B"], ["C", "A"], ["A"]] and told.asked == [["b", "a", "c"]] and told.moments == [9]
-        assert await batcher.ask(["a"], 5) == ["A"] and told.asked[1:] == [["a"]], "nothing is kept for later"
+        found = await asyncio.gather(
+            batcher.ask(["b", "a", "b"], 5), batcher.ask(["c", "a"], 9), batcher.ask(["a"], 5)
+        )
+        assert (
+            found == [["B", "A", "B"], ["C", "A"], ["A"]]
+            and told.asked == [["b", "a", "c"]]
+            and told.moments == [9]
+        )
+        assert await batcher.ask(["a"], 5) == ["A"] and told.asked[1:] == [["a"]], (
+            "nothing is kept for later"
+        )
 
     asyncio.run(story())
 
@@ -49,7 +59,11 @@ def test_a_full_batch_begins_another():
         told = Told()
         batcher = MicroBatcher(told, 2)
         found = await asyncio.gather(*(batcher.ask([key], 5) for key in "abcde"))
-        assert found == [[key.upper()] for key in "abcde"] and told.asked == [["a", "b"], ["c", "d"], ["e"]]
+        assert found == [[key.upper()] for key in "abcde"] and told.asked == [
+            ["a", "b"],
+            ["c", "d"],
+            ["e"],
+        ]
         assert await batcher.ask(["x", "y", "z"], 5) == ["X", "Y", "Z"], "one request is never cut"
 
     asyncio.run(story())
@@ -62,7 +76,9 @@ def test_a_caller_that_leaves_takes_nobody_along_and_a_failure_is_told_to_all():
         await asyncio.sleep(0)
         leaving.cancel()
         assert await staying == ["B"] and leaving.cancelled()
-        found = await asyncio.gather(batcher.ask(["a"], 5), batcher.ask(["bad"], 5), return_exceptions=True)
+        found = await asyncio.gather(
+            batcher.ask(["a"], 5), batcher.ask(["bad"], 5), return_exceptions=True
+        )
         assert [type(each) for each in found] == [KeyError, KeyError]
         assert await batcher.ask(["a"], 5) == ["A"]
 

@@ -1,4 +1,5 @@
-"""Records of answers: sampled, bounded, counted when lost, and complete in Kafka when it is there."""
+"""Records of answers: sampled, bounded, counted when lost, and complete in Kafka when it is
+there."""
 
 import pytest
 
@@ -50,7 +51,17 @@ def test_an_answer_is_a_record_in_kafka(platform, exported):
     assert dropped == []
     assert record["features"] == dict.fromkeys(CORE, 0.01)
     assert record["prediction_bps"] == answer.prediction_bps
-    assert {name: record[name] for name in ("request_id", "symbol", "served_at_us", "source", "model_name", "model_version")} == {
+    assert {
+        name: record[name]
+        for name in (
+            "request_id",
+            "symbol",
+            "served_at_us",
+            "source",
+            "model_name",
+            "model_version",
+        )
+    } == {
         "request_id": "request-1",
         "symbol": SYMBOL,
         "served_at_us": 1_800_000_000_000_000,

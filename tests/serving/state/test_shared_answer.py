@@ -68,7 +68,9 @@ def test_those_who_ask_together_get_one_answer(file):
     assert asyncio.run(story()) == (1, {b"answer 1"})
 
 
-@pytest.mark.parametrize(("question", "age_s_max", "asked"), [("q", 60, 1), ("another", 60, 2), ("q", 0, 2)])
+@pytest.mark.parametrize(
+    ("question", "age_s_max", "asked"), [("q", 60, 1), ("another", 60, 2), ("q", 0, 2)]
+)
 def test_an_answer_counts_for_its_question_and_its_time(file, question, age_s_max, asked):
     async def story():
         registry = Registry()
@@ -81,7 +83,15 @@ def test_an_answer_counts_for_its_question_and_its_time(file, question, age_s_ma
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"[]", b"{}", b"nonsense", b'{"question":"q","at_s":"x","answer":"y"}', b'{"question":"q","at_s":1e18,"answer":"y"}']
+    "text",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"nonsense",
+        b'{"question":"q","at_s":"x","answer":"y"}',
+        b'{"question":"q","at_s":1e18,"answer":"y"}',
+    ],
 )
 def test_a_note_that_cannot_be_read_or_is_of_the_future_is_none(file, text):
     async def story():

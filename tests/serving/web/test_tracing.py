@@ -1,4 +1,6 @@
-"""Ids, the log and the traces of requests; spans arrive at a real collector's endpoint, over HTTP as protobuf."""
+"""Ids, the log and the traces of requests; spans arrive at a real collector's endpoint, over HTTP
+as protobuf.
+"""
 
 import gzip
 import json
@@ -7,7 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import structlog
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
 from contracts.config import logs
 from tests.serving.conftest import KEY, SYMBOL
@@ -27,8 +32,16 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         body = gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body
-        for resource in ExportTraceServiceRequest.FromString(body).resource_spans if self.path == "/v1/traces" else ():
-            self.server.services |= {each.value.string_value for each in resource.resource.attributes if each.key == "service.name"}
+        for resource in (
+            ExportTraceServiceRequest.FromString(body).resource_spans
+            if self.path == "/v1/traces"
+            else ()
+        ):
+            self.server.services |= {
+                each.value.string_value
+                for each in resource.resource.attributes
+                if each.key == "service.name"
+            }
             self.server.spans += [span for scope in resource.scope_spans for span in scope.spans]
         answer = ExportTraceServiceResponse().SerializeToString()
         self.send_response(200)
@@ -58,14 +71,21 @@ def attributes(span) -> dict[str, object]:
 
 def test_a_request_is_a_span_with_its_route_its_id_and_its_callers_trace(collector, make_api):
     api = make_api(api_otel=f"http://127.0.0.1:{collector.server_port}")
-    api.post("/predict", json={"symbols": [SYMBOL]}, headers={"traceparent": CALLER, "X-Request-ID": "mine"})
+    api.post(
+        "/predict",
+        json={"symbols": [SYMBOL]},
+        headers={"traceparent": CALLER, "X-Request-ID": "mine"},
+    )
     api.get("/healthz")
     api.close()
     assert collector.services == {"lakehouse-tick-api"}
     (span,) = collector.spans
     assert span.name == "POST /predict"
     assert span.trace_id.hex() == CALLER.split("-")[1]
-    assert attributes(span)["http.response.header.x_request_id"].array_value.values[0].string_value == "mine"
+    assert (
+        attributes(span)["http.response.header.x_request_id"].array_value.values[0].string_value
+        == "mine"
+    )
     assert KEY not in str(span)
 
 
@@ -105,4 +125,10 @@ def test_a_request_is_a_line_of_the_log_when_asked_for(make_api, feeder, capsys)
     structlog.reset_defaults()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (line,) = (line for line in lines if line["event"] == "request")
-    assert (line["request_id"], line["method"], line["route"], line["status"], line["level"]) == ("mine", "POST", "/predict", 200, "info")
+    assert (line["request_id"], line["method"], line["route"], line["status"], line["level"]) == (
+        "mine",
+        "POST",
+        "/predict",
+        200,
+        "info",
+    )

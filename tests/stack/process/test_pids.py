@@ -1,4 +1,5 @@
-"""A PID file must never lead to somebody else's process, and nothing of a service may outlive it."""
+"""A PID file must never lead to somebody else's process, and nothing of a service may outlive
+it."""
 
 import dataclasses
 import json
@@ -32,7 +33,13 @@ def spawn(tmp_path: Path) -> Iterator[Callable[..., tuple[Record, int]]]:
     def start(*arguments: str) -> tuple[Record, int]:
         out = tmp_path / f"out{len(started)}"
         files = [(os.POSIX_SPAWN_OPEN, 1, str(out), os.O_WRONLY | os.O_CREAT, 0o600)]
-        pid = os.posix_spawn(sys.executable, [sys.executable, "-c", FAMILY, *arguments], os.environ, file_actions=files, setsid=True)
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-c", FAMILY, *arguments],
+            os.environ,
+            file_actions=files,
+            setsid=True,
+        )
         started.append(pid)
         while not out.read_text().endswith("\n"):
             time.sleep(0.02)
@@ -67,7 +74,9 @@ def test_a_record_survives_its_file(tmp_path):
     assert record.process() == psutil.Process()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", '{"pid": 1}', '{"pid": 1, "created_s": 2, "more": 3}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "7", "null", '{"pid": 1}', '{"pid": 1, "created_s": 2, "more": 3}']
+)
 def test_a_damaged_pid_file_is_no_record(tmp_path, text):
     file = tmp_path / "x.json"
     file.write_text(text)
@@ -79,7 +88,9 @@ def test_no_pid_file_is_no_record(tmp_path):
 
 
 def test_a_recycled_pid_is_not_ours(spawn):
-    """The number is alive, but it was born at another time: neither found nor touched, nor anyone in its session."""
+    """The number is alive, but it was born at another time: neither found nor touched, nor anyone
+    in its session.
+    """
     record, child = spawn()
     other = dataclasses.replace(record, created_s=record.created_s - 100)
     assert other.process() is None

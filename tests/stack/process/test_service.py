@@ -1,4 +1,6 @@
-"""Any service: spawned once, seen, found dead, healed, stopped; its port is checked before, its log kept."""
+"""Any service: spawned once, seen, found dead, healed, stopped; its port is checked before, its log
+kept.
+"""
 
 import os
 import signal
@@ -39,7 +41,15 @@ def server(tmp_path: Path, port: int) -> Iterator[Callable[..., Service]]:
 
     def describe(code: str = SERVER, **fields) -> Service:
         command = (sys.executable, "-c", code, str(port))
-        return Service("server", "1", command, lambda: answers("127.0.0.1", port), tmp_path, {port: "TICK_SERVER_PORT"}, **fields)
+        return Service(
+            "server",
+            "1",
+            command,
+            lambda: answers("127.0.0.1", port),
+            tmp_path,
+            {port: "TICK_SERVER_PORT"},
+            **fields,
+        )
 
     yield describe
     stop(pid_file, timeout_s=5)
@@ -56,7 +66,13 @@ def test_a_service_lives_from_spawn_to_stop(server, port):
     spawn(service)
     _wait(lambda: is_ready(service))
     seen = row(service, time.time())
-    assert (seen.name, seen.version, seen.state, seen.ports, seen.memory_limit_mb) == ("server", "1", "ready", (port,), 64)
+    assert (seen.name, seen.version, seen.state, seen.ports, seen.memory_limit_mb) == (
+        "server",
+        "1",
+        "ready",
+        (port,),
+        64,
+    )
     assert seen.pid == Record.read(service.pid_file).pid
     assert seen.memory_mb > 0
     assert seen.uptime_s >= 0
@@ -111,7 +127,9 @@ def test_a_port_in_use_names_port_setting_and_process(server, port):
 
 
 def test_the_port_of_a_dying_process_gets_a_moment(port):
-    """A socket in flight between two ends of a pair belongs to no process, as that of a killed one whose threads are still going."""
+    """A socket in flight between two ends of a pair belongs to no process, as that of a killed one
+    whose threads are still going.
+    """
     here, there = socket.socketpair()
     with socket.create_server(("127.0.0.1", port)) as held:
         socket.send_fds(here, [b"x"], [held.fileno()])
@@ -130,7 +148,11 @@ def test_a_missing_program_says_so(tmp_path):
 
 def test_prepare_and_environment_come_before_the_process(server, tmp_path):
     code = "import os, pathlib; print(pathlib.Path(os.environ['PREPARED']).read_text())"
-    service = server(code, env={"PREPARED": str(tmp_path / "prepared")}, prepare=lambda: (tmp_path / "prepared").write_text("first"))
+    service = server(
+        code,
+        env={"PREPARED": str(tmp_path / "prepared")},
+        prepare=lambda: (tmp_path / "prepared").write_text("first"),
+    )
     spawn(service)
     _wait(lambda: service.process() is None)
     assert tail(service.log) == "first"

@@ -12,7 +12,10 @@ from stack.services import flink
 
 
 def _config(settings) -> dict[str, object]:
-    return {key: json.loads(value) for key, _, value in (line.partition(": ") for line in flink.config(settings).splitlines())}
+    return {
+        key: json.loads(value)
+        for key, _, value in (line.partition(": ") for line in flink.config(settings).splitlines())
+    }
 
 
 def test_the_add_opens_of_the_distribution_are_kept(free_settings):
@@ -39,14 +42,18 @@ def test_every_address_is_the_host_of_the_settings(free_settings):
 
 def test_two_platforms_share_no_port(make_settings):
     one, two = _config(make_settings(flink_port=7211)), _config(make_settings(flink_port=7311))
-    ports = [{value for key, value in config.items() if key.endswith(".port")} for config in (one, two)]
+    ports = [
+        {value for key, value in config.items() if key.endswith(".port")} for config in (one, two)
+    ]
     assert ports == [{7211, 7212, 7213}, {7311, 7312, 7313}]
 
 
 def test_the_jobmanager_claims_the_ports_it_is_given(make_settings):
     settings = make_settings(flink_port=7211)
     service = flink.jobmanager(settings)
-    assert set(service.ports) == {value for key, value in _config(settings).items() if key.endswith(".port")}
+    assert set(service.ports) == {
+        value for key, value in _config(settings).items() if key.endswith(".port")
+    }
 
 
 def test_failures_are_noticed_in_seconds_and_three_checkpoints_stay(free_settings):
@@ -55,7 +62,9 @@ def test_failures_are_noticed_in_seconds_and_three_checkpoints_stay(free_setting
     assert config["client.heartbeat.timeout"] == 10_000  # jobs of killed clients are looked for
     assert config["execution.checkpointing.num-retained"] == 3
     assert config["execution.checkpointing.dir"] == paths.checkpoints(free_settings).as_uri()
-    assert config["execution.checkpointing.savepoint-dir"] == paths.savepoints(free_settings).as_uri()
+    assert (
+        config["execution.checkpointing.savepoint-dir"] == paths.savepoints(free_settings).as_uri()
+    )
 
 
 def test_the_class_path_is_exactly_the_wheel_and_the_pinned_jars(free_settings):
@@ -65,7 +74,9 @@ def test_the_class_path_is_exactly_the_wheel_and_the_pinned_jars(free_settings):
     flink.prepare(free_settings)
     wheel = {jar.name for jar in (paths.pyflink_home() / "lib").glob("*.jar")}
     own = bounded_value.jar(free_settings).name
-    assert {jar.name for jar in lib.iterdir()} == wheel | {own} | {jar.file for jar in jars.locked("flink")}
+    assert {jar.name for jar in lib.iterdir()} == wheel | {own} | {
+        jar.file for jar in jars.locked("flink")
+    }
     assert (paths.flink_home(free_settings) / "plugins").is_dir()
     assert (paths.flink_home(free_settings) / "opt" / "flink-python-2.3.0.jar").exists()
 
@@ -86,7 +97,15 @@ def test_clients_are_told_lib_and_conf_by_name(free_settings):
     flink.prepare(free_settings)
     env = flink.client_env(free_settings)
     assert env["FLINK_LIB_DIR"] == str(paths.flink_lib(free_settings))
-    for name in ("JAVA_HOME", "FLINK_HOME", "FLINK_LIB_DIR", "FLINK_CONF_DIR", "FLINK_OPT_DIR", "FLINK_PLUGINS_DIR", "FLINK_LOG_DIR"):
+    for name in (
+        "JAVA_HOME",
+        "FLINK_HOME",
+        "FLINK_LIB_DIR",
+        "FLINK_CONF_DIR",
+        "FLINK_OPT_DIR",
+        "FLINK_PLUGINS_DIR",
+        "FLINK_LOG_DIR",
+    ):
         assert paths.Path(env[name]).is_dir(), name
 
 

@@ -27,7 +27,9 @@ def broker(tmp_path_factory):
 
 def test_the_first_idempotent_message_is_sent_without_a_word(broker, capfd):
     said: list[object] = []
-    producer = Producer({**connections.kafka(broker), "enable.idempotence": True, "error_cb": said.append})
+    producer = Producer(
+        {**connections.kafka(broker), "enable.idempotence": True, "error_cb": said.append}
+    )
     producer.produce(DEAD_LETTER.name, b"first")
     assert producer.flush(20) == 0
     assert said == []
@@ -36,15 +38,27 @@ def test_the_first_idempotent_message_is_sent_without_a_word(broker, capfd):
 
 def test_every_partition_has_a_leader(broker):
     topics = kafka.admin(broker).list_topics(timeout=10).topics
-    assert all(partition.leader == 1 for topic in TOPICS for partition in topics[topic.name].partitions.values())
+    assert all(
+        partition.leader == 1
+        for topic in TOPICS
+        for partition in topics[topic.name].partitions.values()
+    )
 
 
 def test_every_topic_takes_the_largest_batch_of_a_sender(broker):
-    """librdkafka fills batches up to 1,000,000 bytes; a topic that refused one would lose all ticks in it."""
+    """librdkafka fills batches up to 1,000,000 bytes; a topic that refused one would lose all ticks
+    in it.
+    """
     client, names = kafka.admin(broker), [topic.name for topic in TOPICS]
-    described = client.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name) for name in names])
-    limits = {resource.name: described[resource].result()["max.message.bytes"] for resource in described}
-    assert {name: (limit.value, limit.is_default) for name, limit in limits.items()} == dict.fromkeys(names, ("1048576", False))
+    described = client.describe_configs(
+        [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+    )
+    limits = {
+        resource.name: described[resource].result()["max.message.bytes"] for resource in described
+    }
+    assert {
+        name: (limit.value, limit.is_default) for name, limit in limits.items()
+    } == dict.fromkeys(names, ("1048576", False))
 
 
 def test_settling_again_changes_nothing(broker):

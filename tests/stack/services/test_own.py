@@ -1,4 +1,6 @@
-"""Our own processes as services: the key reaches the API only, and the MLflow page really starts and stops."""
+"""Our own processes as services: the key reaches the API only, and the MLflow page really starts
+and stops.
+"""
 
 import os
 import signal

@@ -1,4 +1,6 @@
-"""Bulk load into a real lakehouse: every row has one fate, loading again adds nothing, and a kill in the middle costs nothing."""
+"""Bulk load into a real lakehouse: every row has one fate, loading again adds nothing, and a kill
+in the middle costs nothing.
+"""
 
 import signal
 import subprocess
@@ -31,7 +33,13 @@ NOW_US = 4_000_000_000_000_000
 HOUR_US = 3_600_000_000
 
 
-def ticks(count: int, start_us: int = START_US, step_us: int = 1_000_000, symbol: str = "S", first: int = 0) -> pl.DataFrame:
+def ticks(
+    count: int,
+    start_us: int = START_US,
+    step_us: int = 1_000_000,
+    symbol: str = "S",
+    first: int = 0,
+) -> pl.DataFrame:
     """Ticks of one symbol, `step_us` apart, with ids from `first` on."""
     number = pl.int_range(first, first + count, eager=True)
     return tick_frame.conform(
@@ -98,9 +106,18 @@ def test_every_column_arrives_as_the_stream_would_have_written_it(lake, tmp_path
 
 
 def test_rows_lie_in_the_partition_of_their_day_and_few_commits_write_them(lake, tmp_path):
-    file = written(tmp_path / "days.parquet", ticks(12_000, start_us=START_US + 12 * HOUR_US, step_us=30_000_000))
+    file = written(
+        tmp_path / "days.parquet",
+        ticks(12_000, start_us=START_US + 12 * HOUR_US, step_us=30_000_000),
+    )
     assert fates(of(lake, file)) == (12_000, 0, 0, 0)
-    assert partitions(lake) == {"2024-03-18": 1440, "2024-03-19": 2880, "2024-03-20": 2880, "2024-03-21": 2880, "2024-03-22": 1920}
+    assert partitions(lake) == {
+        "2024-03-18": 1440,
+        "2024-03-19": 2880,
+        "2024-03-20": 2880,
+        "2024-03-21": 2880,
+        "2024-03-22": 1920,
+    }
     table = tables.catalog(lake).load_table(SILVER)
     assert len(table.snapshots()) <= 3
     assert table.inspect.files().num_rows == 5  # a day waits until it is whole
@@ -112,8 +129,19 @@ def test_metadata_are_those_that_an_ordinary_append_writes(lake, tmp_path):
     ordinary = Settings(home=tmp_path / "ordinary")
     tables.create(ordinary)
     tables.append_ticks(ordinary, frame)
-    ours, theirs = (tables.catalog(home).load_table(SILVER).inspect.files().to_pylist()[0] for home in (lake, ordinary))
-    for name in ("record_count", "partition", "spec_id", "value_counts", "null_value_counts", "lower_bounds", "upper_bounds"):
+    ours, theirs = (
+        tables.catalog(home).load_table(SILVER).inspect.files().to_pylist()[0]
+        for home in (lake, ordinary)
+    )
+    for name in (
+        "record_count",
+        "partition",
+        "spec_id",
+        "value_counts",
+        "null_value_counts",
+        "lower_bounds",
+        "upper_bounds",
+    ):
         assert ours.get(name) == theirs.get(name)
     assert "event_day=2024-03-18" in ours["file_path"]
 
@@ -127,7 +155,10 @@ def test_a_second_time_nothing_is_added(lake, tmp_path):
 
 
 def test_copies_inside_the_files_count_once(lake, tmp_path):
-    first = written(tmp_path / "a.parquet", pl.concat([ticks(50), ticks(50), ticks(20, start_us=START_US + 50_000_000, first=50)]))
+    first = written(
+        tmp_path / "a.parquet",
+        pl.concat([ticks(50), ticks(50), ticks(20, start_us=START_US + 50_000_000, first=50)]),
+    )
     second = written(tmp_path / "b.parquet", ticks(100))
     assert fates(of(lake, first, second)) == (120 - 50 + 30, 0, 50 + 70, 0)
     assert stored(lake)["trade_id"].n_unique() == stored(lake).height == 100
@@ -137,7 +168,10 @@ def test_only_what_is_missing_is_added_and_equal_ids_elsewhere_are_no_copies(lak
     of(lake, written(tmp_path / "a.parquet", ticks(60)))
     other = ticks(40, symbol="T")
     next_day = ticks(10, start_us=START_US + DAY_US)
-    more = written(tmp_path / "b.parquet", pl.concat([ticks(100), other, other.with_columns(venue=pl.lit("W")), next_day]))
+    more = written(
+        tmp_path / "b.parquet",
+        pl.concat([ticks(100), other, other.with_columns(venue=pl.lit("W")), next_day]),
+    )
     assert fates(of(lake, more)) == (40 + 40 + 40 + 10, 60, 0, 0)
 
 
@@ -147,11 +181,24 @@ def test_what_the_stream_wrote_is_already_there(lake, tmp_path):
     assert fates(of(lake, written(tmp_path / "a.parquet", ticks(50)))) == (20, 30, 0, 0)
 
 
-BAD = ["V,S,0,1,1,x", "V,S,T,-1,1,x", "V,S,T,1,1", "V,S,T,1,1,x,y", "V,S,T,1,1e300,x", "\udcff,S,T,1,1,x"]
+BAD = [
+    "V,S,0,1,1,x",
+    "V,S,T,-1,1,x",
+    "V,S,T,1,1",
+    "V,S,T,1,1,x,y",
+    "V,S,T,1,1e300,x",
+    "\udcff,S,T,1,1,x",
+]
 
 
 def csv(file: Path, lines: list[str], time_us: int = START_US) -> Path:
-    text = "\n".join(["venue,symbol,event_time_us,price,size,trade_id", *(line.replace("T", str(time_us)) for line in lines), ""])
+    text = "\n".join(
+        [
+            "venue,symbol,event_time_us,price,size,trade_id",
+            *(line.replace("T", str(time_us)) for line in lines),
+            "",
+        ]
+    )
     file.write_bytes(text.encode("utf-8", "surrogateescape"))
     return file
 
@@ -161,10 +208,19 @@ def test_rows_that_are_no_ticks_lie_in_the_dead_letters_once(lake, tmp_path):
     done = of(lake, file)
     assert fates(done) == (3, 0, 0, 5)  # a broken byte in a name is still a name
     assert done.skipped == {"blank": 1}
-    assert done.rejected == {"time_out_of_bounds": 1, "invalid_field": 2, "not_positive": 1, "out_of_range": 1}
+    assert done.rejected == {
+        "time_out_of_bounds": 1,
+        "invalid_field": 2,
+        "not_positive": 1,
+        "out_of_range": 1,
+    }
     letters = stored(lake, DEAD_LETTER).sort("row_number")
     assert letters["source"].unique().to_list() == ["bad.csv"]
-    assert letters.select("row_number", "reason").rows()[:3] == [(2, "time_out_of_bounds"), (3, "not_positive"), (4, "invalid_field")]
+    assert letters.select("row_number", "reason").rows()[:3] == [
+        (2, "time_out_of_bounds"),
+        (3, "not_positive"),
+        (4, "invalid_field"),
+    ]
     assert letters["raw"][0] == b"V,S,0,1,1,x"
     assert letters["loaded_at"].dt.epoch("us").unique().to_list() == [NOW_US]
     again = of(lake, file)
@@ -245,7 +301,10 @@ def test_names_that_run_together_have_fingerprints_of_their_own():
     assert fingerprints(pl.concat([frame, frame])).n_unique() == 4
 
 
-@given(rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 8), st.booleans()), max_size=30), held=st.sets(st.integers(0, 8)))
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 8), st.booleans()), max_size=30),
+    held=st.sets(st.integers(0, 8)),
+)
 @hypothesis_settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_mix_of_new_old_copied_and_broken_rows_is_accounted_for(tmp_path_factory, rows, held):
     """Against sets: which ids were there, which the file brings."""
@@ -255,8 +314,21 @@ def test_any_mix_of_new_old_copied_and_broken_rows_is_accounted_for(tmp_path_fac
     if held:
         tables.append_ticks(lake, ticks(9).filter(pl.col("seq").is_in(sorted(held))))
     frame = pl.DataFrame(
-        [(f"S{s}" if s else "S", str(i), START_US + i * 1_000_000 + s * DAY_US, -1.0 if bad else 1.0) for s, i, bad in rows],
-        schema={"symbol": pl.String, "trade_id": pl.String, "event_time_us": pl.Int64, "price": pl.Float64},
+        [
+            (
+                f"S{s}" if s else "S",
+                str(i),
+                START_US + i * 1_000_000 + s * DAY_US,
+                -1.0 if bad else 1.0,
+            )
+            for s, i, bad in rows
+        ],
+        schema={
+            "symbol": pl.String,
+            "trade_id": pl.String,
+            "event_time_us": pl.Int64,
+            "price": pl.Float64,
+        },
         orient="row",
     ).with_columns(venue=pl.lit("V"), size=pl.lit(1.0))
     frame.write_parquet(home / "mix.parquet")
@@ -266,7 +338,11 @@ def test_any_mix_of_new_old_copied_and_broken_rows_is_accounted_for(tmp_path_fac
     assert done.loaded == len(new)
     assert sum(done.rejected.values()) == len(rows) - len(good)
     assert done.already >= len({(s, i) for s, i in good} - new)
-    assert stored(lake).select("symbol", "trade_id").n_unique() == stored(lake).height == len(new) + len(held)
+    assert (
+        stored(lake).select("symbol", "trade_id").n_unique()
+        == stored(lake).height
+        == len(new) + len(held)
+    )
     assert of(lake, home / "mix.parquet").loaded == 0
 
 
@@ -275,7 +351,9 @@ def test_real_dumps_arrive_whole_whatever_order_they_come_in(lake):
     done = of(lake, str(ROOT / "binance_dump" / "*.csv"))
     assert fates(done) == (95_651, 0, 0, 0)
     assert stored(lake).select("venue", "symbol").n_unique() == 6
-    expected = pl.concat([b.ticks for b in open_feed([ROOT / "binance_dump" / "*.csv"]).batches(NOW_US)])
+    expected = pl.concat(
+        [b.ticks for b in open_feed([ROOT / "binance_dump" / "*.csv"]).batches(NOW_US)]
+    )
     names = ["venue", "symbol", "trade_id"]
     assert stored(lake).select(expected.columns).sort(names).equals(expected.sort(names))
     assert fates(of(lake, real("binance_dump/usdm_ETHUSDT-trades-2024-08-08.csv")))[0] == 0
@@ -292,9 +370,9 @@ def test_real_recordings_and_gold_arrive_and_the_dump_of_the_same_trades_adds_th
 def killed_in_the_middle(lake: Settings, files: str) -> int:
     """Load in a child that dies by SIGKILL after its first commits; returns the rows it left."""
     code = (
-        "import sys; from contracts.config.settings import Settings;"
-        "from streaming.feeds import open_feed; from streaming.bulk_load.load import load;"
-        f"load(Settings(home=sys.argv[1], load_commit_rows=2_000), open_feed([sys.argv[2]]), {NOW_US})"
+        "import sys; from contracts.config.settings import Settings;from streaming.feeds import"
+        " open_feed; from streaming.bulk_load.load import load;load(Settings(home=sys.argv[1],"
+        f" load_commit_rows=2_000), open_feed([sys.argv[2]]), {NOW_US})"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(lake.home), files], cwd=REPO)
     try:
@@ -321,5 +399,8 @@ def test_killed_and_loaded_again_it_is_as_if_nothing_had_happened(lake, tmp_path
     of(undisturbed, files)
     assert digest(lake) == digest(undisturbed)
     assert stored(lake, DEAD_LETTER).height == stored(undisturbed, DEAD_LETTER).height == 60
-    names = [sorted(file.name for file in (home.root / "lakehouse").iterdir()) for home in (lake, undisturbed)]
+    names = [
+        sorted(file.name for file in (home.root / "lakehouse").iterdir())
+        for home in (lake, undisturbed)
+    ]
     assert names[0] == names[1]  # nothing remembers it but the lake

@@ -1,4 +1,6 @@
-"""A recorded socket said again by a server of our own, with lost connections and lost trades: the live feed hears every trade once."""
+"""A recorded socket said again by a server of our own, with lost connections and lost trades: the
+live feed hears every trade once.
+"""
 
 import gzip
 import json
@@ -18,7 +20,8 @@ from tests.support.data import real
 
 LINES = 3000
 COLUMNS = ["venue", "symbol", "event_time_us", "price", "size", "side", "trade_id", "seq"]
-# Each connection says a part of the recording: 40 trades are lost between the first two, and the last ones are said twice.
+# Each connection says a part of the recording: 40 trades are lost between the first two, and the
+# last ones are said twice.
 PARTS = ((0, 1000), (1400, 2000), (1900, LINES))
 
 
@@ -34,14 +37,19 @@ def trades_of(lines):
 
 
 class Exchange:
-    """A WebSocket server that plays PARTS, one a connection, and the REST interface for what nobody heard."""
+    """A WebSocket server that plays PARTS, one a connection, and the REST interface for what nobody
+    heard.
+    """
 
     def __init__(self, lines, rest=True):
         self.lines, self.paths, self.asked = lines, [], []
         self.trades = trades_of(lines) if rest else {}
         self.socket = serve(self.talk, "127.0.0.1", 0, compression=None)
         self.rest = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
-        self.threads = [threading.Thread(target=each.serve_forever, daemon=True) for each in (self.socket, self.rest)]
+        self.threads = [
+            threading.Thread(target=each.serve_forever, daemon=True)
+            for each in (self.socket, self.rest)
+        ]
         for thread in self.threads:
             thread.start()
 
@@ -63,8 +71,21 @@ class Exchange:
                 asked = parse_qs(urlsplit(self.path).query)
                 first, limit = int(asked["fromId"][0]), int(asked["limit"][0])
                 exchange.asked.append((first, limit))
-                found = [exchange.trades[number] for number in range(first, first + limit) if number in exchange.trades]
-                rows = [{"id": t["t"], "price": t["p"], "qty": t["q"], "time": t["T"], "isBuyerMaker": t["m"]} for t in found]
+                found = [
+                    exchange.trades[number]
+                    for number in range(first, first + limit)
+                    if number in exchange.trades
+                ]
+                rows = [
+                    {
+                        "id": t["t"],
+                        "price": t["p"],
+                        "qty": t["q"],
+                        "time": t["T"],
+                        "isBuyerMaker": t["m"],
+                    }
+                    for t in found
+                ]
                 self.send_response(200 if exchange.trades else 503)
                 self.end_headers()
                 self.wfile.write(json.dumps(rows).encode())
@@ -75,8 +96,14 @@ class Exchange:
         return Handler
 
     def settings(self, tmp_path, **fields):
-        socket, rest = (server.getsockname()[1] for server in (self.socket.socket, self.rest.socket))
-        own = {"live_url": f"ws://127.0.0.1:{socket}/stream", "live_rest_url": f"http://127.0.0.1:{rest}", "live_retry_s_max": 0.05}
+        socket, rest = (
+            server.getsockname()[1] for server in (self.socket.socket, self.rest.socket)
+        )
+        own = {
+            "live_url": f"ws://127.0.0.1:{socket}/stream",
+            "live_rest_url": f"http://127.0.0.1:{rest}",
+            "live_retry_s_max": 0.05,
+        }
         return Settings(home=tmp_path, **own, **fields)
 
     def close(self):
@@ -95,7 +122,9 @@ def exchange(lines):
 
 
 def heard(feed):
-    batches = [batch for batch in feed.batches(feed.clock()) if batch.ticks.height or batch.rejected]
+    batches = [
+        batch for batch in feed.batches(feed.clock()) if batch.ticks.height or batch.rejected
+    ]
     assert not [reject for batch in batches for reject in batch.rejected]
     return pl.concat([batch.ticks for batch in batches]).select(COLUMNS)
 
@@ -128,7 +157,11 @@ def test_a_gap_that_nobody_fills_is_counted_and_the_rest_goes_on(lines, recorded
 
 
 def test_an_exchange_that_is_away_is_tried_again_and_time_goes_on(tmp_path):
-    feed = LiveFeed(Settings(home=tmp_path, live_url="ws://127.0.0.1:9/stream", live_retry_s_max=0.05), ("X",), duration_s=0.5)
+    feed = LiveFeed(
+        Settings(home=tmp_path, live_url="ws://127.0.0.1:9/stream", live_retry_s_max=0.05),
+        ("X",),
+        duration_s=0.5,
+    )
     batches = list(feed.batches(feed.clock()))
     assert len(batches) > 5 and not any(batch.items for batch in batches)
     assert feed.heard.connections == 0
@@ -136,6 +169,11 @@ def test_an_exchange_that_is_away_is_tried_again_and_time_goes_on(tmp_path):
 
 def test_a_silent_connection_is_opened_anew(exchange, tmp_path, monkeypatch):
     monkeypatch.setattr("tests.streaming.feeds.test_binance_live.PARTS", ((0, LINES),))
-    feed = LiveFeed(exchange.settings(tmp_path, live_reconnect_after_s=1), ("BTCUSDT",), venue="BINANCE", duration_s=4)
+    feed = LiveFeed(
+        exchange.settings(tmp_path, live_reconnect_after_s=1),
+        ("BTCUSDT",),
+        venue="BINANCE",
+        duration_s=4,
+    )
     ticks = heard(feed)
     assert feed.heard.connections >= 2 and ticks["trade_id"].n_unique() == len(ticks)

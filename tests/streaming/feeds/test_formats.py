@@ -1,4 +1,6 @@
-"""Formats by hand: every column in its place, units by row, broken rows as values, containers of every kind, bounded memory."""
+"""Formats by hand: every column in its place, units by row, broken rows as values, containers of
+every kind, bounded memory.
+"""
 
 import gzip
 import json
@@ -43,13 +45,25 @@ def test_spot_trades_of_the_official_name(tmp_path):
 @pytest.mark.parametrize(
     ("header", "row", "key", "size"),
     [
-        ("id,price,qty,quote_qty,time,is_buyer_maker", "7,2.5,40,100,1723161255342,false", "BINANCE_USDM:ETHUSDT", 40.0),
-        ("id,price,qty,base_qty,time,is_buyer_maker", "7,2.5,10,40,1723161255342,false", "BINANCE_COINM:ETHUSDT", 40.0),
+        (
+            "id,price,qty,quote_qty,time,is_buyer_maker",
+            "7,2.5,40,100,1723161255342,false",
+            "BINANCE_USDM:ETHUSDT",
+            40.0,
+        ),
+        (
+            "id,price,qty,base_qty,time,is_buyer_maker",
+            "7,2.5,10,40,1723161255342,false",
+            "BINANCE_COINM:ETHUSDT",
+            40.0,
+        ),
         ("", "7,2.5,40,100,1723161255342,false", "BINANCE_USDM:ETHUSDT", 40.0),
     ],
 )
 def test_futures_trades_with_and_without_header(tmp_path, header, row, key, size):
-    ticks, rejected, _ = read(tmp_path, "ETHUSDT-trades-2024-08-08.csv", f"{header}\n{row}\n" if header else f"{row}\n")
+    ticks, rejected, _ = read(
+        tmp_path, "ETHUSDT-trades-2024-08-08.csv", f"{header}\n{row}\n" if header else f"{row}\n"
+    )
     assert not rejected
     assert (ticks[0].key, ticks[0].size, ticks[0].side) == (key, size, 1)
 
@@ -68,7 +82,13 @@ def test_futures_trades_with_and_without_header(tmp_path, header, row, key, size
 def test_aggregated_trades_have_ids_of_their_own(tmp_path, text, key):
     ticks, rejected, name = read(tmp_path, "BTCUSDT-aggTrades-2024-08-08.csv", text)
     assert name == "binance-agg-trades" and not rejected
-    assert (ticks[0].key, ticks[0].trade_id, ticks[0].seq, ticks[0].event_time_us, ticks[0].side) == (key, "a9", 9, AT_US, -1)
+    assert (
+        ticks[0].key,
+        ticks[0].trade_id,
+        ticks[0].seq,
+        ticks[0].event_time_us,
+        ticks[0].side,
+    ) == (key, "a9", 9, AT_US, -1)
 
 
 def test_bybit(tmp_path):
@@ -79,7 +99,9 @@ def test_bybit(tmp_path):
     )
     ticks, rejected, name = read(tmp_path, "BTCUSDT2024-08-08.csv", text)
     assert name == "bybit" and not rejected
-    assert ticks[0] == Tick("BYBIT", "BTCUSDT", AT_US, AT_US, 100.5, 0.25, 1, "2f0e9eba-aaaa-5f2c-b7c0-3a1c29ed4e06", 1)
+    assert ticks[0] == Tick(
+        "BYBIT", "BTCUSDT", AT_US, AT_US, 100.5, 0.25, 1, "2f0e9eba-aaaa-5f2c-b7c0-3a1c29ed4e06", 1
+    )
     assert (ticks[1].event_time_us, ticks[1].side, ticks[1].seq) == (AT_US + 1_100, -1, 2)
 
 
@@ -117,16 +139,29 @@ def test_databento(tmp_path):
     assert ticks[0] == Tick("CME", "GCQ4", AT_US, AT_US, 1995.6, 3.0, 1, "glbx-mdp3:1", 1)
     assert [tick.price for tick in ticks] == [1995.6, 1995.5, 1995.6]
     assert [tick.side for tick in ticks] == [1, -1, 1]  # nobody's side is told by the tick rule
-    assert [(r.row, r.rejected.reason) for r in rejected] == [(4, Reason.INVALID_FIELD), (5, Reason.OUT_OF_RANGE)]
+    assert [(r.row, r.rejected.reason) for r in rejected] == [
+        (4, Reason.INVALID_FIELD),
+        (5, Reason.OUT_OF_RANGE),
+    ]
 
 
 def test_the_unit_of_time_is_judged_row_by_row(tmp_path):
-    times = ("1723161255", "1723161255342", "1723161255342000", "1723161255342000999", "1723161255.342", "2024-08-08T23:54:15.342Z")
+    times = (
+        "1723161255",
+        "1723161255342",
+        "1723161255342000",
+        "1723161255342000999",
+        "1723161255.342",
+        "2024-08-08T23:54:15.342Z",
+    )
     rows = "".join(f"{i},100,1,100,{time},true,true\n" for i, time in enumerate(times, 1))
     ticks, rejected, _ = read(tmp_path, "BTCUSDT-trades-x.csv", rows)
     assert not rejected
     assert [tick.event_time_us for tick in ticks] == [AT_US - 342_000, *[AT_US] * 5]
-    assert datetime.fromtimestamp(ticks[0].event_time_us / 1e6, UTC).isoformat() == "2024-08-08T23:54:15+00:00"
+    assert (
+        datetime.fromtimestamp(ticks[0].event_time_us / 1e6, UTC).isoformat()
+        == "2024-08-08T23:54:15+00:00"
+    )
 
 
 def test_broken_rows_are_values_with_reason_and_raw_text(tmp_path):
@@ -159,15 +194,39 @@ def test_broken_rows_are_values_with_reason_and_raw_text(tmp_path):
 
 def test_a_broken_line_of_a_recording_is_rejected(tmp_path):
     def line(**fields):
-        data = {"e": "trade", "E": 1, "s": "BTCUSDT", "t": 5, "p": "100", "q": "1", "T": 1723161255342, "m": True, "M": True} | fields
+        data = {
+            "e": "trade",
+            "E": 1,
+            "s": "BTCUSDT",
+            "t": 5,
+            "p": "100",
+            "q": "1",
+            "T": 1723161255342,
+            "m": True,
+            "M": True,
+        } | fields
         return f"1723161254342000000 {json.dumps({'stream': 'btcusdt@trade', 'data': data})}\n"
 
     quote = '1 {"stream":"btcusdt@bookTicker","data":{"u":1,"s":"BTCUSDT","b":"99","B":"1","a":"101","A":"2"}}\n'
     crossed = quote.replace('"99"', '"105"')
-    lines = [line(), quote, line(t=6), crossed, line(t=7), line(t=8, m="?"), line(p=None, t=9), "173 {not json\n", line(t=10, T=5)]
+    lines = [
+        line(),
+        quote,
+        line(t=6),
+        crossed,
+        line(t=7),
+        line(t=8, m="?"),
+        line(p=None, t=9),
+        "173 {not json\n",
+        line(t=10, T=5),
+    ]
     ticks, rejected, name = read(tmp_path, "rec.txt", "".join(lines))
     assert name == "binance-socket"
-    assert [(tick.trade_id, tick.bid, tick.ask_size) for tick in ticks] == [("5", None, None), ("6", 99.0, 2.0), ("7", 99.0, 2.0)]
+    assert [(tick.trade_id, tick.bid, tick.ask_size) for tick in ticks] == [
+        ("5", None, None),
+        ("6", 99.0, 2.0),
+        ("7", 99.0, 2.0),
+    ]
     assert [(r.row, r.rejected.reason) for r in rejected] == [
         (5, Reason.INVALID_FIELD),
         (6, Reason.INVALID_FIELD),
@@ -182,7 +241,10 @@ def test_containers_hold_the_same_trades(tmp_path):
     plain.write_text(SPOT * 30_000)  # more than one block
     expected = whole(open_feed([plain])).ticks
     assert expected.height == 60_000
-    packed = {name: tmp_path / name / f"{plain.name}{end}" for name, end in (("gz", ".gz"), ("zst", ".zst"), ("zip", ""))}
+    packed = {
+        name: tmp_path / name / f"{plain.name}{end}"
+        for name, end in (("gz", ".gz"), ("zst", ".zst"), ("zip", ""))
+    }
     for file in packed.values():
         file.parent.mkdir()
     packed["gz"].write_bytes(gzip.compress(plain.read_bytes()))
@@ -206,7 +268,9 @@ def test_a_cut_off_archive_gives_what_it_has_and_says_so(tmp_path):
 
 
 def test_canonical_files_come_back_as_they_went(tmp_path):
-    ticks = pl.concat(list(generate(FIXTURE, AT_US, 3_600))).with_columns(bid=pl.col("price") - 0.1, ask=pl.col("price") + 0.1)
+    ticks = pl.concat(list(generate(FIXTURE, AT_US, 3_600))).with_columns(
+        bid=pl.col("price") - 0.1, ask=pl.col("price") + 0.1
+    )
     parquet, csv = tmp_path / "ticks.parquet", tmp_path / "ticks.csv"
     assert canonical.write(parquet, iter([ticks.head(100), ticks.tail(-100)])) == ticks.height
     ticks.write_csv(csv)
@@ -219,7 +283,9 @@ def test_canonical_files_come_back_as_they_went(tmp_path):
 
 def test_a_small_canonical_file_gets_defaults(tmp_path):
     ticks, rejected, _ = read(
-        tmp_path, "my.csv", f"symbol,event_time_us,price,size\nABC,{AT_US},1.5,2\nABC,{AT_US // 1000},1.5,2\nABC,,1,1\n"
+        tmp_path,
+        "my.csv",
+        f"symbol,event_time_us,price,size\nABC,{AT_US},1.5,2\nABC,{AT_US // 1000},1.5,2\nABC,,1,1\n",
     )
     assert ticks[0] == Tick("FILE", "ABC", AT_US, AT_US, 1.5, 2.0, 0, "my:1", 1)
     assert ticks[1].event_time_us == AT_US
@@ -229,10 +295,15 @@ def test_a_small_canonical_file_gets_defaults(tmp_path):
 def test_a_broken_row_of_a_parquet_file_is_rejected(tmp_path):
     file = tmp_path / "mine.parquet"
     times = [datetime(2024, 8, 8, tzinfo=UTC), None, datetime(1980, 1, 1, tzinfo=UTC)]
-    pl.DataFrame({"symbol": ["A"] * 3, "event_time_us": times, "price": [1.0] * 3, "size": [1.0] * 3}).write_parquet(file)
+    pl.DataFrame(
+        {"symbol": ["A"] * 3, "event_time_us": times, "price": [1.0] * 3, "size": [1.0] * 3}
+    ).write_parquet(file)
     got = whole(open_feed([file], venue="V"))
     assert got.ticks.rows()[0][:3] == ("V", "A", int(times[0].timestamp() * 1e6))
-    assert [r.rejected.reason for r in got.rejected] == [Reason.INVALID_FIELD, Reason.TIME_OUT_OF_BOUNDS]
+    assert [r.rejected.reason for r in got.rejected] == [
+        Reason.INVALID_FIELD,
+        Reason.TIME_OUT_OF_BOUNDS,
+    ]
     assert json.loads(got.rejected[0].rejected.raw)["symbol"] == "A"
 
 
@@ -251,7 +322,9 @@ def test_a_name_without_symbol_is_told_before_anything_is_read(tmp_path):
 def test_an_unknown_format_names_the_known_ones_and_what_was_seen(tmp_path, text):
     with pytest.raises(FeedError) as told:
         read(tmp_path, "strange.csv", text)
-    assert "strange.csv" in told.value.message and (ascii(text.split("\n")[0]) in told.value.message or "empty" in told.value.message)
+    assert "strange.csv" in told.value.message and (
+        ascii(text.split("\n")[0]) in told.value.message or "empty" in told.value.message
+    )
     assert all(format_.name in told.value.hint for format_ in FORMATS)
 
 
@@ -283,7 +356,14 @@ def test_forty_times_the_file_needs_no_more_memory(tmp_path):
         with gzip.open(file, "wb", compresslevel=1) as out:
             for _ in range(copies):
                 out.write(SPOT.encode() * 30_000)
-        said = subprocess.run([sys.executable, "-c", MEMORY, str(file)], cwd=REPO, capture_output=True, text=True, check=True, timeout=120)
+        said = subprocess.run(
+            [sys.executable, "-c", MEMORY, str(file)],
+            cwd=REPO,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
         rows, peak_mb = map(int, said.stdout.split())
         assert rows == copies * 60_000
         peaks.append(peak_mb)

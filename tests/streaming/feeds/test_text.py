@@ -1,4 +1,6 @@
-"""The fast reader of ordinary blocks gives what reading line by line gives, and leaves everything odd to it."""
+"""The fast reader of ordinary blocks gives what reading line by line gives, and leaves everything
+odd to it.
+"""
 
 from pathlib import Path
 
@@ -14,14 +16,24 @@ from streaming.feeds.text import CsvFormat, cells_of
 from streaming.feeds.types import Names
 
 COLUMNS = ("one", "two", "three")
-PLAIN = CsvFormat("plain", "three texts", (), lambda source, names, columns: {name: pl.col(name) for name in columns})
-cells = st.text(st.sampled_from([*"abc019.-+eE \"'#;\\é\u2028\x1f", "\r", "\t", "\0", "\ufeff", "∞"]), max_size=5)
+PLAIN = CsvFormat(
+    "plain",
+    "three texts",
+    (),
+    lambda source, names, columns: {name: pl.col(name) for name in columns},
+)
+cells = st.text(
+    st.sampled_from([*"abc019.-+eE \"'#;\\é\u2028\x1f", "\r", "\t", "\0", "\ufeff", "∞"]),
+    max_size=5,
+)
 lines = st.lists(st.lists(cells, min_size=1, max_size=4).map(",".join), max_size=8)
 
 
 def both(block: bytes, headed: bool, first_row: int = 0):
     fields = {name: pl.col(name) for name in COLUMNS}
-    return [read(block, first_row, COLUMNS, fields, headed) for read in (PLAIN._chunk, PLAIN._by_line)]
+    return [
+        read(block, first_row, COLUMNS, fields, headed) for read in (PLAIN._chunk, PLAIN._by_line)
+    ]
 
 
 @given(lines, st.booleans(), st.booleans())
@@ -54,7 +66,16 @@ def test_ordinary_blocks_take_the_fast_way():
 
 
 @pytest.mark.parametrize(
-    "block", [b"1,2,3\n\n4,5,6\n", b"\n1,2,3", b"1,2\n", b"1,2\n3,4,5,6\n", b"1,2,3\r\n", b"\xff,2,3\n", b"1,2,3\n,\n"]
+    "block",
+    [
+        b"1,2,3\n\n4,5,6\n",
+        b"\n1,2,3",
+        b"1,2\n",
+        b"1,2\n3,4,5,6\n",
+        b"1,2,3\r\n",
+        b"\xff,2,3\n",
+        b"1,2,3\n,\n",
+    ],
 )
 def test_odd_blocks_do_not(block):
     assert cells_of(block, COLUMNS) is None

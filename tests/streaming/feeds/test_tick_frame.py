@@ -1,4 +1,6 @@
-"""Whole batches are judged as single messages are: the vectorised verdict is that of `parse()` on the wire form."""
+"""Whole batches are judged as single messages are: the vectorised verdict is that of `parse()` on
+the wire form.
+"""
 
 import random
 
@@ -16,7 +18,15 @@ NOW_US = 1_760_000_000_000_000
 CHOICES = {
     "venue": ["V", "V" * 32, "V" * 33, "", "A:B", "é"],
     "symbol": ["S", "S:T", "S" * 33],
-    "event_time_us": [NOW_US, NOW_US + 5_000_000, NOW_US + 5_000_001, 631_152_000_000_000, 631_151_999_999_999, -1, 2**63 - 1],
+    "event_time_us": [
+        NOW_US,
+        NOW_US + 5_000_000,
+        NOW_US + 5_000_001,
+        631_152_000_000_000,
+        631_151_999_999_999,
+        -1,
+        2**63 - 1,
+    ],
     "ingest_time_us": [NOW_US, 0, 631_152_000_000_000],
     "price": [1.5, 1e-9, 9.9e-10, 1e9, 1.1e9, 0.0, -1.0, 1e-300],
     "size": [2.0, 1e-9, 1e12, 1.1e12, 0.0, -0.0, 1e-10],
@@ -33,7 +43,10 @@ CHOICES = {
 def edge_cases(count, seed):
     """Rows that are mostly good, with a few fields at or over an edge."""
     rng = random.Random(seed)
-    rows = [{name: rng.choice(v) if rng.random() < 0.15 else v[0] for name, v in CHOICES.items()} for _ in range(count)]
+    rows = [
+        {name: rng.choice(v) if rng.random() < 0.15 else v[0] for name, v in CHOICES.items()}
+        for _ in range(count)
+    ]
     return conform(pl.DataFrame(rows, schema=SCHEMA))
 
 
@@ -56,16 +69,26 @@ def test_batch_and_single_encoding_are_one_wire_form():
 
 def test_nothing_is_lost_between_accepted_and_rejected():
     frame = edge_cases(5_000, seed=3).with_row_index(ROW).with_columns(pl.col(ROW).cast(pl.Int64))
-    batch = Judge("file", NOW_US).batch(Chunk(frame, lambda rows: [str(row).encode() for row in rows]))
+    batch = Judge("file", NOW_US).batch(
+        Chunk(frame, lambda rows: [str(row).encode() for row in rows])
+    )
     rows = sorted([*batch.rows.to_list(), *(reject.row for reject in batch.rejected)])
     assert rows == list(range(5_000))
     assert all(reject.rejected.raw == str(reject.row).encode() for reject in batch.rejected)
 
 
 def test_not_a_number_is_refused():
-    frame = conform(edge_cases(3, seed=4).with_columns(price=pl.Series([float("nan"), float("inf"), None]), venue=pl.lit("V")))
+    frame = conform(
+        edge_cases(3, seed=4).with_columns(
+            price=pl.Series([float("nan"), float("inf"), None]), venue=pl.lit("V")
+        )
+    )
     assert verdicts(frame, NOW_US).to_list() == ["invalid_field"] * 3
 
 
 def test_an_empty_batch_is_a_batch():
-    assert (dict(empty().schema), encode(empty()), verdicts(empty(), NOW_US).len()) == (SCHEMA, [], 0)
+    assert (dict(empty().schema), encode(empty()), verdicts(empty(), NOW_US).len()) == (
+        SCHEMA,
+        [],
+        0,
+    )

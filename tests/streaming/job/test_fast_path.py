@@ -1,4 +1,6 @@
-"""What our own producer writes is passed over by one look; whatever is passed over is a tick to `parse()`."""
+"""What our own producer writes is passed over by one look; whatever is passed over is a tick to
+`parse()`.
+"""
 
 import re
 
@@ -16,14 +18,17 @@ from tests.support.data import real
 
 NOW_US = 1_760_000_000_000_000
 FILES = [
-    "binance_dump/spot_BTCUSDT-trades-2024-08-08.csv",  # every fifth trade is smaller than 0.0001 BTC
+    # Every fifth trade is smaller than 0.0001 BTC.
+    "binance_dump/spot_BTCUSDT-trades-2024-08-08.csv",
     "binance_dump/cm_BTCUSD_PERP-trades-2024-08-08.csv",
     "raw/spot_btcusdt_20240808.gz",  # ticks with quotes
     "raw/usdm_ethusdt_20240808.gz",
     "raw/xauusd_28june_trades_0501.parquet",  # ids made of file and row
 ]
 SPARED = tuple(re.compile(pattern, re.ASCII) for pattern in (ORDINARY, QUOTED))
-POWERS = st.builds(lambda digits, power: digits * 10.0**power, st.integers(1, 10**6), st.integers(-16, 12))
+POWERS = st.builds(
+    lambda digits, power: digits * 10.0**power, st.integers(1, 10**6), st.integers(-16, 12)
+)
 AMOUNTS = st.one_of(POWERS, st.floats(1e-10, 1e13), st.just(0.0))
 
 
@@ -39,10 +44,22 @@ def test_real_ticks_are_spared_the_dear_look(name):
     assert len(missed) <= ticks.height // 1000, missed[:3]
 
 
-@given(price=AMOUNTS, size=AMOUNTS, side=st.integers(-2, 2), seq=st.integers(-1, 2**63 - 1), name=st.text(max_size=40), bid=AMOUNTS)
+@given(
+    price=AMOUNTS,
+    size=AMOUNTS,
+    side=st.integers(-2, 2),
+    seq=st.integers(-1, 2**63 - 1),
+    name=st.text(max_size=40),
+    bid=AMOUNTS,
+)
 def test_what_is_spared_is_a_tick(price, size, side, seq, name, bid):
     tick = Tick("V", "S", NOW_US, NOW_US, price, size, side, "1", seq)
-    for made in (tick, tick._replace(venue=name), tick._replace(trade_id=name * 2), tick._replace(bid=bid, ask=bid + 1)):
+    for made in (
+        tick,
+        tick._replace(venue=name),
+        tick._replace(trade_id=name * 2),
+        tick._replace(bid=bid, ask=bid + 1),
+    ):
         message = wire.encode(made)
         assert not spared(message) or isinstance(parse(message, NOW_US), Tick), message
 

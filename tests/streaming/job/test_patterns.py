@@ -31,11 +31,18 @@ def java():
 
 def patterns() -> set[str]:
     """Every text literal of the SQL that judges raw messages: all patterns are among them."""
-    return {found.replace("''", "'") for view in dead_letters() for found in LITERAL.findall(view.select)} - NO_PATTERNS
+    return {
+        found.replace("''", "'")
+        for view in dead_letters()
+        for found in LITERAL.findall(view.select)
+    } - NO_PATTERNS
 
 
 def test_no_pattern_overflows_the_stack(java):
-    texts = [message[:MESSAGE_BYTES_MAX].decode() for message in messages(TIME_US, ("venue", "price", "unknown"))]
+    texts = [
+        message[:MESSAGE_BYTES_MAX].decode()
+        for message in messages(TIME_US, ("venue", "price", "unknown"))
+    ]
     compiled = [java.java.util.regex.Pattern.compile(pattern) for pattern in patterns()]
     assert any(AT_NUMBER[-1][0] in pattern.pattern() for pattern in compiled)
     for sent in texts:
@@ -44,7 +51,10 @@ def test_no_pattern_overflows_the_stack(java):
             try:
                 pattern.matcher(in_java).results().count()
             except Py4JJavaError as error:
-                pytest.fail(f"{error.java_exception.getClass().getName()}: {pattern.pattern()[:200]} in {sent[:150]}")
+                pytest.fail(
+                    f"{error.java_exception.getClass().getName()}: {pattern.pattern()[:200]} in"
+                    f" {sent[:150]}"
+                )
 
 
 def test_such_a_stack_does_overflow(java):

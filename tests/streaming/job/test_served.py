@@ -1,4 +1,6 @@
-"""What /predict served, on its way from topic `predictions` to gold: the SQL of it, and that it can hold up nothing else."""
+"""What /predict served, on its way from topic `predictions` to gold: the SQL of it, and that it can
+hold up nothing else.
+"""
 
 import re
 
@@ -36,12 +38,22 @@ def test_the_reader_has_no_watermark_and_survives_nonsense(program):
 
 
 def test_the_reader_has_a_group_of_its_own(program):
-    groups = [group for text in program.ddl for group in re.findall(r"'properties.group.id'='([^']+)'", text)]
-    assert sorted(groups) == sorted({job_tables.GROUP, job_tables.GROUP_WARM, job_tables.GROUP_RAW, job_tables.GROUP_SERVED})
+    groups = [
+        group
+        for text in program.ddl
+        for group in re.findall(r"'properties.group.id'='([^']+)'", text)
+    ]
+    assert sorted(groups) == sorted(
+        {job_tables.GROUP, job_tables.GROUP_WARM, job_tables.GROUP_RAW, job_tables.GROUP_SERVED}
+    )
 
 
 def test_nothing_but_its_own_insert_reads_it(program):
-    users = [text for text in (*program.inserts, *(select for _, select in program.views)) if re.search(r"\bserved\b", text)]
+    users = [
+        text
+        for text in (*program.inserts, *(select for _, select in program.views))
+        if re.search(r"\bserved\b", text)
+    ]
     assert users == [job_tables.served_insert()] == [program.inserts[-1]]
 
 

@@ -1,4 +1,6 @@
-"""Waiting for a submitted live job: REST errors are retried, only a job that failed to come up is cancelled."""
+"""Waiting for a submitted live job: REST errors are retried, only a job that failed to come up is
+cancelled.
+"""
 
 from collections.abc import Iterator
 
@@ -9,7 +11,11 @@ from contracts.errors import JobError
 from streaming.job import job
 from tests.support.scripted_flink import LOST, TRUNCATED, Script, scripted_flink
 
-FAILURE = {"exceptionHistory": {"entries": [{"stacktrace": "java.lang.Exception: x\nCaused by: StateMigrationException"}]}}
+FAILURE = {
+    "exceptionHistory": {
+        "entries": [{"stacktrace": "java.lang.Exception: x\nCaused by: StateMigrationException"}]
+    }
+}
 SHORT_S = 1.0  # three polls
 
 

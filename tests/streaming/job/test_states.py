@@ -1,4 +1,5 @@
-"""Which states of the live job are newest, and which are deleted: the rule alone, then on folders."""
+"""Which states of the live job are newest, and which are deleted: the rule alone, then on
+folders."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -101,8 +102,15 @@ def test_old_checkpoints_and_savepoints_are_deleted(home, save):
 def test_the_state_that_the_job_was_started_from_stays(home, save, tmp_path):
     source, *_ = [save(checkpoint(home, job_id)) for job_id in (A, B, C, D)]
     (tmp_path / "link").symlink_to(paths.checkpoints(home))
-    job_states.prune(home, f"file://{tmp_path / 'link' / source.relative_to(paths.checkpoints(home))}")
-    assert [checkpoint(home, job_id).exists() for job_id in (A, B, C, D)] == [True, False, True, True]
+    job_states.prune(
+        home, f"file://{tmp_path / 'link' / source.relative_to(paths.checkpoints(home))}"
+    )
+    assert [checkpoint(home, job_id).exists() for job_id in (A, B, C, D)] == [
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_folders_of_jobs_that_have_not_ended_stay(home, save, flink):
@@ -115,7 +123,12 @@ def test_folders_of_jobs_that_have_not_ended_stay(home, save, flink):
     entries = [{"jid": jid, "name": "", "state": state, "start-time": 0} for jid, state in jobs]
     flink.overview = (200, {"jobs": entries})
     job_states.prune(home, None)
-    assert [checkpoint(home, job_id).exists() for job_id in (A, B, C, D)] == [True, False, True, True]
+    assert [checkpoint(home, job_id).exists() for job_id in (A, B, C, D)] == [
+        True,
+        False,
+        True,
+        True,
+    ]
     assert starting.exists()
 
 

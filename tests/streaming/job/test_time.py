@@ -1,4 +1,6 @@
-"""What moves the time of the live job: every partition of ticks holds it, the warm-up only until it is read."""
+"""What moves the time of the live job: every partition of ticks holds it, the warm-up only until it
+is read.
+"""
 
 import pytest
 
@@ -20,7 +22,10 @@ def test_the_warm_up_ends_with_what_is_there():
     assert "scan.bounded" not in tables.wire(Settings())
 
 
-@pytest.mark.parametrize(("parallelism", "readers"), [(1, 1), (2, 2), (TICKS.partitions, TICKS.partitions), (64, TICKS.partitions)])
+@pytest.mark.parametrize(
+    ("parallelism", "readers"),
+    [(1, 1), (2, 2), (TICKS.partitions, TICKS.partitions), (64, TICKS.partitions)],
+)
 def test_no_reader_is_without_a_partition(parallelism, readers):
     settings = Settings(parallelism=parallelism, flink_slots=64)
     for ddl in (tables.wire(settings), tables.wire_warm(settings)):

@@ -15,7 +15,9 @@ HOUR = Span(1_000 * S, 4_600 * S)
 NOW = 1_760_000_000 * S
 
 
-@pytest.mark.parametrize(("speed", "back_s"), [(0.25, 0), (0.6, 0), (1.0, 0), (2.0, 1_800), (60.0, 3_540), (0, 3_600)])
+@pytest.mark.parametrize(
+    ("speed", "back_s"), [(0.25, 0), (0.6, 0), (1.0, 0), (2.0, 1_800), (60.0, 3_540), (0, 3_600)]
+)
 def test_a_live_replay_lands_in_the_present(speed, back_s):
     made = pacing.as_live(HOUR, speed, NOW)
     first, last = made.moved_us(HOUR.first_us), made.moved_us(HOUR.last_us)
@@ -38,7 +40,9 @@ def test_no_trade_of_a_live_replay_is_due_before_it_happens(speed):
     ]
     assert all(made.due_us(made.moved_us(time)) >= made.moved_us(time) for time in times)
     frame = pl.DataFrame({"event_time_us": times})
-    assert frame.select(made.moved("event_time_us")).to_series().to_list() == [made.moved_us(time) for time in times]
+    assert frame.select(made.moved("event_time_us")).to_series().to_list() == [
+        made.moved_us(time) for time in times
+    ]
 
 
 def test_a_live_replay_that_would_take_centuries_is_refused():

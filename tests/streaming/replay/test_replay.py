@@ -1,4 +1,6 @@
-"""A replay through a real Kafka: nothing lost, nothing invented, order kept, killed and resumed without a gap."""
+"""A replay through a real Kafka: nothing lost, nothing invented, order kept, killed and resumed
+without a gap.
+"""
 
 import os
 import signal
@@ -31,7 +33,9 @@ START_US = 1_700_000_000_000_000
 SECONDS = 1_000_000
 
 
-def canonical_file(folder: Path, rate=2.0, seconds=600, start_us=START_US) -> tuple[Path, pl.DataFrame]:
+def canonical_file(
+    folder: Path, rate=2.0, seconds=600, start_us=START_US
+) -> tuple[Path, pl.DataFrame]:
     """A file of synthetic ticks, and the ticks."""
     ticks = pl.concat(list(generate(changed(FIXTURE, rate=rate), start_us, seconds)))
     file = folder / "ticks.parquet"
@@ -50,7 +54,12 @@ def test_a_whole_feed_arrives_in_order_under_its_key(kafka, tmp_path):
     marks = topic.ends(kafka, "ticks")
     done = replay(open_feed([file]), kafka, speed=0)
     sent, beats = sent_since(kafka, marks)
-    assert (done.sent, done.acknowledged, done.failed, done.rejected) == (ticks.height, ticks.height, 0, 0)
+    assert (done.sent, done.acknowledged, done.failed, done.rejected) == (
+        ticks.height,
+        ticks.height,
+        0,
+        0,
+    )
     assert Counter(m.value for m in sent) == Counter(encode(ticks))
     for key, own in ticks.group_by(pl.concat_str("venue", pl.lit(":"), "symbol")):
         mine = [m for m in sent if m.key == key[0]]
@@ -79,7 +88,9 @@ def test_heartbeats_never_run_ahead_of_the_ticks_behind_them(kafka, tmp_path):
 
 def test_rows_a_feed_refuses_become_dead_letters(kafka, tmp_path):
     file = tmp_path / "spot_BTCUSDT-trades-2024-08-08.csv"
-    file.write_bytes(b"1,100,1,100,1723161255342,true,true\n2,x\xff,1,1,1723161255342,true,true\n3,0,1,1,1723161255342,true,true\n")
+    file.write_bytes(
+        b"1,100,1,100,1723161255342,true,true\n2,x\xff,1,1,1723161255342,true,true\n3,0,1,1,1723161255342,true,true\n"
+    )
     marks, letters = topic.ends(kafka, "ticks"), topic.ends(kafka, "ticks.dead_letter")
     done = replay(open_feed([file]), kafka, speed=0)
     sent, _ = sent_since(kafka, marks)
@@ -88,11 +99,18 @@ def test_rows_a_feed_refuses_become_dead_letters(kafka, tmp_path):
     assert [m.headers["reason"] for m in refused] == [Reason.INVALID_FIELD, Reason.NOT_POSITIVE]
     assert refused[0].value == b"2,x\xff,1,1,1723161255342,true,true"
     origin = {name: refused[0].headers[name] for name in ("topic", "partition", "offset", "detail")}
-    assert origin == {"topic": f"feed:{file.name}", "partition": "0", "offset": "1", "detail": "unreadable: price"}
+    assert origin == {
+        "topic": f"feed:{file.name}",
+        "partition": "0",
+        "offset": "1",
+        "detail": "unreadable: price",
+    }
 
 
 @pytest.mark.parametrize(("speed", "seconds", "stretch"), [(60.0, 120, 1.0), (0.4, 2, 2.5)])
-def test_a_live_replay_moves_all_times_by_one_rule_into_the_past(kafka, tmp_path, speed, seconds, stretch):
+def test_a_live_replay_moves_all_times_by_one_rule_into_the_past(
+    kafka, tmp_path, speed, seconds, stretch
+):
     file, ticks = canonical_file(tmp_path, rate=2.0 if speed > 1 else 50.0, seconds=seconds)
     marks = topic.ends(kafka, "ticks")
     done = replay(open_feed([file]), kafka, speed=speed, as_live=True)
@@ -106,7 +124,9 @@ def test_a_live_replay_moves_all_times_by_one_rule_into_the_past(kafka, tmp_path
         since_us = round((row["event_time_us"] - first_us) * stretch)
         assert fields["event_time_us"] == first_us + done.offset_us + since_us
         assert fields["event_time_us"] <= fields["ingest_time_us"] <= message.appended_us + 1_000
-    assert max(beat.fields["event_time_us"] for beat in beats) >= max(m.fields["event_time_us"] for m in sent)
+    assert max(beat.fields["event_time_us"] for beat in beats) >= max(
+        m.fields["event_time_us"] for m in sent
+    )
     assert all(beat.fields["event_time_us"] <= beat.appended_us + 1_000 for beat in beats)
     again = topic.ends(kafka, "ticks")
     replay(open_feed([file]), kafka, speed=0, as_live=True)
@@ -141,8 +161,12 @@ def test_a_synthetic_market_catches_up_and_then_goes_with_the_clock(kafka):
     sent, beats = sent_since(kafka, marks)
     truth = pl.concat([batch.ticks for batch in feed.batches(0)])
     assert done.sent == len(sent) == truth.height
-    assert sorted(m.fields["event_time_us"] for m in sent) == truth["event_time_us"].sort().to_list()
-    assert all(m.fields["event_time_us"] <= m.appended_us + 1_000 for m in sent)  # nothing happens before its time
+    assert (
+        sorted(m.fields["event_time_us"] for m in sent) == truth["event_time_us"].sort().to_list()
+    )
+    assert all(
+        m.fields["event_time_us"] <= m.appended_us + 1_000 for m in sent
+    )  # nothing happens before its time
     assert max(beat.fields["event_time_us"] for beat in beats) > truth["event_time_us"][-1]
     assert all(beat.fields["event_time_us"] <= beat.appended_us + 1_000 for beat in beats)
 
@@ -185,8 +209,13 @@ def kill_after(process, file, items, timeout_s=60):
     return positions.load(file)
 
 
-@pytest.mark.parametrize(("options", "rate", "items"), [(("--speed", "0"), 80.0, 10_000), (("--speed", "60", "--as-live"), 10.0, 3_000)])
-def test_killed_in_the_middle_and_resumed_every_trade_is_there(kafka, tmp_path, options, rate, items):
+@pytest.mark.parametrize(
+    ("options", "rate", "items"),
+    [(("--speed", "0"), 80.0, 10_000), (("--speed", "60", "--as-live"), 10.0, 3_000)],
+)
+def test_killed_in_the_middle_and_resumed_every_trade_is_there(
+    kafka, tmp_path, options, rate, items
+):
     file, ticks = canonical_file(tmp_path, rate=rate, seconds=600)
     feed = open_feed([file])
     position_file = kafka.root / "replay" / f"{feed.fingerprint}.json"
@@ -205,8 +234,12 @@ def test_killed_in_the_middle_and_resumed_every_trade_is_there(kafka, tmp_path, 
     identities = Counter((m.key, m.fields["trade_id"].split("~")[0]) for m in sent)
     expected = set(ticks.select(pl.concat_str("venue", pl.lit(":"), "symbol"), "trade_id").rows())
     assert set(identities) == expected  # no gap
-    assert len(sent) - len(expected) == len(first) - killed.items  # only what was not known to have arrived came twice
-    assert len({m.fields["trade_id"] for m in sent}) == ticks["trade_id"].n_unique()  # under the same names
+    assert (
+        len(sent) - len(expected) == len(first) - killed.items
+    )  # only what was not known to have arrived came twice
+    assert (
+        len({m.fields["trade_id"] for m in sent}) == ticks["trade_id"].n_unique()
+    )  # under the same names
     ends = positions.load(position_file)
     assert ends.finished and ends.items == ticks.height and ends.offset_us == killed.offset_us
 
@@ -247,7 +280,13 @@ def test_kafka_dies_on_the_way_and_the_replay_goes_on_later(tmp_path):
     try:
         platform.up(settings, ("kafka",))
         with pytest.raises(ServiceError, match="not delivered") as told:
-            replay(open_feed([file]), settings, speed=100.0, position_file=position_file, progress=stop_kafka_half_way)
+            replay(
+                open_feed([file]),
+                settings,
+                speed=100.0,
+                position_file=position_file,
+                progress=stop_kafka_half_way,
+            )
         assert "--resume" in told.value.hint
         stopped = positions.load(position_file)
         assert ticks.height // 4 < stopped.items < ticks.height and not stopped.finished

@@ -18,9 +18,15 @@ GOOD = encode(next(generate(FIXTURE, START_US, 3_600)))
 def test_good_messages_stay_once_and_faults_are_counted():
     mixed = inject_faults(GOOD, 0.3, seed=5, now_us=START_US)
     assert set(mixed.counts) == set(KINDS)
-    genuine = [m for m, label in zip(mixed.messages, mixed.labels, strict=True) if label in (None, "disorder")]
+    genuine = [
+        m
+        for m, label in zip(mixed.messages, mixed.labels, strict=True)
+        if label in (None, "disorder")
+    ]
     assert Counter(genuine) == Counter(GOOD)
-    assert len(mixed.messages) == len(GOOD) + sum(n for kind, n in mixed.counts.items() if kind != "disorder")
+    assert len(mixed.messages) == len(GOOD) + sum(
+        n for kind, n in mixed.counts.items() if kind != "disorder"
+    )
     assert sum(mixed.rejected.values()) == sum(mixed.counts[kind] for kind in DAMAGE)
     assert set(mixed.rejected) <= {reason.value for reason in Reason}
 
@@ -35,7 +41,9 @@ def test_every_kind_is_really_broken():
 
 
 def test_disorder_stays_within_its_bound():
-    mixed = inject_faults(GOOD, 0.5, seed=7, now_us=START_US, kinds=("disorder",), disorder_us=2_000_000)
+    mixed = inject_faults(
+        GOOD, 0.5, seed=7, now_us=START_US, kinds=("disorder",), disorder_us=2_000_000
+    )
     newest, moved = 0, 0
     for message in mixed.messages:
         at = orjson.loads(message)["event_time_us"]
@@ -57,4 +65,6 @@ def test_the_contract_refuses_exactly_the_damaged_ones_for_the_stated_reason():
     accepted = [one for one in judged if isinstance(one, Tick)]
     distinct = {(tick.key, tick.trade_id) for tick in accepted}
     assert len(distinct) == len(GOOD)
-    assert len(mixed.messages) == len(distinct) + mixed.counts["duplicate"] + sum(mixed.rejected.values())
+    assert len(mixed.messages) == len(distinct) + mixed.counts["duplicate"] + sum(
+        mixed.rejected.values()
+    )

@@ -1,4 +1,6 @@
-"""The synthetic exchange tells the truth it claims: planted correlation, order, determinism, no seam between chunks."""
+"""The synthetic exchange tells the truth it claims: planted correlation, order, determinism, no
+seam between chunks.
+"""
 
 import json
 from dataclasses import replace
@@ -15,7 +17,9 @@ STEADY = replace(FIXTURE, half_spread_bp=0.0, rate=1.0, vol_of_vol=0.0, day_shap
 
 
 def measured_ic(exchange: Exchange, days: int) -> float:
-    """Correlation of a minute's count imbalance with the next minute's return of the last price, by the book."""
+    """Correlation of a minute's count imbalance with the next minute's return of the last price, by
+    the book.
+    """
     ticks = pl.concat(list(generate(exchange, START_US, days * 86_400)))
     minutes = (
         ticks.group_by("symbol", (pl.col("event_time_us") // 60_000_000).alias("minute"))
@@ -30,7 +34,9 @@ def measured_ic(exchange: Exchange, days: int) -> float:
 @pytest.mark.parametrize("ic", [0.0, 0.15, 0.3])
 def test_count_imbalance_has_the_closed_form_correlation(ic):
     exchange = replace(STEADY, ic=ic, correlation=0.0)
-    assert measured_ic(exchange, 6) == pytest.approx(exchange.imbalance_ic(), abs=0.015)  # 3 standard errors of 26,000 minutes
+    assert measured_ic(exchange, 6) == pytest.approx(
+        exchange.imbalance_ic(), abs=0.015
+    )  # 3 standard errors of 26,000 minutes
 
 
 def test_no_signal_stays_no_signal_with_every_realism_on():
@@ -38,9 +44,20 @@ def test_no_signal_stays_no_signal_with_every_realism_on():
 
 
 def test_returns_of_two_symbols_have_the_stated_correlation():
-    ticks = pl.concat(list(generate(replace(STEADY, correlation=0.5, ic=0.0), START_US, 2 * 86_400)))
-    closes = ticks.group_by("symbol", (pl.col("event_time_us") // 300_000_000).alias("bar")).agg(c=pl.col("price").last().log()).sort("bar")
-    returns = closes.pivot(on="symbol", index="bar", values="c").drop("bar").with_columns(pl.all().diff()).drop_nulls()
+    ticks = pl.concat(
+        list(generate(replace(STEADY, correlation=0.5, ic=0.0), START_US, 2 * 86_400))
+    )
+    closes = (
+        ticks.group_by("symbol", (pl.col("event_time_us") // 300_000_000).alias("bar"))
+        .agg(c=pl.col("price").last().log())
+        .sort("bar")
+    )
+    returns = (
+        closes.pivot(on="symbol", index="bar", values="c")
+        .drop("bar")
+        .with_columns(pl.all().diff())
+        .drop_nulls()
+    )
     assert np.corrcoef(returns.to_numpy().T)[0, 1] == pytest.approx(0.5, abs=0.1)
 
 
@@ -54,13 +71,17 @@ def test_batches_are_valid_ordered_and_bounded():
     assert verdicts(ticks, START_US + 300_000_000).null_count() == ticks.height
     assert ticks.select("symbol", "trade_id").n_unique() == ticks.height
     assert max(batch.height for batch in batches) < 300_000
-    assert ticks.height == pytest.approx(500 * 3 * 300 * 1.5, rel=0.1)  # midnight is the busiest time of its U-shaped day
+    assert ticks.height == pytest.approx(
+        500 * 3 * 300 * 1.5, rel=0.1
+    )  # midnight is the busiest time of its U-shaped day
     for _, own in ticks.group_by("symbol"):
         assert own["seq"].to_list() == list(range(1, own.height + 1))
 
 
 def test_the_seed_is_the_market():
-    first, again, other = (pl.concat(list(generate(replace(FIXTURE, seed=s), START_US, 7_200))) for s in (1, 1, 2))
+    first, again, other = (
+        pl.concat(list(generate(replace(FIXTURE, seed=s), START_US, 7_200))) for s in (1, 1, 2)
+    )
     assert first.equals(again)
     assert not first.equals(other)
 
@@ -106,6 +127,8 @@ def test_the_wire_form_is_the_one_of_the_contract():
     quoted = ticks.with_columns(bid=pl.when(pl.col("seq") % 2 == 0).then(pl.col("price") * 0.999))
     for frame in (ticks, quoted):
         sent = [json.loads(line) for line in encode(frame)]
-        kept = [{k: v for k, v in row.items() if v is not None} for row in frame.iter_rows(named=True)]
+        kept = [
+            {k: v for k, v in row.items() if v is not None} for row in frame.iter_rows(named=True)
+        ]
         assert sent == [{"schema_version": 1, **row} for row in kept]
     assert encode(ticks.clear()) == []

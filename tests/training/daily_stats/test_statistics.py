@@ -30,12 +30,17 @@ class TestVolatility:
 
     def test_a_jump_moves_realised_and_hardly_bipower_volatility(self):
         day = brownian(4)[0]
-        jumped = trades((day.times_us - D0) / 1e6, np.where(day.times_us < D0 + DAY_US // 2, day.prices, day.prices * math.exp(2 * SIGMA)))
+        jumped = trades(
+            (day.times_us - D0) / 1e6,
+            np.where(day.times_us < D0 + DAY_US // 2, day.prices, day.prices * math.exp(2 * SIGMA)),
+        )
         assert volatility.daily(jumped)["rv_5m"] == pytest.approx(math.sqrt(5) * SIGMA, rel=0.08)
         assert volatility.daily(jumped)["bipower"] < 1.5 * SIGMA
 
     def test_half_hours_show_when_it_moved(self):
-        """A price that only moves from 10:00 to 10:30, by one step of 1 % a quarter of an hour into it."""
+        """A price that only moves from 10:00 to 10:30, by one step of 1 % a quarter of an hour into
+        it.
+        """
         seconds = np.arange(0, 86_400, 20)
         day = trades(seconds, np.where(seconds < 36_900, 100.0, 101.0))
         curve = volatility.half_hours(day)
@@ -60,9 +65,13 @@ class TestVolatility:
 
 class TestProfile:
     def test_a_day_by_hand(self):
-        """Steps of 0.01 at 20: a bucket of 5 bp is one step. Volume 1 2 4 3 2 at 19.98 … 20.02; 70 % of 12 is more than 4 + 3."""
+        """Steps of 0.01 at 20: a bucket of 5 bp is one step. Volume 1 2 4 3 2 at 19.98 … 20.02; 70
+        % of 12 is more than 4 + 3.
+        """
         prices = [20.0, 19.98, 19.99, 20.0, 20.01, 20.02]
-        found = volume_profile.profile(trades(range(6), prices, [3, 1, 2, 1, 3, 2], [1, 1, -1, 0, 1, -1]))
+        found = volume_profile.profile(
+            trades(range(6), prices, [3, 1, 2, 1, 3, 2], [1, 1, -1, 0, 1, -1])
+        )
         np.testing.assert_allclose(found.low, [19.98, 19.99, 20.0, 20.01, 20.02])
         np.testing.assert_allclose(found.high, found.low)
         assert found.volume.tolist() == [1, 2, 4, 3, 2]
@@ -76,14 +85,21 @@ class TestProfile:
         prices = 1000 + 0.25 * np.arange(40)
         found = volume_profile.profile(trades(range(40), prices))
         assert volume_profile.tick_size(prices) == 0.25
-        np.testing.assert_allclose(found.high - found.low, 0.25)  # two steps of 0.25 make 5 bp of 1,000
+        np.testing.assert_allclose(
+            found.high - found.low, 0.25
+        )  # two steps of 0.25 make 5 bp of 1,000
         assert found.trades.tolist() == [2] * 20
 
-    @pytest.mark.parametrize(("prices", "tick"), [([100, 150], 1), ([7.0], 1), ([0.1, 0.2], 0.1), ([0.123456789], 1e-9), ([1 / 3], 1e-9)])
+    @pytest.mark.parametrize(
+        ("prices", "tick"),
+        [([100, 150], 1), ([7.0], 1), ([0.1, 0.2], 0.1), ([0.123456789], 1e-9), ([1 / 3], 1e-9)],
+    )
     def test_few_prices_have_the_step_of_their_decimals(self, prices, tick):
         assert volume_profile.tick_size(np.array(prices)) == pytest.approx(tick)
 
-    @given(st.lists(st.tuples(st.floats(1e-9, 1e9), st.floats(1e-9, 1e12)), min_size=1, max_size=40))
+    @given(
+        st.lists(st.tuples(st.floats(1e-9, 1e9), st.floats(1e-9, 1e12)), min_size=1, max_size=40)
+    )
     def test_any_day_has_every_trade_in_one_bucket_and_most_volume_in_the_value_area(self, made):
         prices, sizes = np.array(made).T
         found = volume_profile.profile(trades(range(len(made)), prices, sizes))
@@ -102,7 +118,12 @@ class TestCorrelation:
         pairs = [brownian(seed, (1 / 15, 1 / 15), 0.5) for seed in SEEDS]
         found = np.mean([correlation.hayashi_yoshida(pair)[0, 1] for pair in pairs])
         beside = np.mean([correlation.five_minutes(pair)[0, 1] for pair in pairs])
-        hidden = np.mean([correlation.previous_tick(np.stack([each.grid(1) for each in pair]), 1)[0, 1] for pair in pairs])
+        hidden = np.mean(
+            [
+                correlation.previous_tick(np.stack([each.grid(1) for each in pair]), 1)[0, 1]
+                for pair in pairs
+            ]
+        )
         assert found == pytest.approx(0.5, abs=0.04)
         assert beside == pytest.approx(0.47, abs=0.05)
         assert hidden < 0.1
@@ -111,16 +132,28 @@ class TestCorrelation:
         found = correlation.hayashi_yoshida(brownian(5, (3.0, 1.0), 0.5, noise=2e-4))[0, 1]
         assert found == pytest.approx(0.5, abs=0.08)
 
-    @given(st.lists(st.integers(0, 60), min_size=1, max_size=12), st.lists(st.integers(0, 60), min_size=1, max_size=12), st.integers(0, 99))
+    @given(
+        st.lists(st.integers(0, 60), min_size=1, max_size=12),
+        st.lists(st.integers(0, 60), min_size=1, max_size=12),
+        st.integers(0, 99),
+    )
     def test_the_telescoped_sum_is_the_double_one(self, first, second, seed):
         rng = np.random.default_rng(seed)
-        one, other = (trades(sorted(at), np.exp(rng.standard_normal(len(at)))) for at in (first, second))
-        assert correlation.covariance(one, other) == pytest.approx(_double_sum(one, other), abs=1e-9)
-        assert correlation.covariance(one, other) == pytest.approx(correlation.covariance(other, one), abs=1e-9)
+        one, other = (
+            trades(sorted(at), np.exp(rng.standard_normal(len(at)))) for at in (first, second)
+        )
+        assert correlation.covariance(one, other) == pytest.approx(
+            _double_sum(one, other), abs=1e-9
+        )
+        assert correlation.covariance(one, other) == pytest.approx(
+            correlation.covariance(other, one), abs=1e-9
+        )
 
     def test_what_is_no_correlation_matrix_becomes_the_nearest_one(self):
         """Three assets cannot all be opposed."""
-        made = correlation.nearest(np.array([[1.0, -0.9, -0.9], [-0.9, 1.0, -0.9], [-0.9, -0.9, 1.0]]))
+        made = correlation.nearest(
+            np.array([[1.0, -0.9, -0.9], [-0.9, 1.0, -0.9], [-0.9, -0.9, 1.0]])
+        )
         assert np.linalg.eigvalsh(made)[0] >= -1e-12
         np.testing.assert_allclose(made[np.triu_indices(3, 1)], -0.5)
         np.testing.assert_allclose(np.diag(made), 1)
@@ -130,7 +163,10 @@ class TestCorrelation:
     def test_a_symbol_that_does_not_move_has_none(self):
         still = trades(range(100), np.full(100, 5.0))
         moving = brownian(1, (0.1, 0.1), 0.5)
-        for matrix in (correlation.hayashi_yoshida([*moving, still]), correlation.five_minutes([*moving, still])):
+        for matrix in (
+            correlation.hayashi_yoshida([*moving, still]),
+            correlation.five_minutes([*moving, still]),
+        ):
             assert np.isnan(matrix[2]).all()
             assert not np.isnan(matrix[:2, :2]).any()
 
@@ -138,7 +174,10 @@ class TestCorrelation:
 def _double_sum(one, other):
     """Hayashi and Yoshida's estimator as it is written."""
     total = 0.0
-    sides = [{int(t): float(x) for t, x in zip(each.times_us, each.logs, strict=True)} for each in (one, other)]
+    sides = [
+        {int(t): float(x) for t, x in zip(each.times_us, each.logs, strict=True)}
+        for each in (one, other)
+    ]
     (a, x), (b, y) = ((list(each), list(each.values())) for each in sides)
     for i in range(1, len(a)):
         for j in range(1, len(b)):
@@ -154,10 +193,21 @@ class TestRows:
             assert sorted(frame.columns) == sorted(name for name, _ in COLUMNS_OF[table])
             assert frame["event_time"].dt.epoch("us").unique().to_list() == [D0]
             assert frame["known_at_us"].unique().to_list() == [D0 + DAY_US]
-            assert sum(frame[name].is_nan().sum() for name, dtype in frame.schema.items() if dtype == pl.Float64) == 0
+            assert (
+                sum(
+                    frame[name].is_nan().sum()
+                    for name, dtype in frame.schema.items()
+                    if dtype == pl.Float64
+                )
+                == 0
+            )
         assert list(made)[-1] == DAILY
         assert made[DAILY_VOLATILITY].height == 2 * 48
-        assert made[DAILY_CORRELATION].select("symbol", "other").rows() == [("V:A", "V:A"), ("V:A", "V:B"), ("V:B", "V:B")]
+        assert made[DAILY_CORRELATION].select("symbol", "other").rows() == [
+            ("V:A", "V:A"),
+            ("V:A", "V:B"),
+            ("V:B", "V:B"),
+        ]
 
     def test_the_headline_adds_up_with_the_ticks_and_the_profile(self):
         day = _keyed(ticks([0]))
@@ -167,7 +217,11 @@ class TestRows:
             bought = own.filter(side=1)["size"].sum()
             bars = made[DAILY_PROFILE].filter(symbol=line["symbol"])
             assert line["trades"] == own.height == bars["trades"].sum()
-            assert line["volume"] == pytest.approx(own["size"].sum()) == pytest.approx(bars["volume"].sum())
+            assert (
+                line["volume"]
+                == pytest.approx(own["size"].sum())
+                == pytest.approx(bars["volume"].sum())
+            )
             assert line["buy_share"] == pytest.approx(bought / own["size"].sum())
             assert bars["buy_volume"].sum() == pytest.approx(bought)
             assert line["low"] <= line["vwap"] <= line["high"]
@@ -193,7 +247,9 @@ class TestRows:
         assert made[DAILY]["buy_share"].null_count() == 2
 
     def test_rows_do_not_depend_on_the_order_of_the_ticks(self):
-        day = _keyed(ticks([0])).with_columns(event_time_us=pl.col("event_time_us") // 10**8 * 10**8, seq=pl.lit(0))
+        day = _keyed(ticks([0])).with_columns(
+            event_time_us=pl.col("event_time_us") // 10**8 * 10**8, seq=pl.lit(0)
+        )
         one, other = rows.of(day, D0), rows.of(day.sample(fraction=1, shuffle=True, seed=1), D0)
         assert all(one[table].equals(other[table]) for table in one)
 

@@ -1,4 +1,6 @@
-"""Two versions on the same moments: the one that sees more is told from the one that sees less, and from itself it is not."""
+"""Two versions on the same moments: the one that sees more is told from the one that sees less, and
+from itself it is not.
+"""
 
 import json
 
@@ -22,14 +24,22 @@ def settings(tmp_path):
 def rows(noise_champion, noise_challenger, seed=1):
     rng = np.random.default_rng(seed)
     y = rng.normal(0, 10, N)
-    guesses = {name: 0.5 * y + rng.normal(0, noise, N) for name, noise in (("champion", noise_champion), ("challenger", noise_challenger))}
-    return pl.DataFrame({"symbol": "A:B", "decision_us": START + np.arange(N) * 60 * SECOND, **guesses, "y_bps": y})
+    guesses = {
+        name: 0.5 * y + rng.normal(0, noise, N)
+        for name, noise in (("champion", noise_champion), ("challenger", noise_challenger))
+    }
+    return pl.DataFrame(
+        {"symbol": "A:B", "decision_us": START + np.arange(N) * 60 * SECOND, **guesses, "y_bps": y}
+    )
 
 
 def test_the_better_one_is_better_and_the_other_way_round_worse(settings):
     found = champion_challenger.judge(rows(20, 1), ("1", "2"), settings)
     assert found.verdict == "better" and found.low_bps > 0 and found.p_value < 0.01
-    assert found.challenger.ic > found.champion.ic and found.challenger.rmse_bps < found.champion.rmse_bps
+    assert (
+        found.challenger.ic > found.champion.ic
+        and found.challenger.rmse_bps < found.champion.rmse_bps
+    )
     assert champion_challenger.judge(rows(1, 20), ("1", "2"), settings).verdict == "worse"
 
 
@@ -48,16 +58,31 @@ def test_a_trade_costs_both_ways_and_a_weak_guess_is_none(settings):
 def test_only_moments_that_both_answered_count_and_the_first_answer_of_each():
     def record(version, second, bps, served=0):
         times = json.dumps({"tick_1s": START + second * SECOND, "tick_1m": START})
-        return {"symbol": "A:B", "served_at_us": START + served, "model_version": version, "prediction_bps": bps, "event_times_us": times}
+        return {
+            "symbol": "A:B",
+            "served_at_us": START + served,
+            "model_version": version,
+            "prediction_bps": bps,
+            "event_times_us": times,
+        }
 
-    records = [record("1", 1, 1.0, 5), record("1", 1, 9.0, 6), record("2", 1, 2.0, 5), record("1", 2, 3.0), record("2", 3, 4.0)]
+    records = [
+        record("1", 1, 1.0, 5),
+        record("1", 1, 9.0, 6),
+        record("2", 1, 2.0, 5),
+        record("1", 2, 3.0),
+        record("2", 3, 4.0),
+    ]
     found = champion_challenger.pair(pl.DataFrame(records), "1", "2")
     assert found.rows() == [("A:B", START + SECOND, 1.0, 2.0)]
 
 
 def test_too_little_in_common_is_said(settings, monkeypatch):
     empty = pl.DataFrame(
-        schema={name: pl.String if name != "prediction_bps" else pl.Float64 for name in champion_challenger.FIELDS}
+        schema={
+            name: pl.String if name != "prediction_bps" else pl.Float64
+            for name in champion_challenger.FIELDS
+        }
         | {"served_at_us": pl.Int64}
     )
     monkeypatch.setattr(champion_challenger, "_read", lambda *_: empty)
@@ -68,11 +93,22 @@ def test_too_little_in_common_is_said(settings, monkeypatch):
 def test_the_outcome_is_the_label_of_the_training(settings, monkeypatch):
     seconds = np.arange(0, 400)
     ticks = pl.DataFrame(
-        {"venue": "A", "symbol": "B", "event_time_us": START + seconds * SECOND, "seq": seconds, "price": np.exp(seconds * 1e-4)}
+        {
+            "venue": "A",
+            "symbol": "B",
+            "event_time_us": START + seconds * SECOND,
+            "seq": seconds,
+            "price": np.exp(seconds * 1e-4),
+        }
     )
     monkeypatch.setattr(champion_challenger.lakehouse, "read_ticks", lambda *_: ticks)
     moments = pl.DataFrame(
-        {"symbol": ["A:B", "A:B", "A:C"], "decision_us": [START, START + 390 * SECOND, START], "champion": 1.0, "challenger": 1.0}
+        {
+            "symbol": ["A:B", "A:B", "A:C"],
+            "decision_us": [START, START + 390 * SECOND, START],
+            "champion": 1.0,
+            "challenger": 1.0,
+        }
     )
     found = champion_challenger.outcome(settings, moments)
     assert found["decision_us"].to_list() == [START]

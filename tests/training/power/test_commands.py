@@ -1,4 +1,6 @@
-"""`tick train power` and `tick predict power` as a person types them: exit codes, tables, and what went wrong with a way on."""
+"""`tick train power` and `tick predict power` as a person types them: exit codes, tables, and what
+went wrong with a way on.
+"""
 
 import pytest
 from typer.testing import CliRunner
@@ -7,7 +9,9 @@ from cli.main import app
 from contracts.config.settings import settings
 from tests.support.power_data import csv, readings, real
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+)
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +23,16 @@ def home(tmp_path_factory):
 def tick(home, mlflow_home, monkeypatch):
     """Runs the command line on one lakehouse for all tests; returns exit code and all output."""
     (mlflow_home / "mlflow").mkdir(exist_ok=True)
-    values = {"HOME": home, "MLFLOW_TRACKING_URI": f"sqlite:///{mlflow_home}/mlflow/mlflow.db", "TRAIN_JOBS": 1}
-    values |= {"POWER_MODEL_NAME": "power-commands", "POWER_EXPERIMENT": "power-commands", "DOWNLOAD_TIMEOUT_S": 1}
+    values = {
+        "HOME": home,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{mlflow_home}/mlflow/mlflow.db",
+        "TRAIN_JOBS": 1,
+    }
+    values |= {
+        "POWER_MODEL_NAME": "power-commands",
+        "POWER_EXPERIMENT": "power-commands",
+        "DOWNLOAD_TIMEOUT_S": 1,
+    }
     for name, value in values.items():
         monkeypatch.setenv(f"TICK_{name}", str(value))
     monkeypatch.setenv("COLUMNS", "200")
@@ -44,7 +56,9 @@ def test_before_there_is_data_every_command_says_how_to_get_some(tick):
 
 
 def test_a_wrong_file_is_refused_and_nothing_is_loaded(tick, tmp_path):
-    (tmp_path / "wrong.csv").write_text(csv(readings(2)).replace("Zone 2  Power Consumption", "Zone Two"))
+    (tmp_path / "wrong.csv").write_text(
+        csv(readings(2)).replace("Zone 2  Power Consumption", "Zone Two")
+    )
     code, said = tick("train", "power", "--data", str(tmp_path / "wrong.csv"))
     assert code == 1
     assert "has no column zone2" in said
@@ -98,7 +112,10 @@ def test_the_model_is_seen_and_moved_by_its_name(tick):
     code, said = tick("model", "show", "--name", "power-commands")
     assert code == 0, said
     assert "power:total" in said
-    assert tick("model", "rollback", "--name", "power-commands") == (0, "power-commands: version 1 is Production now")
+    assert tick("model", "rollback", "--name", "power-commands") == (
+        0,
+        "power-commands: version 1 is Production now",
+    )
     assert tick("model", "retire", "--name", "power-commands")[0] == 0
     code, said = tick("predict", "power")
     assert code == 1
@@ -106,7 +123,11 @@ def test_the_model_is_seen_and_moved_by_its_name(tick):
 
 
 def test_a_symbol_still_is_asked_of_the_api(tick):
-    for words in (("predict", "BINANCE:BTCUSDT"), ("predict", "--json", "BINANCE:BTCUSDT"), ("predict", "symbols", "BINANCE:BTCUSDT")):
+    for words in (
+        ("predict", "BINANCE:BTCUSDT"),
+        ("predict", "--json", "BINANCE:BTCUSDT"),
+        ("predict", "symbols", "BINANCE:BTCUSDT"),
+    ):
         code, said = tick(*words)
         assert code == 1
         assert "tick up" in said

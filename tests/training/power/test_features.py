@@ -1,4 +1,6 @@
-"""The model's inputs: a naive oracle for every feature, and nothing after the end of the day changes any of them."""
+"""The model's inputs: a naive oracle for every feature, and nothing after the end of the day
+changes any of them.
+"""
 
 from datetime import UTC, datetime
 
@@ -30,7 +32,9 @@ def inputs(rows, series, end_us):
 def test_every_hour_is_the_mean_of_its_readings_and_every_lag_the_hour_before(series):
     made = readings(DAYS)
     zones = ["zone1", "zone2", "zone3"] if series == "total" else [series]
-    oracle = [sum(made[zone][6 * h : 6 * h + 6].sum() for zone in zones) / 6 for h in range(24 * DAYS)]
+    oracle = [
+        sum(made[zone][6 * h : 6 * h + 6].sum() for zone in zones) / 6 for h in range(24 * DAYS)
+    ]
     designed = features.design(features.hours(ROWS, series, T0 + DAYS * DAY_US))
     assert len(designed) == 24 * (DAYS + 1)
     for h, row in enumerate(designed.iter_rows(named=True)):
@@ -45,7 +49,11 @@ def test_every_hour_is_the_mean_of_its_readings_and_every_lag_the_hour_before(se
 
 def test_no_lag_is_shorter_than_a_day():
     assert min(LAGS_H) == 24
-    assert len(set(FEATURES)) == len(FEATURES) == features.matrix(inputs(ROWS, "total", T0 + DAYS * DAY_US)[0]).shape[1]
+    assert (
+        len(set(FEATURES))
+        == len(FEATURES)
+        == features.matrix(inputs(ROWS, "total", T0 + DAYS * DAY_US)[0]).shape[1]
+    )
 
 
 @settings(max_examples=40)
@@ -57,26 +65,48 @@ def test_no_lag_is_shorter_than_a_day():
     dropped=st.floats(0, 1),
     late=st.booleans(),
 )
-def test_nothing_after_the_end_of_the_day_reaches_the_model(day, series, factor, shift, dropped, late):
-    """After the day everything is scaled, thinned out and repeated elsewhere; readings of the day itself that came late do not count."""
+def test_nothing_after_the_end_of_the_day_reaches_the_model(
+    day, series, factor, shift, dropped, late
+):
+    """After the day everything is scaled, thinned out and repeated elsewhere; readings of the day
+    itself that came late do not count.
+    """
     end_us = T0 + day * DAY_US
     before, after = pl.col("event_time_us") < end_us, pl.col("event_time_us") >= end_us
     future = ROWS.filter(after).with_columns(pl.col("value_kw") * factor)
     future = future.sample(fraction=1 - dropped, seed=1)
-    elsewhere = future.with_columns(pl.col("event_time_us") + shift * files.STEP_US, pl.lit(0, dtype=pl.Int64).alias("known_at_us"))
+    elsewhere = future.with_columns(
+        pl.col("event_time_us") + shift * files.STEP_US,
+        pl.lit(0, dtype=pl.Int64).alias("known_at_us"),
+    )
     parts = [ROWS.filter(before), future, elsewhere]
     if late:  # corrected values of the past, known only after its end
-        parts.append(ROWS.filter(before).tail(30).with_columns(pl.col("value_kw") * 3, pl.lit(end_us + 1).alias("known_at_us")))
-    for mine, theirs in zip(inputs(pl.concat(parts), series, end_us), inputs(ROWS.filter(before), series, end_us), strict=True):
+        parts.append(
+            ROWS.filter(before)
+            .tail(30)
+            .with_columns(pl.col("value_kw") * 3, pl.lit(end_us + 1).alias("known_at_us"))
+        )
+    for mine, theirs in zip(
+        inputs(pl.concat(parts), series, end_us),
+        inputs(ROWS.filter(before), series, end_us),
+        strict=True,
+    ):
         assert_frame_equal(mine, theirs)
 
 
 def test_the_other_way_round_a_change_before_the_end_is_seen():
     end_us = T0 + DAYS * DAY_US
-    other = ROWS.with_columns(pl.when(pl.col("event_time_us") == end_us - files.STEP_US).then(1.0).otherwise("value_kw").alias("value_kw"))
+    other = ROWS.with_columns(
+        pl.when(pl.col("event_time_us") == end_us - files.STEP_US)
+        .then(1.0)
+        .otherwise("value_kw")
+        .alias("value_kw")
+    )
     mine, theirs = (inputs(rows, "total", end_us)[1] for rows in (ROWS, other))
     assert mine["lag_24h"][23] != theirs["lag_24h"][23]
-    one, two = (features.fingerprint(features.hours(rows, "total", end_us)) for rows in (ROWS, other))
+    one, two = (
+        features.fingerprint(features.hours(rows, "total", end_us)) for rows in (ROWS, other)
+    )
     assert one != two
 
 
@@ -104,7 +134,11 @@ def test_parts_follow_one_another_and_too_little_is_refused():
     frame = pl.DataFrame({"event_time_us": np.arange(T0, T0 + 120 * DAY_US, HOUR_US)})
     end_us = T0 + 119 * DAY_US
     parts = split(frame, end_us, 56, 28)
-    assert [len(part) for part in (parts.fit, parts.valid, parts.test)] == [35 * 24, 28 * 24, 56 * 24]
+    assert [len(part) for part in (parts.fit, parts.valid, parts.test)] == [
+        35 * 24,
+        28 * 24,
+        56 * 24,
+    ]
     assert (
         parts.fit["event_time_us"][-1]
         < parts.valid["event_time_us"][0]

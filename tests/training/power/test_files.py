@@ -1,4 +1,6 @@
-"""Every usual form of the public file gives the same readings, and what is wrong with a file is said with its row or name."""
+"""Every usual form of the public file gives the same readings, and what is wrong with a file is
+said with its row or name.
+"""
 
 import zipfile
 
@@ -33,15 +35,22 @@ def test_every_form_gives_the_same_readings_in_time_order(tmp_path, kind):
 
 def test_the_other_usual_names_and_times_are_understood(tmp_path):
     made = readings(days=1)
-    named = table(made).rename({"Date": "Datetime"} | {f"Zone{i}": f"PowerConsumption_Zone{i}" for i in (1, 2, 3)})
-    named.with_columns(pl.col("Datetime").dt.strftime("%Y-%m-%d %H:%M:%S")).write_csv(tmp_path / "other.csv")
+    named = table(made).rename(
+        {"Date": "Datetime"} | {f"Zone{i}": f"PowerConsumption_Zone{i}" for i in (1, 2, 3)}
+    )
+    named.with_columns(pl.col("Datetime").dt.strftime("%Y-%m-%d %H:%M:%S")).write_csv(
+        tmp_path / "other.csv"
+    )
     assert_frame_equal(files.read(tmp_path / "other.csv"), made)
 
 
 def test_the_real_file_is_whole():
     made = files.read(real())
     assert len(made) == 52_416
-    assert (made["event_time_us"][0], made["event_time_us"][-1]) == (T0, T0 + 364 * DAY_US - STEP_US)
+    assert (made["event_time_us"][0], made["event_time_us"][-1]) == (
+        T0,
+        T0 + 364 * DAY_US - STEP_US,
+    )
     assert made["zone1"][0] == 34055.6962
 
 
@@ -57,21 +66,46 @@ def spoilt(change):
 
 
 def value(row, column, what):
-    return spoilt(lambda t: t.with_columns(pl.when(pl.int_range(pl.len()) == row).then(what).otherwise(pl.col(column)).alias(column)))
+    return spoilt(
+        lambda t: t.with_columns(
+            pl.when(pl.int_range(pl.len()) == row)
+            .then(what)
+            .otherwise(pl.col(column))
+            .alias(column)
+        )
+    )
 
 
 WRONG = {
-    "a missing column": (spoilt(lambda t: t.drop("Zone2")), "has no column zone2; it has Date, Zone1, Zone3"),
+    "a missing column": (
+        spoilt(lambda t: t.drop("Zone2")),
+        "has no column zone2; it has Date, Zone1, Zone3",
+    ),
     "no time": (spoilt(lambda t: t.drop("Date")), "has no column DateTime"),
-    "megawatt": (spoilt(lambda t: t.with_columns(pl.col("Zone1") / 1000)), "the median of zone1 is 2[0-9.]*, which is no kW"),
-    "watt": (spoilt(lambda t: t.with_columns(pl.col("Zone3") * 1000)), "the median of zone3 is .*no kW"),
-    "an empty day": (spoilt(lambda t: t.filter(pl.col("Date").dt.day() != 2)), r"no readings at all on 2017-01-02 \(1 days\)"),
+    "megawatt": (
+        spoilt(lambda t: t.with_columns(pl.col("Zone1") / 1000)),
+        "the median of zone1 is 2[0-9.]*, which is no kW",
+    ),
+    "watt": (
+        spoilt(lambda t: t.with_columns(pl.col("Zone3") * 1000)),
+        "the median of zone3 is .*no kW",
+    ),
+    "an empty day": (
+        spoilt(lambda t: t.filter(pl.col("Date").dt.day() != 2)),
+        r"no readings at all on 2017-01-02 \(1 days\)",
+    ),
     "no rows": (spoilt(lambda t: t.clear()), "holds no reading"),
     "not a number": (value(4, "Zone1", float("nan")), "row 5 has no power in zone1"),
     "null": (value(4, "Zone2", None), "row 5 has no power in zone2"),
     "negative": (value(4, "Zone3", -1.0), "row 5 has no power in zone3"),
-    "an hour twice": (spoilt(lambda t: pl.concat([t, t.slice(10, 6)])), r"row 11 has a time that comes twice \(12 such rows\)"),
-    "another clock": (spoilt(lambda t: t.with_columns(pl.col("Date").dt.offset_by("3m"))), "row 1 has no time on the ten-minute grid"),
+    "an hour twice": (
+        spoilt(lambda t: pl.concat([t, t.slice(10, 6)])),
+        r"row 11 has a time that comes twice \(12 such rows\)",
+    ),
+    "another clock": (
+        spoilt(lambda t: t.with_columns(pl.col("Date").dt.offset_by("3m"))),
+        "row 1 has no time on the ten-minute grid",
+    ),
 }
 
 

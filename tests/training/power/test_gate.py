@@ -6,7 +6,13 @@ import pytest
 
 from training.power.gate import judge, skill
 
-GOOD = {"rmse": 119.0, "train_std": 1000.0, "naive_24_rmse": 184.0, "naive_168_rmse": 167.0, "test_days": 56}
+GOOD = {
+    "rmse": 119.0,
+    "train_std": 1000.0,
+    "naive_24_rmse": 184.0,
+    "naive_168_rmse": 167.0,
+    "test_days": 56,
+}
 
 
 def test_better_than_both_limits_passes():
@@ -26,7 +32,10 @@ def test_better_than_both_limits_passes():
         ({"rmse": 175.0, "naive_168_rmse": 154.0}, "skill -0.136364 is not > 0"),
         ({"naive_24_rmse": 100.0}, "skill -0.19 is not > 0"),
         ({"rmse": 167.0}, "skill 0 is not > 0"),
-        ({"rmse": 200.0, "naive_168_rmse": 300.0, "naive_24_rmse": 300.0}, "rmse_over_train_std 0.2 is not < 0.2"),
+        (
+            {"rmse": 200.0, "naive_168_rmse": 300.0, "naive_24_rmse": 300.0},
+            "rmse_over_train_std 0.2 is not < 0.2",
+        ),
         ({"test_days": 27}, "test_days 27 is not >= 28"),
         ({"train_std": 0.0}, "rmse_over_train_std nan is not < 0.2"),
         ({"naive_24_rmse": 0.0}, "skill nan is not > 0"),

@@ -1,4 +1,6 @@
-"""The power pipeline on the real year and a real MLflow: the total is promoted, zone 1 refused by its numbers, nothing is doubled."""
+"""The power pipeline on the real year and a real MLflow: the total is promoted, zone 1 refused by
+its numbers, nothing is doubled.
+"""
 
 import os
 import signal
@@ -18,7 +20,9 @@ from training.power import backfill, card, features, files, forecast, model, pip
 from training.power.files import DAY_US
 from training.power.split import split
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+)
 END_US = T0 + 364 * DAY_US  # after 2017-12-30
 AT_US = END_US + 3_600_000_000
 SMALL_END_US = T0 + 125 * DAY_US  # after 2017-05-05
@@ -41,7 +45,9 @@ def lake(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """125 made-up days in a lakehouse: a wave and noise, on which seven days say more than one. They train in a moment."""
+    """125 made-up days in a lakehouse: a wave and noise, on which seven days say more than one.
+    They train in a moment.
+    """
     home = tmp_path_factory.mktemp("power-small")
     power.store(settings_in(home, home, "unused"), SMALL)
     return home
@@ -51,7 +57,11 @@ def small(tmp_path_factory):
 def promoted(lake, mlflow_home):
     """A training of the total: its settings, result and progress."""
     settings, steps = settings_in(lake, mlflow_home, "power-total"), []
-    return settings, pipeline.train(settings, "total", None, AT_US, lambda *step: steps.append(step)), steps
+    return (
+        settings,
+        pipeline.train(settings, "total", None, AT_US, lambda *step: steps.append(step)),
+        steps,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +73,9 @@ def refused(lake, mlflow_home):
 def runs(settings):
     """Every run of the experiment, by name; of equal names the newest."""
     client = tracking.client(settings)
-    found = client.search_runs([client.get_experiment_by_name(settings.power_experiment).experiment_id])
+    found = client.search_runs(
+        [client.get_experiment_by_name(settings.power_experiment).experiment_id]
+    )
     return {run.info.run_name: run for run in reversed(found)}
 
 
@@ -74,8 +86,16 @@ def artifact(settings, run_id, name, folder):
 class TestTotal:
     def test_it_beats_both_naive_forecasts_and_is_promoted(self, promoted):
         settings, result, steps = promoted
-        assert (result.promoted, result.version, result.repeated, result.day) == (True, "1", False, "2017-12-30")
-        shares = [result.numbers[f"rmse_over_train_std.{name}"] for name in ("model", "naive_24", "naive_168")]
+        assert (result.promoted, result.version, result.repeated, result.day) == (
+            True,
+            "1",
+            False,
+            "2017-12-30",
+        )
+        shares = [
+            result.numbers[f"rmse_over_train_std.{name}"]
+            for name in ("model", "naive_24", "naive_168")
+        ]
         assert shares == pytest.approx([0.126, 0.191, 0.170], abs=0.002)
         assert result.numbers["skill"] == pytest.approx(0.26, abs=0.02)
         assert registry.current(settings, "power-total").version == "1"
@@ -89,18 +109,35 @@ class TestTotal:
         assert set(story) == {"power-training", "prepare_data", "train_lgbm", "evaluate"}
         assert {run.info.status for run in story.values()} == {"FINISHED"}
         parents = {name: run.data.tags.get("mlflow.parentRunId") for name, run in story.items()}
-        assert parents == {"power-training": None} | dict.fromkeys(("prepare_data", "train_lgbm", "evaluate"), result.run_id)
+        assert parents == {"power-training": None} | dict.fromkeys(
+            ("prepare_data", "train_lgbm", "evaluate"), result.run_id
+        )
         tags, metrics = story["power-training"].data.tags, story["power-training"].data.metrics
-        expected = {"series": "total", "execution_date": "2017-12-30", "seed": "7", "gate": "passed", "registered_version": "1"}
+        expected = {
+            "series": "total",
+            "execution_date": "2017-12-30",
+            "seed": "7",
+            "gate": "passed",
+            "registered_version": "1",
+        }
         assert {name: tags[name] for name in expected} == expected
         assert tags["dataset_sha256"] == features.fingerprint(steps.past(settings, "total", END_US))
         counts = {"records_processed", "train_samples", "test_samples"}
         assert counts | {"train_rmse", "val_rmse", "test_rmse", "test_mae", "skill"} <= set(metrics)
         assert metrics["mae"] == metrics["test_mae"]
         parent_params = story["power-training"].data.params
-        assert (parent_params["model_type"], parent_params["execution_date"]) == ("gbm", "2017-12-30")
+        assert (parent_params["model_type"], parent_params["execution_date"]) == (
+            "gbm",
+            "2017-12-30",
+        )
         params = story["train_lgbm"].data.params
-        wanted = {"objective": "regression", "metric": "rmse", "num_leaves": "31", "learning_rate": "0.05", "feature_fraction": "0.9"}
+        wanted = {
+            "objective": "regression",
+            "metric": "rmse",
+            "num_leaves": "31",
+            "learning_rate": "0.05",
+            "feature_fraction": "0.9",
+        }
         assert wanted.items() <= params.items()
         assert {"seed", "early_stopping_rounds", "rounds_max", "deterministic"} <= set(params)
         client = tracking.client(settings)
@@ -112,7 +149,11 @@ class TestTotal:
         written = artifact(settings, result.run_id, card.CARD, tmp_path).read_text()
         assert "Passed the gate." in written
         assert tags["dataset_sha256"] in written
-        assert artifact(settings, story["evaluate"].info.run_id, "forecast.png", tmp_path).read_bytes().startswith(b"\x89PNG")
+        assert (
+            artifact(settings, story["evaluate"].info.run_id, "forecast.png", tmp_path)
+            .read_bytes()
+            .startswith(b"\x89PNG")
+        )
 
     def test_production_is_a_sealed_text_file_with_a_signature_and_no_pickle(self, promoted):
         settings, _, _ = promoted
@@ -120,7 +161,9 @@ class TestTotal:
         manifest = runtime.verified(found.path, found.digest)
         assert (manifest.file, manifest.features) == (LIGHTGBM_FILE, features.FEATURES)
         assert manifest.trained_to_us == END_US - 56 * DAY_US
-        assert not [file for file in found.path.rglob("*") if file.suffix in {".pkl", ".pickle", ".skops"}]
+        assert not [
+            file for file in found.path.rglob("*") if file.suffix in {".pkl", ".pickle", ".skops"}
+        ]
         assert "lag_168h" in (found.path / "MLmodel").read_text()
 
     def test_the_same_again_makes_no_second_version(self, promoted):
@@ -134,7 +177,10 @@ class TestTotal:
         settings = settings_in(small, mlflow_home, "unused")
         samples = features.samples(features.design(steps.past(settings, "total", SMALL_END_US)))
         parts = split(samples, SMALL_END_US, 56, 28)
-        fits = [model.fit(parts, settings.model_copy(update=change), quiet) for change in ({}, {"train_threads": 2}, {"seed": 8})]
+        fits = [
+            model.fit(parts, settings.model_copy(update=change), quiet)
+            for change in ({}, {"train_threads": 2}, {"seed": 8})
+        ]
         texts = [fit.booster.model_to_string().split("\nparameters:")[0] for fit in fits]
         assert texts[0] == texts[1] != texts[2]
 
@@ -157,7 +203,10 @@ class TestZone1:
         assert parent.info.status == "FINISHED"
         assert parent.data.tags["gate"] == "refused"
         assert parent.data.tags["gate_reasons"] == result.verdict.reasons[0]
-        assert "**Refused by the gate**" in artifact(settings, result.run_id, card.CARD, tmp_path).read_text()
+        assert (
+            "**Refused by the gate**"
+            in artifact(settings, result.run_id, card.CARD, tmp_path).read_text()
+        )
         for name in ("power-zone", "power-zone-zone1"):
             assert registry.versions(settings, name) == []
         with pytest.raises(RegistryError, match="no Production version"):
@@ -191,11 +240,17 @@ class TestBackfill:
         settings = settings_in(small, mlflow_home, "power-backfill")
         assert pipeline.train(settings, "total", None, AT_US, quiet).version == "1"
         first_us = SMALL_END_US - 4 * DAY_US  # 2017-05-02
-        days = list(backfill.run(settings, "total", first_us, first_us + DAY_US, lambda: AT_US, quiet))
+        days = list(
+            backfill.run(settings, "total", first_us, first_us + DAY_US, lambda: AT_US, quiet)
+        )
         assert [day.day for day in days] == ["2017-05-02", "2017-05-03"]
         assert [day.error for day in days] == ["", ""]
         assert [day.forecast.day for day in days] == ["2017-05-03", "2017-05-04"]
-        assert [day.forecast.version for day in days] == [day.result.version for day in days] == ["2", "3"]
+        assert (
+            [day.forecast.version for day in days]
+            == [day.result.version for day in days]
+            == ["2", "3"]
+        )
         assert all(day.forecast.rows["actual_kw"].null_count() == 0 for day in days)
         # Production knows more than either and stays.
         assert not any(day.result.promoted for day in days)
@@ -204,18 +259,31 @@ class TestBackfill:
         ended = settings_in(tmp_path, mlflow_home, "power-ended")
         power.store(ended, SMALL.filter(pl.col("event_time_us") < first_us + DAY_US))
         assert pipeline.train(ended, "total", None, AT_US, quiet).promoted
-        assert registry.current(ended, "power-ended").tags["digest"] == registry.get(settings, "2", "power-backfill").tags["digest"]
+        assert (
+            registry.current(ended, "power-ended").tags["digest"]
+            == registry.get(settings, "2", "power-backfill").tags["digest"]
+        )
         # What comes later is written beside the forecast.
         assert forecast.predict(ended, "total").rows["actual_kw"].null_count() == 24
         power.store(ended, SMALL.filter(pl.col("event_time_us") < first_us + 2 * DAY_US))
         assert forecast.fill_actuals(ended, "total") == 24
         held = power.forecasts(ended, series="total")
-        assert held["actual_kw"].to_list() == steps.past(ended, "total", first_us + 2 * DAY_US)["kw"].to_list()[-24:]
+        assert (
+            held["actual_kw"].to_list()
+            == steps.past(ended, "total", first_us + 2 * DAY_US)["kw"].to_list()[-24:]
+        )
 
     def test_a_day_that_fails_does_not_end_the_others(self, small, mlflow_home):
         settings = settings_in(small, mlflow_home, "power-holes")
-        days = list(backfill.run(settings, "total", SMALL_END_US, SMALL_END_US + DAY_US, lambda: AT_US, quiet))
-        assert [day.error for day in days] == ["2017-05-06 lacks 24 of its 24 hours", "2017-05-07 lacks 24 of its 24 hours"]
+        days = list(
+            backfill.run(
+                settings, "total", SMALL_END_US, SMALL_END_US + DAY_US, lambda: AT_US, quiet
+            )
+        )
+        assert [day.error for day in days] == [
+            "2017-05-06 lacks 24 of its 24 hours",
+            "2017-05-07 lacks 24 of its 24 hours",
+        ]
         assert registry.versions(settings, "power-holes") == []
 
 
@@ -228,7 +296,9 @@ class TestFailures:
             (readings(30), T0 + 31 * DAY_US, "2017-01-31 lacks 24 of its 24 hours"),
         ],
     )
-    def test_what_cannot_be_trained_fails_its_runs_and_registers_nothing(self, tmp_path, mlflow_home, rows, end_us, said, request):
+    def test_what_cannot_be_trained_fails_its_runs_and_registers_nothing(
+        self, tmp_path, mlflow_home, rows, end_us, said, request
+    ):
         settings = settings_in(tmp_path, mlflow_home, request.node.name)
         power.readings(settings)
         if rows is not None:
@@ -250,7 +320,9 @@ class TestFailures:
         assert runs(settings)["power-training"].info.status == "FAILED"
         assert registry.versions(settings, "power-interrupted") == []
 
-    def test_a_kill_between_version_and_alias_leaves_a_whole_version_that_the_next_run_promotes(self, small, mlflow_home):
+    def test_a_kill_between_version_and_alias_leaves_a_whole_version_that_the_next_run_promotes(
+        self, small, mlflow_home
+    ):
         settings = settings_in(small, mlflow_home, "power-killed")
         code = f"""
 import os, signal
@@ -262,7 +334,12 @@ registry.promote = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 settings = settings_in(Path({str(small)!r}), Path({str(mlflow_home)!r}), "power-killed")
 pipeline.train(settings, "total", None, {AT_US}, lambda *_: None)
 """
-        child = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(REPO)}, capture_output=True, check=False)
+        child = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": str(REPO)},
+            capture_output=True,
+            check=False,
+        )
         assert child.returncode == -signal.SIGKILL, child.stderr.decode()[-2000:]
         (left,) = registry.versions(settings, "power-killed")
         assert not left.production

@@ -1,4 +1,6 @@
-"""Readings and forecasts in real Iceberg tables: loaded twice they are there once, corrected they are new, and actuals arrive."""
+"""Readings and forecasts in real Iceberg tables: loaded twice they are there once, corrected they
+are new, and actuals arrive.
+"""
 
 import polars as pl
 import pytest
@@ -31,7 +33,10 @@ def snapshots(settings, table):
 def forecast(series, day, kw, version="1"):
     hours = range(T0 + day * DAY_US, T0 + (day + 1) * DAY_US, HOUR_US)
     known = {"model_name": "m", "model_version": version, "known_at_us": T0 + day * DAY_US}
-    made = [{"event_time_us": hour, "series": series, "forecast_kw": kw, "actual_kw": None, **known} for hour in hours]
+    made = [
+        {"event_time_us": hour, "series": series, "forecast_kw": kw, "actual_kw": None, **known}
+        for hour in hours
+    ]
     return pl.DataFrame(made, schema_overrides={"actual_kw": pl.Float64})
 
 
@@ -49,8 +54,12 @@ class TestReadings:
     def test_a_longer_file_adds_and_a_corrected_one_replaces(self, settings):
         power.store(settings, rows(3).filter(pl.col("event_time_us") < T0 + 2 * DAY_US))
         assert power.store(settings, rows(3)) == power.Stored(3 * 144, 0, 3 * 288)
-        wrong = pl.col("event_time_us").is_between(T0 + 5 * HOUR_US, T0 + 6 * HOUR_US, closed="left") & (pl.col("series") == "zone2")
-        corrected = rows(3, source="two").with_columns(pl.when(wrong).then(1.0).otherwise("value_kw").alias("value_kw"))
+        wrong = pl.col("event_time_us").is_between(
+            T0 + 5 * HOUR_US, T0 + 6 * HOUR_US, closed="left"
+        ) & (pl.col("series") == "zone2")
+        corrected = rows(3, source="two").with_columns(
+            pl.when(wrong).then(1.0).otherwise("value_kw").alias("value_kw")
+        )
         assert power.store(settings, corrected) == power.Stored(0, 6, 3 * 432 - 6)
         held = power.readings(settings)
         assert len(held) == 3 * 432
@@ -61,20 +70,34 @@ class TestReadings:
         middle = files.long(readings(1, seed=9, start_us=T0 + DAY_US), "two")
         assert power.store(settings, middle) == power.Stored(0, 3 * 144, 0)
         held = power.readings(settings)
-        counts = held.group_by((pl.col("event_time_us") - T0) // DAY_US, "source").len().sort("event_time_us").rows()
+        counts = (
+            held.group_by((pl.col("event_time_us") - T0) // DAY_US, "source")
+            .len()
+            .sort("event_time_us")
+            .rows()
+        )
         assert counts == [(0, "one", 432), (1, "two", 432), (2, "one", 432)]
 
     def test_a_day_that_is_not_over_is_not_the_last_one(self, settings):
-        power.store(settings, rows(3).filter(pl.col("event_time_us") < T0 + 3 * DAY_US - files.STEP_US))
+        power.store(
+            settings, rows(3).filter(pl.col("event_time_us") < T0 + 3 * DAY_US - files.STEP_US)
+        )
         assert power.end_us(settings) == T0 + 2 * DAY_US
 
 
 class TestForecasts:
     def test_a_day_of_a_series_is_replaced_and_the_others_stay(self, settings):
-        for made in (forecast("total", 4, 1.0), forecast("zone1", 4, 2.0), forecast("total", 5, 3.0), forecast("total", 4, 4.0, "2")):
+        for made in (
+            forecast("total", 4, 1.0),
+            forecast("zone1", 4, 2.0),
+            forecast("total", 5, 3.0),
+            forecast("total", 4, 4.0, "2"),
+        ):
             power.store_forecasts(settings, made)
         held = power.forecasts(settings)
-        assert held.group_by("series", "forecast_kw", "model_version").len().sort("forecast_kw").rows() == [
+        assert held.group_by("series", "forecast_kw", "model_version").len().sort(
+            "forecast_kw"
+        ).rows() == [
             ("zone1", 2.0, "1", 24),
             ("total", 3.0, "1", 24),
             ("total", 4.0, "2", 24),
@@ -89,8 +112,19 @@ class TestForecasts:
         before = snapshots(settings, POWER_FORECASTS)
         assert power.fill_actuals(settings, "total", hours) == 0
         assert snapshots(settings, POWER_FORECASTS) == before
-        assert power.fill_actuals(settings, "total", features.hours(rows(3), "total", T0 + 3 * DAY_US)) == 38
+        assert (
+            power.fill_actuals(settings, "total", features.hours(rows(3), "total", T0 + 3 * DAY_US))
+            == 38
+        )
         held = power.forecasts(settings, series="total")
-        assert held["actual_kw"].to_list() == features.hours(rows(3), "total", T0 + 3 * DAY_US)["kw"].to_list()[24:]
+        assert (
+            held["actual_kw"].to_list()
+            == features.hours(rows(3), "total", T0 + 3 * DAY_US)["kw"].to_list()[24:]
+        )
         assert power.forecasts(settings, series="zone1")["actual_kw"].null_count() == 24
-        assert power.fill_actuals(settings, "total", features.hours(rows(3, seed=2), "total", T0 + 2 * DAY_US)) == 24
+        assert (
+            power.fill_actuals(
+                settings, "total", features.hours(rows(3, seed=2), "total", T0 + 2 * DAY_US)
+            )
+            == 24
+        )

@@ -1,4 +1,6 @@
-"""A download against a real HTTP server on a free port: whole, resumed, broken off, altered, refused, and without any network."""
+"""A download against a real HTTP server on a free port: whole, resumed, broken off, altered,
+refused, and without any network.
+"""
 
 import hashlib
 import socket
@@ -32,7 +34,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.path != "/file.zip":
             self.send_error(404)
             return
-        first = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.server.ranges else 0
+        first = (
+            int(wanted.removeprefix("bytes=").removesuffix("-"))
+            if wanted and self.server.ranges
+            else 0
+        )
         if first >= len(CONTENT):
             self.send_error(416)
             return
@@ -58,7 +64,14 @@ def server():
 
 
 def get(url, target, sha256=SHA256, bytes_max=1 << 30, steps=None):
-    return fetch(url, target, sha256, 5, bytes_max, lambda *step: steps.append(step) if steps is not None else None)
+    return fetch(
+        url,
+        target,
+        sha256,
+        5,
+        bytes_max,
+        lambda *step: steps.append(step) if steps is not None else None,
+    )
 
 
 def test_a_file_comes_whole_with_progress_and_is_not_fetched_twice(server, tmp_path):

@@ -64,14 +64,27 @@ def test_an_obstacle_refuses_a_model_with_perfect_numbers():
     assert verdict.reasons == ["the Production model cannot be compared"]
 
 
-@given(any_float, any_float, any_float, any_float, any_float, st.none() | any_float, st.floats(0, 100), st.floats(0, 1))
-def test_a_higher_sharpe_and_a_lower_drawdown_never_hurt(sharpe, drawdown, psr, days, trades, incumbent, more, less):
+@given(
+    any_float,
+    any_float,
+    any_float,
+    any_float,
+    any_float,
+    st.none() | any_float,
+    st.floats(0, 100),
+    st.floats(0, 1),
+)
+def test_a_higher_sharpe_and_a_lower_drawdown_never_hurt(
+    sharpe, drawdown, psr, days, trades, incumbent, more, less
+):
     if judge(sharpe, drawdown, psr, days, trades, incumbent).gate_pass:
         assert judge(sharpe + more, drawdown - less, psr, days, trades, incumbent).gate_pass
 
 
 @given(any_float, any_float, any_float, any_float, any_float, st.none() | any_float)
-def test_gate_pass_implies_every_condition_and_the_verdict_is_json(sharpe, drawdown, psr, days, trades, incumbent):
+def test_gate_pass_implies_every_condition_and_the_verdict_is_json(
+    sharpe, drawdown, psr, days, trades, incumbent
+):
     verdict = judge(sharpe, drawdown, psr, days, trades, incumbent)
     if verdict.gate_pass:
         assert sharpe > 1.5
@@ -83,4 +96,6 @@ def test_gate_pass_implies_every_condition_and_the_verdict_is_json(sharpe, drawd
         assert verdict.threshold_pass
     else:
         assert verdict.reasons
-    assert json.loads(json.dumps(verdict.as_dict(), allow_nan=False))["gate_pass"] == verdict.gate_pass
+    assert (
+        json.loads(json.dumps(verdict.as_dict(), allow_nan=False))["gate_pass"] == verdict.gate_pass
+    )

@@ -1,4 +1,6 @@
-"""Backtest arithmetic by hand: thresholds, holding, costs, gaps, and how the minutes become numbers."""
+"""Backtest arithmetic by hand: thresholds, holding, costs, gaps, and how the minutes become
+numbers.
+"""
 
 import math
 
@@ -19,7 +21,9 @@ def rows(prices, symbol="SYNTH:AAAUSD", minutes=None):
     minutes = np.arange(len(prices) - 1) if minutes is None else np.array(minutes)
     entry, exit_ = np.array(prices[:-1], dtype=float), np.array(prices[1:], dtype=float)
     columns = {"symbol": [symbol] * len(minutes), "decision_us": T0 + minutes * 60 * S}
-    return pl.DataFrame({**columns, "entry_price": entry, "exit_price": exit_, "y": np.log(exit_ / entry)})
+    return pl.DataFrame(
+        {**columns, "entry_price": entry, "exit_price": exit_, "y": np.log(exit_ / entry)}
+    )
 
 
 def run(frame, forecast_bp, cost_bp=1.0):
@@ -33,7 +37,15 @@ def held(frame, forecast_bp, cost_bp=1.0):
 class TestPositions:
     def test_a_position_opens_above_half_the_cost_and_holds_until_the_opposite(self):
         frame = rows([100] * 8)
-        assert held(frame, [0.4, 0.6, 0.1, -0.4, -0.6, 0.5, 0.6])["position"].to_list() == [0, 1, 1, 1, -1, -1, 1]
+        assert held(frame, [0.4, 0.6, 0.1, -0.4, -0.6, 0.5, 0.6])["position"].to_list() == [
+            0,
+            1,
+            1,
+            1,
+            -1,
+            -1,
+            1,
+        ]
 
     def test_exactly_half_the_cost_is_not_enough(self):
         assert held(rows([100, 100]), [0.5])["position"].to_list() == [0]
@@ -42,13 +54,17 @@ class TestPositions:
         assert held(rows([100] * 4), [1e-9, 0, -1e-9], 0.0)["position"].to_list() == [1, 1, -1]
 
     def test_a_missing_minute_is_held_through_at_the_next_entry(self):
-        frame = rows([100, 101, 999], minutes=[0, 3]).with_columns(pl.Series("entry_price", [100.0, 110.0]))
+        frame = rows([100, 101, 999], minutes=[0, 3]).with_columns(
+            pl.Series("entry_price", [100.0, 110.0])
+        )
         made = held(frame, [1, 1])
         assert made["earned"].to_list() == pytest.approx([0.10, 999 / 110 - 1])
         assert made["traded"].to_list() == [1, 0]
 
     def test_a_long_silence_closes_at_the_last_exit_and_starts_anew(self):
-        frame = rows([100, 101, 102], minutes=[0, 60]).with_columns(pl.Series("entry_price", [100.0, 500.0]))
+        frame = rows([100, 101, 102], minutes=[0, 60]).with_columns(
+            pl.Series("entry_price", [100.0, 500.0])
+        )
         made = held(frame, [1, 0])
         assert made["position"].to_list() == [1, 0]
         assert made["earned"].to_list() == pytest.approx([0.01, 0])
@@ -81,7 +97,9 @@ class TestPnl:
         made = backtest.run(data.frame, forecast, 1.0, SETTINGS)
         made_held = backtest.positions(data.frame, forecast, 1.0, SETTINGS)
         cost = made.report.break_even_bp * 1e-4
-        assert (made_held["earned"] - cost * (made_held["traded"] + made_held["closed"])).sum() == pytest.approx(0, abs=1e-9)
+        assert (
+            made_held["earned"] - cost * (made_held["traded"] + made_held["closed"])
+        ).sum() == pytest.approx(0, abs=1e-9)
 
     def test_row_order_does_not_matter(self):
         data = dataset(days=1).frame.with_row_index()
@@ -95,11 +113,18 @@ class TestPnl:
     def test_more_cost_at_the_same_trades_never_earns_more(self):
         data = dataset(days=2).frame
         forecast = np.sign(data["flow_imbalance_15m"].to_numpy()) * 1.0  # beyond every threshold
-        totals = [backtest.run(data, forecast, cost, SETTINGS).report.total_return for cost in backtest.COSTS_BP]
+        totals = [
+            backtest.run(data, forecast, cost, SETTINGS).report.total_return
+            for cost in backtest.COSTS_BP
+        ]
         assert totals == sorted(totals, reverse=True)
 
     def test_the_naive_loop_agrees(self):
-        data = dataset(days=1, symbols=("SYNTH:AAAUSD",)).frame.sample(fraction=0.6, seed=2).sort("decision_us")
+        data = (
+            dataset(days=1, symbols=("SYNTH:AAAUSD",))
+            .frame.sample(fraction=0.6, seed=2)
+            .sort("decision_us")
+        )
         forecast = np.random.default_rng(4).standard_normal(len(data)) * 1e-4
         expected, position, entries = {}, 0.0, data["entry_price"].to_list()
         times = data["decision_us"].to_list()
@@ -109,10 +134,14 @@ class TestPnl:
             wanted = math.copysign(1, guess) if abs(guess) > 0.5e-4 else position
             ends = k + 1 == len(times) or times[k + 1] - times[k] > 300 * S
             leave = data["exit_price"][k] if ends else entries[k + 1]
-            expected[times[k]] = wanted * (leave / entries[k] - 1) - 1e-4 * (abs(wanted - position) + (abs(wanted) if ends else 0))
+            expected[times[k]] = wanted * (leave / entries[k] - 1) - 1e-4 * (
+                abs(wanted - position) + (abs(wanted) if ends else 0)
+            )
             position = wanted
         made = backtest.run(data, forecast, 1.0, SETTINGS)
-        assert made.pnl == pytest.approx([expected.get(minute, 0.0) for minute in made.minute_us.tolist()], abs=1e-15)
+        assert made.pnl == pytest.approx(
+            [expected.get(minute, 0.0) for minute in made.minute_us.tolist()], abs=1e-15
+        )
 
 
 class TestReport:
@@ -120,18 +149,27 @@ class TestReport:
         data = dataset(days=8).frame
         forecast = data["flow_imbalance_15m"].to_numpy() * 3e-4
         made = backtest.run(data, forecast, 1.0, SETTINGS)
-        assert made.report.sharpe == pytest.approx(made.pnl.mean() / made.pnl.std() * math.sqrt(525_600))
+        assert made.report.sharpe == pytest.approx(
+            made.pnl.mean() / made.pnl.std() * math.sqrt(525_600)
+        )
         daily = made.pnl.reshape(8, 1440).sum(axis=1)
-        assert made.report.sharpe_daily == pytest.approx(daily.mean() / daily.std() * math.sqrt(365))
+        assert made.report.sharpe_daily == pytest.approx(
+            daily.mean() / daily.std() * math.sqrt(365)
+        )
         assert 0.3 < made.report.sharpe_daily / made.report.sharpe < 3
         assert made.report.days == 8
-        assert made.report.rank_ic == pytest.approx(spearmanr(forecast, data["y"].to_numpy()).statistic)
+        assert made.report.rank_ic == pytest.approx(
+            spearmanr(forecast, data["y"].to_numpy()).statistic
+        )
         assert made.report.ic == pytest.approx(0.3, abs=0.02)
 
     def test_never_trading_is_undefined_not_zero(self):
         report = run(rows([100, 101, 102]), [0, 0]).report
         assert report.trades == 0
-        assert all(math.isnan(value) for value in (report.sharpe, report.psr, report.hit_rate, report.break_even_bp))
+        assert all(
+            math.isnan(value)
+            for value in (report.sharpe, report.psr, report.hit_rate, report.break_even_bp)
+        )
         assert report.plain()["sharpe"] is None
 
     def test_a_forecast_that_is_no_number_poisons_the_result(self):
@@ -152,7 +190,9 @@ class TestMetrics:
 
     def test_psr_is_its_closed_form(self):
         pnl = np.random.default_rng(1).standard_normal(5000) * 1e-4 + 2e-6
-        z = pnl.mean() / pnl.std() * math.sqrt(4999)  # skew 0, kurtosis 3, tiny Sharpe: the denominator is 1
+        z = (
+            pnl.mean() / pnl.std() * math.sqrt(4999)
+        )  # skew 0, kurtosis 3, tiny Sharpe: the denominator is 1
         assert metrics.psr(pnl) == pytest.approx(0.5 * (1 + math.erf(z / math.sqrt(2))), abs=0.01)
 
     def test_a_deflated_sharpe_falls_with_the_trials(self):

@@ -1,4 +1,6 @@
-"""The challenger repeats bit for bit with its seed, whatever the number of cores, and learns what is there."""
+"""The challenger repeats bit for bit with its seed, whatever the number of cores, and learns what
+is there.
+"""
 
 import numpy as np
 
@@ -24,7 +26,9 @@ def test_equal_seeds_are_equal_models_on_any_number_of_cores():
 
 
 def test_its_parameters_are_the_fixed_ones():
-    assert {key: baselines.fit(X, Y, Settings(train_threads=1)).params[key] for key in baselines.BOOSTER} == baselines.BOOSTER
+    assert {
+        key: baselines.fit(X, Y, Settings(train_threads=1)).params[key] for key in baselines.BOOSTER
+    } == baselines.BOOSTER
 
 
 def test_rivals_are_the_challenger_and_the_baselines_on_the_test_rows():

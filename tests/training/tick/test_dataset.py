@@ -1,4 +1,6 @@
-"""The label and the as-of join, by hand: what a decision may know, what it is measured by, and what is dropped why."""
+"""The label and the as-of join, by hand: what a decision may know, what it is measured by, and what
+is dropped why.
+"""
 
 import math
 
@@ -18,7 +20,9 @@ SETTINGS = Settings()
 
 
 def reasons(decisions_s, times_s):
-    made = dataset.label(T0 + np.array(decisions_s) * S, ticks(times_s, np.full(len(times_s), 100.0)), SETTINGS)
+    made = dataset.label(
+        T0 + np.array(decisions_s) * S, ticks(times_s, np.full(len(times_s), 100.0)), SETTINGS
+    )
     return made["label_reason"].to_list()
 
 
@@ -39,7 +43,9 @@ class TestLabel:
 
     def test_trades_of_one_instant_keep_their_sequence(self):
         made = build(
-            ticks([0, 6, 6, 66, 66, 200], [1, 10, 20, 30, 40, 9]).sample(fraction=1, shuffle=True, seed=1),
+            ticks([0, 6, 6, 66, 66, 200], [1, 10, 20, 30, 40, 9]).sample(
+                fraction=1, shuffle=True, seed=1
+            ),
             feature_rows([0]),
             T0,
             T0 + S,
@@ -80,23 +86,35 @@ class TestAsOf:
         views = feature_rows([10, 50, 59])
         views["tick_10s"] = views["tick_10s"].filter(pl.col("event_time_us") <= T0 + 50 * S)
         views["tick_1m"] = views["tick_1m"].filter(pl.col("event_time_us") <= T0 + 10 * S)
-        row = dataset.as_of(pl.DataFrame({"decision_us": [T0 + 60 * S]}), views, SETTINGS).row(0, named=True)
-        assert [row[name] for name in ("log_return_1m", "log_return_5m", "log_return_1h")] == [59, 50, 10]
+        row = dataset.as_of(pl.DataFrame({"decision_us": [T0 + 60 * S]}), views, SETTINGS).row(
+            0, named=True
+        )
+        assert [row[name] for name in ("log_return_1m", "log_return_5m", "log_return_1h")] == [
+            59,
+            50,
+            10,
+        ]
         assert row["row_reason"] == ""
 
     @pytest.mark.parametrize(("age_s", "reason"), [(300, ""), (301, "no_row:tick_1s")])
     def test_a_row_is_usable_for_the_tolerance_and_no_longer(self, age_s, reason):
         assert self.join([0], age_s)["row_reason"] == reason
 
-    @pytest.mark.parametrize(("known_after_s", "reason"), [(5, ""), (5.000001, "known_late:tick_1s")])
+    @pytest.mark.parametrize(
+        ("known_after_s", "reason"), [(5, ""), (5.000001, "known_late:tick_1s")]
+    )
     def test_a_row_that_became_known_after_the_entry_is_not_trained_on(self, known_after_s, reason):
         assert self.join([60], 60, known_after_s=known_after_s)["row_reason"] == reason
 
     @pytest.mark.parametrize("value", [math.nan, math.inf, None])
     def test_an_unusable_core_feature_drops_the_row_by_name(self, value):
         views = feature_rows([60])
-        views["tick_10s"] = views["tick_10s"].with_columns(pl.lit(value, dtype=pl.Float64).alias("bipower_vol_5m"))
-        row = dataset.as_of(pl.DataFrame({"decision_us": [T0 + 60 * S]}), views, SETTINGS).row(0, named=True)
+        views["tick_10s"] = views["tick_10s"].with_columns(
+            pl.lit(value, dtype=pl.Float64).alias("bipower_vol_5m")
+        )
+        row = dataset.as_of(pl.DataFrame({"decision_us": [T0 + 60 * S]}), views, SETTINGS).row(
+            0, named=True
+        )
         assert row["row_reason"] == "null:bipower_vol_5m"
 
 
@@ -105,7 +123,9 @@ def busy_market(seed=5, minutes=120, symbols=("SYNTH:AAAUSD", "SYNTH:BBBUSD")):
     parts, views = [], []
     for symbol in symbols:
         times = np.sort(rng.uniform(0, minutes * 60, minutes * 12))
-        parts.append(ticks(times, 100 * np.exp(rng.standard_normal(len(times)).cumsum() * 1e-4), symbol))
+        parts.append(
+            ticks(times, 100 * np.exp(rng.standard_normal(len(times)).cumsum() * 1e-4), symbol)
+        )
         views.append(feature_rows(np.arange(1, minutes * 60, 7), symbol))
     return pl.concat(parts), join(*views)
 
@@ -117,7 +137,11 @@ class TestBuild:
         assert made.frame.columns == list(SCHEMA)
         assert made.frame.sort("decision_us", "symbol").equals(made.frame)
         grid = sum(
-            len(dataset.decisions(int(own["event_time_us"].min()), int(own["event_time_us"].max()) + 1, 60 * S))
+            len(
+                dataset.decisions(
+                    int(own["event_time_us"].min()), int(own["event_time_us"].max()) + 1, 60 * S
+                )
+            )
             for own in market.partition_by("key")
         )
         assert len(made.frame) + sum(made.dropped.values()) == grid
@@ -127,14 +151,20 @@ class TestBuild:
     def test_a_poisoned_future_changes_nothing_before_it(self):
         market, views = busy_market()
         cut = T0 + 3600 * S
-        poisoned = market.with_columns(pl.when(pl.col("event_time_us") > cut).then(1e9).otherwise("price").alias("price"))
+        poisoned = market.with_columns(
+            pl.when(pl.col("event_time_us") > cut).then(1e9).otherwise("price").alias("price")
+        )
         dirt = {
             view: frame.with_columns(
-                pl.when(pl.col("event_time_us") > cut).then(-1e9).otherwise(pl.col(n)).alias(n) for n in frame.columns[3:]
+                pl.when(pl.col("event_time_us") > cut).then(-1e9).otherwise(pl.col(n)).alias(n)
+                for n in frame.columns[3:]
             )
             for view, frame in views.items()
         }
-        clean, dirty = (build(m, v, T0, T0 + DAY, SETTINGS).frame for m, v in ((market, views), (poisoned, dirt)))
+        clean, dirty = (
+            build(m, v, T0, T0 + DAY, SETTINGS).frame
+            for m, v in ((market, views), (poisoned, dirt))
+        )
         before = pl.col("exit_us") <= cut
         assert clean.filter(before).equals(dirty.filter(before))
         features = pl.col("decision_us") <= cut
@@ -145,14 +175,20 @@ class TestBuild:
         whole = build(market, views, T0, T0 + DAY, SETTINGS).frame
         for cut_s in (1800, 3600, 5400):
             cut = T0 + cut_s * S
-            short_views = {view: frame.filter(pl.col("event_time_us") <= cut) for view, frame in views.items()}
-            short = build(market.filter(pl.col("event_time_us") <= cut), short_views, T0, T0 + DAY, SETTINGS).frame
+            short_views = {
+                view: frame.filter(pl.col("event_time_us") <= cut) for view, frame in views.items()
+            }
+            short = build(
+                market.filter(pl.col("event_time_us") <= cut), short_views, T0, T0 + DAY, SETTINGS
+            ).frame
             assert short.equals(whole.filter(pl.col("exit_us") <= cut))
 
     def test_the_fingerprint_follows_the_rows_alone(self):
         market, views = busy_market()
         made = build(market, views, T0, T0 + DAY, SETTINGS)
-        again = build(market.sample(fraction=1, shuffle=True, seed=3), views, T0, T0 + DAY, SETTINGS)
+        again = build(
+            market.sample(fraction=1, shuffle=True, seed=3), views, T0, T0 + DAY, SETTINGS
+        )
         assert made.fingerprint == again.fingerprint
         nudged = made.frame.with_columns(pl.col("y") + 1e-12)
         assert dataset.fingerprint(nudged) != made.fingerprint
@@ -160,7 +196,9 @@ class TestBuild:
     def test_ranges_are_half_open_and_a_symbol_without_features_is_counted(self):
         market, views = busy_market()
         first, last = T0 + 1200 * S, T0 + 1800 * S
-        lone = {view: frame.filter(pl.col("symbol") == "SYNTH:AAAUSD") for view, frame in views.items()}
+        lone = {
+            view: frame.filter(pl.col("symbol") == "SYNTH:AAAUSD") for view, frame in views.items()
+        }
         made = build(market, lone, first, last, SETTINGS)
         assert made.frame["decision_us"].to_list() == list(range(first, last, 60 * S))
         assert made.dropped == {"no_row:tick_1s": 10}
@@ -172,25 +210,39 @@ class TestBuild:
         with pytest.raises(DatasetError, match="no ticks"):
             build(market.clear(), views, T0, T0 + DAY, SETTINGS)
         with pytest.raises(DatasetError, match="no_row:tick_1s"):
-            build(market, {level.view: views[level.view].clear() for level in LEVELS}, T0, T0 + DAY, SETTINGS)
+            build(
+                market,
+                {level.view: views[level.view].clear() for level in LEVELS},
+                T0,
+                T0 + DAY,
+                SETTINGS,
+            )
 
 
 class TestLeak:
-    """No signal, half-spread 2 bp: bounce forecasts a last-price label well, and this label not at all."""
+    """No signal, half-spread 2 bp: bounce forecasts a last-price label well, and this label not at
+    all.
+    """
 
     def market(self, seed):
         rng = np.random.default_rng(seed)
         times = np.sort(rng.uniform(0, 20 * 86_400, 20 * 86_400 // 5))
-        mid = np.cumsum(8.3e-4 * np.sqrt(np.diff(times, prepend=0) / 60) * rng.standard_normal(len(times)))
+        mid = np.cumsum(
+            8.3e-4 * np.sqrt(np.diff(times, prepend=0) / 60) * rng.standard_normal(len(times))
+        )
         side = rng.choice([-1, 1], len(times))
         return ticks(times, 100 * np.exp(mid + 2e-4 * side)), side
 
     @pytest.mark.parametrize("seed", [1, 2])
-    def test_information_coefficient_is_noise_with_this_label_and_not_with_the_naive_one(self, seed):
+    def test_information_coefficient_is_noise_with_this_label_and_not_with_the_naive_one(
+        self, seed
+    ):
         market, side = self.market(seed)
         decision = T0 + np.arange(1, 20 * 1440 - 5) * 60 * S
         times, prices = market["event_time_us"].to_numpy(), market["price"].to_numpy()
-        last, next_last = (np.searchsorted(times, decision + ahead, side="right") - 1 for ahead in (0, 60 * S))
+        last, next_last = (
+            np.searchsorted(times, decision + ahead, side="right") - 1 for ahead in (0, 60 * S)
+        )
         bounce = -side[last].astype(float)  # what any feature that sees the last price knows
         naive = np.corrcoef(bounce, np.log(prices[next_last] / prices[last]))[0, 1]
         made = dataset.label(decision, market, SETTINGS)

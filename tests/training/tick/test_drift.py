@@ -1,4 +1,6 @@
-"""Drift: nothing for the same rows, an alert for shifted ones, a retrain for the reasons that count, and never twice a day."""
+"""Drift: nothing for the same rows, an alert for shifted ones, a retrain for the reasons that
+count, and never twice a day.
+"""
 
 import json
 import math
@@ -37,7 +39,10 @@ def column(values, name=CORE[0]):
 
 class TestLines:
     def test_the_same_rows_have_no_drift(self, frame):
-        lines = lines_of(drift.reference(frame, frame["y"].to_numpy()), frame.with_columns(pl.col("y").alias(FORECAST)))
+        lines = lines_of(
+            drift.reference(frame, frame["y"].to_numpy()),
+            frame.with_columns(pl.col("y").alias(FORECAST)),
+        )
         assert list(lines) == [*CORE, FORECAST]
         for line in lines.values():
             assert (line.psi, line.level, line.nulls) == (0, "ok", 0)
@@ -50,7 +55,9 @@ class TestLines:
 
     @pytest.mark.parametrize(("shift", "level"), [(0.05, "ok"), (0.4, "warn"), (1.0, "alert")])
     def test_a_shift_is_seen_by_its_size(self, frame, shift, level):
-        line = lines_of(drift.reference(frame), frame.with_columns(pl.col(CORE[0]) + shift))[CORE[0]]
+        line = lines_of(drift.reference(frame), frame.with_columns(pl.col(CORE[0]) + shift))[
+            CORE[0]
+        ]
         assert line.level == level
         # of two normals apart by a shift: KS 2Φ(shift/2) − 1 and, for very fine bins, PSI shift²
         assert line.ks == pytest.approx(math.erf(shift / 2 / math.sqrt(2)), abs=0.03)
@@ -59,10 +66,14 @@ class TestLines:
     def test_nulls_are_a_bin_of_their_own(self):
         values = np.random.default_rng(1).standard_normal(4000)
         known = drift.reference(column(values))
-        line = lines_of(known, column([None if i % 2 else x for i, x in enumerate(values)]))[CORE[0]]
+        line = lines_of(known, column([None if i % 2 else x for i, x in enumerate(values)]))[
+            CORE[0]
+        ]
         assert (line.nulls, line.level) == (0.5, "alert")
         assert line.ks < 0.05  # what is left is as before
-        nan = lines_of(known, column([math.nan if i % 2 else x for i, x in enumerate(values)]))[CORE[0]]
+        nan = lines_of(known, column([math.nan if i % 2 else x for i, x in enumerate(values)]))[
+            CORE[0]
+        ]
         assert nan == line
 
     @pytest.mark.parametrize("moved", [-1.0, 1.0])
@@ -83,7 +94,11 @@ class TestLines:
         with pytest.raises(DatasetError, match="too few"):
             drift.compare(drift.reference(frame), frame.head(ROWS - 1))
 
-    @given(st.lists(st.sampled_from([None, 0.0, 1.0, -1e9, 1e300]) | st.floats(), min_size=1, max_size=30))
+    @given(
+        st.lists(
+            st.sampled_from([None, 0.0, 1.0, -1e9, 1e300]) | st.floats(), min_size=1, max_size=30
+        )
+    )
     @example([-1.7976931348623157e308])  # no double lies below it
     def test_any_column_against_itself_is_zero_and_never_negative_against_another(self, values):
         values = (values * ROWS)[:ROWS]
@@ -93,7 +108,10 @@ class TestLines:
         assert math.isnan(same.ks) or same.ks == 0
         assert lines_of(known, column(np.arange(ROWS)))[CORE[0]].psi >= 0
 
-    @given(st.lists(st.integers(-3, 3), min_size=5, max_size=40), st.lists(st.integers(-3, 3), min_size=5, max_size=40))
+    @given(
+        st.lists(st.integers(-3, 3), min_size=5, max_size=40),
+        st.lists(st.integers(-3, 3), min_size=5, max_size=40),
+    )
     def test_the_distance_is_scipys(self, one, other):
         one, other = np.sort(np.array(one, dtype=float)), np.sort(np.array(other, dtype=float))
         wanted = ks_2samp(one, other, method="asymp").statistic
@@ -124,7 +142,14 @@ class TestVerdict:
     def test_json_has_no_nan(self):
         told = json.loads(json.dumps(self.verdict(CORE[:3]).as_dict(), allow_nan=False))
         assert told["retrain"] is True
-        assert told["columns"][0] == {"name": CORE[0], "psi": 0.3, "ks": 0.0, "p_value": 1.0, "nulls": 0.0, "level": "alert"}
+        assert told["columns"][0] == {
+            "name": CORE[0],
+            "psi": 0.3,
+            "ks": 0.0,
+            "p_value": 1.0,
+            "nulls": 0.0,
+            "level": "alert",
+        }
         assert told["ic"]["value"] is None
 
     def test_a_day_lies_between_two_retrains(self):
@@ -137,7 +162,9 @@ class TestVerdict:
 
 class TestIc:
     def forecasts(self, strength, days=6, symbols=2):
-        data = dataset(days=days, symbols=[f"SYNTH:{i}" for i in range(symbols)], strength=abs(strength)).frame
+        data = dataset(
+            days=days, symbols=[f"SYNTH:{i}" for i in range(symbols)], strength=abs(strength)
+        ).frame
         flow = data["flow_imbalance_15m"].to_numpy() * np.sign(strength or 1)
         return data["decision_us"].to_numpy(), flow, data["y"].to_numpy()
 

@@ -1,4 +1,6 @@
-"""Folds of random histories: no label of training meets a test block, the embargo holds, time runs forward, each row is tested once."""
+"""Folds of random histories: no label of training meets a test block, the embargo holds, time runs
+forward, each row is tested once.
+"""
 
 import numpy as np
 import pandas as pd
@@ -14,17 +16,25 @@ from training.tick import folds
 
 @st.composite
 def histories(draw):
-    """Rows of one to three symbols, some minutes missing, sessions with pauses, exits up to six minutes late."""
+    """Rows of one to three symbols, some minutes missing, sessions with pauses, exits up to six
+    minutes late.
+    """
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     sessions = draw(st.lists(st.integers(500, 3000), min_size=1, max_size=4))
     pause = draw(st.integers(0, 3000))
-    minutes = np.concatenate([np.arange(length) + sum(sessions[:at]) + at * pause for at, length in enumerate(sessions)])
+    minutes = np.concatenate(
+        [np.arange(length) + sum(sessions[:at]) + at * pause for at, length in enumerate(sessions)]
+    )
     parts = []
     for symbol in "ABC"[: draw(st.integers(1, 3))]:
         own = minutes[rng.random(len(minutes)) < draw(st.sampled_from([0.7, 1.0]))]
         decision = T0 + own * 60 * S
         exit_us = decision + 65 * S + (rng.random(len(own)) * 300 * S).astype(np.int64)
-        parts.append(pl.DataFrame({"symbol": [symbol] * len(own), "decision_us": decision, "exit_us": exit_us}))
+        parts.append(
+            pl.DataFrame(
+                {"symbol": [symbol] * len(own), "decision_us": decision, "exit_us": exit_us}
+            )
+        )
     return pl.concat(parts).sort("decision_us", "symbol")
 
 
@@ -53,23 +63,37 @@ def test_blocks_follow_each_other_and_test_every_later_row_once(history, count, 
     if cut:
         tested = pl.concat(fold.test for fold in cut)
         assert tested.equals(history.filter(pl.col("decision_us") >= cut[0].test_from_us))
-        assert all(len(fold.train) + fold.purged == (history["decision_us"] < fold.test_from_us).sum() for fold in cut)
+        assert all(
+            len(fold.train) + fold.purged == (history["decision_us"] < fold.test_from_us).sum()
+            for fold in cut
+        )
 
 
 @settings(max_examples=20)
 @given(histories(), embargoes)
 def test_purgedcv_finds_no_leak_either(history, embargo_us):
-    times = [pd.Series(history[name].to_numpy().astype("datetime64[us]")) for name in ("decision_us", "exit_us")]
+    times = [
+        pd.Series(history[name].to_numpy().astype("datetime64[us]"))
+        for name in ("decision_us", "exit_us")
+    ]
     rows = history.with_row_index("row")
     for fold in folds.cut(history, 5, embargo_us):
-        train, test = (rows.join(side, on=["symbol", "decision_us"], how="semi")["row"].to_numpy() for side in (fold.train, fold.test))
-        assert_no_temporal_leakage(train, test, *times, purge_horizon=pd.Timedelta(embargo_us, unit="us"))
+        train, test = (
+            rows.join(side, on=["symbol", "decision_us"], how="semi")["row"].to_numpy()
+            for side in (fold.train, fold.test)
+        )
+        assert_no_temporal_leakage(
+            train, test, *times, purge_horizon=pd.Timedelta(embargo_us, unit="us")
+        )
 
 
 @pytest.mark.parametrize(("days", "count"), [(1, 0), (2, 1), (4, 3), (9, 5)])
 def test_a_short_history_has_fewer_folds_down_to_none(days, count):
     decision = T0 + np.arange(int(days * 1440)) * 60 * S
-    history = pl.concat(pl.DataFrame({"symbol": s, "decision_us": decision, "exit_us": decision + 66 * S}) for s in "AB")
+    history = pl.concat(
+        pl.DataFrame({"symbol": s, "decision_us": decision, "exit_us": decision + 66 * S})
+        for s in "AB"
+    )
     assert len(folds.cut(history.sort("decision_us", "symbol"), 5, 3600 * S)) == count
     assert (folds.shortfall(count, 5) == "") == (count == 5)
 

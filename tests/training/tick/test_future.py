@@ -1,4 +1,6 @@
-"""Joins never see the future: whatever happens to ticks and feature rows after t, nothing decided by t changes."""
+"""Joins never see the future: whatever happens to ticks and feature rows after t, nothing decided
+by t changes.
+"""
 
 import math
 
@@ -24,19 +26,37 @@ WILD = st.sampled_from([1e9, -1e9, 1e-12, float("nan"), float("inf")])
 def markets(draw):
     """Ticks and feature rows of one symbol with gaps, ties and rows that became known late."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    times = np.sort(np.round(rng.uniform(0, MINUTES * 60, MINUTES * draw(st.integers(2, 12))), draw(st.integers(0, 3))))
+    times = np.sort(
+        np.round(
+            rng.uniform(0, MINUTES * 60, MINUTES * draw(st.integers(2, 12))),
+            draw(st.integers(0, 3)),
+        )
+    )
     if draw(st.booleans()):
         times = times[(times < 1500) | (times > 1500 + draw(st.integers(30, 900)))]
     market = ticks(times, 100 * np.exp(rng.standard_normal(len(times)).cumsum() * 1e-4), SYMBOL)
     views = feature_rows(np.arange(1, MINUTES * 60, draw(st.integers(3, 50))), SYMBOL)
-    late_us = pl.Series((rng.exponential(draw(st.sampled_from([0.1, 4.0])), len(views["tick_1s"])) * S).astype(np.int64))
-    return market, {view: frame.with_columns(pl.col("known_at_us") + late_us) for view, frame in views.items()}
+    late_us = pl.Series(
+        (rng.exponential(draw(st.sampled_from([0.1, 4.0])), len(views["tick_1s"])) * S).astype(
+            np.int64
+        )
+    )
+    return market, {
+        view: frame.with_columns(pl.col("known_at_us") + late_us) for view, frame in views.items()
+    }
 
 
 @st.composite
 def poisons(draw):
-    """What happens after `cut`: values turn wild, rows vanish, and others appear that claim to have been known at once."""
-    return draw(st.integers(300, MINUTES * 60 - 300)) * S + T0, draw(WILD), draw(st.integers(0, 2**32 - 1)), draw(st.booleans())
+    """What happens after `cut`: values turn wild, rows vanish, and others appear that claim to have
+    been known at once.
+    """
+    return (
+        draw(st.integers(300, MINUTES * 60 - 300)) * S + T0,
+        draw(WILD),
+        draw(st.integers(0, 2**32 - 1)),
+        draw(st.booleans()),
+    )
 
 
 def poison(frame, time, columns, cut, wild, seed):
@@ -53,7 +73,10 @@ def poison(frame, time, columns, cut, wild, seed):
 def poisoned(market, views, cut, wild, seed):
     price = abs(wild) if math.isfinite(wild) else 1e7  # silver holds no other prices
     dirty = poison(market, "event_time_us", ["price"], cut, price, seed)
-    return dirty, {view: poison(frame, "event_time_us", frame.columns[3:], cut, wild, seed) for view, frame in views.items()}
+    return dirty, {
+        view: poison(frame, "event_time_us", frame.columns[3:], cut, wild, seed)
+        for view, frame in views.items()
+    }
 
 
 @examples(max_examples=40)
@@ -75,7 +98,10 @@ def test_no_feature_and_no_refusal_of_a_decision_by_then_changes(market, poison_
     cut, wild, seed, _ = poison_at
     decisions = pl.DataFrame({"decision_us": dataset.decisions(T0, cut + 1, 60 * S)})
     _, dirty = poisoned(*market, cut, wild, seed)
-    clean_rows, dirty_rows = (dataset.as_of(decisions, views, SETTINGS).select(*CORE, "row_reason") for views in (market[1], dirty))
+    clean_rows, dirty_rows = (
+        dataset.as_of(decisions, views, SETTINGS).select(*CORE, "row_reason")
+        for views in (market[1], dirty)
+    )
     assert clean_rows.equals(dirty_rows)
 
 
@@ -90,9 +116,15 @@ def test_the_property_can_fail():
     """A join that looks one row ahead is caught by the same comparison."""
     views = feature_rows(np.arange(1, 5400, 7), SYMBOL)
     cut = T0 + 3000 * S
-    ahead = {view: frame.with_columns(pl.col("event_time_us") - 60 * S) for view, frame in views.items()}
+    ahead = {
+        view: frame.with_columns(pl.col("event_time_us") - 60 * S) for view, frame in views.items()
+    }
     _, dirty = poisoned(ticks([0, 5000], [1, 1]), views, cut, 1e9, 1)
-    dirty = {view: frame.with_columns(pl.col("event_time_us") - 60 * S) for view, frame in dirty.items()}
+    dirty = {
+        view: frame.with_columns(pl.col("event_time_us") - 60 * S) for view, frame in dirty.items()
+    }
     decisions = pl.DataFrame({"decision_us": dataset.decisions(T0, cut + 1, 60 * S)})
-    assert not dataset.as_of(decisions, ahead, SETTINGS).equals(dataset.as_of(decisions, dirty, SETTINGS))
+    assert not dataset.as_of(decisions, ahead, SETTINGS).equals(
+        dataset.as_of(decisions, dirty, SETTINGS)
+    )
     assert len(LEVELS) == len(views)

@@ -1,4 +1,6 @@
-"""The dataset out of real Iceberg tables equals the one built in memory, and names the snapshots it came from."""
+"""The dataset out of real Iceberg tables equals the one built in memory, and names the snapshots it
+came from.
+"""
 
 import numpy as np
 import pytest
@@ -28,7 +30,9 @@ def test_what_is_loaded_is_what_would_be_built_in_memory(settings):
     built = dataset.build(market(), views, T0, TO_US, settings)
     assert loaded.frame.equals(built.frame)
     assert (loaded.fingerprint, loaded.dropped) == (built.fingerprint, built.dropped)
-    assert loaded.frame["exit_us"].max() > TO_US - 60 * S  # the last label reads ticks after the range
+    assert (
+        loaded.frame["exit_us"].max() > TO_US - 60 * S
+    )  # the last label reads ticks after the range
     current = tables.snapshot_ids(settings)
     assert loaded.snapshots == current
     assert current[SILVER] is not None
@@ -40,6 +44,8 @@ def test_an_empty_lakehouse_is_a_clear_error(settings):
 
 
 def test_ticks_without_features_are_a_clear_error(settings):
-    store(settings, market(), {view: frame.head(1) for view, frame in feature_rows([-4000]).items()})
+    store(
+        settings, market(), {view: frame.head(1) for view, frame in feature_rows([-4000]).items()}
+    )
     with pytest.raises(DatasetError, match="no_row:tick_1s"):
         dataset.load(settings, T0, TO_US)

@@ -1,4 +1,6 @@
-"""The forest is the specified one and repeats with its seed; the baselines are what their names say."""
+"""The forest is the specified one and repeats with its seed; the baselines are what their names
+say.
+"""
 
 import numpy as np
 import pytest
@@ -26,7 +28,9 @@ def test_growing_in_steps_gives_the_forest_of_one_go():
 
 def test_another_seed_is_another_forest():
     other = Settings(train_threads=1, seed=8)
-    assert not np.array_equal(model.fit(X, Y, SETTINGS).predict(X[:50]), model.fit(X, Y, other).predict(X[:50]))
+    assert not np.array_equal(
+        model.fit(X, Y, SETTINGS).predict(X[:50]), model.fit(X, Y, other).predict(X[:50])
+    )
 
 
 def test_too_few_rows_are_refused():

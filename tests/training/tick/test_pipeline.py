@@ -1,4 +1,6 @@
-"""The whole pipeline against a real MLflow: what is planted is promoted, what is not there is refused, and both are written down."""
+"""The whole pipeline against a real MLflow: what is planted is promoted, what is not there is
+refused, and both are written down.
+"""
 
 import json
 from pathlib import Path
@@ -14,28 +16,40 @@ from training.run.provenance import iso
 from training.tick import dataset as datasets
 from training.tick import pipeline
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+)
 AT_US = T0 + 30 * 86_400_000_000
 
 
 @pytest.fixture(scope="module")
 def make_settings(mlflow_home):
     """Settings of this module's data base with a model and experiment of their own."""
-    return lambda name: Settings(home=mlflow_home, model_name=name, experiment=name, train_threads=1)
+    return lambda name: Settings(
+        home=mlflow_home, model_name=name, experiment=name, train_threads=1
+    )
 
 
 @pytest.fixture(scope="module")
 def planted(make_settings):
     """A training on a planted signal: its settings, result, and progress reports."""
     settings, steps = make_settings("planted"), []
-    return settings, pipeline.train(settings, lambda: dataset(strength=0.3), AT_US, lambda *step: steps.append(step)), steps
+    return (
+        settings,
+        pipeline.train(
+            settings, lambda: dataset(strength=0.3), AT_US, lambda *step: steps.append(step)
+        ),
+        steps,
+    )
 
 
 @pytest.fixture(scope="module")
 def refused(make_settings):
     """A training without any signal, while nothing is in Production."""
     settings = make_settings("refused")
-    return settings, pipeline.train(settings, lambda: dataset(strength=0.0, symbols=("BINANCE:A", "CME:B"), seed=4), AT_US)
+    return settings, pipeline.train(
+        settings, lambda: dataset(strength=0.0, symbols=("BINANCE:A", "CME:B"), seed=4), AT_US
+    )
 
 
 def small():
@@ -72,7 +86,10 @@ class TestPlanted:
         settings, result, _ = planted
         story = runs(settings)
         folds = {f"fold_{number}" for number in (1, 2)}
-        assert set(story) == {"tick-training", "prepare_data", "train_model", "walk_forward", "backtest"} | folds
+        assert (
+            set(story)
+            == {"tick-training", "prepare_data", "train_model", "walk_forward", "backtest"} | folds
+        )
         parent = story["tick-training"]
         above = {name: run.data.tags.get("mlflow.parentRunId") for name, run in story.items()}
         assert {above[name] for name in set(story) - folds - {"tick-training"}} == {result.run_id}
@@ -89,12 +106,30 @@ class TestPlanted:
         assert metrics["test_samples"] == result.test_rows
         assert metrics["records_processed"] == len(dataset().frame) + 3
         assert metrics["gate_pass"] == metrics["threshold_pass"] == 1
-        assert metrics["sharpe"] == metrics["sharpe_ratio"] == pytest.approx(result.reports[1.0].sharpe)
+        assert (
+            metrics["sharpe"]
+            == metrics["sharpe_ratio"]
+            == pytest.approx(result.reports[1.0].sharpe)
+        )
         assert metrics["max_drawdown"] == pytest.approx(result.reports[1.0].max_drawdown)
         assert parent.data.params == {"model_type": "timeseries", "execution_date": iso(AT_US)}
-        assert {f"sharpe.{name}" for name in ("0bp", "0.5bp", "1bp", "2bp", "ols", "lightgbm")} <= set(metrics)
-        beside = {"deflated_sharpe", "trials", "sharpe_low", "sharpe_high", "ic", "rank_ic", "turnover", "hit_rate", "break_even_bp"}
-        assert beside | {"walk_forward.sharpe.random_forest", "walk_forward.ic.lightgbm"} <= set(metrics)
+        assert {
+            f"sharpe.{name}" for name in ("0bp", "0.5bp", "1bp", "2bp", "ols", "lightgbm")
+        } <= set(metrics)
+        beside = {
+            "deflated_sharpe",
+            "trials",
+            "sharpe_low",
+            "sharpe_high",
+            "ic",
+            "rank_ic",
+            "turnover",
+            "hit_rate",
+            "break_even_bp",
+        }
+        assert beside | {"walk_forward.sharpe.random_forest", "walk_forward.ic.lightgbm"} <= set(
+            metrics
+        )
         assert metrics["walk_forward.folds"] == 2
         assert (tags["walk_forward"][:12], tags["setting.horizon_s"]) == ("2 of 5 folds", "60")
         assert story["train_model"].data.metrics["onnx_difference_max"] <= runtime.DIFFERENCE_MAX
@@ -103,15 +138,26 @@ class TestPlanted:
     def test_verdict_and_equity_curve_are_artifacts(self, planted, tmp_path):
         settings, result, _ = planted
         client, run = tracking.client(settings), runs(settings)["backtest"]
-        verdict = json.loads(Path(client.download_artifacts(run.info.run_id, "verdict.json", str(tmp_path))).read_text())
+        verdict = json.loads(
+            Path(
+                client.download_artifacts(run.info.run_id, "verdict.json", str(tmp_path))
+            ).read_text()
+        )
         assert verdict == json.loads(json.dumps(result.verdict.as_dict()))
-        picture = Path(client.download_artifacts(run.info.run_id, "equity_curve.png", str(tmp_path))).read_bytes()
+        picture = Path(
+            client.download_artifacts(run.info.run_id, "equity_curve.png", str(tmp_path))
+        ).read_bytes()
         assert picture.startswith(b"\x89PNG")
 
     def test_progress_comes_to_its_end(self, planted):
         *_, steps = planted
         ends = [step for step in steps if step[1] == step[2]]
-        assert ends == [("prepare", 1, 1), ("train", 100, 100), ("walk forward", 2, 2), ("backtest", 1, 1)]
+        assert ends == [
+            ("prepare", 1, 1),
+            ("train", 100, 100),
+            ("walk forward", 2, 2),
+            ("backtest", 1, 1),
+        ]
 
 
 class TestRefused:
@@ -141,8 +187,12 @@ class TestIncumbent:
         again = pipeline.train(settings, small, AT_US)
         assert again.version == "2"
         check = again.verdict.checks[-1]
-        assert (check.name, check.value) == ("sharpe_against_production", pytest.approx(check.limit))
-        # The same window with training days in which the signal ran backwards: a real model, and a worse one.
+        assert (check.name, check.value) == (
+            "sharpe_against_production",
+            pytest.approx(check.limit),
+        )
+        # The same window with training days in which the signal ran backwards: a real model, and a
+        # worse one.
         weaker = pipeline.train(settings, lambda: _backwards(small()), AT_US)
         assert not weaker.promoted
         assert any("sharpe_against_production" in reason for reason in weaker.verdict.reasons)
@@ -170,7 +220,10 @@ def test_a_dataset_that_cannot_be_built_fails_its_runs(make_settings):
 
     with pytest.raises(DatasetError):
         pipeline.train(settings, prepare, AT_US)
-    assert {name: run.info.status for name, run in runs(settings).items()} == {"tick-training": "FAILED", "prepare_data": "FAILED"}
+    assert {name: run.info.status for name, run in runs(settings).items()} == {
+        "tick-training": "FAILED",
+        "prepare_data": "FAILED",
+    }
 
 
 def _backwards(data):

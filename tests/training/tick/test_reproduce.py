@@ -1,4 +1,6 @@
-"""A training set made again from its run: equal while the snapshots live, whatever was written since; and clear words when not."""
+"""A training set made again from its run: equal while the snapshots live, whatever was written
+since; and clear words when not.
+"""
 
 from dataclasses import asdict, replace
 
@@ -21,9 +23,13 @@ from training.tick import dataset as datasets
 from training.tick import dataset_manifest
 from training.tick.reproduce import find, rebuild
 
-# The tables carry a property that only Flink's writer knows; MLflow's own tables use what SQLAlchemy has deprecated.
+# The tables carry a property that only Flink's writer knows; MLflow's own tables use what
+# SQLAlchemy has deprecated.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:Parquet writer option:UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+    "ignore:Parquet writer option:UserWarning",
+    "ignore::FutureWarning",
+    "ignore::DeprecationWarning",
+    "ignore::ResourceWarning",
 )
 VIEWS = feature_rows(np.arange(1, 1800, 10))
 
@@ -32,7 +38,10 @@ VIEWS = feature_rows(np.arange(1, 1800, 10))
 def settings(mlflow_home, tmp_path):
     """A lakehouse of this test's own, and the MLflow data base of all."""
     return Settings(
-        home=tmp_path, mlflow_tracking_uri=paths.mlflow_uri(Settings(home=mlflow_home)), experiment=tmp_path.name, train_threads=1
+        home=tmp_path,
+        mlflow_tracking_uri=paths.mlflow_uri(Settings(home=mlflow_home)),
+        experiment=tmp_path.name,
+        train_threads=1,
     )
 
 
@@ -57,7 +66,9 @@ class TestEqual:
         store(settings, market(), VIEWS)
         run_id, nested = record(settings)
         spoil(settings)
-        assert datasets.load(settings, T0, TO_US).fingerprint != find(settings, run_id)[1].fingerprint
+        assert (
+            datasets.load(settings, T0, TO_US).fingerprint != find(settings, run_id)[1].fingerprint
+        )
         made = rebuild(settings, run_id)
         assert made.equal
         assert made.fingerprint == made.recorded.fingerprint
@@ -88,7 +99,11 @@ def store_without(settings, column):
     from unittest.mock import patch
 
     with patch.object(tables, "create"):  # which would add it
-        store(settings, market(), {view: frame.drop(column, strict=False) for view, frame in VIEWS.items()})
+        store(
+            settings,
+            market(),
+            {view: frame.drop(column, strict=False) for view, frame in VIEWS.items()},
+        )
 
 
 class TestDifferent:
@@ -102,34 +117,51 @@ class TestDifferent:
         spoil(stored)
         maintenance.expire(stored, 2 * T0, 2 * T0, None)
         pinned = find(stored, run_id)[1].snapshots[SILVER]
-        with pytest.raises(DatasetError, match=f"{SILVER} has no snapshot {pinned} any more") as error:
+        with pytest.raises(
+            DatasetError, match=f"{SILVER} has no snapshot {pinned} any more"
+        ) as error:
             rebuild(stored, run_id)
         assert "tick lake expire" in error.value.hint
 
     def test_other_values_are_named_by_column_and_day(self, stored):
         honest = datasets.load(stored, T0, TO_US)
         frame = honest.frame.with_columns(
-            pl.when(pl.col("decision_us") == T0 + 600 * S).then(pl.col("y") + 1e-12).otherwise("y").alias("y")
+            pl.when(pl.col("decision_us") == T0 + 600 * S)
+            .then(pl.col("y") + 1e-12)
+            .otherwise("y")
+            .alias("y")
         )
-        run_id, _ = record(stored, replace(honest, frame=frame, fingerprint=datasets.fingerprint(frame)))
+        run_id, _ = record(
+            stored, replace(honest, frame=frame, fingerprint=datasets.fingerprint(frame))
+        )
         made = rebuild(stored, run_id)
         assert not made.equal
         assert made.differences == [
             "columns with other values: y",
-            f"days that differ: 1, the first is 2025-10-10 ({len(frame)} rows recorded, {len(frame)} rebuilt)",
+            (
+                f"days that differ: 1, the first is 2025-10-10 ({len(frame)} rows recorded,"
+                f" {len(frame)} rebuilt)"
+            ),
         ]
 
     def test_missing_rows_are_counted(self, stored):
         honest = datasets.load(stored, T0, TO_US)
         frame = honest.frame.head(5)
-        run_id, _ = record(stored, replace(honest, frame=frame, fingerprint=datasets.fingerprint(frame), dropped={"halt": 1}))
+        run_id, _ = record(
+            stored,
+            replace(
+                honest, frame=frame, fingerprint=datasets.fingerprint(frame), dropped={"halt": 1}
+            ),
+        )
         rows, dropped, day = rebuild(stored, run_id).differences
         assert rows == f"rows: 5 recorded, {len(honest.frame)} rebuilt"
         assert "'halt': 1" in dropped
         assert "2025-10-10 (5 rows recorded" in day
 
     def test_a_model_of_other_columns_is_said_without_reading(self, stored):
-        columns = dataset_manifest.of(datasets.load(stored, T0, TO_US), stored).columns | {"an_old_one": "0"}
+        columns = dataset_manifest.of(datasets.load(stored, T0, TO_US), stored).columns | {
+            "an_old_one": "0"
+        }
         run_id, _ = record(stored, columns=columns, snapshots={SILVER: 1, GOLD: 1})
         made = rebuild(stored, run_id)
         assert "an_old_one" in made.differences[0]
@@ -164,7 +196,11 @@ class TestCommands:
 
     @pytest.fixture
     def tick(self, settings, monkeypatch):
-        values = {"HOME": settings.home, "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri, "EXPERIMENT": settings.experiment}
+        values = {
+            "HOME": settings.home,
+            "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
+            "EXPERIMENT": settings.experiment,
+        }
         for name, value in (values | {"MODEL_NAME": settings.experiment, "TRAIN_JOBS": 1}).items():
             monkeypatch.setenv(f"TICK_{name}", str(value))
         monkeypatch.setenv("COLUMNS", "200")
@@ -182,7 +218,15 @@ class TestCommands:
         )
         trained = tick("train", "tick", "--from", "2025-10-10", "--to", "2025-10-21")
         assert trained.exit_code in (0, 3), trained.output
-        for shown in ("lightgbm", "turnover", "Walk-forward", "2 bp", "deflated", "bootstrap", "1 trials"):
+        for shown in (
+            "lightgbm",
+            "turnover",
+            "Walk-forward",
+            "2 bp",
+            "deflated",
+            "bootstrap",
+            "1 trials",
+        ):
             assert shown in trained.output
         run_id = trained.output.split("tick dataset rebuild ")[1][:32]
         again = tick("dataset", "rebuild", run_id)

@@ -1,4 +1,6 @@
-"""Time splits: no label of training reaches into the embargo before the test, for all symbols together."""
+"""Time splits: no label of training reaches into the embargo before the test, for all symbols
+together.
+"""
 
 import polars as pl
 import pytest
@@ -39,7 +41,9 @@ def test_training_labels_end_before_the_embargo_and_nothing_is_lost_uncounted(em
 
 
 def test_folds_walk_forward_without_meeting():
-    folds = [split.purged(FRAME, T0 + day * DAY, T0 + (day + 1) * DAY, DAY // 10) for day in range(5, 9)]
+    folds = [
+        split.purged(FRAME, T0 + day * DAY, T0 + (day + 1) * DAY, DAY // 10) for day in range(5, 9)
+    ]
     for fold in folds:
         assert set(fold.train["decision_us"]).isdisjoint(fold.test["decision_us"])
         assert set(fold.train["symbol"]) == set(fold.test["symbol"])

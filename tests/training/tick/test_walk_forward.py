@@ -1,4 +1,6 @@
-"""Walk-forward in a real MLflow: nested runs with their numbers, one joined record, the gate's days untouched, twice the same."""
+"""Walk-forward in a real MLflow: nested runs with their numbers, one joined record, the gate's days
+untouched, twice the same.
+"""
 
 import json
 from pathlib import Path
@@ -13,26 +15,34 @@ from tests.support.market import T0, dataset
 from training.run import mlflow_run
 from training.tick import model, split, walk_forward
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+)
 NAMES = ("random_forest", "lightgbm", "ols", "ar1", "zero", "buy_and_hold")
 DATA = dataset(days=12)
 
 
 def holdout(data, settings):
-    return split.holdout(data.frame, settings.test_days, settings.embargo_share, settings.decision_grid_s)
+    return split.holdout(
+        data.frame, settings.test_days, settings.embargo_share, settings.decision_grid_s
+    )
 
 
 def walk(settings, parts):
     """Run it below a parent of its own; the result, the parent's id, and the progress."""
     track, steps = mlflow_run.start(settings, "parent", T0), []
     with track.ending():
-        made = walk_forward.run(settings, parts, track, " (planted)", lambda *step: steps.append(step))
+        made = walk_forward.run(
+            settings, parts, track, " (planted)", lambda *step: steps.append(step)
+        )
     return made, track.run_id, steps
 
 
 @pytest.fixture(scope="module")
 def settings(mlflow_home):
-    return Settings(home=mlflow_home, experiment="walk-forward", train_threads=1, walk_forward_folds=4)
+    return Settings(
+        home=mlflow_home, experiment="walk-forward", train_threads=1, walk_forward_folds=4
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +68,12 @@ class TestRuns:
             run = children[f"fold_{fold.number}"]
             assert run.info.status == "FINISHED"
             assert run.data.metrics["train_samples"] == fold.train_rows
-            assert run.data.metrics["sharpe.random_forest"] == pytest.approx(fold.reports["random_forest"].sharpe)
-            known = run.data.metrics.keys() | {tag.removeprefix("undefined.") for tag in run.data.tags}
+            assert run.data.metrics["sharpe.random_forest"] == pytest.approx(
+                fold.reports["random_forest"].sharpe
+            )
+            known = run.data.metrics.keys() | {
+                tag.removeprefix("undefined.") for tag in run.data.tags
+            }
             assert known >= {f"{number}.{name}" for number in walk_forward.SHOWN for name in NAMES}
         assert parent.data.params["random_forest.n_estimators"] == str(walk_forward.TREES)
         assert parent.data.params["lightgbm.num_leaves"] == "15"
@@ -69,17 +83,27 @@ class TestRuns:
         made, run_id, _ = walked
         run = tracking.client(settings).get_run(run_id)
         assert run.data.metrics["walk_forward.folds"] == 4
-        assert run.data.metrics["walk_forward.ic.random_forest"] == pytest.approx(made.joined["random_forest"].ic)
+        assert run.data.metrics["walk_forward.ic.random_forest"] == pytest.approx(
+            made.joined["random_forest"].ic
+        )
         assert run.data.tags["walk_forward"] == "4 folds"
 
     def test_table_and_picture_are_artifacts(self, settings, walked, tmp_path):
         made, run_id, _ = walked
         client, run = tracking.client(settings), below(settings, run_id)["walk_forward"]
-        table = json.loads(Path(client.download_artifacts(run.info.run_id, "walk_forward.json", str(tmp_path))).read_text())
-        assert [fold["test_rows"] for fold in table["folds"]] == [fold.test_rows for fold in made.folds]
+        table = json.loads(
+            Path(
+                client.download_artifacts(run.info.run_id, "walk_forward.json", str(tmp_path))
+            ).read_text()
+        )
+        assert [fold["test_rows"] for fold in table["folds"]] == [
+            fold.test_rows for fold in made.folds
+        ]
         assert table["joined"]["zero"]["sharpe"] is None
         assert set(table["folds"][0]["reports"]) == set(NAMES)
-        picture = Path(client.download_artifacts(run.info.run_id, "walk_forward.png", str(tmp_path))).read_bytes()
+        picture = Path(
+            client.download_artifacts(run.info.run_id, "walk_forward.png", str(tmp_path))
+        ).read_bytes()
         assert picture.startswith(b"\x89PNG")
 
 
@@ -95,16 +119,26 @@ class TestNumbers:
         made, *_ = walked
         assert max(fold.test_to_us for fold in made.folds) <= holdout(DATA, settings).test_from_us
         other = DATA.frame.with_columns(
-            pl.when(pl.col("decision_us") >= holdout(DATA, settings).test_from_us).then(-pl.col("y")).otherwise("y").alias("y")
+            pl.when(pl.col("decision_us") >= holdout(DATA, settings).test_from_us)
+            .then(-pl.col("y"))
+            .otherwise("y")
+            .alias("y")
         )
-        changed = split.holdout(other, settings.test_days, settings.embargo_share, settings.decision_grid_s)
+        changed = split.holdout(
+            other, settings.test_days, settings.embargo_share, settings.decision_grid_s
+        )
         again = walk(settings, changed)[0]
-        assert [fold.plain() for fold in again.folds] == [fold.plain() for fold in made.folds]  # JSON: undefined equals undefined
+        assert [fold.plain() for fold in again.folds] == [
+            fold.plain() for fold in made.folds
+        ]  # JSON: undefined equals undefined
 
     def test_with_the_same_seed_it_is_the_same_on_any_number_of_cores(self, settings, walked):
         parts = holdout(DATA, settings)
         cut = walk_forward.folds.cut(parts.train, 4, parts.embargo_us)[0]
-        one, two = (walk_forward.forecasts(cut, settings.model_copy(update={"train_threads": jobs})) for jobs in (1, 2))
+        one, two = (
+            walk_forward.forecasts(cut, settings.model_copy(update={"train_threads": jobs}))
+            for jobs in (1, 2)
+        )
         assert list(one) == list(NAMES)
         assert all(np.array_equal(one[name], two[name]) for name in NAMES)
 

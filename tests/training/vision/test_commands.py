@@ -1,4 +1,6 @@
-"""`tick train` and `tick predict` of the image kinds as a person types them: exit codes, tables, and what went wrong with a way on."""
+"""`tick train` and `tick predict` of the image kinds as a person types them: exit codes, tables,
+and what went wrong with a way on.
+"""
 
 import numpy as np
 import pytest
@@ -11,20 +13,31 @@ from tests.support.made_images import digits, trained
 from tests.training.vision.test_images import keras_file
 from training.vision import child, steps
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+)
 
 
 @pytest.fixture
 def tick(tmp_path, mlflow_home, monkeypatch, request):
-    """Runs the command line on a home of its own; a training process is what a trained one leaves. Returns exit code and all output."""
+    """Runs the command line on a home of its own; a training process is what a trained one leaves.
+    Returns exit code and all output.
+    """
     (mlflow_home / "mlflow").mkdir(exist_ok=True)
-    values = {"HOME": tmp_path / "home", "MLFLOW_TRACKING_URI": f"sqlite:///{mlflow_home}/mlflow/mlflow.db"}
+    values = {
+        "HOME": tmp_path / "home",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{mlflow_home}/mlflow/mlflow.db",
+    }
     values |= {"MNIST_MODEL_NAME": request.node.name, "MNIST_EXPERIMENT": request.node.name}
     for name, value in values.items():
         monkeypatch.setenv(f"TICK_{name}", str(value))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setitem(child.MODULES, "keras", "json")
-    monkeypatch.setattr(child, "run", lambda given, spec, at, progress: trained(given, spec, at.path.name, at.images()))
+    monkeypatch.setattr(
+        child,
+        "run",
+        lambda given, spec, at, progress: trained(given, spec, at.path.name, at.images()),
+    )
     settings.cache_clear()
 
     def run(*words):
@@ -41,7 +54,12 @@ def test_digits_are_promoted_shown_and_recognised(tick, tmp_path):
     assert code == 0, said
     assert "promoted" in said and "version 1 is Production" in said
     code, said = tick("model", "show", "--name", "test_digits_are_promoted_shown_and_recognised")
-    assert code == 0 and "pixels of shape (28, 28, 1)" in said and "0, 1, 2" in said and "1970" not in said
+    assert (
+        code == 0
+        and "pixels of shape (28, 28, 1)" in said
+        and "0, 1, 2" in said
+        and "1970" not in said
+    )
     chosen = [int(np.flatnonzero(made.test_y == digit)[0]) for digit in (3, 8)]
     for place in chosen:
         Image.fromarray(made.test_x[place, :, :, 0]).save(tmp_path / f"{place}.png")

@@ -1,4 +1,6 @@
-"""The usual public files, made here in small, are read alike; what is damaged or no such set is said and not trained on."""
+"""The usual public files, made here in small, are read alike; what is damaged or no such set is
+said and not trained on.
+"""
 
 import gzip
 import io
@@ -20,7 +22,12 @@ LABELS = np.arange(60).astype(np.uint8) % 10
 
 
 def keras_file(path, made: Images, **changed):
-    arrays = {"x_train": made.train_x[..., 0], "y_train": made.train_y, "x_test": made.test_x[..., 0], "y_test": made.test_y}
+    arrays = {
+        "x_train": made.train_x[..., 0],
+        "y_train": made.train_y,
+        "x_test": made.test_x[..., 0],
+        "y_test": made.test_y,
+    }
     np.savez(path, **arrays | changed)
     return path
 
@@ -30,7 +37,9 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def batches(names=("data_batch_1.bin", "data_batch_2.bin", "test_batch.bin")) -> dict[str, bytes]:
-    records = np.concatenate([LABELS[:, None], COLOURS.transpose(0, 3, 1, 2).reshape(60, -1)], axis=1).tobytes()
+    records = np.concatenate(
+        [LABELS[:, None], COLOURS.transpose(0, 3, 1, 2).reshape(60, -1)], axis=1
+    ).tobytes()
     return dict.fromkeys(names, records)
 
 
@@ -46,7 +55,11 @@ def packed(path, parts: dict[str, bytes]):
 def test_keras_file_and_idx_files_hold_the_same(tmp_path):
     made = digits()
     one = images.read(MNIST, keras_file(tmp_path / "mnist.npz", made))
-    for prefix, array in zip(images.IDX, (made.train_x[..., 0], made.train_y, made.test_x[..., 0], made.test_y), strict=True):
+    for prefix, array in zip(
+        images.IDX,
+        (made.train_x[..., 0], made.train_y, made.test_x[..., 0], made.test_y),
+        strict=True,
+    ):
         plain = prefix.startswith("t10k")
         (tmp_path / f"{prefix}-idx{array.ndim}-ubyte{'' if plain else '.gz'}").write_bytes(
             idx(array) if plain else gzip.compress(idx(array))
@@ -62,7 +75,9 @@ def test_binary_batches_packed_or_not_are_the_images(tmp_path):
     for name, content in batches().items():
         (tmp_path / "folder" / name).write_bytes(content)
     assert images.read(CIFAR10, tmp_path / "folder").sha256() == tar.sha256()
-    assert (tar.train_x == np.concatenate([COLOURS, COLOURS])).all() and (tar.test_x == COLOURS).all()
+    assert (tar.train_x == np.concatenate([COLOURS, COLOURS])).all() and (
+        tar.test_x == COLOURS
+    ).all()
     assert (tar.test_y == LABELS).all()
 
 
@@ -74,7 +89,9 @@ def test_jpegs_in_parquet_are_marked_as_lossy(tmp_path):
 
     smooth = np.repeat(np.repeat(COLOURS[:, :4, :4], 8, axis=1), 8, axis=2)
     for part in ("train", "test"):
-        pl.DataFrame({"label": LABELS, "jpeg": [jpeg(image) for image in smooth]}).write_parquet(tmp_path / f"{part}.parquet")
+        pl.DataFrame({"label": LABELS, "jpeg": [jpeg(image) for image in smooth]}).write_parquet(
+            tmp_path / f"{part}.parquet"
+        )
     made = images.read(CIFAR10, tmp_path)
     assert made.lossy and (made.train_y == LABELS).all()
     assert np.abs(made.test_x.astype(int) - smooth).mean() < 8
@@ -83,13 +100,19 @@ def test_jpegs_in_parquet_are_marked_as_lossy(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "complaint"),
     [
-        ({"x_train": np.zeros((60, 27, 28), np.uint8)}, "training images .* of the shape \\(27, 28, 1\\)"),
+        (
+            {"x_train": np.zeros((60, 27, 28), np.uint8)},
+            "training images .* of the shape \\(27, 28, 1\\)",
+        ),
         ({"x_test": np.zeros((60, 28, 28), np.float32)}, "test images .* are float32"),
         ({"y_train": np.zeros(59, np.uint8)}, "60 training images and 59 labels"),
         ({"y_test": np.full(60, 10, np.uint8)}, "test labels .* run from 10 to 10"),
         ({"y_test": np.full(60, -1)}, "test labels .* run from -1 to -1"),
         ({"y_train": np.zeros(60)}, "training labels"),
-        ({"x_train": np.zeros((2, 28, 28), np.uint8), "y_train": np.zeros(2, np.uint8)}, "2 training images"),
+        (
+            {"x_train": np.zeros((2, 28, 28), np.uint8), "y_train": np.zeros(2, np.uint8)},
+            "2 training images",
+        ),
         ({"x_train": np.array([{}], dtype=object)}, "cannot be read"),
     ],
 )
@@ -107,7 +130,13 @@ def test_a_damaged_file_is_said_wherever_it_is_cut(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "parts", [{}, {"data_batch_1": b"pickled"}, batches(("data_batch_1.bin",)), {**batches(), "test_batch.bin": b"123"}]
+    "parts",
+    [
+        {},
+        {"data_batch_1": b"pickled"},
+        batches(("data_batch_1.bin",)),
+        {**batches(), "test_batch.bin": b"123"},
+    ],
 )
 def test_archives_without_the_binary_batches_are_refused(tmp_path, parts):
     with pytest.raises(DatasetError, match="cannot be read"):

@@ -1,4 +1,6 @@
-"""Steps of a vision training without a framework: a network as the training process leaves it is judged, registered once, or refused."""
+"""Steps of a vision training without a framework: a network as the training process leaves it is
+judged, registered once, or refused.
+"""
 
 import json
 import sys
@@ -20,7 +22,9 @@ from training.vision.child import TrainingError
 from training.vision.images import Images
 from training.vision.specs import KINDS, Spec
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+)
 SPEC = Spec("mnist")
 
 
@@ -32,8 +36,16 @@ def quiet(step, done, total):
 def settings(tmp_path, mlflow_home, request) -> Settings:
     """A home of its own, the shared MLflow data base, and a model name of this test's own."""
     (mlflow_home / "mlflow").mkdir(exist_ok=True)
-    uri, name = f"sqlite:///{mlflow_home}/mlflow/mlflow.db", f"vision-{abs(hash(request.node.name))}"
-    return Settings(home=tmp_path / "home", mlflow_tracking_uri=uri, mnist_model_name=name, mnist_experiment=name)
+    uri, name = (
+        f"sqlite:///{mlflow_home}/mlflow/mlflow.db",
+        f"vision-{abs(hash(request.node.name))}",
+    )
+    return Settings(
+        home=tmp_path / "home",
+        mlflow_tracking_uri=uri,
+        mnist_model_name=name,
+        mnist_experiment=name,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +56,9 @@ def made() -> Images:
 def runs(settings: Settings) -> dict[str, str]:
     """Status of every run of the experiment, by name; no two are of one name."""
     client = tracking.client(settings)
-    found = client.search_runs([client.get_experiment_by_name(settings.mnist_experiment).experiment_id])
+    found = client.search_runs(
+        [client.get_experiment_by_name(settings.mnist_experiment).experiment_id]
+    )
     names = {run.info.run_name: run.info.status for run in found}
     assert len(names) == len(found)
     return names
@@ -78,18 +92,32 @@ def test_the_runs_tell_the_story(settings, tmp_path, made):
     assert parent.info.status == "FINISHED"
     assert parent.data.metrics["test_accuracy"] == 1.0 and parent.data.params["profile"] == "cnn"
     day = iso(parent.info.start_time // 1000 * 1_000_000)[:10]
-    assert parent.data.params["model_type"] == "cnn" and parent.data.params["execution_date"][:10] == day
-    assert parent.data.tags["dataset_sha256"] == made.sha256() and parent.data.tags["registered_version"] == "1"
+    assert (
+        parent.data.params["model_type"] == "cnn"
+        and parent.data.params["execution_date"][:10] == day
+    )
+    assert (
+        parent.data.tags["dataset_sha256"] == made.sha256()
+        and parent.data.tags["registered_version"] == "1"
+    )
     runs = client.search_runs([parent.info.experiment_id])
-    children = {run.data.tags["mlflow.runName"]: run for run in runs if run.data.tags.get(mlflow_run.PARENT) == result.run_id}
+    children = {
+        run.data.tags["mlflow.runName"]: run
+        for run in runs
+        if run.data.tags.get(mlflow_run.PARENT) == result.run_id
+    }
     assert children.keys() == {"prepare_data", "train_cnn", "evaluate"}
-    assert client.get_metric_history(children["train_cnn"].info.run_id, "val_accuracy")[0].value == 0.9
+    assert (
+        client.get_metric_history(children["train_cnn"].info.run_id, "val_accuracy")[0].value == 0.9
+    )
     names = {file.path for file in client.list_artifacts(children["evaluate"].info.run_id)}
     assert names == {"verdict.json", "confusion.png"}
     assert card.CARD in {file.path for file in client.list_artifacts(result.run_id)}
 
 
-def test_a_repeated_step_goes_on_in_its_run_and_a_finished_training_stays_finished(settings, tmp_path, made):
+def test_a_repeated_step_goes_on_in_its_run_and_a_finished_training_stays_finished(
+    settings, tmp_path, made
+):
     prepared(settings, tmp_path, made)
     for _ in range(2):
         steps.prepare_data(settings, SPEC, "k", tmp_path / "mnist.npz", quiet)
@@ -97,7 +125,9 @@ def test_a_repeated_step_goes_on_in_its_run_and_a_finished_training_stays_finish
         steps.evaluate_model(settings, SPEC, "k", quiet)
         assert steps.register_model(settings, SPEC, "k", quiet).version == "1"
     steps.evaluate_model(settings, SPEC, "k", quiet)
-    assert runs(settings) == dict.fromkeys(("mnist-training", "prepare_data", "train_cnn", "evaluate"), "FINISHED")
+    assert runs(settings) == dict.fromkeys(
+        ("mnist-training", "prepare_data", "train_cnn", "evaluate"), "FINISHED"
+    )
     client, at = tracking.client(settings), directory.of(settings, SPEC, "k")
     assert len(client.get_metric_history(at.state()["run_id.train_cnn"], "val_loss")) == 1
 
@@ -111,7 +141,13 @@ def test_epochs_are_logged_while_the_training_runs(settings, tmp_path, made, mon
         for number in (1, 2):
             at.history.write_text(json.dumps([line] * number))
             progress("train", number, 2)
-            seen.append(len(tracking.client(settings).get_metric_history(at.state()["run_id.train_cnn"], "val_loss")))
+            seen.append(
+                len(
+                    tracking.client(settings).get_metric_history(
+                        at.state()["run_id.train_cnn"], "val_loss"
+                    )
+                )
+            )
         raise TrainingError("killed", "")
 
     monkeypatch.setattr(child, "run", run)
@@ -119,14 +155,24 @@ def test_epochs_are_logged_while_the_training_runs(settings, tmp_path, made, mon
         with pytest.raises(TrainingError):
             steps.train_model(settings, SPEC, "k", quiet)
     assert seen == [1, 2, 2, 2]
-    assert runs(settings) == {"mnist-training": "FAILED", "prepare_data": "FINISHED", "train_cnn": "FAILED"}
+    assert runs(settings) == {
+        "mnist-training": "FAILED",
+        "prepare_data": "FINISHED",
+        "train_cnn": "FAILED",
+    }
     trained(settings, SPEC, "k", made)
     steps.train_model(settings, SPEC, "k", quiet)
-    assert runs(settings) == {"mnist-training": "RUNNING", "prepare_data": "FINISHED", "train_cnn": "FINISHED"}
+    assert runs(settings) == {
+        "mnist-training": "RUNNING",
+        "prepare_data": "FINISHED",
+        "train_cnn": "FINISHED",
+    }
     assert at.state()["trained"]
 
 
-def test_a_file_that_cannot_be_read_fails_its_runs_and_the_right_one_then_goes_on(settings, tmp_path, made):
+def test_a_file_that_cannot_be_read_fails_its_runs_and_the_right_one_then_goes_on(
+    settings, tmp_path, made
+):
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 and no more")
     for _ in range(2):
         with pytest.raises(DatasetError, match="cannot be read"):
@@ -166,7 +212,13 @@ def test_what_is_not_accurate_enough_never_enters_the_registry(settings, tmp_pat
 
 @pytest.mark.parametrize(
     ("kind", "accuracy", "passes"),
-    [("mnist", 0.95, False), ("mnist", 0.9501, True), ("cifar10", 0.85, True), ("cifar10", 0.8499, False), ("mnist", float("nan"), False)],
+    [
+        ("mnist", 0.95, False),
+        ("mnist", 0.9501, True),
+        ("cifar10", 0.85, True),
+        ("cifar10", 0.8499, False),
+        ("mnist", float("nan"), False),
+    ],
 )
 def test_the_gates_are_the_missions(kind, accuracy, passes):
     assert steps.judge(Spec(kind), accuracy, 10_000).gate_pass is passes
@@ -202,19 +254,32 @@ def test_other_data_or_another_spec_begins_anew_the_same_goes_on(settings, tmp_p
     steps.prepare_data(settings, Spec("mnist", seed=8), "k", tmp_path / "mnist.npz", quiet)
     assert not child.written(at).is_file() and at.state()["run_id"] != run_id
     trained(settings, SPEC, "k", made)
-    steps.prepare_data(settings, Spec("mnist", seed=8), "k", keras_file(tmp_path / "other.npz", digits(seed=9)), quiet)
+    steps.prepare_data(
+        settings,
+        Spec("mnist", seed=8),
+        "k",
+        keras_file(tmp_path / "other.npz", digits(seed=9)),
+        quiet,
+    )
     assert not child.written(at).is_file()
 
 
 def test_a_missing_framework_says_which_group(settings, monkeypatch):
     monkeypatch.setitem(child.MODULES, "keras", "no_such_framework")
-    with pytest.raises(DatasetError, match="no_such_framework is not installed: group `keras`") as caught:
+    with pytest.raises(
+        DatasetError, match="no_such_framework is not installed: group `keras`"
+    ) as caught:
         steps.run(settings, SPEC, None, "k", quiet)
-    assert "make install-vision" in caught.value.hint and "uv sync --inexact --group keras" in caught.value.hint
+    assert (
+        "make install-vision" in caught.value.hint
+        and "uv sync --inexact --group keras" in caught.value.hint
+    )
     assert not (settings.root / "training").exists()
 
 
-def test_the_python_that_trains_is_the_settings_or_this_one_or_the_projects_other_one(settings, tmp_path, monkeypatch):
+def test_the_python_that_trains_is_the_settings_or_this_one_or_the_projects_other_one(
+    settings, tmp_path, monkeypatch
+):
     other = tmp_path / ".venv-vision" / "bin" / "python"
     other.parent.mkdir(parents=True)
     monkeypatch.setattr(child, "PROJECT", tmp_path)
@@ -237,7 +302,9 @@ def test_the_python_that_trains_is_the_settings_or_this_one_or_the_projects_othe
 
 def test_a_child_that_dies_says_why(settings, tmp_path, made, monkeypatch):
     steps.prepare_data(settings, SPEC, "k", keras_file(tmp_path / "mnist.npz", made), quiet)
-    monkeypatch.setitem(child.MODULES, "keras", "json")  # passes the look; the child then fails on its own import, or on the spec
+    monkeypatch.setitem(
+        child.MODULES, "keras", "json"
+    )  # passes the look; the child then fails on its own import, or on the spec
     at = directory.of(settings, SPEC, "k")
     (at.path / "spec.json").write_text(json.dumps({"kind": "mnist", "nonsense": 1}))
     with pytest.raises(TrainingError, match="exit code 1"):
@@ -245,14 +312,23 @@ def test_a_child_that_dies_says_why(settings, tmp_path, made, monkeypatch):
     assert not child.written(at).exists()
 
 
-@pytest.mark.parametrize("fields", [{"kind": "imagenet"}, {"kind": "mnist", "profile": "resnet9"}, {"kind": "mnist", "epochs": -1}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": "imagenet"},
+        {"kind": "mnist", "profile": "resnet9"},
+        {"kind": "mnist", "epochs": -1},
+    ],
+)
 def test_impossible_specs_are_refused(fields):
     with pytest.raises(DatasetError):
         Spec(**fields)
 
 
 def test_keys_become_plain_and_different_folders(settings):
-    one, other = (directory.of(settings, SPEC, f"manual__2026-01-01T00:00:0{n}+00:00") for n in (1, 2))
+    one, other = (
+        directory.of(settings, SPEC, f"manual__2026-01-01T00:00:0{n}+00:00") for n in (1, 2)
+    )
     assert one.path != other.path and ":" not in one.path.name
     assert directory.of(settings, SPEC, "x" * 500).path.name.startswith("x" * 80)
     assert KINDS["cifar10"].model_name(Settings()) == "cifar10-cnn-model"

@@ -1,4 +1,6 @@
-"""The loop over epochs: undisturbed, killed at any point and resumed, it ends with the same network; it stops when nothing gets better."""
+"""The loop over epochs: undisturbed, killed at any point and resumed, it ends with the same
+network; it stops when nothing gets better.
+"""
 
 import json
 
@@ -41,7 +43,10 @@ def test_an_undisturbed_run_ends_at_its_best_epoch(tmp_path, capsys):
     assert (best.epoch, counter.value) == (2, 1 + 2)
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert said[0] == {"epoch": 1, "of": 3, "step": 1, "steps": 1}
-    assert sorted(file.name for file in (tmp_path / "checkpoints").iterdir()) == ["002.pt", "003.pt"]
+    assert sorted(file.name for file in (tmp_path / "checkpoints").iterdir()) == [
+        "002.pt",
+        "003.pt",
+    ]
 
 
 @pytest.mark.parametrize("when", ["fit", "save"])
