@@ -315,6 +315,12 @@ class Settings(BaseSettings):
         description="bulk load: rows held in memory and written in one commit",
     )
 
+    client_timeout_s: float = Field(
+        60,
+        ge=5,
+        le=3600,
+        description="Flink cancels the job of a backfill whose client is silent for longer",
+    )
     backfill_timeout_s: float = Field(
         3600, ge=10, le=86_400, description="longest run of one chunk of a backfill"
     )

@@ -75,7 +75,7 @@ def program(settings: Settings, chunk: Chunk, what: Wanted, into: str) -> Progra
         FEATURE_NAMES,
         f"SELECT {tables.quoted(FEATURE_NAMES)} FROM ({windows.union_rows()}) WHERE {wanted}",
     )
-    options = flink_rest.CLIENT_OPTIONS | {
+    options = flink_rest.client_options(settings) | {
         "table.exec.resource.default-parallelism": str(settings.backfill_parallelism),
         "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",
         # Costs more than the disk it saves for so short a time.
@@ -217,7 +217,7 @@ class _Work:
     def stop(self) -> None:
         """Cancel the Flink jobs of this run; one that is being planned as soon as it has an id."""
         self._stopping.set()
-        with suppress(JobError):  # Flink does not answer; it cancels them by itself: CLIENT_OPTIONS
+        with suppress(JobError):  # Flink does not answer; it cancels them by itself: client_options
             cancel_abandoned(self.settings)
 
     def chunk(self, chunk: Chunk) -> None:

@@ -18,14 +18,6 @@ TIMEOUT_S = 10.0
 POLL_S = 0.5
 UP = ("RUNNING", "FINISHED")  # of a task
 ENDED = {"FINISHED", "CANCELED", "FAILED"}
-# A busy machine delays a poll far less; the job of a killed client keeps its slots that long.
-CLIENT_TIMEOUT_S = 60
-# Flink cancels a job with these options when no client waited for it (`wait`) for that time.
-CLIENT_OPTIONS = {
-    "execution.attached": "true",
-    "execution.shutdown-on-attached-exit": "true",
-    "client.heartbeat.timeout": f"{CLIENT_TIMEOUT_S} s",
-}
 
 
 class StartError(JobError):
@@ -39,6 +31,17 @@ class Failure:
 
     time_ms: int
     cause: str
+
+
+def client_options(settings: Settings) -> dict[str, str]:
+    """Options of a job that Flink cancels when no client has waited for it (`wait`) for
+    `client_timeout_s`.
+    """
+    return {
+        "execution.attached": "true",
+        "execution.shutdown-on-attached-exit": "true",
+        "client.heartbeat.timeout": f"{settings.client_timeout_s * 1000:.0f} ms",
+    }
 
 
 def call(
@@ -119,8 +122,8 @@ def wait(settings: Settings, job_id: str, timeout_s: float) -> None:
 
 
 def _report_client(settings: Settings, job_id: str, now_ms: int) -> None:
-    """Extend the life of a job with CLIENT_OPTIONS; `now_ms` is Flink's clock: ours may differ."""
-    body = {"expiredTimestamp": now_ms + CLIENT_TIMEOUT_S * 1000}
+    """Extend the life of a job with `client_options`; `now_ms` by the clock of Flink."""
+    body = {"expiredTimestamp": now_ms + int(settings.client_timeout_s * 1000)}
     with contextlib.suppress(JobError):  # it has just ended, or Flink is down: the next poll tells
         call(settings, f"/jobs/{job_id}/clientHeartbeat", body, "PATCH")
 

@@ -34,7 +34,8 @@ START_US = 1_709_078_400_000_000  # 2024-02-28: a leap day inside
 DAYS = 2
 HOUR_US = DAY_US // 24
 CHUNK_US = 20 * HOUR_US
-CANCELLED_S = 150.0  # Flink waits a minute for a killed client, and the machine may be busy
+CLIENT_TIMEOUT_S = 15
+CANCELLED_S = 90.0  # Flink waits for a killed client that long, and the machine may be busy
 AAA, THIN, LONE = "HIST:AAAUSD", "HIST:BBBUSD", "HIST:CCCUSD"
 
 
@@ -131,6 +132,7 @@ def client(settings: Settings) -> subprocess.Popen[bytes]:
     ]
     names = ("home", "cache", "flink_port", "kafka_port", "redis_port")
     env = os.environ | {f"TICK_{name.upper()}": str(getattr(settings, name)) for name in names}
+    env["TICK_CLIENT_TIMEOUT_S"] = str(CLIENT_TIMEOUT_S)
     with default_signals():
         return subprocess.Popen(
             command, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL

@@ -122,9 +122,8 @@ def test_a_job_is_resumed_from_its_newest_checkpoint_after_tick_down(live: Setti
     assert newest is not None and newest.parent.name == job_id, f"{job_id} left {newest}"
     stack_platform.up(live)
     job.resume(live)
-    send(
-        live, parts[2], part_us[2], start_us + MINUTE_US
-    )  # no bar stays open: a job that starts afresh drops it
+    # No bar stays open: a job that starts afresh would drop it.
+    send(live, parts[2], part_us[2], start_us + MINUTE_US + 2_000_000)
 
     eventually(lambda: len(stored_ids(live)) >= len(ticks), "silver after `tick down`")
     assert sorted(stored_ids(live)) == sorted(tick.trade_id for tick in ticks)
