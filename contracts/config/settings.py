@@ -7,11 +7,11 @@ days have their lower bounds.
 
 import logging
 import os
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -681,36 +681,47 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process, read once from the environment. Raises SettingError for an
-    unknown TICK_ variable.
+    """The settings of this process, read once from the environment.
+
+    Raises SettingError for an unknown TICK_ variable.
     """
-    rename_old(os.environ)
+    values = renamed(os.environ)
     require_known(os.environ)
-    return Settings()
+    return Settings(**values)
 
 
-def rename_old(environment: MutableMapping[str, str]) -> None:
-    """Replace old names of settings by the present ones, with a warning each.
+def renamed(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Values given under an old name, by the present one; a warning for each.
 
-    Raises SettingError when both are set.
+    Raises SettingError when both are set to different numbers: a child process has both, from the
+    shell and from its parent.
     """
+    values = {}
     for old, name in RENAMED.items():
         before, now = PREFIX + old.upper(), PREFIX + name.upper()
         if before not in environment:
             continue
         if now in environment:
-            raise SettingError(
-                f"{before} is the old name of {now}, and both are set", f"unset {before}"
-            )
-        logging.getLogger("tick").warning(
-            "%s is now %s; the old name will be refused in the next release", before, now
-        )
-        environment[now] = environment.pop(before)
+            if not _is_same(environment, now, before):
+                message = f"{before} is the old name of {now}, and they differ"
+                raise SettingError(message, f"unset {before}")
+            continue
+        warning = "%s is now %s; the old name will be refused in the next release"
+        logging.getLogger("tick").warning(warning, before, now)
+        values[name] = environment[before]
+    return values
+
+
+def _is_same(environment: Mapping[str, str], one: str, other: str) -> bool:
+    try:
+        return float(environment[one]) == float(environment[other])
+    except ValueError:
+        return False
 
 
 def require_known(names: Iterable[str]) -> None:
     """A misspelt variable must not be ignored: SettingError names it and the nearest setting."""
-    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    known = [PREFIX + name.upper() for name in (*Settings.model_fields, *RENAMED)]
     for name in (name.upper() for name in names):
         if name.startswith(PREFIX) and not name.startswith(NOT_SETTINGS) and name not in known:
             near = get_close_matches(name, known, 1)

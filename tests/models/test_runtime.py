@@ -157,7 +157,9 @@ class TestDamage:
         package = tmp_path / "models"
         package.mkdir()
         (package / "__init__.py").touch()
-        (package / "check.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+        (package / "load_check.py").write_text(
+            "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+        )
         monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
         monkeypatch.chdir(tmp_path)
         with pytest.raises(RegistryError, match="signal 11"):

@@ -25,7 +25,7 @@ def tick(mlflow_home, monkeypatch, request):
         "HOME": mlflow_home,
         "MODEL_NAME": request.node.name,
         "EXPERIMENT": request.node.name,
-        "TRAIN_JOBS": 1,
+        "TRAIN_THREADS": 1,
     }.items():
         monkeypatch.setenv(f"TICK_{name}", str(value))
     monkeypatch.setenv("COLUMNS", "200")

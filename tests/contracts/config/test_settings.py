@@ -93,5 +93,13 @@ def test_an_old_name_works_with_a_warning(old, name, monkeypatch, caplog):
 def test_an_old_name_beside_the_present_one_is_refused(monkeypatch):
     monkeypatch.setenv("TICK_FOLDS", "7")
     monkeypatch.setenv("TICK_WALK_FORWARD_FOLDS", "8")
-    with pytest.raises(SettingError, match="TICK_FOLDS is the old name of TICK_WALK_FORWARD_FOLDS"):
+    with pytest.raises(
+        SettingError, match="TICK_FOLDS is the old name of TICK_WALK_FORWARD_FOLDS, and they differ"
+    ):
         settings()
+
+
+def test_a_child_process_has_both_names_of_one_number(monkeypatch):
+    monkeypatch.setenv("TICK_CLOSING_BEAT_S", "7")
+    monkeypatch.setenv("TICK_FINAL_HEARTBEAT_S", "7.0")
+    assert settings().final_heartbeat_s == 7.0

@@ -26,7 +26,7 @@ def tick(home, mlflow_home, monkeypatch):
     values = {
         "HOME": home,
         "MLFLOW_TRACKING_URI": f"sqlite:///{mlflow_home}/mlflow/mlflow.db",
-        "TRAIN_JOBS": 1,
+        "TRAIN_THREADS": 1,
     }
     values |= {
         "POWER_MODEL_NAME": "power-commands",

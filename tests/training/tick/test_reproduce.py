@@ -201,7 +201,9 @@ class TestCommands:
             "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
             "EXPERIMENT": settings.experiment,
         }
-        for name, value in (values | {"MODEL_NAME": settings.experiment, "TRAIN_JOBS": 1}).items():
+        for name, value in (
+            values | {"MODEL_NAME": settings.experiment, "TRAIN_THREADS": 1}
+        ).items():
             monkeypatch.setenv(f"TICK_{name}", str(value))
         monkeypatch.setenv("COLUMNS", "200")
         read_settings.cache_clear()
