@@ -9,6 +9,8 @@ from pathlib import Path
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 
+CHECKOUT = Path(__file__).resolve().parents[2]
+
 
 def _package(name: str) -> Path:
     """Folder of an installed package, found without importing it."""
@@ -16,6 +18,15 @@ def _package(name: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ServiceError(f"the Python package {name} is not installed", "run `uv sync`")
     return Path(spec.submodule_search_locations[0])
+
+
+def project(settings: Settings) -> Path:
+    """Folder with the environments .venv-airflow and .venv-vision: `settings.project`, else the
+    checkout that this code runs from, else (installed from a wheel) the current folder.
+    """
+    if settings.project is not None:
+        return settings.project.expanduser().absolute()
+    return CHECKOUT if (CHECKOUT / "pyproject.toml").exists() else Path.cwd()
 
 
 def java_home() -> Path:

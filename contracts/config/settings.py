@@ -447,6 +447,13 @@ class Settings(BaseSettings):
         pattern="^[0-9a-f]{64}$",
         description="SHA-256 of that file",
     )
+    project: Path | None = Field(
+        None,
+        description=(
+            "folder with .venv-airflow and .venv-vision; default: the checkout, else the current"
+            " folder"
+        ),
+    )
     vision_python: Path | None = Field(
         None,
         description=(

@@ -8,10 +8,10 @@ from functools import lru_cache
 from importlib.metadata import distributions
 from pathlib import Path
 
+from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 
-PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = "apache-airflow"
 LOOK_TIMEOUT_S = 30
 HINT = (
@@ -28,7 +28,7 @@ def python(settings: Settings) -> Path:
     known = (
         [given.expanduser().absolute()]
         if given
-        else [Path(sys.executable), PROJECT / ".venv-airflow" / "bin" / "python"]
+        else [Path(sys.executable), paths.project(settings) / ".venv-airflow" / "bin" / "python"]
     )
     found = next((each for each in known if version_in(each)), None)
     if found is None:

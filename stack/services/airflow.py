@@ -12,8 +12,10 @@ import json
 import os
 import subprocess
 from datetime import datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import dags
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
@@ -30,7 +32,7 @@ API, DAGS, SCHEDULER, TRIGGERER = (
     "airflow-scheduler",
     "airflow-triggerer",
 )
-DAGS_FOLDER = environment.PROJECT / "dags"
+DAGS_FOLDER = Path(dags.__file__).parent
 POOLS = DAGS_FOLDER / "pools.json"
 PREPARE_TIMEOUT_S = 300
 Config = dict[str, dict[str, str]]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError, TickError
 from training.vision.directory import Folder
@@ -21,7 +22,7 @@ from training.vision.specs import Spec
 
 Progress = Callable[[str, int, int], None]
 MODULES = {"keras": "tensorflow", "torch": "torch"}
-PROJECT = Path(__file__).parents[2]
+CODE = Path(__file__).parents[2]  # from where the child imports the same packages
 LOOK_TIMEOUT_S = 60
 ERROR_LINES = 8
 ALIKE = 1000  # an epoch's share of the bar
@@ -41,7 +42,7 @@ def python(settings: Settings, framework: str) -> Path:
     known = (
         [given.expanduser().absolute()]
         if given
-        else [Path(sys.executable), PROJECT / ".venv-vision" / "bin" / "python"]
+        else [Path(sys.executable), paths.project(settings) / ".venv-vision" / "bin" / "python"]
     )
     found = next((each for each in known if _has(each, module)), None)
     if found is None:
@@ -81,7 +82,7 @@ def run(settings: Settings, spec: Spec, folder: Folder, progress: Progress) -> N
         str(folder.path),
     ]
     # The project alone: the packages of this environment have no place in another one's.
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**os.environ, "PYTHONPATH": str(CODE), "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "TRAIN_JOBS": str(settings.train_threads)}
     with tempfile.TemporaryFile() as complaints:
         child = subprocess.Popen(

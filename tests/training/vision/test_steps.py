@@ -282,7 +282,7 @@ def test_the_python_that_trains_is_the_settings_or_this_one_or_the_projects_othe
 ):
     other = tmp_path / ".venv-vision" / "bin" / "python"
     other.parent.mkdir(parents=True)
-    monkeypatch.setattr(child, "PROJECT", tmp_path)
+    settings = settings.model_copy(update={"project": tmp_path})
     monkeypatch.setitem(child.MODULES, "keras", "only_there")
     with pytest.raises(DatasetError, match="not installed"):
         child.python(settings, "keras")
