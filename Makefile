@@ -33,6 +33,7 @@ check: install  ## format, lint, types, layers; under a minute
 	@$(RUN) ruff check .
 	@$(RUN) mypy
 	@$(RUN) lint-imports
+	@$(RUN) python -m tests.support.phrases
 
 test-fast: check  ## tests without JVM
 	@$(RUN) pytest -m "not integration and not groups and not airflow and not page"
