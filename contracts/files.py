@@ -1,0 +1,48 @@
+"""Files that are replaced as a whole while others read them, and locks between processes."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A path to write the new content of `file` to; it takes the place of `file` at the end.
+
+    Readers see the old content or the new one, never a part, also after a crash of the machine.
+    After an error the old content stays. The folder of `file` is made when it is missing.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        yield partial
+        _sync(partial)
+        partial.replace(file)
+        _sync(file.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(file: Path, *, wait: bool) -> Iterator[TextIO]:
+    """Hold an exclusive lock on `file`; yields it, open to append. A missing file is made.
+
+    The system frees the lock of a killed process. Never delete the file: its holder would no longer
+    exclude others. Raises BlockingIOError when another process holds it, unless `wait`.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield lock
