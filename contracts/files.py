@@ -9,19 +9,21 @@ from typing import TextIO
 
 
 @contextmanager
-def replacing(file: Path) -> Iterator[Path]:
+def replacing(file: Path, *, durable: bool = True) -> Iterator[Path]:
     """A path to write the new content of `file` to; it takes the place of `file` at the end.
 
-    Readers see the old content or the new one, never a part, also after a crash of the machine.
-    After an error the old content stays. The folder of `file` is made when it is missing.
+    Readers see the old content or the new one, never a part; if `durable`, also after a crash of
+    the machine. After an error the old content stays. A missing folder is made.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.part")
+    partial = file.with_name(f".{os.getpid()}.{file.name}")  # libraries look at the suffix
     try:
         yield partial
-        _sync(partial)
+        if durable:
+            _sync(partial)
         partial.replace(file)
-        _sync(file.parent)
+        if durable:
+            _sync(file.parent)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -5,7 +5,6 @@ The alias `production` is what readers resolve; the stage Production follows it 
 function. Every function takes the registered model's name; without one it is `settings.model_name`.
 """
 
-import fcntl
 import shutil
 import tempfile
 import warnings
@@ -24,6 +23,7 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
+from contracts.files import locked
 from models import audit, runtime
 from models.tracking import client, tracking_uri
 
@@ -295,9 +295,7 @@ def _is_whole(home: Path, digest: str) -> bool:
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
     """One download of a version at a time: several API processes hear of it at once."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with home.with_name(f".{home.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(home.with_name(f".{home.name}.lock"), wait=True):
         yield
 
 

@@ -2,7 +2,6 @@
 leaves nothing behind.
 """
 
-import fcntl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
+from contracts.files import locked
 from stack import bounded_value, jars, secrets
 from stack.process.service import Row, Service, is_ready, require_alive, row, spawn, stop, tail
 from stack.progress import Progress, silent
@@ -112,10 +112,7 @@ def _alone(settings: Settings) -> Iterator[None]:
     """Two `tick up` at the same time would start everything twice: the second waits, and then finds
     it running.
     """
-    folder = paths.run(settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(paths.run(settings) / "lock", wait=True):
         yield
 
 

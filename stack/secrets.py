@@ -12,6 +12,7 @@ from pathlib import Path
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
+from contracts.files import replacing
 
 KEY_BYTES = 32
 NAME = "TICK_API_KEY"
@@ -46,12 +47,12 @@ def airflow(settings: Settings) -> Airflow:
 
 def write_private(file: Path, text: str) -> None:
     """Write a file that only its owner can read, whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.partial")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with (
+        replacing(file) as partial,
+        os.fdopen(os.open(partial, flags, 0o600), "w") as stream,
+    ):
         stream.write(text)
-    partial.replace(file)
 
 
 def ensure(settings: Settings) -> None:

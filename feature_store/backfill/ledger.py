@@ -6,11 +6,10 @@ from other ticks or definitions, is simply computed again: the ledger saves work
 what is true.
 """
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import JobError
+from contracts.files import locked, replacing
 from feature_store.backfill.chunks import Chunk
 
 HOLDER_CHARS = 200  # far longer than what `alone` writes
@@ -45,12 +45,8 @@ class Ledger:
             {"from_us": c.from_us, "to_us": c.to_us, "who": name, "digest": kept}
             for (c, name), kept in self.done.items()
         ]
-        partial = self.file.with_suffix(".part")
-        with partial.open("w") as out:
-            json.dump(lines, out)
-            out.flush()
-            os.fsync(out.fileno())
-        partial.replace(self.file)
+        with replacing(self.file) as partial:
+            partial.write_text(json.dumps(lines))
 
 
 def overlap(one: Chunk, other: Chunk) -> bool:
@@ -92,13 +88,12 @@ def alone(settings: Settings, holder: str) -> Iterator[None]:
     The system frees the lock of a killed process. Raises JobError, naming the holder, when it is
     taken.
     """
-    folder(settings).mkdir(parents=True, exist_ok=True)
-    with (folder(settings) / "lock").open("a+") as lock:  # "w" would erase the holder
+    file = folder(settings) / "lock"
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = stack.enter_context(locked(file, wait=False))
         except BlockingIOError:
-            lock.seek(0)
-            other = lock.read(HOLDER_CHARS) or "another process"
+            other = file.read_text()[:HOLDER_CHARS] or "another process"
             hint = "wait until it has ended, or end it; a backfill continues where it was"
             raise JobError(f"{other} is running on this lakehouse", hint) from None
         lock.truncate(0)

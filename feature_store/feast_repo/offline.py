@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from contracts.config.settings import Settings
+from contracts.files import replacing
 from feature_store.feast_repo.objects import DAILY_VIEW, offline_file
 from lakehouse import daily
 from lakehouse.schemas import DAILY, DAILY_COUNTS, DAILY_NUMBERS
@@ -21,8 +22,6 @@ def export_daily(settings: Settings) -> Path:
         .alias("event_timestamp")
     )
     file = offline_file(settings, DAILY_VIEW)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    made = file.with_suffix(".new")
-    rows.select("symbol", known, *DAILY_COUNTS, *DAILY_NUMBERS).write_parquet(made)
-    made.replace(file)  # readers see the file before or the file after, never half of one
+    with replacing(file) as partial:
+        rows.select("symbol", known, *DAILY_COUNTS, *DAILY_NUMBERS).write_parquet(partial)
     return file

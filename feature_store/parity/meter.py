@@ -6,7 +6,6 @@ served, slice by slice.
 4. a sample against the oracle  5. the totals into a small file that a monitor may read.
 """
 
-import os
 from collections.abc import Callable, Sequence
 
 import orjson
@@ -15,6 +14,7 @@ import polars as pl
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.features import columns
+from contracts.files import replacing
 from contracts.notices import PARITY_KEY
 from contracts.windows import LEVELS, Level
 from feature_store.backfill.chunks import Chunk
@@ -80,13 +80,8 @@ def measure(
 def save(settings: Settings, report: Report) -> None:
     """Keep the totals in TICK_HOME/parity.json, replaced at once, for whoever shows them."""
     file, totals = settings.root / FILE, report.totals()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".part")
-    with partial.open("wb") as out:
-        out.write(orjson.dumps(totals, option=orjson.OPT_INDENT_2))
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(file)
+    with replacing(file) as partial:
+        partial.write_bytes(orjson.dumps(totals, option=orjson.OPT_INDENT_2))
     signals.tell(settings, PARITY_KEY, orjson.dumps(totals))
 
 

@@ -7,7 +7,6 @@ does; the registry is asked right after, and its answer replaces it.
 
 import asyncio
 import hashlib
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import orjson
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError, ServiceError, TickError
+from contracts.files import replacing
 from models.runtime import Model, load
 from serving.state.shared_answer import shared
 
@@ -154,11 +154,8 @@ def _found(told: dict[str, str]) -> Found | TickError:
 
 def remember(settings: Settings, found: Found) -> None:
     """Note `found` as the model to start with next time; replaced atomically."""
-    file = _note(settings)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}")  # several workers may note it at the same time
-    partial.write_bytes(orjson.dumps(found._asdict()))
-    partial.replace(file)
+    with replacing(_note(settings), durable=False) as partial:
+        partial.write_bytes(orjson.dumps(found._asdict()))
 
 
 def forget(settings: Settings) -> None:

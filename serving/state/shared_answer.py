@@ -4,13 +4,14 @@ it."""
 import asyncio
 import contextlib
 import fcntl
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import orjson
+
+from contracts.files import replacing
 
 POLL_S = 0.1
 Ask = Callable[[], Awaitable[bytes]]
@@ -69,7 +70,6 @@ def _read(file: Path, question: str, age_s_max: float) -> Shared | None:
 
 
 def _write(file: Path, question: str, answer: bytes) -> None:
-    partial = file.with_suffix(f".{os.getpid()}")
     note = {"question": question, "at_s": time.monotonic(), "answer": answer.decode()}
-    partial.write_bytes(orjson.dumps(note))
-    partial.replace(file)
+    with replacing(file, durable=False) as partial:  # the event loop waits for no disk
+        partial.write_bytes(orjson.dumps(note))

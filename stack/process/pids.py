@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from contracts.files import replacing
+
 CLOCK_TICK_S = 0.01  # the kernel's resolution of a process' creation time
 POLL_S = 0.05
 
@@ -41,10 +43,8 @@ class Record:
 
     def write(self, file: Path) -> None:
         """Write the PID file whole or not at all."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self)))
-        partial.replace(file)
+        with replacing(file) as partial:
+            partial.write_text(json.dumps(asdict(self)))
 
     def process(self) -> psutil.Process | None:
         """The very process that was recorded, if it lives; zombies don't."""

@@ -8,19 +8,19 @@ silver.
    missing.
 """
 
-import fcntl
 import struct
 import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from contracts.config.settings import Settings
 from contracts.errors import FeedError
+from contracts.files import locked
 from lakehouse import bulk_append, tables
 from lakehouse.schemas import SILVER
 from streaming.bulk_load import rejects
@@ -174,13 +174,10 @@ def _bytes(source: Source) -> int:
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """One load at a time: two that read the same day before either commits would both write it."""
-    file = settings.root / "lakehouse" / "load.lock"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(locked(settings.root / "lakehouse" / "load.lock", wait=False))
         except BlockingIOError as error:
-            raise FeedError(
-                "another `tick load` runs on this lakehouse", "wait until it has ended"
-            ) from error
+            message = "another `tick load` is running on this lakehouse"
+            raise FeedError(message, "wait until it has ended") from error
         yield

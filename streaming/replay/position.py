@@ -2,13 +2,13 @@
 gap, and how times were moved.
 """
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
 
 from contracts.errors import FeedError
+from contracts.files import replacing
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,9 @@ class Position:
 
 
 def save(file: Path, position: Position) -> None:
-    """Write beside, flush to disk, rename, flush the folder: a reader finds the old or the new
-    position, never half of one.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_suffix(".new")
-    with beside.open("wb") as out:
-        out.write(orjson.dumps(asdict(position), option=orjson.OPT_INDENT_2))
-        out.flush()
-        os.fsync(out.fileno())
-    beside.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    """Replace the saved position; it survives a crash of the machine."""
+    with replacing(file) as partial:
+        partial.write_bytes(orjson.dumps(asdict(position), option=orjson.OPT_INDENT_2))
 
 
 def load(file: Path) -> Position | None:

@@ -6,7 +6,6 @@ Every file is written whole or not at all, so a kill leaves a step either done o
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Any
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
+from contracts.files import replacing
 
 KEY_CHARS_MAX = 80
 
@@ -67,8 +67,6 @@ def fresh(folder: Folder) -> None:
 
 
 def whole(file: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside this one, then give it its name."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{os.getpid()}.{file.name}")
-    write(part)
-    part.replace(file)
+    """Let `write` make the new content of a file."""
+    with replacing(file) as partial:
+        write(partial)

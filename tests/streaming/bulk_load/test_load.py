@@ -257,7 +257,7 @@ def test_a_second_load_at_the_same_time_is_refused(lake, tmp_path):
     file = written(tmp_path / "a.parquet", ticks(10))
 
     def meanwhile(*_: object) -> None:
-        with pytest.raises(FeedError, match="another `tick load` runs"):
+        with pytest.raises(FeedError, match="another `tick load` is running"):
             load(lake, open_feed([file]), NOW_US)
 
     assert load(lake, open_feed([file]), NOW_US, meanwhile).loaded == 10
