@@ -11,6 +11,8 @@ FEED ?=
 SPEED ?= 1
 KEEP ?=
 DIST ?= dist
+# Tests that need more than the default installation have separate targets.
+ELSEWHERE := not groups and not airflow and not page
 
 .PHONY: dist test-page help install install-vision demo test test-fast test-vision install-airflow airflow-demo test-airflow check bench format clean
 
@@ -36,11 +38,11 @@ check: install  ## format, lint, types, layers; under a minute
 	@$(RUN) python -m tests.support.phrases
 
 test-fast: check  ## tests without JVM
-	@$(RUN) pytest -m "not integration and not groups and not airflow and not page"
+	@$(RUN) pytest -n 2 --dist loadfile -m "not integration and $(ELSEWHERE)"
 
-test: check  ## everything, real services included
+test: test-fast  ## everything, real services included
 	@$(RUN) tick jars
-	@$(RUN) pytest
+	@$(RUN) pytest -m "integration and $(ELSEWHERE)"
 
 test-page: install  ## the live page in a headless Chromium, which must be installed (apt install chromium chromium-driver)
 	@$(RUN) pytest -m page tests/serving/test_page.py

@@ -82,7 +82,11 @@ def live(redis_server, exported, tmp_path_factory) -> Settings:
         "api_port": free_ports()["api_port"],
     }
     settings = Settings(
-        home=tmp_path_factory.mktemp("live"), api_key=KEY, mlflow_tracking_uri=None, **ports
+        home=tmp_path_factory.mktemp("live"),
+        api_key=KEY,
+        mlflow_tracking_uri=None,
+        redis_timeout_ms=2_000,  # importing MLflow keeps a small machine busy for seconds
+        **ports,
     )
     promote_first(settings, exported)
     return settings
