@@ -1,3 +1,4 @@
-"""What all packages share: ticks and their rules, features, topics, settings, errors. Imports
-nothing heavy.
+"""Definitions that every package shares: ticks and their rules, features, topics, settings, errors.
+
+Imports nothing heavy.
 """

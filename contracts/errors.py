@@ -1,9 +1,10 @@
-"""Errors a person can act on: each carries its facts and says what to do next."""
+"""Errors a person can act on: each states what happened, with the values, and what to do next."""
 
 
 class TickError(Exception):
-    """Base of every expected failure; `hint` says what to do. The command line prints both and
-    exits 1.
+    """Base class of every expected failure; `hint` says what to do.
+
+    The command line prints both and exits with 1.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -16,15 +17,15 @@ class TickError(Exception):
 
 
 class SettingError(TickError):
-    """A TICK_ variable of the environment is no setting."""
+    """A TICK_ environment variable is unknown or has an unusable value."""
 
 
 class ServiceError(TickError):
-    """A local service could not be started, reached or stopped."""
+    """A service could not be started, reached or stopped."""
 
 
 class FeedError(TickError):
-    """A feed file is unknown, unreadable or not what it claims to be."""
+    """A feed file is unknown, unreadable or in an unexpected format."""
 
 
 class JobError(TickError):
@@ -32,8 +33,8 @@ class JobError(TickError):
 
 
 class DatasetError(TickError):
-    """A training set cannot be built from the lakehouse as asked."""
+    """The lakehouse cannot answer a read, or cannot provide the requested training set."""
 
 
 class RegistryError(TickError):
-    """The model registry has no such model, or what it holds cannot be trusted."""
+    """The model registry has no such model, or its content cannot be trusted."""

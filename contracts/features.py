@@ -1,36 +1,38 @@
-"""THE feature definitions, as data: Flink SQL (stream and batch), Feast schema, read plan and
-training columns derive from here.
+"""THE feature definitions, as data. Flink SQL (stream and batch), the Feast schema, the read plan
+and the training columns derive from them.
 
 A formula is an expression over the window aggregates below, in braces. It is evaluated in double
-precision at the end of each window; the sums inside it are exact, or the feature is NULL and
-`overflows` counts the reason. Adding a feature is adding one line to FEATURES, and a test.
+precision at the end of each window. The sums in it are exact; where a sum would not fit, the
+feature is NULL and `overflows` counts the reason. To add a feature, add one line to FEATURES, and a
+test.
 """
 
 from dataclasses import dataclass
 
 from contracts.windows import LABELS, LEVELS, Level
 
-# A summand of a window is at most so many of its `unit`: 90 of them, the most rows a window has,
+# Largest summand of a window, in multiples of its `unit`: 90 of them, the most rows a window has,
 # stay below 2^63.
 SUMMAND_UNITS_MAX = 1e17
-# Ticks in a tile or bar whose sums fit 64 bits: each adds at most 1e12 to a whole-number sum.
+# Most ticks of a tile or bar whose sums fit 64 bits: each adds at most 1e12 to an integer sum.
 TICKS_MAX = 9_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """A mergeable part of a window: `verb` over the row expression `of`.
+    """A mergeable part of a window: `verb` applied to the row expression `of`.
 
-    A sum is exact: each summand is cut into two whole numbers, multiples of `unit` and of 1e-17
-    `unit`, which add up without rounding for up to 90 rows (the most a window has). None: the
-    summand is whole already. A summand above 1e17 `unit` could overflow 64 bits, and so could those
-    of a bar of more than 9,000,000 trades: while one is in the window, every feature over that sum
-    is NULL.
+    A sum is exact: each summand is split into two integers, multiples of `unit` and of 1e-17
+    `unit`, which add up without rounding for up to 90 rows (the most a window has). `unit=None`:
+    the summand already is an integer. A summand above 1e17 `unit` could overflow 64 bits, and so
+    could the summands of a bar with more than 9,000,000 trades: while one is in the window, every
+    feature over that sum is NULL.
 
     Row columns: n trades, v volume, pv notional, sv signed volume, s sum of signs, high, low,
-    close_price, r = ln(close/previous close), r1 = the r before it. Verbs: sum (exact), sum_inner
-    (exact, without the oldest row: what pairs of neighbours need), last (this row), max, min, rows
-    (row count), overflows (how many summands of the window are too large for their exact sum).
+    close_price, r = ln(close/previous close), r1 = the r of the previous row. Verbs: sum (exact),
+    sum_inner (exact, without the oldest row: for pairs of neighbouring rows), last (this row), max,
+    min, rows (row count), overflows (number of summands in the window that are too large for their
+    exact sum).
     """
 
     name: str
@@ -40,8 +42,7 @@ class Aggregate:
 
     @property
     def summand_max(self) -> float:
-        """Largest absolute summand of an exact sum, in the unit of `of`; infinite without
-        `unit`."""
+        """Largest absolute summand of an exact sum, in units of `of`; infinite without `unit`."""
         return float("inf") if self.unit is None else float(f"{SUMMAND_UNITS_MAX * self.unit:.0e}")
 
 
@@ -64,7 +65,7 @@ AGGREGATES = (
     Aggregate("rr_abs_in", "sum_inner", "ABS(r * r1)", 1e-14),
     Aggregate("illiq", "sum", "ABS(r) / pv", 1e-9),
     Aggregate("r_sv", "sum", "r * sv", 1e-7),
-    # one print of 1e9 beside trades of 1e-5: their squares span 28 digits, hence two sums
+    # One trade of 1e9 among trades of 1e-5: their squares span 28 digits, hence two sums.
     Aggregate("sv2_small", "sum", "CASE WHEN ABS(sv) < 1e4 THEN sv * sv ELSE 0e0 END", 1e-9),
     Aggregate("sv2_large", "sum", "CASE WHEN ABS(sv) < 1e4 THEN 0e0 ELSE sv * sv END", 1e8),
 )
@@ -72,11 +73,12 @@ AGGREGATES = (
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One feature: `formula` over aggregates, NULL where `null_if` holds, for each window of
-    `windows_s` (seconds).
+    """One feature: `formula` over aggregates, NULL where `null_if` holds, per window of
+    `windows_s`.
 
-    `scale` is the size below which differences stop mattering: stream, batch and oracle agree
-    within 1e-9·max(|x|, scale). `core` names the windows (seconds) that feed the model.
+    `windows_s` is in seconds. Below `scale` a difference does not matter: stream, batch and
+    reference agree within 1e-9·max(|x|, scale). `core` lists the windows (seconds) that feed the
+    model.
     """
 
     name: str
@@ -123,23 +125,22 @@ FEATURES = (
     Feature("roll_spread", f"2e4 * SQRT(-{_COV_ROLL})", "bps", 1e-2,
             f"{{rows}} < 3 OR {_VAR_ROLL} <= 1e-6 * {{r2}} / {{rows}}"
             f" OR {_COV_ROLL} > -1e-6 * {_VAR_ROLL}", "Roll 1984"),
-    # Why a feature of this view is NULL although warm: a window of a level is part of its longest.
+    # Explains a NULL of a warm feature of this view. The longest window contains all others.
     Feature("overflows", "{overflows}", "1", 1.0,
             windows_s=tuple(level.window_max_s for level in LEVELS)),
 )
 # fmt: on
 
-# Per view, the column that counts what the sums of its rows cannot hold.
+# Per view, the column that counts the summands too large for the sums of its rows.
 OVERFLOWS = {level.view: f"overflows_{LABELS[level.window_max_s]}" for level in LEVELS}
 
-# Context columns of the 1 s level: they depend on the row's time alone.
+# Context columns of the 1 s level: they depend only on the time of the row.
 CONTEXT = ("hour_sin", "hour_cos")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A published column: one feature at one window, e.g. `flow_imbalance_5m` on view
-    `tick_10s`."""
+    """A published column: one feature at one window, such as `flow_imbalance_5m` of `tick_10s`."""
 
     name: str
     view: str
@@ -151,15 +152,15 @@ class Column:
 
 def columns(level: Level) -> tuple[Column, ...]:
     """Published feature columns of one level, in the order every consumer uses."""
-    made = [
+    published = [
         Column(f"{f.name}_{LABELS[w]}", level.view, f.unit, f.scale, w in f.core, w)
         for w in level.windows_s
         for f in FEATURES
         if w in f.windows_s
     ]
     if level is LEVELS[0]:
-        made += [Column(name, level.view, "1", 1.0, True, 0) for name in CONTEXT]
-    return tuple(made)
+        published += [Column(name, level.view, "1", 1.0, True, 0) for name in CONTEXT]
+    return tuple(published)
 
 
 COLUMNS = tuple(column for level in LEVELS for column in columns(level))

@@ -1,4 +1,6 @@
-"""The live job as other processes see it: its name in Flink, its readers, its consumer groups."""
+"""Identity of the live job for other processes: its name in Flink, its readers, its consumer
+groups.
+"""
 
 from dataclasses import dataclass
 
@@ -9,9 +11,9 @@ NAME = "lakehouse-tick live"
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A source of the job: its table, its topic, and the group that commits its offsets.
+    """A source of the job: its table, its topic, and the consumer group that commits its offsets.
 
-    A `bounded` reader ends at the offsets it saw when the job started; every other one must run
+    A `bounded` reader ends at the offsets it saw when the job started; every other reader must run
     as long as the job.
     """
 
@@ -27,4 +29,4 @@ RAW = Reader("wire_raw", topics.TICKS.name, "tick-job-raw")
 SERVED = Reader("served", topics.PREDICTIONS.name, "tick-job-predictions")
 READERS = (TICKS, WARMUP, RAW, SERVED)
 BOUNDED = tuple(reader.table for reader in READERS if reader.bounded)
-WRITER_GROUP = "online-writer"  # reads what the job publishes
+WRITER_GROUP = "online-writer"  # reads the feature rows that the job publishes

@@ -2,9 +2,8 @@
 rules in SQL.
 
 It reads JSON as Flink's JSON format does, because both must accept the same messages: numbers may
-come as strings (in Java's notation), a fraction in a whole-number field is cut off, a repeated
-field counts as its last value, text after the object is not looked at (more of this in
-`contracts.wire_text`).
+be strings (in Java's notation), the fraction of an integer field is cut off, the last value of a
+repeated field counts, text after the object is ignored (details in `contracts.wire_text`).
 """
 
 import json
@@ -25,13 +24,13 @@ from contracts.tick import (
     Tick,
 )
 
-NESTING_MAX = 200  # deeper is an attack; Python's parser would hit its recursion limit
+NESTING_MAX = 200  # deeper is an attack: Python's parser would hit its recursion limit
 NUMBER_CHARS_MAX = 1000  # Jackson's limit
 WHOLE = ("schema_version", "event_time_us", "ingest_time_us", "side", "seq")
 REAL = ("price", "size")
 QUOTES = ("bid", "ask", "bid_size", "ask_size")
 TEXT = {"venue": NAME_CHARS_MAX, "symbol": NAME_CHARS_MAX, "trade_id": TRADE_ID_CHARS_MAX}
-_BLANK = "".join(map(chr, range(33)))  # what Java's trim() takes away
+_BLANK = "".join(map(chr, range(33)))  # the characters that Java's trim() strips
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[fFdD]?", re.ASCII)
 _HEX = re.compile(
     r"[+-]?0[xX]([0-9a-fA-F]+\.?|[0-9a-fA-F]*\.[0-9a-fA-F]+)[pP][+-]?\d+[fFdD]?", re.ASCII
@@ -42,7 +41,7 @@ _INT_MAX = 2**31 - 1
 
 
 class _Number(str):
-    """A JSON number, as it was written."""
+    """A JSON number, kept as its text."""
 
     __slots__ = ()
 
@@ -55,7 +54,7 @@ _RULES = _compiled()
 
 
 class _InvalidError(ValueError):
-    """A field that is missing or ill-typed."""
+    """A field is missing or has the wrong type."""
 
 
 def parse(raw: bytes, received_us: int) -> Tick | Rejected:
@@ -94,7 +93,7 @@ def _constant(name: str) -> NoReturn:
 
 def _number(text: str) -> _Number:
     if len(text) > NUMBER_CHARS_MAX:
-        raise ValueError("an endless number")
+        raise ValueError(f"number longer than {NUMBER_CHARS_MAX:,} characters")
     return _Number(text)
 
 
@@ -113,11 +112,11 @@ def _loads(raw: bytes) -> Any:
 def _is_deep(text: str) -> bool:
     """Whether the first value nests deeper than NESTING_MAX.
 
-    Brackets in texts don't count, nor does what follows that value.
+    Brackets inside strings do not count, nor does text after that value.
     """
     depth = 0
-    for found in _BRACKETS.finditer(text):
-        depth += 1 if found[0] in "[{" else -1 if found[0] in "]}" else 0
+    for token in _BRACKETS.finditer(text):
+        depth += 1 if token[0] in "[{" else -1 if token[0] in "]}" else 0
         if depth > NESTING_MAX or depth == 0:
             break
     return depth > NESTING_MAX
@@ -141,11 +140,12 @@ def _text(message: dict[str, Any], name: str, longest: int) -> str:
         value = _dumped(value)
     if value is None or not 1 <= len(value) <= longest or (":" in value and name != "trade_id"):
         raise _InvalidError(name)
-    return str(value).encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is no character
+    # A lone surrogate cannot be encoded: replace it.
+    return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 def _dumped(value: Any) -> str:
-    """JSON without blanks, numbers as they were written."""
+    """JSON without whitespace, numbers as they were written."""
     if isinstance(value, _Number):
         return str(value)
     if isinstance(value, dict):
@@ -173,7 +173,7 @@ def _whole(message: dict[str, Any], name: str) -> int:
 
 
 def _real(message: dict[str, Any], name: str) -> float | None:
-    """As Java's `Double.parseDouble` reads it: also hexadecimal, `1d`, `NaN`, `Infinity`."""
+    """Parse as Java's `Double.parseDouble` does: also hexadecimal, `1d`, `NaN`, `Infinity`."""
     value = message.get(name)
     if not isinstance(value, str):
         return None

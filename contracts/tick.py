@@ -1,7 +1,9 @@
-"""The tick contract `tick.v1`: what a tick is, why a message is none, and the rules on its values.
+"""The tick contract `tick.v1`: the fields of a tick, the rules on their values, the reasons to
+reject.
 
-`contracts/parsing.py` reads one message by them, `streaming/feeds/tick_frame.py` a batch,
-`streaming/job/tables.py` the stream in SQL; property tests hold the three together.
+Three implementations apply it: `contracts/parsing.py` to one message,
+`streaming/feeds/tick_frame.py` to a batch, `streaming/job/tables.py` to the stream, in SQL.
+Property tests compare them.
 """
 
 from dataclasses import dataclass
@@ -9,23 +11,23 @@ from enum import StrEnum
 from typing import NamedTuple
 
 SCHEMA_VERSION = 1
-EVENT_TIME_US_MIN = 631_152_000_000_000  # 1990-01-01: older is a broken clock, not a market
-FUTURE_US_MAX = 5_000_000  # an event may be this far ahead of its arrival, not more
+EVENT_TIME_US_MIN = 631_152_000_000_000  # 1990-01-01: an older time comes from a broken clock
+FUTURE_US_MAX = 5_000_000  # how far an event time may be ahead of the arrival time
 LONG_MAX = 2**63 - 1
 NAME_CHARS_MAX = 32
 TRADE_ID_CHARS_MAX = 64
-# A tick has ~300 bytes. A longer message than this is refused before anything else in it is
-# read, and its dead letter is cut here.
+# A tick has ~300 bytes. A message longer than this is rejected before it is parsed, and its dead
+# letter is truncated to this length.
 MESSAGE_BYTES_MAX = 65_536
-# Beyond these a number is a broken feed. Inside them every sum of a tile fits 64 bits; what the
-# sums of a window cannot hold is NULL (contracts/features.py).
+# Values outside these bounds come from a broken feed. Inside them every sum of a tile fits 64 bits;
+# a window whose sums do not fit is NULL (contracts/features.py).
 PRICE_MIN, PRICE_MAX = 1e-9, 1e9
 SIZE_MIN, SIZE_MAX = 1e-9, 1e12
 NOTIONAL_MIN, NOTIONAL_MAX = 1e-9, 1e15
 
 
 class Reason(StrEnum):
-    """Why a message is a dead letter; the first that applies, in this order."""
+    """Why a message is a dead letter: the first reason that applies, in this order."""
 
     TOO_LONG = "too_long"
     MALFORMED_JSON = "malformed_json"
@@ -38,8 +40,9 @@ class Reason(StrEnum):
 
 
 class Tick(NamedTuple):
-    """One trade. Times in µs UTC; price in quote, size in base units; side +1 buyer, −1 seller
-    aggressor, 0 unknown.
+    """One trade. Times in µs UTC, price in quote units, size in base units.
+
+    `side` is that of the aggressor: +1 buyer, −1 seller, 0 unknown.
     """
 
     venue: str
@@ -58,22 +61,22 @@ class Tick(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The entity of the feature store and the Kafka key: VENUE:SYMBOL."""
+        """VENUE:SYMBOL: the entity of the feature store and the Kafka key."""
         return f"{self.venue}:{self.symbol}"
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A message that is no tick: its reason and the raw bytes as received."""
+    """A message that is not a valid tick: the reason and the raw bytes as received."""
 
     reason: Reason
     raw: bytes
     detail: str = ""
 
 
-# The rules on well-typed values, once: the same text is evaluated by parse(), by polars on feeds
-# and by Flink on the stream. `received_us` is the arrival: the broker's own time stamp on the
-# stream, the present for a live feed.
+# The rules on well-typed values, written once: parse(), polars (feeds) and Flink (stream) evaluate
+# the same text. `received_us` is the arrival time: the broker's timestamp on the stream, the
+# current time for a live feed.
 RULES: tuple[tuple[Reason, str], ...] = (
     (
         Reason.UNKNOWN_SCHEMA_VERSION,

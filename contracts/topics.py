@@ -1,4 +1,4 @@
-"""Kafka topics: partitions, retention and clean-up, created by `stack` and named nowhere else."""
+"""Kafka topics with their partitions, retention and clean-up. `stack` creates them."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic; `log_append_time` makes the broker stamp arrivals, which no sender can forge."""
+    """A topic. With `log_append_time` the broker stamps arrivals, which a producer cannot forge."""
 
     name: str
     partitions: int = 4
@@ -16,8 +16,8 @@ class Topic:
 
 
 TICKS = Topic("ticks")
-# The newest minutes of silver, replayed into a job that starts without state; never written to
-# silver again.
+# The newest minutes of silver, replayed into a job that starts without state. These ticks are not
+# written to silver a second time.
 WARMUP = Topic("ticks.warmup", retention_ms=DAY_MS)
 DEAD_LETTER = Topic("ticks.dead_letter", partitions=1, retention_ms=30 * DAY_MS)
 TICK_FEATURES = Topic("tick_features", retention_ms=DAY_MS)

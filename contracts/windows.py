@@ -1,5 +1,5 @@
-"""The ladder of time: 1 s tiles, merged into 10 s and 1 min bars, and the rolling windows that
-stand on each level.
+"""The levels of time: 1 s tiles, merged into 10 s and 1 min bars, and the rolling windows per
+level.
 """
 
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One rung: rows of `tile_s` seconds, published as the Feast view `view`, carrying `windows_s`
-    (seconds).
+    """One level: rows of `tile_s` seconds, published as Feast view `view`, with windows of
+    `windows_s`.
     """
 
     view: str
@@ -28,13 +28,13 @@ LEVELS = (
 
 LABELS = {10: "10s", 60: "1m", 300: "5m", 900: "15m", 3600: "1h"}
 
-# `warm_s` is capped here: the longest window, so that a restarted job and a backfill agree as soon
-# as both are warm.
+# Cap of `warm_s`: the longest window, so that a restarted job and a backfill agree as soon as both
+# are warm.
 WARM_CAP_S = 3600
 
 
 def level_of(window_s: int) -> Level:
-    """The level whose rows carry the window of `window_s` seconds. Raises KeyError for an unknown
+    """The level whose rows have the window of `window_s` seconds. Raises KeyError for an unknown
     window.
     """
     for level in LEVELS:

@@ -1,25 +1,25 @@
-"""The messages of topic `ticks`: one JSON object per tick, fields named as in `Tick`; heartbeats
-carry time, nothing else.
+"""The messages of topic `ticks`: one JSON object per tick with the fields of `Tick`, or a
+heartbeat.
 """
 
 import orjson
 
 from contracts.tick import SCHEMA_VERSION, Tick
 
-# Published like a symbol: its newest event time tells how far the whole pipeline has come.
+# Published like a symbol: its newest event time shows how far the whole pipeline has progressed.
 HEARTBEAT_KEY = "PLATFORM:HEARTBEAT"
 
 
 def encode(tick: Tick) -> bytes:
-    """The message of one tick; absent quotes are left out. (Whole batches are written by
-    `streaming.replay.replay`.)
+    """The message of one tick, without absent quotes. `streaming.replay.replay` encodes whole
+    batches.
     """
     fields = {name: value for name, value in tick._asdict().items() if value is not None}
     return orjson.dumps({"schema_version": SCHEMA_VERSION, **fields})
 
 
 def heartbeat(event_time_us: int) -> bytes:
-    """A message that moves event time in its partition and counts nowhere."""
+    """A message that advances event time in its partition and counts as no tick."""
     return orjson.dumps(
         {"schema_version": SCHEMA_VERSION, "heartbeat": True, "event_time_us": event_time_us}
     )

@@ -1,18 +1,20 @@
 """A message's bytes as the text that Flink's JSON reader sees. `parse()` and the SQL of dead
 letters share these patterns.
 
-That reader (Jackson, token by token) is lenient in ways that decide what reaches silver, so that
-both must know them:
-1. it guesses the encoding, takes overlong forms and surrogates for characters, and lets control
-   characters stand in text
-2. it reads the objects of an array as messages of their own: one is a tick, more are refused
-   (though the good ones are in silver)
-3. after as many known fields as there are columns it skips the rest
-4. an object where a number belongs ends the row with its own end; an array there shifts names and
-   values by its length The patterns mean the same to Python's `re` and to Java's, and their loops
-   are possessive: Java recurses once per turn of any other loop over a group, and some 900 turns
-   overflow the stack, which fails the live job. Deeper oddities (such things inside other fields,
-   names with escapes) may be judged differently.
+That reader (Jackson, token by token) is lenient in ways that decide which messages reach silver, so
+both must reproduce them:
+1. It guesses the encoding, accepts overlong forms and surrogates as characters, and allows control
+   characters in strings.
+2. It reads the objects of an array as separate messages: one is a tick, several are rejected
+   (though the valid ones are in silver).
+3. After as many known fields as there are columns it skips the rest.
+4. An object in place of a number ends the row with its own end; an array there shifts names and
+   values by its length.
+
+The patterns mean the same to Python's `re` and to Java's, and their loops are possessive: Java
+recurses once per iteration of any other loop over a group, and some 900 iterations overflow the
+stack, which fails the live job. Rarer cases (such things inside other fields, names with escapes)
+may be judged differently.
 """
 
 import json
@@ -32,38 +34,38 @@ NUMBERS = (
     *("bid", "ask", "bid_size", "ask_size"),
 )
 TEXTS = ("venue", "symbol", "trade_id")
-REFUSED = '"\\x'  # in place of what the reader refuses: no JSON, whether inside a text or outside
+REFUSED = '"\\x'  # replaces what the reader rejects: invalid JSON inside a string and outside
 
 _SCALAR = r'(?:"(?:[^"\\]|\\.)*+"|[^\s,\[\]{}":]++)'
 _PAIR = rf"\s*+{_SCALAR}\s*+,\s*+{_SCALAR}\s*+"
 NUMBER_NAME = rf'"(?:{"|".join(NUMBERS)})"\s{{0,99}}:\s{{0,99}}'
 KNOWN_NAME = rf'"(?:{"|".join((*NUMBERS, *TEXTS))})"\s*+:'
-# As many known names as there are columns, and what follows: there, names are UNKNOWN.
+# As many known names as there are columns, then the rest: names in the rest become UNKNOWN.
 FULL = rf"(?s)^((?>.*?{KNOWN_NAME}){{{len(NUMBERS) + len(TEXTS)}}})(.*)$"
 UNKNOWN = '"":'
-# What is put in place of what, in this order: at the start of the message, and after NUMBER_NAME.
+# (pattern, replacement) in this order: at the start of the message, and after NUMBER_NAME.
 AT_START = ((r"^\s*+\[\s*+\{[^{}]*+\}\s*+,\s*+\{", REFUSED), (r"^\s*+\[\s*+(?=\{)", ""))
 AT_NUMBER = (
     (r"\{\s*+\}", "null}"),
     (r"\{", "null,"),
     (rf"\[(?:\s*+|{_PAIR}(?:,{_PAIR})*+)\]", REFUSED),
 )
-# Bytes that are no UTF-8 but characters to Jackson; and U+FFFD itself, so that any left after
+# Bytes that are invalid UTF-8 but characters to Jackson; and U+FFFD itself, so that one left after
 # decoding means broken bytes.
 _SURROGATES = r"\xED[\xA0-\xAF][\x80-\xBF]\xED[\xB0-\xBF][\x80-\xBF]"
 CHARACTER = rf"{_SURROGATES}|\xEF\xBF\xBD|[\xC0\xC1][\x80-\xBF]|\xE0[\x80-\x9F][\x80-\xBF]|\xED[\xA0-\xBF][\x80-\xBF]"
 
 _FULL, _KNOWN_NAME = re.compile(FULL, re.ASCII), re.compile(KNOWN_NAME, re.ASCII)
 _REWRITES = tuple(
-    (re.compile(what, re.ASCII), kept + by.replace("\\", r"\\"))
-    for rules, name, kept in ((AT_START, "", ""), (AT_NUMBER, f"({NUMBER_NAME})", r"\g<1>"))
-    for what, by in ((name + what, by) for what, by in rules)
+    (re.compile(name + pattern, re.ASCII), prefix + replacement.replace("\\", r"\\"))
+    for rules, name, prefix in ((AT_START, "", ""), (AT_NUMBER, f"({NUMBER_NAME})", r"\g<1>"))
+    for pattern, replacement in rules
 )
 _CHARACTER = re.compile(CHARACTER.encode("ascii"))
 
 
 def read(raw: bytes) -> str:
-    """The text to parse as JSON; it holds REFUSED where Flink's reader stops."""
+    """The text to parse as JSON. It contains REFUSED where Flink's reader stops."""
     encoding = json.detect_encoding(raw)
     if encoding.startswith("utf-8"):
         text = _CHARACTER.sub(_escaped, raw).decode("utf-8", "replace").replace("\ufffd", REFUSED)
@@ -72,16 +74,16 @@ def read(raw: bytes) -> str:
     text = text.removeprefix("\ufeff")
     if full := _FULL.match(text):
         text = full[1] + _KNOWN_NAME.sub(UNKNOWN, full[2])
-    for what, by in _REWRITES:
-        text = what.sub(by, text)
+    for pattern, replacement in _REWRITES:
+        text = pattern.sub(replacement, text)
     return text
 
 
-def _escaped(found: re.Match[bytes]) -> bytes:
+def _escaped(match: re.Match[bytes]) -> bytes:
     """The same character, or two surrogates, as JSON escapes."""
-    *before, last = found[0]
+    *before, last = match[0]
     if len(before) == 5:
-        return _escaped(_CHARACTER.match(found[0][:3])) + _escaped(_CHARACTER.match(found[0][3:]))  # type: ignore[arg-type]
+        return _escaped(_CHARACTER.match(match[0][:3])) + _escaped(_CHARACTER.match(match[0][3:]))  # type: ignore[arg-type]
     code = before[0] & (0x1F if len(before) == 1 else 0x0F)
     for byte in (*before[1:], last):
         code = code << 6 | byte & 0x3F

@@ -1,5 +1,6 @@
-"""How clients reach the services, as pure options of the settings: local without secrets, elsewhere
-with SASL, TLS and passwords.
+"""Client options for Kafka and Redis, derived from the settings alone.
+
+The local services need no secrets; remote ones get SASL, TLS and passwords.
 """
 
 from typing import Any
@@ -7,9 +8,9 @@ from typing import Any
 from contracts.config.settings import Settings
 from contracts.errors import SettingError
 
-# The SQL connector carries Kafka's client under names of its own.
+# Flink's SQL connector bundles a relocated Kafka client under this package prefix.
 SHADED = "org.apache.flink.kafka.shaded."
-BOUNDED_VALUE = "lakehouse.tick.BoundedValue"  # a deserializer of ours: stack/BoundedValue.java
+BOUNDED_VALUE = "lakehouse.tick.BoundedValue"  # our deserializer: stack/BoundedValue.java
 LOGIN_MODULES = {
     "PLAIN": "org.apache.kafka.common.security.plain.PlainLoginModule",
     "SCRAM-SHA-256": "org.apache.kafka.common.security.scram.ScramLoginModule",
@@ -18,7 +19,7 @@ LOGIN_MODULES = {
 
 
 def kafka(settings: Settings) -> dict[str, Any]:
-    """Options of every librdkafka client: servers, and what the security protocol needs."""
+    """Options of every librdkafka client: bootstrap servers, and login and TLS where configured."""
     options: dict[str, Any] = {
         "bootstrap.servers": settings.kafka,
         "security.protocol": settings.kafka_protocol,
@@ -36,8 +37,9 @@ def kafka(settings: Settings) -> dict[str, Any]:
 
 
 def kafka_flink(settings: Settings) -> dict[str, str]:
-    """The same for Flink's Kafka connector, as properties of a table. It may hold a password: never
-    log it.
+    """The same options for Flink's Kafka connector, as table properties.
+
+    They may contain a password: never log them.
     """
     options = {"bootstrap.servers": settings.kafka}
     if settings.kafka_protocol != "PLAINTEXT":
@@ -53,9 +55,7 @@ def kafka_flink(settings: Settings) -> dict[str, str]:
 
 
 def redis(settings: Settings) -> dict[str, Any]:
-    """Address, login and authority of every redis-py connection; whether it talks TLS is
-    `settings.redis_tls`.
-    """
+    """Address, login and CA file of every redis-py connection. `settings.redis_tls` enables TLS."""
     options: dict[str, Any] = {"host": settings.redis, "port": settings.redis_port}
     if settings.redis_password is not None:
         options["password"] = settings.redis_password.get_secret_value()
@@ -67,7 +67,7 @@ def redis(settings: Settings) -> dict[str, Any]:
 
 
 def login(settings: Settings) -> tuple[str, str]:
-    """User and password of Kafka. Raises SettingError when one is missing."""
+    """User and password for Kafka. Raises SettingError when one is missing."""
     if settings.kafka_user is None or settings.kafka_password is None:
         raise SettingError(
             f"{settings.kafka_protocol} needs a login",
@@ -77,8 +77,9 @@ def login(settings: Settings) -> tuple[str, str]:
 
 
 def jaas(mechanism: str, user: str, password: str, *more: str) -> str:
-    """A line of Java's login configuration; `more` are options that carry the password, too (a
-    broker's `user_NAME`).
+    """A JAAS configuration line; `more` names further options that carry the password.
+
+    A broker declares its users that way, as `user_NAME`.
     """
     secret = _escaped(password)
     options = " ".join(f'{name}="{secret}"' for name in ("password", *more))
@@ -86,5 +87,5 @@ def jaas(mechanism: str, user: str, password: str, *more: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text between the quotes of such a line."""
+    """Escape text for a quoted JAAS value."""
     return text.replace("\\", "\\\\").replace('"', '\\"')

