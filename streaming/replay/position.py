@@ -1,5 +1,6 @@
-"""Where a replay stands, in a file that survives kill -9: what Kafka has acknowledged without a
-gap, and how times were moved.
+"""The position of a replay in a file that survives kill -9.
+
+It records how much Kafka has acknowledged without a gap, and how event times were moved.
 """
 
 import os
@@ -13,7 +14,7 @@ from contracts.errors import FeedError
 
 @dataclass(frozen=True)
 class Position:
-    """`items` ticks and rejects of the feed `fingerprint` are in Kafka, all of them, in feed order.
+    """The first `items` ticks and rejects of the feed `fingerprint` are in Kafka, without a gap.
 
     `offset_us` was added to event times; the event at `anchor_event_us` (already moved) was due at
     `anchor_wall_us`; `stretch` multiplied the time between events. `run` marks the trade ids of a
@@ -33,16 +34,17 @@ class Position:
 
 
 def save(file: Path, position: Position) -> None:
-    """Write beside, flush to disk, rename, flush the folder: a reader finds the old or the new
-    position, never half of one.
+    """Write the position atomically: a reader sees the old or the new one, never half of one.
+
+    Steps: write a temporary file, flush it to disk, rename it, flush the folder.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_suffix(".new")
-    with beside.open("wb") as out:
+    temporary = file.with_suffix(".new")
+    with temporary.open("wb") as out:
         out.write(orjson.dumps(asdict(position), option=orjson.OPT_INDENT_2))
         out.flush()
         os.fsync(out.fileno())
-    beside.replace(file)
+    temporary.replace(file)
     folder = os.open(file.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -51,13 +53,12 @@ def save(file: Path, position: Position) -> None:
 
 
 def load(file: Path) -> Position | None:
-    """The saved position, None if there is none. Raises FeedError if the file is not one of
-    ours."""
+    """The saved position, or None. Raises FeedError if the file is not a position file."""
     try:
         return Position(**orjson.loads(file.read_bytes()))
     except FileNotFoundError:
         return None
     except (orjson.JSONDecodeError, TypeError) as error:
         raise FeedError(
-            f"{file} is no position file: {error}", "start over with --restart"
+            f"{file} is not a position file: {error}", "start over with --restart"
         ) from error
