@@ -14,7 +14,7 @@ from bench.load import Chunk
 from bench.machine import Spent, spent
 from contracts.config.settings import Settings
 from lakehouse import tables
-from streaming.bulk_load.load import Loaded, load
+from streaming.bulk_load.load import LoadReport, load
 from streaming.feeds import canonical, open_feed
 
 AIM_PER_S = 500_000
@@ -53,7 +53,7 @@ def _frames(ticks: int) -> Iterator[pl.DataFrame]:
 
 def _loaded(home: Path, file: Path, least: int) -> Spent:
     with spent() as took:
-        done: Loaded = load(Settings(home=home), open_feed([file]), NOW_US)
+        done: LoadReport = load(Settings(home=home), open_feed([file]), NOW_US)
     if done.loaded < least or done.read != done.loaded + done.already:
         raise BenchError(
             f"only {done.loaded:,} of {least:,} ticks were loaded", "run the tests of the bulk load"

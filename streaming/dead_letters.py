@@ -1,6 +1,4 @@
-"""Dead letters: what was refused and why, and a second chance for messages that the contract
-accepts by now.
-"""
+"""Dead letters: list them with their reason, and replay those that the current contract accepts."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -21,9 +19,8 @@ from streaming.replay.written import Written
 
 TIMEOUT_S = 5
 POLL_S = 0.2
-SILENT_S_MAX = (
-    5.0  # letters of a transaction that a dead job left open are not readable: don't wait for them
-)
+# Letters of a transaction that a dead job left open cannot be read: stop waiting for them.
+SILENT_S_MAX = 5.0
 BATCH = 500
 
 
@@ -31,8 +28,8 @@ BATCH = 500
 class DeadLetter:
     """A refused message: reason, origin, time of refusal and bytes.
 
-    The origin is `topic/partition/offset`, or `feed:<file>/0/<row>`. Of a long message `raw` holds
-    the first MESSAGE_BYTES_MAX bytes; `true_bytes` is how many it had.
+    The origin is `topic/partition/offset`, or `feed:<file>/0/<row>`. `raw` has at most
+    MESSAGE_BYTES_MAX bytes of the message; `true_bytes` is its original length.
     """
 
     reason: str
@@ -45,28 +42,28 @@ class DeadLetter:
 
     @property
     def from_feed(self) -> bool:
-        """Whether a feed refused it: then the bytes are a row of a file, not a message."""
+        """Whether a feed rejected it: the bytes are then a row of a file, not a message."""
         return self.origin.startswith("feed:")
 
     @property
     def is_cut(self) -> bool:
-        """Whether bytes are missing: then it cannot be sent again."""
+        """Whether bytes are missing, so that it cannot be replayed."""
         return self.true_bytes > len(self.raw)
 
     @property
     def place(self) -> tuple[int, int] | None:
-        """Partition and offset of the refused message in `ticks`; None for everything else."""
+        """Partition and offset of the refused message in `ticks`; None if it has another origin."""
         topic, _, place = self.origin.partition("/")
         partition, _, offset = place.partition("/")
-        known = topic == TICKS.name and partition.isdecimal() and offset.isdecimal()
-        return (int(partition), int(offset)) if known else None
+        is_tick = topic == TICKS.name and partition.isdecimal() and offset.isdecimal()
+        return (int(partition), int(offset)) if is_tick else None
 
 
 @dataclass(frozen=True)
-class Replayed:
-    """What a replay did: letters sent again, and still refused (by reason).
+class ReplayCounts:
+    """Dead letters that a replay sent, that are still refused (by reason), and that it skipped.
 
-    Never sent are rows of files, which only their feed can read, and messages that were cut.
+    Skipped are rows of files (`rows`), which only their feed can parse, and cut messages (`cut`).
     """
 
     sent: int
@@ -76,9 +73,7 @@ class Replayed:
 
 
 def ends(settings: Settings) -> dict[int, int]:
-    """The present end of every partition, for `read`. Raises ServiceError when Kafka is
-    unavailable.
-    """
+    """The current end of every partition, for `read`. Raises ServiceError without Kafka."""
     consumer = _consumer(settings)
     try:
         return {partition: high for partition, (_, high) in _ends(consumer, settings).items()}
@@ -91,10 +86,9 @@ def read(
     reason: str | None = None,
     after: dict[int, int] | None = None,
 ) -> Iterator[DeadLetter]:
-    """Dead letters up to the present end of the topic, oldest first: all, or those since `after`
-    (of `ends`).
+    """Dead letters up to the current end of the topic, oldest first.
 
-    Raises ServiceError when Kafka is unavailable.
+    `after`: only those since these `ends`. Raises ServiceError if Kafka is unavailable.
     """
     consumer = _consumer(settings)
     try:
@@ -120,8 +114,8 @@ def counts(settings: Settings) -> Counter[str]:
 def counts_of(settings: Settings, written: Written, after: dict[int, int]) -> Counter[str]:
     """Messages of `written` that the live job refused, by reason.
 
-    `after`: `ends` from before they were sent. A restarted job writes some letters again: each
-    message counts once.
+    `after`: `ends` from before they were sent. A restarted job writes some dead letters again, so
+    each message is counted once.
     """
     reasons: dict[tuple[int, int], str] = {}
     for letter in read(settings, after=after):
@@ -130,9 +124,10 @@ def counts_of(settings: Settings, written: Written, after: dict[int, int]) -> Co
     return Counter(reasons.values())
 
 
-def replay(settings: Settings, received_us: int, reason: str | None = None) -> Replayed:
-    """Judge dead letters again by today's contract; those it accepts go back to `ticks`, where
-    duplicates count once.
+def replay(settings: Settings, received_us: int, reason: str | None = None) -> ReplayCounts:
+    """Validate dead letters by the current contract and send those that pass to `ticks` again.
+
+    A letter that is replayed twice does no harm: duplicates of a trade are counted once.
     """
     sender, refused = Sender(settings), Counter[str]()
     sent = rows = cut = 0
@@ -143,14 +138,14 @@ def replay(settings: Settings, received_us: int, reason: str | None = None) -> R
         if letter.is_cut:
             cut += 1
             continue
-        judged = parse(letter.raw, received_us)
-        if isinstance(judged, Rejected):
-            refused[judged.reason.value] += 1
+        parsed = parse(letter.raw, received_us)
+        if isinstance(parsed, Rejected):
+            refused[parsed.reason.value] += 1
             continue
-        sender.message(judged.key, wire.encode(judged))
+        sender.message(parsed.key, wire.encode(parsed))
         sent += 1
     sender.flush()
-    return Replayed(sent, refused, rows, cut)
+    return ReplayCounts(sent, refused, rows, cut)
 
 
 def _letters(messages: list[Message], ends: dict[int, tuple[int, int]]) -> Iterator[DeadLetter]:
@@ -166,14 +161,14 @@ def _letters(messages: list[Message], ends: dict[int, tuple[int, int]]) -> Itera
 
 
 def _has_no_leader_yet(error: BaseException) -> bool:
-    """A topic made a moment ago."""
+    """Whether the topic was created so recently that it has no leader."""
     codes = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
     return isinstance(error, KafkaException) and error.args[0].code() in codes
 
 
 def _consumer(settings: Settings) -> Consumer:
-    own = {"group.id": "dead-letters", "enable.auto.commit": False, "log_level": 2}
-    return Consumer({**connections.kafka(settings), **own})
+    options = {"group.id": "dead-letters", "enable.auto.commit": False, "log_level": 2}
+    return Consumer({**connections.kafka(settings), **options})
 
 
 @retry(
@@ -204,8 +199,7 @@ def _ends(consumer: Consumer, settings: Settings) -> dict[int, tuple[int, int]]:
 
 
 def _position(consumer: Consumer, partition: int) -> int:
-    """Where the consumer stands: also past offsets without messages, such as transaction
-    markers."""
+    """The consumer's offset, which also moves past transaction markers and other non-messages."""
     return int(consumer.position([TopicPartition(DEAD_LETTER.name, partition)])[0].offset)
 
 
@@ -215,7 +209,7 @@ def _letter(message: Message) -> DeadLetter:
     }
     origin = "/".join(headers.get(name, "?") for name in ("topic", "partition", "offset"))
     raw, (_, refused_ms) = message.value() or b"", message.timestamp()
-    size = headers.get("bytes", "")  # whoever may write to the topic may write anything there
+    size = headers.get("bytes", "")  # not trusted: any client with write access can set it
     true_bytes = int(size) if size.isdecimal() and len(size) < 16 else len(raw)
     reason, detail = headers.get("reason", "?"), headers.get("detail", "")
     return DeadLetter(reason, origin, raw, refused_ms, true_bytes, message.key(), detail)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from streaming.feeds.binance_live import Heard
+    from streaming.feeds.binance_live import LiveStats
 
 
 def register(app: typer.Typer) -> None:
@@ -48,10 +48,10 @@ def live(
         with display(settings().kafka) as show:
             report(replay.replay(feed, settings(), progress=show), feed)
     finally:
-        _tell(feed.heard)
+        _tell(feed.stats)
 
 
-def _tell(heard: "Heard") -> None:
+def _tell(heard: "LiveStats") -> None:
     from rich.console import Console
 
     console = Console(highlight=False)

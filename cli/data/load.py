@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from streaming.bulk_load.load import Loaded
+    from streaming.bulk_load.load import LoadReport
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +51,7 @@ def load(
     _report(done, ", ".join(feed.formats))
 
 
-def _report(done: "Loaded", formats: str) -> None:
+def _report(done: "LoadReport", formats: str) -> None:
     from rich.console import Console
     from rich.markup import escape
 

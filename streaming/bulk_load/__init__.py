@@ -1,1 +1,1 @@
-"""Files of trades straight into the lakehouse, without the stream."""
+"""Load files of trades directly into the lakehouse, bypassing Kafka and Flink."""

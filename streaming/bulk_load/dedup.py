@@ -1,4 +1,4 @@
-"""Which ticks silver holds already, day by day: what a bulk load must not write again."""
+"""Deduplication of a bulk load: day by day, find ticks that silver already contains."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -13,66 +13,71 @@ from lakehouse.schemas import TRADE_KEY
 
 DAY_US = 86_400_000_000
 PAIR = ("venue", "symbol")
-# Fingerprints of the days touched last, 16 bytes each. A day that was let go is read again from
-# silver when it comes back.
+# Fingerprints cached for the days used last, 16 bytes each. An evicted day is read from silver
+# again when it is needed.
 FINGERPRINTS_MAX = 8_000_000
-# Two 64-bit hashes in one number: that any two of ten million ticks of a day share it has a chance
-# of 1e-25.
+# Two 64-bit hashes combined: the probability that any two of ten million ticks of a day collide is
+# 1e-25.
 SEEDS = (1, 2)
-MARK = pl.UInt128()
+FINGERPRINT = pl.UInt128()
 
 
 def fingerprints(ticks: pl.DataFrame) -> pl.Series:
-    """(venue, symbol, trade_id) of each row as 128 bits. Equal within this process only, so never
-    store them.
+    """(venue, symbol, trade_id) of each row as 128 bits.
+
+    The hash is only stable within this process, so never store fingerprints.
     """
-    high, low = (pl.struct(TRADE_KEY).hash(seed).cast(MARK) for seed in SEEDS)
+    high, low = (pl.struct(TRADE_KEY).hash(seed).cast(FINGERPRINT) for seed in SEEDS)
     return ticks.select(mark=high * 2**64 + low).to_series()
 
 
 @dataclass
 class _Day:
+    """Fingerprints of one day: `stored` in silver before this load, `loaded` by it.
+
+    `pairs`: the (venue, symbol) pairs for which silver was read.
+    """
+
     pairs: set[tuple[str, str]] = field(default_factory=set)
-    before: pl.Series = field(default_factory=lambda: pl.Series(dtype=MARK))
-    ours: pl.Series = field(default_factory=lambda: pl.Series(dtype=MARK))
+    stored: pl.Series = field(default_factory=lambda: pl.Series(dtype=FINGERPRINT))
+    loaded: pl.Series = field(default_factory=lambda: pl.Series(dtype=FINGERPRINT))
 
     @property
     def size(self) -> int:
-        return len(self.before) + len(self.ours)
+        return len(self.stored) + len(self.loaded)
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
-    """Ticks that are new, how many silver held before, and how many are copies of ticks of this
-    load.
-    """
+class DedupResult:
+    """New ticks, and the number of ticks in silver already and of duplicates within this load."""
 
     fresh: pl.DataFrame
     already: int
     duplicates: int
 
 
-class Known:
-    """Remembers days within its bound; whatever it forgot, silver tells it again."""
+class Deduplicator:
+    """Removes ticks that silver contains, with a bounded cache of fingerprints per day."""
 
     def __init__(self, table: Table, fingerprints_max: int = FINGERPRINTS_MAX) -> None:
-        self.table, self.fingerprints_max = table, fingerprints_max
+        self.table = table
+        self.fingerprints_max = fingerprints_max
         self._days: OrderedDict[int, _Day] = OrderedDict()
 
-    def sort_out(self, number: int, ticks: pl.DataFrame) -> Sorted:
-        """Part the ticks of one UTC day (its number since 1970); those returned as fresh count as
-        loaded from now on.
-        """
+    def remove_duplicates(self, number: int, ticks: pl.DataFrame) -> DedupResult:
+        """The new ticks of one UTC day (`number`: days since 1970), which then count as loaded."""
         day, marks = self._day(number, ticks), fingerprints(ticks)
-        before = _among(marks, day.before)
-        copies = ~before & (_among(marks, day.ours) | ~_first(marks))
-        fresh = ~(before | copies)
-        day.ours = pl.concat(
-            [day.ours, marks if fresh.all() else marks.filter(fresh)], rechunk=False
+        is_stored = _contained(marks, day.stored)
+        is_copy = ~is_stored & (_contained(marks, day.loaded) | ~_first_occurrence(marks))
+        is_fresh = ~(is_stored | is_copy)
+        day.loaded = pl.concat(
+            [day.loaded, marks if is_fresh.all() else marks.filter(is_fresh)], rechunk=False
         )
-        self._forget(keep=number)
-        return Sorted(
-            ticks if fresh.all() else ticks.filter(fresh), int(before.sum()), int(copies.sum())
+        self._evict(keep=number)
+        return DedupResult(
+            ticks if is_fresh.all() else ticks.filter(is_fresh),
+            int(is_stored.sum()),
+            int(is_copy.sum()),
         )
 
     def _day(self, number: int, ticks: pl.DataFrame) -> _Day:
@@ -80,27 +85,27 @@ class Known:
         self._days.move_to_end(number)
         missing = set(ticks.select(PAIR).unique().rows()) - day.pairs
         if missing:
-            day.before = pl.concat([day.before, *self._stored(number, missing)])
+            day.stored = pl.concat([day.stored, *self._read_stored(number, missing)])
             day.pairs |= missing
         return day
 
-    def _stored(self, number: int, pairs: set[tuple[str, str]]) -> Iterator[pl.Series]:
-        """Fingerprints of what silver holds of these pairs on that day; files without any of them
-        are not opened.
+    def _read_stored(self, number: int, pairs: set[tuple[str, str]]) -> Iterator[pl.Series]:
+        """Fingerprints of the pairs' ticks in silver on that day.
+
+        The row filter skips data files without any of the venues and symbols.
         """
         names = And(
             In("venue", {venue for venue, _ in pairs}),
             In("symbol", {symbol for _, symbol in pairs}),
         )
-        wanted = And(tables.between(number * DAY_US, (number + 1) * DAY_US), names)
-        scan = self.table.refresh().scan(row_filter=wanted, selected_fields=TRADE_KEY)
-        exactly = pl.DataFrame(sorted(pairs), schema=list(PAIR), orient="row")
+        row_filter = And(tables.between(number * DAY_US, (number + 1) * DAY_US), names)
+        scan = self.table.refresh().scan(row_filter=row_filter, selected_fields=TRADE_KEY)
+        exact = pl.DataFrame(sorted(pairs), schema=list(PAIR), orient="row")
         for batch in scan.to_arrow_batch_reader():
-            yield fingerprints(
-                pl.DataFrame(pl.from_arrow(batch)).join(exactly, on=PAIR, how="semi")
-            )
+            yield fingerprints(pl.DataFrame(pl.from_arrow(batch)).join(exact, on=PAIR, how="semi"))
 
-    def _forget(self, keep: int) -> None:
+    def _evict(self, keep: int) -> None:
+        """Drop the days used least recently, but never the day `keep`, until the bound holds."""
         while (
             sum(day.size for day in self._days.values()) > self.fingerprints_max
             and next(iter(self._days)) != keep
@@ -108,15 +113,15 @@ class Known:
             self._days.popitem(last=False)
 
 
-def _among(marks: pl.Series, others: pl.Series) -> pl.Series:
-    """Whether each row is one of the others."""
+def _contained(marks: pl.Series, others: pl.Series) -> pl.Series:
+    """Whether each fingerprint is one of the others."""
     return (
         marks.is_in(others.implode()) if len(others) else pl.repeat(False, len(marks), eager=True)
     )
 
 
-def _first(marks: pl.Series) -> pl.Series:
-    """Whether each row is the first of its kind."""
+def _first_occurrence(marks: pl.Series) -> pl.Series:
+    """Whether each fingerprint is the first of its value."""
     return (
         pl.repeat(True, len(marks), eager=True)
         if marks.n_unique() == len(marks)

@@ -1,11 +1,12 @@
-"""History of years without the stream: files of trades, judged by the same rules, straight into
-silver.
+"""Bulk load: years of history from files into silver, validated by the same rules as the stream.
 
-1. read a file batch by batch; 2. hold ticks until a commit is worth it; 3. day by day, drop what
-   silver holds and copies;
-4. append the rest in one commit, and rejected rows to silver.dead_letter. Nothing but the lake
-   remembers what was loaded: after a kill, or a second time, the same files add exactly what is
-   missing.
+1. read a file batch by batch
+2. buffer ticks until a commit is large enough
+3. day by day, drop ticks that silver contains, and duplicates
+4. append the rest in one commit, and rejected rows to silver.dead_letter
+
+The only state is the lakehouse itself: after a kill, or when the same files are loaded again, only
+the missing ticks are added.
 """
 
 import struct
@@ -24,21 +25,22 @@ from contracts.files import locked
 from lakehouse import bulk_append, tables
 from lakehouse.schemas import SILVER
 from streaming.bulk_load import rejects
-from streaming.bulk_load.dedup import DAY_US, Known
+from streaming.bulk_load.dedup import DAY_US, Deduplicator
 from streaming.feeds import Batch, Feed, FeedReject
 from streaming.feeds.source import GZIP, Source
 
 STEP = "load"
-LETTERS_MAX = 1000  # rejected rows held in memory; one may have 64 KiB
-ZSTD_RATIO = 5  # what text of trades shrinks to; only the bar needs it
+REJECTS_MAX = 1000  # rejected rows in memory, up to 64 KiB each
+ZSTD_RATIO = 5  # typical compression of trades as text; used only by the progress bar
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass
-class Loaded:
-    """What became of the rows: read = loaded + already + duplicates + rejected. `skipped` rows are
-    no trades at all.
+class LoadReport:
+    """Counts of rows: read = loaded + already + duplicates + rejected.
+
+    `already`: in silver before this load. `skipped`: rows that are not trades, not part of `read`.
     """
 
     read: int = 0
@@ -53,93 +55,97 @@ class Loaded:
 
     @property
     def rate(self) -> float:
-        """Rows per second by the clock."""
+        """Rows per second of wall time."""
         return self.read / self.elapsed_s if self.elapsed_s else 0.0
 
 
 def silent(_step: str, _done: int, _total: int) -> None:
-    """No display."""
+    """A progress callback that shows nothing."""
 
 
-def load(settings: Settings, feed: Feed, now_us: int, progress: Progress = silent) -> Loaded:
-    """Bring every tick of the files into silver once. Raises FeedError while another load runs."""
+def load(settings: Settings, feed: Feed, now_us: int, progress: Progress = silent) -> LoadReport:
+    """Add every tick of the files to silver once. Raises FeedError while another load runs."""
     began = time.monotonic()
     tables.create(settings)
-    with _alone(settings):
+    with _exclusive(settings):
         loader = _Loader(settings, now_us)
         expected = [rows_expected(source) for source, _ in feed.files]
-        total, before = max(sum(expected), 1), 0
+        total, finished = max(sum(expected), 1), 0
         for file, rows in zip(feed.files, expected, strict=True):
-            for seen in loader.file(Feed((file,), feed.names)):
-                progress(STEP, before + min(seen, rows), total)
-            before += rows
-        loader.flush(whole=True)
+            for read in loader.load_file(Feed((file,), feed.names)):
+                progress(STEP, finished + min(read, rows), total)
+            finished += rows
+        loader.flush(final=True)
         progress(STEP, total, total)
-    loader.done.elapsed_s = time.monotonic() - began
-    return loader.done
+    loader.report.elapsed_s = time.monotonic() - began
+    return loader.report
 
 
 class _Loader:
-    """Ticks on their way: held in memory until there are enough of them for a commit."""
+    """Buffers ticks and rejects in memory until there are enough for a commit."""
 
     def __init__(self, settings: Settings, now_us: int) -> None:
-        self.settings, self.now_us, self.done = settings, now_us, Loaded()
+        self.settings = settings
+        self.now_us = now_us
+        self.report = LoadReport()
         self.table = tables.catalog(settings).load_table(SILVER)
-        self.known = Known(self.table)
-        self.held: list[pl.DataFrame] = []
+        self.deduplicator = Deduplicator(self.table)
+        self.buffer: list[pl.DataFrame] = []
         self.rows = 0
-        self.letters: list[FeedReject] = []
+        self.rejects: list[FeedReject] = []
 
-    def file(self, feed: Feed) -> Iterator[int]:
+    def load_file(self, feed: Feed) -> Iterator[int]:
         """Load one file; yields how many of its rows have been read."""
-        seen = 0
+        read = 0
         for batch in feed.batches(self.now_us):
-            self._take(batch)
-            if self.rows >= self.settings.load_commit_rows or len(self.letters) >= LETTERS_MAX:
-                self.flush(whole=False)
-            seen += batch.items
-            yield seen
+            self._add(batch)
+            if self.rows >= self.settings.load_commit_rows or len(self.rejects) >= REJECTS_MAX:
+                self.flush(final=False)
+            read += batch.items
+            yield read
 
-    def _take(self, batch: Batch) -> None:
-        self.done.read += batch.items
-        self.done.skipped += batch.skipped
-        self.done.sides_inferred += batch.sides_inferred
+    def _add(self, batch: Batch) -> None:
+        self.report.read += batch.items
+        self.report.skipped += batch.skipped
+        self.report.sides_inferred += batch.sides_inferred
         if batch.rejected:
-            self.done.rejected += Counter(reject.rejected.reason.value for reject in batch.rejected)
-            self.letters += batch.rejected
+            reasons = (reject.rejected.reason.value for reject in batch.rejected)
+            self.report.rejected += Counter(reasons)
+            self.rejects += batch.rejected
         if batch.ticks.height:
-            self.held.append(batch.ticks)
+            self.buffer.append(batch.ticks)
             self.rows += batch.ticks.height
 
-    def flush(self, *, whole: bool) -> None:
-        """Commit what is held; unless `whole`, the last day waits for the rest of it, if there is
-        another day to commit.
+    def flush(self, *, final: bool) -> None:
+        """Commit the buffer.
+
+        Unless `final`, the last of several days stays in the buffer: more of its ticks may follow.
         """
-        rejects.bury(self.settings, self.letters, self.now_us)
-        self.letters = []
-        if not self.held:
+        rejects.append_rejects(self.settings, self.rejects, self.now_us)
+        self.rejects = []
+        if not self.buffer:
             return
-        ticks = pl.concat(self.held, rechunk=False).sort(
+        ticks = pl.concat(self.buffer, rechunk=False).sort(
             "event_time_us", "seq", maintain_order=True
         )
-        parts = list(_days(ticks))
-        self.held = [] if whole or len(parts) == 1 else [parts.pop()[1]]
-        self.rows = sum(frame.height for frame in self.held)
+        days = list(_split_days(ticks))
+        self.buffer = [] if final or len(days) == 1 else [days.pop()[1]]
+        self.rows = sum(frame.height for frame in self.buffer)
         loaded = bulk_append.append_days(
-            self.table, ((day, self._fresh(day, frame)) for day, frame in parts)
+            self.table, ((day, self._deduplicate(day, frame)) for day, frame in days)
         )
-        self.done.loaded += loaded
-        self.done.commits += loaded > 0
+        self.report.loaded += loaded
+        self.report.commits += loaded > 0
 
-    def _fresh(self, day: int, ticks: pl.DataFrame) -> pl.DataFrame:
-        part = self.known.sort_out(day, ticks)
-        self.done.already += part.already
-        self.done.duplicates += part.duplicates
-        return part.fresh
+    def _deduplicate(self, day: int, ticks: pl.DataFrame) -> pl.DataFrame:
+        result = self.deduplicator.remove_duplicates(day, ticks)
+        self.report.already += result.already
+        self.report.duplicates += result.duplicates
+        return result.fresh
 
 
-def _days(ticks: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
-    """Sorted ticks by UTC day, as slices."""
+def _split_days(ticks: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Sorted ticks as one slice per UTC day."""
     runs = ticks.select((pl.col("event_time_us") // DAY_US).rle()).to_series().struct.unnest()
     start = 0
     for rows, day in runs.select("len", "value").iter_rows():
@@ -148,17 +154,17 @@ def _days(ticks: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
 
 
 def rows_expected(source: Source) -> int:
-    """About how many rows a file has, from its size and its first lines; only for the bar."""
+    """Approximate rows of a file, from its size and first lines; only for the progress bar."""
     if source.is_parquet:
         import pyarrow.parquet as pq
 
         return int(pq.ParquetFile(source.path).metadata.num_rows)
     lines = [line for line in source.head().lines if line]
-    return _bytes(source) * len(lines) // max(sum(len(line) + 1 for line in lines), 1)
+    return _text_bytes(source) * len(lines) // max(sum(len(line) + 1 for line in lines), 1)
 
 
-def _bytes(source: Source) -> int:
-    """Size of the text; that of gzip is written at its end, modulo 4 GiB."""
+def _text_bytes(source: Source) -> int:
+    """Uncompressed size; gzip stores it in its last four bytes, modulo 4 GiB."""
     size = source.path.stat().st_size
     if source.member:
         with zipfile.ZipFile(source.path) as archive:
@@ -166,18 +172,18 @@ def _bytes(source: Source) -> int:
     if source.magic.startswith(GZIP):
         with source.path.open("rb") as file:
             file.seek(max(size - 4, 0))
-            last = file.read(4)
-        return max(int(struct.unpack("<I", last)[0]), size) if len(last) == 4 else size
+            trailer = file.read(4)
+        return max(int(struct.unpack("<I", trailer)[0]), size) if len(trailer) == 4 else size
     return size if source.is_plain else size * ZSTD_RATIO
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """One load at a time: two that read the same day before either commits would both write it."""
+def _exclusive(settings: Settings) -> Iterator[None]:
+    """Allow one load at a time: two that read a day before either commits would both write it."""
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(settings.root / "lakehouse" / "load.lock", wait=False))
         except BlockingIOError as error:
             message = "another `tick load` is running on this lakehouse"
-            raise FeedError(message, "wait until it has ended") from error
+            raise FeedError(message, "wait until it has finished") from error
         yield

@@ -1,6 +1,4 @@
-"""Rows of loaded files that are no ticks, in silver.dead_letter: each once, however often its file
-is loaded.
-"""
+"""Rejected rows of loaded files in silver.dead_letter, each stored once, however often loaded."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,15 +18,16 @@ from streaming.feeds import FeedReject
 FIELDS = ("row_number", "reason", "raw")
 
 
-def bury(settings: Settings, rejects: Sequence[FeedReject], now_us: int) -> int:
-    """Append those that the table does not hold yet (same file, row, reason and bytes); returns how
-    many. Longer rows are cut.
+def append_rejects(settings: Settings, rejects: Sequence[FeedReject], now_us: int) -> int:
+    """Append rejects that are not stored yet (by file, row, reason and bytes); returns their count.
+
+    Rows longer than MESSAGE_BYTES_MAX are cut.
     """
     table = tables.catalog(settings).load_table(DEAD_LETTER)
     new = [
         reject
         for source, group in groupby(rejects, lambda reject: reject.origin)
-        for reject in _unknown(table, source, list(group))
+        for reject in _not_stored(table, source, list(group))
     ]
     if new:
         tables.append(
@@ -38,21 +37,17 @@ def bury(settings: Settings, rejects: Sequence[FeedReject], now_us: int) -> int:
     return len(new)
 
 
-def _unknown(table: Table, source: str, rejects: list[FeedReject]) -> list[FeedReject]:
+def _not_stored(table: Table, source: str, rejects: list[FeedReject]) -> list[FeedReject]:
     rows = [reject.row for reject in rejects]
-    near = And(
+    in_range = And(
         GreaterThanOrEqual("row_number", min(rows)), LessThanOrEqual("row_number", max(rows))
     )
-    held = (
-        table.scan(row_filter=And(EqualTo("source", source), near), selected_fields=FIELDS)
-        .to_arrow()
-        .to_pylist()
-    )
-    known = {(row["row_number"], row["reason"], row["raw"]) for row in held}
+    scan = table.scan(row_filter=And(EqualTo("source", source), in_range), selected_fields=FIELDS)
+    stored = {(row["row_number"], row["reason"], row["raw"]) for row in scan.to_arrow().to_pylist()}
     return [
         reject
         for reject in rejects
-        if (reject.row, reject.rejected.reason.value, _raw(reject)) not in known
+        if (reject.row, reject.rejected.reason.value, _raw(reject)) not in stored
     ]
 
 

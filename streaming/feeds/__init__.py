@@ -1,4 +1,4 @@
-"""Feeds: files of trades in any supported format as one stream of judged ticks."""
+"""Feeds: files of trades in any supported format as one stream of validated ticks."""
 
 from streaming.feeds.feed import BY_NAME, FORMATS, Feed, open_feed
 from streaming.feeds.types import Batch, FeedReject, Span

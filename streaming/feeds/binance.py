@@ -1,6 +1,4 @@
-"""Binance's public dumps: trades and aggTrades of the spot, USD-M and COIN-M markets
-(data.binance.vision).
-"""
+"""Binance's public dumps (data.binance.vision): trades and aggTrades of spot, USD-M and COIN-M."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,19 +13,17 @@ from streaming.feeds.types import Names
 
 SPOT, USDM, COINM = "BINANCE", "BINANCE_USDM", "BINANCE_COINM"
 PREFIXES = {"spot": SPOT, "usdm": USDM, "cm": COINM}
-# BTCUSDT-trades-2024-08-08.csv is the official name; a prefix spot_, usdm_ or cm_ says the market.
+# The official name is BTCUSDT-trades-2024-08-08.csv; a prefix spot_, usdm_ or cm_ names the market.
 FILE_NAME = re.compile(r"^(?:(?:spot|usdm|cm)_)?([A-Za-z0-9_]+?)-(?:trades|aggTrades)(?:-|$)")
 
 
 def market_of(source: Source) -> str | None:
-    """Venue said by a prefix of the file name, e.g. usdm_… → BINANCE_USDM."""
+    """Venue from a prefix of the file name, e.g. usdm_… → BINANCE_USDM; None without one."""
     return PREFIXES.get(source.stem.split("_")[0].lower())
 
 
 def base_size(quantity: pl.Expr, price: pl.Expr, symbol: str) -> pl.Expr:
-    """COIN-M counts contracts of 100 USD (BTC) or 10 USD: as base units, rounded as Binance's own
-    base_qty is.
-    """
+    """Convert COIN-M contracts of 100 USD (BTC) or 10 USD to base units, rounded like base_qty."""
     return (quantity * (100.0 if symbol.startswith("BTC") else 10.0) / price).round(8)
 
 
@@ -40,7 +36,8 @@ def _symbol(source: Source, names: Names) -> str:
     match = FILE_NAME.match(source.stem)
     if names.symbol is None and match is None:
         raise FeedError(
-            f"the name of {source.name} does not say its symbol", "give it, e.g. --symbol BTCUSDT"
+            f"the file name {source.name} does not contain a symbol",
+            "pass it, e.g. --symbol BTCUSDT",
         )
     return names.symbol or (match[1].upper() if match else "")
 
@@ -52,9 +49,8 @@ def _trades(source: Source, names: Names, columns: Sequence[str]) -> Mapping[str
 
 
 def _agg_trades(source: Source, names: Names, columns: Sequence[str]) -> Mapping[str, pl.Expr]:
-    identity = pl.concat_str(
-        pl.lit("a"), pl.col("agg_trade_id")
-    )  # numbered apart from trades: must never look like one
+    # Aggregate trades have their own numbering: the prefix keeps them distinct from trades.
+    identity = pl.concat_str(pl.lit("a"), pl.col("agg_trade_id"))
     return _fields(
         _venue(source, names, columns),
         _symbol(source, names),
@@ -68,20 +64,17 @@ def _agg_trades(source: Source, names: Names, columns: Sequence[str]) -> Mapping
 def _fields(
     venue: str, symbol: str, identity: pl.Expr, size: str, time: str, columns: Sequence[str]
 ) -> Mapping[str, pl.Expr]:
-    contracts = base_size(number(size), number("price"), symbol)
-    own = (
-        number("base_qty")
-        if "base_qty" in columns
-        else contracts
-        if venue == COINM
-        else number(size)
-    )
+    base = number(size)
+    if "base_qty" in columns:
+        base = number("base_qty")
+    elif venue == COINM:
+        base = base_size(number(size), number("price"), symbol)
     return {
         "venue": pl.lit(venue),
         "symbol": pl.lit(symbol),
         "event_time_us": epoch_us(time),
         "price": number("price"),
-        "size": own,
+        "size": base,
         "side": side("is_buyer_maker", buyer="false", seller="true"),
         "trade_id": identity,
     }

@@ -1,8 +1,7 @@
-"""An exchange heard as it happens: Binance's trade streams over a WebSocket, reconnecting, gaps
-found by trade id and filled by REST.
+"""Live feed of Binance's trade streams over a WebSocket.
 
-What a connection says goes through the very reader and judge of recorded sockets: a live tick and
-its recording are the same tick.
+It reconnects, detects gaps by trade id, and fills them over REST. Messages pass through the same
+reader and validator as recorded sockets, so a live tick and its recording are the same tick.
 """
 
 import json
@@ -25,7 +24,7 @@ from contracts.errors import FeedError
 from streaming.feeds.binance import COINM, SPOT, USDM
 from streaming.feeds.binance_socket import Reader
 from streaming.feeds.types import Batch, Names, Span
-from streaming.feeds.validator import Judge
+from streaming.feeds.validator import Validator
 
 VENUES = {"stream.": SPOT, "fstream.": USDM, "dstream.": COINM}
 POLL_S = 0.05
@@ -38,10 +37,8 @@ log = structlog.get_logger("streaming")
 
 
 @dataclass
-class Heard:
-    """What a live feed went through: connections opened, trades missing between two ids, and how
-    many of those REST gave.
-    """
+class LiveStats:
+    """Connections opened, gaps between trade ids, trades missing in them, and trades fetched."""
 
     connections: int = 0
     gaps: int = 0
@@ -51,7 +48,7 @@ class Heard:
 
 @dataclass
 class LiveFeed:
-    """The trades of `symbols` from now on, for `duration_s` or until somebody interrupts."""
+    """The trades of `symbols` from now on, for `duration_s` or until interrupted."""
 
     settings: Settings
     symbols: tuple[str, ...]
@@ -60,60 +57,60 @@ class LiveFeed:
     clock: Callable[[], int] = now_us
     in_real_time: bool = True
     span_is_cheap: bool = False
-    heard: Heard = field(default_factory=Heard)
+    stats: LiveStats = field(default_factory=LiveStats)
     _last: dict[str, int] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
-        """Of no use: what was said is gone."""
+        """Constant: a live feed cannot be replayed."""
         return "live"
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """For the report."""
+        """The host of the exchange, for the report."""
         return (urlsplit(self.settings.live_url).netloc,)
 
     @property
-    def quiet_lag_us(self) -> int:
-        """Exchanges are silent when nobody trades: time goes on without ticks."""
+    def idle_lag_us(self) -> int:
+        """Event time follows the clock at this distance while there are no trades."""
         return int(self.settings.live_idle_lag_s * 1e6)
 
     def span(self, received_us: int) -> Span:
-        """Raises FeedError: nobody knows when it ends."""
-        raise FeedError("a live feed has no end that is known", "leave --as-live out")
+        """Raises FeedError: the end of a live feed is unknown."""
+        raise FeedError("the end of a live feed is unknown", "run it without --as-live")
 
     def batches(self, received_us: int) -> Iterator[Batch]:
-        """What is said, a batch every 50 ms at the latest, an empty one in silence. A lost
-        connection is opened anew.
+        """A batch at least every 50 ms, empty while the exchange is silent.
+
+        A lost connection is opened again.
         """
-        reader, judge = (
-            Reader(Names(self.venue, None), _venue(self.settings.live_url)),
-            Judge(self.settings.live_url, received_us),
-        )
-        ends, row = None if self.duration_s is None else time.monotonic() + self.duration_s, 0
-        for lines in self._lines(ends):
-            judge.received_us = self.clock()
-            yield judge.batch(reader.chunk(b"\n".join(lines), lines, row))
+        reader = Reader(Names(self.venue, None), _venue(self.settings.live_url))
+        validator = Validator(self.settings.live_url, received_us)
+        ends_s = None if self.duration_s is None else time.monotonic() + self.duration_s
+        row = 0
+        for lines in self._lines(ends_s):
+            validator.received_us = self.clock()
+            yield validator.batch(reader.chunk(b"\n".join(lines), lines, row))
             row += len(lines)
 
     def _lines(self, ends_s: float | None) -> Iterator[list[bytes]]:
-        """Lines as a recording would hold them, gaps filled; ends at `ends_s` of the monotonic
-        clock.
-        """
+        """Lines in the form of a recording, gaps filled, until `ends_s` of the monotonic clock."""
         pause_s = 0.0
         while ends_s is None or time.monotonic() < ends_s:
             try:
                 with self._connect() as connection:
-                    self.heard.connections += 1
-                    for messages in _hear(connection, self.settings.live_reconnect_after_s, ends_s):
-                        pause_s = (
-                            0.0 if messages else pause_s
-                        )  # one that only opens and closes is no good connection
-                        yield self._whole(messages)
+                    self.stats.connections += 1
+                    silence_s = self.settings.live_reconnect_after_s
+                    for messages in _receive(connection, silence_s, ends_s):
+                        if messages:  # the back-off is reset by a message, not by connecting alone
+                            pause_s = 0.0
+                        yield self._complete_lines(messages)
             except (OSError, WebSocketException, TimeoutError) as error:
                 pause_s = min(max(2 * pause_s, 0.05), self.settings.live_retry_s_max)
-                log.warning("the exchange is away", error=str(error)[:200], again_in_s=pause_s)
-                yield from _silence(pause_s)
+                log.warning(
+                    "the exchange is unavailable", error=str(error)[:200], again_in_s=pause_s
+                )
+                yield from _empty_batches(pause_s)
 
     def _connect(self) -> ClientConnection:
         streams = "/".join(
@@ -130,9 +127,10 @@ class LiveFeed:
             proxy=None,
         )
 
-    def _whole(self, messages: list[bytes]) -> list[bytes]:
-        """The messages as lines with their time of arrival; trades that are missing before one come
-        first, known ones not again.
+    def _complete_lines(self, messages: list[bytes]) -> list[bytes]:
+        """The messages as lines with their time of arrival.
+
+        Trades missing before a message are inserted; trades that were already received are dropped.
         """
         lines: list[bytes] = []
         for message in messages:
@@ -143,39 +141,41 @@ class LiveFeed:
                 if last is not None and number <= last:
                     continue
                 if last is not None and number > last + 1:
-                    lines += self._gap(symbol, last + 1, number)
+                    lines += self._fill_gap(symbol, last + 1, number)
                 self._last[symbol] = number
             lines.append(b"%d %s" % (self.clock() * 1000, message))
         return lines
 
-    def _gap(self, symbol: str, first: int, until: int) -> list[bytes]:
-        """The trades [first, until), as far as REST gives them."""
-        self.heard.gaps += 1
-        self.heard.missing += until - first
+    def _fill_gap(self, symbol: str, first: int, until: int) -> list[bytes]:
+        """The trades [first, until) as far as REST returns them."""
+        self.stats.gaps += 1
+        self.stats.missing += until - first
         if self.settings.live_rest_url is None:
             log.warning("trades are missing", symbol=symbol, first=first, count=until - first)
             return []
-        found = list(self._fetched(symbol, first, min(until, first + self.settings.live_gap_max)))
-        self.heard.filled += len(found)
+        trades = list(self._fetch(symbol, first, min(until, first + self.settings.live_gap_max)))
+        self.stats.filled += len(trades)
         log.info(
-            "a gap was filled", symbol=symbol, first=first, missing=until - first, filled=len(found)
+            "filled a gap", symbol=symbol, first=first, missing=until - first, filled=len(trades)
         )
         return [
-            b"%d %s" % (self.clock() * 1000, orjson.dumps(_as_message(symbol, row)))
-            for row in found
+            b"%d %s" % (self.clock() * 1000, orjson.dumps(_as_message(symbol, trade)))
+            for trade in trades
         ]
 
-    def _fetched(self, symbol: str, first: int, until: int) -> Iterator[dict[str, Any]]:
+    def _fetch(self, symbol: str, first: int, until: int) -> Iterator[dict[str, Any]]:
         while first < until:
-            asked = urlencode(
+            query = urlencode(
                 {"symbol": symbol, "fromId": first, "limit": min(REST_ROWS_MAX, until - first)}
             )
-            url = f"{self.settings.live_rest_url}/api/v3/historicalTrades?{asked}"
+            url = f"{self.settings.live_rest_url}/api/v3/historicalTrades?{query}"
             try:
-                with urllib.request.urlopen(url, timeout=REST_TIMEOUT_S) as answer:
-                    rows = json.load(answer)
+                with urllib.request.urlopen(url, timeout=REST_TIMEOUT_S) as response:
+                    rows = json.load(response)
             except (OSError, ValueError, urllib.error.HTTPError) as error:
-                log.warning("a gap stays", symbol=symbol, first=first, error=str(error)[:200])
+                log.warning(
+                    "could not fill a gap", symbol=symbol, first=first, error=str(error)[:200]
+                )
                 return
             rows = [row for row in rows if first <= int(row["id"]) < until]
             if not rows:
@@ -184,13 +184,11 @@ class LiveFeed:
             first = int(rows[-1]["id"]) + 1
 
 
-def _hear(
+def _receive(
     connection: ClientConnection, silence_s: float, ends_s: float | None
 ) -> Iterator[list[bytes]]:
-    """What comes within 50 ms, again and again. Raises TimeoutError after `silence_s` without a
-    message.
-    """
-    heard_s = time.monotonic()
+    """Messages, collected for 50 ms each. Raises TimeoutError after `silence_s` without one."""
+    received_s = time.monotonic()
     while ends_s is None or time.monotonic() < ends_s:
         messages: list[bytes] = []
         until_s = time.monotonic() + POLL_S
@@ -200,17 +198,17 @@ def _hear(
             except TimeoutError:
                 break
             except WebSocketException:
-                yield messages  # what came before the end counts
+                yield messages  # received before the connection was lost
                 raise
             messages.append(message.encode() if isinstance(message, str) else message)
-        heard_s = time.monotonic() if messages else heard_s
-        if time.monotonic() - heard_s > silence_s:
-            raise TimeoutError(f"nothing came for {silence_s:g} s")
+        received_s = time.monotonic() if messages else received_s
+        if time.monotonic() - received_s > silence_s:
+            raise TimeoutError(f"no message for {silence_s:g} s")
         yield messages
 
 
-def _silence(pause_s: float) -> Iterator[list[bytes]]:
-    """Wait, with empty batches meanwhile, so that heartbeats go on."""
+def _empty_batches(pause_s: float) -> Iterator[list[bytes]]:
+    """Wait, yielding empty batches so that heartbeats continue."""
     until_s = time.monotonic() + pause_s
     while time.monotonic() < until_s:
         yield []
@@ -222,15 +220,15 @@ def _trade(message: bytes) -> tuple[str, int] | None:
     if b"trade" not in message[:120]:
         return None
     try:
-        found = orjson.loads(message)
-        data = found.get("data", found)
+        envelope = orjson.loads(message)
+        data = envelope.get("data", envelope)
         return (str(data["s"]), int(data["t"])) if data.get("e") == "trade" else None
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def _as_message(symbol: str, row: dict[str, Any]) -> dict[str, Any]:
-    """A trade of the REST interface as the socket would have said it."""
+    """A trade of the REST interface in the form of a socket message."""
     data = {
         "e": "trade",
         "s": symbol,

@@ -1,5 +1,6 @@
-"""Recorded Binance sockets: `recv_ns {"stream":…,"data":{…}}` a line; trades become ticks, the
-newest quote goes with them.
+"""Recorded Binance sockets, one `recv_ns {"stream":…,"data":{…}}` per line.
+
+Trades become ticks, with the newest quote of their symbol.
 """
 
 from collections import Counter
@@ -15,7 +16,7 @@ from streaming.feeds.source import DAMAGED, Head, Source
 from streaming.feeds.text import raw_lines
 from streaming.feeds.types import ROW, Chunk, Names
 
-PREFIX_BYTES = 80  # the stream's name lies within; lines of other streams are not even parsed
+PREFIX_BYTES = 80  # contains the stream's name, so that lines of other streams are not parsed
 TRADE_TEXT = {"event": "T", "price": "p", "size": "q", "identity": "t", "symbol": "s"}
 QUOTE_TEXT = {"bid": "b", "ask": "a", "bid_size": "B", "ask_size": "A"}
 COLUMNS = (ROW, "received", "maker", "venue", *TRADE_TEXT, *QUOTE_TEXT)
@@ -23,11 +24,10 @@ NO_QUOTE = dict.fromkeys(QUOTE_TEXT)
 
 
 class SocketFormat:
-    """A trade line gives a tick with the newest uncrossed bookTicker of its symbol; depth and the
-    rest are counted, not kept.
+    """A trade line becomes a tick with the newest uncrossed bookTicker of its symbol.
 
-    Newest as it arrived: on busy spot markets quotes outrun trades, so the quote may already show
-    what the trade did.
+    Other lines (depth, …) are counted and dropped. Newest is by arrival: on busy spot markets
+    quotes arrive before trades, so the quote may already reflect the trade.
     """
 
     name = "binance-socket"
@@ -35,7 +35,7 @@ class SocketFormat:
     infer_sides = False
 
     def recognises(self, head: Head) -> bool:
-        """By most of its first lines."""
+        """Whether most of the first lines have this form."""
         lines = [line for line in head.lines[:-1] or head.lines if line.strip()]
         fitting = sum(
             line.partition(" ")[0].isdigit() and line.partition(" ")[2].startswith("{")
@@ -44,11 +44,11 @@ class SocketFormat:
         return fitting * 2 > len(lines)
 
     def read(self, source: Source, names: Names) -> Iterator[Chunk]:
-        """All lines in the order of their arrival."""
+        """All lines in order of arrival."""
         return self._chunks(source, names, source.blocks())
 
     def ends(self, source: Source, names: Names) -> Iterator[Chunk]:
-        """The first and the last block; a block without trades says nothing."""
+        """The first and the last block; either may be without trades."""
         return self._chunks(source, names, source.end_blocks())
 
     def _chunks(self, source: Source, names: Names, blocks: Iterator[bytes]) -> Iterator[Chunk]:
@@ -69,7 +69,7 @@ class SocketFormat:
 
 
 class Reader:
-    """Carries the newest quote of each symbol along one file or connection."""
+    """Parses the lines of one file or connection and keeps the newest quote of each symbol."""
 
     def __init__(self, names: Names, market: str | None) -> None:
         self.names, self.market = names, market
@@ -104,9 +104,9 @@ class Reader:
         if kind not in ("trade", "aggTrade"):
             skipped["quote" if kind == "bookTicker" else str(kind)] += 1
         elif data.get("X") not in (None, "MARKET"):
-            skipped["not_market"] += (
-                1  # insurance fund and ADL fills are booked far off the market and are in no dump
-            )
+            # Insurance-fund and ADL fills are booked far from the market price and are not in the
+            # dumps.
+            skipped["not_market"] += 1
         else:
             rows.append(self._trade(row, received, data, aggregated=kind == "aggTrade"))
 
@@ -122,20 +122,19 @@ class Reader:
     def _trade(
         self, row: int, received: bytes, data: dict[str, Any], aggregated: bool
     ) -> dict[str, Any]:
-        made: dict[str, Any] = {name: _text(data.get(key)) for name, key in TRADE_TEXT.items()}
+        trade: dict[str, Any] = {name: _text(data.get(key)) for name, key in TRADE_TEXT.items()}
         if aggregated:
-            made["identity"] = f"a{data.get('a')}"
+            trade["identity"] = f"a{data.get('a')}"
         futures = "X" in data or "M" not in data
-        guess = (COINM if "USD_" in str(made["symbol"]) else USDM) if futures else SPOT
+        default = (COINM if "USD_" in str(trade["symbol"]) else USDM) if futures else SPOT
         maker = str(data["m"]).lower() if isinstance(data.get("m"), bool) else None
-        venue = self.names.venue or self.market or guess
-        own = {
+        origin = {
             ROW: row,
             "received": received.decode("ascii", "replace"),
             "maker": maker,
-            "venue": venue,
+            "venue": self.names.venue or self.market or default,
         }
-        return own | made | self.quotes.get(str(data.get("s")), NO_QUOTE)
+        return origin | trade | self.quotes.get(str(data.get("s")), NO_QUOTE)
 
     def _fields(self) -> dict[str, pl.Expr]:
         price, size = number("price"), number("size")
@@ -164,7 +163,7 @@ class Reader:
 
 
 def _data(text: bytes) -> dict[str, Any] | None:
-    """The message below the envelope, None if it is no JSON object."""
+    """The message inside the envelope; None if it is not a JSON object."""
     try:
         message = orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -1,6 +1,4 @@
-"""Files in the contract's own columns, CSV or Parquet: what `tick synth` writes and what any tool
-can be made to write.
-"""
+"""Files with the contract's columns, CSV or Parquet: the format that `tick synth` writes."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,11 +29,12 @@ def _from_text(name: str, dtype: pl.DataType) -> pl.Expr:
 def _with_defaults(
     fields: dict[str, pl.Expr], source: Source, names: Names
 ) -> Mapping[str, pl.Expr]:
-    """What the file leaves out: side unknown, trade id from the row, venue and symbol as said."""
+    """Fill missing columns: side unknown, trade id from the row, venue and symbol as given."""
     fields.setdefault("side", pl.lit(0))
     fields.setdefault("trade_id", row_id(source.stem, pl.col(ROW)))
-    said = {"venue": names.venue or (None if "venue" in fields else "FILE"), "symbol": names.symbol}
-    return fields | {name: pl.lit(value) for name, value in said.items() if value}
+    venue = names.venue or (None if "venue" in fields else "FILE")
+    constants = {"venue": venue, "symbol": names.symbol}
+    return fields | {name: pl.lit(value) for name, value in constants.items() if value}
 
 
 def _csv_fields(source: Source, names: Names, columns: Sequence[str]) -> Mapping[str, pl.Expr]:
@@ -59,7 +58,7 @@ CSV = CsvFormat(
 
 @dataclass(frozen=True)
 class ParquetFormat:
-    """`needed`: columns that tell the format; `fields` as in CsvFormat, over typed columns."""
+    """`needed`: columns that identify the format; `fields` as in CsvFormat, over typed columns."""
 
     name: str
     shape: str
@@ -68,16 +67,16 @@ class ParquetFormat:
     infer_sides: bool = False
 
     def recognises(self, head: Head) -> bool:
-        """By column names."""
+        """Whether all `needed` columns are present."""
         return self.needed <= head.columns
 
     def read(self, source: Source, names: Names) -> Iterator[Chunk]:
-        """Batches of rows; a damaged file ends with a chunk that says so."""
+        """Batches of rows; a damaged file ends with a chunk whose `damage` is set."""
         import pyarrow.parquet as pq
 
         row = 0
         try:
-            # pages stream through a small buffer: a row group need not fit into memory
+            # Pages stream through a small buffer, so a row group need not fit into memory.
             for batch in pq.ParquetFile(
                 source.path, pre_buffer=False, buffer_size=1 << 20
             ).iter_batches(ROWS):
@@ -117,9 +116,7 @@ ROW_RANGE = pl.int_range(pl.len())
 
 
 def as_epoch_us(frame: pl.DataFrame, name: str) -> pl.Expr:
-    """A typed time column → µs: date-times of any precision (UTC when naive), or integers of any
-    unit.
-    """
+    """A typed time column → µs: date-times (naive = UTC) or integers, both of any unit."""
     dtype = frame.schema[name]
     if isinstance(dtype, pl.Datetime):
         return pl.col(name).dt.epoch("us")
@@ -147,9 +144,7 @@ PARQUET = ParquetFormat(
 
 
 def write(path: Path, batches: Iterator[pl.DataFrame]) -> int:
-    """Writes contract batches as one canonical Parquet file, batch by batch; answers the number of
-    ticks.
-    """
+    """Write contract batches to one canonical Parquet file; returns the number of ticks."""
     import pyarrow.parquet as pq
 
     schema = pl.DataFrame(schema=SCHEMA).to_arrow().schema

@@ -1,6 +1,4 @@
-"""`open_feed`: any supported files as one stream of judged batches, the format named or found by
-looking.
-"""
+"""`open_feed`: files of a given or detected format as one stream of validated batches."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from streaming.feeds import binance, binance_socket, canonical, cme, vendors
 from streaming.feeds.merge import merged
 from streaming.feeds.source import Head, Source, expand
 from streaming.feeds.types import Batch, Format, Names, Span
-from streaming.feeds.validator import Judge
+from streaming.feeds.validator import Validator
 
 FORMATS: tuple[Format, ...] = (
     binance.TRADES,
@@ -34,8 +32,9 @@ BY_NAME = {format_.name: format_ for format_ in FORMATS}
 
 @dataclass(frozen=True)
 class Feed:
-    """Files and how to read them. Reading again gives the same rows in the same order, so a row
-    count is a position.
+    """Files and their formats.
+
+    Reading again yields the same rows in the same order, so a row count is a position.
     """
 
     files: tuple[tuple[Source, Format], ...]
@@ -43,7 +42,7 @@ class Feed:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a file, its size or the way of reading it changes."""
+        """A hash of the files, their sizes and formats, and the names."""
         parts = [
             f"{s.path.resolve()}!{s.member}!{s.path.stat().st_size}!{f.name}" for s, f in self.files
         ]
@@ -51,28 +50,29 @@ class Feed:
 
     @property
     def in_real_time(self) -> bool:
-        """Files are of the past."""
+        """False: files contain past events."""
         return False
 
     @property
-    def quiet_lag_us(self) -> None:
-        """Their time goes with their ticks."""
+    def idle_lag_us(self) -> None:
+        """None: event time advances only with the ticks."""
 
     @property
     def span_is_cheap(self) -> bool:
-        """Compressed files must be unpacked to find their end."""
+        """False for large compressed files, which must be decompressed to find their end."""
         return all(
             source.is_plain or source.path.stat().st_size < CHEAP_BYTES for source, _ in self.files
         )
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """Names of the formats found, for the report."""
+        """Names of the formats, for the report."""
         return tuple(sorted({format_.name for _, format_ in self.files}))
 
     def batches(self, received_us: int) -> Iterator[Batch]:
-        """All rows of all files, merged by event time; events more than the contract allows after
-        `received_us` are refused.
+        """All rows of all files, merged by event time.
+
+        Events too far after `received_us` are rejected, as the contract requires.
         """
         if len(self.files) == 1:
             return self._file(*self.files[0], received_us)
@@ -85,8 +85,9 @@ class Feed:
         return merged(openers)
 
     def span(self, received_us: int) -> Span:
-        """First and last event time, from the ends of the files. Raises FeedError when there is no
-        tick at all.
+        """First and last event time, from the ends of the files.
+
+        Raises FeedError if there are no ticks.
         """
         spans = [
             span
@@ -96,19 +97,19 @@ class Feed:
         if not spans:
             raise FeedError(
                 f"no tick in {', '.join(source.name for source, _ in self.files[:3])}",
-                "look at its first lines and at --format",
+                "check the first lines of the file, or name its format with --format",
             )
         return Span(min(span.first_us for span in spans), max(span.last_us for span in spans))
 
     def _file(self, source: Source, format_: Format, received_us: int) -> Iterator[Batch]:
-        judge = Judge(source.name, received_us, format_.infer_sides)
-        return (judge.batch(chunk) for chunk in format_.read(source, self.names))
+        validator = Validator(source.name, received_us, format_.infer_sides)
+        return (validator.batch(chunk) for chunk in format_.read(source, self.names))
 
     def _span(self, source: Source, format_: Format, received_us: int) -> Span | None:
-        judge = Judge(source.name, received_us)
-        at_ends = _span(judge.batch(chunk) for chunk in format_.ends(source, self.names))
-        # a quiet end (a socket's last block without a trade) still lies within a second or two of
-        # the last trade seen
+        validator = Validator(source.name, received_us)
+        at_ends = _span(validator.batch(chunk) for chunk in format_.ends(source, self.names))
+        # The end of a socket recording may have no trade; its span still ends within a second or
+        # two of the last trade. A file without a trade at either end is read completely.
         return at_ends or _span(self._file(source, format_, received_us))
 
 
@@ -129,10 +130,10 @@ def open_feed(
     venue: str | None = None,
     symbol: str | None = None,
 ) -> Feed:
-    """The feed in these files or globs.
+    """The feed of these files or globs.
 
-    Raises FeedError when nothing matches, a file cannot be opened, or its format is unknown (which
-    are known, what was seen).
+    Raises FeedError if nothing matches, a file cannot be opened, or its format is unknown; the
+    message lists the known formats and shows how the file begins.
     """
     if format is not None and format not in BY_NAME:
         raise FeedError(f"unknown format {format!r}", f"known formats: {', '.join(BY_NAME)}")
@@ -141,31 +142,31 @@ def open_feed(
         (source, BY_NAME[format] if format else detect(source)) for source in expand(paths)
     )
     for source, format_ in files:
-        next(
-            format_.read(source, names), None
-        )  # a name that says no symbol is told before anything is sent
+        # Fails here, before anything is sent, if a file name does not contain its symbol.
+        next(format_.read(source, names), None)
     return Feed(files, names)
 
 
 def detect(source: Source) -> Format:
-    """The format that recognises this file. Raises FeedError naming the known ones and what was
-    seen.
+    """The first format that recognises this file.
+
+    Raises FeedError with the known formats and the beginning of the file.
     """
     head = source.head()
     for format_ in FORMATS:
         if format_.recognises(head):
             return format_
     raise FeedError(
-        f"cannot tell the format of {source.name}: {_seen(head)}",
-        f"name it with --format; known:\n    {_known()}",
+        f"cannot tell the format of {source.name}: {_describe(head)}",
+        f"name it with --format; known formats:\n    {_list_formats()}",
     )
 
 
-def _seen(head: Head) -> str:
+def _describe(head: Head) -> str:
     if {"bid_price_0", "offer_price_0"} <= head.columns:
-        return "it holds quotes, not trades"
-    return f"it begins with {head.seen}" if head.columns or any(head.lines) else "it is empty"
+        return "it contains quotes, not trades"
+    return f"it begins with {head.shown}" if head.columns or any(head.lines) else "it is empty"
 
 
-def _known() -> str:
+def _list_formats() -> str:
     return "\n    ".join(f"{format_.name:20} {format_.shape}" for format_ in FORMATS)

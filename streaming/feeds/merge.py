@@ -1,6 +1,4 @@
-"""Files of overlapping days and symbols as one stream in order of event time, with one batch per
-open file in memory.
-"""
+"""Merge files by event time into one stream, with one batch per open file in memory."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +13,10 @@ KEY = "_reached"
 
 @dataclass
 class Cursor:
-    """One file on its way: what was read and not yet passed on, and the newest event time it has
-    reached.
+    """An open file: rows that were read but not yet yielded, and the newest event time so far.
 
-    `_reached` is the running maximum of event time: rows keep the order of their file even where it
-    steps back.
+    `_reached` is the running maximum of event time. Merging by it keeps the rows of a file in order
+    even where the event time steps back.
     """
 
     batches: Iterator[Batch]
@@ -27,9 +24,7 @@ class Cursor:
     reached_us: int = 0
 
     def refill(self) -> Batch | None:
-        """Reads on; the batch holds what goes with it (rejects, counts). None at the end of the
-        file.
-        """
+        """Read the next batch into the buffer; returns it for its rejects, None at the end."""
         batch = next(self.batches, None)
         if batch is not None and batch.ticks.height:
             running = pl.max_horizontal(
@@ -40,18 +35,19 @@ class Cursor:
         return batch
 
     def take(self, until_us: int) -> pl.DataFrame:
-        """Rows whose turn has come."""
+        """Remove and return the buffered rows up to `until_us`."""
         if self.buffer is None or self.buffer[KEY][0] > until_us:
             return pl.DataFrame()
         count = int(self.buffer[KEY].search_sorted(until_us, side="right"))
-        taken, rest = self.buffer.head(count), self.buffer.slice(count)
+        rows, rest = self.buffer.head(count), self.buffer.slice(count)
         self.buffer = rest if rest.height else None
-        return taken
+        return rows
 
 
 def merged(files: Sequence[tuple[int, Callable[[], Iterator[Batch]]]]) -> Iterator[Batch]:
-    """Batches of all files, given as (first event time, opener); a file is opened when its time has
-    come.
+    """Batches of all files, given as (first event time, opener).
+
+    A file is opened only when the merge reaches its first event time.
     """
     waiting = deque(sorted(files, key=lambda file: file[0]))
     active: list[Cursor] = []
@@ -68,11 +64,11 @@ def merged(files: Sequence[tuple[int, Callable[[], Iterator[Batch]]]]) -> Iterat
         )
         parts = [part for cursor in active if (part := cursor.take(frontier)).height]
         if parts:
-            yield _together(parts)
+            yield _merge_parts(parts)
 
 
 def _fill(active: list[Cursor]) -> Iterator[Batch]:
-    """Every open file gets something to pass on, or is closed; rejects and counts go on at once."""
+    """Fill the buffer of every open file, or close the file; yields rejects and counts at once."""
     for cursor in list(active):
         while cursor.buffer is None:
             batch = cursor.refill()
@@ -88,6 +84,6 @@ def _fill(active: list[Cursor]) -> Iterator[Batch]:
             )
 
 
-def _together(parts: list[pl.DataFrame]) -> Batch:
+def _merge_parts(parts: list[pl.DataFrame]) -> Batch:
     rows = parts[0] if len(parts) == 1 else pl.concat(parts).sort(KEY, maintain_order=True)
     return Batch(rows.drop(KEY, ROW), rows[ROW])

@@ -1,6 +1,4 @@
-"""Files as streams: plain, gzip, zstandard, zip members and Parquet, read block by block whatever
-their size.
-"""
+"""Files as streams of blocks in bounded memory: plain, gzip, zstandard, zip members, Parquet."""
 
 import glob
 import gzip
@@ -17,14 +15,14 @@ from contracts.errors import FeedError
 
 BLOCK_BYTES = 2 << 20
 HEAD_BYTES = 1 << 16
-LINE_BYTES_MAX = 4 << 20  # a longer "line" is cut here and refused as a row
+LINE_BYTES_MAX = 4 << 20  # a longer "line" is cut here and rejected as a row
 GZIP, ZSTD, ZIP, PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"PAR1"
 DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, OSError)
 
 
 @dataclass(frozen=True)
 class Head:
-    """How a file begins: its first lines, or its column names if it is Parquet."""
+    """The beginning of a file: its first lines, or its column names if it is Parquet."""
 
     lines: tuple[str, ...] = ()
     columns: frozenset[str] = frozenset()
@@ -39,8 +37,8 @@ class Head:
         )
 
     @property
-    def seen(self) -> str:
-        """The beginning as shown to a person."""
+    def shown(self) -> str:
+        """The beginning as text for an error message."""
         return (
             f"Parquet with columns {', '.join(sorted(self.columns))}"
             if self.columns
@@ -57,7 +55,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """Name that carries symbol and day: the member's inside a zip."""
+        """The file name, which contains symbol and day; inside a zip, the member's name."""
         return Path(self.member).name if self.member else self.path.name
 
     @property
@@ -73,7 +71,7 @@ class Source:
 
     @property
     def is_parquet(self) -> bool:
-        """Whether this is a Parquet file, by content."""
+        """Whether the content is Parquet."""
         return self.magic == PARQUET
 
     @property
@@ -101,7 +99,7 @@ class Source:
                 yield file
 
     def head(self) -> Head:
-        """How the file begins. Raises FeedError if it cannot be opened at all."""
+        """The beginning of the file. Raises FeedError if it cannot be opened."""
         try:
             if self.is_parquet:
                 import pyarrow.parquet as pq
@@ -111,7 +109,7 @@ class Source:
                 text = stream.read(HEAD_BYTES).decode("utf-8", "replace")
         except (*DAMAGED, ValueError) as error:
             raise FeedError(
-                f"{self.path} cannot be read: {error}", "is the download complete?"
+                f"{self.path} cannot be read: {error}", "download it again; it may be incomplete"
             ) from error
         return Head(lines=tuple(line.rstrip("\r") for line in text.split("\n")[:50]))
 
@@ -133,9 +131,7 @@ class Source:
             yield rest
 
     def end_blocks(self) -> Iterator[bytes]:
-        """The first and the last block only; compressed files are unpacked on the way but never
-        held.
-        """
+        """The first and the last block; compressed files are decompressed as a stream."""
         first = last = b""
         if self.is_plain and self.path.stat().st_size > 3 * BLOCK_BYTES:
             yield next(self.blocks())
@@ -147,18 +143,21 @@ class Source:
             for block in self.blocks():
                 first, last = first or block, block
         except DAMAGED:
-            pass  # reported when the file is read; its readable part has ends, too
+            pass  # reported when the file is read; the readable part has end blocks as well
         yield from (first, last)
 
 
 def expand(paths: Sequence[str | Path]) -> list[Source]:
-    """Sources of all files and globs in the order given, zips by member. Raises FeedError when a
-    pattern matches nothing.
+    """Sources of all files and globs in the given order, one per member of a zip.
+
+    Raises FeedError if a pattern matches nothing.
     """
     sources: list[Source] = []
     for pattern in map(str, paths):
-        found = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - patterns may be absolute
-        files = [Path(name) for name in found if Path(name).is_file()]
+        matches = [pattern]
+        if not Path(pattern).is_file():
+            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - may be absolute
+        files = [Path(name) for name in matches if Path(name).is_file()]
         if not files:
             raise FeedError(
                 f"no file matches {pattern}",
@@ -179,4 +178,6 @@ def _members(file: Path) -> list[Source]:
                 Source(file, name) for name in sorted(archive.namelist()) if not name.endswith("/")
             ]
     except zipfile.BadZipFile as error:
-        raise FeedError(f"{file} is a damaged zip: {error}", "is the download complete?") from error
+        raise FeedError(
+            f"{file} is a damaged zip: {error}", "download it again; it may be incomplete"
+        ) from error

@@ -1,6 +1,4 @@
-"""Comma-separated trades: a format is the names of its columns and one expression per contract
-field.
-"""
+"""CSV formats, each defined by its column names and one expression per contract field."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,11 +13,12 @@ from streaming.feeds.types import ROW, Chunk, Names
 
 LINE = "_line"
 BLANKS = (" ", "\t", "\r")
-ODD = (b"\r", b"\t", b"\0", b"\xef\xbb\xbf")  # a block with one of these is read line by line
+# A block that contains one of these is parsed line by line.
+SLOW_PATH_BYTES = (b"\r", b"\t", b"\0", b"\xef\xbb\xbf")
 
 
 def raw_lines(block: bytes, first_row: int) -> Callable[[Sequence[int]], list[bytes]]:
-    """Gives the original bytes of rows of a block, broken encoding and all."""
+    """A function from row numbers to the original bytes of these rows, even if broken UTF-8."""
 
     def raw(rows: Sequence[int]) -> list[bytes]:
         lines = block.split(b"\n")
@@ -30,12 +29,11 @@ def raw_lines(block: bytes, first_row: int) -> Callable[[Sequence[int]], list[by
 
 @dataclass(frozen=True)
 class CsvFormat:
-    """`header`: columns that must be named in the first line (any order, others allowed); () =
-    files without a header.
+    """`header`: columns that the first line must name, in any order; () = files without a header.
 
-    `layouts`: columns of files without a header, with 'n' number, 'b' boolean or 't' text per
-    column, to tell them apart. `fields(source, names, columns)` → contract field: expression;
-    `None` as name of the row number is `_row`.
+    `layouts`: columns of files without a header, identified by the kind of each column: 'n' number,
+    'b' boolean, 't' text. `fields(source, names, columns)` maps contract fields to expressions over
+    the columns and the row number `_row`.
     """
 
     name: str
@@ -47,11 +45,11 @@ class CsvFormat:
     checked_lines: ClassVar[int] = 20
 
     def recognises(self, head: Head) -> bool:
-        """By header, or by the kinds of most of the first rows."""
+        """Whether the header matches, or the kinds of cells in most of the first rows."""
         return self._has_header(head) or self._layout(head) is not None
 
     def read(self, source: Source, names: Names) -> Iterator[Chunk]:
-        """All rows; a damaged archive ends with a chunk that says so."""
+        """All rows; a damaged archive ends with a chunk whose `damage` is set."""
         return self._chunks(source, names, source.blocks())
 
     def ends(self, source: Source, names: Names) -> Iterator[Chunk]:
@@ -97,14 +95,12 @@ class CsvFormat:
         fields: Mapping[str, pl.Expr],
         headed: bool,
     ) -> Chunk:
-        ordinary = cells_of(block, columns)
-        if ordinary is not None:
-            numbered = ordinary.with_row_index(ROW, first_row).with_columns(
-                pl.col(ROW).cast(pl.Int64)
-            )
-            kept = numbered.slice(1) if headed and not first_row else numbered
-            return Chunk(kept.select(ROW, **fields), raw_lines(block, first_row), Counter())
-        return self._by_line(block, first_row, columns, fields, headed)
+        cells = cells_of(block, columns)
+        if cells is None:
+            return self._by_line(block, first_row, columns, fields, headed)
+        numbered = cells.with_row_index(ROW, first_row).with_columns(pl.col(ROW).cast(pl.Int64))
+        rows = numbered.slice(1) if headed and not first_row else numbered
+        return Chunk(rows.select(ROW, **fields), raw_lines(block, first_row), Counter())
 
     def _by_line(
         self,
@@ -114,8 +110,10 @@ class CsvFormat:
         fields: Mapping[str, pl.Expr],
         headed: bool,
     ) -> Chunk:
-        """Whatever stands in the block: a line of another width has no values, broken UTF-8 is
-        replaced, blank lines are counted.
+        """Parse any block, line by line.
+
+        A line with another number of cells gets nulls, broken UTF-8 is replaced, blank lines are
+        counted as skipped.
         """
         lines = block.decode("utf-8", "replace").split("\n")
         if block.endswith(b"\n"):
@@ -124,56 +122,58 @@ class CsvFormat:
             ROW, first_row
         )
         blank = pl.col(LINE).str.strip_chars().str.len_bytes() == 0
-        kept = frame.filter(~blank & ((pl.col(ROW) > 0) | (not headed)))
+        rows = frame.filter(~blank & ((pl.col(ROW) > 0) | (not headed)))
         skipped = Counter({"blank": int(frame.select(blank.sum()).item())})
-        whole = pl.when(pl.col(LINE).str.count_matches(",", literal=True) == len(columns) - 1).then(
-            pl.col(LINE)
-        )
+        has_width = pl.col(LINE).str.count_matches(",", literal=True) == len(columns) - 1
         cells = (
-            whole.str.split_exact(",", len(columns) - 1)
+            pl.when(has_width)
+            .then(pl.col(LINE))
+            .str.split_exact(",", len(columns) - 1)
             .struct.rename_fields(list(columns))
             .alias("cells")
         )
-        parsed = stripped(kept.select(pl.col(ROW).cast(pl.Int64), cells).unnest("cells")).select(
+        parsed = stripped(rows.select(pl.col(ROW).cast(pl.Int64), cells).unnest("cells")).select(
             ROW, **fields
         )
         return Chunk(parsed, raw_lines(block, first_row), +skipped)
 
 
 def stripped(cells: pl.DataFrame) -> pl.DataFrame:
-    """Cells without the blanks and quotes around them."""
+    """Cells without surrounding blanks and quotes."""
     return cells.with_columns(pl.col(pl.String).str.strip_chars(' \t\r"'))
 
 
 def cells_of(block: bytes, columns: Sequence[str]) -> pl.DataFrame | None:
-    """The stripped cells of an ordinary block as text, by the fast reader; None where a line could
-    be blank, of another width or odd.
+    """Fast path: the stripped cells of a block as text, from polars' CSV reader.
 
-    As many separators as lines of that width have, and no line with more of them (the reader
-    refuses such), leave none with fewer.
+    None if a line could be blank, have another number of cells, or contain unusual bytes. The
+    check: the block has exactly the separators that lines of this width need, and the CSV reader
+    rejects lines with more, so no line can have fewer.
     """
     lines = lines_of(block)
-    if any(odd in block for odd in ODD) or _count(block, b",") != lines * (len(columns) - 1):
+    if _count(block, b",") != lines * (len(columns) - 1):
         return None
-    kinds = dict.fromkeys(columns, pl.String)
+    if any(sequence in block for sequence in SLOW_PATH_BYTES):
+        return None
+    schema = dict.fromkeys(columns, pl.String)
     try:
-        made = pl.read_csv(
-            block, has_header=False, schema=kinds, quote_char=None, empty_string_is_null=False
+        cells = pl.read_csv(
+            block, has_header=False, schema=schema, quote_char=None, empty_string_is_null=False
         )
     except pl.exceptions.PolarsError:
         return None
-    if made.height != lines:
+    if cells.height != lines:
         return None
-    return stripped(made) if b" " in block or b'"' in block else made
+    return stripped(cells) if b" " in block or b'"' in block else cells
 
 
 def lines_of(block: bytes) -> int:
-    """How many lines begin in a block, ended or not."""
+    """The number of lines in a block, including an unterminated last one."""
     return _count(block, b"\n") + (not block.endswith(b"\n"))
 
 
 def _count(block: bytes, sign: bytes) -> int:
-    # bytes.count stops at every one it finds, which for separators is several times slower
+    # bytes.count restarts its search at every match, which is several times slower for separators
     return int(np.count_nonzero(np.frombuffer(block, np.uint8) == sign[0]))
 
 

@@ -1,5 +1,6 @@
-"""A batch of ticks in memory: a polars DataFrame with the fields of `Tick`, in its order, judged by
-the contract's RULES.
+"""A batch of ticks in memory: a polars DataFrame with the fields of `Tick`, in its order.
+
+Rows are validated by the contract's RULES.
 """
 
 import io
@@ -30,9 +31,7 @@ NAMES = {"venue": NAME_CHARS_MAX, "symbol": NAME_CHARS_MAX, "trade_id": TRADE_ID
 
 
 def conform(frame: pl.DataFrame) -> pl.DataFrame:
-    """Contract columns in contract order: absent ones are null, values that do not fit their type
-    become null.
-    """
+    """Contract columns in contract order; missing columns and values of a wrong type are null."""
     return frame.select(
         (pl.col(name) if name in frame.columns else pl.lit(None))
         .cast(dtype, strict=False)
@@ -42,24 +41,21 @@ def conform(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def empty() -> pl.DataFrame:
-    """A batch without ticks."""
+    """An empty batch."""
     return pl.DataFrame(schema=SCHEMA)
 
 
 @lru_cache(maxsize=1)
-def _verdict() -> pl.Expr:
-    """The first reason that applies to a row, else null; the same order as
-    `contracts.parsing.parse`.
-    """
+def _reason() -> pl.Expr:
+    """The first reason to reject a row, else null, in the order of `contracts.parsing.parse`."""
     finite = [
         pl.col(name).is_null() | pl.col(name).is_finite()
         for name, dtype in SCHEMA.items()
         if dtype == pl.Float64()
     ]
     named = [pl.col(name).str.len_chars().is_between(1, limit) for name, limit in NAMES.items()]
-    named += [
-        ~pl.col(name).str.contains(":", literal=True) for name in ("venue", "symbol")
-    ]  # VENUE:SYMBOL must stay readable
+    # A colon would make VENUE:SYMBOL ambiguous.
+    named += [~pl.col(name).str.contains(":", literal=True) for name in ("venue", "symbol")]
     well_typed = pl.all_horizontal(
         *(pl.col(name).is_not_null() for name in REQUIRED), *finite, *named
     ).fill_null(False)
@@ -70,17 +66,19 @@ def _verdict() -> pl.Expr:
     return pl.coalesce(pl.when(rule).then(pl.lit(reason.value)) for rule, reason in broken)
 
 
-def verdicts(frame: pl.DataFrame, received_us: int) -> pl.Series:
-    """Reason codes (null = accepted), one per row of a conformed batch; `received_us` bounds times
-    from the future.
+def reject_reasons(frame: pl.DataFrame, received_us: int) -> pl.Series:
+    """One reason code per row of a conformed batch, null = accepted.
+
+    Times too far after `received_us` are out of bounds.
     """
     extra = {"schema_version": pl.lit(SCHEMA_VERSION), "received_us": pl.lit(received_us)}
-    return frame.with_columns(**extra).select(reason=_verdict())["reason"]
+    return frame.with_columns(**extra).select(reason=_reason())["reason"]
 
 
 def encode(frame: pl.DataFrame) -> list[bytes]:
-    """Wire messages of a conformed batch, row for row; absent quotes are left out, as
-    `contracts.wire.encode` does.
+    """Kafka messages of a conformed batch, one per row.
+
+    Null quotes are omitted, as in `contracts.wire.encode`.
     """
     nulls = [frame[name].null_count() for name in QUOTES]
     if all(count in (0, frame.height) for count in nulls):
@@ -88,14 +86,14 @@ def encode(frame: pl.DataFrame) -> list[bytes]:
     patterns = frame.with_row_index("_row").with_columns(
         _absent=pl.concat_str(pl.col(QUOTES).is_null().cast(pl.Int8))
     )
-    made: list[bytes] = [b""] * frame.height
+    messages: list[bytes] = [b""] * frame.height
     for part in patterns.partition_by("_absent", maintain_order=True):
         lines = _lines(
             part.select(tuple(SCHEMA)), [name for name in QUOTES if part[name][0] is None]
         )
         for row, line in zip(part["_row"], lines, strict=True):
-            made[row] = line
-    return made
+            messages[row] = line
+    return messages
 
 
 def _lines(frame: pl.DataFrame, without: list[str]) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""What a feed is made of: chunks as a format reads them, batches as the producer gets them."""
+"""Types of a feed: chunks as a format reads them, batches after validation."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +15,7 @@ ROW = "_row"
 
 @dataclass(frozen=True)
 class Names:
-    """What the user said the venue and symbol are; None = take them from the rows or the file
-    name."""
+    """Venue and symbol given by the user; None = take them from the rows or the file name."""
 
     venue: str | None = None
     symbol: str | None = None
@@ -24,22 +23,21 @@ class Names:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Rows as a format understood them: contract columns it knows (null where a value is broken)
-    and the row number `_row`.
+    """Parsed rows: the contract columns that the format has, and the row number `_row`.
 
-    `raw(rows)` gives the original text of those rows; `skipped` counts what is no trade at all
-    (quotes, blank lines …).
+    Broken values are null. `raw(rows)` returns the original text of these rows. `skipped` counts
+    lines that are not trades (quotes, blank lines, …).
     """
 
     frame: pl.DataFrame
     raw: Callable[[Sequence[int]], list[bytes]]
     skipped: Counter[str] = field(default_factory=Counter)
-    damage: str = ""  # why the file ends here, when it is cut off
+    damage: str = ""  # why the file ends here, if it is truncated
 
 
 @dataclass(frozen=True)
 class FeedReject:
-    """A row that is no tick: where it was and why; it goes to the dead-letter topic."""
+    """A rejected row: its origin and reason. Rejects go to the dead-letter topic."""
 
     origin: str
     row: int
@@ -48,9 +46,7 @@ class FeedReject:
 
 @dataclass(frozen=True)
 class Batch:
-    """Accepted ticks (contract columns, in file order) with their row numbers, and what was not
-    accepted.
-    """
+    """Accepted ticks (contract columns, in file order) with their row numbers, and the rejects."""
 
     ticks: pl.DataFrame
     rows: pl.Series
@@ -60,7 +56,7 @@ class Batch:
 
     @property
     def items(self) -> int:
-        """Ticks and rejects: what a replay counts as its position."""
+        """Number of ticks and rejects, the unit of a replay's position."""
         return self.ticks.height + len(self.rejected)
 
 
@@ -73,25 +69,25 @@ class Span:
 
 
 class Format(Protocol):
-    """One way in which trades lie in files."""
+    """A file format of trades."""
 
     @property
     def name(self) -> str:
-        """As given to --format."""
+        """The value of --format."""
 
     @property
     def shape(self) -> str:
-        """One line for people: what such a file looks like."""
+        """One line that describes such a file to a user."""
 
     @property
     def infer_sides(self) -> bool:
-        """Whether unknown aggressors occur and are to be inferred."""
+        """Whether the aggressor can be unknown and must then be inferred."""
 
     def recognises(self, head: Head) -> bool:
-        """Whether a file that begins so is of this format."""
+        """Whether a file with this beginning has this format."""
 
     def read(self, source: Source, names: Names) -> Iterator[Chunk]:
-        """All rows of a file in bounded memory. Raises FeedError only where nothing can be read."""
+        """All rows of a file in bounded memory. Raises FeedError only if nothing can be read."""
 
     def ends(self, source: Source, names: Names) -> Iterator[Chunk]:
-        """Enough chunks for the first and last event time, much cheaper than reading all."""
+        """Chunks that contain the first and last event time, without reading the whole file."""

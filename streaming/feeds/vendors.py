@@ -13,14 +13,14 @@ TARDIS_VENUES = {"binance-futures": "BINANCE_USDM", "binance-delivery": "BINANCE
 DATABENTO_VENUES = {"1": "CME"}  # publisher 1 is CME Globex MDP 3.0; the others keep their number
 
 
-def _named(said: str | None, otherwise: pl.Expr) -> pl.Expr:
-    return pl.lit(said) if said else otherwise
+def _given_or(name: str | None, default: pl.Expr) -> pl.Expr:
+    return pl.lit(name) if name else default
 
 
 def _bybit(_source: Source, names: Names, _columns: Sequence[str]) -> Mapping[str, pl.Expr]:
     return {
         "venue": pl.lit(names.venue or "BYBIT"),
-        "symbol": _named(names.symbol, upper("symbol")),
+        "symbol": _given_or(names.symbol, upper("symbol")),
         "event_time_us": epoch_us("timestamp"),
         "price": number("price"),
         "size": number("size"),
@@ -35,8 +35,8 @@ def _tardis(source: Source, names: Names, _columns: Sequence[str]) -> Mapping[st
         TARDIS_VENUES, default=exchange.str.to_uppercase().str.replace_all("-", "_", literal=True)
     )
     return {
-        "venue": _named(names.venue, venue),
-        "symbol": _named(names.symbol, upper("symbol")),
+        "venue": _given_or(names.venue, venue),
+        "symbol": _given_or(names.symbol, upper("symbol")),
         "event_time_us": epoch_us("timestamp"),
         "ingest_time_us": epoch_us("local_timestamp"),
         "price": number("price"),
@@ -50,17 +50,19 @@ def _tardis(source: Source, names: Names, _columns: Sequence[str]) -> Mapping[st
 
 def _databento(source: Source, names: Names, columns: Sequence[str]) -> Mapping[str, pl.Expr]:
     publisher = pl.col("publisher_id")
-    # polars multiplies by 1e-9, which is one bit off now and then; decimal text ("pretty" prices)
-    # is taken as it is
+    # The rounding corrects polars, which divides by multiplying with 1e-9 and is sometimes off by
+    # one bit. Decimal text ("pretty" prices) is parsed unchanged.
     fixed = (pl.col("price").cast(pl.Int64, strict=False).cast(pl.Float64) / 1e9).round(9)
     return {
-        "venue": _named(
+        "venue": _given_or(
             names.venue,
             publisher.replace_strict(
                 DATABENTO_VENUES, default=pl.concat_str(pl.lit("DBN"), publisher)
             ),
         ),
-        "symbol": _named(names.symbol, upper("symbol" if "symbol" in columns else "instrument_id")),
+        "symbol": _given_or(
+            names.symbol, upper("symbol" if "symbol" in columns else "instrument_id")
+        ),
         "event_time_us": epoch_us("ts_event"),
         "ingest_time_us": epoch_us("ts_recv"),
         "price": pl.coalesce(fixed, number("price")),
@@ -68,9 +70,8 @@ def _databento(source: Source, names: Names, columns: Sequence[str]) -> Mapping[
         "side": pl.when(pl.col("action") == "T").then(
             side("side", buyer="b", seller="a", unknown="n")
         ),
-        "trade_id": row_id(
-            source.stem, pl.col(ROW)
-        ),  # `sequence` is shared by the fills of one aggressor
+        # Not `sequence`, which the fills of one aggressor share.
+        "trade_id": row_id(source.stem, pl.col(ROW)),
     }
 
 

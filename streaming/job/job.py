@@ -1,8 +1,8 @@
-"""The live job: Kafka `ticks` → silver, dead letters, features on Kafka and in gold; `predictions`
-→ gold; submit, stop, resume.
+"""The live job: submit, stop, resume, and the program that it runs.
 
-ONE Flink job, SQL only. Everything that defines a feature comes from `feature_store.sql`; this file
-only wires tables.
+One Flink job, SQL only. It reads `ticks` and writes silver, dead letters, and features to Kafka and
+gold; it also copies `predictions` into gold. Features are defined in `feature_store.sql`; this file
+only connects tables.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ from lakehouse.schemas import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
 from streaming.job import restore as job_restore
 from streaming.job import states as job_states
 from streaming.job import tables as job_tables
-from streaming.job import warmup
+from streaming.job import validation_sql, warmup
 
 NAME = live_job.NAME
 STOP_TIMEOUT_S = 120.0
@@ -28,29 +28,29 @@ RUNNING_TIMEOUT_S = 90.0
 
 
 def program(settings: Settings, restore: str | None = None) -> Program:
-    """The whole job as text; `restore` is a checkpoint or savepoint folder to continue from."""
+    """The SQL of the whole job; `restore` is a checkpoint or savepoint folder to continue from."""
     sinks = [
         job_tables.dead_letter_sink(settings),
         job_tables.heartbeat_sink(settings),
         *(job_tables.features_sink(settings, lv) for lv in LEVELS),
     ]
     views = [
-        job_tables.heard(),
-        job_tables.accepted(),
-        *job_tables.dead_letters(),
+        job_tables.valid_messages(),
+        job_tables.accepted_ticks(),
+        *validation_sql.dead_letter_views(),
         *windows.ladder("stream"),
     ]
     sources = [
-        job_tables.wire(settings),
-        job_tables.wire_warm(settings),
-        job_tables.wire_raw(settings),
-        job_tables.served(settings),
+        job_tables.ticks_source(settings),
+        job_tables.warmup_source(settings),
+        job_tables.raw_source(settings),
+        job_tables.predictions_source(settings),
     ]
     ddl = [tables.flink_catalog(settings), *sources, *sinks]
     inserts = [silver_insert(), job_tables.dead_letter_insert(), job_tables.heartbeat_insert()]
     inserts += [job_tables.features_insert(level) for level in LEVELS]
     inserts.append(tables.insert(GOLD_LIVE, FEATURE_NAMES, windows.union_rows(), tables.NO_SHUFFLE))
-    inserts.append(job_tables.served_insert())
+    inserts.append(job_tables.predictions_insert())
     return Program(
         NAME,
         "stream",
@@ -64,7 +64,7 @@ def program(settings: Settings, restore: str | None = None) -> Program:
 
 
 def silver_insert() -> str:
-    """Every accepted tick, late ones too."""
+    """The insert of every accepted tick, including late ones."""
     names = ", ".join("et" if name == "event_time" else name for name in TICK_NAMES)
     return tables.insert(
         SILVER, TICK_NAMES, f"SELECT {names} FROM heard WHERE NOT beat", tables.NO_SHUFFLE
@@ -72,19 +72,19 @@ def silver_insert() -> str:
 
 
 def options(settings: Settings) -> dict[str, str]:
-    """Freshness and recovery: small buffers, frequent watermarks, exactly-once checkpoints."""
+    """Options for freshness and recovery: small buffers, frequent watermarks, checkpoints."""
     return {
-        # Without this every sink plans and runs a copy of the whole ladder of its own.
+        # Without this, every sink plans and runs its own copy of the whole feature ladder.
         "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",
         "execution.checkpointing.interval": f"{settings.checkpoint_interval_s * 1000:.0f} ms",
         "execution.checkpointing.min-pause": "500 ms",
         "execution.checkpointing.timeout": "2 min",
         "execution.checkpointing.tolerable-failed-checkpoints": "10",
-        # An option of the job: in the cluster's config.yaml it has no effect, and a JobManager that
-        # is stopped in order (`tick down`) deletes every checkpoint.
+        # Must be set per job: it has no effect in the cluster's config.yaml, and without it a
+        # JobManager that shuts down cleanly (`tick down`) deletes every checkpoint.
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-        # The first checkpoint of a resumed job is complete in itself: what it was restored from may
-        # then be deleted, see job_states.prune.
+        # The first checkpoint of a resumed job is self-contained, so the state that it was restored
+        # from may then be deleted (job_states.prune).
         "execution.state-recovery.claim-mode": "NO_CLAIM",
         "pipeline.auto-watermark-interval": "50 ms",
         "execution.buffer-timeout.interval": "30 ms",
@@ -92,10 +92,10 @@ def options(settings: Settings) -> dict[str, str]:
 
 
 def start(settings: Settings, restore: str | None = None) -> str:
-    """Submit, wait until every task runs, delete old states; returns the job id. A running job is
-    left alone.
+    """Submit the job, wait until every task runs, delete old states; returns the job id.
 
-    Raises JobError; see `await_start` for what becomes of the job then.
+    If the job is already running, only returns its id. Raises JobError; `await_start` describes
+    what happens to the job in that case.
     """
     if job_id := flink_rest.running(settings, NAME):
         return job_id
@@ -109,23 +109,24 @@ def start(settings: Settings, restore: str | None = None) -> str:
 def await_start(settings: Settings, job_id: str, timeout_s: float = RUNNING_TIMEOUT_S) -> None:
     """Wait until every task of a submitted job runs.
 
-    Raises JobError. A job that failed to come up is cancelled then, e.g. one whose state does not
-    fit the plan: Flink would restart it, and `start` would take it for a running job. One that is
-    slow or that Flink's REST gives no answer about is left alone.
+    Raises JobError. A job that failed to start is cancelled first, e.g. one whose state does not
+    fit the plan: otherwise Flink would keep restarting it, and `start` would take it for a running
+    job. A job that is only slow, or whose state Flink's REST does not return, is left running.
     """
     try:
         flink_rest.wait_running(settings, job_id, timeout_s)
     except flink_rest.StartError as error:
         try:
             flink_rest.cancel(settings, job_id)
-        except JobError as refusal:
-            raise error from refusal
+        except JobError as cancel_error:
+            raise error from cancel_error
         raise
 
 
 def submit_fresh(settings: Settings, now_us: int) -> str:
-    """Start without state: warm-up messages first, then the job; returns the job id. A running job
-    is left alone.
+    """Start without state, on warm-up messages published first; returns the job id.
+
+    If the job is already running, only returns its id.
     """
     if job_id := flink_rest.running(settings, NAME):
         return job_id
@@ -142,13 +143,13 @@ def stop(settings: Settings) -> str:
 def resume(settings: Settings, state: Path | None = None) -> str:
     """Continue from `state`, by default the newest complete checkpoint or savepoint.
 
-    Raises JobError when there is none, and when a reader had finished in it.
+    Raises JobError if there is none, or if a reader that must run had finished in it.
     """
     chosen = state or job_states.newest_state(settings)
     if chosen is None:
         raise JobError(
             "there is no checkpoint or savepoint to resume from",
-            "start afresh with `tick job submit`",
+            "start without state: `tick job submit`",
         )
     try:
         return start(settings, f"file://{chosen}")
@@ -157,21 +158,20 @@ def resume(settings: Settings, state: Path | None = None) -> str:
 
 
 def status(settings: Settings) -> dict[str, Any]:
-    """State, age, restarts, checkpoints and record counts of the newest live job; empty when there
-    never was one.
-    """
-    own = [job for job in flink_rest.jobs(settings) if job["name"] == NAME]
-    if not own:
+    """State, age and checkpoints of the newest live job; empty if none was ever submitted."""
+    jobs = [job for job in flink_rest.jobs(settings) if job["name"] == NAME]
+    if not jobs:
         return {}
-    checkpoints = flink_rest.call(settings, f"/jobs/{own[0]['jid']}/checkpoints")
-    newest = (checkpoints.get("latest") or {}).get("completed") or {}
+    newest = jobs[0]
+    checkpoints = flink_rest.call(settings, f"/jobs/{newest['jid']}/checkpoints")
+    completed = (checkpoints.get("latest") or {}).get("completed") or {}
     return {
-        "job_id": own[0]["jid"],
-        "state": own[0]["state"],
-        "running_s": int(own[0]["duration"]) // 1000,
+        "job_id": newest["jid"],
+        "state": newest["state"],
+        "running_s": int(newest["duration"]) // 1000,
         "checkpoints": checkpoints.get("counts", {}).get("completed", 0),
-        "checkpoint_ms": newest.get("end_to_end_duration"),
-        "state_bytes": newest.get("state_size"),
+        "checkpoint_ms": completed.get("end_to_end_duration"),
+        "state_bytes": completed.get("state_size"),
     }
 
 

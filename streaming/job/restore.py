@@ -1,4 +1,4 @@
-"""What to do when the newest state of the live job must not be continued."""
+"""Which state to resume from when the newest state of the live job is unusable."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from contracts.errors import JobError
 from feature_store.flink.program import FinishedReaderError, Submitter
 from streaming.job import states as job_states
 
-OLDER_STATES_MAX = 20  # opened at most; a job keeps three checkpoints, beside a few savepoints
-FRESH = "start without state, where the consumer groups have stopped: `tick job submit --fresh`"
+OLDER_STATES_MAX = 20  # a job keeps three checkpoints, and there are a few savepoints
+FRESH = "start without state, from the committed offsets: `tick job submit --fresh`"
 
 
 def explain(settings: Settings, error: FinishedReaderError, refused: Path) -> JobError:
-    """The same error with the commands that start the job again. Raises JobError."""
+    """The same error with the commands that start the job again as its hint. Raises JobError."""
     usable = newest_usable_state(settings, refused)
     if usable is None:
         return JobError(error.message, FRESH)
@@ -22,9 +22,9 @@ def explain(settings: Settings, error: FinishedReaderError, refused: Path) -> Jo
 
 
 def newest_usable_state(settings: Settings, refused: Path) -> Path | None:
-    """The newest state before `refused` in which every reader that must run did.
+    """The newest state before `refused` in which every reader that must run was running.
 
-    Raises JobError when a state cannot be read.
+    Raises JobError if a state cannot be read.
     """
     with Submitter(settings) as child:
         for state in job_states.older_states(settings, refused)[:OLDER_STATES_MAX]:

@@ -1,10 +1,9 @@
-"""Saved states of the live job, checkpoints and savepoints: the newest one, and those old enough to
-delete.
+"""Saved states of the live job (checkpoints and savepoints): find the newest, delete old ones.
 
 A lineage is everything that one job id saved: `checkpoints/<job id>/chk-<n>` and
-`savepoints/savepoint-<first 6 digits of the job id>-<random>`. Each resumed job starts a new one.
-Flink deletes nothing in the lineage that a job was restored from (claim mode NO_CLAIM), so `prune`
-does.
+`savepoints/savepoint-<first 6 digits of the job id>-<random>`. Each resumed job starts a new
+lineage. Flink never deletes the lineage that a job was restored from (claim mode NO_CLAIM), so
+`prune` does.
 """
 
 import re
@@ -20,10 +19,9 @@ from contracts.config.settings import Settings
 from contracts.errors import JobError
 from feature_store.flink import rest as flink_rest
 
-# The newest one is resumed from; the second is the way back when the newest turns out to be
-# unusable.
+# The job resumes from the newest lineage; the second is the fallback if that one is unusable.
 LINEAGES_KEPT = 2
-DIGITS = 6  # of the job id, which is what the name of a savepoint contains
+DIGITS = 6  # leading digits of the job id, which the name of a savepoint contains
 CHECKPOINTS = re.compile(r"([0-9a-f]{6})[0-9a-f]{26}")
 SAVEPOINT = re.compile(r"savepoint-([0-9a-f]{6})-[0-9a-f]{12}")
 
@@ -40,12 +38,12 @@ class Folder:
 
 
 def newest_state(settings: Settings) -> Path | None:
-    """The newest folder with a `_metadata` file; an unfinished checkpoint has none."""
+    """The newest folder with a `_metadata` file, which an unfinished checkpoint lacks."""
     return next(iter(_complete(settings)), None)
 
 
 def newest_state_us(settings: Settings) -> int | None:
-    """When that state was taken, µs UTC."""
+    """When the newest complete state was saved, µs UTC."""
     return next((saved_ns // 1000 for saved_ns in _complete(settings).values()), None)
 
 
@@ -56,10 +54,9 @@ def older_states(settings: Settings, state: Path) -> list[Path]:
 
 
 def prune(settings: Settings, restored: str | None) -> None:
-    """Delete what `superseded` names; `restored` is the state that the running job was started
-    from.
+    """Delete superseded states; `restored` is the state that the running job was started from.
 
-    What cannot be deleted is logged: it must not make the start of a job a failure.
+    Errors are only logged: leftover folders must not make the start of the job fail.
     """
     try:
         for path in _superseded_now(settings, restored):
@@ -70,33 +67,29 @@ def prune(settings: Settings, restored: str | None) -> None:
 
 
 def superseded(folders: Collection[Folder], in_use: Collection[str]) -> list[Path]:
-    """Folders outside `in_use` and outside the newest `LINEAGES_KEPT` lineages with a complete
-    state.
-    """
+    """Folders that belong neither to `in_use` nor to the newest LINEAGES_KEPT complete lineages."""
     complete = sorted((f for f in folders if f.saved_ns), key=lambda f: f.saved_ns, reverse=True)
     lineages = list(dict.fromkeys(folder.lineage for folder in complete))
-    kept = {*lineages[:LINEAGES_KEPT], *in_use}
-    return [folder.path for folder in folders if folder.lineage not in kept]
+    retained = {*lineages[:LINEAGES_KEPT], *in_use}
+    return [folder.path for folder in folders if folder.lineage not in retained]
 
 
 def _superseded_now(settings: Settings, restored: str | None) -> list[Path]:
-    """Of the folders whose job has ended; a running job does not count as one of the newest.
+    """Superseded folders of ended jobs; a running job does not count as one of the newest lineages.
 
     The folders are listed before the jobs: a job is registered before it has a folder.
     """
-    found = list(_folders(settings))
+    all_folders = list(_folders(settings))
     jobs = flink_rest.jobs(settings)
     live = {job["jid"][:DIGITS] for job in jobs if job["state"] not in flink_rest.ENDED}
-    folders = [folder for folder in found if folder.lineage not in live]
+    folders = [folder for folder in all_folders if folder.lineage not in live]
     source = Path(restored.removeprefix("file://")).resolve() if restored else None
-    origin = [f.lineage for f in folders if source and source.is_relative_to(f.path.resolve())]
-    return superseded(folders, origin)
+    in_use = [f.lineage for f in folders if source and source.is_relative_to(f.path.resolve())]
+    return superseded(folders, in_use)
 
 
 def _delete(path: Path) -> None:
-    """`_metadata` first: a folder that a kill leaves half deleted must not look like a complete
-    state.
-    """
+    """Delete `_metadata` first: what a kill may leave behind must not pass for a complete state."""
     for metadata in [*path.glob("_metadata"), *path.glob("chk-*/_metadata")]:
         metadata.unlink()
     shutil.rmtree(path)
@@ -106,13 +99,12 @@ def _complete(settings: Settings) -> dict[Path, int]:
     """When each complete state was saved, ns UTC, newest first."""
     checkpoints, savepoints = paths.checkpoints(settings), paths.savepoints(settings)
     files = [*checkpoints.glob("*/chk-*/_metadata"), *savepoints.glob("*/_metadata")]
-    saved = {file.parent: ns for file in files if (ns := _saved_ns(file))}
-    return dict(sorted(saved.items(), key=lambda item: item[1], reverse=True))
+    saved_ns = {file.parent: ns for file in files if (ns := _saved_ns(file))}
+    return dict(sorted(saved_ns.items(), key=lambda item: item[1], reverse=True))
 
 
 def _folders(settings: Settings) -> Iterator[Folder]:
-    """Folders that Flink named: a copy that somebody put there under another name is never
-    deleted."""
+    """Folders named by Flink; a copy under any other name is ignored, hence never deleted."""
     for path in paths.checkpoints(settings).glob("*"):
         if name := CHECKPOINTS.fullmatch(path.name):
             saved_ns = max(map(_saved_ns, path.glob("chk-*/_metadata")), default=0)
@@ -123,8 +115,7 @@ def _folders(settings: Settings) -> Iterator[Folder]:
 
 
 def _saved_ns(metadata: Path) -> int:
-    """When a state was completed, ns UTC; 0 when it is not, or was deleted by Flink a moment
-    ago."""
+    """When a state was completed, ns UTC; 0 if it is incomplete or Flink has just deleted it."""
     try:
         return metadata.stat().st_mtime_ns
     except FileNotFoundError:

@@ -1,5 +1,7 @@
-"""The live job's tables on Kafka and its first views: what is read, what is a tick, what is a dead
-letter.
+"""The live job's Kafka tables, and the views that select valid messages and accepted ticks.
+
+The names of tables and views (`wire`, `wire_raw`, `heard`, …) stay as they are: saved states of the
+job and `tick job status` refer to readers by them.
 """
 
 from contracts import live_job, topics
@@ -16,69 +18,69 @@ from streaming.job.validation_sql import (
     QUOTES,
     RECEIVED,
     TYPES,
-    dead_letters,
     quote,
     rule,
     well_typed,
 )
 
-__all__ = ["dead_letters"]
-
-# One group per reader: each commits its own offsets, from which a job without state starts.
+# One group per reader: a job without state starts from the offsets that each group committed.
 GROUP, GROUP_WARM = live_job.TICKS.group, live_job.WARMUP.group
 GROUP_RAW, GROUP_SERVED = live_job.RAW.group, live_job.SERVED.group
 JSON = "'format'='json', 'json.ignore-parse-errors'='true'"
-# Both readers of `ticks` judge the length before they parse anything, by one class. Of what is too
-# long the typed reader gets NULL, and makes no row; the raw reader gets its first bytes and length.
+# Both readers of `ticks` check the length before parsing, by the same deserializer. For a message
+# that is too long the typed reader gets NULL and emits no row; the raw reader gets its first bytes
+# and its length.
 BOUNDED = (
     f"'properties.value.deserializer'='{connections.BOUNDED_VALUE}',"
     f" 'properties.bounded.value.bytes.max'='{MESSAGE_BYTES_MAX}'"
 )
 CUT = f"{BOUNDED}, 'properties.bounded.value.cut'='true'"
-# A record that the sink's client refuses fails the job, again and again. A letter is cut at
-# MESSAGE_BYTES_MAX and its headers have some 100 bytes: no limit here is near. `max.request.size`
-# counts uncompressed bytes; when 32 MiB of letters wait, the job waits for Kafka.
+# A record that the sink's Kafka client refuses would fail the job on every restart. A dead letter
+# is cut at MESSAGE_BYTES_MAX and its headers have about 100 bytes, far below these limits.
+# `max.request.size` counts uncompressed bytes; a buffer of 32 MiB that is full is backpressure.
 LETTERS = (
     f"'properties.max.request.size'='{4 * MESSAGE_BYTES_MAX}',"
     f" 'properties.buffer.memory'='{512 * MESSAGE_BYTES_MAX}', 'properties.compression.type'='lz4'"
 )
 
 
-def kafka(settings: Settings, topic: str, more: str = "") -> str:
-    """Connector options of a topic. They may hold a password: never log them."""
+def kafka(settings: Settings, topic: str, extra: str = "") -> str:
+    """Connector options of a topic. They may contain a password: never log them."""
     options = {"connector": "kafka", **connections.kafka_flink(settings), "topic": topic}
-    return f"{catalog_options.listed(options)}{', ' + more if more else ''}"
+    return f"{catalog_options.listed(options)}{', ' + extra if extra else ''}"
 
 
-def _source(settings: Settings, topic: str, form: str, group: str) -> str:
+def _source_options(settings: Settings, topic: str, extra: str, group: str) -> str:
     start = (
         "'scan.startup.mode'='group-offsets', 'properties.auto.offset.reset'='earliest',"
         " 'scan.topic-partition-discovery.interval'='0'"
     )
-    return kafka(settings, topic, f"'properties.group.id'='{group}', {start}, {form}")
+    return kafka(settings, topic, f"'properties.group.id'='{group}', {start}, {extra}")
 
 
-def wire(settings: Settings) -> str:
-    """The typed reader of the ticks. A partition holds time until it has a message: heartbeats
-    reach every one of them.
+def ticks_source(settings: Settings) -> str:
+    """The typed reader of `ticks`.
 
-    It is never idle, unless the settings say so: behind two idle readers one that wakes first moves
-    time on, and a row of the tile that was open before the silence comes too late, because Flink
-    passes idleness on from operator to operator.
+    An empty partition holds the watermark back; heartbeats keep every partition non-empty. The
+    source is never idle unless `idle_timeout_s` is set: Flink passes idleness on from operator to
+    operator, so after two readers were idle the first one that wakes up advances the watermark, and
+    a row of the tile that was open before the silence is late.
     """
     idle = (
         f"'scan.watermark.idle-timeout'='{settings.idle_timeout_s * 1000:.0f} ms', "
         if settings.idle_timeout_s
         else ""
     )
-    return _wire(settings, "wire", topics.TICKS.name, GROUP, idle)
+    return _typed_source(settings, "wire", topics.TICKS.name, GROUP, idle)
 
 
-def wire_warm(settings: Settings) -> str:
-    """The typed reader of the warm-up. Nobody beats there: it ends with what is there when the job
-    starts, and time waits for just that.
+def warmup_source(settings: Settings) -> str:
+    """The typed reader of the warm-up topic.
+
+    No heartbeats reach this topic, so it is a bounded source: it ends at the offsets seen at job
+    start, and holds the watermark back only until then.
     """
-    return _wire(
+    return _typed_source(
         settings,
         "wire_warm",
         topics.WARMUP.name,
@@ -87,32 +89,34 @@ def wire_warm(settings: Settings) -> str:
     )
 
 
-def _wire(settings: Settings, name: str, topic: str, group: str, more: str) -> str:
-    """A time stamp is clamped before the watermark sees it: beyond its arrival + 5 s it counts as
-    1970.
+def _typed_source(settings: Settings, table: str, topic: str, group: str, extra: str) -> str:
+    """A reader of JSON messages as typed columns, with a watermark.
+
+    An event time out of bounds (e.g. more than 5 s after arrival) is replaced by 1970 before the
+    watermark is generated, so that a single message cannot advance it.
     """
     fields = ", ".join(f"{name} {kind}" for name, kind in TYPES.items())
     sane = f"event_time_us >= {EVENT_TIME_US_MIN} AND event_time_us <= {RECEIVED} + {FUTURE_US_MAX}"
-    # One without a partition would hold time.
+    # A reader without a partition would hold the watermark back.
     readers = f"'scan.parallelism'='{min(settings.parallelism, topics.TICKS.partitions)}', "
-    return f"""CREATE TABLE {name} ({fields},
+    return f"""CREATE TABLE {table} ({fields},
   arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   et AS CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(event_time_us / 1000, 3) ELSE TO_TIMESTAMP_LTZ(0, 3) END,
   WATERMARK FOR et AS et - INTERVAL '{settings.lateness_ms / 1000:.3f}' SECOND
-) WITH ({_source(settings, topic, f"{readers}{more}{BOUNDED}, {JSON}", group)})"""
+) WITH ({_source_options(settings, topic, f"{readers}{extra}{BOUNDED}, {JSON}", group)})"""
 
 
-def wire_raw(settings: Settings) -> str:
-    """The same messages as bytes, for dead letters alone; JSON that does not parse never reaches
-    the typed reader.
+def raw_source(settings: Settings) -> str:
+    """The reader of `ticks` as bytes, for dead letters only.
+
+    The typed reader drops JSON that does not parse, so it cannot produce them.
     """
     return f"""CREATE TABLE wire_raw (message BYTES, arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL
-) WITH ({_source(settings, topics.TICKS.name, f"{CUT}, 'format'='raw'", GROUP_RAW)})"""
+) WITH ({_source_options(settings, topics.TICKS.name, f"{CUT}, 'format'='raw'", GROUP_RAW)})"""
 
 
-# Objects are read as their JSON text: nothing inside them can keep the rest of a record from being
-# read.
+# Nested objects are read as JSON text: a bad value inside one cannot make the record unreadable.
 SERVED = {
     **dict.fromkeys(
         (
@@ -131,36 +135,39 @@ SERVED = {
 }
 
 
-def served(settings: Settings) -> str:
-    """Topic predictions. It has no watermark: what was served, or that nothing was, cannot hold up
-    or move the time of the ticks.
+def predictions_source(settings: Settings) -> str:
+    """The reader of topic `predictions`.
+
+    It has no watermark: neither predictions nor their absence may affect the watermark of the
+    ticks.
     """
     fields = ", ".join(f"`{name}` {kind}" for name, kind in SERVED.items())
     arrived = "arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL"
     return (
         f"CREATE TABLE served ({fields}, {arrived}) WITH"
-        f" ({_source(settings, topics.PREDICTIONS.name, JSON, GROUP_SERVED)})"
+        f" ({_source_options(settings, topics.PREDICTIONS.name, JSON, GROUP_SERVED)})"
     )
 
 
-def served_insert() -> str:
-    """Every JSON object into gold. What is missing or ill-typed in it is NULL; a time out of bounds
-    counts as its arrival.
+def predictions_insert() -> str:
+    """The insert of every prediction into gold.
+
+    A field that is missing or has the wrong type becomes NULL; a time out of bounds is replaced by
+    the time of arrival.
     """
     sane = f"served_at_us >= {EVENT_TIME_US_MIN} AND served_at_us <= {RECEIVED} + {FUTURE_US_MAX}"
     time = f"CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(served_at_us / 1000, 3) ELSE arrived END"
-    made = ", ".join(time if name == "served_at" else f"`{name}`" for name in PREDICTION_NAMES)
+    values = ", ".join(time if name == "served_at" else f"`{name}`" for name in PREDICTION_NAMES)
     return tables.insert(
-        PREDICTIONS, PREDICTION_NAMES, f"SELECT {made} FROM served", tables.NO_SHUFFLE
+        PREDICTIONS, PREDICTION_NAMES, f"SELECT {values} FROM served", tables.NO_SHUFFLE
     )
 
 
-def heard() -> View:
-    """Accepted ticks, and heartbeats whose time is sane (others were clamped to 1970): one row made
-    once for all who read it.
+def valid_messages() -> View:
+    """Accepted ticks, and heartbeats whose time is within bounds (others were set to 1970).
 
-    `late` when the tile was closed already, judged where the watermark is made, so that all sinks
-    agree.
+    `late` is true if the tile had already closed. It is computed next to the source, where the
+    watermark is generated, so that all sinks agree on it.
     """
     rules = " AND ".join(f"{rule(text)} IS NOT TRUE" for _, text in RULES)
     late = (
@@ -172,19 +179,20 @@ def heard() -> View:
         for name in TYPES
         if name not in ("schema_version", "heartbeat")
     )
-    good = (
+    is_valid = (
         f"CASE WHEN heartbeat IS TRUE THEN et > TO_TIMESTAMP_LTZ(1, 3) ELSE {well_typed()} AND"
         f" {rules} END"
     )
     return View(
         "heard",
-        f"SELECT {fields}, et, {late} AS late, heartbeat IS TRUE AS beat FROM wire WHERE {good}",
+        f"SELECT {fields}, et, {late} AS late, heartbeat IS TRUE AS beat FROM wire WHERE {is_valid}",
     )
 
 
-def accepted() -> View:
-    """What the feature ladder reads: ticks in time, and the warm-up, which came from silver and
-    never reaches it again.
+def accepted_ticks() -> View:
+    """The input of the feature ladder: ticks that are not late, and the warm-up.
+
+    Warm-up ticks were read from silver, so they are not written to it again.
     """
     select = f"SELECT {entry()} FROM"
     return View(
@@ -195,9 +203,9 @@ def accepted() -> View:
 
 
 def dead_letter_sink(settings: Settings) -> str:
-    """At most MESSAGE_BYTES_MAX raw bytes as the value; origin and reason as headers.
+    """Topic `ticks.dead_letter`: raw bytes as the value; origin and reason as headers.
 
-    When bytes are missing, another header has the true length.
+    The value has at most MESSAGE_BYTES_MAX bytes; if it was cut, another header has the length.
     """
     connector = kafka(settings, topics.DEAD_LETTER.name, f"{LETTERS}, 'format'='raw'")
     return (
@@ -208,7 +216,7 @@ def dead_letter_sink(settings: Settings) -> str:
 
 def dead_letter_insert() -> str:
     """The insert that fills `dead_letter`."""
-    made = ", ".join(
+    entries = ", ".join(
         f"'{name}', ENCODE({value}, 'UTF-8')"
         for name, value in {
             "reason": "reason",
@@ -217,15 +225,15 @@ def dead_letter_insert() -> str:
             "offset": "CAST(`offset` AS STRING)",
         }.items()
     )
-    long = f"reason = '{Reason.TOO_LONG}'"
-    with_length = f"MAP[{made}, 'bytes', ENCODE(true_length, 'UTF-8')]"
-    headers = f"CASE WHEN {long} THEN {with_length} ELSE MAP[{made}] END"
+    is_cut = f"reason = '{Reason.TOO_LONG}'"
+    with_length = f"MAP[{entries}, 'bytes', ENCODE(true_length, 'UTF-8')]"
+    headers = f"CASE WHEN {is_cut} THEN {with_length} ELSE MAP[{entries}] END"
     letter = f"CAST(message AS VARBINARY({MESSAGE_BYTES_MAX})), {headers}"
     return f"INSERT INTO dead_letter SELECT {letter} FROM raw_judged WHERE reason IS NOT NULL"
 
 
 def features_sink(settings: Settings, level: Level) -> str:
-    """Topic tick_features, rows of one level."""
+    """Topic `tick_features`: feature rows of one level."""
     names = "".join(f", {column.name} DOUBLE" for column in columns(level))
     return f"""CREATE TABLE features_{level.view} (`view` STRING, symbol STRING, event_time_ms BIGINT,
   known_at_us BIGINT, warm_s BIGINT{names})
@@ -248,7 +256,7 @@ def features_insert(level: Level) -> str:
 
 
 def heartbeat_sink(settings: Settings) -> str:
-    """Topic tick_features, rows that only say how far event time has come."""
+    """Topic `tick_features`: heartbeat rows, which carry the progress of event time and no features."""
     fields = "`view` STRING, symbol STRING, event_time_ms BIGINT"
     return (
         f"CREATE TABLE features_heartbeat ({fields}) WITH"
@@ -257,12 +265,14 @@ def heartbeat_sink(settings: Settings) -> str:
 
 
 def heartbeat_insert() -> str:
-    """One row per second of event time that heartbeats reached."""
+    """The insert of one heartbeat row per second of event time that heartbeats reached."""
     end = (
         "1000 * CAST(TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', window_end) AS BIGINT)"
     )
-    beats = (
+    heartbeats = (
         "FROM TUMBLE((SELECT et FROM heard WHERE beat), DESCRIPTOR(et), INTERVAL '1' SECOND) GROUP"
         " BY window_start, window_end"
     )
-    return f"INSERT INTO features_heartbeat SELECT 'heartbeat', '{HEARTBEAT_KEY}', {end} {beats}"
+    return (
+        f"INSERT INTO features_heartbeat SELECT 'heartbeat', '{HEARTBEAT_KEY}', {end} {heartbeats}"
+    )

@@ -1,10 +1,10 @@
-"""Which message is a tick, in SQL: conditions on typed fields, and the views that find the dead
-letters.
+"""Validation of messages in SQL: conditions on typed fields, and the views that find dead letters.
 
-The typed reader accepts; the raw reader must refuse exactly the rest, or messages would vanish or
-be in both. Whatever does not look like our own producer's work (`ordinary`) is therefore read once
-more, field by field, with the typed reader's leniencies: decimal strings, fractions cut off, text
-after the object, UTF-16, broken UTF-8 only where Jackson minds. Slow, and rare.
+The typed reader accepts messages; the raw reader must reject exactly the rest, otherwise a message
+would be lost or counted twice. A message that does not match the fast path is therefore parsed a
+second time, field by field, with the same leniencies as the typed reader: numbers as strings,
+truncated fractions, text after the object, UTF-16, broken UTF-8 except where Jackson rejects it.
+This is slow, and rare.
 """
 
 from contracts.tick import (
@@ -25,7 +25,7 @@ from contracts.wire_text import (
     UNKNOWN,
 )
 from feature_store.sql.tiles import View
-from streaming.job.fast_path import ORDINARY, QUOTED
+from streaming.job.fast_path import WITH_QUOTES, WITHOUT_QUOTES
 
 REQUIRED = (
     "schema_version",
@@ -56,14 +56,13 @@ TYPES = {
     "bid_size": "DOUBLE",
     "ask_size": "DOUBLE",
 }
-# Whole seconds are enough for a bound of seconds; sub-second epochs cost string formatting in
-# Flink.
+# Whole seconds are precise enough here; a sub-second epoch costs string formatting in Flink.
 RECEIVED = "1000000 * CAST(TIMESTAMPDIFF(SECOND, TO_TIMESTAMP_LTZ(0, 3), arrived) AS BIGINT)"
 QUOTES = ("bid", "ask", "bid_size", "ask_size")
 DOUBLE_MAX = "1.7976931348623157E308"
 
-_BLANK = r"[\x00-\x20]*+"  # what Java's trim() takes away
-# How Jackson guesses the encoding of bytes: by a byte order mark, else by where the zeros are.
+_BLANK = r"[\x00-\x20]*+"  # what Java's trim() removes
+# Jackson detects the encoding from a byte order mark, or else from the positions of zero bytes.
 _ENCODINGS = {
     "UTF-32BE": r"(?s)^\x00\x00(\xFE\xFF|\x00)",
     "UTF-32LE": r"(?s)^(\xFF\xFE|[^\x00]\x00)\x00\x00",
@@ -71,13 +70,13 @@ _ENCODINGS = {
     "UTF-16LE": r"(?s)^(\xFF\xFE|[^\x00]\x00)",
 }
 
-# The JSON functions refuse what the typed reader does not mind: control characters in text, huge
-# exponents.
+# Rewrites of what Flink's JSON functions reject but the typed reader accepts: control characters
+# in text, huge exponents.
 _STRICTER = (
     (r"[\t\n\r]", " "),
     (r"[\x00-\x1F]", r"\u0001"),
-    # The cheap condition first. The typed reader refuses numbers of more than 1,000 digits, so
-    # they stay as they are and the JSON functions refuse them, too.
+    # Cheap condition first. Numbers longer than 1,000 characters stay as they are: the typed reader
+    # rejects them, and so do the JSON functions.
     (
         r"(?<=[eE][+-]?)(?<=[:,\[]\s{0,9}-?[0-9.]{1,400}[eE][+-]?)[0-9]{7,985}+(?=\s*+[,}\]])",
         "999999",
@@ -86,25 +85,25 @@ _STRICTER = (
 
 
 def well_typed() -> str:
-    """SQL condition: every required field is there, with its type and length; numbers are
-    finite."""
-    most = {"venue": NAME_CHARS_MAX, "symbol": NAME_CHARS_MAX, "trade_id": TRADE_ID_CHARS_MAX}
+    """SQL condition: all required fields are present, in type and length; numbers are finite."""
+    chars_max = {"venue": NAME_CHARS_MAX, "symbol": NAME_CHARS_MAX, "trade_id": TRADE_ID_CHARS_MAX}
+    # Not BETWEEN: Flink would evaluate CHAR_LENGTH twice.
     lengths = " AND ".join(
-        f"{name} <> '' AND CHAR_LENGTH({name}) <= {chars}" for name, chars in most.items()
-    )  # BETWEEN counts twice
-    plain = "venue NOT LIKE '%:%' AND symbol NOT LIKE '%:%'"
+        f"{name} <> '' AND CHAR_LENGTH({name}) <= {limit}" for name, limit in chars_max.items()
+    )
+    no_colon = "venue NOT LIKE '%:%' AND symbol NOT LIKE '%:%'"
     present = " AND ".join(f"{name} IS NOT NULL" for name in REQUIRED)
     finite = f"{_finite('price')} AND {_finite('size')}"
-    return f"{present} AND {finite} AND {lengths} AND {plain}"
+    return f"{present} AND {finite} AND {lengths} AND {no_colon}"
 
 
 def _finite(name: str) -> str:
-    # The text "NaN" reads as a number, and NaN breaks no rule: all its comparisons are false.
+    # The text "NaN" parses as a number, and NaN passes every rule: all its comparisons are false.
     return f"{name} >= -{DOUBLE_MAX} AND {name} <= {DOUBLE_MAX}"
 
 
 def quote(name: str) -> str:
-    """An optional number: NULL unless finite."""
+    """SQL column of an optional number: NULL unless finite."""
     return f"CASE WHEN {_finite(name)} THEN {name} END AS {name}"
 
 
@@ -113,61 +112,73 @@ def rule(text: str) -> str:
     return f"({text.replace('received_us', RECEIVED)})"
 
 
-def dead_letters() -> tuple[View, ...]:
-    """Every message that is neither tick nor heartbeat, with the first reason that applies."""
-    message = "message, arrived, `partition`, `offset`"
-    # Behind the first bytes of a message that is too long is its true length (BoundedValue.java).
+_MESSAGE = "message, arrived, `partition`, `offset`"
+_ORIGIN = f"{_MESSAGE}, true_length"
+
+
+def dead_letter_views() -> tuple[View, ...]:
+    """Views that end in `raw_judged`: messages that miss the fast path, with their reason.
+
+    The reason is the first that applies, NULL for a tick or a heartbeat. UNNEST keeps the planner
+    from repeating an expression wherever its name is used.
+    """
+    # A message that is too long is cut and followed by its true length (BoundedValue.java).
     length = f"SUBSTRING(DECODE(message, 'ISO-8859-1') FROM {MESSAGE_BYTES_MAX + 1}) AS true_length"
-    origin = f"{message}, true_length"
-    bid, ask = (f"CAST({_found('content', QUOTED, group)} AS DOUBLE)" for group in (2, 3))
-    doubtful = (
-        f"({_in_time(ORDINARY)}) IS NOT TRUE AND ({_in_time(QUOTED)} AND {bid} <= {ask}) IS NOT"
-        " TRUE"
-    )
-    parsed = ", ".join(_field(name, kind) for name, kind in TYPES.items())
-    beat = "heartbeat AND venue IS NULL AND symbol IS NULL AND price IS NULL"
-    cases = " ".join(f"WHEN {rule(text)} THEN '{reason}'" for reason, text in RULES)
-    judged = (
-        "CASE WHEN true_length <> '' THEN 'too_long' WHEN is_object IS NOT TRUE THEN"
-        f" 'malformed_json' WHEN {beat} THEN NULL WHEN heartbeat OR ({well_typed()}) IS NOT TRUE"
-        f" THEN 'invalid_field' {cases} END AS reason"
-    )
-    # UNNEST keeps the planner from writing each expression out wherever its name is used.
     text = f"CASE WHEN true_length <> '' THEN CAST(NULL AS STRING) ELSE {_as_jackson_reads()} END"
     unnest_text = f"UNNEST(ARRAY[{text}]) AS t(as_read)"
-    read = f"SELECT {origin}, as_read FROM raw_doubtful CROSS JOIN {unnest_text}"
-    rewritten = (
-        f"SELECT {origin}, content FROM raw_read CROSS JOIN UNNEST(ARRAY[{_rewritten()}]) AS"
-        " t(content)"
-    )
-    unnest = f"UNNEST(ARRAY[ROW({parsed})]) AS t({', '.join(TYPES)})"
+    unnest_rewritten = f"UNNEST(ARRAY[{_rewritten()}]) AS t(content)"
+    parsed = ", ".join(_field(name, kind) for name, kind in TYPES.items())
+    unnest_fields = f"UNNEST(ARRAY[ROW({parsed})]) AS t({', '.join(TYPES)})"
     fields = (
-        f"SELECT {origin}, content IS JSON OBJECT AS is_object, t.* FROM raw_rewritten CROSS JOIN"
-        f" {unnest}"
+        f"SELECT {_ORIGIN}, content IS JSON OBJECT AS is_object, t.* FROM raw_rewritten CROSS JOIN"
+        f" {unnest_fields}"
     )
     return (
-        View("raw_text", f"SELECT {message}, DECODE(message, 'UTF-8') AS content FROM wire_raw"),
-        View("raw_doubtful", f"SELECT {message}, {length} FROM raw_text WHERE {doubtful}"),
-        View("raw_read", read),
-        View("raw_rewritten", rewritten),
+        View("raw_text", f"SELECT {_MESSAGE}, DECODE(message, 'UTF-8') AS content FROM wire_raw"),
+        View(
+            "raw_doubtful", f"SELECT {_MESSAGE}, {length} FROM raw_text WHERE {_misses_fast_path()}"
+        ),
+        View("raw_read", f"SELECT {_ORIGIN}, as_read FROM raw_doubtful CROSS JOIN {unnest_text}"),
+        View(
+            "raw_rewritten",
+            f"SELECT {_ORIGIN}, content FROM raw_read CROSS JOIN {unnest_rewritten}",
+        ),
         View("raw_fields", fields),
-        View("raw_judged", f"SELECT {origin}, {judged} FROM raw_fields"),
+        View("raw_judged", f"SELECT {_ORIGIN}, {_reason()} AS reason FROM raw_fields"),
+    )
+
+
+def _misses_fast_path() -> str:
+    bid, ask = (f"CAST({_extract('content', WITH_QUOTES, group)} AS DOUBLE)" for group in (2, 3))
+    with_quotes = f"{_in_time(WITH_QUOTES)} AND {bid} <= {ask}"
+    return f"({_in_time(WITHOUT_QUOTES)}) IS NOT TRUE AND ({with_quotes}) IS NOT TRUE"
+
+
+def _reason() -> str:
+    """The first reason to reject a message, in the order of `contracts.parsing.parse`."""
+    heartbeat = "heartbeat AND venue IS NULL AND symbol IS NULL AND price IS NULL"
+    cases = " ".join(f"WHEN {rule(text)} THEN '{reason}'" for reason, text in RULES)
+    return (
+        "CASE WHEN true_length <> '' THEN 'too_long' WHEN is_object IS NOT TRUE THEN"
+        f" 'malformed_json' WHEN {heartbeat} THEN NULL WHEN heartbeat OR ({well_typed()}) IS NOT"
+        f" TRUE THEN 'invalid_field' {cases} END"
     )
 
 
 def _in_time(pattern: str) -> str:
-    return f"CAST({_found('content', pattern, 1)} AS BIGINT) <= {RECEIVED} + {FUTURE_US_MAX}"
+    return f"CAST({_extract('content', pattern, 1)} AS BIGINT) <= {RECEIVED} + {FUTURE_US_MAX}"
 
 
-def _found(text: str, pattern: str, group: int) -> str:
-    # Not REGEXP_EXTRACT: Flink 2.3 compiles its pattern anew for every row, which costs more than
-    # the search.
+def _extract(text: str, pattern: str, group: int) -> str:
+    # Not REGEXP_EXTRACT: Flink 2.3 compiles its pattern for every row, which costs more than the
+    # search.
     return f"REGEXP_EXTRACT_ALL({text}, '{pattern}', {group})[1]"
 
 
 def _as_jackson_reads() -> str:
-    """The text of `message`; what Jackson refuses becomes a control character, which no JSON may
-    hold.
+    """The text of `message` as Jackson decodes it.
+
+    What Jackson rejects is replaced by a control character, which makes the JSON invalid.
     """
     latin = "DECODE(message, 'ISO-8859-1')"
     lenient = f"REGEXP_REPLACE({latin}, '{CHARACTER}', '?')"
@@ -182,11 +193,11 @@ def _as_jackson_reads() -> str:
 
 
 def _rewritten() -> str:
-    """Text that means to the JSON functions what the message means to the typed reader."""
-    kept, rest = (_found("as_read", FULL, group) for group in (1, 2))
-    text = f"COALESCE({kept} || REGEXP_REPLACE({rest}, '{KNOWN_NAME}', '{UNKNOWN}'), as_read)"
-    # Cheap conditions first: the search backwards takes about a microsecond, and a message may
-    # consist of brackets.
+    """Text that the JSON functions read as the typed reader reads the message."""
+    head, rest = (_extract("as_read", FULL, group) for group in (1, 2))
+    text = f"COALESCE({head} || REGEXP_REPLACE({rest}, '{KNOWN_NAME}', '{UNKNOWN}'), as_read)"
+    # Cheap conditions first: the lookbehind takes about a microsecond, and a message may consist
+    # of nothing but brackets.
     at_number = [(rf"(?=[{{\[])(?<=[:\s])(?<={NUMBER_NAME}){what}", by) for what, by in AT_NUMBER]
     for what, by in (*AT_START, *at_number, *_STRICTER):
         text = f"REGEXP_REPLACE({text}, '{what}', '{by}')"
@@ -205,9 +216,7 @@ def _field(name: str, kind: str) -> str:
 
 
 def _whole(value: str, wrapped: str, kind: str) -> str:
-    """A whole number: digits as text or number; of other numbers what is before the point, if it
-    fits.
-    """
+    """A whole number from digits in text or a number; other numbers are truncated if they fit."""
     low, high = (
         ("-2147483648", "2147483647")
         if kind == "INT"

@@ -1,7 +1,7 @@
-"""History for a job that starts without state: the newest minutes of silver, sent again through a
-topic of their own.
+"""Warm-up of a job that starts without state: replays the newest minutes of silver.
 
-They pass the same windows as live ticks and are never written to silver a second time.
+The ticks are sent through a separate topic. They pass the same windows as live ticks and are not
+written to silver a second time.
 """
 
 import polars as pl
@@ -19,8 +19,9 @@ BATCH_ROWS = 20_000
 
 
 def publish(settings: Settings, now_us: int) -> int:
-    """Send the ticks of the last `warmup_s` seconds before `now_us` in event order; returns how
-    many. Raises ServiceError.
+    """Send the ticks of the last `warmup_s` seconds before `now_us` by event time; returns a count.
+
+    Raises ServiceError if Kafka does not acknowledge all of them.
     """
     ticks = tables.read_ticks(settings, now_us - settings.warmup_s * 1_000_000, now_us)
     producer = Producer(

@@ -1,1 +1,1 @@
-"""A feed into Kafka: paced by event time, resumable, with a count of what was refused."""
+"""Replay a feed into Kafka: paced by event time, resumable, with a count of refused messages."""

@@ -1,5 +1,6 @@
-"""Where a replay stands, in a file that survives kill -9: what Kafka has acknowledged without a
-gap, and how times were moved.
+"""The position of a replay in a file that survives kill -9.
+
+It records how much Kafka has acknowledged without a gap, and how event times were moved.
 """
 
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ from contracts.files import replacing
 
 @dataclass(frozen=True)
 class Position:
-    """`items` ticks and rejects of the feed `fingerprint` are in Kafka, all of them, in feed order.
+    """The first `items` ticks and rejects of the feed `fingerprint` are in Kafka, without a gap.
 
     `offset_us` was added to event times; the event at `anchor_event_us` (already moved) was due at
     `anchor_wall_us`; `stretch` multiplied the time between events. `run` marks the trade ids of a
@@ -39,13 +40,12 @@ def save(file: Path, position: Position) -> None:
 
 
 def load(file: Path) -> Position | None:
-    """The saved position, None if there is none. Raises FeedError if the file is not one of
-    ours."""
+    """The saved position, or None. Raises FeedError if the file is not a position file."""
     try:
         return Position(**orjson.loads(file.read_bytes()))
     except FileNotFoundError:
         return None
     except (orjson.JSONDecodeError, TypeError) as error:
         raise FeedError(
-            f"{file} is no position file: {error}", "start over with --restart"
+            f"{file} is not a position file: {error}", "start over with --restart"
         ) from error

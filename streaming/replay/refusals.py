@@ -1,9 +1,10 @@
-"""What the live job refused of a finished replay.
+"""Messages of a finished replay that the live job refused.
 
-1. the end of the dead letters is noted before the first message   2. the replay is sent
-3. the job's raw reader commits offsets behind the last message; it does so after a checkpoint,
-   which has flushed all dead letters up to there   4. the letters since 1. that name a message of
-   it are counted
+1. note the end of the dead-letter topic before the first message
+2. send the replay
+3. wait until the job's raw reader has committed offsets after the last message: it commits after a
+   checkpoint, which has flushed all dead letters up to there
+4. count the dead letters since step 1 that refer to a message of the replay
 """
 
 import time
@@ -32,28 +33,28 @@ class Coverage(StrEnum):
     """How much of a replay the counts cover."""
 
     COMPLETE = "complete"
-    BEHIND = "behind"  # the job runs, and had not validated everything when the wait ended
+    BEHIND = "behind"  # the job runs, but had not validated everything when the wait timed out
     NO_JOB = "no job"
 
 
 @dataclass(frozen=True)
 class Refusals:
-    """Refused messages by reason."""
+    """Refused messages by reason, and how much of the replay these counts cover."""
 
     reasons: Counter[str]
     coverage: Coverage
 
 
 def wait_s_max(settings: Settings) -> float:
-    """How long `count` waits: a checkpoint under way, and the next one, which commits."""
+    """How long `count` waits: the checkpoint in progress, and the next one, which commits."""
     return 2 * settings.checkpoint_interval_s + CATCH_UP_S
 
 
 def count(settings: Settings, written: Written, after: dict[int, int]) -> Refusals:
     """Wait until the live job has validated `written`, then count its dead letters.
 
-    `after`: `dead_letters.ends` from before it was sent. Waits `wait_s_max` at most, not at all
-    when no live job runs. Raises ServiceError when Kafka is unavailable.
+    `after`: `dead_letters.ends` from before the replay. Waits for `wait_s_max` at most, and not at
+    all if no live job runs. Raises ServiceError if Kafka is unavailable.
     """
     coverage = _wait_validated(settings, written.ends)
     return Refusals(dead_letters.counts_of(settings, written, after), coverage)
@@ -63,8 +64,8 @@ def _wait_validated(settings: Settings, ends: dict[int, int]) -> Coverage:
     if not _has_job(settings):
         return Coverage.NO_JOB
     deadline = time.monotonic() + wait_s_max(settings)
-    own = {"group.id": GROUP_RAW, "enable.auto.commit": False, "log_level": 2}
-    consumer = Consumer({**connections.kafka(settings), **own})
+    options = {"group.id": GROUP_RAW, "enable.auto.commit": False, "log_level": 2}
+    consumer = Consumer({**connections.kafka(settings), **options})
     try:
         while not _is_validated(consumer, ends):
             if time.monotonic() > deadline:
@@ -78,12 +79,12 @@ def _wait_validated(settings: Settings, ends: dict[int, int]) -> Coverage:
 def _has_job(settings: Settings) -> bool:
     try:
         return flink_rest.running(settings, job.NAME) is not None
-    except JobError:  # no Flink here
+    except JobError:  # Flink is not running
         return False
 
 
 def _is_validated(consumer: Consumer, ends: dict[int, int]) -> bool:
-    """Whether the raw reader has committed every one of `ends`; never joins its group."""
+    """Whether the raw reader has committed all of `ends`. Does not join the reader's group."""
     partitions = [TopicPartition(TICKS.name, partition) for partition in ends]
     try:
         committed = consumer.committed(partitions, timeout=TIMEOUT_S)

@@ -1,9 +1,8 @@
-"""The Kafka side of a replay: idempotent, acks=all, keyed by symbol; heartbeats prove how far
-everything has arrived.
+"""The Kafka producer of a replay: idempotent, acks=all, keyed by symbol.
 
-Within a partition an idempotent producer keeps order. A heartbeat goes to every partition behind
-the ticks sent so far, so when all of its copies are acknowledged, so is every tick before it: the
-position needs no bookkeeping per message.
+Heartbeats prove how much has arrived. An idempotent producer keeps the order within a partition,
+and a heartbeat is sent to every partition after the ticks so far: once all of its copies are
+acknowledged, so is every tick before it. The position therefore needs no bookkeeping per message.
 """
 
 from collections.abc import Sequence
@@ -28,20 +27,21 @@ HEADER_CHARS_MAX = 1024
 
 
 class Sender:
-    """Sends and counts.
+    """Sends messages and counts acknowledgements.
 
-    `acknowledged` items are in Kafka without a gap; `failed` messages could not be delivered.
-    `written`: where its messages are in `ticks`, heartbeats included.
+    The first `acknowledged` items are in Kafka without a gap; `failed` messages could not be
+    delivered. `written`: the offsets of its messages in `ticks`, including heartbeats.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.failed, self.acknowledged, self.reason = 0, 0, ""
+        self.failed = 0
+        self.acknowledged = 0
+        self.reason = ""
         self.written = Written()
-        self._queue_max, self._timeout_s = (
-            settings.producer_queue_max,
-            settings.delivery_timeout_ms / 1000,
-        )
-        self._letters_sent = self._letters_acknowledged = 0
+        self._queue_max = settings.producer_queue_max
+        self._timeout_s = settings.delivery_timeout_ms / 1000
+        self._letters_sent = 0
+        self._letters_acknowledged = 0
         self._address = settings.kafka
         self._producer = Producer(
             {
@@ -59,13 +59,13 @@ class Sender:
         self.partitions = self._partitions()
 
     def ticks(self, ticks: pl.DataFrame) -> None:
-        """Send conformed ticks in order. Raises ServiceError after a delivery failed."""
+        """Send conformed ticks in order. Raises ServiceError if a delivery has failed."""
         keys = ticks.select(pl.concat_str("venue", pl.lit(":"), "symbol")).to_series().to_list()
         messages = [
             {"value": value, "key": key}
             for value, key in zip(tick_frame.encode(ticks), keys, strict=True)
         ]
-        self._room(len(messages))
+        self._wait_for_room(len(messages))
         queued = self._producer.produce_batch(TICKS.name, messages, on_delivery=self._delivered)
         if queued != len(messages):
             self.failed += len(messages) - queued
@@ -73,19 +73,19 @@ class Sender:
         self.poll()
 
     def message(self, key: str, value: bytes) -> None:
-        """Send one message as it is."""
-        self._room(1)
+        """Send one message unchanged."""
+        self._wait_for_room(1)
         self._producer.produce(TICKS.name, value, key, on_delivery=self._delivered)
         self.poll()
 
     def dead_letters(self, rejects: Sequence[FeedReject]) -> None:
-        """Send rows a feed could not use, with their origin, to the dead-letter topic.
+        """Send rejected rows of a feed, with their origin, to the dead-letter topic.
 
-        Of a long row the first MESSAGE_BYTES_MAX bytes are sent: a producer refuses a message of
-        more than 1,000,000.
+        A long row is cut at MESSAGE_BYTES_MAX bytes: a producer refuses messages of more than
+        1,000,000 bytes.
         """
         for reject in rejects:
-            self._room(1)
+            self._wait_for_room(1)
             headers = {
                 "reason": reject.rejected.reason.value,
                 "topic": f"feed:{reject.origin}",
@@ -103,37 +103,37 @@ class Sender:
             )
         self.poll()
 
-    def beat(self, event_time_us: int, items: int) -> None:
-        """A heartbeat to every partition; `items` is what has been sent before it. Raises
-        ServiceError after a failure.
+    def heartbeat(self, event_time_us: int, items: int) -> None:
+        """Send a heartbeat to every partition; `items` is the number of items sent before it.
+
+        Raises ServiceError if a delivery has failed.
         """
-        self._room(self.partitions)
-        waiting = set(range(self.partitions))
-        arrived = partial(self._beat_delivered, waiting, items, self._letters_sent)
+        self._wait_for_room(self.partitions)
+        pending = set(range(self.partitions))
+        delivered = partial(self._heartbeat_delivered, pending, items, self._letters_sent)
+        value = wire.heartbeat(event_time_us)
         for partition in range(self.partitions):
-            self._producer.produce(
-                TICKS.name, wire.heartbeat(event_time_us), partition=partition, on_delivery=arrived
-            )
+            self._producer.produce(TICKS.name, value, partition=partition, on_delivery=delivered)
         self.poll()
 
     def poll(self) -> None:
-        """Take delivery reports. Raises ServiceError with the number of messages that could not be
-        delivered.
-        """
+        """Process delivery reports. Raises ServiceError if messages could not be delivered."""
         self._producer.poll(0)
         if self.failed:
             raise ServiceError(
                 f"{self.failed} messages were not delivered: {self.reason}",
-                "see `tick status`; the position file knows what arrived: go on with --resume",
+                "check Kafka with `tick status`, then continue with --resume: the position file"
+                " records what arrived",
             )
 
     def flush(self, items: int = 0) -> None:
-        """Wait until everything is delivered or given up; then all `items` are. Raises ServiceError
-        as `poll`.
+        """Wait until every message is delivered; then all `items` count as acknowledged.
+
+        Raises ServiceError if a delivery has failed or timed out.
         """
-        left = self._producer.flush(self._timeout_s + 5)
-        if left:
-            self.failed += left
+        undelivered = self._producer.flush(self._timeout_s + 5)
+        if undelivered:
+            self.failed += undelivered
             self.reason = self.reason or "no answer from Kafka"
         self.poll()
         self.acknowledged = max(self.acknowledged, items)
@@ -152,9 +152,10 @@ class Sender:
             )
         return len(topics[TICKS.name].partitions)
 
-    def _room(self, count: int) -> None:
-        """Wait until the queue takes `count` more: then a batch is queued whole, in order, or the
-        delivery time-out speaks.
+    def _wait_for_room(self, count: int) -> None:
+        """Wait until the queue has room for `count` messages, so that a batch is queued in order.
+
+        Raises ServiceError if a delivery fails meanwhile, e.g. by its time-out.
         """
         while len(self._producer) + count > self._queue_max:
             self._producer.poll(0.01)
@@ -176,12 +177,12 @@ class Sender:
         else:
             self._count_failure(error)
 
-    def _beat_delivered(
-        self, waiting: set[int], items: int, letters: int, error: Any, message: Any
+    def _heartbeat_delivered(
+        self, pending: set[int], items: int, letters: int, error: Any, message: Any
     ) -> None:
         self._delivered(error, message)
         if error is not None:
             return
-        waiting.discard(message.partition())
-        if not waiting and not self.failed and self._letters_acknowledged >= letters:
+        pending.discard(message.partition())
+        if not pending and not self.failed and self._letters_acknowledged >= letters:
             self.acknowledged = max(self.acknowledged, items)

@@ -1,1 +1,1 @@
-"""A synthetic market with a known truth: as a feed, as history, and with faults on purpose."""
+"""A synthetic market with a known signal: as a feed, as history, and with injected faults."""

@@ -1,6 +1,4 @@
-"""What a market can do to us, on purpose: wire messages mixed with labelled bad ones, for tests of
-conservation.
-"""
+"""Fault injection: mixes labelled bad messages into good ones, for tests that nothing is lost."""
 
 import random
 from collections import Counter
@@ -37,8 +35,7 @@ def _raw(old: bytes, new: bytes) -> Callable[[Fields, int], bytes]:
     return lambda fields, _now: orjson.dumps(fields | {"price": 1.25}).replace(old, new, 1)
 
 
-# kind → (why it must be refused, how a copy of a good message is damaged); the last two kinds are
-# accepted messages
+# kind → (reason of the rejection, function that damages a copy of a good message)
 DAMAGE: dict[str, tuple[Reason, Callable[[Fields, int], bytes]]] = {
     "bad_json": (Reason.MALFORMED_JSON, lambda fields, _now: orjson.dumps(fields)[:-7]),
     "empty": (Reason.MALFORMED_JSON, lambda _fields, _now: b""),
@@ -59,14 +56,12 @@ DAMAGE: dict[str, tuple[Reason, Callable[[Fields, int], bytes]]] = {
     "year_9999": (Reason.TIME_OUT_OF_BOUNDS, _with(event_time_us=YEAR_9999_US)),
     "crossed_quote": (Reason.CROSSED_QUOTE, _crossed),
 }
-KINDS = (*DAMAGE, "duplicate", "disorder")
+KINDS = (*DAMAGE, "duplicate", "disorder")  # the last two are accepted
 
 
 @dataclass(frozen=True)
 class Faulted:
-    """The mixed stream and what was done to it: `labels[i]` is the fault of message i (None =
-    untouched), `counts` by kind.
-    """
+    """The mixed stream; `labels[i]` is the fault of message i, None if unchanged."""
 
     messages: list[bytes]
     labels: list[str | None]
@@ -74,7 +69,7 @@ class Faulted:
 
     @property
     def rejected(self) -> Counter[str]:
-        """Dead letters expected, by reason code."""
+        """Expected dead letters by reason code."""
         return Counter({reason.value: 0 for reason, _ in DAMAGE.values()}) + Counter(
             DAMAGE[label][0].value for label in self.labels if label in DAMAGE
         )
@@ -89,11 +84,11 @@ def inject_faults(
     disorder_us: int = 150_000,
     duplicate_gap: int = 50,
 ) -> Faulted:
-    """`messages` in order, with about `share`·n faults of every kind in turn.
+    """`messages` in order with about `share`·n faults of random kinds.
 
-    Every good message stays in, once: bad ones are damaged copies with a trade id of their own,
-    duplicates are verbatim copies up to `duplicate_gap` messages later, and disorder moves a
-    message behind later ones of up to `disorder_us` after it.
+    Every good message stays in the stream once. Bad messages are damaged copies with a distinct
+    trade id, duplicates are verbatim copies up to `duplicate_gap` messages later, and disorder
+    moves a message after later ones that are up to `disorder_us` newer.
     """
     rng = random.Random(seed)
     placed: list[tuple[float, str | None, bytes]] = []
@@ -123,7 +118,7 @@ def inject_faults(
 
 
 def _displaced(index: int, times: list[int], disorder_us: int) -> float:
-    """The place right behind the last following message that is at most `disorder_us` younger."""
+    """The place right after the last following message that is at most `disorder_us` newer."""
     last = index
     while (
         last + 1 < len(times)

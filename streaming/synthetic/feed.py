@@ -1,4 +1,4 @@
-"""The synthetic exchange as a feed: history to load, or a market that is open now."""
+"""The synthetic exchange as a feed: history, or a market that is open now."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,11 +13,10 @@ from streaming.synthetic.market import Exchange, Market, generate
 
 @dataclass(frozen=True)
 class SyntheticFeed:
-    """`duration_s` of a market from `start_us` on. With `state` (Market.state) it goes on where
-    another one stopped.
+    """`duration_s` of a market from `start_us` on.
 
-    Event times are true as they are: what lies before now is sent at once, what comes later when it
-    happens.
+    With `state` (Market.state) it continues another market. Event times are not restamped: past
+    ticks are sent at once, later ones at their event time.
     """
 
     exchange: Exchange
@@ -26,21 +25,21 @@ class SyntheticFeed:
     state: dict[str, Any] | None = None
     in_real_time: bool = True
     span_is_cheap: bool = True
-    quiet_lag_us: None = None
+    idle_lag_us: None = None
 
     @property
     def fingerprint(self) -> str:
-        """Of configuration, start and duration."""
+        """A hash of configuration, start, duration and state."""
         return sha256(
             repr((self.exchange, self.start_us, self.duration_s, self.state)).encode()
         ).hexdigest()[:16]
 
     def span(self, received_us: int) -> Span:
-        """From the opening to the close, whether or not a trade falls on them."""
+        """From the opening to the close of the market, with or without a trade at these times."""
         return Span(self.start_us, self.start_us + int(self.duration_s * 1e6))
 
     def batches(self, received_us: int) -> Iterator[Batch]:
-        """The market's ticks; every one of them is valid by construction."""
+        """The market's ticks, which are valid by construction."""
         market = Market.restore(self.state) if self.state else Market(self.exchange, self.start_us)
         for ticks in generate(self.exchange, self.start_us, self.duration_s, market):
             yield Batch(ticks, pl.Series("_row", range(ticks.height), dtype=pl.Int64))

@@ -1,6 +1,4 @@
-"""Synthetic history straight into silver, a day at a time, and the market that goes on from where
-it ended.
-"""
+"""Write synthetic history directly into silver, a day at a time."""
 
 from collections.abc import Callable
 
@@ -16,14 +14,15 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(_step: str, _done: int, _total: int) -> None:
-    """No display."""
+    """A progress callback that shows nothing."""
 
 
 def load_synthetic(
     settings: Settings, exchange: Exchange, start_us: int, days: int, progress: Progress = silent
 ) -> Market:
-    """Append `days` days of the exchange from `start_us` on, one commit per day; returns the market
-    at their end.
+    """Append `days` days of the exchange from `start_us` on, one commit per day.
+
+    Returns the market at the end of the last day, so that it can be continued.
     """
     tables.create(settings)
     market = Market(exchange, start_us)

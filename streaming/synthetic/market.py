@@ -1,9 +1,8 @@
-"""The synthetic exchange: a market with a known truth, the embedded default feed
-(features-and-gate, section 7).
+"""The synthetic exchange: a market with a known signal, and the default feed.
 
-A hidden flow x (Ornstein–Uhlenbeck, unit variance) drives drift and trade signs; prices are sampled
-exactly at trade times, so nothing is interpolated and nothing leaks. The planted signal has no
-impact and no capacity: Sharpes on it are unreal.
+A hidden flow x (Ornstein–Uhlenbeck, unit variance) drives drift and trade signs. Prices are sampled
+exactly at trade times, so nothing is interpolated and nothing leaks. The planted signal has neither
+market impact nor a capacity limit: Sharpe ratios on it are unrealistic.
 """
 
 import math
@@ -22,17 +21,17 @@ from streaming.feeds.tick_frame import conform
 Floats = NDArray[np.float64]
 DAY_S, YEAR_S = 86_400, 31_536_000
 FLOW_CLIP = 2.5  # keeps P(buy) inside [0, 1] for any kappa ≤ 0.4
-CHUNK_ROWS = 100_000  # memory stays flat: about this many ticks are made at once
+CHUNK_ROWS = 100_000  # ticks generated at once (approximately), which bounds memory
 CHUNK_S_MAX = 4 * 3600.0
 GRID_S = 60.0  # intensity and variance are constant within a step of this length
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """What is traded and how much of the future the flow knows.
+    """Configuration of a market: its symbols, and how well the hidden flow predicts returns.
 
-    `rate`: trades per second and symbol. `ic`: correlation of the hidden flow with the next
-    `horizon_s` of return. `half_life_s`: of the flow. `correlation`: of the Brownian motions.
+    `rate`: trades per second and symbol. `ic`: correlation of the hidden flow with the return over
+    the next `horizon_s`. `half_life_s`: of the flow. `correlation`: of the Brownian motions.
     `annual_vol`: log return per √year.
     """
 
@@ -46,14 +45,14 @@ class Exchange:
     annual_vol: float = 0.6
     correlation: float = 0.3
     kappa: float = 0.35
-    branching: float = 0.3  # share of trades that other trades set off (Hawkes, by clusters)
+    branching: float = 0.3  # share of trades triggered by other trades (Hawkes, by clusters)
     cluster_gap_s: float = 0.5
     day_shape: float = 0.5  # 0 flat … 1 deep U over the UTC day
     vol_of_vol: float = 0.3
     vol_half_life_s: float = 3600.0
     trade_notional: float = 2_000.0  # mean of the log-normal trade, in quote units
     size_sigma: float = 1.0
-    empty_minutes: float = 0.0  # share of minutes in which nothing trades
+    empty_minutes: float = 0.0  # share of minutes without trades
     venue: str = "SYNTH"
     seed: int = 7
 
@@ -69,13 +68,11 @@ class Exchange:
 
     @property
     def chunk_s(self) -> float:
-        """Seconds made at once: bounded rows, and exp(θ·chunk) far from overflow."""
+        """Seconds generated at once: bounded rows, and exp(θ·chunk) far from overflow."""
         return min(CHUNK_S_MAX, 20 / self.theta, CHUNK_ROWS / (self.rate * len(self.symbols)))
 
     def moments(self) -> tuple[float, float]:
-        """(A, B): ∫ of the flow's autocovariance over one horizon, and the variance of its
-        integral.
-        """
+        """(A, B): ∫ of the flow's autocovariance over a horizon; variance of its integral."""
         decay, horizon = self.theta * self.horizon_s, self.horizon_s
         return (1 - math.exp(-decay)) / self.theta, 2 * (decay - 1 + math.exp(-decay)) * (
             horizon / decay
@@ -83,14 +80,12 @@ class Exchange:
 
     @property
     def beta(self) -> float:
-        """Drift of the log price per second and unit of flow that gives exactly `ic`."""
+        """Drift of the log price per second and unit of flow that yields exactly `ic`."""
         a, b = self.moments()
         return self.ic * math.sqrt(self.variance_s * self.horizon_s / (a * a - self.ic**2 * b))
 
     def imbalance_ic(self) -> float:
-        """Closed form: correlation of the last horizon's count imbalance with the next horizon's
-        return.
-        """
+        """Correlation of the last horizon's count imbalance with the next return (closed form)."""
         a, b = self.moments()
         horizon, trades = self.horizon_s, self.rate * self.horizon_s
         noise = (1 - self.kappa**2) / trades
@@ -105,21 +100,23 @@ PRESETS = {"demo": DEMO, "fixture": FIXTURE}
 
 
 def preset_with(name: str, **changes: float | None) -> Exchange:
-    """A preset by name, with those fields changed that are not None. Raises FeedError for an
-    unknown name.
+    """A preset by name, with those `changes` applied that are not None.
+
+    Raises FeedError for an unknown name.
     """
     if name not in PRESETS:
-        raise FeedError(f"there is no preset {name!r}", f"known: {', '.join(PRESETS)}")
-    given: dict[str, Any] = {
+        raise FeedError(f"unknown preset {name!r}", f"known presets: {', '.join(PRESETS)}")
+    overrides: dict[str, Any] = {
         field_: value for field_, value in changes.items() if value is not None
     }
-    return replace(PRESETS[name], **given)
+    return replace(PRESETS[name], **overrides)
 
 
 @dataclass
 class Book:
-    """Carried state of one symbol: flow, own log price, time of its last trade, trades so far,
-    trades already set off.
+    """State of one symbol: flow, idiosyncratic log price, time of the last trade, trades so far.
+
+    `ahead`: times of triggered trades after the current chunk.
     """
 
     flow: float
@@ -130,15 +127,14 @@ class Book:
 
 
 class Market:
-    """An exchange in motion: `advance` makes the next seconds; history and live come from one state
-    without a seam.
+    """A running exchange: `advance` generates the next seconds, for history and live data alike.
 
-    Seconds are relative to `start_us`, so that double precision keeps microseconds for centuries.
+    Seconds are relative to `start_us`, so that a double represents microseconds for centuries.
     """
 
     def __init__(self, exchange: Exchange, start_us: int) -> None:
         if start_us < EVENT_TIME_US_MIN:
-            raise ValueError("start_us lies before 1990")
+            raise ValueError(f"start_us = {start_us} is before 1990")
         self.exchange, self.start_us, self.now_s = exchange, start_us, 0.0
         self.rng = np.random.default_rng(exchange.seed)
         self.common, self.common_clock, self.clock = 0.0, 0.0, 0.0
@@ -149,12 +145,12 @@ class Market:
 
     @property
     def now_us(self) -> int:
-        """Event time reached: everything before it has been made, nothing at or after it."""
+        """Event time reached: every tick before it has been generated, none at or after it."""
         return self.start_us + round(self.now_s * 1e6)
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to go on elsewhere, as plain JSON values."""
-        own = {
+        """The complete state as plain JSON values, see `restore`."""
+        scalars = {
             name: getattr(self, name)
             for name in (
                 "start_us",
@@ -168,16 +164,14 @@ class Market:
         }
         return {
             "exchange": asdict(self.exchange),
-            **own,
+            **scalars,
             "books": [asdict(b) for b in self.books],
             "rng": self.rng.bit_generator.state,
         }
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> "Market":
-        """The market whose `state()` this was; continues with the same ticks the original would
-        have made.
-        """
+        """The market with this `state()`, which continues with the ticks of the original."""
         config: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in state["exchange"].items()
@@ -191,9 +185,7 @@ class Market:
         return market
 
     def advance(self, duration_s: float) -> pl.DataFrame:
-        """Ticks of the next `duration_s` (at most `exchange.chunk_s`) over all symbols, in order of
-        event time.
-        """
+        """Ticks of all symbols in the next `duration_s`, by event time; `chunk_s` at most."""
         begin, end = self.now_s, self.now_s + min(duration_s, self.exchange.chunk_s)
         grid, activity, clock = self._grid(begin, end)
         parts = [self._trade(i, grid, activity, clock) for i in range(len(self.books))]
@@ -205,9 +197,7 @@ class Market:
         return frame if self.exchange.empty_minutes == 0 else self._without_empty_minutes(frame)
 
     def _grid(self, begin: float, end: float) -> tuple[Floats, Floats, Floats]:
-        """Step times, expected immigrants since `begin`, and the variance clock, each at every
-        step.
-        """
+        """Step times, expected immigrants since `begin`, and the variance clock at every step."""
         e = self.exchange
         grid = np.linspace(begin, end, max(2, math.ceil((end - begin) / GRID_S) + 1))
         steps = np.diff(grid)
@@ -225,9 +215,7 @@ class Market:
         return grid, activity, clock
 
     def _arrivals(self, book: Book, grid: Floats, activity: Floats) -> Floats:
-        """Sorted trade times before the end of the grid; later members of its clusters wait in the
-        book.
-        """
+        """Sorted trade times before the end of the grid; later ones are kept in `book.ahead`."""
         e = self.exchange
         roots = np.interp(
             self.rng.uniform(0, activity[-1], self.rng.poisson(activity[-1])), activity, grid
@@ -248,11 +236,10 @@ class Market:
     def _trade(
         self, index: int, grid: Floats, activity: Floats, clock: Floats
     ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        """(time, own log price, sign, variance clock, number) of one symbol's trades; flow and
-        price exact at each trade.
+        """(time, own log price, sign, variance clock, number) of one symbol's trades.
 
-        Drift is the trapezoid of the flow, exact to βθΔ³/6 in variance: far below anything
-        measurable.
+        Flow and price are exact at each trade. The drift is the trapezoid of the flow, exact to
+        βθΔ³/6 in variance, which is far below anything measurable.
         """
         e, book = self.exchange, self.books[index]
         times = self._arrivals(book, grid, activity)
@@ -289,8 +276,9 @@ class Market:
         at: Floats,
         number: Floats,
     ) -> pl.DataFrame:
-        """Contract columns from merged trades: common Brownian motion, spread, rounding to the
-        price step, sizes, arrival.
+        """Contract columns of merged trades.
+
+        Adds the common Brownian motion, the spread, rounding to the price step, sizes and arrival.
         """
         e, rows = self.exchange, len(times)
         if rows:
@@ -328,30 +316,27 @@ class Market:
         return conform(frame)
 
     def _without_empty_minutes(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Drops the minutes in which this exchange stands still: the same ones however it is cut
-        into chunks.
-        """
+        """Drop random minutes, seeded by the minute so that chunk boundaries make no difference."""
         minutes = frame["event_time_us"] // 60_000_000
-        still = [
+        empty = [
             m
             for m in minutes.unique()
             if np.random.default_rng([self.exchange.seed, m]).random() < self.exchange.empty_minutes
         ]
-        return frame.filter(~minutes.is_in(still))
+        return frame.filter(~minutes.is_in(empty))
 
 
 def generate(
     exchange: Exchange, start_us: int, duration_s: float, market: Market | None = None
 ) -> Iterator[pl.DataFrame]:
-    """Batches of ticks from `start_us` on, in order of event time over all symbols; deterministic
-    by seed, memory flat.
+    """Batches of ticks of all symbols from `start_us` on, by event time, in bounded memory.
 
-    Pass a `market` to continue it (it must stand at `start_us`) and to keep it for going on after
-    the last batch.
+    The result depends only on the seed. Pass a `market` to continue it: it must have reached
+    exactly `start_us`, and it can be continued again after the last batch.
     """
     market = market or Market(exchange, start_us)
     if market.now_us != start_us:
-        raise ValueError(f"the market stands at {market.now_us} µs, not at {start_us} µs")
+        raise ValueError(f"the market has reached {market.now_us} µs, not {start_us} µs")
     end_s = market.now_s + duration_s
     while market.now_s < end_s - 1e-9:
         yield market.advance(end_s - market.now_s)

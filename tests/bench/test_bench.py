@@ -32,7 +32,7 @@ from contracts.parsing import parse
 from contracts.tick import Tick
 from contracts.windows import LEVELS
 from feature_store.online.store import encode_row
-from streaming.feeds.tick_frame import encode, verdicts
+from streaming.feeds.tick_frame import encode, reject_reasons
 
 START_US = 1_800_000_000_000_000
 TINY = 0.02
@@ -136,7 +136,7 @@ def test_a_chunk_has_the_ticks_tiles_and_rows_it_promises(seconds, per_tile):
 def test_a_chunk_is_accepted_whole_and_closed_before_the_next():
     chunk = Chunk(START_US, 70, 5, symbols=2)
     ticks = pl.concat(chunk.frames())
-    assert verdicts(ticks, chunk.next_us).null_count() == ticks.height
+    assert reject_reasons(ticks, chunk.next_us).null_count() == ticks.height
     assert all(isinstance(parse(message, chunk.next_us), Tick) for message in encode(ticks)[:50])
     last_bar_us = -(-(ticks["event_time_us"].max() + 1) // MINUTE_US) * MINUTE_US
     assert last_bar_us < chunk.close_us < chunk.next_us

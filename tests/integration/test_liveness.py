@@ -62,13 +62,13 @@ def tick(own: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tick]:
 @pytest.fixture
 def bounded_raw(monkeypatch: pytest.MonkeyPatch) -> None:
     """A raw reader that ends at once, as it did after a message that no restart got past."""
-    unbounded = job_tables.wire_raw
+    unbounded = job_tables.raw_source
     bounded = "'scan.bounded.mode'='latest-offset', 'format'='raw'"
 
-    def wire_raw(settings: Settings) -> str:
+    def raw_source(settings: Settings) -> str:
         return unbounded(settings).replace("'format'='raw'", bounded)
 
-    monkeypatch.setattr(job_tables, "wire_raw", wire_raw)
+    monkeypatch.setattr(job_tables, "raw_source", raw_source)
 
 
 def send_malformed(settings: Settings, count: int) -> None:

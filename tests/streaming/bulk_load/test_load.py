@@ -21,8 +21,8 @@ from contracts.tick import MESSAGE_BYTES_MAX
 from lakehouse import tables
 from lakehouse.maintenance import compact
 from lakehouse.schemas import DEAD_LETTER, SILVER
-from streaming.bulk_load.dedup import DAY_US, Known, fingerprints
-from streaming.bulk_load.load import Loaded, load, rows_expected
+from streaming.bulk_load.dedup import DAY_US, Deduplicator, fingerprints
+from streaming.bulk_load.load import LoadReport, load, rows_expected
 from streaming.feeds import canonical, open_feed, tick_frame
 from streaming.feeds.source import expand
 from tests.support.data import ROOT, real
@@ -70,13 +70,13 @@ def lake(tmp_path):
     return Settings(home=tmp_path / "home", load_commit_rows=5_000)
 
 
-def of(lake: Settings, *files: Path | str, **names: str) -> Loaded:
+def of(lake: Settings, *files: Path | str, **names: str) -> LoadReport:
     done = load(lake, open_feed(files, **names), NOW_US)
     assert done.read == done.loaded + done.already + done.duplicates + sum(done.rejected.values())
     return done
 
 
-def fates(done: Loaded) -> tuple[int, int, int, int]:
+def fates(done: LoadReport) -> tuple[int, int, int, int]:
     return done.loaded, done.already, done.duplicates, sum(done.rejected.values())
 
 
@@ -289,9 +289,9 @@ def test_the_rows_of_a_file_are_guessed_from_its_size(tmp_path, name):
 
 def test_forgotten_days_are_read_again_from_silver(lake, tmp_path):
     of(lake, written(tmp_path / "a.parquet", ticks(100)))
-    known = Known(tables.catalog(lake).load_table(SILVER), fingerprints_max=1)
+    known = Deduplicator(tables.catalog(lake).load_table(SILVER), fingerprints_max=1)
     for number in (19_800, 19_801, 19_800):
-        part = known.sort_out(number, ticks(100, start_us=number * DAY_US))
+        part = known.remove_duplicates(number, ticks(100, start_us=number * DAY_US))
         assert (part.already, part.duplicates) == ((100, 0) if number == 19_800 else (0, 0))
 
 

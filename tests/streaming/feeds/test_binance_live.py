@@ -141,8 +141,8 @@ def test_every_trade_is_heard_once_as_its_recording_has_it(exchange, recorded, t
     ticks = heard(feed)
     assert ticks["trade_id"].n_unique() == len(ticks) == len(recorded)
     assert ticks.sort("seq").equals(recorded.sort("seq"))
-    assert feed.heard.connections == 3 and feed.heard.gaps == 1
-    assert feed.heard.missing == feed.heard.filled == sum(limit for _, limit in exchange.asked) > 0
+    assert feed.stats.connections == 3 and feed.stats.gaps == 1
+    assert feed.stats.missing == feed.stats.filled == sum(limit for _, limit in exchange.asked) > 0
     assert all("streams=btcusdt@trade/btcusdt@bookTicker" in path for path in exchange.paths)
 
 
@@ -153,7 +153,7 @@ def test_a_gap_that_nobody_fills_is_counted_and_the_rest_goes_on(lines, recorded
         ticks = heard(feed)
     finally:
         exchange.close()
-    assert feed.heard.filled == 0 and len(ticks) + feed.heard.missing == len(recorded)
+    assert feed.stats.filled == 0 and len(ticks) + feed.stats.missing == len(recorded)
 
 
 def test_an_exchange_that_is_away_is_tried_again_and_time_goes_on(tmp_path):
@@ -164,7 +164,7 @@ def test_an_exchange_that_is_away_is_tried_again_and_time_goes_on(tmp_path):
     )
     batches = list(feed.batches(feed.clock()))
     assert len(batches) > 5 and not any(batch.items for batch in batches)
-    assert feed.heard.connections == 0
+    assert feed.stats.connections == 0
 
 
 def test_a_silent_connection_is_opened_anew(exchange, tmp_path, monkeypatch):
@@ -176,4 +176,4 @@ def test_a_silent_connection_is_opened_anew(exchange, tmp_path, monkeypatch):
         duration_s=4,
     )
     ticks = heard(feed)
-    assert feed.heard.connections >= 2 and ticks["trade_id"].n_unique() == len(ticks)
+    assert feed.stats.connections >= 2 and ticks["trade_id"].n_unique() == len(ticks)

@@ -313,7 +313,7 @@ def test_venue_and_symbol_of_the_user_win(tmp_path):
 
 
 def test_a_name_without_symbol_is_told_before_anything_is_read(tmp_path):
-    with pytest.raises(FeedError, match="does not say its symbol") as told:
+    with pytest.raises(FeedError, match="does not contain a symbol") as told:
         read(tmp_path, "whatever.csv", SPOT)
     assert "--symbol" in told.value.hint
 

@@ -9,9 +9,9 @@ import polars as pl
 from contracts.parsing import parse
 from contracts.tick import Rejected
 from contracts.wire import encode as encode_one
-from streaming.feeds.tick_frame import SCHEMA, conform, empty, encode, verdicts
+from streaming.feeds.tick_frame import SCHEMA, conform, empty, encode, reject_reasons
 from streaming.feeds.types import ROW, Chunk
-from streaming.feeds.validator import Judge
+from streaming.feeds.validator import Validator
 
 NOW_US = 1_760_000_000_000_000
 # Good values and every edge of every rule.
@@ -54,7 +54,7 @@ def test_a_batch_is_judged_like_its_messages():
     frame = edge_cases(20_000, seed=1)
     judged = [parse(message, NOW_US) for message in encode(frame)]
     expected = [one.reason.value if isinstance(one, Rejected) else None for one in judged]
-    assert verdicts(frame, NOW_US).to_list() == expected
+    assert reject_reasons(frame, NOW_US).to_list() == expected
     assert len(set(expected)) >= 6  # all rules had their turn
 
 
@@ -63,13 +63,13 @@ def test_batch_and_single_encoding_are_one_wire_form():
     judged = [parse(message, NOW_US) for message in encode(frame)]
     ticks = [one for one in judged if not isinstance(one, Rejected)]
     assert [parse(encode_one(tick), NOW_US) for tick in ticks] == ticks
-    accepted = frame.filter(verdicts(frame, NOW_US).is_null())
+    accepted = frame.filter(reject_reasons(frame, NOW_US).is_null())
     assert [tuple(tick) for tick in ticks] == accepted.rows()
 
 
 def test_nothing_is_lost_between_accepted_and_rejected():
     frame = edge_cases(5_000, seed=3).with_row_index(ROW).with_columns(pl.col(ROW).cast(pl.Int64))
-    batch = Judge("file", NOW_US).batch(
+    batch = Validator("file", NOW_US).batch(
         Chunk(frame, lambda rows: [str(row).encode() for row in rows])
     )
     rows = sorted([*batch.rows.to_list(), *(reject.row for reject in batch.rejected)])
@@ -83,11 +83,11 @@ def test_not_a_number_is_refused():
             price=pl.Series([float("nan"), float("inf"), None]), venue=pl.lit("V")
         )
     )
-    assert verdicts(frame, NOW_US).to_list() == ["invalid_field"] * 3
+    assert reject_reasons(frame, NOW_US).to_list() == ["invalid_field"] * 3
 
 
 def test_an_empty_batch_is_a_batch():
-    assert (dict(empty().schema), encode(empty()), verdicts(empty(), NOW_US).len()) == (
+    assert (dict(empty().schema), encode(empty()), reject_reasons(empty(), NOW_US).len()) == (
         SCHEMA,
         [],
         0,

@@ -13,7 +13,7 @@ from contracts import wire
 from contracts.parsing import parse
 from contracts.tick import Tick
 from streaming.feeds import open_feed, tick_frame
-from streaming.job.fast_path import ORDINARY, QUOTED
+from streaming.job.fast_path import WITH_QUOTES, WITHOUT_QUOTES
 from tests.support.data import real
 
 NOW_US = 1_760_000_000_000_000
@@ -25,7 +25,7 @@ FILES = [
     "raw/usdm_ethusdt_20240808.gz",
     "raw/xauusd_28june_trades_0501.parquet",  # ids made of file and row
 ]
-SPARED = tuple(re.compile(pattern, re.ASCII) for pattern in (ORDINARY, QUOTED))
+SPARED = tuple(re.compile(pattern, re.ASCII) for pattern in (WITHOUT_QUOTES, WITH_QUOTES))
 POWERS = st.builds(
     lambda digits, power: digits * 10.0**power, st.integers(1, 10**6), st.integers(-16, 12)
 )

@@ -12,7 +12,7 @@ from py4j.protocol import Py4JJavaError
 from contracts.config import paths
 from contracts.tick import MESSAGE_BYTES_MAX
 from contracts.wire_text import AT_NUMBER, REFUSED
-from streaming.job.validation_sql import dead_letters
+from streaming.job.validation_sql import dead_letter_views
 from tests.support.poison import messages
 
 pytestmark = pytest.mark.integration
@@ -33,7 +33,7 @@ def patterns() -> set[str]:
     """Every text literal of the SQL that judges raw messages: all patterns are among them."""
     return {
         found.replace("''", "'")
-        for view in dead_letters()
+        for view in dead_letter_views()
         for found in LITERAL.findall(view.select)
     } - NO_PATTERNS
 

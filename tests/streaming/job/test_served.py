@@ -54,7 +54,7 @@ def test_nothing_but_its_own_insert_reads_it(program):
         for text in (*program.inserts, *(select for _, select in program.views))
         if re.search(r"\bserved\b", text)
     ]
-    assert users == [job_tables.served_insert()] == [program.inserts[-1]]
+    assert users == [job_tables.predictions_insert()] == [program.inserts[-1]]
 
 
 def test_every_column_is_filled_in_the_order_of_the_table(program):

@@ -10,16 +10,18 @@ from streaming.job import tables
 
 
 def test_no_partition_of_ticks_is_idle_unless_the_settings_say_so():
-    assert "idle" not in tables.wire(Settings())
-    assert "'scan.watermark.idle-timeout'='20000 ms'" in tables.wire(Settings(idle_timeout_s=20))
-    assert f"'topic'='{TICKS.name}'" in tables.wire(Settings())
+    assert "idle" not in tables.ticks_source(Settings())
+    assert "'scan.watermark.idle-timeout'='20000 ms'" in tables.ticks_source(
+        Settings(idle_timeout_s=20)
+    )
+    assert f"'topic'='{TICKS.name}'" in tables.ticks_source(Settings())
 
 
 def test_the_warm_up_ends_with_what_is_there():
-    ddl = tables.wire_warm(Settings(idle_timeout_s=20))
+    ddl = tables.warmup_source(Settings(idle_timeout_s=20))
     assert "'scan.bounded.mode'='latest-offset'" in ddl and "idle" not in ddl
     assert f"'topic'='{WARMUP.name}'" in ddl
-    assert "scan.bounded" not in tables.wire(Settings())
+    assert "scan.bounded" not in tables.ticks_source(Settings())
 
 
 @pytest.mark.parametrize(
@@ -28,10 +30,10 @@ def test_the_warm_up_ends_with_what_is_there():
 )
 def test_no_reader_is_without_a_partition(parallelism, readers):
     settings = Settings(parallelism=parallelism, flink_slots=64)
-    for ddl in (tables.wire(settings), tables.wire_warm(settings)):
+    for ddl in (tables.ticks_source(settings), tables.warmup_source(settings)):
         assert f"'scan.parallelism'='{readers}'" in ddl
 
 
 def test_the_warm_up_reaches_the_windows_and_not_silver():
-    assert "FROM wire_warm" in tables.accepted().select
-    assert "wire_warm" not in tables.heard().select
+    assert "FROM wire_warm" in tables.accepted_ticks().select
+    assert "wire_warm" not in tables.valid_messages().select

@@ -112,5 +112,5 @@ def test_a_position_survives_and_is_never_half_written(tmp_path):
 def test_a_file_that_is_no_position_is_told(tmp_path, content):
     file = tmp_path / "p.json"
     file.write_bytes(content)
-    with pytest.raises(FeedError, match="no position file"):
+    with pytest.raises(FeedError, match="is not a position file"):
         positions.load(file)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from streaming.feeds.tick_frame import SCHEMA, encode, verdicts
+from streaming.feeds.tick_frame import SCHEMA, encode, reject_reasons
 from streaming.synthetic.market import FIXTURE, Exchange, Market, generate
 
 START_US = 1_699_920_000_000_000  # midnight UTC
@@ -68,7 +68,7 @@ def test_batches_are_valid_ordered_and_bounded():
     assert dict(ticks.schema) == SCHEMA
     assert ticks["event_time_us"].is_sorted() and ticks["event_time_us"].min() >= START_US
     assert ticks["event_time_us"].max() < START_US + 300_000_000
-    assert verdicts(ticks, START_US + 300_000_000).null_count() == ticks.height
+    assert reject_reasons(ticks, START_US + 300_000_000).null_count() == ticks.height
     assert ticks.select("symbol", "trade_id").n_unique() == ticks.height
     assert max(batch.height for batch in batches) < 300_000
     assert ticks.height == pytest.approx(
@@ -108,7 +108,7 @@ def test_seconds_made_one_by_one_are_the_same_kind_of_market():
 
 def test_a_market_cannot_be_continued_from_another_time():
     market = Market(FIXTURE, START_US)
-    with pytest.raises(ValueError, match="stands at"):
+    with pytest.raises(ValueError, match="has reached"):
         next(generate(FIXTURE, START_US + 1, 10, market))
 
 
