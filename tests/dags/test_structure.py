@@ -73,7 +73,7 @@ def probed(home: Path, file: str) -> dict:
         sys.executable,
         "-W",
         "ignore",
-        str(REPO / "tests" / "dags" / "probe.py"),
+        str(REPO / "tests" / "support" / "probe.py"),
         str(REPO / "dags" / file),
     ]
     done = subprocess.run(
