@@ -1,4 +1,4 @@
-"""`tick replay` and `tick synth` as a person uses them: what they say, and what they refuse."""
+"""Output and errors of `tick replay` and `tick synth`."""
 
 import polars as pl
 import pytest
