@@ -1,3 +1,1 @@
-"""Measurements of the platform, run by `make bench`: CPU time and ratios against a peer or bound of
-the same run.
-"""
+"""Benchmarks of the platform (`make bench`): CPU time, and ratios to peers of the same run."""

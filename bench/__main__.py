@@ -1,6 +1,4 @@
-"""`python -m bench [NAME…]`: run the benches one after the other, print each at once, keep all in a
-JSON file.
-"""
+"""`python -m bench [NAME…]`: run benches, print each result, save all results to a JSON file."""
 
 import signal
 import sys
@@ -23,7 +21,7 @@ from contracts.errors import TickError
 
 
 class Name(StrEnum):
-    """The benches, in the order in which they run; each is the module of that name."""
+    """The benches in their default order; each is the module of that name."""
 
     EXCHANGE = "exchange"
     REPLAY = "replay"
@@ -41,52 +39,48 @@ class Name(StrEnum):
 
 def main(
     names: Annotated[
-        list[Name] | None, typer.Argument(help="which ones; all of them when none is named")
+        list[Name] | None, typer.Argument(help="benches to run; default: all of them")
     ] = None,
     scale: Annotated[
         float,
         typer.Option(
-            min=0.01, max=10.0, help="size of the runs; below 1 for a look, not for numbers"
+            min=0.01, max=10.0, help="size of the runs; results below 1 are only a smoke test"
         ),
     ] = 1.0,
 ) -> None:
-    """Measure the platform. Run it alone on a quiet machine: the load average is printed with every
-    number.
-    """
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(143)
-    )  # so that a platform is stopped then, too
-    console, on = Console(), machine.describe()
-    console.print(report.heading(on))
+    """Measure the platform. Run it alone on a quiet machine; each result shows the load average."""
+    # sys.exit runs the clean-up handlers, which stop the platform of the bench.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    console, this_machine = Console(), machine.describe()
+    console.print(report.heading(this_machine))
     results: list[Result] = []
     for name in names or list(Name):
         with Console(stderr=True).status(name.value):
-            results.append(run(name, scale))
+            results.append(run_bench(name, scale))
         report.show(console, results[-1])
-    file = report.save(settings().root / "bench", on, results, now_us())
-    console.print(f"kept in {file}", soft_wrap=True)
+    file = report.save(settings().root / "bench", this_machine, results, now_us())
+    console.print(f"saved to {file}", soft_wrap=True)
     raise typer.Exit(int(any(result.failure for result in results)))
 
 
-def find(name: Name) -> Callable[[float], list[Figure]]:
-    """The function that measures; its module is loaded only now, so that a bench pays for no
-    other's imports.
-    """
+def load_bench(name: Name) -> Callable[[float], list[Figure]]:
+    """The `measure` function of a bench, imported on demand to save the imports of the others."""
     measure: Callable[[float], list[Figure]] = import_module(f"bench.{name.value}").measure
     return measure
 
 
-def run(name: Name, scale: float) -> Result:
-    """One bench; a failure of the platform is its result, the next bench starts its own."""
-    bench = find(name)
-    before, began_s = machine.load(), time.monotonic()
+def run_bench(name: Name, scale: float) -> Result:
+    """Run one bench. A failure of the platform becomes its result, and the next bench can run."""
+    measure = load_bench(name)
+    load_before, began_s = machine.load_average(), time.monotonic()
     figures: list[Figure] = []
     failure = ""
     try:
-        figures = bench(scale)
+        figures = measure(scale)
     except (TickError, RedisError, KafkaException) as error:
         failure = f"{type(error).__name__}: {error}"
-    return Result(name.value, figures, failure, time.monotonic() - began_s, before, machine.load())
+    elapsed_s = time.monotonic() - began_s
+    return Result(name.value, figures, failure, elapsed_s, load_before, machine.load_average())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,4 @@
-"""The API as a bench needs it: a model in Production, fresh features, started, and the request that
-it is asked.
-"""
+"""The API under a bench: a Production model, fresh features, a start, and the requests to send."""
 
 import time
 from typing import Any
@@ -22,7 +20,7 @@ from stack import platform, secrets
 
 READY_S = 90.0
 SYMBOLS = 64
-KNOWN: dict[str, Any] = {
+MODEL_FACTS: dict[str, Any] = {
     "features": CORE,
     "trained_on": "synthetic",
     "trained_to_us": 0,
@@ -30,46 +28,49 @@ KNOWN: dict[str, Any] = {
 }
 
 
-def promote(settings: Settings, made: Exported) -> None:
-    """Register a model and make it Production."""
+def promote(settings: Settings, exported: Exported) -> None:
+    """Register a model and promote it to Production."""
     client = tracking.client(settings)
     run = client.create_run(tracking.experiment_id(settings, client, settings.experiment))
     registry.promote(
-        settings, registry.register(settings, made, run.info.run_id, {registry.PASSED: "true"})
+        settings, registry.register(settings, exported, run.info.run_id, {registry.PASSED: "true"})
     )
 
 
-def feed(settings: Settings) -> None:
-    """Fresh rows of every view, each value there."""
+def write_features(settings: Settings) -> None:
+    """Write fresh rows of every view to Redis, without nulls."""
     time_ms, rng = now_us() // 1000, np.random.default_rng(1)
     rows = [
         feature_rows.row(level, name, time_ms, rng)
         for name in feature_rows.symbols(SYMBOLS)
         for level in LEVELS
     ]
-    whole = [{name: 0.1 if value is None else value for name, value in row.items()} for row in rows]
+    filled = [
+        {name: 0.1 if value is None else value for name, value in row.items()} for row in rows
+    ]
     with connect(settings) as client:
-        write_rows(client, whole, settings, now_us())
+        write_rows(client, filled, settings, now_us())
         client.set(HEARTBEAT_REDIS_KEY, time_ms)
 
 
-def start(settings: Settings) -> float:
-    """Start the API anew; returns the seconds until it could predict."""
+def restart(settings: Settings) -> float:
+    """Restart the API; returns the seconds until it answers a prediction."""
     platform.down(settings, ["api"])
     began_s = time.monotonic()
     platform.start(settings, "api")
     services.wait(lambda: _predicts(settings), "the API to be ready", READY_S)
-    feed(settings)
+    write_features(settings)
     return time.monotonic() - began_s
 
 
 def _predicts(settings: Settings) -> bool:
-    load = http_load.run(f"{settings.api_url}/predict", messages(settings), 1, 1, psutil.Process())
+    url = f"{settings.api_url}/predict"
+    load = http_load.send_requests(url, messages(settings), 1, 1, psutil.Process())
     return load.statuses == {200: 1}
 
 
 def messages(settings: Settings) -> list[bytes]:
-    """A `/predict` of one symbol, with the key, as bytes, for each symbol."""
+    """One raw `/predict` request with the API key for each symbol."""
     url, key = f"{settings.api_url}/predict", {"X-API-Key": secrets.api_key(settings)}
     return [
         http_load.request(url, orjson.dumps({"symbols": [name]}), key)

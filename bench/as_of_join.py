@@ -1,6 +1,4 @@
-"""The training join beside the three bare polars joins that it is made of, and beside Feast's own
-on a small set.
-"""
+"""The training join compared with its three bare polars joins, and with Feast on a small set."""
 
 import tempfile
 from collections.abc import Mapping
@@ -18,31 +16,28 @@ from training.tick import dataset
 from training.tick.dataset import CORE_OF, SECOND_US
 
 AIM_SHARE = 0.7
-ROWS = 1_000_000  # decisions, one a minute, as many rows of each view as that time has
+ROWS = 1_000_000  # decisions, one a minute; each view has all its rows of that time
 FEAST_ROWS = 500
 START_US = 19_000 * 86_400 * SECOND_US
 SYMBOL = "BENCH:AUSD"
 
 
 def measure(scale: float = 1.0) -> list[Figure]:
-    """Decisions joined per second of CPU: ours, bare polars, Feast."""
-    count, settings = max(1000, int(ROWS * scale)), Settings()
-    decided, history = (
-        pl.DataFrame({"decision_us": START_US + 60 * SECOND_US * np.arange(count)}),
-        _history(count),
-    )
-    bare(decided, history, settings)  # thread pools
+    """Decisions joined per second of CPU: ours, polars alone, Feast."""
+    settings = Settings()
+    count = max(1000, int(ROWS * scale))
+    decisions = pl.DataFrame({"decision_us": START_US + 60 * SECOND_US * np.arange(count)})
+    history = _history(count)
+    polars_joins(decisions, history, settings)  # starts the thread pools
     with spent() as ours:
-        joined = dataset.as_of(decided, history, settings)
+        joined = dataset.as_of(decisions, history, settings)
     with spent() as polars:
-        bare(decided, history, settings)
+        polars_joins(decisions, history, settings)
     few = max(50, int(FEAST_ROWS * min(scale, 1.0)))
-    feast_s = _feast(
-        decided.head(few),
-        {
-            view: rows.filter(pl.col("event_time_us") <= decided["decision_us"][few - 1])
-            for view, rows in history.items()
-        },
+    last_us = decisions["decision_us"][few - 1]
+    feast_s = _feast_cpu_s(
+        decisions.head(few),
+        {view: rows.filter(pl.col("event_time_us") <= last_us) for view, rows in history.items()},
     )
     share = (count / ours.cpu_s) / (count / polars.cpu_s)
     usable = (
@@ -67,10 +62,10 @@ def measure(scale: float = 1.0) -> list[Figure]:
     ]
 
 
-def bare(
+def polars_joins(
     rows: pl.DataFrame, features: Mapping[str, pl.DataFrame], settings: Settings
 ) -> pl.DataFrame:
-    """What polars alone needs for it."""
+    """The same join with polars alone: one join_asof per view."""
     tolerance = int(settings.stale_s * SECOND_US)
     for view, names in CORE_OF.items():
         right = features[view].select(
@@ -88,21 +83,20 @@ def bare(
 
 
 def _history(minutes: int) -> dict[str, pl.DataFrame]:
-    """Rows of each view over that time, thinned to at most two million a view."""
-    rng, made = np.random.default_rng(2), {}
+    """Rows of each view over that time, thinned to at most two million per view."""
+    rng = np.random.default_rng(2)
+    history = {}
     for level in LEVELS:
         step_s = max(level.tile_s, minutes * 60 // 2_000_000)
         ends = START_US + SECOND_US * np.arange(0, minutes * 60, step_s)
         names = [column.name for column in columns(level) if column.core]
         values = {name: rng.standard_normal(len(ends)) for name in names}
-        made[level.view] = pl.DataFrame({"event_time_us": ends, "known_at_us": ends, **values})
-    return made
+        history[level.view] = pl.DataFrame({"event_time_us": ends, "known_at_us": ends, **values})
+    return history
 
 
-def _feast(decided: pl.DataFrame, history: Mapping[str, pl.DataFrame]) -> float:
-    """CPU seconds of Feast's join, of the work alone: the repository is applied, the files are
-    written before.
-    """
+def _feast_cpu_s(decisions: pl.DataFrame, history: Mapping[str, pl.DataFrame]) -> float:
+    """CPU seconds of Feast's join, without applying the repository and writing the files."""
     import pandas as pd
 
     from feature_store.feast_repo import objects as feast_objects
@@ -123,11 +117,9 @@ def _feast(decided: pl.DataFrame, history: Mapping[str, pl.DataFrame]) -> float:
                 feast_objects.offline_file(settings, level.view)
             )
         feast_objects.apply(settings)
-        times = pd.to_datetime(decided["decision_us"].to_numpy(), unit="us", utc=True)
-        store, entities = (
-            feast_objects.store(settings),
-            pd.DataFrame({"symbol": SYMBOL, "event_timestamp": times}),
-        )
+        times = pd.to_datetime(decisions["decision_us"].to_numpy(), unit="us", utc=True)
+        store = feast_objects.store(settings)
+        entities = pd.DataFrame({"symbol": SYMBOL, "event_timestamp": times})
         with spent() as taken:
             store.get_historical_features(
                 entities, features=store.get_feature_service(feast_objects.SERVICE)

@@ -1,6 +1,4 @@
-"""How fast history gets into silver without the stream: `tick load` of a Parquet file, and beside
-it polars copying the same file.
-"""
+"""Throughput of `tick load` from a Parquet file, compared with polars copying the same file."""
 
 import resource
 import tempfile
@@ -28,20 +26,18 @@ MIB = 1024
 
 
 def measure(scale: float = 1.0) -> list[Figure]:
-    """Ticks per CPU second of loading a file of ten days, of loading it again, and of polars
-    scanning it into another Parquet file.
-    """
+    """Ticks per CPU second: load ten days, load them again, and copy the file with polars."""
     with tempfile.TemporaryDirectory(prefix="tick-bench-") as folder:
         home, file = Path(folder), Path(folder) / "ticks.parquet"
         ticks = canonical.write(file, _frames(int(TICKS * scale)))
-        _loaded(home / "first", file, ticks // 100)  # imports and thread pools
-        first = _loaded(home / "lake", file, ticks)
-        again = _loaded(home / "lake", file, 0)
-        text = _loaded(home / "text", _as_csv(file), ticks)
-        with spent() as copied:
+        _measure_load(home / "first", file, ticks // 100)  # imports and thread pools
+        first = _measure_load(home / "lake", file, ticks)
+        again = _measure_load(home / "lake", file, 0)
+        text = _measure_load(home / "text", _write_csv(file), ticks)
+        with spent() as copy:
             pl.scan_parquet(file).sink_parquet(home / "copy.parquet", compression="zstd")
-        appended = _appended(home / "append", file)
-        return _figures(ticks, first, again, text, copied, appended)
+        append = _measure_append(home / "append", file)
+        return _figures(ticks, first, again, text, copy, append)
 
 
 def _frames(ticks: int) -> Iterator[pl.DataFrame]:
@@ -51,77 +47,76 @@ def _frames(ticks: int) -> Iterator[pl.DataFrame]:
         yield from Chunk(START_US + day * DAY_US, seconds, PER_TILE, SYMBOLS).frames()
 
 
-def _loaded(home: Path, file: Path, least: int) -> Spent:
-    with spent() as took:
-        done: LoadReport = load(Settings(home=home), open_feed([file]), NOW_US)
-    if done.loaded < least or done.read != done.loaded + done.already:
+def _measure_load(home: Path, file: Path, loaded_min: int) -> Spent:
+    with spent() as cost:
+        report: LoadReport = load(Settings(home=home), open_feed([file]), NOW_US)
+    if report.loaded < loaded_min or report.read != report.loaded + report.already:
         raise BenchError(
-            f"only {done.loaded:,} of {least:,} ticks were loaded", "run the tests of the bulk load"
+            f"only {report.loaded:,} of {loaded_min:,} ticks were loaded",
+            "run the tests of the bulk load: `pytest tests/streaming/bulk_load`",
         )
-    return took
+    return cost
 
 
-def _appended(home: Path, file: Path) -> Spent:
-    """What PyIceberg alone takes to append the same ticks, read already, a million at a time."""
+def _measure_append(home: Path, file: Path) -> Spent:
+    """The cost of appending the same ticks with PyIceberg alone, without reading the file."""
     settings = Settings(home=home)
     tables.create(settings)
-    took = Spent()
-    for start in range(
-        0, pl.scan_parquet(file).select(pl.len()).collect().item(), settings.load_commit_rows
-    ):
+    total = Spent()
+    rows = pl.scan_parquet(file).select(pl.len()).collect().item()
+    for start in range(0, rows, settings.load_commit_rows):
         frame = pl.scan_parquet(file).slice(start, settings.load_commit_rows).collect()
-        with spent() as part:
+        with spent() as cost:
             tables.append_ticks(settings, frame)
-        took.cpu_s += part.cpu_s
-        took.wall_s += part.wall_s
-    return took
+        total.cpu_s += cost.cpu_s
+        total.wall_s += cost.wall_s
+    return total
 
 
-def _as_csv(file: Path) -> Path:
-    """The same ticks as canonical CSV."""
-    made = file.with_suffix(".csv")
-    pl.scan_parquet(file).select(pl.all().exclude("bid", "ask", "bid_size", "ask_size")).sink_csv(
-        made
-    )
-    return made
+def _write_csv(file: Path) -> Path:
+    """Write the same ticks as canonical CSV; returns the file."""
+    csv = file.with_suffix(".csv")
+    ticks = pl.scan_parquet(file).select(pl.all().exclude("bid", "ask", "bid_size", "ask_size"))
+    ticks.sink_csv(csv)
+    return csv
 
 
 def _figures(
-    ticks: int, first: Spent, again: Spent, text: Spent, copied: Spent, appended: Spent
+    ticks: int, first: Spent, again: Spent, text: Spent, copy: Spent, append: Spent
 ) -> list[Figure]:
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
-    said = (
+    note = (
         f"{ticks:,} ticks of {SYMBOLS} symbols and {DAYS} days; peak memory of the whole bench"
         f" {peak_mib:,.0f} MiB"
     )
     return [
-        Figure("bulk load, CPU", ticks / first.cpu_s, "ticks/s CPU", at_least=AIM_PER_S, note=said),
+        Figure("bulk load, CPU", ticks / first.cpu_s, "ticks/s CPU", at_least=AIM_PER_S, note=note),
         Figure("bulk load, by the clock", ticks / first.wall_s, "ticks/s"),
         Figure(
             "the same file again, CPU",
             ticks / again.cpu_s,
             "ticks/s CPU",
-            note="nothing is added: every id is looked up in silver",
+            note="adds nothing: every id is looked up in silver",
         ),
         Figure(
             "the same ticks from CSV, CPU", ticks / text.cpu_s, "ticks/s CPU", note="canonical CSV"
         ),
         Figure(
             "bare append of PyIceberg, CPU",
-            ticks / appended.cpu_s,
+            ticks / append.cpu_s,
             "ticks/s CPU",
-            note="ticks read already; not judged, no ids looked up",
+            note="ticks in memory; no validation, no deduplication",
         ),
         Figure(
             "polars scan and sink, CPU",
-            ticks / copied.cpu_s,
+            ticks / copy.cpu_s,
             "ticks/s CPU",
             note="the same file into another Parquet file, zstd",
         ),
         Figure(
             "CPU of a load / scan and sink",
-            first.cpu_s / copied.cpu_s,
+            first.cpu_s / copy.cpu_s,
             "×",
-            note="judging, looking up, sorting, committing beside it",
+            note="a load also validates, deduplicates, sorts and commits",
         ),
     ]

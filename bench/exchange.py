@@ -1,6 +1,4 @@
-"""How fast the synthetic exchange makes ticks, as the demo uses it (few trades) and at a busy
-market's rate.
-"""
+"""Throughput of the synthetic exchange, at the demo's rate and at the rate of a busy market."""
 
 from dataclasses import replace
 
@@ -16,23 +14,24 @@ BUSY = replace(DEMO, rate=100.0)
 
 def measure(scale: float = 1.0) -> list[Figure]:
     """Ticks per CPU second of the generator, polars' threads included; `scale` shortens it."""
-    _made(BUSY, 10_000)  # imports and thread pools
+    _generate(BUSY, 10_000)  # imports and thread pools
     return [
         _figure(name, exchange, int(TICKS * scale))
         for name, exchange in (("demo market, 0.2/s", DEMO), ("busy market, 100/s", BUSY))
     ]
 
 
-def _made(exchange: Exchange, ticks: int) -> int:
+def _generate(exchange: Exchange, ticks: int) -> int:
+    """Generate about so many ticks; returns their exact number."""
     duration_s = ticks / (exchange.rate * len(exchange.symbols))
     return sum(frame.height for frame in generate(exchange, now_us(), duration_s))
 
 
 def _figure(name: str, exchange: Exchange, ticks: int) -> Figure:
-    with spent() as took:
-        made = _made(exchange, ticks)
+    with spent() as cost:
+        count = _generate(exchange, ticks)
     note = (
-        f"{made:,} ticks of {len(exchange.symbols)} symbols; by the clock"
-        f" {made / took.wall_s:,.0f}/s"
+        f"{count:,} ticks of {len(exchange.symbols)} symbols; by the clock"
+        f" {count / cost.wall_s:,.0f}/s"
     )
-    return Figure(name, made / took.cpu_s, "ticks/s CPU", at_least=AIM_PER_S, note=note)
+    return Figure(name, count / cost.cpu_s, "ticks/s CPU", at_least=AIM_PER_S, note=note)

@@ -1,6 +1,4 @@
-"""How long a caller waits for an answer that is a refusal: Redis stalled, gone and empty, asked by
-many at once.
-"""
+"""Latency of refused requests while Redis is stalled, down or empty, under concurrent clients."""
 
 import signal
 import warnings
@@ -24,18 +22,16 @@ SEED = 7
 
 
 def measure(scale: float = 1.0) -> list[Figure]:
-    """p99 of the refusals in each case; every answer must be the documented one."""
+    """p99 of the refusals in each case; every response must be the documented one."""
     with services.running(("redis", "kafka")) as settings, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow's and scikit-learn's of each other
+        warnings.simplefilter("ignore")  # MLflow and scikit-learn warn of each other
         rows = np.random.default_rng(SEED).normal(size=(400, len(CORE))).astype(np.float32)
-        forest = RandomForestRegressor(n_estimators=5, random_state=SEED).fit(
-            rows, rows[:, 0] * 1e-4
-        )
-        api.promote(
-            settings, export.export(forest, rows, settings.root / "forest", seed=SEED, **api.KNOWN)
-        )
-        api.feed(settings)
-        api.start(settings)
+        forest = RandomForestRegressor(n_estimators=5, random_state=SEED)
+        forest.fit(rows, rows[:, 0] * 1e-4)
+        folder = settings.root / "forest"
+        api.promote(settings, export.export(forest, rows, folder, seed=SEED, **api.MODEL_FACTS))
+        api.write_features(settings)
+        api.restart(settings)
         count = max(100, int(REQUESTS * scale))
         return [_case(settings, name, count, fail) for name, fail in CASES.items()]
 
@@ -43,10 +39,10 @@ def measure(scale: float = 1.0) -> list[Figure]:
 def _case(
     settings: Settings, name: str, count: int, fail: Callable[[Settings], Callable[[], None]]
 ) -> Figure:
-    """One case, undone at its end. Raises BenchError for another answer than the documented one."""
-    undo = fail(settings)
+    """Cause a failure, measure, repair it. Raises BenchError for an undocumented response."""
+    repair = fail(settings)
     try:
-        load = http_load.run(
+        load = http_load.send_requests(
             f"{settings.api_url}/predict",
             api.messages(settings),
             CLIENTS,
@@ -54,11 +50,14 @@ def _case(
             services.process(settings, "api"),
         )
     finally:
-        undo()
+        repair()
     if set(load.statuses) != {REFUSED}:
-        raise BenchError(f"{name}: answered {load.statuses}", f"{REFUSED} was expected")
+        raise BenchError(
+            f"{name}: responses by status {load.statuses}, expected only {REFUSED}",
+            "see the log of the API",
+        )
     note = (
-        f"{count} answers {REFUSED} at c={CLIENTS}, p50 {quantile(load.ms, 0.5):.1f} ms, longest"
+        f"{count} responses {REFUSED} at c={CLIENTS}, p50 {quantile(load.ms, 0.5):.1f} ms, longest"
         f" {max(load.ms):.0f} ms"
     )
     return Figure(f"{name}, p99", quantile(load.ms, 0.99), "ms", at_most=AIM_P99_MS, note=note)

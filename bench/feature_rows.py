@@ -1,6 +1,4 @@
-"""Feature rows as the live job publishes them: every column of a view, full precision, now and then
-a null.
-"""
+"""Feature rows as the live job publishes them: all columns, full precision, some nulls."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,8 +18,9 @@ def symbols(count: int) -> list[str]:
 
 
 def stream(names: list[str], seconds: int, start_ms: int) -> Iterator[dict[str, Any]]:
-    """Rows in the order of their time: every second a tile row per symbol, and the bars that end
-    then; `start_ms` is a whole minute.
+    """Rows by event time: every second a tile row per symbol, and the bars that end then.
+
+    `start_ms` must be a whole minute.
     """
     rng = np.random.default_rng(7)
     for second in range(1, seconds + 1):

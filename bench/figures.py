@@ -1,6 +1,4 @@
-"""What a measurement yields: figures with their unit, the aim they are held against, and what stood
-beside them.
-"""
+"""Results of a measurement: figures with unit, aim and note."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,15 +7,12 @@ from contracts.errors import TickError
 
 
 class BenchError(TickError):
-    """A measurement did not come to its end: something never arrived, or a process died under
-    it."""
+    """A measurement was not completed: a result never arrived, or a process died."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number. `at_least` or `at_most` is the aim, if there is one; `note` says how it was found
-    and what stood beside it.
-    """
+    """One number. `at_least` or `at_most` is its aim, if any; `note` adds how it was measured."""
 
     what: str
     value: float
@@ -28,14 +23,14 @@ class Figure:
 
     @property
     def aim(self) -> str:
-        """The aim as text; empty without one."""
+        """The aim as text; empty if there is none."""
         if self.at_least is not None:
             return f"≥ {readable(self.at_least)}"
         return "" if self.at_most is None else f"≤ {readable(self.at_most)}"
 
     @property
     def met(self) -> bool | None:
-        """Whether the aim is reached; None without one."""
+        """Whether the aim is reached; None if there is none."""
         if self.at_least is not None:
             return self.value >= self.at_least
         return None if self.at_most is None else self.value <= self.at_most
@@ -43,9 +38,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One bench: its figures, or why there are none; wall time and the load average (1 min) around
-    it.
-    """
+    """One bench: its figures or its failure, wall time, and the load average before and after."""
 
     bench: str
     figures: list[Figure] = field(default_factory=list)
@@ -56,14 +49,13 @@ class Result:
 
 
 def readable(value: float) -> str:
-    """Three digits that matter: 1,234,567 · 123 · 12.3 · 0.123."""
+    """Three significant digits, more only for large numbers: 1,234,567 · 123 · 12.3 · 0.123."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of them lie, as `feature_store.online.writer_stats` counts
-    it."""
+    """The value below which `share` of the values are; same as in `online.writer_stats`."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -1,17 +1,16 @@
-"""What a tick and a tile cost in the live job, all sinks, deduplication, windows and checkpoints
-included.
+"""CPU cost of a tick and of a tile in the live job, with all sinks, windows and checkpoints.
 
-The cost of a tick is marginal: a long chunk less a short one, sent to the same warm job, so that
-start-up and planning do not count. Nor does the JVM's compiler, which goes on for many millions of
-ticks and then ends; what it took is told beside. Two densities tell ticks from tiles: µs(p) = tick
-+ tile / p for p ticks a tile.
+The cost of a tick is marginal: a long chunk minus a short one, sent to the same warm job, so that
+start-up and planning do not count. The JVM's JIT compiler works for many millions of ticks and then
+stops, so its CPU time is reported separately. Two densities separate ticks from tiles:
+µs(p) = tick + tile / p for p ticks a tile.
 """
 
 import time
 
 from bench import flink_bound, services
 from bench.figures import Figure
-from bench.flink_load import Run, run
+from bench.flink_load import Run, run_chunk
 from bench.load import MINUTE_US, Chunk
 from bench.machine import jvm_spent
 from contracts.clock import now_us
@@ -24,19 +23,19 @@ AIM_TICKS_PER_S = 100_000
 AIM_TILE_US = 120.0
 SYMBOLS = 40
 DENSE, SPARSE = 100, 5
-# (ticks a tile, seconds): both shapes once to warm up, which takes the JIT millions of ticks, then
-# a short and a long chunk of each.
+# (ticks a tile, seconds): one long chunk of each density to warm up, because the JIT needs millions
+# of ticks, then a short and a long chunk of each.
 PLAN = ((DENSE, 1200), (SPARSE, 2400), (DENSE, 60), (DENSE, 600), (SPARSE, 300), (SPARSE, 2400))
 REST_S = 5.0
 CANCEL_TIMEOUT_S = 60.0
 
 
 def measure(scale: float = 1.0) -> list[Figure]:
-    """Marginal CPU of the TaskManager per tick and per tile, beside JSON decoding alone."""
+    """Marginal CPU of the TaskManager per tick and per tile, compared with JSON decoding alone."""
     with services.running(PLATFORM) as settings:
         job_id = job.start(settings)
-        runs = [run(settings, job_id, chunk) for chunk in chunks(now_us(), scale)]
-        rest = _at_rest(settings)
+        runs = [run_chunk(settings, job_id, chunk) for chunk in chunks(now_us(), scale)]
+        idle_cores = _idle_cores(settings)
         flink_rest.cancel(settings, job_id)
         services.wait(
             lambda: flink_rest.state(settings, job_id) in flink_rest.ENDED,
@@ -51,21 +50,21 @@ def measure(scale: float = 1.0) -> list[Figure]:
             _marginal_us(sparse_short, sparse_long),
             jit_us,
             bound_us,
-            rest,
+            idle_cores,
             runs,
         )
 
 
-def chunks(at_us: int, scale: float) -> list[Chunk]:
-    """The chunks of PLAN one after the other in event time, the last of which ends before
-    `at_us`."""
+def chunks(end_us: int, scale: float) -> list[Chunk]:
+    """The chunks of PLAN, consecutive in event time; the last one ends before `end_us`."""
     plan = [(per_tile, max(2, int(seconds * scale))) for per_tile, seconds in PLAN]
     span_us = sum((-(-seconds // 60) + 1) * MINUTE_US for _, seconds in plan)
-    made, start_us = [], (at_us - span_us) // MINUTE_US * MINUTE_US
+    planned = []
+    start_us = (end_us - span_us) // MINUTE_US * MINUTE_US
     for per_tile, seconds in plan:
-        made.append(Chunk(start_us, seconds, per_tile, SYMBOLS))
-        start_us = made[-1].next_us
-    return made
+        planned.append(Chunk(start_us, seconds, per_tile, SYMBOLS))
+        start_us = planned[-1].next_us
+    return planned
 
 
 def _marginal_us(short: Run, long: Run, *, jit: bool = False) -> float:
@@ -73,50 +72,32 @@ def _marginal_us(short: Run, long: Run, *, jit: bool = False) -> float:
     return (spent_s[1] - spent_s[0]) / (long.chunk.ticks - short.chunk.ticks) * 1e6
 
 
-def _at_rest(settings: Settings) -> float:
-    """Share of a core that the job takes when nothing comes."""
+def _idle_cores(settings: Settings) -> float:
+    """Share of a core that the job uses without input."""
     worker = services.process(settings, "taskmanager")
     began_s = time.monotonic()
-    with jvm_spent(worker) as took:
+    with jvm_spent(worker) as cost:
         time.sleep(REST_S)
-    return took.cpu_s / (time.monotonic() - began_s)
+    return cost.cpu_s / (time.monotonic() - began_s)
 
 
 def figures(
-    dense_us: float, sparse_us: float, jit_us: float, bound_us: float, rest: float, runs: list[Run]
+    dense_us: float,
+    sparse_us: float,
+    jit_us: float,
+    bound_us: float,
+    idle_cores: float,
+    runs: list[Run],
 ) -> list[Figure]:
-    """From µs per tick at both densities, without the JIT's; `jit_us` per tick at the first,
-    `bound_us` per message, `rest` in cores.
+    """Figures from µs per tick at both densities, without the JIT.
+
+    `jit_us`: per tick at the first density. `bound_us`: per message of JSON decoding.
     """
     tile_us = (sparse_us - dense_us) / (1 / SPARSE - 1 / DENSE)
     ticks, tiles = sum(run.chunk.ticks for run in runs), sum(run.chunk.tiles for run in runs)
     sent = f"{ticks:,} ticks in {tiles:,} tiles of {SYMBOLS} symbols, warm-up included"
     return [
-        Figure(
-            f"ticks at {DENSE} a tile",
-            1e6 / dense_us,
-            "ticks/s/core",
-            at_least=AIM_TICKS_PER_S,
-            note=sent,
-        ),
-        Figure(
-            f"a tick at {DENSE} a tile",
-            dense_us,
-            "µs CPU",
-            note=f"of which {tile_us / DENSE:.2f} for its tile",
-        ),
-        Figure(
-            "the JIT meanwhile",
-            jit_us,
-            "µs CPU",
-            note=f"a tick; with it {1e6 / (dense_us + jit_us):,.0f} ticks/s/core",
-        ),
-        Figure(
-            f"a tick at {SPARSE} a tile",
-            sparse_us,
-            "µs CPU",
-            note=f"hence {1e6 / sparse_us:,.0f} ticks/s/core",
-        ),
+        *_density_figures(dense_us, sparse_us, jit_us, tile_us, sent),
         Figure(
             "a tile, all windows",
             tile_us,
@@ -134,8 +115,40 @@ def figures(
         Figure(f"a tick at {DENSE} a tile / JSON alone", dense_us / bound_us, "×"),
         Figure(
             "the job at rest",
-            rest,
+            idle_cores,
             "cores",
             note="watermarks every 50 ms, checkpoints, idle sources",
+        ),
+    ]
+
+
+def _density_figures(
+    dense_us: float, sparse_us: float, jit_us: float, tile_us: float, note: str
+) -> list[Figure]:
+    return [
+        Figure(
+            f"ticks at {DENSE} a tile",
+            1e6 / dense_us,
+            "ticks/s/core",
+            at_least=AIM_TICKS_PER_S,
+            note=note,
+        ),
+        Figure(
+            f"a tick at {DENSE} a tile",
+            dense_us,
+            "µs CPU",
+            note=f"of which {tile_us / DENSE:.2f} for its tile",
+        ),
+        Figure(
+            "the JIT meanwhile",
+            jit_us,
+            "µs CPU",
+            note=f"per tick; including it {1e6 / (dense_us + jit_us):,.0f} ticks/s/core",
+        ),
+        Figure(
+            f"a tick at {SPARSE} a tile",
+            sparse_us,
+            "µs CPU",
+            note=f"hence {1e6 / sparse_us:,.0f} ticks/s/core",
         ),
     ]

@@ -1,6 +1,4 @@
-"""The bound beside the live job: Flink reads the same messages, decodes their JSON, and throws them
-away.
-"""
+"""Lower bound of the live job's cost: Flink decodes the same JSON messages and discards them."""
 
 from bench import services
 from bench.flink_load import Run
@@ -16,32 +14,30 @@ FINISH_TIMEOUT_S = 180.0
 
 
 def marginal_us(settings: Settings, short: Run, long: Run) -> float:
-    """CPU µs per message of decoding alone: the long chunk less the short one, both after a first
-    run that warms up.
-    """
-    _decode(settings, short)
-    less, more = _decode(settings, short), _decode(settings, long)
-    return (more - less) / (_messages(long) - _messages(short)) * 1e6
+    """CPU µs per message of decoding alone: the long chunk minus the short one, after a warm-up."""
+    _decode_cpu_s(settings, short)
+    short_s, long_s = _decode_cpu_s(settings, short), _decode_cpu_s(settings, long)
+    return (long_s - short_s) / (_messages(long) - _messages(short)) * 1e6
 
 
 def _messages(run: Run) -> int:
     return sum(run.end) - sum(run.begin)
 
 
-def _decode(settings: Settings, run: Run) -> float:
-    """CPU seconds of the TaskManager but for its JIT, for a bounded job over this chunk, its start
-    included.
+def _decode_cpu_s(settings: Settings, run: Run) -> float:
+    """CPU seconds of the TaskManager, without its JIT, for a bounded job over this chunk.
+
+    Includes the start of the job.
     """
     worker = services.process(settings, "taskmanager")
-    with jvm_spent(worker) as took:
-        flink_rest.wait(
-            settings, submit(settings, program(settings, run.begin, run.end)), FINISH_TIMEOUT_S
-        )
-    return took.cpu_s
+    with jvm_spent(worker) as cost:
+        job_id = submit(settings, program(settings, run.begin, run.end))
+        flink_rest.wait(settings, job_id, FINISH_TIMEOUT_S)
+    return cost.cpu_s
 
 
 def program(settings: Settings, begin: list[int], end: list[int]) -> Program:
-    """The same decoder as the live job's, from and to these offsets, into a black hole."""
+    """The decoder of the live job between these offsets, into a black hole."""
     fields = ", ".join(f"{name} {kind}" for name, kind in TYPES.items())
     bounds = (
         "'scan.startup.mode'='specific-offsets',"

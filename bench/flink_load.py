@@ -1,11 +1,9 @@
-"""The live job under a chunk of ticks: what its TaskManager spends until the last row is out and a
-checkpoint has closed.
-"""
+"""CPU time of the live job for a chunk of ticks, until the last row and a checkpoint after it."""
 
 from dataclasses import dataclass
 
 from bench import services
-from bench.load import Chunk, beat, fill
+from bench.load import Chunk, send_chunk, send_heartbeat
 from bench.machine import jvm_spent
 from contracts.config.settings import Settings
 from contracts.topics import DEAD_LETTER, TICK_FEATURES, TICKS, Topic
@@ -17,8 +15,9 @@ CHECKPOINT_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """CPU seconds of the TaskManager for one chunk but for its JIT, and its JIT's; where the chunk
-    lies in `ticks`, by partition.
+    """CPU seconds of the TaskManager for one chunk, without and of its JIT.
+
+    `begin` and `end`: the chunk's offsets in `ticks` by partition.
     """
 
     chunk: Chunk
@@ -28,26 +27,27 @@ class Run:
     end: list[int]
 
 
-def run(settings: Settings, job_id: str, chunk: Chunk) -> Run:
-    """Send a chunk to the running job and wait for all of its results. Raises BenchError when they
-    do not come.
+def run_chunk(settings: Settings, job_id: str, chunk: Chunk) -> Run:
+    """Send a chunk to the running job and wait for its results. Raises BenchError on a time-out.
 
-    1. note where everything stands  2. send  3. beat until every feature row is out  4. every
-       partition's last message, which is no tick, is a dead letter  5. a checkpoint completes, and
-       with it the commits to the lakehouse
+    1. note the end offsets of all topics
+    2. send the chunk
+    3. send heartbeats until every feature row was published
+    4. wait for the dead letter of each partition's last message, which is not a tick
+    5. wait for a checkpoint, which commits to the lakehouse
     """
     worker = services.process(settings, "taskmanager")
     rows, letters = _count(settings, TICK_FEATURES), _count(settings, DEAD_LETTER)
     begin = services.end_offsets(settings, TICKS)
-    with jvm_spent(worker) as took:
-        fill(settings, chunk)
+    with jvm_spent(worker) as cost:
+        send_chunk(settings, chunk)
         end = services.end_offsets(settings, TICKS)
 
-        def every_row() -> bool:
-            beat(settings, chunk)
+        def all_rows_published() -> bool:
+            send_heartbeat(settings, chunk)
             return _count(settings, TICK_FEATURES) >= rows + chunk.rows
 
-        services.wait(every_row, f"{chunk.rows} feature rows", ROWS_TIMEOUT_S)
+        services.wait(all_rows_published, f"{chunk.rows} feature rows", ROWS_TIMEOUT_S)
         services.wait(
             lambda: _count(settings, DEAD_LETTER) >= letters + TICKS.partitions,
             "the last dead letters",
@@ -57,7 +57,7 @@ def run(settings: Settings, job_id: str, chunk: Chunk) -> Run:
         services.wait(
             lambda: _checkpoints(settings, job_id) > done, "a checkpoint", CHECKPOINT_TIMEOUT_S
         )
-    return Run(chunk, took.cpu_s, took.jit_s, begin, end)
+    return Run(chunk, cost.cpu_s, cost.jit_s, begin, end)
 
 
 def _count(settings: Settings, topic: Topic) -> int:

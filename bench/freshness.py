@@ -1,6 +1,4 @@
-"""From the end of a tile to its row in Redis, at a steady rate through the whole way: producer,
-Kafka, live job, writer.
-"""
+"""Latency from the end of a tile to its row in Redis, via producer, Kafka, live job and writer."""
 
 from dataclasses import dataclass
 
@@ -21,10 +19,8 @@ from streaming.synthetic.market import DEMO, Exchange
 AIM_P50_MS, AIM_P99_MS = 500.0, 1000.0
 TICKS_PER_S = 10_000
 SYMBOLS = 50
-DURATION_S, DISCARD_S = (
-    240.0,
-    180.0,
-)  # a job that has run for minutes: before, its compiler takes a core
+DURATION_S = 240.0
+DISCARD_S = 180.0  # until then the JIT compiler of the job takes a whole core
 SAMPLES_MAX = 100_000
 SETTLE_TIMEOUT_S = 120.0
 SECOND_US = 1_000_000
@@ -32,9 +28,7 @@ SECOND_US = 1_000_000
 
 @dataclass
 class Window:
-    """Forgets the samples of the warm-up, and notes from where on the CPU of the TaskManager
-    counts.
-    """
+    """Discards the samples of the warm-up, and notes the TaskManager's CPU time at its end."""
 
     settings: Settings
     discard_s: float
@@ -43,14 +37,15 @@ class Window:
     rate: float = 0.0
 
     def watch(self, progress: replay.Progress) -> None:
-        """Called by the replay, five times a second."""
+        """Progress callback of the replay, called five times a second."""
         self.rate = progress.rate
         if not self.began_s and progress.elapsed_s >= self.discard_s:
             with connect(self.settings) as client:
                 client.delete(FRESHNESS_REDIS_KEY)
-            self.began_s, self.cpu_s = progress.elapsed_s, self.worker_s()
+            self.began_s = progress.elapsed_s
+            self.cpu_s = self.worker_cpu_s()
 
-    def worker_s(self) -> float:
+    def worker_cpu_s(self) -> float:
         """CPU seconds of the TaskManager so far."""
         return cpu_s(services.process(self.settings, "taskmanager"))
 
@@ -63,20 +58,17 @@ def measure(scale: float = 1.0) -> list[Figure]:
         platform.start(settings, "writer")
         window = Window(settings, discard_s)
         done = replay.replay(_market(now_us(), duration_s), settings, progress=window.watch)
-        used_s = window.worker_s() - window.cpu_s
+        used_s = window.worker_cpu_s() - window.cpu_s
+        measured_s = done.elapsed_s - window.began_s + settings.final_heartbeat_s
         _settle(settings, done.event_time_us)
         with connect(settings) as client:
-            return _figures(
-                read(client),
-                done.sent,
-                window.rate,
-                used_s / (done.elapsed_s - window.began_s + settings.final_heartbeat_s),
-            )
+            return _figures(read(client), done.sent, window.rate, used_s / measured_s)
 
 
 def _settle(settings: Settings, last_us: int) -> None:
-    """Wait for the last tile, however late: rows that are not out yet are the slowest of all. Then
-    the writer reports and leaves.
+    """Wait for the row of the last tile, then stop the writer, which saves its report.
+
+    Rows that are still missing would be the slowest, so they must not be left out.
     """
     last_ms = (last_us // SECOND_US + 1) * 1000
     with connect(settings) as client:
@@ -103,9 +95,11 @@ def _market(start_us: int, duration_s: float) -> SyntheticFeed:
 
 def _figures(report: WriterReport, sent: int, rate: float, cores: float) -> list[Figure]:
     if report.p50_ms is None or report.p99_ms is None:
-        raise BenchError("no row became readable", "see the logs of the job and of the writer")
+        raise BenchError(
+            "no row became readable", "see the logs of the TaskManager and of the writer"
+        )
     note = (
-        f"{report.samples:,} rows of all views while {sent:,} ticks of {SYMBOLS} symbols came at"
+        f"{report.samples:,} rows of all views; {sent:,} ticks of {SYMBOLS} symbols sent at"
         f" {rate:,.0f}/s"
     )
     return [
@@ -115,7 +109,7 @@ def _figures(report: WriterReport, sent: int, rate: float, cores: float) -> list
             report.p99_ms,
             "ms",
             at_most=AIM_P99_MS,
-            note="the 200 ms watermark delay is part of it",
+            note="includes the watermark delay of 200 ms",
         ),
         Figure("TaskManager meanwhile", cores, "cores"),
     ]

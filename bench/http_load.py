@@ -1,6 +1,4 @@
-"""HTTP as fast as a server answers: a client's requests again and again over a kept connection,
-every latency noted.
-"""
+"""HTTP load: clients send requests back to back over keep-alive connections, latencies recorded."""
 
 import asyncio
 import time
@@ -13,14 +11,12 @@ import psutil
 
 from bench.figures import BenchError
 
-PATIENCE_S = 30.0
+RESPONSE_TIMEOUT_S = 30.0
 
 
 @dataclass
 class Load:
-    """Latencies in ms, statuses by number, CPU seconds of the server's processes meanwhile, seconds
-    by the clock.
-    """
+    """Latencies in ms, counts by status, CPU seconds of the server's processes, wall seconds."""
 
     ms: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
@@ -34,7 +30,7 @@ class Load:
 
 
 def request(url: str, body: bytes, headers: dict[str, str]) -> bytes:
-    """One POST as bytes."""
+    """One raw POST request."""
     parts = urlsplit(url)
     lines = [
         f"POST {parts.path} HTTP/1.1",
@@ -50,7 +46,7 @@ def request(url: str, body: bytes, headers: dict[str, str]) -> bytes:
     )
 
 
-def run(
+def send_requests(
     url: str,
     messages: Sequence[bytes],
     clients: int,
@@ -58,22 +54,25 @@ def run(
     server: psutil.Process,
     until: Callable[[], bool] | None = None,
 ) -> Load:
-    """Ask `requests` times (or until `until()`) from `clients` connections, each waiting for its
-    answer. Raises BenchError.
+    """Send `requests` requests (or until `until()`) over `clients` connections, closed loop.
 
-    Each client begins with another one of `messages` and goes through them all.
+    Each client cycles through `messages` from a different one on. Raises BenchError if the server
+    closes a connection.
     """
     load, left = Load(), [requests]
     before_s, began_s = _cpu_s(server), time.monotonic()
     try:
-        asyncio.run(_all(urlsplit(url), messages, clients, load, left, until))
+        asyncio.run(_run_clients(urlsplit(url), messages, clients, load, left, until))
     except (OSError, asyncio.IncompleteReadError) as error:
-        raise BenchError(f"the server broke off: {error}", "see its log") from error
-    load.wall_s, load.cpu_s = time.monotonic() - began_s, _cpu_s(server) - before_s
+        raise BenchError(
+            f"the server closed a connection: {error}", "see the log of the server"
+        ) from error
+    load.wall_s = time.monotonic() - began_s
+    load.cpu_s = _cpu_s(server) - before_s
     return load
 
 
-async def _all(
+async def _run_clients(
     parts: SplitResult,
     messages: Sequence[bytes],
     clients: int,
@@ -84,13 +83,13 @@ async def _all(
     host, port = parts.hostname or "", parts.port or 80
     await asyncio.gather(
         *(
-            _client(host, port, islice(cycle(messages), at, None), load, left, until)
-            for at in range(clients)
+            _run_client(host, port, islice(cycle(messages), first, None), load, left, until)
+            for first in range(clients)
         )
     )
 
 
-async def _client(
+async def _run_client(
     host: str,
     port: int,
     messages: Iterator[bytes],
@@ -104,26 +103,29 @@ async def _client(
             left[0] -= 1
             began = time.perf_counter()
             writer.write(next(messages))
-            async with asyncio.timeout(PATIENCE_S):
-                status = await _answer(reader)
+            async with asyncio.timeout(RESPONSE_TIMEOUT_S):
+                status = await _read_response(reader)
             load.ms.append((time.perf_counter() - began) * 1e3)
             load.statuses[status] = load.statuses.get(status, 0) + 1
     finally:
         writer.close()
 
 
-async def _answer(reader: asyncio.StreamReader) -> int:
+async def _read_response(reader: asyncio.StreamReader) -> int:
+    """Read one response completely; returns its status."""
     head = await reader.readuntil(b"\r\n\r\n")
     length = next(
         (line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), None
     )
     if length is None:
-        raise BenchError("the server answers without a length", "it cannot be measured so")
+        raise BenchError(
+            "the response has no Content-Length", "this client cannot measure chunked responses"
+        )
     await reader.readexactly(int(length.partition(b":")[2]))
     return int(head.split(b" ", 2)[1])
 
 
 def _cpu_s(server: psutil.Process) -> float:
-    """User and system time of a process and all of its children."""
+    """User and system CPU seconds of a process and all of its descendants."""
     times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
     return float(sum(each.user + each.system for each in times))

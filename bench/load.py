@@ -1,6 +1,4 @@
-"""Ticks of a known shape for measuring: exactly so many per symbol and second, so that tiles and
-bars can be counted ahead.
-"""
+"""Ticks for measurements: a fixed number per symbol and second, so that row counts are known."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,16 +20,14 @@ FRAME_TICKS = 50_000
 FLUSH_S = 60.0
 MINUTE_US = 60_000_000
 SECOND_US = 1_000_000
-# The last message of every partition, no JSON: its dead letter tells that the reader of raw
-# messages has come to the end, too.
+# The last message of every partition is not JSON: its dead letter shows that the raw reader has
+# reached the end as well.
 END = b"end of chunk"
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """`per_tile` ticks in each of `seconds` for each of `symbols`, from `start_us` (a whole minute)
-    on.
-    """
+    """`per_tile` ticks per second and symbol, for `seconds` from `start_us` (a whole minute) on."""
 
     start_us: int
     seconds: int
@@ -40,35 +36,33 @@ class Chunk:
 
     @property
     def ticks(self) -> int:
-        """How many there are."""
+        """Number of ticks."""
         return self.tiles * self.per_tile
 
     @property
     def tiles(self) -> int:
-        """Tiles of a second and a symbol."""
+        """Number of tiles: one per second and symbol."""
         return self.seconds * self.symbols
 
     @property
     def rows(self) -> int:
-        """Feature rows that must come of them: a row per tile and per bar of each level."""
+        """Number of feature rows that must result: one per tile and per bar of each level."""
         return sum(-(-self.seconds // level.tile_s) for level in LEVELS) * self.symbols
 
     @property
     def close_us(self) -> int:
-        """A whole minute by which every tile and bar has ended, a second past it."""
+        """A second after a whole minute by which every tile and bar has ended."""
         return self.next_us - MINUTE_US + SECOND_US
 
     @property
     def next_us(self) -> int:
-        """Where another chunk may start."""
+        """The earliest start of another chunk."""
         return self.start_us + (-(-self.seconds // 60) + 1) * MINUTE_US
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """The ticks in order of event time, in batches of about FRAME_TICKS."""
-        rng, step = (
-            np.random.default_rng(self.start_us),
-            max(1, FRAME_TICKS // (self.symbols * self.per_tile)),
-        )
+        """The ticks by event time, in batches of about FRAME_TICKS."""
+        rng = np.random.default_rng(self.start_us)
+        step = max(1, FRAME_TICKS // (self.symbols * self.per_tile))
         for second in range(0, self.seconds, step):
             yield self._frame(rng, second, min(step, self.seconds - second))
 
@@ -82,27 +76,27 @@ class Chunk:
         )
         seq = second * self.symbols * self.per_tile + np.arange(rows)
         prices = 60_000 * np.exp(1e-3 * np.sin(event_us / 60e6) + 1e-4 * rng.standard_normal(rows))
-        made = {
-            "symbol": [f"S{number:03}" for number in range(self.symbols)],
+        names = pl.Series([f"S{number:03}" for number in range(self.symbols)])
+        # Sizes as BTC's: a fifth is below 0.0001.
+        sizes = np.maximum(np.round(6e-4 * rng.lognormal(sigma=2.5, size=rows), 5), 1e-5)
+        values = {
+            "symbol": names.gather(tile % self.symbols),
             "event_time_us": event_us,
             "ingest_time_us": event_us + 10_000,
             "price": np.round(prices, 2),
-            "size": np.maximum(
-                np.round(6e-4 * rng.lognormal(sigma=2.5, size=rows), 5), 1e-5
-            ),  # as BTC's: a fifth below 0.0001
+            "size": sizes,
             "side": rng.choice([-1, 1], rows),
             "seq": seq,
         }
-        made["symbol"] = pl.Series(made["symbol"]).gather(tile % self.symbols)
-        frame = pl.DataFrame(made).with_columns(
+        frame = pl.DataFrame(values).with_columns(
             venue=pl.lit("BENCH"),
             trade_id=pl.concat_str(pl.lit(f"{self.start_us}-"), pl.col("seq")),
         )
         return conform(frame.select(Tick._fields[:9])).sort("event_time_us")
 
 
-def fill(settings: Settings, chunk: Chunk) -> None:
-    """Send a chunk as a replay at speed 0 would, then the end of every partition."""
+def send_chunk(settings: Settings, chunk: Chunk) -> None:
+    """Send a chunk as a replay at speed 0 does, then END to every partition."""
     sender = Sender(settings)
     for frame in chunk.frames():
         sender.ticks(frame)
@@ -110,9 +104,10 @@ def fill(settings: Settings, chunk: Chunk) -> None:
     to_every_partition(settings, END)
 
 
-def beat(settings: Settings, chunk: Chunk) -> None:
-    """A heartbeat that closes every bar. Once is not enough: when all partitions fall silent
-    together, Flink holds event time.
+def send_heartbeat(settings: Settings, chunk: Chunk) -> None:
+    """Send a heartbeat that closes every bar of the chunk.
+
+    Must be repeated: Flink does not advance the watermark once all partitions are silent.
     """
     to_every_partition(settings, wire.heartbeat(chunk.close_us))
 

@@ -1,6 +1,4 @@
-"""What the numbers were measured on: processor, load, and the CPU time of processes, which a busy
-neighbour does not stretch.
-"""
+"""The machine and CPU times, which other processes affect less than wall time."""
 
 import os
 import platform
@@ -19,7 +17,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Cores as this process sees them, processor model, memory in GiB, kernel and Python."""
+    """Cores available to this process, processor model, memory in GiB, kernel and Python."""
 
     cores: int
     model: str
@@ -29,7 +27,7 @@ class Machine:
 
 
 def describe() -> Machine:
-    """This machine."""
+    """The machine on which this process runs."""
     memory_gib = round(psutil.virtual_memory().total / 2**30, 1)
     system = f"{platform.system()} {platform.release()}"
     return Machine(
@@ -45,15 +43,13 @@ def _model() -> str:
     )
 
 
-def load() -> float:
-    """Load average of the last minute: processes that run or wait to run."""
+def load_average() -> float:
+    """Load average of the last minute: processes running or waiting to run."""
     return round(os.getloadavg()[0], 2)
 
 
 def cpu_s(process: psutil.Process) -> float:
-    """CPU seconds a process has used since it started, all its threads. Raises BenchError when it
-    is gone.
-    """
+    """CPU seconds of all threads of a process since its start. Raises BenchError if it died."""
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess as error:
@@ -65,7 +61,7 @@ def cpu_s(process: psutil.Process) -> float:
 
 @dataclass
 class JvmSpent:
-    """CPU seconds of a JVM but for its compiler, and those of its compiler."""
+    """CPU seconds of a JVM without its JIT compiler, and of its JIT compiler."""
 
     cpu_s: float = 0.0
     jit_s: float = 0.0
@@ -73,21 +69,21 @@ class JvmSpent:
 
 @contextmanager
 def jvm_spent(jvm: psutil.Process) -> Iterator[JvmSpent]:
-    """Measures a JVM during the block inside; the answer stands when it has ended. Raises
-    BenchError when the JVM is gone.
+    """Measure a JVM during the `with` block; the result is set when the block ends.
+
+    Raises BenchError if the JVM has died.
     """
-    taken, cpu, jit = JvmSpent(), cpu_s(jvm), jit_s(jvm)
-    yield taken
-    taken.jit_s = jit_s(jvm) - jit
-    taken.cpu_s = cpu_s(jvm) - cpu - taken.jit_s
+    cost, cpu, jit = JvmSpent(), cpu_s(jvm), jit_s(jvm)
+    yield cost
+    cost.jit_s = jit_s(jvm) - jit
+    cost.cpu_s = cpu_s(jvm) - cpu - cost.jit_s
 
 
 def jit_s(jvm: psutil.Process) -> float:
-    """CPU seconds that a JVM's compiler threads have used: they work for minutes, then hardly.
-    Raises BenchError when it is gone.
+    """CPU seconds of a JVM's compiler threads, which work for minutes and are then almost idle.
 
-    What compiler threads did that the JVM has ended since is lost: it has more than one of a kind
-    from four cores on.
+    Misses the time of compiler threads that the JVM has ended, which happens from four cores on,
+    where it has more than one of a kind. Raises BenchError if the JVM has died.
     """
     try:
         return float(
@@ -110,13 +106,13 @@ def _is_compiler(pid: int, thread: int) -> bool:
             .read_text()
             .startswith(("C1 Compiler", "C2 Compiler"))
         )
-    except OSError:  # no such thread any more
+    except OSError:  # the thread has ended
         return False
 
 
 @dataclass
 class Spent:
-    """What a stretch of work took: CPU seconds of this process (all threads), and wall seconds."""
+    """Cost of a block of code: CPU seconds of this process (all threads), and wall seconds."""
 
     cpu_s: float = 0.0
     wall_s: float = 0.0
@@ -124,7 +120,8 @@ class Spent:
 
 @contextmanager
 def spent() -> Iterator[Spent]:
-    """Measures the block inside; the answer stands when it has ended."""
-    taken, cpu, wall = Spent(), time.process_time(), time.perf_counter()
-    yield taken
-    taken.cpu_s, taken.wall_s = time.process_time() - cpu, time.perf_counter() - wall
+    """Measure the `with` block; the result is set when the block ends."""
+    cost, cpu, wall = Spent(), time.process_time(), time.perf_counter()
+    yield cost
+    cost.cpu_s = time.process_time() - cpu
+    cost.wall_s = time.perf_counter() - wall

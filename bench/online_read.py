@@ -1,6 +1,4 @@
-"""How much our reader adds to Redis itself: one-row reads of the model's features beside a raw
-HMGET of the same fields.
-"""
+"""Overhead of our online reader: one-row reads compared with a raw HMGET of the same fields."""
 
 import asyncio
 import time
@@ -23,24 +21,22 @@ AIM_RATIO = 2.0
 SYMBOLS = 100
 READS, BLOCK = 10_000, 200
 MINUTE_MS = 60_000
-# A pause of a busy machine is a slow read here, not an outage.
+# High, so that a pause of a busy machine counts as a slow read, not as an outage.
 TIMEOUT_MS = 5_000
 
 Read = Callable[[str], Awaitable[bool]]
 
 
 @dataclass
-class Taken:
-    """Wall time of every read in µs, and the CPU seconds of this process for all of them."""
+class ReadTimes:
+    """Wall time of every read in µs, and CPU seconds of this process for all of them."""
 
     us: list[float] = field(default_factory=list)
     cpu_s: float = 0.0
 
 
 def measure(scale: float = 1.0) -> list[Figure]:
-    """Latency of one-row reads, ours and raw in turns of a block each, so that both see the same
-    machine.
-    """
+    """Latency of one-row reads; blocks of ours and raw alternate, to see the same machine load."""
     names = feature_rows.symbols(SYMBOLS)
     with services.running(
         ("redis",), redis_timeout_ms=TIMEOUT_MS, feature_read_ms_max=TIMEOUT_MS
@@ -57,60 +53,61 @@ def measure(scale: float = 1.0) -> list[Figure]:
     return _figures(ours, raw)
 
 
-async def _alternate(settings: Settings, names: list[str], reads: int) -> tuple[Taken, Taken]:
+async def _alternate(
+    settings: Settings, names: list[str], reads: int
+) -> tuple[ReadTimes, ReadTimes]:
     reader = OnlineReader(settings)
-    client: Any = aioredis.Redis(
-        host=settings.host, port=settings.redis_port
-    )  # redis-py leaves commands untyped
+    # Any: redis-py's commands are untyped.
+    client: Any = aioredis.Redis(host=settings.host, port=settings.redis_port)
 
-    async def one(symbol: str) -> bool:
+    async def read_row(symbol: str) -> bool:
         return (await reader.read([symbol], now_us()))[0].found
 
-    async def bare(symbol: str) -> bool:
-        return (
-            len(await client.execute_command("HMGET", entity_key(symbol), *reader.plan.fields)) > 0
-        )
+    async def read_raw(symbol: str) -> bool:
+        values = await client.execute_command("HMGET", entity_key(symbol), *reader.plan.fields)
+        return len(values) > 0
 
-    ours, raw = Taken(), Taken()
+    ours, raw = ReadTimes(), ReadTimes()
     try:
-        await _block(one, names, Taken())  # connections
-        await _block(bare, names, Taken())
+        await _run_block(read_row, names, ReadTimes())  # opens connections
+        await _run_block(read_raw, names, ReadTimes())
         for _ in range(reads // BLOCK):
-            await _block(bare, names, raw)
-            await _block(one, names, ours)
+            await _run_block(read_raw, names, raw)
+            await _run_block(read_row, names, ours)
     finally:
         await reader.close()
         await client.aclose()
     return ours, raw
 
 
-async def _block(read: Read, names: list[str], taken: Taken) -> None:
+async def _run_block(read: Read, names: list[str], times: ReadTimes) -> None:
     cpu = time.process_time()
     for number in range(BLOCK):
         began_ns = time.perf_counter_ns()
         found = await read(names[number % len(names)])
-        taken.us.append((time.perf_counter_ns() - began_ns) / 1000)
+        times.us.append((time.perf_counter_ns() - began_ns) / 1000)
         if not found:
-            raise BenchError(f"{names[number % len(names)]} is not online", "see the log of Redis")
-    taken.cpu_s += time.process_time() - cpu
+            symbol = names[number % len(names)]
+            raise BenchError(f"{symbol} has no row in Redis", "see the log of Redis")
+    times.cpu_s += time.process_time() - cpu
 
 
-def _figures(ours: Taken, raw: Taken) -> list[Figure]:
-    made, reads = [], len(ours.us)
+def _figures(ours: ReadTimes, raw: ReadTimes) -> list[Figure]:
+    figures, reads = [], len(ours.us)
     for name, share in (("p50", 0.5), ("p99", 0.99)):
-        mine, bare = quantile(ours.us, share), quantile(raw.us, share)
-        made.append(
+        ours_us, raw_us = quantile(ours.us, share), quantile(raw.us, share)
+        figures.append(
             Figure(
                 f"one row {name} / raw HMGET",
-                mine / bare,
+                ours_us / raw_us,
                 "×",
                 at_most=AIM_RATIO,
-                note=f"{mine:.0f} µs against {bare:.0f} µs",
+                note=f"{ours_us:.0f} µs against {raw_us:.0f} µs",
             )
         )
-    cpu_ours, cpu_raw = (taken.cpu_s / reads * 1e6 for taken in (ours, raw))
+    cpu_ours, cpu_raw = (times.cpu_s / reads * 1e6 for times in (ours, raw))
     note = f"{cpu_ours:.0f} µs against {cpu_raw:.0f} µs of this process, {reads:,} reads each"
-    made.append(
+    figures.append(
         Figure("one row, CPU / raw HMGET", cpu_ours / cpu_raw, "×", at_most=AIM_RATIO, note=note)
     )
-    return made
+    return figures

@@ -1,6 +1,4 @@
-"""How fast rows get online: the guarded write of the online writer, and beside it Feast's own on
-the same Redis.
-"""
+"""Throughput of the online writer's guarded write, compared with Feast's on the same Redis."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -25,9 +23,7 @@ MINUTE_MS = 60_000
 
 
 def measure(scale: float = 1.0) -> list[Figure]:
-    """Rows per second into a real Redis with its append-only file on, in batches as the writer
-    makes them.
-    """
+    """Rows per second into a real Redis with an append-only file, in the writer's batches."""
     seconds = max(1, int(SECONDS * scale))
     start_ms = (now_us() // 1000 // MINUTE_MS - seconds // 60 - 2) * MINUTE_MS
     names = feature_rows.symbols(SYMBOLS)
@@ -41,13 +37,13 @@ def measure(scale: float = 1.0) -> list[Figure]:
 
 
 def _write(settings: Settings, rows: list[Row]) -> tuple[Spent, float]:
-    """What writing took on this side, and the CPU seconds of Redis."""
+    """The cost of writing on the client's side, and the CPU seconds of Redis."""
     server = services.process(settings, "redis")
     with connect(settings) as client:
         table = OnlineTable(client, settings)
         table.write(rows[:10], now_us() // 1000)  # loads the scripts
         before_s = cpu_s(server)
-        with spent() as took:
+        with spent() as cost:
             written = sum(
                 table.write(batch, now_us() // 1000).written
                 for batch in _batches(rows, settings.writer_batch_rows)
@@ -56,9 +52,9 @@ def _write(settings: Settings, rows: list[Row]) -> tuple[Spent, float]:
     if written != len(rows):
         raise BenchError(
             f"{written} of {len(rows)} rows were written",
-            "the rows must be newer than what Redis holds",
+            "the rows must be newer than those in Redis",
         )
-    return took, used_s
+    return cost, used_s
 
 
 def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
@@ -68,7 +64,7 @@ def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
 
 
 def _feast(settings: Settings, names: list[str], start_ms: int, count: int) -> tuple[float, float]:
-    """Rows per second of Feast: `count` at once, and one by one; 1 s rows only."""
+    """Rows per second of Feast: `count` in one call, and one by one; only rows of the 1 s view."""
     feast_objects.apply(settings)
     store, level = feast_objects.store(settings), LEVELS[0]
     seconds = -(-(count + FEAST_SINGLES) // len(names)) + 1
@@ -78,7 +74,7 @@ def _feast(settings: Settings, names: list[str], start_ms: int, count: int) -> t
         if row["view"] == level.view
     )
     frame = _frame(islice(rows, count + FEAST_SINGLES))
-    store.write_to_online_store(level.view, frame[:1])  # opens its registry and connection
+    store.write_to_online_store(level.view, frame[:1])  # opens registry and connection
     with spent() as many:
         store.write_to_online_store(level.view, frame[:count])
     with spent() as singles:
@@ -88,23 +84,24 @@ def _feast(settings: Settings, names: list[str], start_ms: int, count: int) -> t
 
 
 def _frame(rows: Iterable[dict[str, Any]]) -> Any:
-    """The pandas frame that Feast takes."""
-    made = pl.DataFrame(list(rows), infer_schema_length=None).drop("view")
+    """The rows as the pandas frame that Feast expects."""
+    frame = pl.DataFrame(list(rows), infer_schema_length=None).drop("view")
     stamp = (
         pl.from_epoch("event_time_ms", time_unit="ms")
         .dt.replace_time_zone("UTC")
         .alias("event_timestamp")
     )
-    return made.with_columns(stamp).drop("event_time_ms").to_pandas()
+    return frame.with_columns(stamp).drop("event_time_ms").to_pandas()
 
 
 def _figures(
     rows: int, encoding: Spent, writing: Spent, redis_s: float, many: float, singles: float
 ) -> list[Figure]:
-    ours, whole = rows / writing.wall_s, rows / (writing.wall_s + encoding.wall_s)
+    ours = rows / writing.wall_s
+    with_decoding = rows / (writing.wall_s + encoding.wall_s)
     costs = (
-        f"CPU a row: {writing.cpu_s / rows * 1e6:.0f} µs here, {redis_s / rows * 1e6:.0f} µs in"
-        " Redis"
+        f"CPU per row: {writing.cpu_s / rows * 1e6:.0f} µs in the client,"
+        f" {redis_s / rows * 1e6:.0f} µs in Redis"
     )
     note = f"{rows:,} rows of three views, guarded, in batches; {costs}"
     both = rows / (writing.cpu_s + redis_s)
@@ -114,15 +111,15 @@ def _figures(
             "OnlineTable.write, CPU of both sides",
             both,
             "rows/s CPU",
-            note="as if client and Redis never worked at the same time",
+            note="as if client and Redis never ran in parallel",
         ),
         Figure(
             "with decoding, one after the other",
-            whole,
+            with_decoding,
             "rows/s",
             note=(
-                f"{encoding.cpu_s / rows * 1e6:.0f} µs CPU a row from JSON to Redis' arguments; the"
-                " writer decodes while Redis works"
+                f"{encoding.cpu_s / rows * 1e6:.0f} µs CPU per row from JSON to Redis' arguments;"
+                " the writer decodes while Redis works"
             ),
         ),
         Figure(

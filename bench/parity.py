@@ -1,6 +1,4 @@
-"""How long `tick parity` takes over a million rows of both gold tables, and beside it only reading
-them.
-"""
+"""Time of `tick parity` for a million rows of both gold tables, compared with only reading them."""
 
 import resource
 import tempfile
@@ -29,34 +27,32 @@ MIB = 1024
 
 
 def measure(scale: float = 1.0) -> list[Figure]:
-    """Wall and CPU time of comparing equal tables, of comparing where one row in a hundred differs,
-    and of reading both tables alone.
-    """
+    """Time to compare equal tables, tables that differ in 1 % of the rows, and to read both."""
     with tempfile.TemporaryDirectory(prefix="tick-bench-") as folder:
         equal, odd = (
-            _filled(Path(folder) / name, max(1, int(SYMBOLS * scale)), share)
+            _fill_tables(Path(folder) / name, max(1, int(SYMBOLS * scale)), share)
             for name, share in (("equal", 0.0), ("odd", 0.01))
         )
-        small = _compared(equal, START_US + HOUR_US // 4)[1]  # imports and thread pools
-        count, took = _compared(equal)
-        _, took_odd = _compared(odd)
+        _, small = _compare(equal, START_US + HOUR_US // 4)  # imports and thread pools
+        count, took = _compare(equal)
+        _, took_odd = _compare(odd)
         with spent() as reading:
-            _read(equal)
+            _read_tables(equal)
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
-    said = (
+    note = (
         f"{count:,} rows on each side, {HOURS} hours; peak memory of the whole bench"
         f" {peak_mib:,.0f} MiB"
     )
     return [
         Figure(
-            "a million rows, by the clock", took.wall_s * 1e6 / count, "s", at_most=AIM_S, note=said
+            "a million rows, by the clock", took.wall_s * 1e6 / count, "s", at_most=AIM_S, note=note
         ),
         Figure("a million rows, CPU", took.cpu_s * 1e6 / count, "s CPU"),
         Figure(
             "the same with 1 % of the rows different, CPU",
             took_odd.cpu_s * 1e6 / count,
             "s CPU",
-            note="each is looked for a cause",
+            note="the cause of each difference is determined",
         ),
         Figure(
             "only reading both tables, CPU",
@@ -65,19 +61,19 @@ def measure(scale: float = 1.0) -> list[Figure]:
             note="the same slices",
         ),
         Figure("CPU of parity / reading", took.cpu_s / reading.cpu_s, "×"),
-        Figure("a quarter of an hour, by the clock", small.wall_s, "s", note="with all imports"),
+        Figure("a quarter of an hour, by the clock", small.wall_s, "s", note="including imports"),
     ]
 
 
-def _filled(home: Path, symbols: int, share: float) -> Settings:
-    """A lakehouse whose live rows differ from history in one column, in `share` of the rows."""
-    settings, chance = Settings(home=home), np.random.default_rng(1)
+def _fill_tables(home: Path, symbols: int, share: float) -> Settings:
+    """Create a lakehouse in which `share` of the live rows differ from history in one column."""
+    settings, rng = Settings(home=home), np.random.default_rng(1)
     tables.create(settings)
-    for frame in _hours(symbols, chance):
+    for frame in _hours(symbols, rng):
         _append(settings, GOLD, frame)
-        wrong = pl.Series(chance.random(len(frame)) < share)
+        is_wrong = pl.Series(rng.random(len(frame)) < share)
         volume = (
-            pl.when(wrong)
+            pl.when(is_wrong)
             .then(pl.col("volume_1m") * 2)
             .otherwise(pl.col("volume_1m"))
             .alias("volume_1m")
@@ -90,7 +86,7 @@ def _filled(home: Path, symbols: int, share: float) -> Settings:
     return settings
 
 
-def _hours(symbols: int, chance: np.random.Generator) -> Iterator[pl.DataFrame]:
+def _hours(symbols: int, rng: np.random.Generator) -> Iterator[pl.DataFrame]:
     """Rows of one view and hour, with random features."""
     names = [f"BENCH:S{i:03}" for i in range(symbols)]
     for begin_us in range(START_US, START_US + HOURS * HOUR_US, HOUR_US):
@@ -103,7 +99,7 @@ def _hours(symbols: int, chance: np.random.Generator) -> Iterator[pl.DataFrame]:
                 "event_time": np.repeat(ends, symbols),
             }
             keys |= {"known_at_us": keys["event_time"], "warm_s": [3600] * count}
-            values = {column.name: chance.standard_normal(count) for column in columns(level)}
+            values = {column.name: rng.standard_normal(count) for column in columns(level)}
             yield pl.DataFrame(keys | values).with_columns(
                 pl.from_epoch("event_time", "us").dt.replace_time_zone("UTC")
             )
@@ -120,18 +116,19 @@ def _append(settings: Settings, table: str, frame: pl.DataFrame) -> None:
     tables.append(stored, frame.with_columns(missing).select(target.names).to_arrow().cast(target))
 
 
-def _compared(settings: Settings, to_us: int = START_US + HOURS * HOUR_US + 1) -> tuple[int, Spent]:
-    with spent() as took:
+def _compare(settings: Settings, to_us: int = START_US + HOURS * HOUR_US + 1) -> tuple[int, Spent]:
+    with spent() as cost:
         report = meter.measure(settings, START_US, to_us, NOW_US)
     count = sum(view.compared for view in report.rows.values())
     if count == 0 or any(view.unexplained for view in report.rows.values()):
         raise BenchError(
-            "rows of equal tables were not found on both sides", "run the tests of the parity meter"
+            "the parity meter did not match the rows of both tables",
+            "run its tests: `pytest tests/feature_store/parity`",
         )
-    return count, took
+    return count, cost
 
 
-def _read(settings: Settings) -> None:
+def _read_tables(settings: Settings) -> None:
     for first_us, last_us in rows.slices(settings, START_US, START_US + HOURS * HOUR_US + 1):
         for level in LEVELS:
             for table in (GOLD, GOLD_LIVE):

@@ -1,8 +1,8 @@
-"""`/predict` with key, validation, features from Redis, records and metrics, beside `mlflow models
-serve` and Feast's feature server.
+"""`/predict` compared with `mlflow models serve` and Feast's feature server.
 
-All on the same machine in one run, one worker each: the peers get the same model with n_jobs=1 and
-the same Redis; they check no key, read no features (MLflow) or know no model (Feast).
+All run on the same machine with one worker each. The peers get the same model (n_jobs=1) and the
+same Redis, but do less: `/predict` also checks a key, validates, and writes records and metrics;
+MLflow reads no features, and Feast has no model.
 """
 
 import os
@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,161 +34,182 @@ from training.tick.model import FOREST
 ROWS, SEED = 20_000, 7
 CLIENTS, MANY, FEW = 32, 8000, 1500
 PEER_MANY, PEER_FEW = 1200, 300
-AIM_P99_MS, AIM_PER_CORE, AIM_FOREST, AIM_LIGHTGBM, AIM_MEMORY_MIB, AIM_START_S, AIM_SWAP_MS = (
-    10.0,
-    1000.0,
-    10.0,
-    3.0,
-    300.0,
-    5.0,
-    100.0,
-)
+AIM_P99_MS = 10.0
+AIM_PER_CORE = 1000.0
+AIM_FOREST = 10.0
+AIM_LIGHTGBM = 3.0
+AIM_MEMORY_MIB = 300.0
+AIM_START_S = 5.0
+AIM_SWAP_MS = 100.0
+
+
+@dataclass(frozen=True)
+class Loads:
+    """The loads of one server: one client (`single`), then CLIENTS at once (`many`)."""
+
+    single: Load
+    many: Load
 
 
 def measure(scale: float = 1.0) -> list[Figure]:
-    """Forest first, then LightGBM taken up under load, then what Feast's server does."""
+    """The forest first, then a swap to LightGBM under load, then Feast's server."""
     with (
         services.running(
             ("redis", "kafka"), redis_timeout_ms=5000, feature_read_ms_max=5000
         ) as settings,
         warnings.catch_warnings(),
     ):
-        warnings.simplefilter("ignore")  # MLflow, scikit-learn and LightGBM of each other
-        forest, booster, rows = _models()
-        first, second = settings.root / "forest", settings.root / "lightgbm"
-        api.promote(settings, export.export(forest, rows, first, seed=SEED, **api.KNOWN))
-        api.feed(settings)
-        api.start(settings)
-        started_s = api.start(settings)  # the first start has no model at hand
-        ours = _ours(settings, scale)
-        theirs = _mlflow(settings, "sklearn", forest, rows, scale)
-        swap = _swap(settings, export_lightgbm.export(booster, rows, second, **api.KNOWN))
-        api.feed(settings)
-        again, rival = _ours(settings, scale), _mlflow(settings, "lightgbm", booster, rows, scale)
-        feast = _feast(settings, scale)
-        memory = platform.find(settings, "api").process()
-        return _figures(
-            started_s,
-            ours,
-            theirs,
-            again,
-            rival,
-            swap,
-            feast,
-            memory.memory_info().rss / 2**20 if memory else 0.0,
+        warnings.simplefilter("ignore")  # MLflow, scikit-learn and LightGBM warn of each other
+        forest, booster, rows = _train_models()
+        forest_folder, booster_folder = settings.root / "forest", settings.root / "lightgbm"
+        facts = api.MODEL_FACTS
+        api.promote(settings, export.export(forest, rows, forest_folder, seed=SEED, **facts))
+        api.write_features(settings)
+        api.restart(settings)
+        started_s = api.restart(settings)  # the first start had to download the model
+        forest_figures = _forest_figures(
+            _measure_api(settings, scale), _measure_mlflow(settings, "sklearn", forest, rows, scale)
         )
+        swap = _swap(settings, export_lightgbm.export(booster, rows, booster_folder, **facts))
+        api.write_features(settings)
+        lightgbm = _measure_api(settings, scale)
+        mlflow = _measure_mlflow(settings, "lightgbm", booster, rows, scale)
+        feast = _measure_feast(settings, scale)
+        return [
+            *forest_figures,
+            *_lightgbm_figures(lightgbm, mlflow),
+            *_feast_figures(lightgbm, feast),
+            *_process_figures(settings, swap, started_s),
+        ]
 
 
-Pair = tuple[Load, Load]
-
-
-def _figures(
-    started_s: float,
-    ours: Pair,
-    theirs: Pair,
-    again: Pair,
-    rival: Pair,
-    swap: Load,
-    feast: Pair,
-    memory_mib: float,
-) -> list[Figure]:
-    failed = sum(count for status, count in swap.statuses.items() if status != 200)
-    swapped = f"{len(swap.ms):,} requests while a new version was promoted, {failed} failed"
-    told = f"{len(ours[0].ms):,} requests one after the other, {_p(ours[0], 0.5):.2f} ms p50"
+def _forest_figures(ours: Loads, mlflow: Loads) -> list[Figure]:
+    requests = f"{len(ours.single.ms):,} requests one after the other"
     return [
         Figure(
-            "/predict, forest, p99 at c=1", _p(ours[0], 0.99), "ms", at_most=AIM_P99_MS, note=told
+            "/predict, forest, p99 at c=1",
+            _quantile_ms(ours.single, 0.99),
+            "ms",
+            at_most=AIM_P99_MS,
+            note=f"{requests}, {_quantile_ms(ours.single, 0.5):.2f} ms p50",
         ),
         Figure(
             f"/predict, forest, at c={CLIENTS}",
-            ours[1].per_core,
+            ours.many.per_core,
             "req/s/core",
             at_least=AIM_PER_CORE,
-            note=_clock(ours[1]),
+            note=_throughput(ours.many),
         ),
         Figure(
             "mlflow models serve, forest, p99 at c=1",
-            _p(theirs[0], 0.99),
+            _quantile_ms(mlflow.single, 0.99),
             "ms",
-            note=f"{_p(theirs[0], 0.5):.1f} ms p50",
+            note=f"{_quantile_ms(mlflow.single, 0.5):.1f} ms p50",
         ),
         Figure(
             f"mlflow models serve, forest, at c={CLIENTS}",
-            theirs[1].per_core,
+            mlflow.many.per_core,
             "req/s/core",
-            note=_clock(theirs[1]),
+            note=_throughput(mlflow.many),
         ),
         Figure(
             "ours / mlflow, forest, req/s/core",
-            ours[1].per_core / theirs[1].per_core,
+            ours.many.per_core / mlflow.many.per_core,
             "×",
             at_least=AIM_FOREST,
         ),
+    ]
+
+
+def _lightgbm_figures(ours: Loads, mlflow: Loads) -> list[Figure]:
+    return [
         Figure(
             "/predict, LightGBM, p99 at c=1",
-            _p(again[0], 0.99),
+            _quantile_ms(ours.single, 0.99),
             "ms",
-            note=f"{_p(again[0], 0.5):.2f} ms p50",
+            note=f"{_quantile_ms(ours.single, 0.5):.2f} ms p50",
         ),
         Figure(
             f"/predict, LightGBM, at c={CLIENTS}",
-            again[1].per_core,
+            ours.many.per_core,
             "req/s/core",
-            note=_clock(again[1]),
+            note=_throughput(ours.many),
         ),
         Figure(
             f"mlflow models serve, LightGBM, at c={CLIENTS}",
-            rival[1].per_core,
+            mlflow.many.per_core,
             "req/s/core",
-            note=_clock(rival[1]),
+            note=_throughput(mlflow.many),
         ),
         Figure(
             "ours / mlflow, LightGBM, req/s/core",
-            again[1].per_core / rival[1].per_core,
+            ours.many.per_core / mlflow.many.per_core,
             "×",
             at_least=AIM_LIGHTGBM,
         ),
+    ]
+
+
+def _feast_figures(ours: Loads, feast: Loads) -> list[Figure]:
+    return [
         Figure(
             "Feast's feature server, p99 at c=1",
-            _p(feast[0], 0.99),
+            _quantile_ms(feast.single, 0.99),
             "ms",
-            note=f"{_p(feast[0], 0.5):.1f} ms p50; features alone, no model",
+            note=f"{_quantile_ms(feast.single, 0.5):.1f} ms p50; features only, no model",
         ),
         Figure(
             f"Feast's feature server, at c={CLIENTS}",
-            feast[1].per_core,
+            feast.many.per_core,
             "req/s/core",
-            note=_clock(feast[1]),
+            note=_throughput(feast.many),
         ),
         Figure(
             "ours with model / Feast without, req/s/core",
-            again[1].per_core / feast[1].per_core,
+            ours.many.per_core / feast.many.per_core,
             "×",
         ),
+    ]
+
+
+def _process_figures(settings: Settings, swap: Load, started_s: float) -> list[Figure]:
+    failed = sum(count for status, count in swap.statuses.items() if status != 200)
+    process = platform.find(settings, "api").process()
+    return [
         Figure(
-            "longest answer during a swap", max(swap.ms), "ms", at_most=AIM_SWAP_MS, note=swapped
+            "longest answer during a swap",
+            max(swap.ms),
+            "ms",
+            at_most=AIM_SWAP_MS,
+            note=f"{len(swap.ms):,} requests while a new version was promoted, {failed} failed",
         ),
         Figure(
             "start to ready",
             started_s,
             "s",
             at_most=AIM_START_S,
-            note="a restart, with the model served last at hand",
+            note="a restart, with the model served last in the cache",
         ),
-        Figure("memory of a worker", memory_mib, "MiB", at_most=AIM_MEMORY_MIB),
+        Figure(
+            "memory of a worker",
+            process.memory_info().rss / 2**20 if process else 0.0,
+            "MiB",
+            at_most=AIM_MEMORY_MIB,
+        ),
     ]
 
 
-def _p(load: Load, share: float) -> float:
+def _quantile_ms(load: Load, share: float) -> float:
     return quantile(load.ms, share)
 
 
-def _clock(load: Load) -> str:
-    return f"{len(load.ms) / load.wall_s:,.0f} req/s by the clock, p99 {_p(load, 0.99):.1f} ms"
+def _throughput(load: Load) -> str:
+    per_s = len(load.ms) / load.wall_s
+    return f"{per_s:,.0f} req/s by the clock, p99 {_quantile_ms(load, 0.99):.1f} ms"
 
 
-def _models() -> tuple[Any, Any, Any]:
-    """A forest of the recipe, a LightGBM beside it, and the rows both learnt from."""
+def _train_models() -> tuple[Any, Any, Any]:
+    """A forest with the platform's parameters, a LightGBM model, and some training rows."""
     import lightgbm
     from sklearn.ensemble import RandomForestRegressor
 
@@ -199,41 +221,42 @@ def _models() -> tuple[Any, Any, Any]:
         lightgbm.Dataset(rows, y, feature_name=list(CORE)),
         200,
     )
-    return (
-        RandomForestRegressor(**FOREST, n_jobs=1, random_state=SEED).fit(rows, y),
-        booster,
-        rows[:2000],
-    )
+    forest = RandomForestRegressor(**FOREST, n_jobs=1, random_state=SEED).fit(rows, y)
+    return forest, booster, rows[:2000]
 
 
-def _ours(settings: Settings, scale: float) -> Pair:
+def _measure_api(settings: Settings, scale: float) -> Loads:
     url, messages = f"{settings.api_url}/predict", api.messages(settings)
     server = services.process(settings, "api")
-    http_load.run(url, messages, 4, 200, server)
-    api.feed(settings)
-    alone = http_load.run(url, messages, 1, max(50, int(FEW * scale)), server)
-    loads = alone, http_load.run(url, messages, CLIENTS, max(200, int(MANY * scale)), server)
-    for load in loads:
-        _require_good(load, "/predict")
+    http_load.send_requests(url, messages, 4, 200, server)
+    api.write_features(settings)
+    few, many = max(50, int(FEW * scale)), max(200, int(MANY * scale))
+    loads = Loads(
+        http_load.send_requests(url, messages, 1, few, server),
+        http_load.send_requests(url, messages, CLIENTS, many, server),
+    )
+    _require_success(loads, "/predict")
     return loads
 
 
-def _require_good(load: Load, what: str) -> None:
-    if set(load.statuses) != {200}:
-        raise BenchError(
-            f"{what} answered {load.statuses}", "the numbers would not be those of good answers"
-        )
+def _require_success(loads: Loads, name: str) -> None:
+    for load in (loads.single, loads.many):
+        if set(load.statuses) != {200}:
+            raise BenchError(
+                f"{name}: responses by status {load.statuses}, expected only 200",
+                "see the log of the server",
+            )
 
 
-def _swap(settings: Settings, made: Exported) -> Load:
-    """Requests while another version is promoted and taken up."""
+def _swap(settings: Settings, exported: Exported) -> Load:
+    """Requests while another version is promoted and loaded by the API."""
     import threading
 
-    worker = threading.Thread(target=api.promote, args=(settings, made))
+    worker = threading.Thread(target=api.promote, args=(settings, exported))
     worker.start()
     ends_s = time.monotonic() + 25.0
     url, server = f"{settings.api_url}/predict", services.process(settings, "api")
-    load = http_load.run(
+    load = http_load.send_requests(
         url, api.messages(settings), 4, 10**9, server, lambda: time.monotonic() > ends_s
     )
     worker.join()
@@ -241,25 +264,24 @@ def _swap(settings: Settings, made: Exported) -> Load:
 
 
 @contextmanager
-def _process(command: list[str], url: str) -> Iterator[psutil.Process]:
-    """A peer's server until the block ends; ready when anything answers. MLflow looks for its
-    `uvicorn` on PATH.
-    """
+def _running_server(command: list[str], url: str) -> Iterator[psutil.Process]:
+    """Run a peer's server during the `with` block; it is ready once `url` answers."""
+    # MLflow starts the `uvicorn` that it finds on PATH.
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    started = subprocess.Popen(
+    child = subprocess.Popen(
         command,
         env=os.environ | {"PATH": path},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    process = psutil.Process(started.pid)
+    process = psutil.Process(child.pid)
     try:
         services.wait(lambda: _answers(url), f"{command[2]} to start", api.READY_S)
         yield process
     finally:
         for each in (*process.children(recursive=True), process):
             each.terminate()
-        started.wait(20)
+        child.wait(20)
 
 
 def _answers(url: str) -> bool:
@@ -275,7 +297,7 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _mlflow(settings: Settings, flavour: str, model: Any, rows: Any, scale: float) -> Pair:
+def _measure_mlflow(settings: Settings, flavour: str, model: Any, rows: Any, scale: float) -> Loads:
     import mlflow
 
     folder, port = settings.root / f"peer-{flavour}", services.free_ports()["mlflow_port"]
@@ -300,13 +322,13 @@ def _mlflow(settings: Settings, flavour: str, model: Any, rows: Any, scale: floa
     ]
     url = f"http://127.0.0.1:{port}/invocations"
     message = http_load.request(url, orjson.dumps({"inputs": rows[:1].tolist()}), {})
-    with _process(
+    with _running_server(
         [*command, "-p", str(port), "-w", "1"], f"http://127.0.0.1:{port}/ping"
     ) as server:
-        return _peer(url, message, server, scale, "mlflow models serve")
+        return _measure_peer(url, message, server, scale, "mlflow models serve")
 
 
-def _feast(settings: Settings, scale: float) -> Pair:
+def _measure_feast(settings: Settings, scale: float) -> Loads:
     feast_objects.apply(settings)
     port = services.free_ports()["mlflow_port"]
     command = [
@@ -317,24 +339,27 @@ def _feast(settings: Settings, scale: float) -> Pair:
         "-p",
         str(port),
     ]
-    command += [
-        "--no-access-log",
-        "--max-requests",
-        "1000000",
-    ]  # else it ends its worker after a thousand
+    # By default its worker ends after a thousand requests.
+    command += ["--no-access-log", "--max-requests", "1000000"]
     url = f"http://127.0.0.1:{port}/get-online-features"
-    asked = {
+    query = {
         "feature_service": feast_objects.SERVICE,
         "entities": {"symbol": feature_rows.symbols(1)},
     }
-    with _process(command, f"http://127.0.0.1:{port}/health") as server:
-        return _peer(url, http_load.request(url, orjson.dumps(asked), {}), server, scale, "Feast")
+    with _running_server(command, f"http://127.0.0.1:{port}/health") as server:
+        return _measure_peer(
+            url, http_load.request(url, orjson.dumps(query), {}), server, scale, "Feast"
+        )
 
 
-def _peer(url: str, message: bytes, server: psutil.Process, scale: float, what: str) -> Pair:
-    http_load.run(url, [message], 2, 50, server)
-    alone = http_load.run(url, [message], 1, max(30, int(PEER_FEW * scale)), server)
-    loads = alone, http_load.run(url, [message], CLIENTS, max(100, int(PEER_MANY * scale)), server)
-    for load in loads:
-        _require_good(load, what)
+def _measure_peer(
+    url: str, message: bytes, server: psutil.Process, scale: float, name: str
+) -> Loads:
+    http_load.send_requests(url, [message], 2, 50, server)
+    few, many = max(30, int(PEER_FEW * scale)), max(100, int(PEER_MANY * scale))
+    loads = Loads(
+        http_load.send_requests(url, [message], 1, few, server),
+        http_load.send_requests(url, [message], CLIENTS, many, server),
+    )
+    _require_success(loads, name)
     return loads

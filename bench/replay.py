@@ -1,6 +1,4 @@
-"""How fast a file gets into Kafka: `tick replay` at speed 0, and beside it a bare loop that
-produces the same bytes.
-"""
+"""Throughput of `tick replay` at speed 0, compared with a bare loop producing the same bytes."""
 
 from pathlib import Path
 
@@ -26,9 +24,7 @@ FLUSH_S = 60.0
 
 
 def measure(scale: float = 1.0) -> list[Figure]:
-    """Ticks per CPU second of the producing process, and by the clock, from Parquet into a real
-    Kafka.
-    """
+    """Ticks per CPU second of the producer and per wall second, from Parquet into a real Kafka."""
     seconds = max(2, int(SECONDS * scale))
     start_us = (now_us() // MINUTE_US - seconds // 60 - 2) * MINUTE_US
     with services.running(("kafka",)) as settings:
@@ -36,20 +32,18 @@ def measure(scale: float = 1.0) -> list[Figure]:
         frame = pl.concat(Chunk(start_us, seconds, PER_TILE, SYMBOLS).frames())
         frame.write_parquet(file)
         _replay(settings, file)  # imports, connections, and the files of the topic
-        return _figures(frame.height, _replay(settings, file), _bare(settings, frame))
+        return _figures(frame.height, _replay(settings, file), _bare_loop(settings, frame))
 
 
 def _replay(settings: Settings, file: Path) -> Spent:
-    with spent() as took:
+    with spent() as cost:
         done = replay.replay(open_feed([file]), settings, speed=0)
-    took.wall_s = done.elapsed_s  # without the closing heartbeats
-    return took
+    cost.wall_s = done.elapsed_s  # without the final heartbeats
+    return cost
 
 
-def _bare(settings: Settings, frame: pl.DataFrame) -> Spent:
-    """The cost of producing alone: messages and keys exist already, nothing is read, judged,
-    encoded or remembered.
-    """
+def _bare_loop(settings: Settings, frame: pl.DataFrame) -> Spent:
+    """The cost of producing alone, without reading, validation, encoding and position."""
     messages = list(
         zip(tick_frame.encode(frame), frame["venue"] + ":" + frame["symbol"], strict=True)
     )
@@ -59,20 +53,20 @@ def _bare(settings: Settings, frame: pl.DataFrame) -> Spent:
         "linger.ms": settings.producer_linger_ms,
         "compression.type": "lz4",
     }
-    bare = Producer(
+    producer = Producer(
         {
             **connections.kafka(settings),
             "queue.buffering.max.messages": settings.producer_queue_max,
             **options,
         }
     )
-    with spent() as took:
+    with spent() as cost:
         for value, key in messages:
-            while len(bare) >= settings.producer_queue_max:
-                bare.poll(0.01)
-            bare.produce(TICKS.name, value, key)
-        bare.flush(FLUSH_S)
-    return took
+            while len(producer) >= settings.producer_queue_max:
+                producer.poll(0.01)
+            producer.produce(TICKS.name, value, key)
+        producer.flush(FLUSH_S)
+    return cost
 
 
 def _figures(ticks: int, ours: Spent, bare: Spent) -> list[Figure]:
@@ -90,7 +84,7 @@ def _figures(ticks: int, ours: Spent, bare: Spent) -> list[Figure]:
             ticks / ours.wall_s,
             "ticks/s",
             at_least=AIM_PER_S,
-            note="Kafka shares the cores",
+            note="Kafka runs on the same cores",
         ),
         Figure(
             "bare produce loop, CPU",
@@ -103,6 +97,6 @@ def _figures(ticks: int, ours: Spent, bare: Spent) -> list[Figure]:
             "CPU of a replay / bare loop",
             ours.cpu_s / bare.cpu_s,
             "×",
-            note="reading, judging, encoding, position beside it",
+            note="a replay also reads, validates, encodes and saves its position",
         ),
     ]

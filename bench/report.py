@@ -1,4 +1,4 @@
-"""The numbers for people (a table) and for programs (a JSON file below TICK_HOME/bench)."""
+"""The results as a table on the terminal and as a JSON file in TICK_HOME/bench."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ MARKS = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}
 
 
 def heading(machine: Machine) -> str:
-    """One line: what all of it ran on."""
+    """One line that describes the machine."""
     return (
         f"{machine.cores} cores, {machine.model}, {machine.memory_gib:g} GiB, {machine.system},"
         f" Python {machine.python}"
@@ -24,40 +24,40 @@ def heading(machine: Machine) -> str:
 
 
 def table(result: Result) -> Table:
-    """The figures of one bench."""
-    around = f"load {result.load_before:g} → {result.load_after:g}, {result.elapsed_s:.0f} s"
-    made = Table(
+    """The figures of one bench as a table."""
+    conditions = f"load {result.load_before:g} → {result.load_after:g}, {result.elapsed_s:.0f} s"
+    rows = Table(
         "what",
         "value",
         "unit",
         "aim",
         "met",
-        title=f"{result.bench} ({around})",
+        title=f"{result.bench} ({conditions})",
         title_justify="left",
         expand=True,
     )
-    made.columns[1].justify = "right"
+    rows.columns[1].justify = "right"
     for figure in result.figures:
         note = f"\n[dim]{escape(figure.note)}[/]" if figure.note else ""
-        made.add_row(
+        rows.add_row(
             figure.what + note, readable(figure.value), figure.unit, figure.aim, MARKS[figure.met]
         )
     if result.failure:
-        made.add_row(f"[red]failed[/]: {escape(result.failure)}", "", "", "", "")
-    return made
+        rows.add_row(f"[red]failed[/]: {escape(result.failure)}", "", "", "", "")
+    return rows
 
 
 def save(folder: Path, machine: Machine, results: list[Result], now_us: int) -> Path:
-    """Write all of it as `<UTC time>.json` into `folder`; returns the file."""
-    taken = datetime.fromtimestamp(now_us / 1e6, UTC)
-    file = folder / f"{taken:%Y%m%dT%H%M%SZ}.json"
+    """Write all results to `<UTC time>.json` in `folder`; returns the file."""
+    taken_at = datetime.fromtimestamp(now_us / 1e6, UTC)
+    file = folder / f"{taken_at:%Y%m%dT%H%M%SZ}.json"
     folder.mkdir(parents=True, exist_ok=True)
-    found = {
-        "taken_at": taken.isoformat(),
+    content = {
+        "taken_at": taken_at.isoformat(),
         "machine": asdict(machine),
         "results": [_plain(result) for result in results],
     }
-    file.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    file.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
     return file
 
 
@@ -70,5 +70,5 @@ def _figure(figure: Figure) -> dict[str, object]:
 
 
 def show(console: Console, result: Result) -> None:
-    """Print one bench as soon as it has ended."""
+    """Print the results of one bench."""
     console.print(table(result))

@@ -1,6 +1,4 @@
-"""A platform for one bench: its own free ports and a temporary home, stopped by PID at the end,
-also after a failure.
-"""
+"""A platform for one bench: free ports, temporary home, stopped by PID even after a failure."""
 
 import os
 import socket
@@ -23,16 +21,16 @@ from stack import platform
 
 POLL_S = 0.2
 OFFSETS_TIMEOUT_S = 10.0
-# Consecutive ports per service, below the range from which the system takes ports for outgoing
-# connections.
+# Consecutive ports per service, below the system's ephemeral ports for outgoing connections.
 PORT_BLOCKS = {"kafka_port": 2, "flink_port": 3, "redis_port": 1, "api_port": 1, "mlflow_port": 1}
 PORTS = range(10_000, 32_000)
 
 
 @contextmanager
 def running(names: Iterable[str], **overrides: Any) -> Iterator[Settings]:
-    """These services, started and ready; the jars come from the cache of the ordinary platform.
-    Raises ServiceError.
+    """Start these services and stop them at the end; jars come from the user's cache.
+
+    Raises ServiceError if a service does not start.
     """
     cache = paths.jars(own_settings())
     with tempfile.TemporaryDirectory(prefix="tick-bench-") as home:
@@ -45,9 +43,7 @@ def running(names: Iterable[str], **overrides: Any) -> Iterator[Settings]:
 
 
 def free_ports() -> dict[str, int]:
-    """A free block of consecutive ports per service; where the search starts depends on the
-    process.
-    """
+    """A free block of consecutive ports per service; the PID decides where the search starts."""
     at = PORTS.start + os.getpid() * 41 % len(PORTS)
     ports: dict[str, int] = {}
     for setting, count in PORT_BLOCKS.items():
@@ -67,15 +63,16 @@ def _is_free(port: int) -> bool:
 
 
 def process(settings: Settings, name: str) -> psutil.Process:
-    """The living process of a service. Raises BenchError when it died."""
-    found = platform.find(settings, name).process()
-    if found is None:
-        raise BenchError(f"{name} is not running", f"see {platform.find(settings, name).log}")
-    return found
+    """The running process of a service. Raises BenchError if it has died."""
+    service = platform.find(settings, name)
+    running_process = service.process()
+    if running_process is None:
+        raise BenchError(f"{name} is not running", f"see {service.log}")
+    return running_process
 
 
 def wait(done: Callable[[], bool], what: str, timeout_s: float) -> None:
-    """Poll until `done`. Raises BenchError naming what did not come within `timeout_s`."""
+    """Poll until `done`. Raises BenchError naming `what` was missing after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not done():
         if time.monotonic() > deadline:

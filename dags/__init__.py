@@ -1,2 +1,1 @@
-"""Airflow DAGs: schedules, resources and alerts of training, backfill, statistics and
-maintenance."""
+"""Airflow DAGs: schedules, resources and alerts of training, backfill, statistics, maintenance."""

@@ -1,7 +1,6 @@
-"""Who is told when a run is late or a task has failed for good: the log always, Slack and e-mail
-where Airflow has such a connection.
+"""Alerts for late runs and failed tasks: to the log, and to Slack and e-mail if connected.
 
-Airflow calls these by name, from its own processes: the module must be an installed one.
+Airflow calls these functions by name from its own processes, so this module must be installed.
 """
 
 import html
@@ -17,7 +16,7 @@ from asgiref.sync import sync_to_async
 
 SLACK, EMAIL = "tick_alerts_slack", "tick_alerts_email"
 TIMEOUT_S = 15
-# An exception may be megabytes. Slack refuses more than 40,000 characters; a subject is one line.
+# Limits for exceptions of any length: Slack refuses more than 40,000 characters.
 SUBJECT_MAX, TEXT_MAX = 200, 3_000
 log = logging.getLogger("dags.alerts")
 
@@ -25,38 +24,40 @@ log = logging.getLogger("dags.alerts")
 async def deadline_missed(
     dag_id: str, owner: str, hours: float, context: dict[str, Any] | None = None
 ) -> None:
-    """A run was not over `hours` after it was queued."""
+    """Send an alert: a run has not finished `hours` after it was queued."""
     run_id = ((context or {}).get("dag_run") or {}).get("dag_run_id", "")
-    await sync_to_async(tell)(
+    await sync_to_async(send_alert)(
         f"{dag_id} is late ({owner})",
-        f"run {run_id or 'of now'} was not over {hours:g} h after it was queued",
+        f"{f'run {run_id}' if run_id else 'the current run'} has not finished {hours:g} h after it"
+        " was queued",
     )
 
 
 def task_failed(context: Any) -> None:
-    """A task failed, and will not be tried again."""
+    """Send an alert: a task has failed and will not be retried."""
     task, run = context["ti"], context["dag_run"]
-    why = context.get("exception") or "see its log"
-    tell(
-        f"{task.dag_id}.{task.task_id} failed ({context['task'].owner})", f"run {run.run_id}: {why}"
+    cause = context.get("exception") or "see its log"
+    send_alert(
+        f"{task.dag_id}.{task.task_id} failed ({context['task'].owner})",
+        f"run {run.run_id}: {cause}",
     )
 
 
-def tell(subject: str, text: str) -> None:
-    """Log an alert and send it through every connection there is.
+def send_alert(subject: str, text: str) -> None:
+    """Log an alert and send it through every connection that exists.
 
-    A channel that fails is itself a line in the log, and never fails the caller.
+    A channel that fails is logged and does not fail the caller.
     """
     log.warning("%s: %s", subject, text)
     line, body = " ".join(subject.split())[:SUBJECT_MAX], text[:TEXT_MAX]
     for name, send in ((SLACK, _to_slack), (EMAIL, _to_email)):
         try:
-            _through(name, send, line, body)
-        except Exception:  # noqa: BLE001 – whatever a mail server or webhook does: the alert must not become the failure
-            log.exception("the alert could not be sent by the connection %s", name)
+            _send_by(name, send, line, body)
+        except Exception:  # noqa: BLE001 – an error of a mail server or webhook must not fail the task
+            log.exception("could not send the alert by connection %s", name)
 
 
-def _through(name: str, send: Callable[[Any, str, str], None], subject: str, text: str) -> None:
+def _send_by(name: str, send: Callable[[Any, str, str], None], subject: str, text: str) -> None:
     try:
         connection = Connection.get(name)
     except AirflowNotFoundException:
@@ -65,21 +66,21 @@ def _through(name: str, send: Callable[[Any, str, str], None], subject: str, tex
 
 
 def _to_slack(connection: Any, subject: str, text: str) -> None:
-    """An incoming webhook: its address is the connection's password.
+    """Send to an incoming webhook, whose address is the connection's password.
 
-    Slack reads `<…>` as links and mentions; it asks for &, < and > to be escaped.
+    &, < and > must be escaped: Slack parses `<…>` as links and mentions.
     """
     escaped = html.escape(f"*{subject}*\n{text}", quote=False)
     body = json.dumps({"text": escaped}).encode()
     request = urllib.request.Request(
         connection.password, body, {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-        answer.read(1000)
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+        response.read(1000)
 
 
 def _to_email(connection: Any, subject: str, text: str) -> None:
-    """An SMTP connection; `to` and `from_email` are in its extra fields."""
+    """Send by an SMTP connection; `to` and `from_email` are in its extra fields."""
     from airflow.providers.smtp.hooks.smtp import SmtpHook
 
     content = html.escape(text).replace("\n", "<br>")

@@ -1,6 +1,4 @@
-"""The person between a passed gate and Production, where the settings ask for one
-(TICK_AIRFLOW_APPROVAL).
-"""
+"""Optional manual approval of a model before Production (TICK_AIRFLOW_APPROVAL)."""
 
 from typing import Any
 
@@ -9,12 +7,11 @@ from airflow.sdk import Label
 from contracts.config.settings import settings
 
 
-def approved(experiment: str) -> Any:
-    """What stands before the task that registers: a question to a person, or nothing but a name on
-    the arrow.
+def approval_step(experiment: str) -> Any:
+    """The step before registration: an approval task, or only a label on the edge.
 
-    The question has no default answer and no time-out: nothing becomes Production because nobody
-    looked.
+    The approval has neither a default answer nor a time-out, so that no model becomes Production
+    by inaction.
     """
     if not settings().airflow_approval:
         return Label("the gate decides")
@@ -22,6 +19,6 @@ def approved(experiment: str) -> Any:
 
     return ApprovalOperator(
         task_id="approve_production",
-        subject=f"May the new model of {experiment} become Production, if the gate lets it?",
-        body="Its run in MLflow has the verdict, the numbers and the pictures.",
+        subject=f"Promote the new model of {experiment} to Production if it passes the gate?",
+        body="Its run in MLflow has the gate's result, the metrics and the plots.",
     )

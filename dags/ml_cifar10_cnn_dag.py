@@ -1,4 +1,4 @@
-"""`cifar10_cnn_training`: an Airflow DAG that trains a CIFAR-10 network with PyTorch, by hand."""
+"""`cifar10_cnn_training`: an Airflow DAG that trains a CIFAR-10 network with PyTorch, on demand."""
 
 from dags.model_training_factory import create_ml_training_dag
 

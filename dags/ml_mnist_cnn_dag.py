@@ -1,4 +1,4 @@
-"""`mnist_cnn_training`: an Airflow DAG that trains an MNIST network with Keras, by hand."""
+"""`mnist_cnn_training`: an Airflow DAG that trains an MNIST network with Keras, on demand."""
 
 from dags.model_training_factory import create_ml_training_dag
 

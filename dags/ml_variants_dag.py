@@ -1,9 +1,7 @@
-"""An Airflow DAG that trains for every YAML file in `dags/variants`: another network, another zone,
-another schedule, without code.
-"""
+"""One Airflow DAG per YAML file in `dags/variants`: training variants without code."""
 
 from pathlib import Path
 
-from dags.model_training_factory import variants
+from dags.model_training_factory import variant_dags
 
-globals().update(variants(Path(__file__).with_name("variants")))
+globals().update(variant_dags(Path(__file__).with_name("variants")))

@@ -1,4 +1,4 @@
-"""Training DAGs from arguments or from a YAML file: every training DAG is built here."""
+"""Builds every training DAG, from arguments or from a YAML file."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ from typing import Any
 from airflow.sdk import DAG, Param, chain, task
 
 from dags import spec
-from dags.approval import approved
-from dags.spec import Spec, arguments, moment
+from dags.approval import approval_step
+from dags.spec import Spec, arguments, time_param
 from dags.tasks import power, tick, vision
-from dags.variant import DATASETS, Variant, checked, read
+from dags.variant import DATASETS, Variant, load_variants, validate_variant
 
 STEPS = ("prepare_data", "train_model", "evaluate_model", "register_model")
 TEXT, NUMBER = ["null", "string"], ["null", "integer"]
 ZONES = ["total", "zone1", "zone2", "zone3"]
-# The drift asset starts this DAG alone: variants of it would compete for the one backfill.
+# The drift asset starts only this DAG: its variants would compete for the single backfill slot.
 DRIFT_ASSETS = {"tick_model_training": "tick_drift"}
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Tasks of a training in order, the last one registers; run parameters from their defaults."""
+    """Tasks of a training in order, the last of which registers; and its run parameters."""
 
     tasks: Callable[[Variant], list[Any]]
     params: Callable[[Mapping[str, Any]], Mapping[str, Param]]
@@ -38,11 +38,11 @@ def create_ml_training_dag(
     priority_weight: int = 5,
     tags: Iterable[str] | None = None,
 ) -> DAG:
-    """A training DAG of one data set. docs/airflow.md lists the known combinations.
+    """Build the training DAG of one data set. docs/airflow.md lists the supported combinations.
 
-    `schedule` is cron in UTC, None: by hand. `pool` holds the training task (and the feature
-    aggregation of `tick`); the other tasks run in the default pool. `tags` default to
-    ("ml", model_type, dataset). Raises SettingError, which lists what is known, when the
+    `schedule` is cron in UTC, None = on demand. `pool` is used by the training task (and by the
+    feature aggregation of `tick`); the other tasks run in the default pool. `tags` default to
+    ("ml", model_type, dataset). Raises SettingError, which lists the supported combinations, if the
     arguments do not fit together.
     """
     fields = {
@@ -55,42 +55,43 @@ def create_ml_training_dag(
         "priority_weight": priority_weight,
         "tags": tags,
     }
-    return _build(checked(fields, f"create_ml_training_dag({dag_id!r})"))
+    return _build(validate_variant(fields, f"create_ml_training_dag({dag_id!r})"))
 
 
-def variants(folder: Path) -> dict[str, DAG]:
-    """A DAG per YAML file of the folder, by id. Raises SettingError naming every file and field
-    that is wrong.
+def variant_dags(folder: Path) -> dict[str, DAG]:
+    """One DAG per YAML file of the folder, by id.
+
+    Raises SettingError, which lists every wrong file and field.
     """
-    return {each.dag_id: _build(each) for each in read(folder, spec.DAG_IDS)}
+    return {variant.dag_id: _build(variant) for variant in load_variants(folder, spec.DAG_IDS)}
 
 
 def _build(variant: Variant) -> DAG:
-    known, pipeline = DATASETS[variant.dataset], PIPELINES[variant.dataset]
-    described = Spec(
+    dataset, pipeline = DATASETS[variant.dataset], PIPELINES[variant.dataset]
+    dag_spec = Spec(
         dag_id=variant.dag_id,
-        owner=known.owner,
+        owner=dataset.owner,
         schedule=variant.schedule,
         asset=DRIFT_ASSETS.get(variant.dag_id, ""),
         tags=variant.tags or ("ml", variant.model_type, variant.dataset),
-        queue=known.queue,
-        training_queue=known.training_queue,
+        queue=dataset.queue,
+        training_queue=dataset.training_queue,
         priority=variant.priority_weight,
-        retries=known.retries,
-        retry_min=known.retry_min,
-        deadline_h=known.deadline_h,
-        experiment=known.experiment,
-        gate=known.gate,
+        retries=dataset.retries,
+        retry_min=dataset.retry_min,
+        deadline_h=dataset.deadline_h,
+        experiment=dataset.experiment,
+        gate=dataset.gate,
         params=pipeline.params(variant.params),
     )
-    with DAG(**arguments(described)) as dag:
+    with DAG(**arguments(dag_spec)) as dag:
         *steps, register = pipeline.tasks(variant)
-        chain(*steps, approved(known.experiment), register)
+        chain(*steps, approval_step(dataset.experiment), register)
     return dag
 
 
 def _tick_tasks(variant: Variant) -> list[Any]:
-    """Aggregation needs the pool as well: it plans and starts the features of the whole range."""
+    """Aggregation also needs the pool: it plans and starts the features of the whole range."""
     span_us = task(tick.aggregate_weekly_features, pool=variant.pool)()
     return [
         task(tick.prepare_training_data)(span_us),
@@ -109,21 +110,21 @@ def _vision_tasks(variant: Variant) -> list[Any]:
     return _four_tasks(variant, vision, variant.dataset, profile)
 
 
-def _four_tasks(variant: Variant, module: Any, *words: str) -> list[Any]:
+def _four_tasks(variant: Variant, module: Any, *args: str) -> list[Any]:
     """The four steps of a module. Only training needs the pool, and the queue of its hardware."""
-    known = DATASETS[variant.dataset]
-    training = {"pool": variant.pool, "queue": known.training_queue or known.queue}
-    special = {"train_model": training}
-    return [task(getattr(module, step), **special.get(step, {}))(*words) for step in STEPS]
+    dataset = DATASETS[variant.dataset]
+    training = {"pool": variant.pool, "queue": dataset.training_queue or dataset.queue}
+    options = {"train_model": training}
+    return [task(getattr(module, step), **options.get(step, {}))(*args) for step in STEPS]
 
 
 def _tick_params(defaults: Mapping[str, Any]) -> Mapping[str, Param]:
-    # A fixed length cuts at fixed days: next week reuses this week's chunks and computes the rest.
+    # With a fixed length, chunks begin at fixed days: next week reuses this week's chunks.
     length = "length of a chunk of features: 12h, 1d, 2w or auto"
     last = "no decision at or after this; default: end of the run's interval, or now"
     return {
-        "from": moment("first decision; default: the oldest data", defaults.get("from")),
-        "to": moment(last, defaults.get("to")),
+        "from": time_param("first decision; default: the oldest data", defaults.get("from")),
+        "to": time_param(last, defaults.get("to")),
         "chunk": Param(defaults.get("chunk", "1w"), type="string", description=length),
     }
 
@@ -131,8 +132,8 @@ def _tick_params(defaults: Mapping[str, Any]) -> Mapping[str, Param]:
 def _power_params(defaults: Mapping[str, Any]) -> Mapping[str, Param]:
     series = defaults.get("series", "total")
     return {
-        "series": Param(series, enum=ZONES, description="a zone, or the sum"),
-        "day": moment("last day of data; default: the last whole one"),
+        "series": Param(series, enum=ZONES, description="a zone, or the sum of all"),
+        "day": time_param("last day of data; default: the last complete day"),
     }
 
 
@@ -141,10 +142,10 @@ def _image_params(defaults: Mapping[str, Any]) -> Mapping[str, Param]:
         return Param(defaults.get(name), description=description, **schema)
 
     return {
-        "data": param("data", "the public file or its folder; default: fetched once", type=TEXT),
-        "epochs": param("epochs", "at most so many", type=NUMBER, minimum=1, maximum=1000),
+        "data": param("data", "the public file or its folder; default: download it", type=TEXT),
+        "epochs": param("epochs", "maximum of epochs", type=NUMBER, minimum=1, maximum=1000),
         "seed": param("seed", "default: TICK_SEED", type=NUMBER, minimum=0),
-        "rows_max": param("rows_max", "limits the training images", type=NUMBER, minimum=1),
+        "rows_max": param("rows_max", "maximum of training images", type=NUMBER, minimum=1),
     }
 
 

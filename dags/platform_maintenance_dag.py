@@ -1,6 +1,4 @@
-"""`platform_maintenance`: every Saturday at 04:00 old logs, snapshots, run folders and rows go, and
-small files are merged.
-"""
+"""`platform_maintenance`: every Saturday at 04:00, delete old data and merge small files."""
 
 from airflow.sdk import DAG, Param, task
 

@@ -1,7 +1,6 @@
-"""What a DAG is, as data: who owns it, when and where it runs, how it is tried again, what its
-model must show. Every DAG file has one.
+"""A DAG as data: owner, schedule, resources, retries, gate. Every DAG file has one `Spec`.
 
-`arguments` turns a spec into what Airflow's DAG takes; nothing else in a DAG file repeats it.
+`arguments` turns it into the arguments of Airflow's DAG, so that no DAG file repeats them.
 """
 
 from collections.abc import Mapping
@@ -29,7 +28,7 @@ from dags import alerts
 START = datetime(2025, 1, 1, tzinfo=UTC)
 DEFAULT_POOL = "default_pool"
 BATCH = "batch_queue"
-# Ids of the DAG files: a variant may not take one.
+# Ids of the DAG files, which a variant must not reuse.
 DAG_IDS = (
     "tick_model_training",
     "power_lgbm_training",
@@ -41,9 +40,9 @@ DAG_IDS = (
     "platform_maintenance",
 )
 DOCS = Path(__file__).with_name("docs")
-BACK_OFF = 2.0  # `True` would mean 1: no back-off at all
-# What wrong input causes is as wrong the next time.
-HOPELESS = [
+BACK_OFF = 2.0  # `True` would mean a factor of 1: no back-off at all
+# Errors caused by wrong input, which would fail again on a retry.
+NOT_RETRIED = [
     "contracts.errors.FeedError",
     "contracts.errors.DatasetError",
     "contracts.errors.SettingError",
@@ -52,8 +51,9 @@ HOPELESS = [
 
 @dataclass(frozen=True)
 class Spec:
-    """One DAG. `schedule` is cron in UTC, None: by hand; an event of `asset` starts it too. Times
-    are minutes and hours.
+    """One DAG.
+
+    `schedule` is cron in UTC, None = on demand. An event of `asset` starts the DAG as well.
     """
 
     dag_id: str
@@ -74,7 +74,7 @@ class Spec:
 
 
 def arguments(spec: Spec) -> dict[str, Any]:
-    """Everything that `airflow.sdk.DAG` is told."""
+    """The arguments of `airflow.sdk.DAG`."""
     return {
         "dag_id": spec.dag_id,
         "description": _doc(spec).splitlines()[0].removeprefix("# "),
@@ -92,8 +92,9 @@ def arguments(spec: Spec) -> dict[str, Any]:
 
 
 def timetable(spec: Spec) -> Any:
-    """A plain cron string would give intervals of no width, and a run could not tell which day it
-    is for.
+    """The timetable of the DAG, None = on demand.
+
+    Not a plain cron string: its data intervals are empty, so that a run would not know its day.
     """
     if spec.schedule is None:
         return None
@@ -106,10 +107,8 @@ def timetable(spec: Spec) -> Any:
 
 
 def default_args(spec: Spec) -> dict[str, Any]:
-    """What each task has unless it says otherwise. A priority is absolute: it does not add up over
-    what follows.
-    """
-    longest = timedelta(seconds=settings().airflow_retry_s_max)
+    """Default arguments of the tasks. Priorities are absolute, not summed over downstream tasks."""
+    delay_max = timedelta(seconds=settings().airflow_retry_s_max)
     return {
         "owner": spec.owner,
         "pool": spec.pool,
@@ -117,13 +116,13 @@ def default_args(spec: Spec) -> dict[str, Any]:
         "priority_weight": spec.priority,
         "weight_rule": "absolute",
         "retries": spec.retries,
-        "retry_delay": min(timedelta(minutes=spec.retry_min), longest),
+        "retry_delay": min(timedelta(minutes=spec.retry_min), delay_max),
         "retry_exponential_backoff": BACK_OFF,
-        "max_retry_delay": longest,
+        "max_retry_delay": delay_max,
         "retry_policy": ExceptionRetryPolicy(
             [
                 RetryRule(
-                    exception=HOPELESS, action=RetryAction.FAIL, reason="wrong input stays wrong"
+                    exception=NOT_RETRIED, action=RetryAction.FAIL, reason="caused by wrong input"
                 )
             ]
         ),
@@ -132,20 +131,21 @@ def default_args(spec: Spec) -> dict[str, Any]:
 
 
 def deadline(spec: Spec) -> DeadlineAlert:
-    """Counted from when a run was queued: from the logical date, every backfilled run would be late
-    at once.
+    """An alert `deadline_h` after a run was queued.
+
+    Not after its logical date: every backfilled run would be late immediately.
     """
-    told = {"dag_id": spec.dag_id, "owner": spec.owner, "hours": spec.deadline_h}
-    late = AsyncCallback(alerts.deadline_missed, kwargs=told)
+    kwargs = {"dag_id": spec.dag_id, "owner": spec.owner, "hours": spec.deadline_h}
+    callback = AsyncCallback(alerts.deadline_missed, kwargs=kwargs)
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=timedelta(hours=spec.deadline_h),
-        callback=late,
+        callback=callback,
     )
 
 
-def moment(description: str, default: str | int | None = None) -> Param:
-    """A parameter that is a time, UTC; empty: what the run's interval says."""
+def time_param(description: str, default: str | int | None = None) -> Param:
+    """A parameter for a time in UTC; if empty, the run's data interval applies."""
     return Param(default, type=["null", "string"], description=f"{description}; ISO 8601, UTC")
 
 
@@ -153,10 +153,14 @@ def _doc(spec: Spec) -> str:
     file = DOCS / f"{spec.dag_id}.md"
     text = file.read_text() if file.exists() else f"# {spec.dag_id}, a variant\n"
     training = f", training: {spec.training_queue}" if spec.training_queue else ""
-    facts = {"owner": spec.owner, "schedule": spec.schedule or "by hand"}
-    facts |= {"queue": f"{spec.queue}{training}", "priority": str(spec.priority)}
-    facts |= {"retries": f"{spec.retries}, the first after {spec.retry_min:g} min"}
-    facts |= {"deadline": f"{spec.deadline_h:g} h after it was queued"}
+    facts = {
+        "owner": spec.owner,
+        "schedule": spec.schedule or "on demand",
+        "queue": f"{spec.queue}{training}",
+        "priority": str(spec.priority),
+        "retries": f"{spec.retries}, the first after {spec.retry_min:g} min",
+        "deadline": f"{spec.deadline_h:g} h after it was queued",
+    }
     facts |= {
         name: value
         for name, value in (("MLflow experiment", spec.experiment), ("gate", spec.gate))

@@ -1,10 +1,8 @@
-"""`tick_daily_statistics`: every day at 01:15 the volatility, volume profile and correlation of
-yesterday's ticks.
-"""
+"""`tick_daily_statistics`: every day at 01:15, statistics of yesterday's ticks."""
 
 from airflow.sdk import DAG, Param, task
 
-from dags.spec import Spec, arguments, moment
+from dags.spec import Spec, arguments, time_param
 from dags.tasks import history
 
 SPEC = Spec(
@@ -16,10 +14,10 @@ SPEC = Spec(
     deadline_h=2,
     experiment="tick-daily-statistics",
     params={
-        "from": moment(
+        "from": time_param(
             "first day; default: the day on which the run's interval begins, or yesterday"
         ),
-        "to": moment("end of the last day"),
+        "to": time_param("end of the last day"),
         "symbols": Param(
             None,
             type=["null", "array"],

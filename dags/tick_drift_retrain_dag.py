@@ -1,10 +1,11 @@
-"""`tick_drift_retrain`: every day at 03:30, has the market left what the Production model was
-trained on? Then it is trained anew.
+"""`tick_drift_retrain`: every day at 03:30, checks for drift and requests a retraining if needed.
+
+It retrains when features or predictions have drifted from the Production model's training data.
 """
 
 from airflow.sdk import DAG, Asset, task
 
-from dags.spec import Spec, arguments, moment
+from dags.spec import Spec, arguments, time_param
 from dags.tasks import tick
 
 SPEC = Spec(
@@ -15,15 +16,15 @@ SPEC = Spec(
     priority=6,
     deadline_h=1,
     gate=(
-        "asks only when drift does, and no training began in the last 24 hours; what is trained"
+        "requests a training only on drift, and if none began in the last 24 hours; the new model"
         " must pass its gate as always"
     ),
     params={
-        "from": moment("first decision; default: seven days before `to`"),
-        "to": moment("default: end of the interval, or now"),
+        "from": time_param("first decision; default: seven days before `to`"),
+        "to": time_param("default: end of the interval, or now"),
     },
 )
 
 with DAG(**arguments(SPEC)) as dag:
-    # The event of this asset is what tick_model_training waits for beside its Sundays.
+    # An event of this asset starts tick_model_training, in addition to its Sunday schedule.
     task(tick.request_retrain, outlets=[Asset("tick_drift")])(task(tick.check_drift)())

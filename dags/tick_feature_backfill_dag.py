@@ -1,10 +1,8 @@
-"""`tick_feature_backfill`: features of any range from the lakehouse, one task per chunk; every
-night those of yesterday.
-"""
+"""`tick_feature_backfill`: features of any range, one task per chunk; every night of yesterday."""
 
 from airflow.sdk import DAG, Param, task
 
-from dags.spec import Spec, arguments, moment
+from dags.spec import Spec, arguments, time_param
 from dags.tasks import history
 
 SPEC = Spec(
@@ -16,10 +14,10 @@ SPEC = Spec(
     retry_min=2,
     deadline_h=12,
     params={
-        "from": moment(
+        "from": time_param(
             "first row end; default: the day on which the run's interval begins, or yesterday"
         ),
-        "to": moment("no row end at or after this"),
+        "to": time_param("no row end at or after this"),
         "symbols": Param(
             None,
             type=["null", "array"],
@@ -31,6 +29,6 @@ SPEC = Spec(
 )
 
 with DAG(**arguments(SPEC)) as dag:
-    # One at a time: only one backfill may write gold.
+    # One chunk at a time: only one backfill may write gold.
     chunk = task(history.backfill_chunk, max_active_tis_per_dag=1)
     task(history.report_holes)(chunk.expand(chunk=task(history.plan_chunks)()))

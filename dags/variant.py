@@ -1,4 +1,4 @@
-"""A training DAG as a YAML file says it, checked before Airflow hears of it."""
+"""Training DAGs as YAML files, validated before a DAG is built."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ Pool = Literal["default_pool", "high_priority_cpu", "gpu_pool"]
 
 @dataclass(frozen=True)
 class Dataset:
-    """What every training on a data set shares: owner, possible models, resources, gate.
+    """Shared by all trainings on a data set: owner, supported models, resources, gate.
 
-    `models` maps a model type to the network that it stands for ("" where there is only one model).
-    `training_queue` is the queue of the task that needs special hardware, "" when none does.
+    `models` maps a model type to its network ("" if there is only one model). `training_queue` is
+    the queue of the task that needs special hardware, "" if none does.
     """
 
     owner: str
@@ -82,12 +82,15 @@ POWER = Dataset(
     gate="RMSE / train-std < 0.20, and better than yesterday's and last week's same hour",
 )
 DATASETS = {"mnist": MNIST, "cifar10": CIFAR10, "tick": TICK, "power": POWER}
-KNOWN = [f"{name}: {', '.join(of.models)} by {of.framework}" for name, of in DATASETS.items()]
-HINT = f"known: {'; '.join(KNOWN)}; see docs/airflow.md"
+SUPPORTED = [
+    f"{name}: {', '.join(dataset.models)} by {dataset.framework}"
+    for name, dataset in DATASETS.items()
+]
+HINT = f"supported: {'; '.join(SUPPORTED)}; see docs/airflow.md"
 
 
 class Variant(BaseModel):
-    """The fields of a YAML file. `params` are defaults of the run's parameters."""
+    """The fields of a YAML file. `params` are the defaults of the run's parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -102,67 +105,69 @@ class Variant(BaseModel):
     params: dict[str, str | int | None] = {}
 
 
-def read(folder: Path, taken: Iterable[str]) -> list[Variant]:
-    """Every variant of a folder. Raises SettingError that names each file with what is wrong in it,
-    and ids that come twice.
+def load_variants(folder: Path, reserved_ids: Iterable[str]) -> list[Variant]:
+    """All variants of a folder.
+
+    Raises SettingError, which lists all errors by file, including ids that are used twice.
     """
-    found = dict.fromkeys(taken, "a DAG file")
-    made, wrong = [], []
+    owners = dict.fromkeys(reserved_ids, "a DAG file")
+    variants, errors = [], []
     for file in sorted(folder.glob("*.y*ml")):
         try:
-            variant = checked(_loaded(file), file.name)
+            variant = validate_variant(_load_yaml(file), file.name)
         except SettingError as error:
-            wrong.append(error.message)
+            errors.append(error.message)
             continue
-        if variant.dag_id in found:
-            wrong.append(
-                f"{file.name}: the id {variant.dag_id} is taken by {found[variant.dag_id]}"
+        if variant.dag_id in owners:
+            errors.append(
+                f"{file.name}: the id {variant.dag_id} is taken by {owners[variant.dag_id]}"
             )
-        found[variant.dag_id] = file.name
-        made.append(variant)
-    if wrong:
-        raise SettingError("\n".join(wrong), HINT)
-    return made
+        owners[variant.dag_id] = file.name
+        variants.append(variant)
+    if errors:
+        raise SettingError("\n".join(errors), HINT)
+    return variants
 
 
-def checked(given: Mapping[str, Any], where: str) -> Variant:
-    """A variant whose fields fit together. Raises SettingError naming `where` and the fields."""
+def validate_variant(fields: Mapping[str, Any], source: str) -> Variant:
+    """A variant whose fields fit together. Raises SettingError naming `source` and the fields."""
     try:
-        variant = Variant.model_validate(dict(given))
+        variant = Variant.model_validate(dict(fields))
     except ValidationError as error:
-        said = "; ".join(
+        messages = "; ".join(
             f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()
         )
-        raise SettingError(f"{where}: {said}", HINT) from error
-    wrong = _misfits(variant)
-    if wrong:
-        raise SettingError(f"{where}: {'; '.join(wrong)}", HINT)
+        raise SettingError(f"{source}: {messages}", HINT) from error
+    errors = _find_conflicts(variant)
+    if errors:
+        raise SettingError(f"{source}: {'; '.join(errors)}", HINT)
     return variant
 
 
-def _misfits(variant: Variant) -> list[str]:
-    known = DATASETS.get(variant.dataset)
-    if known is None:
+def _find_conflicts(variant: Variant) -> list[str]:
+    dataset = DATASETS.get(variant.dataset)
+    if dataset is None:
         return [f"dataset: {variant.dataset!r} is none of {', '.join(DATASETS)}"]
-    wrong = []
-    if variant.framework != known.framework:
-        trained = f"{variant.dataset} is trained by {known.framework}"
-        wrong.append(f"framework: {trained}, not {variant.framework!r}")
-    if variant.model_type not in known.models:
-        models = ", ".join(known.models)
-        wrong.append(f"model_type: {variant.model_type!r} is none of {models}")
-    return wrong + [
+    errors = []
+    if variant.framework != dataset.framework:
+        required = f"{variant.dataset} is trained by {dataset.framework}"
+        errors.append(f"framework: {required}, not {variant.framework!r}")
+    if variant.model_type not in dataset.models:
+        models = ", ".join(dataset.models)
+        errors.append(f"model_type: {variant.model_type!r} is none of {models}")
+    return errors + [
         f"params: {variant.dataset} has no {name!r}"
         for name in variant.params
-        if name not in known.params
+        if name not in dataset.params
     ]
 
 
-def _loaded(file: Path) -> Mapping[str, Any]:
+def _load_yaml(file: Path) -> Mapping[str, Any]:
     try:
         content = yaml.safe_load(file.read_text())
     except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"{file.name}: no YAML: {' '.join(str(error).split())[:200]}") from error
+        detail = " ".join(str(error).split())[:200]
+        raise SettingError(f"{file.name}: not valid YAML: {detail}") from error
     if not isinstance(content, dict):
         raise SettingError(f"{file.name}: must be fields with values, not {type(content).__name__}")
     return content

@@ -1,1 +1,1 @@
-"""Tasks of the DAGs: thin calls of `training`, `feature_store` and `lakehouse`."""
+"""Tasks of the DAGs: thin wrappers around `training`, `feature_store` and `lakehouse`."""

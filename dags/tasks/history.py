@@ -3,14 +3,24 @@
 from collections.abc import Iterable
 from typing import Any
 
-from dags.tasks.run import DAY_US, context, given, interval, log, parameter, span, tell
+from dags.tasks.run import (
+    DAY_US,
+    context,
+    current_settings,
+    interval,
+    log,
+    log_progress,
+    parameter,
+    span,
+)
 
 Chunk = dict[str, int]
 
 
 def days(from_us: int | None, to_us: int) -> tuple[int, int]:
-    """Whole days; by default the one before `to`. An interval from 01:15 to 01:15 stands for the
-    day on which it begins.
+    """The range in whole days; by default the day before `to`.
+
+    An interval from 01:15 to 01:15 means the day on which it begins.
     """
     end_us = to_us // DAY_US * DAY_US
     return (end_us - DAY_US if from_us is None else from_us // DAY_US * DAY_US), end_us
@@ -29,11 +39,11 @@ def _range() -> tuple[int, int]:
 
 
 def plan_chunks() -> list[Chunk]:
-    """The range cut into chunks, one task each. Raises DatasetError for an impossible length."""
+    """Split the range into chunks, one task each. Raises DatasetError for an invalid length."""
     from feature_store.backfill import chunks
 
     from_us, to_us = _range()
-    length_us = chunks.length_us(given(), parameter("chunk"), from_us, to_us)
+    length_us = chunks.length_us(current_settings(), parameter("chunk"), from_us, to_us)
     return [
         {"from_us": chunk.from_us, "to_us": chunk.to_us}
         for chunk in chunks.split(from_us, to_us, length_us)
@@ -41,21 +51,27 @@ def plan_chunks() -> list[Chunk]:
 
 
 def backfill_chunk(chunk: Chunk) -> dict[str, Any]:
-    """Features of one chunk into gold; one that stands already is left. Raises JobError when Flink
-    could not compute it.
+    """Compute the features of one chunk into gold, unless they are up to date.
+
+    Raises JobError if Flink could not compute them.
     """
     from contracts.errors import JobError
     from feature_store.backfill import run as backfill
 
     first, last = chunk["from_us"], chunk["to_us"]
-    # Longer than the chunk, so that it is not cut again at a multiple of its own length.
+    # Longer than the chunk, so that it is not split again at a multiple of its length.
     done = backfill.run(
-        given(), first, last, tell, parameter("symbols") or None, chunk_us=last + DAY_US
+        current_settings(),
+        first,
+        last,
+        log_progress,
+        parameter("symbols") or None,
+        chunk_us=last + DAY_US,
     )
     if done.failed:
         raise JobError(
-            "; ".join(f"{each}: {why}" for each, why in done.failed.items()),
-            "is Flink up? `tick up`",
+            "; ".join(f"{part}: {error}" for part, error in done.failed.items()),
+            "make sure that Flink is running: `tick up`",
         )
     return {
         "rows": done.rows,
@@ -66,32 +82,31 @@ def backfill_chunk(chunk: Chunk) -> dict[str, Any]:
 
 
 def report_holes(reports: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Days without ticks by symbol, over all chunks."""
+    """Log the days without ticks by symbol, over all chunks."""
     from training.run.provenance import iso
 
-    found = list(reports)
+    chunks = list(reports)
     holes: dict[str, list[str]] = {}
-    for report in found:
+    for report in chunks:
         for symbol, missing in report["holes"].items():
             holes.setdefault(symbol, []).extend(iso(day)[:10] for day in missing)
     for symbol, dates in holes.items():
         log.warning("%s has no ticks on %s", symbol, ", ".join(dates))
-    return {"rows": sum(report["rows"] for report in found), "chunks": len(found), "holes": holes}
+    rows = sum(report["rows"] for report in chunks)
+    return {"rows": rows, "chunks": len(chunks), "holes": holes}
 
 
 def compute_statistics() -> dict[str, Any]:
-    """Volatility, volume profile and correlation of each whole day into the lakehouse, pictures
-    into MLflow.
-    """
+    """Write volatility, volume profile and correlation to the lakehouse, and plots to MLflow."""
     from contracts.clock import now_us
     from training.daily_stats.publish import publish
     from training.daily_stats.run import run
 
     from_us, to_us = _range()
     symbols, at_us = parameter("symbols") or None, now_us()
-    report = run(given(), from_us, to_us, symbols, tell, at_us)
+    report = run(current_settings(), from_us, to_us, symbols, log_progress, at_us)
     return {
-        "run_id": publish(given(), report, at_us, symbols),
+        "run_id": publish(current_settings(), report, at_us, symbols),
         "days": report.days,
         "holes": report.holes,
         "rows": report.rows,

@@ -1,6 +1,4 @@
-"""Tasks that keep the platform small: old logs and run folders, snapshots, small files, Airflow's
-own rows.
-"""
+"""Maintenance tasks: delete old logs, run directories, snapshots and rows; merge small files."""
 
 import os
 import shutil
@@ -9,54 +7,59 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dags.tasks.run import DAY_US, given, log, parameter, tell
+from dags.tasks.run import DAY_US, current_settings, log, log_progress, parameter
 
-FILES_MAX = 8  # of a partition before it is compacted, as `tick lake compact` has it
+FILES_MAX = 8  # a partition with more files is compacted; the default of `tick lake compact`
 CLEAN_TIMEOUT_S = 1800
-# By these Airflow keeps its tasks away from its data base.
+# Airflow sets these to deny its tasks access to the metadata database.
 BLOCKED = ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CORE__SQL_ALCHEMY_CONN")
 
 
 def _before_us() -> int:
     from contracts.clock import now_us
 
-    return now_us() - int((parameter("keep_days") or given().airflow_keep_days) * DAY_US)
+    return now_us() - int((parameter("keep_days") or current_settings().airflow_keep_days) * DAY_US)
 
 
 def delete_old_logs() -> int:
-    """Logs of Airflow's tasks and processors, untouched for `keep_days`; returns how many files."""
+    """Delete Airflow's logs not written for `keep_days`; returns the number of files."""
     from contracts.config import paths
 
-    return forget_files(paths.airflow_home(given()) / "logs", _before_us())
+    return delete_old_files(paths.airflow_home(current_settings()) / "logs", _before_us())
 
 
 def delete_old_trainings() -> int:
-    """Run folders untouched for `keep_days`: what counts of them is in MLflow; returns how many."""
+    """Delete run directories not written for `keep_days`; returns their number.
+
+    Their metrics and models are in MLflow.
+    """
     from contracts.config import paths
 
-    return forget_folders(paths.trainings(given()), _before_us())
+    return delete_old_runs(paths.trainings(current_settings()), _before_us())
 
 
 def compact_tables() -> int:
-    """Merge small files; returns how many partitions."""
+    """Merge small files; returns the number of partitions."""
     from lakehouse import maintenance
 
-    return maintenance.compact(given(), FILES_MAX, tell)
+    return maintenance.compact(current_settings(), FILES_MAX, log_progress)
 
 
 def expire_snapshots() -> dict[str, int]:
-    """Forget snapshots older than `keep_days`, and delete what only they needed."""
+    """Expire snapshots older than `keep_days`, and delete files that only they reference."""
     from contracts.clock import now_us
     from lakehouse import maintenance
     from streaming.job import states as job_states
 
-    gone = maintenance.expire(given(), _before_us(), now_us(), job_states.newest_state_us(given()))
-    return {"snapshots": gone.snapshots, "files": gone.files, "bytes": gone.bytes}
+    state_us = job_states.newest_state_us(current_settings())
+    expired = maintenance.expire(current_settings(), _before_us(), now_us(), state_us)
+    return {"snapshots": expired.snapshots, "files": expired.files, "bytes": expired.bytes}
 
 
 def clean_database() -> None:
-    """`airflow db clean`: rows of runs older than `keep_days`. A task may not touch the data base,
-    a command of its own may.
+    """Run `airflow db clean` for rows of runs older than `keep_days`.
+
+    A task has no access to the metadata database, but a subprocess may have.
     """
     before = datetime.fromtimestamp(_before_us() / 1e6, UTC).isoformat()
     command = [
@@ -71,7 +74,7 @@ def clean_database() -> None:
         "--yes",
     ]
     environment = {name: value for name, value in os.environ.items() if name not in BLOCKED}
-    done = subprocess.run(
+    result = subprocess.run(
         command,
         env=environment,
         capture_output=True,
@@ -79,42 +82,41 @@ def clean_database() -> None:
         timeout=CLEAN_TIMEOUT_S,
         check=False,
     )
-    for line in done.stdout.splitlines()[-20:]:
+    for line in result.stdout.splitlines()[-20:]:
         log.info("%s", line)
-    if done.returncode != 0:
-        raise RuntimeError(f"`airflow db clean` failed: {done.stderr[-2000:]}")
+    if result.returncode != 0:
+        raise RuntimeError(f"`airflow db clean` failed: {result.stderr[-2000:]}")
 
 
-def forget_files(folder: Path, before_us: int) -> int:
-    """Delete files below `folder` last written before `before_us`, then the folders that are
-    empty."""
+def delete_old_files(folder: Path, before_us: int) -> int:
+    """Delete files below `folder` last written before `before_us`, then empty folders."""
     old = [
         file
         for file in folder.rglob("*")
-        if file.is_file() and not file.is_symlink() and _touched_us(file) < before_us
+        if file.is_file() and not file.is_symlink() and _written_us(file) < before_us
     ]
     for file in old:
         file.unlink(missing_ok=True)
-    for inner in sorted((each for each in folder.rglob("*") if each.is_dir()), reverse=True):
+    for inner in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
         if not any(inner.iterdir()):
             inner.rmdir()
     return len(old)
 
 
-def forget_folders(folder: Path, before_us: int) -> int:
-    """Delete run folders (two levels down) in which nothing was written since `before_us`."""
+def delete_old_runs(folder: Path, before_us: int) -> int:
+    """Delete run directories (two levels down) in which nothing was written since `before_us`."""
     old = [
-        each
-        for each in folder.glob("*/*")
-        if max(map(_touched_us, [each, *each.rglob("*")])) < before_us
+        run
+        for run in folder.glob("*/*")
+        if max(map(_written_us, [run, *run.rglob("*")])) < before_us
     ]
-    for each in old:
-        shutil.rmtree(each, ignore_errors=True)
+    for run in old:
+        shutil.rmtree(run, ignore_errors=True)
     return len(old)
 
 
-def _touched_us(file: Path) -> int:
+def _written_us(file: Path) -> int:
     try:
         return file.lstat().st_mtime_ns // 1000
-    except FileNotFoundError:  # somebody else was first
+    except FileNotFoundError:  # already deleted by another process
         return 1 << 62

@@ -1,4 +1,4 @@
-"""Tasks of the power model: trained on everything through one day, and none later."""
+"""Tasks of the power model, which is trained on all data through one day and nothing later."""
 
 from datetime import datetime
 from typing import Any
@@ -6,19 +6,20 @@ from typing import Any
 from dags.tasks.run import (
     DAY_US,
     at_us,
-    given,
+    current_settings,
     interval,
-    key,
+    log_progress,
     micros,
     parameter,
     refuse_unless_passed,
-    tell,
+    run_key,
 )
 
 
 def end_us(day: str | None, start: datetime | None) -> int | None:
-    """End (µs UTC) of the day of the parameter, else of the one on which the run's interval begins;
-    None: the last whole day there is.
+    """End (µs UTC) of the given `day`, or of the day on which the run's interval begins.
+
+    None: neither is given, so the last complete day applies.
     """
     if day:
         return micros(day) // DAY_US * DAY_US + DAY_US
@@ -26,50 +27,52 @@ def end_us(day: str | None, start: datetime | None) -> int | None:
 
 
 def prepare_data() -> dict[str, int]:
-    """The hours through the day."""
+    """Prepare the hours through the day."""
     from contracts.clock import now_us
     from training.power import steps
 
     until_us = end_us(parameter("day"), interval()[0])
-    made = steps.prepare_data(
-        given(), key(), parameter("series") or "total", until_us, now_us(), tell
+    dataset = steps.prepare_data(
+        current_settings(),
+        run_key(),
+        parameter("series") or "total",
+        until_us,
+        now_us(),
+        log_progress,
     )
-    return {"train_samples": len(made.parts.train), "test_samples": len(made.parts.test)}
+    return {"train_samples": len(dataset.parts.train), "test_samples": len(dataset.parts.test)}
 
 
 def train_model() -> str:
-    """LightGBM; returns its digest."""
+    """Train the LightGBM model; returns its digest."""
     from training.power import steps
 
-    return steps.train_model(given(), key(), tell).digest
+    return steps.train_model(current_settings(), run_key(), log_progress).digest
 
 
 def evaluate_model() -> dict[str, Any]:
-    """Against both naive forecasts on the same hours."""
+    """Evaluate the model against both naive forecasts on the same hours."""
     from training.power import steps
 
-    judged = steps.evaluate_model(given(), key(), tell)
-    share = judged.numbers["rmse_over_train_std"]
+    evaluation = steps.evaluate_model(current_settings(), run_key(), log_progress)
     return {
-        "gate_pass": judged.verdict.gate_pass,
-        "reasons": judged.verdict.reasons,
-        "rmse_over_train_std": share,
+        "gate_pass": evaluation.verdict.gate_pass,
+        "reasons": evaluation.verdict.reasons,
+        "rmse_over_train_std": evaluation.numbers["rmse_over_train_std"],
     }
 
 
 def register_model() -> dict[str, Any]:
-    """Register what passed, then forecast the next day from what was known when it began."""
+    """Register a model that passed, then forecast the next day from the data before it began."""
     from contracts.errors import TickError
     from training.power import forecast, steps
 
-    settled = steps.register_model(given(), key(), tell)
-    refuse_unless_passed(settled.verdict)
-    known = steps.of(given(), key()).state()
-    told = {"version": settled.version, "promoted": settled.promoted}
+    registration = steps.register_model(current_settings(), run_key(), log_progress)
+    refuse_unless_passed(registration.verdict)
+    state = steps.of(current_settings(), run_key()).state()
+    result = {"version": registration.version, "promoted": registration.promoted}
     try:
-        return {
-            **told,
-            "forecast": forecast.predict(given(), known[steps.SERIES], known[steps.THROUGH]).day,
-        }
-    except TickError as error:  # the model is registered all the same
-        return {**told, "forecast": error.message}
+        prediction = forecast.predict(current_settings(), state[steps.SERIES], state[steps.THROUGH])
+    except TickError as error:  # the model is registered nevertheless
+        return {**result, "forecast": error.message}
+    return {**result, "forecast": prediction.day}

@@ -1,8 +1,7 @@
-"""What every task needs of its run: key of the run folder, range of time, progress as log lines,
-and how a refusal ends.
+"""Shared by all tasks: settings, run key, parameters, time range, progress log, gate refusal.
 
-Dates come from the parameters first: runs by hand and by assets have neither interval nor logical
-date.
+Dates come from the parameters first: runs started manually or by an asset have neither a data
+interval nor a logical date.
 """
 
 import logging
@@ -22,51 +21,53 @@ log = logging.getLogger("dags.tasks")
 
 
 def context() -> Any:
-    """Airflow's context of the task that runs."""
+    """Airflow's context of the running task."""
     from airflow.sdk import get_current_context
 
     return get_current_context()
 
 
-def given() -> "Settings":
-    """The settings, as for every command."""
+def current_settings() -> "Settings":
+    """The settings of the platform, as used by every command."""
     from contracts.config.settings import settings
 
     return settings()
 
 
-def key() -> str:
-    """Name of this run's folder: the same for each of its tasks, and for every try."""
+def run_key() -> str:
+    """Name of this run's directory: the same for all of its tasks and retries."""
     run = context()["dag_run"]
     return f"{run.dag_id}.{run.run_id}"
 
 
 def parameter(name: str) -> Any:
-    """A parameter of this run, None when it is empty."""
+    """A parameter of this run; None if it is not set."""
     return context()["params"].get(name)
 
 
 def micros(text: str) -> int:
-    """µs of a time in ISO 8601, UTC unless it says otherwise. Raises SettingError."""
+    """Parse a time in ISO 8601, UTC unless it has an offset, to µs. Raises SettingError."""
     try:
         moment = datetime.fromisoformat(text)
     except (ValueError, TypeError) as error:
         raise SettingError(
-            f"{text!r} is no time", "such as 2026-01-31 or 2026-01-31T12:00:00"
+            f"{text!r} is not a time in ISO 8601",
+            "write for example 2026-01-31 or 2026-01-31T12:00:00",
         ) from error
     return at_us(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 def at_us(moment: datetime) -> int:
-    """µs of a time that has a zone."""
+    """A time with a zone in µs."""
     return round(moment.timestamp() * 1e6)
 
 
 def span(
     params: Mapping[str, Any], interval: tuple[datetime | None, datetime | None], now_us: int
 ) -> tuple[int | None, int]:
-    """[from, to) in µs: of the parameters, else of the run's interval, else everything up to now
-    (from None).
+    """[from, to) in µs from the parameters, or else from the run's data interval.
+
+    Without either, from is None (all data) and to is now.
     """
     start, end = (None if moment is None else at_us(moment) for moment in interval)
     first, last = params.get("from"), params.get("to")
@@ -75,20 +76,21 @@ def span(
 
 
 def interval() -> tuple[datetime | None, datetime | None]:
-    """The run's data interval; two None of a run by hand or by an asset."""
+    """The run's data interval; (None, None) if it was started manually or by an asset."""
     run = context()["dag_run"]
     return run.data_interval_start, run.data_interval_end
 
 
-def tell(step: str, done: int, total: int) -> None:
-    """Progress as a line per tenth."""
+def log_progress(step: str, done: int, total: int) -> None:
+    """Log progress, one line per tenth."""
     if done == total or done * TENTHS // total != (done - 1) * TENTHS // total:
         log.info("%s: %d of %d", step, done, total)
 
 
 def refuse_unless_passed(verdict: "Verdict") -> None:
-    """A refusal is an honest result: the task ends as skipped, with every reason, and is not tried
-    again.
+    """Skip the task, with all reasons, if the gate refused the model.
+
+    A refusal is a valid result, not a failure, so it must not be retried.
     """
     if not verdict.gate_pass:
         from airflow.sdk.exceptions import AirflowSkipException

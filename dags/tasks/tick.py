@@ -1,80 +1,81 @@
-"""Tasks of the tick model: training, and whether its data has drifted away from it."""
+"""Tasks of the tick model: training and the drift check."""
 
 from typing import Any
 
 from dags.tasks.run import (
     DAY_US,
     context,
-    given,
+    current_settings,
     interval,
-    key,
+    log_progress,
     parameter,
     refuse_unless_passed,
+    run_key,
     span,
-    tell,
 )
 
 DRIFT_DAYS = 7
 
 
 def aggregate_weekly_features() -> dict[str, int]:
-    """Features of the whole training range; chunks that stand are left, so that a weekly run
-    computes one week.
+    """Compute the features of the whole training range.
+
+    Chunks that are up to date are skipped, so a weekly run computes one week.
     """
     from contracts.clock import now_us
     from feature_store.backfill import chunks
     from lakehouse import tables
     from training.tick import steps
 
-    settings, at_us = given(), now_us()
+    settings, at_us = current_settings(), now_us()
     tables.create(settings)
     from_us, to_us = span(context()["params"], (None, interval()[1]), at_us)
     from_us = tables.time_range(settings)[0] if from_us is None else from_us
     length_us = chunks.length_us(settings, parameter("chunk"), from_us, to_us)
     counts = steps.aggregate_weekly_features(
-        settings, key(), from_us, to_us, length_us, at_us, tell
+        settings, run_key(), from_us, to_us, length_us, at_us, log_progress
     )
     return {"from_us": from_us, "to_us": to_us, **counts}
 
 
 def prepare_training_data(span_us: dict[str, int]) -> dict[str, int]:
-    """Rows and labels of the range that was aggregated."""
+    """Prepare rows and labels of the aggregated range."""
     from contracts.clock import now_us
     from training.tick import dataset, steps
 
-    settings, first, last = given(), span_us["from_us"], span_us["to_us"]
-    made = steps.prepare_training_data(
-        settings, key(), lambda: dataset.load(settings, first, last), now_us(), tell
+    settings, first, last = current_settings(), span_us["from_us"], span_us["to_us"]
+    prepared = steps.prepare_training_data(
+        settings, run_key(), lambda: dataset.load(settings, first, last), now_us(), log_progress
     )
-    return {"train_samples": len(made.parts.train), "test_samples": len(made.parts.test)}
+    return {"train_samples": len(prepared.parts.train), "test_samples": len(prepared.parts.test)}
 
 
 def train_model() -> str:
-    """The forest; returns its digest."""
+    """Train the forest; returns its digest."""
     from training.tick import steps
 
-    return steps.train_model(given(), key(), tell).digest
+    return steps.train_model(current_settings(), run_key(), log_progress).digest
 
 
 def backtest_model() -> dict[str, Any]:
-    """Walk-forward, backtest and verdict."""
+    """Run the walk-forward and the backtest, and evaluate the gate."""
     from training.tick import steps
 
-    verdict = steps.backtest_model(given(), key(), tell).judged.verdict
+    verdict = steps.backtest_model(current_settings(), run_key(), log_progress).judged.verdict
     return {"gate_pass": verdict.gate_pass, "reasons": verdict.reasons}
 
 
 def register_to_production() -> str:
-    """The gate decides: a new Production version, or skipped with the reasons."""
+    """Register a new Production version if the gate passed, otherwise skip with the reasons."""
     from training.tick import steps
 
-    verdict, version = steps.register_to_production(given(), key())
+    verdict, version = steps.register_to_production(current_settings(), run_key())
     refuse_unless_passed(verdict)
     return str(version)
 
 
 def check_drift() -> dict[str, Any]:
-    """Skipped unless a retrain is due: asked for by drift, and none began in the last 24 hours."""
+    """Skip unless a retraining is due: drift, and no training began in the last 24 hours."""
     from airflow.sdk.exceptions import AirflowSkipException
 
     from contracts.clock import now_us
@@ -83,7 +84,10 @@ def check_drift() -> dict[str, Any]:
     at_us = now_us()
     from_us, to_us = span(context()["params"], (None, interval()[1]), at_us)
     outcome = check(
-        given(), to_us - DRIFT_DAYS * DAY_US if from_us is None else from_us, to_us, at_us
+        current_settings(),
+        to_us - DRIFT_DAYS * DAY_US if from_us is None else from_us,
+        to_us,
+        at_us,
     )
     if not outcome.due:
         raise AirflowSkipException(
@@ -93,5 +97,5 @@ def check_drift() -> dict[str, Any]:
 
 
 def request_retrain(outcome: dict[str, Any]) -> list[str]:
-    """Its success is the event that starts the training; the gate decides there as always."""
+    """Success of this task is the asset event that starts the training; returns the reasons."""
     return list(outcome["reasons"])

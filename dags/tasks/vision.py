@@ -1,11 +1,9 @@
-"""Tasks of the image classifiers; the network itself is trained in a process of its own, where
-Keras or Torch is installed.
-"""
+"""Tasks of the image classifiers; training runs in a subprocess with Keras or PyTorch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dags.tasks.run import given, key, parameter, refuse_unless_passed, tell
+from dags.tasks.run import current_settings, log_progress, parameter, refuse_unless_passed, run_key
 
 if TYPE_CHECKING:
     from training.vision.specs import Spec
@@ -19,7 +17,7 @@ def _spec(kind: str, profile: str) -> "Spec":
         kind,
         profile,
         parameter("epochs") or 0,
-        given().seed if seed is None else seed,
+        current_settings().seed if seed is None else seed,
         rows_max=parameter("rows_max") or 0,
     )
 
@@ -27,32 +25,34 @@ def _spec(kind: str, profile: str) -> "Spec":
 def prepare_data(kind: str, profile: str) -> None:
     """Read the data set, by default the downloaded public one.
 
-    The framework is not looked for here: a worker of batch_queue may lack Keras and Torch.
+    Must not need the framework: a worker of batch_queue may lack Keras and PyTorch.
     """
     from training.vision import steps
 
     data = parameter("data")
     steps.prepare_data(
-        given(),
+        current_settings(),
         _spec(kind, profile),
-        key(),
+        run_key(),
         Path(data) if data else None,
-        tell,
+        log_progress,
     )
 
 
 def train_model(kind: str, profile: str) -> None:
-    """Fit, or go on where a kill ended that."""
+    """Train the network, or resume a killed training."""
     from training.vision import steps
 
-    steps.train_model(given(), _spec(kind, profile), key(), tell)
+    steps.train_model(current_settings(), _spec(kind, profile), run_key(), log_progress)
 
 
 def evaluate_model(kind: str, profile: str) -> dict[str, Any]:
-    """Accuracy on the plain test images."""
+    """Evaluate the accuracy on the original test images."""
     from training.vision import steps
 
-    verdict = steps.evaluate_model(given(), _spec(kind, profile), key(), tell)
+    verdict = steps.evaluate_model(
+        current_settings(), _spec(kind, profile), run_key(), log_progress
+    )
     return {
         "gate_pass": verdict.gate_pass,
         "reasons": verdict.reasons,
@@ -61,9 +61,9 @@ def evaluate_model(kind: str, profile: str) -> dict[str, Any]:
 
 
 def register_model(kind: str, profile: str) -> str:
-    """The gate decides: a new Production version, or skipped with the reasons."""
+    """Register a new Production version if the gate passed, otherwise skip with the reasons."""
     from training.vision import steps
 
-    result = steps.register_model(given(), _spec(kind, profile), key(), tell)
+    result = steps.register_model(current_settings(), _spec(kind, profile), run_key(), log_progress)
     refuse_unless_passed(result.verdict)
     return str(result.version)

@@ -281,18 +281,9 @@ class Market:
         Adds the common Brownian motion, the spread, rounding to the price step, sizes and arrival.
         """
         e, rows = self.exchange, len(times)
-        if rows:
-            moves = np.sqrt(
-                e.correlation * np.maximum(np.diff(at, prepend=self.common_clock), 0)
-            ) * self.rng.standard_normal(rows)
-            moves[0] += self.common
-            common = np.cumsum(moves)
-            self.common, self.common_clock = float(common[-1]), float(at[-1])
-        else:
-            common = at
-        step = np.array([10.0 ** (math.floor(math.log10(p)) - 5) for p in e.prices])[
-            which % len(e.prices)
-        ]
+        common = self._common_motion(at)
+        price_steps = np.array([10.0 ** (math.floor(math.log10(p)) - 5) for p in e.prices])
+        step = price_steps[which % len(e.prices)]
         mid = np.exp(own + common)
         price = np.maximum(np.round(mid * (1 + sign * e.half_spread_bp * 1e-4) / step), 1) * step
         notional = e.trade_notional * np.exp(
@@ -314,6 +305,18 @@ class Market:
             }
         ).with_columns(venue=pl.lit(e.venue), trade_id=pl.col("seq").cast(pl.String))
         return conform(frame)
+
+    def _common_motion(self, at: Floats) -> Floats:
+        """The Brownian motion that all symbols share, at each trade's variance clock."""
+        if not len(at):
+            return at
+        variance = self.exchange.correlation * np.maximum(np.diff(at, prepend=self.common_clock), 0)
+        moves = np.sqrt(variance) * self.rng.standard_normal(len(at))
+        moves[0] += self.common
+        common: Floats = np.cumsum(moves)
+        self.common = float(common[-1])
+        self.common_clock = float(at[-1])
+        return common
 
     def _without_empty_minutes(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Drop random minutes, seeded by the minute so that chunk boundaries make no difference."""

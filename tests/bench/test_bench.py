@@ -1,4 +1,4 @@
-"""The benches run and say what they should; how fast anything is, no test asserts."""
+"""The benches run and return their figures; no test asserts how fast anything is."""
 
 from io import StringIO
 
@@ -44,7 +44,7 @@ def test_exchange_yields_a_rate_per_market():
     assert all(figure.value > 0 and figure.at_least == exchange.AIM_PER_S for figure in figures)
 
 
-def test_bulk_load_stands_beside_a_bare_append_and_a_copy():
+def test_bulk_load_is_measured_against_a_bare_append_and_a_copy():
     figures = bulk_load.measure(TINY / 5)
     assert [figure.unit for figure in figures] == [
         "ticks/s CPU",
@@ -55,7 +55,7 @@ def test_bulk_load_stands_beside_a_bare_append_and_a_copy():
     assert all(figure.value > 0 for figure in figures)
 
 
-def test_parity_stands_beside_a_bare_read(monkeypatch):
+def test_parity_is_measured_against_a_bare_read(monkeypatch):
     monkeypatch.setattr(parity, "HOURS", 1)
     figures = parity.measure(TINY)
     assert figures[0].at_most == parity.AIM_S and "4,020 rows on each side" in figures[0].note
@@ -63,7 +63,7 @@ def test_parity_stands_beside_a_bare_read(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore")  # Feast, dask and pandas warn of each other
-def test_the_join_stands_beside_bare_polars_and_feast(monkeypatch):
+def test_the_join_is_measured_against_polars_and_feast(monkeypatch):
     monkeypatch.setattr(as_of_join, "FEAST_ROWS", 50)
     figures = as_of_join.measure(TINY / 10)
     assert [figure.unit for figure in figures] == ["rows/s CPU", "rows/s CPU", "×", "rows/s CPU"]
@@ -72,7 +72,7 @@ def test_the_join_stands_beside_bare_polars_and_feast(monkeypatch):
     )
 
 
-def test_a_backfill_is_judged_by_the_margin_and_by_memory():
+def test_a_backfill_is_measured_by_the_margin_and_by_memory():
     runs = [
         backfill.Run(p, n, c, 1e-5 * n, 1.0, m, 10 * m)
         for p, n, c, m in zip(
@@ -100,7 +100,7 @@ def test_a_backfill_is_judged_by_the_margin_and_by_memory():
 
 
 @pytest.mark.integration
-def test_online_read_stands_beside_a_raw_read_and_leaves_nothing_running():
+def test_online_read_is_compared_with_a_raw_read_and_leaves_nothing_running():
     figures = online_read.measure(TINY)
     assert [figure.unit for figure in figures] == ["×"] * 3
     assert all(figure.value > 0 for figure in figures)
@@ -144,7 +144,7 @@ def test_a_chunk_is_accepted_whole_and_closed_before_the_next():
 
 
 @pytest.mark.parametrize("scale", [0.01, 0.3, 1.0])
-def test_the_plan_of_the_live_job_lies_in_the_past_without_overlap(scale):
+def test_the_plan_of_the_live_job_is_in_the_past_without_overlap(scale):
     chunks = flink.chunks(START_US, scale)
     assert all(
         earlier.next_us == later.start_us
@@ -158,18 +158,19 @@ def test_the_plan_of_the_live_job_lies_in_the_past_without_overlap(scale):
     )
 
 
-def test_ticks_and_tiles_are_told_apart_by_density():
+def test_ticks_and_tiles_are_separated_by_density():
     tick_us, tile_us = 3.0, 100.0
-    made = flink.figures(
-        tick_us + tile_us / flink.DENSE, tick_us + tile_us / flink.SPARSE, 1.0, 1.5, 0.1, []
-    )
-    figures = {f.what: f.value for f in made}
+    dense_us, sparse_us = (tick_us + tile_us / density for density in (flink.DENSE, flink.SPARSE))
+    figures = {
+        figure.what: figure.value
+        for figure in flink.figures(dense_us, sparse_us, 1.0, 1.5, 0.1, [])
+    }
     assert figures["a tile, all windows"] == pytest.approx(tile_us)
     assert figures["a tick without its tile"] == pytest.approx(tick_us)
     assert figures[f"ticks at {flink.DENSE} a tile"] == pytest.approx(250_000)
 
 
-def test_the_compiler_of_the_jvm_is_left_out_and_told():
+def test_the_compiler_of_the_jvm_is_reported_separately():
     short, long = (
         flink_load.Run(Chunk(START_US, seconds, 10, 1), 2.0 * seconds, 1.0 * seconds, [], [])
         for seconds in (1, 3)
@@ -182,13 +183,13 @@ def test_the_compiler_of_the_jvm_is_left_out_and_told():
     )
 
 
-def test_the_bound_reads_exactly_the_given_offsets(free_settings):
+def test_the_bound_reads_exactly_these_offsets(free_settings):
     ddl = flink_bound.program(free_settings, [0, 5], [10, 20]).ddl[0]
     assert "'scan.startup.specific-offsets'='partition:0,offset:0;partition:1,offset:5'" in ddl
     assert "'scan.bounded.specific-offsets'='partition:0,offset:10;partition:1,offset:20'" in ddl
 
 
-def test_feature_rows_are_what_the_writer_takes():
+def test_feature_rows_are_accepted_by_the_writer():
     rows = list(feature_rows.stream(feature_rows.symbols(3), 60, START_US // 1000))
     assert len(rows) == 3 * (60 + 6 + 1)
     assert [encode_row(row).view for row in rows] == [row["view"] for row in rows]
@@ -232,10 +233,10 @@ def test_the_report_is_a_table_and_a_file(tmp_path):
         1.5,
     )
     file = report.save(tmp_path / "bench", machine.describe(), [result], START_US)
-    kept = orjson.loads(file.read_bytes())
+    saved = orjson.loads(file.read_bytes())
     assert file.name == "20270115T080000Z.json"
-    assert kept["machine"]["cores"] >= 1
-    assert kept["results"][0]["figures"][0] | {"met": True} == kept["results"][0]["figures"][0]
+    assert saved["machine"]["cores"] >= 1
+    assert saved["results"][0]["figures"][0] | {"met": True} == saved["results"][0]["figures"][0]
     console = Console(file=StringIO(), record=True, width=100)
     report.show(console, result)
     text = console.export_text()
@@ -249,7 +250,7 @@ def test_a_failure_is_a_result_and_the_next_bench_runs(monkeypatch):
         raise BenchError(f"nothing came at {scale}", "look [here]")
 
     monkeypatch.setattr(exchange, "measure", fails)
-    result = command.run(command.Name.EXCHANGE, 0.5)
+    result = command.run_bench(command.Name.EXCHANGE, 0.5)
     assert (result.figures, result.failure) == (
         [],
         "BenchError: nothing came at 0.5\n  → look [here]",
@@ -261,4 +262,4 @@ def test_a_failure_is_a_result_and_the_next_bench_runs(monkeypatch):
 
 def test_every_name_is_a_module_that_measures():
     for name in command.Name:
-        assert callable(command.find(name))
+        assert callable(command.load_bench(name))

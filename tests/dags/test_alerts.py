@@ -69,7 +69,7 @@ def test_a_late_run_is_told_in_slack_and_by_mail(alerts, channels):
     asyncio.run(alerts.deadline_missed("tick_model_training", "quant-team", 4, context))
     (post,) = webhook.posts
     assert post["text"].startswith("*tick_model_training is late (quant-team)*\nrun scheduled__1")
-    assert "was not over 4 h after it was queued" in html(mail)
+    assert "has not finished 4 h after it was queued" in html(mail)
 
 
 def test_hostile_text_is_no_markup(alerts, channels):
@@ -86,7 +86,7 @@ def test_hostile_text_is_no_markup(alerts, channels):
 
 def test_a_line_break_in_a_subject_adds_no_header(alerts, channels):
     _, mail = channels
-    alerts.tell("late\r\nBcc: everybody@example.org", "text")
+    alerts.send_alert("late\r\nBcc: everybody@example.org", "text")
     (message,) = mail.messages
     assert message["subject"] == "late Bcc: everybody@example.org"
     assert message["bcc"] is None
@@ -103,7 +103,7 @@ def test_an_endless_exception_is_cut(alerts, channels):
 def test_a_dead_channel_fails_neither_the_caller_nor_the_other_one(alerts, channels, caplog):
     webhook, mail = channels
     webhook.status = 500
-    alerts.tell("late", "text")
+    alerts.send_alert("late", "text")
     assert len(mail.messages) == 1
     assert "could not be sent by the connection tick_alerts_slack" in caplog.text
     assert webhook.url not in caplog.text, "the address is a secret"
@@ -112,5 +112,5 @@ def test_a_dead_channel_fails_neither_the_caller_nor_the_other_one(alerts, chann
 def test_without_connections_the_log_alone_is_told(alerts, caplog, monkeypatch):
     for name in ("SLACK", "EMAIL"):
         monkeypatch.delenv(f"AIRFLOW_CONN_TICK_ALERTS_{name}", raising=False)
-    alerts.tell("late", "text")
+    alerts.send_alert("late", "text")
     assert "late: text" in caplog.text

@@ -25,7 +25,7 @@ def test_a_time_is_utc_unless_it_says_otherwise(text, us):
 
 @pytest.mark.parametrize("text", ["yesterday", "", "2026-13-01"])
 def test_what_is_no_time_is_refused(text):
-    with pytest.raises(SettingError, match="is no time"):
+    with pytest.raises(SettingError, match="is not a time"):
         run.micros(text)
 
 
@@ -76,7 +76,7 @@ class TestProgress:
     def test_a_line_per_tenth(self, caplog):
         caplog.set_level("INFO", logger="dags.tasks")
         for done in range(1, 101):
-            run.tell("train", done, 100)
+            run.log_progress("train", done, 100)
         assert len(caplog.records) == 10
         assert caplog.messages[-1] == "train: 100 of 100"
 
@@ -88,7 +88,7 @@ class TestUpkeep:
             file.parent.mkdir(exist_ok=True)
             file.write_text("x")
             os.utime(file, (NOW_US / 1e6 - age_s,) * 2)
-        assert maintenance.forget_files(tmp_path, NOW_US - 50_000_000) == 2
+        assert maintenance.delete_old_files(tmp_path, NOW_US - 50_000_000) == 2
         assert [file.name for file in tmp_path.rglob("*")] == ["a", "young.log"]
 
     def test_a_training_goes_only_when_nothing_in_it_is_young(self, tmp_path):
@@ -103,12 +103,12 @@ class TestUpkeep:
             os.utime(file, (NOW_US / 1e6 - age_s,) * 2)
         for folder in ("tick/old", "tick/busy", "tick/busy/model"):
             os.utime(tmp_path / folder, (NOW_US / 1e6 - 100,) * 2)
-        assert maintenance.forget_folders(tmp_path, NOW_US - 50_000_000) == 1
+        assert maintenance.delete_old_runs(tmp_path, NOW_US - 50_000_000) == 1
         assert [folder.name for folder in (tmp_path / "tick").iterdir()] == ["busy"]
 
     def test_nothing_there_is_nothing_to_do(self, tmp_path):
         assert (
-            maintenance.forget_files(tmp_path / "none", NOW_US)
-            == maintenance.forget_folders(tmp_path / "none", NOW_US)
+            maintenance.delete_old_files(tmp_path / "none", NOW_US)
+            == maintenance.delete_old_runs(tmp_path / "none", NOW_US)
             == 0
         )

@@ -116,7 +116,7 @@ def test_a_yaml_file_describes_the_same_dag(factory, tmp_path, name):
     args, kwargs = CALLS[name]
     fields = CALLS[name].fields() | {"dag_id": f"{name}_copy"}
     (tmp_path / "copy.yaml").write_text(yaml.safe_dump(fields))
-    copy = factory.variants(tmp_path)[f"{name}_copy"]
+    copy = factory.variant_dags(tmp_path)[f"{name}_copy"]
     assert described(copy) == described(factory.create_ml_training_dag(*args, **kwargs))
 
 
@@ -128,7 +128,7 @@ def test_drift_starts_the_shipped_tick_model_and_no_variant_of_it(factory, tmp_p
         type(dag.timetable).__name__
         for dag in (
             factory.create_ml_training_dag(*args, **kwargs),
-            factory.variants(tmp_path)["tick_model_monthly"],
+            factory.variant_dags(tmp_path)["tick_model_monthly"],
         )
     ]
     assert kinds == ["AssetOrTimeSchedule", "CronDataIntervalTimetable"]
@@ -138,7 +138,7 @@ def test_params_of_a_tick_variant_are_defaults_of_its_runs(factory, tmp_path):
     fields = CALLS["tick_model_training"].fields()
     fields |= {"dag_id": "tick_model_2026", "params": {"from": "2026-01-01", "chunk": "1d"}}
     (tmp_path / "fixed.yaml").write_text(yaml.safe_dump(fields))
-    dag = factory.variants(tmp_path)["tick_model_2026"]
+    dag = factory.variant_dags(tmp_path)["tick_model_2026"]
     assert dict(dag.params) == {"from": "2026-01-01", "to": None, "chunk": "1d"}
 
 

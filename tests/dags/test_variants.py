@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from contracts.errors import SettingError
-from dags.variant import DATASETS, checked, read
+from dags.variant import DATASETS, load_variants, validate_variant
 from tests.support.documented import CALLS
 
 REPO = Path(__file__).parents[2]
@@ -24,15 +24,15 @@ params: {epochs: 2}
 """
 
 
-def said(folder, taken=()):
+def error_message(folder, reserved_ids=()):
     with pytest.raises(SettingError) as caught:
-        read(folder, taken)
+        load_variants(folder, reserved_ids)
     return caught.value.message
 
 
 def test_a_third_network_is_a_file(tmp_path):
     (tmp_path / "short.yaml").write_text(GOOD)
-    (variant,) = read(tmp_path, ())
+    (variant,) = load_variants(tmp_path, ())
     assert (variant.dag_id, variant.pool, variant.priority_weight, variant.params) == (
         "mnist_short_training",
         "gpu_pool",
@@ -45,8 +45,8 @@ def test_a_third_network_is_a_file(tmp_path):
 def test_a_documented_configuration_is_accepted_as_arguments_and_as_a_file(tmp_path, name):
     fields = CALLS[name].fields()
     (tmp_path / "documented.yaml").write_text(yaml.safe_dump(fields))
-    (variant,) = read(tmp_path, ())
-    assert variant == checked(fields, "create")
+    (variant,) = load_variants(tmp_path, ())
+    assert variant == validate_variant(fields, "create")
     assert (variant.pool, variant.priority_weight) == (
         fields.get("pool", "default_pool"),
         fields.get("priority_weight", 5),
@@ -54,7 +54,10 @@ def test_a_documented_configuration_is_accepted_as_arguments_and_as_a_file(tmp_p
 
 
 def test_the_shipped_ones_are_good():
-    assert [each.dataset for each in read(REPO / "dags" / "variants", ())] == ["cifar10", "power"]
+    assert [each.dataset for each in load_variants(REPO / "dags" / "variants", ())] == [
+        "cifar10",
+        "power",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +86,7 @@ def test_the_shipped_ones_are_good():
 )
 def test_what_is_wrong_is_named(tmp_path, old, new, expected):
     (tmp_path / "wrong.yaml").write_text(GOOD.replace(old, new))
-    message = said(tmp_path)
+    message = error_message(tmp_path)
     assert message.startswith("wrong.yaml: ")
     assert expected in message
 
@@ -91,14 +94,14 @@ def test_what_is_wrong_is_named(tmp_path, old, new, expected):
 @pytest.mark.parametrize("text", ["a: [1", "- a\n- b", "", "\x00"])
 def test_what_is_no_mapping_is_refused(tmp_path, text):
     (tmp_path / "broken.yaml").write_text(text)
-    assert said(tmp_path).startswith("broken.yaml: ")
+    assert error_message(tmp_path).startswith("broken.yaml: ")
 
 
 def test_never_two_of_one_id(tmp_path):
     for name in ("a.yaml", "b.yaml"):
         (tmp_path / name).write_text(GOOD)
-    assert said(tmp_path) == "b.yaml: the id mnist_short_training is taken by a.yaml"
-    assert "a.yaml: the id mnist_short_training is taken by a DAG file" in said(
+    assert error_message(tmp_path) == "b.yaml: the id mnist_short_training is taken by a.yaml"
+    assert "a.yaml: the id mnist_short_training is taken by a DAG file" in error_message(
         tmp_path, ["mnist_short_training"]
     )
 
@@ -106,7 +109,10 @@ def test_never_two_of_one_id(tmp_path):
 def test_all_wrong_files_are_told_at_once(tmp_path):
     (tmp_path / "a.yaml").write_text("- 1")
     (tmp_path / "b.yaml").write_text(GOOD.replace("mnist\n", "mnst\n"))
-    assert [line.partition(":")[0] for line in said(tmp_path).splitlines()] == ["a.yaml", "b.yaml"]
+    assert [line.partition(":")[0] for line in error_message(tmp_path).splitlines()] == [
+        "a.yaml",
+        "b.yaml",
+    ]
 
 
 def test_arguments_are_checked_like_files():
@@ -117,7 +123,7 @@ def test_arguments_are_checked_like_files():
             " to 10"
         ),
     ):
-        checked(
+        validate_variant(
             {
                 **json.loads(
                     json.dumps({"dag_id": "abc", "model_type": "cnn", "dataset": "mnist"})

@@ -1,8 +1,7 @@
-"""The live job on the shared platform, and small helpers to send ticks and to wait for what must
-come of them.
+"""The live job on the shared platform, and helpers to send ticks and to wait for results.
 
-All files share one job, whose event time never goes back: they run in the order of FILES, each
-later in event time.
+All files share one job, whose event time never goes back, so they run in the order of FILES: each
+uses later event times.
 """
 
 import contextlib
@@ -43,15 +42,15 @@ FILES = (
         "test_end_to_end",
         "test_refusals",
         "test_new_feature_live",
-    ),  # the job starts afresh; a model is there
-    "test_liveness",  # a platform of its own
+    ),  # the job starts without state; a model exists
+    "test_liveness",  # uses a separate platform
 )
 HERE = Path(__file__).parent
 MINUTE_US = 60_000_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of this folder in the order of FILES, everything else where it is.
+    """Run the files of this folder in the order of FILES, everything else in place.
 
     Raises UsageError for a file that FILES does not list.
     """
@@ -69,9 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failure here says how the job was and what Flink complained of: on another machine nobody
-    can look.
-    """
+    """Add the state of the job and Flink's warnings to the report of a failed test."""
     report = yield
     platform = getattr(item, "funcargs", {}).get("platform")
     if report.failed and report.when == "call" and platform is not None:
@@ -98,8 +95,9 @@ def live(platform: Settings) -> Settings:
 
 @pytest.fixture(scope="session")
 def warmed(platform: Settings) -> tuple[Settings, pl.DataFrame, Market]:
-    """The platform with a live job that started afresh on an hour of history up to nine minutes
-    ago, that history, its market.
+    """The platform with a live job that started without state on an hour of history.
+
+    The history ends up to nine minutes ago; it and its market are returned as well.
     """
     from tests.support.warmed import restart
 
@@ -119,8 +117,9 @@ def beat(producer: Producer, event_time_us: int) -> None:
 def send(
     settings: Settings, messages: Iterable[tuple[str, bytes]], first_us: int, close_us: int
 ) -> int:
-    """Heartbeat at `first_us`, the keyed messages in order, then a heartbeat at `close_us` that
-    closes what is open.
+    """Send a heartbeat at `first_us`, the keyed messages in order, and a heartbeat at `close_us`.
+
+    The last heartbeat closes open windows.
     """
     producer = Producer({**connections.kafka(settings), "enable.idempotence": True})
     beat(producer, first_us)

@@ -1,6 +1,4 @@
-"""Backfill by chunks = one long run, killed and resumed, by symbols, over gaps and holes; and what
-it says to impossible wishes.
-"""
+"""A backfill by chunks yields the rows of one long run, even if killed or over gaps."""
 
 import os
 import signal
@@ -41,9 +39,7 @@ AAA, THIN, LONE = "HIST:AAAUSD", "HIST:BBBUSD", "HIST:CCCUSD"
 
 @pytest.fixture(scope="module")
 def history(platform: Settings) -> Settings:
-    """Two days of three symbols: one without gaps, one without a night and with many minutes
-    missing, one with a single tick.
-    """
+    """Two days of three symbols: complete, with a night and many minutes missing, with one tick."""
     tables.create(platform)
     ticks = pl.concat(generate(FIXTURE, START_US, DAYS * 86_400, Market(FIXTURE, START_US)))
     hour = (pl.col("event_time_us") - START_US) // HOUR_US
@@ -141,8 +137,7 @@ def client(settings: Settings) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def default_signals() -> Iterator[None]:
-    """Tests in the background ignore Ctrl-C or hanging up, and a process inherits what is
-    ignored."""
+    """Restore default signals: children inherit that a background test ignores Ctrl-C."""
     numbers = (signal.SIGINT, signal.SIGHUP)
     before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
     try:
@@ -158,7 +153,7 @@ def free_slots(settings: Settings) -> int:
 
 @pytest.fixture
 def full_cluster(history: Settings) -> Iterator[Settings]:
-    """Another job in every free slot: one submitted now waits, and never ends by itself.
+    """Occupy every free slot with another job, so that a job submitted now waits indefinitely.
 
     Every slot is free again afterwards.
     """
@@ -218,8 +213,7 @@ def test_a_killed_run_goes_on_where_it_was(history: Settings, whole: pl.DataFram
 
 
 def test_copies_of_trades_change_no_row(history: Settings, whole: pl.DataFrame) -> None:
-    """The chunk with copies groups its ticks by trade first, which it need not do before they
-    came."""
+    """A chunk with duplicates groups its ticks by trade first, which other chunks need not do."""
     copied = tables.read_ticks(history, START_US + 3 * HOUR_US, START_US + 4 * HOUR_US, [AAA])
     assert len(copied) and not tick_scans.has_copies(
         history, [(START_US, START_US + DAYS * DAY_US)]

@@ -1,6 +1,4 @@
-"""Nothing is lost and nothing invented: real ticks with faults of every kind are accepted, refused
-or recognised as copies.
-"""
+"""Nothing is lost or invented: every faulty tick is accepted, refused or a duplicate."""
 
 from itertools import islice
 
@@ -38,7 +36,7 @@ def market(start_us: int) -> pl.DataFrame:
 
 
 def key_of(message: bytes) -> str:
-    """Bad messages go where the good ones go."""
+    """Send bad messages to the partitions of the good ones."""
     return "BINANCE:ETHUSDT" if b"ETHUSDT" in message else "BINANCE:BTCUSDT"
 
 

@@ -1,6 +1,4 @@
-"""The whole way: a real file through Kafka, Flink, the writer, Redis and the API, and the answer on
-the topic of predictions.
-"""
+"""End to end: a real file through Kafka, Flink, writer, Redis and API to topic `predictions`."""
 
 import time
 
@@ -42,9 +40,7 @@ SPEED = 20.0
 def serving(
     warmed: tuple[Settings, pl.DataFrame, Market], tmp_path_factory: pytest.TempPathFactory
 ):
-    """The live platform with a Production model, if training left none a small one, and the writer
-    and API as processes.
-    """
+    """The live platform with writer, API and a Production model (a small one if needed)."""
     settings = warmed[0]
     if registry.current(settings) is None:
         rows = np.random.default_rng(1).normal(size=(400, len(CORE))).astype(np.float32)
@@ -117,9 +113,7 @@ def test_a_real_file_is_answered_for(serving: Settings) -> None:
 
 
 def test_live_is_batch_is_oracle_and_so_is_what_was_served(serving: Settings) -> None:
-    """Backfill beside the live job and the API: every difference has a name, and no online row gets
-    older.
-    """
+    """Backfill while job and API run: all differences are explained, no online row gets older."""
     before_us = ask(serving, [REAL], include_features=False)["results"][0]["feature_time_us"]
     predictions = lambda: tables.catalog(serving).load_table(schemas.PREDICTIONS).scan().count()  # noqa: E731
     eventually(lambda: predictions() > 0, "what was served in the lakehouse")
@@ -147,7 +141,7 @@ def test_live_is_batch_is_oracle_and_so_is_what_was_served(serving: Settings) ->
 
 
 def unexplained(report: ParityReport) -> list[str]:
-    """What the report cannot explain, a line each."""
+    """Unexplained differences of the report, one per line."""
     views = [str(rows) for rows in report.rows.values() if rows.unexplained]
     parts = {"live": report.diffs, "oracle": report.reference.diffs, "served": report.served.diffs}
     lines = [
@@ -165,5 +159,5 @@ def unexplained(report: ParityReport) -> list[str]:
 
 
 def stored_minutes(settings: Settings, from_us: int, to_us: int) -> int:
-    """Minutes of REAL with a tick: so many bars there will be."""
+    """Minutes of REAL with a tick: the number of bars to expect."""
     return len(tick_scans.minutes(settings, from_us, to_us, [REAL]))

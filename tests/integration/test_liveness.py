@@ -1,6 +1,6 @@
-"""A reader that ended, a job that always fails, a TaskManager that is gone: seen and survived.
+"""A reader that ended, a job that always fails and a lost TaskManager are detected and survived.
 
-One platform of its own: the shared job must not be stopped for it. The tests run in this order.
+Uses a separate platform, because the shared job must not be stopped. The tests run in this order.
 """
 
 import json
@@ -61,7 +61,7 @@ def tick(own: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tick]:
 
 @pytest.fixture
 def bounded_raw(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A raw reader that ends at once, as it did after a message that no restart got past."""
+    """A raw reader that ends at once, as it did after a message that failed every restart."""
     unbounded = job_tables.raw_source
     bounded = "'scan.bounded.mode'='latest-offset', 'format'='raw'"
 
@@ -154,7 +154,7 @@ def test_a_state_with_a_reader_that_ended_is_refused(own: Settings, tick: Tick) 
 
 
 def test_a_taskmanager_that_is_gone_is_waited_for(own: Settings, tick: Tick) -> None:
-    """If requests for slots failed at once, RESTARTS_MAX would be used up in seconds."""
+    """If requests for slots failed immediately, RESTARTS_MAX would be used up in seconds."""
     assert config_of_jobmanager(own)["resourcemanager.standalone.start-up-time"] == "0 s"
     record = Record.read(paths.run(own) / "taskmanager.json")
     assert record is not None

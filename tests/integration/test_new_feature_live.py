@@ -1,6 +1,4 @@
-"""A feature line is brought to the running platform by the documented commands: live, in history,
-online, and all three the same.
-"""
+"""The documented commands add a feature to a running platform: live, history and online agree."""
 
 import subprocess
 import sys
@@ -29,7 +27,7 @@ APART_US = 3_000_000
 
 @pytest.fixture(scope="module")
 def tick(warmed, tmp_path_factory):
-    """Runs a command of the program with the new line on the running platform; it must succeed."""
+    """Run a `tick` command with the new feature on the running platform; it must succeed."""
     settings, folder = warmed[0], tmp_path_factory.mktemp("edited")
     environment = edited.contracts(folder) | settings_env(settings)
 

@@ -28,7 +28,7 @@ run_number = 0
 
 
 def next_start_us() -> int:
-    """Each run plays two hours after the one before: the job's event time never goes back."""
+    """Each run is two hours after the one before, because the job's event time never goes back."""
     global run_number
     run_number += 1
     hour = time.time_ns() // 3_600_000_000_000 - 2 * (RUNS + 2) + 2 * run_number

@@ -1,6 +1,4 @@
-"""`parse()`, the typed reader and the search for dead letters agree on every odd message: a tick or
-a letter, never both or neither.
-"""
+"""`parse()`, typed reader and dead-letter views agree on every odd message: a tick or a letter."""
 
 from collections import Counter
 
@@ -26,9 +24,7 @@ WIDTH_US = 60_000_000
 
 
 def in_silver(settings: Settings, start_us: int) -> Counter[Tick]:
-    """The rows that this run brought: by event time, or by ingest time where the message was odd in
-    the other.
-    """
+    """The rows of this run by event time, or by ingest time if the event time is odd."""
     frame = pl.DataFrame(
         tables.catalog(settings).load_table(SILVER).scan(selected_fields=Tick._fields).to_arrow()
     )

@@ -1,6 +1,6 @@
-"""Messages made to break a parser are dead letters, each once and with its reason.
+"""Messages made to break a parser become dead letters, each once and with its reason.
 
-The job runs on without a restart.
+The job continues without a restart.
 """
 
 from collections import Counter, defaultdict

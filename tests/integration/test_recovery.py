@@ -1,6 +1,4 @@
-"""TaskManager or JobManager killed in the middle of a feed, a savepoint, `tick down`: each tick is
-stored exactly once.
-"""
+"""Each tick is stored exactly once despite killed processes, a savepoint and `tick down`."""
 
 import heapq
 import os

@@ -1,6 +1,4 @@
-"""`tick replay` with the live job running: slow motion arrives, and what the job refuses is counted
-and ends in exit code 1.
-"""
+"""`tick replay` with a live job: slow motion arrives, refusals are counted and give exit code 1."""
 
 from dataclasses import replace as changed
 from pathlib import Path
@@ -28,9 +26,7 @@ SYMBOLS = [f"SLOW:{symbol}" for symbol in FIXTURE.symbols]
 
 
 def write_ticks(file: Path, seconds: float, *starts_us: int) -> list[int]:
-    """Synthetic ticks of venue SLOW from each of the starts, in one file; returns how many there
-    are of each.
-    """
+    """Write synthetic ticks of venue SLOW from each start to one file; returns their counts."""
     parts = [
         pl.concat(list(generate(changed(FIXTURE, venue="SLOW", rate=20.0), start, seconds)))
         for start in starts_us
@@ -55,9 +51,7 @@ def test_slow_motion_is_accepted(live: Settings, tmp_path: Path) -> None:
 
 
 def test_refused_ticks_are_counted_and_end_in_exit_code_1(live: Settings, tmp_path: Path) -> None:
-    """A position file that moves the second half of a feed two hours ahead stands for a sender with
-    a wrong clock.
-    """
+    """A position file that moves half of a feed two hours ahead simulates a wrong clock."""
     file = tmp_path / "ticks.parquet"
     accepted, refused = write_ticks(file, 20, START_US, START_US + 2 * HOUR_US)
     feed, now = open_feed([file]), now_us()

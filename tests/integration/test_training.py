@@ -1,6 +1,4 @@
-"""The gate on real training over Flink-built features: a planted signal passes, no signal is
-refused, both with fixed seeds.
-"""
+"""The gate on real training over features from Flink: passes on a planted signal, refuses noise."""
 
 from dataclasses import replace
 

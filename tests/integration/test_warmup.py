@@ -1,6 +1,4 @@
-"""A job that starts without state knows the last hour at once, from silver, and does not write it
-there again.
-"""
+"""A job that starts without state reads the last hour from silver, and does not rewrite it."""
 
 import polars as pl
 import pytest

@@ -1,6 +1,4 @@
-"""A Kafka of this folder's own: its tests count every message of a topic, so nobody else may write
-there.
-"""
+"""A separate Kafka: these tests count all messages of a topic, so no other test may write to it."""
 
 import pytest
 

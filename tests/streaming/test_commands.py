@@ -1,4 +1,4 @@
-"""`tick replay` and `tick synth` as a person uses them: what they say, and what they refuse."""
+"""Output and errors of `tick replay` and `tick synth`."""
 
 import polars as pl
 import pytest
@@ -42,7 +42,7 @@ def test_synth_writes_a_market_that_replay_reads(tmp_path):
 def test_presets_are_named_and_changeable():
     assert preset_with("demo") == DEMO
     assert preset_with("fixture", ic=0.0, seed=None).ic == 0.0 != FIXTURE.ic
-    with pytest.raises(TickError, match="no preset"):
+    with pytest.raises(TickError, match="unknown preset"):
         preset_with("nasdaq")
 
 

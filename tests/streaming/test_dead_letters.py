@@ -1,4 +1,4 @@
-"""Dead letters are readable, safe to look at, and get a second chance by today's rules."""
+"""Dead letters are readable, safe to print, and can be replayed under the current rules."""
 
 from collections import Counter
 
@@ -26,7 +26,7 @@ GOOD = encode(next(generate(FIXTURE, START_US, 300)))
 
 
 def refuse(settings, letters):
-    """What the stream does with messages it refuses: raw bytes, reason and origin."""
+    """Write dead letters as the live job does: raw bytes, reason and origin."""
     producer = Producer({**connections.kafka(settings)})
     for offset, (reason, origin, raw, *true_bytes) in enumerate(letters):
         headers = {"reason": reason, "topic": origin, "partition": "2", "offset": str(offset)}

@@ -1,6 +1,4 @@
-"""Bulk load into a real lakehouse: every row has one fate, loading again adds nothing, and a kill
-in the middle costs nothing.
-"""
+"""Bulk load into a real lakehouse: every row counts once, even after a kill or a second load."""
 
 import signal
 import subprocess
@@ -66,7 +64,7 @@ def written(file: Path, frame: pl.DataFrame) -> Path:
 
 @pytest.fixture
 def lake(tmp_path):
-    """Settings of a lakehouse; commits are small, so that a load has many."""
+    """Settings of a lakehouse with small commits, so that a load has many."""
     return Settings(home=tmp_path / "home", load_commit_rows=5_000)
 
 
@@ -85,7 +83,7 @@ def stored(lake: Settings, table: str = SILVER) -> pl.DataFrame:
 
 
 def digest(lake: Settings) -> str:
-    """Of every column of every row, whatever their order."""
+    """Every column of every row, in any order."""
     return sha256(stored(lake).sort("venue", "symbol", "trade_id").write_csv().encode()).hexdigest()
 
 
@@ -307,7 +305,7 @@ def test_names_that_run_together_have_fingerprints_of_their_own():
 )
 @hypothesis_settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_mix_of_new_old_copied_and_broken_rows_is_accounted_for(tmp_path_factory, rows, held):
-    """Against sets: which ids were there, which the file brings."""
+    """Compare with sets of the ids that were stored and that the file contains."""
     home = tmp_path_factory.mktemp("mix")
     lake = Settings(home=home / "home", load_commit_rows=7)
     tables.create(lake)

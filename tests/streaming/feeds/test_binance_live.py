@@ -1,5 +1,6 @@
-"""A recorded socket said again by a server of our own, with lost connections and lost trades: the
-live feed hears every trade once.
+"""The live feed receives every trade once from a server that replays a recording with faults.
+
+The server drops connections and trades.
 """
 
 import gzip
@@ -20,8 +21,8 @@ from tests.support.data import real
 
 LINES = 3000
 COLUMNS = ["venue", "symbol", "event_time_us", "price", "size", "side", "trade_id", "seq"]
-# Each connection says a part of the recording: 40 trades are lost between the first two, and the
-# last ones are said twice.
+# Each connection plays a part of the recording: 40 trades are lost between the first two, and the
+# last ones are sent twice.
 PARTS = ((0, 1000), (1400, 2000), (1900, LINES))
 
 
@@ -37,9 +38,7 @@ def trades_of(lines):
 
 
 class Exchange:
-    """A WebSocket server that plays PARTS, one a connection, and the REST interface for what nobody
-    heard.
-    """
+    """A WebSocket server that plays PARTS, one per connection, and REST for lost trades."""
 
     def __init__(self, lines, rest=True):
         self.lines, self.paths, self.asked = lines, [], []
@@ -121,7 +120,7 @@ def exchange(lines):
     made.close()
 
 
-def heard(feed):
+def received_ticks(feed):
     batches = [
         batch for batch in feed.batches(feed.clock()) if batch.ticks.height or batch.rejected
     ]
@@ -138,7 +137,7 @@ def recorded(lines, tmp_path_factory):
 
 def test_every_trade_is_heard_once_as_its_recording_has_it(exchange, recorded, tmp_path):
     feed = LiveFeed(exchange.settings(tmp_path), ("BTCUSDT",), venue="BINANCE", duration_s=4)
-    ticks = heard(feed)
+    ticks = received_ticks(feed)
     assert ticks["trade_id"].n_unique() == len(ticks) == len(recorded)
     assert ticks.sort("seq").equals(recorded.sort("seq"))
     assert feed.stats.connections == 3 and feed.stats.gaps == 1
@@ -150,7 +149,7 @@ def test_a_gap_that_nobody_fills_is_counted_and_the_rest_goes_on(lines, recorded
     exchange = Exchange(lines, rest=False)
     try:
         feed = LiveFeed(exchange.settings(tmp_path), ("BTCUSDT",), venue="BINANCE", duration_s=4)
-        ticks = heard(feed)
+        ticks = received_ticks(feed)
     finally:
         exchange.close()
     assert feed.stats.filled == 0 and len(ticks) + feed.stats.missing == len(recorded)
@@ -175,5 +174,5 @@ def test_a_silent_connection_is_opened_anew(exchange, tmp_path, monkeypatch):
         venue="BINANCE",
         duration_s=4,
     )
-    ticks = heard(feed)
+    ticks = received_ticks(feed)
     assert feed.stats.connections >= 2 and ticks["trade_id"].n_unique() == len(ticks)

@@ -1,6 +1,4 @@
-"""Formats by hand: every column in its place, units by row, broken rows as values, containers of
-every kind, bounded memory.
-"""
+"""Formats from handwritten files: columns, time units, broken rows, containers, bounded memory."""
 
 import gzip
 import json
@@ -118,7 +116,7 @@ def test_tardis_infers_unknown_sides_by_the_tick_rule(tmp_path):
     got = whole(open_feed([file]))
     ticks = [Tick(*row) for row in got.ticks.rows()]
     assert ticks[0] == Tick("BINANCE_USDM", "BTCUSDT", AT_US, AT_US + 900, 100.5, 0.25, 1, "11", 11)
-    assert [tick.side for tick in ticks] == [1, -1, -1, 0]  # of another venue nothing is known yet
+    assert [tick.side for tick in ticks] == [1, -1, -1, 0]  # no earlier price of this venue
     assert (ticks[2].trade_id, ticks[3].venue, got.sides_inferred) == ("tardis:3", "OKEX_SWAP", 2)
 
 
@@ -138,7 +136,7 @@ def test_databento(tmp_path):
     assert name == "databento"
     assert ticks[0] == Tick("CME", "GCQ4", AT_US, AT_US, 1995.6, 3.0, 1, "glbx-mdp3:1", 1)
     assert [tick.price for tick in ticks] == [1995.6, 1995.5, 1995.6]
-    assert [tick.side for tick in ticks] == [1, -1, 1]  # nobody's side is told by the tick rule
+    assert [tick.side for tick in ticks] == [1, -1, 1]  # sides from the tick rule
     assert [(r.row, r.rejected.reason) for r in rejected] == [
         (4, Reason.INVALID_FIELD),
         (5, Reason.OUT_OF_RANGE),

@@ -1,6 +1,4 @@
-"""Every real file is read whole: counts, ends and sides are those of the market, and two recordings
-of one day agree.
-"""
+"""Every real file is read completely, with the market's counts, ends and sides."""
 
 from collections import Counter
 

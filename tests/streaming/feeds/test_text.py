@@ -1,6 +1,4 @@
-"""The fast reader of ordinary blocks gives what reading line by line gives, and leaves everything
-odd to it.
-"""
+"""The fast CSV path yields what the line-by-line parser yields, and leaves unusual blocks to it."""
 
 from pathlib import Path
 

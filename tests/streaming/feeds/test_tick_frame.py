@@ -1,6 +1,4 @@
-"""Whole batches are judged as single messages are: the vectorised verdict is that of `parse()` on
-the wire form.
-"""
+"""Batches are validated like single messages: the vectorised rules agree with `parse()`."""
 
 import random
 
@@ -41,7 +39,7 @@ CHOICES = {
 
 
 def edge_cases(count, seed):
-    """Rows that are mostly good, with a few fields at or over an edge."""
+    """Mostly valid rows, with a few fields at or beyond a bound."""
     rng = random.Random(seed)
     rows = [
         {name: rng.choice(v) if rng.random() < 0.15 else v[0] for name, v in CHOICES.items()}

@@ -23,14 +23,14 @@ NO_PATTERNS = {'["%', "?", REFUSED}  # of a LIKE; what is put in
 
 @pytest.fixture(scope="module")
 def java():
-    """A JVM without options: its threads have the stack that Flink's tasks have."""
+    """A JVM with default options: its threads have the stack size of Flink's tasks."""
     gateway = JavaGateway.launch_gateway(java_path=str(paths.java()), die_on_exit=True)
     yield gateway.jvm
     gateway.shutdown()
 
 
 def patterns() -> set[str]:
-    """Every text literal of the SQL that judges raw messages: all patterns are among them."""
+    """All text literals of the SQL that validates raw messages; every pattern is one of them."""
     return {
         found.replace("''", "'")
         for view in dead_letter_views()
@@ -58,7 +58,7 @@ def test_no_pattern_overflows_the_stack(java):
 
 
 def test_such_a_stack_does_overflow(java):
-    """The loop that failed the job: this JVM has no larger stack than a task."""
+    """The pattern that once failed the job: this JVM's stack is no larger than a task's."""
     loop = java.java.util.regex.Pattern.compile(r"\[\d,\d(?:,\d,\d|x,\d)*\]")
     with pytest.raises(Py4JJavaError, match="StackOverflowError"):
         loop.matcher(f"[{','.join(['1'] * 10_000)}]").replaceAll("")

@@ -1,6 +1,4 @@
-"""What /predict served, on its way from topic `predictions` to gold: the SQL of it, and that it can
-hold up nothing else.
-"""
+"""The SQL that copies topic `predictions` to gold; it cannot hold up the rest of the job."""
 
 import re
 

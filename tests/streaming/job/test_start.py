@@ -1,6 +1,4 @@
-"""Waiting for a submitted live job: REST errors are retried, only a job that failed to come up is
-cancelled.
-"""
+"""Waiting for a submitted job: REST errors are retried; a job that failed is cancelled."""
 
 from collections.abc import Iterator
 

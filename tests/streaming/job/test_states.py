@@ -1,5 +1,4 @@
-"""Which states of the live job are newest, and which are deleted: the rule alone, then on
-folders."""
+"""Which states of the live job are newest and which are deleted: the rule, then on folders."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -56,7 +55,7 @@ def test_the_newest_state_is_never_deleted(lineages, in_use):
 
 @pytest.fixture
 def flink() -> Iterator[Script]:
-    """A Flink in which nothing runs."""
+    """A Flink without running jobs."""
     with scripted_flink() as script:
         yield script
 

@@ -1,6 +1,4 @@
-"""What moves the time of the live job: every partition of ticks holds it, the warm-up only until it
-is read.
-"""
+"""The live job's watermark: ticks always hold it back, the warm-up only until it ends."""
 
 import pytest
 

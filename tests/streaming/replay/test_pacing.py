@@ -1,4 +1,4 @@
-"""When a tick is due and what time it carries; where a replay stands, kept on disk."""
+"""When a tick is due and which time it carries; the position of a replay on disk."""
 
 import orjson
 import polars as pl

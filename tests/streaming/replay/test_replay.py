@@ -1,6 +1,4 @@
-"""A replay through a real Kafka: nothing lost, nothing invented, order kept, killed and resumed
-without a gap.
-"""
+"""A replay through a real Kafka: nothing lost or invented, order kept, resumed after a kill."""
 
 import os
 import signal
@@ -36,7 +34,7 @@ SECONDS = 1_000_000
 def canonical_file(
     folder: Path, rate=2.0, seconds=600, start_us=START_US
 ) -> tuple[Path, pl.DataFrame]:
-    """A file of synthetic ticks, and the ticks."""
+    """A file of synthetic ticks, and these ticks."""
     ticks = pl.concat(list(generate(changed(FIXTURE, rate=rate), start_us, seconds)))
     file = folder / "ticks.parquet"
     canonical.write(file, iter([ticks]))
@@ -172,7 +170,7 @@ def test_a_synthetic_market_catches_up_and_then_goes_with_the_clock(kafka):
 
 
 def command(settings, *words, **env):
-    """A real `tick` process of its own."""
+    """A real `tick` process."""
     own = {
         **settings_env(settings),
         "TICK_POSITION_INTERVAL_S": "0.1",
@@ -190,7 +188,7 @@ def command(settings, *words, **env):
 
 
 def finish(process):
-    """Its exit code and what it said."""
+    """The exit code and output of a process."""
     said, _ = process.communicate(timeout=120)
     return process.returncode, said
 

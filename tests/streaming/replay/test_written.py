@@ -1,4 +1,4 @@
-"""What a sender wrote, kept as runs of offsets: the same answers as a set of all of them."""
+"""Runs of offsets answer like a set of all offsets that a sender wrote."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Injected faults are labelled exactly: what is bad is known, what is good is still there once."""
+"""Injected faults are labelled exactly, and every good message is still in the stream once."""
 
 from collections import Counter
 

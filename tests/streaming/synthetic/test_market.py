@@ -1,6 +1,4 @@
-"""The synthetic exchange tells the truth it claims: planted correlation, order, determinism, no
-seam between chunks.
-"""
+"""The synthetic exchange has its planted correlation, order, determinism and seamless chunks."""
 
 import json
 from dataclasses import replace
@@ -17,9 +15,7 @@ STEADY = replace(FIXTURE, half_spread_bp=0.0, rate=1.0, vol_of_vol=0.0, day_shap
 
 
 def measured_ic(exchange: Exchange, days: int) -> float:
-    """Correlation of a minute's count imbalance with the next minute's return of the last price, by
-    the book.
-    """
+    """Correlation of a minute's count imbalance with the next minute's return, by definition."""
     ticks = pl.concat(list(generate(exchange, START_US, days * 86_400)))
     minutes = (
         ticks.group_by("symbol", (pl.col("event_time_us") // 60_000_000).alias("minute"))
