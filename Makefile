@@ -47,13 +47,13 @@ test: test-fast  ## everything, real services included
 test-page: install  ## the live page in a headless Chromium, which must be installed (apt install chromium chromium-driver)
 	@$(RUN) pytest -m page tests/serving/test_page.py
 
-install-vision: $(UV)  ## Keras and Torch in an environment of their own, where `tick train` finds them: .venv-vision
+install-vision: $(UV)  ## Keras and Torch in a separate environment, where `tick train` finds them: .venv-vision
 	@UV_PROJECT_ENVIRONMENT=.venv-vision $(UV) sync --frozen --group keras --group torch
 
 test-vision: install-vision  ## Keras and Torch for real
 	@.venv-vision/bin/python -m pytest -m groups tests/vision
 
-install-airflow: $(UV)  ## Airflow in an environment of its own, where `tick airflow` finds it: .venv-airflow
+install-airflow: $(UV)  ## Airflow in a separate environment, where `tick airflow` finds it: .venv-airflow
 	@UV_PROJECT_ENVIRONMENT=.venv-airflow $(UV) sync --frozen --group airflow
 
 airflow-demo: install install-airflow  ## every DAG once by the real scheduler, and a table of runs

@@ -1,5 +1,5 @@
 """`tick demo`: the whole platform once, from history to a prediction, with real services in a
-folder of its own.
+its own folder.
 """
 
 from typing import Annotated

@@ -31,7 +31,7 @@ from streaming.synthetic.market import DEMO
 from training.tick.pipeline import TrainResult, train_tick
 
 DAY_US = 86_400_000_000
-HISTORY_CHUNK_US = 366 * DAY_US  # one job: each costs seconds of its own
+HISTORY_CHUNK_US = 366 * DAY_US  # one job: each costs extra seconds
 SETTLE_S = 60.0  # two checkpoints and more: then everything sent is in the lakehouse
 POLL_S = 1.0
 CATCH_UP_US = (
@@ -74,16 +74,16 @@ def play(
     5. replay  6. ask.
     """
     own = open_feed([feed]) if feed else None  # a wrong file name should not cost five minutes
-    with bars(Console(stderr=True)) as report, ThreadPoolExecutor(1) as beside:
+    with bars(Console(stderr=True)) as report, ThreadPoolExecutor(1) as pool:
         platform.up(settings, progress=report)
         start_us = now_us() - days * DAY_US
         market = history.load_synthetic(settings, DEMO, start_us, days, report)
-        applied = beside.submit(
+        applied = pool.submit(
             feast_objects.apply, settings
-        )  # not beside the training: importing Feast makes MLflow's warnings visible
+        )  # not alongside the training: importing Feast makes MLflow's warnings visible
         backfill.run(settings, start_us, market.now_us, report, chunk_us=HISTORY_CHUNK_US)
         applied.result()
-        ready = beside.submit(_start_live, settings, own is None)
+        ready = pool.submit(_start_live, settings, own is None)
         outcome = Outcome(train_tick(settings, progress=report))
         _join(ready, report)
         live = own or SyntheticFeed(
@@ -134,8 +134,8 @@ def _replay(
         reached_us = int((done.event_time_us - done.first_us) / done.stretch)
         report("replay live feed", min(max(0, reached_us), span_us), span_us)
 
-    with ThreadPoolExecutor(1) as beside:
-        api = beside.submit(platform.start, settings, "api")
+    with ThreadPoolExecutor(1) as pool:
+        api = pool.submit(platform.start, settings, "api")
         done = replay.replay(feed, settings, speed if as_live else 1.0, as_live, progress=show)
         api.result()
     report("replay live feed", 1, 1)

@@ -1,4 +1,4 @@
-"""A fresh home for a demonstration, beside the user's own state."""
+"""A fresh home for a demonstration, alongside the user's own state."""
 
 import os
 import shutil

@@ -41,7 +41,7 @@ GROUPS = (
 HELP = """
 Market ticks through Kafka, Flink, Feast, Iceberg and MLflow to a prediction, on this machine.
 
-To see all of it once: **tick demo**. A platform of your own: **tick up** starts the services,
+To see all of it once: **tick demo**. Your own platform: **tick up** starts the services,
 **tick job submit** the stream, **tick replay** feeds it; **tick history** and **tick backfill**
 fill the lakehouse, **tick train tick** learns from it, **tick serve** answers, **tick down** stops
 everything.

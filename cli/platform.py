@@ -157,7 +157,7 @@ def logs(
 
 
 def _follow(console: Console, files: list[Path]) -> None:
-    """Print what is appended to these files, for ever. A file that shrank was set aside: start at
+    """Print what is appended to these files, indefinitely. A file that shrank was set aside: start at
     its beginning.
     """
     read = {file: file.stat().st_size if file.exists() else 0 for file in files}
@@ -225,7 +225,7 @@ def init(
     """Make what the services need before they start: Kafka's topics, the lakehouse's tables, the
     Feast repository.
 
-    `tick up` and `tick job submit` do it by themselves; this is for services that somebody else
+    `tick up` and `tick job submit` do it by themselves; this is for services that someone else
     starts. Safe to repeat.
     """
     from cli.reports.progress_bars import bars
@@ -287,7 +287,7 @@ def jars(
     relock: Annotated[
         bool,
         typer.Option(
-            "--relock", help="for maintainers: resolve anew and rewrite the list of pinned jars"
+            "--relock", help="for maintainers: resolve again and rewrite the list of pinned jars"
         ),
     ] = False,
 ) -> None:

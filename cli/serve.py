@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 class Predict(TyperGroup):
-    """`tick predict VENUE:SYMBOL …` is `tick predict symbols VENUE:SYMBOL …`: what is no command of
+    """`tick predict VENUE:SYMBOL …` is `tick predict symbols VENUE:SYMBOL …`: what is not a command of
     this group is a symbol.
     """
 

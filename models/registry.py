@@ -169,7 +169,7 @@ def production(settings: Settings, name: str | None = None) -> Resolved:
 
 
 def challenger(settings: Settings, name: str | None = None) -> Resolved | None:
-    """The version that is tried beside Production, with a verified copy, or None. Raises
+    """The version that is tried alongside Production, with a verified copy, or None. Raises
     RegistryError when it cannot be trusted.
     """
     found = next((known for known in versions(settings, name) if known.challenger), None)
@@ -177,7 +177,7 @@ def challenger(settings: Settings, name: str | None = None) -> Resolved | None:
 
 
 def challenge(settings: Settings, version: str | None, name: str | None = None) -> None:
-    """Let `version` be tried beside Production, or, with None, end the trial. Raises RegistryError
+    """Let `version` be tried alongside Production, or, with None, end the trial. Raises RegistryError
     as `promote` does.
     """
     registry, name = client(settings), name or settings.model_name
@@ -254,7 +254,7 @@ def _registered(settings: Settings, name: str | None) -> Any | None:
     """The registered model of that name, or None. Raises RegistryError when the registry does not
     answer.
     """
-    registry = client(settings)  # an address that is none is no answer of the registry
+    registry = client(settings)  # an address that is none is not an answer of the registry
     try:
         return registry.get_registered_model(name or settings.model_name)
     except MlflowException as error:
@@ -294,7 +294,7 @@ def _is_whole(home: Path, digest: str) -> bool:
 
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
-    """One download of a version at a time: several API processes hear of it at once."""
+    """One download of a version at a time: several API processes learn of it at once."""
     with locked(home.with_name(f".{home.name}.lock"), wait=True):
         yield
 
@@ -324,7 +324,7 @@ def _pack(exported: runtime.Exported, folder: Path) -> None:
     manifest = runtime.verified(exported.folder, exported.digest)
     onnx_made, signature = manifest.file == runtime.MODEL_FILE, _signature(manifest)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # MLflow warns of type hints of its own
+        warnings.simplefilter("ignore", UserWarning)  # MLflow warns about its own type hints
         (_pack_onnx if onnx_made else _pack_lightgbm)(
             exported.folder / manifest.file, str(folder), signature
         )

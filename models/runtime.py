@@ -37,7 +37,7 @@ Answer = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 
 class MatrixError(TickError):
-    """A matrix that this model cannot answer: rows of another shape, or a value that is no finite
+    """A matrix that this model cannot answer: rows of another shape, or a value that is not a finite
     float32.
     """
 
@@ -134,7 +134,7 @@ class Model:
                 else self.features[int(np.argwhere(~np.isfinite(rows))[0][1])]
             )
             raise MatrixError(
-                f"{column} holds a value that is no finite float32",
+                f"{column} holds a value that is not a finite float32",
                 "rows with missing features are not forecast",
             )
         answer_shape = (len(rows), len(self.labels)) if self.labels else (len(rows),)
@@ -169,7 +169,7 @@ def verified(folder: Path, digest: str) -> Manifest:
     manifest = Manifest(**made)
     if manifest.file not in READERS:
         raise RegistryError(
-            f"{manifest.file!r} is no kind of model file", f"a model is one of {', '.join(READERS)}"
+            f"{manifest.file!r} is not a kind of model file", f"a model is one of {', '.join(READERS)}"
         )
     model_path = folder / manifest.file
     if not model_path.is_file():
@@ -193,7 +193,7 @@ def load(folder: Path, digest: str, name: str = "", version: str = "") -> Model:
         Exception
     ) as error:  # the errors of onnxruntime and of LightGBM derive from Exception only
         raise RegistryError(
-            f"{folder / manifest.file} is no readable model: {error}", "train and register again"
+            f"{folder / manifest.file} is not a readable model: {error}", "train and register again"
         ) from error
     if row_shape != manifest.row_shape:
         raise RegistryError(

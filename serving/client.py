@@ -21,7 +21,7 @@ PAUSE_S_MAX = 5.0
 
 
 class ApiError(ServiceError):
-    """A refusal of the API: HTTP `status` (0: nobody answered), `code` for programs, `results` per
+    """A refusal of the API: HTTP `status` (0: no one answered), `code` for programs, `results` per
     symbol where it has them.
     """
 
@@ -166,7 +166,7 @@ def _refusal(refused: urllib.error.HTTPError) -> ApiError:
         problem = None
     if not isinstance(problem, dict):
         problem = {
-            "detail": "the answer is no problem document",
+            "detail": "the answer is not a problem document",
             "hint": "is something else on that port?",
         }
     after = refused.headers.get("Retry-After", "")

@@ -19,7 +19,7 @@ from stack.process.service import MIB, Service
 from stack.services import redis
 
 DISK_MB_MIN = 5_000  # demo: jars 0.2 GB, synthetic history, checkpoints, Kafka's segments
-SPARE_MB = 1_500  # for what is no service: training, the job's client, the person
+SPARE_MB = 1_500  # for what is not a service: training, the job's client, the person
 PACKAGES = {"apache-flink": "2.3.0", "mlflow": "3.17.2", "feast": "0.67", "pyiceberg": "0.12"}
 
 

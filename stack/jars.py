@@ -177,7 +177,7 @@ def _maven(folder: Path, received: Callable[[int], None]) -> Any:
 
 
 def relock(progress: Progress = silent, lock: Path = LOCK_FILE) -> int:
-    """Resolve ROOTS anew, download every jar once, write the lock; returns the number of jars. For
+    """Resolve ROOTS again, download every jar once, write the lock; returns the number of jars. For
     maintainers.
     """
     folder = Path(tempfile.mkdtemp(prefix="relock-"))

@@ -36,7 +36,7 @@ PLATFORM = ("kafka", "redis", "jobmanager", "taskmanager")
 BESIDE = (
     "writer",
     "api",
-)  # started by commands of their own; `up` starts them again when they died
+)  # started by their own commands; `up` starts them again when they died
 # Whoever uses a service stops before it.
 STOP_ORDER = (
     (airflow.SCHEDULER, airflow.TRIGGERER, airflow.DAGS, "mlflow", "api", "writer"),
@@ -79,7 +79,7 @@ def _bring_up(settings: Settings, names: Iterable[str], progress: Progress) -> N
 
 
 def _died(settings: Settings) -> list[str]:
-    """Those beside the platform that were started, not stopped, and live no more."""
+    """Those alongside the platform that were started, not stopped, and live no more."""
     services = [find(settings, name) for name in BESIDE]
     return [
         service.name
@@ -151,7 +151,7 @@ def start_all(settings: Settings, names: Iterable[str], progress: Progress = sil
 
 
 def start(settings: Settings, name: str) -> Service:
-    """Start one service beside the platform (writer, api, mlflow) and wait until it is ready; see
+    """Start one service alongside the platform (writer, api, mlflow) and wait until it is ready; see
     `up`.
     """
     secrets.ensure(settings)

@@ -98,7 +98,7 @@ def forget_environment() -> None:
 
 @pytest.fixture
 def free_settings(tmp_path: Path) -> Settings:
-    """Settings of a platform that nobody started."""
+    """Settings of a platform that no one started."""
     return settings_in(tmp_path / "tick")
 
 

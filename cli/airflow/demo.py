@@ -1,4 +1,4 @@
-"""`tick airflow demo`: every DAG once, by the real scheduler, in a folder of its own; a table of
+"""`tick airflow demo`: every DAG once, by the real scheduler, in a separate folder; a table of
 runs at the end.
 """
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="The Iceberg tables: what they hold, and their upkeep.", no_args_is_help=True
+    help="The Iceberg tables: what they hold, and their maintenance.", no_args_is_help=True
 )
 PANEL = "The data"
 
@@ -78,7 +78,7 @@ def compact(
         int, typer.Option(min=2, help="only partitions with more files than this")
     ] = 8,
 ) -> None:
-    """Merge the small files of each partition; safe beside the live job."""
+    """Merge the small files of each partition; safe alongside the live job."""
     from cli.reports.progress_bars import bars
     from contracts.config.settings import settings
     from lakehouse import maintenance
@@ -93,7 +93,7 @@ def expire(
     hours: Annotated[float, typer.Option(min=0.0, help="keep snapshots younger than this")] = 24.0,
 ) -> None:
     """Forget old snapshots and delete the files that only they needed; the current one always
-    stays. Safe beside the live job.
+    stays. Safe alongside the live job.
     """
     from contracts.clock import now_us
     from contracts.config.settings import settings

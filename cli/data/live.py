@@ -26,10 +26,10 @@ def live(
         float | None, typer.Option(min=0.01, help="end after so long; default: until Ctrl-C")
     ] = None,
 ) -> None:
-    """Hear trades of an exchange (Binance streams, TICK_LIVE_URL) and send them to Kafka as they
+    """Receive trades of an exchange (Binance streams, TICK_LIVE_URL) and send them to Kafka as they
     come.
 
-    A lost connection is opened anew. Trades that were missed meanwhile are found by their numbers,
+    A lost connection is opened again. Trades that were missed meanwhile are found by their numbers,
     and fetched where TICK_LIVE_REST_URL names the exchange's REST interface
     (https://api.binance.com for spot).
     """

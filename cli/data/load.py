@@ -33,7 +33,7 @@ def load(
     need run.
 
     A tick that is there already (same venue, symbol and trade id) is not written again: after a
-    kill, say the same once more. Rows that are no ticks go to silver.dead_letter with file, row
+    kill, say the same once more. Rows that are not ticks go to silver.dead_letter with file, row
     number and reason.
     """
     from cli.reports.progress_bars import bars

@@ -74,7 +74,7 @@ def _write(answer: "pa.RecordBatchReader", kind: str, file: Path) -> None:
 
 @contextmanager
 def _whole(file: Path) -> Iterator[Path]:
-    """A file beside the one asked for that takes its place when all went well."""
+    """A file alongside the one asked for that takes its place when all went well."""
     partial = file.with_name(f".{file.name}.partial")
     try:
         yield partial
@@ -113,8 +113,8 @@ def _show(answer: "pa.RecordBatchReader", limit: int) -> None:
 
 
 def _tables(console: "Console", schema: "pa.Schema", rows: list[list[str]]) -> None:
-    """Rows below each other, however wide where nobody looks; on a screen that is too narrow each
-    row as a table of its own.
+    """Rows below each other, however wide where no one looks; on a screen that is too narrow each
+    row as a separate table.
     """
     from rich.console import Console
     from rich.markup import escape

@@ -37,7 +37,7 @@ def test(
     ticks:              # seconds from start, price, size, side (1, -1 or 0)
       - [0.5, 100.0, 1.0, 1]
       - [11.2, 102.0, 3.0, -1]
-    # or a file beside this one, in any format of `tick replay`: trades.csv
+    # or a file alongside this one, in any format of `tick replay`: trades.csv
 
     features:           # lines to try, with the fields of contracts/features.py
       - name: flow_per_trade
@@ -159,7 +159,7 @@ def _ticks_in(
     batches = list(open_feed([file], format, venue, symbol).batches(now_us()))
     if rejected := sum(len(batch.rejected) for batch in batches):
         Console(stderr=True).print(
-            f"{rejected:,} rows of {file.name} are no ticks and do not count"
+            f"{rejected:,} rows of {file.name} are not ticks and do not count"
         )
     return pl.concat([empty(), *(batch.ticks for batch in batches)])
 

@@ -112,7 +112,7 @@ features.command("try")(examples.try_formula)
 
 @online.command()
 def rebuild() -> None:
-    """Fill Redis from the lakehouse: the newest row per symbol and view. Safe beside the live
+    """Fill Redis from the lakehouse: the newest row per symbol and view. Safe alongside the live
     stream.
     """
     from contracts.clock import now_us

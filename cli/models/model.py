@@ -1,5 +1,5 @@
 """`tick model …`: the versions of a model, which of them is Production, and trials of another one
-beside it.
+alongside it.
 """
 
 from datetime import UTC, datetime
@@ -150,10 +150,10 @@ def challenge(
     end: Annotated[bool, typer.Option("--end", help="end the trial instead")] = False,
     name: Name = None,
 ) -> None:
-    """Try a version beside Production: on the same live features, in the shadow, or for
+    """Try a version alongside Production: on the same live features, in the shadow, or for
     TICK_CHALLENGER_SHARE of the symbols.
 
-    Both are recorded; `tick model compare` joins them with what came. Running APIs take it up
+    Both are recorded; `tick model compare` joins them with the actual outcome. Running APIs take it up
     within a second.
     """
     from rich.console import Console
@@ -167,7 +167,7 @@ def challenge(
     Console().print(
         "the trial has ended"
         if end
-        else f"version {version} is tried beside Production: `tick model compare`"
+        else f"version {version} is tried alongside Production: `tick model compare`"
     )
 
 

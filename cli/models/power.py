@@ -268,7 +268,7 @@ def _show_forecast(made: "Forecast") -> None:
         table.add_row(f"{hour:02}:00", f"{row['forecast_kw']:,.0f}", actual)
     console.print(table)
     console.print(
-        f"stored in gold.power_forecasts; {made.filled} actuals written beside forecasts",
+        f"stored in gold.power_forecasts; {made.filled} actuals written alongside forecasts",
         soft_wrap=True,
     )
 

@@ -208,7 +208,7 @@ def _split(symbols: str | None) -> list[str] | None:
     wrong = [name for name in names if name.count(":") != 1]
     if wrong or not names:
         raise DatasetError(
-            f"--symbols {symbols!r} is no list of VENUE:SYMBOL",
+            f"--symbols {symbols!r} is not a list of VENUE:SYMBOL",
             "such as --symbols BINANCE:BTCUSDT,SYNTH:AAAUSD",
         )
     return names

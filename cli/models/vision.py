@@ -1,4 +1,4 @@
-"""`tick train mnist|cifar10`: image classifiers, trained in a process of their own, judged,
+"""`tick train mnist|cifar10`: image classifiers, trained in a separate process, judged,
 registered; `tick predict mnist|cifar10`.
 """
 
@@ -32,7 +32,7 @@ Epochs = Annotated[int, typer.Option(min=0, max=1000, help="at most so many; 0: 
 Seed = Annotated[int | None, typer.Option(help="default: TICK_SEED")]
 Fresh = Annotated[
     bool,
-    typer.Option("--fresh", help="begin anew, also where an earlier training was ended on its way"),
+    typer.Option("--fresh", help="start over, also where an earlier training was ended on its way"),
 ]
 
 

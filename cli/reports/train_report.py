@@ -1,4 +1,4 @@
-"""Tables of a training: the gate's checks, what stands beside them, and the walk-forward folds."""
+"""Tables of a training: the gate's checks, the figures for comparison, and the walk-forward folds."""
 
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ def backtest_table(result: "TrainResult") -> Table:
     by_name = {
         f"model, {cost:g} bp": report for cost, report in result.reports.items()
     } | result.rivals
-    return _reports("Beside it, on the same days", by_name)
+    return _reports("For comparison, on the same days", by_name)
 
 
 def walk_table(walked: "WalkForward") -> Table:

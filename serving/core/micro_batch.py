@@ -1,7 +1,7 @@
 """Micro-batching: requests that come together are answered together, by one read of the store and
 one call of the model.
 
-Nobody waits for others to come: a batch takes what has arrived when the event loop gets to it,
+No one waits for others to come: a batch takes what has arrived when the event loop gets to it,
 which for a lone request is at once.
 """
 

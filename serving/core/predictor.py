@@ -195,7 +195,7 @@ class Predictor:
     def record(
         self, answer: Answer, request_id: str, served_at_us: int, shadow: bool = False
     ) -> dict[str, Any]:
-        """The answer as topic `predictions` keeps it; one of the shadow was given to nobody."""
+        """The answer as topic `predictions` keeps it; one of the shadow was given to no one."""
         model = answer.model or self.model
         return {
             "request_id": request_id,

@@ -17,5 +17,5 @@ class Status(StrEnum):
 
     @property
     def http(self) -> int:
-        """200, 404 for a symbol nobody publishes, 503 for what may be well again later."""
+        """200, 404 for a symbol no one publishes, 503 for what may be well again later."""
         return {Status.OK: 200, Status.UNKNOWN_SYMBOL: 404}.get(self, 503)

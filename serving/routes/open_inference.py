@@ -169,4 +169,4 @@ def _flat(data: Any, depth: int = 0) -> Iterator[float]:
         elif isinstance(each, int | float) and not isinstance(each, bool) and abs(each) <= 1e300:
             yield float(each)
         else:
-            raise ProblemError(422, "wrong_tensor", "data holds something that is no number.")
+            raise ProblemError(422, "wrong_tensor", "data holds something that is not a number.")

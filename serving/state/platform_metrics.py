@@ -1,4 +1,4 @@
-"""What the rest of the platform tells of itself, read when somebody asks: the writer's report, lag,
+"""What the rest of the platform tells of itself, read when someone asks: the writer's report, lag,
 dead letters, parity, drift.
 """
 

@@ -1,5 +1,5 @@
 """The newest price of each symbol, for people who look at the live page: read from the stream only
-while somebody looks.
+while someone looks.
 """
 
 import threading
@@ -18,7 +18,7 @@ SYMBOLS_MAX = 1000
 
 
 class Prices:
-    """A thread that starts with the first question and ends when nobody has asked for half a
+    """A thread that starts with the first question and ends when no one has asked for half a
     minute.
     """
 
@@ -30,7 +30,7 @@ class Prices:
         self._stop = threading.Event()
 
     def newest(self) -> dict[str, float]:
-        """Price by VENUE:SYMBOL, as far as ticks came by since somebody looks."""
+        """Price by VENUE:SYMBOL, as far as ticks came by since someone looks."""
         self._asked_s = time.monotonic()
         if self._thread is None or not self._thread.is_alive():
             self._stop.clear()

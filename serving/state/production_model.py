@@ -56,7 +56,7 @@ class Answers(NamedTuple):
     challenger: Found | None = None
     others: Mapping[str, Found] = {}
     versions: Sequence[Mapping[str, Any]] = ()
-    retired: bool = False  # there are versions, and somebody decided that none is Production
+    retired: bool = False  # there are versions, and someone decided that none is Production
     absent: bool = False  # the registry answered, and no version is Production
     age_s: float = 0.0  # how long ago it said so
 

@@ -75,7 +75,7 @@ class Service:
         """
         self.job_watch.start()
         self._noticed = await self._notice()
-        if self._noticed[0].startswith(RETIRED):  # while nobody served
+        if self._noticed[0].startswith(RETIRED):  # while no one served
             forget(self.settings)
         last = loads(recall(self.settings))
         if last is not None:
@@ -130,7 +130,7 @@ class Service:
             return self._noticed
 
     def _retire(self) -> None:
-        """Serve no model, as somebody decided."""
+        """Serve no model, as someone decided."""
         forget(self.settings)
         self.predictor = self.challenger = None
         self.model_note = f"{self.settings.model_name} was retired: no version is Production"

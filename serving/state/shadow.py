@@ -1,4 +1,4 @@
-"""A challenger beside Production: it answers for a share of the symbols, and for the others in the
+"""A challenger alongside Production: it answers for a share of the symbols, and for the others in the
 shadow, for the record alone.
 """
 

@@ -59,7 +59,7 @@ class ApiKeys:
         if self._file is not None and time.monotonic() >= self._look_s:
             with contextlib.suppress(
                 ServiceError
-            ):  # a file that is away for a moment locks nobody out
+            ):  # a file that is away for a moment locks no one out
                 self._reload()
         digest = hashlib.sha256(presented).digest()
         found = [hmac.compare_digest(digest, known) for known in self._digests]
@@ -212,7 +212,7 @@ class CapBody:
     """413 before any parsing for a body over `bytes_max`, declared or chunked; 408 when it does not
     arrive in `timeout_s`.
 
-    Paths that take many rows at once have a limit of their own, `batch_bytes_max`.
+    Paths that take many rows at once have a separate limit, `batch_bytes_max`.
     """
 
     def __init__(

@@ -45,7 +45,7 @@ def version(settings: Settings) -> str:
 
 
 def packages(settings: Settings) -> Path:
-    """Folder of the packages installed beside Airflow. Raises ServiceError."""
+    """Folder of the packages installed alongside Airflow. Raises ServiceError."""
     folder = _packages(python(settings))
     if folder is None:
         raise ServiceError("the packages of Airflow's Python cannot be found", HINT)

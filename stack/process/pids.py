@@ -57,7 +57,7 @@ class Record:
             return None
 
     def members(self) -> list[psutil.Process]:
-        """Living processes of the recorded session. Empty when its number belongs to somebody else
+        """Living processes of the recorded session. Empty when its number belongs to someone else
         by now.
         """
         with contextlib.suppress(psutil.NoSuchProcess):

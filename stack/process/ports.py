@@ -56,7 +56,7 @@ def require_free(service: str, port: int, setting: str) -> None:
 
 
 def answers(host: str, port: int, timeout_s: float = 1.0) -> bool:
-    """Whether somebody accepts TCP connections there."""
+    """Whether someone accepts TCP connections there."""
     try:
         with socket.create_connection((host, port), timeout=timeout_s):
             return True

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def json_at(url: str, timeout_s: float) -> dict[str, Any] | None:
-    """The JSON object at an address; None when nobody answers, or something else."""
+    """The JSON object at an address; None when no one answers, or something else."""
     try:
         with urllib.request.urlopen(url, timeout=timeout_s) as answer:
             found: dict[str, Any] = json.load(answer)

@@ -72,7 +72,7 @@ class Row:
 
 
 def spawn(service: Service) -> None:
-    """Start the process in a session of its own and record its PID; a living one is left alone.
+    """Start the process in a separate session and record its PID; a living one is left alone.
 
     Raises ServiceError when a port is taken or the command cannot be run.
     """

@@ -54,7 +54,7 @@ def dag_processor(settings: Settings) -> Service:
 
 
 def scheduler(settings: Settings) -> Service:
-    """Decides what runs, and runs it in workers of its own. Its log server would listen to
+    """Decides what runs, and runs it in its own workers. Its log server would listen to
     everybody: it is left out.
     """
     return _service(settings, SCHEDULER, ("scheduler", "--skip-serve-logs"), "scheduler")
@@ -110,7 +110,7 @@ def _is_healthy(settings: Settings, name: str, part: str) -> bool:
         Record.read(paths.run(settings) / f"{name}.json"),
         health[part].get(f"latest_{part}_heartbeat"),
     )
-    if record is None:  # in a container nobody records a PID
+    if record is None:  # in a container no one records a PID
         return bool(health[part]["status"] == "healthy")
     return beat is not None and datetime.fromisoformat(beat).timestamp() > record.created_s
 

@@ -35,12 +35,12 @@ def url(settings: Settings) -> str:
 
 
 def health(settings: Settings) -> dict[str, Any] | None:
-    """State of each part; None when nobody answers."""
+    """State of each part; None when no one answers."""
     return json_at(f"{url(settings)}/api/v2/monitor/health", PROBE_TIMEOUT_S)
 
 
 class Client:
-    """Asks as `admin`. Raises AirflowError for what is refused, ServiceError when nobody
+    """Asks as `admin`. Raises AirflowError for what is refused, ServiceError when no one
     answers."""
 
     def __init__(self, settings: Settings) -> None:

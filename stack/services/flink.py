@@ -1,4 +1,4 @@
-"""Flink: one JobManager and one TaskManager from the pyflink wheel, with a FLINK_HOME of our own
+"""Flink: one JobManager and one TaskManager from the pyflink wheel, with a separate FLINK_HOME
 below HOME/flink.
 """
 
@@ -19,7 +19,7 @@ from stack.process.service import Service
 
 VERSION = "2.3.0"
 REST_TIMEOUT_S = 2.0
-TASKMANAGER_METASPACE_MB = 320  # every submitted SQL job loads its generated classes anew
+TASKMANAGER_METASPACE_MB = 320  # every submitted SQL job loads its generated classes again
 CLIENT_CHECK_MS = (
     10_000  # how often Flink looks for jobs whose client is gone; the default is three minutes
 )
@@ -120,7 +120,7 @@ def _is_registered(settings: Settings) -> bool:
     }
     if (
         record is None
-    ):  # in a container nobody records a PID: there it is enough that the JobManager has one
+    ):  # in a container no one records a PID: there it is enough that the JobManager has one
         return bool(known)
     process = record.process()
     return process is not None and bool(known & listening(process))
@@ -128,7 +128,7 @@ def _is_registered(settings: Settings) -> bool:
 
 def prepare(settings: Settings) -> None:
     """Lay out FLINK_HOME: links to the wheel and to our jars, and our configuration. Safe to repeat
-    beside a running cluster.
+    alongside a running cluster.
     """
     home, wheel = paths.flink_home(settings), paths.pyflink_home()
     for folder in (
@@ -141,7 +141,7 @@ def prepare(settings: Settings) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(
         home / "pid", ignore_errors=True
-    )  # the scripts' own PID files, which nobody reads
+    )  # the scripts' own PID files, which no one reads
     (home / "pid").mkdir()
     for name in ("bin", "opt", "plugins"):
         _link(home / name, wheel / name)

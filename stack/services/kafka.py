@@ -128,7 +128,7 @@ def prepare(settings: Settings) -> None:
             host=settings.host,
             inside=(
                 "127.0.0.1" if settings.host in EVERYWHERE else settings.host
-            ),  # its controller is nobody else's business
+            ),  # only the broker talks to its controller
             advertised=settings.kafka,
             protocol=settings.kafka_protocol,
             port=settings.kafka_port,

@@ -71,7 +71,7 @@ def _reports(settings: Settings) -> bool:
             updated_ms = int(client.hget(STATS_REDIS_KEY, "updated_ms") or 0)
     except RedisError:
         return False
-    born_ms = record.created_s * 1000 if record else 0  # in a container nobody records a PID
+    born_ms = record.created_s * 1000 if record else 0  # in a container no one records a PID
     return updated_ms > max(born_ms, now_us() // 1000 - REPORT_AGE_MS_MAX)
 
 
@@ -118,6 +118,6 @@ def mlflow(settings: Settings) -> Service:
         ports={settings.mlflow_port: "TICK_MLFLOW_PORT"},
         env={
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"
-        },  # else it starts eight more processes for jobs nobody runs
+        },  # else it starts eight more processes for jobs no one runs
         prepare=lambda: home.mkdir(parents=True, exist_ok=True),
     )

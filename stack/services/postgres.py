@@ -110,7 +110,7 @@ def prepare(settings: Settings) -> None:
         said = getattr(error, "stderr", None) or error
         raise ServiceError(
             f"Postgres could not make its data base: {said}",
-            "set TICK_AIRFLOW_DATABASE to one of your own",
+            "set TICK_AIRFLOW_DATABASE to your own",
         ) from error
     finally:
         password.unlink(missing_ok=True)

@@ -84,7 +84,7 @@ def end_runs(client: Client) -> None:
 
 
 def tick_backfill(settings: Settings, first: str, last: str, *more: str) -> subprocess.Popen[str]:
-    """`tick airflow backfill` in a process of its own, as a person calls it."""
+    """`tick airflow backfill` in a separate process, as a person calls it."""
     command = [sys.executable, "-m", "cli.main", "airflow", "backfill", POWER]
     return subprocess.Popen(
         [*command, "--from", first, "--to", last, *more],

@@ -38,7 +38,7 @@ MAY_SKIP = {
 
 @pytest.fixture(scope="module")
 def outcome(airflow, cifar, tmp_path_factory) -> dict[str, dict]:
-    """The states of all runs; only the data base of Airflow runs beside them, as the scheduler
+    """The states of all runs; only the data base of Airflow runs alongside them, as the scheduler
     would run them too.
     """
     settings, _ = airflow

@@ -1,4 +1,4 @@
-"""`tick job …` beside a Flink that has lost its job: the state on disk is never forgotten by
+"""`tick job …` alongside a Flink that has lost its job: the state on disk is never forgotten by
 accident.
 """
 

@@ -60,8 +60,8 @@ def test_logs_follow(free_settings, tmp_path):
             with log.open("a") as written:
                 written.write("after\n")
             _wait_for(out, "after")
-            log.write_text("anew\n")
-            _wait_for(out, "anew")
+            log.write_text("again\n")
+            _wait_for(out, "again")
         finally:
             follower.kill()
 

@@ -180,7 +180,7 @@ def test_after_down(tick, home):
 
 @pytest.mark.parametrize("name", ["lake tables", "job status", "model list"])
 def test_as_a_process(home, name):
-    """What only a process of its own shows: messages of libraries at its start and its end."""
+    """What only a separate process shows: messages of libraries at its start and its end."""
     env = {**os.environ, **settings_env(home), "PYTHONPATH": str(REPO)}
     done = subprocess.run(
         [sys.executable, "-m", "cli.main", *name.split()],

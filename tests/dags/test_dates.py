@@ -1,4 +1,4 @@
-"""Which time a run is about: its parameters, else its interval, else now; and what upkeep
+"""Which time a run is about: its parameters, else its interval, else now; and what maintenance
 deletes."""
 
 import os

@@ -1,4 +1,4 @@
-"""A real redis-server of our own on a free port, AOF on: fast, no JVM, killed and stalled at will,
+"""A separate real redis-server on a free port, AOF on: fast, no JVM, killed and stalled at will,
 stopped by its PID.
 """
 

@@ -1,5 +1,5 @@
-"""Upkeep on real tables: compacting changes no row, expiring deletes what nobody needs, and nothing
-that somebody may need yet.
+"""Maintenance on real tables: compacting changes no row, expiring deletes what no one needs, and nothing
+that someone may need yet.
 """
 
 from pathlib import Path

@@ -129,7 +129,7 @@ def test_a_truncated_file_never_ends_the_caller_even_when_its_digest_fits(made, 
 
 @pytest.mark.parametrize("name", ["model.pkl", "../model.onnx", "", "/etc/passwd"])
 def test_a_manifest_names_no_other_kind_of_file(made, name):
-    with pytest.raises(RegistryError, match="is no kind of model file"):
+    with pytest.raises(RegistryError, match="is not a kind of model file"):
         runtime.load(made.folder, resealed(made.folder, file=name))
 
 
@@ -142,7 +142,7 @@ def test_a_manifest_from_before_there_were_kinds_is_of_onnx(made):
 def test_the_registry_keeps_it_by_name_beside_the_tick_model(made, mlflow_home):
     import mlflow
 
-    settings = Settings(home=mlflow_home, model_name="lightgbm-beside")
+    settings = Settings(home=mlflow_home, model_name="lightgbm-alongside")
     client = tracking.client(settings)
     run_id = client.create_run(
         tracking.experiment_id(settings, client, "lightgbm-registry")

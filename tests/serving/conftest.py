@@ -24,7 +24,7 @@ from tests.support.rows import plain_row
 
 KEY = "correct-horse-battery-staple"
 SYMBOL = "SYNTH:AAA"
-UNREACHED = 9  # the discard port: nobody listens
+UNREACHED = 9  # the discard port: no one listens
 SECOND_US = 1_000_000
 PATIENT_MS, HASTY_MS = (
     10_000,

@@ -19,7 +19,7 @@ def flink() -> Iterator[FlinkServer]:
 
 @pytest.fixture
 def make(make_api, feeder, flink):
-    """An API beside that Flink, with fresh features of one symbol."""
+    """An API alongside that Flink, with fresh features of one symbol."""
 
     def started(**overrides):
         feeder.put(SYMBOL)

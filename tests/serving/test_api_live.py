@@ -1,4 +1,4 @@
-"""Features, event streams, the page and its document, batches, and a challenger beside
+"""Features, event streams, the page and its document, batches, and a challenger alongside
 Production."""
 
 import asyncio

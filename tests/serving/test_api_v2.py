@@ -1,5 +1,5 @@
 """The Open Inference Protocol on the models that are served: tick rows and pictures, and everything
-that is no such tensor.
+that is not such a tensor.
 """
 
 import numpy as np

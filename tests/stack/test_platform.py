@@ -1,7 +1,7 @@
 """The life of a whole platform, with real services: up, up again, a kill -9, healed, down, nothing
 left.
 
-One platform of its own, because the shared one must not be killed under other tests. The tests run
+A separate platform, because the shared one must not be killed under other tests. The tests run
 in this order.
 """
 

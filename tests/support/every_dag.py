@@ -1,4 +1,4 @@
-"""Run in a process of its own: `dag.test()` of every DAG named in a JSON object, with its
+"""Run in a separate process: `dag.test()` of every DAG named in a JSON object, with its
 parameters; prints the states as JSON.
 """
 

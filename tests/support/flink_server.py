@@ -12,7 +12,7 @@ from tests.support.loopback import serving
 
 JOB_ID = "0123456789abcdef0123456789abcdef"
 SOURCE = "Source: KafkaSource-default_catalog.default_database"
-# As the planner names and links them; an operator of its own follows the warm-up, as it does when
+# As the planner names and links them; a separate operator follows the warm-up, as it does when
 # the job has more parallel tasks than the topic has partitions.
 NAMES = {
     "ticks": f"{SOURCE}.wire -> Calc[2] -> (Calc[3] -> IcebergStreamWriter, Calc[19])",

@@ -90,7 +90,7 @@ class _Session(socketserver.StreamRequestHandler):
 
 @contextmanager
 def served(server: Any) -> Iterator[Any]:
-    """The server answers in a thread of its own until the block ends."""
+    """The server answers in a separate thread until the block ends."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

@@ -1,4 +1,4 @@
-"""Run in a process of its own: imports one DAG file as Airflow does, and prints what came out as
+"""Run in a separate process: imports one DAG file as Airflow does, and prints what came out as
 JSON.
 """
 

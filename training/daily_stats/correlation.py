@@ -1,5 +1,5 @@
 """Correlation of symbols that never trade at the same time: Hayashi–Yoshida on all trades, 5-minute
-previous-tick beside it.
+previous-tick alongside it.
 
 Prices sampled every second look uncorrelated, 0.05 where the truth is 0.5 (Epps 1979): most of a
 second's move is not traded yet.

@@ -1,4 +1,4 @@
-"""Pictures of computed daily statistics: artifacts of one MLflow run of an experiment of their own,
+"""Pictures of computed daily statistics: artifacts of one MLflow run of a separate experiment,
 and files where asked for.
 """
 

@@ -23,7 +23,7 @@ ROWS_AT_ONCE = 500_000
 
 
 def silent(_step: str, _done: int, _total: int) -> None:
-    """Progress that nobody watches."""
+    """Progress that no one watches."""
 
 
 @dataclass

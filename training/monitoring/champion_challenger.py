@@ -108,7 +108,7 @@ def fight(
             "wait until their horizon has passed",
         )
     found = judge(labelled, versions, settings)
-    # The trial that is under way, no question of somebody's own, nor one that a promotion has ended
+    # The trial that is under way, no question of someone's own, nor one that a promotion has ended
     # meanwhile.
     if (
         champion is None
@@ -184,7 +184,7 @@ def pair(records: pl.DataFrame, champion: str, challenger: str) -> pl.DataFrame:
 
 
 def outcome(settings: Settings, rows: pl.DataFrame) -> pl.DataFrame:
-    """The moments with what came, `y_bps`; those without an outcome (no trade, a halt, not yet) are
+    """The moments with the actual outcome, `y_bps`; those without an outcome (no trade, a halt, not yet) are
     left out.
     """
     parts = [

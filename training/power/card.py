@@ -1,4 +1,4 @@
-"""The model card: what the model is, what it saw, what it achieved beside doing nothing, and what
+"""The model card: what the model is, what it saw, what it achieved alongside doing nothing, and what
 it must not be used for.
 """
 

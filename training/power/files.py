@@ -129,7 +129,7 @@ def _require_whole(readings: pl.DataFrame, file: Path) -> None:
         median = float(readings[zone].median())  # type: ignore[arg-type]
         if not MEDIAN_KW_MIN <= median <= MEDIAN_KW_MAX:
             raise FeedError(
-                f"{file}: the median of {zone} is {median:g}, which is no kW of a city's zone",
+                f"{file}: the median of {zone} is {median:g}, which is not a kW of a city's zone",
                 "is it in W or MW? Convert it to kW",
             )
     _refuse(

@@ -18,7 +18,7 @@ from training.power.files import DAY_US, dates
 @dataclass(frozen=True)
 class Forecast:
     """The rows of gold.power_forecasts for one day and series, and whose they are. `filled`:
-    actuals written beside old forecasts.
+    actuals written alongside old forecasts.
     """
 
     day: str
@@ -88,7 +88,7 @@ def of_past(settings: Settings, series: str, start_us: int) -> Version:
 
 
 def fill_actuals(settings: Settings, series: str) -> int:
-    """Write what came beside every forecast of `series`; returns how many hours changed."""
+    """Write the actual outcome alongside every forecast of `series`; returns how many hours changed."""
     held = power.forecasts(settings, series=series)
     if held.is_empty():
         return 0

@@ -1,4 +1,4 @@
-"""The forecast beside what came, drawn without a screen."""
+"""The forecast alongside the actual outcome, drawn without a screen."""
 
 import polars as pl
 from matplotlib.backends.backend_agg import FigureCanvasAgg

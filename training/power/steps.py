@@ -1,4 +1,4 @@
-"""The steps of a power training; each may be a process of its own: prepare_data → train_model →
+"""The steps of a power training; each may be a separate process: prepare_data → train_model →
 evaluate_model → register_model.
 
 What one leaves the next finds in the run folder. Repeating a step changes nothing: equal data and

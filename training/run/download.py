@@ -31,7 +31,7 @@ def fetch(
     many bytes, another SHA-256.
     """
     if not url.startswith(("http://", "https://")):
-        raise DownloadError(f"{url} is no web address", "only http:// and https:// are fetched")
+        raise DownloadError(f"{url} is not a web address", "only http:// and https:// are fetched")
     if target.is_file() and _sha256(target) == sha256:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def _receive(url: str, part: Path, timeout_s: float, bytes_max: int, progress: P
         return
     with answer:
         if answer.status != HTTPStatus.PARTIAL_CONTENT:
-            have = 0  # this server begins anew
+            have = 0  # this server starts over
         _copy(answer, part, have, bytes_max, progress)
 
 
@@ -95,7 +95,7 @@ def _verify(part: Path, sha256: str, url: str) -> None:
         part.unlink()
         raise DownloadError(
             f"what {url} sent has the SHA-256 {found}, not {sha256}",
-            "it was deleted; was the file published anew? See the setting of its SHA-256",
+            "it was deleted; was the file published again? See the setting of its SHA-256",
         )
 
 

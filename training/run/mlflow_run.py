@@ -25,7 +25,7 @@ METRICS_MAX = 1000  # MLflow takes no more in one request
 
 
 class Track:
-    """One MLflow run; the values of a mapping are logged in one request. Metrics that are no finite
+    """One MLflow run; the values of a mapping are logged in one request. Metrics that are not finite
     number become tags.
     """
 
@@ -56,7 +56,7 @@ class Track:
 
     def steps(self, name: str, values: Sequence[float], after: int = 0) -> None:
         """Log one number per step (iteration, epoch) from 1 on, leaving out the first `after` and
-        what is no finite number.
+        what is not a finite number.
         """
         numbered = enumerate(values[after:], start=after + 1)
         made = [
@@ -114,7 +114,7 @@ class Track:
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
-        """A parent whose steps are processes of their own: running, FAILED when the block raises;
+        """A parent whose steps are separate processes: running, FAILED when the block raises;
         what was finished stays so.
         """
         finished = self.client.get_run(self.run_id).info.status == "FINISHED"
@@ -161,7 +161,7 @@ def resume(settings: Settings, run_id: str, at_us: int | None = None) -> Track:
         run = client.get_run(run_id)
     except MlflowException as error:
         raise RegistryError(
-            f"the run {run_id} cannot be found: {error.message}", "begin anew with --fresh"
+            f"the run {run_id} cannot be found: {error.message}", "start over with --fresh"
         ) from error
     at_ms = int(run.info.start_time) if at_us is None else at_us // 1000
     return Track(client, str(run.info.experiment_id), run_id, at_ms)

@@ -1,4 +1,4 @@
-"""The challenger, LightGBM, and with it everything the forest is reported beside. It is measured in
+"""The challenger, LightGBM, and with it everything the forest is reported alongside. It is measured in
 every run and never promoted.
 
 Fixed, careful parameters: few leaves, many rows in each, half of the rows and features at a time.

@@ -54,7 +54,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Ic:
-    """Correlation of forecasts with what came, over the last five days, with its 95 % interval; NaN
+    """Correlation of forecasts with the actual outcome, over the last five days, with its 95 % interval; NaN
     for fewer days.
     """
 
@@ -121,7 +121,7 @@ def judge(lines: tuple[Line, ...], ic: Ic) -> Verdict:
     """Three core features or the forecast over 0.25, or an IC whose interval lies below zero, ask
     for a retrain.
 
-    The hour of the day is shown and not counted: a range that is no whole day is no drift.
+    The hour of the day is shown and not counted: a range that is not a whole day is not a drift.
     """
     alerts = [
         line.name
@@ -192,7 +192,7 @@ def kolmogorov_smirnov(one: Floats, other: Floats) -> tuple[float, float]:
 
 
 def _finite(column: pl.Series) -> tuple[Floats, int]:
-    """The sorted numbers of a column, and its length: what is no finite number counts as NULL, as
+    """The sorted numbers of a column, and its length: what is not a finite number counts as NULL, as
     does the least double, below which there is none for the edge of a bin."""
     values = column.cast(pl.Float64).fill_null(math.nan).to_numpy()
     return np.sort(values[np.isfinite(values) & (values > LEAST)]), len(values)

@@ -24,7 +24,7 @@ from training.tick.split import Split
 @dataclass(frozen=True)
 class Judgement:
     """The verdict, the model's backtests by cost in bp, those of the rivals by name at the gate's
-    cost, and the numbers beside.
+    cost, and the numbers alongside.
     """
 
     verdict: Verdict

@@ -1,5 +1,5 @@
 """The forecasters: the random forest that may become Production, and the baselines that are
-reported beside it.
+reported alongside it.
 
 Plain defaults overfit this data: IC .041 against .071.
 """
@@ -30,7 +30,7 @@ ALWAYS_LONG = 1.0  # a forecast far above any cost: the position is never given 
 
 
 def no_progress(step: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
+    """Progress that no one watches."""
 
 
 def forest(settings: Settings) -> RandomForestRegressor:

@@ -1,4 +1,4 @@
-"""The steps of a tick training; each may be a process of its own: aggregate_weekly_features →
+"""The steps of a tick training; each may be a separate process: aggregate_weekly_features →
 prepare_training_data → train_model → backtest_model → register_to_production. What one leaves the
 next finds in the run folder.
 

@@ -1,7 +1,7 @@
 """Walk-forward validation: forest, challenger and baselines, each trained again for every fold and
 tested on the block after it.
 
-It is evidence beside the gate, which alone decides: the gate's days are in no fold. One nested
+It is evidence alongside the gate, which alone decides: the gate's days are in no fold. One nested
 MLflow run per fold.
 """
 

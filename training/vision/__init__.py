@@ -1,1 +1,1 @@
-"""Image classifiers: MNIST by Keras, CIFAR-10 by PyTorch, each trained in a process of its own."""
+"""Image classifiers: MNIST by Keras, CIFAR-10 by PyTorch, each trained in a separate process."""

@@ -1,4 +1,4 @@
-"""A training in a process of its own: the parent's side. TensorFlow and Torch never meet, and
+"""A training in a separate process: the parent's side. TensorFlow and Torch never meet, and
 neither is loaded by the command line.
 
 The child reads the run folder, says progress in lines of JSON, and ends when its parent does: its

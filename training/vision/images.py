@@ -95,7 +95,7 @@ def pictures(files: Sequence[Path], shape: tuple[int, int, int]) -> Bytes:
                 )
         except (*BROKEN, SyntaxError, Image.DecompressionBombError) as error:
             raise DatasetError(
-                f"{file} is no picture that can be read: {str(error)[:200]}",
+                f"{file} is not a picture that can be read: {str(error)[:200]}",
                 "give PNG or JPEG files",
             ) from error
     return np.stack(made)

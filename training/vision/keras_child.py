@@ -1,5 +1,5 @@
 """`python -m training.vision.keras_child FOLDER`: MNIST by the mission's Keras network, in a
-process of its own.
+its own process.
 """
 
 import sys

@@ -1,5 +1,5 @@
 """The steps of a vision training: prepare_data → train_model → evaluate_model → register_model;
-each may be a process of its own.
+each may be a separate process.
 
 What one leaves the next finds in the run folder, and their MLflow runs are children of one parent.
 Repeating a step changes nothing: data is read again, a finished network is left, the step's run
@@ -50,7 +50,7 @@ class Result:
 
 
 def run(settings: Settings, spec: Spec, data: Path | None, key: str, progress: Progress) -> Result:
-    """All four steps. An unfinished training of this key goes on; a finished one begins anew.
+    """All four steps. An unfinished training of this key goes on; a finished one starts over.
     Raises TickError; a refusal is a result.
     """
     if directory.of(settings, spec, key).state().get("finished"):
@@ -107,7 +107,7 @@ def prepare_data(
 
 
 def train_model(settings: Settings, spec: Spec, key: str, progress: Progress) -> None:
-    """Fit in a process of its own, or go on where a kill ended that; a finished network is left.
+    """Fit in a separate process, or go on where a kill ended that; a finished network is left.
     Raises TrainingError.
     """
     at = directory.of(settings, spec, key)

@@ -1,4 +1,4 @@
-"""`python -m training.vision.torch_child FOLDER`: CIFAR-10 by Torch, in a process of its own; on
+"""`python -m training.vision.torch_child FOLDER`: CIFAR-10 by Torch, in a separate process; on
 CUDA where there is one.
 """
 

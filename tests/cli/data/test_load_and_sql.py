@@ -18,7 +18,7 @@ START_US = 1_710_720_000_000_000
 
 @pytest.fixture
 def tick(tmp_path, monkeypatch):
-    """Runs a command on a lakehouse of its own; answers exit code, standard output and the
+    """Runs a command on a separate lakehouse; answers exit code, standard output and the
     errors."""
     monkeypatch.setenv("TICK_HOME", str(tmp_path / "home"))
     settings.cache_clear()

@@ -102,7 +102,7 @@ def test_ticks_may_come_from_a_file_of_any_feed(tick, tmp_path):
     made.with_columns(pl.col("event_time_us") + start_us).write_csv(tmp_path / "trades.csv")
     expect = [{"at": "2024-01-01T00:00:12Z", "symbol": "FILE:A", "volume_10s": 2}]
     code, shown = tick("test", "FILE", ticks="trades.csv", expect=expect)
-    assert code == 0 and "1 rows of trades.csv are no ticks" in shown
+    assert code == 0 and "1 rows of trades.csv are not ticks" in shown
     code, shown = tick("test", "FILE", ticks="trades.csv", expect=[{"at": 12, "volume_10s": 2}])
     assert code == 1 and "names no symbol" in shown and "FILE:A, FILE:B" in shown
 

@@ -140,7 +140,7 @@ class TestStats:
 class TestDrift:
     @pytest.fixture
     def production(self, tick, tmp_path):
-        """A Production model that forecasts by the 15-minute flow, its reference beside it."""
+        """A Production model that forecasts by the 15-minute flow, its reference alongside it."""
         rows = dataset(days=2, strength=0.3).frame
         x, y = datasets.matrix(rows), rows["y"].to_numpy()
         forest = RandomForestRegressor(10, min_samples_leaf=100, random_state=1).fit(

@@ -218,7 +218,7 @@ def test_more_readers_than_connections_wait_their_turn(client, store_settings):
 
 
 def test_a_reader_never_sees_half_a_row(client, store_settings):
-    """Every feature of a view is written in one step: a reader beside a busy writer sees one value
+    """Every feature of a view is written in one step: a reader alongside a busy writer sees one value
     in all of them.
     """
     # about what is read, not about how fast

@@ -84,13 +84,13 @@ def test_what_is_no_row_is_malformed(raw):
 
 @pytest.fixture
 def group(request):
-    """A consumer group that nobody has used."""
+    """A consumer group that no one has used."""
     return f"{request.node.name}-{now_us()}"
 
 
 @pytest.fixture(scope="module")
 def settings(platform, redis_server):
-    """The platform's Kafka with a Redis of our own, which these tests may kill."""
+    """The platform's Kafka with a separate Redis, which these tests may kill."""
     yield platform.model_copy(
         update={
             "redis_port": redis_server.port,
@@ -151,7 +151,7 @@ def ends(settings):
 
 @contextmanager
 def writing(settings, group):
-    """An OnlineWriter on a thread, in a group of its own that starts at the beginning of the
+    """An OnlineWriter on a thread, in a separate group that starts at the beginning of the
     topic."""
     consumer, client, stop = (
         Consumer(consumer_config(settings) | {"group.id": group}),

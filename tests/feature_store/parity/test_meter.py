@@ -35,7 +35,7 @@ def views(made):
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory) -> Settings:
-    """One lakehouse; each test plays on a day of its own."""
+    """One lakehouse; each test plays on a separate day."""
     found = Settings(home=tmp_path_factory.mktemp("lake"))
     tables.create(found)
     return found
@@ -43,7 +43,7 @@ def settings(tmp_path_factory) -> Settings:
 
 @pytest.fixture
 def play(settings, request):
-    """Put both sides onto a day nobody uses yet, and measure it: `play(live, batch)`."""
+    """Put both sides onto a day no one uses yet, and measure it: `play(live, batch)`."""
     by_us = DAY * (
         1 + 2 * [item.nodeid for item in request.session.items].index(request.node.nodeid)
     )

@@ -45,7 +45,7 @@ LONG_MAX = 2**63 - 1
 ROWS_MAX = max(w // level.tile_s for level in LEVELS for w in level.windows_s)
 HOUR = LEVELS[-1]
 SUMS = tuple(a for a in AGGREGATES if a.unit is not None)
-# Every exact sum as a feature of its own: what its window holds, or NULL.
+# Every exact sum as a separate feature: what its window holds, or NULL.
 LINES = tuple(Feature(f"sum_{a.name}", f"{{{a.name}}}", "1", 1.0, windows_s=(3600,)) for a in SUMS)
 
 

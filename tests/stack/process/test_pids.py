@@ -1,4 +1,4 @@
-"""A PID file must never lead to somebody else's process, and nothing of a service may outlive
+"""A PID file must never lead to someone else's process, and nothing of a service may outlive
 it."""
 
 import dataclasses
@@ -27,7 +27,7 @@ child.wait()
 
 @pytest.fixture
 def spawn(tmp_path: Path) -> Iterator[Callable[..., tuple[Record, int]]]:
-    """Starts the family in a session of its own; gives its record and the child's PID."""
+    """Starts the family in a separate session; gives its record and the child's PID."""
     started: list[int] = []
 
     def start(*arguments: str) -> tuple[Record, int]:

@@ -1,4 +1,4 @@
-"""Redis alone: what is configured is what the server says, and a symbol's hash is no packed
+"""Redis alone: what is configured is what the server says, and a symbol's hash is not a packed
 list."""
 
 import pytest

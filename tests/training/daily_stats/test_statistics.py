@@ -117,7 +117,7 @@ class TestCorrelation:
         """Two assets of correlation 0.5 that trade every 15 s: the Epps effect."""
         pairs = [brownian(seed, (1 / 15, 1 / 15), 0.5) for seed in SEEDS]
         found = np.mean([correlation.hayashi_yoshida(pair)[0, 1] for pair in pairs])
-        beside = np.mean([correlation.five_minutes(pair)[0, 1] for pair in pairs])
+        alongside = np.mean([correlation.five_minutes(pair)[0, 1] for pair in pairs])
         hidden = np.mean(
             [
                 correlation.previous_tick(np.stack([each.grid(1) for each in pair]), 1)[0, 1]
@@ -125,7 +125,7 @@ class TestCorrelation:
             ]
         )
         assert found == pytest.approx(0.5, abs=0.04)
-        assert beside == pytest.approx(0.47, abs=0.05)
+        assert alongside == pytest.approx(0.47, abs=0.05)
         assert hidden < 0.1
 
     def test_bounce_does_not_hide_it(self):

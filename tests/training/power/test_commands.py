@@ -83,7 +83,7 @@ def test_the_total_is_promoted_and_tomorrow_forecast(tick):
     code, said = tick("predict", "power", "--day", "2017-12-30")
     assert code == 0, said
     assert "total on 2017-12-30, by power-commands version 1" in said
-    assert "24 actuals written beside forecasts" in said
+    assert "24 actuals written alongside forecasts" in said
     code, said = tick("predict", "power", "--day", "2017-12-29")
     assert code == 1
     assert "no version that was made before 2017-12-29" in said

@@ -84,7 +84,7 @@ WRONG = {
     "no time": (spoilt(lambda t: t.drop("Date")), "has no column DateTime"),
     "megawatt": (
         spoilt(lambda t: t.with_columns(pl.col("Zone1") / 1000)),
-        "the median of zone1 is 2[0-9.]*, which is no kW",
+        "the median of zone1 is 2[0-9.]*, which is not a kW",
     ),
     "watt": (
         spoilt(lambda t: t.with_columns(pl.col("Zone3") * 1000)),

@@ -1,4 +1,4 @@
-"""The double gate: both limits count, a tie is no pass, and what is undefined is refused."""
+"""The double gate: both limits count, a tie is not a pass, and what is undefined is refused."""
 
 import math
 

@@ -263,7 +263,7 @@ class TestBackfill:
             registry.current(ended, "power-ended").tags["digest"]
             == registry.get(settings, "2", "power-backfill").tags["digest"]
         )
-        # What comes later is written beside the forecast.
+        # What comes later is written alongside the forecast.
         assert forecast.predict(ended, "total").rows["actual_kw"].null_count() == 24
         power.store(ended, SMALL.filter(pl.col("event_time_us") < first_us + 2 * DAY_US))
         assert forecast.fill_actuals(ended, "total") == 24

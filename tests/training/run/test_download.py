@@ -130,10 +130,10 @@ def test_no_network_a_refusal_and_too_long_a_file_are_said(server, tmp_path):
         get(server.url.replace("file", "none"), tmp_path / "file.zip")
     with pytest.raises(DownloadError, match="longer than 1,000,000 bytes"):
         get(server.url, tmp_path / "file.zip", bytes_max=1_000_000)
-    with socket.socket() as nobody:  # bound, and listening to no one
-        nobody.bind(("127.0.0.1", 0))
+    with socket.socket() as deaf:  # bound, and listening to no one
+        deaf.bind(("127.0.0.1", 0))
         with pytest.raises(DownloadError, match="cannot be fetched: .*refused") as away:
-            get(f"http://127.0.0.1:{nobody.getsockname()[1]}/file.zip", tmp_path / "file.zip")
+            get(f"http://127.0.0.1:{deaf.getsockname()[1]}/file.zip", tmp_path / "file.zip")
     assert "--data" in away.value.hint
 
 

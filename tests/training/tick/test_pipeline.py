@@ -24,7 +24,7 @@ AT_US = T0 + 30 * 86_400_000_000
 
 @pytest.fixture(scope="module")
 def make_settings(mlflow_home):
-    """Settings of this module's data base with a model and experiment of their own."""
+    """Settings of this module's data base with a separate model and experiment."""
     return lambda name: Settings(
         home=mlflow_home, model_name=name, experiment=name, train_threads=1
     )
@@ -116,7 +116,7 @@ class TestPlanted:
         assert {
             f"sharpe.{name}" for name in ("0bp", "0.5bp", "1bp", "2bp", "ols", "lightgbm")
         } <= set(metrics)
-        beside = {
+        alongside = {
             "deflated_sharpe",
             "trials",
             "sharpe_low",
@@ -127,7 +127,7 @@ class TestPlanted:
             "hit_rate",
             "break_even_bp",
         }
-        assert beside | {"walk_forward.sharpe.random_forest", "walk_forward.ic.lightgbm"} <= set(
+        assert alongside | {"walk_forward.sharpe.random_forest", "walk_forward.ic.lightgbm"} <= set(
             metrics
         )
         assert metrics["walk_forward.folds"] == 2

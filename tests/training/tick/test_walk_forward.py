@@ -29,7 +29,7 @@ def holdout(data, settings):
 
 
 def walk(settings, parts):
-    """Run it below a parent of its own; the result, the parent's id, and the progress."""
+    """Run it below a separate parent; the result, the parent's id, and the progress."""
     track, steps = mlflow_run.start(settings, "parent", T0), []
     with track.ending():
         made = walk_forward.run(

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture
 def tick(tmp_path, mlflow_home, monkeypatch, request):
-    """Runs the command line on a home of its own; a training process is what a trained one leaves.
+    """Runs the command line on a separate home; a training process is what a trained one leaves.
     Returns exit code and all output.
     """
     (mlflow_home / "mlflow").mkdir(exist_ok=True)

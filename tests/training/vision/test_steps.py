@@ -34,7 +34,7 @@ def quiet(step, done, total):
 
 @pytest.fixture
 def settings(tmp_path, mlflow_home, request) -> Settings:
-    """A home of its own, the shared MLflow data base, and a model name of this test's own."""
+    """A separate home, the shared MLflow data base, and a model name of this test's own."""
     (mlflow_home / "mlflow").mkdir(exist_ok=True)
     uri, name = (
         f"sqlite:///{mlflow_home}/mlflow/mlflow.db",
@@ -304,7 +304,7 @@ def test_a_child_that_dies_says_why(settings, tmp_path, made, monkeypatch):
     steps.prepare_data(settings, SPEC, "k", keras_file(tmp_path / "mnist.npz", made), quiet)
     monkeypatch.setitem(
         child.MODULES, "keras", "json"
-    )  # passes the look; the child then fails on its own import, or on the spec
+    )  # passes the check; the child then fails on its own import, or on the spec
     at = directory.of(settings, SPEC, "k")
     (at.path / "spec.json").write_text(json.dumps({"kind": "mnist", "nonsense": 1}))
     with pytest.raises(TrainingError, match="exit code 1"):
