@@ -109,7 +109,7 @@ def minutes_ago(minutes: int) -> int:
     return (time.time_ns() // 1_000_000_000 - 60 * minutes) * 1_000_000
 
 
-def beat(producer: Producer, event_time_us: int) -> None:
+def send_heartbeat(producer: Producer, event_time_us: int) -> None:
     for partition in range(TICKS.partitions):
         producer.produce(TICKS.name, heartbeat(event_time_us), partition=partition)
 
@@ -122,7 +122,7 @@ def send(
     The last heartbeat closes open windows.
     """
     producer = Producer({**connections.kafka(settings), "enable.idempotence": True})
-    beat(producer, first_us)
+    send_heartbeat(producer, first_us)
     producer.flush(30)
     count = 0
     for key, value in messages:
@@ -130,7 +130,7 @@ def send(
         producer.poll(0)
         count += 1
     producer.flush(30)
-    beat(producer, close_us)
+    send_heartbeat(producer, close_us)
     assert producer.flush(30) == 0
     return count
 

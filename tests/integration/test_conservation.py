@@ -61,10 +61,10 @@ def test_produced_is_accepted_and_rejected_and_duplicate(live: Settings) -> None
 
     messages = fates.sent(live, before)
     assert len(messages) == produced
-    judged = {(m.partition, m.offset): parse(m.value, fates.received_us(m)) for m in messages}
+    parsed = {(m.partition, m.offset): parse(m.value, fates.received_us(m)) for m in messages}
     refused = {
         place: (one.reason.value, one.raw)
-        for place, one in judged.items()
+        for place, one in parsed.items()
         if isinstance(one, Rejected)
     }
     assert letters == refused

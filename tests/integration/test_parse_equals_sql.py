@@ -46,15 +46,15 @@ def test_every_odd_message_is_a_tick_or_a_dead_letter(live: Settings) -> None:
     assert producer.flush(30) == 0
 
     sent = {(m.partition, m.offset): m for m in fates.sent(live, before)}
-    judged = {
+    parsed = {
         place: parse(message.value, fates.received_us(message)) for place, message in sent.items()
     }
     refused = {
         place: (one.reason.value, one.raw)
-        for place, one in judged.items()
+        for place, one in parsed.items()
         if isinstance(one, Rejected)
     }
-    accepted = Counter(one for one in judged.values() if isinstance(one, Tick))
+    accepted = Counter(one for one in parsed.values() if isinstance(one, Tick))
     assert (
         len(set(fates.reasons(refused))) == 7
         and min(len(refused), accepted.total()) > len(sent) // 4

@@ -63,15 +63,15 @@ def test_poison_becomes_dead_letters_and_the_job_runs_on(live: Settings) -> None
         send(live, list(huge(start_us, TEN_MB)), compression)
 
     sent = {(m.partition, m.offset): m for m in fates.sent(live, before)}
-    judged = {
+    parsed = {
         place: parse(message.value, fates.received_us(message)) for place, message in sent.items()
     }
     refused = {
         place: (one.reason.value, one.raw[:MESSAGE_BYTES_MAX])
-        for place, one in judged.items()
+        for place, one in parsed.items()
         if isinstance(one, Rejected)
     }
-    accepted = Counter(one for one in judged.values() if isinstance(one, Tick))
+    accepted = Counter(one for one in parsed.values() if isinstance(one, Tick))
     assert fates.reasons(refused)["too_long"] > 50 and accepted.total() > 10
 
     fates.settle(

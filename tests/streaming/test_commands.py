@@ -51,11 +51,11 @@ def test_replay_tells_what_it_did(kafka, tmp_path):
     file = tmp_path / "spot_BTCUSDT-trades-2024-08-08.csv"
     file.write_text(SPOT + "3,0,1,1,1723161255342,true,true\n\n")
     marks = topic.ends(kafka, "ticks")
-    code, said = finish(command(kafka, "replay", file, "--speed", "0"))
-    assert code == 0, said
-    assert "2 ticks sent" in said and "from binance-trades" in said
-    assert "1 rows rejected" in said and "blank 1" in said
-    assert "no live job runs" in said
+    code, output = finish(command(kafka, "replay", file, "--speed", "0"))
+    assert code == 0, output
+    assert "2 ticks sent" in output and "from binance-trades" in output
+    assert "1 rows rejected" in output and "blank 1" in output
+    assert "no live job runs" in output
     assert sum(not m.is_beat for m in topic.since(kafka, "ticks", marks)) == 2
     assert (
         finish(command(kafka, "replay", file, "--speed", "0"))[0] == 0
@@ -64,7 +64,7 @@ def test_replay_tells_what_it_did(kafka, tmp_path):
 
 @pytest.mark.integration
 def test_a_synthetic_market_can_be_replayed_by_name(kafka):
-    code, said = finish(
+    code, output = finish(
         command(
             kafka,
             "replay",
@@ -77,10 +77,10 @@ def test_a_synthetic_market_can_be_replayed_by_name(kafka):
             "0.02",
         )
     )
-    assert code == 0 and "from synthetic" in said, said
+    assert code == 0 and "from synthetic" in output, output
 
 
 def test_an_unknown_file_is_told(tmp_path, free_settings):
     (tmp_path / "x.csv").write_text("hello\n")
-    code, said = finish(command(free_settings, "replay", tmp_path / "x.csv"))
-    assert code == 1 and "cannot tell the format" in said and "databento" in said
+    code, output = finish(command(free_settings, "replay", tmp_path / "x.csv"))
+    assert code == 1 and "cannot tell the format" in output and "databento" in output

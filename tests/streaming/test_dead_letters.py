@@ -103,11 +103,11 @@ def test_a_letter_that_was_cut_says_so_and_is_not_sent_again(kafka):
     assert (done.sent, done.cut, done.rows, done.refused) == (2, 1, 0, Counter())
     assert len(topic.since(kafka, "ticks", marks)) == 2
 
-    code, said = finish(command(kafka, "dead-letters", "list", "--reason", "big"))
-    assert code == 0 and "70,000" in said
-    code, said = finish(command(kafka, "dead-letters", "replay", "--reason", "big"))
-    assert code == 0 and "sent again 2, still refused 0, rows of files 0, cut 1" in said
-    assert "only the first 65,536 are kept" in " ".join(said.split())
+    code, output = finish(command(kafka, "dead-letters", "list", "--reason", "big"))
+    assert code == 0 and "70,000" in output
+    code, output = finish(command(kafka, "dead-letters", "replay", "--reason", "big"))
+    assert code == 0 and "sent again 2, still refused 0, rows of files 0, cut 1" in output
+    assert "only the first 65,536 are kept" in " ".join(output.split())
 
 
 def test_a_long_row_of_a_feed_is_cut_too(kafka):
@@ -122,19 +122,19 @@ def test_a_long_row_of_a_feed_is_cut_too(kafka):
 
 def test_the_command_shows_strange_bytes_harmlessly(kafka):
     refuse(kafka, [(Reason.MALFORMED_JSON, "ticks", b"\x1b[31m[bold]red\x07")])
-    code, said = finish(
+    code, output = finish(
         command(kafka, "dead-letters", "list", "--reason", "malformed_json", "--limit", "1")
     )
     assert code == 0
-    assert r"\x1b[31m[bold]red\x07" in said and "\x07" not in said
-    assert "malformed_json" in said.splitlines()[-1]
+    assert r"\x1b[31m[bold]red\x07" in output and "\x07" not in output
+    assert "malformed_json" in output.splitlines()[-1]
 
 
 def test_the_command_sends_again_and_counts(kafka):
     refuse(kafka, [("new_rule", "ticks", GOOD[0]), ("new_rule", "ticks", b"{")])
-    code, said = finish(command(kafka, "dead-letters", "replay", "--reason", "new_rule"))
+    code, output = finish(command(kafka, "dead-letters", "replay", "--reason", "new_rule"))
     assert code == 0
-    assert "sent again 1, still refused 1, rows of files 0" in said
+    assert "sent again 1, still refused 1, rows of files 0" in output
 
 
 def test_without_kafka_the_error_says_what_to_do(free_settings):

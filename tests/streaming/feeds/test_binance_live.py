@@ -33,8 +33,8 @@ def lines():
 
 
 def trades_of(lines):
-    said = (orjson.loads(line.partition(b" ")[2]).get("data", {}) for line in lines)
-    return {data["t"]: data for data in said if data.get("e") == "trade"}
+    messages = (orjson.loads(line.partition(b" ")[2]).get("data", {}) for line in lines)
+    return {data["t"]: data for data in messages if data.get("e") == "trade"}
 
 
 class Exchange:

@@ -311,27 +311,27 @@ def test_venue_and_symbol_of_the_user_win(tmp_path):
 
 
 def test_a_name_without_symbol_is_told_before_anything_is_read(tmp_path):
-    with pytest.raises(FeedError, match="does not contain a symbol") as told:
+    with pytest.raises(FeedError, match="does not contain a symbol") as caught:
         read(tmp_path, "whatever.csv", SPOT)
-    assert "--symbol" in told.value.hint
+    assert "--symbol" in caught.value.hint
 
 
 @pytest.mark.parametrize("text", ["", "hello world\n", "a,b,c\n1,2,3\n", "\x00\x01\x02"])
 def test_an_unknown_format_names_the_known_ones_and_what_was_seen(tmp_path, text):
-    with pytest.raises(FeedError) as told:
+    with pytest.raises(FeedError) as caught:
         read(tmp_path, "strange.csv", text)
-    assert "strange.csv" in told.value.message and (
-        ascii(text.split("\n")[0]) in told.value.message or "empty" in told.value.message
+    assert "strange.csv" in caught.value.message and (
+        ascii(text.split("\n")[0]) in caught.value.message or "empty" in caught.value.message
     )
-    assert all(format_.name in told.value.hint for format_ in FORMATS)
+    assert all(format_.name in caught.value.hint for format_ in FORMATS)
 
 
 def test_names_that_do_not_exist_are_told(tmp_path):
     with pytest.raises(FeedError, match="no file matches"):
         open_feed([tmp_path / "*.csv"])
-    with pytest.raises(FeedError, match="unknown format") as told:
+    with pytest.raises(FeedError, match="unknown format") as caught:
         open_feed([__file__], format="excel")
-    assert "bybit" in told.value.hint and set(BY_NAME) >= {"bybit", "tardis", "databento"}
+    assert "bybit" in caught.value.hint and set(BY_NAME) >= {"bybit", "tardis", "databento"}
 
 
 def test_a_file_of_another_format_than_named_is_all_rejected(tmp_path):
@@ -354,7 +354,7 @@ def test_forty_times_the_file_needs_no_more_memory(tmp_path):
         with gzip.open(file, "wb", compresslevel=1) as out:
             for _ in range(copies):
                 out.write(SPOT.encode() * 30_000)
-        said = subprocess.run(
+        output = subprocess.run(
             [sys.executable, "-c", MEMORY, str(file)],
             cwd=REPO,
             capture_output=True,
@@ -362,7 +362,7 @@ def test_forty_times_the_file_needs_no_more_memory(tmp_path):
             check=True,
             timeout=120,
         )
-        rows, peak_mb = map(int, said.stdout.split())
+        rows, peak_mb = map(int, output.stdout.split())
         assert rows == copies * 60_000
         peaks.append(peak_mb)
     assert peaks[1] < peaks[0] + 60

@@ -50,16 +50,16 @@ def edge_cases(count, seed):
 
 def test_a_batch_is_judged_like_its_messages():
     frame = edge_cases(20_000, seed=1)
-    judged = [parse(message, NOW_US) for message in encode(frame)]
-    expected = [one.reason.value if isinstance(one, Rejected) else None for one in judged]
+    parsed = [parse(message, NOW_US) for message in encode(frame)]
+    expected = [one.reason.value if isinstance(one, Rejected) else None for one in parsed]
     assert reject_reasons(frame, NOW_US).to_list() == expected
     assert len(set(expected)) >= 6  # all rules had their turn
 
 
 def test_batch_and_single_encoding_are_one_wire_form():
     frame = edge_cases(2_000, seed=2)
-    judged = [parse(message, NOW_US) for message in encode(frame)]
-    ticks = [one for one in judged if not isinstance(one, Rejected)]
+    parsed = [parse(message, NOW_US) for message in encode(frame)]
+    ticks = [one for one in parsed if not isinstance(one, Rejected)]
     assert [parse(encode_one(tick), NOW_US) for tick in ticks] == ticks
     accepted = frame.filter(reject_reasons(frame, NOW_US).is_null())
     assert [tuple(tick) for tick in ticks] == accepted.rows()

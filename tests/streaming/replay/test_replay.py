@@ -51,7 +51,7 @@ def test_a_whole_feed_arrives_in_order_under_its_key(kafka, tmp_path):
     file, ticks = canonical_file(tmp_path)
     marks = topic.ends(kafka, "ticks")
     done = replay(open_feed([file]), kafka, speed=0)
-    sent, beats = sent_since(kafka, marks)
+    sent, heartbeats = sent_since(kafka, marks)
     assert (done.sent, done.acknowledged, done.failed, done.rejected) == (
         ticks.height,
         ticks.height,
@@ -63,8 +63,8 @@ def test_a_whole_feed_arrives_in_order_under_its_key(kafka, tmp_path):
         mine = [m for m in sent if m.key == key[0]]
         assert len({m.partition for m in mine}) == 1
         assert [m.value for m in mine] == encode(own)
-    assert {beat.partition for beat in beats} == set(marks)
-    assert {beat.key for beat in beats} == {None}
+    assert {heartbeat.partition for heartbeat in heartbeats} == set(marks)
+    assert {heartbeat.key for heartbeat in heartbeats} == {None}
 
 
 def test_heartbeats_never_run_ahead_of_the_ticks_behind_them(kafka, tmp_path):
@@ -74,13 +74,15 @@ def test_heartbeats_never_run_ahead_of_the_ticks_behind_them(kafka, tmp_path):
     replay(open_feed([file]), settings, speed=300.0)
     messages = topic.since(kafka, "ticks", marks)
     for partition in marks:
-        beaten = 0
+        newest_us = 0
         for message in (m for m in messages if m.partition == partition):
             at = message.fields["event_time_us"]
-            assert at >= beaten or message.is_beat
-            beaten = max(beaten, at) if message.is_beat else beaten
-        assert beaten == ticks["event_time_us"][-1] + CLOSE_BAR_US  # the last bar of history closes
-    paced = sorted({m.fields["event_time_us"] for m in messages if m.is_beat} - {beaten})
+            assert at >= newest_us or message.is_beat
+            newest_us = max(newest_us, at) if message.is_beat else newest_us
+        assert (
+            newest_us == ticks["event_time_us"][-1] + CLOSE_BAR_US
+        )  # the last bar of history closes
+    paced = sorted({m.fields["event_time_us"] for m in messages if m.is_beat} - {newest_us})
     assert len(paced) > 10 and paced[-1] <= ticks["event_time_us"][-1]
 
 
@@ -112,7 +114,7 @@ def test_a_live_replay_moves_all_times_by_one_rule_into_the_past(
     file, ticks = canonical_file(tmp_path, rate=2.0 if speed > 1 else 50.0, seconds=seconds)
     marks = topic.ends(kafka, "ticks")
     done = replay(open_feed([file]), kafka, speed=speed, as_live=True)
-    sent, beats = sent_since(kafka, marks)
+    sent, heartbeats = sent_since(kafka, marks)
     moved = {m.key + m.fields["trade_id"].split("~")[0]: m for m in sent}
     assert len(moved) == ticks.height and done.stretch == stretch
     first_us = ticks["event_time_us"][0]
@@ -122,10 +124,13 @@ def test_a_live_replay_moves_all_times_by_one_rule_into_the_past(
         since_us = round((row["event_time_us"] - first_us) * stretch)
         assert fields["event_time_us"] == first_us + done.offset_us + since_us
         assert fields["event_time_us"] <= fields["ingest_time_us"] <= message.appended_us + 1_000
-    assert max(beat.fields["event_time_us"] for beat in beats) >= max(
+    assert max(heartbeat.fields["event_time_us"] for heartbeat in heartbeats) >= max(
         m.fields["event_time_us"] for m in sent
     )
-    assert all(beat.fields["event_time_us"] <= beat.appended_us + 1_000 for beat in beats)
+    assert all(
+        heartbeat.fields["event_time_us"] <= heartbeat.appended_us + 1_000
+        for heartbeat in heartbeats
+    )
     again = topic.ends(kafka, "ticks")
     replay(open_feed([file]), kafka, speed=0, as_live=True)
     second, _ = sent_since(kafka, again)
@@ -156,7 +161,7 @@ def test_a_synthetic_market_catches_up_and_then_goes_with_the_clock(kafka):
     feed = SyntheticFeed(market, start, 62.0)
     marks = topic.ends(kafka, "ticks")
     done = replay(feed, kafka)
-    sent, beats = sent_since(kafka, marks)
+    sent, heartbeats = sent_since(kafka, marks)
     truth = pl.concat([batch.ticks for batch in feed.batches(0)])
     assert done.sent == len(sent) == truth.height
     assert (
@@ -165,8 +170,14 @@ def test_a_synthetic_market_catches_up_and_then_goes_with_the_clock(kafka):
     assert all(
         m.fields["event_time_us"] <= m.appended_us + 1_000 for m in sent
     )  # nothing happens before its time
-    assert max(beat.fields["event_time_us"] for beat in beats) > truth["event_time_us"][-1]
-    assert all(beat.fields["event_time_us"] <= beat.appended_us + 1_000 for beat in beats)
+    assert (
+        max(heartbeat.fields["event_time_us"] for heartbeat in heartbeats)
+        > truth["event_time_us"][-1]
+    )
+    assert all(
+        heartbeat.fields["event_time_us"] <= heartbeat.appended_us + 1_000
+        for heartbeat in heartbeats
+    )
 
 
 def command(settings, *words, **env):
@@ -189,8 +200,8 @@ def command(settings, *words, **env):
 
 def finish(process):
     """The exit code and output of a process."""
-    said, _ = process.communicate(timeout=120)
-    return process.returncode, said
+    output, _ = process.communicate(timeout=120)
+    return process.returncode, output
 
 
 def kill_after(process, file, items, timeout_s=60):
@@ -222,12 +233,12 @@ def test_killed_in_the_middle_and_resumed_every_trade_is_there(
     first, _ = sent_since(kafka, marks)
     assert not killed.finished and items <= killed.items <= len(first) < ticks.height
 
-    code, said = finish(command(kafka, "replay", file, *options))
-    assert code == 1 and "--resume" in said  # neither repeated nor continued by accident
+    code, output = finish(command(kafka, "replay", file, *options))
+    assert code == 1 and "--resume" in output  # neither repeated nor continued by accident
 
-    code, said = finish(command(kafka, "replay", file, *options, "--resume"))
-    assert code == 0, said
-    assert f"resumed after row {killed.items:,}" in said
+    code, output = finish(command(kafka, "replay", file, *options, "--resume"))
+    assert code == 0, output
+    assert f"resumed after row {killed.items:,}" in output
     sent, _ = sent_since(kafka, marks)
     identities = Counter((m.key, m.fields["trade_id"].split("~")[0]) for m in sent)
     expected = set(ticks.select(pl.concat_str("venue", pl.lit(":"), "symbol"), "trade_id").rows())
@@ -258,9 +269,9 @@ def test_a_speed_that_is_no_speed_is_refused(free_settings, tmp_path, speed):
 
 def test_without_kafka_the_error_says_what_to_do(free_settings, tmp_path):
     file, _ = canonical_file(tmp_path)
-    with pytest.raises(ServiceError, match="does not answer") as told:
+    with pytest.raises(ServiceError, match="does not answer") as caught:
         replay(open_feed([file]), free_settings, speed=0)
-    assert "tick up" in told.value.hint
+    assert "tick up" in caught.value.hint
 
 
 def test_kafka_dies_on_the_way_and_the_replay_goes_on_later(tmp_path):
@@ -277,7 +288,7 @@ def test_kafka_dies_on_the_way_and_the_replay_goes_on_later(tmp_path):
 
     try:
         platform.up(settings, ("kafka",))
-        with pytest.raises(ServiceError, match="not delivered") as told:
+        with pytest.raises(ServiceError, match="not delivered") as caught:
             replay(
                 open_feed([file]),
                 settings,
@@ -285,7 +296,7 @@ def test_kafka_dies_on_the_way_and_the_replay_goes_on_later(tmp_path):
                 position_file=position_file,
                 progress=stop_kafka_half_way,
             )
-        assert "--resume" in told.value.hint
+        assert "--resume" in caught.value.hint
         stopped = positions.load(position_file)
         assert ticks.height // 4 < stopped.items < ticks.height and not stopped.finished
         platform.up(settings, ("kafka",))

@@ -59,10 +59,10 @@ def test_the_same_seed_does_the_same_harm():
 
 def test_the_contract_refuses_exactly_the_damaged_ones_for_the_stated_reason():
     mixed = inject_faults(GOOD, 0.3, seed=8, now_us=NOW_US)
-    judged = [parse(message, NOW_US) for message in mixed.messages]
+    parsed = [parse(message, NOW_US) for message in mixed.messages]
     expected = [DAMAGE[label][0] if label in DAMAGE else None for label in mixed.labels]
-    assert [one.reason if isinstance(one, Rejected) else None for one in judged] == expected
-    accepted = [one for one in judged if isinstance(one, Tick)]
+    assert [one.reason if isinstance(one, Rejected) else None for one in parsed] == expected
+    accepted = [one for one in parsed if isinstance(one, Tick)]
     distinct = {(tick.key, tick.trade_id) for tick in accepted}
     assert len(distinct) == len(GOOD)
     assert len(mixed.messages) == len(distinct) + mixed.counts["duplicate"] + sum(
