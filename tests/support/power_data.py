@@ -1,5 +1,5 @@
 """The real file of Tetouan's power, files like it made by hand, and settings with a lakehouse and a
-model their own name.
+separate model name.
 """
 
 from pathlib import Path
