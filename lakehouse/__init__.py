@@ -1,3 +1,3 @@
-"""The lakehouse: Iceberg tables on one catalog that Flink and PyIceberg share, read and written
-with polars.
+"""The lakehouse: Iceberg tables in one catalog that Flink and PyIceberg share; polars reads and
+writes.
 """

@@ -1,8 +1,8 @@
-"""Ticks whose day is known, straight into silver: one data file a day, any number of days in one
+"""Append ticks whose day is known to silver: one data file per day, any number of days in one
 commit.
 
-`Table.append` filters the whole batch once per day it finds in it, which for a year of few ticks
-costs more than all the rest.
+`Table.append` filters the whole batch once per day it contains. For a year of few ticks that costs
+more than the rest of the load.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,8 +21,9 @@ from lakehouse.schemas import TICK_NAMES
 
 
 def append_days(table: Table, days: Iterable[tuple[int, pl.DataFrame]]) -> int:
-    """Append the ticks of each UTC day (its number since 1970) in one commit; returns the rows.
-    Empty days are left out.
+    """Append the ticks of each UTC day (days since 1970) in one commit; returns the number of rows.
+
+    Empty days are skipped.
     """
     files = [file for day, ticks in days if ticks.height for file in _write(table, day, ticks)]
     if files:
@@ -31,14 +32,15 @@ def append_days(table: Table, days: Iterable[tuple[int, pl.DataFrame]]) -> int:
 
 
 def _write(table: Table, day: int, ticks: pl.DataFrame) -> Iterable[DataFile]:
-    """The rows as one file that nothing refers to yet."""
-    full = ticks.with_columns(
+    """Write the rows to a data file that no snapshot references yet."""
+    rows = ticks.with_columns(
         event_time=pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC"),
         late=pl.lit(value=False),
     )
-    schema, spec = table.schema(), table.spec()
+    schema = table.schema()
+    spec = table.spec()
     arrow = (
-        full.select(TICK_NAMES)
+        rows.select(TICK_NAMES)
         .to_arrow()
         .cast(schema_to_pyarrow(schema.select(*TICK_NAMES), include_field_ids=False))
     )
@@ -62,6 +64,6 @@ def _write(table: Table, day: int, ticks: pl.DataFrame) -> Iterable[DataFile]:
 )
 def _commit(table: Table, files: Sequence[DataFile]) -> None:
     table.refresh()
-    with table.transaction() as change, change.update_snapshot().fast_append() as added:
+    with table.transaction() as transaction, transaction.update_snapshot().fast_append() as append:
         for file in files:
-            added.append_data_file(file)
+            append.append_data_file(file)

@@ -1,5 +1,6 @@
-"""How both engines open the one Iceberg catalog: their options rendered from the settings, secrets
-kept apart until the last moment.
+"""Options with which Flink and PyIceberg open the same Iceberg catalog, derived from the settings.
+
+Secrets stay wrapped until the options are handed to an engine.
 """
 
 from collections.abc import Mapping
@@ -17,8 +18,9 @@ Value = str | SecretStr
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Options of PyIceberg's catalog and of Flink's `CREATE CATALOG`: the same catalog, warehouse
-    and object store.
+    """The options of PyIceberg's catalog and of Flink's `CREATE CATALOG`.
+
+    Both name the same catalog, warehouse and object store.
     """
 
     pyiceberg: Mapping[str, Value]
@@ -26,12 +28,12 @@ class Rendered:
 
 
 def render(settings: Settings) -> Rendered:
-    """The options of both engines. Pure: nothing is opened, and every secret still hides itself."""
+    """The options of both engines. Pure: nothing is opened, and secrets stay wrapped."""
     catalog_python, catalog_flink = _rest(settings) if settings.catalog_uri else _sqlite(settings)
     store_python, store_flink = _object_store(settings)
     return Rendered(
-        _given(catalog_python | store_python),
-        _given({"type": "iceberg"} | catalog_flink | store_flink),
+        _without_none(catalog_python | store_python),
+        _without_none({"type": "iceberg"} | catalog_flink | store_flink),
     )
 
 
@@ -52,8 +54,9 @@ def _sqlite(settings: Settings) -> tuple[dict[str, Value | None], dict[str, Valu
 
 
 def _rest(settings: Settings) -> tuple[dict[str, Value | None], dict[str, Value | None]]:
-    """Without a warehouse the server takes its own. `credential` is `client:secret` of OAuth2,
-    `token` a bearer token.
+    """Without a warehouse the server uses its default.
+
+    `credential` is `client:secret` for OAuth2, `token` a bearer token.
     """
     shared: dict[str, Value | None] = {
         "uri": settings.catalog_uri,
@@ -65,8 +68,9 @@ def _rest(settings: Settings) -> tuple[dict[str, Value | None], dict[str, Value 
 
 
 def _object_store(settings: Settings) -> tuple[dict[str, Value | None], dict[str, Value | None]]:
-    """S3 for both; what is not given comes from the engine's own sources (environment, profile,
-    role). Nothing for a local folder.
+    """S3 options of both engines; none for a local folder.
+
+    What the settings leave open comes from the engine's own sources (environment, profile, role).
     """
     if not (settings.warehouse_uri or "").startswith("s3://") and settings.s3_endpoint is None:
         return {}, {}
@@ -75,8 +79,8 @@ def _object_store(settings: Settings) -> tuple[dict[str, Value | None], dict[str
         "s3.access-key-id": settings.s3_access_key,
         "s3.secret-access-key": settings.s3_secret_key,
     }
-    # an endpoint of one's own (MinIO, SeaweedFS) has no host name per bucket; PyIceberg takes path
-    # style then by itself
+    # Other stores (MinIO, SeaweedFS) have no host name per bucket. PyIceberg then uses path style
+    # without being told.
     path_style = "true" if settings.s3_endpoint else None
     flink: dict[str, Value | None] = {
         "io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
@@ -86,12 +90,12 @@ def _object_store(settings: Settings) -> tuple[dict[str, Value | None], dict[str
     return keys | {"s3.region": settings.s3_region}, keys | flink
 
 
-def _given(options: Mapping[str, Value | None]) -> dict[str, Value]:
+def _without_none(options: Mapping[str, Value | None]) -> dict[str, Value]:
     return {name: value for name, value in options.items() if value is not None}
 
 
 def revealed(options: Mapping[str, Value]) -> dict[str, str]:
-    """Options with their secrets in plain text: for the engine's ears only, never for a log."""
+    """Options with their secrets in plain text: for the engine only, never for a log."""
     return {
         name: value.get_secret_value() if isinstance(value, SecretStr) else value
         for name, value in options.items()
@@ -99,15 +103,15 @@ def revealed(options: Mapping[str, Value]) -> dict[str, str]:
 
 
 def hidden(options: Mapping[str, Value]) -> dict[str, str]:
-    """Options as a person may see them."""
+    """Options with their secrets masked, for display."""
     return {
         name: HIDDEN if isinstance(value, SecretStr) else value for name, value in options.items()
     }
 
 
 def masked(settings: Settings, text: str) -> str:
-    """The text without any secret of the catalog or of Kafka: engines repeat their options when
-    they fail.
+    """The text without the secrets of the catalog and of Kafka: engines repeat their options in
+    errors.
     """
     for value in (*render(settings).flink.values(), settings.kafka_password):
         if isinstance(value, SecretStr) and value.get_secret_value():
@@ -118,17 +122,15 @@ def masked(settings: Settings, text: str) -> str:
 
 
 def create_statement(name: str, options: Mapping[str, str]) -> str:
-    """Flink's `CREATE CATALOG`. With revealed options it holds secrets: give it to Flink and to
-    nobody else.
-    """
+    """Flink's `CREATE CATALOG`. With revealed options it holds secrets: pass it only to Flink."""
     return f"CREATE CATALOG {name} WITH ({listed(options)})"
 
 
 def listed(options: Mapping[str, str]) -> str:
-    """Options as they stand between the brackets of Flink's WITH (…)."""
+    """Options in the form of Flink's WITH (…)."""
     return ", ".join(f"{literal(key)}={literal(value)}" for key, value in options.items())
 
 
 def literal(text: str) -> str:
-    """Text as SQL."""
+    """Text as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""The tables of daily statistics: days replaced in one commit a table, read as polars."""
+"""Tables of daily statistics: replace days in one commit per table, read them with polars."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from lakehouse import tables
 from lakehouse.schemas import COLUMNS_OF
 
 ATTEMPTS = 10
-TIME_US_MAX = 253_402_300_799_000_000  # the end of the year 9999, the last one that has an ISO date
+TIME_US_MAX = 253_402_300_799_000_000  # end of the year 9999, the last one with an ISO date
 
 
 def replace(
@@ -27,11 +27,10 @@ def replace(
     to_us: int,
     symbols: Sequence[str] | None,
 ) -> None:
-    """Put `frames` (rows by table, in the given order) in place of the days that begin in [from,
-    to) µs.
+    """Replace the days that begin in [from, to) µs by `frames` (rows by table, in that order).
 
-    With `symbols` (VENUE:SYMBOL) only their rows are replaced, and of correlations those with both
-    among them.
+    With `symbols` (VENUE:SYMBOL) only their rows are replaced; of correlations, those between two
+    of them.
     """
     for name, frame in frames.items():
         table = tables.catalog(settings).load_table(name)
@@ -39,16 +38,18 @@ def replace(
         overwrite(
             table,
             arrow.cast(schema_to_pyarrow(table.schema(), include_field_ids=False)),
-            _rows(name, from_us, to_us, symbols),
+            _row_filter(name, from_us, to_us, symbols),
         )
 
 
-def _rows(name: str, from_us: int, to_us: int, symbols: Sequence[str] | None) -> BooleanExpression:
-    wanted: BooleanExpression = tables.between(from_us, to_us)
+def _row_filter(
+    name: str, from_us: int, to_us: int, symbols: Sequence[str] | None
+) -> BooleanExpression:
+    row_filter: BooleanExpression = tables.between(from_us, to_us)
     for column in ("symbol", "other"):
         if symbols is not None and column in dict(COLUMNS_OF[name]):
-            wanted = And(wanted, In(column, list(symbols)))
-    return wanted
+            row_filter = And(row_filter, In(column, list(symbols)))
+    return row_filter
 
 
 @retry(
@@ -57,17 +58,15 @@ def _rows(name: str, from_us: int, to_us: int, symbols: Sequence[str] | None) ->
     wait=wait_random(0.1, 1.0),
     reraise=True,
 )
-def overwrite(table: Table, arrow: pa.Table, wanted: BooleanExpression) -> None:
-    """Put `arrow` in place of the rows that `wanted` names, in one commit, tried again while others
-    commit.
-    """
+def overwrite(table: Table, arrow: pa.Table, replaced: BooleanExpression) -> None:
+    """Replace the rows that match `replaced` by `arrow` in one commit; retried on conflict."""
     table.refresh()
     with tables.writing():
-        # a day that held no rows so far is the usual case, and PyIceberg warns of it
+        # Usually the day has no rows yet, which PyIceberg warns about.
         warnings.filterwarnings(
             "ignore", message="Delete operation did not match any records", category=UserWarning
         )
-        table.overwrite(arrow, overwrite_filter=wanted)
+        table.overwrite(arrow, overwrite_filter=replaced)
 
 
 def read(
@@ -77,13 +76,13 @@ def read(
     to_us: int = TIME_US_MAX,
     symbols: Sequence[str] | None = None,
 ) -> pl.DataFrame:
-    """Rows of the days that begin in [from, to) µs, sorted by day and symbol; columns as the table
-    has them.
+    """Rows of the days that begin in [from, to) µs, sorted by day and symbol, with the table's
+    columns.
     """
     scan = (
         tables.catalog(settings)
         .load_table(table)
-        .scan(row_filter=_rows(table, from_us, to_us, symbols))
+        .scan(row_filter=_row_filter(table, from_us, to_us, symbols))
     )
     frame = pl.from_arrow(scan.to_arrow())
     assert isinstance(frame, pl.DataFrame)

@@ -1,6 +1,4 @@
-"""Upkeep of the Iceberg tables: what they hold, merging small files, forgetting old snapshots and
-deleting their files.
-"""
+"""Table maintenance: size summary, compaction of small files, expiry of old snapshots."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,13 +15,13 @@ from lakehouse.schemas import COLUMNS_OF, GOLD, TIME_OF
 
 ATTEMPTS = 10
 SIZES = ("record_count", "file_size_in_bytes")
-FLINKS_CHECKPOINT = "flink.max-committed-checkpoint-id"
+FLINK_CHECKPOINT = "flink.max-committed-checkpoint-id"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What one table holds now."""
+    """Current content of one table."""
 
     table: str
     rows: int
@@ -33,20 +31,22 @@ class Summary:
 
 
 def summary(settings: Settings) -> list[Summary]:
-    """One line per table, from metadata alone."""
+    """One summary per table, from metadata alone."""
     tables.create(settings)
-    lines = []
+    summaries = []
     for name in COLUMNS_OF:
         table = tables.catalog(settings).load_table(name)
         files = tables.files(table, SIZES)
         rows, size = (sum(file[column] for file in files) for column in SIZES)
-        lines.append(Summary(name, rows, len(files), size, len(table.snapshots())))
-    return lines
+        summaries.append(Summary(name, rows, len(files), size, len(table.snapshots())))
+    return summaries
 
 
 def compact(settings: Settings, files_max: int, progress: Callable[[str, int, int], None]) -> int:
-    """Rewrite every partition with more than `files_max` files into few; returns how many. Rows
-    stay the same.
+    """Rewrite every partition with more than `files_max` files into few; returns how many
+    partitions.
+
+    The rows stay the same.
     """
     tables.create(settings)
     merged = 0
@@ -55,7 +55,7 @@ def compact(settings: Settings, files_max: int, progress: Callable[[str, int, in
         parts = table.inspect.partitions().to_pylist() if tables.has_manifest(table) else []
         crowded = [part["partition"] for part in parts if part["file_count"] > files_max]
         for done, partition in enumerate(crowded, start=1):
-            _rewrite(table, _inside(partition, TIME_OF.get(name, "event_time")))
+            _rewrite(table, _partition_filter(partition, TIME_OF.get(name, "event_time")))
             progress(name, done, len(crowded))
         merged += len(crowded)
     return merged
@@ -63,7 +63,7 @@ def compact(settings: Settings, files_max: int, progress: Callable[[str, int, in
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """Snapshots forgotten, files deleted and their size."""
+    """Number of expired snapshots, number and size of deleted files."""
 
     snapshots: int
     files: int
@@ -71,29 +71,27 @@ class Expired:
 
 
 def expire(settings: Settings, before_us: int, now_us: int, state_us: int | None) -> Expired:
-    """Forget snapshots older than `before_us` and delete the files that only they needed. Times are
-    µs UTC.
+    """Expire snapshots older than `before_us` and delete the files that only they needed.
 
-    `state_us`: when the newest checkpoint or savepoint of the live job was taken. A job that is
-    resumed from it commits the files it had written by then: hence files younger than
-    `orphan_age_s` before it, or before now, always stay. Files of a bucket always stay: to list a
-    whole bucket is work for the catalog's own service.
+    Times are µs UTC. `state_us` is when the newest checkpoint or savepoint of the live job was
+    taken. A job resumed from it commits the files it had written by then, so files younger than
+    `orphan_age_s` before it (or before now) always stay. Files in a bucket always stay: listing a
+    whole bucket is a job for the catalog's own service.
     """
     written_us = min(now_us, now_us if state_us is None else state_us) - int(
         settings.orphan_age_s * 1e6
     )
     tables.create(settings)
-    count, files, size = 0, 0, 0
+    snapshots, files, size = 0, 0, 0
     for name in COLUMNS_OF:
         table = tables.catalog(settings).load_table(name)
-        count += _forget(table, before_us, resumable=state_us is not None and name != GOLD)
-        gone, freed = (
-            orphan_files.remove(table, min(before_us, written_us))
-            if orphan_files.is_local(table)
-            else (0, 0)
-        )
-        files, size = files + gone, size + freed
-    return Expired(count, files, size)
+        resumable = state_us is not None and name != GOLD
+        snapshots += _expire_snapshots(table, before_us, resumable=resumable)
+        if orphan_files.is_local(table):
+            deleted, freed = orphan_files.remove(table, min(before_us, written_us))
+            files += deleted
+            size += freed
+    return Expired(snapshots, files, size)
 
 
 @retry(
@@ -102,22 +100,25 @@ def expire(settings: Settings, before_us: int, now_us: int, state_us: int | None
     wait=wait_random(0.1, 1.0),
     reraise=True,
 )
-def _forget(table: Table, before_us: int, *, resumable: bool) -> int:
-    """Expire old snapshots; if a job may be resumed, none since Flink's newest, where it looks up
-    what it has committed already.
+def _expire_snapshots(table: Table, before_us: int, *, resumable: bool) -> int:
+    """Expire old snapshots; returns how many.
+
+    When a job may be resumed, Flink's newest snapshot and all later ones stay: Flink looks up there
+    what it has already committed.
     """
     table.refresh()
-    known, pointed_at = table.snapshots(), {ref.snapshot_id for ref in table.refs().values()}
-    flinks = [
+    snapshots = table.snapshots()
+    referenced = {ref.snapshot_id for ref in table.refs().values()}
+    flink_times_us = [
         s.timestamp_ms * 1000
-        for s in known
-        if resumable and s.summary and FLINKS_CHECKPOINT in s.summary.additional_properties
+        for s in snapshots
+        if resumable and s.summary and FLINK_CHECKPOINT in s.summary.additional_properties
     ]
-    bound_us = min(before_us, max(flinks, default=before_us))
+    bound_us = min(before_us, max(flink_times_us, default=before_us))
     old = [
         s.snapshot_id
-        for s in known
-        if s.timestamp_ms * 1000 < bound_us and s.snapshot_id not in pointed_at
+        for s in snapshots
+        if s.timestamp_ms * 1000 < bound_us and s.snapshot_id not in referenced
     ]
     if old:
         table.maintenance.expire_snapshots().by_ids(old).commit()
@@ -130,16 +131,17 @@ def _forget(table: Table, before_us: int, *, resumable: bool) -> int:
     wait=wait_random(0.1, 1.0),
     reraise=True,
 )
-def _rewrite(table: Table, inside: BooleanExpression) -> None:
-    """Read and overwrite on one base snapshot: a commit of the live job in between fails this one,
-    which is tried again.
+def _rewrite(table: Table, partition: BooleanExpression) -> None:
+    """Read and overwrite a partition on one base snapshot.
+
+    A commit of the live job in between fails this one, which is retried.
     """
     table.refresh()
     with tables.writing():
-        table.overwrite(table.scan(row_filter=inside).to_arrow(), overwrite_filter=inside)
+        table.overwrite(table.scan(row_filter=partition).to_arrow(), overwrite_filter=partition)
 
 
-def _inside(partition: dict[str, object], time: str) -> BooleanExpression:
+def _partition_filter(partition: dict[str, object], time: str) -> BooleanExpression:
     day = partition["event_day"]
     begin = (
         EPOCH + timedelta(days=day)

@@ -1,5 +1,6 @@
-"""Files below an Iceberg table that no snapshot refers to: of expired snapshots, of compacted
-partitions, of commits that failed.
+"""Files below an Iceberg table that no snapshot references.
+
+They come from expired snapshots, compacted partitions and failed commits.
 """
 
 import os
@@ -13,12 +14,14 @@ from contracts.errors import DatasetError
 
 
 def remove(table: Table, before_us: int) -> tuple[int, int]:
-    """Delete what nothing refers to and was last written before `before_us` (µs UTC); returns
-    (files, bytes).
+    """Delete unreferenced files last written before `before_us` (µs UTC); returns (files, bytes).
 
-    1. list the files  2. read the newest metadata: a commit in between only adds references  3.
-       delete the rest, old ones only. Raises DatasetError, and deletes nothing, when a file that a
-       snapshot needs is missing: then names are not what they seem.
+    1. List the files.
+    2. Read the newest metadata: a commit in between only adds references.
+    3. Delete the old files without a reference.
+
+    Raises DatasetError, and deletes nothing, when a file that a snapshot needs is missing: then
+    paths cannot be compared reliably.
     """
     present = dict(_files(Path(_local(table.location()))))
     table.refresh()
@@ -26,13 +29,14 @@ def remove(table: Table, before_us: int) -> tuple[int, int]:
     if missing := needed - present.keys():
         raise DatasetError(
             f"{'.'.join(table.name())} lacks {len(missing)} files, such as {min(missing)}",
-            "nothing was deleted",
+            "nothing was deleted; restore the files, or `tick lake rollback` to a snapshot"
+            " without them",
         )
-    kept = needed | _metadata(table)
+    referenced = needed | _metadata(table)
     orphans = {
         path: stat
         for path, stat in present.items()
-        if _owner(path) not in kept and stat.st_mtime_ns < before_us * 1000
+        if _owner(path) not in referenced and stat.st_mtime_ns < before_us * 1000
     }
     for path in orphans:
         Path(path).unlink(missing_ok=True)
@@ -40,7 +44,7 @@ def remove(table: Table, before_us: int) -> tuple[int, int]:
 
 
 def is_local(table: Table) -> bool:
-    """Whether the table lies in a folder of this machine."""
+    """Whether the table is stored in a folder of this machine."""
     return table.location().startswith(("file:", "/"))
 
 
@@ -49,25 +53,23 @@ def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
         try:
             if path.is_file():
                 yield str(path), path.stat()
-        except FileNotFoundError:  # the live job tidies up its own files meanwhile
+        except FileNotFoundError:  # the live job deletes its own files concurrently
             continue
 
 
 def _local(uri: str) -> str:
-    """A path: Flink writes file:/x, PyIceberg file:///x."""
+    """The URI as a path: Flink writes file:/x, PyIceberg file:///x."""
     return "/" + uri.removeprefix("file:").lstrip("/")
 
 
 def _owner(path: str) -> str:
-    """The file that a checksum `.name.crc`, as Hadoop writes them, belongs to; any other file
-    belongs to itself.
-    """
+    """The file that a Hadoop checksum `.name.crc` belongs to; any other file belongs to itself."""
     folder, _, name = path.rpartition("/")
     return f"{folder}/{name[1:-4]}" if name.startswith(".") and name.endswith(".crc") else path
 
 
 def _needed(table: Table) -> set[str]:
-    """Manifest lists, manifests and data or delete files of every snapshot."""
+    """Manifest lists, manifests, data files and delete files of every snapshot."""
     lists: set[str] = set()
     manifests: dict[str, ManifestFile] = {}
     for snapshot in table.snapshots():
@@ -84,14 +86,16 @@ def _needed(table: Table) -> set[str]:
 
 
 def _metadata(table: Table) -> set[str]:
-    """The table's metadata file, those that Iceberg still lists as earlier ones, and statistics."""
-    held = table.metadata
-    statistics = [entry.statistics_path for entry in (*held.statistics, *held.partition_statistics)]
+    """The current metadata file, the earlier ones that Iceberg still lists, statistics files."""
+    metadata = table.metadata
+    statistics = [
+        entry.statistics_path for entry in (*metadata.statistics, *metadata.partition_statistics)
+    ]
     return {
         _local(uri)
         for uri in (
             table.metadata_location,
-            *(entry.metadata_file for entry in held.metadata_log),
+            *(entry.metadata_file for entry in metadata.metadata_log),
             *statistics,
         )
     }

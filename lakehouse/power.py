@@ -1,5 +1,5 @@
-"""Power in the lakehouse: readings into silver without copies, forecasts by day and series, actuals
-as they arrive.
+"""Power tables of the lakehouse: deduplicated readings in silver, forecasts by day and series,
+actuals.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,7 @@ KEY = ("event_time_us", "series")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a load did: rows that were not there, rows whose value was corrected, rows that were
-    there already.
-    """
+    """Rows of a load: new ones, ones whose value was corrected, ones that silver already had."""
 
     added: int
     corrected: int
@@ -30,49 +28,55 @@ class Stored:
 
 
 def store(settings: Settings, rows: pl.DataFrame) -> Stored:
-    """Bring readings (event_time_us, series, value_kw, source, known_at_us; one per time and
-    series) into silver in one commit.
+    """Upsert readings into silver in one commit.
 
-    Where silver holds another value, the new one wins. Loading the same again changes nothing, and
-    makes no snapshot.
+    `rows`: event_time_us, series, value_kw, source, known_at_us; one row per time and series. A
+    differing value replaces the stored one. Loading the same rows again changes nothing and creates
+    no snapshot.
     """
     tables.create(settings)
     first, last = _span(rows)
-    there = readings(settings, first, last)
-    known = there.select(*KEY, pl.col("value_kw").alias("before"))
-    judged = rows.join(known, on=list(KEY), how="left", maintain_order="left").with_columns(
-        (pl.col("before").is_null()).alias("is_new"),
-        (pl.col("before") != pl.col("value_kw")).fill_null(value=False).alias("is_other"),
+    stored = readings(settings, first, last)
+    stored_values = stored.select(*KEY, pl.col("value_kw").alias("stored_kw"))
+    compared = rows.join(
+        stored_values, on=list(KEY), how="left", maintain_order="left"
+    ).with_columns(
+        (pl.col("stored_kw").is_null()).alias("is_new"),
+        (pl.col("stored_kw") != pl.col("value_kw")).fill_null(value=False).alias("is_corrected"),
     )
-    changed = judged.filter(pl.col("is_new") | pl.col("is_other"))
+    changed = compared.filter(pl.col("is_new") | pl.col("is_corrected"))
     if len(changed):
         first, last = _span(changed)  # whole days, so that each is one file
         merged = pl.concat(
             [
                 _between(rows, first, last),
-                _between(there, first, last)
+                _between(stored, first, last)
                 .join(rows, on=list(KEY), how="anti")
                 .select(rows.columns),
             ]
         )
         _replace(settings, POWER, merged.sort(*KEY), tables.between(first, last))
     return Stored(
-        int(judged["is_new"].sum()), int(judged["is_other"].sum()), len(rows) - len(changed)
+        int(compared["is_new"].sum()),
+        int(compared["is_corrected"].sum()),
+        len(rows) - len(changed),
     )
 
 
 def readings(
     settings: Settings, from_us: int = EVENT_TIME_US_MIN, to_us: int = TIME_US_MAX
 ) -> pl.DataFrame:
-    """Readings with event time in [from, to) µs: event_time_us, series, value_kw, source,
-    known_at_us, sorted by time and series.
+    """Readings with event time in [from, to) µs, sorted by time and series.
+
+    Columns: event_time_us, series, value_kw, source, known_at_us.
     """
     return _read(settings, POWER, tables.between(from_us, to_us))
 
 
 def end_us(settings: Settings) -> int | None:
-    """End of the last whole UTC day for which silver has a reading after 23:00; None while it is
-    empty. From file statistics alone.
+    """End of the last UTC day with a reading after 23:00; None while silver is empty.
+
+    Read from file statistics alone.
     """
     tables.create(settings)
     files = tables.files(tables.catalog(settings).load_table(POWER), ["readable_metrics"])
@@ -89,8 +93,9 @@ def snapshot_id(settings: Settings) -> int | None:
 
 
 def store_forecasts(settings: Settings, rows: pl.DataFrame) -> None:
-    """Put the forecasts of one series (event_time_us and the columns of gold.power_forecasts) in
-    place of those of the same days.
+    """Replace the forecasts of one series for the days in `rows`.
+
+    `rows`: event_time_us and the columns of gold.power_forecasts.
     """
     first, last = _span(rows)
     _replace(
@@ -107,31 +112,33 @@ def forecasts(
     to_us: int = TIME_US_MAX,
     series: str | None = None,
 ) -> pl.DataFrame:
-    """Forecasts for the hours in [from, to) µs, of one series or all, sorted by time and series;
+    """Forecasts for the hours in [from, to) µs, of one series or all, sorted by time and series.
+
     `actual_kw` is null until it is known.
     """
-    wanted = tables.between(from_us, to_us)
+    hours = tables.between(from_us, to_us)
     return _read(
-        settings, POWER_FORECASTS, And(wanted, EqualTo("series", series)) if series else wanted
+        settings, POWER_FORECASTS, And(hours, EqualTo("series", series)) if series else hours
     )
 
 
 def fill_actuals(settings: Settings, series: str, actual: pl.DataFrame) -> int:
-    """Write the power of hours (event_time_us, kw) beside the forecasts of `series` that say
-    something else; returns how many.
+    """Add the measured power of hours (event_time_us, kw) to the forecasts of `series`.
+
+    Returns how many forecasts lacked it or had another value.
     """
-    held = forecasts(settings, series=series)
-    found = held.join(
+    stored = forecasts(settings, series=series)
+    matched = stored.join(
         actual.select("event_time_us", "kw").drop_nulls(),
         on="event_time_us",
         how="inner",
         maintain_order="left",
     )
-    found = found.filter(pl.col("actual_kw").is_null() | (pl.col("actual_kw") != pl.col("kw")))
-    if len(found):
-        first, last = _span(found)
-        days = _between(held, first, last).join(
-            found.select("event_time_us", "kw"),
+    changed = matched.filter(pl.col("actual_kw").is_null() | (pl.col("actual_kw") != pl.col("kw")))
+    if len(changed):
+        first, last = _span(changed)
+        days = _between(stored, first, last).join(
+            changed.select("event_time_us", "kw"),
             on="event_time_us",
             how="left",
             maintain_order="left",
@@ -140,7 +147,7 @@ def fill_actuals(settings: Settings, series: str, actual: pl.DataFrame) -> int:
             settings,
             days.with_columns(pl.coalesce("kw", "actual_kw").alias("actual_kw")).drop("kw"),
         )
-    return len(found)
+    return len(changed)
 
 
 def _span(rows: pl.DataFrame) -> tuple[int, int]:
@@ -152,10 +159,10 @@ def _between(rows: pl.DataFrame, from_us: int, to_us: int) -> pl.DataFrame:
     return rows.filter(pl.col("event_time_us").is_between(from_us, to_us, closed="left"))
 
 
-def _read(settings: Settings, table: str, wanted: BooleanExpression) -> pl.DataFrame:
+def _read(settings: Settings, table: str, row_filter: BooleanExpression) -> pl.DataFrame:
     tables.create(settings)
     frame = pl.from_arrow(
-        tables.catalog(settings).load_table(table).scan(row_filter=wanted).to_arrow()
+        tables.catalog(settings).load_table(table).scan(row_filter=row_filter).to_arrow()
     )
     assert isinstance(frame, pl.DataFrame)
     return frame.select(
@@ -163,7 +170,9 @@ def _read(settings: Settings, table: str, wanted: BooleanExpression) -> pl.DataF
     ).sort(*KEY)
 
 
-def _replace(settings: Settings, name: str, rows: pl.DataFrame, wanted: BooleanExpression) -> None:
+def _replace(
+    settings: Settings, name: str, rows: pl.DataFrame, replaced: BooleanExpression
+) -> None:
     table = tables.catalog(settings).load_table(name)
     timed = rows.with_columns(
         pl.from_epoch("event_time_us", time_unit="us")
@@ -171,4 +180,6 @@ def _replace(settings: Settings, name: str, rows: pl.DataFrame, wanted: BooleanE
         .alias("event_time")
     )
     arrow = timed.select([column for column, _ in COLUMNS_OF[name]]).to_arrow()
-    overwrite(table, arrow.cast(schema_to_pyarrow(table.schema(), include_field_ids=False)), wanted)
+    overwrite(
+        table, arrow.cast(schema_to_pyarrow(table.schema(), include_field_ids=False)), replaced
+    )

@@ -1,9 +1,8 @@
-"""SQL on the lake: DuckDB over the data files of Iceberg snapshots, able to read them and nothing
-else.
+"""Read-only SQL on the lakehouse: DuckDB over the data files of Iceberg snapshots.
 
-DuckDB gets the tables as Arrow datasets (columns and simple filters are pushed into the Parquet
-files) and no access to files at all: in DuckDB 2 even a SELECT may hold `WITH x AS (COPY … TO
-'file')`, and whatever file it may read it may also overwrite.
+DuckDB gets the tables as Arrow datasets (columns and simple filters are pushed down into the
+Parquet files) and no file access: in DuckDB 2 even a SELECT may contain `WITH x AS (COPY … TO
+'file')`, and any file it may read it may also overwrite.
 """
 
 import tempfile
@@ -25,98 +24,95 @@ from contracts.errors import DatasetError
 from lakehouse import tables
 from lakehouse.schemas import COLUMNS_OF, SILVER, TIME_OF
 
-TICKS = "silver.ticks"  # what every reader takes: one row per trade id
+TICKS = "silver.ticks"  # deduplicated ticks: one row per trade id
 BATCH_ROWS = 50_000
-QUESTIONS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+READ_STATEMENTS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 ALLOWED = (
-    "only questions are answered: SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN;"
-    " the lake is read only here"
+    "`tick sql` is read-only: use SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN"
 )
 LOCKED = {
     "search_path": "'silver,gold'",
     "TimeZone": "'UTC'",
-    "python_enable_replacements": "false",  # else a name in SQL may be a variable of this program
+    "python_enable_replacements": "false",  # else a name in SQL may refer to a Python variable
     "enable_external_access": "false",
     "lock_configuration": "true",
 }
 
 
-class Console:
-    """A connection on which the tables of the lake are views; use `console()` to get one."""
+class Session:
+    """A connection on which the lakehouse tables are views; open one with `open_session()`."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
-    def ask(self, sql: str) -> pa.RecordBatchReader:
-        """The answer to one question, batch by batch. Raises DatasetError for anything else, and
-        for what DuckDB does not understand.
+    def execute(self, sql: str) -> pa.RecordBatchReader:
+        """The result of one statement, batch by batch.
+
+        Raises DatasetError for other statements and for DuckDB's errors.
         """
         try:
-            _require_question(sql)
+            _require_read_only(sql)
             return _guarded(self._connection.sql(sql).to_arrow_reader(BATCH_ROWS))
         except duckdb.Error as error:
-            raise _said(error) from error
+            raise _dataset_error(error) from error
 
 
-def _require_question(sql: str) -> None:
+def _require_read_only(sql: str) -> None:
     statements = duckdb.extract_statements(sql)
     if len(statements) != 1:
         raise DatasetError(
-            f"one question at a time, not {len(statements)}", "leave out what follows the semicolon"
+            f"expected one statement, got {len(statements)}", "remove the text after the semicolon"
         )
-    if statements[0].type not in QUESTIONS:
+    if statements[0].type not in READ_STATEMENTS:
         raise DatasetError(f"{statements[0].type.name} is not allowed", ALLOWED)
 
 
-def _guarded(answer: pa.RecordBatchReader) -> pa.RecordBatchReader:
-    """The same batches; what goes wrong between two of them is an error of ours, too."""
+def _guarded(result: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """The same batches; an error between two of them becomes a DatasetError too."""
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
-            yield from answer
+            yield from result
         except (duckdb.Error, OSError, pa.ArrowException) as error:
-            raise _said(error) from error
+            raise _dataset_error(error) from error
 
-    return pa.RecordBatchReader.from_batches(answer.schema, batches())
+    return pa.RecordBatchReader.from_batches(result.schema, batches())
 
 
-def _said(error: Exception) -> DatasetError:
+def _dataset_error(error: Exception) -> DatasetError:
     hint = (
         ALLOWED
         if isinstance(error, duckdb.PermissionException)
-        else "DESCRIBE silver.tick_data shows columns, SHOW ALL TABLES tables"
+        else "list the tables with SHOW ALL TABLES, columns with DESCRIBE silver.tick_data"
     )
     return DatasetError(f"DuckDB refused: {error}", hint)
 
 
 @contextmanager
-def console(settings: Settings, sql: str, as_of: int | None = None) -> Iterator[Console]:
-    """A console for this question: tables it names are opened, the others are there without rows.
+def open_session(settings: Settings, sql: str, as_of: int | None = None) -> Iterator[Session]:
+    """A session for this statement: tables that it names have rows, all others are empty.
 
-    `as_of`: a snapshot; the table it belongs to is read as it was then. Raises DatasetError when no
-    table has it.
+    `as_of` is a snapshot id: its table is read as it was then. Raises DatasetError when no table
+    has such a snapshot.
     """
     tables.create(settings)
     stored = {name: tables.catalog(settings).load_table(name) for name in COLUMNS_OF}
     if as_of is not None and not any(table.snapshot_by_id(as_of) for table in stored.values()):
         raise DatasetError(
             f"no table has a snapshot {as_of}",
-            "`tick lake snapshots TABLE` lists them; expired ones are gone",
+            "`tick lake snapshots TABLE` lists them; expired ones cannot be read",
         )
-    asked = sql.lower()
+    statement = sql.lower()
     with (
         tempfile.TemporaryDirectory(prefix="tick-sql-") as spill,
         _connected(settings, spill) as connection,
     ):
         for name, table in stored.items():
-            wanted = name.split(".")[1] in asked or (
-                name == SILVER and TICKS.split(".")[1] in asked
+            used = name.split(".")[1] in statement or (
+                name == SILVER and TICKS.split(".")[1] in statement
             )
-            _view(
-                connection,
-                name,
-                _rows(table, name, as_of) if wanted else _schema(table).empty_table(),
-            )
+            rows = _rows(table, name, as_of) if used else _schema(table).empty_table()
+            _view(connection, name, rows)
         first = (
             "row_number() OVER (PARTITION BY venue, symbol, trade_id ORDER BY event_time_us,"
             " seq) = 1"
@@ -124,14 +120,12 @@ def console(settings: Settings, sql: str, as_of: int | None = None) -> Iterator[
         connection.execute(f"CREATE VIEW {TICKS} AS FROM {SILVER} QUALIFY {first}")
         for name, value in LOCKED.items():
             connection.execute(f"SET {name} = {value}")
-        yield Console(connection)
+        yield Session(connection)
 
 
 @contextmanager
 def _connected(settings: Settings, spill: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Nothing is installed or loaded from anywhere; what does not fit into the memory allowed goes
-    to `spill`.
-    """
+    """A DuckDB connection that neither installs nor loads extensions and spills to `spill`."""
     config: dict[str, Any] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
@@ -155,15 +149,15 @@ def _schema(table: Table) -> pa.Schema:
 
 
 def _rows(table: Table, name: str, as_of: int | None) -> ds.Dataset | pa.Table:
-    """The data files of one snapshot under today's columns: those that a file lacks are null,
-    narrower ones are widened.
+    """The data files of one snapshot with today's columns: missing ones null, narrower ones
+    widened.
     """
     snapshot = as_of if as_of is not None and table.snapshot_by_id(as_of) else None
     tasks = list(table.scan(snapshot_id=snapshot).plan_files())
     if any(task.delete_files for task in tasks):
         raise DatasetError(
             f"{name} has delete files, which only Iceberg's own readers understand",
-            "read it with PyIceberg, or compact it",
+            "read it with PyIceberg, or rewrite it with `tick lake compact`",
         )
     if not tasks:
         return _schema(table).empty_table()
@@ -182,10 +176,10 @@ def _rows(table: Table, name: str, as_of: int | None) -> ds.Dataset | pa.Table:
 
 
 def _bounds(table: Table, file: DataFile, column: str) -> ds.Expression:
-    """What Iceberg knows of the file's times: a question about other days does not even open it."""
-    known = table.schema().find_field(column)
+    """The file's time range from Iceberg's statistics, so that DuckDB skips files of other days."""
+    field = table.schema().find_field(column)
     nulls, low, high = (
-        (values or {}).get(known.field_id)
+        (values or {}).get(field.field_id)
         for values in (file.null_value_counts, file.lower_bounds, file.upper_bounds)
     )
     if nulls != 0 or not isinstance(low, bytes) or not isinstance(high, bytes):

@@ -1,5 +1,6 @@
-"""The Iceberg tables: schemas derived from the contracts, partitioned by day, created through
-PyIceberg, written by Flink too.
+"""Schemas of the Iceberg tables, derived from the contracts and partitioned by day.
+
+PyIceberg creates the tables; Flink writes to them too.
 """
 
 from pyiceberg.partitioning import PartitionField, PartitionSpec
@@ -48,8 +49,8 @@ _TICKS: tuple[tuple[str, IcebergType], ...] = (
     ("event_time", TimestamptzType()),
     ("late", BooleanType()),
 )
-# A row of a file that is no tick: it may have no event time, hence lies by the day on which it was
-# loaded.
+# A row of a file that was rejected. It may lack an event time, so it is partitioned by the day on
+# which it was loaded.
 _DEAD_LETTERS: tuple[tuple[str, IcebergType], ...] = (
     ("source", StringType()),
     ("row_number", LongType()),
@@ -65,8 +66,8 @@ _POWER: tuple[tuple[str, IcebergType], ...] = (
     ("source", StringType()),
     ("known_at_us", LongType()),
 )
-# Mean power of an hour that begins at event_time, forecast from what was known at known_at_us; the
-# actual comes later.
+# Mean power of the hour that begins at event_time, forecast from the data of known_at_us. The
+# actual value is filled in later.
 _POWER_FORECASTS: tuple[tuple[str, IcebergType], ...] = (
     ("event_time", TimestamptzType()),
     ("series", StringType()),
@@ -84,8 +85,8 @@ _FEATURES: tuple[tuple[str, IcebergType], ...] = (
     ("warm_s", LongType()),
     *((column.name, DoubleType()) for column in COLUMNS),
 )
-# Daily statistics: `event_time` is the start of the day they are of; they may be used from
-# `known_at_us`, the start of the next.
+# Daily statistics: `event_time` is the start of their day; they are known from `known_at_us`, the
+# start of the next day.
 _OF_DAY: tuple[tuple[str, IcebergType], ...] = (
     ("event_time", TimestamptzType()),
     ("known_at_us", LongType()),
@@ -152,22 +153,20 @@ COLUMNS_OF = {
     DAILY_PROFILE: _DAILY_PROFILE,
     DAILY_CORRELATION: _DAILY_CORRELATION,
 }
-TIME_OF = {
-    DEAD_LETTER: "loaded_at",
-    PREDICTIONS: "served_at",
-}  # the column whose UTC day is the partition; event_time elsewhere
+# The column whose UTC day is the partition; event_time in all other tables.
+TIME_OF = {DEAD_LETTER: "loaded_at", PREDICTIONS: "served_at"}
 FEATURE_NAMES = tuple(name for name, _ in _FEATURES)
 TICK_NAMES = tuple(name for name, _ in _TICKS)
 TRADE_KEY = ("venue", "symbol", "trade_id")  # rows that share it are copies of one trade
 PREDICTION_NAMES = tuple(name for name, _ in _PREDICTIONS)
 DEAD_LETTER_NAMES = tuple(name for name, _ in _DEAD_LETTERS)
 
-# A batch writes every day and view at once: small row groups, pages and dictionaries keep dozens of
-# open Parquet writers of 88 columns inside the heap (with the defaults, two months of days ran out
-# of it).
+# A batch job writes every day and view at once: small row groups, pages and dictionaries keep
+# dozens of open Parquet writers of 88 columns inside the heap. With the defaults, two months of
+# days exhausted it.
 PROPERTIES = {
     "format-version": "2",
-    # Without it Flink writes gzip, which is several times dearer.
+    # Flink's default is gzip, which costs several times as much CPU.
     "write.parquet.compression-codec": "zstd",
     "write.parquet.row-group-size-bytes": str(2**20),
     "write.parquet.page-size-bytes": str(64 * 2**10),
@@ -190,8 +189,9 @@ def schema(table: str) -> Schema:
 
 
 def partitions(table: str) -> PartitionSpec:
-    """By day of event time, or what TIME_OF says; features also by view, since every reader wants
-    one view.
+    """By UTC day of event time (or of the TIME_OF column).
+
+    Features also by view, because every reader needs one view.
     """
     names = [name for name, _ in COLUMNS_OF[table]]
     day = PartitionField(

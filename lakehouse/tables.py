@@ -1,5 +1,5 @@
-"""The lakehouse: one Iceberg catalog that Flink and PyIceberg share, and polars readers and writers
-of its tables.
+"""The Iceberg catalog that Flink and PyIceberg share, with polars readers and writers of its
+tables.
 """
 
 import sqlite3
@@ -49,8 +49,9 @@ COMMIT_ATTEMPTS = 10
 
 
 def catalog(settings: Settings) -> Catalog:
-    """The catalog; the embedded one with its folder and write-ahead log made on first use. Raises
-    DatasetError when it is away.
+    """The catalog. Raises DatasetError when a REST catalog does not answer.
+
+    The embedded catalog gets its folder and write-ahead log on first use.
     """
     if settings.catalog_uri is None:
         _prepare(settings.catalog_file)
@@ -59,7 +60,10 @@ def catalog(settings: Settings) -> Catalog:
 
 @lru_cache(maxsize=4)
 def _open(options: tuple[tuple[str, str], ...]) -> Catalog:
-    """Not `load_catalog`, which would mix in what a PyIceberg configuration of this user says."""
+    """Open a catalog with these options alone.
+
+    `load_catalog` would mix in the user's PyIceberg configuration.
+    """
     named = dict(options)
     if named["uri"].startswith("sqlite:"):
         return SqlCatalog(CATALOG, **named)
@@ -70,7 +74,7 @@ def _open(options: tuple[tuple[str, str], ...]) -> Catalog:
     except (OSError, RESTError, ValueError) as error:
         raise DatasetError(
             f"the REST catalog at {named['uri']} does not answer: {type(error).__name__}",
-            "see TICK_CATALOG_URI",
+            "start it, or correct TICK_CATALOG_URI",
         ) from error
 
 
@@ -83,15 +87,12 @@ def _prepare(file: Path) -> None:
 
 
 def create(settings: Settings) -> None:
-    """Create namespaces and tables that do not exist yet; add columns that the contracts gained.
-    Idempotent.
-    """
+    """Create missing namespaces and tables, add columns that the contracts gained. Idempotent."""
     store = catalog(settings)
     for table in COLUMNS_OF:
         store.create_namespace_if_not_exists(table.split(".")[0])
-        if not store.table_exists(
-            table
-        ):  # the next line alone would leave a metadata file behind each time
+        # Without this check every call would leave a metadata file behind.
+        if not store.table_exists(table):
             store.create_table_if_not_exists(
                 table, schema(table), partition_spec=partitions(table), properties=PROPERTIES
             )
@@ -99,8 +100,9 @@ def create(settings: Settings) -> None:
 
 
 def _evolve(table: Table, name: str) -> None:
-    """Add columns that the contract gained and widen those whose type it widened. Raises
-    DatasetError where no data could follow.
+    """Add columns that the contract gained and widen those whose type it widened.
+
+    Raises DatasetError where stored data cannot follow.
     """
     stored = {field.name: field.field_type for field in table.schema().fields}
     changed = [(column, kind) for column, kind in COLUMNS_OF[name] if stored.get(column) != kind]
@@ -120,25 +122,25 @@ def _evolve(table: Table, name: str) -> None:
             if column in stored
         )
         hint = (
-            "only int → long and float → double keep what is stored; take another name for the new"
-            " column"
+            "only int → long and float → double keep the stored values; give the new column"
+            " another name"
         )
         raise DatasetError(
-            f"{name} cannot become what the contract says: {narrowed}", hint
+            f"{name} cannot evolve to the contract's schema: {narrowed}", hint
         ) from error
 
 
 def flink_catalog(settings: Settings) -> str:
-    """The DDL by which Flink opens the same catalog. It may hold secrets: never log it."""
+    """The DDL with which Flink opens the same catalog. It may contain secrets: never log it."""
     return connection.create_statement(
         CATALOG, connection.revealed(connection.render(settings).flink)
     )
 
 
-# For rows of about now, which lie in one day: whoever has a row writes it. By default Iceberg sends
-# each to the one writer of its partition, and makes a text of that day for every row: an eighth of
-# the live job.
-AS_IT_COMES = "/*+ OPTIONS('distribution-mode'='none') */ "
+# For live rows, which all belong to the current day: each task writes the rows it has. By default
+# Iceberg shuffles each row to the one writer of its partition and formats the day as text for every
+# row, which costs an eighth of the live job's CPU.
+NO_SHUFFLE = "/*+ OPTIONS('distribution-mode'='none') */ "
 
 
 def insert(table: str, names: Sequence[str], select: str, hint: str = "") -> str:
@@ -152,16 +154,14 @@ def quoted(names: Sequence[str]) -> str:
 
 
 def append_ticks(settings: Settings, ticks: pl.DataFrame) -> int:
-    """Append tick batches (columns of `contracts.tick.Tick`) to silver in one commit; returns the
-    rows written.
-    """
+    """Append ticks (columns of `contracts.tick.Tick`) to silver in one commit; returns how many."""
     table = catalog(settings).load_table(SILVER)
-    full = ticks.with_columns(
+    rows = ticks.with_columns(
         event_time=pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC"),
         late=pl.lit(value=False),
     )
     arrow = (
-        full.select(TICK_NAMES)
+        rows.select(TICK_NAMES)
         .to_arrow()
         .cast(schema_to_pyarrow(table.schema(), include_field_ids=False))
     )
@@ -176,7 +176,7 @@ def append_ticks(settings: Settings, ticks: pl.DataFrame) -> int:
     reraise=True,
 )
 def append(table: Table, arrow: pa.Table) -> None:
-    """Append rows in one commit, tried again while others commit to the same table."""
+    """Append rows in one commit; retried when others commit to the same table."""
     table.refresh()
     with writing():
         table.append(arrow)
@@ -184,14 +184,14 @@ def append(table: Table, arrow: pa.Table) -> None:
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """PyIceberg warns at every write that it does not know the row group size in bytes, which is
-    meant for Flink's writer.
+    """Suppress PyIceberg's warning, at every write, about the row group size meant for Flink's
+    writer.
     """
     with warnings.catch_warnings():
-        unknown = (
+        warning = (
             r"Parquet writer option\(s\) \['write\.parquet\.row-group-size-bytes'\] not implemented"
         )
-        warnings.filterwarnings("ignore", message=unknown, category=UserWarning)
+        warnings.filterwarnings("ignore", message=warning, category=UserWarning)
         yield
 
 
@@ -202,11 +202,11 @@ def read_ticks(
     symbols: Sequence[str] | None = None,
     snapshot: int | None = None,
 ) -> pl.DataFrame:
-    """Distinct ticks with event time in [from, to) µs, plus `key` = VENUE:SYMBOL and `late`, sorted
-    by event time and seq.
+    """Distinct ticks with event time in [from, to) µs, sorted by event time and seq.
 
-    Of copies the one that came in time counts: a tick whose copy came late was not late. `snapshot`
-    pins the read to that state of the table. Raises DatasetError when it has been expired.
+    Adds `key` = VENUE:SYMBOL. Of several copies, one that was in time wins over a late one: then
+    the tick was not late. `snapshot` pins the read to that state of the table. Raises DatasetError
+    when it has expired.
     """
     frame = _read(
         settings,
@@ -225,8 +225,9 @@ def read_ticks(
 
 @dataclass(frozen=True, slots=True)
 class TickCount:
-    """Rows of silver, those with a trade id of their own, those of them that never came in time,
-    and the symbols (VENUE:SYMBOL) seen.
+    """Counts of silver rows.
+
+    `distinct` trades, `late` those of which no copy came in time, and the symbols (VENUE:SYMBOL).
     """
 
     rows: int
@@ -238,11 +239,11 @@ class TickCount:
 def count_ticks(
     settings: Settings, from_us: int, to_us: int, without_venue: str | None = None
 ) -> TickCount:
-    """Count silver rows with event time in [from, to) µs, leaving out one venue if asked to."""
-    wanted = between(from_us, to_us)
+    """Count silver rows with event time in [from, to) µs, optionally without one venue."""
+    row_filter = between(from_us, to_us)
     if without_venue:
-        wanted = And(wanted, NotEqualTo("venue", without_venue))
-    frame = _read(settings, SILVER, wanted, (*TRADE_KEY, "late"))
+        row_filter = And(row_filter, NotEqualTo("venue", without_venue))
+    frame = _read(settings, SILVER, row_filter, (*TRADE_KEY, "late"))
     keys = (frame["venue"] + ":" + frame["symbol"]).unique().sort().to_list()
     late = frame.group_by(TRADE_KEY).agg(pl.col("late").all())["late"]
     return TickCount(len(frame), len(late), int(late.sum()), keys)
@@ -257,20 +258,19 @@ def read_features(
     table: str = GOLD,
     snapshot: int | None = None,
 ) -> pl.DataFrame:
-    """Feature rows of one view with row end in [from, to) µs: symbol, event_time_us, known_at_us,
-    warm_s and the view's columns.
+    """Feature rows of one view with row end in [from, to) µs, sorted by time and symbol.
 
-    `snapshot` as in `read_ticks`; columns that the table gained since are null.
+    Columns: symbol, event_time_us, known_at_us, warm_s and the columns of the view. `snapshot` as
+    in `read_ticks`; columns added since then are null.
     """
     from contracts.features import COLUMNS
 
-    own = [column.name for column in COLUMNS if column.view == view]
-    wanted: BooleanExpression = And(between(from_us, to_us), EqualTo("view", view))
+    features = [column.name for column in COLUMNS if column.view == view]
+    row_filter: BooleanExpression = And(between(from_us, to_us), EqualTo("view", view))
     if symbols is not None:
-        wanted = And(wanted, In("symbol", list(symbols)))
-    frame = _read(
-        settings, table, wanted, ("symbol", "event_time", "known_at_us", "warm_s", *own), snapshot
-    )
+        row_filter = And(row_filter, In("symbol", list(symbols)))
+    fields = ("symbol", "event_time", "known_at_us", "warm_s", *features)
+    frame = _read(settings, table, row_filter, fields, snapshot)
     return (
         frame.with_columns(event_time_us=pl.col("event_time").dt.epoch("us"))
         .drop("event_time")
@@ -292,26 +292,27 @@ def snapshot_ids(settings: Settings) -> dict[str, int | None]:
 
 
 def files(table: Table, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """These columns of `inspect.files()`: one row per file of the current snapshot."""
+    """The given columns of `inspect.files()`: one row per file of the current snapshot."""
     return table.inspect.files().select(columns).to_pylist() if has_manifest(table) else []
 
 
 def has_manifest(table: Table) -> bool:
-    """Whether the current snapshot lists one: a new table has no snapshot, and Flink also commits
-    empty ones.
+    """Whether the current snapshot lists a manifest.
 
-    PyIceberg's `inspect` fails on both ("Must pass at least one table", "Cannot get a snapshot").
+    A new table has no snapshot, and Flink also commits empty ones. PyIceberg's `inspect` fails on
+    both ("Must pass at least one table", "Cannot get a snapshot").
     """
     snapshot = table.current_snapshot()
     return snapshot is not None and bool(snapshot.manifests(table.io))
 
 
 def time_range(settings: Settings) -> tuple[int, int]:
-    """First and last event time (µs) in silver, from file statistics alone. Raises DatasetError
-    when silver is empty.
+    """First and last event time (µs) in silver, from file statistics alone.
+
+    Raises DatasetError when silver is empty.
     """
-    held = files(catalog(settings).load_table(SILVER), ["readable_metrics"])
-    bounds = [f["readable_metrics"]["event_time_us"] for f in held]
+    silver_files = files(catalog(settings).load_table(SILVER), ["readable_metrics"])
+    bounds = [f["readable_metrics"]["event_time_us"] for f in silver_files]
     if not bounds:
         raise DatasetError(
             "the lakehouse holds no ticks",
@@ -323,25 +324,28 @@ def time_range(settings: Settings) -> tuple[int, int]:
 def _read(
     settings: Settings,
     table: str,
-    wanted: BooleanExpression,
+    row_filter: BooleanExpression,
     fields: tuple[str, ...],
     snapshot: int | None = None,
 ) -> pl.DataFrame:
     stored = catalog(settings).load_table(table)
     if snapshot is not None and stored.snapshot_by_id(snapshot) is None:
         hint = (
-            "`tick lake expire` forgot it: what was read from it cannot be read again, `tick lake"
-            " expire --hours` keeps more"
+            "it has expired and cannot be read again; keep snapshots longer with `tick lake"
+            " expire --hours`"
         )
         raise DatasetError(f"{table} has no snapshot {snapshot} any more", hint)
-    scan = stored.scan(row_filter=wanted, snapshot_id=snapshot)
-    then = (
-        scan.projection().column_names
-    )  # the schema of that snapshot, which may be older than ours
-    frame = pl.from_arrow(scan.select(*(name for name in fields if name in then)).to_arrow())
+    scan = stored.scan(row_filter=row_filter, snapshot_id=snapshot)
+    # The schema of that snapshot may be older than the current one.
+    stored_names = scan.projection().column_names
+    frame = pl.from_arrow(
+        scan.select(*(name for name in fields if name in stored_names)).to_arrow()
+    )
     assert isinstance(frame, pl.DataFrame)
-    younger = [pl.lit(None, dtype=pl.Float64).alias(name) for name in fields if name not in then]
-    return frame.with_columns(younger).select(fields) if younger else frame
+    added = [
+        pl.lit(None, dtype=pl.Float64).alias(name) for name in fields if name not in stored_names
+    ]
+    return frame.with_columns(added).select(fields) if added else frame
 
 
 def between(from_us: int, to_us: int) -> BooleanExpression:

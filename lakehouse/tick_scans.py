@@ -1,6 +1,4 @@
-"""Questions to silver.tick_data, answered by a streaming engine: memory does not grow with the
-range.
-"""
+"""Scans of silver.tick_data with a streaming engine: memory does not grow with the range."""
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,7 +11,8 @@ from contracts.config.settings import Settings
 from lakehouse import tables
 from lakehouse.schemas import SILVER, TICK_NAMES, TRADE_KEY
 
-# PyIceberg plans, as everywhere here: else polars recommends a package of its own at every scan.
+# Let PyIceberg plan the scan, as everywhere in this project; otherwise polars recommends one of its
+# packages at every scan.
 os.environ.setdefault("POLARS_ICEBERG_PLANNER", "pyiceberg")
 
 SECOND_US, MINUTE_US = 1_000_000, 60_000_000
@@ -25,8 +24,10 @@ KEY = pl.concat_str("venue", pl.lit(":"), "symbol").alias("key")
 def minutes(
     settings: Settings, from_us: int, to_us: int, symbols: Sequence[str] | None = None
 ) -> pl.DataFrame:
-    """Non-empty minutes with their begin in [from, to) µs: key (VENUE:SYMBOL), minute_us and ticks,
-    copies included; sorted.
+    """Non-empty minutes that begin in [from, to) µs, sorted: key (VENUE:SYMBOL), minute_us and
+    ticks.
+
+    `ticks` counts copies too.
     """
     minute = (pl.col("event_time_us") // MINUTE_US * MINUTE_US).alias("minute_us")
     counted = (
@@ -40,7 +41,7 @@ def minutes(
 
 
 def symbols(settings: Settings) -> list[str]:
-    """Every VENUE:SYMBOL that has a tick, sorted."""
+    """Every VENUE:SYMBOL with a tick, sorted."""
     return (
         _collect(_silver(settings).select("venue", "symbol").unique().select(KEY))["key"]
         .sort()
@@ -49,15 +50,18 @@ def symbols(settings: Settings) -> list[str]:
 
 
 def first_us(settings: Settings) -> int:
-    """Begin of the minute of the oldest tick, µs UTC, from file statistics alone. Raises
-    DatasetError when silver is empty.
+    """Begin of the minute of the oldest tick, µs UTC, from file statistics alone.
+
+    Raises DatasetError when silver is empty.
     """
     return tables.time_range(settings)[0] // MINUTE_US * MINUTE_US
 
 
 def copies(settings: Settings, begins_us: Mapping[str, int], to_us: int) -> pl.DataFrame:
-    """Every silver row, copies and late ones too, of each VENUE:SYMBOL from its own begin on and
-    before `to` µs, in no order.
+    """Every silver row, including copies and late ones, of each symbol from its begin until `to`
+    µs.
+
+    `begins_us` has the begin of each VENUE:SYMBOL. The rows are in no particular order.
     """
     begin = KEY.replace_strict(dict(begins_us), default=None, return_dtype=pl.Int64)
     ticks = _ticks(settings, min(begins_us.values(), default=to_us), to_us, begins_us)
@@ -71,8 +75,9 @@ def copies(settings: Settings, begins_us: Mapping[str, int], to_us: int) -> pl.D
 def slices(
     minutes: pl.DataFrame, from_us: int, to_us: int, ticks_max: int = SLICE_TICKS
 ) -> list[tuple[int, int]]:
-    """[from, to) µs cut between minutes so that a slice has about `ticks_max` ticks; `minutes` as
-    the function of that name tells them.
+    """[from, to) µs cut between minutes so that a slice has about `ticks_max` ticks.
+
+    `minutes` is the result of `minutes()`.
     """
     counted = minutes.group_by("minute_us").agg(pl.col("ticks").sum()).sort("minute_us")
     full = (pl.col("ticks").cum_sum() // ticks_max).diff() > 0
@@ -90,8 +95,9 @@ def has_copies(
     symbols: Collection[str] | None = None,
     snapshot: int | None = None,
 ) -> bool:
-    """Whether a trade may lie more than once in one of the `parts` [from, to) µs, by digests of 64
-    bits: surely not when False.
+    """Whether a trade may occur more than once in one of the `parts` [from, to) µs.
+
+    Compares 64-bit digests: False is certain, True may be a collision.
     """
     return any(_has_copies(_ticks(settings, *part, symbols, snapshot)) for part in parts)
 
@@ -104,35 +110,40 @@ def _has_copies(ticks: pl.LazyFrame) -> bool:
 def late(
     settings: Settings, from_us: int, to_us: int, symbols: Collection[str] | None = None
 ) -> pl.DataFrame:
-    """Ticks in [from, to) µs of which no copy came in time for the live windows: key and
-    event_time_us, one per symbol and second.
+    """Ticks in [from, to) µs of which no copy came in time for the live windows.
+
+    One row per symbol and second: key and event_time_us.
     """
-    found = _collect(
+    late_ticks = _collect(
         _ticks(settings, from_us, to_us, symbols).filter(pl.col("late")).select(LATE).unique()
     )
     second = pl.col("event_time_us") // SECOND_US * SECOND_US
-    untimely = (
-        _without_timely(settings, found).select(KEY, second).unique().sort("event_time_us", "key")
+    seconds = (
+        _without_timely(settings, late_ticks)
+        .select(KEY, second)
+        .unique()
+        .sort("event_time_us", "key")
     )
-    return _only(untimely.lazy(), symbols).collect()
+    return _only(seconds.lazy(), symbols).collect()
 
 
-def _without_timely(settings: Settings, found: pl.DataFrame) -> pl.DataFrame:
-    """The late ticks without those of which a copy came in time; both have one event time, which
-    the live job stores in milliseconds.
+def _without_timely(settings: Settings, late_ticks: pl.DataFrame) -> pl.DataFrame:
+    """The late ticks without those of which a copy came in time.
+
+    Both copies have the same event time, which the live job stores in milliseconds.
     """
-    if found.is_empty():
-        return found
-    first_us, last_us = found.select(
+    if late_ticks.is_empty():
+        return late_ticks
+    first_us, last_us = late_ticks.select(
         first=pl.col("event_time_us").min(), last=pl.col("event_time_us").max()
     ).row(0)
-    among = pl.col("symbol").is_in(found["symbol"].unique().to_list())
+    same_symbols = pl.col("symbol").is_in(late_ticks["symbol"].unique().to_list())
     timely = (
         _between(_silver(settings), first_us // 1000 * 1000, last_us + 1)
-        .filter(among, ~pl.col("late"))
+        .filter(same_symbols, ~pl.col("late"))
         .select(LATE)
     )
-    return _collect(found.lazy().join(timely, on=TRADE_KEY, how="anti"))
+    return _collect(late_ticks.lazy().join(timely, on=TRADE_KEY, how="anti"))
 
 
 def _ticks(
@@ -142,8 +153,9 @@ def _ticks(
     symbols: Collection[str] | None = None,
     snapshot: int | None = None,
 ) -> pl.LazyFrame:
-    """Rows in [from, to) µs, of these VENUE:SYMBOLs and of the same symbols at other venues; a
-    snapshot pins them.
+    """Rows in [from, to) µs of these VENUE:SYMBOLs, and of the same symbols at other venues.
+
+    `snapshot` pins the read.
     """
     ticks = _between(_silver(settings, snapshot), from_us, to_us)
     return (
@@ -156,8 +168,10 @@ def _ticks(
 
 
 def _silver(settings: Settings, snapshot: int | None = None) -> pl.LazyFrame:
-    """The table for polars, which has a reader of its own. It gets the object store's keys, and
-    none of the catalog's.
+    """The table as a polars scan. Polars reads the files itself, so it gets the object store's
+    keys.
+
+    The catalog's secrets are not passed on.
     """
     table = tables.catalog(settings).load_table(SILVER)
     store = {name: value for name, value in table.io.properties.items() if name.startswith("s3.")}
@@ -173,5 +187,5 @@ def _only(keyed: pl.LazyFrame, symbols: Collection[str] | None) -> pl.LazyFrame:
     return keyed if symbols is None else keyed.filter(pl.col("key").is_in(list(symbols)))
 
 
-def _collect(asked: pl.LazyFrame) -> pl.DataFrame:
-    return asked.collect(engine="streaming")
+def _collect(query: pl.LazyFrame) -> pl.DataFrame:
+    return query.collect(engine="streaming")

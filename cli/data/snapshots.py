@@ -9,7 +9,7 @@ import typer
 from cli.data.lake import app
 
 if TYPE_CHECKING:
-    from lakehouse.snapshots import Version
+    from lakehouse.snapshots import SnapshotInfo
 
 Name = Annotated[
     str, typer.Argument(help="a table of `tick lake tables`, such as silver.tick_data")
@@ -28,12 +28,12 @@ def snapshots(table: Name) -> None:
     from rich.table import Table
 
     from contracts.config.settings import settings
-    from lakehouse.snapshots import versions
+    from lakehouse.snapshots import list_snapshots
 
     shown = Table(
         "snapshot", "taken (UTC)", "operation", "added", "deleted", "rows", "state", box=None
     )
-    for version in versions(settings(), table):
+    for version in list_snapshots(settings(), table):
         shown.add_row(
             str(version.snapshot_id),
             _moment(version),
@@ -67,7 +67,7 @@ def rollback(
     typer.echo(f"{table} holds {now.rows:,} rows again, as of {_moment(now)} UTC")
 
 
-def _moment(version: "Version") -> str:
+def _moment(version: "SnapshotInfo") -> str:
     from datetime import UTC, datetime
 
     return datetime.fromtimestamp(version.taken_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")

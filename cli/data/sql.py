@@ -44,7 +44,7 @@ def sql(
     """
     from contracts.config.settings import settings
     from contracts.errors import DatasetError
-    from lakehouse.query import console
+    from lakehouse.query import open_session
 
     targets = [
         (kind, file)
@@ -53,8 +53,8 @@ def sql(
     ]
     if len(targets) > 1:
         raise DatasetError("one file at a time", "give only one of --csv, --json and --parquet")
-    with console(settings(), question, as_of) as lake:
-        answer = lake.ask(question)
+    with open_session(settings(), question, as_of) as lake:
+        answer = lake.execute(question)
         if targets:
             _write(answer, *targets[0])
         else:

@@ -12,10 +12,10 @@ from contracts.errors import DatasetError
 from feature_store.backfill import ledger
 from lakehouse import tables
 from lakehouse.schemas import GOLD, SILVER
-from lakehouse.snapshots import Version, open_table, versions
+from lakehouse.snapshots import SnapshotInfo, list_snapshots, open_table
 
 
-def rollback(settings: Settings, name: str, snapshot_id: int) -> Version:
+def rollback(settings: Settings, name: str, snapshot_id: int) -> SnapshotInfo:
     """Make an earlier snapshot the current one, and return it. Nothing is deleted: the way forward
     again is another rollback.
 
@@ -35,7 +35,9 @@ def rollback(settings: Settings, name: str, snapshot_id: int) -> Version:
     with _without_backfill(settings, name):
         _set_current(table, snapshot_id)
     return next(
-        version for version in versions(settings, name) if version.snapshot_id == snapshot_id
+        snapshot
+        for snapshot in list_snapshots(settings, name)
+        if snapshot.snapshot_id == snapshot_id
     )
 
 

@@ -49,9 +49,7 @@ def program(settings: Settings, restore: str | None = None) -> Program:
     ddl = [tables.flink_catalog(settings), *sources, *sinks]
     inserts = [silver_insert(), job_tables.dead_letter_insert(), job_tables.heartbeat_insert()]
     inserts += [job_tables.features_insert(level) for level in LEVELS]
-    inserts.append(
-        tables.insert(GOLD_LIVE, FEATURE_NAMES, windows.union_rows(), tables.AS_IT_COMES)
-    )
+    inserts.append(tables.insert(GOLD_LIVE, FEATURE_NAMES, windows.union_rows(), tables.NO_SHUFFLE))
     inserts.append(job_tables.served_insert())
     return Program(
         NAME,
@@ -69,7 +67,7 @@ def silver_insert() -> str:
     """Every accepted tick, late ones too."""
     names = ", ".join("et" if name == "event_time" else name for name in TICK_NAMES)
     return tables.insert(
-        SILVER, TICK_NAMES, f"SELECT {names} FROM heard WHERE NOT beat", tables.AS_IT_COMES
+        SILVER, TICK_NAMES, f"SELECT {names} FROM heard WHERE NOT beat", tables.NO_SHUFFLE
     )
 
 

@@ -151,7 +151,7 @@ def served_insert() -> str:
     time = f"CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(served_at_us / 1000, 3) ELSE arrived END"
     made = ", ".join(time if name == "served_at" else f"`{name}`" for name in PREDICTION_NAMES)
     return tables.insert(
-        PREDICTIONS, PREDICTION_NAMES, f"SELECT {made} FROM served", tables.AS_IT_COMES
+        PREDICTIONS, PREDICTION_NAMES, f"SELECT {made} FROM served", tables.NO_SHUFFLE
     )
 
 

@@ -15,7 +15,7 @@ from pyiceberg.types import DoubleType, IntegerType, NestedField, StringType, Ti
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from lakehouse import tables
-from lakehouse.query import console
+from lakehouse.query import open_session
 from lakehouse.schemas import COLUMNS_OF, POWER, PROPERTIES, SILVER, TICK_NAMES
 from streaming.feeds import tick_frame
 
@@ -54,8 +54,8 @@ def lake(tmp_path_factory):
 
 
 def ask(lake: Settings, sql: str, as_of: int | None = None) -> list[tuple]:
-    with console(lake, sql, as_of) as opened:
-        return pl.DataFrame(pl.from_arrow(opened.ask(sql).read_all())).rows()
+    with open_session(lake, sql, as_of) as session:
+        return pl.DataFrame(pl.from_arrow(session.execute(sql).read_all())).rows()
 
 
 def files(lake: Settings) -> dict[Path, bytes]:
@@ -79,8 +79,8 @@ def test_counts_sums_and_conditions_are_those_of_the_table(lake):
 
 
 def test_every_column_of_every_row_comes_back_as_it_was_written(lake):
-    with console(lake, "silver.tick_data") as opened:
-        found = pl.DataFrame(pl.from_arrow(opened.ask("FROM silver.tick_data").read_all()))
+    with open_session(lake, "silver.tick_data") as session:
+        found = pl.DataFrame(pl.from_arrow(session.execute("FROM silver.tick_data").read_all()))
     stored = pl.DataFrame(pl.from_arrow(tables.catalog(lake).load_table(SILVER).scan().to_arrow()))
     assert found.columns == list(TICK_NAMES)
     order = ["symbol", "seq", "price"]
@@ -198,7 +198,7 @@ def test_files_of_other_days_are_not_even_opened(tmp_path):
 )
 def test_anything_but_one_question_is_refused(lake, tmp_path, sql):
     before = files(lake)
-    with pytest.raises(DatasetError, match="is not allowed|one question"):
+    with pytest.raises(DatasetError, match="is not allowed|one statement"):
         ask(lake, sql.format(out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
     assert files(lake) == before
@@ -228,10 +228,10 @@ def test_a_question_reaches_no_file_and_no_variable(lake, tmp_path, sql):
 
 
 def test_the_lock_cannot_be_opened_from_inside(lake):
-    with console(lake, "") as opened:
+    with open_session(lake, "") as session:
         for name in ("enable_external_access", "allowed_directories", "python_enable_replacements"):
             with pytest.raises(duckdb.Error, match="locked"):
-                opened._connection.execute(f"SET {name} = true")
+                session._connection.execute(f"SET {name} = true")
 
 
 def test_what_does_not_fit_into_memory_is_spilled(lake):

@@ -17,7 +17,7 @@ from feature_store.backfill import ledger
 from feature_store.backfill.rollback import rollback
 from lakehouse import maintenance, tables
 from lakehouse.schemas import GOLD, POWER, SILVER
-from lakehouse.snapshots import versions
+from lakehouse.snapshots import list_snapshots
 from streaming.feeds import tick_frame
 
 LATER_US = 4_000_000_000_000_000
@@ -55,29 +55,34 @@ def held(lake: Settings) -> list[str]:
 
 
 def test_snapshots_tell_what_each_commit_did(lake):
-    found = versions(lake, SILVER)
+    found = list_snapshots(lake, SILVER)
     assert [(v.operation, v.rows_added, v.rows_deleted, v.rows, v.state) for v in found] == [
         ("append", 1, 0, 1, "past"),
         ("append", 1, 0, 2, "past"),
         ("append", 1, 0, 3, "current"),
     ]
-    assert versions(lake, POWER) == []
+    assert list_snapshots(lake, POWER) == []
 
 
 def test_back_and_forward_again(lake):
-    first, _, third = versions(lake, SILVER)
+    first, _, third = list_snapshots(lake, SILVER)
     assert rollback(lake, SILVER, first.snapshot_id).rows == 1
     assert held(lake) == ["0"]
-    assert [v.state for v in versions(lake, SILVER)] == ["current", "set aside", "set aside"]
+    assert [v.state for v in list_snapshots(lake, SILVER)] == ["current", "set aside", "set aside"]
     rollback(lake, SILVER, third.snapshot_id)
     assert held(lake) == ["0", "1", "2"]
 
 
 def test_what_is_written_after_a_rollback_goes_on_from_there(lake):
-    rollback(lake, SILVER, versions(lake, SILVER)[1].snapshot_id)
+    rollback(lake, SILVER, list_snapshots(lake, SILVER)[1].snapshot_id)
     tables.append_ticks(lake, ticks(7))
     assert held(lake) == ["0", "1", "7"]
-    assert [v.state for v in versions(lake, SILVER)] == ["past", "past", "set aside", "current"]
+    assert [v.state for v in list_snapshots(lake, SILVER)] == [
+        "past",
+        "past",
+        "set aside",
+        "current",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +95,7 @@ def test_what_never_was_is_refused(lake, table, said):
 
 
 def test_expired_foreign_and_current_snapshots_are_refused(lake):
-    first, _, third = versions(lake, SILVER)
+    first, _, third = list_snapshots(lake, SILVER)
     with pytest.raises(DatasetError, match="is the current snapshot"):
         rollback(lake, SILVER, third.snapshot_id)
     with pytest.raises(DatasetError, match=f"{GOLD} has no snapshot"):
@@ -112,7 +117,7 @@ def test_a_rollback_of_ticks_or_features_forgets_which_chunks_are_done(lake, nam
     with tables.writing():
         table.append(nothing)
         table.append(nothing)
-    rollback(lake, name, versions(lake, name)[0].snapshot_id)
+    rollback(lake, name, list_snapshots(lake, name)[0].snapshot_id)
     assert noted.exists() != forgets
 
 
@@ -146,15 +151,20 @@ def test_a_rollback_is_refused_while_a_backfill_runs_which_keeps_its_lock(lake, 
         table.append(table.scan().to_arrow().slice(0, 0))
     notes = ledger.folder(lake) / "ledger.json"
     notes.write_text("[]")
-    first, current = versions(lake, name)[0].snapshot_id, versions(lake, name)[-1].snapshot_id
+    first, current = (
+        list_snapshots(lake, name)[0].snapshot_id,
+        list_snapshots(lake, name)[-1].snapshot_id,
+    )
     done = CliRunner().invoke(app, ["lake", "rollback", name, "--to", str(first), "--yes"])
     assert done.exit_code == 1
     assert (
         f"a backfill (PID {backfill.pid}, since " in done.stderr
         and "wait until it has ended" in done.stderr
     )
-    assert notes.exists() and versions(lake, name)[-1].state == "current"
-    assert next(v.snapshot_id for v in versions(lake, name) if v.state == "current") == current
+    assert notes.exists() and list_snapshots(lake, name)[-1].state == "current"
+    assert (
+        next(v.snapshot_id for v in list_snapshots(lake, name) if v.state == "current") == current
+    )
     with (
         pytest.raises(JobError, match=r"a backfill \(PID .* is running"),
         ledger.alone(lake, "a second backfill"),
@@ -172,12 +182,12 @@ def test_a_rollback_of_what_no_backfill_touches_waits_for_none(lake, backfill):
     with tables.writing():
         table.append(table.scan().to_arrow().slice(0, 0))
         table.append(table.scan().to_arrow().slice(0, 0))
-    rollback(lake, POWER, versions(lake, POWER)[0].snapshot_id)
+    rollback(lake, POWER, list_snapshots(lake, POWER)[0].snapshot_id)
     assert backfill.poll() is None
 
 
 def test_the_commands_list_ask_and_go_back(lake):
-    first = versions(lake, SILVER)[0].snapshot_id
+    first = list_snapshots(lake, SILVER)[0].snapshot_id
     runner = CliRunner()
     listed = runner.invoke(app, ["lake", "snapshots", SILVER], env={"COLUMNS": "200"})
     assert listed.exit_code == 0 and str(first) in listed.output and "current" in listed.output
