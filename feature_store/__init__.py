@@ -1,1 +1,1 @@
-"""What a feature is, and every way to compute, store and compare it."""
+"""Feature definitions, and all code that computes, stores and compares feature values."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from contracts.config.settings import Settings
-    from feature_store.backfill.run import Report
+    from feature_store.backfill.run import BackfillReport
 
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 SHOWN = 6  # days of a hole that are named
@@ -108,7 +108,7 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def show(console: "Console", report: "Report") -> None:
+def show(console: "Console", report: "BackfillReport") -> None:
     """What was done, what failed, and the holes."""
     done = (
         f"{len(report.computed)} chunks computed, {report.rows:,} rows from {report.ticks:,} ticks"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from contracts.features import Feature
     from contracts.windows import Level
-    from feature_store.definition.examples import Outcome, Trial
+    from feature_store.definition.examples import FeatureExample, Outcome
 
 FormatOption = Annotated[
     str | None, typer.Option("--format", help="of a ticks file; default: found by looking")
@@ -56,13 +56,13 @@ def test(
 
     A row exists where a bar holds a trade; a window is NULL until the symbol has history as long as
     the window. A value may differ by 1e-9 · max(|value|, scale of the feature); `tolerance: 1e-6`
-    allows more. Several symbols: say `symbol` too. docs/examples/feature-trial.yaml is a whole
+    allows more. Several symbols: say `symbol` too. docs/examples/feature-example.yaml is a whole
     file, docs/adding-a-feature.md says what comes next.
     """
     from feature_store.definition import examples as feature_examples
 
-    read = feature_examples.read(file)
-    outcomes = feature_examples.run(read, _ticks_of(read, file, format, venue, symbol))
+    read = feature_examples.read_example(file)
+    outcomes = feature_examples.evaluate_example(read, _ticks_of(read, file, format, venue, symbol))
     if _show(outcomes):
         raise typer.Exit(1)
 
@@ -100,7 +100,10 @@ def try_formula(
     seconds = {label: w for w, label in LABELS.items()}.get(window)
     if seconds is None:
         raise DefinitionError(f"there is no window {window!r}", nearest(window, LABELS.values()))
-    line, read = Feature("tried", formula, "", 1.0, null_if, windows_s=(seconds,)), _trial_in(file)
+    line, read = (
+        Feature("tried", formula, "", 1.0, null_if, windows_s=(seconds,)),
+        _example_in(file),
+    )
     aggregates = AGGREGATES if read is None else read.all_aggregates
     check_lines((line,), aggregates)
     ticks, level = (
@@ -117,21 +120,25 @@ def try_formula(
     ]
     _show_values(made, line, window)
     if made.is_empty():
-        raise feature_examples.TrialError(
+        raise feature_examples.ExampleError(
             f"no row has {window} of history", "take a longer file or a shorter --window"
         )
 
 
-def _trial_in(file: Path) -> "Trial | None":
+def _example_in(file: Path) -> "FeatureExample | None":
     from feature_store.definition import examples as feature_examples
 
-    return feature_examples.read(file) if file.suffix in feature_examples.YAML_SUFFIXES else None
+    return (
+        feature_examples.read_example(file)
+        if file.suffix in feature_examples.YAML_SUFFIXES
+        else None
+    )
 
 
 def _ticks_of(
-    example: "Trial", file: Path, format: str | None, venue: str | None, symbol: str | None
+    example: "FeatureExample", file: Path, format: str | None, venue: str | None, symbol: str | None
 ) -> "pl.DataFrame":
-    """The ticks of a trial: its own rows, or the file it names, which lies beside it."""
+    """The ticks of an example: its rows, or those of the file it names, in the same folder."""
     return (
         _ticks_in(file.parent / example.ticks, format, venue, symbol)
         if isinstance(example.ticks, str)

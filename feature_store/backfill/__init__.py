@@ -1,2 +1,4 @@
-"""Features of a range of history: chunks in Flink batch mode, each swapped into gold in one
-commit."""
+"""Backfill: features of a range of history, in chunks of Flink batch jobs.
+
+Each chunk replaces its rows of gold in one commit.
+"""

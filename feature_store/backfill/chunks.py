@@ -1,9 +1,8 @@
-"""A range of history cut into chunks, and what each chunk must read: its own ticks and the warm-up
-before them.
+"""Splits a range of history into chunks and computes the lookback of each: the ticks it must read.
 
-A row of a chunk stands on the longest window before it, and the oldest row in that window on the
-two rows before it, however far back those lie (a night, a weekend). Without them the first rows of
-a chunk would differ from those of one long run.
+The rows of a chunk depend on the longest window before it, and the oldest row in that window on the
+two rows before it, however far back they are (a night, a weekend). Without them the first rows of a
+chunk would differ from those of one long run.
 """
 
 import hashlib
@@ -25,8 +24,8 @@ WINDOW_US = max(level.window_max_s for level in LEVELS) * SECOND_US
 DAY_US = 86_400 * SECOND_US
 UNITS_US = {"h": 3600 * SECOND_US, "d": DAY_US, "w": 7 * DAY_US}
 CHUNK_TICKS, DAYS_MAX = 2_000_000, 31
-LAGS = 2  # r needs the close before the window's oldest row, r1 the one before that
-LOOK_BACK_US = tuple(
+LAGS = 2  # r needs the close before the window's oldest row, r1 the close before that one
+SEARCH_STEPS_US = tuple(
     int(hours * 3600 * SECOND_US) for hours in (0.1, 1, 24, 24 * 7, 24 * 31, 24 * 366)
 )
 
@@ -43,9 +42,10 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """How far back a chunk reads, µs UTC: `base_us` for every symbol, and further for those with a
-    gap before it.
+class Lookback:
+    """How far back a chunk reads, µs UTC: `base_us` for every symbol.
+
+    `further` is the earlier begin of symbols that have a gap before it.
     """
 
     base_us: int
@@ -53,13 +53,12 @@ class Reach:
 
     @property
     def first_us(self) -> int:
-        """The oldest tick that is read."""
+        """Time of the oldest tick that is read."""
         return min((self.base_us, *(us for _, us in self.further)))
 
 
 def split(from_us: int, to_us: int, chunk_us: int) -> list[Chunk]:
-    """[from, to) cut at multiples of `chunk_us`, so that the same days are always the same
-    chunks."""
+    """Cut [from, to) at multiples of `chunk_us`: the same days always form the same chunks."""
     cuts = range((from_us // chunk_us + 1) * chunk_us, to_us, chunk_us)
     edges = [from_us, *cuts, to_us]
     return [
@@ -68,21 +67,20 @@ def split(from_us: int, to_us: int, chunk_us: int) -> list[Chunk]:
 
 
 def length_us(settings: Settings, text: str | None, from_us: int, to_us: int) -> int:
-    """Length of a chunk as people write it: 12h, 1d, 2w; `auto` or nothing fits it to the ticks.
-    Raises DatasetError.
+    """Chunk length from text: 12h, 1d, 2w; `auto` or None fits it to the number of ticks.
+
+    Raises DatasetError for other text.
     """
     if text is None or text == "auto":
         return suitable_us(settings, from_us, to_us)
     number, unit = text[:-1], text[-1:]
     if unit not in UNITS_US or not (number.isascii() and number.isdigit()) or int(number) == 0:
-        raise DatasetError(f"{text!r} is no length of a chunk", "say 12h, 1d, 2w or auto")
+        raise DatasetError(f"{text!r} is not a chunk length", "use --chunk 12h, 1d, 2w or auto")
     return int(number) * UNITS_US[unit]
 
 
 def suitable_us(settings: Settings, from_us: int, to_us: int) -> int:
-    """Length of a chunk, in whole days, that holds about CHUNK_TICKS of this range: each chunk
-    costs a few seconds of its own.
-    """
+    """Chunk length, in whole days, for about CHUNK_TICKS ticks: each chunk has a fixed cost."""
     scan = (
         tables.catalog(settings).load_table(SILVER).scan(row_filter=tables.between(from_us, to_us))
     )
@@ -91,59 +89,58 @@ def suitable_us(settings: Settings, from_us: int, to_us: int) -> int:
     return max(1, min(DAYS_MAX, days_all * CHUNK_TICKS // max(1, ticks))) * DAY_US
 
 
-def reach(settings: Settings, chunk: Chunk, symbols: Sequence[str]) -> Reach:
-    """Where each symbol's warm-up begins: the window before the chunk, and `LAGS` non-empty minutes
-    before that window.
-    """
+def lookback(settings: Settings, chunk: Chunk, symbols: Sequence[str]) -> Lookback:
+    """The lookback of a chunk: the longest window, then `LAGS` non-empty minutes per symbol."""
     window_us = (chunk.from_us - WINDOW_US) // MINUTE_US * MINUTE_US - MINUTE_US
     oldest_us = tick_scans.first_us(settings)
-    left = set(symbols)
+    remaining = set(symbols)
     further: dict[str, int] = {}
-    for back_us in LOOK_BACK_US:
+    for back_us in SEARCH_STEPS_US:
         begin_us = max(window_us - back_us, oldest_us)
-        found = _lagged(
-            settings, begin_us, window_us, left, enough=1 if begin_us == oldest_us else LAGS
+        begins_us = _lag_begins_us(
+            settings, begin_us, window_us, remaining, count_min=1 if begin_us == oldest_us else LAGS
         )
-        further |= found
-        left -= found.keys()
-        if not left or begin_us == oldest_us:
+        further |= begins_us
+        remaining -= begins_us.keys()
+        if not remaining or begin_us == oldest_us:
             break
     base_us = window_us - LAGS * MINUTE_US
-    return Reach(
+    return Lookback(
         base_us, tuple(sorted((symbol, us) for symbol, us in further.items() if us < base_us))
     )
 
 
-def _lagged(
-    settings: Settings, from_us: int, to_us: int, symbols: set[str], enough: int
+def _lag_begins_us(
+    settings: Settings, from_us: int, to_us: int, symbols: set[str], count_min: int
 ) -> dict[str, int]:
-    """Begin of the `LAGS`-th last non-empty minute of each symbol that has `enough` of them."""
+    """Begin of the `LAGS`-th last non-empty minute, of symbols with `count_min` such minutes."""
     if from_us >= to_us or not symbols:
         return {}
     minutes = tick_scans.minutes(settings, from_us, to_us, sorted(symbols))
     newest = minutes.group_by("key").agg(pl.col("minute_us").sort(descending=True).head(LAGS))
-    counted = newest.filter(pl.col("minute_us").list.len() >= enough)
-    return dict(counted.select("key", pl.col("minute_us").list.min()).iter_rows())
+    complete = newest.filter(pl.col("minute_us").list.len() >= count_min)
+    return dict(complete.select("key", pl.col("minute_us").list.min()).iter_rows())
 
 
 def digest(
-    settings: Settings, chunk: Chunk, reach: Reach, definition: str, minutes: pl.DataFrame
+    settings: Settings, chunk: Chunk, lookback: Lookback, definition: str, minutes: pl.DataFrame
 ) -> str:
-    """Identity of everything a chunk's rows depend on: the definitions, the reach, and how many
-    ticks each minute in it has.
+    """Digest of everything that a chunk's rows depend on.
 
-    Silver only ever grows, so a tick that came shows by its minute; compaction, which moves ticks
-    into other files, changes nothing. `minutes` are those from the chunk's window on, see
-    `silver.minutes`; a rollback of silver forgets the ledger.
+    These are the definitions, the lookback, and the number of ticks in each minute of it. Silver
+    only grows, so a new tick changes the count of its minute; compaction, which moves ticks into
+    other files, changes nothing. `minutes` are those from the chunk's window on, see
+    `tick_scans.minutes`. A rollback of silver clears the ledger.
     """
-    read = [minutes.filter(pl.col("minute_us") >= reach.base_us)]
-    read += [
-        tick_scans.minutes(settings, us, reach.base_us, [symbol]) for symbol, us in reach.further
+    counts = [minutes.filter(pl.col("minute_us") >= lookback.base_us)]
+    counts += [
+        tick_scans.minutes(settings, us, lookback.base_us, [symbol])
+        for symbol, us in lookback.further
     ]
-    ticks = pl.concat(read).write_csv()
-    return hashlib.sha256(
-        "\n".join([definition, str(chunk), repr(reach), ticks]).encode()
-    ).hexdigest()
+    ticks = pl.concat(counts).write_csv()
+    # Part of every ledger: another spelling would make all chunks of existing lakehouses due again.
+    begins = f"Reach(base_us={lookback.base_us!r}, further={lookback.further!r})"
+    return hashlib.sha256("\n".join([definition, str(chunk), begins, ticks]).encode()).hexdigest()
 
 
 def _utc(us: int) -> str:

@@ -1,9 +1,8 @@
-"""Which chunks of gold.tick_features are done, and from what: the next run of a backfill begins
-where the last one was killed.
+"""The ledger of finished chunks: lets the next backfill continue where a killed one stopped.
 
-One small JSON file, replaced atomically after each swap. A chunk that is not in it, or was made
-from other ticks or definitions, is simply computed again: the ledger saves work, it never decides
-what is true.
+One small JSON file, replaced atomically after each chunk. A chunk that is not in it, or was
+computed from other ticks or definitions, is computed again: the ledger saves work, it never decides
+what is correct.
 """
 
 import fcntl
@@ -20,30 +19,29 @@ from contracts.config.settings import Settings
 from contracts.errors import JobError
 from feature_store.backfill.chunks import Chunk
 
-HOLDER_CHARS = 200  # far longer than what `alone` writes
+HOLDER_CHARS = 200  # far longer than the text that `alone` writes
 
 
 @dataclass
 class Ledger:
-    """Digest of the inputs of each chunk done, by chunk and by whom it was computed for (symbols,
-    or * for all).
-    """
+    """Input digest of each finished chunk, by chunk and symbols (comma-separated, or * for all)."""
 
     file: Path
     done: dict[tuple[Chunk, str], str]
 
     def is_done(self, chunk: Chunk, who: str, digest: str) -> bool:
-        """Whether this very chunk stands in gold already."""
+        """Whether gold already has exactly this chunk."""
         return self.done.get((chunk, who)) == digest
 
     def note(self, chunk: Chunk, who: str, digest: str) -> None:
-        """Remember a chunk, and forget those whose rows it replaced; on disk when this returns."""
-        self.done = {
-            place: kept for place, kept in self.done.items() if not overlap(place[0], chunk)
-        } | {(chunk, who): digest}
+        """Record a chunk and drop those whose rows it replaced; on disk when this returns."""
+        untouched = {
+            key: digest_ for key, digest_ in self.done.items() if not overlap(key[0], chunk)
+        }
+        self.done = untouched | {(chunk, who): digest}
         lines = [
-            {"from_us": c.from_us, "to_us": c.to_us, "who": name, "digest": kept}
-            for (c, name), kept in self.done.items()
+            {"from_us": c.from_us, "to_us": c.to_us, "who": symbols, "digest": digest_}
+            for (c, symbols), digest_ in self.done.items()
         ]
         partial = self.file.with_suffix(".part")
         with partial.open("w") as out:
@@ -54,18 +52,17 @@ class Ledger:
 
 
 def overlap(one: Chunk, other: Chunk) -> bool:
-    """Whether two chunks share a moment."""
+    """Whether two chunks overlap."""
     return one.from_us < other.to_us and other.from_us < one.to_us
 
 
 def folder(settings: Settings) -> Path:
-    """Folder of ledger and lock. Never delete the lock: its holder would no longer exclude
-    others."""
+    """Folder of ledger and lock file. Never delete the lock file: its holder would lose it."""
     return settings.root / "lakehouse" / "backfill"
 
 
 def read(settings: Settings) -> Ledger:
-    """The ledger as it stands; empty when there is none that can be read."""
+    """The ledger; empty when the file is missing or unreadable."""
     file = folder(settings) / "ledger.json"
     try:
         lines = json.loads(file.read_text())
@@ -81,7 +78,7 @@ def read(settings: Settings) -> Ledger:
 
 
 def forget(settings: Settings) -> None:
-    """Delete the ledger: the next backfill computes every chunk again. Call it under `alone`."""
+    """Delete the ledger, so that the next backfill computes every chunk. Call it under `alone`."""
     (folder(settings) / "ledger.json").unlink(missing_ok=True)
 
 
@@ -89,8 +86,8 @@ def forget(settings: Settings) -> None:
 def alone(settings: Settings, holder: str) -> Iterator[None]:
     """Exclusive access to gold and the ledger for `holder`, such as "a backfill".
 
-    The system frees the lock of a killed process. Raises JobError, naming the holder, when it is
-    taken.
+    The operating system releases the lock of a killed process. Raises JobError, naming the holder,
+    when the lock is held.
     """
     folder(settings).mkdir(parents=True, exist_ok=True)
     with (folder(settings) / "lock").open("a+") as lock:  # "w" would erase the holder
@@ -98,9 +95,9 @@ def alone(settings: Settings, holder: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            other = lock.read(HOLDER_CHARS) or "another process"
-            hint = "wait until it has ended, or end it; a backfill continues where it was"
-            raise JobError(f"{other} is running on this lakehouse", hint) from None
+            owner = lock.read(HOLDER_CHARS) or "another process"
+            hint = "wait until it ends, or stop it; the next `tick backfill` continues from there"
+            raise JobError(f"{owner} is running on this lakehouse", hint) from None
         lock.truncate(0)
         lock.write(f"{holder} (PID {os.getpid()}, since {_utc(now_us())} UTC)")
         lock.flush()

@@ -1,4 +1,4 @@
-"""Back to an earlier snapshot of a table, while no backfill reads or writes it."""
+"""Rolls a table back to an earlier snapshot, while no backfill reads or writes it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,17 +16,17 @@ from lakehouse.snapshots import SnapshotInfo, list_snapshots, open_table
 
 
 def rollback(settings: Settings, name: str, snapshot_id: int) -> SnapshotInfo:
-    """Make an earlier snapshot the current one, and return it. Nothing is deleted: the way forward
-    again is another rollback.
+    """Make an earlier snapshot the current one, and return it.
 
-    Raises DatasetError for an unknown table, and for a snapshot that never was, was expired, or is
-    the current one; JobError while a backfill runs that reads or writes the table.
+    Nothing is deleted: another rollback can undo this one. Raises DatasetError for an unknown
+    table, and for a snapshot that does not exist, has expired or is the current one; JobError while
+    a backfill that reads or writes the table is running.
     """
     table = open_table(settings, name)
     if table.snapshot_by_id(snapshot_id) is None:
         raise DatasetError(
             f"{name} has no snapshot {snapshot_id}",
-            f"`tick lake snapshots {name}` lists them; expired ones are gone",
+            f"choose one of `tick lake snapshots {name}`; expired ones cannot be restored",
         )
     if (current := table.current_snapshot()) and current.snapshot_id == snapshot_id:
         raise DatasetError(
@@ -43,13 +43,13 @@ def rollback(settings: Settings, name: str, snapshot_id: int) -> SnapshotInfo:
 
 @contextmanager
 def _without_backfill(settings: Settings, name: str) -> Iterator[None]:
-    """Keep backfills out while ticks or features change, and forget which chunks are done."""
+    """Keep backfills out while ticks or features change, and clear the ledger."""
     if name not in (GOLD, SILVER):
         yield
         return
     with ledger.alone(settings, f"a rollback of {name}"):
-        # Chunks noted as done may be gone, or made of other ticks. Forgotten first, because a kill
-        # in between then only costs work.
+        # Chunks in the ledger may be gone after the rollback, or depend on other ticks. Clear it
+        # first: a kill in between then only costs work.
         ledger.forget(settings)
         yield
 

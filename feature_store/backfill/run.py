@@ -1,9 +1,13 @@
-"""History: the same rendered SQL over silver in Flink batch mode, chunk by chunk, into
-gold.tick_features.
+"""Backfill: the rendered SQL over silver in Flink batch mode, by chunk, into gold.tick_features.
 
-Each chunk: 1. what it depends on, and whether gold has it already  2. Flink computes it into a
-staging table  3. one commit swaps it in  4. the ledger notes it. A kill anywhere leaves every chunk
-of gold either old or new, and the next run goes on from there.
+For each chunk:
+1. Digest its inputs; skip it when gold already has it.
+2. Flink computes it into a staging table.
+3. One commit swaps the staged rows into gold.
+4. The ledger records it.
+
+A kill at any point leaves every chunk of gold either old or new, and the next run continues from
+there.
 """
 
 import hashlib
@@ -20,7 +24,7 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError, JobError, TickError
 from feature_store.backfill import chunks, ledger, staging
-from feature_store.backfill.chunks import DAY_US, Chunk, Reach
+from feature_store.backfill.chunks import DAY_US, Chunk, Lookback
 from feature_store.backfill.ledger import Ledger
 from feature_store.flink import rest as flink_rest
 from feature_store.flink.program import Program, Submitter
@@ -31,28 +35,30 @@ from lakehouse.catalog_options import literal
 from lakehouse.schemas import FEATURE_NAMES, SILVER
 
 NAME = "lakehouse-tick backfill"
-# Enough for a TaskManager that was killed. A full disk or a bad row fails every time: the chunk
-# then fails, instead of loading the cluster until `backfill_timeout_s`.
+# Enough for a killed TaskManager. A full disk or a bad row fails every time: then the chunk fails
+# instead of loading the cluster until `backfill_timeout_s`.
 RESTARTS_MAX = 5
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What of silver a chunk reads: how far back, whose ticks, which snapshot (None: the newest);
-    whether a trade may lie twice in it.
+class ChunkSource:
+    """What a chunk reads of silver: lookback, symbols (None: all) and snapshot (None: the newest).
+
+    `copies`: whether a trade may occur more than once in it.
     """
 
-    reach: Reach
+    lookback: Lookback
     symbols: Sequence[str] | None = None
     snapshot: int | None = None
     copies: bool = True
 
 
 @dataclass
-class Report:
-    """What a backfill did. `rows` were written; `holes` are days (begin, µs UTC) without any tick
-    of a symbol, by symbol.
+class BackfillReport:
+    """The outcome of a backfill.
+
+    `rows` counts written rows; `holes` are days (begin, µs UTC) without ticks, by symbol.
     """
 
     computed: list[Chunk] = field(default_factory=list)
@@ -63,22 +69,22 @@ class Report:
     holes: dict[str, list[int]] = field(default_factory=dict)
 
 
-def program(settings: Settings, chunk: Chunk, what: Wanted, into: str) -> Program:
-    """Features with row end in [from, to) µs of the chunk, into the table `into`."""
+def program(settings: Settings, chunk: Chunk, source: ChunkSource, into: str) -> Program:
+    """The Flink program that writes the chunk's features into the table `into`."""
     views = [
-        View("accepted", accepted(what, chunk.to_us)),
-        *windows.ladder("batch", copies=what.copies),
+        View("accepted", accepted(source, chunk.to_us)),
+        *windows.ladder("batch", copies=source.copies),
     ]
-    wanted = f"event_time >= {_timestamp(chunk.from_us)} AND event_time < {_timestamp(chunk.to_us)}"
+    inside = f"event_time >= {_timestamp(chunk.from_us)} AND event_time < {_timestamp(chunk.to_us)}"
     insert = tables.insert(
         into,
         FEATURE_NAMES,
-        f"SELECT {tables.quoted(FEATURE_NAMES)} FROM ({windows.union_rows()}) WHERE {wanted}",
+        f"SELECT {tables.quoted(FEATURE_NAMES)} FROM ({windows.union_rows()}) WHERE {inside}",
     )
     options = flink_rest.client_options(settings) | {
         "table.exec.resource.default-parallelism": str(settings.backfill_parallelism),
         "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",
-        # Costs more than the disk it saves for so short a time.
+        # Compression would cost more than the disk space it saves for so short a time.
         "table.exec.spill-compression.enabled": "false",
         "restart-strategy.exponential-delay.attempts-before-reset-backoff": str(RESTARTS_MAX),
     }
@@ -94,34 +100,38 @@ def program(settings: Settings, chunk: Chunk, what: Wanted, into: str) -> Progra
     )
 
 
-def accepted(what: Wanted, to_us: int) -> str:
+def accepted(source: ChunkSource, to_us: int) -> str:
     """SELECT of the silver ticks before `to` µs that a chunk needs."""
-    reach, symbols = what.reach, what.symbols
-    wanted = [f"event_time < {_timestamp(to_us)}", f"event_time >= {_timestamp(reach.first_us)}"]
-    if reach.further:
+    lookback, symbols = source.lookback, source.symbols
+    conditions = [
+        f"event_time < {_timestamp(to_us)}",
+        f"event_time >= {_timestamp(lookback.first_us)}",
+    ]
+    if lookback.further:
         gaps = [
-            f"({_is(symbol)} AND event_time >= {_timestamp(us)})" for symbol, us in reach.further
+            f"({_is(symbol)} AND event_time >= {_timestamp(us)})" for symbol, us in lookback.further
         ]
-        wanted.append(f"({' OR '.join([f'event_time >= {_timestamp(reach.base_us)}', *gaps])})")
+        conditions.append(
+            f"({' OR '.join([f'event_time >= {_timestamp(lookback.base_us)}', *gaps])})"
+        )
     if symbols is not None:
-        wanted.append(f"({' OR '.join(map(_is, symbols))})")
-    pinned = f"/*+ OPTIONS('snapshot-id'='{what.snapshot}') */ " if what.snapshot else ""
-    return (
-        f"SELECT {WHO}, {TRADE} FROM {tables.CATALOG}.{SILVER} {pinned}WHERE {' AND '.join(wanted)}"
-    )
+        conditions.append(f"({' OR '.join(map(_is, symbols))})")
+    hint = f"/*+ OPTIONS('snapshot-id'='{source.snapshot}') */ " if source.snapshot else ""
+    where = " AND ".join(conditions)
+    return f"SELECT {WHO}, {TRADE} FROM {tables.CATALOG}.{SILVER} {hint}WHERE {where}"
 
 
 def definition() -> str:
-    """Digest of the rendered SQL: a changed definition makes every chunk due again."""
-    both = (
+    """Digest of the rendered SQL. A changed definition makes every chunk due again."""
+    selects = (
         view.select for copies in (True, False) for view in windows.ladder("batch", copies=copies)
     )
-    text = "\n".join(both) + windows.union_rows()
+    text = "\n".join(selects) + windows.union_rows()
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def silent(_step: str, _done: int, _total: int) -> None:
-    """No display."""
+    """Show no progress."""
 
 
 def run(
@@ -134,17 +144,16 @@ def run(
     parallel: int = 1,
     *,
     again: bool = False,
-) -> Report:
-    """Bring gold's rows with their end in [from, to) µs up to date with silver; what stands already
-    is not computed `again`.
+) -> BackfillReport:
+    """Bring gold's rows with their end in [from, to) µs up to date with silver.
 
-    Raises DatasetError for an impossible range or an unknown symbol, JobError when another backfill
-    runs or Flink is away. A chunk that fails is in the report, and does not stop the others. An
-    exception that ends this call, such as Ctrl-C, cancels its Flink jobs; Flink cancels those of a
-    client that was killed.
+    Chunks that are up to date are skipped, unless `again` is set. A failing chunk is in the report
+    and does not stop the others. Raises DatasetError for an impossible range or an unknown symbol,
+    JobError when another backfill is running or Flink does not answer. An exception that ends this
+    call, such as Ctrl-C, cancels its Flink jobs; when the client is killed, Flink cancels them.
     """
     tables.create(settings)
-    _possible(settings, from_us, to_us, symbols)
+    _require_possible(settings, from_us, to_us, symbols)
     with (
         ledger.alone(settings, "a backfill"),
         _Work(settings, symbols, again) as work,
@@ -161,8 +170,9 @@ def run(
 def holes(
     ticks: pl.DataFrame, from_us: int, to_us: int, symbols: Sequence[str] | None
 ) -> dict[str, list[int]]:
-    """Days in [from, to) without a tick, by symbol: those asked for, else those seen. `ticks`: key,
-    day_us.
+    """Days in [from, to) without a tick, by symbol: for `symbols`, else for those in `ticks`.
+
+    `ticks` has the columns key and day_us.
     """
     every = range(from_us // DAY_US * DAY_US, to_us, DAY_US)
     seen = set(ticks.select("key", "day_us").iter_rows())
@@ -175,7 +185,7 @@ def holes(
 
 @contextmanager
 def _threads(count: int, stop: Callable[[], None]) -> Iterator[ThreadPoolExecutor]:
-    """`count` threads; an interrupt calls `stop`, which ends what they wait for."""
+    """A pool of `count` threads; an interrupt calls `stop`, which ends what they wait for."""
     pool = ThreadPoolExecutor(count)
     try:
         yield pool
@@ -188,17 +198,15 @@ def _threads(count: int, stop: Callable[[], None]) -> Iterator[ThreadPoolExecuto
 
 
 class _Work:
-    """The state of one run: a Flink client, the ledger and the report; `chunk` may be called by
-    several threads.
-    """
+    """The state of one run: Flink client, ledger, report. Threads may call `chunk` concurrently."""
 
-    def __init__(self, settings: Settings, symbols: Sequence[str] | None, again: bool) -> None:  # noqa: FBT001
+    def __init__(self, settings: Settings, symbols: Sequence[str] | None, again: bool) -> None:
         self.settings, self.symbols, self.again = settings, symbols, again
-        self.report, self.ticks_by_day = (
-            Report(),
-            pl.DataFrame(schema={"key": pl.String, "day_us": pl.Int64}),
-        )
-        self._definition, self._alone, self._token = definition(), Lock(), secrets.token_hex(4)
+        self.report = BackfillReport()
+        self.ticks_by_day = pl.DataFrame(schema={"key": pl.String, "day_us": pl.Int64})
+        self._definition = definition()
+        self._lock = Lock()
+        self._token = secrets.token_hex(4)
         self._ledger: Ledger = ledger.read(settings)
         self._flink: Submitter | None = None
         self._stopping = Event()
@@ -212,86 +220,84 @@ class _Work:
         if self._flink is not None:
             self._flink.close()
         if kind is not None:
-            self.stop()  # a job whose id we never learnt may have been submitted meanwhile
+            self.stop()  # a job whose id never arrived may have been submitted meanwhile
 
     def stop(self) -> None:
-        """Cancel the Flink jobs of this run; one that is being planned as soon as it has an id."""
+        """Cancel this run's Flink jobs; one that is still being planned as soon as it has an id."""
         self._stopping.set()
-        with suppress(JobError):  # Flink does not answer; it cancels them by itself: client_options
+        with suppress(JobError):  # if Flink is down, it cancels them later: see client_options
             cancel_abandoned(self.settings)
 
     def chunk(self, chunk: Chunk) -> None:
-        """Bring one chunk up to date; a failure is noted, not raised."""
+        """Bring one chunk up to date; a failure is recorded, not raised."""
         try:
-            self._bring(chunk)
+            self._update(chunk)
         except TickError as error:
-            with self._alone:
+            with self._lock:
                 self.report.failed[chunk] = (
                     f"{error.message} ({error.hint})" if error.hint else error.message
                 )
 
-    def _bring(self, chunk: Chunk) -> None:
+    def _update(self, chunk: Chunk) -> None:
         minutes = tick_scans.minutes(
             self.settings,
             chunk.from_us - chunks.WINDOW_US - 4 * tick_scans.MINUTE_US,
             chunk.to_us,
             self.symbols,
         )
-        reach = chunks.reach(self.settings, chunk, minutes["key"].unique().to_list())
-        digest = chunks.digest(self.settings, chunk, reach, self._definition, minutes)
+        lookback = chunks.lookback(self.settings, chunk, minutes["key"].unique().to_list())
+        digest = chunks.digest(self.settings, chunk, lookback, self._definition, minutes)
         who = ",".join(sorted(self.symbols)) if self.symbols else "*"
-        with self._alone:
+        with self._lock:
             self._count(minutes.filter(pl.col("minute_us") >= chunk.from_us))
             if not self.again and self._ledger.is_done(chunk, who, digest):
                 self.report.unchanged.append(chunk)
                 return
-        rows = self._compute(chunk, reach, minutes)
-        with self._alone:
+        rows = self._compute(chunk, lookback, minutes)
+        with self._lock:
             self._ledger.note(chunk, who, digest)
             self.report.computed.append(chunk)
             self.report.rows += rows
 
-    def _compute(self, chunk: Chunk, reach: Reach, minutes: pl.DataFrame) -> int:
-        # A name of this run: a job that a killed run still had on its way must not find our table.
+    def _compute(self, chunk: Chunk, lookback: Lookback, minutes: pl.DataFrame) -> int:
+        # The token makes the name unique: a job still in flight from a killed run must not find it.
         with staged_table(self.settings, f"c{chunk.from_us // 1_000_000}_{self._token}") as table:
             if not minutes.is_empty():
                 job_id = self._client().submit(
-                    program(self.settings, chunk, self._wanted(chunk, reach, minutes), table)
+                    program(self.settings, chunk, self._source(chunk, lookback, minutes), table)
                 )
                 if self._stopping.is_set():
                     flink_rest.cancel(self.settings, job_id)
                 flink_rest.wait(self.settings, job_id, self.settings.backfill_timeout_s)
             files = staging.staged(self.settings, table)
-            with self._alone:
+            with self._lock:
                 staging.swap(self.settings, files, chunk.from_us, chunk.to_us, self.symbols)
             return sum(file.record_count for file in files)
 
-    def _wanted(self, chunk: Chunk, reach: Reach, minutes: pl.DataFrame) -> Wanted:
-        """The look for copies and the job read the same snapshot: a copy that comes between them
-        would count twice.
+    def _source(self, chunk: Chunk, lookback: Lookback, minutes: pl.DataFrame) -> ChunkSource:
+        """What the chunk reads. The search for copies and the job read the same snapshot.
+
+        Otherwise a copy that arrives in between would count twice.
         """
         current = tables.catalog(self.settings).load_table(SILVER).current_snapshot()
         snapshot = current.snapshot_id if current else None
-        looks = self._looks(chunk, reach, minutes)
         copies = any(
             tick_scans.has_copies(self.settings, parts, symbols, snapshot)
-            for parts, symbols in looks
+            for parts, symbols in self._slices(chunk, lookback, minutes)
         )
-        return Wanted(reach, self.symbols, snapshot, copies)
+        return ChunkSource(lookback, self.symbols, snapshot, copies)
 
-    def _looks(
-        self, chunk: Chunk, reach: Reach, minutes: pl.DataFrame
+    def _slices(
+        self, chunk: Chunk, lookback: Lookback, minutes: pl.DataFrame
     ) -> Iterator[tuple[list[tuple[int, int]], Sequence[str] | None]]:
-        """What a chunk reads, in slices, and of whom: all that is asked for, then what lies further
-        back of single symbols.
-        """
-        yield tick_scans.slices(minutes, reach.base_us, chunk.to_us), self.symbols
-        for symbol, from_us in reach.further:
-            counted = tick_scans.minutes(self.settings, from_us, reach.base_us, [symbol])
-            yield tick_scans.slices(counted, from_us, reach.base_us), [symbol]
+        """What a chunk reads, in slices with their symbols: the base, then further lookbacks."""
+        yield tick_scans.slices(minutes, lookback.base_us, chunk.to_us), self.symbols
+        for symbol, from_us in lookback.further:
+            earlier = tick_scans.minutes(self.settings, from_us, lookback.base_us, [symbol])
+            yield tick_scans.slices(earlier, from_us, lookback.base_us), [symbol]
 
     def _client(self) -> Submitter:
-        with self._alone:
+        with self._lock:
             self._flink = self._flink or Submitter(self.settings)
             return self._flink
 
@@ -303,7 +309,7 @@ class _Work:
 
 @contextmanager
 def staged_table(settings: Settings, name: str) -> Iterator[str]:
-    """A staging table for as long as one chunk needs it."""
+    """A staging table for the duration of one chunk."""
     table = staging.stage(settings, name)
     try:
         yield table
@@ -312,7 +318,7 @@ def staged_table(settings: Settings, name: str) -> Iterator[str]:
 
 
 def cancel_abandoned(settings: Settings) -> None:
-    """Cancel the jobs of backfills that have not ended: of a killed run, or of one that stops.
+    """Cancel the running jobs of backfills: of a killed run, or of one that stops.
 
     Call it under the lock. Raises JobError when Flink does not answer.
     """
@@ -321,22 +327,24 @@ def cancel_abandoned(settings: Settings) -> None:
             flink_rest.cancel(settings, job["jid"])
 
 
-def _possible(settings: Settings, from_us: int, to_us: int, symbols: Sequence[str] | None) -> None:
+def _require_possible(
+    settings: Settings, from_us: int, to_us: int, symbols: Sequence[str] | None
+) -> None:
     if from_us >= to_us:
         raise DatasetError(
             f"the range is empty: --from {_day(from_us)} is not before --to {_day(to_us)}",
-            "give the older moment first",
+            "pass the earlier time as --from",
         )
     if to_us > now_us() + DAY_US:
         raise DatasetError(
-            f"--to {_day(to_us)} lies in the future",
-            "a backfill computes what has happened: give an earlier --to",
+            f"--to {_day(to_us)} is in the future",
+            "a backfill computes the past: pass an earlier --to",
         )
-    every = tick_scans.symbols(settings) if symbols else []
-    if unknown := set(symbols or ()) - set(every):
+    available = tick_scans.symbols(settings) if symbols else []
+    if unknown := set(symbols or ()) - set(available):
         raise DatasetError(
-            f"no tick of {', '.join(sorted(unknown))} is in the lakehouse",
-            f"known: {', '.join(every[:10]) or 'none'}",
+            f"the lakehouse has no tick of {', '.join(sorted(unknown))}",
+            f"--symbols can be: {', '.join(available[:10]) or 'none, the lakehouse is empty'}",
         )
 
 

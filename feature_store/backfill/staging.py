@@ -1,8 +1,8 @@
-"""Put the rows of a finished chunk in place of those that gold holds for it, in one commit.
+"""Staging tables, and the swap of a finished chunk into gold in one commit.
 
-A chunk is computed into a staging table of its own, whose data files lie in gold's folder already.
-The swap moves no data: it removes the old rows and adds the staged files to gold in one Iceberg
-transaction. Readers see all of the old or all of the new.
+A chunk is computed into its own staging table, whose data files are already in gold's folder. The
+swap moves no data: it removes the old rows and adds the staged files to gold in one Iceberg
+transaction. Readers see either all old rows or all new ones.
 """
 
 from collections.abc import Sequence
@@ -23,29 +23,28 @@ ATTEMPTS = 10
 
 
 def stage(settings: Settings, name: str) -> str:
-    """Make an empty staging table for gold's rows and return its identifier; what an earlier try
-    left there is dropped.
+    """Create an empty staging table for gold's rows and return its identifier.
+
+    A table that an earlier attempt left behind is dropped.
     """
     store, gold = tables.catalog(settings), tables.catalog(settings).load_table(GOLD)
     identifier = f"{NAMESPACE}.{name}"
     drop(settings, identifier)
     store.create_namespace_if_not_exists(NAMESPACE)
     properties = gold.properties | {"write.data.path": f"{gold.location()}/data"}
-    made = store.create_table(
+    table = store.create_table(
         identifier, gold.schema(), partition_spec=gold.spec(), properties=properties
     )
-    if made.schema().fields != gold.schema().fields or made.spec().fields != gold.spec().fields:
+    if table.schema().fields != gold.schema().fields or table.spec().fields != gold.spec().fields:
         raise DatasetError(
             f"{GOLD} has column ids that a new table does not get",
-            "a backfill into a fresh lakehouse makes it anew",
+            "run `tick backfill` into a new lakehouse, which creates the table again",
         )
     return identifier
 
 
 def drop(settings: Settings, identifier: str) -> None:
-    """Forget a staging table; data files that no swap took stay until `tick lake expire` finds
-    them.
-    """
+    """Drop a staging table; files that no swap took stay until `tick lake expire` deletes them."""
     store = tables.catalog(settings)
     try:
         store.drop_table(identifier)
@@ -54,7 +53,7 @@ def drop(settings: Settings, identifier: str) -> None:
 
 
 def clear(settings: Settings) -> None:
-    """Forget every staging table, such as those of a run that was killed."""
+    """Drop all staging tables, such as those of a killed run."""
     store = tables.catalog(settings)
     if store.namespace_exists(NAMESPACE):
         for namespace, name in store.list_tables(NAMESPACE):
@@ -80,15 +79,14 @@ def swap(
     to_us: int,
     symbols: Sequence[str] | None,
 ) -> None:
-    """Replace gold's rows with their end in [from, to) µs, of these symbols or all, by the rows of
-    `files`.
+    """Replace gold's rows with their end in [from, to) µs by the rows of `files`.
+
+    With `symbols`, only the rows of these symbols.
     """
-    wanted: BooleanExpression = tables.between(from_us, to_us)
-    _commit(
-        tables.catalog(settings).load_table(GOLD),
-        And(wanted, In("symbol", list(symbols))) if symbols else wanted,
-        files,
-    )
+    replaced: BooleanExpression = tables.between(from_us, to_us)
+    if symbols:
+        replaced = And(replaced, In("symbol", list(symbols)))
+    _commit(tables.catalog(settings).load_table(GOLD), replaced, files)
 
 
 @retry(
@@ -97,12 +95,12 @@ def swap(
     wait=wait_random(0.1, 1.0),
     reraise=True,
 )
-def _commit(gold: Table, wanted: BooleanExpression, files: Sequence[DataFile]) -> None:
+def _commit(gold: Table, replaced: BooleanExpression, files: Sequence[DataFile]) -> None:
     gold.refresh()
-    with gold.transaction() as change, tables.writing():
-        if next(iter(gold.scan(row_filter=wanted).plan_files()), None) is not None:
-            change.delete(wanted)
+    with gold.transaction() as transaction, tables.writing():
+        if next(iter(gold.scan(row_filter=replaced).plan_files()), None) is not None:
+            transaction.delete(replaced)
         if files:
-            with change.update_snapshot().fast_append() as added:
+            with transaction.update_snapshot().fast_append() as append:
                 for file in files:
-                    added.append_data_file(file)
+                    append.append_data_file(file)

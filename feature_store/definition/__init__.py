@@ -1,3 +1,1 @@
-"""Feature definitions as text: their checks, the reference evaluation in plain Python, their
-examples.
-"""
+"""Feature definitions as text: their checks, the reference implementation, their examples."""

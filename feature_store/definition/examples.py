@@ -1,5 +1,6 @@
-"""A trial: feature lines, ticks and the values a person expects of them, as a YAML file for `tick
-features test`.
+"""Feature examples: feature lines, ticks and expected values, in a YAML file.
+
+`tick features test` evaluates one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,33 +27,33 @@ from feature_store.definition.expressions import DefinitionError, evaluate
 SECOND_US = 1_000_000
 YAML_SUFFIXES = frozenset({".yaml", ".yml"})
 NEAREST = 5
-LENGTH_S_MAX = 366 * 86_400  # a trial by hand does not last longer
+LENGTH_S_MAX = 366 * 86_400  # longest span of ticks written by hand
 
 
-class TrialError(TickError):
-    """A trial file is no such file, or expects a value of a row that does not exist."""
+class ExampleError(TickError):
+    """A feature example file is invalid, or expects a value of a row that does not exist."""
 
 
 def _only_fields(kind: type[Feature] | type[Aggregate]) -> BeforeValidator:
-    known = [field.name for field in fields(kind)]
+    names = [field.name for field in fields(kind)]
 
-    def refuse_others(line: object) -> object:
+    def reject_others(line: object) -> object:
         if isinstance(line, Mapping) and (
-            unknown := [str(key) for key in line if key not in known]
+            unknown := [str(key) for key in line if key not in names]
         ):
-            raise ValueError(f"no such field: {', '.join(unknown)} (there are {', '.join(known)})")
+            raise ValueError(f"unknown field {', '.join(unknown)} (fields: {', '.join(names)})")
         return line
 
-    return BeforeValidator(refuse_others)
+    return BeforeValidator(reject_others)
 
 
-class Trial(BaseModel):
-    """The file. `ticks`: the name of a file beside it, or rows [seconds from start, price, size,
-    side] of one `symbol`.
+class FeatureExample(BaseModel):
+    """The content of a feature example file.
 
-    `features` and `aggregates` are lines as in contracts/features.py; one that has the name of an
-    existing line replaces it. Each of `expect` has `at` (row end: UTC time, or seconds from start),
-    `symbol` where there are several, and values.
+    `ticks`: the name of a file in the same folder, or rows [seconds from start, price, size, side]
+    of one `symbol`. `features` and `aggregates` are lines as in contracts/features.py; a line with
+    the name of an existing one replaces it. Each entry of `expect` has `at` (row end: UTC time, or
+    seconds from start), `symbol` when there are several, and values by column.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,12 +68,12 @@ class Trial(BaseModel):
 
     @property
     def all_features(self) -> tuple[Feature, ...]:
-        """The platform's features and those of the trial."""
+        """The platform's features and those of the example."""
         return tuple({f.name: f for f in (*FEATURES, *self.features)}.values())
 
     @property
     def all_aggregates(self) -> tuple[Aggregate, ...]:
-        """The platform's aggregates and those of the trial."""
+        """The platform's aggregates and those of the example."""
         return tuple({a.name: a for a in (*AGGREGATES, *self.aggregates)}.values())
 
     @property
@@ -81,7 +82,7 @@ class Trial(BaseModel):
         return _epoch_s(self.start)
 
     def inline_ticks(self) -> pl.DataFrame:
-        """The rows of the file as ticks. Raises TrialError for a row that is none."""
+        """The rows of the file as ticks. Raises ExampleError for an invalid row."""
         rows = self.ticks if isinstance(self.ticks, list) else []
         return pl.DataFrame(
             [self._tick(i, row) for i, row in enumerate(rows, 1)], list(Tick._fields), orient="row"
@@ -90,13 +91,13 @@ class Trial(BaseModel):
     def _tick(self, number: int, row: Sequence[float]) -> Tick:
         venue, _, symbol = self.symbol.partition(":")
         if not 3 <= len(row) <= 4:
-            raise TrialError(
+            raise ExampleError(
                 f"tick {number} is {row}",
                 "write [seconds from start, price, size, side]; side is 1, -1 or 0, and may be"
                 " left out",
             )
         at_us = self.start_s * SECOND_US + round(row[0] * SECOND_US)
-        made = Tick(
+        tick = Tick(
             venue,
             symbol,
             at_us,
@@ -107,18 +108,18 @@ class Trial(BaseModel):
             str(number),
             number,
         )
-        judged = parse(encode(made), (self.start_s + LENGTH_S_MAX) * SECOND_US)
-        if isinstance(judged, Rejected):
-            raise TrialError(
-                f"tick {number} {row} is no tick: {judged.reason} {judged.detail}".rstrip(),
+        parsed = parse(encode(tick), (self.start_s + LENGTH_S_MAX) * SECOND_US)
+        if isinstance(parsed, Rejected):
+            raise ExampleError(
+                f"tick {number} {row} is invalid: {parsed.reason} {parsed.detail}".rstrip(),
                 "see `tick dead-letters --help` for reasons",
             )
-        return made
+        return tick
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One expected value beside what came out; both agree within `allowed`, NULL only with NULL."""
+    """An expected value and the computed one; they agree within `allowed`, NULL only with NULL."""
 
     symbol: str
     sec: int
@@ -129,31 +130,32 @@ class Outcome:
 
     @property
     def difference(self) -> float | None:
-        """Got − expected, None where one of them is NULL."""
+        """Got − expected; None where one of them is NULL."""
         return None if self.got is None or self.expected is None else self.got - self.expected
 
     @property
     def ok(self) -> bool:
-        """NaN and infinity are never right: a feature is a number or NULL."""
+        """Whether they agree. NaN and infinity never do: a feature is a number or NULL."""
         if self.difference is None:
             return self.got is self.expected
         return abs(self.difference) <= self.allowed
 
 
-def read(file: Path) -> Trial:
-    """The trial in a YAML file. Raises TrialError where it is none, DefinitionError where a line of
-    it is wrong.
+def read_example(file: Path) -> FeatureExample:
+    """Read a feature example.
+
+    Raises ExampleError for an invalid file, DefinitionError for an invalid line in it.
     """
     try:
-        trial = Trial.model_validate(yaml.safe_load(file.read_text()))
+        example = FeatureExample.model_validate(yaml.safe_load(file.read_text()))
     except OSError as error:
-        raise TrialError(
+        raise ExampleError(
             f"cannot read {file}: {error.strerror}",
-            "give a YAML file; docs/examples/feature-trial.yaml is one",
+            "pass a YAML file such as docs/examples/feature-example.yaml",
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TrialError(
-            f"{file} is no YAML: {error}", "text with {braces} or a colon needs quotes"
+        raise ExampleError(
+            f"{file} is not valid YAML: {error}", "quote text with {braces} or a colon"
         ) from error
     except ValidationError as error:
         first = error.errors()[0]
@@ -161,17 +163,16 @@ def read(file: Path) -> Trial:
             " → ".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
             or "the file"
         )
-        raise TrialError(
-            f"{file}: {where}: {first['msg']}", f"a trial has {', '.join(Trial.model_fields)}"
+        raise ExampleError(
+            f"{file}: {where}: {first['msg']}",
+            f"a feature example has the fields {', '.join(FeatureExample.model_fields)}",
         ) from error
-    check_lines(trial.all_features, trial.all_aggregates)
-    return trial
+    check_lines(example.all_features, example.all_aggregates)
+    return example
 
 
-class Asked(NamedTuple):
-    """One expectation: a feature of the row of `symbol` that ends at `sec`, and the value as
-    written in the file.
-    """
+class Expectation(NamedTuple):
+    """One expected value, as written in the file, of a feature in the row of `symbol` at `sec`."""
 
     symbol: str
     sec: int
@@ -179,57 +180,58 @@ class Asked(NamedTuple):
     value: object
 
 
-def run(trial: Trial, ticks: pl.DataFrame) -> list[Outcome]:
-    """Every expected value with what the naive evaluator makes of the ticks; only the rows asked
-    for are computed.
+def evaluate_example(example: FeatureExample, ticks: pl.DataFrame) -> list[Outcome]:
+    """Compare every expected value with the reference implementation's value over the ticks.
 
-    Raises TrialError for an unknown feature, symbol or row, DefinitionError where a formula cannot
-    be computed.
+    Only the expected rows are computed. Raises ExampleError for an unknown feature, symbol or row,
+    DefinitionError where a formula cannot be computed.
     """
     columns = {
         f"{f.name}_{LABELS[w]}": (level_of(w).view, f.scale)
-        for f in trial.all_features
+        for f in example.all_features
         for w in f.windows_s
     }
     columns |= dict.fromkeys(CONTEXT, (LEVELS[0].view, 1.0))
-    asked = _asked(trial, ticks)
-    if unknown := next((one.feature for one in asked if one.feature not in columns), None):
-        raise TrialError(f"there is no feature {unknown!r}", nearest(unknown, columns))
-    keys = [(columns[one.feature][0], one.symbol, one.sec) for one in asked]
-    made = reference.features(
-        ticks, trial.all_features, trial.all_aggregates, only=set(keys), strict=True
+    expectations = _expectations(example, ticks)
+    if unknown := next((e.feature for e in expectations if e.feature not in columns), None):
+        raise ExampleError(f"unknown feature {unknown!r}", nearest(unknown, columns))
+    keys = [(columns[e.feature][0], e.symbol, e.sec) for e in expectations]
+    computed = reference.features(
+        ticks, example.all_features, example.all_aggregates, only=set(keys), strict=True
     )
     rows = {
         (view, r["symbol"], r["event_time_us"] // SECOND_US): r
-        for view, frame in made.items()
+        for view, frame in computed.items()
         for r in frame.iter_rows(named=True)
     }
     if missing := next((key for key in keys if key not in rows), None):
-        raise TrialError(
+        raise ExampleError(
             f"{missing[0]} has no row of {missing[1]} that ends at {utc(missing[2])}",
-            _nearest_rows(trial, ticks, *missing),
+            _nearest_rows(example, ticks, *missing),
         )
-    found = [rows[key][one.feature] for key, one in zip(keys, asked, strict=True)]
     return [
-        _outcome(one, got, columns[one.feature][1], trial.tolerance)
-        for one, got in zip(asked, found, strict=True)
+        _outcome(e, rows[key][e.feature], columns[e.feature][1], example.tolerance)
+        for key, e in zip(keys, expectations, strict=True)
     ]
 
 
-def _asked(trial: Trial, ticks: pl.DataFrame) -> list[Asked]:
-    made: list[Asked] = []
-    for line in trial.expect:
-        values = _values(line)
-        made += [Asked(*_where(trial, line, ticks), name, value) for name, value in values]
-    return made
+def _expectations(example: FeatureExample, ticks: pl.DataFrame) -> list[Expectation]:
+    expectations: list[Expectation] = []
+    for line in example.expect:
+        for name, value in _values(line):
+            symbol, sec = _row_of(example, line, ticks)
+            expectations.append(Expectation(symbol, sec, name, value))
+    return expectations
 
 
-def _outcome(asked: Asked, got: float | None, scale: float, tolerance: float) -> Outcome:
-    expected = _expected(asked.feature, asked.value)
+def _outcome(
+    expectation: Expectation, got: float | None, scale: float, tolerance: float
+) -> Outcome:
+    expected = _expected(expectation.feature, expectation.value)
     return Outcome(
-        asked.symbol,
-        asked.sec,
-        asked.feature,
+        expectation.symbol,
+        expectation.sec,
+        expectation.feature,
         expected,
         got,
         tolerance * max(abs(expected or 0.0), scale),
@@ -239,37 +241,41 @@ def _outcome(asked: Asked, got: float | None, scale: float, tolerance: float) ->
 def _values(line: Mapping[str, Any]) -> list[tuple[str, object]]:
     values = [(name, value) for name, value in line.items() if name not in ("at", "symbol")]
     if not values or "at" not in line:
-        raise TrialError(
-            f"an expectation says nothing: {dict(line)}", "write {at: 12, volume_10s: 4.5}"
+        raise ExampleError(
+            f"an expectation needs `at` and a value, got {dict(line)}",
+            "write {at: 12, volume_10s: 4.5}",
         )
     return values
 
 
-def _where(trial: Trial, line: Mapping[str, Any], ticks: pl.DataFrame) -> tuple[str, int]:
+def _row_of(
+    example: FeatureExample, line: Mapping[str, Any], ticks: pl.DataFrame
+) -> tuple[str, int]:
+    """Symbol and row end (seconds since 1970) of one entry of `expect`."""
     symbols = sorted((ticks["venue"] + ":" + ticks["symbol"]).unique().to_list())
     symbol = line.get("symbol", symbols[0] if len(symbols) == 1 else None)
     if symbol not in symbols:
-        said = (
+        problem = (
             "an expectation names no symbol"
             if symbol is None
             else f"there are no ticks of {symbol}"
         )
-        raise TrialError(said, f"there are ticks of: {', '.join(symbols) or 'nothing'}")
-    return str(symbol), _seconds(trial, line.get("at"))
+        raise ExampleError(problem, f"set `symbol` to one of {', '.join(symbols) or '(no ticks)'}")
+    return str(symbol), _seconds(example, line.get("at"))
 
 
-def _seconds(trial: Trial, at: object) -> int:
+def _seconds(example: FeatureExample, at: object) -> int:
     """`at` as seconds since 1970."""
     with suppress(ValueError, OverflowError):
         sec = (
-            trial.start_s + int(at)
+            example.start_s + int(at)
             if isinstance(at, int | float) and at == int(at)
             else _epoch_s(datetime.fromisoformat(str(at)))
         )
-        datetime.fromtimestamp(sec, UTC)  # beyond the calendar it is no time either
+        datetime.fromtimestamp(sec, UTC)  # raises for a time outside the calendar
         return sec
-    raise TrialError(
-        f"{at!r} is no time of a row",
+    raise ExampleError(
+        f"{at!r} is not the time of a row",
         "write whole seconds from start, or a UTC time such as 2024-01-01T09:30:00Z",
     )
 
@@ -279,7 +285,7 @@ def _epoch_s(moment: datetime) -> int:
 
 
 def utc(sec: int) -> str:
-    """Seconds since 1970 as people read them."""
+    """Seconds since 1970 as readable UTC text."""
     return f"{datetime.fromtimestamp(sec, UTC):%Y-%m-%d %H:%M:%S}"
 
 
@@ -292,19 +298,21 @@ def _expected(name: str, text: object) -> float | None:
     try:
         value = evaluate(pl.DataFrame({"one": [1]}), {name: str(text)})[name][0]
     except DefinitionError as error:
-        raise TrialError(
-            f"the value expected of {name} is neither number, null nor expression: {text!r}",
+        raise ExampleError(
+            f"the expected value of {name} is neither number, null nor expression: {text!r}",
             error.message,
         ) from error
     return None if value is None else float(value)
 
 
-def _nearest_rows(trial: Trial, ticks: pl.DataFrame, view: str, symbol: str, sec: int) -> str:
+def _nearest_rows(
+    example: FeatureExample, ticks: pl.DataFrame, view: str, symbol: str, sec: int
+) -> str:
     level = next(level for level in LEVELS if level.view == view)
     ends = reference.row_ends(ticks, level).filter(pl.col("symbol") == symbol)["sec"].to_list()
     near = sorted(sorted(ends, key=lambda end: abs(end - sec))[:NEAREST])
-    told = ", ".join(
-        f"{utc(end)} (at: {end - trial.start_s})" if isinstance(trial.ticks, list) else utc(end)
+    times = ", ".join(
+        f"{utc(end)} (at: {end - example.start_s})" if isinstance(example.ticks, list) else utc(end)
         for end in near
     )
-    return f"a row ends every {level.tile_s} s that has a trade; the nearest: {told}"
+    return f"a row ends at every {level.tile_s} s bar with a trade; the nearest: {times}"

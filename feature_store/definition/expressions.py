@@ -1,6 +1,4 @@
-"""The text of a feature definition: which names it uses, whether Flink and DuckDB read it alike,
-and its values over a table.
-"""
+"""The text of a feature definition: its names, its checks for Flink and DuckDB, its values."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,11 +12,11 @@ from contracts.errors import TickError
 
 
 class DefinitionError(TickError):
-    """A feature or aggregate line says something that cannot be computed."""
+    """A feature or aggregate line is invalid or cannot be computed."""
 
 
-# What Flink and DuckDB both know, with the same result. LOG is not among them: natural in Flink,
-# decimal in DuckDB.
+# Functions with the same result in Flink and DuckDB. LOG differs: natural in Flink, decimal in
+# DuckDB.
 FUNCTIONS = frozenset(
     {
         "ABS",
@@ -37,8 +35,9 @@ FUNCTIONS = frozenset(
         "POWER",
         "SIGN",
         "SIN",
+        "SQRT",
+        "TAN",
     }
-    | {"SQRT", "TAN"}
 )
 WORDS = frozenset(
     {
@@ -64,59 +63,55 @@ WHOLE_DIVISION = re.compile(r"(?<![\w.])\d+\s*\)*\s*/\s*\(*\s*\d+(?![\w.])")
 
 
 def names_in(*texts: str) -> frozenset[str]:
-    """The names in braces. Raises DefinitionError when braces do not match."""
+    """The names in braces. Raises DefinitionError for unbalanced braces."""
     try:
         return frozenset(
             name for text in texts for _, name, _, _ in Formatter().parse(text) if name is not None
         )
     except ValueError as error:
         raise DefinitionError(
-            f"the braces do not match in {texts[0]!r}: {error}", "an aggregate is written {name}"
+            f"unbalanced braces in {texts[0]!r}: {error}", "write an aggregate as {name}"
         ) from error
 
 
 def check(what: str, text: str, columns: Sequence[str] = ()) -> None:
-    """Refuse words and signs that Flink and DuckDB do not read alike; `columns` may stand in `text`
-    without braces.
+    """Reject words and characters that Flink and DuckDB read differently.
 
-    Raises DefinitionError, beginning with `what`.
+    `columns` may occur in `text` without braces. Raises DefinitionError, beginning with `what`.
     """
     bare = re.sub(r"\{\w*\}", " 1e0 ", text)
     if strange := set(re.findall(r"[^\w\s.,+*/()<>=-]", bare)):
-        hint = "write POWER(x, 2) for powers and <> for unequal; aggregates stand in {braces}"
+        hint = "write POWER(x, 2) for powers, <> for unequal and aggregates in {braces}"
         raise DefinitionError(
-            f"{what}: {' '.join(sorted(strange))} is no sign of a formula, in {text!r}", hint
+            f"{what}: {' '.join(sorted(strange))} is not allowed in a formula: {text!r}", hint
         )
     for word in WORD.findall(NUMBER.sub(" ", bare)):
         _check_word(what, word, columns)
-    if found := WHOLE_DIVISION.search(bare):
-        hint = f"write {found[0].partition('/')[0].strip()}e0 / …"
+    if division := WHOLE_DIVISION.search(bare):
+        hint = f"write {division[0].partition('/')[0].strip()}e0 / …"
         raise DefinitionError(
-            f"{what}: {found[0]!r} divides whole numbers, which Flink cuts off", hint
+            f"{what}: {division[0]!r} divides integers, and Flink truncates the result", hint
         )
 
 
 def _check_word(what: str, word: str, columns: Sequence[str]) -> None:
     if word in columns or word.upper() in FUNCTIONS | WORDS:
         return
-    known = f"columns: {', '.join(columns)}" if columns else "aggregates stand in {braces}"
-    hint = f"{known}; functions: {', '.join(sorted(FUNCTIONS))}"
-    raise DefinitionError(
-        f"{what}: {word!r} is a reserved SQL word, or none that means something here", hint
-    )
+    names = f"columns: {', '.join(columns)}" if columns else "write aggregates in {braces}"
+    hint = f"{names}; functions: {', '.join(sorted(FUNCTIONS))}"
+    raise DefinitionError(f"{what}: {word!r} is a reserved SQL word, or unknown here", hint)
 
 
 @lru_cache(maxsize=1)
 def _duckdb() -> duckdb.DuckDBPyConnection:
-    """One data base in memory that reaches no file; opening one takes longer than most
-    evaluations."""
+    """A shared in-memory DuckDB without file access: opening one is slower than evaluating."""
     return duckdb.connect(config={"enable_external_access": False, "threads": 1})
 
 
 def evaluate(table: pl.DataFrame, expressions: Mapping[str, str]) -> pl.DataFrame:
-    """One double column per expression over the columns of `table`, row for row.
+    """One double column per expression over the columns of `table`, row by row.
 
-    Raises DefinitionError with the name of the expression that cannot be read or computed.
+    Raises DefinitionError with the name of the expression that cannot be parsed or computed.
     """
     if not expressions:
         return pl.DataFrame()
@@ -126,19 +121,20 @@ def evaluate(table: pl.DataFrame, expressions: Mapping[str, str]) -> pl.DataFram
         try:
             frame: pl.DataFrame = connection.sql(f"SELECT {', '.join(columns)} FROM rows_").pl()
         except duckdb.Error as error:
-            raise _blamed(connection, expressions, error) from error
+            raise _first_failure(connection, expressions, error) from error
     return frame
 
 
-def _blamed(
+def _first_failure(
     connection: duckdb.DuckDBPyConnection, expressions: Mapping[str, str], error: duckdb.Error
 ) -> DefinitionError:
-    """The first expression that fails alone."""
+    """An error that names the first expression that fails when evaluated alone."""
     for name, text in expressions.items():
         try:
             connection.execute(f"SELECT ({text}) FROM rows_").fetchall()
-        except duckdb.Error as own:
+        except duckdb.Error as failure:
             return DefinitionError(
-                f"{name} cannot be computed: {str(own).partition(chr(10))[0]}", f"it says: {text}"
+                f"{name} cannot be computed: {str(failure).partition(chr(10))[0]}",
+                f"correct the expression: {text}",
             )
     return DefinitionError(str(error))

@@ -1,9 +1,9 @@
-"""The naive evaluator: any feature definition over plain ticks, without Flink; every window is
-summed up from scratch.
+"""The reference implementation: any feature definition over plain ticks, without Flink.
 
-It shares the definitions with `feature_store/sql/windows.py` and no way of computing them: sums are
-`math.fsum`, rows are Python lists, only the text of a definition is evaluated by DuckDB, in double
-precision. Parity and `tick features test` lean on it.
+It sums every window from scratch. It shares the definitions with `feature_store/sql/windows.py` but
+no code that computes them: sums are `math.fsum`, rows are Python lists, and only the text of a
+definition is evaluated by DuckDB, in double precision. Parity and `tick features test` compare with
+it.
 """
 
 import math
@@ -47,17 +47,16 @@ def features(
     *,
     strict: bool = False,
 ) -> dict[str, pl.DataFrame]:
-    """Per view: symbol, event_time_us (row end), known_at_us, warm_s and the feature columns,
-    sorted by symbol and time.
+    """Per view: symbol, event_time_us (row end), known_at_us, warm_s and the feature columns.
 
-    `ticks` has the contract's columns in any order, copies included. `only` keeps those (view,
-    symbol, sec) keys, or rows whose end lies in a range of seconds; other rows cost nothing but
-    their place. History begins with the first tick given. A feature is NULL where a summand is too
+    Sorted by symbol and time. `ticks` has the contract's columns in any order, copies included;
+    history begins with the first tick. `only` selects (view, symbol, sec) keys, or rows whose end
+    is in a range of seconds; other rows are not computed. A feature is NULL where a summand is too
     large for the exact sums of the SQL. `strict` raises DefinitionError for such a summand, and for
     one that is not finite.
     """
     trades = distinct(ticks).partition_by("symbol", as_dict=True)
-    made = {}
+    views = {}
     for level in levels:
         own = tuple(f for f in features if set(f.windows_s) & set(level.windows_s))
         used = names_in(*(text for f in own for text in (f.formula, f.null_if)))
@@ -65,28 +64,28 @@ def features(
         parts = _aggregated(
             charts, level, tuple(a for a in aggregates if a.name in used), only, strict
         )
-        made[level.view] = _published(parts, own, aggregates, level, context=level is levels[0])
-    return made
+        views[level.view] = _published(parts, own, aggregates, level, context=level is levels[0])
+    return views
 
 
 def row_ends(ticks: pl.DataFrame, level: Level) -> pl.DataFrame:
-    """Every row there is on a level: symbol and sec (row end), sorted; cheap, for sampling."""
+    """Every row of a level: symbol and sec (row end), sorted. Cheap, so useful for sampling."""
     sec = (pl.col("event_time_us") // (level.tile_s * SECOND_US) + 1) * level.tile_s
     return ticks.select(symbol=_symbol(), sec=sec).unique().sort("symbol", "sec")
 
 
 def distinct(ticks: pl.DataFrame) -> pl.DataFrame:
-    """One tick per trade id and second, known from the first copy.
+    """One tick per trade id and second, known since the arrival of its first copy.
 
-    Copies that contradict each other count as the largest of each field. Where price × size would
-    then exceed the contract's largest notional, the size is reduced to it.
+    Of copies that contradict each other the largest value of each field counts. Where price × size
+    would then exceed the contract's largest notional, the size is reduced to fit.
     """
     second = pl.col("event_time_us") // SECOND_US
     largest = [pl.col(name).max() for name in ("price", "size", "side", "seq", "event_time_us")]
     trades = ticks.group_by(_symbol().alias("symbol"), "trade_id", second.alias("second"))
     price, size = pl.col("price"), pl.col("size")
-    too_much = price * size > NOTIONAL_MAX
-    capped = pl.when(too_much).then(NOTIONAL_MAX / price).otherwise(size).alias("size")
+    too_large = price * size > NOTIONAL_MAX
+    capped = pl.when(too_large).then(NOTIONAL_MAX / price).otherwise(size).alias("size")
     merged = trades.agg(*largest, pl.col("ingest_time_us").min())
     return merged.with_columns(capped).sort("symbol", "event_time_us", "seq")
 
@@ -96,9 +95,7 @@ def _symbol() -> pl.Expr:
 
 
 class Chart:
-    """The non-empty bars of one symbol at one level, by position; a bar is summed up when it is
-    asked for.
-    """
+    """The non-empty bars of one symbol at one level, by position; a bar is computed on access."""
 
     def __init__(self, symbol: str, trades: pl.DataFrame, level: Level) -> None:
         self.symbol, self.level = symbol, level
@@ -121,8 +118,9 @@ class Chart:
         return int(self._of["ingest_time_us"][self._stops[first] : self._stops[at + 1]].max())
 
     def close(self, at: int) -> float:
-        """Price of the last trade by (event time, seq); among equals the one whose text is the
-        largest, as in the SQL.
+        """Price of the last trade by (event time, seq).
+
+        Of several such trades the one whose price is largest as text, as in the SQL.
         """
         newest = last = self._stops[at + 1] - 1
         while last > self._stops[at] and all(
@@ -132,7 +130,7 @@ class Chart:
         return float(max(self._of["price"][last : newest + 1].tolist(), key=str))
 
     def returns(self, at: int) -> float | None:
-        """ln(close/previous close) of bar `at`, None where there is no previous bar."""
+        """ln(close/previous close) of bar `at`; None without a previous bar."""
         return math.log(self.close(at) / self.close(at - 1)) if at > 0 else None
 
     def row(self, at: int) -> tuple[object, ...]:
@@ -146,25 +144,25 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The rows asked for of one chart, and every bar their windows need: both as ascending
-    positions.
-    """
+class Selection:
+    """The selected rows of one chart and all bars of their windows, as ascending positions."""
 
     chart: Chart
     rows: list[int]
     bars: list[int]
 
     @classmethod
-    def of(cls, chart: Chart, only: Only) -> "Wanted":
-        """All rows, or those that `only` names."""
+    def of_chart(cls, chart: Chart, only: Only) -> "Selection":
+        """All rows, or those that `only` selects."""
         view = chart.level.view
-        rows = [at for at, sec in enumerate(chart.ends) if _asked(only, view, chart.symbol, sec)]
+        rows = [
+            at for at, sec in enumerate(chart.ends) if _is_selected(only, view, chart.symbol, sec)
+        ]
         spans = (range(chart.first(at, chart.level.window_max_s), at + 1) for at in rows)
         return cls(chart, rows, sorted(set().union(*spans)))
 
 
-def _asked(only: Only, view: str, symbol: str, sec: int) -> bool:
+def _is_selected(only: Only, view: str, symbol: str, sec: int) -> bool:
     if only is None:
         return True
     return sec in only if isinstance(only, range) else (view, symbol, sec) in only
@@ -173,23 +171,21 @@ def _asked(only: Only, view: str, symbol: str, sec: int) -> bool:
 def _aggregated(
     charts: Iterable[Chart], level: Level, used: Sequence[Aggregate], only: Only, strict: bool
 ) -> pl.DataFrame:
-    """KEYS of the wanted rows and, per window of the level, a column `<aggregate>_<window>`."""
+    """KEYS of the selected rows and, per window of the level, a column `<aggregate>_<window>`."""
     keys = only if only is None or isinstance(only, range) else frozenset(only)
-    wanted = [Wanted.of(chart, keys) for chart in charts]
-    bars = pl.DataFrame([w.chart.row(at) for w in wanted for at in w.bars], BAR, orient="row")
+    selections = [Selection.of_chart(chart, keys) for chart in charts]
+    bars = pl.DataFrame([s.chart.row(at) for s in selections for at in s.bars], BAR, orient="row")
     terms = evaluate(bars, {a.name: a.of for a in used if a.of})
     if strict:
-        _require_sound(bars, terms, used)
+        _require_summable(bars, terms, used)
     columns: dict[str, Terms] = {name: terms[name].to_list() for name in terms.columns}
     columns |= _overflow_columns(bars, terms, used)
     rows, offset = [], 0
-    for market in wanted:
-        rows += _rows(
-            market,
-            {name: values[offset : offset + len(market.bars)] for name, values in columns.items()},
-            used,
-        )
-        offset += len(market.bars)
+    for selection in selections:
+        end = offset + len(selection.bars)
+        terms_here = {name: values[offset:end] for name, values in columns.items()}
+        rows += _rows(selection, terms_here, used)
+        offset = end
     names = [f"{a.name}_{w}" for w in level.windows_s for a in used]
     return pl.DataFrame(rows, KEYS | dict.fromkeys(names, pl.Float64()), orient="row")
 
@@ -207,12 +203,12 @@ def _overflow_columns(
     total = pl.zeros(len(bars), pl.Float64, eager=True)
     for flags in summands.values():
         total += flags
-    counted = {a.name: total.to_list() for a in used if a.verb == "overflows"}
-    flagged: dict[str, Terms] = {f"{a.name}:over": flags.to_list() for a, flags in over.items()}
-    return flagged | counted
+    counts = {a.name: total.to_list() for a in used if a.verb == "overflows"}
+    columns: dict[str, Terms] = {f"{a.name}:over": flags.to_list() for a, flags in over.items()}
+    return columns | counts
 
 
-def _require_sound(bars: pl.DataFrame, terms: pl.DataFrame, used: Sequence[Aggregate]) -> None:
+def _require_summable(bars: pl.DataFrame, terms: pl.DataFrame, used: Sequence[Aggregate]) -> None:
     for aggregate in (a for a in used if a.name in terms.columns):
         term = terms[aggregate.name]
         limit = aggregate.summand_max
@@ -224,9 +220,9 @@ def _require_sound(bars: pl.DataFrame, terms: pl.DataFrame, used: Sequence[Aggre
         ):
             where = f"{term[at]:g} for {bars['symbol'][at]}, row end {bars['sec'][at]} s"
             hint = (
-                "say when it counts as 0e0 (CASE WHEN …), or take a larger unit"
+                "replace it by 0e0 there (CASE WHEN …), or choose a larger unit"
                 if aggregate.unit
-                else "say when it counts as NULL"
+                else "make it NULL there (CASE WHEN …)"
             )
             raise DefinitionError(
                 f"aggregate {aggregate.name}: {aggregate.of} is {where}; the limit is {limit:g}",
@@ -235,11 +231,12 @@ def _require_sound(bars: pl.DataFrame, terms: pl.DataFrame, used: Sequence[Aggre
 
 
 def _rows(
-    wanted: Wanted, terms: dict[str, Terms], used: Sequence[Aggregate]
+    selection: Selection, terms: dict[str, Terms], used: Sequence[Aggregate]
 ) -> list[tuple[object, ...]]:
-    chart, place = wanted.chart, {at: i for i, at in enumerate(wanted.bars)}
+    chart = selection.chart
+    place = {at: i for i, at in enumerate(selection.bars)}
     rows: list[tuple[object, ...]] = []
-    for at in wanted.rows:
+    for at in selection.rows:
         sec, first = chart.ends[at], chart.first(at, chart.level.window_max_s)
         keys = (
             chart.symbol,
@@ -250,21 +247,21 @@ def _rows(
         values: list[float | None] = []
         for window_s in chart.level.windows_s:
             inside = range(place[chart.first(at, window_s)], place[at] + 1)
-            within = {name: term[inside.start : inside.stop] for name, term in terms.items()}
-            values += [_verb(a, len(inside), within) for a in used]
+            window = {name: term[inside.start : inside.stop] for name, term in terms.items()}
+            values += [_verb(a, len(inside), window) for a in used]
         rows.append((*keys, *values))
     return rows
 
 
-# What a verb makes of the terms of a window, oldest first. A missing summand counts as zero.
+# Each verb as a function of a window's terms, oldest first. A missing summand counts as zero.
 VERBS: dict[str, Callable[[Terms], float | None]] = {
-    "sum": lambda terms: math.fsum(_known(terms)),
-    "sum_inner": lambda terms: math.fsum(_known(terms[1:])),
+    "sum": lambda terms: math.fsum(_present(terms)),
+    "sum_inner": lambda terms: math.fsum(_present(terms[1:])),
     "last": lambda terms: terms[-1],
-    "max": lambda terms: max(_known(terms), default=None),
-    "min": lambda terms: min(_known(terms), default=None),
+    "max": lambda terms: max(_present(terms), default=None),
+    "min": lambda terms: min(_present(terms), default=None),
 }
-COUNTS = ("rows", "overflows")  # these verbs have no summand of their own
+COUNTS = ("rows", "overflows")  # verbs without a summand
 
 
 def _verb(aggregate: Aggregate, rows: int, terms: dict[str, Terms]) -> float | None:
@@ -272,13 +269,13 @@ def _verb(aggregate: Aggregate, rows: int, terms: dict[str, Terms]) -> float | N
     if aggregate.verb == "rows":
         return float(rows)
     if aggregate.verb == "overflows":
-        return math.fsum(_known(terms[aggregate.name]))
+        return math.fsum(_present(terms[aggregate.name]))
     if any(terms.get(f"{aggregate.name}:over", ())):
         return None
     return VERBS[aggregate.verb](terms[aggregate.name])
 
 
-def _known(terms: Terms) -> list[float]:
+def _present(terms: Terms) -> list[float]:
     return [term for term in terms if term is not None]
 
 
@@ -291,13 +288,13 @@ def _published(
     context: bool,
 ) -> pl.DataFrame:
     """The formulas over the aggregates, in the column order of `contracts.features.columns`."""
-    made = {
+    formulas = {
         f"{f.name}_{LABELS[w]}": _formula(f, aggregates, w)
         for w in level.windows_s
         for f in features
         if w in f.windows_s
     }
-    frame = evaluate(parts, made)
+    frame = evaluate(parts, formulas)
     keys = parts.select(
         "symbol", pl.col("sec").mul(SECOND_US).alias("event_time_us"), "known_at_us", "warm_s"
     )

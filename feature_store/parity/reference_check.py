@@ -89,9 +89,9 @@ def _evaluated(
         for symbol, us in rows["symbol", "event_time_us"].iter_rows()
     }
     symbols = sorted({symbol for _, symbol, _ in only})
-    reach = chunks.reach(settings, span, symbols)
-    begins = dict.fromkeys(symbols, reach.base_us) | {
-        symbol: us for symbol, us in reach.further if symbol in symbols
+    lookback = chunks.lookback(settings, span, symbols)
+    begins = dict.fromkeys(symbols, lookback.base_us) | {
+        symbol: us for symbol, us in lookback.further if symbol in symbols
     }
     yield from (
         reference.features(tick_scans.copies(settings, begins, span.to_us), only=only).items()

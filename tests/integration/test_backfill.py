@@ -20,7 +20,7 @@ from contracts.errors import DatasetError, JobError
 from contracts.windows import LEVELS
 from feature_store.backfill import ledger, staging
 from feature_store.backfill import run as backfill
-from feature_store.backfill.chunks import DAY_US, Chunk, Reach
+from feature_store.backfill.chunks import DAY_US, Chunk, Lookback
 from feature_store.flink import program as flink
 from feature_store.flink import rest as flink_rest
 from feature_store.flink.program import Program
@@ -104,7 +104,7 @@ def test_what_stands_is_left_and_other_symbols_stay(history: Settings, whole: pl
 def test_a_job_that_fails_every_time_ends(platform: Settings) -> None:
     chunk = Chunk(START_US, START_US + DAY_US)
     options = backfill.program(
-        platform, chunk, backfill.Wanted(Reach(START_US)), "lakehouse.none"
+        platform, chunk, backfill.ChunkSource(Lookback(START_US)), "lakehouse.none"
     ).options
     source = "CREATE TABLE numbers (n BIGINT) WITH ('connector'='datagen', 'number-of-rows'='10')"
     sink = "CREATE TABLE nothing (n BIGINT) WITH ('connector'='blackhole')"
@@ -237,7 +237,7 @@ def test_impossible_wishes_are_refused_and_empty_ranges_are_holes(history: Setti
         backfill.run(history, START_US, START_US)
     with pytest.raises(DatasetError, match="future"):
         backfill.run(history, START_US, now_us() + 3 * DAY_US)
-    with pytest.raises(DatasetError, match=r"no tick of HIST:NOPE.*"):
+    with pytest.raises(DatasetError, match="has no tick of HIST:NOPE"):
         backfill.run(history, START_US, START_US + DAY_US, symbols=["HIST:NOPE"])
     empty = backfill.run(history, START_US - 9 * DAY_US, START_US - 7 * DAY_US, symbols=[AAA])
     assert (empty.rows, empty.failed) == (0, {})

@@ -111,7 +111,7 @@ def test_no_secret_shows_itself(remote):
     ("fields", "why"),
     [
         ({"warehouse_uri": "/srv/lake"}, "s3://"),
-        ({"s3_access_key": "half"}, "belong together"),
+        ({"s3_access_key": "half"}, "must be set together"),
         ({"catalog_uri": "jdbc:postgresql://x"}, "catalog_uri"),
         ({"catalog_uri": "http://user:password@catalog"}, "catalog_uri"),
     ],

@@ -12,7 +12,7 @@ from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from feature_store.parity import rows as parity
 from lakehouse import maintenance, power, tables
-from lakehouse.maintenance import FLINKS_CHECKPOINT, compact, expire
+from lakehouse.maintenance import FLINK_CHECKPOINT, compact, expire
 from lakehouse.schemas import FEATURE_NAMES, GOLD, GOLD_LIVE, POWER, SILVER
 from tests.support.lake import put_nothing
 
@@ -193,12 +193,12 @@ def test_a_job_that_may_be_resumed_finds_what_it_has_committed(lake):
     """
     stream = table(lake)
     arrow = stream.scan().to_arrow()
-    for properties in ({FLINKS_CHECKPOINT: "6"}, {FLINKS_CHECKPOINT: "7"}, {}, {}):
+    for properties in ({FLINK_CHECKPOINT: "6"}, {FLINK_CHECKPOINT: "7"}, {}, {}):
         with tables.writing():
             stream.append(arrow, snapshot_properties=properties)
     expire(lake, LATER_US, LATER_US, LATER_US)
     assert [
-        s.summary.additional_properties.get(FLINKS_CHECKPOINT) for s in table(lake).snapshots()
+        s.summary.additional_properties.get(FLINK_CHECKPOINT) for s in table(lake).snapshots()
     ] == ["7", None, None]
     expire(lake, LATER_US, LATER_US, None)
     assert len(table(lake).snapshots()) == 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from contracts.config.settings import Settings
 from feature_store.backfill import run as backfill
-from feature_store.backfill.chunks import DAY_US, Chunk, Reach
+from feature_store.backfill.chunks import DAY_US, Chunk, Lookback
 from feature_store.flink.program import Program
 from feature_store.sql import windows
 from streaming.job import job
@@ -23,9 +23,9 @@ START_US = 1_709_078_400_000_000
 def programs() -> dict[str, Program]:
     """The live job, and a backfill with and without copies of trades."""
     settings = Settings(home=Path("/tick"))
-    chunk, reach = Chunk(START_US, START_US + DAY_US), Reach(START_US - DAY_US)
-    everything = backfill.Wanted(reach, copies=False)
-    some = backfill.Wanted(reach, ("V:A",), 7, copies=True)
+    chunk, lookback = Chunk(START_US, START_US + DAY_US), Lookback(START_US - DAY_US)
+    everything = backfill.ChunkSource(lookback, copies=False)
+    some = backfill.ChunkSource(lookback, ("V:A",), 7, copies=True)
     return {
         "live": job.program(settings, "/tick/flink/checkpoints/x/chk-1"),
         "backfill": backfill.program(settings, chunk, some, "lakehouse.staging.x"),

@@ -63,7 +63,7 @@ def test_a_chunk_has_a_unit(text, hours):
 
 @pytest.mark.parametrize("text", ["", "d", "0d", "-1d", "1.5d", "12", "3m"])
 def test_what_is_no_length_is_refused(text):
-    with pytest.raises(DatasetError, match="no length of a chunk") as caught:
+    with pytest.raises(DatasetError, match="is not a chunk length") as caught:
         length_us(Settings(), text, 0, DAY_US)
     assert "12h, 1d, 2w" in caught.value.hint
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 
-EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "feature-trial.yaml"
+EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "feature-example.yaml"
 TICKS = [[0.5, 100.0, 1.0, 1], [11.5, 102.0, 3.0, -1], [13.2, 102.0, 1.0]]
 LINE = {"name": "mine", "formula": "{sv} / {n}", "unit": "base", "scale": 1e-3, "windows_s": [10]}
 
@@ -116,19 +116,19 @@ def test_ticks_may_come_from_a_file_of_any_feed(tick, tmp_path):
             "nearest: 2024-01-01 00:00:01 (at: 1), 2024-01-01 00:00:12 (at: 12)",
         ),
         ({"expect": [{"at": 12, "volume_5m": 3}]}, "tick_10s has no row"),
-        ({"expect": [{"at": 12.5, "volume_10s": 3}]}, "12.5 is no time of a row"),
-        ({"expect": [{"at": "noon", "volume_10s": 3}]}, "'noon' is no time"),
-        ({"expect": [{"at": 1e300, "volume_10s": 3}]}, "1e+300 is no time"),
-        ({"expect": [{"at": float("inf"), "volume_10s": 3}]}, "inf is no time"),
-        ({"expect": [{"at": 12}]}, "says nothing"),
-        ({"expect": [{"volume_10s": 3}]}, "says nothing"),
+        ({"expect": [{"at": 12.5, "volume_10s": 3}]}, "12.5 is not the time of a row"),
+        ({"expect": [{"at": "noon", "volume_10s": 3}]}, "'noon' is not the time"),
+        ({"expect": [{"at": 1e300, "volume_10s": 3}]}, "1e+300 is not the time"),
+        ({"expect": [{"at": float("inf"), "volume_10s": 3}]}, "inf is not the time"),
+        ({"expect": [{"at": 12}]}, "needs `at` and a value"),
+        ({"expect": [{"volume_10s": 3}]}, "needs `at` and a value"),
         ({"expect": [{"at": 12, "symbol": "A:B", "volume_10s": 3}]}, "no ticks of A:B"),
         ({"expect": [{"at": 12, "volume_10s": "three"}]}, "neither number, null nor expression"),
         ({"expect": []}, "expect: "),
-        ({"expects": []}, "a trial has ticks, symbol"),
+        ({"expects": []}, "a feature example has the fields ticks, symbol"),
         (
             {"ticks": [[0.5, -1.0, 1.0]], "expect": [{"at": 1, "volume_10s": 3}]},
-            "is no tick: not_positive",
+            "is invalid: not_positive",
         ),
         (
             {"ticks": [[1e12, 1.0, 1.0]], "expect": [{"at": 1, "volume_10s": 3}]},
@@ -139,7 +139,7 @@ def test_ticks_may_come_from_a_file_of_any_feed(tick, tmp_path):
         ({"ticks": "none.csv", "expect": [{"at": 1, "volume_10s": 3}]}, "none.csv"),
         (
             {"features": [LINE | {"scales": 1}], "expect": [{"at": 12, "mine_10s": 3}]},
-            "no such field: scales",
+            "unknown field scales",
         ),
         (
             {"features": [{"name": "mine"}], "expect": [{"at": 12, "mine_10s": 3}]},
@@ -147,7 +147,7 @@ def test_ticks_may_come_from_a_file_of_any_feed(tick, tmp_path):
         ),
         (
             {"features": [LINE | {"formula": "{vs}"}], "expect": [{"at": 12, "mine_10s": 3}]},
-            "no aggregate {vs}",
+            "unknown aggregate {vs}",
         ),
         (
             {
@@ -165,7 +165,7 @@ def test_ticks_may_come_from_a_file_of_any_feed(tick, tmp_path):
                 "aggregates": [{"name": "x", "verb": "mean", "of": "v"}],
                 "expect": [{"at": 12, "volume_10s": 3}],
             },
-            "no verb 'mean'",
+            "unknown verb 'mean'",
         ),
     ],
     ids=lambda case: case if isinstance(case, str) else "",
@@ -193,8 +193,8 @@ def test_no_file_and_no_yaml(tmp_path):
     binary.write_bytes(bytes(range(128, 256)))
     for file, told in (
         (tmp_path / "none.yaml", "cannot read"),
-        (broken, "is no YAML"),
-        (binary, "is no YAML"),
+        (broken, "is not valid YAML"),
+        (binary, "is not valid YAML"),
     ):
         answer = CliRunner().invoke(app, ["features", "test", str(file)])
         assert answer.exit_code == 1 and told in answer.output

@@ -1,6 +1,4 @@
-"""Chunks and their reach over a real silver table: where warm-up begins, and what makes a chunk due
-again.
-"""
+"""Chunks and their lookback over a real silver table; what makes a finished chunk due again."""
 
 import polars as pl
 import pytest
@@ -9,8 +7,8 @@ from hypothesis import strategies as st
 
 from contracts.config.settings import Settings
 from feature_store.backfill import chunks, ledger
-from feature_store.backfill.chunks import DAY_US, Chunk, Reach
-from feature_store.backfill.run import Wanted, accepted, holes
+from feature_store.backfill.chunks import DAY_US, Chunk, Lookback
+from feature_store.backfill.run import ChunkSource, accepted, holes
 from lakehouse import maintenance, tables, tick_scans
 from lakehouse.schemas import SILVER
 from lakehouse.tick_scans import MINUTE_US
@@ -51,23 +49,25 @@ def test_chunks_cover_the_range_once_and_end_at_the_same_cuts(start, length, siz
 
 def test_the_warm_up_is_the_window_and_two_minutes_with_ticks_before_it(lake):
     chunk = Chunk(NOON_US + 150 * MINUTE_US, NOON_US + 180 * MINUTE_US)
-    reach = chunks.reach(lake, chunk, ["V:BUSY", "V:RESTED", "V:YOUNG"])
+    lookback = chunks.lookback(lake, chunk, ["V:BUSY", "V:RESTED", "V:YOUNG"])
     window_us = chunk.from_us - HOUR_US - MINUTE_US
-    assert reach.base_us == window_us - 2 * MINUTE_US
-    assert reach.further == (("V:RESTED", NOON_US - (7 * 1440 - 5) * MINUTE_US),)
-    assert reach.first_us == reach.further[0][1]
+    assert lookback.base_us == window_us - 2 * MINUTE_US
+    assert lookback.further == (("V:RESTED", NOON_US - (7 * 1440 - 5) * MINUTE_US),)
+    assert lookback.first_us == lookback.further[0][1]
 
 
 def test_at_the_beginning_of_history_one_minute_will_do(lake):
     chunk = Chunk(NOON_US + DAY_US, NOON_US + 2 * DAY_US)
     fill(lake, "LONE", [-7 * 1440 + 3])
-    assert chunks.reach(lake, chunk, ["V:LONE"]).further == (
+    assert chunks.lookback(lake, chunk, ["V:LONE"]).further == (
         ("V:LONE", NOON_US - (7 * 1440 - 3) * MINUTE_US),
     )
 
 
 def test_ticks_of_a_gap_are_read_for_their_symbol_alone():
-    text = accepted(Wanted(Reach(5_000_000, (("V:O'NEIL", 1_000_000),)), snapshot=77), 9_000_000)
+    text = accepted(
+        ChunkSource(Lookback(5_000_000, (("V:O'NEIL", 1_000_000),)), snapshot=77), 9_000_000
+    )
     assert (
         "(event_time >= TO_TIMESTAMP_LTZ(5000, 3) OR (venue = 'V' AND symbol = 'O''NEIL') AND"
         not in text
@@ -91,51 +91,51 @@ def test_minutes_are_counted_with_copies_and_symbols_told_apart(lake):
     assert tick_scans.symbols(lake) == ["V:BUSY", "V:RESTED", "V:YOUNG"]
 
 
-def digest(lake: Settings, chunk: Chunk, reach: Reach, definition: str = "definition") -> str:
+def digest(lake: Settings, chunk: Chunk, lookback: Lookback, definition: str = "definition") -> str:
     return chunks.digest(
         lake,
         chunk,
-        reach,
+        lookback,
         definition,
         tick_scans.minutes(lake, chunk.from_us - HOUR_US, chunk.to_us),
     )
 
 
 def test_new_ticks_new_definitions_and_other_chunks_make_a_chunk_due(lake):
-    chunk, reach = (
+    chunk, lookback = (
         Chunk(NOON_US, NOON_US + HOUR_US),
-        Reach(NOON_US - HOUR_US, (("V:RESTED", NOON_US - 8 * DAY_US),)),
+        Lookback(NOON_US - HOUR_US, (("V:RESTED", NOON_US - 8 * DAY_US),)),
     )
-    first = digest(lake, chunk, reach)
+    first = digest(lake, chunk, lookback)
     notes = ledger.read(lake)
     (ledger.folder(lake)).mkdir(parents=True)
     notes.note(chunk, "*", first)
-    assert ledger.read(lake).is_done(chunk, "*", digest(lake, chunk, reach))
-    assert not ledger.read(lake).is_done(chunk, "*", digest(lake, chunk, reach, "another"))
+    assert ledger.read(lake).is_done(chunk, "*", digest(lake, chunk, lookback))
+    assert not ledger.read(lake).is_done(chunk, "*", digest(lake, chunk, lookback, "another"))
     fill(lake, "BUSY", [3])
-    assert not ledger.read(lake).is_done(chunk, "*", digest(lake, chunk, reach))
+    assert not ledger.read(lake).is_done(chunk, "*", digest(lake, chunk, lookback))
     notes.note(Chunk(NOON_US + MINUTE_US, NOON_US + DAY_US), "V:BUSY", first)
     assert not ledger.read(lake).is_done(chunk, "*", first)
 
 
 def test_a_tick_in_the_gap_that_a_symbol_reaches_over_makes_a_chunk_due(lake):
-    chunk, reach = (
+    chunk, lookback = (
         Chunk(NOON_US, NOON_US + HOUR_US),
-        Reach(NOON_US - HOUR_US, (("V:RESTED", NOON_US - 8 * DAY_US),)),
+        Lookback(NOON_US - HOUR_US, (("V:RESTED", NOON_US - 8 * DAY_US),)),
     )
-    first = digest(lake, chunk, reach)
+    first = digest(lake, chunk, lookback)
     fill(lake, "OTHER", [-3 * 1440])
-    assert digest(lake, chunk, reach) == first
+    assert digest(lake, chunk, lookback) == first
     fill(lake, "RESTED", [-3 * 1440])
-    assert digest(lake, chunk, reach) != first
+    assert digest(lake, chunk, lookback) != first
 
 
 def test_compaction_makes_no_chunk_due(lake):
-    chunk, reach = Chunk(NOON_US, NOON_US + HOUR_US), Reach(NOON_US - HOUR_US)
-    first, snapshot = digest(lake, chunk, reach), tables.snapshot_ids(lake)[SILVER]
+    chunk, lookback = Chunk(NOON_US, NOON_US + HOUR_US), Lookback(NOON_US - HOUR_US)
+    first, snapshot = digest(lake, chunk, lookback), tables.snapshot_ids(lake)[SILVER]
     assert maintenance.compact(lake, 1, lambda *_: None) > 0
     assert tables.snapshot_ids(lake)[SILVER] != snapshot
-    assert digest(lake, chunk, reach) == first
+    assert digest(lake, chunk, lookback) == first
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"from_us": 1}]', "nonsense"])
