@@ -11,7 +11,7 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from feature_store.online.redis_layout import FRESHNESS_REDIS_KEY
 from feature_store.online.store import connect
-from feature_store.online.writer_stats import Report, read
+from feature_store.online.writer_stats import WriterReport, read
 from stack import platform
 from streaming.job import job
 from streaming.replay import replay
@@ -101,7 +101,7 @@ def _market(start_us: int, duration_s: float) -> SyntheticFeed:
     return SyntheticFeed(exchange, start_us, duration_s)
 
 
-def _figures(report: Report, sent: int, rate: float, cores: float) -> list[Figure]:
+def _figures(report: WriterReport, sent: int, rate: float, cores: float) -> list[Figure]:
     if report.p50_ms is None or report.p99_ms is None:
         raise BenchError("no row became readable", "see the logs of the job and of the writer")
     note = (

@@ -17,7 +17,7 @@ from feature_store.feast_repo import objects as feast_objects
 from feature_store.online import writer_stats
 from feature_store.online.redis_layout import FRESHNESS_REDIS_KEY
 from feature_store.online.store import connect
-from feature_store.online.writer_stats import Report
+from feature_store.online.writer_stats import WriterReport
 from lakehouse import tables
 from stack import platform
 from streaming import dead_letters
@@ -49,7 +49,7 @@ class Outcome:
     duplicates: int = 0
     late: int = 0
     rejected: int = 0
-    features: Report | None = None
+    features: WriterReport | None = None
     predictions: list[dict[str, Any]] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
     # The feed ran in real time: else its rows were of the past, and say nothing of freshness.

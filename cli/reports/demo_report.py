@@ -6,7 +6,7 @@ from rich.table import Table
 from cli.demo_steps import Outcome
 from cli.reports.train_report import verdict_table
 from cli.serve import show_results
-from feature_store.online.writer_stats import Report
+from feature_store.online.writer_stats import WriterReport
 
 SAMPLES_MIN = 20
 
@@ -57,7 +57,7 @@ def _lines(outcome: Outcome) -> list[tuple[str, str]]:
     return lines
 
 
-def _freshness(report: Report, timely: bool) -> str:
+def _freshness(report: WriterReport, timely: bool) -> str:
     if not timely or report.samples < SAMPLES_MIN:
         return "not measured: the feed ran faster than time (SPEED=1 measures it)"
     return (

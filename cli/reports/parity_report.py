@@ -11,28 +11,28 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from feature_store.parity.column_diff import Line, Where
-    from feature_store.parity.report import Report
+    from feature_store.parity.column_diff import ColumnDiff, Where
+    from feature_store.parity.report import ParityReport
 
 LISTED_MAX = 10
 NEAR = 0.01  # errors above this share of the tolerance are worth a line
 
 
-def show(console: "Console", report: "Report") -> None:
+def show(console: "Console", report: "ParityReport") -> None:
     """Print all of it."""
     console.print(views(report))
     for title, lines in _parts(report):
         odd = [line for line in lines if _odd(line)]
         if odd:
             console.print(columns(title, odd))
-    for stretch in report.stretches[:LISTED_MAX]:
-        span = f"{moment(stretch.from_us)} – {moment(stretch.to_us)}"
+    for gap in report.coverage_gaps[:LISTED_MAX]:
+        span = f"{moment(gap.from_us)} – {moment(gap.to_us)}"
         console.print(
-            f"[yellow]{stretch.kind}[/]: {span}, {stretch.rows:,} rows of the other side",
+            f"[yellow]{gap.kind}[/]: {span}, {gap.rows:,} rows of the other side",
             soft_wrap=True,
         )
-    if len(report.stretches) > LISTED_MAX:
-        console.print(f"… and {len(report.stretches) - LISTED_MAX} more stretches")
+    if len(report.coverage_gaps) > LISTED_MAX:
+        console.print(f"… and {len(report.coverage_gaps) - LISTED_MAX} more coverage gaps")
     if report.never_live:
         console.print(
             f"[yellow]loaded, never live[/]: {', '.join(report.never_live[:LISTED_MAX])}",
@@ -54,7 +54,7 @@ def show(console: "Console", report: "Report") -> None:
     _verdict(console, report)
 
 
-def views(report: "Report") -> "Table":
+def views(report: "ParityReport") -> "Table":
     """Rows per view, by what became of them."""
     from rich.table import Table
 
@@ -84,7 +84,7 @@ def views(report: "Report") -> "Table":
     return made
 
 
-def columns(title: str, lines: "Iterable[Line]") -> "Table":
+def columns(title: str, lines: "Iterable[ColumnDiff]") -> "Table":
     """A line per column that has something to say."""
     from rich.table import Table
 
@@ -118,7 +118,7 @@ def moment(us: int) -> str:
     return datetime.fromtimestamp(-(-us // 1_000_000), UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def write(folder: Path, report: "Report") -> None:
+def write(folder: Path, report: "ParityReport") -> None:
     """The picture and all numbers, as parity.png and parity.json."""
     import orjson
 
@@ -132,15 +132,15 @@ def write(folder: Path, report: "Report") -> None:
     (folder / "parity.json").write_bytes(orjson.dumps(report.as_dict(), option=orjson.OPT_INDENT_2))
 
 
-def _parts(report: "Report") -> "tuple[tuple[str, Iterable[Line]], ...]":
+def _parts(report: "ParityReport") -> "tuple[tuple[str, Iterable[ColumnDiff]], ...]":
     return (
-        ("Columns that differ, or nearly", report.lines.values()),
-        ("History against the naive oracle", report.oracle.lines.values()),
-        ("Served against history", report.served.lines.values()),
+        ("Columns that differ, or nearly", report.diffs.values()),
+        ("History against the naive oracle", report.reference.diffs.values()),
+        ("Served against history", report.served.diffs.values()),
     )
 
 
-def _odd(line: "Line") -> bool:
+def _odd(line: "ColumnDiff") -> bool:
     from feature_store.parity.column_diff import TOLERANCE
 
     return bool(line.mismatch) or (
@@ -163,8 +163,8 @@ def _number(value: float | None) -> str:
     return "NULL" if value is None else f"{value:.12g}"
 
 
-def _others(console: "Console", report: "Report") -> None:
-    oracle, served = report.oracle, report.served
+def _others(console: "Console", report: "ParityReport") -> None:
+    oracle, served = report.reference, report.served
     if oracle.rows:
         console.print(
             f"oracle: {oracle.rows:,} rows of history evaluated again, {oracle.unexplained:,}"
@@ -181,7 +181,7 @@ def _others(console: "Console", report: "Report") -> None:
         )
 
 
-def _verdict(console: "Console", report: "Report") -> None:
+def _verdict(console: "Console", report: "ParityReport") -> None:
     totals = report.totals()
     what = f"{totals['values_compared']:,} values of {totals['rows_compared']:,} rows"
     explained = (

@@ -1,1 +1,1 @@
-"""The Feast repository, generated from the contracts, and the files its offline store reads."""
+"""The Feast repository, generated from the contracts, and the files of its offline store."""

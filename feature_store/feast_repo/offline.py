@@ -1,4 +1,4 @@
-"""Feast's offline store: the file that a view of Feast reads, written from the lakehouse."""
+"""Exports lakehouse tables to the files of Feast's offline store."""
 
 from pathlib import Path
 
@@ -11,18 +11,19 @@ from lakehouse.schemas import DAILY, DAILY_COUNTS, DAILY_NUMBERS
 
 
 def export_daily(settings: Settings) -> Path:
-    """Write the file that Feast's offline store reads: every day, at the time it may be used from;
-    returns its path.
+    """Write the file of the daily view: every day, at the time from which it is known.
+
+    Returns the path of the file.
     """
     rows = daily.read(settings, DAILY)
-    known = (
+    known_at = (
         pl.from_epoch("known_at_us", time_unit="us")
         .dt.replace_time_zone("UTC")
         .alias("event_timestamp")
     )
     file = offline_file(settings, DAILY_VIEW)
     file.parent.mkdir(parents=True, exist_ok=True)
-    made = file.with_suffix(".new")
-    rows.select("symbol", known, *DAILY_COUNTS, *DAILY_NUMBERS).write_parquet(made)
-    made.replace(file)  # readers see the file before or the file after, never half of one
+    partial = file.with_suffix(".new")
+    rows.select("symbol", known_at, *DAILY_COUNTS, *DAILY_NUMBERS).write_parquet(partial)
+    partial.replace(file)  # atomic: readers see the old file or the new one
     return file

@@ -1,1 +1,1 @@
-"""Flink as this project uses it: programs, REST interface, saved states, health of the live job."""
+"""Access to Flink: programs, REST API, saved states, health of the live job."""

@@ -1,6 +1,6 @@
-"""How many messages each consumer group of the stream is behind the end of its topic.
+"""Consumer lag: how many messages each consumer group is behind the end of its topic.
 
-Counted by committed offsets: the groups of the live job commit at checkpoints only.
+Computed from committed offsets; the groups of the live job commit only at checkpoints.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,18 +17,18 @@ from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.topics import TICK_FEATURES
 
-FOLLOWED = (
+MONITORED = (
     *((reader.group, reader.topic) for reader in live_job.READERS),
     (live_job.WRITER_GROUP, TICK_FEATURES.name),
 )
-# Errors come by exception: librdkafka's own log would repeat them on stderr.
+# Errors are raised as exceptions; librdkafka's log would repeat them on stderr.
 QUIET: dict[str, Any] = {"log_level": 0, "error_cb": lambda _error: None}
 Offsets = Mapping[tuple[str, int], int]  # (topic, partition) → offset
 
 
 @dataclass(frozen=True, slots=True)
 class GroupLag:
-    """Messages of all partitions of `topic` after the newest offset that `group` has committed."""
+    """Messages, over all partitions of `topic`, after the newest committed offsets of `group`."""
 
     group: str
     topic: str
@@ -36,9 +36,9 @@ class GroupLag:
 
 
 class ConsumerLags:
-    """Reads the lags with one admin client: it joins no group and reads no message.
+    """Reads the lags with one admin client, which joins no group and consumes no message.
 
-    Each of its eight requests may take `timeout_s`. The client connects when it is first needed.
+    Each of its eight requests may take `timeout_s`. The client connects on first use.
     """
 
     def __init__(self, settings: Settings, timeout_s: float) -> None:
@@ -46,26 +46,26 @@ class ConsumerLags:
         self._client: AdminClient | None = None
 
     def read(self) -> tuple[GroupLag, ...]:
-        """One lag per followed group whose topic exists. Raises ServiceError."""
+        """One lag per monitored group whose topic exists. Raises ServiceError."""
         if self._client is None:
             self._client = AdminClient({**connections.kafka(self._settings), **QUIET})
         try:
             return self._read(self._client)
         except (KafkaException, FutureTimeoutError) as error:
-            problem = f"Kafka at {self._settings.kafka} gives no consumer offsets ({error})"
+            problem = f"Kafka at {self._settings.kafka} returned no consumer offsets ({error})"
             raise ServiceError(problem, "see `tick status` and `tick logs kafka`") from error
 
     def _read(self, client: AdminClient) -> tuple[GroupLag, ...]:
         existing = client.list_topics(timeout=self._timeout_s).topics
         partitions = {
             topic: [TopicPartition(topic, number) for number in existing[topic].partitions]
-            for topic in {topic for _, topic in FOLLOWED} & existing.keys()
+            for topic in {topic for _, topic in MONITORED} & existing.keys()
         }
-        every = [partition for group in partitions.values() for partition in group]
-        starts = self._offsets(client, every, OffsetSpec.earliest())
-        ends = self._offsets(client, every, OffsetSpec.latest())
+        flat = [partition for group in partitions.values() for partition in group]
+        starts = self._offsets(client, flat, OffsetSpec.earliest())
+        ends = self._offsets(client, flat, OffsetSpec.latest())
         lags = []
-        for group, topic in [pair for pair in FOLLOWED if pair[1] in partitions]:
+        for group, topic in [pair for pair in MONITORED if pair[1] in partitions]:
             committed = self._committed(client, group, partitions[topic])
             lags.append(GroupLag(group, topic, lag_of(committed, starts, ends)))
         return tuple(lags)

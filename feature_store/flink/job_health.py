@@ -1,7 +1,7 @@
-"""Does the live job do all of its work? Its vertices, its restarts and the lag of its groups.
+"""Health of the live job: its vertices, its restarts and the lag of its consumer groups.
 
-Flink calls a job RUNNING while any of its tasks runs: a reader that has ended for good shows only
-in the counts of its tasks.
+Flink reports a job as RUNNING while any of its tasks runs: a reader that has finished for good
+shows only in the task counts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from feature_store.flink.state import SOURCE
 # A killed process is one failure, sometimes two; three within ten minutes have a lasting cause.
 FAILURES_MAX = 2
 FAILURE_WINDOW_S = 600.0
-EXCEPTIONS_MAX = 16  # Flink keeps so many of a job
+EXCEPTIONS_MAX = 16  # how many Flink keeps per job
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +34,29 @@ class Vertex:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Tables that it reads itself."""
+        """Tables that this vertex reads itself."""
         return tuple(SOURCE.findall(self.name))
 
     @property
     def may_finish(self) -> bool:
-        """Whether it may end while the job runs: only bounded readers feed it."""
+        """Whether it may finish while the job runs: only bounded readers feed it."""
         return bool(self.readers) and set(self.readers) <= set(live_job.BOUNDED)
 
     @property
     def works(self) -> bool:
-        """Whether every task runs, or has ended and may."""
+        """Whether every task runs, or has finished and may."""
         return self.running + (self.finished if self.may_finish else 0) == self.tasks
 
     @property
     def label(self) -> str:
-        """Its tables when it reads some, else its first operator."""
+        """Its tables if it reads any, else its first operator."""
         return "reader " + ", ".join(self.tables) if self.tables else self.name.split(" -> ")[0]
 
     @property
     def problem(self) -> str:
-        """What is wrong when it does not work, in a sentence."""
+        """What is wrong with a vertex that does not work, in one sentence."""
         if self.finished and not self.may_finish:
-            return f"{self.label} has FINISHED ({self.finished} of {self.tasks} tasks), must run"
+            return f"{self.label} has FINISHED ({self.finished} of {self.tasks} tasks) but must run"
         return f"{self.label} is {self.status} ({self.running} of {self.tasks} tasks run)"
 
 
@@ -64,8 +64,8 @@ class Vertex:
 class JobHealth:
     """The live job at one moment.
 
-    `state` is None when Flink has no such job, `lags` when Kafka did not answer, `restarts` when
-    the JobManager has not counted them yet. `failures` are those of the last ten minutes.
+    `state` is None when Flink has no such job, `lags` when Kafka did not answer, `restarts` while
+    the JobManager has no count yet. `failures` counts those of the last ten minutes.
     """
 
     state: str | None
@@ -79,7 +79,7 @@ class JobHealth:
 
     @property
     def readers(self) -> dict[str, bool]:
-        """Per table that the job reads, whether its reader works."""
+        """For each table that the job reads: whether its reader works."""
         return {table: vertex.works for vertex in self.vertices for table in vertex.tables}
 
 
@@ -91,21 +91,21 @@ def examine(
 ) -> JobHealth:
     """The health of the newest live job. Raises JobError when Flink does not answer.
 
-    Flink gets four requests of up to `timeout_s` each.
+    Sends Flink four requests of up to `timeout_s` each.
     """
-    own = [job for job in flink_rest.jobs(settings, timeout_s) if job["name"] == live_job.NAME]
-    if not own:
+    live = [job for job in flink_rest.jobs(settings, timeout_s) if job["name"] == live_job.NAME]
+    if not live:
         return JobHealth(None, problems=("Flink has no live job",))
-    job_id = str(own[0]["jid"])
+    job_id = str(live[0]["jid"])
     job = flink_rest.call(settings, f"/jobs/{job_id}", timeout_s=timeout_s)
     history = flink_rest.failures(settings, job_id, EXCEPTIONS_MAX, timeout_s)
-    failures = sum(each.time_ms >= now_ms - FAILURE_WINDOW_S * 1000 for each in history)
-    known_lags, kafka_problems = _read_lags(lags)
+    failures = sum(failure.time_ms >= now_ms - FAILURE_WINDOW_S * 1000 for failure in history)
+    group_lags, kafka_problems = _read_lags(lags)
     state, vertices = str(job["state"]), vertices_of(job)
     problems = (
         *_state_problems(state, failures),
         *(vertex.problem for vertex in vertices if not vertex.works),
-        *lag_problems(known_lags or (), settings.consumer_lag_max),
+        *lag_problems(group_lags or (), settings.consumer_lag_max),
         *kafka_problems,
     )
     return JobHealth(
@@ -115,7 +115,7 @@ def examine(
         failures=failures,
         newest_failure=history[0].cause if history else None,
         vertices=vertices,
-        lags=known_lags,
+        lags=group_lags,
         problems=problems,
     )
 
@@ -128,7 +128,7 @@ def _read_lags(lags: ConsumerLags) -> tuple[tuple[GroupLag, ...] | None, tuple[s
 
 
 def vertices_of(job: Mapping[str, Any]) -> tuple[Vertex, ...]:
-    """The vertices of Flink's answer to `/jobs/ID`, those with sources first."""
+    """The vertices in Flink's response to `/jobs/ID`, those with sources first."""
     nodes = job["plan"]["nodes"]
     inputs = {node["id"]: [edge["id"] for edge in node.get("inputs", ())] for node in nodes}
     names = {vertex["id"]: str(vertex["name"]) for vertex in job["vertices"]}
@@ -168,7 +168,7 @@ def _state_problems(state: str, failures: int) -> list[str]:
 
 
 def lag_problems(lags: Sequence[GroupLag], messages_max: int) -> list[str]:
-    """Groups that are too far behind. A bounded reader catches up once: it has no limit."""
+    """Groups that are too far behind. A bounded reader catches up once, so it has no limit."""
     bounded = {reader.group for reader in live_job.READERS if reader.bounded}
     return [
         f"group {lag.group} is {lag.messages:,} messages behind (limit {messages_max:,})"

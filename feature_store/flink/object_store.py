@@ -1,8 +1,8 @@
 """Read-back check of the object store: a file that an engine wrote must come back byte for byte.
 
-By default AWS SDKs send a checksum as a trailer, in chunks. A store that does not know this keeps
-the framing of the chunks as content (SeaweedFS before 4.02): Flink's first commit then makes a
-table unreadable. `tick init` checks before there is a table.
+By default AWS SDKs send a checksum as a trailer, in chunks. A store that does not support this
+keeps the chunk framing as content (SeaweedFS before 4.02), and Flink's first commit then makes a
+table unreadable. `tick init` runs this check before it creates the tables.
 """
 
 import json
@@ -23,11 +23,11 @@ from lakehouse import tables
 
 CONTENT = bytes(range(256)) * 16
 SHOWN_BYTES = 24
-# A JVM's start (5 s; a minute on a machine under load) and the S3 client's own retries.
+# JVM start (5 s; up to a minute on a loaded machine) plus the retries of the S3 client.
 FLINK_TIMEOUT_S = 300.0
 HINT = (
     "set AWS_REQUEST_CHECKSUM_CALCULATION=when_required for Flink and every other client, "
-    "or use a store that knows checksum trailers (SeaweedFS 4.02 or newer)"
+    "or use a store that supports checksum trailers (SeaweedFS 4.02 or newer)"
 )
 
 
@@ -39,8 +39,7 @@ def is_used(settings: Settings) -> bool:
 def verify(settings: Settings) -> None:
     """Write one file with PyIceberg and one with Flink's S3 client, read both back, delete them.
 
-    Flink's home must be laid out. Raises DatasetError when a file cannot be written or comes back
-    changed.
+    FLINK_HOME must exist. Raises DatasetError when a file cannot be written or comes back changed.
     """
     files = load_file_io(dict(tables.catalog(settings).properties), settings.warehouse_uri)
     writers: dict[str, Callable[[str], None]] = {
@@ -67,9 +66,9 @@ def _read_back(
             content = stream.read()
         files.delete(location)
     except (OSError, subprocess.SubprocessError) as error:
-        why = connection.masked(settings, str(error))
-        hint = "see TICK_S3_ENDPOINT and its keys"
-        raise DatasetError(f"cannot write and read {location}: {why}", hint) from error
+        reason = connection.masked(settings, str(error))
+        hint = "check TICK_S3_ENDPOINT, TICK_S3_ACCESS_KEY and TICK_S3_SECRET_KEY"
+        raise DatasetError(f"cannot write and read {location}: {reason}", hint) from error
     return content
 
 
@@ -79,7 +78,7 @@ def _write_with_pyiceberg(files: FileIO, location: str) -> None:
 
 
 def _write_with_flink(settings: Settings, location: str) -> None:
-    """In a JVM with the class path and the environment of Flink; secrets go through its input."""
+    """Write in a JVM with Flink's class path and environment. Secrets are passed on its stdin."""
     options = connection.revealed(connection.render(settings).flink)
     child = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "feature_store.flink.object_store"],

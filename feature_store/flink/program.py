@@ -1,8 +1,7 @@
-"""A Flink SQL program as data, and its submission to the standalone cluster by a child process with
-its own JVM.
+"""A Flink SQL program as data, and its submission to the cluster by a child process with a JVM.
 
-The parent renders text only; the child (`python -m feature_store.flink.program`) loads PyFlink,
-which takes seconds and a gateway JVM.
+The parent only renders text; the child (`python -m feature_store.flink.program`) loads PyFlink,
+which takes seconds and starts a gateway JVM.
 """
 
 import contextlib
@@ -25,37 +24,33 @@ from lakehouse.catalog_options import masked
 
 CLOSE_TIMEOUT_S = 10.0
 ERROR_LINES = 12
-# Planning is cold code run once: the optimising compiler and its threads cost more than they save
-# (82 → 48 s of CPU for the live job).
+# Planning runs cold code once, so the optimising compiler costs more than it saves: without it,
+# planning the live job takes 48 s of CPU instead of 82.
 PLANNER_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 JOB_ID, REFUSED, FINISHED = "job_id=", "refused=", "finished="
 RECOVERY_PATH = "execution.state-recovery.path"
 
 
 class FinishedReaderError(JobError):
-    """The state to continue from holds readers that had finished: a job restored from it would
-    never run them.
-    """
+    """The saved state has finished readers: a job restored from it would never run them."""
 
     def __init__(self, state: str, readers: Sequence[str]) -> None:
         super().__init__(
             f"the state {state} was taken after a reader had finished: {', '.join(readers)}. "
-            "A job that continues there would never read its topic again"
+            "A job that continues from it would never read that topic again"
         )
         self.state, self.readers = state, tuple(readers)
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """`ddl` statements and `views` (name, SELECT) in order, then `inserts` as one statement set;
-    `options` are Flink configuration keys.
+    """A Flink SQL program: `ddl` and `views` (name, SELECT) in order, then all `inserts` at once.
 
-    When they name a state to continue from, only the sources over the tables `may_finish` may have
-    finished in it.
+    `options` are Flink configuration keys. When they name a state to continue from, only the
+    sources of the tables in `may_finish` may have finished in it.
 
-    A view is registered as a planned table, not as SQL text: text is expanded anew for each reader,
-    with correlation names of its own, and the planner then no longer sees that two readers share
-    it.
+    A view is registered as a planned table, not as SQL text: text is expanded for each reader with
+    new correlation names, and the planner then no longer sees that two readers share it.
     """
 
     name: str
@@ -69,7 +64,7 @@ class Program:
 
 
 def base_options(settings: Settings) -> dict[str, str]:
-    """Options every job of this platform shares."""
+    """Options of every job of this platform."""
     return {
         "execution.target": "remote",
         "rest.address": settings.flink,
@@ -91,30 +86,30 @@ def base_options(settings: Settings) -> dict[str, str]:
 
 
 def submit(settings: Settings, program: Program) -> str:
-    """Submit one program and return its job id. Raises JobError with what Flink said,
-    FinishedReaderError.
+    """Submit one program and return its job id.
+
+    Raises JobError with Flink's reason, and FinishedReaderError.
     """
     with Submitter(settings) as child:
         return child.submit(program)
 
 
 class Submitter:
-    """A child process that submits programs one after the other: only the first one waits for a JVM
-    and a cold planner.
+    """A child process that submits programs one by one; only the first waits for JVM and planner.
 
-    It ends with `close`, or by itself when this process is gone: its input ends then.
+    It ends with `close`, or when this process ends, because its stdin is then closed.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings, self._alone = settings, threading.Lock()
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child, see close
+        self._settings, self._lock = settings, threading.Lock()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the child, see close
         self._child = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "feature_store.flink.program"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._complaints,
+            stderr=self._stderr,
             env={"JVM_ARGS": PLANNER_JVM} | os.environ | paths.flink_env(settings),
-            start_new_session=True,  # Ctrl-C must not stop it before it has told a new job's id
+            start_new_session=True,  # Ctrl-C must not stop it before it has returned a new job's id
         )
 
     def __enter__(self) -> Self:
@@ -124,9 +119,9 @@ class Submitter:
         self.close()
 
     def submit(self, program: Program) -> str:
-        """Submit and return the job id; programs of several threads wait for each other.
+        """Submit and return the job id; threads wait for each other.
 
-        Raises JobError with what Flink said, FinishedReaderError for a state that is not to be
+        Raises JobError with Flink's reason, FinishedReaderError for a state that must not be
         continued.
         """
         state = program.options.get(RECOVERY_PATH)
@@ -140,42 +135,45 @@ class Submitter:
             | dict(program.options)
         )
         spec = json.dumps(asdict(program) | {"options": options})
-        return self._answer(spec, JOB_ID, f"Flink refused {program.name}")
+        return self._request(spec, JOB_ID, f"Flink rejected {program.name}")
 
     def finished_readers(self, state: str) -> list[str]:
-        """Tables of the sources of which a task had finished in the checkpoint or savepoint at this
-        URI.
+        """Tables of the sources with a finished task in the checkpoint or savepoint at this URI.
 
         Raises JobError when it cannot be read.
         """
         spec = json.dumps({"inspect": state})
-        return list(json.loads(self._answer(spec, FINISHED, f"the state {state} cannot be read")))
+        return list(json.loads(self._request(spec, FINISHED, f"the state {state} cannot be read")))
 
-    def _answer(self, spec: str, kind: str, problem: str) -> str:
-        """What the child answers, without its kind. Raises JobError with the reason of the
-        child."""
-        with self._alone:
-            answer = self._ask(spec.encode() + b"\n", problem, self._settings.submit_timeout_s)
-        if answer.startswith(kind):
-            return answer.removeprefix(kind)
-        said = (
-            json.loads(answer.removeprefix(REFUSED)) if answer.startswith(REFUSED) else self._said()
+    def _request(self, spec: str, kind: str, problem: str) -> str:
+        """The child's response without its kind. Raises JobError with the child's reason."""
+        with self._lock:
+            response = self._exchange(
+                spec.encode() + b"\n", problem, self._settings.submit_timeout_s
+            )
+        if response.startswith(kind):
+            return response.removeprefix(kind)
+        output = (
+            json.loads(response.removeprefix(REFUSED))
+            if response.startswith(REFUSED)
+            else self._errors()
         )
-        why = _why(masked(self._settings, said))
-        raise JobError(f"{problem}:\n{why}", "see `tick logs jobmanager`; is it up? `tick status`")
+        causes = _causes(masked(self._settings, output))
+        raise JobError(
+            f"{problem}:\n{causes}", "see `tick logs jobmanager`; is it up? `tick status`"
+        )
 
     def close(self) -> None:
-        """End the child, which takes no job with it."""
+        """End the child. Its submitted jobs keep running."""
         try:
             self._child.communicate(timeout=CLOSE_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.communicate()
-        self._complaints.close()
+        self._stderr.close()
 
-    def _ask(self, line: bytes, problem: str, timeout_s: float) -> str:
-        """The child's answer to one line; empty when it died. Raises JobError when the time is
-        up."""
+    def _exchange(self, line: bytes, problem: str, timeout_s: float) -> str:
+        """The child's response to one line; empty when it died. Raises JobError on timeout."""
         stdin, stdout = self._child.stdin, self._child.stdout
         assert stdin is not None and stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -184,9 +182,9 @@ class Submitter:
         deadline = threading.Timer(timeout_s, self._child.kill)
         deadline.start()
         try:
-            for answer in stdout:  # Flink may print lines of its own
-                if answer.startswith((JOB_ID.encode(), REFUSED.encode(), FINISHED.encode())):
-                    return answer.decode().strip()
+            for response in stdout:  # Flink may print other lines
+                if response.startswith((JOB_ID.encode(), REFUSED.encode(), FINISHED.encode())):
+                    return response.decode().strip()
         finally:
             deadline.cancel()
         if self._child.wait() == -signal.SIGKILL:
@@ -195,12 +193,12 @@ class Submitter:
             )
         return ""
 
-    def _said(self) -> str:
-        self._complaints.seek(0)
-        return self._complaints.read().decode(errors="replace")
+    def _errors(self) -> str:
+        self._stderr.seek(0)
+        return self._stderr.read().decode(errors="replace")
 
 
-def _why(output: str) -> str:
+def _causes(output: str) -> str:
     causes = [
         line
         for line in output.splitlines()
@@ -239,15 +237,13 @@ def _handle(spec: dict[str, Any]) -> str:
 
 
 def _serve() -> None:
-    """One line in, a program or a state to inspect; one line out, what came of it or why it was
-    refused.
-    """
+    """Answer each line of stdin, a program or a state to inspect, with one line."""
     for line in sys.stdin:
         try:
-            answer = _handle(json.loads(line))
-        except Exception:  # noqa: BLE001 - whatever ails this program, the parent is told and may send the next
-            answer = REFUSED + json.dumps(traceback.format_exc())
-        sys.stdout.write(answer + "\n")
+            response = _handle(json.loads(line))
+        except Exception:  # noqa: BLE001 - report any error to the parent, which may send the next
+            response = REFUSED + json.dumps(traceback.format_exc())
+        sys.stdout.write(response + "\n")
         sys.stdout.flush()
 
 

@@ -1,6 +1,4 @@
-"""Flink's REST interface, as much as we need: job states, waiting, stop with a savepoint, cancel,
-metrics of progress.
-"""
+"""Client of Flink's REST API: job states, waiting, stop with savepoint, cancel, metrics."""
 
 import contextlib
 import http.client
@@ -16,26 +14,26 @@ from contracts.errors import JobError
 
 TIMEOUT_S = 10.0
 POLL_S = 0.5
-UP = ("RUNNING", "FINISHED")  # of a task
+UP = ("RUNNING", "FINISHED")  # task states
 ENDED = {"FINISHED", "CANCELED", "FAILED"}
 
 
 class StartError(JobError):
-    """A job that Flink still restarts failed to come up in time."""
+    """A job that Flink keeps restarting did not come up in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failure that Flink restarted a job for: when, ms since 1970, and the exception at its
-    root."""
+    """A failure after which Flink restarted a job: time (ms since 1970) and root exception."""
 
     time_ms: int
     cause: str
 
 
 def client_options(settings: Settings) -> dict[str, str]:
-    """Options of a job that Flink cancels when no client has waited for it (`wait`) for
-    `client_timeout_s`.
+    """Options of a job that Flink cancels when its client sent no heartbeat for `client_timeout_s`.
+
+    `wait` sends the heartbeats.
     """
     return {
         "execution.attached": "true",
@@ -51,9 +49,7 @@ def call(
     method: str | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> dict[str, Any]:
-    """One request, whose answer is an object; raises JobError when Flink is not reachable or
-    refuses.
-    """
+    """One request with a JSON object in response. Raises JobError when Flink is down or refuses."""
     return dict(_request(settings, path, body, method, timeout_s) or {})
 
 
@@ -65,18 +61,18 @@ def _request(
         f"{settings.flink_url}{path}", data, {"Content-Type": "application/json"}, method=method
     )
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-            return json.load(answer)
+        with urllib.request.urlopen(request, timeout=timeout_s) as response:
+            return json.load(response)
     except urllib.error.HTTPError as error:
         raise JobError(f"Flink answered {error.code} to {path}: {error.read(500)!r}") from error
-    except (OSError, http.client.HTTPException, ValueError) as error:  # no answer, or a part of one
+    except (OSError, http.client.HTTPException, ValueError) as error:  # none, or a partial one
         raise JobError(
             f"Flink does not answer at {settings.flink_url} ({error})", "start it with `tick up`"
         ) from error
 
 
 def jobs(settings: Settings, timeout_s: float = TIMEOUT_S) -> list[dict[str, Any]]:
-    """All jobs the JobManager knows: jid, name, state, start-time, duration; newest first."""
+    """All jobs of the JobManager, newest first: jid, name, state, start-time, duration."""
     return sorted(
         call(settings, "/jobs/overview", timeout_s=timeout_s)["jobs"],
         key=lambda job: -int(job["start-time"]),
@@ -84,7 +80,7 @@ def jobs(settings: Settings, timeout_s: float = TIMEOUT_S) -> list[dict[str, Any
 
 
 def running(settings: Settings, name: str) -> str | None:
-    """Id of the job of that name which has not ended, None when there is none."""
+    """Id of the unfinished job of that name, None when there is none."""
     return next(
         (
             str(job["jid"])
@@ -101,9 +97,9 @@ def state(settings: Settings, job_id: str) -> str:
 
 
 def wait(settings: Settings, job_id: str, timeout_s: float) -> None:
-    """Wait for a bounded job to finish, and report to Flink that its client is alive.
+    """Wait for a bounded job to finish, and send Flink client heartbeats meanwhile.
 
-    Raises JobError with the root cause when the job fails or the time is up.
+    Raises JobError with the root cause when the job fails, or after the timeout.
     """
     deadline = time.monotonic() + timeout_s
     while (job := call(settings, f"/jobs/{job_id}"))["state"] not in ENDED:
@@ -122,18 +118,18 @@ def wait(settings: Settings, job_id: str, timeout_s: float) -> None:
 
 
 def _report_client(settings: Settings, job_id: str, now_ms: int) -> None:
-    """Extend the life of a job with `client_options`; `now_ms` by the clock of Flink."""
+    """Send the client heartbeat of a job with `client_options`; `now_ms` is Flink's clock."""
     body = {"expiredTimestamp": now_ms + int(settings.client_timeout_s * 1000)}
-    with contextlib.suppress(JobError):  # it has just ended, or Flink is down: the next poll tells
+    with contextlib.suppress(JobError):  # the job just ended or Flink is down: the next poll shows
         call(settings, f"/jobs/{job_id}/clientHeartbeat", body, "PATCH")
 
 
 def wait_running(settings: Settings, job_id: str, timeout_s: float) -> None:
-    """Wait until every task of a streaming job runs, or has ended as a bounded reader does.
+    """Wait until every task of a streaming job runs, or has finished as a bounded reader does.
 
     A REST error is retried until `timeout_s` is over: a loaded JobManager answers late or not at
     all while the job is healthy. Raises StartError when the job has failed and is still not running
-    by then; JobError when it ended, when it is slow without a failure, and when its state is
+    by then; JobError when it ended, when it is slow without a failure, or when its state is
     unknown.
     """
     deadline = time.monotonic() + timeout_s
@@ -161,7 +157,7 @@ def _look_up(settings: Settings, job_id: str) -> tuple[dict[str, Any], JobError 
 
 
 def _not_up(settings: Settings, job_id: str, state: str, timeout_s: float) -> JobError:
-    """StartError when the job has failed, else JobError: it may yet come up."""
+    """StartError when the job has failed, else JobError, because it may still come up."""
     if cause := _failure(settings, job_id):
         why = f"job {job_id} is {state}, not running, after {timeout_s:.0f} s:\n{cause}"
         return StartError(why, "see `tick logs taskmanager`")
@@ -173,7 +169,7 @@ def _not_up(settings: Settings, job_id: str, state: str, timeout_s: float) -> Jo
 
 
 def tasks(settings: Settings, job_id: str) -> tuple[int, int]:
-    """(finished, all) tasks of a job: how far a batch job is."""
+    """(finished, all) tasks of a job: the progress of a batch job."""
     counts = [vertex["tasks"] for vertex in call(settings, f"/jobs/{job_id}")["vertices"]]
     return sum(int(count["FINISHED"]) for count in counts), max(
         1, sum(sum(map(int, count.values())) for count in counts)
@@ -181,7 +177,7 @@ def tasks(settings: Settings, job_id: str) -> tuple[int, int]:
 
 
 def root_cause(settings: Settings, job_id: str) -> str:
-    """The newest failure of a job, shortened to its causes."""
+    """The newest failure of a job, reduced to its causes."""
     return _failure(settings, job_id) or "no failure recorded"
 
 
@@ -195,11 +191,11 @@ def _failure(settings: Settings, job_id: str) -> str | None:
 def failures(
     settings: Settings, job_id: str, count_max: int, timeout_s: float = TIMEOUT_S
 ) -> list[Failure]:
-    """The newest failures of a job, newest first. Flink keeps 16 of a job."""
-    told = call(
+    """The newest failures of a job, newest first. Flink keeps 16 per job."""
+    response = call(
         settings, f"/jobs/{job_id}/exceptions?maxExceptions={count_max}", timeout_s=timeout_s
     )
-    entries = told.get("exceptionHistory", {}).get("entries", [])
+    entries = response.get("exceptionHistory", {}).get("entries", [])
     return [
         Failure(int(entry["timestamp"]), _root(str(entry.get("stacktrace", ""))))
         for entry in entries
@@ -212,29 +208,30 @@ def _root(stacktrace: str) -> str:
 
 
 def _causes(stacktrace: str) -> list[str]:
-    """The exceptions of a Java stack trace from the outermost to the innermost, without their
-    frames.
-    """
+    """The exceptions of a Java stack trace, outermost first, without their frames."""
     lines = stacktrace.splitlines()
     return [*lines[:1], *(line for line in lines if line.startswith("Caused by"))]
 
 
 def restarts(settings: Settings, job_id: str, timeout_s: float = TIMEOUT_S) -> int | None:
-    """How often Flink has restarted a job; None while the JobManager has not counted yet."""
-    told = _request(settings, f"/jobs/{job_id}/metrics?get=numRestarts", None, None, timeout_s)
-    return int(told[0]["value"]) if told and str(told[0].get("value", "")).isdigit() else None
+    """How often Flink has restarted a job; None while the JobManager has no count yet."""
+    metrics = _request(settings, f"/jobs/{job_id}/metrics?get=numRestarts", None, None, timeout_s)
+    if not metrics or not str(metrics[0].get("value", "")).isdigit():
+        return None
+    return int(metrics[0]["value"])
 
 
 def stop_with_savepoint(settings: Settings, job_id: str, timeout_s: float) -> str:
-    """Stop a job after a savepoint, until its end; returns where it lies. Raises JobError when
-    Flink could not take it.
+    """Stop a job with a savepoint and wait for its end; returns the savepoint's location.
+
+    Raises JobError when Flink could not take it.
     """
     trigger = call(settings, f"/jobs/{job_id}/stop", {"drain": False})["request-id"]
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        answer = call(settings, f"/jobs/{job_id}/savepoints/{trigger}")
-        if answer["status"]["id"] == "COMPLETED":
-            operation = answer["operation"]
+        response = call(settings, f"/jobs/{job_id}/savepoints/{trigger}")
+        if response["status"]["id"] == "COMPLETED":
+            operation = response["operation"]
             if "location" not in operation:
                 raise JobError(
                     f"the savepoint failed: {str(operation.get('failure-cause'))[:500]}",
@@ -250,7 +247,7 @@ def stop_with_savepoint(settings: Settings, job_id: str, timeout_s: float) -> st
 
 
 def _wait_for_end(settings: Settings, job_id: str, deadline: float) -> None:
-    """A job runs on for a moment after its last savepoint is complete."""
+    """Wait for the end of the job, which runs on for a moment after its savepoint is complete."""
     while (now := state(settings, job_id)) not in ENDED:
         if time.monotonic() > deadline:
             raise JobError(

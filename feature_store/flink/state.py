@@ -1,7 +1,7 @@
-"""Which readers had finished when a checkpoint or savepoint was taken.
+"""Finds the readers that had finished when a checkpoint or savepoint was taken.
 
-A finished task is restored as finished: it never runs again, and the job is RUNNING without it.
-Read from `_metadata` by Flink's own classes, in the JVM that PyFlink has started.
+A finished task is restored as finished: it never runs again, while the job is RUNNING without it.
+Flink's own classes read `_metadata`, in the JVM that PyFlink has started.
 """
 
 import re
@@ -15,8 +15,8 @@ SOURCE = re.compile(r"Source: KafkaSource-\w+\.\w+\.(\w+)")
 def finished_readers(state: str) -> list[str]:
     """Tables of the sources with at least one finished task in the state at this URI.
 
-    One task of several is enough, because its partitions would have no reader. Needs PyFlink's JVM.
-    Raises Py4JJavaError when the state cannot be read.
+    One task is enough, because nothing would read its partitions. Needs PyFlink's JVM. Raises
+    Py4JJavaError when the state cannot be read.
     """
     from pyflink.java_gateway import get_gateway
 
@@ -38,7 +38,7 @@ def _load(jvm: Any, state: str) -> Any:
 
 
 def _readers(operator: Any) -> list[str]:
-    """The table of a source. Another kind of source, or an operator without a name, counts too."""
+    """The table of a source, or the name of another kind of source or of an unnamed operator."""
     name = str(operator.getOperatorName().orElse(f"operator {operator.getOperatorID()}"))
     return SOURCE.findall(name) or ([name] if name.startswith(("Source", "operator")) else [])
 

@@ -1,1 +1,1 @@
-"""The online store in Redis: its layout, reads, guarded writes, the writer process."""
+"""The online store in Redis: layout, reads, guarded writes, the writer process."""

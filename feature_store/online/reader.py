@@ -1,8 +1,8 @@
-"""Online features for one answer: one round trip for all symbols, order fixed by name, age and gaps
-told, never guessed.
+"""Online features for one prediction: one round trip for all symbols, order fixed by name.
 
-Feast's own reader has no time-outs, applies no TTL and answers PRESENT with nulls for what is not
-there; this one reads the same bytes and says what it found.
+Ages and missing values are reported, never guessed. Feast's reader has no timeouts, applies no TTL
+and reports PRESENT with nulls for absent rows; this one reads the same bytes and reports what is
+there.
 """
 
 import asyncio
@@ -39,18 +39,18 @@ TILE_S = {level.view: level.tile_s for level in LEVELS}
 FASTEST = LEVELS[0].view
 
 
-class OnlineStoreUnavailable(TickError):  # noqa: N818 - named after the state the caller reports (503), not after a fault
+class OnlineStoreUnavailable(TickError):  # noqa: N818 - named after the state reported (503)
     """Redis did not answer in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureRow:
-    """What is online for one symbol; times are event times in µs, ages are in seconds against the
-    `now_us` of the read.
+    """The online features of one symbol.
 
-    `values` is in plan order, None where missing. `age_s` is the age of the newest 1 s row
-    (staleness_s). `old_views` are views older than their own cadence plus settings.stale_s.
-    `warm_s` is the least, `known_at_us` the newest of all views.
+    Times are event times in µs; ages are in seconds relative to the `now_us` of the read. `values`
+    is in plan order, None where missing. `age_s` is the age of the newest 1 s row (staleness_s).
+    `old_views` are views older than their cadence plus settings.stale_s. `warm_s` is the smallest,
+    `known_at_us` the newest of all views.
     """
 
     symbol: str
@@ -65,13 +65,14 @@ class FeatureRow:
 
     @property
     def complete(self) -> bool:
-        """Every feature of the plan is there, and no view is too old."""
+        """Whether every feature of the plan is present and no view is too old."""
         return self.found and not self.missing and not self.old_views
 
 
 class ReadPlan:
-    """Names → hash fields and positions, laid out once: the features in their order, then time and
-    extras of each view.
+    """Maps feature names to hash fields and positions, computed once.
+
+    The fields are the features in their order, then time and extras of each view.
     """
 
     def __init__(self, names: Sequence[str], settings: Settings) -> None:
@@ -79,7 +80,8 @@ class ReadPlan:
         if unknown:
             raise TickError(
                 f"unknown features: {', '.join(unknown)}",
-                "the model and contracts/features.py are of different versions",
+                "the model needs another version of contracts/features.py: retrain it, or serve"
+                " the matching version of the code",
             )
         self.names = tuple(names)
         self.views = tuple(
@@ -97,7 +99,7 @@ class ReadPlan:
         ]
 
     def row(self, symbol: str, raw: Sequence[bytes | None], now_us: int) -> FeatureRow:
-        """The answer for one symbol from the hash fields of the plan."""
+        """The feature row of one symbol, from the plan's hash fields."""
         n, views = len(self.names), range(len(self.views))
         times = [self._time(raw[n + 3 * i], now_us) for i in views]
         values = [decode_double(data) for data in raw[:n]]
@@ -126,60 +128,57 @@ class ReadPlan:
         )
 
     def _time(self, data: bytes | None, now_us: int) -> int | None:
-        """Event time of a view; None when the view is absent or past the TTL, which Redis knows for
-        whole symbols only.
+        """Event time of a view; None when the view is absent or older than the TTL.
+
+        Redis expires whole symbols only.
         """
         time_us = decode_time_us(data)
         return None if time_us is None or now_us - time_us > self._ttl_us else time_us
 
 
 class OnlineReader:
-    """Reads the features `names` (default: the core set) of symbols from Redis. Close it with
-    `await close()`.
+    """Reads the features `names` (default: the core set) of symbols. Close with `await close()`.
 
-    Every method waits at most settings.feature_read_ms_max, however many round trips it takes, and
-    raises OnlineStoreUnavailable.
+    Every method waits at most settings.feature_read_ms_max, over all its round trips, and raises
+    OnlineStoreUnavailable.
     """
 
     def __init__(self, settings: Settings, names: Sequence[str] = CORE) -> None:
-        timeout_s, self._wait_s = (
-            settings.redis_timeout_ms / 1000,
-            settings.feature_read_ms_max / 1000,
-        )
+        timeout_s = settings.redis_timeout_ms / 1000
+        self._deadline_s = settings.feature_read_ms_max / 1000
         self.plan = ReadPlan(names, settings)
-        kind: type[aioredis.Connection] = (
+        connection_class: type[aioredis.Connection] = (
             aioredis.SSLConnection if settings.redis_tls else aioredis.Connection
         )
         pool = aioredis.BlockingConnectionPool(
-            connection_class=kind,
+            connection_class=connection_class,
             **connections.redis(settings),
             max_connections=settings.redis_connections_max,
-            timeout=timeout_s,  # type: ignore[arg-type]  # a float in truth
+            timeout=timeout_s,  # type: ignore[arg-type]  # a float works, the stubs say int
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),
-            lib_name=None,  # no CLIENT SETINFO: a fresh connection costs one round trip, not three
+            lib_name=None,  # no CLIENT SETINFO: a new connection costs one round trip, not three
             lib_version=None,
         )
-        self._redis: Any = aioredis.Redis.from_pool(
-            pool
-        )  # redis-py types keys as text, ours are bytes
+        # Any: redis-py types keys as text, ours are bytes.
+        self._redis: Any = aioredis.Redis.from_pool(pool)
         self._hint = (
-            f"is Redis running on {settings.redis}:{settings.redis_port}? `tick status` says"
+            f"is Redis running on {settings.redis}:{settings.redis_port}? see `tick status`"
         )
 
     async def read(self, symbols: Sequence[str], now_us: int) -> list[FeatureRow]:
-        """A FeatureRow per symbol, in their order, in one round trip."""
+        """One FeatureRow per symbol, in the given order, in one round trip."""
         if not symbols:
             return []
         async with self._within_deadline():
-            answers = await self._fetch(symbols)
+            hashes = await self._fetch(symbols)
         return [
-            self.plan.row(symbol, raw, now_us) for symbol, raw in zip(symbols, answers, strict=True)
+            self.plan.row(symbol, raw, now_us) for symbol, raw in zip(symbols, hashes, strict=True)
         ]
 
     async def _fetch(self, symbols: Sequence[str]) -> list[list[bytes | None]]:
-        if len(symbols) == 1:  # a pipeline of one costs as much again
+        if len(symbols) == 1:  # a pipeline of one command would double the cost
             return [
                 await self._redis.execute_command(
                     "HMGET", entity_key(symbols[0]), *self.plan.fields
@@ -188,28 +187,28 @@ class OnlineReader:
         async with self._redis.pipeline(transaction=False) as pipe:
             for symbol in symbols:
                 pipe.hmget(entity_key(symbol), self.plan.fields)
-            answers: list[list[bytes | None]] = await pipe.execute()
-        return answers
+            hashes: list[list[bytes | None]] = await pipe.execute()
+        return hashes
 
     async def heartbeat_ms(self) -> int | None:
-        """Newest event time the whole pipeline has processed, ms; None before the first."""
+        """Newest event time that the whole pipeline has processed, ms; None before the first."""
         (value,) = await self.texts(HEARTBEAT_REDIS_KEY)
         return None if value is None else int(value)
 
     async def texts(self, *keys: str) -> list[bytes | None]:
-        """What stands under plain keys, None where nothing does."""
+        """The values of plain keys, None for absent ones."""
         async with self._within_deadline():
             values: list[bytes | None] = await self._redis.mget(keys)
         return values
 
     async def table(self, key: str) -> dict[bytes, bytes]:
-        """Fields of a plain hash; empty when there is none."""
+        """Fields of a plain hash; empty when it is absent."""
         async with self._within_deadline():
             fields: dict[bytes, bytes] = await self._redis.hgetall(key)
         return fields
 
     async def symbols(self, count_max: int) -> list[str]:
-        """Symbols that have a row, in order, at most `count_max` of them."""
+        """Symbols that have a row, sorted, at most `count_max` of them."""
         found: set[str] = set()
         async with self._within_deadline():
             async for key in self._redis.scan_iter(match=b"*" + PROJECT.encode(), count=1000):
@@ -225,7 +224,7 @@ class OnlineReader:
     @asynccontextmanager
     async def _within_deadline(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._wait_s):
+            async with asyncio.timeout(self._deadline_s):
                 yield
         except (RedisError, OSError) as error:  # a TimeoutError is an OSError
             raise OnlineStoreUnavailable(

@@ -1,7 +1,6 @@
-"""An emptied Redis, filled again from the lakehouse: the newest row per symbol and view, never
-older over newer.
+"""Refills an empty Redis from the lakehouse with the newest row per symbol and view.
 
-It may run beside the live writer: the guard in Redis keeps whatever is newer.
+It may run alongside the live writer: the guard in Redis keeps the newer row.
 """
 
 from collections.abc import Iterator
@@ -21,24 +20,22 @@ SLICE_US = 3_600_000_000  # an hour of rows at a time bounds the memory
 
 
 def newest(settings: Settings, view: str, now_us: int) -> pl.DataFrame:
-    """Newest row per symbol of one view not older than the TTL, live or backfilled; columns as
-    `lakehouse.read_features`.
+    """Newest row per symbol of one view within the TTL, live or backfilled.
 
-    Of two rows of equal time the backfilled one stays: it also knows the late ticks.
+    Columns as in `tables.read_features`. Of two rows with equal time the backfilled one is kept: it
+    includes the late ticks.
     """
-    oldest_us, to_us = (
-        now_us - settings.redis_ttl_s * 1_000_000,
-        now_us + settings.future_row_ms_max * 1000 + 1,
-    )
-    found: list[pl.DataFrame] = []
+    oldest_us = now_us - settings.redis_ttl_s * 1_000_000
+    to_us = now_us + settings.future_row_ms_max * 1000 + 1
+    slices: list[pl.DataFrame] = []
     while to_us > oldest_us:
         from_us = max(oldest_us, to_us - SLICE_US)
         for table in (GOLD_LIVE, GOLD):
             frame = tables.read_features(settings, view, from_us, to_us, table=table)
-            found.append(frame.unique("symbol", keep="last", maintain_order=True))
+            slices.append(frame.unique("symbol", keep="last", maintain_order=True))
         to_us = from_us
     return (
-        pl.concat(found)
+        pl.concat(slices)
         .sort("event_time_us", maintain_order=True)
         .unique("symbol", keep="last", maintain_order=True)
     )
@@ -52,16 +49,14 @@ def rows(settings: Settings, now_us: int) -> Iterator[dict[str, Any]]:
 
 
 def rebuild(settings: Settings, now_us: int) -> Written:
-    """Write the newest rows of the lakehouse to Redis. Raises ServiceError when Redis does not
-    answer.
-    """
+    """Write the newest rows of the lakehouse to Redis. Raises ServiceError when Redis fails."""
     client = connect(settings)
     try:
         return write_rows(client, rows(settings, now_us), settings, now_us)
     except redis.RedisError as error:
         raise ServiceError(
-            f"Redis does not take the rows: {error}",
-            "start it with `tick up`, then repeat: it is safe to",
+            f"cannot write rows to Redis: {error}",
+            "start it with `tick up` and run the command again; repeating is safe",
         ) from error
     finally:
         client.close()

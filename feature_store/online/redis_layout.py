@@ -1,8 +1,7 @@
-"""Feast 0.67's Redis layout, byte for byte, without importing Feast (six seconds): keys, fields and
-values.
+"""The Redis layout of Feast 0.67, byte for byte: keys, fields and values.
 
-The published format page is out of date; what is true here is what the two-way test against the
-installed SDK says.
+Does not import Feast, which takes six seconds. Feast's published format page is out of date; the
+two-way test against the installed SDK is authoritative.
 """
 
 import math
@@ -13,21 +12,19 @@ import mmh3
 
 PROJECT = "lakehouse_tick"
 ENTITY = "symbol"
-# Published with every row beside its features: seconds of unbroken history, newest ingest time of
-# its ticks.
+# Published with every row: seconds of unbroken history, newest ingest time of its ticks.
 EXTRAS = ("warm_s", "known_at_us")
-# Keys of our own beside Feast's: newest event time of the whole pipeline, counters and freshness
-# samples of the writer.
+# Additional keys that are not Feast's: newest event time of the whole pipeline, counters and
+# freshness samples of the writer.
 HEARTBEAT_REDIS_KEY = "tick:heartbeat_ms"
 STATS_REDIS_KEY = "tick:writer_stats"
 FRESHNESS_REDIS_KEY = "tick:freshness"
 SYMBOLS_CACHED_MAX = 65_536
 
 _STRING = 2  # feast ValueType.STRING
-_TAG_INT64 = (
-    b"\x20"  # protobuf tags inside feast.types.Value: field 4 as varint, field 5 as 64 bits
-)
-_TAG_DOUBLE = b"\x29"
+# Protobuf tags inside feast.types.Value.
+_TAG_INT64 = b"\x20"  # field 4, varint
+_TAG_DOUBLE = b"\x29"  # field 5, 64 bits
 _DOUBLE = struct.Struct("<d")
 _DOUBLE_BYTES = 9
 NULL = b""
@@ -46,7 +43,7 @@ def symbol_of(key: bytes) -> str:
 
 @lru_cache(SYMBOLS_CACHED_MAX)
 def entity_key(symbol: str) -> bytes:
-    """The Redis key of a symbol ("VENUE:SYMBOL"): entity key serialisation v3, then the project."""
+    """The Redis key of a symbol (VENUE:SYMBOL): entity key serialisation v3, then the project."""
     return struct.pack("<I", 1) + _text(ENTITY) + _text(symbol) + PROJECT.encode()
 
 
@@ -56,18 +53,18 @@ def field(view: str, name: str) -> bytes:
 
 
 def time_field(view: str) -> bytes:
-    """The hash field that carries the event time of a view's row."""
+    """The hash field of the event time of a view's row."""
     return f"_ts:{view}".encode()
 
 
 def _varint(value: int) -> bytes:
     value &= 2**64 - 1
-    made = bytearray()
+    encoded = bytearray()
     while value > 127:
-        made.append(value & 127 | 128)
+        encoded.append(value & 127 | 128)
         value >>= 7
-    made.append(value)
-    return bytes(made)
+    encoded.append(value)
+    return bytes(encoded)
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
@@ -82,18 +79,18 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def encode_double(value: float | None) -> bytes:
-    """A feast Value holding a double; None is the unset Value (no bytes), as Feast writes it."""
+    """A feast Value with a double. None is the unset Value (no bytes), as Feast writes it."""
     return NULL if value is None else _TAG_DOUBLE + _DOUBLE.pack(value)
 
 
 def encode_int64(value: int) -> bytes:
-    """A feast Value holding an int64."""
+    """A feast Value with an int64."""
     return _TAG_INT64 + _varint(value)
 
 
 @lru_cache(4096)
 def encode_time_ms(time_ms: int) -> bytes:
-    """A protobuf Timestamp of a time in ms since 1970 (≥ 0)."""
+    """A protobuf Timestamp from ms since 1970 (≥ 0)."""
     seconds, ms = divmod(time_ms, 1000)
     return (b"\x08" + _varint(seconds) if seconds else b"") + (
         b"\x10" + _varint(ms * 1_000_000) if ms else b""
@@ -101,8 +98,9 @@ def encode_time_ms(time_ms: int) -> bytes:
 
 
 def decode_double(data: bytes | None) -> float | None:
-    """The double of a feast Value; None where there is none: absent, null, of another type, or not
-    finite (Feast takes inf).
+    """The double of a feast Value.
+
+    None when absent, null, of another type or not finite (Feast accepts infinities).
     """
     if data and len(data) == _DOUBLE_BYTES and data[:1] == _TAG_DOUBLE:
         value: float = _DOUBLE.unpack_from(data, 1)[0]
@@ -111,7 +109,7 @@ def decode_double(data: bytes | None) -> float | None:
 
 
 def decode_int64(data: bytes | None) -> int | None:
-    """The int64 of a feast Value; None where there is none."""
+    """The int64 of a feast Value; None when there is none."""
     if not data or data[:1] != _TAG_INT64:
         return None
     value, _ = _read_varint(data, 1)
@@ -119,7 +117,7 @@ def decode_int64(data: bytes | None) -> int | None:
 
 
 def decode_time_us(data: bytes | None) -> int | None:
-    """µs since 1970 of a protobuf Timestamp; None where there is none."""
+    """µs since 1970 of a protobuf Timestamp; None when there is none."""
     if not data:
         return None
     parts = {1: 0, 2: 0}

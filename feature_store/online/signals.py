@@ -1,6 +1,4 @@
-"""Telling the API, through Redis, what a command found out; without Redis nobody is told, and the
-command goes on.
-"""
+"""Publishes results of commands to the API, through Redis. Without Redis the command goes on."""
 
 import contextlib
 
@@ -10,7 +8,7 @@ from contracts.config.settings import Settings
 from feature_store.online.store import connect
 
 
-def tell(settings: Settings, key: str, text: bytes) -> None:
-    """Put `text` under a key of `contracts.notices`."""
+def publish(settings: Settings, key: str, text: bytes) -> None:
+    """Set a key of `contracts.signals` to `text`. A Redis error is ignored."""
     with contextlib.suppress(redis.RedisError), connect(settings) as client:
         client.set(key, text)

@@ -1,8 +1,7 @@
-"""Feature rows → Redis in Feast's layout, guarded: inside Redis a row replaces what is stored
-unless that is newer.
+"""Writes feature rows to Redis in Feast's layout, guarded: a stored newer row is never replaced.
 
 A row of equal event time replaces the stored one, so that a corrected row gets online; Feast itself
-would drop it. A stored time beyond the future bound guards nothing: what a broken clock wrote once
+would drop it. A stored time beyond the future bound does not guard: a row written by a broken clock
 must not freeze its symbol.
 """
 
@@ -27,20 +26,19 @@ from feature_store.online import redis_layout
 
 SYMBOL_CHARS_MAX = 2 * NAME_CHARS_MAX + 1
 LONG_MAX = 2**63 - 1
-# Redis' Lua keeps every argument of a call in a register, of which a function has 250.
+# Redis' Lua keeps every argument of a call in a register, and a function has 250 of them.
 FIELDS_PER_CALL_MAX = 50
-# A row's values travel as one MessagePack array of feast Values, which Lua takes apart in a single
-# call (half the CPU of one argument per value). A NaN cannot be mistaken for another place: a
-# record is as long as the pattern and begins otherwise.
+# A row's values are sent as one MessagePack array of feast Values, which Lua unpacks in a single
+# call (half the CPU of one argument per value). Replacing the NaN pattern is safe: a record is as
+# long as the pattern, so a match that is not aligned would include the next record's header, and
+# those bytes are not part of a NaN.
 _VALUE = b"\xa9\x29"
 _VALUE_NAN = _VALUE + struct.pack("<d", math.nan)
 _VALUE_NULL = b"\xa0"
 
 
 class Row(NamedTuple):
-    """One encoded row: `values` holds the view's columns in contract order, as the script of the
-    view wants them.
-    """
+    """One encoded row: `values` has the view's columns in contract order, for its Lua script."""
 
     symbol: str
     view: str
@@ -51,14 +49,12 @@ class Row(NamedTuple):
 
 
 class MalformedRowError(ValueError):
-    """A message that is no feature row."""
+    """A message is not a valid feature row."""
 
 
 @dataclass(slots=True)
 class Written:
-    """What became of the rows of a write; `times_ms` are the event times of those written, at
-    `done_ms`.
-    """
+    """Counts of a write by outcome; `times_ms`: event times of written rows; `done_ms`: its end."""
 
     times_ms: list[int] = field(default_factory=list)
     older: int = 0
@@ -68,14 +64,12 @@ class Written:
 
     @property
     def written(self) -> int:
-        """How many rows were written."""
+        """Number of written rows."""
         return len(self.times_ms)
 
 
 def connect(settings: Settings) -> redis.Redis:
-    """A client for writing: explicit time-outs, no retries of its own (the caller retries the whole
-    batch).
-    """
+    """A client for writing: explicit timeouts, no retries (the caller retries the whole batch)."""
     timeout_s = settings.writer_timeout_ms / 1000
     return redis.Redis(
         **connections.redis(settings),
@@ -87,8 +81,9 @@ def connect(settings: Settings) -> redis.Redis:
 
 
 def _clean(value: Any) -> float:
-    """Null, NaN and the infinities are all null online (a NaN here); text and other types are
-    malformed.
+    """A feature as a float; null, NaN and infinities become NaN, which is null online.
+
+    Text and other types are malformed.
     """
     if value is None:
         return math.nan
@@ -114,7 +109,7 @@ def _encoder(level: Level) -> Callable[[Mapping[str, Any]], bytes]:
             if math.isfinite(sum(values)):
                 return record(values)
         except (KeyError, TypeError, OverflowError):
-            # A null, a missing column (as null) or a wrong type: the slow way tells them apart.
+            # A null, a missing column (as null) or a wrong type: the slow path below decides.
             pass
         return record([_clean(row.get(name)) for name in names]).replace(_VALUE_NAN, _VALUE_NULL)
 
@@ -132,7 +127,8 @@ def _integer(row: Mapping[str, Any], name: str) -> int:
 
 
 def encode_row(row: Mapping[str, Any]) -> Row:
-    """Encode a feature row (`view`, `symbol`, `event_time_ms`, `known_at_us`, `warm_s`, features).
+    """Encode a feature row: `view`, `symbol`, `event_time_ms`, `known_at_us`, `warm_s`, features.
+
     Raises MalformedRowError.
     """
     view, symbol = row.get("view"), row.get("symbol")
@@ -145,11 +141,9 @@ def encode_row(row: Mapping[str, Any]) -> Row:
         values = encoder(row)
     except OverflowError as error:
         raise MalformedRowError("a feature is beyond double precision") from error
-    warm, known = (
-        redis_layout.encode_int64(_integer(row, "warm_s")),
-        redis_layout.encode_int64(_integer(row, "known_at_us")),
-    )
-    return Row(symbol, str(view), _integer(row, "event_time_ms"), values, warm, known)
+    warm_s = redis_layout.encode_int64(_integer(row, "warm_s"))
+    known_at_us = redis_layout.encode_int64(_integer(row, "known_at_us"))
+    return Row(symbol, str(view), _integer(row, "event_time_ms"), values, warm_s, known_at_us)
 
 
 def _literal(data: bytes) -> str:
@@ -157,8 +151,9 @@ def _literal(data: bytes) -> str:
 
 
 def script(level: Level) -> str:
-    """The guarded write of one view in Lua. KEYS: entity. ARGV: time, values, warm_s, known_at_us,
-    TTL s, future bound s.
+    """The guarded write of one view in Lua.
+
+    KEYS: entity. ARGV: time, values, warm_s, known_at_us, TTL s, future bound s.
     """
     view, names = level.view, [column.name for column in columns(level)]
     pairs = [
@@ -215,9 +210,7 @@ return 1
 
 
 class OnlineTable:
-    """The online rows in Redis, seen from the writing side: one pipeline of guarded scripts per
-    call.
-    """
+    """The online rows in Redis, for writing: one pipeline of guarded scripts per call."""
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
@@ -227,28 +220,31 @@ class OnlineTable:
         self._heartbeat = client.register_script(_HEARTBEAT)
 
     def write(self, rows: Iterable[Row], now_ms: int, heartbeat_ms: int = 0) -> Written:
-        """Write rows and heartbeat; all of it may be repeated. Raises redis.RedisError, and then
-        nothing is known.
+        """Write rows and heartbeat; repeating a write is safe.
+
+        Raises redis.RedisError: then any part of it may have been written.
         """
         bound_ms = now_ms + self._future_ms
-        given = list(rows)
-        kept = [row for row in given if row.event_time_ms <= bound_ms]
+        candidates = list(rows)
+        accepted = [row for row in candidates if row.event_time_ms <= bound_ms]
         beat_ms = heartbeat_ms if heartbeat_ms <= bound_ms else 0
-        answers = self._send(kept, bound_ms, beat_ms) if kept or beat_ms else []
-        times_ms = [row.event_time_ms for row, wrote in zip(kept, answers, strict=False) if wrote]
-        return Written(times_ms, len(kept) - len(times_ms), len(given) - len(kept))
+        replies = self._send(accepted, bound_ms, beat_ms) if accepted or beat_ms else []
+        times_ms = [
+            row.event_time_ms for row, wrote in zip(accepted, replies, strict=False) if wrote
+        ]
+        return Written(times_ms, len(accepted) - len(times_ms), len(candidates) - len(accepted))
 
     def _send(self, rows: list[Row], bound_ms: int, heartbeat_ms: int) -> list[int]:
         try:
             return self._pipeline(rows, bound_ms, heartbeat_ms)
-        except NoScriptError:  # a fresh Redis: scripts do not survive a restart
-            for known in (*self._scripts.values(), self._heartbeat):
-                self._client.script_load(known.script)
+        except NoScriptError:  # Redis was restarted, which drops loaded scripts
+            for registered in (*self._scripts.values(), self._heartbeat):
+                self._client.script_load(registered.script)
             return self._pipeline(rows, bound_ms, heartbeat_ms)
 
     def _pipeline(self, rows: list[Row], bound_ms: int, heartbeat_ms: int) -> list[int]:
         bound_s = bound_ms // 1000
-        sha = {view: known.sha for view, known in self._scripts.items()}
+        sha = {view: registered.sha for view, registered in self._scripts.items()}
         pipe: Any  # redis-py types every script argument as text
         with self._client.pipeline(transaction=False) as pipe:
             for symbol, view, time_ms, values, warm_s, known_at_us in rows:
@@ -260,24 +256,25 @@ class OnlineTable:
                 pipe.evalsha(
                     self._heartbeat.sha, 1, redis_layout.HEARTBEAT_REDIS_KEY, heartbeat_ms, bound_ms
                 )
-            answers: list[int] = pipe.execute()
-        return answers
+            replies: list[int] = pipe.execute()
+        return replies
 
 
 def write_rows(
     client: redis.Redis, rows: Iterable[Mapping[str, Any]], settings: Settings, now_us: int
 ) -> Written:
-    """Write feature rows (as in topic `tick_features`) in batches, never older over newer. Raises
-    redis.RedisError.
+    """Write feature rows (as in topic `tick_features`) in batches, never older over newer.
+
+    Raises redis.RedisError.
     """
     table, total = OnlineTable(client, settings), Written()
     batch: list[Row] = []
 
     def flush() -> None:
-        done = table.write(batch, now_us // 1000)
-        total.times_ms += done.times_ms
-        total.older += done.older
-        total.future += done.future
+        written = table.write(batch, now_us // 1000)
+        total.times_ms += written.times_ms
+        total.older += written.older
+        total.future += written.future
         batch.clear()
 
     for row in rows:

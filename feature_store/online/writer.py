@@ -1,14 +1,14 @@
-"""Kafka `tick_features` → Redis, the process `python -m feature_store.online.writer`; one write is
-in flight at a time.
+"""Online writer: Kafka `tick_features` → Redis, as a process with one write in flight at a time.
 
-1. take   what Kafka holds, at once when the stream idles; decode it; of a (symbol, view) the newest
-   row stays
-2. book   the write before this one: it has ended, so its offsets may be committed and its rows
-   counted
-3. write  in a second thread, so that Redis works while the next batch is decoded; while Redis is
-   away, try for ever
-4. report once a second: commit, counters, freshness On SIGTERM: book what is in flight, commit,
-   leave. A crash at any step redelivers rows; the guard in Redis makes that harmless.
+1. Take the messages that Kafka has (without waiting when the stream idles), decode them, keep the
+   newest row per (symbol, view).
+2. Book the previous write: it has ended, so its offsets may be committed and its rows counted.
+3. Write in a second thread, so that Redis works while the next batch is decoded. While Redis is
+   unavailable, retry indefinitely.
+4. Report once a second: commit, counters, freshness.
+
+On SIGTERM it books the write in flight, commits and exits. A crash at any step redelivers rows; the
+guard in Redis makes that harmless. Run it with `python -m feature_store.online.writer`.
 """
 
 import signal
@@ -57,9 +57,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Batch:
-    """Messages decoded for one write: the newest row per (symbol, view), and the offsets that are
-    done with it.
-    """
+    """Decoded messages of one write: the newest row per (symbol, view), and their offsets."""
 
     rows: dict[tuple[str, str], Row] = field(default_factory=dict)
     offsets: dict[int, int] = field(default_factory=dict)
@@ -67,7 +65,7 @@ class Batch:
     counters: Counters = field(default_factory=Counters)
 
     def add(self, value: bytes) -> None:
-        """Take one message. Raises MalformedRowError."""
+        """Add one message. Raises MalformedRowError."""
         self.counters.messages += 1
         try:
             message = orjson.loads(value)
@@ -76,44 +74,44 @@ class Batch:
         if not isinstance(message, dict):
             raise MalformedRowError("not an object")
         if message.get("view") == HEARTBEAT_VIEW:
-            self._beat(message.get("event_time_ms"))
+            self._add_heartbeat(message.get("event_time_ms"))
         else:
-            self._row(encode_row(message))
+            self._add_row(encode_row(message))
             self.counters.overflowed += bool(message.get(OVERFLOWS[message["view"]]))
 
-    def _beat(self, time_ms: Any) -> None:
+    def _add_heartbeat(self, time_ms: Any) -> None:
         if type(time_ms) is not int:
             raise MalformedRowError(f"event_time_ms is {time_ms!r}")
         self.counters.heartbeats += 1
         self.heartbeat_ms = max(self.heartbeat_ms, time_ms)
 
-    def _row(self, row: Row) -> None:
+    def _add_row(self, row: Row) -> None:
         key = row.symbol, row.view
-        held = self.rows.get(key)
-        if held is not None:
+        previous = self.rows.get(key)
+        if previous is not None:
             self.counters.superseded += 1
-        if held is None or row.event_time_ms >= held.event_time_ms:
+        if previous is None or row.event_time_ms >= previous.event_time_ms:
             self.rows[key] = row
 
 
 def consumer_config(settings: Settings) -> dict[str, Any]:
-    """Kafka consumer options: offsets are committed by us, and only after the write."""
+    """Kafka consumer options: offsets are committed explicitly, and only after the write."""
     return {
         **connections.kafka(settings),
         "group.id": GROUP,
-        # A static member: after kill -9 its successor takes over at once instead of after the
-        # session time-out.
+        # Static membership: after kill -9 its successor takes over at once instead of after the
+        # session timeout.
         "group.instance.id": f"{GROUP}-1",
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
-        # An outage of Redis, however long, is no reason to leave the group.
+        # Even a long outage of Redis must not remove the consumer from the group.
         "max.poll.interval.ms": DAY_MS,
         "fetch.wait.max.ms": 50,
     }
 
 
 class OnlineWriter:
-    """The loop from a subscribed consumer to Redis; `clock` gives the present in µs."""
+    """The loop from a subscribed consumer to Redis; `clock` returns the current time in µs."""
 
     def __init__(
         self,
@@ -122,36 +120,33 @@ class OnlineWriter:
         client: redis.Redis,
         clock: Callable[[], int] = now_us,
     ) -> None:
-        self._settings, self._consumer, self._client, self._clock = (
-            settings,
-            consumer,
-            client,
-            clock,
-        )
+        self._settings = settings
+        self._consumer = consumer
+        self._client = client
+        self._clock = clock
         self._table = OnlineTable(client, settings)
-        self._done: dict[int, int] = {}
+        self._written_offsets: dict[int, int] = {}
         self._committed: dict[int, int] = {}
         self._ages_ms: deque[int] = deque(maxlen=settings.writer_freshness_samples)
         self._reported_s = self._logged_s = 0.0
         self.counters = Counters()
 
     def run(self, stop: threading.Event) -> None:
-        """Write until `stop` is set. Raises ServiceError when Kafka refuses this consumer for
-        good."""
+        """Write until `stop` is set. Raises ServiceError when Kafka rejects this consumer."""
         writing: Future[Written | None] | None = None
         batch = Batch()
         with ThreadPoolExecutor(1, "redis") as thread:
             try:
                 while not stop.is_set():
-                    taken = self._take()
-                    if writing and (taken or writing.done()):
+                    new_batch = self._take()
+                    if writing and (new_batch or writing.done()):
                         self._book(batch, writing.result())
                         writing = None
-                    if taken and not stop.is_set():
-                        batch, writing = taken, thread.submit(self._write, taken, stop)
+                    if new_batch and not stop.is_set():
+                        batch, writing = new_batch, thread.submit(self._write, new_batch, stop)
                     self._report()
             finally:
-                stop.set()  # also after an error: the thread must not go on trying
+                stop.set()  # also after an error: the thread must stop retrying
             if writing:
                 self._book(batch, writing.result())
         self._publish()
@@ -164,7 +159,7 @@ class OnlineWriter:
         batch = Batch()
         for message in first + self._consumer.consume(self._settings.writer_batch_rows - 1, 0):
             if message.error():
-                _complain(message.error())
+                _raise_if_fatal(message.error())
                 continue
             batch.offsets[message.partition()] = message.offset() + 1
             try:
@@ -180,18 +175,19 @@ class OnlineWriter:
         return batch
 
     def _write(self, batch: Batch, stop: threading.Event) -> Written | None:
-        """What became of the batch; None when Redis stayed away until `stop`: the batch is not
-        written, nor committed.
+        """The outcome of the batch; None when Redis stayed unavailable until `stop`.
+
+        Then the batch is neither written nor committed.
         """
-        tries = tenacity.Retrying(
+        retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(redis.RedisError),
             wait=tenacity.wait_exponential(RETRY_S_MIN, self._settings.writer_retry_s_max),
             stop=tenacity.stop_when_event_set(stop),
             sleep=tenacity.sleep_using_event(stop),
-            before_sleep=self._retrying,
+            before_sleep=self._log_retry,
             retry_error_callback=lambda _: None,
         )
-        written: Written | None = tries(self._write_once, batch)
+        written: Written | None = retrying(self._write_once, batch)
         return written
 
     def _write_once(self, batch: Batch) -> Written:
@@ -199,11 +195,11 @@ class OnlineWriter:
         written.done_ms = self._clock() // 1000
         return written
 
-    def _retrying(self, state: tenacity.RetryCallState) -> None:
+    def _log_retry(self, state: tenacity.RetryCallState) -> None:
         self.counters.retries += 1
         error = state.outcome.exception() if state.outcome else None
         log.warning(
-            "redis does not take the batch, trying again",
+            "batch not written to redis, retrying",
             attempt=state.attempt_number,
             error=str(error)[:200],
         )
@@ -211,15 +207,15 @@ class OnlineWriter:
     def _book(self, batch: Batch, written: Written | None) -> None:
         if written is None:
             return
-        self._done.update(batch.offsets)
-        mine, its = self.counters, batch.counters
-        mine.batches += 1
+        self._written_offsets.update(batch.offsets)
+        total = self.counters
+        total.batches += 1
         for name in ("messages", "superseded", "malformed", "heartbeats", "overflowed"):
-            setattr(mine, name, getattr(mine, name) + getattr(its, name))
-        mine.written += written.written
-        mine.older += written.older
-        mine.future += written.future
-        mine.newest_event_ms = max(mine.newest_event_ms, *written.times_ms, 0)
+            setattr(total, name, getattr(total, name) + getattr(batch.counters, name))
+        total.written += written.written
+        total.older += written.older
+        total.future += written.future
+        total.newest_event_ms = max(total.newest_event_ms, *written.times_ms, 0)
         self._ages_ms.extend(written.done_ms - time_ms for time_ms in written.times_ms)
 
     def _report(self) -> None:
@@ -231,29 +227,27 @@ class OnlineWriter:
         self._publish()
         if now_s - self._logged_s >= LOG_S:
             self._logged_s = now_s
-            c = self.counters
             log.info(
                 "online writer",
-                written=c.written,
-                older=c.older,
-                future=c.future,
-                malformed=c.malformed,
-                lag=c.lag,
+                written=self.counters.written,
+                older=self.counters.older,
+                future=self.counters.future,
+                malformed=self.counters.malformed,
+                lag=self.counters.lag,
             )
 
     def _commit(self, wait: bool = False) -> None:
-        if not self._done or (self._done == self._committed and not wait):
+        if not self._written_offsets or (self._written_offsets == self._committed and not wait):
             return
         offsets = [
             TopicPartition(TICK_FEATURES.name, partition, offset)
-            for partition, offset in self._done.items()
+            for partition, offset in self._written_offsets.items()
         ]
         try:
             self._consumer.commit(offsets=offsets, asynchronous=not wait)
-            self._committed = dict(self._done)
-        except (
-            KafkaException
-        ) as error:  # the rows are in Redis; uncommitted ones come again and change nothing
+            self._committed = dict(self._written_offsets)
+        except KafkaException as error:
+            # The rows are in Redis; uncommitted ones are delivered again and change nothing.
             log.warning("offsets not committed", error=str(error))
 
     def _publish(self) -> None:
@@ -267,9 +261,7 @@ class OnlineWriter:
             log.warning("report not written", error=str(error)[:200])
 
     def _lag(self) -> int:
-        """Messages known to be in the assigned partitions and not yet read, from what the last
-        fetches said.
-        """
+        """Messages in the assigned partitions that are not yet read, as of the last fetches."""
         positions: Sequence[Any] = self._consumer.position(self._consumer.assignment())
         ends = [self._consumer.get_watermark_offsets(at, cached=True)[1] for at in positions]
         return sum(
@@ -279,11 +271,11 @@ class OnlineWriter:
         )
 
 
-def _complain(error: Any) -> None:
+def _raise_if_fatal(error: Any) -> None:
     if error.fatal():
         raise ServiceError(
-            f"Kafka refuses the online writer: {error.str()}",
-            "is a second online writer running? `tick status` says",
+            f"Kafka rejected the online writer: {error.str()}",
+            "is a second online writer running? see `tick status`",
         )
     log.warning("kafka", error=error.str())
 

@@ -1,5 +1,6 @@
-"""What the online writer tells about itself: counters and newest freshness samples, in Redis, for
-`tick status` and the demo.
+"""Statistics of the online writer in Redis: counters and freshness samples.
+
+`tick status` and the demo show them.
 """
 
 from collections.abc import Sequence
@@ -19,18 +20,19 @@ from feature_store.online.store import connect
 
 @dataclass(slots=True)
 class Counters:
-    """Since the writer started. messages = written + older + superseded + future + malformed +
-    heartbeats.
+    """Counters since the writer started.
+
+    messages = written + older + superseded + future + malformed + heartbeats.
     """
 
     messages: int = 0
     written: int = 0
-    older: int = 0  # Redis held a newer row of that view
-    superseded: int = 0  # a newer row of the same view came in the same batch
+    older: int = 0  # Redis had a newer row of that view
+    superseded: int = 0  # the same batch had a newer row of that view
     future: int = 0
     malformed: int = 0
     heartbeats: int = 0
-    overflowed: int = 0  # of the messages: rows with a NULL because a sum does not fit 64 bits
+    overflowed: int = 0  # messages whose row has a NULL because a sum does not fit 64 bits
     batches: int = 0
     retries: int = 0
     newest_event_ms: int = 0
@@ -39,9 +41,10 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """Counters of the writer and its freshness: ms from a row's end to Redis, over the newest
-    samples; None without any.
+class WriterReport:
+    """The writer's counters and freshness: ms from a row's end to Redis, over the newest samples.
+
+    The quantiles are None without samples.
     """
 
     counters: Counters
@@ -53,8 +56,9 @@ class Report:
 def publish(
     client: redis.Redis, counters: Counters, ages_ms: Sequence[int], samples_max: int
 ) -> None:
-    """Store the counters and append freshness samples, the newest `samples_max` stay. Raises
-    redis.RedisError.
+    """Store the counters and append freshness samples, keeping the newest `samples_max`.
+
+    Raises redis.RedisError.
     """
     pipe: Any
     with client.pipeline(transaction=False) as pipe:
@@ -69,25 +73,23 @@ def _quantile(ordered: Sequence[int], share: float) -> float | None:
     return float(ordered[min(len(ordered) - 1, int(share * len(ordered)))]) if ordered else None
 
 
-def read(client: redis.Redis) -> Report:
+def read(client: redis.Redis) -> WriterReport:
     """The writer's newest report; zeros when it never ran. Raises redis.RedisError."""
-    held: Any = client.hgetall(STATS_REDIS_KEY)
+    stored: Any = client.hgetall(STATS_REDIS_KEY)
     ages: Any = client.lrange(FRESHNESS_REDIS_KEY, 0, -1)
-    known = Counters.__dataclass_fields__
+    fields = Counters.__dataclass_fields__
     counters = Counters(
-        **{name.decode(): int(value) for name, value in held.items() if name.decode() in known}
+        **{name.decode(): int(value) for name, value in stored.items() if name.decode() in fields}
     )
     ordered = sorted(map(int, ages))
-    return Report(counters, len(ordered), _quantile(ordered, 0.5), _quantile(ordered, 0.99))
+    return WriterReport(counters, len(ordered), _quantile(ordered, 0.5), _quantile(ordered, 0.99))
 
 
 def reached_us(settings: Settings) -> int:
-    """Newest event time that has come through the live job, µs UTC; 0 when there is none or Redis
-    does not answer.
-    """
+    """Newest event time that the live job has processed, µs UTC; 0 when unknown."""
     try:
         with connect(settings) as client:
-            held: Any = client.get(HEARTBEAT_REDIS_KEY)
+            heartbeat_ms: Any = client.get(HEARTBEAT_REDIS_KEY)
     except redis.RedisError:
         return 0
-    return int(held or 0) * 1000
+    return int(heartbeat_ms or 0) * 1000

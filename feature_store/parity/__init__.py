@@ -1,3 +1,1 @@
-"""The parity meter: are live features, backfilled features, the naive oracle and what was served
-the same numbers?
-"""
+"""The parity meter: compares live, backfilled, reference and served features, value by value."""

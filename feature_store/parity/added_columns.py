@@ -1,6 +1,4 @@
-"""Columns that a table gained after it was made: rows written before have no value in them, which
-is no defect of a feature.
-"""
+"""Columns that were added to a table later: older rows have no value in them, which is fine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,44 +12,50 @@ from lakehouse.schemas import GOLD, GOLD_LIVE
 
 
 @dataclass(frozen=True)
-class Young:
-    """Of one slice: by live column, since when (`begin_us`) a `symbol` has a value; columns in
-    which history has none in the slice.
+class AddedColumns:
+    """The added columns, as seen in one slice.
+
+    `live`: by column of the live table, the first time (`begin_us`) with a value per `symbol`.
+    `batch`: columns without any value of history in the slice.
     """
 
     live: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     batch: frozenset[str] = frozenset()
 
 
-class Youth:
-    """Follows the younger columns of both tables from slice to slice, in the order of time."""
+class AddedColumnsTracker:
+    """Follows the added columns of both tables over slices in order of time."""
 
     def __init__(self, settings: Settings) -> None:
-        self._live, self._batch = (younger(settings, table) for table in (GOLD_LIVE, GOLD))
-        self._begun: dict[str, pl.DataFrame] = {}
+        self._live, self._batch = (added_columns(settings, table) for table in (GOLD_LIVE, GOLD))
+        self._begins: dict[str, pl.DataFrame] = {}
 
-    def of(self, columns: Sequence[Column], live: pl.DataFrame, batch: pl.DataFrame) -> Young:
-        """What is known of `columns` after this slice."""
-        own = [column.name for column in columns if column.name in self._live]
-        for name in own:
-            begun = (
+    def update(
+        self, columns: Sequence[Column], live: pl.DataFrame, batch: pl.DataFrame
+    ) -> AddedColumns:
+        """Take in the next slice; returns its state of `columns`."""
+        added = [column.name for column in columns if column.name in self._live]
+        for name in added:
+            begins = (
                 live.filter(pl.col(name).is_not_null())
                 .group_by("symbol")
                 .agg(begin_us=pl.col("event_time_us").min())
             )
-            every = pl.concat([self._begun[name], begun]) if name in self._begun else begun
-            self._begun[name] = every.group_by("symbol").agg(pl.col("begin_us").min())
-        silent = (
+            merged = pl.concat([self._begins[name], begins]) if name in self._begins else begins
+            self._begins[name] = merged.group_by("symbol").agg(pl.col("begin_us").min())
+        empty = (
             column.name
             for column in columns
             if column.name in self._batch and batch[column.name].null_count() == len(batch)
         )
-        return Young({name: self._begun[name] for name in own}, frozenset(silent))
+        return AddedColumns({name: self._begins[name] for name in added}, frozenset(empty))
 
 
-def younger(settings: Settings, table: str) -> frozenset[str]:
+def added_columns(settings: Settings, table: str) -> frozenset[str]:
     """Columns that the first schema of a table did not have."""
     stored = tables.catalog(settings).load_table(table)
     first = min(stored.metadata.schemas, key=lambda schema: schema.schema_id)
-    known = {found.field_id for found in first.fields}
-    return frozenset(found.name for found in stored.schema().fields if found.field_id not in known)
+    original_ids = {field_.field_id for field_ in first.fields}
+    return frozenset(
+        field_.name for field_ in stored.schema().fields if field_.field_id not in original_ids
+    )

@@ -1,5 +1,4 @@
-"""One comparison of two sides, value by value: a line per column with what was compared, what
-differs, and how much at most. Pure.
+"""Compares two sides value by value: one diff per column with counts and the largest error. Pure.
 
 A pair of rows has the expected values under their names and the others under `<name>:got`. They
 agree within 1e-9·max(|x|, scale).
@@ -22,8 +21,9 @@ KEYS = ("symbol", "event_time_us")
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The place of a difference: `relative` to max(|expected|, scale), infinite where one side is
-    NULL.
+    """The place of a difference.
+
+    `relative` is relative to max(|expected|, scale), infinite where one side is NULL.
     """
 
     relative: float
@@ -34,12 +34,12 @@ class Where:
 
 
 @dataclass(slots=True)
-class Line:
-    """What was found in one column, in values. `null_got` and `null_expected` have a value on the
-    other side alone.
+class ColumnDiff:
+    """The differences in one column, counted in values.
 
-    mismatch = late + warm_up + new_column + unexplained; `worst` is the largest error that nothing
-    explains, within the tolerance or beyond; None where there is none at all.
+    `null_got` and `null_expected` have a value only on the other side. mismatch = late + warm_up +
+    new_column + unexplained. `worst` is the largest error without an explanation, within the
+    tolerance or beyond; None when there is none.
     """
 
     name: str
@@ -58,8 +58,8 @@ class Line:
         """Values beyond the tolerance, and NULLs against values, explained or not."""
         return self.late + self.warm_up + self.new_column + self.unexplained
 
-    def add(self, other: "Line") -> None:
-        """Take in what was found in another part of the same column."""
+    def add(self, other: "ColumnDiff") -> None:
+        """Add the counts of another part of the same column."""
         for name in (
             "compared",
             "null_got",
@@ -73,7 +73,7 @@ class Line:
         self.worst = _larger(self.worst, other.worst)
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON; an infinite error is None."""
+        """The diff as JSON; an infinite error is None."""
         counts = {
             name: getattr(self, name)
             for name in ("name", "view", "compared", "mismatch", "null_got", "null_expected")
@@ -87,55 +87,57 @@ class Line:
         return counts | {"worst": None if self.worst is None else _plain(self.worst)}
 
 
-class Lines(dict[tuple[str, str], Line]):
-    """Lines by (view, column), added up."""
+class ColumnDiffs(dict[tuple[str, str], ColumnDiff]):
+    """Diffs by (view, column), summed over slices."""
 
-    def add(self, lines: Sequence[Line]) -> None:
-        """Take in the lines of another slice."""
-        for line in lines:
-            self.setdefault((line.view, line.name), Line(line.name, line.view)).add(line)
+    def add(self, diffs: Sequence[ColumnDiff]) -> None:
+        """Add the diffs of another slice."""
+        for diff in diffs:
+            self.setdefault((diff.view, diff.name), ColumnDiff(diff.name, diff.view)).add(diff)
 
     @property
     def unexplained(self) -> int:
         """Values that differ without a cause."""
-        return sum(line.unexplained for line in self.values())
+        return sum(diff.unexplained for diff in self.values())
 
 
 def pair(expected: pl.DataFrame, got: pl.DataFrame) -> pl.DataFrame:
-    """Rows that both sides have, side by side."""
+    """Rows that both sides have, next to each other."""
     return expected.join(got, on=KEYS, how="inner", suffix=GOT)
 
 
-def compare(pairs: pl.DataFrame, columns: Sequence[Column], causes: Causes) -> list[Line]:
-    """A line per column over `pairs`; what differs is explained by `causes`, or not."""
+def compare(pairs: pl.DataFrame, columns: Sequence[Column], causes: Causes) -> list[ColumnDiff]:
+    """One diff per column over `pairs`; differences are explained by `causes` where possible."""
     errors = pairs.select(_error(column).alias(column.name) for column in columns)
     beyond = errors.select(pl.all().is_null() | (pl.all() > TOLERANCE))
-    touched = beyond.select(pl.any_horizontal(pl.all())).to_series()
-    calm, calm_errors = pairs.filter(~touched), errors.filter(~touched)
-    odd, odd_errors, odd_beyond = (
-        pairs.filter(touched),
-        errors.filter(touched),
-        beyond.filter(touched),
+    differs = beyond.select(pl.any_horizontal(pl.all())).to_series()
+    same, same_errors = pairs.filter(~differs), errors.filter(~differs)
+    other, other_errors, other_beyond = (
+        pairs.filter(differs),
+        errors.filter(differs),
+        beyond.filter(differs),
     )
-    lines = []
+    diffs = []
     for column in columns:
-        line = Line(
+        diff = ColumnDiff(
             column.name,
             column.view,
             len(pairs),
-            worst=_worst(calm, column, calm_errors[column.name]),
+            worst=_worst(same, column, same_errors[column.name]),
         )
-        if odd_beyond[column.name].any():
-            line.add(_judge(odd, column, odd_errors[column.name], odd_beyond[column.name], causes))
+        name = column.name
+        if other_beyond[name].any():
+            diff.add(_explain(other, column, other_errors[name], other_beyond[name], causes))
         else:
-            line.worst = _larger(line.worst, _worst(odd, column, odd_errors[column.name]))
-        lines.append(line)
-    return lines
+            diff.worst = _larger(diff.worst, _worst(other, column, other_errors[name]))
+        diffs.append(diff)
+    return diffs
 
 
 def _error(column: Column) -> pl.Expr:
-    """Relative error; 0 for equal values and NULL twice, null for NULL against a value, infinite
-    for NaN.
+    """Relative error: 0 for equal values and for two NULLs, null for NULL against a value.
+
+    Infinite for NaN.
     """
     expected, got = pl.col(column.name), pl.col(column.name + GOT)
     size = pl.max_horizontal(expected.abs(), pl.lit(column.scale))
@@ -146,16 +148,16 @@ def _error(column: Column) -> pl.Expr:
     )
 
 
-def _judge(
+def _explain(
     rows: pl.DataFrame, column: Column, errors: pl.Series, beyond: pl.Series, causes: Causes
-) -> Line:
+) -> ColumnDiff:
     got_null, expected_null = rows[column.name + GOT].is_null(), rows[column.name].is_null()
     warm_up = beyond & got_null & causes.warm_up(rows, column.window_s)
     new = beyond & ~warm_up & causes.new_column(rows, column)
     late = beyond & ~warm_up & ~new & causes.late(rows, column)
-    left = ~(warm_up | new | late)
-    open_errors = pl.select(pl.when(left).then(errors.fill_null(math.inf))).to_series()
-    return Line(
+    without_cause = ~(warm_up | new | late)
+    open_errors = pl.select(pl.when(without_cause).then(errors.fill_null(math.inf))).to_series()
+    return ColumnDiff(
         column.name,
         column.view,
         null_got=int((beyond & got_null).sum()),
@@ -163,14 +165,14 @@ def _judge(
         late=int(late.sum()),
         warm_up=int(warm_up.sum()),
         new_column=int(new.sum()),
-        unexplained=int((beyond & left).sum()),
+        unexplained=int((beyond & without_cause).sum()),
         worst=_worst(rows, column, open_errors),
     )
 
 
 def _worst(rows: pl.DataFrame, column: Column, errors: pl.Series) -> Where | None:
     at = errors.arg_max()
-    if at is None or not errors[at]:  # nothing to look at, or nothing differs
+    if at is None or not errors[at]:  # no rows, or no difference
         return None
     names = (*KEYS, column.name, column.name + GOT)
     return Where(float(errors[at]), *rows.select(names).row(at))

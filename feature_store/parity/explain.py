@@ -1,5 +1,6 @@
-"""Compare pairs of rows, and look further and further back for what explains a difference; nothing
-is read while nothing differs.
+"""Compares pairs of rows and searches the lakehouse for the causes of differences.
+
+It reads further back step by step, and nothing while nothing differs.
 """
 
 from collections.abc import Sequence
@@ -11,16 +12,15 @@ from contracts.config.settings import Settings
 from contracts.features import Column
 from contracts.windows import Level
 from feature_store.parity import causes
-from feature_store.parity.added_columns import Young
-from feature_store.parity.causes import NO_YOUNG, NOTHING_LATE
-from feature_store.parity.column_diff import Line, compare
+from feature_store.parity.added_columns import AddedColumns
+from feature_store.parity.causes import NO_ADDED_COLUMNS, NOTHING_LATE
+from feature_store.parity.column_diff import ColumnDiff, compare
 
 SECOND_US = 1_000_000
-# Beyond twice the longest window: the bar before it lies there, unless the market was closed.
+# Margin beyond twice the longest window: it contains the bar before, unless the market was closed.
 NEAR_S = 600
-FAR_US = (
-    4 * 86_400 * SECOND_US
-)  # a weekend, and a holiday beside it; read for symbols alone that have no nearer bar
+# A weekend and an adjacent holiday; read only for symbols without a nearer bar.
+FAR_US = 4 * 86_400 * SECOND_US
 
 
 def explained(
@@ -29,31 +29,26 @@ def explained(
     pairs: pl.DataFrame,
     columns: Sequence[Column],
     symbols: Sequence[str] | None = None,
-    young: Young = NO_YOUNG,
-) -> list[Line]:
-    """A line per column over pairs of rows of one level, with what differs explained as far as the
-    lakehouse can.
-    """
-    lines = compare(pairs, columns, replace(NOTHING_LATE, young=young))
-    if not _open(lines):
-        return lines
+    added: AddedColumns = NO_ADDED_COLUMNS,
+) -> list[ColumnDiff]:
+    """One diff per column over pairs of rows of one level, explained as far as possible."""
+    diffs = compare(pairs, columns, replace(NOTHING_LATE, added=added))
+    if not _open(diffs):
+        return diffs
     first_us, last_us = _span(pairs)
     near_us = first_us - (2 * level.window_max_s + NEAR_S) * SECOND_US
-    near = causes.read(settings, level, near_us, last_us + 1, symbols, young)
-    lines = compare(pairs, columns, near)
+    near = causes.read(settings, level, near_us, last_us + 1, symbols, added)
+    diffs = compare(pairs, columns, near)
     before = near.bars.filter(pl.col("end_us") <= first_us - level.window_max_s * SECOND_US)
-    alone = sorted(set(pairs["symbol"].unique()) - set(before["symbol"].unique()))
-    if _open(lines) and alone:
-        lines = compare(
-            pairs,
-            columns,
-            near.joined(causes.read(settings, level, first_us - FAR_US, last_us + 1, alone)),
-        )
-    return lines
+    without_bar = sorted(set(pairs["symbol"].unique()) - set(before["symbol"].unique()))
+    if _open(diffs) and without_bar:
+        far = causes.read(settings, level, first_us - FAR_US, last_us + 1, without_bar)
+        diffs = compare(pairs, columns, near.joined(far))
+    return diffs
 
 
-def _open(lines: Sequence[Line]) -> bool:
-    return any(line.unexplained for line in lines)
+def _open(diffs: Sequence[ColumnDiff]) -> bool:
+    return any(diff.unexplained for diff in diffs)
 
 
 def _span(rows: pl.DataFrame) -> tuple[int, int]:
@@ -66,9 +61,7 @@ def _span(rows: pl.DataFrame) -> tuple[int, int]:
 def late_rows(
     settings: Settings, level: Level, rows: pl.DataFrame, symbols: Sequence[str] | None = None
 ) -> pl.Series:
-    """Which of these rows (symbol, event_time_us), that the live side lacks, stand on a bar with a
-    late tick.
-    """
+    """Which of these rows (symbol, event_time_us), missing on the live side, have a late tick."""
     if rows.is_empty():
         return pl.Series(dtype=pl.Boolean)
     first_us, last_us = _span(rows)

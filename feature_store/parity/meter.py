@@ -1,9 +1,10 @@
-"""The meter: live gold against backfilled gold, a sample against the naive oracle, and what was
-served, slice by slice.
+"""The parity meter: live against backfilled features, a reference sample, and served features.
 
-1. where each side has rows at all  2. slice by slice and view by view: pair, compare, explain  3.
-   the records served in that slice
-4. a sample against the oracle  5. the totals into a small file that a monitor may read.
+1. Find where each side has rows at all.
+2. Per slice and view: pair, compare, explain.
+3. Compare the records served in that slice.
+4. Compare a sample with the reference implementation.
+5. Save the totals to a small file for monitoring.
 """
 
 import os
@@ -15,18 +16,18 @@ import polars as pl
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.features import columns
-from contracts.notices import PARITY_KEY
+from contracts.signals import PARITY_KEY
 from contracts.windows import LEVELS, Level
 from feature_store.backfill.chunks import Chunk
 from feature_store.online import signals
 from feature_store.parity import reference_check, served
 from feature_store.parity import rows as stored
-from feature_store.parity.added_columns import Youth
+from feature_store.parity.added_columns import AddedColumnsTracker
 from feature_store.parity.column_diff import KEYS, pair
-from feature_store.parity.coverage import NO_LIVE_JOB, NOT_BACKFILLED, Absences
+from feature_store.parity.coverage import NO_LIVE_JOB, NOT_BACKFILLED, CoverageGaps
 from feature_store.parity.explain import explained, late_rows
 from feature_store.parity.reference_check import HOUR_US
-from feature_store.parity.report import Example, Report, Rows
+from feature_store.parity.report import Example, ParityReport, Rows
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
 
@@ -35,7 +36,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(_step: str, _done: int, _total: int) -> None:
-    """No display."""
+    """Show no progress."""
 
 
 def measure(
@@ -46,39 +47,38 @@ def measure(
     symbols: Sequence[str] | None = None,
     sample: int = 0,
     progress: Progress = silent,
-) -> Report:
-    """Compare all rows with their end in [from, to) µs; `sample` rows per view with the oracle (0:
-    none). `taken_us` is now.
+) -> ParityReport:
+    """Compare all rows with their end in [from, to) µs.
 
-    Raises DatasetError for an impossible range, an unknown symbol, and where one of the sides has
-    no row at all.
+    `sample` rows per view are compared with the reference implementation (0: none). `taken_us` is
+    now. Raises DatasetError for an impossible range, an unknown symbol, or a side without any row.
     """
     if from_us >= to_us:
         raise DatasetError(
-            "the range is empty: --from is not before --to", "give the older moment first"
+            "the range is empty: --from is not before --to", "pass the earlier time as --from"
         )
     tables.create(settings)
-    work = _Work(settings, Report(from_us, to_us, taken_us), symbols)
+    work = _Work(settings, ParityReport(from_us, to_us, taken_us), symbols)
     parts = [Chunk(first, last) for first, last in stored.slices(settings, from_us, to_us)]
     for done, part in enumerate(parts):
-        progress("looking where rows are", done, len(parts))
-        work.look(part)
-    work.looked()
+        progress("finding rows", done, len(parts))
+        work.scan(part)
+    work.finish_scan()
     for done, part in enumerate(parts):
         progress("comparing", done, len(parts))
         work.compare(part)
     progress("comparing", len(parts), len(parts))
     if sample:
         span = Chunk(from_us, to_us)
-        work.report.oracle = reference_check.check(
+        work.report.reference = reference_check.check(
             settings, span, work.hours, sample, settings.seed, symbols
         )
-    work.report.stretches = [stretch for side in (work.down, work.undone) for stretch in side.found]
+    work.report.coverage_gaps = [gap for side in (work.down, work.undone) for gap in side.gaps]
     return work.report
 
 
-def save(settings: Settings, report: Report) -> None:
-    """Keep the totals in TICK_HOME/parity.json, replaced at once, for whoever shows them."""
+def save(settings: Settings, report: ParityReport) -> None:
+    """Save the totals to TICK_HOME/parity.json, replaced atomically, and publish them."""
     file, totals = settings.root / FILE, report.totals()
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".part")
@@ -87,26 +87,25 @@ def save(settings: Settings, report: Report) -> None:
         out.flush()
         os.fsync(out.fileno())
     partial.replace(file)
-    signals.tell(settings, PARITY_KEY, orjson.dumps(totals))
+    signals.publish(settings, PARITY_KEY, orjson.dumps(totals))
 
 
 class _Work:
-    """The state of one run: what each side has, and the report as it grows."""
+    """The state of one run: the coverage of each side, and the report so far."""
 
-    def __init__(self, settings: Settings, report: Report, symbols: Sequence[str] | None) -> None:
+    def __init__(
+        self, settings: Settings, report: ParityReport, symbols: Sequence[str] | None
+    ) -> None:
         self.settings, self.report, self.symbols = settings, report, symbols
-        self.down, self.undone = (
-            Absences(NO_LIVE_JOB, report.from_us),
-            Absences(NOT_BACKFILLED, report.from_us),
-        )
-        self.hours, self._youth = set[int](), Youth(settings)
+        self.down = CoverageGaps(NO_LIVE_JOB, report.from_us)
+        self.undone = CoverageGaps(NOT_BACKFILLED, report.from_us)
+        self.hours: set[int] = set()
+        self._added_columns = AddedColumnsTracker(settings)
         self._seen: dict[str, set[str]] = {GOLD: set(), GOLD_LIVE: set()}
         report.rows = {level.view: Rows(level.view) for level in LEVELS}
 
-    def look(self, part: Chunk) -> None:
-        """Note when and for whom each side has rows of the finest view, whatever symbols are asked
-        for.
-        """
+    def scan(self, part: Chunk) -> None:
+        """Note when and for which symbols each side has rows of the finest view."""
         times = {}
         for table, seen in self._seen.items():
             keys = stored.keys(self.settings, table, LEVELS[0].view, part.from_us, part.to_us)
@@ -121,26 +120,27 @@ class _Work:
                 )
             )
 
-    def looked(self) -> None:
-        """Raises DatasetError when one side has nothing, or a symbol is unknown."""
+    def finish_scan(self) -> None:
+        """Close the coverage gaps. Raises DatasetError for an empty side or an unknown symbol."""
         for table, hint in (
             (GOLD_LIVE, "was the live job running? `tick job status`"),
             (GOLD, "compute it with `tick backfill`"),
         ):
             if not self._seen[table]:
                 raise DatasetError(f"{table} has no rows in this range", hint)
-        known = self._seen[GOLD] | self._seen[GOLD_LIVE]
-        if unknown := set(self.symbols or ()) - known:
-            hint = f"known: {', '.join(sorted(known)[:10])}"
+        available = self._seen[GOLD] | self._seen[GOLD_LIVE]
+        if unknown := set(self.symbols or ()) - available:
+            hint = f"--symbols can be: {', '.join(sorted(available)[:10])}"
             raise DatasetError(f"no row of {', '.join(sorted(unknown))} in this range", hint)
-        asked = set(self.symbols or known)
-        self.report.never_backfilled = sorted((self._seen[GOLD_LIVE] - self._seen[GOLD]) & asked)
-        self.report.never_live = sorted((self._seen[GOLD] - self._seen[GOLD_LIVE]) & asked)
+        selected = set(self.symbols or available)
+        live, batch = self._seen[GOLD_LIVE], self._seen[GOLD]
+        self.report.never_backfilled = sorted((live - batch) & selected)
+        self.report.never_live = sorted((batch - live) & selected)
         for side in (self.down, self.undone):
             side.end(self.report.to_us)
 
     def compare(self, part: Chunk) -> None:
-        """One slice of every view, and the records served in it."""
+        """Compare one slice of every view, and the records served in it."""
         for level in LEVELS:
             self._view(level, part)
         served.check(
@@ -161,14 +161,16 @@ class _Work:
             self.settings, level.view, part.from_us, part.to_us, self.symbols
         )
         doubled = len(batch) - batch.select(pl.struct(KEYS).n_unique()).item()
-        rows.live, rows.batch = rows.live + len(live) + repeated, rows.batch + len(batch)
-        rows.repeated, rows.doubled = rows.repeated + repeated, rows.doubled + doubled
+        rows.live += len(live) + repeated
+        rows.batch += len(batch)
+        rows.repeated += repeated
+        rows.doubled += doubled
         pairs = pair(batch, live)
         rows.compared += len(pairs)
         if len(pairs):
-            young = self._youth.of(columns(level), live, batch)
-            self.report.lines.add(
-                explained(self.settings, level, pairs, columns(level), self.symbols, young)
+            added = self._added_columns.update(columns(level), live, batch)
+            self.report.diffs.add(
+                explained(self.settings, level, pairs, columns(level), self.symbols, added)
             )
         if len(pairs) < len(batch):
             self._missing(level, batch.select(KEYS).join(live, on=KEYS, how="anti"))
@@ -176,27 +178,25 @@ class _Work:
             self._extra(level, live.select(KEYS).join(batch, on=KEYS, how="anti"))
 
     def _missing(self, level: Level, absent: pl.DataFrame) -> None:
-        rows, never = self.report.rows[level.view], absent["symbol"].is_in(self.report.never_live)
-        down = never | self.down.inside(absent["event_time_us"])
-        left = absent.filter(~down)
-        late = late_rows(self.settings, level, left, self.symbols)
-        rows.no_live_job, rows.late = (
-            rows.no_live_job + int(down.sum()),
-            rows.late + int(late.sum()),
-        )
-        rows.missing += self._noted("missing", level, left.filter(~late))
+        rows = self.report.rows[level.view]
+        never_live = absent["symbol"].is_in(self.report.never_live)
+        down = never_live | self.down.inside(absent["event_time_us"])
+        open_rows = absent.filter(~down)
+        late = late_rows(self.settings, level, open_rows, self.symbols)
+        rows.no_live_job += int(down.sum())
+        rows.late += int(late.sum())
+        rows.missing += self._add_examples("missing", level, open_rows.filter(~late))
 
     def _extra(self, level: Level, absent: pl.DataFrame) -> None:
-        rows, never = (
-            self.report.rows[level.view],
-            absent["symbol"].is_in(self.report.never_backfilled),
-        )
-        left = absent.filter(~never)
-        undone = self.undone.inside(left["event_time_us"])
-        rows.not_backfilled += int(never.sum()) + int(undone.sum())
-        rows.extra += self._noted("extra", level, left.filter(~undone))
+        rows = self.report.rows[level.view]
+        never_backfilled = absent["symbol"].is_in(self.report.never_backfilled)
+        open_rows = absent.filter(~never_backfilled)
+        undone = self.undone.inside(open_rows["event_time_us"])
+        rows.not_backfilled += int(never_backfilled.sum()) + int(undone.sum())
+        rows.extra += self._add_examples("extra", level, open_rows.filter(~undone))
 
-    def _noted(self, what: str, level: Level, rows: pl.DataFrame) -> int:
+    def _add_examples(self, what: str, level: Level, rows: pl.DataFrame) -> int:
+        """Add the first rows to the report; returns how many rows there are."""
         for symbol, time_us in rows.sort("event_time_us").head(5).iter_rows():
-            self.report.note(Example(what, level.view, symbol, time_us))
+            self.report.add_example(Example(what, level.view, symbol, time_us))
         return len(rows)

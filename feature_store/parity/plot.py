@@ -1,5 +1,6 @@
-"""The parity report as one figure: the largest unexplained error of each column against its
-tolerance, and how many values differ why.
+"""Figure of a parity report: largest error per column, and the number of differences by cause.
+
+Errors are the unexplained ones, drawn against the tolerance.
 """
 
 import math
@@ -7,10 +8,10 @@ import math
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from feature_store.parity.column_diff import TOLERANCE, Line
-from feature_store.parity.report import Report
+from feature_store.parity.column_diff import TOLERANCE, ColumnDiff
+from feature_store.parity.report import ParityReport
 
-FLOOR, TOP = 1e-17, 1e3  # what is exact is drawn at the floor, what is NULL on one side at the top
+FLOOR, TOP = 1e-17, 1e3  # exact values are drawn at the floor, NULL on one side at the top
 INCH_PER_LINE = 0.16
 COLOURS = {
     "late": "tab:orange",
@@ -20,15 +21,15 @@ COLOURS = {
 }
 
 
-def draw(report: Report, title: str) -> Figure:
-    """Columns from top to bottom, in the order of the contract; both axes are logarithmic."""
-    lines = list(report.lines.values())
-    figure = Figure(figsize=(12, max(4.0, 1.5 + INCH_PER_LINE * len(lines))), layout="constrained")
+def draw(report: ParityReport, title: str) -> Figure:
+    """Columns from top to bottom in the contract's order; both axes are logarithmic."""
+    diffs = list(report.diffs.values())
+    figure = Figure(figsize=(12, max(4.0, 1.5 + INCH_PER_LINE * len(diffs))), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
-    places, errors = range(len(lines)), [_error(line) for line in lines]
+    places, errors = range(len(diffs)), [_error(diff) for diff in diffs]
     left.scatter(
-        errors, places, s=14, c=["tab:red" if line.unexplained else "tab:green" for line in lines]
+        errors, places, s=14, c=["tab:red" if diff.unexplained else "tab:green" for diff in diffs]
     )
     left.axvline(TOLERANCE, color="black", linewidth=1, label="tolerance")
     left.set(
@@ -37,12 +38,12 @@ def draw(report: Report, title: str) -> Figure:
         xlabel="largest error / max(|x|, scale)",
         title=title,
     )
-    left.set_yticks(places, [line.name for line in lines], fontsize=6)
+    left.set_yticks(places, [diff.name for diff in diffs], fontsize=6)
     left.legend(loc="upper right", fontsize="small")
-    left.set_ylim(len(lines) - 0.5, -0.5)
-    start = [0] * len(lines)
+    left.set_ylim(len(diffs) - 0.5, -0.5)
+    start = [0] * len(diffs)
     for name, colour in COLOURS.items():
-        counts = [getattr(line, name) for line in lines]
+        counts = [getattr(diff, name) for diff in diffs]
         right.barh(places, counts, left=start, color=colour, label=name.replace("_", "-"))
         start = [one + other for one, other in zip(start, counts, strict=True)]
     right.set(
@@ -54,6 +55,6 @@ def draw(report: Report, title: str) -> Figure:
     return figure
 
 
-def _error(line: Line) -> float:
-    relative = line.worst.relative if line.worst else 0.0
+def _error(diff: ColumnDiff) -> float:
+    relative = diff.worst.relative if diff.worst else 0.0
     return min(max(relative, FLOOR), TOP) if math.isfinite(relative) else TOP

@@ -1,5 +1,6 @@
-"""Backfilled rows against the naive evaluator: a seeded sample, from a few hours, with ticks read
-as far back as their windows reach.
+"""Compares a seeded sample of backfilled rows with the reference implementation.
+
+The sample is from a few hours, and its ticks are read as far back as its windows need.
 """
 
 import random
@@ -15,30 +16,31 @@ from feature_store.backfill import chunks
 from feature_store.backfill.chunks import Chunk
 from feature_store.definition import reference
 from feature_store.parity.causes import NOTHING_LATE
-from feature_store.parity.column_diff import Lines, compare, pair
+from feature_store.parity.column_diff import ColumnDiffs, compare, pair
 from lakehouse import tables, tick_scans
 
 HOUR_US = 3_600_000_000
-HOURS_MAX, SYMBOLS_MAX = (
-    8,
-    5,
-)  # the ticks of so many hours and symbols are read, not those of the whole range
+# Bound the ticks that are read, however long the range is.
+HOURS_MAX = 8
+SYMBOLS_MAX = 5
 
 
 @dataclass
-class Checked:
-    """Rows of the sample, those the oracle has no row for, and a line per column (expected: the
-    oracle; got: backfilled).
+class ReferenceCheck:
+    """The compared sample.
+
+    `rows` counts its rows, `extra` those without a reference row; `diffs` has one per column
+    (expected: reference; got: backfilled).
     """
 
     rows: int = 0
     extra: int = 0
-    lines: Lines = field(default_factory=Lines)
+    diffs: ColumnDiffs = field(default_factory=ColumnDiffs)
 
     @property
     def unexplained(self) -> int:
-        """Values and rows that the oracle does not have."""
-        return self.extra + self.lines.unexplained
+        """Values that differ, and rows without a reference row."""
+        return self.extra + self.diffs.unexplained
 
 
 def check(
@@ -48,41 +50,47 @@ def check(
     sample: int,
     seed: int,
     symbols: Sequence[str] | None = None,
-) -> Checked:
-    """About `sample` rows per view of `span`, from some of `hours` (hours since 1970 with rows);
-    the same seed, the same rows.
+) -> ReferenceCheck:
+    """Compare about `sample` rows per view of `span`, from some of `hours` (since 1970, with rows).
+
+    The same seed draws the same rows.
     """
-    chance, checked = random.Random(seed), Checked()
-    chosen = sorted(chance.sample(sorted(hours), min(HOURS_MAX, len(hours))))
+    generator, result = random.Random(seed), ReferenceCheck()
+    chosen = sorted(generator.sample(sorted(hours), min(HOURS_MAX, len(hours))))
     for hour in chosen:
         inside = Chunk(max(hour * HOUR_US, span.from_us), min((hour + 1) * HOUR_US, span.to_us))
-        drawn = _drawn(settings, inside, -(-sample // len(chosen)), chance, symbols)
-        for view, expected in _evaluated(settings, inside, drawn):
-            _compare(checked, view, expected, drawn[view])
-    return checked
+        drawn = _draw(settings, inside, -(-sample // len(chosen)), generator, symbols)
+        for view, expected in _evaluate(settings, inside, drawn):
+            _compare(result, view, expected, drawn[view])
+    return result
 
 
-def _drawn(
-    settings: Settings, span: Chunk, rows: int, chance: random.Random, symbols: Sequence[str] | None
+def _draw(
+    settings: Settings,
+    span: Chunk,
+    rows: int,
+    generator: random.Random,
+    symbols: Sequence[str] | None,
 ) -> dict[str, pl.DataFrame]:
-    """At most `rows` rows of each view, all of a few symbols."""
+    """At most `rows` rows of each view, all of the same few symbols."""
     views = {
         lv.view: tables.read_features(settings, lv.view, span.from_us, span.to_us, symbols)
         for lv in LEVELS
     }
-    every = sorted(set[str]().union(*(frame["symbol"].unique() for frame in views.values())))
-    few = chance.sample(every, min(SYMBOLS_MAX, len(every)))
+    available = sorted(set[str]().union(*(frame["symbol"].unique() for frame in views.values())))
+    few = generator.sample(available, min(SYMBOLS_MAX, len(available)))
     drawn = {}
     for view, frame in views.items():
-        own = frame.filter(pl.col("symbol").is_in(few))
-        drawn[view] = own[sorted(chance.sample(range(len(own)), min(rows, len(own))))]
+        candidates = frame.filter(pl.col("symbol").is_in(few))
+        positions = generator.sample(range(len(candidates)), min(rows, len(candidates)))
+        drawn[view] = candidates[sorted(positions)]
     return drawn
 
 
-def _evaluated(
+def _evaluate(
     settings: Settings, span: Chunk, drawn: dict[str, pl.DataFrame]
 ) -> Iterator[tuple[str, pl.DataFrame]]:
-    """The same rows by the naive evaluator, per view."""
+    """The same rows by the reference implementation, per view."""
     only = {
         (view, symbol, us // 1_000_000)
         for view, rows in drawn.items()
@@ -100,9 +108,9 @@ def _evaluated(
     )
 
 
-def _compare(checked: Checked, view: str, expected: pl.DataFrame, got: pl.DataFrame) -> None:
+def _compare(result: ReferenceCheck, view: str, expected: pl.DataFrame, got: pl.DataFrame) -> None:
     (level,) = (level for level in LEVELS if level.view == view)
     pairs = pair(expected, got)
-    checked.rows += len(got)
-    checked.extra += len(got) - len(pairs)
-    checked.lines.add(compare(pairs, columns(level), NOTHING_LATE))
+    result.rows += len(got)
+    result.extra += len(got) - len(pairs)
+    result.diffs.add(compare(pairs, columns(level), NOTHING_LATE))

@@ -1,5 +1,6 @@
-"""What the meter reads of the gold tables, a slice of time after the other, so that memory does not
-grow with the range.
+"""Reads the rows of the gold tables that the meter compares.
+
+It reads one time slice after the other, so that memory does not grow with the range.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,13 +18,12 @@ from lakehouse.schemas import GOLD, GOLD_LIVE
 SECOND_US = 1_000_000
 SLICE_ROWS = 400_000
 SLICES_S = (60, 600, 3600, 6 * 3600, 86_400, 7 * 86_400)
-SETTLED_US = 120 * SECOND_US  # younger rows may not be committed yet on one of the sides
+SETTLED_US = 120 * SECOND_US  # newer rows may not be committed yet on one of the sides
 BAR_US_MAX = max(level.tile_s for level in LEVELS) * SECOND_US
 
 
 def covered(settings: Settings, now_us: int) -> tuple[int, int]:
-    """The range that both tables cover, from file statistics; bars that were still open when
-    history was read are left out.
+    """The range that both tables cover, from file statistics, without bars that were still open.
 
     Raises DatasetError when one of them is empty, or when they have no time in common.
     """
@@ -31,21 +31,21 @@ def covered(settings: Settings, now_us: int) -> tuple[int, int]:
     if live is None:
         raise DatasetError(
             f"{GOLD_LIVE} is empty: no live job has published a row",
-            "start one with `tick job submit`, and feed it",
+            "start one with `tick job submit`, and send it ticks with `tick replay`",
         )
     if batch is None:
         raise DatasetError(
             f"{GOLD} is empty: nothing was backfilled", "compute it with `tick backfill`"
         )
-    # A backfill beside the live job ends in bars that were not over: what lies within a bar of its
-    # end is not judged.
+    # A backfill alongside the live job ends with bars that were not complete: rows within one bar
+    # of its end are not compared.
     from_us, to_us = (
         max(live[0], batch[0]),
         min(live[1] + 1, batch[1] - BAR_US_MAX, now_us - SETTLED_US),
     )
     if from_us >= to_us:
         hint = (
-            "backfill the time of the live job (`tick backfill`), or say --from and --to; the last"
+            "backfill the time of the live job (`tick backfill`), or set --from and --to; the last"
             " two minutes are never compared"
         )
         raise DatasetError("live and backfilled features have no time in common", hint)
@@ -53,7 +53,7 @@ def covered(settings: Settings, now_us: int) -> tuple[int, int]:
 
 
 def slices(settings: Settings, from_us: int, to_us: int) -> Iterator[tuple[int, int]]:
-    """[from, to) in parts of about SLICE_ROWS rows of both tables, cut at round times."""
+    """[from, to) in slices of about SLICE_ROWS rows of both tables, cut at round times."""
     count = sum(_count(settings, table, from_us, to_us) for table in (GOLD_LIVE, GOLD))
     fitting = [s for s in SLICES_S if s * SECOND_US * count <= SLICE_ROWS * (to_us - from_us)]
     step_us = max(fitting, default=SLICES_S[0]) * SECOND_US
@@ -70,16 +70,14 @@ def keys(
     to_us: int,
     symbols: Sequence[str] | None = None,
 ) -> pl.DataFrame:
-    """Only symbol and event_time_us of the rows of a view with their end in [from, to) µs, in no
-    order.
-    """
-    wanted: BooleanExpression = And(tables.between(from_us, to_us), EqualTo("view", view))
+    """Symbol and event_time_us of a view's rows with their end in [from, to) µs, in no order."""
+    row_filter: BooleanExpression = And(tables.between(from_us, to_us), EqualTo("view", view))
     if symbols is not None:
-        wanted = And(wanted, In("symbol", list(symbols)))
+        row_filter = And(row_filter, In("symbol", list(symbols)))
     scan = (
         tables.catalog(settings)
         .load_table(table)
-        .scan(row_filter=wanted, selected_fields=("symbol", "event_time"))
+        .scan(row_filter=row_filter, selected_fields=("symbol", "event_time"))
     )
     frame = pl.from_arrow(scan.to_arrow())
     assert isinstance(frame, pl.DataFrame)
@@ -89,26 +87,25 @@ def keys(
 def live(
     settings: Settings, view: str, from_us: int, to_us: int, symbols: Sequence[str] | None
 ) -> tuple[pl.DataFrame, int]:
-    """The live rows of a view, and how many more there were of the same symbol and time: the one
-    with the most history counts.
+    """The live rows of a view, and the number of further rows of the same symbol and time.
 
-    A job that starts without state publishes the last 65 minutes again while it warms up. Of
-    equals, the one with more values counts: the other may have been written before there was such a
-    column.
+    A job that starts without state publishes the last 65 minutes again while it warms up: of such
+    rows the one with the most history counts. Of equals, the one with more values counts, because
+    the other may be older than a column.
     """
     frame = tables.read_features(settings, view, from_us, to_us, symbols, GOLD_LIVE)
     if frame.select(pl.struct("symbol", "event_time_us").n_unique()).item() == len(frame):
         return frame, 0
     values = pl.sum_horizontal(pl.exclude("symbol", "event_time_us").is_not_null())
     best = frame.sort("warm_s", values, "known_at_us", descending=True, nulls_last=True)
-    kept = best.unique(["symbol", "event_time_us"], keep="first", maintain_order=True).sort(
+    distinct = best.unique(["symbol", "event_time_us"], keep="first", maintain_order=True).sort(
         "event_time_us", "symbol"
     )
-    return kept, len(frame) - len(kept)
+    return distinct, len(frame) - len(distinct)
 
 
 def _count(settings: Settings, table: str, from_us: int, to_us: int) -> int:
-    """Rows of the files that reach into [from, to) µs; not fewer than there are."""
+    """Rows of the files that overlap [from, to) µs: an upper bound."""
     files = (
         tables.catalog(settings)
         .load_table(table)
@@ -128,5 +125,5 @@ def _bounds(settings: Settings, table: str) -> tuple[int, int] | None:
 
 
 def _us(moment: datetime) -> int:
-    whole = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int((whole - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1e6)
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return int((aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1e6)

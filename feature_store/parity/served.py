@@ -1,6 +1,4 @@
-"""What /predict served against the batch layer: the features of each record against history's rows
-of the times the record names.
-"""
+"""Compares the features that /predict served with history's rows of the times in each record."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -16,8 +14,8 @@ from contracts.config.settings import Settings
 from contracts.features import COLUMNS
 from contracts.windows import LEVELS, Level
 from feature_store.backfill.chunks import Chunk
-from feature_store.parity.column_diff import GOT, KEYS, Lines, pair
-from feature_store.parity.coverage import Absences
+from feature_store.parity.column_diff import GOT, KEYS, ColumnDiffs, pair
+from feature_store.parity.coverage import CoverageGaps
 from feature_store.parity.explain import explained
 from lakehouse import tables
 from lakehouse.schemas import PREDICTIONS
@@ -31,13 +29,13 @@ COLUMNS_OF = {
 
 @dataclass
 class Served:
-    """Records by what became of them, rows that history lacks, and a line per column (expected:
-    history; got: served).
+    """Records by outcome, rows that history lacks, and a diff per column.
 
-    `given` brought their features along, `repeated` are there more than once, `malformed` are no
-    records; `undone` are used rows of a time that is not backfilled yet, `missing` those that
-    history should have. Whoever may write the topic may write nonsense into it: that is told, and
-    no defect of the features.
+    Expected is history, got what was served. `given` records brought their features along,
+    `repeated` ones occur more than once, `malformed` ones cannot be read; `undone` are used rows of
+    a time that is not backfilled yet, `missing` those that history should have. Anything that may
+    write to the topic may write malformed records: they are counted, and are not a defect of the
+    features.
     """
 
     records: int = 0
@@ -47,19 +45,17 @@ class Served:
     compared: int = 0
     undone: int = 0
     missing: int = 0
-    lines: Lines = field(default_factory=Lines)
+    diffs: ColumnDiffs = field(default_factory=ColumnDiffs)
 
     @property
     def unexplained(self) -> int:
         """Values that differ, and rows that history lacks."""
-        return self.missing + self.lines.unexplained
+        return self.missing + self.diffs.unexplained
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One answer from the online store: the row end used per view (µs UTC), and the features by
-    name.
-    """
+    """One prediction from the online store: the row end used per view (µs UTC), its features."""
 
     symbol: str
     event_times_us: dict[str, int]
@@ -68,24 +64,22 @@ class Record:
 
 def check(
     settings: Settings,
-    found: Served,
+    result: Served,
     span: Chunk,
     bounds: Chunk,
     symbols: Sequence[str] | None,
-    undone: Absences,
+    undone: CoverageGaps,
 ) -> None:
-    """Add to `found` the records served in `span`, with those of their rows whose end lies in
-    `bounds`.
-    """
-    alike: dict[tuple[str, ...], list[Record]] = defaultdict(list)
-    for record in _records(_read(settings, span), symbols, found):
-        alike[tuple(sorted(record.features))].append(record)
-    for names, records in alike.items():
+    """Add to `result` the records served in `span`, with those of their rows ending in `bounds`."""
+    by_features: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in _records(_read(settings, span), symbols, result):
+        by_features[tuple(sorted(record.features))].append(record)
+    for names, records in by_features.items():
         for level in LEVELS:
             own = [name for name in names if name in COLUMNS_OF[level.view]]
             used = _used(records, level, own, bounds)
             if own and len(used):
-                _compare(settings, found, level, used, undone)
+                _compare(settings, result, level, used, undone)
 
 
 def _read(settings: Settings, span: Chunk) -> pl.DataFrame:
@@ -93,40 +87,40 @@ def _read(settings: Settings, span: Chunk) -> pl.DataFrame:
         datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="microseconds")
         for us in (span.from_us, span.to_us)
     )
-    wanted: BooleanExpression = And(
+    row_filter: BooleanExpression = And(
         GreaterThanOrEqual("served_at", first), LessThan("served_at", last)
     )
     frame = pl.from_arrow(
-        tables.catalog(settings).load_table(PREDICTIONS).scan(row_filter=wanted).to_arrow()
+        tables.catalog(settings).load_table(PREDICTIONS).scan(row_filter=row_filter).to_arrow()
     )
     assert isinstance(frame, pl.DataFrame)
     return frame
 
 
-def _records(rows: pl.DataFrame, symbols: Sequence[str] | None, found: Served) -> Iterator[Record]:
-    """The records to compare; all others are counted."""
+def _records(rows: pl.DataFrame, symbols: Sequence[str] | None, result: Served) -> Iterator[Record]:
+    """The records to compare; the others are only counted."""
     distinct = rows.unique(
         ["request_id", "symbol", "served_at_us", "event_times_us", "features"], maintain_order=True
     )
-    found.repeated += len(rows) - len(distinct)
+    result.repeated += len(rows) - len(distinct)
     for source, symbol, times, features in distinct.select(
         "source", "symbol", "event_times_us", "features"
     ).iter_rows():
         if symbols is not None and symbol not in symbols:
             continue
-        found.records += 1
+        result.records += 1
         record = _record(symbol, times, features) if source == ONLINE else None
         if source == REQUEST:
-            found.given += 1
+            result.given += 1
         elif record is None:
-            found.malformed += 1
+            result.malformed += 1
         else:
-            found.compared += 1
+            result.compared += 1
             yield record
 
 
 def _record(symbol: str | None, times: str | None, features: str | None) -> Record | None:
-    """None where a part is missing or is not what it should be."""
+    """The record; None where a part is missing or has the wrong type."""
     try:
         used, values = orjson.loads(times or ""), orjson.loads(features or "")
     except orjson.JSONDecodeError:
@@ -145,9 +139,10 @@ def _record(symbol: str | None, times: str | None, features: str | None) -> Reco
     )
 
 
-def _numbers(made: object, kind: Any) -> bool:
-    return isinstance(made, dict) and all(
-        value is None or (isinstance(value, kind) and value is not True) for value in made.values()
+def _numbers(parsed: object, kind: Any) -> bool:
+    return isinstance(parsed, dict) and all(
+        value is None or (isinstance(value, kind) and value is not True)
+        for value in parsed.values()
     )
 
 
@@ -168,7 +163,7 @@ def _used(
 
 
 def _compare(
-    settings: Settings, found: Served, level: Level, used: pl.DataFrame, undone: Absences
+    settings: Settings, result: Served, level: Level, used: pl.DataFrame, undone: CoverageGaps
 ) -> None:
     first_us, last_us = used.select(
         first=pl.col("event_time_us").min(), last=pl.col("event_time_us").max()
@@ -176,10 +171,10 @@ def _compare(
     symbols = used["symbol"].unique().sort().to_list()
     history = tables.read_features(settings, level.view, first_us, last_us + 1, symbols)
     absent = undone.inside(used.join(history, on=KEYS, how="anti")["event_time_us"])
-    found.undone += int(absent.sum())
-    found.missing += len(absent) - int(absent.sum())
+    result.undone += int(absent.sum())
+    result.missing += len(absent) - int(absent.sum())
     columns = [COLUMNS_OF[level.view][name] for name in used.columns[len(KEYS) :]]
-    # what was served says nothing of its history; an answer is never given while a feature has no
-    # value
+    # A record does not contain warm_s. Take history's: predictions are never served while a feature
+    # has no value.
     pairs = pair(history, used).with_columns(pl.col("warm_s").alias("warm_s" + GOT))
-    found.lines.add(explained(settings, level, pairs, columns, symbols) if len(pairs) else [])
+    result.diffs.add(explained(settings, level, pairs, columns, symbols) if len(pairs) else [])

@@ -1,8 +1,8 @@
-"""The foot of the ladder in SQL: ticks → tiles of a second → bars of each level, mergeable parts
-with exact sums.
+"""The lowest levels in SQL: ticks → 1 s tiles → bars of each level, as mergeable, exact sums.
 
-On the stream Flink's TUMBLE cuts time, and event time closes a tile; in a batch whole seconds are a
-column to group by, first of the keys, for Flink sorts by them and numbers compare at once.
+On the stream Flink's TUMBLE cuts time into windows, and the watermark closes a tile. In a batch the
+second is a column to group by, and the first of the keys: Flink sorts by them, and numbers compare
+fastest.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,17 @@ Mode = Literal["stream", "batch"]
 PARTS = ("s", "v", "pv", "sv", "high", "low", "close_price", "known_at_us")
 SUMS = {"v": "size", "pv": "price * size", "sv": "side * size"}
 TILE_LIMBS = 3
-LIMB_MAX = 1e12  # a limb of one tick: features.TICKS_MAX of them fit 64 bits
+LIMB_MAX = 1e12  # largest limb of one tick: features.TICKS_MAX of them fit 64 bits
 UNITS = {"v": SIZE_MAX / LIMB_MAX, "pv": NOTIONAL_MAX / LIMB_MAX, "sv": SIZE_MAX / LIMB_MAX}
 TRADE = "trade_id, price, size, side, seq, event_time_us, ingest_time_us"
-# In this order: text is sorted by its first characters, and venues have theirs in common.
+# Symbol first: sorting compares the first characters of text, which most venues share.
 WHO = "symbol, venue"
 EVENT_S = "(event_time_us / 1000000)"
 TILES = f"base_{LEVELS[0].view}"
-# The price, through a function that the planner may not move: it would make all summands before it
-# sorts, and sort rows twice as wide.
+# RAND() pins the projection: otherwise the planner computes all summands before it sorts, and sorts
+# rows twice as wide.
 PRICE_HERE = "price + 0e0 * RAND() AS price"
-# By mode: what names a tile among those of its symbol, the second it ends with, and what orders
-# rows in time.
+# By mode: the columns that identify a tile of a symbol, the second at its end, the time order.
 KEYS = {"stream": "window_start, window_end, window_time", "batch": "ends"}
 ENDS = {
     "stream": "CAST(TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', window_end) AS BIGINT)",
@@ -39,22 +38,21 @@ TIME = {"stream": "window_time", "batch": "ends"}
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A temporary view, to be created in order."""
+    """A temporary view; views are created in order."""
 
     name: str
     select: str
 
 
 def stream() -> tuple[View, ...]:
-    """Tiles of `accepted`, whose rows are entries; each trade counts once.
+    """Tiles of `accepted`, whose rows are entries (see `entry`); each trade counts once.
 
-    Ticks and hashes of trade ids are counted side by side: as many hashes as ticks means that no id
-    comes twice. Only a tile where they differ takes the dear way round: its ticks, kept in the
-    tile, are grouped by trade first. (Where two ids share a hash that was needless, and changes
-    nothing.)
+    A tile counts its ticks and the hashes of their trade ids: as many hashes as ticks means that no
+    id occurs twice. Only tiles whose counts differ are recomputed from distinct trades, from the
+    ticks that the tile keeps. (A hash collision only causes a needless recomputation.)
 
-    Both readers of `counted` name every column: else the planner prunes for each of them and
-    computes the tiles twice.
+    Both readers of `counted` name every column. Otherwise the planner prunes columns for each of
+    them and computes the tiles twice.
     """
     counted = f"""SELECT {WHO}, {KEYS["stream"]}, BITMAP_BUILD_CARDINALITY_AGG(id_hash) AS n, ARRAY_AGG(tick) AS ticks, {_parts()}
   FROM {_cut("stream", "accepted", "et", 1)} GROUP BY {_group("stream", WHO)}"""
@@ -71,18 +69,17 @@ def stream() -> tuple[View, ...]:
 
 
 def entry() -> str:
-    """A tick as it goes into its tile on the stream, made ready before it travels to the tile's
-    task.
+    """A tick in the form that enters its tile on the stream, prepared before it is shuffled.
 
-    `et` comes last, where Flink wants it: anywhere else Flink would move every row once more.
+    `et` comes last, where Flink needs it: anywhere else Flink would copy every row once more.
     """
     return f"{WHO}, HASH_CODE(trade_id) AS id_hash, ROW({TRADE}) AS tick, {_summands()}, et"
 
 
 def batch(*, copies: bool) -> tuple[View, ...]:
-    """Tiles of `accepted`; where `copies` of a trade are possible they are grouped by trade first.
+    """Tiles of `accepted`; where `copies` are possible, ticks are first grouped by trade.
 
-    Without copies a tick is sorted as it lies in silver, and becomes summands afterwards.
+    Without copies a tick is sorted as stored in silver, and becomes summands afterwards.
     """
     if copies:
         return (*_by_trade("batch", "accepted", EVENT_S), View(TILES, _tile("batch", "by_trade")))
@@ -96,7 +93,7 @@ def batch(*, copies: bool) -> tuple[View, ...]:
 
 
 def bars(mode: Mode, lower: Level, level: Level) -> View:
-    """Bars of `level.tile_s` seconds, each a merge of the level below."""
+    """Bars of `level.tile_s` seconds, each merged from the level below."""
     sums = ", ".join(
         f"{_exact_sum(_limbs(name, UNITS[name]), UNITS[name])} AS {name}" for name in SUMS
     )
@@ -125,17 +122,18 @@ def _by_trade(mode: Mode, source: str, time: str) -> tuple[View, View]:
 
 
 def _counted(mode: Mode, source: str) -> str:
-    """Tiles of rows that are a trade each, with the keys of their tile."""
-    made = f"SELECT {WHO}, {KEYS[mode]}, {_summands()} FROM {source}"
+    """Tiles from rows that are one trade each, with the keys of their tile."""
+    summands = f"SELECT {WHO}, {KEYS[mode]}, {_summands()} FROM {source}"
     return (
-        f"SELECT {WHO}, {KEYS[mode]}, COUNT(*) AS n, {_parts()} FROM ({made}) GROUP BY"
+        f"SELECT {WHO}, {KEYS[mode]}, COUNT(*) AS n, {_parts()} FROM ({summands}) GROUP BY"
         f" {_group(mode, WHO)}"
     )
 
 
 def _cut(mode: Mode, source: str, time: str, seconds: int) -> str:
-    """`source` with the keys of its tile of so many seconds; `time` is a time attribute, or a
-    number of whole seconds in a batch.
+    """`source` with the keys of its tile of `seconds`.
+
+    `time` is a time attribute, or in a batch a number of whole seconds.
     """
     if mode == "stream":
         return (
@@ -157,8 +155,9 @@ def _tile(mode: Mode, source: str) -> str:
 
 
 def _summands() -> str:
-    """What a tile takes of a tick. Time and seq are packed before the price, in numbers of one
-    length each, so that MAX finds the close.
+    """The summands of one tick.
+
+    Time and seq are packed before the price as fixed-length digits, so that MAX finds the close.
     """
     digits = (
         "10000000 + 10 * MOD(event_time_us, 1000000) + seq / 1000000000000000000",
@@ -178,7 +177,7 @@ def _summands() -> str:
 
 
 def _parts() -> str:
-    """The parts of a tile, of its summands."""
+    """The parts of a tile, aggregated from its summands."""
     sums = ", ".join(
         f"{_exact_sum([f'{name}_{i}' for i in range(TILE_LIMBS)], UNITS[name])} AS {name}"
         for name in SUMS
@@ -188,8 +187,9 @@ def _parts() -> str:
 
 
 def _limbs(expression: str, unit: float) -> list[str]:
-    """A double as whole numbers, one more than a window of `sql` needs: multiples of `unit`, and of
-    1e-12 and 1e-24 of it.
+    """A double as integers, one more than a window of `windows` needs.
+
+    They are multiples of `unit`, of 1e-12 and of 1e-24 of it.
     """
     scaled, limbs = f"({expression}) * {1 / unit:.0e}", []
     for _ in range(TILE_LIMBS):
@@ -199,6 +199,6 @@ def _limbs(expression: str, unit: float) -> list[str]:
 
 
 def _exact_sum(limbs: Sequence[str], unit: float) -> str:
-    """A sum of doubles that no order of its terms changes."""
+    """A sum of doubles that does not depend on the order of its terms."""
     hi, mid, lo = (f"CAST(SUM({limb}) AS DOUBLE)" for limb in limbs)
     return f"({hi} + {mid} * {1 / LIMB_MAX:.0e} + {lo} * {LIMB_MAX**-2:.0e}) * {unit:.0e}"

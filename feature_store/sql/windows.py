@@ -1,13 +1,12 @@
-"""Renders the feature definitions into Flink SQL: the same views for the stream and for a batch
-over the lakehouse.
+"""Renders the feature definitions as Flink SQL: the same views for the stream and for a batch.
 
-The views form a ladder: `accepted` ticks → 1 s tiles → bars → per level: previous closes, rolling
-windows, features. By mode differ only what orders rows in time (a time attribute or whole seconds),
-how a range of it is written, and how `tile_sql` cuts it into tiles.
+The views build on each other: `accepted` ticks → 1 s tiles → bars → per level: previous closes,
+rolling windows, features. The modes differ only in what orders rows in time (a time attribute or
+whole seconds), how a time range is written, and how `tiles` cuts it.
 
-A BIGINT sum that exceeds 64 bits wraps silently; it is exact modulo 2^64, hence right again when
+A BIGINT sum that exceeds 64 bits wraps silently; it is exact modulo 2^64, hence correct again once
 the large summand has left the window. Each row therefore counts its summands that are too large, in
-one base-128 digit per exact sum, and each window adds these counters up. A feature is NULL while a
+one base-128 digit per exact sum, and each window adds up these counters. A feature is NULL while a
 digit of its sums is not zero.
 """
 
@@ -23,27 +22,26 @@ from feature_store.sql.tiles import PARTS, Mode, View
 YEAR_S = 31_536_000  # crypto trades around the clock
 SESSION_YEAR_S = 252 * 23 * 3600  # CME: 252 sessions of 23 hours
 CONSTANTS = {
-    "pi": f"{math.pi!r}e0",  # a double: a decimal would be converted for every row
+    "pi": f"{math.pi!r}e0",  # a double literal: a decimal would be converted for every row
     "ln2": f"{math.log(2)!r}e0",
     "year_s": f"CASE WHEN symbol LIKE 'CME:%' THEN {SESSION_YEAR_S}e0 ELSE {YEAR_S}e0 END",
 }
-SUM = "`$SUM0`"  # of what is never NULL; SUM would keep a count of its own beside each sum
+SUM = "`$SUM0`"  # for columns that are never NULL; SUM would also keep a count for each sum
 FINE = 1e17  # the fine limb counts 1e-17 of the coarse one: 90 of them stay below 2^63
 DIGIT, DIGITS = 128, 9  # base and digits of an overflow counter: up to 127 rows each, 9 fit 63 bits
 BASE = f"symbol, sec, wt, n, {', '.join(PARTS)}"
 
 
 def named(views: Iterable[View]) -> tuple[tuple[str, str], ...]:
-    """Views as (name, SELECT) pairs, for `feature_store.flink.program.Program`."""
+    """Views as (name, SELECT) pairs for `feature_store.flink.program.Program`."""
     return tuple((view.name, view.select) for view in views)
 
 
 def ladder(mode: Mode, *, copies: bool = True) -> tuple[View, ...]:
-    """All views from `accepted` to `rows_<view>`; a batch in which no trade has `copies` is much
-    faster.
+    """All views from `accepted` to `rows_<view>`; a batch without `copies` is much faster.
 
-    In a batch `accepted` has the WHO and TRADE columns of `tile_sql`; on the stream its rows are
-    made by `tile_sql.entry`.
+    In a batch `accepted` has the WHO and TRADE columns of `tiles`; on the stream its rows come from
+    `tiles.entry`.
     """
     views = [*(tiles.stream() if mode == "stream" else tiles.batch(copies=copies))]
     views += [
@@ -60,9 +58,7 @@ def ladder(mode: Mode, *, copies: bool = True) -> tuple[View, ...]:
 
 
 def returns(level: Level) -> View:
-    """Adds the two previous closes and the end of the symbol's first row (the start of its unbroken
-    history).
-    """
+    """Adds the two previous closes and the end of the symbol's first row."""
     over = "OVER (PARTITION BY symbol ORDER BY wt)"
     lags = ", ".join(f"LAG(close_price, {i}) {over} AS close_price{i}" for i in (1, 2))
     return View(
@@ -72,44 +68,41 @@ def returns(level: Level) -> View:
 
 
 def terms(level: Level) -> View:
-    """The summands of every aggregate of this level, quantised once so that rolling sums over them
-    are exact.
-    """
+    """The summands of every aggregate of this level, quantised so that rolling sums are exact."""
     inner = (
         f"SELECT {BASE}, first_sec, LN(close_price / close_price1) AS r, LN(close_price1 /"
         f" close_price2) AS r1 FROM lag_{level.view}"
     )
-    made = ", ".join(dict.fromkeys(_term(a) for a in _used(level) if a.of))
+    summands = dict.fromkeys(_term(a) for a in _used(level) if a.of)
     oldest = (
         "CAST(ROW(COALESCE(r, 0e0), COALESCE(r1, 0e0)) AS ROW<r DOUBLE, r1 DOUBLE>) AS x_oldest"
     )
-    made = ", ".join((made, *_overflow_counters(level), oldest))
+    select_list = ", ".join((*summands, *_overflow_counters(level), oldest))
     return View(
         f"terms_{level.view}",
-        f"SELECT symbol, sec, wt, known_at_us, first_sec, {made} FROM ({inner})",
+        f"SELECT symbol, sec, wt, known_at_us, first_sec, {select_list} FROM ({inner})",
     )
 
 
 def window(level: Level, index: int, mode: Mode) -> View:
-    """The aggregates of one window of a level, beside everything the windows before it found."""
+    """The aggregates of one window of a level, next to all columns of the windows before it."""
     w = level.windows_s[index]
     source = (
         f"terms_{level.view}"
         if index == 0
         else f"win_{level.view}_{LABELS[level.windows_s[index - 1]]}"
     )
-    made = ", ".join(_over(a, w) for a in _used(level) if a.verb not in ("last", "overflows"))
+    sums = ", ".join(_over(a, w) for a in _used(level) if a.verb not in ("last", "overflows"))
     counters = range(-(-len(_exact(level)) // DIGITS))
-    made += "".join(f", {SUM}(x_{c}_over) OVER w AS x_{c}_over_{w}" for c in counters)
+    sums += "".join(f", {SUM}(x_{c}_over) OVER w AS x_{c}_over_{w}" for c in counters)
     known = ", MAX(known_at_us) OVER w AS known_w" if w == level.window_max_s else ""
     between = f"RANGE BETWEEN {_range(w - level.tile_s, mode)} PRECEDING AND CURRENT ROW"
     frame = f"WINDOW w AS (PARTITION BY symbol ORDER BY wt {between})"
-    return View(f"win_{level.view}_{LABELS[w]}", f"SELECT *, {made}{known} FROM {source} {frame}")
+    return View(f"win_{level.view}_{LABELS[w]}", f"SELECT *, {sums}{known} FROM {source} {frame}")
 
 
 def rows(level: Level) -> View:
-    """The published rows of a level: keys, what was known when, history, and every feature
-    column."""
+    """The published rows of a level: keys, known_at_us, warm_s and every feature column."""
     features = [
         f"{_formula(f, w)} AS {f.name}_{LABELS[w]}"
         for w in level.windows_s
@@ -129,8 +122,9 @@ def rows(level: Level) -> View:
 
 
 def union_rows() -> str:
-    """One SELECT over all levels in the column order of the gold tables, NULL where a level has no
-    such column.
+    """One SELECT over all levels in the column order of the gold tables.
+
+    A column is NULL where a level does not have it.
     """
     selects = []
     for level in LEVELS:
@@ -174,7 +168,7 @@ def _overflow_counters(level: Level) -> list[str]:
     All digits are 1 where the bar holds too many ticks for its own sums.
     """
     exact = list(_exact(level).values())
-    made = []
+    counters = []
     for c, at in enumerate(range(0, len(exact), DIGITS)):
         sums = exact[at : at + DIGITS]
         digits = " + ".join(
@@ -183,20 +177,20 @@ def _overflow_counters(level: Level) -> list[str]:
         )
         every = sum(DIGIT**i for i in range(len(sums)))
         counter = f"CASE WHEN n > {TICKS_MAX} THEN {every} ELSE {digits} END"
-        made.append(f"CAST({counter} AS BIGINT) AS x_{c}_over")
-    return made
+        counters.append(f"CAST({counter} AS BIGINT) AS x_{c}_over")
+    return counters
 
 
 def _digits(level: Level, w: int, aggregates: Iterable[Aggregate]) -> dict[str, list[str]]:
-    """By counter of window `w`: the digits of these sums."""
+    """By counter of window `w`: the expressions for the digits of these sums."""
     stems = [_summand(a) for a in aggregates if a.unit is not None]
-    found: dict[str, list[str]] = {}
+    digits: dict[str, list[str]] = {}
     for position, stem in enumerate(_exact(level)):
         c, i = divmod(position, DIGITS)
         if stem in stems:
             counter = f"x_{c}_over_{w}"
-            found.setdefault(counter, []).append(f"MOD({counter} / {DIGIT**i}, {DIGIT})")
-    return found
+            digits.setdefault(counter, []).append(f"MOD({counter} / {DIGIT**i}, {DIGIT})")
+    return digits
 
 
 # The oldest row's returns. FIRST_VALUE skips NULL, hence the zeros; such a row is never inside a
@@ -205,7 +199,7 @@ OLDEST = {"r": "(FIRST_VALUE(x_oldest) OVER w).r", "r1": "(FIRST_VALUE(x_oldest)
 
 
 def _limbs(expression: str, unit: float) -> tuple[str, str]:
-    """A double as two whole numbers: multiples of `unit`, and of 1e-17 `unit`."""
+    """A double as two integers: multiples of `unit`, and of 1e-17 `unit`."""
     scaled = f"({expression}) * {1 / unit:.0e}"
     return (
         f"CAST({scaled} AS BIGINT)",
@@ -214,8 +208,9 @@ def _limbs(expression: str, unit: float) -> tuple[str, str]:
 
 
 def _summand(aggregate: Aggregate) -> str:
-    """The column that an aggregate reads, or the stem of its limbs, which aggregates of the same
-    term share.
+    """The column that an aggregate reads, or the stem of its limbs.
+
+    Aggregates of the same term share them.
     """
     if aggregate.unit is None:
         return f"x_{aggregate.name}"
@@ -225,9 +220,7 @@ def _summand(aggregate: Aggregate) -> str:
 
 
 def _term(aggregate: Aggregate) -> str:
-    """The summand columns: whole numbers, one or two limbs, never NULL; other verbs take the value
-    as it is.
-    """
+    """The summand columns: one or two integer limbs, never NULL; other verbs take the raw value."""
     name = _summand(aggregate)
     if aggregate.unit is None:
         return (
@@ -240,8 +233,7 @@ def _term(aggregate: Aggregate) -> str:
 
 
 def _over(aggregate: Aggregate, w: int) -> str:
-    """One aggregate over window `w`, in double; what is subtracted is subtracted while still
-    exact."""
+    """One aggregate over window `w`, as a double; subtractions happen before, on exact integers."""
     name, x = f"{aggregate.name}_{w}", _summand(aggregate)
     calls = {"rows": "COUNT(*)", "sum": f"{SUM}({x})", "max": f"MAX({x})", "min": f"MIN({x})"}
     if aggregate.unit is None:
@@ -262,7 +254,7 @@ def _formula(feature: Feature, w: int) -> str:
     null_if = f" OR {feature.null_if.format_map(names)}" if feature.null_if else ""
     used = (a for a in AGGREGATES if f"{{{a.name}}}" in text)
     for counter, digits in _digits(level, w, used).items():
-        # the counter first: it is almost always 0, which skips the digits
+        # The counter first: it is almost always 0, and then the digits are not evaluated.
         null_if += f" OR ({counter} > 0 AND ({' OR '.join(f'{digit} > 0' for digit in digits)}))"
     return (
         f"CASE WHEN warm_s < {w}{null_if} THEN CAST(NULL AS DOUBLE) ELSE"
@@ -274,6 +266,6 @@ def _overflows(level: Level, w: int) -> dict[str, str]:
     """The aggregates that count overflows, as the sum of all digits."""
     digits = _digits(level, w, _exact(level).values())
     none = " AND ".join(f"{counter} = 0" for counter in digits)
-    every = " + ".join(digit for group in digits.values() for digit in group)
-    counted = f"CASE WHEN {none} THEN 0e0 ELSE CAST({every} AS DOUBLE) END"
-    return {a.name: counted for a in AGGREGATES if a.verb == "overflows"}
+    total = " + ".join(digit for group in digits.values() for digit in group)
+    count = f"CASE WHEN {none} THEN 0e0 ELSE CAST({total} AS DOUBLE) END"
+    return {a.name: count for a in AGGREGATES if a.verb == "overflows"}

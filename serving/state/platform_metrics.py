@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from contracts.clock import now_us
 from contracts.config import connections
 from contracts.config.settings import Settings
-from contracts.notices import DRIFT_KEY, DUEL_KEY, PARITY_KEY
+from contracts.signals import DRIFT_KEY, DUEL_KEY, PARITY_KEY
 from contracts.topics import DEAD_LETTER
 from feature_store.online.reader import OnlineReader, OnlineStoreUnavailable
 from feature_store.online.redis_layout import HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY

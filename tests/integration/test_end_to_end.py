@@ -18,7 +18,7 @@ from feature_store.backfill import run as backfill
 from feature_store.online import writer_stats
 from feature_store.online.store import connect
 from feature_store.parity import meter
-from feature_store.parity.report import Report
+from feature_store.parity.report import ParityReport
 from lakehouse import schemas, tables, tick_scans
 from models import registry, tracking
 from models.export import export
@@ -146,10 +146,10 @@ def test_live_is_batch_is_oracle_and_so_is_what_was_served(serving: Settings) ->
     )
 
 
-def unexplained(report: Report) -> list[str]:
+def unexplained(report: ParityReport) -> list[str]:
     """What the report cannot explain, a line each."""
     views = [str(rows) for rows in report.rows.values() if rows.unexplained]
-    parts = {"live": report.lines, "oracle": report.oracle.lines, "served": report.served.lines}
+    parts = {"live": report.diffs, "oracle": report.reference.diffs, "served": report.served.diffs}
     lines = [
         f"{name}: {line}"
         for name, part in parts.items()
@@ -160,7 +160,7 @@ def unexplained(report: Report) -> list[str]:
         *views,
         *map(str, report.examples),
         *lines,
-        f"oracle: {report.oracle.unexplained}, served: {report.served.missing}",
+        f"oracle: {report.reference.unexplained}, served: {report.served.missing}",
     ]
 
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from contracts.features import CORE
-from contracts.notices import DRIFT_KEY, DUEL_KEY, PARITY_KEY
+from contracts.signals import DRIFT_KEY, DUEL_KEY, PARITY_KEY
 from feature_store.online.redis_layout import STATS_REDIS_KEY
 from models.runtime import load
 from serving.core.predictor import BPS

@@ -20,7 +20,7 @@ from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOr
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.notices import DUEL_KEY
+from contracts.signals import DUEL_KEY
 from feature_store.online import signals
 from lakehouse import tables
 from lakehouse.schemas import PREDICTIONS
@@ -115,7 +115,7 @@ def fight(
         and challenger is None
         and versions == tuple(_in_role(settings, role) for role in ROLES)
     ):
-        signals.tell(settings, DUEL_KEY, orjson.dumps(found.numbers() | {"taken_us": now_us()}))
+        signals.publish(settings, DUEL_KEY, orjson.dumps(found.numbers() | {"taken_us": now_us()}))
     return found
 
 

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
-from contracts.notices import DRIFT_KEY
+from contracts.signals import DRIFT_KEY
 from feature_store.online import signals
 from models import registry, runtime, tracking
 from training.run import mlflow_run
@@ -75,7 +75,7 @@ def check(
     verdict = drift.judge(drift.compare(known, rows), drift.ic(times, forecast, y, settings.seed))
     last = last_retrain_us(settings)
     outcome = Outcome(verdict, drift.due(verdict, last, at_us), found.version, len(rows), last)
-    signals.tell(settings, DRIFT_KEY, json.dumps(outcome.told()).encode())
+    signals.publish(settings, DRIFT_KEY, json.dumps(outcome.told()).encode())
     return outcome
 
 

@@ -51,7 +51,7 @@ def test_one_finished_task_is_a_problem(flink, status):
     flink.vertices["raw"] = {"RUNNING": 1, "FINISHED": 1}
     result = status()
     assert result.exit_code == 1
-    assert problems(result)[0] == "✗ reader wire_raw has FINISHED (1 of 2 tasks), must run"
+    assert problems(result)[0] == "✗ reader wire_raw has FINISHED (1 of 2 tasks) but must run"
 
 
 def test_a_failed_job_says_how_to_start_it(flink, status):

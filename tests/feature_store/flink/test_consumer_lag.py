@@ -25,5 +25,5 @@ def test_a_commit_beyond_the_end_of_a_new_topic_is_no_lag():
 
 
 def test_a_kafka_that_does_not_answer_is_an_error_with_its_address():
-    with pytest.raises(ServiceError, match="127.0.0.1:9 gives no consumer offsets"):
+    with pytest.raises(ServiceError, match="127.0.0.1:9 returned no consumer offsets"):
         ConsumerLags(Settings(kafka_servers="127.0.0.1:9"), timeout_s=0.2).read()

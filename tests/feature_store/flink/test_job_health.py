@@ -7,7 +7,7 @@ import pytest
 from contracts import live_job
 from contracts.config.settings import Settings
 from contracts.errors import JobError, ServiceError
-from feature_store.flink.consumer_lag import FOLLOWED, GroupLag
+from feature_store.flink.consumer_lag import MONITORED, GroupLag
 from feature_store.flink.job_health import FAILURE_WINDOW_S, JobHealth, examine
 from streaming.job import job
 from tests.support.flink_server import FlinkServer, flink_server
@@ -25,8 +25,8 @@ class Lags:
     def read(self) -> tuple[GroupLag, ...]:
         if self.error is not None:
             raise self.error
-        behind = {group: self.messages.get(group.replace("-", "_"), 0) for group, _ in FOLLOWED}
-        return tuple(GroupLag(group, topic, behind[group]) for group, topic in FOLLOWED)
+        behind = {group: self.messages.get(group.replace("-", "_"), 0) for group, _ in MONITORED}
+        return tuple(GroupLag(group, topic, behind[group]) for group, topic in MONITORED)
 
 
 @pytest.fixture
@@ -57,20 +57,20 @@ MUST_RUN = {"ticks": "wire", "raw": "wire_raw", "served": "served"}
 def test_every_other_reader_must_not_have_ended(flink, key, table):
     flink.vertices[key] = {"FINISHED": 2}
     seen = health(flink)
-    assert seen.problems == (f"reader {table} has FINISHED (2 of 2 tasks), must run",)
+    assert seen.problems == (f"reader {table} has FINISHED (2 of 2 tasks) but must run",)
     assert [name for name, works in seen.readers.items() if not works] == [table]
 
 
 def test_one_ended_task_of_a_reader_is_enough(flink):
     """Flink calls such a vertex RUNNING, although the partitions of that task are read by none."""
     flink.vertices["raw"] = {"RUNNING": 1, "FINISHED": 1}
-    assert health(flink).problems == ("reader wire_raw has FINISHED (1 of 2 tasks), must run",)
+    assert health(flink).problems == ("reader wire_raw has FINISHED (1 of 2 tasks) but must run",)
 
 
 def test_what_both_readers_feed_must_not_have_ended(flink):
     flink.vertices["windows"] = {"FINISHED": 2}
     (problem,) = health(flink).problems
-    assert problem == "GlobalWindowAggregate[13] has FINISHED (2 of 2 tasks), must run"
+    assert problem == "GlobalWindowAggregate[13] has FINISHED (2 of 2 tasks) but must run"
 
 
 def test_a_failed_task_is_told(flink):
@@ -105,7 +105,7 @@ def test_three_failures_in_ten_minutes_are_a_problem_and_older_ones_are_none(fli
 
 def test_every_group_has_the_same_limit_but_the_warm_up_which_catches_up_once(flink):
     assert health(flink, Lags(tick_job=LIMIT, online_writer=LIMIT)).problems == ()
-    behind = {group.replace("-", "_"): LIMIT + 1 for group, _ in FOLLOWED}
+    behind = {group.replace("-", "_"): LIMIT + 1 for group, _ in MONITORED}
     assert [problem.split()[1] for problem in health(flink, Lags(**behind)).problems] == [
         "tick-job",
         "tick-job-raw",
@@ -121,7 +121,7 @@ def test_lags_that_cannot_be_had_are_a_problem_beside_the_others(flink):
     seen = health(flink, lags)
     assert seen.lags is None
     assert seen.problems == (
-        "reader wire_raw has FINISHED (2 of 2 tasks), must run",
+        "reader wire_raw has FINISHED (2 of 2 tasks) but must run",
         "Kafka does not answer",
     )
 

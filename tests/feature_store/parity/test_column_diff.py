@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from contracts.features import Column, columns
 from contracts.windows import LEVELS
 from feature_store.parity.causes import BAR_ENDS, NOTHING_LATE, REACHES_BACK, Causes, late_bars
-from feature_store.parity.column_diff import GOT, TOLERANCE, Line, Lines, compare, pair
+from feature_store.parity.column_diff import GOT, TOLERANCE, ColumnDiff, ColumnDiffs, compare, pair
 from tests.support.lake import LENGTH_S, START, A, S, features, ticks
 
 SCALE = 1e-3
@@ -39,7 +39,7 @@ def rows(values, warm_s=3600):
     ).cast({"volume_1m": pl.Float64})
 
 
-def line(expected, got) -> Line:
+def line(expected, got) -> ColumnDiff:
     (found,) = compare(pair(rows(expected), rows(got)), [COLUMN], NOTHING_LATE)
     return found
 
@@ -81,7 +81,7 @@ def test_the_worst_place_is_named_and_may_be_within_the_tolerance():
 
 
 def test_lines_of_slices_add_up_and_keep_the_worst():
-    found = Lines()
+    found = ColumnDiffs()
     for got in (1.0, 1.5, 1.2):
         found.add([line([1.0], [got])])
     (total,) = found.values()
@@ -100,7 +100,7 @@ def keyed(made: pl.DataFrame) -> pl.DataFrame:
 
 
 def all_lines(live, batch, late):
-    found = Lines()
+    found = ColumnDiffs()
     for level in LEVELS:
         pairs = pair(batch[level.view], live[level.view])
         found.add(compare(pairs, columns(level), causes_of(keyed(late), level, batch[level.view])))

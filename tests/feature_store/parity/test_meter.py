@@ -13,7 +13,7 @@ from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from feature_store.parity import meter
 from feature_store.parity import rows as stored
-from feature_store.parity.coverage import NO_LIVE_JOB, NOT_BACKFILLED, Absences
+from feature_store.parity.coverage import NO_LIVE_JOB, NOT_BACKFILLED, CoverageGaps
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from tests.support import lake
@@ -72,17 +72,17 @@ def play(settings, request):
 
 
 def lines(report):
-    return {line.name: line for line in report.lines.values()}
+    return {line.name: line for line in report.diffs.values()}
 
 
 def test_equal_sides_have_nothing_unexplained(play, views):
     report = play(views, views)
-    assert report.unexplained == 0 and report.stretches == []
+    assert report.unexplained == 0 and report.coverage_gaps == []
     assert {view: rows.compared for view, rows in report.rows.items()} == {
         view: len(frame) for view, frame in views.items()
     }
-    assert all(line.mismatch == 0 and line.worst is None for line in report.lines.values())
-    assert sum(line.compared for line in report.lines.values()) == sum(
+    assert all(line.mismatch == 0 and line.worst is None for line in report.diffs.values())
+    assert sum(line.compared for line in report.diffs.values()) == sum(
         len(f) * (len(f.columns) - 4) for f in views.values()
     )
 
@@ -145,7 +145,7 @@ def test_late_ticks_in_silver_explain_what_they_touch(play, made, views):
     late = pl.col("trade_id").is_in(lost)
     report = play(lake.features(made.filter(~late)), views, ticks=made, late=late)
     assert report.unexplained == 0, report.examples
-    assert sum(line.late for line in report.lines.values()) > 0
+    assert sum(line.late for line in report.diffs.values()) > 0
     assert report.rows["tick_1s"].late > 0 and report.rows["tick_1s"].missing == 0
 
 
@@ -156,18 +156,18 @@ def test_without_the_late_flag_the_same_differences_are_defects(play, made, view
         .to_list()[:25:8]
     )
     report = play(lake.features(made.filter(~pl.col("trade_id").is_in(lost))), views, ticks=made)
-    assert report.lines.unexplained > 0 and report.rows["tick_1s"].missing > 0
+    assert report.diffs.unexplained > 0 and report.rows["tick_1s"].missing > 0
 
 
-def test_a_job_that_began_late_is_explained_as_warm_up_and_a_stretch(play, made, views):
+def test_a_job_that_began_late_is_explained_as_warm_up_and_a_coverage_gap(play, made, views):
     live = lake.features(made.filter(pl.col("event_time_us") >= START + 1800 * S))
     report = play(live, views)
     assert report.unexplained == 0, report.examples
-    assert sum(line.warm_up for line in report.lines.values()) > 0
-    (stretch,) = report.stretches
+    assert sum(line.warm_up for line in report.diffs.values()) > 0
+    (gap,) = report.coverage_gaps
     assert (
-        stretch.kind == NO_LIVE_JOB
-        and stretch.rows == sum(rows.no_live_job for rows in report.rows.values()) > 0
+        gap.kind == NO_LIVE_JOB
+        and gap.rows == sum(rows.no_live_job for rows in report.rows.values()) > 0
     )
 
 
@@ -175,27 +175,27 @@ def test_of_repeated_rows_the_one_with_more_history_counts(play, made, views):
     begun = lake.features(made.filter(pl.col("event_time_us") >= START + 1800 * S))
     both = {view: pl.concat([begun[view], frame]) for view, frame in views.items()}
     report = play(both, views)
-    assert (report.unexplained, sum(line.mismatch for line in report.lines.values())) == (0, 0)
+    assert (report.unexplained, sum(line.mismatch for line in report.diffs.values())) == (0, 0)
     assert {view: rows.repeated for view, rows in report.rows.items()} == {
         view: len(frame) for view, frame in begun.items()
     }
 
 
 @pytest.mark.parametrize("side", [NO_LIVE_JOB, NOT_BACKFILLED])
-def test_a_time_without_one_side_is_a_stretch_and_no_row_error(play, views, side):
+def test_a_time_without_one_side_is_a_coverage_gap_and_no_row_error(play, views, side):
     hole = pl.col("event_time_us") % DAY
     part = lake.only(views, ~hole.is_between(1000 * S, 1600 * S))
     report = play(part, views) if side == NO_LIVE_JOB else play(views, part)
-    (stretch,) = report.stretches
-    assert (report.unexplained, stretch.kind) == (0, side)
-    assert 590 * S < stretch.to_us - stretch.from_us < 700 * S
-    assert stretch.rows == sum(len(views[v]) - len(part[v]) for v in views)
+    (gap,) = report.coverage_gaps
+    assert (report.unexplained, gap.kind) == (0, side)
+    assert 590 * S < gap.to_us - gap.from_us < 700 * S
+    assert gap.rows == sum(len(views[v]) - len(part[v]) for v in views)
 
 
-def test_one_symbol_alone_without_live_rows_is_no_stretch(play, views):
+def test_one_symbol_alone_without_live_rows_is_no_coverage_gap(play, views):
     hole = (pl.col("symbol") == A) & (pl.col("event_time_us") % DAY).is_between(1000 * S, 1600 * S)
     report = play(lake.only(views, ~hole), views)
-    assert report.stretches == [] and report.rows["tick_1s"].missing > 10
+    assert report.coverage_gaps == [] and report.rows["tick_1s"].missing > 10
 
 
 def test_a_symbol_that_was_never_backfilled_is_said_by_name(play, views):
@@ -230,17 +230,17 @@ def test_small_slices_find_the_same_as_one(play, settings, made, views, monkeypa
     monkeypatch.setattr(stored, "SLICE_ROWS", 0)
     parts = meter.measure(settings, whole.from_us, whole.from_us + (LENGTH_S + 60) * S, NOW_US)
     assert (
-        parts.lines == whole.lines
+        parts.diffs == whole.diffs
         and parts.rows == whole.rows
-        and parts.stretches == whole.stretches
+        and parts.coverage_gaps == whole.coverage_gaps
     )
 
 
 def test_a_sample_of_history_is_what_the_oracle_says(play, made, views):
     late = pl.col("trade_id") == "A300"  # history counts it, hence the oracle does
     report = play(views, views, ticks=made, late=late, sample=40)
-    assert report.oracle.rows == 3 * 40 and report.oracle.unexplained == 0
-    assert sum(line.compared for line in report.oracle.lines.values()) > 40 * 80
+    assert report.reference.rows == 3 * 40 and report.reference.unexplained == 0
+    assert sum(line.compared for line in report.reference.diffs.values()) > 40 * 80
 
 
 def test_history_that_is_not_what_the_ticks_say_is_found_by_the_oracle_alone(play, made, views):
@@ -249,8 +249,8 @@ def test_history_that_is_not_what_the_ticks_say_is_found_by_the_oracle_alone(pla
         for view, frame in views.items()
     }
     report = play(wrong, wrong, ticks=made, sample=40)
-    assert (report.lines.unexplained, report.oracle.extra) == (0, 0)
-    assert {name for (_, name), line in report.oracle.lines.items() if line.unexplained} == {
+    assert (report.diffs.unexplained, report.reference.extra) == (0, 0)
+    assert {name for (_, name), line in report.reference.diffs.items() if line.unexplained} == {
         "volume_10s"
     }
 
@@ -296,7 +296,7 @@ def test_the_totals_are_kept_for_a_monitor(settings, play, views):
 
 
 def test_absences_span_slices():
-    side = Absences(NO_LIVE_JOB, START)
+    side = CoverageGaps(NO_LIVE_JOB, START)
     present = {0: True, 50: False, 100: False, 150: False, 200: True, 230: False, 240: True}
     for part in ([0, 50], [100], [150, 200], [230, 240]):
         side.take(
@@ -307,7 +307,7 @@ def test_absences_span_slices():
                 }
             )
         )
-    (found,) = side.end(START + 400 * S).found
+    (found,) = side.end(START + 400 * S).gaps
     assert (found.from_us, found.to_us) == (START, START + 200 * S)
     times = pl.Series([START, START + S, START + 199 * S, START + 200 * S, START + 230 * S])
     assert side.inside(times).to_list() == [False, True, True, False, False] and found.rows == 2
@@ -343,8 +343,8 @@ def test_a_column_that_was_added_later_explains_rows_from_before_it(tmp_path, ma
     lake.put_features(settings, GOLD_LIVE, afresh)
     lake.put_features(settings, GOLD, views)
     report = meter.measure(settings, START, START + DAY, NOW_US)
-    assert report.unexplained == 0, [line for line in report.lines.values() if line.unexplained]
-    assert {name for (_, name), line in report.lines.items() if line.new_column} == {
+    assert report.unexplained == 0, [line for line in report.diffs.values() if line.unexplained]
+    assert {name for (_, name), line in report.diffs.items() if line.new_column} == {
         "volume_10s",
         "volume_5m",
     }
@@ -391,5 +391,5 @@ def test_a_late_tick_before_a_weekend_explains_the_first_return_after_it(tmp_pat
     lake.put_ticks(settings, trades, late)
     report = meter.measure(settings, START + 2 * DAY, START + 3 * DAY, NOW_US)
     assert report.unexplained == 0
-    names = {name for (_, name), line in report.lines.items() if line.late}
+    names = {name for (_, name), line in report.diffs.items() if line.late}
     assert "log_return_10s" in names and not {"volume_10s", "trade_count_1m"} & names

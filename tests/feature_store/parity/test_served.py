@@ -67,8 +67,8 @@ def test_what_was_served_is_what_history_says(settings, views):
     records = [record(views, symbol, SERVED_US + i * 7 * S) for i in range(5) for symbol in (A, B)]
     report = served(settings, views, *records)
     assert (report.unexplained, report.served.compared, report.served.records) == (0, 10, 10)
-    assert {name for _, name in report.served.lines} == set(CORE)
-    assert all(line.compared == 10 for line in report.served.lines.values())
+    assert {name for _, name in report.served.diffs} == set(CORE)
+    assert all(line.compared == 10 for line in report.served.diffs.values())
 
 
 def test_a_served_value_that_history_does_not_have_is_found(settings, views):
@@ -79,7 +79,7 @@ def test_a_served_value_that_history_does_not_have_is_found(settings, views):
         record(views, B),
         answer | {"features": answer["features"] | {"volume_1m": 99.0}},
     )
-    line = report.served.lines["tick_1s", "volume_1m"]
+    line = report.served.diffs["tick_1s", "volume_1m"]
     assert (report.unexplained, line.unexplained, line.worst.symbol, line.worst.got) == (
         1,
         1,
@@ -143,8 +143,8 @@ def test_models_with_other_features_are_compared_by_name(settings, views):
     few["features"] = {"volume_1m": few["features"]["volume_1m"], "of_an_older_model": 1.0}
     report = served(settings, views, record(views), few)
     assert report.unexplained == 0
-    assert report.served.lines["tick_1s", "volume_1m"].compared == 2
-    assert report.served.lines["tick_10s", "flow_imbalance_5m"].compared == 1
+    assert report.served.diffs["tick_1s", "volume_1m"].compared == 2
+    assert report.served.diffs["tick_10s", "flow_imbalance_5m"].compared == 1
 
 
 def test_a_late_tick_explains_what_was_served_without_it(settings, made, views):
@@ -155,4 +155,4 @@ def test_a_late_tick_explains_what_was_served_without_it(settings, made, views):
     lake.put_ticks(settings, made, pl.col("trade_id") == lost)
     report = served(settings, views, record(live), live=live)
     assert report.unexplained == 0
-    assert sum(line.late for line in report.served.lines.values()) > 0
+    assert sum(line.late for line in report.served.diffs.values()) > 0
