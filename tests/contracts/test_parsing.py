@@ -1,4 +1,4 @@
-"""`parse()` never raises, and says why a message is no tick."""
+"""`parse()` never raises, and reports why a message is not a valid tick."""
 
 import json
 import random

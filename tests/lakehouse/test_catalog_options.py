@@ -1,6 +1,4 @@
-"""The options of both engines for every kind of catalog: equal where they must be, and no secret
-where a person may read.
-"""
+"""The options of both engines for every kind of catalog: consistent, no visible secrets."""
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -122,7 +120,7 @@ def test_what_cannot_work_is_refused_at_once(tmp_path, fields, why):
 
 
 class Config(BaseHTTPRequestHandler):
-    """The first thing a REST catalog is asked."""
+    """The first request to a REST catalog."""
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, self.headers["Authorization"]))
@@ -134,7 +132,7 @@ class Config(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Do not log."""
 
 
 def test_the_rest_catalog_is_asked_with_token_and_warehouse_and_leaves_no_file(tmp_path):

@@ -1,5 +1,6 @@
-"""Tables made by an older contract: columns are added and widened in place, old rows stay readable,
-what cannot follow is refused.
+"""Tables of an older contract: columns are added or widened in place, old rows stay readable.
+
+What cannot follow is refused.
 """
 
 from datetime import UTC, datetime
@@ -28,14 +29,14 @@ NOON = datetime(2017, 1, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def home(tmp_path):
-    """A lakehouse without a table."""
+    """A lakehouse without tables."""
     settings = Settings(home=tmp_path)
     tables.catalog(settings).create_namespace("silver")
     return settings
 
 
 def older(settings: Settings, *columns: tuple[str, object]):
-    """The power table as an older contract had it."""
+    """The power table of an older contract."""
     fields = (
         NestedField(i, name, kind, required=False)
         for i, (name, kind) in enumerate(columns, start=1)

@@ -1,6 +1,4 @@
-"""SQL on a real lakehouse: the right rows of the right snapshot, in bounded memory, and no way to
-change anything.
-"""
+"""SQL on a real lakehouse: the rows of the right snapshot, bounded memory, strictly read-only."""
 
 from pathlib import Path
 
@@ -49,7 +47,7 @@ def three_days(home: Path) -> Settings:
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory):
-    """For tests that only read; that nothing is changed is what they show."""
+    """For tests that only read; they show that nothing is changed."""
     return three_days(tmp_path_factory.mktemp("lake"))
 
 

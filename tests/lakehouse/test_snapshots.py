@@ -1,6 +1,4 @@
-"""Snapshots of real tables, and the way back: what was there then is there again, and no way leads
-to what never was.
-"""
+"""Snapshots of real tables, and rollback: earlier rows are restored, impossible targets refused."""
 
 import subprocess
 import sys
@@ -134,7 +132,7 @@ with ledger.alone(Settings(home=Path(sys.argv[1])), "a backfill"):
 
 @pytest.fixture
 def backfill(lake):
-    """Another process that holds the lock as a running backfill does, until its input ends."""
+    """Another process that holds the lock like a running backfill, until its stdin is closed."""
     command = [sys.executable, "-c", BACKFILL, str(lake.home)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -1,6 +1,4 @@
-"""What the oracle and the parity meter ask of silver: rows with their copies from a begin of one's
-own, and when ticks came late.
-"""
+"""The scans for parity and its reference: rows with copies from a begin per symbol, late ticks."""
 
 import polars as pl
 import pytest

@@ -1,5 +1,6 @@
-"""Run in a process of its own: `dag.test()` of every DAG named in a JSON object, with its
-parameters; prints the states as JSON.
+"""Run as a child process: `dag.test()` of the DAGs in a JSON object from names to parameters.
+
+Prints the states as JSON.
 """
 
 import json
@@ -12,8 +13,7 @@ from stack.services.airflow import DAGS_FOLDER
 
 
 def tried(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
-    # Airflow 3.3.2: dag.test() looks deadlines up by their content instead of their id, and dies of
-    # it.
+    # Airflow 3.3.2: dag.test() looks up deadlines by content instead of id, and fails.
     dag.deadline = None
     run = dag.test(run_conf=conf)
     return {

@@ -1,4 +1,4 @@
-"""A small part of the real CIFAR-10 in its original form."""
+"""A small part of the real CIFAR-10, in its original format."""
 
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from training.vision.specs import CIFAR10
 
 
 def cifar_batches(target: Path, train_every: int, test_every: int) -> Path:
-    """Every so-manieth image of the real set, as binary batches in folder `target`: decoding all
-    JPEGs takes long.
+    """Every n-th image of the real set, as binary batches in folder `target`.
+
+    Decoding all JPEGs takes too long.
     """
     made = images.read(CIFAR10, real("cifar10/train.parquet").parent)
     target.mkdir()

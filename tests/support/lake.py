@@ -1,5 +1,6 @@
-"""A small lakehouse for the parity meter: real Iceberg tables, features by the naive evaluator, as
-the jobs would write them.
+"""A small lakehouse for the parity meter: real Iceberg tables, features by the reference.
+
+Rows are written as the jobs would write them.
 """
 
 import json
@@ -39,7 +40,7 @@ def ticks(
 
 
 def moved(views: Views, by_us: int) -> Views:
-    """The same rows at another time."""
+    """The same rows, shifted in time."""
     return {
         view: frame.with_columns(pl.col("event_time_us", "known_at_us") + by_us)
         for view, frame in views.items()
@@ -47,7 +48,7 @@ def moved(views: Views, by_us: int) -> Views:
 
 
 def changed(views: Views, view: str, at: int, **values: object) -> Views:
-    """The same rows but for some values of row `at` of one view."""
+    """The same rows with other values in row `at` of one view."""
     row = pl.int_range(pl.len()) == at
     put = [
         pl.when(row).then(pl.lit(value)).otherwise(pl.col(name)).alias(name)
@@ -68,7 +69,7 @@ def put(settings: Settings, table: str, frame: pl.DataFrame) -> None:
 
 
 def put_nothing(settings: Settings, table: str) -> None:
-    """A snapshot that lists no file, as Flink commits now and then when nothing came."""
+    """A snapshot without files, as Flink sometimes commits when there were no rows."""
     stored = tables.catalog(settings).load_table(table)
     tables.append(stored, schema_to_pyarrow(stored.schema(), include_field_ids=False).empty_table())
     assert stored.refresh().current_snapshot().manifests(stored.io) == []

@@ -1,6 +1,4 @@
-"""Run in a process of its own: imports one DAG file as Airflow does, and prints what came out as
-JSON.
-"""
+"""Run as a child process: imports one DAG file as Airflow does and describes it as JSON."""
 
 import json
 import sys
@@ -24,10 +22,9 @@ def _retry(policy: Any) -> list[str]:
     return [name for rule in policy.rules for name in rule.exception] if policy else []
 
 
-def _listed(found: Any) -> list[Any]:
-    return (
-        list(found or ()) if isinstance(found, list | tuple | type(None)) else [found]
-    )  # a mapped task keeps what it was given
+def _listed(value: Any) -> list[Any]:
+    """The value as a list: a mapped task keeps the argument as it was passed."""
+    return list(value or ()) if isinstance(value, list | tuple | type(None)) else [value]
 
 
 def _task(task: Any) -> dict[str, Any]:

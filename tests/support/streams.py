@@ -1,5 +1,6 @@
-"""Random tick streams for parity tests: Hypothesis picks the character of a market, a seeded
-generator fills in the ticks.
+"""Random tick streams for parity tests.
+
+Hypothesis chooses the character of a market, and a seeded generator produces the ticks.
 """
 
 import random
@@ -11,13 +12,13 @@ from contracts.tick import Tick
 
 LENGTH_S = 4200  # longer than the longest window, so that warm rows exist
 LATENESS_US = 200_000
-# Flink's HASH_CODE is the same for both: a tile in which they meet looks as if it held copies.
+# Flink's HASH_CODE is the same for both: a tile with both looks as if it had copies.
 SAME_HASH = ("t10564", "t111554")
 
 
 @dataclass(frozen=True)
 class Character:
-    """How one stream behaves; every part of it comes from `seed`."""
+    """The behaviour of one stream; `seed` determines every part of it."""
 
     seed: int
     price: float
@@ -26,7 +27,7 @@ class Character:
     ticks: int
     burst: int  # ticks that share one event time (ties)
     copies: float  # share sent twice
-    gap_s: int  # one hole without ticks
+    gap_s: int  # length of one gap without ticks
     spike: float  # one price is off by this factor, once
     print_size: float  # one trade of this size, once (0: none)
 
@@ -47,14 +48,12 @@ characters = st.builds(
 
 
 def ticks(character: Character, symbol: str, start_us: int) -> list[tuple[int, Tick]]:
-    """(send order in µs, tick) pairs, sorted by send order; disorder stays inside the allowed
-    lateness.
-    """
+    """(send order in µs, tick) pairs, sorted by send order; disorder stays within the lateness."""
     rng = random.Random(character.seed)
     times = sorted(
         rng.randrange(LENGTH_S * 1_000_000) for _ in range(character.ticks // character.burst)
     )
-    # Half of the ticks crowd the last ten minutes, so that short windows hold more than one row.
+    # Half of the ticks are in the last ten minutes, so that short windows have more than one row.
     times = sorted(t if i % 2 else LENGTH_S * 1_000_000 - t // 7 - 1 for i, t in enumerate(times))
     hole = rng.randrange(LENGTH_S) * 1_000_000
     times = [t for t in times if not hole <= t < hole + character.gap_s * 1_000_000]
@@ -104,15 +103,14 @@ def ticks(character: Character, symbol: str, start_us: int) -> list[tuple[int, T
 
 @dataclass(frozen=True)
 class Huge:
-    """A market with amounts near the contract's limits, or beyond what the sums of a window
-    hold."""
+    """A market with amounts near the contract's limits, or beyond what window sums can hold."""
 
     price: float
     size: float
     a_minute: int = 1
     burst: int = 0  # ticks of the largest size in one second, near the end
     contradicted: bool = (
-        False  # each trade comes twice: with the largest price, with the largest size
+        False  # two copies per trade: one has the largest price, one the largest size
     )
 
 

@@ -12,7 +12,7 @@ TO_US = T0 + 1800 * S
 
 
 def market():
-    """An hour of ticks of one symbol, about one in five seconds."""
+    """An hour of ticks of one symbol, on average one every five seconds."""
     rng = np.random.default_rng(2)
     times = np.sort(rng.uniform(0, 3600, 720))
     return ticks(times, 100 + rng.standard_normal(len(times)).cumsum() * 0.01)

@@ -1,6 +1,4 @@
-"""Options by which clients reach the services: nothing secret without need, every login and
-certificate where its client looks.
-"""
+"""Client options: no secret where none is needed, logins and certificates where clients look."""
 
 import pytest
 

@@ -1,6 +1,4 @@
-"""A feature line is checked before anything is computed: what Flink would refuse or read
-differently is refused by name.
-"""
+"""Feature lines are checked before any computation; errors name what Flink would reject."""
 
 from dataclasses import replace
 

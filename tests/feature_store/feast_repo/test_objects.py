@@ -1,6 +1,4 @@
-"""The generated Feast repository: it is the contracts, nothing more and nothing less, and applying
-it twice changes nothing.
-"""
+"""The generated Feast repository matches the contracts, and applying it twice is harmless."""
 
 import pytest
 import yaml

@@ -24,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture
 def store(make_settings: Callable[..., Settings]) -> Iterator[tuple[Settings, dict[str, bytes]]]:
-    """Settings whose warehouse is in the store, Flink's home laid out; the objects in the store."""
+    """Settings with a warehouse in the store and a FLINK_HOME; the objects in the store."""
     with store_without_trailers() as (url, objects):
         keys = {"s3_access_key": SecretStr("key"), "s3_secret_key": SecretStr("hidden-word")}
         place = {

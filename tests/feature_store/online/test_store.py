@@ -1,4 +1,4 @@
-"""The guard: never older over newer, whatever the order, the batches, the crashes."""
+"""The guard never writes older over newer, whatever the order, the batches, the crashes."""
 
 import math
 

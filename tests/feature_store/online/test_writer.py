@@ -1,5 +1,6 @@
-"""The writer between a real Kafka and a Redis that is killed, stalled, emptied: nothing lost,
-nothing older over newer.
+"""The writer between a real Kafka and a Redis that is killed, stalled and emptied.
+
+Nothing is lost, and older never replaces newer.
 """
 
 import os
@@ -84,13 +85,13 @@ def test_what_is_no_row_is_malformed(raw):
 
 @pytest.fixture
 def group(request):
-    """A consumer group that nobody has used."""
+    """An unused consumer group."""
     return f"{request.node.name}-{now_us()}"
 
 
 @pytest.fixture(scope="module")
 def settings(platform, redis_server):
-    """The platform's Kafka with a Redis of our own, which these tests may kill."""
+    """The platform's Kafka with a private Redis, which these tests may kill."""
     yield platform.model_copy(
         update={
             "redis_port": redis_server.port,
@@ -124,9 +125,7 @@ PARTITIONS = [TopicPartition(TICK_FEATURES.name, at) for at in range(TICK_FEATUR
 
 
 def probe(settings, group):
-    """A consumer that never joins: it only asks what the group has committed and where the topic
-    ends.
-    """
+    """A consumer that never joins: it only reads the group's commits and the topic's ends."""
     if group not in PROBES:
         PROBES[group] = Consumer({**connections.kafka(settings), "group.id": group})
     return PROBES[group]
@@ -151,8 +150,7 @@ def ends(settings):
 
 @contextmanager
 def writing(settings, group):
-    """An OnlineWriter on a thread, in a group of its own that starts at the beginning of the
-    topic."""
+    """An OnlineWriter on a thread, in a new group that starts at the beginning of the topic."""
     consumer, client, stop = (
         Consumer(consumer_config(settings) | {"group.id": group}),
         connect(settings),

@@ -1,6 +1,4 @@
-"""Two sides value by value, and what explains a difference: whatever came late and whenever the
-live job began, nothing is left over.
-"""
+"""Two sides compared value by value: whatever was late, every difference has a cause."""
 
 import math
 
@@ -21,7 +19,7 @@ COLUMN = Column("volume_1m", "tick_1s", "base", SCALE, True, 60)
 
 @pytest.fixture(scope="module")
 def market():
-    """Trades of one symbol and their features with everything counted."""
+    """Trades of one symbol, and their features with everything counted."""
     made = ticks((A,), count=220)
     return made, features(made)
 
@@ -58,7 +56,7 @@ def test_equal_values_and_nulls_agree():
 def test_the_tolerance_is_relative_to_the_value_or_its_scale(value, factor, sign):
     size = max(abs(value), SCALE)
     got = value + sign * factor * TOLERANCE * size
-    error = abs(got - value) / size  # what is left of it in floating point
+    error = abs(got - value) / size  # the error that remains in floating point
     found = line([value], [got])
     assert found.unexplained == found.mismatch == (1 if error > TOLERANCE else 0)
     assert (found.worst.relative if found.worst else 0.0) == pytest.approx(error)

@@ -1,5 +1,6 @@
-"""The parity meter over real Iceberg tables: equal, perturbed, missing, extra, late, warming up,
-repeated, and no job at all.
+"""The parity meter over real Iceberg tables.
+
+Equal, perturbed, missing, extra, late, warming up, repeated, and no job at all.
 """
 
 import json
@@ -35,7 +36,7 @@ def views(made):
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory) -> Settings:
-    """One lakehouse; each test plays on a day of its own."""
+    """One lakehouse; each test uses a separate day."""
     found = Settings(home=tmp_path_factory.mktemp("lake"))
     tables.create(found)
     return found
@@ -43,7 +44,7 @@ def settings(tmp_path_factory) -> Settings:
 
 @pytest.fixture
 def play(settings, request):
-    """Put both sides onto a day nobody uses yet, and measure it: `play(live, batch)`."""
+    """Write both sides to an unused day and measure it: `play(live, batch)`."""
     by_us = DAY * (
         1 + 2 * [item.nodeid for item in request.session.items].index(request.node.nodeid)
     )
@@ -136,7 +137,7 @@ def test_a_row_that_history_has_twice_is_a_defect(play, views):
 
 
 def test_late_ticks_in_silver_explain_what_they_touch(play, made, views):
-    """A whole bar came late, too: its live row is missing, and that is explained as well."""
+    """A whole bar was late too: its live row is missing, and that is also explained."""
     lost = (
         made.filter(pl.col("event_time_us") > START + 1000 * S)["trade_id"]
         .unique(maintain_order=True)
@@ -315,9 +316,7 @@ def test_absences_span_slices():
 
 
 def test_a_column_that_was_added_later_explains_rows_from_before_it(tmp_path, made, views):
-    """The job was started afresh with a new line: it published the last minutes again, warming up,
-    and knows the column.
-    """
+    """The job was restarted with a new line: it published the last minutes again, with it."""
     settings = Settings(home=tmp_path)
     tables.create(settings)
     for table in (GOLD, GOLD_LIVE):
@@ -374,9 +373,7 @@ def test_history_without_the_new_column_is_due_for_a_backfill_and_no_defect(tmp_
 
 
 def test_a_late_tick_before_a_weekend_explains_the_first_return_after_it(tmp_path):
-    """The last bar before the halt came late: the first returns on Monday start from another close,
-    and nothing else differs.
-    """
+    """The last bar before the halt was late: only Monday's first returns differ."""
     settings = Settings(home=tmp_path)
     tables.create(settings)
     friday, monday = (

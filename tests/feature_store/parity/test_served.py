@@ -1,6 +1,4 @@
-"""What was served against history: the same numbers at the times the record names, or an
-explanation, or a defect.
-"""
+"""Served features against history: equal at the recorded times, or explained, or a defect."""
 
 import polars as pl
 import pytest
@@ -35,7 +33,7 @@ def settings(tmp_path) -> Settings:
 
 
 def record(views, symbol=A, served_us=SERVED_US, **fields):
-    """An answer from the newest row of each view at `served_us`, as the API records it."""
+    """A prediction from the newest row of each view at `served_us`, as the API records it."""
     newest = {
         view: frame.filter(
             (pl.col("symbol") == symbol) & (pl.col("event_time_us") <= served_us)
