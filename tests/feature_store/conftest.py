@@ -75,10 +75,10 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture
 def client(redis_server: RedisServer):
-    made = redis_server.client()
-    made.flushall()
-    yield made
-    made.close()
+    connection = redis_server.client()
+    connection.flushall()
+    yield connection
+    connection.close()
 
 
 @pytest.fixture(scope="session")

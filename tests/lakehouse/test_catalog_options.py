@@ -31,8 +31,8 @@ def remote(tmp_path):
 
 def test_the_default_is_sqlite_and_a_folder_for_both(tmp_path):
     settings, home = Settings(home=tmp_path), tmp_path.resolve()
-    made = catalog_options.render(settings)
-    assert dict(made.pyiceberg) == {
+    rendered = catalog_options.render(settings)
+    assert dict(rendered.pyiceberg) == {
         "uri": f"sqlite:///{home}/lakehouse/catalog.db?timeout=30",
         "warehouse": f"file://{home}/lakehouse/warehouse",
     }
@@ -46,8 +46,8 @@ def test_the_default_is_sqlite_and_a_folder_for_both(tmp_path):
 
 
 def test_a_rest_catalog_on_s3_for_both(remote):
-    made = catalog_options.render(remote)
-    assert catalog_options.revealed(made.pyiceberg) == {
+    rendered = catalog_options.render(remote)
+    assert catalog_options.revealed(rendered.pyiceberg) == {
         "uri": "http://catalog:8181/api",
         "warehouse": "s3://bucket/lake",
         "token": "bearer-of-rest",
@@ -56,7 +56,7 @@ def test_a_rest_catalog_on_s3_for_both(remote):
         "s3.secret-access-key": "it's-secret",
         "s3.region": "eu-west-1",
     }
-    assert catalog_options.revealed(made.flink) == {
+    assert catalog_options.revealed(rendered.flink) == {
         "type": "iceberg",
         "catalog-type": "rest",
         "uri": "http://catalog:8181/api",
@@ -73,19 +73,19 @@ def test_a_rest_catalog_on_s3_for_both(remote):
 
 
 def test_sqlite_may_stand_beside_a_bucket(tmp_path):
-    made = catalog_options.render(Settings(home=tmp_path, warehouse_uri="s3://bucket/lake"))
-    assert made.pyiceberg["warehouse"] == made.flink["warehouse"] == "s3://bucket/lake"
-    assert str(made.pyiceberg["uri"]).startswith("sqlite:")
-    assert "s3.endpoint" not in made.flink and made.flink["io-impl"]
+    rendered = catalog_options.render(Settings(home=tmp_path, warehouse_uri="s3://bucket/lake"))
+    assert rendered.pyiceberg["warehouse"] == rendered.flink["warehouse"] == "s3://bucket/lake"
+    assert str(rendered.pyiceberg["uri"]).startswith("sqlite:")
+    assert "s3.endpoint" not in rendered.flink and rendered.flink["io-impl"]
 
 
 def test_a_rest_catalog_without_a_warehouse_takes_the_servers_own(tmp_path):
-    made = catalog_options.render(
+    rendered = catalog_options.render(
         Settings(
             home=tmp_path, catalog_uri="https://catalog", catalog_credential=SecretStr("id:secret")
         )
     )
-    assert dict(made.flink) == {
+    assert dict(rendered.flink) == {
         "type": "iceberg",
         "catalog-type": "rest",
         "uri": "https://catalog",
@@ -94,15 +94,15 @@ def test_a_rest_catalog_without_a_warehouse_takes_the_servers_own(tmp_path):
 
 
 def test_no_secret_shows_itself(remote):
-    made = catalog_options.render(remote)
+    rendered = catalog_options.render(remote)
     shown = (
-        f"{remote!r} {made!r} {catalog_options.hidden(made.flink)}"
-        f" {catalog_options.hidden(made.pyiceberg)}"
+        f"{remote!r} {rendered!r} {catalog_options.hidden(rendered.flink)}"
+        f" {catalog_options.hidden(rendered.pyiceberg)}"
     )
     assert not any(secret in shown for secret in SECRETS)
-    said = catalog_options.masked(remote, f"Caused by: cannot run {tables.flink_catalog(remote)}")
-    assert not any(secret in said or secret.replace("'", "''") in said for secret in SECRETS)
-    assert "'warehouse'='s3://bucket/lake'" in said
+    text = catalog_options.masked(remote, f"Caused by: cannot run {tables.flink_catalog(remote)}")
+    assert not any(secret in text or secret.replace("'", "''") in text for secret in SECRETS)
+    assert "'warehouse'='s3://bucket/lake'" in text
 
 
 @pytest.mark.parametrize(

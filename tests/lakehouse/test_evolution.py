@@ -109,8 +109,8 @@ def test_int_becomes_long_and_float_double_with_their_old_rows(home):
     with tables.writing():
         big = {"value_kw": [0.1], "known_at_us": [2**40]}
         stored(home).append(pa.table({"event_time": time, "series": ["b"], "source": ["s"], **big}))
-    found = stored(home).scan().to_arrow().sort_by("series").to_pylist()
-    assert [(row["value_kw"], row["known_at_us"]) for row in found] == [
+    result = stored(home).scan().to_arrow().sort_by("series").to_pylist()
+    assert [(row["value_kw"], row["known_at_us"]) for row in result] == [
         (0.5, 2**31 - 1),
         (0.1, 2**40),
     ]

@@ -76,8 +76,8 @@ def table(lake: Settings, name: str = SILVER):
 
 
 def rows(lake: Settings, name: str = SILVER, snapshot_id: int | None = None) -> list[dict]:
-    found = table(lake, name).scan(snapshot_id=snapshot_id).to_arrow().to_pylist()
-    return sorted(found, key=repr)
+    stored_rows = table(lake, name).scan(snapshot_id=snapshot_id).to_arrow().to_pylist()
+    return sorted(stored_rows, key=repr)
 
 
 def files(lake: Settings, name: str = SILVER) -> set[Path]:
@@ -164,11 +164,11 @@ def test_files_that_somebody_may_commit_yet_stay(lake):
 def test_a_checksum_lives_as_long_as_its_file(lake):
     tables.append_ticks(lake, ticks(0))
     data = next(iter(data_files(lake)))
-    kept, lost = data.with_name(f".{data.name}.crc"), data.with_name(".gone.parquet.crc")
-    for file in (kept, lost):
+    owned, orphan = data.with_name(f".{data.name}.crc"), data.with_name(".gone.parquet.crc")
+    for file in (owned, orphan):
         file.touch()
     expire(lake, LATER_US, LATER_US, None)
-    assert kept.exists() and not lost.exists()
+    assert owned.exists() and not orphan.exists()
 
 
 def test_nothing_is_deleted_when_the_table_lacks_a_file(lake):

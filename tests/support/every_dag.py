@@ -22,12 +22,12 @@ def tried(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def main(wanted: dict[str, dict[str, Any]]) -> None:
+def main(confs: dict[str, dict[str, Any]]) -> None:
     bag = DagBag(DAGS_FOLDER)
-    unknown = set(bag.dags) ^ set(wanted)
+    unknown = set(bag.dags) ^ set(confs)
     assert not unknown, f"every DAG, and no other: {sorted(unknown)}"
     sys.stdout.write(
-        "\n" + json.dumps({name: tried(bag.dags[name], conf) for name, conf in wanted.items()})
+        "\n" + json.dumps({name: tried(bag.dags[name], conf) for name, conf in confs.items()})
     )
 
 

@@ -113,5 +113,5 @@ def received_us(message: Message) -> int:
     return message.appended_us // SECOND_US * SECOND_US
 
 
-def reasons(found: dict[Place, tuple[str, bytes]]) -> Counter[str]:
-    return Counter(reason for reason, _ in found.values())
+def reasons(letters_: dict[Place, tuple[str, bytes]]) -> Counter[str]:
+    return Counter(reason for reason, _ in letters_.values())

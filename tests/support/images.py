@@ -14,11 +14,11 @@ def cifar_batches(target: Path, train_every: int, test_every: int) -> Path:
 
     Decoding all JPEGs takes too long.
     """
-    made = images.read(CIFAR10, real("cifar10/train.parquet").parent)
+    images_ = images.read(CIFAR10, real("cifar10/train.parquet").parent)
     target.mkdir()
     for name, x, y in (
-        ("data_batch_1.bin", made.train_x[::train_every], made.train_y[::train_every]),
-        ("test_batch.bin", made.test_x[::test_every], made.test_y[::test_every]),
+        ("data_batch_1.bin", images_.train_x[::train_every], images_.train_y[::train_every]),
+        ("test_batch.bin", images_.test_x[::test_every], images_.test_y[::test_every]),
     ):
         rows = np.concatenate([y[:, None], x.transpose(0, 3, 1, 2).reshape(len(x), -1)], axis=1)
         (target / name).write_bytes(rows.astype(np.uint8).tobytes())

@@ -49,18 +49,18 @@ def readings(days: int = 3, seed: int = 1, start_us: int = T0) -> pl.DataFrame:
     )
 
 
-def table(made: pl.DataFrame) -> pl.DataFrame:
+def table(readings_: pl.DataFrame) -> pl.DataFrame:
     """The readings in the columns of the shared Parquet file."""
     time = pl.from_epoch("event_time_us", time_unit="us").alias("Date")
-    return made.select(time, *(pl.col(f"zone{i}").alias(f"Zone{i}") for i in (1, 2, 3)))
+    return readings_.select(time, *(pl.col(f"zone{i}").alias(f"Zone{i}") for i in (1, 2, 3)))
 
 
-def csv(made: pl.DataFrame) -> str:
+def csv(readings_: pl.DataFrame) -> str:
     """The readings in the CSV format of the public repository."""
-    stamps = made.select(pl.from_epoch("event_time_us", time_unit="us")).to_series()
+    stamps = readings_.select(pl.from_epoch("event_time_us", time_unit="us")).to_series()
     lines = [
         f"{t.month}/{t.day}/{t.year}"
         f" {t.hour}:{t.minute:02},6.5,73.8,0.083,0.051,0.119,{a!r},{b!r},{c!r}"
-        for t, (_, a, b, c) in zip(stamps, made.iter_rows(), strict=True)
+        for t, (_, a, b, c) in zip(stamps, readings_.iter_rows(), strict=True)
     ]
     return "\n".join([CSV_HEADER, *lines]) + "\n"

@@ -47,21 +47,21 @@ def ticks(days, symbols=("V:A", "V:B"), rate=0.02, seed=1):
     rng = np.random.default_rng(seed)
     parts = []
     for day in days:
-        for symbol, made in zip(
+        for symbol, day_trades in zip(
             symbols,
             brownian([seed, day], (rate,) * len(symbols), 0.5, day_us=D0 + day * DAY_US),
             strict=True,
         ):
             venue, name = symbol.split(":")
-            count = len(made.times_us)
+            count = len(day_trades.times_us)
             columns = {
                 "venue": [venue] * count,
                 "symbol": [name] * count,
-                "event_time_us": made.times_us,
-                "ingest_time_us": made.times_us,
+                "event_time_us": day_trades.times_us,
+                "ingest_time_us": day_trades.times_us,
             }
             columns |= {
-                "price": made.prices.round(2),
+                "price": day_trades.prices.round(2),
                 "size": rng.integers(1, 9, count) / 4,
                 "side": rng.choice([-1, 1], count),
             }

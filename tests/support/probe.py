@@ -73,10 +73,10 @@ def main(file: str) -> None:
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(file)
-    found = {name: _dag(dag) for name, dag in bag.dags.items()}
+    described = {name: _dag(dag) for name, dag in bag.dags.items()}
     heavy = [name for name in HEAVY if name in sys.modules]
     sys.stdout.write(
-        "\n" + json.dumps({"dags": found, "errors": bag.import_errors, "heavy": heavy})
+        "\n" + json.dumps({"dags": described, "errors": bag.import_errors, "heavy": heavy})
     )
 
 

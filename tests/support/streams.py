@@ -58,7 +58,7 @@ def ticks(character: Character, symbol: str, start_us: int) -> list[tuple[int, T
     hole = rng.randrange(LENGTH_S) * 1_000_000
     times = [t for t in times if not hole <= t < hole + character.gap_s * 1_000_000]
     spike_at, print_at = rng.randrange(len(times) + 1), rng.randrange(len(times) + 1)
-    made, level, number = [], 0, 0
+    sent_ticks, level, number = [], 0, 0
     for i, time_us in enumerate(times):
         burst = rng.randint(1, character.burst)
         for _ in range(
@@ -90,15 +90,15 @@ def ticks(character: Character, symbol: str, start_us: int) -> list[tuple[int, T
                 number,
             )
             sent = event_us + rng.randrange(LATENESS_US - 1_000)
-            made.append((sent, tick))
+            sent_ticks.append((sent, tick))
             if rng.random() < character.copies:
-                made.append(
+                sent_ticks.append(
                     (
                         min(sent + rng.randrange(20_000), event_us + LATENESS_US - 1_000),
                         tick._replace(ingest_time_us=tick.ingest_time_us + 7),
                     )
                 )
-    return sorted(made, key=lambda pair: pair[0])
+    return sorted(sent_ticks, key=lambda pair: pair[0])
 
 
 @dataclass(frozen=True)
@@ -125,12 +125,12 @@ HUGE = {
 
 def huge_ticks(market: Huge, symbol: str, start_us: int) -> list[tuple[int, Tick]]:
     """(send order in µs, tick) pairs like `ticks`; prices rise by 0.4 % and 0.2 % in turn."""
-    made: list[Tick] = []
+    sent_ticks: list[Tick] = []
 
     def add(at_us: int, price: float, size: float, trade: str | None = None) -> None:
-        us, number = start_us + at_us, len(made) + 1
+        us, number = start_us + at_us, len(sent_ticks) + 1
         trade = trade or f"{symbol}-{number}"
-        made.append(Tick("PROP", symbol, us, us, price, size, 1, trade, number))
+        sent_ticks.append(Tick("PROP", symbol, us, us, price, size, 1, trade, number))
 
     price = market.price
     for minute in range(LENGTH_S // 60):
@@ -145,5 +145,5 @@ def huge_ticks(market: Huge, symbol: str, start_us: int) -> list[tuple[int, Tick
     last_us = (LENGTH_S - 120) * 1_000_000
     for i in range(market.burst):
         add(last_us + i * 500, 1_000.0, 1e12)
-    made.sort(key=lambda tick: tick.event_time_us)
-    return [(tick.event_time_us, tick) for tick in made]
+    sent_ticks.sort(key=lambda tick: tick.event_time_us)
+    return [(tick.event_time_us, tick) for tick in sent_ticks]

@@ -101,9 +101,9 @@ def derived(settings, tmp_path_factory) -> dict:
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert Path(found["contracts"]) == folder / "contracts"
-    return found
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert Path(report["contracts"]) == folder / "contracts"
+    return report
 
 
 def test_the_columns_and_the_core_set_gain_it(derived):

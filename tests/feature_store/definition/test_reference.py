@@ -132,8 +132,8 @@ def test_a_sample_of_rows_is_the_same_as_those_rows_of_all(market, everything):
 
 def test_a_range_of_seconds_is_the_same_as_those_rows_of_all(market, everything):
     seconds = range(START_US // 1_000_000 + 3700, START_US // 1_000_000 + 4000)
-    wanted = {key: row for key, row in keyed(everything).items() if key[2] in seconds}
-    assert wanted and keyed(reference.features(market, only=seconds)) == wanted
+    selected = {key: row for key, row in keyed(everything).items() if key[2] in seconds}
+    assert selected and keyed(reference.features(market, only=seconds)) == selected
 
 
 def test_nothing_asked_and_no_ticks_give_empty_views(market):

@@ -67,10 +67,10 @@ def test_many_symbols_in_their_order(client, store_settings):
     symbols = [f"A:S{i}" for i in range(100)]
     for at, symbol in enumerate(symbols):
         complete(client, store_settings, symbol, float(at))
-    wanted = [*reversed(symbols), symbols[0], symbols[0]]
-    got = read(store_settings, wanted)
-    assert [row.symbol for row in got] == wanted
-    assert [row.values[0] for row in got] == [float(symbol[3:]) for symbol in wanted]
+    requested = [*reversed(symbols), symbols[0], symbols[0]]
+    got = read(store_settings, requested)
+    assert [row.symbol for row in got] == requested
+    assert [row.values[0] for row in got] == [float(symbol[3:]) for symbol in requested]
     assert read(store_settings, []) == []
 
 

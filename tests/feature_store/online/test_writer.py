@@ -42,8 +42,8 @@ def test_a_batch_keeps_the_newest_row_of_each_view():
         ("tick_1s", 0, 4.0),
     ]:
         batch.add(orjson.dumps(plain_row(view, time_ms=NOW_MS + offset, value=value)))
-    kept = {view: row.event_time_ms - NOW_MS for (_, view), row in batch.rows.items()}
-    assert kept == {"tick_1s": 0, "tick_10s": -9}
+    ages_ms = {view: row.event_time_ms - NOW_MS for (_, view), row in batch.rows.items()}
+    assert ages_ms == {"tick_1s": 0, "tick_10s": -9}
     assert redis_layout.encode_double(4.0) in batch.rows["BINANCE:BTCUSDT", "tick_1s"].values
     assert (batch.counters.messages, batch.counters.superseded) == (4, 2)
 

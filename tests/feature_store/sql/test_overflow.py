@@ -51,11 +51,11 @@ LINES = tuple(Feature(f"sum_{a.name}", f"{{{a.name}}}", "1", 1.0, windows_s=(360
 
 def minutes(amounts: list[tuple[float, float, int]], a_minute: int = 1) -> list[Tick]:
     """One or several ticks a minute: price, size, side."""
-    made = []
+    ticks_ = []
     for i, (price, size, side) in enumerate(amounts):
         us = START_US + i * 60_000_000 // a_minute
-        made.append(Tick("T", "X", us, us, price, size, side, str(i), i))
-    return made
+        ticks_.append(Tick("T", "X", us, us, price, size, side, str(i), i))
+    return ticks_
 
 
 def last_row(ticks: list[Tick], lines: tuple[Feature, ...]) -> dict:
@@ -96,8 +96,8 @@ def test_the_null_ends_with_the_window_of_the_large_summand():
 
 @pytest.mark.parametrize("name", HUGE)
 def test_reference_is_the_oracle_where_sums_do_not_fit(name):
-    ticks = [made for _, made in huge_ticks(HUGE[name], name, START_US)]
-    assert all(isinstance(parse(encode(made), START_US + 10**13), Tick) for made in ticks)
+    ticks = [ticks_ for _, ticks_ in huge_ticks(HUGE[name], name, START_US)]
+    assert all(isinstance(parse(encode(ticks_), START_US + 10**13), Tick) for ticks_ in ticks)
     assert_same(reference.features(frame_of(ticks)), {name: ticks})
     rows = oracle.rows(ticks).values()
     counts = [row.get(column) for row in rows for column in OVERFLOWS.values()]
@@ -106,7 +106,7 @@ def test_reference_is_the_oracle_where_sums_do_not_fit(name):
 
 @pytest.mark.parametrize("name", HUGE)
 def test_the_sql_is_the_oracle_where_sums_do_not_fit(name):
-    ticks = [made for _, made in huge_ticks(HUGE[name], name, START_US)]
+    ticks = [ticks_ for _, ticks_ in huge_ticks(HUGE[name], name, START_US)]
     for copies in (True,) if HUGE[name].contradicted else (True, False):
         assert_same(batch_sql.rows(ticks, copies=copies), {name: ticks})
 
