@@ -173,7 +173,9 @@ def _repeated(rng: random.Random, fields: Fields) -> bytes:
 
 
 def _spaced(rng: random.Random, fields: Fields) -> bytes:
-    blank = lambda: rng.choice(["", " ", "\n", "\t", "\r\n", "  "])  # noqa: E731
+    def blank() -> str:
+        return rng.choice(["", " ", "\n", "\t", "\r\n", "  "])
+
     return (
         "{"
         + ",".join(f'{blank()}"{n}"{blank()}:{blank()}{v}{blank()}' for n, v in fields.items())

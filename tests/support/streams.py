@@ -47,16 +47,21 @@ characters = st.builds(
 )
 
 
-def ticks(character: Character, symbol: str, start_us: int) -> list[tuple[int, Tick]]:
-    """(send order in µs, tick) pairs, sorted by send order; disorder stays within the lateness."""
-    rng = random.Random(character.seed)
+def _event_times_us(rng: random.Random, character: Character) -> list[int]:
+    """Times of the bursts since the start of the stream, sorted."""
     times = sorted(
         rng.randrange(LENGTH_S * 1_000_000) for _ in range(character.ticks // character.burst)
     )
     # Half of the ticks are in the last ten minutes, so that short windows have more than one row.
     times = sorted(t if i % 2 else LENGTH_S * 1_000_000 - t // 7 - 1 for i, t in enumerate(times))
     hole = rng.randrange(LENGTH_S) * 1_000_000
-    times = [t for t in times if not hole <= t < hole + character.gap_s * 1_000_000]
+    return [t for t in times if not hole <= t < hole + character.gap_s * 1_000_000]
+
+
+def ticks(character: Character, symbol: str, start_us: int) -> list[tuple[int, Tick]]:
+    """(send order in µs, tick) pairs, sorted by send order; disorder stays within the lateness."""
+    rng = random.Random(character.seed)
+    times = _event_times_us(rng, character)
     spike_at, print_at = rng.randrange(len(times) + 1), rng.randrange(len(times) + 1)
     sent_ticks, level, number = [], 0, 0
     for i, time_us in enumerate(times):
