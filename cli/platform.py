@@ -157,8 +157,8 @@ def logs(
 
 
 def _follow(console: Console, files: list[Path]) -> None:
-    """Print what is appended to these files, indefinitely. A file that shrank was set aside: start at
-    its beginning.
+    """Print what is appended to these files, indefinitely. A file that shrank was set aside: start
+    at its beginning.
     """
     read = {file: file.stat().st_size if file.exists() else 0 for file in files}
     while True:

@@ -32,8 +32,8 @@ def register(app: typer.Typer) -> None:
 
 
 class Predict(TyperGroup):
-    """`tick predict VENUE:SYMBOL …` is `tick predict symbols VENUE:SYMBOL …`: what is not a command of
-    this group is a symbol.
+    """`tick predict VENUE:SYMBOL …` is `tick predict symbols VENUE:SYMBOL …`: what is not a command
+    of this group is a symbol.
     """
 
     DEFAULT = "symbols"

@@ -177,8 +177,8 @@ def challenger(settings: Settings, name: str | None = None) -> Resolved | None:
 
 
 def challenge(settings: Settings, version: str | None, name: str | None = None) -> None:
-    """Let `version` be tried alongside Production, or, with None, end the trial. Raises RegistryError
-    as `promote` does.
+    """Let `version` be tried alongside Production, or, with None, end the trial. Raises
+    RegistryError as `promote` does.
     """
     registry, name = client(settings), name or settings.model_name
     if version is None:

@@ -37,8 +37,8 @@ Answer = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 
 class MatrixError(TickError):
-    """A matrix that this model cannot answer: rows of another shape, or a value that is not a finite
-    float32.
+    """A matrix that this model cannot answer: rows of another shape, or a value that is not a
+    finite float32.
     """
 
 
@@ -169,7 +169,8 @@ def verified(folder: Path, digest: str) -> Manifest:
     manifest = Manifest(**made)
     if manifest.file not in READERS:
         raise RegistryError(
-            f"{manifest.file!r} is not a kind of model file", f"a model is one of {', '.join(READERS)}"
+            f"{manifest.file!r} is not a kind of model file",
+            f"a model is one of {', '.join(READERS)}",
         )
     model_path = folder / manifest.file
     if not model_path.is_file():

@@ -33,7 +33,7 @@ FACTORIES: dict[str, Callable[[Settings], Service]] = {
 }
 POLL_S = 0.2
 PLATFORM = ("kafka", "redis", "jobmanager", "taskmanager")
-BESIDE = (
+OPTIONAL = (
     "writer",
     "api",
 )  # started by their own commands; `up` starts them again when they died
@@ -80,7 +80,7 @@ def _bring_up(settings: Settings, names: Iterable[str], progress: Progress) -> N
 
 def _died(settings: Settings) -> list[str]:
     """Those alongside the platform that were started, not stopped, and live no more."""
-    services = [find(settings, name) for name in BESIDE]
+    services = [find(settings, name) for name in OPTIONAL]
     return [
         service.name
         for service in services
@@ -151,8 +151,8 @@ def start_all(settings: Settings, names: Iterable[str], progress: Progress = sil
 
 
 def start(settings: Settings, name: str) -> Service:
-    """Start one service alongside the platform (writer, api, mlflow) and wait until it is ready; see
-    `up`.
+    """Start one service alongside the platform (writer, api, mlflow) and wait until it is ready;
+    see `up`.
     """
     secrets.ensure(settings)
     with _alone(settings):

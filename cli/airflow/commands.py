@@ -19,7 +19,7 @@ POLL_S = 2.0
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 app = typer.Typer(
-    help="Airflow: training, backfills and maintenance on a schedule. Needs `make install-airflow`.",
+    help="Airflow: training, backfills, maintenance on a schedule. Needs `make install-airflow`.",
     no_args_is_help=True,
 )
 

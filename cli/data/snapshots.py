@@ -33,13 +33,16 @@ def snapshots(table: Name) -> None:
     shown = Table(
         "snapshot", "taken (UTC)", "operation", "added", "deleted", "rows", "state", box=None
     )
-    for version in list_snapshots(settings(), table):
+    for snapshot in list_snapshots(settings(), table):
         shown.add_row(
-            str(version.snapshot_id),
-            _moment(version),
-            version.operation,
-            *(f"{count:,}" for count in (version.rows_added, version.rows_deleted, version.rows)),
-            version.state,
+            str(snapshot.snapshot_id),
+            _moment(snapshot),
+            snapshot.operation,
+            *(
+                f"{count:,}"
+                for count in (snapshot.rows_added, snapshot.rows_deleted, snapshot.rows)
+            ),
+            snapshot.state,
         )
     Console().print(shown if shown.rows else f"{table} is empty: it has no snapshot yet")
 
@@ -67,7 +70,7 @@ def rollback(
     typer.echo(f"{table} holds {now.rows:,} rows again, as of {_moment(now)} UTC")
 
 
-def _moment(version: "SnapshotInfo") -> str:
+def _moment(snapshot: "SnapshotInfo") -> str:
     from datetime import UTC, datetime
 
-    return datetime.fromtimestamp(version.taken_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(snapshot.taken_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -153,8 +153,8 @@ def challenge(
     """Try a version alongside Production: on the same live features, in the shadow, or for
     TICK_CHALLENGER_SHARE of the symbols.
 
-    Both are recorded; `tick model compare` joins them with the actual outcome. Running APIs take it up
-    within a second.
+    Both are recorded; `tick model compare` joins them with the actual outcome. Running APIs take it
+    up within a second.
     """
     from rich.console import Console
 

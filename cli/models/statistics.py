@@ -199,7 +199,7 @@ def _tell(console: "Console", report: "Report") -> None:
 
 
 def _split(symbols: str | None) -> list[str] | None:
-    """Raises DatasetError for a name that is no VENUE:SYMBOL."""
+    """Raises DatasetError for a name that is not VENUE:SYMBOL."""
     from contracts.errors import DatasetError
 
     if symbols is None:

@@ -1,4 +1,5 @@
-"""Tables of a training: the gate's checks, the figures for comparison, and the walk-forward folds."""
+"""Tables of a training: the gate's checks, the figures for comparison, and the walk-forward
+folds."""
 
 from typing import TYPE_CHECKING
 

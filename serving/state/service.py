@@ -89,7 +89,7 @@ class Service:
         """End the search for a model, deliver what is still to be recorded, close the store."""
         self._stopping = True
         while self._asking is not None and not self._asking.done():
-            # Again and again: a client in the middle of its own time-out may take the first one for
+            # Repeated: a client in the middle of its time-out may take the first one for
             # that.
             self._asking.cancel()
             await asyncio.wait({self._asking}, timeout=STOP_POLL_S)

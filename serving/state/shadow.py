@@ -1,5 +1,5 @@
-"""A challenger alongside Production: it answers for a share of the symbols, and for the others in the
-shadow, for the record alone.
+"""A challenger alongside Production: it answers for a share of the symbols, and for the others in
+the shadow, for the record alone.
 """
 
 import zlib

@@ -256,7 +256,8 @@ def features_insert(level: Level) -> str:
 
 
 def heartbeat_sink(settings: Settings) -> str:
-    """Topic `tick_features`: heartbeat rows, which carry the progress of event time and no features."""
+    """Topic `tick_features`: heartbeat rows, which carry the progress of event time and no
+    features."""
     fields = "`view` STRING, symbol STRING, event_time_ms BIGINT"
     return (
         f"CREATE TABLE features_heartbeat ({fields}) WITH"

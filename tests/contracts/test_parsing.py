@@ -1,4 +1,4 @@
-"""`parse()` never raises, and says why a message is not a tick."""
+"""`parse()` never raises, and reports why a message is not a valid tick."""
 
 import json
 import random
@@ -61,9 +61,9 @@ def test_round_trip() -> None:
     ],
 )
 def test_rejects_with_a_reason(raw: bytes, reason: Reason) -> None:
-    judged = parse(raw, NOW)
-    assert isinstance(judged, Rejected)
-    assert (judged.reason, judged.raw) == (reason, raw)
+    outcome = parse(raw, NOW)
+    assert isinstance(outcome, Rejected)
+    assert (outcome.reason, outcome.raw) == (reason, raw)
 
 
 def test_what_is_read_leniently() -> None:
@@ -112,11 +112,11 @@ def test_never_raises_on_100_000_mutations() -> None:
         b",",
     ]
     message = encode(TICK)
-    judged = set()
+    outcome = set()
     for _ in range(100_000):
         at, length = rng.randrange(len(message)), rng.randrange(6)
         mutated = message[:at] + rng.choice(odd) + message[at + length :]
         answer = parse(mutated, NOW)
-        judged.add(type(answer))
+        outcome.add(type(answer))
         assert isinstance(answer, Tick) or (isinstance(answer, Rejected) and answer.raw == mutated)
-    assert judged == {Tick, Rejected}
+    assert outcome == {Tick, Rejected}

@@ -1,4 +1,4 @@
-"""What is shipped: a wheel with everything that is no Python, and a list of what it stands on."""
+"""What is shipped: a wheel with everything that is not Python, and a list of its dependencies."""
 
 import json
 import subprocess

@@ -1,5 +1,6 @@
-"""A separate real redis-server on a free port, AOF on: fast, no JVM, killed and stalled at will,
-stopped by its PID.
+"""A private redis-server on a free port, AOF on: fast, without a JVM, killed or stalled on demand.
+
+It is stopped by its PID.
 """
 
 import shutil
@@ -17,8 +18,7 @@ from contracts.config.settings import Settings
 
 
 class RedisServer:
-    """One redis-server process: start, kill -9, stall, resume; data below `folder` survives a
-    kill."""
+    """One redis-server process: start, kill -9, stall, resume. Its data survives a kill."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -75,10 +75,10 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture
 def client(redis_server: RedisServer):
-    made = redis_server.client()
-    made.flushall()
-    yield made
-    made.close()
+    connection = redis_server.client()
+    connection.flushall()
+    yield connection
+    connection.close()
 
 
 @pytest.fixture(scope="session")

@@ -141,7 +141,7 @@ def test_live_is_batch_is_oracle_and_so_is_what_was_served(serving: Settings) ->
 
 
 def unexplained(report: ParityReport) -> list[str]:
-    """Unexplained differences of the report, one per line."""
+    """What the report cannot explain, a line each."""
     views = [str(rows) for rows in report.rows.values() if rows.unexplained]
     parts = {"live": report.diffs, "oracle": report.reference.diffs, "served": report.served.diffs}
     lines = [

@@ -1,6 +1,4 @@
-"""The options of both engines for every kind of catalog: equal where they must be, and no secret
-where a person may read.
-"""
+"""The options of both engines for every kind of catalog: consistent, no visible secrets."""
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,8 +31,8 @@ def remote(tmp_path):
 
 def test_the_default_is_sqlite_and_a_folder_for_both(tmp_path):
     settings, home = Settings(home=tmp_path), tmp_path.resolve()
-    made = catalog_options.render(settings)
-    assert dict(made.pyiceberg) == {
+    rendered = catalog_options.render(settings)
+    assert dict(rendered.pyiceberg) == {
         "uri": f"sqlite:///{home}/lakehouse/catalog.db?timeout=30",
         "warehouse": f"file://{home}/lakehouse/warehouse",
     }
@@ -48,8 +46,8 @@ def test_the_default_is_sqlite_and_a_folder_for_both(tmp_path):
 
 
 def test_a_rest_catalog_on_s3_for_both(remote):
-    made = catalog_options.render(remote)
-    assert catalog_options.revealed(made.pyiceberg) == {
+    rendered = catalog_options.render(remote)
+    assert catalog_options.revealed(rendered.pyiceberg) == {
         "uri": "http://catalog:8181/api",
         "warehouse": "s3://bucket/lake",
         "token": "bearer-of-rest",
@@ -58,7 +56,7 @@ def test_a_rest_catalog_on_s3_for_both(remote):
         "s3.secret-access-key": "it's-secret",
         "s3.region": "eu-west-1",
     }
-    assert catalog_options.revealed(made.flink) == {
+    assert catalog_options.revealed(rendered.flink) == {
         "type": "iceberg",
         "catalog-type": "rest",
         "uri": "http://catalog:8181/api",
@@ -75,19 +73,19 @@ def test_a_rest_catalog_on_s3_for_both(remote):
 
 
 def test_sqlite_may_stand_beside_a_bucket(tmp_path):
-    made = catalog_options.render(Settings(home=tmp_path, warehouse_uri="s3://bucket/lake"))
-    assert made.pyiceberg["warehouse"] == made.flink["warehouse"] == "s3://bucket/lake"
-    assert str(made.pyiceberg["uri"]).startswith("sqlite:")
-    assert "s3.endpoint" not in made.flink and made.flink["io-impl"]
+    rendered = catalog_options.render(Settings(home=tmp_path, warehouse_uri="s3://bucket/lake"))
+    assert rendered.pyiceberg["warehouse"] == rendered.flink["warehouse"] == "s3://bucket/lake"
+    assert str(rendered.pyiceberg["uri"]).startswith("sqlite:")
+    assert "s3.endpoint" not in rendered.flink and rendered.flink["io-impl"]
 
 
 def test_a_rest_catalog_without_a_warehouse_takes_the_servers_own(tmp_path):
-    made = catalog_options.render(
+    rendered = catalog_options.render(
         Settings(
             home=tmp_path, catalog_uri="https://catalog", catalog_credential=SecretStr("id:secret")
         )
     )
-    assert dict(made.flink) == {
+    assert dict(rendered.flink) == {
         "type": "iceberg",
         "catalog-type": "rest",
         "uri": "https://catalog",
@@ -96,15 +94,15 @@ def test_a_rest_catalog_without_a_warehouse_takes_the_servers_own(tmp_path):
 
 
 def test_no_secret_shows_itself(remote):
-    made = catalog_options.render(remote)
+    rendered = catalog_options.render(remote)
     shown = (
-        f"{remote!r} {made!r} {catalog_options.hidden(made.flink)}"
-        f" {catalog_options.hidden(made.pyiceberg)}"
+        f"{remote!r} {rendered!r} {catalog_options.hidden(rendered.flink)}"
+        f" {catalog_options.hidden(rendered.pyiceberg)}"
     )
     assert not any(secret in shown for secret in SECRETS)
-    said = catalog_options.masked(remote, f"Caused by: cannot run {tables.flink_catalog(remote)}")
-    assert not any(secret in said or secret.replace("'", "''") in said for secret in SECRETS)
-    assert "'warehouse'='s3://bucket/lake'" in said
+    text = catalog_options.masked(remote, f"Caused by: cannot run {tables.flink_catalog(remote)}")
+    assert not any(secret in text or secret.replace("'", "''") in text for secret in SECRETS)
+    assert "'warehouse'='s3://bucket/lake'" in text
 
 
 @pytest.mark.parametrize(
@@ -122,7 +120,7 @@ def test_what_cannot_work_is_refused_at_once(tmp_path, fields, why):
 
 
 class Config(BaseHTTPRequestHandler):
-    """The first thing a REST catalog is asked."""
+    """The first request to a REST catalog."""
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, self.headers["Authorization"]))
@@ -134,7 +132,7 @@ class Config(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Do not log."""
 
 
 def test_the_rest_catalog_is_asked_with_token_and_warehouse_and_leaves_no_file(tmp_path):

@@ -1,5 +1,6 @@
-"""Tables made by an older contract: columns are added and widened in place, old rows stay readable,
-what cannot follow is refused.
+"""Tables of an older contract: columns are added or widened in place, old rows stay readable.
+
+What cannot follow is refused.
 """
 
 from datetime import UTC, datetime
@@ -28,14 +29,14 @@ NOON = datetime(2017, 1, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def home(tmp_path):
-    """A lakehouse without a table."""
+    """A lakehouse without tables."""
     settings = Settings(home=tmp_path)
     tables.catalog(settings).create_namespace("silver")
     return settings
 
 
 def older(settings: Settings, *columns: tuple[str, object]):
-    """The power table as an older contract had it."""
+    """The power table of an older contract."""
     fields = (
         NestedField(i, name, kind, required=False)
         for i, (name, kind) in enumerate(columns, start=1)
@@ -108,8 +109,8 @@ def test_int_becomes_long_and_float_double_with_their_old_rows(home):
     with tables.writing():
         big = {"value_kw": [0.1], "known_at_us": [2**40]}
         stored(home).append(pa.table({"event_time": time, "series": ["b"], "source": ["s"], **big}))
-    found = stored(home).scan().to_arrow().sort_by("series").to_pylist()
-    assert [(row["value_kw"], row["known_at_us"]) for row in found] == [
+    result = stored(home).scan().to_arrow().sort_by("series").to_pylist()
+    assert [(row["value_kw"], row["known_at_us"]) for row in result] == [
         (0.5, 2**31 - 1),
         (0.1, 2**40),
     ]

@@ -1,6 +1,4 @@
-"""Maintenance on real tables: compacting changes no row, expiring deletes what no one needs, and nothing
-that someone may need yet.
-"""
+"""Maintenance on real tables: compaction changes no row, expiry deletes only unneeded files."""
 
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from tests.support.lake import put_nothing
 
 DAY_US = 86_400_000_000
 START_US = 20_000 * DAY_US
-LATER_US = 4_000_000_000_000_000  # a now at which everything written today is old
+LATER_US = 4_000_000_000_000_000  # a time at which everything written today is old
 VIEWS = ("tick_1s", "tick_1m")
 
 
@@ -78,8 +76,8 @@ def table(lake: Settings, name: str = SILVER):
 
 
 def rows(lake: Settings, name: str = SILVER, snapshot_id: int | None = None) -> list[dict]:
-    found = table(lake, name).scan(snapshot_id=snapshot_id).to_arrow().to_pylist()
-    return sorted(found, key=repr)
+    stored_rows = table(lake, name).scan(snapshot_id=snapshot_id).to_arrow().to_pylist()
+    return sorted(stored_rows, key=repr)
 
 
 def files(lake: Settings, name: str = SILVER) -> set[Path]:
@@ -156,9 +154,9 @@ def test_files_that_somebody_may_commit_yet_stay(lake):
     expire(lake, written_us + DAY_US, written_us + 3_600_000_000, None)
     assert staged.exists()  # an hour old
     expire(lake, LATER_US, LATER_US, written_us + 1)
-    assert staged.exists()  # part of the state of a job that may be resumed
+    assert staged.exists()  # belongs to the state of a job that may be resumed
     expire(lake, written_us, LATER_US, None)
-    assert staged.exists()  # younger than what is asked for
+    assert staged.exists()  # newer than the requested age
     assert expire(lake, LATER_US, LATER_US, written_us + DAY_US).files == 1
     assert not staged.exists()
 
@@ -166,11 +164,11 @@ def test_files_that_somebody_may_commit_yet_stay(lake):
 def test_a_checksum_lives_as_long_as_its_file(lake):
     tables.append_ticks(lake, ticks(0))
     data = next(iter(data_files(lake)))
-    kept, lost = data.with_name(f".{data.name}.crc"), data.with_name(".gone.parquet.crc")
-    for file in (kept, lost):
+    owned, orphan = data.with_name(f".{data.name}.crc"), data.with_name(".gone.parquet.crc")
+    for file in (owned, orphan):
         file.touch()
     expire(lake, LATER_US, LATER_US, None)
-    assert kept.exists() and not lost.exists()
+    assert owned.exists() and not orphan.exists()
 
 
 def test_nothing_is_deleted_when_the_table_lacks_a_file(lake):
@@ -188,9 +186,7 @@ def test_nothing_is_deleted_when_the_table_lacks_a_file(lake):
 
 
 def test_a_job_that_may_be_resumed_finds_what_it_has_committed(lake):
-    """Flink looks for its last commit in the history of the table: forgotten, it would commit the
-    same files a second time.
-    """
+    """Flink looks up its last commit in the table's history; without it, it would commit twice."""
     stream = table(lake)
     arrow = stream.scan().to_arrow()
     for properties in ({FLINK_CHECKPOINT: "6"}, {FLINK_CHECKPOINT: "7"}, {}, {}):

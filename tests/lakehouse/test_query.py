@@ -1,6 +1,4 @@
-"""SQL on a real lakehouse: the right rows of the right snapshot, in bounded memory, and no way to
-change anything.
-"""
+"""SQL on a real lakehouse: the rows of the right snapshot, bounded memory, strictly read-only."""
 
 from pathlib import Path
 
@@ -49,7 +47,7 @@ def three_days(home: Path) -> Settings:
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory):
-    """For tests that only read; that nothing is changed is what they show."""
+    """For tests that only read; they show that nothing is changed."""
     return three_days(tmp_path_factory.mktemp("lake"))
 
 
@@ -80,18 +78,18 @@ def test_counts_sums_and_conditions_are_those_of_the_table(lake):
 
 def test_every_column_of_every_row_comes_back_as_it_was_written(lake):
     with open_session(lake, "silver.tick_data") as session:
-        found = pl.DataFrame(pl.from_arrow(session.execute("FROM silver.tick_data").read_all()))
+        result = pl.DataFrame(pl.from_arrow(session.execute("FROM silver.tick_data").read_all()))
     stored = pl.DataFrame(pl.from_arrow(tables.catalog(lake).load_table(SILVER).scan().to_arrow()))
-    assert found.columns == list(TICK_NAMES)
+    assert result.columns == list(TICK_NAMES)
     order = ["symbol", "seq", "price"]
-    assert found.sort(order).cast(stored.schema).equals(stored.sort(order))
+    assert result.sort(order).cast(stored.schema).equals(stored.sort(order))
 
 
 def test_the_view_ticks_holds_each_trade_once_like_every_reader(lake):
     assert ask(lake, "SELECT count(*) FROM silver.ticks") == [(30,)]
     read = tables.read_ticks(lake, START_US, START_US + 3 * DAY_US)
-    found = ask(lake, "SELECT symbol, seq, price FROM ticks ORDER BY event_time_us, seq")
-    assert found == read.select("symbol", "seq", "price").rows()
+    result = ask(lake, "SELECT symbol, seq, price FROM ticks ORDER BY event_time_us, seq")
+    assert result == read.select("symbol", "seq", "price").rows()
 
 
 def test_all_tables_are_there_and_describe_themselves(lake):
@@ -144,8 +142,8 @@ def test_files_of_an_older_schema_are_read_with_null_and_wider(tmp_path):
         tables.catalog(settings).load_table(POWER).append(
             pa.table(row | {"known_at_us": [2**40], "source": ["s"]})
         )
-    found = "SELECT value_kw, source, known_at_us FROM silver.power_consumption ORDER BY 3"
-    assert ask(settings, found) == [(0.5, None, 7), (0.5, "s", 2**40)]
+    result = "SELECT value_kw, source, known_at_us FROM silver.power_consumption ORDER BY 3"
+    assert ask(settings, result) == [(0.5, None, 7), (0.5, "s", 2**40)]
     assert ask(
         settings, "SELECT count(*) FROM silver.power_consumption WHERE known_at_us > 100"
     ) == [(1,)]
@@ -244,22 +242,22 @@ def test_what_does_not_fit_into_memory_is_spilled(lake):
 def test_delete_files_are_not_silently_ignored(lake, monkeypatch):
     from pyiceberg.table import FileScanTask
 
-    made = (
+    original = (
         FileScanTask.__init__
     )  # PyIceberg cannot write delete files, and our Flink jobs write none
     monkeypatch.setattr(
         FileScanTask,
         "__init__",
-        lambda task, file, **rest: made(task, file, **rest | {"delete_files": {file}}),
+        lambda task, file, **rest: original(task, file, **rest | {"delete_files": {file}}),
     )
     with pytest.raises(DatasetError, match="delete files"):
         ask(lake, "FROM silver.tick_data")
 
 
 @pytest.mark.parametrize(
-    ("sql", "said"),
+    ("sql", "message"),
     [("SELECT nope FROM silver.ticks", "nope"), ("SELEC 1", "syntax"), ("FROM nowhere", "nowhere")],
 )
-def test_a_mistake_is_explained(lake, sql, said):
-    with pytest.raises(DatasetError, match=said):
+def test_a_mistake_is_explained(lake, sql, message):
+    with pytest.raises(DatasetError, match=message):
         ask(lake, sql)

@@ -1,6 +1,4 @@
-"""Snapshots of real tables, and the way back: what was there then is there again, and no way leads
-to what never was.
-"""
+"""Snapshots of real tables, and rollback: earlier rows are restored, impossible targets refused."""
 
 import subprocess
 import sys
@@ -50,7 +48,7 @@ def lake(tmp_path, monkeypatch):
     read_settings.cache_clear()
 
 
-def held(lake: Settings) -> list[str]:
+def stored_ids(lake: Settings) -> list[str]:
     return sorted(tables.catalog(lake).load_table(SILVER).scan().to_arrow()["trade_id"].to_pylist())
 
 
@@ -67,16 +65,16 @@ def test_snapshots_tell_what_each_commit_did(lake):
 def test_back_and_forward_again(lake):
     first, _, third = list_snapshots(lake, SILVER)
     assert rollback(lake, SILVER, first.snapshot_id).rows == 1
-    assert held(lake) == ["0"]
+    assert stored_ids(lake) == ["0"]
     assert [v.state for v in list_snapshots(lake, SILVER)] == ["current", "set aside", "set aside"]
     rollback(lake, SILVER, third.snapshot_id)
-    assert held(lake) == ["0", "1", "2"]
+    assert stored_ids(lake) == ["0", "1", "2"]
 
 
 def test_what_is_written_after_a_rollback_goes_on_from_there(lake):
     rollback(lake, SILVER, list_snapshots(lake, SILVER)[1].snapshot_id)
     tables.append_ticks(lake, ticks(7))
-    assert held(lake) == ["0", "1", "7"]
+    assert stored_ids(lake) == ["0", "1", "7"]
     assert [v.state for v in list_snapshots(lake, SILVER)] == [
         "past",
         "past",
@@ -86,11 +84,11 @@ def test_what_is_written_after_a_rollback_goes_on_from_there(lake):
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "message"),
     [(SILVER, "has no snapshot 7"), ("silver.nothing", "unknown table silver.nothing")],
 )
-def test_what_never_was_is_refused(lake, table, said):
-    with pytest.raises(DatasetError, match=said):
+def test_what_never_was_is_refused(lake, table, message):
+    with pytest.raises(DatasetError, match=message):
         rollback(lake, table, 7)
 
 
@@ -104,7 +102,7 @@ def test_expired_foreign_and_current_snapshots_are_refused(lake):
     with pytest.raises(DatasetError, match="has no snapshot") as caught:
         rollback(lake, SILVER, first.snapshot_id)
     assert "expired ones cannot be restored" in caught.value.hint
-    assert held(lake) == ["0", "1", "2"]
+    assert stored_ids(lake) == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize(("name", "forgets"), [(SILVER, True), (GOLD, True), (POWER, False)])
@@ -134,7 +132,7 @@ with ledger.alone(Settings(home=Path(sys.argv[1])), "a backfill"):
 
 @pytest.fixture
 def backfill(lake):
-    """Another process that holds the lock as a running backfill does, until its input ends."""
+    """Another process that holds the lock like a running backfill, until its stdin is closed."""
     command = [sys.executable, "-c", BACKFILL, str(lake.home)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -149,8 +147,8 @@ def test_a_rollback_is_refused_while_a_backfill_runs_which_keeps_its_lock(lake, 
     with tables.writing():
         table.append(table.scan().to_arrow().slice(0, 0))
         table.append(table.scan().to_arrow().slice(0, 0))
-    notes = ledger.folder(lake) / "ledger.json"
-    notes.write_text("[]")
+    ledger_file = ledger.folder(lake) / "ledger.json"
+    ledger_file.write_text("[]")
     first, current = (
         list_snapshots(lake, name)[0].snapshot_id,
         list_snapshots(lake, name)[-1].snapshot_id,
@@ -161,7 +159,7 @@ def test_a_rollback_is_refused_while_a_backfill_runs_which_keeps_its_lock(lake, 
         f"a backfill (PID {backfill.pid}, since " in done.stderr
         and "wait until it ends" in done.stderr
     )
-    assert notes.exists() and list_snapshots(lake, name)[-1].state == "current"
+    assert ledger_file.exists() and list_snapshots(lake, name)[-1].state == "current"
     assert (
         next(v.snapshot_id for v in list_snapshots(lake, name) if v.state == "current") == current
     )
@@ -172,7 +170,7 @@ def test_a_rollback_is_refused_while_a_backfill_runs_which_keeps_its_lock(lake, 
         pass
     backfill.communicate("")
     rollback(lake, name, first)
-    assert not notes.exists()
+    assert not ledger_file.exists()
     with ledger.alone(lake, "the next backfill"):
         pass
 
@@ -193,8 +191,8 @@ def test_the_commands_list_ask_and_go_back(lake):
     assert listed.exit_code == 0 and str(first) in listed.output and "current" in listed.output
     assert "no snapshot yet" in runner.invoke(app, ["lake", "snapshots", POWER]).output
     refused = runner.invoke(app, ["lake", "rollback", SILVER, "--to", str(first)], input="n\n")
-    assert refused.exit_code == 1 and held(lake) == ["0", "1", "2"]
+    assert refused.exit_code == 1 and stored_ids(lake) == ["0", "1", "2"]
     done = runner.invoke(app, ["lake", "rollback", SILVER, "--to", str(first), "--yes"])
     assert done.exit_code == 0 and "holds 1 rows again" in done.output
-    assert held(lake) == ["0"]
+    assert stored_ids(lake) == ["0"]
     assert runner.invoke(app, ["lake", "rollback", SILVER, "--to", "7", "--yes"]).exit_code == 1

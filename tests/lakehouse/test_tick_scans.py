@@ -1,6 +1,4 @@
-"""What the oracle and the parity meter ask of silver: rows with their copies from a begin of one's
-own, and when ticks came late.
-"""
+"""The scans for parity and its reference: rows with copies from a begin per symbol, late ticks."""
 
 import polars as pl
 import pytest
@@ -17,60 +15,66 @@ ALL = pl.col("trade_id").is_in(["A20", "B7"])
 
 
 @pytest.fixture(scope="module")
-def made():
+def market():
     twin = lake.ticks((A,), seed=2).with_columns(venue=pl.lit("W"))
     return pl.concat([lake.ticks(), twin])
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory, made) -> Settings:
-    found = Settings(home=tmp_path_factory.mktemp("silver"))
-    tables.create(found)
-    lake.put_ticks(found, made, (pl.col("venue") == "V") & ALL)
-    return found
+def settings(tmp_path_factory, market) -> Settings:
+    result = Settings(home=tmp_path_factory.mktemp("silver"))
+    tables.create(result)
+    lake.put_ticks(result, market, (pl.col("venue") == "V") & ALL)
+    return result
 
 
 def key() -> pl.Expr:
     return pl.col("venue") + ":" + pl.col("symbol")
 
 
-def test_each_symbol_is_read_with_its_copies_from_its_own_begin_on(settings, made):
+def test_each_symbol_is_read_with_its_copies_from_its_own_begin_on(settings, market):
     begins, to_us = {A: START + 600 * S, B: START + 1200 * S}, START + 3000 * S
-    found = tick_scans.copies(settings, begins, to_us)
+    result = tick_scans.copies(settings, begins, to_us)
     expected = [
-        made.filter((key() == symbol) & pl.col("event_time_us").is_between(us, to_us - 1))
+        market.filter((key() == symbol) & pl.col("event_time_us").is_between(us, to_us - 1))
         for symbol, us in begins.items()
     ]
     order = ["symbol", "seq", "event_time_us"]
-    assert found.select(made.columns).sort(order).equals(pl.concat(expected).sort(order))
-    assert found.select(key(), "trade_id").is_duplicated().any()
+    assert result.select(market.columns).sort(order).equals(pl.concat(expected).sort(order))
+    assert result.select(key(), "trade_id").is_duplicated().any()
 
 
-def test_without_symbols_or_ticks_there_are_the_columns(settings, made):
+def test_without_symbols_or_ticks_there_are_the_columns(settings, market):
     for begins in ({}, {A: START + DAY}):
-        found = tick_scans.copies(settings, begins, START + 2 * DAY)
-        assert found.is_empty() and set(made.columns) < set(found.columns)
-        assert (found.schema["symbol"], found.schema["event_time_us"], found.schema["price"]) == (
+        result = tick_scans.copies(settings, begins, START + 2 * DAY)
+        assert result.is_empty() and set(market.columns) < set(result.columns)
+        assert (
+            result.schema["symbol"],
+            result.schema["event_time_us"],
+            result.schema["price"],
+        ) == (
             pl.String,
             pl.Int64,
             pl.Float64,
         )
 
 
-def test_copies_are_found_in_any_file_and_for_any_symbol(settings, made):
+def test_copies_are_found_in_any_file_and_for_any_symbol(settings, market):
     def has(from_us, to_us, symbols=None):
         return tick_scans.has_copies(
             settings, [(from_us - DAY, from_us), (from_us, to_us)], symbols
         )
 
     first = int(
-        made.filter(pl.struct("venue", "symbol", "trade_id").is_duplicated())["event_time_us"].min()
+        market.filter(pl.struct("venue", "symbol", "trade_id").is_duplicated())[
+            "event_time_us"
+        ].min()
     )
     assert has(START, START + DAY) and has(START, START + DAY, [A])
     assert not has(START, first) and has(START, first + 1)
     tables.append_ticks(
         settings,
-        (once := made.filter(pl.col("trade_id") == "A1")).with_columns(
+        (once := market.filter(pl.col("trade_id") == "A1")).with_columns(
             pl.col("event_time_us") + DAY
         ),
     )
@@ -100,8 +104,8 @@ def test_slices_are_cut_between_minutes_and_cover_the_range_once():
     assert tick_scans.slices(minutes.head(0), 5, 6, 1) == [(5, 6)]
 
 
-def test_late_ticks_are_told_once_a_second_by_symbol(settings, made):
-    late = made.filter((pl.col("venue") == "V") & ALL)
+def test_late_ticks_are_told_once_a_second_by_symbol(settings, market):
+    late = market.filter((pl.col("venue") == "V") & ALL)
     expected = (
         late.select(key().alias("key"), pl.col("event_time_us") // S * S)
         .unique()
@@ -114,21 +118,21 @@ def test_late_ticks_are_told_once_a_second_by_symbol(settings, made):
 
 
 def test_a_tick_with_a_copy_in_time_is_not_late(tmp_path):
-    found = Settings(home=tmp_path)
-    tables.create(found)
+    result = Settings(home=tmp_path)
+    tables.create(result)
     ticks = lake.ticks((A,)).with_columns(pl.col("event_time_us") // 1000 * 1000 + 123)
     ticks = ticks.with_row_index("row").sort(
         "row", descending=True
     )  # the later copy is stored first
     late = pl.col("trade_id").is_first_distinct() & pl.col("trade_id").is_in(["A20", "A31"])
     time = lake.utc("event_time_us").dt.truncate("1ms")  # as the live job stores it
-    lake.put(found, SILVER, ticks.drop("row").with_columns(event_time=time, late=late))
-    assert tick_scans.late(found, START, START + DAY)["event_time_us"].to_list() == [
+    lake.put(result, SILVER, ticks.drop("row").with_columns(event_time=time, late=late))
+    assert tick_scans.late(result, START, START + DAY)["event_time_us"].to_list() == [
         int(ticks.filter(pl.col("trade_id") == "A31")["event_time_us"][0]) // S * S
     ]
-    read = tables.read_ticks(found, START, START + DAY)
+    read = tables.read_ticks(result, START, START + DAY)
     assert read.filter(pl.col("late"))["trade_id"].to_list() == ["A31"]
-    counted = tables.count_ticks(found, START, START + DAY)
+    counted = tables.count_ticks(result, START, START + DAY)
     assert (counted.distinct, counted.late) == (500, 1) and counted.rows > 500
 
 
@@ -140,15 +144,15 @@ def test_polars_gets_the_keys_of_the_object_store_and_none_of_the_catalog(tmp_pa
         "s3_access_key": SecretStr("key"),
         "s3_secret_key": SecretStr("secret"),
     }
-    given = {}
+    passed = {}
     monkeypatch.setattr(
         tick_scans.pl,
         "scan_iceberg",
-        lambda table, **options: given.update(options) or pl.LazyFrame(schema=SCHEMA),
+        lambda table, **options: passed.update(options) or pl.LazyFrame(schema=SCHEMA),
     )
-    assert tick_scans.symbols(Settings(home=tmp_path)) == [] and given["storage_options"] is None
+    assert tick_scans.symbols(Settings(home=tmp_path)) == [] and passed["storage_options"] is None
     tick_scans.symbols(Settings(home=tmp_path, **keys))
-    assert given["storage_options"] == {
+    assert passed["storage_options"] == {
         "s3.endpoint": "http://store:9000",
         "s3.region": "eu-west-1",
         "s3.access-key-id": "key",

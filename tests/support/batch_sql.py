@@ -1,4 +1,4 @@
-"""The rendered batch SQL, evaluated by DuckDB with the whole numbers of Java.
+"""Evaluates the rendered batch SQL with DuckDB, using Java's integer arithmetic.
 
 A cast truncates and saturates, a sum wraps at 64 bits. This needs no service and takes a second;
 tests/integration/test_parity.py shows that Flink computes the same.
@@ -31,7 +31,7 @@ REPLACED = {
 
 
 def rows(ticks: list[Tick], *, copies: bool) -> dict[str, pl.DataFrame]:
-    """The published rows per view, with `event_time_us` (row end) like `naive.features`."""
+    """The published rows per view, with `event_time_us` (row end) like `reference.features`."""
     views = [level.view for level in LEVELS]
     frames = evaluate(ticks, [f"rows_{view}" for view in views], copies=copies)
     end_us = pl.col("sec") * 1_000_000
@@ -54,22 +54,22 @@ def evaluate(ticks: list[Tick], names: list[str], *, copies: bool) -> list[pl.Da
 
 
 def translated(select: str) -> str:
-    """Flink's text in DuckDB's dialect."""
+    """Flink SQL translated to DuckDB's dialect."""
     for old, new in REPLACED.items():
         select = select.replace(old, new)
     return _casts(ROLLING.sub(r"wrapped(sum(\1::HUGEINT) OVER w)", select))
 
 
 def _casts(select: str) -> str:
-    """Every `CAST(… AS BIGINT)` as `to_long(…)`."""
-    made, opened = "", []
+    """Replace every `CAST(… AS BIGINT)` by `to_long(…)`."""
+    text, opened = "", []
     for at, sign in enumerate(select):
-        made += sign
+        text += sign
         if sign == "(":
-            opened.append(len(made))
+            opened.append(len(text))
         elif sign == ")":
             begin = opened.pop()
-            if select[: at + 1].endswith(" AS BIGINT)") and made[:begin].endswith("CAST("):
-                inner = made[begin : -len(" AS BIGINT)")]
-                made = f"{made[: begin - len('CAST(')]}to_long({inner})"
-    return made
+            if select[: at + 1].endswith(" AS BIGINT)") and text[:begin].endswith("CAST("):
+                inner = text[begin : -len(" AS BIGINT)")]
+                text = f"{text[: begin - len('CAST(')]}to_long({inner})"
+    return text

@@ -1,4 +1,4 @@
-"""The real trades that some tests read."""
+"""Files of real trades for tests."""
 
 from pathlib import Path
 

@@ -1,6 +1,4 @@
-"""The four calls of `create_ml_training_dag` that users are promised: positional and keyword
-arguments.
-"""
+"""The four documented calls of `create_ml_training_dag`, with positional and keyword arguments."""
 
 from typing import Any, NamedTuple
 

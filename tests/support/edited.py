@@ -1,6 +1,4 @@
-"""A copy of the contracts with one feature line more, as a person adds it, and the environment in
-which it counts.
-"""
+"""A copy of the contracts with an additional feature, and an environment that imports it."""
 
 import os
 import shutil
@@ -16,9 +14,7 @@ NEW = {"burstiness_10s": "tick_1s", "burstiness_1m": "tick_1s", "burstiness_5m":
 
 
 def contracts(folder: Path) -> dict[str, str]:
-    """Make the copy in `folder`; a process with the returned environment imports it instead of
-    ours.
-    """
+    """Create the copy in `folder`; returns an environment in which Python imports it."""
     shutil.copytree(
         REPO / "contracts", folder / "contracts", ignore=shutil.ignore_patterns("__pycache__")
     )

@@ -1,5 +1,6 @@
-"""Run in a separate process: `dag.test()` of every DAG named in a JSON object, with its
-parameters; prints the states as JSON.
+"""Run as a child process: `dag.test()` of the DAGs in a JSON object from names to parameters.
+
+Prints the states as JSON.
 """
 
 import json
@@ -12,8 +13,7 @@ from stack.services.airflow import DAGS_FOLDER
 
 
 def tried(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
-    # Airflow 3.3.2: dag.test() looks deadlines up by their content instead of their id, and dies of
-    # it.
+    # Airflow 3.3.2: dag.test() looks up deadlines by content instead of id, and fails.
     dag.deadline = None
     run = dag.test(run_conf=conf)
     return {
@@ -22,12 +22,12 @@ def tried(dag: Any, conf: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def main(wanted: dict[str, dict[str, Any]]) -> None:
+def main(confs: dict[str, dict[str, Any]]) -> None:
     bag = DagBag(DAGS_FOLDER)
-    unknown = set(bag.dags) ^ set(wanted)
+    unknown = set(bag.dags) ^ set(confs)
     assert not unknown, f"every DAG, and no other: {sorted(unknown)}"
     sys.stdout.write(
-        "\n" + json.dumps({name: tried(bag.dags[name], conf) for name, conf in wanted.items()})
+        "\n" + json.dumps({name: tried(bag.dags[name], conf) for name, conf in confs.items()})
     )
 
 

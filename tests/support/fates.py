@@ -1,5 +1,6 @@
-"""What became of every message sent: a tick in silver, a dead letter, both or nothing. Read from
-the topics and the table alone.
+"""The outcome of every message sent: a tick in silver, a dead letter, both or nothing.
+
+Read only from the topics and the table.
 """
 
 from collections import Counter, defaultdict
@@ -40,7 +41,7 @@ def marks(settings: Settings) -> Marks:
 
 
 def sent(settings: Settings, before: Marks) -> list[Message]:
-    """The messages that arrived since, heartbeats and the marks of `settle` left out."""
+    """The messages that arrived since, without heartbeats and the markers of `settle`."""
     return [
         m
         for m in topic.since(settings, topics.TICKS.name, before.ticks)
@@ -49,8 +50,9 @@ def sent(settings: Settings, before: Marks) -> list[Message]:
 
 
 def settle(settings: Settings, event_time_us: int) -> None:
-    """Wait until all that was sent has met its fate: behind it, a good and a bad message go through
-    every partition.
+    """Wait until all messages sent so far are processed.
+
+    Sends a valid and an invalid marker through every partition and waits for both.
     """
     tag, producer = str(uuid4()), Producer({**connections.kafka(settings)})
     for partition in range(topics.TICKS.partitions):
@@ -87,28 +89,29 @@ def _marked(settings: Settings, tag: str) -> int:
 
 
 def letters(settings: Settings, before: Marks) -> dict[Place, tuple[str, bytes]]:
-    """(reason, raw) of the dead letters since, by where the message lay; a copy of a letter is one
-    letter.
+    """(reason, raw) of the dead letters since, by the position of the message.
+
+    A copy of a letter counts once.
     """
     everything = topic.since(settings, topics.DEAD_LETTER.name, before.letters)
-    found = [
+    candidates = [
         m for m in everything if m.headers.get("topic") == topics.TICKS.name and LAST not in m.value
     ]
     verdicts: dict[Place, set[tuple[str, bytes]]] = defaultdict(set)
-    for m in found:
+    for m in candidates:
         verdicts[int(m.headers["partition"]), int(m.headers["offset"])].add(
             (m.headers["reason"], m.value)
         )
-    assert all(len(said) == 1 for said in verdicts.values()), (
-        "a message was refused for two reasons"
+    assert all(len(verdict) == 1 for verdict in verdicts.values()), (
+        "a message was rejected for two reasons"
     )
-    return {place: said.pop() for place, said in verdicts.items()}
+    return {place: verdict.pop() for place, verdict in verdicts.items()}
 
 
 def received_us(message: Message) -> int:
-    """The arrival as the job sees it: the broker's time stamp, whole seconds."""
+    """The arrival time as the job sees it: the broker's timestamp, in whole seconds."""
     return message.appended_us // SECOND_US * SECOND_US
 
 
-def reasons(found: dict[Place, tuple[str, bytes]]) -> Counter[str]:
-    return Counter(reason for reason, _ in found.values())
+def reasons(letters_: dict[Place, tuple[str, bytes]]) -> Counter[str]:
+    return Counter(reason for reason, _ in letters_.values())

@@ -1,4 +1,4 @@
-"""A server on loopback that answers as Flink's REST interface does, with a live job to change."""
+"""A loopback server that answers like Flink's REST API, with a live job that tests can change."""
 
 import contextlib
 import json
@@ -12,8 +12,8 @@ from tests.support.loopback import serving
 
 JOB_ID = "0123456789abcdef0123456789abcdef"
 SOURCE = "Source: KafkaSource-default_catalog.default_database"
-# As the planner names and links them; a separate operator follows the warm-up, as it does when
-# the job has more parallel tasks than the topic has partitions.
+# As the planner names and links them. A separate operator follows the warm-up, as it does when the
+# job has more parallel tasks than the topic has partitions.
 NAMES = {
     "ticks": f"{SOURCE}.wire -> Calc[2] -> (Calc[3] -> IcebergStreamWriter, Calc[19])",
     "warm": f"{SOURCE}.wire_warm -> Calc[21]",
@@ -26,7 +26,7 @@ INPUTS = {"behind": ["warm"], "windows": ["ticks", "behind"]}
 
 
 class FlinkServer:
-    """Its job: name, state, per key of NAMES the counts of tasks, times of failures, restarts."""
+    """Its job: name, state, task counts per key of NAMES, times of failures, restarts."""
 
     def __init__(self) -> None:
         self.name, self.state, self.restarts = live_job.NAME, "RUNNING", 0
@@ -38,7 +38,7 @@ class FlinkServer:
         self.port = 0
 
     def answer(self, path: str) -> Any:
-        """What Flink says under a path."""
+        """Flink's response for a path."""
         job = {
             "jid": JOB_ID,
             "name": self.name,
@@ -92,7 +92,7 @@ def flink_server() -> Iterator[FlinkServer]:
             self.wfile.write(json.dumps(flink.answer(self.path)).encode())
 
         def log_message(self, *_: object) -> None:
-            """Quiet."""
+            """Do not log."""
 
     with serving(Answering) as flink.port:
         try:

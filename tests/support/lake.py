@@ -1,5 +1,6 @@
-"""A small lakehouse for the parity meter: real Iceberg tables, features by the naive evaluator, as
-the jobs would write them.
+"""A small lakehouse for the parity meter: real Iceberg tables, features by the reference.
+
+Rows are written as the jobs would write them.
 """
 
 import json
@@ -26,7 +27,7 @@ def ticks(
     symbols: tuple[str, ...] = (A, B), seed: int = 1, count: int = 500, start_us: int = START
 ) -> pl.DataFrame:
     """Seventy minutes of trades per symbol; every tenth is sent twice."""
-    rng, made = np.random.default_rng(seed), []
+    rng, market = np.random.default_rng(seed), []
     for symbol in symbols:
         venue, _, name = symbol.partition(":")
         times = np.sort(rng.integers(0, LENGTH_S * S, count)) + start_us
@@ -34,12 +35,12 @@ def ticks(
         for i, (time_us, price) in enumerate(zip(times.tolist(), prices.tolist(), strict=True)):
             size, side = round(float(rng.uniform(0.1, 3)), 3), int(rng.integers(-1, 2))
             tick = Tick(venue, name, time_us, time_us + 700, price, size, side, f"{name}{i}", i)
-            made += [tick] * (2 if i % 10 == 0 else 1)
-    return pl.DataFrame(made, list(Tick._fields), orient="row", infer_schema_length=None)
+            market += [tick] * (2 if i % 10 == 0 else 1)
+    return pl.DataFrame(market, list(Tick._fields), orient="row", infer_schema_length=None)
 
 
 def moved(views: Views, by_us: int) -> Views:
-    """The same rows at another time."""
+    """The same rows, shifted in time."""
     return {
         view: frame.with_columns(pl.col("event_time_us", "known_at_us") + by_us)
         for view, frame in views.items()
@@ -47,7 +48,7 @@ def moved(views: Views, by_us: int) -> Views:
 
 
 def changed(views: Views, view: str, at: int, **values: object) -> Views:
-    """The same rows but for some values of row `at` of one view."""
+    """The same rows with other values in row `at` of one view."""
     row = pl.int_range(pl.len()) == at
     put = [
         pl.when(row).then(pl.lit(value)).otherwise(pl.col(name)).alias(name)
@@ -56,8 +57,8 @@ def changed(views: Views, view: str, at: int, **values: object) -> Views:
     return views | {view: views[view].with_columns(put)}
 
 
-def only(views: Views, kept: pl.Expr) -> Views:
-    return {view: frame.filter(kept) for view, frame in views.items()}
+def only(views: Views, condition: pl.Expr) -> Views:
+    return {view: frame.filter(condition) for view, frame in views.items()}
 
 
 def put(settings: Settings, table: str, frame: pl.DataFrame) -> None:
@@ -68,7 +69,7 @@ def put(settings: Settings, table: str, frame: pl.DataFrame) -> None:
 
 
 def put_nothing(settings: Settings, table: str) -> None:
-    """A snapshot that lists no file, as Flink commits now and then when nothing came."""
+    """A snapshot without files, as Flink sometimes commits when there were no rows."""
     stored = tables.catalog(settings).load_table(table)
     tables.append(stored, schema_to_pyarrow(stored.schema(), include_field_ids=False).empty_table())
     assert stored.refresh().current_snapshot().manifests(stored.io) == []
@@ -91,11 +92,11 @@ def put_both(settings: Settings, live: Views, batch: Views) -> None:
     put_features(settings, GOLD, batch)
 
 
-def put_ticks(settings: Settings, made: pl.DataFrame, late: pl.Expr | None = None) -> None:
+def put_ticks(settings: Settings, market: pl.DataFrame, late: pl.Expr | None = None) -> None:
     put(
         settings,
         SILVER,
-        made.with_columns(
+        market.with_columns(
             event_time=utc("event_time_us"), late=pl.lit(value=False) if late is None else late
         ),
     )
@@ -116,5 +117,5 @@ def put_served(settings: Settings, records: list[dict]) -> None:
     )
 
 
-def features(made: pl.DataFrame) -> Views:
-    return reference.features(made)
+def features(market: pl.DataFrame) -> Views:
+    return reference.features(market)

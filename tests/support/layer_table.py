@@ -1,5 +1,4 @@
-"""The table of layers in docs/architecture.md, made from pyproject.toml and the packages'
-docstrings.
+"""The layer table of docs/architecture.md, generated from pyproject.toml and package docstrings.
 
 `python -m tests.support.layer_table` prints it.
 """
@@ -12,9 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def table() -> list[str]:
-    """Lines of the table, the lowest layer first; packages of one layer in the order of their
-    names.
-    """
+    """Lines of the table, lowest layer first; packages of one layer in alphabetical order."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     (contract,) = (c for c in project["tool"]["importlinter"]["contracts"] if c["type"] == "layers")
     lines = ["| layer | folder | what it contains |", "|---|---|---|"]

@@ -1,4 +1,4 @@
-"""An HTTP server on loopback for the length of a block."""
+"""An HTTP server on loopback for the duration of a block."""
 
 import threading
 from collections.abc import Iterator
@@ -8,9 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
-    """Serve requests with `handler` on a free port, which is returned; the server ends with the
-    block.
-    """
+    """Serve requests with `handler` on a free port, which is yielded, until the block ends."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

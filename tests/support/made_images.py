@@ -1,5 +1,4 @@
-"""Small image sets and networks made by hand: images whose label shows, and a chain that reads
-it."""
+"""Small hand-made image sets and networks: images that show their label, a chain that reads it."""
 
 import json
 
@@ -13,8 +12,7 @@ from training.vision.specs import Spec
 
 
 def digits(rows: int = 60, seed: int = 1, tested: int = 60) -> Images:
-    """28 × 28 images, dark but for half of a bright row: which row and which half says the
-    label."""
+    """Dark 28 × 28 images with half of one row bright: which row and half encodes the label."""
     rng = np.random.default_rng(seed)
 
     def part(rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +38,7 @@ def chain(seed: int = 2) -> list[np.ndarray]:
 
 
 def answers(weights: list[np.ndarray], images: np.ndarray) -> np.ndarray:
-    """The chain by loops over pixels: obviously right, and slow."""
+    """The output of the chain, computed by loops over pixels: obviously right, and slow."""
     h = images.astype(np.float64) / 255
     for kernel, bias in zip(weights[::2], weights[1::2], strict=True):
         if kernel.ndim == 4:
@@ -67,8 +65,9 @@ def _pooled(h: np.ndarray) -> np.ndarray:
 
 
 def trained(settings: Settings, spec: Spec, key: str, images: Images) -> None:
-    """Leave in the run folder what a training process leaves: a network that reads the bright row,
-    its answers, history and facts.
+    """Write to the run directory what a training process writes.
+
+    A network that reads the bright row, its answers, its history and facts.
     """
     at = directory.of(settings, spec, key)
     weights = reader()
@@ -81,9 +80,7 @@ def trained(settings: Settings, spec: Spec, key: str, images: Images) -> None:
 
 
 def reader() -> list[np.ndarray]:
-    """Weights that find the bright row: its light in each of the pooled rows says which label it
-    is.
-    """
+    """Weights that read the label: it follows from the brightness of each pooled row."""
     first = np.zeros((3, 3, 1, 1), np.float32)
     first[1, 1] = 1
     second = np.zeros((3, 3, 1, 1), np.float32)

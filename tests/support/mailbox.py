@@ -32,10 +32,10 @@ class _Post(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        known = self.path == WEBHOOK_PATH and self.headers["Content-Type"] == "application/json"
-        if known:
+        expected = self.path == WEBHOOK_PATH and self.headers["Content-Type"] == "application/json"
+        if expected:
             self.server.posts.append(json.loads(body))
-        self.send_response(self.server.status if known else 404)
+        self.send_response(self.server.status if expected else 404)
         self.end_headers()
         self.wfile.write(b"ok")
 
@@ -63,17 +63,17 @@ class _Session(socketserver.StreamRequestHandler):
     server: MailServer
 
     def handle(self) -> None:
-        self._say("220 loopback")
+        self._reply("220 loopback")
         while line := self.rfile.readline():
             verb, _, rest = line.decode().strip().partition(" ")
             if verb.upper() == "DATA":
-                self._say("354 end with a dot")
+                self._reply("354 end with a dot")
                 self._receive()
             elif verb.upper() == "QUIT":
-                return self._say("221 bye")
+                return self._reply("221 bye")
             elif rest.upper().startswith("TO:"):
                 self.server.recipients.append(rest[3:].strip("<> "))
-            self._say("250 ok")
+            self._reply("250 ok")
         return None
 
     def _receive(self) -> None:
@@ -84,13 +84,13 @@ class _Session(socketserver.StreamRequestHandler):
         assert isinstance(message, EmailMessage)
         self.server.messages.append(message)
 
-    def _say(self, line: str) -> None:
+    def _reply(self, line: str) -> None:
         self.wfile.write(f"{line}\r\n".encode())
 
 
 @contextmanager
 def served(server: Any) -> Iterator[Any]:
-    """The server answers in a separate thread until the block ends."""
+    """Run the server in a thread until the block ends."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
@@ -102,7 +102,7 @@ def served(server: Any) -> Iterator[Any]:
 
 
 def connections(webhook: Webhook, mail: MailServer) -> dict[str, dict[str, Any]]:
-    """The two connections that alerts look for, by id, with Airflow's names of their fields."""
+    """The two connections that alerts use, by id, with Airflow's field names."""
     extra = {
         "to": "team@example.org",
         "from_email": "tick@example.org",

@@ -1,4 +1,4 @@
-"""Small markets made by hand: ticks, feature rows and whole datasets with a known truth."""
+"""Small hand-made markets: ticks, feature rows and whole datasets with a known truth."""
 
 import numpy as np
 import polars as pl
@@ -20,9 +20,7 @@ def ticks(times_s, prices, symbol="SYNTH:AAAUSD", start_us=T0):
 
 
 def feature_rows(ends_s, symbol="SYNTH:AAAUSD", known_after_s=0.0, value=None, start_us=T0):
-    """The same row ends on every level; each core feature is `value`, or the row's own end in
-    seconds.
-    """
+    """The same row ends on every level; each core feature is `value`, or the row's end in s."""
     ends = np.asarray(ends_s, dtype=np.float64)
     times = (ends * S).astype(np.int64) + start_us
     views = {}
@@ -48,8 +46,9 @@ def join(*views):
 
 
 def dataset(days=10, symbols=("SYNTH:AAAUSD", "SYNTH:BBBUSD"), strength=0.3, seed=1, start_us=T0):
-    """A dataset whose 15-minute flow forecasts the next minute with correlation `strength`; prices
-    follow the labels.
+    """A dataset whose 15-minute flow predicts the next minute with correlation `strength`.
+
+    Prices follow the labels.
     """
     rng = np.random.default_rng(seed)
     minutes = np.arange(days * 1440)

@@ -1,5 +1,6 @@
-"""Wire messages that are odd in every way a sender, a network or an attacker could think of; each
-is told apart by its trade id.
+"""Wire messages with every oddity that a sender, a network or an attacker could produce.
+
+Each has a unique trade id.
 """
 
 import itertools
@@ -19,7 +20,7 @@ from contracts.tick import (
     TRADE_ID_CHARS_MAX,
 )
 
-MARK = "ODD"  # in venue, symbol and trade id: at least one of them stays as it is
+MARK = "ODD"  # in venue, symbol and trade id: at least one of them stays unchanged
 TEXTS, WHOLES = (
     ("venue", "symbol", "trade_id"),
     ("schema_version", "event_time_us", "ingest_time_us", "side", "seq"),
@@ -29,7 +30,7 @@ Fields = dict[str, str]  # name → JSON text
 
 
 def ulps(*values: float) -> list[str]:
-    """Each value and its neighbours."""
+    """Each value and its nearest floating-point neighbours."""
     around = [
         v + d * step
         for v in values
@@ -39,7 +40,7 @@ def ulps(*values: float) -> list[str]:
     return [repr(v) for v in around]
 
 
-# JSON texts put in place of any field's value, between bars
+# JSON texts that replace the value of any field, separated by bars.
 ANY = [
     text.strip()
     for text in r"""
@@ -55,7 +56,7 @@ nul | 1d | "1d" | "1f"
 """.replace("\n", "|").split("|")
     if text.strip()
 ] + ["9" * 400, "0." + "9" * 400, "9" * 1200]
-# In place of a number only: inside a text it is one of the deeper oddities.
+# Replaces numbers only: inside a string it is one of the rarer cases of contracts.wire_text.
 NESTED = '{"price":{"size":2},"q":[]}'
 LENGTHS = (NAME_CHARS_MAX, NAME_CHARS_MAX + 1, TRADE_ID_CHARS_MAX, TRADE_ID_CHARS_MAX + 1)
 NAMES = [json.dumps(char * length, ensure_ascii=False) for char in "é😀" for length in LENGTHS]
@@ -134,9 +135,7 @@ def odd_values(name: str) -> list[str]:
 
 
 def messages(count: int, seed: int, time_us: int) -> Iterator[bytes]:
-    """First every odd value in every field, then `count` random mixtures; every other one carries
-    quotes.
-    """
+    """Every odd value in every field, then `count` random mixtures; every second has quotes."""
     rng, numbers = random.Random(seed), itertools.count(1)
     for name in (*TEXTS, *WHOLES, *REALS, *QUOTES, "heartbeat"):
         for value in odd_values(name):
@@ -154,8 +153,8 @@ def _value(rng: random.Random, fields: Fields) -> bytes:
 
 
 def _missing(rng: random.Random, fields: Fields) -> bytes:
-    gone = rng.choice(list(fields))
-    return text({name: value for name, value in fields.items() if name != gone})
+    missing = rng.choice(list(fields))
+    return text({name: value for name, value in fields.items() if name != missing})
 
 
 def _shuffled(rng: random.Random, fields: Fields) -> bytes:
@@ -174,7 +173,9 @@ def _repeated(rng: random.Random, fields: Fields) -> bytes:
 
 
 def _spaced(rng: random.Random, fields: Fields) -> bytes:
-    blank = lambda: rng.choice(["", " ", "\n", "\t", "\r\n", "  "])  # noqa: E731
+    def blank() -> str:
+        return rng.choice(["", " ", "\n", "\t", "\r\n", "  "])
+
     return (
         "{"
         + ",".join(f'{blank()}"{n}"{blank()}:{blank()}{v}{blank()}' for n, v in fields.items())
@@ -220,7 +221,7 @@ def _cut(rng: random.Random, fields: Fields) -> bytes:
 
 
 def _bytes(rng: random.Random, fields: Fields) -> bytes:
-    """A few bytes replaced at random; the trade id may go, venue and symbol stay."""
+    """Replace a few bytes at random; the trade id may change, venue and symbol stay."""
     whole, places = text(fields), rng.choice([1, 1, 2])
     for _ in range(places):
         at = rng.randrange(len(whole))

@@ -1,8 +1,7 @@
-"""The naive oracle: every feature of section 2 of the specification, from plain lists of ticks,
-written to be obviously right.
+"""The independent oracle: every feature of section 2 of the specification, obviously right.
 
-No incremental sums, no shared code with the product: each window is recomputed from scratch, in the
-words of the formula.
+It computes from plain lists of ticks, without incremental sums and without code shared with the
+product: each window is recomputed from scratch, in the words of the formula.
 """
 
 import math
@@ -15,8 +14,8 @@ LADDER = {"tick_1s": (1, (10, 60)), "tick_10s": (10, (300, 900)), "tick_1m": (60
 LABEL = {10: "10s", 60: "1m", 300: "5m", 900: "15m", 3600: "1h"}
 YEAR_S = 31_536_000
 NOTIONAL_MAX = 1e15
-# What a row may add to an exact sum of 64 bits; features over a sum with a larger summand are NULL.
-# Returns are left out: only a price that jumps by e^31 is too much for theirs.
+# Largest summand of an exact 64-bit sum; features over a sum with a larger one are NULL. Returns
+# are left out: only a price jump by e^31 would be too large for their sums.
 SUMMAND_MAX = {"v": 1e13, "pv": 1e15, "sv": 1e13, "illiq": 1e8, "r_sv": 1e10, "sv2": 1e25}
 SUMS = {
     "vwap_dev": ("v", "pv"),
@@ -43,7 +42,7 @@ class Bar(NamedTuple):
 
 
 def distinct(ticks):
-    """One tick per trade id and second, known from the first copy.
+    """One tick per trade id and second, known since its first copy.
 
     Contradicting copies count as the largest of each field; the size is reduced where price × size
     would then exceed the largest notional.
@@ -59,10 +58,9 @@ def distinct(ticks):
         )
         for copies in groups.values()
     ]
-    too_much = (t.price * t.size > NOTIONAL_MAX for t in merged)
     return [
-        t._replace(size=NOTIONAL_MAX / t.price) if much else t
-        for t, much in zip(merged, too_much, strict=True)
+        t._replace(size=NOTIONAL_MAX / t.price) if t.price * t.size > NOTIONAL_MAX else t
+        for t in merged
     ]
 
 
@@ -71,10 +69,10 @@ def bars(ticks: Iterable, seconds: int) -> list[Bar]:
     groups = defaultdict(list)
     for tick in ticks:
         groups[tick.event_time_us // (1_000_000 * seconds)].append(tick)
-    made = []
+    result = []
     for number, group in sorted(groups.items()):
         last = max(group, key=lambda t: (t.event_time_us, t.seq))
-        made.append(
+        result.append(
             Bar(
                 end=(number + 1) * seconds,
                 n=len(group),
@@ -88,12 +86,12 @@ def bars(ticks: Iterable, seconds: int) -> list[Bar]:
                 known_at_us=max(t.ingest_time_us for t in group),
             )
         )
-    return made
+    return result
 
 
 def rows(ticks: Sequence) -> dict[tuple[str, int], dict[str, float | None]]:
     """(view, row end in seconds) → every column of that row. Quadratic on purpose."""
-    made = {}
+    result = {}
     ticks = distinct(ticks)
     for view, (seconds, windows) in LADDER.items():
         all_bars = bars(ticks, seconds)
@@ -124,8 +122,8 @@ def rows(ticks: Sequence) -> dict[tuple[str, int], dict[str, float | None]]:
             if view == "tick_1s":
                 angle = 2 * math.pi * (bar.end % 86400) / 86400
                 row |= {"hour_sin": math.sin(angle), "hour_cos": math.cos(angle)}
-            made[view, bar.end] = row
-    return made
+            result[view, bar.end] = row
+    return result
 
 
 def _sum(values) -> float:
@@ -140,8 +138,9 @@ def _cov(x, y) -> float:
 
 
 def features(inside, returns, before, w):
-    """All windowed features; `returns` has one return per row of `inside`, `before` is the close as
-    of the window's start.
+    """All windowed features.
+
+    `returns` has one return per row of `inside`, `before` is the close as of the window's start.
     """
     n = sum(b.n for b in inside)
     v, pv, sv = (sum(getattr(b, name) for b in inside) for name in ("v", "pv", "sv"))
@@ -182,14 +181,14 @@ def features(inside, returns, before, w):
 
 def _too_large(inside, returns):
     """Per exact sum, the rows of the window whose summand is too large for it."""
-    found = dict.fromkeys(SUMMAND_MAX, 0)
+    counts = dict.fromkeys(SUMMAND_MAX, 0)
     for b, r in zip(inside, returns, strict=True):
         sv = float(b.sv)
         of = {"v": b.v, "pv": b.pv, "sv": sv, "illiq": abs(r) / float(b.pv)}
         of |= {"r_sv": r * sv, "sv2": sv**2}
         for name, summand in of.items():
-            found[name] += abs(summand) > SUMMAND_MAX[name]
-    return found
+            counts[name] += abs(summand) > SUMMAND_MAX[name]
+    return counts
 
 
 def _kyle(returns, flows):

@@ -1,6 +1,6 @@
-"""Messages made to break a parser.
+"""Messages designed to break a parser.
 
-10² to 10⁵ elements, 10⁴ levels and texts of 60 KB, in every field of a tick.
+10² to 10⁵ elements, 10⁴ levels and strings of 60 KB, in every field of a tick.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ FIELDS = (*TEXTS, *WHOLES, *REALS, *QUOTES, "heartbeat", "unknown")
 
 
 def values() -> Iterator[str]:
-    """JSON texts in place of a field's value; those of 10⁵ elements are too long for a message."""
+    """JSON texts for a field's value; those with 10⁵ elements are too long for a message."""
     for count in ELEMENTS:
         yield f"[{','.join(['1'] * count)}]"
         yield "[" + ",".join(['"a"', '"b"'] * (count // 2)) + "]"
@@ -36,9 +36,9 @@ def values() -> Iterator[str]:
 
 
 def messages(time_us: int, names: Iterable[str] = FIELDS) -> Iterator[bytes]:
-    """Every value in each of these fields, then messages around the limit.
+    """Every value in each of these fields, then messages around the length limit.
 
-    The latter are ticks or heartbeats but for their length.
+    Except for their length, the latter are valid ticks or heartbeats.
     """
     number = 0
     for name in names:
@@ -54,7 +54,7 @@ def messages(time_us: int, names: Iterable[str] = FIELDS) -> Iterator[bytes]:
 
 
 def huge(time_us: int, size: int) -> Iterator[bytes]:
-    """Messages of so many bytes: zeros, blanks, a long array, and ticks but for their length."""
+    """Messages of `size` bytes: zeros, blanks, a long array, and ticks that are too long."""
     yield bytes(size)
     yield b" " * size
     yield b"1," * (size // 2)

@@ -1,6 +1,4 @@
-"""The real file of Tetouan's power, files like it made by hand, and settings with a lakehouse and a
-separate model name.
-"""
+"""The real file of Tetouan's power, files like it, and settings with a separate lakehouse."""
 
 from pathlib import Path
 
@@ -24,8 +22,9 @@ def real() -> Path:
 
 
 def settings_in(home: Path, mlflow_home: Path, name: str, **more) -> Settings:
-    """A lakehouse below `home`, the MLflow data base that all tests share, and a model name and
-    experiment of this test's own.
+    """Settings with a lakehouse below `home` and a model name and experiment of this test alone.
+
+    All tests share the MLflow database.
     """
     (mlflow_home / "mlflow").mkdir(exist_ok=True)
     uri = f"sqlite:///{mlflow_home}/mlflow/mlflow.db"
@@ -40,7 +39,7 @@ def settings_in(home: Path, mlflow_home: Path, name: str, **more) -> Settings:
 
 
 def readings(days: int = 3, seed: int = 1, start_us: int = T0) -> pl.DataFrame:
-    """Made-up readings as `files.read` gives them: a daily wave and noise."""
+    """Synthetic readings in the form of `files.read`: a daily wave and noise."""
     rng = np.random.default_rng(seed)
     times = np.arange(start_us, start_us + days * DAY_US, STEP_US)
     wave = 20_000 + 5_000 * np.sin(2 * np.pi * (times % DAY_US) / DAY_US)
@@ -50,18 +49,18 @@ def readings(days: int = 3, seed: int = 1, start_us: int = T0) -> pl.DataFrame:
     )
 
 
-def table(made: pl.DataFrame) -> pl.DataFrame:
-    """The same as the shared Parquet file has it."""
+def table(readings_: pl.DataFrame) -> pl.DataFrame:
+    """The readings in the columns of the shared Parquet file."""
     time = pl.from_epoch("event_time_us", time_unit="us").alias("Date")
-    return made.select(time, *(pl.col(f"zone{i}").alias(f"Zone{i}") for i in (1, 2, 3)))
+    return readings_.select(time, *(pl.col(f"zone{i}").alias(f"Zone{i}") for i in (1, 2, 3)))
 
 
-def csv(made: pl.DataFrame) -> str:
-    """The same as the public repository writes it."""
-    stamps = made.select(pl.from_epoch("event_time_us", time_unit="us")).to_series()
+def csv(readings_: pl.DataFrame) -> str:
+    """The readings in the CSV format of the public repository."""
+    stamps = readings_.select(pl.from_epoch("event_time_us", time_unit="us")).to_series()
     lines = [
         f"{t.month}/{t.day}/{t.year}"
         f" {t.hour}:{t.minute:02},6.5,73.8,0.083,0.051,0.119,{a!r},{b!r},{c!r}"
-        for t, (_, a, b, c) in zip(stamps, made.iter_rows(), strict=True)
+        for t, (_, a, b, c) in zip(stamps, readings_.iter_rows(), strict=True)
     ]
     return "\n".join([CSV_HEADER, *lines]) + "\n"

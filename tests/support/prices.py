@@ -1,6 +1,4 @@
-"""Days of trades with a known truth: constant volatility, planted correlation, bid–ask bounce,
-random trade times.
-"""
+"""Days of trades with a known truth: volatility, correlation, bid–ask bounce, trade times."""
 
 import numpy as np
 import polars as pl
@@ -12,7 +10,7 @@ SIGMA = 0.04  # log per day
 
 
 def trades(seconds, prices, sizes=None, sides=None, day_us=D0):
-    """Trades at seconds of the day; size 1 and side 0 unless given."""
+    """Trades at seconds of the day; by default size 1 and side 0."""
     times = day_us + (np.asarray(seconds, dtype=float) * 1e6).round().astype(np.int64)
     count = len(times)
     sizes = np.ones(count) if sizes is None else np.asarray(sizes, dtype=float)
@@ -21,8 +19,9 @@ def trades(seconds, prices, sizes=None, sides=None, day_us=D0):
 
 
 def brownian(seed, rates=(1.0,), correlation=0.0, noise=0.0, day_us=D0):
-    """Correlated Brownian paths of volatility SIGMA, each traded at its own Poisson times (per
-    second), with noise ± in log.
+    """Correlated Brownian paths of volatility SIGMA, each traded at its Poisson times.
+
+    `rates` are trades per second, `noise` is added ± in log.
     """
     rng = np.random.default_rng(seed)
     times = [np.sort(rng.uniform(0, 86_400, rng.poisson(rate * 86_400))) for rate in rates]
@@ -41,27 +40,28 @@ def brownian(seed, rates=(1.0,), correlation=0.0, noise=0.0, day_us=D0):
 
 
 def ticks(days, symbols=("V:A", "V:B"), rate=0.02, seed=1):
-    """Ticks of whole days (day numbers after D0) with the columns of the contract; a little thin,
-    so that tests stay fast.
+    """Ticks of whole days (day numbers after D0) with the columns of the contract.
+
+    Few, so that tests stay fast.
     """
     rng = np.random.default_rng(seed)
     parts = []
     for day in days:
-        for symbol, made in zip(
+        for symbol, day_trades in zip(
             symbols,
             brownian([seed, day], (rate,) * len(symbols), 0.5, day_us=D0 + day * DAY_US),
             strict=True,
         ):
             venue, name = symbol.split(":")
-            count = len(made.times_us)
+            count = len(day_trades.times_us)
             columns = {
                 "venue": [venue] * count,
                 "symbol": [name] * count,
-                "event_time_us": made.times_us,
-                "ingest_time_us": made.times_us,
+                "event_time_us": day_trades.times_us,
+                "ingest_time_us": day_trades.times_us,
             }
             columns |= {
-                "price": made.prices.round(2),
+                "price": day_trades.prices.round(2),
                 "size": rng.integers(1, 9, count) / 4,
                 "side": rng.choice([-1, 1], count),
             }

@@ -1,6 +1,4 @@
-"""Run in a separate process: imports one DAG file as Airflow does, and prints what came out as
-JSON.
-"""
+"""Run as a child process: imports one DAG file as Airflow does and describes it as JSON."""
 
 import json
 import sys
@@ -24,10 +22,9 @@ def _retry(policy: Any) -> list[str]:
     return [name for rule in policy.rules for name in rule.exception] if policy else []
 
 
-def _listed(found: Any) -> list[Any]:
-    return (
-        list(found or ()) if isinstance(found, list | tuple | type(None)) else [found]
-    )  # a mapped task keeps what it was given
+def _listed(value: Any) -> list[Any]:
+    """The value as a list: a mapped task keeps the argument as it was passed."""
+    return list(value or ()) if isinstance(value, list | tuple | type(None)) else [value]
 
 
 def _task(task: Any) -> dict[str, Any]:
@@ -76,10 +73,10 @@ def main(file: str) -> None:
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(file)
-    found = {name: _dag(dag) for name, dag in bag.dags.items()}
+    described = {name: _dag(dag) for name, dag in bag.dags.items()}
     heavy = [name for name in HEAVY if name in sys.modules]
     sys.stdout.write(
-        "\n" + json.dumps({"dags": found, "errors": bag.import_errors, "heavy": heavy})
+        "\n" + json.dumps({"dags": described, "errors": bag.import_errors, "heavy": heavy})
     )
 
 

@@ -1,4 +1,4 @@
-"""Where the real data lies that some tests read: TICK_TEST_DATA, by default ../shared/data."""
+"""Folder of the real data for tests: TICK_TEST_DATA, by default ../shared/data."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ ROOT = Path(os.environ.get("TICK_TEST_DATA", Path(__file__).parents[3] / "shared
 
 
 def real(name: str) -> Path:
-    """A real file; where it is missing the test fails under CI=true, else it is skipped."""
+    """A real file. Where it is missing the test fails under CI=true and is skipped otherwise."""
     file = ROOT / name
     if not file.is_file():
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(

@@ -1,9 +1,8 @@
-"""`python -m tests.support.rendered_sql FOLDER`: every statement of the live job and of a backfill,
-a file each.
+"""Writes every statement of the live job and of a backfill to a file each.
 
-It shows that a change leaves the SQL as it was: run it on both versions, then `diff -r BEFORE
-AFTER`. Names of tables, views and columns that changed are mapped back: `python -m
-tests.support.rendered_sql FOLDER new=old…`.
+It shows that a change does not alter the SQL: run `python -m tests.support.rendered_sql FOLDER` on
+both versions, then `diff -r BEFORE AFTER`. To map renamed tables, views and columns back, add
+`new=old…`.
 """
 
 import re
@@ -34,7 +33,7 @@ def programs() -> dict[str, Program]:
 
 
 def statements(program: Program) -> dict[str, str]:
-    """Text of each statement by a name that says what it is."""
+    """Text of each statement, by a descriptive name."""
     texts = {f"ddl_{number:02}": text for number, text in enumerate(program.ddl)}
     texts |= {f"view_{number:02}_{name}": text for number, (name, text) in enumerate(program.views)}
     texts |= {f"insert_{number:02}": text for number, text in enumerate(program.inserts)}
@@ -53,7 +52,7 @@ def main(folder: Path, renames: dict[str, str]) -> None:
 
 
 def mapped(text: str, renames: dict[str, str]) -> str:
-    """The text with each whole word that was renamed as it was before."""
+    """The text with each renamed word mapped back."""
     return re.sub(r"\w+", lambda word: renames.get(word[0], word[0]), text)
 
 

@@ -1,4 +1,4 @@
-"""Feature rows as topic `tick_features` carries them, with values of every awkward kind."""
+"""Feature rows in the form of topic `tick_features`, with every awkward kind of value."""
 
 from contracts.features import columns
 from contracts.windows import LEVELS
@@ -28,8 +28,8 @@ def feature_row(
     seed: int = 0,
     **values,
 ) -> dict:
-    """A complete row; `seed` turns the awkward values round, `values` override columns."""
-    made = {
+    """A complete row; `seed` rotates the awkward values, `values` override columns."""
+    row = {
         "view": view,
         "symbol": symbol,
         "event_time_ms": time_ms,
@@ -37,8 +37,8 @@ def feature_row(
         "warm_s": 3600,
     }
     for at, column in enumerate(columns(LEVEL_OF[view])):
-        made[column.name] = AWKWARD[(at + seed) % len(AWKWARD)]
-    return made | values
+        row[column.name] = AWKWARD[(at + seed) % len(AWKWARD)]
+    return row | values
 
 
 def plain_row(
@@ -47,7 +47,7 @@ def plain_row(
     time_ms: int = NOW_MS,
     value: float = 1.0,
 ) -> dict:
-    """A row whose features all are `value`."""
+    """A row in which every feature is `value`."""
     return feature_row(
         view, symbol, time_ms, **{column.name: value for column in columns(LEVEL_OF[view])}
     )

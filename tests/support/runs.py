@@ -1,4 +1,4 @@
-"""Runs of the scheduler as its tests ask for them, and the market that they are about."""
+"""Waits for runs of the Airflow scheduler, and the market that they process."""
 
 import time
 from collections.abc import Callable
@@ -10,19 +10,18 @@ from streaming.synthetic.market import FIXTURE
 
 DAY_US = 86_400_000_000
 LIMIT_S = 900
-DAYS = 19  # up to two weeks behind the last Sunday, seven days of them to judge on
+DAYS = 19  # up to two weeks before the last Sunday; seven of them are test days
 TODAY_US = now_us() // DAY_US * DAY_US
-MARKET = replace(
-    FIXTURE, rate=0.05
-)  # a tick in twenty seconds and symbol: what a batch job costs is its ticks
+# One tick per symbol every twenty seconds: the cost of a batch job grows with its ticks.
+MARKET = replace(FIXTURE, rate=0.05)
 
 
 def wait(until: Callable[[], object], what: str, poll_s: float = 1.0) -> object:
     deadline = time.monotonic() + LIMIT_S
-    while not (found := until()):
+    while not (result := until()):
         assert time.monotonic() < deadline, f"not within {LIMIT_S} s: {what}"
         time.sleep(poll_s)
-    return found
+    return result
 
 
 def ended(client: Client, dag: str, run_id: str) -> dict:

@@ -1,6 +1,6 @@
-"""A small S3 store on loopback with the fault of SeaweedFS before 4.02.
+"""A small S3 store on loopback with the defect of SeaweedFS before 4.02.
 
-Signed chunks with a checksum trailer are stored as they came, framing included.
+Signed chunks with a checksum trailer are stored as received, framing included.
 """
 
 import threading
@@ -33,7 +33,7 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def do_POST(self) -> None:
-        """Multipart upload of one part: the object was stored when the part came."""
+        """Multipart upload of one part: the object was stored when the part arrived."""
         self._body()
         begins = "uploads" in parse_qs(urlsplit(self.path).query, keep_blank_values=True)
         name = "InitiateMultipartUploadResult" if begins else "CompleteMultipartUploadResult"
@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Do not log."""
 
 
 def _without_framing(body: bytes) -> bytes:
@@ -85,7 +85,7 @@ def _without_framing(body: bytes) -> bytes:
 
 @contextmanager
 def store_without_trailers() -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Its URL, and what it holds by path."""
+    """Its URL, and the stored objects by path."""
     objects: dict[str, bytes] = {}
     server = ThreadingHTTPServer(
         ("127.0.0.1", 0), type("Handler", (_Handler,), {"objects": objects})

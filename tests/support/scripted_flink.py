@@ -1,6 +1,4 @@
-"""A server on loopback that plays Flink's REST interface from a script: answers, refusals, lost
-connections.
-"""
+"""A loopback server that plays Flink's REST API from a script, with errors and lost connections."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +15,7 @@ TRUNCATED = -1  # the body is shorter than announced
 
 @dataclass
 class Script:
-    """Answers to `/jobs/ID` in order, the last one repeated; one answer to every other request."""
+    """Responses to `/jobs/ID` in order, the last one repeated, and one for every other request."""
 
     job: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     overview: tuple[int, dict[str, Any]] = (200, {"jobs": []})
@@ -63,7 +61,7 @@ def scripted_flink() -> Iterator[Script]:
             self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
-            """Quiet."""
+            """Do not log."""
 
     with serving(Handler) as script.port:
         yield script

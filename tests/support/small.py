@@ -1,4 +1,4 @@
-"""A small forest as a model folder, and settings whose MLflow lives below a temporary folder."""
+"""A small forest as a model folder."""
 
 import functools
 
@@ -21,7 +21,7 @@ def forest(seed=1):
 
 
 def make(folder, seed=1):
-    """`Exported` of that forest in `folder`."""
+    """Export that forest to `folder`; returns its `Exported`."""
     estimator, x = forest(seed)
     return export(
         estimator,

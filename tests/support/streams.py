@@ -1,5 +1,6 @@
-"""Random tick streams for parity tests: Hypothesis picks the character of a market, a seeded
-generator fills in the ticks.
+"""Random tick streams for parity tests.
+
+Hypothesis chooses the character of a market, and a seeded generator produces the ticks.
 """
 
 import random
@@ -11,13 +12,13 @@ from contracts.tick import Tick
 
 LENGTH_S = 4200  # longer than the longest window, so that warm rows exist
 LATENESS_US = 200_000
-# Flink's HASH_CODE is the same for both: a tile in which they meet looks as if it held copies.
+# Flink's HASH_CODE is the same for both: a tile with both looks as if it had copies.
 SAME_HASH = ("t10564", "t111554")
 
 
 @dataclass(frozen=True)
 class Character:
-    """How one stream behaves; every part of it comes from `seed`."""
+    """The behaviour of one stream; `seed` determines every part of it."""
 
     seed: int
     price: float
@@ -26,7 +27,7 @@ class Character:
     ticks: int
     burst: int  # ticks that share one event time (ties)
     copies: float  # share sent twice
-    gap_s: int  # one hole without ticks
+    gap_s: int  # length of one gap without ticks
     spike: float  # one price is off by this factor, once
     print_size: float  # one trade of this size, once (0: none)
 
@@ -46,20 +47,23 @@ characters = st.builds(
 )
 
 
-def ticks(character: Character, symbol: str, start_us: int) -> list[tuple[int, Tick]]:
-    """(send order in µs, tick) pairs, sorted by send order; disorder stays inside the allowed
-    lateness.
-    """
-    rng = random.Random(character.seed)
+def _event_times_us(rng: random.Random, character: Character) -> list[int]:
+    """Times of the bursts since the start of the stream, sorted."""
     times = sorted(
         rng.randrange(LENGTH_S * 1_000_000) for _ in range(character.ticks // character.burst)
     )
-    # Half of the ticks crowd the last ten minutes, so that short windows hold more than one row.
+    # Half of the ticks are in the last ten minutes, so that short windows have more than one row.
     times = sorted(t if i % 2 else LENGTH_S * 1_000_000 - t // 7 - 1 for i, t in enumerate(times))
     hole = rng.randrange(LENGTH_S) * 1_000_000
-    times = [t for t in times if not hole <= t < hole + character.gap_s * 1_000_000]
+    return [t for t in times if not hole <= t < hole + character.gap_s * 1_000_000]
+
+
+def ticks(character: Character, symbol: str, start_us: int) -> list[tuple[int, Tick]]:
+    """(send order in µs, tick) pairs, sorted by send order; disorder stays within the lateness."""
+    rng = random.Random(character.seed)
+    times = _event_times_us(rng, character)
     spike_at, print_at = rng.randrange(len(times) + 1), rng.randrange(len(times) + 1)
-    made, level, number = [], 0, 0
+    sent_ticks, level, number = [], 0, 0
     for i, time_us in enumerate(times):
         burst = rng.randint(1, character.burst)
         for _ in range(
@@ -91,28 +95,27 @@ def ticks(character: Character, symbol: str, start_us: int) -> list[tuple[int, T
                 number,
             )
             sent = event_us + rng.randrange(LATENESS_US - 1_000)
-            made.append((sent, tick))
+            sent_ticks.append((sent, tick))
             if rng.random() < character.copies:
-                made.append(
+                sent_ticks.append(
                     (
                         min(sent + rng.randrange(20_000), event_us + LATENESS_US - 1_000),
                         tick._replace(ingest_time_us=tick.ingest_time_us + 7),
                     )
                 )
-    return sorted(made, key=lambda pair: pair[0])
+    return sorted(sent_ticks, key=lambda pair: pair[0])
 
 
 @dataclass(frozen=True)
 class Huge:
-    """A market with amounts near the contract's limits, or beyond what the sums of a window
-    hold."""
+    """A market with amounts near the contract's limits, or beyond what window sums can hold."""
 
     price: float
     size: float
     a_minute: int = 1
     burst: int = 0  # ticks of the largest size in one second, near the end
     contradicted: bool = (
-        False  # each trade comes twice: with the largest price, with the largest size
+        False  # two copies per trade: one has the largest price, one the largest size
     )
 
 
@@ -127,12 +130,12 @@ HUGE = {
 
 def huge_ticks(market: Huge, symbol: str, start_us: int) -> list[tuple[int, Tick]]:
     """(send order in µs, tick) pairs like `ticks`; prices rise by 0.4 % and 0.2 % in turn."""
-    made: list[Tick] = []
+    sent_ticks: list[Tick] = []
 
     def add(at_us: int, price: float, size: float, trade: str | None = None) -> None:
-        us, number = start_us + at_us, len(made) + 1
+        us, number = start_us + at_us, len(sent_ticks) + 1
         trade = trade or f"{symbol}-{number}"
-        made.append(Tick("PROP", symbol, us, us, price, size, 1, trade, number))
+        sent_ticks.append(Tick("PROP", symbol, us, us, price, size, 1, trade, number))
 
     price = market.price
     for minute in range(LENGTH_S // 60):
@@ -147,5 +150,5 @@ def huge_ticks(market: Huge, symbol: str, start_us: int) -> list[tuple[int, Tick
     last_us = (LENGTH_S - 120) * 1_000_000
     for i in range(market.burst):
         add(last_us + i * 500, 1_000.0, 1e12)
-    made.sort(key=lambda tick: tick.event_time_us)
-    return [(tick.event_time_us, tick) for tick in made]
+    sent_ticks.sort(key=lambda tick: tick.event_time_us)
+    return [(tick.event_time_us, tick) for tick in sent_ticks]

@@ -1,4 +1,4 @@
-"""Reads a topic from a remembered place to its end, as any consumer would."""
+"""Reads a topic from a remembered position to its end, as any consumer would."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from contracts.config import connections
 
 @dataclass(frozen=True)
 class Message:
-    """One message with where it lies; `fields` is its JSON."""
+    """One message and its position; `fields` is its JSON."""
 
     partition: int
     offset: int
@@ -30,7 +30,7 @@ class Message:
         return b'"heartbeat":true' in self.value
 
 
-# a topic made a moment ago has no leader yet
+# A topic that was just created has no leader yet.
 @retry(
     retry=retry_if_exception_type(KafkaException),
     stop=stop_after_attempt(40),
@@ -38,7 +38,7 @@ class Message:
     reraise=True,
 )
 def ends(settings, topic):
-    """Present end of every partition: pass it to `since` later."""
+    """Current end of every partition; pass it to `since` later."""
     consumer = Consumer({**connections.kafka(settings), "group.id": "ends"})
     try:
         partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
@@ -51,20 +51,20 @@ def ends(settings, topic):
 
 
 def since(settings, topic, marks):
-    """Messages after `marks`, partition by partition in order of offset."""
+    """Messages after `marks`, by partition in order of offset."""
     to = ends(settings, topic)
     consumer = Consumer(
         {**connections.kafka(settings), "group.id": "since", "enable.auto.commit": False}
     )
-    got = []
+    messages = []
     try:
         consumer.assign([TopicPartition(topic, p, marks[p]) for p in to if marks[p] < to[p]])
-        while len(got) < sum(to[p] - marks[p] for p in to):
+        while len(messages) < sum(to[p] - marks[p] for p in to):
             for m in consumer.consume(1000, 0.2):
                 assert not m.error(), m.error()
                 headers = {name: value.decode() for name, value in m.headers() or ()}
                 key = m.key().decode() if m.key() else None
-                got.append(
+                messages.append(
                     Message(
                         m.partition(),
                         m.offset(),
@@ -76,4 +76,4 @@ def since(settings, topic, marks):
                 )
     finally:
         consumer.close()
-    return sorted(got, key=lambda m: (m.partition, m.offset))
+    return sorted(messages, key=lambda m: (m.partition, m.offset))

@@ -12,13 +12,13 @@ TO_US = T0 + 1800 * S
 
 
 def market():
-    """An hour of ticks of one symbol, about one in five seconds."""
+    """An hour of ticks of one symbol, on average one every five seconds."""
     rng = np.random.default_rng(2)
     times = np.sort(rng.uniform(0, 3600, 720))
     return ticks(times, 100 + rng.standard_normal(len(times)).cumsum() * 0.01)
 
 
-def store(settings, made, views):
+def store(settings, ticks_, views):
     """Write ticks (each twice, as a replay after a crash might) and feature rows as the jobs do."""
     tables.create(settings)
     name = pl.col("key").str.split(":")
@@ -38,7 +38,7 @@ def store(settings, made, views):
         *nothing,
     ]
     for _ in range(2):
-        tables.append_ticks(settings, made.with_columns(columns).drop("key"))
+        tables.append_ticks(settings, ticks_.with_columns(columns).drop("key"))
     table = tables.catalog(settings).load_table(GOLD)
     time = (
         pl.from_epoch("event_time_us", time_unit="us")

@@ -1,5 +1,6 @@
-"""A live job that starts without state after history was loaded in bulk: two symbols with more than
-an hour of it.
+"""A live job that starts without state after history was bulk-loaded.
+
+Two symbols have more than an hour of it.
 """
 
 from dataclasses import replace
@@ -18,8 +19,9 @@ EXCHANGE = replace(FIXTURE, symbols=("UPUSD",), prices=(61_800.0,), rate=1.0, ve
 
 
 def restart(settings: Settings, history_end_us: int) -> tuple[pl.DataFrame, Market]:
-    """Load the history, start the job afresh; returns the ticks of WARM and the market that goes
-    on.
+    """Load the history and start the job without state.
+
+    Returns the ticks of WARM and the market that continues.
     """
     market = Market(EXCHANGE, history_end_us - HISTORY_S * 1_000_000)
     ticks = pl.concat(generate(EXCHANGE, market.now_us, HISTORY_S, market))

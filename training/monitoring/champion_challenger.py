@@ -184,8 +184,8 @@ def pair(records: pl.DataFrame, champion: str, challenger: str) -> pl.DataFrame:
 
 
 def outcome(settings: Settings, rows: pl.DataFrame) -> pl.DataFrame:
-    """The moments with the actual outcome, `y_bps`; those without an outcome (no trade, a halt, not yet) are
-    left out.
+    """The moments with the actual outcome, `y_bps`; those without an outcome (no trade, a halt, not
+    yet) are left out.
     """
     parts = [
         part

@@ -1,5 +1,5 @@
-"""The model card: what the model is, what it saw, what it achieved alongside doing nothing, and what
-it must not be used for.
+"""The model card: what the model is, what it saw, what it achieved alongside doing nothing, and
+what it must not be used for.
 """
 
 from collections.abc import Mapping

@@ -88,7 +88,8 @@ def of_past(settings: Settings, series: str, start_us: int) -> Version:
 
 
 def fill_actuals(settings: Settings, series: str) -> int:
-    """Write the actual outcome alongside every forecast of `series`; returns how many hours changed."""
+    """Write the actual outcome alongside every forecast of `series`; returns how many hours
+    changed."""
     held = power.forecasts(settings, series=series)
     if held.is_empty():
         return 0

@@ -25,8 +25,8 @@ METRICS_MAX = 1000  # MLflow takes no more in one request
 
 
 class Track:
-    """One MLflow run; the values of a mapping are logged in one request. Metrics that are not finite
-    number become tags.
+    """One MLflow run; the values of a mapping are logged in one request. Metrics that are not
+    finite numbers become tags.
     """
 
     def __init__(self, client: MlflowClient, experiment_id: str, run_id: str, at_ms: int) -> None:

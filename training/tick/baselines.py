@@ -1,5 +1,5 @@
-"""The challenger, LightGBM, and with it everything the forest is reported alongside. It is measured in
-every run and never promoted.
+"""The challenger, LightGBM, and with it everything the forest is reported alongside. It is measured
+in every run and never promoted.
 
 Fixed, careful parameters: few leaves, many rows in each, half of the rows and features at a time.
 Equal seed, equal model.

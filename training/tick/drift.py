@@ -54,8 +54,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Ic:
-    """Correlation of forecasts with the actual outcome, over the last five days, with its 95 % interval; NaN
-    for fewer days.
+    """Correlation of forecasts with the actual outcome, over the last five days, with its 95 %
+    interval; NaN for fewer days.
     """
 
     value: float
@@ -192,8 +192,8 @@ def kolmogorov_smirnov(one: Floats, other: Floats) -> tuple[float, float]:
 
 
 def _finite(column: pl.Series) -> tuple[Floats, int]:
-    """The sorted numbers of a column, and its length: what is not a finite number counts as NULL, as
-    does the least double, below which there is none for the edge of a bin."""
+    """The sorted numbers of a column, and its length: what is not a finite number counts as NULL,
+    as does the least double, below which there is none for the edge of a bin."""
     values = column.cast(pl.Float64).fill_null(math.nan).to_numpy()
     return np.sort(values[np.isfinite(values) & (values > LEAST)]), len(values)
 

@@ -1,6 +1,4 @@
-"""Options by which clients reach the services: nothing secret without need, every login and
-certificate where its client looks.
-"""
+"""Client options: no secret where none is needed, logins and certificates where clients look."""
 
 import pytest
 
@@ -16,20 +14,20 @@ SASL = {
 
 
 def test_the_local_platform_has_no_logins(make_settings):
-    given = make_settings()
-    assert connections.kafka(given) == {
-        "bootstrap.servers": f"127.0.0.1:{given.kafka_port}",
+    configured = make_settings()
+    assert connections.kafka(configured) == {
+        "bootstrap.servers": f"127.0.0.1:{configured.kafka_port}",
         "security.protocol": "PLAINTEXT",
     }
-    assert connections.kafka_flink(given) == {
-        "properties.bootstrap.servers": f"127.0.0.1:{given.kafka_port}"
+    assert connections.kafka_flink(configured) == {
+        "properties.bootstrap.servers": f"127.0.0.1:{configured.kafka_port}"
     }
-    assert connections.redis(given) == {"host": "127.0.0.1", "port": given.redis_port}
+    assert connections.redis(configured) == {"host": "127.0.0.1", "port": configured.redis_port}
 
 
 def test_a_cluster_of_ones_own_with_login_and_certificate(make_settings):
-    given = make_settings(kafka_servers="k1:9092,k2:9092", **SASL)
-    client = connections.kafka(given)
+    configured = make_settings(kafka_servers="k1:9092,k2:9092", **SASL)
+    client = connections.kafka(configured)
     assert client["bootstrap.servers"] == "k1:9092,k2:9092"
     assert (client["sasl.mechanism"], client["sasl.username"], client["sasl.password"]) == (
         "SCRAM-SHA-512",
@@ -52,13 +50,13 @@ def test_flink_gets_the_same_by_the_names_of_its_shaded_client(make_settings):
 
 @pytest.mark.parametrize("missing", ["kafka_user", "kafka_password"])
 def test_a_login_without_its_half_is_named(make_settings, missing):
-    given = make_settings(**(SASL | {missing: None}))
+    configured = make_settings(**(SASL | {missing: None}))
     with pytest.raises(SettingError, match="SASL_SSL needs a login"):
-        connections.kafka(given)
+        connections.kafka(configured)
 
 
 def test_redis_of_ones_own(make_settings):
-    given = make_settings(
+    configured = make_settings(
         redis_host="cache",
         redis_port=6380,
         redis_user="tick",
@@ -73,4 +71,4 @@ def test_redis_of_ones_own(make_settings):
         "password": "pw",
         "ssl_ca_certs": "/ca.pem",
     }
-    assert connections.redis(given) == expected
+    assert connections.redis(configured) == expected

@@ -1,6 +1,4 @@
-"""Settings: bounds where nonsense would break something, a gate that no variable weakens, and no
-misspelt variable unnoticed.
-"""
+"""Settings: bounds against harmful values, a gate that cannot be weakened, misspelt variables."""
 
 import pytest
 from annotated_types import Ge, Gt, Le, Lt

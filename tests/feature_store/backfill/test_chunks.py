@@ -28,9 +28,7 @@ def fill(settings: Settings, symbol: str, minutes: list[int]) -> None:
 
 @pytest.fixture
 def lake(tmp_path) -> Settings:
-    """Every minute of three hours of one symbol; one that rested for a week; one that begins within
-    the window.
-    """
+    """One symbol with all minutes of three hours, one after a week's gap, one new in the window."""
     made = Settings(home=tmp_path)
     tables.create(made)
     fill(made, "BUSY", list(range(180)))

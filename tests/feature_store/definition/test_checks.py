@@ -1,6 +1,4 @@
-"""A feature line is checked before anything is computed: what Flink would refuse or read
-differently is refused by name.
-"""
+"""Feature lines are checked before any computation; errors name what Flink would reject."""
 
 from dataclasses import replace
 
@@ -20,7 +18,7 @@ def test_the_platform_s_own_lines_pass():
 
 
 @pytest.mark.parametrize(
-    ("formula", "told"),
+    ("formula", "message"),
     [
         ("{volumes} / {n}", "unknown aggregate {volumes}"),
         ("{v} / {n", "braces"),
@@ -35,10 +33,10 @@ def test_the_platform_s_own_lines_pass():
         ("", "needs a formula"),
     ],
 )
-def test_a_wrong_formula_is_refused_by_name(formula, told):
+def test_a_wrong_formula_is_refused_by_name(formula, message):
     for line in (replace(LINE, formula=formula), replace(LINE, null_if=formula)):
         if formula or line.formula == "":
-            with pytest.raises(DefinitionError, match=told) as error:
+            with pytest.raises(DefinitionError, match=message) as error:
                 check_lines((line,), AGGREGATES)
             assert error.value.hint
 
@@ -59,7 +57,7 @@ def test_a_sound_formula_passes(formula):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"name": "Mine"}, "is not a valid feature name"),
         ({"name": "log_return"}, "two lines define feature"),
@@ -71,13 +69,13 @@ def test_a_sound_formula_passes(formula):
         ({"windows_s": (10,), "core": (60,)}, "may only contain its windows"),
     ],
 )
-def test_a_wrong_feature_is_refused_by_name(change, told):
-    with pytest.raises(DefinitionError, match=told):
+def test_a_wrong_feature_is_refused_by_name(change, message):
+    with pytest.raises(DefinitionError, match=message):
         check_lines((*FEATURES, replace(LINE, **change)), AGGREGATES)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"verb": "mean"}, "unknown verb 'mean'"),
         ({"verb": "rows"}, "has no `of`"),
@@ -97,8 +95,8 @@ def test_a_wrong_feature_is_refused_by_name(change, told):
         ({"name": "rows"}, "two lines define aggregate"),
     ],
 )
-def test_a_wrong_aggregate_is_refused_by_name(change, told):
-    with pytest.raises(DefinitionError, match=told):
+def test_a_wrong_aggregate_is_refused_by_name(change, message):
+    with pytest.raises(DefinitionError, match=message):
         check_lines((*FEATURES, LINE), (*AGGREGATES, replace(SUM, **change)))
 
 

@@ -1,5 +1,6 @@
-"""One line more in contracts/features.py, as a person adds it: everything derived has it, and a
-table that exists gains the column.
+"""One added line in contracts/features.py reaches everything derived from it.
+
+An existing table gains the column.
 """
 
 import json
@@ -21,7 +22,7 @@ from tests.support.edited import NEW
 
 ROW_END = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
-# Run with the edited contracts; says everything that is derived from them.
+# Runs with the edited contracts and prints everything derived from them.
 CHILD = """
 import json
 from pathlib import Path
@@ -65,7 +66,7 @@ print(json.dumps({
     "plan": list(plan.names),
     "training": CORE_OF,
     "online": {level.view: online_store.script(level) for level in LEVELS},
-    "naive": reference_columns,
+    "reference": reference_columns,
     "page": page(),
     "old_row": tables.read_features(settings, "tick_1s", 0, 2 * 10**15).to_dicts(),
 }, default=str))
@@ -74,7 +75,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory) -> Settings:
-    """A platform of before: its tables exist, and gold holds a row."""
+    """An older platform: its tables exist, and gold has a row."""
     made = Settings(home=tmp_path_factory.mktemp("platform"))
     tables.create(made)
     row = {
@@ -100,9 +101,9 @@ def derived(settings, tmp_path_factory) -> dict:
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert Path(found["contracts"]) == folder / "contracts"
-    return found
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert Path(report["contracts"]) == folder / "contracts"
+    return report
 
 
 def test_the_columns_and_the_core_set_gain_it(derived):
@@ -157,9 +158,9 @@ def test_feast_the_online_store_and_its_reader_have_it(derived):
     assert f"v[{own}]" in derived["online"]["tick_10s"]
 
 
-def test_training_and_the_naive_evaluator_have_it(derived):
+def test_training_and_the_reference_implementation_have_it(derived):
     assert "burstiness_1m" in derived["training"]["tick_1s"]
-    assert all(name in derived["naive"][view] for name, view in NEW.items())
+    assert all(name in derived["reference"][view] for name, view in NEW.items())
 
 
 def test_the_page_describes_it(derived):

@@ -1,6 +1,4 @@
-"""Two evaluators that share no code hold each other: the data-driven `naive` and the hand-written
-oracle of the tests.
-"""
+"""Two evaluators without shared code agree: the reference implementation and the tests' oracle."""
 
 import math
 import random
@@ -73,7 +71,7 @@ def same(name: str, got: float | None, value: float | None) -> bool:
 
 
 @pytest.mark.parametrize("character", CHARACTERS, ids=lambda c: f"price {c.price:g}")
-def test_naive_is_the_oracle(character):
+def test_reference_is_the_oracle(character):
     assert_same(reference.features(frame_of(stream(character))), {"A": stream(character)})
 
 
@@ -83,7 +81,7 @@ def test_naive_is_the_oracle(character):
     start_s=st.integers(0, 86_400),
     order=st.randoms(use_true_random=False),
 )
-def test_naive_is_the_oracle_for_any_market_and_order(market, start_s, order):
+def test_reference_is_the_oracle_for_any_market_and_order(market, start_s, order):
     start_us = START_US + start_s * 1_000_000
     markets = {
         f"M{i}": stream(replace(c, seed=c.seed + i), f"M{i}", start_us)
@@ -134,8 +132,8 @@ def test_a_sample_of_rows_is_the_same_as_those_rows_of_all(market, everything):
 
 def test_a_range_of_seconds_is_the_same_as_those_rows_of_all(market, everything):
     seconds = range(START_US // 1_000_000 + 3700, START_US // 1_000_000 + 4000)
-    wanted = {key: row for key, row in keyed(everything).items() if key[2] in seconds}
-    assert wanted and keyed(reference.features(market, only=seconds)) == wanted
+    selected = {key: row for key, row in keyed(everything).items() if key[2] in seconds}
+    assert selected and keyed(reference.features(market, only=seconds)) == selected
 
 
 def test_nothing_asked_and_no_ticks_give_empty_views(market):

@@ -1,6 +1,4 @@
-"""The generated Feast repository: it is the contracts, nothing more and nothing less, and applying
-it twice changes nothing.
-"""
+"""The generated Feast repository matches the contracts, and applying it twice is harmless."""
 
 import pytest
 import yaml
@@ -38,10 +36,10 @@ def test_apply_is_idempotent(store_settings, applied):
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.view)
 def test_a_view_has_the_columns_of_its_level(store_settings, applied, level):
     view = feast_objects.store(store_settings).get_feature_view(level.view)
-    wanted = [(column.name, Float64) for column in columns(level)] + [
+    expected = [(column.name, Float64) for column in columns(level)] + [
         (name, Int64) for name in redis_layout.EXTRAS
     ]
-    assert [(field.name, field.dtype) for field in view.features] == wanted
+    assert [(field.name, field.dtype) for field in view.features] == expected
     assert view.ttl.total_seconds() == store_settings.redis_ttl_s
     assert view.join_keys == [redis_layout.ENTITY]
     assert view.batch_source.path == str(feast_objects.offline_file(store_settings, level.view))

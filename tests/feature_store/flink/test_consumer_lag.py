@@ -1,5 +1,4 @@
-"""The arithmetic of consumer lag; the offsets themselves come from a real Kafka in
-test_liveness."""
+"""The arithmetic of consumer lag. test_liveness reads the offsets from a real Kafka."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""When a live job does all of its work: judged by Flink's answers and the lags of its groups."""
+"""Whether a live job does all of its work, from Flink's responses and the lags of its groups."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ LIMIT = 1000
 
 
 class Lags:
-    """Lags as a test wants them; an error is raised."""
+    """Configurable lags; an error is raised."""
 
     def __init__(self, **messages: int) -> None:
         self.messages, self.error = messages, None
@@ -62,7 +62,7 @@ def test_every_other_reader_must_not_have_ended(flink, key, table):
 
 
 def test_one_ended_task_of_a_reader_is_enough(flink):
-    """Flink calls such a vertex RUNNING, although the partitions of that task are read by none."""
+    """Flink reports such a vertex as RUNNING, although nothing reads that task's partitions."""
     flink.vertices["raw"] = {"RUNNING": 1, "FINISHED": 1}
     assert health(flink).problems == ("reader wire_raw has FINISHED (1 of 2 tasks) but must run",)
 
@@ -133,7 +133,7 @@ def test_a_flink_that_hangs_is_given_up_after_the_time_out(flink):
 
 
 def test_the_readers_are_those_of_the_program():
-    """A new source of the job must be declared: its name is what is watched and refused."""
+    """A new source of the job must be declared, because health checks and restore use its name."""
     program = job.program(Settings())
     tables = [text.split()[2] for text in program.ddl if "properties.group.id" in text]
     assert sorted(tables) == sorted(reader.table for reader in live_job.READERS)

@@ -24,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture
 def store(make_settings: Callable[..., Settings]) -> Iterator[tuple[Settings, dict[str, bytes]]]:
-    """Settings whose warehouse is in the store, Flink's home laid out; the objects in the store."""
+    """Settings with a warehouse in the store and a FLINK_HOME; the objects in the store."""
     with store_without_trailers() as (url, objects):
         keys = {"s3_access_key": SecretStr("key"), "s3_secret_key": SecretStr("hidden-word")}
         place = {
@@ -42,9 +42,9 @@ def test_a_store_that_keeps_checksum_trailers_as_content_is_refused(store, monke
     settings, objects = store
     monkeypatch.delenv(CHECKSUMS, raising=False)
     changed = r"changed the file that Flink wrote.*;chunk-signature="
-    with pytest.raises(DatasetError, match=changed) as refused:
+    with pytest.raises(DatasetError, match=changed) as error:
         object_store.verify(settings)
-    assert f"{CHECKSUMS}=when_required" in refused.value.hint
+    assert f"{CHECKSUMS}=when_required" in error.value.hint
     assert not any(objects.values()), "a file is left behind"
 
 
@@ -57,7 +57,7 @@ def test_without_trailers_both_engines_write_what_comes_back(store, monkeypatch)
 
 def test_a_store_that_does_not_answer_is_named_without_its_secret(store):
     settings, _ = store
-    away = settings.model_copy(update={"s3_endpoint": "http://127.0.0.1:9"})
-    with pytest.raises(DatasetError, match=r"cannot write and read s3://lake/warehouse") as refused:
-        object_store.verify(away)
-    assert "hidden-word" not in str(refused.value)
+    unreachable = settings.model_copy(update={"s3_endpoint": "http://127.0.0.1:9"})
+    with pytest.raises(DatasetError, match=r"cannot write and read s3://lake/warehouse") as error:
+        object_store.verify(unreachable)
+    assert "hidden-word" not in str(error.value)

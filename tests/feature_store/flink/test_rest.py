@@ -12,7 +12,7 @@ from tests.support.scripted_flink import scripted_flink
 
 @pytest.fixture
 def flink() -> Iterator[tuple[Settings, list[tuple[int, dict]]]]:
-    """Settings of a scripted Flink, and its answers."""
+    """Settings of a scripted Flink, and its script."""
     with scripted_flink() as script:
         yield Settings(flink_port=script.port), script.job
 
@@ -48,7 +48,7 @@ def test_one_that_never_runs_is_given_up(flink):
 
 
 def test_a_job_that_is_stopped_has_ended():
-    """Flink says COMPLETED of a savepoint while the job still runs."""
+    """Flink reports a savepoint as COMPLETED while the job still runs."""
     with scripted_flink() as script:
         taken = {"status": {"id": "COMPLETED"}, "operation": {"location": "file:/savepoint"}}
         script.savepoint = 200, taken

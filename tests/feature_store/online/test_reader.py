@@ -1,4 +1,4 @@
-"""The reader: order by name, ages, gaps, time-outs; it never guesses and never hangs."""
+"""The online reader: order by name, ages, gaps, timeouts; it never guesses and never hangs."""
 
 import asyncio
 import threading
@@ -67,10 +67,10 @@ def test_many_symbols_in_their_order(client, store_settings):
     symbols = [f"A:S{i}" for i in range(100)]
     for at, symbol in enumerate(symbols):
         complete(client, store_settings, symbol, float(at))
-    wanted = [*reversed(symbols), symbols[0], symbols[0]]
-    got = read(store_settings, wanted)
-    assert [row.symbol for row in got] == wanted
-    assert [row.values[0] for row in got] == [float(symbol[3:]) for symbol in wanted]
+    requested = [*reversed(symbols), symbols[0], symbols[0]]
+    got = read(store_settings, requested)
+    assert [row.symbol for row in got] == requested
+    assert [row.values[0] for row in got] == [float(symbol[3:]) for symbol in requested]
     assert read(store_settings, []) == []
 
 
@@ -218,9 +218,7 @@ def test_more_readers_than_connections_wait_their_turn(client, store_settings):
 
 
 def test_a_reader_never_sees_half_a_row(client, store_settings):
-    """Every feature of a view is written in one step: a reader alongside a busy writer sees one value
-    in all of them.
-    """
+    """All features of a view are written in one step: a concurrent reader sees one value in all."""
     # about what is read, not about how fast
     calm = store_settings.model_copy(
         update={"redis_timeout_ms": 20_000, "feature_read_ms_max": 20_000}

@@ -1,5 +1,6 @@
-"""An emptied Redis filled again from the lakehouse: newest row per symbol and view, backfilled over
-live, never older over newer.
+"""An emptied Redis is refilled from the lakehouse with the newest row per symbol and view.
+
+Backfilled rows win over live ones; older never replaces newer.
 """
 
 import datetime as dt

@@ -1,6 +1,4 @@
-"""The layout against the installed Feast: what we write Feast reads, what Feast writes we read,
-byte for byte.
-"""
+"""The layout against the installed Feast, both ways, byte for byte."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""The guard: never older over newer, whatever the order, the batches, the crashes."""
+"""The guard never writes older over newer, whatever the order, the batches, the crashes."""
 
 import math
 
@@ -58,12 +58,12 @@ def test_a_corrected_row_of_equal_time_replaces(client, store_settings):
 def test_the_guard_reads_any_time_stamp(client, store_settings, seconds, ms):
     time_ms = seconds * 1000 + ms + 1
     now_us = (time_ms + 10) * 1000
-    for offset, wanted in ((0, 1), (-1, 0), (1, 1), (0, 0)):
+    for offset, expected in ((0, 1), (-1, 0), (1, 1), (0, 0)):
         assert (
             write(
                 client, store_settings, plain_row(time_ms=time_ms + offset), now_us=now_us
             ).written
-            == wanted
+            == expected
         )
 
 

@@ -1,5 +1,6 @@
-"""The writer between a real Kafka and a Redis that is killed, stalled, emptied: nothing lost,
-nothing older over newer.
+"""The writer between a real Kafka and a Redis that is killed, stalled and emptied.
+
+Nothing is lost, and older never replaces newer.
 """
 
 import os
@@ -41,8 +42,8 @@ def test_a_batch_keeps_the_newest_row_of_each_view():
         ("tick_1s", 0, 4.0),
     ]:
         batch.add(orjson.dumps(plain_row(view, time_ms=NOW_MS + offset, value=value)))
-    kept = {view: row.event_time_ms - NOW_MS for (_, view), row in batch.rows.items()}
-    assert kept == {"tick_1s": 0, "tick_10s": -9}
+    ages_ms = {view: row.event_time_ms - NOW_MS for (_, view), row in batch.rows.items()}
+    assert ages_ms == {"tick_1s": 0, "tick_10s": -9}
     assert redis_layout.encode_double(4.0) in batch.rows["BINANCE:BTCUSDT", "tick_1s"].values
     assert (batch.counters.messages, batch.counters.superseded) == (4, 2)
 
@@ -84,13 +85,13 @@ def test_what_is_no_row_is_malformed(raw):
 
 @pytest.fixture
 def group(request):
-    """A consumer group that no one has used."""
+    """An unused consumer group."""
     return f"{request.node.name}-{now_us()}"
 
 
 @pytest.fixture(scope="module")
 def settings(platform, redis_server):
-    """The platform's Kafka with a separate Redis, which these tests may kill."""
+    """The platform's Kafka with a private Redis, which these tests may kill."""
     yield platform.model_copy(
         update={
             "redis_port": redis_server.port,
@@ -124,9 +125,7 @@ PARTITIONS = [TopicPartition(TICK_FEATURES.name, at) for at in range(TICK_FEATUR
 
 
 def probe(settings, group):
-    """A consumer that never joins: it only asks what the group has committed and where the topic
-    ends.
-    """
+    """A consumer that never joins: it only reads the group's commits and the topic's ends."""
     if group not in PROBES:
         PROBES[group] = Consumer({**connections.kafka(settings), "group.id": group})
     return PROBES[group]
@@ -151,8 +150,7 @@ def ends(settings):
 
 @contextmanager
 def writing(settings, group):
-    """An OnlineWriter on a thread, in a separate group that starts at the beginning of the
-    topic."""
+    """An OnlineWriter on a thread, in a new group that starts at the beginning of the topic."""
     consumer, client, stop = (
         Consumer(consumer_config(settings) | {"group.id": group}),
         connect(settings),

@@ -1,6 +1,4 @@
-"""Two sides value by value, and what explains a difference: whatever came late and whenever the
-live job began, nothing is left over.
-"""
+"""Two sides compared value by value: whatever was late, every difference has a cause."""
 
 import math
 
@@ -21,9 +19,9 @@ COLUMN = Column("volume_1m", "tick_1s", "base", SCALE, True, 60)
 
 @pytest.fixture(scope="module")
 def market():
-    """Trades of one symbol and their features with everything counted."""
-    made = ticks((A,), count=220)
-    return made, features(made)
+    """Trades of one symbol, and their features with everything counted."""
+    trades = ticks((A,), count=220)
+    return trades, features(trades)
 
 
 def rows(values, warm_s=3600):
@@ -39,14 +37,14 @@ def rows(values, warm_s=3600):
     ).cast({"volume_1m": pl.Float64})
 
 
-def line(expected, got) -> ColumnDiff:
-    (found,) = compare(pair(rows(expected), rows(got)), [COLUMN], NOTHING_LATE)
-    return found
+def diff_of(expected, got) -> ColumnDiff:
+    (diff,) = compare(pair(rows(expected), rows(got)), [COLUMN], NOTHING_LATE)
+    return diff
 
 
 def test_equal_values_and_nulls_agree():
-    found = line([1.0, None, math.nan, math.inf], [1.0, None, math.nan, math.inf])
-    assert (found.compared, found.mismatch, found.worst) == (4, 0, None)
+    diff = diff_of([1.0, None, math.nan, math.inf], [1.0, None, math.nan, math.inf])
+    assert (diff.compared, diff.mismatch, diff.worst) == (4, 0, None)
 
 
 @given(
@@ -58,34 +56,34 @@ def test_equal_values_and_nulls_agree():
 def test_the_tolerance_is_relative_to_the_value_or_its_scale(value, factor, sign):
     size = max(abs(value), SCALE)
     got = value + sign * factor * TOLERANCE * size
-    error = abs(got - value) / size  # what is left of it in floating point
-    found = line([value], [got])
-    assert found.unexplained == found.mismatch == (1 if error > TOLERANCE else 0)
-    assert (found.worst.relative if found.worst else 0.0) == pytest.approx(error)
+    error = abs(got - value) / size  # the error that remains in floating point
+    diff = diff_of([value], [got])
+    assert diff.unexplained == diff.mismatch == (1 if error > TOLERANCE else 0)
+    assert (diff.worst.relative if diff.worst else 0.0) == pytest.approx(error)
 
 
 @pytest.mark.parametrize("other", [1.0, math.nan, math.inf])
 def test_null_against_a_value_is_a_difference_of_its_own_count(other):
-    assert (line([None], [other]).null_expected, line([other], [None]).null_got) == (1, 1)
-    assert line([None], [other]).worst.relative == math.inf
+    assert (diff_of([None], [other]).null_expected, diff_of([other], [None]).null_got) == (1, 1)
+    assert diff_of([None], [other]).worst.relative == math.inf
 
 
 def test_the_worst_place_is_named_and_may_be_within_the_tolerance():
-    found = line([1.0, 2.0, 4.0], [1.0, 2.0 + 1e-12, 4.0])
-    assert found.unexplained == 0
-    assert (found.worst.event_time_us, found.worst.expected, found.worst.got) == (
+    diff = diff_of([1.0, 2.0, 4.0], [1.0, 2.0 + 1e-12, 4.0])
+    assert diff.unexplained == 0
+    assert (diff.worst.event_time_us, diff.worst.expected, diff.worst.got) == (
         START + S,
         2.0,
         2.0 + 1e-12,
     )
 
 
-def test_lines_of_slices_add_up_and_keep_the_worst():
-    found = ColumnDiffs()
+def test_diffs_of_slices_add_up_and_keep_the_worst():
+    diffs = ColumnDiffs()
     for got in (1.0, 1.5, 1.2):
-        found.add([line([1.0], [got])])
-    (total,) = found.values()
-    assert (total.compared, total.unexplained, found.unexplained, total.worst.got) == (3, 2, 2, 1.5)
+        diffs.add([diff_of([1.0], [got])])
+    (total,) = diffs.values()
+    assert (total.compared, total.unexplained, diffs.unexplained, total.worst.got) == (3, 2, 2, 1.5)
     assert total.as_dict()["worst"]["relative"] == pytest.approx(0.5)
 
 
@@ -95,16 +93,16 @@ def causes_of(late: pl.DataFrame, level, bars: pl.DataFrame) -> Causes:
     )
 
 
-def keyed(made: pl.DataFrame) -> pl.DataFrame:
-    return made.select("event_time_us", key=pl.col("venue") + ":" + pl.col("symbol"))
+def keyed(trades: pl.DataFrame) -> pl.DataFrame:
+    return trades.select("event_time_us", key=pl.col("venue") + ":" + pl.col("symbol"))
 
 
-def all_lines(live, batch, late):
-    found = ColumnDiffs()
+def all_diffs(live, batch, late):
+    diffs = ColumnDiffs()
     for level in LEVELS:
         pairs = pair(batch[level.view], live[level.view])
-        found.add(compare(pairs, columns(level), causes_of(keyed(late), level, batch[level.view])))
-    return found
+        diffs.add(compare(pairs, columns(level), causes_of(keyed(late), level, batch[level.view])))
+    return diffs
 
 
 @given(
@@ -116,34 +114,34 @@ def all_lines(live, batch, late):
 def test_a_live_job_that_begins_late_and_misses_ticks_differs_in_nothing_unexplained(
     market, chance, share, begin_s
 ):
-    made, batch = market
+    trades, batch = market
     begin_us = START + begin_s * S
     lost = {
-        name for name in made["trade_id"].unique(maintain_order=True) if chance.random() < share
+        name for name in trades["trade_id"].unique(maintain_order=True) if chance.random() < share
     }
-    late = made.filter(pl.col("trade_id").is_in(lost))
+    late = trades.filter(pl.col("trade_id").is_in(lost))
     live = features(
-        made.filter(~pl.col("trade_id").is_in(lost) & (pl.col("event_time_us") >= begin_us))
+        trades.filter(~pl.col("trade_id").is_in(lost) & (pl.col("event_time_us") >= begin_us))
     )
-    found = all_lines(live, batch, late.filter(pl.col("event_time_us") >= begin_us))
-    assert [(name, entry.worst) for name, entry in found.items() if entry.unexplained] == []
+    diffs = all_diffs(live, batch, late.filter(pl.col("event_time_us") >= begin_us))
+    assert [(name, entry.worst) for name, entry in diffs.items() if entry.unexplained] == []
 
 
 def test_a_late_tick_explains_the_windows_that_reach_it_and_no_others(market):
-    made, batch = market
-    lost = made.filter(pl.col("event_time_us") > START + 3600 * S).head(1)
-    live = features(made.filter(pl.col("trade_id") != lost["trade_id"][0]))
+    trades, batch = market
+    lost = trades.filter(pl.col("event_time_us") > START + 3600 * S).head(1)
+    live = features(trades.filter(pl.col("trade_id") != lost["trade_id"][0]))
     late_us = lost["event_time_us"][0]
     level = LEVELS[0]
     pairs = pair(batch[level.view], live[level.view])
-    found = {
+    diffs = {
         entry.name: entry
         for entry in compare(
             pairs, columns(level), causes_of(keyed(lost), level, batch[level.view])
         )
     }
     inside = pairs.filter(pl.col("event_time_us").is_between(late_us, late_us + 60 * S))
-    assert found["volume_1m"].late == len(inside) == found["volume_1m"].mismatch > 0
+    assert diffs["volume_1m"].late == len(inside) == diffs["volume_1m"].mismatch > 0
     shifted = keyed(lost).with_columns(event_time_us=pl.col("event_time_us") - 40 * 60 * S)
     again = compare(pairs, columns(level), causes_of(shifted, level, batch[level.view]))
     assert sum(entry.late for entry in again) == 0 and {
@@ -161,9 +159,9 @@ def test_the_last_bar_before_a_window_explains_its_first_return_only():
     wanted = [
         column for column in columns(LEVELS[0]) if column.name in ("log_return_1m", "volume_1m")
     ]
-    found = {entry.name: entry for entry in compare(pairs, wanted, Causes(bars, bars))}
-    assert (found["log_return_1m"].late, found["log_return_1m"].unexplained) == (1, 0)
-    assert (found["volume_1m"].late, found["volume_1m"].unexplained) == (0, 1)
+    diffs = {entry.name: entry for entry in compare(pairs, wanted, Causes(bars, bars))}
+    assert (diffs["log_return_1m"].late, diffs["log_return_1m"].unexplained) == (1, 0)
+    assert (diffs["volume_1m"].late, diffs["volume_1m"].unexplained) == (0, 1)
     nearer = pl.DataFrame({"symbol": ["V:A"] * 2, "end_us": [before, before + S]}, BAR_ENDS)
     assert (
         compare(pairs, wanted, Causes(bars, nearer))[0].unexplained == 1
@@ -185,6 +183,6 @@ def test_less_history_explains_a_missing_value_of_a_window_it_does_not_fill(
     live_warm_s, got, explained
 ):
     pairs = pair(rows([2.0]), rows([got], live_warm_s))
-    (found,) = compare(pairs, [COLUMN], NOTHING_LATE)
-    assert (found.warm_up, found.unexplained) == ((1, 0) if explained else (0, 1))
+    (diff,) = compare(pairs, [COLUMN], NOTHING_LATE)
+    assert (diff.warm_up, diff.unexplained) == ((1, 0) if explained else (0, 1))
     assert "warm_s" + GOT in pairs.columns

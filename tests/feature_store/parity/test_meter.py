@@ -1,5 +1,6 @@
-"""The parity meter over real Iceberg tables: equal, perturbed, missing, extra, late, warming up,
-repeated, and no job at all.
+"""The parity meter over real Iceberg tables.
+
+Equal, perturbed, missing, extra, late, warming up, repeated, and no job at all.
 """
 
 import json
@@ -24,18 +25,18 @@ NAME = "volume_5m"
 
 
 @pytest.fixture(scope="module")
-def made():
+def market():
     return lake.ticks()
 
 
 @pytest.fixture(scope="module")
-def views(made):
-    return lake.features(made)
+def views(market):
+    return lake.features(market)
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory) -> Settings:
-    """One lakehouse; each test plays on a separate day."""
+    """One lakehouse; each test uses a separate day."""
     found = Settings(home=tmp_path_factory.mktemp("lake"))
     tables.create(found)
     return found
@@ -43,7 +44,7 @@ def settings(tmp_path_factory) -> Settings:
 
 @pytest.fixture
 def play(settings, request):
-    """Put both sides onto a day no one uses yet, and measure it: `play(live, batch)`."""
+    """Write both sides to an unused day and measure it: `play(live, batch)`."""
     by_us = DAY * (
         1 + 2 * [item.nodeid for item in request.session.items].index(request.node.nodeid)
     )
@@ -71,7 +72,7 @@ def play(settings, request):
     return measure
 
 
-def lines(report):
+def diffs_of(report):
     return {line.name: line for line in report.diffs.values()}
 
 
@@ -96,7 +97,7 @@ def test_one_value_beyond_the_tolerance_is_found_one_below_it_is_not(
     place = next(i for i, v in enumerate(value) if i >= at and v is not None)
     live = lake.changed(views, "tick_10s", place, **{NAME: value[place] * factor})
     report = play(live, views)
-    found = lines(report)[NAME]
+    found = diffs_of(report)[NAME]
     assert (report.unexplained, found.unexplained) == (unexplained, unexplained)
     assert found.worst.relative == pytest.approx(abs(factor - 1), rel=1e-3)
     assert (found.worst.symbol, found.worst.expected) == (
@@ -108,7 +109,7 @@ def test_one_value_beyond_the_tolerance_is_found_one_below_it_is_not(
 def test_a_missing_value_is_a_difference(play, views):
     place = len(views["tick_10s"]) - 1
     report = play(lake.changed(views, "tick_10s", place, **{NAME: None}), views)
-    assert (lines(report)[NAME].null_got, report.unexplained) == (1, 1)
+    assert (diffs_of(report)[NAME].null_got, report.unexplained) == (1, 1)
     assert report.as_dict()["features"] and json.dumps(report.as_dict(), allow_nan=False)
 
 
@@ -135,32 +136,34 @@ def test_a_row_that_history_has_twice_is_a_defect(play, views):
     assert report.rows["tick_1m"].doubled == 1 and report.unexplained == 1
 
 
-def test_late_ticks_in_silver_explain_what_they_touch(play, made, views):
-    """A whole bar came late, too: its live row is missing, and that is explained as well."""
+def test_late_ticks_in_silver_explain_what_they_touch(play, market, views):
+    """A whole bar was late too: its live row is missing, and that is also explained."""
     lost = (
-        made.filter(pl.col("event_time_us") > START + 1000 * S)["trade_id"]
+        market.filter(pl.col("event_time_us") > START + 1000 * S)["trade_id"]
         .unique(maintain_order=True)
         .to_list()[:25:8]
     )
     late = pl.col("trade_id").is_in(lost)
-    report = play(lake.features(made.filter(~late)), views, ticks=made, late=late)
+    report = play(lake.features(market.filter(~late)), views, ticks=market, late=late)
     assert report.unexplained == 0, report.examples
     assert sum(line.late for line in report.diffs.values()) > 0
     assert report.rows["tick_1s"].late > 0 and report.rows["tick_1s"].missing == 0
 
 
-def test_without_the_late_flag_the_same_differences_are_defects(play, made, views):
+def test_without_the_late_flag_the_same_differences_are_defects(play, market, views):
     lost = (
-        made.filter(pl.col("event_time_us") > START + 1000 * S)["trade_id"]
+        market.filter(pl.col("event_time_us") > START + 1000 * S)["trade_id"]
         .unique(maintain_order=True)
         .to_list()[:25:8]
     )
-    report = play(lake.features(made.filter(~pl.col("trade_id").is_in(lost))), views, ticks=made)
+    report = play(
+        lake.features(market.filter(~pl.col("trade_id").is_in(lost))), views, ticks=market
+    )
     assert report.diffs.unexplained > 0 and report.rows["tick_1s"].missing > 0
 
 
-def test_a_job_that_began_late_is_explained_as_warm_up_and_a_coverage_gap(play, made, views):
-    live = lake.features(made.filter(pl.col("event_time_us") >= START + 1800 * S))
+def test_a_job_that_began_late_is_explained_as_warm_up_and_a_coverage_gap(play, market, views):
+    live = lake.features(market.filter(pl.col("event_time_us") >= START + 1800 * S))
     report = play(live, views)
     assert report.unexplained == 0, report.examples
     assert sum(line.warm_up for line in report.diffs.values()) > 0
@@ -171,8 +174,8 @@ def test_a_job_that_began_late_is_explained_as_warm_up_and_a_coverage_gap(play, 
     )
 
 
-def test_of_repeated_rows_the_one_with_more_history_counts(play, made, views):
-    begun = lake.features(made.filter(pl.col("event_time_us") >= START + 1800 * S))
+def test_of_repeated_rows_the_one_with_more_history_counts(play, market, views):
+    begun = lake.features(market.filter(pl.col("event_time_us") >= START + 1800 * S))
     both = {view: pl.concat([begun[view], frame]) for view, frame in views.items()}
     report = play(both, views)
     assert (report.unexplained, sum(line.mismatch for line in report.diffs.values())) == (0, 0)
@@ -224,8 +227,8 @@ def test_only_the_symbols_asked_for_are_compared(play, views):
     )
 
 
-def test_small_slices_find_the_same_as_one(play, settings, made, views, monkeypatch):
-    whole = play(lake.features(made.filter(pl.col("event_time_us") >= START + 1800 * S)), views)
+def test_small_slices_find_the_same_as_one(play, settings, market, views, monkeypatch):
+    whole = play(lake.features(market.filter(pl.col("event_time_us") >= START + 1800 * S)), views)
     monkeypatch.setattr(stored, "SLICES_S", (900,))
     monkeypatch.setattr(stored, "SLICE_ROWS", 0)
     parts = meter.measure(settings, whole.from_us, whole.from_us + (LENGTH_S + 60) * S, NOW_US)
@@ -236,19 +239,19 @@ def test_small_slices_find_the_same_as_one(play, settings, made, views, monkeypa
     )
 
 
-def test_a_sample_of_history_is_what_the_oracle_says(play, made, views):
+def test_a_sample_of_history_is_what_the_oracle_says(play, market, views):
     late = pl.col("trade_id") == "A300"  # history counts it, hence the oracle does
-    report = play(views, views, ticks=made, late=late, sample=40)
+    report = play(views, views, ticks=market, late=late, sample=40)
     assert report.reference.rows == 3 * 40 and report.reference.unexplained == 0
     assert sum(line.compared for line in report.reference.diffs.values()) > 40 * 80
 
 
-def test_history_that_is_not_what_the_ticks_say_is_found_by_the_oracle_alone(play, made, views):
+def test_history_that_is_not_what_the_ticks_say_is_found_by_the_oracle_alone(play, market, views):
     wrong = {
         view: frame.with_columns(pl.col("volume_10s") * 1.001) if view == "tick_1s" else frame
         for view, frame in views.items()
     }
-    report = play(wrong, wrong, ticks=made, sample=40)
+    report = play(wrong, wrong, ticks=market, sample=40)
     assert (report.diffs.unexplained, report.reference.extra) == (0, 0)
     assert {name for (_, name), line in report.reference.diffs.items() if line.unexplained} == {
         "volume_10s"
@@ -258,8 +261,8 @@ def test_history_that_is_not_what_the_ticks_say_is_found_by_the_oracle_alone(pla
 def test_the_range_both_tables_cover_leaves_out_bars_that_were_open(tmp_path, views):
     settings = Settings(home=tmp_path)
     tables.create(settings)
-    for table, said in ((GOLD_LIVE, "no live job"), (GOLD, "nothing was backfilled")):
-        with pytest.raises(DatasetError, match=said):
+    for table, message in ((GOLD_LIVE, "no live job"), (GOLD, "nothing was backfilled")):
+        with pytest.raises(DatasetError, match=message):
             stored.covered(settings, NOW_US)
         lake.put_features(
             settings,
@@ -314,10 +317,8 @@ def test_absences_span_slices():
     assert math.isclose(found.to_us - found.from_us, 200 * S)
 
 
-def test_a_column_that_was_added_later_explains_rows_from_before_it(tmp_path, made, views):
-    """The job was started afresh with a new line: it published the last minutes again, warming up,
-    and knows the column.
-    """
+def test_a_column_that_was_added_later_explains_rows_from_before_it(tmp_path, market, views):
+    """The job was restarted with a new line: it published the last minutes again, with it."""
     settings = Settings(home=tmp_path)
     tables.create(settings)
     for table in (GOLD, GOLD_LIVE):
@@ -339,7 +340,7 @@ def test_a_column_that_was_added_later_explains_rows_from_before_it(tmp_path, ma
         settings, GOLD_LIVE, lake.only(before, pl.col("event_time_us") <= START + 3000 * S)
     )
     tables.create(settings)
-    afresh = lake.features(made.filter(pl.col("event_time_us") >= START + 2400 * S))
+    afresh = lake.features(market.filter(pl.col("event_time_us") >= START + 2400 * S))
     lake.put_features(settings, GOLD_LIVE, afresh)
     lake.put_features(settings, GOLD, views)
     report = meter.measure(settings, START, START + DAY, NOW_US)
@@ -370,13 +371,11 @@ def test_history_without_the_new_column_is_due_for_a_backfill_and_no_defect(tmp_
     lake.put_features(settings, GOLD_LIVE, views)
     report = meter.measure(settings, START, START + DAY, NOW_US)
     assert report.unexplained == 0
-    assert lines(report)[NAME].new_column == lines(report)[NAME].null_expected > 0
+    assert diffs_of(report)[NAME].new_column == diffs_of(report)[NAME].null_expected > 0
 
 
 def test_a_late_tick_before_a_weekend_explains_the_first_return_after_it(tmp_path):
-    """The last bar before the halt came late: the first returns on Monday start from another close,
-    and nothing else differs.
-    """
+    """The last bar before the halt was late: only Monday's first returns differ."""
     settings = Settings(home=tmp_path)
     tables.create(settings)
     friday, monday = (

@@ -1,6 +1,4 @@
-"""What was served against history: the same numbers at the times the record names, or an
-explanation, or a defect.
-"""
+"""Served features against history: equal at the recorded times, or explained, or a defect."""
 
 import polars as pl
 import pytest
@@ -18,13 +16,13 @@ SERVED_US = START + 4100 * S
 
 
 @pytest.fixture(scope="module")
-def made():
+def trades():
     return lake.ticks()
 
 
 @pytest.fixture(scope="module")
-def views(made):
-    return lake.features(made)
+def views(trades):
+    return lake.features(trades)
 
 
 @pytest.fixture
@@ -35,7 +33,7 @@ def settings(tmp_path) -> Settings:
 
 
 def record(views, symbol=A, served_us=SERVED_US, **fields):
-    """An answer from the newest row of each view at `served_us`, as the API records it."""
+    """A prediction from the newest row of each view at `served_us`, as the API records it."""
     newest = {
         view: frame.filter(
             (pl.col("symbol") == symbol) & (pl.col("event_time_us") <= served_us)
@@ -147,12 +145,12 @@ def test_models_with_other_features_are_compared_by_name(settings, views):
     assert report.served.diffs["tick_10s", "flow_imbalance_5m"].compared == 1
 
 
-def test_a_late_tick_explains_what_was_served_without_it(settings, made, views):
-    lost = made.filter((pl.col("symbol") == "A") & (pl.col("event_time_us") < SERVED_US - 20 * S))[
-        "trade_id"
-    ][-1]
-    live = lake.features(made.filter(pl.col("trade_id") != lost))
-    lake.put_ticks(settings, made, pl.col("trade_id") == lost)
+def test_a_late_tick_explains_what_was_served_without_it(settings, trades, views):
+    lost = trades.filter(
+        (pl.col("symbol") == "A") & (pl.col("event_time_us") < SERVED_US - 20 * S)
+    )["trade_id"][-1]
+    live = lake.features(trades.filter(pl.col("trade_id") != lost))
+    lake.put_ticks(settings, trades, pl.col("trade_id") == lost)
     report = served(settings, views, record(live), live=live)
     assert report.unexplained == 0
     assert sum(line.late for line in report.served.diffs.values()) > 0

@@ -1,8 +1,8 @@
 """Sums beyond 64 bits: a feature over one is NULL and counted, never a wrapped number.
 
-`naive` and the rendered batch SQL are compared with the hand-written oracle and with exact
-fractions; tests/integration/test_parity.py compares Flink, stream and batch, with that oracle on
-these markets.
+The reference implementation and the rendered batch SQL are compared with the hand-written oracle
+and with exact fractions; tests/integration/test_parity.py compares Flink, stream and batch, with
+that oracle on these markets.
 """
 
 import math
@@ -45,17 +45,17 @@ LONG_MAX = 2**63 - 1
 ROWS_MAX = max(w // level.tile_s for level in LEVELS for w in level.windows_s)
 HOUR = LEVELS[-1]
 SUMS = tuple(a for a in AGGREGATES if a.unit is not None)
-# Every exact sum as a separate feature: what its window holds, or NULL.
+# Every exact sum as a separate feature: the sum over its window, or NULL.
 LINES = tuple(Feature(f"sum_{a.name}", f"{{{a.name}}}", "1", 1.0, windows_s=(3600,)) for a in SUMS)
 
 
 def minutes(amounts: list[tuple[float, float, int]], a_minute: int = 1) -> list[Tick]:
-    """A tick a minute, or several: price, size, side."""
-    made = []
+    """One or several ticks a minute: price, size, side."""
+    ticks_ = []
     for i, (price, size, side) in enumerate(amounts):
         us = START_US + i * 60_000_000 // a_minute
-        made.append(Tick("T", "X", us, us, price, size, side, str(i), i))
-    return made
+        ticks_.append(Tick("T", "X", us, us, price, size, side, str(i), i))
+    return ticks_
 
 
 def last_row(ticks: list[Tick], lines: tuple[Feature, ...]) -> dict:
@@ -63,20 +63,20 @@ def last_row(ticks: list[Tick], lines: tuple[Feature, ...]) -> dict:
 
 
 def rising(size: float, a_minute: int = 1) -> list[Tick]:
-    """More than an hour in which each minute rises by 0.3 %, on so many purchases of this size."""
+    """More than an hour in which each minute rises by 0.3 %, in purchases of this size."""
     steps = (i // a_minute for i in range(62 * a_minute))
     return minutes([(1e-5 * math.exp(0.003 * step), size, 1) for step in steps], a_minute)
 
 
 def test_an_hour_of_a_meme_coin_fits():
-    """60 rows of r = 0.3 % and sv = 7e10: 1.26e10, which once came out as -5.8e9."""
+    """60 rows of r = 0.3 % and sv = 7e10 sum to 1.26e10, which once was computed as -5.8e9."""
     row = last_row(rising(7e10), (*LINES, *FEATURES))
     assert row["sum_r_sv_1h"] == pytest.approx(60 * 0.003 * 7e10, rel=1e-9)
     assert row["overflows_1h"] == 0
 
 
 def test_what_does_not_fit_is_null_and_counted():
-    """A hundred times as much: products and squares do not fit, the volume does."""
+    """A hundred times as much: products and squares do not fit, but the volume does."""
     row = last_row(rising(7e11, a_minute=10), (*LINES, *FEATURES))
     assert row["sum_r_sv_1h"] is row["sum_sv2_large_1h"] is row["kyle_lambda_1h"] is None
     assert row["overflows_1h"] == 2 * 60
@@ -95,9 +95,9 @@ def test_the_null_ends_with_the_window_of_the_large_summand():
 
 
 @pytest.mark.parametrize("name", HUGE)
-def test_naive_is_the_oracle_where_sums_do_not_fit(name):
-    ticks = [made for _, made in huge_ticks(HUGE[name], name, START_US)]
-    assert all(isinstance(parse(encode(made), START_US + 10**13), Tick) for made in ticks)
+def test_reference_is_the_oracle_where_sums_do_not_fit(name):
+    ticks = [ticks_ for _, ticks_ in huge_ticks(HUGE[name], name, START_US)]
+    assert all(isinstance(parse(encode(ticks_), START_US + 10**13), Tick) for ticks_ in ticks)
     assert_same(reference.features(frame_of(ticks)), {name: ticks})
     rows = oracle.rows(ticks).values()
     counts = [row.get(column) for row in rows for column in OVERFLOWS.values()]
@@ -106,7 +106,7 @@ def test_naive_is_the_oracle_where_sums_do_not_fit(name):
 
 @pytest.mark.parametrize("name", HUGE)
 def test_the_sql_is_the_oracle_where_sums_do_not_fit(name):
-    ticks = [made for _, made in huge_ticks(HUGE[name], name, START_US)]
+    ticks = [ticks_ for _, ticks_ in huge_ticks(HUGE[name], name, START_US)]
     for copies in (True,) if HUGE[name].contradicted else (True, False):
         assert_same(batch_sql.rows(ticks, copies=copies), {name: ticks})
 
@@ -118,16 +118,15 @@ def test_the_sql_is_the_oracle_on_ordinary_markets(character):
 
 
 def test_no_sum_of_a_tile_or_bar_leaves_64_bits():
-    """By the contract's limits: TICKS_MAX of the largest ticks, in each limb."""
+    """At the contract's limits: TICKS_MAX of the largest ticks, in each limb."""
     for name, largest in {"v": tick.SIZE_MAX, "pv": tick.NOTIONAL_MAX, "sv": tick.SIZE_MAX}.items():
         assert largest * float(f"{1 / tiles.UNITS[name]:.0e}") <= tiles.LIMB_MAX
     assert TICKS_MAX * int(tiles.LIMB_MAX) <= LONG_MAX
 
 
 def test_no_sum_of_a_window_leaves_64_bits():
-    """As many rows as a window has, each at the limit in both limbs; as many overflows per
-    digit."""
-    rounding = 16  # of a double at 1e17
+    """A full window of rows at the limit in both limbs, and as many overflows per digit."""
+    rounding = 16  # spacing of doubles at 1e17
     assert ROWS_MAX * (int(SUMMAND_UNITS_MAX) + rounding) <= LONG_MAX
     assert ROWS_MAX * (int(sql.FINE) + rounding) <= LONG_MAX
     assert ROWS_MAX < sql.DIGIT
@@ -152,7 +151,7 @@ sizes |= st.floats(tick.SIZE_MIN, tick.SIZE_MAX)
 
 @st.composite
 def amounts(draw) -> tuple[float, float, int]:
-    """A price, a size and a side that the contract allows, also at its limits."""
+    """A price, a size and a side within the contract, also at its limits."""
     price, size = draw(prices), draw(sizes)
     size = max(size, tick.NOTIONAL_MIN / price, tick.SIZE_MIN)
     size = min(size, tick.NOTIONAL_MAX / price, tick.SIZE_MAX)
@@ -162,7 +161,7 @@ def amounts(draw) -> tuple[float, float, int]:
 @settings(max_examples=25)
 @given(cycle=st.lists(amounts(), min_size=1, max_size=8))
 def test_a_sum_is_the_true_number_or_null(cycle):
-    """The last hour of the SQL and of `naive`: the true sum, or NULL and counted."""
+    """The last hour by SQL and by the reference: the true sum, or NULL and counted."""
     ticks = minutes([cycle[i % len(cycle)] for i in range(64)])
     row = last_row(ticks, (*LINES, *FEATURES))
     (windows,) = batch_sql.evaluate(ticks, [f"win_{HOUR.view}_1h"], copies=False)
@@ -187,7 +186,7 @@ def test_a_sum_is_the_true_number_or_null(cycle):
 
 
 def true_summands(ticks: list[Tick]) -> dict[str, list[float]]:
-    """What each of the last 60 minutes adds to each exact sum."""
+    """The exact summand of each of the last 60 minutes, for each exact sum."""
     r = [0.0, *(math.log(b.price / a.price) for a, b in pairwise(ticks))]
     columns = {
         "v": [t.size for t in ticks],
