@@ -85,7 +85,9 @@ def live(redis_server, exported, tmp_path_factory) -> Settings:
         home=tmp_path_factory.mktemp("live"),
         api_key=KEY,
         mlflow_tracking_uri=None,
-        redis_timeout_ms=2_000,  # importing MLflow keeps a small machine busy for seconds
+        # Importing MLflow keeps a small machine busy for seconds.
+        redis_timeout_ms=2_000,
+        feature_read_ms_max=2_000,
         **ports,
     )
     promote_first(settings, exported)
