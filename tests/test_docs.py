@@ -88,6 +88,14 @@ def test_every_package_says_what_it_is(package):
     assert layer_table.sentence(package)
 
 
+@pytest.mark.parametrize(
+    "file", sorted((REPO / "docs" / "decisions").glob("0*.md")), ids=lambda file: file.stem
+)
+def test_every_decision_has_its_status_and_date(file):
+    status = r"\nStatus: (accepted|superseded by \d+), \d{4}-\d{2}-\d{2}\n"
+    assert re.match(r"# \d+\. .+\n" + status, file.read_text())
+
+
 @each_page
 def test_every_link_leads_somewhere(file):
     for target in re.findall(r"\]\(([^)\s]+)\)", file.read_text()):
