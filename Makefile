@@ -38,11 +38,11 @@ check: install  ## format, lint, types, layers; under a minute
 	@$(RUN) python -m tests.support.phrases
 
 test-fast: check  ## tests without JVM
-	@$(RUN) pytest -n 2 --dist loadfile -m "not integration and $(ELSEWHERE)"
+	@$(RUN) pytest -n 2 --dist loadgroup -m "not integration and $(ELSEWHERE)"
 
-test: test-fast  ## everything, real services included
+test: check  ## everything; tests with real services on one core, the others on the second
 	@$(RUN) tick jars
-	@$(RUN) pytest -m "integration and $(ELSEWHERE)"
+	@$(RUN) pytest -n 2 --dist loadgroup -m "$(ELSEWHERE)"
 
 test-page: install  ## the live page in a headless Chromium, which must be installed (apt install chromium chromium-driver)
 	@$(RUN) pytest -m page tests/serving/test_page.py

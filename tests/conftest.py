@@ -108,16 +108,33 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
     return lambda home=tmp_path / "tick", **overrides: settings_in(home, **overrides)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two groups of tests for two cores (`-n 2 --dist loadgroup`): those with real services, one
+    after the other and first, because they take longest; all others by their file.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("integration") is None)
+    for item in items:
+        group = "services" if item.get_closest_marker("integration") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def end_abandoned(runs: Path) -> None:
     """End platforms of earlier runs that were killed before they could: those whose owner no longer
-    lives.
+    lives. `runs` has a folder for each run.
     """
     from stack import platform as stack_platform
 
-    for owner in runs.glob(f"*/platform*/{OWNER}"):
+    owners = (*runs.glob(f"*/platform*/{OWNER}"), *runs.glob(f"*/popen-*/platform*/{OWNER}"))
+    for owner in owners:
         record = Record.read(owner)
         if record is not None and record.process() is None:
             stack_platform.down(Settings(home=owner.parent))
+
+
+def runs_of(own: Path) -> Path:
+    """The folder of all test runs; `own` is that of this run or of one of its workers."""
+    return own.parents[1] if own.name.startswith("popen-") else own.parent
 
 
 @pytest.fixture(scope="session")
@@ -127,7 +144,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """
     from stack import platform as stack_platform
 
-    end_abandoned(tmp_path_factory.getbasetemp().parent)
+    end_abandoned(runs_of(tmp_path_factory.getbasetemp()))
     settings = settings_in(
         tmp_path_factory.mktemp("platform"), parallelism=2, **SECURED
     )  # of each task two, which must agree
