@@ -14,7 +14,7 @@ DIST ?= dist
 # Tests that need more than the default installation have separate targets.
 ELSEWHERE := not groups and not airflow and not page
 
-.PHONY: dist test-page help install install-vision demo test test-fast test-vision install-airflow airflow-demo test-airflow check bench format clean
+.PHONY: dist test-services test-page help install install-vision demo test test-fast test-vision install-airflow airflow-demo test-airflow check bench format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,12 +37,14 @@ check: install  ## format, lint, types, layers; under a minute
 	@$(RUN) lint-imports
 	@$(RUN) python -m tests.support.phrases
 
-test-fast: check  ## tests without JVM
-	@$(RUN) pytest -n 2 --dist loadgroup -m "not integration and $(ELSEWHERE)"
+test-fast: check  ## tests without real services
+	@$(RUN) pytest -n 2 --dist loadfile -m "not integration and $(ELSEWHERE)"
 
-test: check  ## everything; tests with real services on one core, the others on the second
+test-services: install  ## tests with real services
 	@$(RUN) tick jars
-	@$(RUN) pytest -n 2 --dist loadgroup -m "$(ELSEWHERE)"
+	@$(RUN) pytest -m "integration and $(ELSEWHERE)"
+
+test: test-fast test-services  ## everything, real services included
 
 test-page: install  ## the live page in a headless Chromium, which must be installed (apt install chromium chromium-driver)
 	@$(RUN) pytest -m page tests/serving/test_page.py

@@ -108,17 +108,6 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
     return lambda home=tmp_path / "tick", **overrides: settings_in(home, **overrides)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two groups of tests for two cores (`-n 2 --dist loadgroup`): those with real services, one
-    after the other and first, because they take longest; all others by their file.
-    """
-    items.sort(key=lambda item: item.get_closest_marker("integration") is None)
-    for item in items:
-        group = "services" if item.get_closest_marker("integration") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 def end_abandoned(runs: Path) -> None:
     """End platforms of earlier runs that were killed before they could: those whose owner no longer
     lives. `runs` has a folder for each run.
