@@ -1,5 +1,5 @@
-"""`tick parity`: are live features, backfilled features, the naive oracle and what was served the
-same numbers?
+"""`tick parity`: compares live features, backfilled features, the reference evaluation and what was
+served.
 """
 
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ def parity(
     sample: Annotated[
         int,
         typer.Option(
-            min=0, max=100_000, help="rows per view to compare with the naive oracle, too"
+            min=0, max=100_000, help="rows per view to compare with the reference evaluation, too"
         ),
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,

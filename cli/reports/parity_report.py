@@ -135,7 +135,7 @@ def write(folder: Path, report: "ParityReport") -> None:
 def _parts(report: "ParityReport") -> "tuple[tuple[str, Iterable[ColumnDiff]], ...]":
     return (
         ("Columns that differ, or nearly", report.diffs.values()),
-        ("History against the naive oracle", report.reference.diffs.values()),
+        ("History against the reference evaluation", report.reference.diffs.values()),
         ("Served against history", report.served.diffs.values()),
     )
 
