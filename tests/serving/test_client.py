@@ -116,7 +116,7 @@ class TestElsewhere:
 
     def test_something_else_on_the_port_is_told(self, server):
         Answers.script = [(404, b"<html>", "x")]
-        with pytest.raises(ApiError, match="no problem document"):
+        with pytest.raises(ApiError, match="not a problem document"):
             server.predict("A:B")
 
     def test_nobody_there(self):

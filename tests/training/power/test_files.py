@@ -88,7 +88,7 @@ WRONG = {
     ),
     "watt": (
         spoilt(lambda t: t.with_columns(pl.col("Zone3") * 1000)),
-        "the median of zone3 is .*no kW",
+        "the median of zone3 is .*not a kW",
     ),
     "an empty day": (
         spoilt(lambda t: t.filter(pl.col("Date").dt.day() != 2)),

@@ -139,7 +139,7 @@ def test_no_network_a_refusal_and_too_long_a_file_are_said(server, tmp_path):
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://example.org/x", "nothing"])
 def test_only_the_web_is_fetched(url, tmp_path):
-    with pytest.raises(DownloadError, match="no web address"):
+    with pytest.raises(DownloadError, match="not a web address"):
         get(url, tmp_path / "x")
 
 

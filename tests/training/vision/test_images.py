@@ -151,7 +151,7 @@ def test_pictures_of_any_size_become_images(tmp_path):
     assert images.pictures([tmp_path / "larger.jpg"], (28, 28, 1)).shape == (1, 28, 28, 1)
     (tmp_path / "text.png").write_text("no picture")
     for file in ("none.png", "text.png", "."):
-        with pytest.raises(DatasetError, match="no picture that can be read"):
+        with pytest.raises(DatasetError, match="not a picture that can be read"):
             images.pictures([tmp_path / file], (28, 28, 1))
 
 
