@@ -33,7 +33,7 @@ DAYS = 2
 HOUR_US = DAY_US // 24
 CHUNK_US = 20 * HOUR_US
 CLIENT_TIMEOUT_S = 15
-CANCELLED_S = 90.0  # Flink waits for a killed client that long, and the machine may be busy
+CANCELLED_S = 150.0  # Flink looks for silent clients once a minute, and the machine may be busy
 AAA, THIN, LONE = "HIST:AAAUSD", "HIST:BBBUSD", "HIST:CCCUSD"
 
 
