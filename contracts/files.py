@@ -17,6 +17,7 @@ def replacing(file: Path, *, durable: bool = True) -> Iterator[Path]:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{os.getpid()}.{file.name}")  # libraries look at the suffix
+    partial.unlink(missing_ok=True)  # of a killed process: in a container PIDs repeat
     try:
         yield partial
         if durable:

@@ -123,7 +123,7 @@ def down(settings: Settings, services: Iterable[str] | None = None) -> list[str]
     wanted = (
         set(services)
         if services is not None
-        else {file.stem for file in paths.run(settings).glob("*.json")}
+        else {file.stem for file in paths.run(settings).glob("[!.]*.json")}
     )
     stopped: list[str] = []
     if not wanted:

@@ -95,25 +95,25 @@ def renamed(environment: Mapping[str, str]) -> dict[str, Any]:
     Raises SettingError when both are set to different numbers: a child process has both, from the
     shell and from its parent.
     """
+    variables = {variable.upper(): value for variable, value in environment.items()}
     values = {}
     for old, name in RENAMED.items():
         before, now = PREFIX + old.upper(), PREFIX + name.upper()
-        if before not in environment:
+        if before not in variables:
             continue
-        if now in environment:
-            if not _is_same(environment, now, before):
-                message = f"{before} is the old name of {now}, and they differ"
-                raise SettingError(message, f"unset {before}")
-            continue
-        warning = "%s is now %s; the old name will be refused in the next release"
-        logging.getLogger("tick").warning(warning, before, now)
-        values[name] = environment[before]
+        if now not in variables:
+            warning = "%s is now %s; the old name will be refused in the next release"
+            logging.getLogger("tick").warning(warning, before, now)
+            values[name] = variables[before]
+        elif not _is_same(variables[now], variables[before]):
+            message = f"{before} is the old name of {now}, and they differ"
+            raise SettingError(message, f"unset {before}")
     return values
 
 
-def _is_same(environment: Mapping[str, str], one: str, other: str) -> bool:
+def _is_same(one: str, other: str) -> bool:
     try:
-        return float(environment[one]) == float(environment[other])
+        return float(one) == float(other)
     except ValueError:
         return False
 
@@ -123,10 +123,11 @@ def require_known(names: Iterable[str]) -> None:
 
     The hint names the nearest setting.
     """
-    known = [PREFIX + name.upper() for name in (*Settings.model_fields, *RENAMED)]
+    present = [PREFIX + name.upper() for name in Settings.model_fields]
+    known = {*present, *(PREFIX + name.upper() for name in RENAMED)}
     for name in (name.upper() for name in names):
         if name.startswith(PREFIX) and not name.startswith(NOT_SETTINGS) and name not in known:
-            near = get_close_matches(name, known, 1)
+            near = get_close_matches(name, present, 1)
             hint = (
                 f"did you mean {near[0]}?"
                 if near

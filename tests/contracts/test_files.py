@@ -48,6 +48,18 @@ def test_an_error_leaves_the_old_content_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_what_a_killed_process_of_the_same_number_left_is_no_obstacle(tmp_path):
+    """In a container a service has the same small PID after each restart."""
+    file = tmp_path / "secrets"
+    with replacing(file) as partial:
+        partial.write_text("first")
+    partial.write_text("left behind")
+    with replacing(file) as partial, partial.open("x") as out:
+        out.write("second")
+    assert file.read_text() == "second"
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_a_missing_folder_is_made(tmp_path):
     with replacing(tmp_path / "a" / "b" / "file") as partial:
         partial.write_bytes(b"new")

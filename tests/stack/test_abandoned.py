@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from contracts.config import paths
+from stack import platform
 from stack.process.pids import Record
 from stack.process.service import Service, spawn, stop
 from tests.conftest import OWNER, end_abandoned
@@ -29,3 +31,12 @@ def test_only_services_without_owner_are_ended(tmp_path: Path, owner_lives: bool
         assert (service.process() is not None) is owner_lives
     finally:
         stop(service.pid_file, timeout_s=5)
+
+
+def test_down_leaves_what_no_pid_file_names(free_settings):
+    """Half written by a killed process: a hidden file with the suffix of a PID file."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        Record.of(other.pid).write(paths.run(free_settings) / ".7.kafka.json")
+        assert platform.down(free_settings) == []
+        assert other.poll() is None
+        other.communicate(b"\n")

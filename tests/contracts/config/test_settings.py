@@ -80,10 +80,11 @@ def test_settings_and_variables_of_the_tests_are_known():
     require_known(["TICK_TEST_DATA", "tick_home", "PATH", "TICKS"])
 
 
+@pytest.mark.parametrize("spelt", [str.upper, str.lower])
 @pytest.mark.parametrize(("old", "name"), RENAMED.items())
-def test_an_old_name_works_with_a_warning(old, name, monkeypatch, caplog):
+def test_an_old_name_works_with_a_warning(old, name, spelt, monkeypatch, caplog):
     value = "0.05" if name == "embargo_share" else "7"
-    monkeypatch.setenv(f"TICK_{old.upper()}", value)
+    monkeypatch.setenv(spelt(f"tick_{old}"), value)
     assert getattr(settings(), name) == float(value)
     assert f"TICK_{old.upper()} is now TICK_{name.upper()}" in caplog.text
 
@@ -101,3 +102,9 @@ def test_a_child_process_has_both_names_of_one_number(monkeypatch):
     monkeypatch.setenv("TICK_CLOSING_BEAT_S", "7")
     monkeypatch.setenv("TICK_FINAL_HEARTBEAT_S", "7.0")
     assert settings().final_heartbeat_s == 7.0
+
+
+def test_an_old_name_is_never_the_advice():
+    with pytest.raises(SettingError) as caught:
+        require_known(["TICK_FOLD"])
+    assert "TICK_FOLDS" not in caught.value.hint
