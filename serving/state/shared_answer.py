@@ -3,7 +3,6 @@ it."""
 
 import asyncio
 import contextlib
-import fcntl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
-from contracts.files import replacing
+from contracts.files import locked, replacing
 
 POLL_S = 0.1
 Ask = Callable[[], Awaitable[bytes]]
@@ -42,17 +41,16 @@ async def shared(
 
 @contextlib.asynccontextmanager
 async def _turn(file: Path, wait_s_max: float) -> AsyncIterator[None]:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a") as lock:
+    with contextlib.ExitStack() as stack:
         async with asyncio.timeout(wait_s_max):
-            while not _locked(lock.fileno()):
+            while not _entered(stack, file):
                 await asyncio.sleep(POLL_S)
         yield
 
 
-def _locked(descriptor: int) -> bool:
+def _entered(stack: contextlib.ExitStack, file: Path) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        stack.enter_context(locked(file, wait=False))
     except BlockingIOError:
         return False
     return True
