@@ -93,31 +93,15 @@ def _forest_figures(ours: Loads, mlflow: Loads) -> list[Figure]:
             at_most=AIM_P99_MS,
             note=f"{requests}, {_quantile_ms(ours.single, 0.5):.2f} ms p50",
         ),
-        Figure(
-            f"/predict, forest, at c={CLIENTS}",
-            ours.many.per_core,
-            "req/s/core",
-            at_least=AIM_PER_CORE,
-            note=_throughput(ours.many),
-        ),
+        _at_clients("/predict, forest", ours.many, AIM_PER_CORE),
         Figure(
             "mlflow models serve, forest, p99 at c=1",
             _quantile_ms(mlflow.single, 0.99),
             "ms",
             note=f"{_quantile_ms(mlflow.single, 0.5):.1f} ms p50",
         ),
-        Figure(
-            f"mlflow models serve, forest, at c={CLIENTS}",
-            mlflow.many.per_core,
-            "req/s/core",
-            note=_throughput(mlflow.many),
-        ),
-        Figure(
-            "ours / mlflow, forest, req/s/core",
-            ours.many.per_core / mlflow.many.per_core,
-            "×",
-            at_least=AIM_FOREST,
-        ),
+        _at_clients("mlflow models serve, forest", mlflow.many),
+        _ratio("ours / mlflow, forest", ours.many, mlflow.many, AIM_FOREST),
     ]
 
 
@@ -129,24 +113,9 @@ def _lightgbm_figures(ours: Loads, mlflow: Loads) -> list[Figure]:
             "ms",
             note=f"{_quantile_ms(ours.single, 0.5):.2f} ms p50",
         ),
-        Figure(
-            f"/predict, LightGBM, at c={CLIENTS}",
-            ours.many.per_core,
-            "req/s/core",
-            note=_throughput(ours.many),
-        ),
-        Figure(
-            f"mlflow models serve, LightGBM, at c={CLIENTS}",
-            mlflow.many.per_core,
-            "req/s/core",
-            note=_throughput(mlflow.many),
-        ),
-        Figure(
-            "ours / mlflow, LightGBM, req/s/core",
-            ours.many.per_core / mlflow.many.per_core,
-            "×",
-            at_least=AIM_LIGHTGBM,
-        ),
+        _at_clients("/predict, LightGBM", ours.many),
+        _at_clients("mlflow models serve, LightGBM", mlflow.many),
+        _ratio("ours / mlflow, LightGBM", ours.many, mlflow.many, AIM_LIGHTGBM),
     ]
 
 
@@ -158,18 +127,18 @@ def _feast_figures(ours: Loads, feast: Loads) -> list[Figure]:
             "ms",
             note=f"{_quantile_ms(feast.single, 0.5):.1f} ms p50; features only, no model",
         ),
-        Figure(
-            f"Feast's feature server, at c={CLIENTS}",
-            feast.many.per_core,
-            "req/s/core",
-            note=_throughput(feast.many),
-        ),
-        Figure(
-            "ours with model / Feast without, req/s/core",
-            ours.many.per_core / feast.many.per_core,
-            "×",
-        ),
+        _at_clients("Feast's feature server", feast.many),
+        _ratio("ours with model / Feast without", ours.many, feast.many),
     ]
+
+
+def _at_clients(server: str, load: Load, at_least: float | None = None) -> Figure:
+    note = _throughput(load)
+    return Figure(f"{server}, at c={CLIENTS}", load.per_core, "req/s/core", at_least, note=note)
+
+
+def _ratio(what: str, ours: Load, theirs: Load, at_least: float | None = None) -> Figure:
+    return Figure(f"{what}, req/s/core", ours.per_core / theirs.per_core, "×", at_least)
 
 
 def _process_figures(settings: Settings, swap: Load, started_s: float) -> list[Figure]:
