@@ -110,20 +110,14 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
 
 def end_abandoned(runs: Path) -> None:
     """End platforms of earlier runs that were killed before they could: those whose owner no longer
-    lives. `runs` has a folder for each run.
+    lives.
     """
     from stack import platform as stack_platform
 
-    owners = (*runs.glob(f"*/platform*/{OWNER}"), *runs.glob(f"*/popen-*/platform*/{OWNER}"))
-    for owner in owners:
+    for owner in runs.glob(f"*/platform*/{OWNER}"):
         record = Record.read(owner)
         if record is not None and record.process() is None:
             stack_platform.down(Settings(home=owner.parent))
-
-
-def runs_of(own: Path) -> Path:
-    """The folder of all test runs; `own` is that of this run or of one of its workers."""
-    return own.parents[1] if own.name.startswith("popen-") else own.parent
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +127,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """
     from stack import platform as stack_platform
 
-    end_abandoned(runs_of(tmp_path_factory.getbasetemp()))
+    end_abandoned(tmp_path_factory.getbasetemp().parent)
     settings = settings_in(
         tmp_path_factory.mktemp("platform"), parallelism=2, **SECURED
     )  # of each task two, which must agree

@@ -3,7 +3,6 @@ the names the pages give them.
 """
 
 import re
-import tomllib
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -34,11 +33,9 @@ NOT_SETTINGS = {"TICK_TEST_DATA"}
 
 def packages() -> list[str]:
     """Folders of all packages, relative to the repository."""
-    project = tomllib.loads((REPO / "pyproject.toml").read_text())
-    roots = project["tool"]["importlinter"]["root_packages"]
     return sorted(
         str(file.parent.relative_to(REPO))
-        for root in roots
+        for root in layer_table.importlinter()["root_packages"]
         for file in (REPO / root).rglob("__init__.py")
     )
 

@@ -6,14 +6,20 @@
 import ast
 import tomllib
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
 
+def importlinter() -> dict[str, Any]:
+    """Settings of the import linter."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    return dict(settings)
+
+
 def table() -> list[str]:
     """Lines of the table, lowest layer first; packages of one layer in alphabetical order."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    (contract,) = (c for c in project["tool"]["importlinter"]["contracts"] if c["type"] == "layers")
+    (contract,) = (c for c in importlinter()["contracts"] if c["type"] == "layers")
     lines = ["| layer | folder | what it contains |", "|---|---|---|"]
     for number, layer in enumerate(reversed(contract["layers"]), 1):
         lines += [f"| {number} | `{name}/` | {sentence(name)} |" for name in layer.split(" | ")]
