@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -61,26 +60,32 @@ def home(tmp_path_factory):
     return tmp_path_factory.mktemp("airflow-home")
 
 
-@lru_cache
-def probed(home: Path, file: str) -> dict:
+def probe(home: Path, *names: str) -> dict[str, dict]:
+    """By file: what it defines, as a child process with an empty Airflow home sees it."""
     environment = {
         **os.environ,
         "AIRFLOW_HOME": str(home),
         "PYTHONPATH": str(REPO),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     }
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        str(REPO / "tests" / "support" / "probe.py"),
-        str(REPO / "dags" / file),
-    ]
+    script = str(REPO / "tests" / "support" / "probe.py")
+    paths = [str(REPO / "dags" / name) for name in names]
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-W", "ignore", script, *paths],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def probed(home: Path) -> dict[str, dict]:
+    """Every DAG file."""
+    return probe(home, *FILES)
 
 
 def test_every_dag_has_its_file():
@@ -88,17 +93,16 @@ def test_every_dag_has_its_file():
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_file_imports_without_error_and_nothing_heavy(home, file):
-    probe = probed(home, file)
-    assert probe["errors"] == {}
-    assert probe["heavy"] == []
-    assert probe["dags"]
+def test_a_file_imports_without_error_and_nothing_heavy(probed, file):
+    assert probed[file]["errors"] == {}
+    assert probed[file]["heavy"] == []
+    assert probed[file]["dags"]
 
 
 @pytest.mark.parametrize("name", DAGS)
-def test_a_dag_is_what_the_table_says(home, name):
+def test_a_dag_is_what_the_table_says(probed, name):
     file, owner, cron, tags, queue, priority, retries, pause_min, deadline_h, order = DAGS[name]
-    dag = probed(home, file)["dags"][name]
+    dag = probed[file]["dags"][name]
     assert (dag["cron"], set(dag["tags"]), dag["access"]) == (cron, tags, [owner])
     assert (dag["catchup"], dag["max_active_runs"], dag["start"][:10]) == (False, 1, "2025-01-01")
     assert dag["deadlines"] == [
@@ -128,8 +132,8 @@ def test_a_dag_is_what_the_table_says(home, name):
     assert dag["doc"].startswith("# ")
 
 
-def test_by_time_means_intervals_and_drift_starts_the_training_too(home):
-    kinds = {name: probed(home, line[0])["dags"][name]["timetable"] for name, line in DAGS.items()}
+def test_by_time_means_intervals_and_drift_starts_the_training_too(probed):
+    kinds = {name: probed[line[0]]["dags"][name]["timetable"] for name, line in DAGS.items()}
     assert kinds["tick_model_training"] == "AssetOrTimeSchedule"
     assert {
         kinds[name]
@@ -137,8 +141,8 @@ def test_by_time_means_intervals_and_drift_starts_the_training_too(home):
     } == {"CronDataIntervalTimetable"}
 
 
-def test_variants_are_dags_with_their_own_defaults(home):
-    dags = probed(home, "ml_variants_dag.py")["dags"]
+def test_variants_are_dags_with_their_own_defaults(probed):
+    dags = probed["ml_variants_dag.py"]["dags"]
     assert set(dags) == {"cifar10_simple_training", "power_zone1_training"}
     assert dags["cifar10_simple_training"]["tasks"]["train_model"]["pool"] == "gpu_pool"
     assert dags["power_zone1_training"]["params"] == ["day", "series"]
@@ -146,6 +150,7 @@ def test_variants_are_dags_with_their_own_defaults(home):
 
 def test_an_approval_stands_before_production_where_it_is_asked_for(home, monkeypatch):
     monkeypatch.setenv("TICK_AIRFLOW_APPROVAL", "true")
-    dag = probed.__wrapped__(home, "ml_tick_model_dag.py")["dags"]["tick_model_training"]
+    file = "ml_tick_model_dag.py"
+    dag = probe(home, file)[file]["dags"]["tick_model_training"]
     assert dag["tasks"]["backtest_model"]["next"] == ["approve_production"]
     assert dag["tasks"]["approve_production"]["next"] == ["register_to_production"]

@@ -1,7 +1,8 @@
-"""Run as a child process: imports one DAG file as Airflow does and describes it as JSON."""
+"""Run as a child process: imports DAG files as Airflow does and describes them as JSON."""
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 HEAVY = (
@@ -69,16 +70,17 @@ def _dag(dag: Any) -> dict[str, Any]:
     }
 
 
-def main(file: str) -> None:
+def _file(path: str) -> dict[str, Any]:
+    """What one file defines; `heavy` are the modules that it is the first to import."""
     from airflow.dag_processing.dagbag import DagBag
 
-    bag = DagBag(file)
+    before = set(sys.modules)
+    bag = DagBag(path)
     described = {name: _dag(dag) for name, dag in bag.dags.items()}
-    heavy = [name for name in HEAVY if name in sys.modules]
-    sys.stdout.write(
-        "\n" + json.dumps({"dags": described, "errors": bag.import_errors, "heavy": heavy})
-    )
+    heavy = [name for name in HEAVY if name in sys.modules and name not in before]
+    return {"dags": described, "errors": bag.import_errors, "heavy": heavy}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    files = {Path(path).name: _file(path) for path in sys.argv[1:]}
+    sys.stdout.write("\n" + json.dumps(files))
