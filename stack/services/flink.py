@@ -229,6 +229,9 @@ def config(settings: Settings) -> str:
         # A loaded machine is slow, not dead; a killed process shows by failing calls at once.
         "heartbeat.timeout": 20000,
         "client.heartbeat.timeout": CLIENT_CHECK_MS,
+        # By default 10 s: on a loaded machine the dispatcher needs longer to accept a job, which
+        # was then "rejected" although it ran.
+        "pekko.ask.timeout": "60 s",
         # 0 s: a job whose TaskManager is gone waits for another one, five minutes per restart
         # (slot.request.timeout). By default, once the JobManager has been up for five minutes, each
         # request for slots fails at once, and all restarts of a job are used up within three

@@ -105,7 +105,7 @@ def test_a_dead_channel_fails_neither_the_caller_nor_the_other_one(alerts, chann
     webhook.status = 500
     alerts.send_alert("late", "text")
     assert len(mail.messages) == 1
-    assert "could not be sent by the connection tick_alerts_slack" in caplog.text
+    assert "could not send the alert by connection tick_alerts_slack" in caplog.text
     assert webhook.url not in caplog.text, "the address is a secret"
 
 

@@ -277,7 +277,7 @@ def test_without_kafka_the_error_says_what_to_do(free_settings, tmp_path):
 def test_kafka_dies_on_the_way_and_the_replay_goes_on_later(tmp_path):
     from stack import platform
 
-    settings = settings_in(tmp_path / "home", delivery_timeout_ms=2_000, position_interval_s=0.1)
+    settings = settings_in(tmp_path / "home", delivery_timeout_ms=10_000, position_interval_s=0.1)
     file, ticks = canonical_file(tmp_path, rate=20.0, seconds=600)
     position_file = tmp_path / "p.json"
     marks = dict.fromkeys(range(4), 0)
@@ -292,7 +292,7 @@ def test_kafka_dies_on_the_way_and_the_replay_goes_on_later(tmp_path):
             replay(
                 open_feed([file]),
                 settings,
-                speed=100.0,
+                speed=20.0,  # half a minute: the stop comes long before the end
                 position_file=position_file,
                 progress=stop_kafka_half_way,
             )
