@@ -7,8 +7,11 @@ feature is NULL and `overflows` counts the reason. To add a feature, add one lin
 test.
 """
 
+import math
+import re
 from dataclasses import dataclass
 
+from contracts.tick import PRICE_MAX, PRICE_MIN
 from contracts.windows import LABELS, LEVELS, Level
 
 # Largest summand of a window, in multiples of its `unit`: 90 of them, the most rows a window has,
@@ -16,6 +19,8 @@ from contracts.windows import LABELS, LEVELS, Level
 SUMMAND_UNITS_MAX = 1e17
 # Most ticks of a tile or bar whose sums fit 64 bits: each adds at most 1e12 to an integer sum.
 TICKS_MAX = 9_000_000
+# Largest absolute return between two prices of the contract.
+RETURN_MAX = math.log(PRICE_MAX / PRICE_MIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +30,8 @@ class Aggregate:
     A sum is exact: each summand is split into two integers, multiples of `unit` and of 1e-17
     `unit`, which add up without rounding for up to 90 rows (the most a window has). `unit=None`:
     the summand already is an integer. A summand above 1e17 `unit` could overflow 64 bits, and so
-    could the summands of a bar with more than 9,000,000 trades: while one is in the window, every
-    feature over that sum is NULL.
+    could the amounts of a bar with more than 9,000,000 trades: while one is in the window, every
+    feature over that sum is NULL. Sums that always fit (`always_fits`) need no such check.
 
     Row columns: n trades, v volume, pv notional, sv signed volume, s sum of signs, high, low,
     close_price, r = ln(close/previous close), r1 = the r of the previous row. Verbs: sum (exact),
@@ -45,6 +50,15 @@ class Aggregate:
         """Largest absolute summand of an exact sum, in units of `of`; infinite without `unit`."""
         return float("inf") if self.unit is None else float(f"{SUMMAND_UNITS_MAX * self.unit:.0e}")
 
+    @property
+    def always_fits(self) -> bool:
+        """Whether no valid tick can make a summand too large: a product of returns, which prices
+        within the contract bound.
+        """
+        returns = re.findall(r"\br1?\b", self.of)
+        is_product = re.sub(r"\b(r1?|ABS)\b|[ ()*]", "", self.of) == ""
+        return is_product and RETURN_MAX ** len(returns) <= self.summand_max
+
 
 AGGREGATES = (
     Aggregate("rows", "rows"),
@@ -58,11 +72,11 @@ AGGREGATES = (
     Aggregate("low", "min", "low"),
     Aggregate("close", "last", "close_price"),
     Aggregate("r", "sum", "r", 1e-12),
-    Aggregate("r2", "sum", "r * r", 1e-14),
+    Aggregate("r2", "sum", "r * r", 1e-13),
     Aggregate("r_in", "sum_inner", "r", 1e-12),
     Aggregate("r1_in", "sum_inner", "r1", 1e-12),
-    Aggregate("rr_in", "sum_inner", "r * r1", 1e-14),
-    Aggregate("rr_abs_in", "sum_inner", "ABS(r * r1)", 1e-14),
+    Aggregate("rr_in", "sum_inner", "r * r1", 1e-13),
+    Aggregate("rr_abs_in", "sum_inner", "ABS(r * r1)", 1e-13),
     Aggregate("illiq", "sum", "ABS(r) / pv", 1e-9),
     Aggregate("r_sv", "sum", "r * sv", 1e-7),
     # One trade of 1e9 among trades of 1e-5: their squares span 28 digits, hence two sums.

@@ -193,10 +193,12 @@ def _aggregated(
 def _overflow_columns(
     bars: pl.DataFrame, terms: pl.DataFrame, used: Sequence[Aggregate]
 ) -> dict[str, Terms]:
-    """Per exact sum `<aggregate>:over`, 1 for a bar whose summand is too large; and their count."""
+    """Per sum that can overflow `<aggregate>:over`, 1 for a bar whose summand is too large; and
+    their count.
+    """
     crowded = bars["n"] > TICKS_MAX
     over: dict[Aggregate, pl.Series] = {}
-    for a in (a for a in used if a.unit):
+    for a in (a for a in used if a.unit and not a.always_fits):
         too_large = (terms[a.name].abs() > a.summand_max).fill_null(value=False)
         over[a] = (crowded | too_large).cast(pl.Float64)
     summands = {(a.of, a.unit): flags for a, flags in over.items()}

@@ -6,8 +6,8 @@ whole seconds), how a time range is written, and how `tiles` cuts it.
 
 A BIGINT sum that exceeds 64 bits wraps silently; it is exact modulo 2^64, hence correct again once
 the large summand has left the window. Each row therefore counts its summands that are too large, in
-one base-128 digit per exact sum, and each window adds up these counters. A feature is NULL while a
-digit of its sums is not zero.
+one base-128 digit per sum that can overflow, and each window adds up these counters. A feature is
+NULL while a digit of its sums is not zero.
 """
 
 import math
@@ -93,7 +93,7 @@ def window(level: Level, index: int, mode: Mode) -> View:
         else f"win_{level.view}_{LABELS[level.windows_s[index - 1]]}"
     )
     sums = ", ".join(_over(a, w) for a in _used(level) if a.verb not in ("last", "overflows"))
-    counters = range(-(-len(_exact(level)) // DIGITS))
+    counters = range(-(-len(_overflowing(level)) // DIGITS))
     sums += "".join(f", {SUM}(x_{c}_over) OVER w AS x_{c}_over_{w}" for c in counters)
     known = ", MAX(known_at_us) OVER w AS known_w" if w == level.window_max_s else ""
     between = f"RANGE BETWEEN {_range(w - level.tile_s, mode)} PRECEDING AND CURRENT ROW"
@@ -157,9 +157,11 @@ def _used(level: Level) -> tuple[Aggregate, ...]:
     return tuple(a for a in AGGREGATES if re.search(r"\{" + a.name + r"\}", text))
 
 
-def _exact(level: Level) -> dict[str, Aggregate]:
-    """The exact sums of a level by the stem of their summand, in the order of their digits."""
-    return {_summand(a): a for a in _used(level) if a.unit is not None}
+def _overflowing(level: Level) -> dict[str, Aggregate]:
+    """The exact sums of a level that can overflow, by the stem of their summand, in the order of
+    their digits.
+    """
+    return {_summand(a): a for a in _used(level) if a.unit is not None and not a.always_fits}
 
 
 def _overflow_counters(level: Level) -> list[str]:
@@ -167,10 +169,10 @@ def _overflow_counters(level: Level) -> list[str]:
 
     All digits are 1 where the bar holds too many ticks for its own sums.
     """
-    exact = list(_exact(level).values())
+    sums_at_risk = list(_overflowing(level).values())
     counters = []
-    for c, at in enumerate(range(0, len(exact), DIGITS)):
-        sums = exact[at : at + DIGITS]
+    for c, at in enumerate(range(0, len(sums_at_risk), DIGITS)):
+        sums = sums_at_risk[at : at + DIGITS]
         digits = " + ".join(
             f"CASE WHEN ABS({a.of}) > {a.summand_max:.0e} THEN {DIGIT**i} ELSE 0 END"
             for i, a in enumerate(sums)
@@ -183,9 +185,9 @@ def _overflow_counters(level: Level) -> list[str]:
 
 def _digits(level: Level, w: int, aggregates: Iterable[Aggregate]) -> dict[str, list[str]]:
     """By counter of window `w`: the expressions for the digits of these sums."""
-    stems = [_summand(a) for a in aggregates if a.unit is not None]
+    stems = {_summand(a) for a in aggregates}
     digits: dict[str, list[str]] = {}
-    for position, stem in enumerate(_exact(level)):
+    for position, stem in enumerate(_overflowing(level)):
         c, i = divmod(position, DIGITS)
         if stem in stems:
             counter = f"x_{c}_over_{w}"
@@ -264,7 +266,7 @@ def _formula(feature: Feature, w: int) -> str:
 
 def _overflows(level: Level, w: int) -> dict[str, str]:
     """The aggregates that count overflows, as the sum of all digits."""
-    digits = _digits(level, w, _exact(level).values())
+    digits = _digits(level, w, _overflowing(level).values())
     none = " AND ".join(f"{counter} = 0" for counter in digits)
     total = " + ".join(digit for group in digits.values() for digit in group)
     count = f"CASE WHEN {none} THEN 0e0 ELSE CAST({total} AS DOUBLE) END"

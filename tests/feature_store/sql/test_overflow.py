@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts import tick
+from contracts import features, tick
 from contracts.features import (
     AGGREGATES,
     FEATURES,
     OVERFLOWS,
     SUMMAND_UNITS_MAX,
     TICKS_MAX,
+    Aggregate,
     Feature,
 )
 from contracts.parsing import parse
@@ -45,6 +46,7 @@ LONG_MAX = 2**63 - 1
 ROWS_MAX = max(w // level.tile_s for level in LEVELS for w in level.windows_s)
 HOUR = LEVELS[-1]
 SUMS = tuple(a for a in AGGREGATES if a.unit is not None)
+AT_RISK = tuple(a for a in SUMS if not a.always_fits)
 # Every exact sum as a separate feature: the sum over its window, or NULL.
 LINES = tuple(Feature(f"sum_{a.name}", f"{{{a.name}}}", "1", 1.0, windows_s=(3600,)) for a in SUMS)
 
@@ -135,12 +137,35 @@ def test_no_sum_of_a_window_leaves_64_bits():
     assert max(in_units) <= SUMMAND_UNITS_MAX + rounding
 
 
-def test_a_bar_of_too_many_ticks_overflows_in_every_sum(monkeypatch):
+def test_products_of_returns_always_fit():
+    """The largest return goes from the lowest to the highest price of the contract."""
+    assert {a.name for a in SUMS} - {a.name for a in AT_RISK} == {
+        "r",
+        "r2",
+        "r_in",
+        "r1_in",
+        "rr_in",
+        "rr_abs_in",
+    }
+    extremes = {"r": [features.RETURN_MAX], "r1": [-features.RETURN_MAX]}
+    for a in set(SUMS) - set(AT_RISK):
+        assert abs(evaluate(pl.DataFrame(extremes), {"x": a.of})["x"][0]) <= a.summand_max
+
+
+@pytest.mark.parametrize(
+    ("of", "unit"), [("r * r", 1e-15), ("ABS(r) / pv", 1e-9), ("r * sv", 1e-7), ("v", 1e-4)]
+)
+def test_a_sum_that_can_be_too_large_is_checked(of, unit):
+    assert not Aggregate("x", "sum", of, unit).always_fits
+
+
+def test_a_bar_of_too_many_ticks_overflows_in_every_sum_of_amounts(monkeypatch):
     monkeypatch.setattr(reference, "TICKS_MAX", 0)
     row = last_row(rising(1.0), (*LINES, *FEATURES))
-    assert [row[f"sum_{a.name}_1h"] for a in SUMS] == [None] * len(SUMS)
-    assert row["overflows_1h"] == 60 * len({(a.of, a.unit) for a in SUMS})
+    assert [row[f"sum_{a.name}_1h"] for a in AT_RISK] == [None] * len(AT_RISK)
+    assert row["overflows_1h"] == 60 * len({(a.of, a.unit) for a in AT_RISK})
     assert row["trade_count_1h"] == 60
+    assert row["log_return_1h"] == pytest.approx(60 * 0.003)
 
 
 prices = st.sampled_from([tick.PRICE_MIN, 1e-5, 1.0, 1000.0, 1e6, tick.PRICE_MAX])
@@ -168,10 +193,8 @@ def test_a_sum_is_the_true_number_or_null(cycle):
     hour = windows.sort("sec").row(-1, named=True)
     summands = true_summands(ticks)
     overflows = {a.name: sum(abs(x) > a.summand_max for x in summands[a.name]) for a in SUMS}
-    distinct = {(a.of, a.unit): overflows[a.name] for a in SUMS}
-    counters = [hour["x_0_over_3600"], hour["x_1_over_3600"]]
-    places = [sql.DIGIT**i for i in range(sql.DIGITS)]
-    digits = [counter // place % sql.DIGIT for counter in counters for place in places]
+    distinct = {(a.of, a.unit): overflows[a.name] for a in AT_RISK}
+    digits = [hour["x_0_over_3600"] // sql.DIGIT**i % sql.DIGIT for i in range(sql.DIGITS)]
     assert digits[: len(distinct)] == list(distinct.values()), "one digit per sum, in their order"
     assert row["overflows_1h"] == sum(distinct.values())
     for a in SUMS:
