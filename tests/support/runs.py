@@ -9,7 +9,7 @@ from stack.services.airflow_rest import Client
 from streaming.synthetic.market import FIXTURE
 
 DAY_US = 86_400_000_000
-LIMIT_S = 900
+LIMIT_S = 600
 DAYS = 19  # up to two weeks before the last Sunday; seven of them are test days
 TODAY_US = now_us() // DAY_US * DAY_US
 # One tick per symbol every twenty seconds: the cost of a batch job grows with its ticks.
@@ -25,10 +25,15 @@ def wait(until: Callable[[], object], what: str, poll_s: float = 1.0) -> object:
 
 
 def ended(client: Client, dag: str, run_id: str) -> dict:
-    return wait(
-        lambda: (run := client.run(dag, run_id))["state"] in {"success", "failed"} and run,
-        f"{dag} {run_id}",
-    )
+    """The run once it has ended; one that does not end is described by the states of its tasks."""
+    try:
+        return wait(
+            lambda: (run := client.run(dag, run_id))["state"] in {"success", "failed"} and run,
+            f"{dag} {run_id}",
+        )
+    except AssertionError as error:
+        active = [(run["dag_run_id"], run["state"]) for run in client.runs(dag)]
+        raise AssertionError(f"{error}: {states(client, dag, run_id)}; runs: {active}") from None
 
 
 def states(client: Client, dag: str, run_id: str) -> dict[str, str]:
