@@ -103,7 +103,7 @@ def stop(settings: Settings) -> None:
     platform.down(settings)
 
 
-def _start_live(settings: Settings, warm: bool) -> None:  # noqa: FBT001
+def _start_live(settings: Settings, warm: bool) -> None:
     """The live job and the writer. Without warm-up for an own file: it may begin a day back, and
     event time never goes back.
     """

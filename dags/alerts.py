@@ -53,7 +53,7 @@ def send_alert(subject: str, text: str) -> None:
     for name, send in ((SLACK, _to_slack), (EMAIL, _to_email)):
         try:
             _send_by(name, send, line, body)
-        except Exception:  # noqa: BLE001 – an error of a mail server or webhook must not fail the task
+        except Exception:  # an error of a mail server or webhook must not fail the task
             log.exception("could not send the alert by connection %s", name)
 
 

@@ -33,7 +33,7 @@ def backfill(
         typer.Option("--to", formats=DAY, help="last day, UTC: part of the range"),
     ],
     given: Given = None,
-    wait: Wait = True,  # noqa: FBT002
+    wait: Wait = True,
 ) -> None:
     """Run a scheduled DAG for every interval that begins in these days, oldest first, one at a
     time.

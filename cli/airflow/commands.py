@@ -100,7 +100,7 @@ def run(
         datetime | None, typer.Option("--to", formats=FORMATS, help="parameter `to`, UTC")
     ] = None,
     given: Given = None,
-    wait: Wait = True,  # noqa: FBT002
+    wait: Wait = True,
 ) -> None:
     """Run a DAG now, and switch it on (Airflow keeps the runs of a DAG that is off waiting, and
     follows the schedule of one that is on).

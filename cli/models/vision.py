@@ -36,7 +36,7 @@ Fresh = Annotated[
 ]
 
 
-def mnist(data: Data = None, epochs: Epochs = 0, seed: Seed = None, fresh: Fresh = False) -> None:  # noqa: FBT002
+def mnist(data: Data = None, epochs: Epochs = 0, seed: Seed = None, fresh: Fresh = False) -> None:
     """Train digits by Keras and promote the network if its accuracy on the test images is above
     0.95.
 
@@ -56,7 +56,7 @@ def cifar10(
     ] = Profile.RESNET9,
     epochs: Epochs = 0,
     seed: Seed = None,
-    fresh: Fresh = False,  # noqa: FBT002
+    fresh: Fresh = False,
 ) -> None:
     """Train CIFAR-10 by Torch and promote the network if its accuracy on the plain test images is
     0.85 or more.
@@ -116,7 +116,7 @@ def _predict(kind: str, pictures: list[Path]) -> None:
 
 def _train(
     kind: str, data: Path | None, profile: str, epochs: int, seed: int | None, fresh: bool
-) -> None:  # noqa: FBT001
+) -> None:
     from cli.reports.progress_bars import bars
     from contracts.config.settings import settings
     from training.vision import directory, steps
