@@ -3,6 +3,8 @@
 PyIceberg creates the tables; Flink writes to them too.
 """
 
+from collections.abc import Iterable
+
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.transforms import DayTransform, IdentityTransform
@@ -18,7 +20,9 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
+from contracts import tick
 from contracts.features import COLUMNS
+from contracts.fields import Field, Kind
 
 SILVER = "silver.tick_data"
 DEAD_LETTER = "silver.dead_letter"
@@ -32,20 +36,21 @@ DAILY_VOLATILITY = "gold.tick_daily_volatility"
 DAILY_PROFILE = "gold.tick_daily_profile"
 DAILY_CORRELATION = "gold.tick_daily_correlation"
 
+_ICEBERG: dict[Kind, IcebergType] = {
+    Kind.TEXT: StringType(),
+    Kind.FLAG: BooleanType(),
+    Kind.INT: IntegerType(),
+    Kind.LONG: LongType(),
+    Kind.REAL: DoubleType(),
+}
+
+
+def _columns(fields: Iterable[Field]) -> tuple[tuple[str, IcebergType], ...]:
+    return tuple((field.name, _ICEBERG[field.kind]) for field in fields)
+
+
 _TICKS: tuple[tuple[str, IcebergType], ...] = (
-    ("venue", StringType()),
-    ("symbol", StringType()),
-    ("event_time_us", LongType()),
-    ("ingest_time_us", LongType()),
-    ("price", DoubleType()),
-    ("size", DoubleType()),
-    ("side", IntegerType()),
-    ("trade_id", StringType()),
-    ("seq", LongType()),
-    ("bid", DoubleType()),
-    ("ask", DoubleType()),
-    ("bid_size", DoubleType()),
-    ("ask_size", DoubleType()),
+    *_columns(tick.FIELDS),
     ("event_time", TimestamptzType()),
     ("late", BooleanType()),
 )
@@ -157,7 +162,6 @@ COLUMNS_OF = {
 TIME_OF = {DEAD_LETTER: "loaded_at", PREDICTIONS: "served_at"}
 FEATURE_NAMES = tuple(name for name, _ in _FEATURES)
 TICK_NAMES = tuple(name for name, _ in _TICKS)
-TRADE_KEY = ("venue", "symbol", "trade_id")  # rows that share it are copies of one trade
 PREDICTION_NAMES = tuple(name for name, _ in _PREDICTIONS)
 DEAD_LETTER_NAMES = tuple(name for name, _ in _DEAD_LETTERS)
 

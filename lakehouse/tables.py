@@ -32,6 +32,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
+from contracts.tick import TRADE_KEY
 from lakehouse import catalog_options as connection
 from lakehouse.schemas import (
     COLUMNS_OF,
@@ -39,7 +40,6 @@ from lakehouse.schemas import (
     PROPERTIES,
     SILVER,
     TICK_NAMES,
-    TRADE_KEY,
     partitions,
     schema,
 )

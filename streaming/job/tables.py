@@ -8,20 +8,24 @@ from contracts import live_job, topics
 from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.features import columns
-from contracts.tick import EVENT_TIME_US_MIN, FUTURE_US_MAX, MESSAGE_BYTES_MAX, RULES, Reason
+from contracts.fields import names
+from contracts.tick import (
+    EVENT_TIME_US_MIN,
+    FIELDS,
+    FUTURE_US_MAX,
+    MESSAGE_BYTES_MAX,
+    MESSAGE_FIELDS,
+    QUOTES,
+    RULES,
+    Reason,
+)
 from contracts.windows import Level
 from contracts.wire import HEARTBEAT_KEY
 from feature_store.sql.tiles import View, entry
 from lakehouse import catalog_options, tables
 from lakehouse.schemas import PREDICTION_NAMES, PREDICTIONS
-from streaming.job.validation_sql import (
-    QUOTES,
-    RECEIVED,
-    TYPES,
-    quote,
-    rule,
-    well_typed,
-)
+from streaming.job.flink_types import declared
+from streaming.job.validation_sql import RECEIVED, quote, rule, well_typed
 
 # One group per reader: a job without state starts from the offsets that each group committed.
 GROUP, GROUP_WARM = live_job.TICKS.group, live_job.WARMUP.group
@@ -95,11 +99,10 @@ def _typed_source(settings: Settings, table: str, topic: str, group: str, extra:
     An event time out of bounds (e.g. more than 5 s after arrival) is replaced by 1970 before the
     watermark is generated, so that a single message cannot advance it.
     """
-    fields = ", ".join(f"{name} {kind}" for name, kind in TYPES.items())
     sane = f"event_time_us >= {EVENT_TIME_US_MIN} AND event_time_us <= {RECEIVED} + {FUTURE_US_MAX}"
     # A reader without a partition would hold the watermark back.
     readers = f"'scan.parallelism'='{min(settings.parallelism, topics.TICKS.partitions)}', "
-    return f"""CREATE TABLE {table} ({fields},
+    return f"""CREATE TABLE {table} ({declared(MESSAGE_FIELDS)},
   arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   et AS CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(event_time_us / 1000, 3) ELSE TO_TIMESTAMP_LTZ(0, 3) END,
   WATERMARK FOR et AS et - INTERVAL '{settings.lateness_ms / 1000:.3f}' SECOND
@@ -174,11 +177,7 @@ def valid_messages() -> View:
         "COALESCE(TO_TIMESTAMP_LTZ(event_time_us / 1000000 * 1000 + 999, 3) <="
         " CURRENT_WATERMARK(et), FALSE)"
     )
-    fields = ", ".join(
-        quote(name) if name in QUOTES else name
-        for name in TYPES
-        if name not in ("schema_version", "heartbeat")
-    )
+    fields = ", ".join(quote(name) if name in QUOTES else name for name in names(FIELDS))
     is_valid = (
         f"CASE WHEN heartbeat IS TRUE THEN et > TO_TIMESTAMP_LTZ(1, 3) ELSE {well_typed()} AND"
         f" {rules} END"
