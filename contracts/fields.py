@@ -15,6 +15,7 @@ class Kind(StrEnum):
     INT = "int"  # 32 bits
     LONG = "long"  # 64 bits
     REAL = "real"  # double precision
+    OBJECT = "object"  # a JSON object, stored as its text
 
 
 @dataclass(frozen=True, slots=True)

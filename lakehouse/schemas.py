@@ -20,8 +20,7 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from contracts import tick
-from contracts.features import COLUMNS
+from contracts import feature_row, prediction, tick
 from contracts.fields import Field, Kind
 
 SILVER = "silver.tick_data"
@@ -42,6 +41,7 @@ _ICEBERG: dict[Kind, IcebergType] = {
     Kind.INT: IntegerType(),
     Kind.LONG: LongType(),
     Kind.REAL: DoubleType(),
+    Kind.OBJECT: StringType(),
 }
 
 
@@ -82,13 +82,12 @@ _POWER_FORECASTS: tuple[tuple[str, IcebergType], ...] = (
     ("model_version", StringType()),
     ("known_at_us", LongType()),
 )
-_FEATURES: tuple[tuple[str, IcebergType], ...] = (
-    ("view", StringType()),
-    ("symbol", StringType()),
-    ("event_time", TimestamptzType()),
-    ("known_at_us", LongType()),
-    ("warm_s", LongType()),
-    *((column.name, DoubleType()) for column in COLUMNS),
+_TIME: tuple[tuple[str, IcebergType], ...] = (("event_time", TimestamptzType()),)
+# In place of `event_time_ms`, which the topic has, a time that can be partitioned by day.
+_FEATURES: tuple[tuple[str, IcebergType], ...] = tuple(
+    column
+    for field in feature_row.FIELDS
+    for column in (_TIME if field.name == "event_time_ms" else _columns((field,)))
 )
 # Daily statistics: `event_time` is the start of their day; they are known from `known_at_us`, the
 # start of the next day.
@@ -130,20 +129,14 @@ _DAILY_CORRELATION: tuple[tuple[str, IcebergType], ...] = (
     ("hayashi_yoshida", DoubleType()),
     ("previous_tick_5m", DoubleType()),
 )
-# What /predict served. Maps are JSON text, {view: row end in µs} and {feature: value}: a new
-# feature needs no new column.
-_PREDICTIONS: tuple[tuple[str, IcebergType], ...] = (
-    ("request_id", StringType()),
-    ("symbol", StringType()),
-    ("served_at", TimestamptzType()),
-    ("served_at_us", LongType()),
-    ("source", StringType()),
-    ("model_name", StringType()),
-    ("model_version", StringType()),
-    ("prediction_bps", DoubleType()),
-    ("known_at_us", LongType()),
-    ("event_times_us", StringType()),
-    ("features", StringType()),
+# What /predict served, and when, as a time that can be partitioned by day.
+_PREDICTIONS: tuple[tuple[str, IcebergType], ...] = tuple(
+    column
+    for field in prediction.FIELDS
+    for column in (
+        *((("served_at", TimestamptzType()),) if field.name == "served_at_us" else ()),
+        *_columns((field,)),
+    )
 )
 COLUMNS_OF = {
     SILVER: _TICKS,

@@ -10,9 +10,16 @@ FLINK = {
     Kind.INT: "INT",
     Kind.LONG: "BIGINT",
     Kind.REAL: "DOUBLE",
+    Kind.OBJECT: "STRING",
 }
+RESERVED = frozenset({"view"})
 
 
-def declared(fields: Iterable[Field]) -> str:
-    """The fields as columns of a CREATE TABLE."""
-    return ", ".join(f"{field.name} {FLINK[field.kind]}" for field in fields)
+def declared(fields: Iterable[Field], *, quoted: bool = False) -> str:
+    """The fields as columns of a CREATE TABLE; reserved words, or all names, in backticks."""
+    return ", ".join(
+        f"`{field.name}` {FLINK[field.kind]}"
+        if quoted or field.name in RESERVED
+        else f"{field.name} {FLINK[field.kind]}"
+        for field in fields
+    )

@@ -4,11 +4,10 @@ The names of tables and views (`wire`, `wire_raw`, `heard`, …) stay as they ar
 job and `tick job status` refer to readers by them.
 """
 
-from contracts import live_job, topics
+from contracts import feature_row, live_job, prediction, topics
 from contracts.config import connections
 from contracts.config.settings import Settings
-from contracts.features import columns
-from contracts.fields import names
+from contracts.fields import Kind, names
 from contracts.tick import (
     EVENT_TIME_US_MIN,
     FIELDS,
@@ -119,23 +118,14 @@ def raw_source(settings: Settings) -> str:
 ) WITH ({_source_options(settings, topics.TICKS.name, f"{CUT}, 'format'='raw'", GROUP_RAW)})"""
 
 
-# Nested objects are read as JSON text: a bad value inside one cannot make the record unreadable.
-SERVED = {
-    **dict.fromkeys(
-        (
-            "request_id",
-            "symbol",
-            "source",
-            "model_name",
-            "model_version",
-            "event_times_us",
-            "features",
-        ),
-        "STRING",
-    ),
-    **dict.fromkeys(("served_at_us", "known_at_us"), "BIGINT"),
-    "prediction_bps": "DOUBLE",
-}
+# Fields in the reader's order, by kind. Nested objects are read as JSON text: a bad value inside one
+# cannot make the record unreadable.
+SERVED = tuple(
+    field
+    for kind in (Kind.TEXT, Kind.OBJECT, Kind.LONG, Kind.REAL)
+    for field in prediction.FIELDS
+    if field.kind is kind
+)
 
 
 def predictions_source(settings: Settings) -> str:
@@ -144,10 +134,9 @@ def predictions_source(settings: Settings) -> str:
     It has no watermark: neither predictions nor their absence may affect the watermark of the
     ticks.
     """
-    fields = ", ".join(f"`{name}` {kind}" for name, kind in SERVED.items())
     arrived = "arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL"
     return (
-        f"CREATE TABLE served ({fields}, {arrived}) WITH"
+        f"CREATE TABLE served ({declared(SERVED, quoted=True)}, {arrived}) WITH"
         f" ({_source_options(settings, topics.PREDICTIONS.name, JSON, GROUP_SERVED)})"
     )
 
@@ -233,9 +222,9 @@ def dead_letter_insert() -> str:
 
 def features_sink(settings: Settings, level: Level) -> str:
     """Topic `tick_features`: feature rows of one level."""
-    names = "".join(f", {column.name} DOUBLE" for column in columns(level))
-    return f"""CREATE TABLE features_{level.view} (`view` STRING, symbol STRING, event_time_ms BIGINT,
-  known_at_us BIGINT, warm_s BIGINT{names})
+    others = feature_row.fields(level)[len(feature_row.IDENTITY) :]
+    return f"""CREATE TABLE features_{level.view} ({declared(feature_row.IDENTITY)},
+  {declared(others)})
 WITH ({kafka(settings, topics.TICK_FEATURES.name)}, {_KEYED})"""
 
 
@@ -247,19 +236,16 @@ _KEYED = (
 
 def features_insert(level: Level) -> str:
     """The insert that publishes the rows of one level."""
-    names = "".join(f", {column.name}" for column in columns(level))
-    return (
-        f"INSERT INTO features_{level.view} SELECT '{level.view}', symbol, sec * 1000, known_at_us,"
-        f" warm_s{names} FROM rows_{level.view}"
-    )
+    expressions = {"view": f"'{level.view}'", "event_time_ms": "sec * 1000"}
+    values = (expressions.get(name, name) for name in names(feature_row.fields(level)))
+    return f"INSERT INTO features_{level.view} SELECT {', '.join(values)} FROM rows_{level.view}"
 
 
 def heartbeat_sink(settings: Settings) -> str:
     """Topic `tick_features`: heartbeat rows, which carry the progress of event time and no
     features."""
-    fields = "`view` STRING, symbol STRING, event_time_ms BIGINT"
     return (
-        f"CREATE TABLE features_heartbeat ({fields}) WITH"
+        f"CREATE TABLE features_heartbeat ({declared(feature_row.IDENTITY)}) WITH"
         f" ({kafka(settings, topics.TICK_FEATURES.name)}, {_KEYED})"
     )
 
@@ -273,6 +259,5 @@ def heartbeat_insert() -> str:
         "FROM TUMBLE((SELECT et FROM heard WHERE beat), DESCRIPTOR(et), INTERVAL '1' SECOND) GROUP"
         " BY window_start, window_end"
     )
-    return (
-        f"INSERT INTO features_heartbeat SELECT 'heartbeat', '{HEARTBEAT_KEY}', {end} {heartbeats}"
-    )
+    identity = f"'{feature_row.HEARTBEAT_VIEW}', '{HEARTBEAT_KEY}', {end}"
+    return f"INSERT INTO features_heartbeat SELECT {identity} {heartbeats}"
