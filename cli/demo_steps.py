@@ -12,10 +12,10 @@ from cli.serve import ask
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import TickError
+from contracts.redis_keys import FRESHNESS_REDIS_KEY
 from feature_store.backfill import run as backfill
 from feature_store.feast_repo import objects as feast_objects
 from feature_store.online import writer_stats
-from feature_store.online.redis_layout import FRESHNESS_REDIS_KEY
 from feature_store.online.store import connect
 from feature_store.online.writer_stats import WriterReport
 from lakehouse import tables

@@ -16,7 +16,7 @@ from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.features import columns
 from contracts.files import replacing
-from contracts.signals import PARITY_KEY
+from contracts.redis_keys import PARITY_KEY
 from contracts.windows import LEVELS, Level
 from feature_store.backfill.chunks import Chunk
 from feature_store.online import signals

@@ -21,7 +21,7 @@ from contracts import prediction
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.signals import DUEL_KEY
+from contracts.redis_keys import DUEL_KEY
 from feature_store.online import signals
 from lakehouse import tables
 from lakehouse.schemas import PREDICTIONS
