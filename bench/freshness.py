@@ -36,7 +36,7 @@ class Window:
     cpu_s: float = 0.0
     rate: float = 0.0
 
-    def watch(self, progress: replay.Progress) -> None:
+    def watch(self, progress: replay.ReplayProgress) -> None:
         """Progress callback of the replay, called five times a second."""
         self.rate = progress.rate
         if not self.began_s and progress.elapsed_s >= self.discard_s:
