@@ -11,8 +11,8 @@ from bench import feature_rows, http_load, services
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.features import CORE
+from contracts.redis_keys import HEARTBEAT_REDIS_KEY
 from contracts.windows import LEVELS
-from feature_store.online.redis_layout import HEARTBEAT_REDIS_KEY
 from feature_store.online.store import connect, write_rows
 from models import registry, tracking
 from models.runtime import Exported

@@ -13,7 +13,8 @@ from bench.machine import Spent, spent
 from contracts.config.settings import Settings
 from lakehouse import tables
 from streaming.bulk_load.load import LoadReport, load
-from streaming.feeds import canonical, open_feed
+from streaming.feeds import open_feed
+from streaming.feeds.formats import canonical
 
 AIM_PER_S = 500_000
 TICKS = 5_000_000

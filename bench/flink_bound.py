@@ -4,11 +4,12 @@ from bench import services
 from bench.flink_load import Run
 from bench.machine import jvm_spent
 from contracts.config.settings import Settings
+from contracts.tick import MESSAGE_FIELDS
 from contracts.topics import TICKS
 from feature_store.flink import rest as flink_rest
 from feature_store.flink.program import Program, submit
+from streaming.job.flink_types import declared
 from streaming.job.tables import kafka
-from streaming.job.validation_sql import TYPES
 
 FINISH_TIMEOUT_S = 180.0
 
@@ -38,7 +39,7 @@ def _decode_cpu_s(settings: Settings, run: Run) -> float:
 
 def program(settings: Settings, begin: list[int], end: list[int]) -> Program:
     """The decoder of the live job between these offsets, into a black hole."""
-    fields = ", ".join(f"{name} {kind}" for name, kind in TYPES.items())
+    fields = declared(MESSAGE_FIELDS)
     bounds = (
         "'scan.startup.mode'='specific-offsets',"
         f" 'scan.startup.specific-offsets'='{_offsets(begin)}'"

@@ -7,7 +7,7 @@ from bench.figures import BenchError, Figure
 from bench.machine import cpu_s
 from contracts.clock import now_us
 from contracts.config.settings import Settings
-from feature_store.online.redis_layout import FRESHNESS_REDIS_KEY
+from contracts.redis_keys import FRESHNESS_REDIS_KEY
 from feature_store.online.store import connect
 from feature_store.online.writer_stats import WriterReport, read
 from stack import platform
@@ -36,7 +36,7 @@ class Window:
     cpu_s: float = 0.0
     rate: float = 0.0
 
-    def watch(self, progress: replay.Progress) -> None:
+    def watch(self, progress: replay.ReplayProgress) -> None:
         """Progress callback of the replay, called five times a second."""
         self.rate = progress.rate
         if not self.began_s and progress.elapsed_s >= self.discard_s:

@@ -12,10 +12,11 @@ from cli.serve import ask
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import TickError
+from contracts.progress import Progress
+from contracts.redis_keys import FRESHNESS_REDIS_KEY
 from feature_store.backfill import run as backfill
 from feature_store.feast_repo import objects as feast_objects
 from feature_store.online import writer_stats
-from feature_store.online.redis_layout import FRESHNESS_REDIS_KEY
 from feature_store.online.store import connect
 from feature_store.online.writer_stats import WriterReport
 from lakehouse import tables
@@ -26,7 +27,6 @@ from streaming.job import job
 from streaming.replay import replay
 from streaming.synthetic import history
 from streaming.synthetic.feed import SyntheticFeed
-from streaming.synthetic.history import Progress
 from streaming.synthetic.market import DEMO
 from training.tick.pipeline import TrainResult, train_tick
 
@@ -124,7 +124,7 @@ def _replay(
     span_us = max(1, span.last_us - span.first_us)
     began_us, caught_up = now_us(), False
 
-    def show(done: replay.Progress) -> None:
+    def show(done: replay.ReplayProgress) -> None:
         nonlocal caught_up
         if (
             not caught_up and done.event_time_us > began_us + CATCH_UP_US

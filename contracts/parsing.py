@@ -13,12 +13,17 @@ from types import CodeType
 from typing import Any, NoReturn
 
 from contracts import wire_text
+from contracts.fields import Field, Kind, names
 from contracts.tick import (
+    CHARS_MAX,
+    FIELDS,
+    KEY,
     LONG_MAX,
     MESSAGE_BYTES_MAX,
-    NAME_CHARS_MAX,
+    MESSAGE_FIELDS,
+    QUOTES,
+    REQUIRED,
     RULES,
-    TRADE_ID_CHARS_MAX,
     Reason,
     Rejected,
     Tick,
@@ -26,10 +31,8 @@ from contracts.tick import (
 
 NESTING_MAX = 200  # deeper is an attack: Python's parser would hit its recursion limit
 NUMBER_CHARS_MAX = 1000  # Jackson's limit
-WHOLE = ("schema_version", "event_time_us", "ingest_time_us", "side", "seq")
-REAL = ("price", "size")
-QUOTES = ("bid", "ask", "bid_size", "ask_size")
-TEXT = {"venue": NAME_CHARS_MAX, "symbol": NAME_CHARS_MAX, "trade_id": TRADE_ID_CHARS_MAX}
+WHOLE = tuple(field for field in MESSAGE_FIELDS if field.kind in (Kind.INT, Kind.LONG))
+REAL = names(FIELDS, Kind.REAL)
 _BLANK = "".join(map(chr, range(33)))  # the characters that Java's trim() strips
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[fFdD]?", re.ASCII)
 _HEX = re.compile(
@@ -37,7 +40,7 @@ _HEX = re.compile(
 )
 _WHOLE = re.compile(r"[+-]?\d{1,4000}", re.ASCII)
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
-_INT_MAX = 2**31 - 1
+_MOST = {Kind.INT: 2**31 - 1, Kind.LONG: LONG_MAX}
 
 
 class _Number(str):
@@ -125,11 +128,14 @@ def _is_deep(text: str) -> bool:
 def _typed(message: dict[str, Any]) -> dict[str, Any]:
     if str(message.get("heartbeat")).strip(_BLANK).lower() == "true":
         raise _InvalidError("heartbeat")
-    fields: dict[str, Any] = {name: _text(message, name, longest) for name, longest in TEXT.items()}
-    fields |= {name: _whole(message, name) for name in WHOLE}
-    fields |= {name: _real(message, name) for name in (*REAL, *QUOTES)}
+    fields: dict[str, Any] = {
+        name: _text(message, name, longest) for name, longest in CHARS_MAX.items()
+    }
+    fields |= {field.name: _whole(message, field) for field in WHOLE}
+    fields |= {name: _real(message, name) for name in REAL}
     for name in REAL:
-        if fields[name] is None or not math.isfinite(fields[name]):
+        value = fields[name]
+        if name in REQUIRED and (value is None or not math.isfinite(value)):
             raise _InvalidError(name)
     return fields
 
@@ -138,7 +144,7 @@ def _text(message: dict[str, Any], name: str, longest: int) -> str:
     value = message.get(name)
     if value is not None and not isinstance(value, str):
         value = _dumped(value)
-    if value is None or not 1 <= len(value) <= longest or (":" in value and name != "trade_id"):
+    if value is None or not 1 <= len(value) <= longest or (":" in value and name in KEY):
         raise _InvalidError(name)
     # A lone surrogate cannot be encoded: replace it.
     return str(value).encode("utf-8", "replace").decode("utf-8")
@@ -159,16 +165,16 @@ def _dumped(value: Any) -> str:
     )
 
 
-def _whole(message: dict[str, Any], name: str) -> int:
-    value = message.get(name)
-    most = _INT_MAX if name in ("schema_version", "side") else LONG_MAX
+def _whole(message: dict[str, Any], field: Field) -> int:
+    value = message.get(field.name)
+    most = _MOST[field.kind]
     number: int | None = None
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip(_BLANK)):
         number = int(value.strip(_BLANK))
     elif isinstance(value, _Number) and float(-most - 1) <= float(value) <= float(most):
         number = min(int(float(value)), most)
     if number is None or not -most - 1 <= number <= most:
-        raise _InvalidError(name)
+        raise _InvalidError(field.name)
     return number
 
 

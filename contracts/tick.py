@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from contracts.fields import Field, Kind, names
+
 SCHEMA_VERSION = 1
 EVENT_TIME_US_MIN = 631_152_000_000_000  # 1990-01-01: an older time comes from a broken clock
 FUTURE_US_MAX = 5_000_000  # how far an event time may be ahead of the arrival time
@@ -24,6 +26,34 @@ MESSAGE_BYTES_MAX = 65_536
 PRICE_MIN, PRICE_MAX = 1e-9, 1e9
 SIZE_MIN, SIZE_MAX = 1e-9, 1e12
 NOTIONAL_MIN, NOTIONAL_MAX = 1e-9, 1e15
+
+# The fields of a tick, in the order of every consumer. Optional are the quotes.
+FIELDS = (
+    Field("venue", Kind.TEXT, required=True, chars_max=NAME_CHARS_MAX),
+    Field("symbol", Kind.TEXT, required=True, chars_max=NAME_CHARS_MAX),
+    Field("event_time_us", Kind.LONG, required=True),
+    Field("ingest_time_us", Kind.LONG, required=True),
+    Field("price", Kind.REAL, required=True),
+    Field("size", Kind.REAL, required=True),
+    Field("side", Kind.INT, required=True),
+    Field("trade_id", Kind.TEXT, required=True, chars_max=TRADE_ID_CHARS_MAX),
+    Field("seq", Kind.LONG, required=True),
+    Field("bid", Kind.REAL),
+    Field("ask", Kind.REAL),
+    Field("bid_size", Kind.REAL),
+    Field("ask_size", Kind.REAL),
+)
+# The fields of a message: a tick, or a heartbeat.
+MESSAGE_FIELDS = (
+    Field("schema_version", Kind.INT, required=True),
+    Field("heartbeat", Kind.FLAG),
+    *FIELDS,
+)
+REQUIRED = names(field for field in FIELDS if field.required)
+QUOTES = names(field for field in FIELDS if not field.required)
+CHARS_MAX = {field.name: field.chars_max for field in FIELDS if field.chars_max}
+KEY = ("venue", "symbol")  # a colon inside a part would make VENUE:SYMBOL ambiguous
+TRADE_KEY = (*KEY, "trade_id")  # ticks that share it are copies of one trade
 
 
 class Reason(StrEnum):

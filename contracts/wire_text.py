@@ -20,20 +20,11 @@ may be judged differently.
 import json
 import re
 
-NUMBERS = (
-    *(
-        "schema_version",
-        "heartbeat",
-        "event_time_us",
-        "ingest_time_us",
-        "price",
-        "size",
-        "side",
-        "seq",
-    ),
-    *("bid", "ask", "bid_size", "ask_size"),
-)
-TEXTS = ("venue", "symbol", "trade_id")
+from contracts.fields import Kind, names
+from contracts.tick import MESSAGE_FIELDS
+
+NUMBERS = names(MESSAGE_FIELDS, Kind.FLAG, Kind.INT, Kind.LONG, Kind.REAL)
+TEXTS = names(MESSAGE_FIELDS, Kind.TEXT)
 REFUSED = '"\\x'  # replaces what the reader rejects: invalid JSON inside a string and outside
 
 _SCALAR = r'(?:"(?:[^"\\]|\\.)*+"|[^\s,\[\]{}":]++)'

@@ -9,14 +9,13 @@ from collections.abc import Iterable, Sequence
 from uuid import uuid4
 
 import polars as pl
-from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.io.pyarrow import schema_to_pyarrow, write_file
 from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
 from pyiceberg.table import Table, WriteTask
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from lakehouse import tables
+from lakehouse.commits import retried
 from lakehouse.schemas import TICK_NAMES
 
 
@@ -56,12 +55,7 @@ def _write(table: Table, day: int, ticks: pl.DataFrame) -> Iterable[DataFile]:
         return list(write_file(table.io, table.metadata, iter([task])))
 
 
-@retry(
-    retry=retry_if_exception_type(CommitFailedException),
-    stop=stop_after_attempt(tables.COMMIT_ATTEMPTS),
-    wait=wait_random(0.05, 0.5),
-    reraise=True,
-)
+@retried
 def _commit(table: Table, files: Sequence[DataFile]) -> None:
     table.refresh()
     with table.transaction() as transaction, transaction.update_snapshot().fast_append() as append:

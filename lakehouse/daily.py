@@ -5,18 +5,16 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 import pyarrow as pa
-from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.expressions import And, BooleanExpression, In
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from contracts.config.settings import Settings
 from contracts.tick import EVENT_TIME_US_MIN
 from lakehouse import tables
+from lakehouse.commits import retried
 from lakehouse.schemas import COLUMNS_OF
 
-ATTEMPTS = 10
 TIME_US_MAX = 253_402_300_799_000_000  # end of the year 9999, the last one with an ISO date
 
 
@@ -52,12 +50,7 @@ def _row_filter(
     return row_filter
 
 
-@retry(
-    retry=retry_if_exception_type(CommitFailedException),
-    stop=stop_after_attempt(ATTEMPTS),
-    wait=wait_random(0.1, 1.0),
-    reraise=True,
-)
+@retried
 def overwrite(table: Table, arrow: pa.Table, replaced: BooleanExpression) -> None:
     """Replace the rows that match `replaced` by `arrow` in one commit; retried on conflict."""
     table.refresh()

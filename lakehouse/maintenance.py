@@ -1,19 +1,17 @@
 """Table maintenance: size summary, compaction of small files, expiry of old snapshots."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, LessThan
 from pyiceberg.table import Table
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from contracts.config.settings import Settings
+from contracts.progress import Progress
 from lakehouse import orphan_files, tables
+from lakehouse.commits import retried
 from lakehouse.schemas import COLUMNS_OF, GOLD, TIME_OF
 
-ATTEMPTS = 10
 SIZES = ("record_count", "file_size_in_bytes")
 FLINK_CHECKPOINT = "flink.max-committed-checkpoint-id"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,7 +40,7 @@ def summary(settings: Settings) -> list[Summary]:
     return summaries
 
 
-def compact(settings: Settings, files_max: int, progress: Callable[[str, int, int], None]) -> int:
+def compact(settings: Settings, files_max: int, progress: Progress) -> int:
     """Rewrite every partition with more than `files_max` files into few; returns how many
     partitions.
 
@@ -94,12 +92,7 @@ def expire(settings: Settings, before_us: int, now_us: int, state_us: int | None
     return Expired(snapshots, files, size)
 
 
-@retry(
-    retry=retry_if_exception_type(CommitFailedException),
-    stop=stop_after_attempt(ATTEMPTS),
-    wait=wait_random(0.1, 1.0),
-    reraise=True,
-)
+@retried
 def _expire_snapshots(table: Table, before_us: int, *, resumable: bool) -> int:
     """Expire old snapshots; returns how many.
 
@@ -125,12 +118,7 @@ def _expire_snapshots(table: Table, before_us: int, *, resumable: bool) -> int:
     return len(old)
 
 
-@retry(
-    retry=retry_if_exception_type(CommitFailedException),
-    stop=stop_after_attempt(ATTEMPTS),
-    wait=wait_random(0.1, 1.0),
-    reraise=True,
-)
+@retried
 def _rewrite(table: Table, partition: BooleanExpression) -> None:
     """Read and overwrite a partition on one base snapshot.
 

@@ -3,6 +3,8 @@
 PyIceberg creates the tables; Flink writes to them too.
 """
 
+from collections.abc import Iterable
+
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.transforms import DayTransform, IdentityTransform
@@ -18,7 +20,8 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from contracts.features import COLUMNS
+from contracts import feature_row, prediction, tick
+from contracts.fields import Field, Kind
 
 SILVER = "silver.tick_data"
 DEAD_LETTER = "silver.dead_letter"
@@ -32,20 +35,22 @@ DAILY_VOLATILITY = "gold.tick_daily_volatility"
 DAILY_PROFILE = "gold.tick_daily_profile"
 DAILY_CORRELATION = "gold.tick_daily_correlation"
 
+_ICEBERG: dict[Kind, IcebergType] = {
+    Kind.TEXT: StringType(),
+    Kind.FLAG: BooleanType(),
+    Kind.INT: IntegerType(),
+    Kind.LONG: LongType(),
+    Kind.REAL: DoubleType(),
+    Kind.OBJECT: StringType(),
+}
+
+
+def _columns(fields: Iterable[Field]) -> tuple[tuple[str, IcebergType], ...]:
+    return tuple((field.name, _ICEBERG[field.kind]) for field in fields)
+
+
 _TICKS: tuple[tuple[str, IcebergType], ...] = (
-    ("venue", StringType()),
-    ("symbol", StringType()),
-    ("event_time_us", LongType()),
-    ("ingest_time_us", LongType()),
-    ("price", DoubleType()),
-    ("size", DoubleType()),
-    ("side", IntegerType()),
-    ("trade_id", StringType()),
-    ("seq", LongType()),
-    ("bid", DoubleType()),
-    ("ask", DoubleType()),
-    ("bid_size", DoubleType()),
-    ("ask_size", DoubleType()),
+    *_columns(tick.FIELDS),
     ("event_time", TimestamptzType()),
     ("late", BooleanType()),
 )
@@ -77,13 +82,12 @@ _POWER_FORECASTS: tuple[tuple[str, IcebergType], ...] = (
     ("model_version", StringType()),
     ("known_at_us", LongType()),
 )
-_FEATURES: tuple[tuple[str, IcebergType], ...] = (
-    ("view", StringType()),
-    ("symbol", StringType()),
-    ("event_time", TimestamptzType()),
-    ("known_at_us", LongType()),
-    ("warm_s", LongType()),
-    *((column.name, DoubleType()) for column in COLUMNS),
+_TIME: tuple[tuple[str, IcebergType], ...] = (("event_time", TimestamptzType()),)
+# In place of `event_time_ms`, which the topic has, a time that can be partitioned by day.
+_FEATURES: tuple[tuple[str, IcebergType], ...] = tuple(
+    column
+    for field in feature_row.FIELDS
+    for column in (_TIME if field.name == "event_time_ms" else _columns((field,)))
 )
 # Daily statistics: `event_time` is the start of their day; they are known from `known_at_us`, the
 # start of the next day.
@@ -125,20 +129,14 @@ _DAILY_CORRELATION: tuple[tuple[str, IcebergType], ...] = (
     ("hayashi_yoshida", DoubleType()),
     ("previous_tick_5m", DoubleType()),
 )
-# What /predict served. Maps are JSON text, {view: row end in µs} and {feature: value}: a new
-# feature needs no new column.
-_PREDICTIONS: tuple[tuple[str, IcebergType], ...] = (
-    ("request_id", StringType()),
-    ("symbol", StringType()),
-    ("served_at", TimestamptzType()),
-    ("served_at_us", LongType()),
-    ("source", StringType()),
-    ("model_name", StringType()),
-    ("model_version", StringType()),
-    ("prediction_bps", DoubleType()),
-    ("known_at_us", LongType()),
-    ("event_times_us", StringType()),
-    ("features", StringType()),
+# What /predict served, and when, as a time that can be partitioned by day.
+_PREDICTIONS: tuple[tuple[str, IcebergType], ...] = tuple(
+    column
+    for field in prediction.FIELDS
+    for column in (
+        *((("served_at", TimestamptzType()),) if field.name == "served_at_us" else ()),
+        *_columns((field,)),
+    )
 )
 COLUMNS_OF = {
     SILVER: _TICKS,
@@ -157,7 +155,6 @@ COLUMNS_OF = {
 TIME_OF = {DEAD_LETTER: "loaded_at", PREDICTIONS: "served_at"}
 FEATURE_NAMES = tuple(name for name, _ in _FEATURES)
 TICK_NAMES = tuple(name for name, _ in _TICKS)
-TRADE_KEY = ("venue", "symbol", "trade_id")  # rows that share it are copies of one trade
 PREDICTION_NAMES = tuple(name for name, _ in _PREDICTIONS)
 DEAD_LETTER_NAMES = tuple(name for name, _ in _DEAD_LETTERS)
 

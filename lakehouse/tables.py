@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import CommitFailedException, ResolveError, RESTError, ValidationError
+from pyiceberg.exceptions import ResolveError, RESTError, ValidationError
 from pyiceberg.expressions import (
     And,
     BooleanExpression,
@@ -28,24 +28,23 @@ from pyiceberg.expressions import (
 )
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
+from contracts.tick import TRADE_KEY
 from lakehouse import catalog_options as connection
+from lakehouse.commits import retried
 from lakehouse.schemas import (
     COLUMNS_OF,
     GOLD,
     PROPERTIES,
     SILVER,
     TICK_NAMES,
-    TRADE_KEY,
     partitions,
     schema,
 )
 
 CATALOG = "lakehouse"
-COMMIT_ATTEMPTS = 10
 
 
 def catalog(settings: Settings) -> Catalog:
@@ -169,12 +168,7 @@ def append_ticks(settings: Settings, ticks: pl.DataFrame) -> int:
     return len(ticks)
 
 
-@retry(
-    retry=retry_if_exception_type(CommitFailedException),
-    stop=stop_after_attempt(COMMIT_ATTEMPTS),
-    wait=wait_random(0.05, 0.5),
-    reraise=True,
-)
+@retried
 def append(table: Table, arrow: pa.Table) -> None:
     """Append rows in one commit; retried when others commit to the same table."""
     table.refresh()

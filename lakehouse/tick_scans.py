@@ -8,8 +8,9 @@ from itertools import pairwise
 import polars as pl
 
 from contracts.config.settings import Settings
+from contracts.tick import TRADE_KEY
 from lakehouse import tables
-from lakehouse.schemas import SILVER, TICK_NAMES, TRADE_KEY
+from lakehouse.schemas import SILVER, TICK_NAMES
 
 # Let PyIceberg plan the scan, as everywhere in this project; otherwise polars recommends one of its
 # packages at every scan.

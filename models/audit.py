@@ -17,7 +17,7 @@ from redis.retry import Retry
 from contracts.clock import now_us
 from contracts.config import connections
 from contracts.config.settings import Settings
-from contracts.signals import DUEL_KEY, RETIRED, model_key
+from contracts.redis_keys import DUEL_KEY, RETIRED, model_key
 
 TAG = "audit."
 

@@ -20,7 +20,7 @@ from typing import Any
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from stack.progress import Progress, silent
+from contracts.progress import Progress, silent
 
 LOCK_FILE = Path(__file__).with_name("jars.lock.json")
 

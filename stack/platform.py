@@ -11,9 +11,9 @@ from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.files import locked
+from contracts.progress import Progress, silent
 from stack import bounded_value, jars, secrets
 from stack.process.service import Row, Service, is_ready, require_alive, row, spawn, stop, tail
-from stack.progress import Progress, silent
 from stack.services import airflow, flink, kafka, postgres, redis
 from stack.services import own as own_services
 

@@ -13,13 +13,9 @@ from cli.main import app
 from cli.reports.features_page import page
 from contracts.config.settings import Settings
 from contracts.features import AGGREGATES, COLUMNS, FEATURES
+from contracts.redis_keys import FRESHNESS_REDIS_KEY, HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY
 from contracts.tick import Reason
 from contracts.topics import TOPICS
-from feature_store.online.redis_layout import (
-    FRESHNESS_REDIS_KEY,
-    HEARTBEAT_REDIS_KEY,
-    STATS_REDIS_KEY,
-)
 from lakehouse.schemas import COLUMNS_OF, GOLD, GOLD_LIVE, SILVER
 from stack.platform import FACTORIES
 from tests.support import layer_table

@@ -13,7 +13,7 @@ from cli.reports.airflow_tables import runs_table, summary
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from stack.progress import Progress
+    from contracts.progress import Progress
     from stack.services.airflow_rest import Client
 
 FAILED = 1

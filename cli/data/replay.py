@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contracts.config.settings import Settings
-    from streaming.replay.replay import Progress, Replayable
+    from streaming.replay.replay import Replayable, ReplayProgress
 
 SYNTHETIC = "synthetic"
 UNCOUNTED = {  # by refusals.Coverage
@@ -136,14 +136,14 @@ def _require_choice(position_file: Path | None, resume: bool, restart: bool) -> 
 
 
 @contextmanager
-def display(where: str) -> "Iterator[Callable[[Progress], None]]":
+def display(where: str) -> "Iterator[Callable[[ReplayProgress], None]]":
     """A line that says how far it is."""
     from rich.console import Console
 
     console = Console(stderr=True)
     with console.status(f"sending to {where}") as status:
 
-        def show(progress: "Progress") -> None:
+        def show(progress: "ReplayProgress") -> None:
             left = "" if progress.eta_s is None else f", {progress.eta_s:,.0f} s left"
             status.update(
                 f"{progress.sent:,} sent, {progress.acknowledged:,} acknowledged,"
@@ -170,7 +170,7 @@ def _warn_of_the_past(first_us: int, reached_us: int) -> None:
         )
 
 
-def _report_refusals(settings: "Settings", done: "Progress", letters: dict[int, int]) -> None:
+def _report_refusals(settings: "Settings", done: "ReplayProgress", letters: dict[int, int]) -> None:
     """Raises FeedError when the live job refused ticks of this replay."""
     from rich.console import Console
 
@@ -200,7 +200,7 @@ def _utc(event_time_us: int) -> str:
     return datetime.fromtimestamp(event_time_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def report(done: "Progress", feed: "Replayable") -> None:
+def report(done: "ReplayProgress", feed: "Replayable") -> None:
     """What was sent, and what was odd about it."""
     from rich.console import Console
     from rich.markup import escape

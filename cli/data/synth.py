@@ -36,7 +36,7 @@ def synth(
     from rich.console import Console
 
     from contracts.clock import now_us
-    from streaming.feeds import canonical
+    from streaming.feeds.formats import canonical
     from streaming.synthetic.market import generate, preset_with
 
     exchange = preset_with(preset, rate=rate, ic=ic, seed=seed)

@@ -1,6 +1,6 @@
 """All settings: one frozen object per process, read from environment variables with prefix `TICK_`.
 
-Every limit of the platform has a line in one of the groups, a module of this package each. The
+Every limit of the platform has a line in one of the groups, a module of `groups` each. The
 settings of the promotion gate (costs, entry delay, embargo, test days) have lower bounds: they can
 make the gate stricter, never easier.
 """
@@ -14,15 +14,15 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
-from contracts.config.airflow import AirflowSettings
-from contracts.config.feeds import FeedSettings
-from contracts.config.flink import FlinkSettings
+from contracts.config.groups.airflow import AirflowSettings
+from contracts.config.groups.feeds import FeedSettings
+from contracts.config.groups.flink import FlinkSettings
+from contracts.config.groups.kafka import KafkaSettings
+from contracts.config.groups.lakehouse import LakehouseSettings
+from contracts.config.groups.redis import RedisSettings
+from contracts.config.groups.serving import ServingSettings
+from contracts.config.groups.training import TrainingSettings
 from contracts.config.home import PREFIX
-from contracts.config.kafka import KafkaSettings
-from contracts.config.lakehouse import LakehouseSettings
-from contracts.config.redis import RedisSettings
-from contracts.config.serving import ServingSettings
-from contracts.config.training import TrainingSettings
 from contracts.errors import SettingError
 
 # Old name → new name. The old names work until the next release.

@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from feature_store.backfill import ledger
-from lakehouse import tables
+from lakehouse.commits import retried
 from lakehouse.schemas import GOLD, SILVER
 from lakehouse.snapshots import SnapshotInfo, list_snapshots, open_table
 
@@ -54,12 +52,7 @@ def _without_backfill(settings: Settings, name: str) -> Iterator[None]:
         yield
 
 
-@retry(
-    retry=retry_if_exception_type(CommitFailedException),
-    stop=stop_after_attempt(tables.COMMIT_ATTEMPTS),
-    wait=wait_random(0.1, 1.0),
-    reraise=True,
-)
+@retried
 def _set_current(table: Table, snapshot_id: int) -> None:
     table.refresh()
     table.manage_snapshots().set_current_snapshot(snapshot_id=snapshot_id).commit()

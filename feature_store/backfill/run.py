@@ -23,6 +23,7 @@ import polars as pl
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError, JobError, TickError
+from contracts.progress import Progress, silent
 from feature_store.backfill import chunks, ledger, staging
 from feature_store.backfill.chunks import DAY_US, Chunk, Lookback
 from feature_store.backfill.ledger import Ledger
@@ -38,7 +39,6 @@ NAME = "lakehouse-tick backfill"
 # Enough for a killed TaskManager. A full disk or a bad row fails every time: then the chunk fails
 # instead of loading the cluster until `backfill_timeout_s`.
 RESTARTS_MAX = 5
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +128,6 @@ def definition() -> str:
     )
     text = "\n".join(selects) + windows.union_rows()
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def silent(_step: str, _done: int, _total: int) -> None:
-    """Show no progress."""
 
 
 def run(

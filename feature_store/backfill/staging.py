@@ -7,19 +7,18 @@ transaction. Readers see either all old rows or all new ones.
 
 from collections.abc import Sequence
 
-from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
+from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import And, BooleanExpression, In
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from lakehouse import tables
+from lakehouse.commits import retried
 from lakehouse.schemas import GOLD
 
 NAMESPACE = "staging"
-ATTEMPTS = 10
 
 
 def stage(settings: Settings, name: str) -> str:
@@ -89,12 +88,7 @@ def swap(
     _commit(tables.catalog(settings).load_table(GOLD), replaced, files)
 
 
-@retry(
-    retry=retry_if_exception_type(CommitFailedException),
-    stop=stop_after_attempt(ATTEMPTS),
-    wait=wait_random(0.1, 1.0),
-    reraise=True,
-)
+@retried
 def _commit(gold: Table, replaced: BooleanExpression, files: Sequence[DataFile]) -> None:
     gold.refresh()
     with gold.transaction() as transaction, tables.writing():

@@ -20,10 +20,10 @@ from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.errors import TickError
 from contracts.features import COLUMNS, CORE
+from contracts.redis_keys import HEARTBEAT_REDIS_KEY
 from contracts.windows import LEVELS
 from feature_store.online.redis_layout import (
     EXTRAS,
-    HEARTBEAT_REDIS_KEY,
     PROJECT,
     decode_double,
     decode_int64,

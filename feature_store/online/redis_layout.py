@@ -14,11 +14,6 @@ PROJECT = "lakehouse_tick"
 ENTITY = "symbol"
 # Published with every row: seconds of unbroken history, newest ingest time of its ticks.
 EXTRAS = ("warm_s", "known_at_us")
-# Additional keys that are not Feast's: newest event time of the whole pipeline, counters and
-# freshness samples of the writer.
-HEARTBEAT_REDIS_KEY = "tick:heartbeat_ms"
-STATS_REDIS_KEY = "tick:writer_stats"
-FRESHNESS_REDIS_KEY = "tick:freshness"
 SYMBOLS_CACHED_MAX = 65_536
 
 _STRING = 2  # feast ValueType.STRING

@@ -9,6 +9,6 @@ from feature_store.online.store import connect
 
 
 def publish(settings: Settings, key: str, text: bytes) -> None:
-    """Set a key of `contracts.signals` to `text`. A Redis error is ignored."""
+    """Set one of the signals in `contracts.redis_keys` to `text`. A Redis error is ignored."""
     with contextlib.suppress(redis.RedisError), connect(settings) as client:
         client.set(key, text)

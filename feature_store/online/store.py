@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
+from contracts import redis_keys
 from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.features import columns
@@ -254,7 +255,7 @@ class OnlineTable:
                 )
             if heartbeat_ms:
                 pipe.evalsha(
-                    self._heartbeat.sha, 1, redis_layout.HEARTBEAT_REDIS_KEY, heartbeat_ms, bound_ms
+                    self._heartbeat.sha, 1, redis_keys.HEARTBEAT_REDIS_KEY, heartbeat_ms, bound_ms
                 )
             replies: list[int] = pipe.execute()
         return replies

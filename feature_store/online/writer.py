@@ -32,6 +32,7 @@ from contracts.config import connections, logs
 from contracts.config.settings import Settings
 from contracts.config.settings import settings as read_settings
 from contracts.errors import ServiceError
+from contracts.feature_row import HEARTBEAT_VIEW
 from contracts.features import OVERFLOWS
 from contracts.topics import TICK_FEATURES
 from feature_store.online import writer_stats
@@ -46,7 +47,6 @@ from feature_store.online.store import (
 from feature_store.online.writer_stats import Counters
 
 GROUP = live_job.WRITER_GROUP
-HEARTBEAT_VIEW = "heartbeat"
 REPORT_S = 1.0
 LOG_S = 10.0
 DAY_MS = 86_400_000

@@ -10,11 +10,7 @@ from typing import Any
 import redis
 
 from contracts.config.settings import Settings
-from feature_store.online.redis_layout import (
-    FRESHNESS_REDIS_KEY,
-    HEARTBEAT_REDIS_KEY,
-    STATS_REDIS_KEY,
-)
+from contracts.redis_keys import FRESHNESS_REDIS_KEY, HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY
 from feature_store.online.store import connect
 
 

@@ -7,7 +7,7 @@
 5. Save the totals to a small file for monitoring.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import orjson
 import polars as pl
@@ -16,7 +16,8 @@ from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.features import columns
 from contracts.files import replacing
-from contracts.signals import PARITY_KEY
+from contracts.progress import Progress, silent
+from contracts.redis_keys import PARITY_KEY
 from contracts.windows import LEVELS, Level
 from feature_store.backfill.chunks import Chunk
 from feature_store.online import signals
@@ -32,11 +33,6 @@ from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
 
 FILE = "parity.json"
-Progress = Callable[[str, int, int], None]
-
-
-def silent(_step: str, _done: int, _total: int) -> None:
-    """Show no progress."""
 
 
 def measure(

@@ -4,12 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
-import orjson
 import polars as pl
 from pyiceberg.expressions import And, BooleanExpression, GreaterThanOrEqual, LessThan
 
+from contracts import prediction
 from contracts.config.settings import Settings
 from contracts.features import COLUMNS
 from contracts.windows import LEVELS, Level
@@ -20,7 +19,6 @@ from feature_store.parity.explain import explained
 from lakehouse import tables
 from lakehouse.schemas import PREDICTIONS
 
-ONLINE, REQUEST = "online", "request"
 COLUMNS_OF = {
     level.view: {column.name: column for column in COLUMNS if column.view == level.view}
     for level in LEVELS
@@ -109,8 +107,8 @@ def _records(rows: pl.DataFrame, symbols: Sequence[str] | None, result: Served) 
         if symbols is not None and symbol not in symbols:
             continue
         result.records += 1
-        record = _record(symbol, times, features) if source == ONLINE else None
-        if source == REQUEST:
+        record = _record(symbol, times, features) if source == prediction.ONLINE else None
+        if source == prediction.REQUEST:
             result.given += 1
         elif record is None:
             result.malformed += 1
@@ -121,29 +119,11 @@ def _records(rows: pl.DataFrame, symbols: Sequence[str] | None, result: Served) 
 
 def _record(symbol: str | None, times: str | None, features: str | None) -> Record | None:
     """The record; None where a part is missing or has the wrong type."""
-    try:
-        used, values = orjson.loads(times or ""), orjson.loads(features or "")
-    except orjson.JSONDecodeError:
+    used, values = prediction.read_event_times(times), prediction.read_features(features)
+    if symbol is None or used is None or values is None:
         return None
-    if (
-        symbol is None
-        or not _numbers(used, int)
-        or not _numbers(values, (int, float))
-        or None in used.values()
-    ):
-        return None
-    return Record(
-        symbol,
-        used,
-        {name: None if value is None else float(value) for name, value in values.items()},
-    )
-
-
-def _numbers(parsed: object, kind: Any) -> bool:
-    return isinstance(parsed, dict) and all(
-        value is None or (isinstance(value, kind) and value is not True)
-        for value in parsed.values()
-    )
+    ends = {view: us for view, us in used.items() if us is not None}
+    return Record(symbol, ends, values) if len(ends) == len(used) else None
 
 
 def _used(

@@ -17,10 +17,15 @@ from prometheus_client.registry import Collector
 from contracts.clock import now_us
 from contracts.config import connections
 from contracts.config.settings import Settings
-from contracts.signals import DRIFT_KEY, DUEL_KEY, PARITY_KEY
+from contracts.redis_keys import (
+    DRIFT_KEY,
+    DUEL_KEY,
+    HEARTBEAT_REDIS_KEY,
+    PARITY_KEY,
+    STATS_REDIS_KEY,
+)
 from contracts.topics import DEAD_LETTER
 from feature_store.online.reader import OnlineReader, OnlineStoreUnavailable
-from feature_store.online.redis_layout import HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY
 
 KAFKA_TIMEOUT_S = 1.0
 LETTERS_AGE_S_MAX = 10.0  # Kafka is asked at most this often

@@ -12,7 +12,7 @@ import structlog
 from contracts.config.settings import Settings
 from contracts.errors import TickError
 from contracts.features import CORE
-from contracts.signals import RETIRED, model_key
+from contracts.redis_keys import RETIRED, model_key
 from feature_store.online.reader import OnlineReader, OnlineStoreUnavailable
 from models.runtime import Model
 from serving.core.predictor import Predictor

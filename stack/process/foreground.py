@@ -9,8 +9,8 @@ from typing import NoReturn
 
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
+from contracts.progress import Progress, silent
 from stack import platform, secrets
-from stack.progress import Progress, silent
 from stack.services import airflow, flink, kafka
 
 

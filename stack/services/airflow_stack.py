@@ -3,9 +3,9 @@ that talk to it.
 """
 
 from contracts.config.settings import Settings
+from contracts.progress import Progress, silent
 from stack import platform
 from stack.process import environment
-from stack.progress import Progress, silent
 from stack.services import airflow
 
 AFTER = (airflow.DAGS, airflow.SCHEDULER, airflow.TRIGGERER)

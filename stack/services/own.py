@@ -13,7 +13,7 @@ from redis import RedisError
 from contracts.clock import now_us
 from contracts.config import paths
 from contracts.config.settings import Settings
-from feature_store.online.redis_layout import STATS_REDIS_KEY
+from contracts.redis_keys import STATS_REDIS_KEY
 from stack import secrets
 from stack.process.pids import Record
 from stack.process.service import Service

@@ -8,8 +8,8 @@ import polars as pl
 from pyiceberg.expressions import And, In
 from pyiceberg.table import Table
 
+from contracts.tick import TRADE_KEY
 from lakehouse import tables
-from lakehouse.schemas import TRADE_KEY
 
 DAY_US = 86_400_000_000
 PAIR = ("venue", "symbol")

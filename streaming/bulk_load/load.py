@@ -13,7 +13,7 @@ import struct
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -22,6 +22,7 @@ import polars as pl
 from contracts.config.settings import Settings
 from contracts.errors import FeedError
 from contracts.files import locked
+from contracts.progress import Progress, silent
 from lakehouse import bulk_append, tables
 from lakehouse.schemas import SILVER
 from streaming.bulk_load import rejects
@@ -32,8 +33,6 @@ from streaming.feeds.source import GZIP, Source
 STEP = "load"
 REJECTS_MAX = 1000  # rejected rows in memory, up to 64 KiB each
 ZSTD_RATIO = 5  # typical compression of trades as text; used only by the progress bar
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass
@@ -57,10 +56,6 @@ class LoadReport:
     def rate(self) -> float:
         """Rows per second of wall time."""
         return self.read / self.elapsed_s if self.elapsed_s else 0.0
-
-
-def silent(_step: str, _done: int, _total: int) -> None:
-    """A progress callback that shows nothing."""
 
 
 def load(settings: Settings, feed: Feed, now_us: int, progress: Progress = silent) -> LoadReport:

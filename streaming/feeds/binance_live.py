@@ -21,8 +21,8 @@ from websockets.sync.client import ClientConnection, connect
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import FeedError
-from streaming.feeds.binance import COINM, SPOT, USDM
 from streaming.feeds.binance_socket import Reader
+from streaming.feeds.formats.binance import COINM, SPOT, USDM
 from streaming.feeds.types import Batch, Names, Span
 from streaming.feeds.validator import Validator
 

@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 import polars as pl
 
-from streaming.feeds.binance import COINM, SPOT, USDM, base_size, market_of
-from streaming.feeds.columns import epoch_us, number
+from streaming.feeds.formats.binance import COINM, SPOT, USDM, base_size, market_of
+from streaming.feeds.formats.columns import epoch_us, number
+from streaming.feeds.formats.text import raw_lines
 from streaming.feeds.source import DAMAGED, Head, Source
-from streaming.feeds.text import raw_lines
 from streaming.feeds.types import ROW, Chunk, Names
 
 PREFIX_BYTES = 80  # contains the stream's name, so that lines of other streams are not parsed

@@ -9,7 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from contracts.errors import FeedError
-from streaming.feeds import binance, binance_socket, canonical, cme, vendors
+from streaming.feeds import binance_socket
+from streaming.feeds.formats import binance, canonical, cme, vendors
 from streaming.feeds.merge import merged
 from streaming.feeds.source import Head, Source, expand
 from streaming.feeds.types import Batch, Format, Names, Span

@@ -8,26 +8,25 @@ from functools import lru_cache
 
 import polars as pl
 
-from contracts.tick import NAME_CHARS_MAX, RULES, SCHEMA_VERSION, TRADE_ID_CHARS_MAX, Reason
+from contracts.fields import Kind, names
+from contracts.tick import (
+    CHARS_MAX,
+    FIELDS,
+    KEY,
+    QUOTES,
+    REQUIRED,
+    RULES,
+    SCHEMA_VERSION,
+    Reason,
+)
 
-SCHEMA: dict[str, pl.DataType] = {
-    "venue": pl.String(),
-    "symbol": pl.String(),
-    "event_time_us": pl.Int64(),
-    "ingest_time_us": pl.Int64(),
-    "price": pl.Float64(),
-    "size": pl.Float64(),
-    "side": pl.Int32(),
-    "trade_id": pl.String(),
-    "seq": pl.Int64(),
-    "bid": pl.Float64(),
-    "ask": pl.Float64(),
-    "bid_size": pl.Float64(),
-    "ask_size": pl.Float64(),
+_POLARS: dict[Kind, pl.DataType] = {
+    Kind.TEXT: pl.String(),
+    Kind.INT: pl.Int32(),
+    Kind.LONG: pl.Int64(),
+    Kind.REAL: pl.Float64(),
 }
-QUOTES = tuple(SCHEMA)[9:]
-REQUIRED = tuple(SCHEMA)[:9]
-NAMES = {"venue": NAME_CHARS_MAX, "symbol": NAME_CHARS_MAX, "trade_id": TRADE_ID_CHARS_MAX}
+SCHEMA = {field.name: _POLARS[field.kind] for field in FIELDS}
 
 
 def conform(frame: pl.DataFrame) -> pl.DataFrame:
@@ -49,15 +48,12 @@ def empty() -> pl.DataFrame:
 def _reason() -> pl.Expr:
     """The first reason to reject a row, else null, in the order of `contracts.parsing.parse`."""
     finite = [
-        pl.col(name).is_null() | pl.col(name).is_finite()
-        for name, dtype in SCHEMA.items()
-        if dtype == pl.Float64()
+        pl.col(name).is_null() | pl.col(name).is_finite() for name in names(FIELDS, Kind.REAL)
     ]
-    named = [pl.col(name).str.len_chars().is_between(1, limit) for name, limit in NAMES.items()]
-    # A colon would make VENUE:SYMBOL ambiguous.
-    named += [~pl.col(name).str.contains(":", literal=True) for name in ("venue", "symbol")]
+    texts = [pl.col(name).str.len_chars().is_between(1, most) for name, most in CHARS_MAX.items()]
+    texts += [~pl.col(name).str.contains(":", literal=True) for name in KEY]
     well_typed = pl.all_horizontal(
-        *(pl.col(name).is_not_null() for name in REQUIRED), *finite, *named
+        *(pl.col(name).is_not_null() for name in REQUIRED), *finite, *texts
     ).fill_null(False)
     broken = [
         (~well_typed, Reason.INVALID_FIELD),

@@ -4,11 +4,9 @@ from collections import Counter
 
 import polars as pl
 
-from contracts.tick import Reason, Rejected
-from streaming.feeds.tick_frame import REQUIRED, SCHEMA, conform, reject_reasons
+from contracts.tick import KEY, REQUIRED, Reason, Rejected
+from streaming.feeds.tick_frame import SCHEMA, conform, reject_reasons
 from streaming.feeds.types import ROW, Batch, Chunk, FeedReject
-
-KEY = ["venue", "symbol"]
 
 
 class Validator:

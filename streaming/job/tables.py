@@ -4,24 +4,27 @@ The names of tables and views (`wire`, `wire_raw`, `heard`, …) stay as they ar
 job and `tick job status` refer to readers by them.
 """
 
-from contracts import live_job, topics
+from contracts import feature_row, live_job, prediction, topics
 from contracts.config import connections
 from contracts.config.settings import Settings
-from contracts.features import columns
-from contracts.tick import EVENT_TIME_US_MIN, FUTURE_US_MAX, MESSAGE_BYTES_MAX, RULES, Reason
+from contracts.fields import Kind, names
+from contracts.tick import (
+    EVENT_TIME_US_MIN,
+    FIELDS,
+    FUTURE_US_MAX,
+    MESSAGE_BYTES_MAX,
+    MESSAGE_FIELDS,
+    QUOTES,
+    RULES,
+    Reason,
+)
 from contracts.windows import Level
 from contracts.wire import HEARTBEAT_KEY
 from feature_store.sql.tiles import View, entry
 from lakehouse import catalog_options, tables
 from lakehouse.schemas import PREDICTION_NAMES, PREDICTIONS
-from streaming.job.validation_sql import (
-    QUOTES,
-    RECEIVED,
-    TYPES,
-    quote,
-    rule,
-    well_typed,
-)
+from streaming.job.flink_types import declared
+from streaming.job.validation_sql import RECEIVED, quote, rule, well_typed
 
 # One group per reader: a job without state starts from the offsets that each group committed.
 GROUP, GROUP_WARM = live_job.TICKS.group, live_job.WARMUP.group
@@ -95,11 +98,10 @@ def _typed_source(settings: Settings, table: str, topic: str, group: str, extra:
     An event time out of bounds (e.g. more than 5 s after arrival) is replaced by 1970 before the
     watermark is generated, so that a single message cannot advance it.
     """
-    fields = ", ".join(f"{name} {kind}" for name, kind in TYPES.items())
     sane = f"event_time_us >= {EVENT_TIME_US_MIN} AND event_time_us <= {RECEIVED} + {FUTURE_US_MAX}"
     # A reader without a partition would hold the watermark back.
     readers = f"'scan.parallelism'='{min(settings.parallelism, topics.TICKS.partitions)}', "
-    return f"""CREATE TABLE {table} ({fields},
+    return f"""CREATE TABLE {table} ({declared(MESSAGE_FIELDS)},
   arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   et AS CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(event_time_us / 1000, 3) ELSE TO_TIMESTAMP_LTZ(0, 3) END,
   WATERMARK FOR et AS et - INTERVAL '{settings.lateness_ms / 1000:.3f}' SECOND
@@ -116,23 +118,14 @@ def raw_source(settings: Settings) -> str:
 ) WITH ({_source_options(settings, topics.TICKS.name, f"{CUT}, 'format'='raw'", GROUP_RAW)})"""
 
 
-# Nested objects are read as JSON text: a bad value inside one cannot make the record unreadable.
-SERVED = {
-    **dict.fromkeys(
-        (
-            "request_id",
-            "symbol",
-            "source",
-            "model_name",
-            "model_version",
-            "event_times_us",
-            "features",
-        ),
-        "STRING",
-    ),
-    **dict.fromkeys(("served_at_us", "known_at_us"), "BIGINT"),
-    "prediction_bps": "DOUBLE",
-}
+# Fields in the reader's order, by kind. Nested objects are read as JSON text: a bad value inside one
+# cannot make the record unreadable.
+SERVED = tuple(
+    field
+    for kind in (Kind.TEXT, Kind.OBJECT, Kind.LONG, Kind.REAL)
+    for field in prediction.FIELDS
+    if field.kind is kind
+)
 
 
 def predictions_source(settings: Settings) -> str:
@@ -141,10 +134,9 @@ def predictions_source(settings: Settings) -> str:
     It has no watermark: neither predictions nor their absence may affect the watermark of the
     ticks.
     """
-    fields = ", ".join(f"`{name}` {kind}" for name, kind in SERVED.items())
     arrived = "arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL"
     return (
-        f"CREATE TABLE served ({fields}, {arrived}) WITH"
+        f"CREATE TABLE served ({declared(SERVED, quoted=True)}, {arrived}) WITH"
         f" ({_source_options(settings, topics.PREDICTIONS.name, JSON, GROUP_SERVED)})"
     )
 
@@ -174,11 +166,7 @@ def valid_messages() -> View:
         "COALESCE(TO_TIMESTAMP_LTZ(event_time_us / 1000000 * 1000 + 999, 3) <="
         " CURRENT_WATERMARK(et), FALSE)"
     )
-    fields = ", ".join(
-        quote(name) if name in QUOTES else name
-        for name in TYPES
-        if name not in ("schema_version", "heartbeat")
-    )
+    fields = ", ".join(quote(name) if name in QUOTES else name for name in names(FIELDS))
     is_valid = (
         f"CASE WHEN heartbeat IS TRUE THEN et > TO_TIMESTAMP_LTZ(1, 3) ELSE {well_typed()} AND"
         f" {rules} END"
@@ -234,9 +222,9 @@ def dead_letter_insert() -> str:
 
 def features_sink(settings: Settings, level: Level) -> str:
     """Topic `tick_features`: feature rows of one level."""
-    names = "".join(f", {column.name} DOUBLE" for column in columns(level))
-    return f"""CREATE TABLE features_{level.view} (`view` STRING, symbol STRING, event_time_ms BIGINT,
-  known_at_us BIGINT, warm_s BIGINT{names})
+    others = feature_row.fields(level)[len(feature_row.IDENTITY) :]
+    return f"""CREATE TABLE features_{level.view} ({declared(feature_row.IDENTITY)},
+  {declared(others)})
 WITH ({kafka(settings, topics.TICK_FEATURES.name)}, {_KEYED})"""
 
 
@@ -248,19 +236,16 @@ _KEYED = (
 
 def features_insert(level: Level) -> str:
     """The insert that publishes the rows of one level."""
-    names = "".join(f", {column.name}" for column in columns(level))
-    return (
-        f"INSERT INTO features_{level.view} SELECT '{level.view}', symbol, sec * 1000, known_at_us,"
-        f" warm_s{names} FROM rows_{level.view}"
-    )
+    expressions = {"view": f"'{level.view}'", "event_time_ms": "sec * 1000"}
+    values = (expressions.get(name, name) for name in names(feature_row.fields(level)))
+    return f"INSERT INTO features_{level.view} SELECT {', '.join(values)} FROM rows_{level.view}"
 
 
 def heartbeat_sink(settings: Settings) -> str:
     """Topic `tick_features`: heartbeat rows, which carry the progress of event time and no
     features."""
-    fields = "`view` STRING, symbol STRING, event_time_ms BIGINT"
     return (
-        f"CREATE TABLE features_heartbeat ({fields}) WITH"
+        f"CREATE TABLE features_heartbeat ({declared(feature_row.IDENTITY)}) WITH"
         f" ({kafka(settings, topics.TICK_FEATURES.name)}, {_KEYED})"
     )
 
@@ -274,6 +259,5 @@ def heartbeat_insert() -> str:
         "FROM TUMBLE((SELECT et FROM heard WHERE beat), DESCRIPTOR(et), INTERVAL '1' SECOND) GROUP"
         " BY window_start, window_end"
     )
-    return (
-        f"INSERT INTO features_heartbeat SELECT 'heartbeat', '{HEARTBEAT_KEY}', {end} {heartbeats}"
-    )
+    identity = f"'{feature_row.HEARTBEAT_VIEW}', '{HEARTBEAT_KEY}', {end}"
+    return f"INSERT INTO features_heartbeat SELECT {identity} {heartbeats}"

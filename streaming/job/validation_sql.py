@@ -7,12 +7,14 @@ truncated fractions, text after the object, UTF-16, broken UTF-8 except where Ja
 This is slow, and rare.
 """
 
+from contracts.fields import Field, Kind, names
 from contracts.tick import (
+    CHARS_MAX,
     FUTURE_US_MAX,
+    KEY,
     MESSAGE_BYTES_MAX,
-    NAME_CHARS_MAX,
+    MESSAGE_FIELDS,
     RULES,
-    TRADE_ID_CHARS_MAX,
 )
 from contracts.wire_text import (
     AT_NUMBER,
@@ -26,39 +28,10 @@ from contracts.wire_text import (
 )
 from feature_store.sql.tiles import View
 from streaming.job.fast_path import WITH_QUOTES, WITHOUT_QUOTES
+from streaming.job.flink_types import FLINK
 
-REQUIRED = (
-    "schema_version",
-    "venue",
-    "symbol",
-    "event_time_us",
-    "ingest_time_us",
-    "price",
-    "size",
-    "side",
-    "trade_id",
-    "seq",
-)
-TYPES = {
-    "schema_version": "INT",
-    "heartbeat": "BOOLEAN",
-    "venue": "STRING",
-    "symbol": "STRING",
-    "event_time_us": "BIGINT",
-    "ingest_time_us": "BIGINT",
-    "price": "DOUBLE",
-    "size": "DOUBLE",
-    "side": "INT",
-    "trade_id": "STRING",
-    "seq": "BIGINT",
-    "bid": "DOUBLE",
-    "ask": "DOUBLE",
-    "bid_size": "DOUBLE",
-    "ask_size": "DOUBLE",
-}
 # Whole seconds are precise enough here; a sub-second epoch costs string formatting in Flink.
 RECEIVED = "1000000 * CAST(TIMESTAMPDIFF(SECOND, TO_TIMESTAMP_LTZ(0, 3), arrived) AS BIGINT)"
-QUOTES = ("bid", "ask", "bid_size", "ask_size")
 DOUBLE_MAX = "1.7976931348623157E308"
 
 _BLANK = r"[\x00-\x20]*+"  # what Java's trim() removes
@@ -86,14 +59,14 @@ _STRICTER = (
 
 def well_typed() -> str:
     """SQL condition: all required fields are present, in type and length; numbers are finite."""
-    chars_max = {"venue": NAME_CHARS_MAX, "symbol": NAME_CHARS_MAX, "trade_id": TRADE_ID_CHARS_MAX}
+    required = [field for field in MESSAGE_FIELDS if field.required]
     # Not BETWEEN: Flink would evaluate CHAR_LENGTH twice.
     lengths = " AND ".join(
-        f"{name} <> '' AND CHAR_LENGTH({name}) <= {limit}" for name, limit in chars_max.items()
+        f"{name} <> '' AND CHAR_LENGTH({name}) <= {limit}" for name, limit in CHARS_MAX.items()
     )
-    no_colon = "venue NOT LIKE '%:%' AND symbol NOT LIKE '%:%'"
-    present = " AND ".join(f"{name} IS NOT NULL" for name in REQUIRED)
-    finite = f"{_finite('price')} AND {_finite('size')}"
+    no_colon = " AND ".join(f"{name} NOT LIKE '%:%'" for name in KEY)
+    present = " AND ".join(f"{name} IS NOT NULL" for name in names(required))
+    finite = " AND ".join(_finite(name) for name in names(required, Kind.REAL))
     return f"{present} AND {finite} AND {lengths} AND {no_colon}"
 
 
@@ -127,8 +100,8 @@ def dead_letter_views() -> tuple[View, ...]:
     text = f"CASE WHEN true_length <> '' THEN CAST(NULL AS STRING) ELSE {_as_jackson_reads()} END"
     unnest_text = f"UNNEST(ARRAY[{text}]) AS t(as_read)"
     unnest_rewritten = f"UNNEST(ARRAY[{_rewritten()}]) AS t(content)"
-    parsed = ", ".join(_field(name, kind) for name, kind in TYPES.items())
-    unnest_fields = f"UNNEST(ARRAY[ROW({parsed})]) AS t({', '.join(TYPES)})"
+    parsed = ", ".join(_field(field) for field in MESSAGE_FIELDS)
+    unnest_fields = f"UNNEST(ARRAY[ROW({parsed})]) AS t({', '.join(names(MESSAGE_FIELDS))})"
     fields = (
         f"SELECT {_ORIGIN}, content IS JSON OBJECT AS is_object, t.* FROM raw_rewritten CROSS JOIN"
         f" {unnest_fields}"
@@ -204,28 +177,29 @@ def _rewritten() -> str:
     return text
 
 
-def _field(name: str, kind: str) -> str:
-    value, nested = f"JSON_VALUE(content, '$.{name}')", f"JSON_QUERY(content, '$.{name}')"
-    if kind == "STRING":
-        return f"COALESCE({value}, {nested})"
-    if kind == "BOOLEAN":
+def _field(field: Field) -> str:
+    value = f"JSON_VALUE(content, '$.{field.name}')"
+    nested = f"JSON_QUERY(content, '$.{field.name}'"
+    if field.kind is Kind.TEXT:
+        return f"COALESCE({value}, {nested}))"
+    if field.kind is Kind.FLAG:
         return f"{value} IS NOT NULL AND REGEXP({value}, '(?i)^{_BLANK}true{_BLANK}\\z')"
-    if kind == "DOUBLE":
+    if field.kind is Kind.REAL:
         return f"TRY_CAST({value} AS DOUBLE)"
-    return _whole(value, f"JSON_QUERY(content, '$.{name}' WITH UNCONDITIONAL WRAPPER)", kind)
+    return _whole(value, f"{nested} WITH UNCONDITIONAL WRAPPER)", field.kind)
 
 
-def _whole(value: str, wrapped: str, kind: str) -> str:
+def _whole(value: str, wrapped: str, kind: Kind) -> str:
     """A whole number from digits in text or a number; other numbers are truncated if they fit."""
     low, high = (
         ("-2147483648", "2147483647")
-        if kind == "INT"
+        if kind is Kind.INT
         else ("-9223372036854775808E0", "9223372036854775807E0")
     )
-    digits = rf"TRY_CAST(REGEXP_REPLACE({value}, '[\x00-\x20]', '') AS {kind})"
+    digits = rf"TRY_CAST(REGEXP_REPLACE({value}, '[\x00-\x20]', '') AS {FLINK[kind]})"
     real = f"TRY_CAST({value} AS DOUBLE)"
     return (
         rf"""CASE WHEN {wrapped} LIKE '["%' THEN CASE WHEN REGEXP({value}, '^{_BLANK}[+-]?[0-9]++{_BLANK}\z') THEN {digits} END"""
         rf" WHEN REGEXP({wrapped}, '^\[-?[0-9]++\]$') THEN {digits}"
-        f" WHEN {real} >= {low} AND {real} <= {high} THEN CAST({real} AS {kind}) END"
+        f" WHEN {real} >= {low} AND {real} <= {high} THEN CAST({real} AS {FLINK[kind]}) END"
     )

@@ -68,7 +68,7 @@ class Replayable(Protocol):
 
 
 @dataclass
-class Progress:
+class ReplayProgress:
     """Progress of a replay.
 
     `rate`: ticks per second since the start. `eta_s`: None if the end is unknown. `first_us`: the
@@ -93,7 +93,7 @@ class Progress:
     written: Written = field(default_factory=Written)
 
 
-def silent(_progress: Progress) -> None:
+def silent(_progress: ReplayProgress) -> None:
     """No display."""
 
 
@@ -104,10 +104,10 @@ def replay(
     as_live: bool = False,
     position_file: Path | None = None,
     resume: bool = False,
-    progress: Callable[[Progress], None] = silent,
+    progress: Callable[[ReplayProgress], None] = silent,
     clock: Callable[[], int] = now_us,
     sleep: Callable[[float], None] = time.sleep,
-) -> Progress:
+) -> ReplayProgress:
     """Send a whole feed; returns the final counts. `speed` 0 = as fast as possible.
 
     `as_live` restamps event times to end now; below speed 1 this also stretches the time between
@@ -153,7 +153,7 @@ class _Replay:
         sender: Sender,
         settings: Settings,
         file: Path | None,
-        progress: Callable[[Progress], None],
+        progress: Callable[[ReplayProgress], None],
         clock: Callable[[], int],
         sleep: Callable[[float], None],
     ) -> None:
@@ -163,7 +163,7 @@ class _Replay:
         self.progress = progress
         self.clock = clock
         self.sleep = sleep
-        self.done = Progress(written=sender.written)
+        self.done = ReplayProgress(written=sender.written)
         self.items = 0
         self.reached_us = 0
         self.heartbeat_us = 0

@@ -1,20 +1,13 @@
 """Write synthetic history directly into silver, a day at a time."""
 
-from collections.abc import Callable
-
 import polars as pl
 
 from contracts.config.settings import Settings
+from contracts.progress import Progress, silent
 from lakehouse import tables
 from streaming.synthetic.market import Exchange, Market, generate
 
 DAY_S = 86_400.0
-
-Progress = Callable[[str, int, int], None]
-
-
-def silent(_step: str, _done: int, _total: int) -> None:
-    """A progress callback that shows nothing."""
 
 
 def load_synthetic(

@@ -13,7 +13,8 @@ from contracts.config.settings import Settings
 from contracts.tick import Reason
 from contracts.topics import TICKS
 from lakehouse import tables
-from streaming.feeds import canonical, open_feed
+from streaming.feeds import open_feed
+from streaming.feeds.formats import canonical
 from streaming.replay import position as positions
 from streaming.replay.position import Position
 from streaming.synthetic.market import FIXTURE, generate

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
-from contracts.signals import DUEL_KEY, RETIRED, model_key
+from contracts.redis_keys import DUEL_KEY, RETIRED, model_key
 from models import registry, runtime, tracking
 from tests.feature_store.conftest import RedisServer
 from tests.support.small import FEATURES, REQUIRED, forest, make

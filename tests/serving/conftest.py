@@ -12,8 +12,8 @@ from sklearn.ensemble import RandomForestRegressor
 
 from contracts.config.settings import Settings
 from contracts.features import CORE
+from contracts.redis_keys import HEARTBEAT_REDIS_KEY
 from contracts.windows import LEVELS
-from feature_store.online.redis_layout import HEARTBEAT_REDIS_KEY
 from feature_store.online.store import write_rows
 from models.export import export
 from models.runtime import Exported

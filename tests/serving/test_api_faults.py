@@ -8,7 +8,7 @@ import pytest
 
 from contracts.errors import RegistryError
 from contracts.features import CORE
-from contracts.signals import RETIRED, model_key
+from contracts.redis_keys import RETIRED, model_key
 from models.runtime import MODEL_FILE
 from serving.state.production_model import Answers, Found, recall, remember
 from tests.serving.conftest import HASTY_MS, KEY, SYMBOL

@@ -10,8 +10,7 @@ import orjson
 import pytest
 
 from contracts.features import CORE
-from contracts.signals import DRIFT_KEY, DUEL_KEY, PARITY_KEY
-from feature_store.online.redis_layout import STATS_REDIS_KEY
+from contracts.redis_keys import DRIFT_KEY, DUEL_KEY, PARITY_KEY, STATS_REDIS_KEY
 from models.runtime import load
 from serving.core.predictor import BPS
 from serving.state.production_model import Answers, Found

@@ -12,8 +12,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from contracts.signals import DRIFT_KEY, PARITY_KEY
-from feature_store.online.redis_layout import STATS_REDIS_KEY
+from contracts.redis_keys import DRIFT_KEY, PARITY_KEY, STATS_REDIS_KEY
 from tests.serving.conftest import KEY, SYMBOL
 from tests.serving.test_api_process import Process, fed, live  # noqa: F401 - fixtures
 

@@ -9,7 +9,9 @@ import numpy as np
 import polars as pl
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
+from contracts import prediction
 from contracts.config.settings import Settings
+from contracts.fields import Kind, names
 from contracts.tick import Tick
 from feature_store.definition import reference
 from lakehouse import tables
@@ -104,7 +106,7 @@ def put_ticks(settings: Settings, market: pl.DataFrame, late: pl.Expr | None = N
 
 def put_served(settings: Settings, records: list[dict]) -> None:
     """Records as /predict sends them."""
-    maps = ("event_times_us", "features")
+    maps = names(prediction.FIELDS, Kind.OBJECT)
     rows = [
         record
         | {name: json.dumps(record[name]) for name in maps if isinstance(record.get(name), dict)}

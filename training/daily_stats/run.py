@@ -2,7 +2,7 @@
 view. Memory is a day's ticks.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -11,19 +11,15 @@ import polars as pl
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
+from contracts.progress import Progress, silent
 from feature_store.feast_repo.offline import export_daily
 from lakehouse import daily, tables
 from lakehouse.schemas import DAILY
 from training.daily_stats import rows
 from training.daily_stats.trades import DAY_US
 
-Progress = Callable[[str, int, int], None]
 DAYS_AT_ONCE = 16  # a commit of every table costs as much as computing some of the days it carries
 ROWS_AT_ONCE = 500_000
-
-
-def silent(_step: str, _done: int, _total: int) -> None:
-    """Progress that no one watches."""
 
 
 @dataclass

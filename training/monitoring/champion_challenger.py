@@ -17,10 +17,11 @@ from arch.bootstrap import StationaryBootstrap
 from numpy.typing import NDArray
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThan
 
+from contracts import prediction
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.signals import DUEL_KEY
+from contracts.redis_keys import DUEL_KEY
 from feature_store.online import signals
 from lakehouse import tables
 from lakehouse.schemas import PREDICTIONS
@@ -160,11 +161,8 @@ def pair(records: pl.DataFrame, champion: str, challenger: str) -> pl.DataFrame:
     """Moments both answered: symbol, decision_us, champion, challenger (bps). Of several answers to
     one moment the first counts.
     """
-    newest = (
-        pl.col("event_times_us")
-        .str.extract_all(r"\d{12,}")
-        .list.eval(pl.element().cast(pl.Int64))
-        .list.max()
+    newest = pl.col("event_times_us").map_elements(
+        prediction.newest_event_time_us, return_dtype=pl.Int64
     )
     known = (
         records.with_columns(decision_us=newest)

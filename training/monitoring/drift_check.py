@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
-from contracts.signals import DRIFT_KEY
+from contracts.redis_keys import DRIFT_KEY
 from feature_store.online import signals
 from models import registry, runtime, tracking
 from training.run import mlflow_run

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from contracts.config.settings import Settings
 from contracts.errors import TickError
+from contracts.progress import Progress
 from training.power import forecast, pipeline
 from training.power.files import DAY_US, dates
 from training.power.forecast import Forecast
 from training.power.pipeline import Result
-from training.power.steps import Progress
 
 
 @dataclass(frozen=True)

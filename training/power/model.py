@@ -2,7 +2,7 @@
 it was fitted on.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.config.settings import Settings
+from contracts.progress import Progress
 from training.power.features import FEATURES, matrix
 from training.power.split import Parts
 
-Progress = Callable[[str, int, int], None]
 NAME = "lightgbm"
 PARAMETERS = {
     "objective": "regression",

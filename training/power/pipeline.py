@@ -9,10 +9,10 @@ prepare_data, train_lgbm, evaluate.
 from dataclasses import dataclass
 
 from contracts.config.settings import Settings
+from contracts.progress import Progress
 from training.power import steps
 from training.power.evaluate import Numbers
 from training.power.files import DAY_US, dates
-from training.power.steps import Progress
 from training.run import state
 from training.run.gate import Verdict
 

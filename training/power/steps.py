@@ -6,13 +6,13 @@ seed give an equal model, a step's MLflow run goes on, and equal content is one 
 registry.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import polars as pl
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
+from contracts.progress import Progress
 from lakehouse import power
 from models import registry, runtime
 from training.power import card, evaluate, features, model, plot
@@ -26,7 +26,6 @@ from training.run.gate import Verdict
 from training.run.mlflow_run import EXECUTION_DATE, Track
 from training.run.provenance import iso
 
-Progress = Callable[[str, int, int], None]
 PIPELINE, RUN_NAME, MODEL_TYPE = "power", "power-training", "gbm"
 SERIES, THROUGH = "series", "data_through_us"
 SHA, VERDICT, NUMBERS = "dataset_sha256", "verdict", "numbers"

@@ -6,15 +6,14 @@ import hashlib
 import http.client
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from contracts.errors import TickError
+from contracts.progress import Progress
 
 PIECE_BYTES = 1 << 20
-Progress = Callable[[str, int, int], None]
 
 
 class DownloadError(TickError):

@@ -4,7 +4,6 @@ reported alongside it.
 Plain defaults overfit this data: IC .041 against .071.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,9 @@ from sklearn.preprocessing import StandardScaler
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.features import CORE
+from contracts.progress import Progress, silent
 
 Floats = NDArray[np.float64]
-Progress = Callable[[str, int, int], None]
 NAME = "random_forest"
 FOREST = {"n_estimators": 100, "min_samples_leaf": 200, "max_features": 0.5, "max_samples": 0.5}
 ROWS_MIN = 6 * int(
@@ -29,10 +28,6 @@ TREES_AT_ONCE = 10
 ALWAYS_LONG = 1.0  # a forecast far above any cost: the position is never given up
 
 
-def no_progress(step: str, done: int, total: int) -> None:
-    """Progress that no one watches."""
-
-
 def forest(settings: Settings) -> RandomForestRegressor:
     """The unfitted forest of the specification, with this process's cores and seed."""
     return RandomForestRegressor(
@@ -40,7 +35,7 @@ def forest(settings: Settings) -> RandomForestRegressor:
     )
 
 
-def fit(x: Floats, y: Floats, settings: Settings, progress: Progress = no_progress) -> Any:
+def fit(x: Floats, y: Floats, settings: Settings, progress: Progress = silent) -> Any:
     """The fitted forest, grown a few trees at a time, which changes nothing but lets `progress`
     speak.
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from contracts.clock import now_us
 from contracts.config.settings import Settings
+from contracts.progress import Progress, silent
 from contracts.tick import EVENT_TIME_US_MIN
 from training.run import state
 from training.run.gate import Verdict
 from training.run.provenance import planted, source
 from training.tick import backtest, dataset, steps
 from training.tick.dataset import Dataset
-from training.tick.model import Progress, no_progress
 from training.tick.steps import Prepared, Tested
 from training.tick.walk_forward import WalkForward
 
@@ -66,13 +66,11 @@ def train_tick(
     """
     at_us = now_us()
     first, last = from_us or EVENT_TIME_US_MIN, to_us or at_us
-    return train(
-        settings, lambda: dataset.load(settings, first, last), at_us, progress or no_progress
-    )
+    return train(settings, lambda: dataset.load(settings, first, last), at_us, progress or silent)
 
 
 def train(
-    settings: Settings, prepare: Callable[[], Dataset], at_us: int, progress: Progress = no_progress
+    settings: Settings, prepare: Callable[[], Dataset], at_us: int, progress: Progress = silent
 ) -> TrainResult:
     """`train_tick` on a dataset from anywhere; `at_us` is the time that the runs carry. Nothing is
     left in the run folder.

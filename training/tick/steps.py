@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from contracts.config.settings import Settings
 from contracts.errors import JobError, RegistryError
 from contracts.features import CORE
+from contracts.progress import Progress
 from models import registry, runtime
 from models.export import export
 from training.run import directory, mlflow_run, state
@@ -31,7 +32,6 @@ from training.tick import (
 )
 from training.tick.dataset import Dataset
 from training.tick.evaluation import Judgement
-from training.tick.model import Progress
 from training.tick.split import Split
 from training.tick.walk_forward import WalkForward
 

@@ -12,11 +12,11 @@ import numpy as np
 import polars as pl
 
 from contracts.config.settings import Settings
+from contracts.progress import Progress
 from training.run.mlflow_run import Track
 from training.run.provenance import iso
 from training.tick import backtest, baselines, dataset, folds, model, plots
 from training.tick.backtest import Backtest, Floats, Report
-from training.tick.model import Progress
 from training.tick.split import Split
 
 # Of the forest in a fold, for half the price of 100: ICs of .022, .043, .029 against .020, .049,

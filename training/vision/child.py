@@ -10,17 +10,16 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError, TickError
+from contracts.progress import Progress
 from training.vision.directory import Folder
 from training.vision.specs import Spec
 
-Progress = Callable[[str, int, int], None]
 MODULES = {"keras": "tensorflow", "torch": "torch"}
 CODE = Path(__file__).parents[2]  # from where the child imports the same packages
 LOOK_TIMEOUT_S = 60

@@ -18,6 +18,7 @@ import numpy as np
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import TickError
+from contracts.progress import Progress
 from models import registry, runtime
 from models.export_images import seal
 from training.run import download, mlflow_run
@@ -25,7 +26,6 @@ from training.run.gate import Check, Verdict
 from training.run.mlflow_run import Track
 from training.run.provenance import iso
 from training.vision import card, child, directory, images, plot, training_loop
-from training.vision.child import Progress
 from training.vision.directory import Folder
 from training.vision.specs import Spec
 from training.vision.worker_common import COMPARED

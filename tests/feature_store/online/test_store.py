@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contracts import redis_keys
 from contracts.features import columns
 from contracts.windows import LEVELS
 from feature_store.online import redis_layout
@@ -212,7 +213,7 @@ def test_the_heartbeat_only_rises_and_never_from_the_future(client, store_settin
     seen = []
     for beat_ms in (NOW_MS - 10, NOW_MS - 20, NOW_MS, NOW_MS + 3_600_000):
         table.write([], NOW_MS, beat_ms)
-        seen.append(int(client.get(redis_layout.HEARTBEAT_REDIS_KEY)))
+        seen.append(int(client.get(redis_keys.HEARTBEAT_REDIS_KEY)))
     assert seen == [NOW_MS - 10, NOW_MS - 10, NOW_MS, NOW_MS]
 
 

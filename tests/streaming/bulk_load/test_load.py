@@ -21,7 +21,8 @@ from lakehouse.maintenance import compact
 from lakehouse.schemas import DEAD_LETTER, SILVER
 from streaming.bulk_load.dedup import DAY_US, Deduplicator, fingerprints
 from streaming.bulk_load.load import LoadReport, load, rows_expected
-from streaming.feeds import canonical, open_feed, tick_frame
+from streaming.feeds import open_feed, tick_frame
+from streaming.feeds.formats import canonical
 from streaming.feeds.source import expand
 from tests.support.data import ROOT, real
 

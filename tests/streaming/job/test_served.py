@@ -6,6 +6,7 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.features import CORE
+from contracts.fields import Kind, names
 from contracts.topics import PREDICTIONS as TOPIC
 from lakehouse import tables
 from lakehouse.schemas import COLUMNS_OF, PREDICTION_NAMES, PREDICTIONS, partitions
@@ -60,7 +61,7 @@ def test_every_column_is_filled_in_the_order_of_the_table(program):
     target, columns = re.match(r"INSERT INTO (\S+) /\*.*\*/ \(([^)]*)\) SELECT", insert).groups()
     assert target == f"{tables.CATALOG}.{PREDICTIONS}"
     assert tuple(columns.replace("`", "").split(", ")) == PREDICTION_NAMES
-    assert {*job_tables.SERVED, "served_at"} == {*PREDICTION_NAMES}
+    assert {*names(job_tables.SERVED), "served_at"} == {*PREDICTION_NAMES}
 
 
 def test_a_time_out_of_bounds_lies_by_its_arrival(program):
@@ -69,9 +70,9 @@ def test_a_time_out_of_bounds_lies_by_its_arrival(program):
 
 
 def test_the_types_are_those_of_the_table():
-    kinds = {"STRING": "string", "BIGINT": "long", "DOUBLE": "double"}
+    kinds = {Kind.TEXT: "string", Kind.OBJECT: "string", Kind.LONG: "long", Kind.REAL: "double"}
     stored = {name: str(kind) for name, kind in COLUMNS_OF[PREDICTIONS] if name != "served_at"}
-    assert {name: kinds[kind] for name, kind in job_tables.SERVED.items()} == stored
+    assert {field.name: kinds[field.kind] for field in job_tables.SERVED} == stored
 
 
 def test_the_table_lies_by_day_of_serving(tmp_path):
@@ -90,5 +91,5 @@ def test_the_record_of_an_answer_has_every_column():
     times = {"tick_1s": 5, "tick_10s": 4, "tick_1m": 3}
     answer = Answer("V:A", Verdict(Status.OK), dict.fromkeys(CORE, 1.0), 0.5, times, 6)
     record = Predictor(Settings(), None, Model()).record(answer, "r", 9)
-    assert set(job_tables.SERVED) <= set(record)
+    assert set(names(job_tables.SERVED)) <= set(record)
     assert record["event_times_us"] == times and record["source"] == "online"

@@ -16,7 +16,8 @@ from contracts.clock import now_us
 from contracts.errors import FeedError, ServiceError
 from contracts.tick import Reason
 from stack.services.own import settings_env
-from streaming.feeds import canonical, open_feed
+from streaming.feeds import open_feed
+from streaming.feeds.formats import canonical
 from streaming.feeds.tick_frame import encode
 from streaming.replay import position as positions
 from streaming.replay.replay import CLOSE_BAR_US, replay

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from streaming.feeds.columns import epoch_us, number, row_id, side, upper
+from streaming.feeds.formats.columns import epoch_us, number, row_id, side, upper
+from streaming.feeds.formats.text import CsvFormat
 from streaming.feeds.source import Source
-from streaming.feeds.text import CsvFormat
 from streaming.feeds.types import ROW, Names
 
 TARDIS_VENUES = {"binance-futures": "BINANCE_USDM", "binance-delivery": "BINANCE_COINM"}

@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from streaming.feeds.canonical import CSV
+from streaming.feeds.formats.canonical import CSV
+from streaming.feeds.formats.text import CsvFormat, cells_of
 from streaming.feeds.source import Source
-from streaming.feeds.text import CsvFormat, cells_of
 from streaming.feeds.types import Names
 
 COLUMNS = ("one", "two", "three")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
-from streaming.feeds.columns import epoch_us, number, row_id, scaled_us
+from streaming.feeds.formats.columns import epoch_us, number, row_id, scaled_us
+from streaming.feeds.formats.text import CsvFormat
 from streaming.feeds.source import DAMAGED, Head, Source
-from streaming.feeds.text import CsvFormat
 from streaming.feeds.tick_frame import SCHEMA
 from streaming.feeds.types import ROW, Chunk, Names
 

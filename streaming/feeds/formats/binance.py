@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from contracts.errors import FeedError
-from streaming.feeds.columns import epoch_us, number, side
+from streaming.feeds.formats.columns import epoch_us, number, side
+from streaming.feeds.formats.text import CsvFormat
 from streaming.feeds.source import Source
-from streaming.feeds.text import CsvFormat
 from streaming.feeds.types import Names
 
 SPOT, USDM, COINM = "BINANCE", "BINANCE_USDM", "BINANCE_COINM"

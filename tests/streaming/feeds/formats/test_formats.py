@@ -13,7 +13,8 @@ import pytest
 
 from contracts.errors import FeedError
 from contracts.tick import Reason, Tick
-from streaming.feeds import BY_NAME, FORMATS, canonical, open_feed
+from streaming.feeds import BY_NAME, FORMATS, open_feed
+from streaming.feeds.formats import canonical
 from streaming.feeds.tick_frame import SCHEMA
 from streaming.synthetic.market import FIXTURE, generate
 from tests.conftest import REPO

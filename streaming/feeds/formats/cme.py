@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from streaming.feeds.canonical import ParquetFormat, as_epoch_us
-from streaming.feeds.columns import row_id
+from streaming.feeds.formats.canonical import ParquetFormat, as_epoch_us
+from streaming.feeds.formats.columns import row_id
 from streaming.feeds.source import Source
 from streaming.feeds.types import ROW, Names
 

@@ -1,0 +1,1 @@
+"""The settings by topic; each function takes the narrowest group that it needs."""

@@ -1,0 +1,24 @@
+"""Commits to Iceberg tables that other writers commit to at the same time."""
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from pyiceberg.exceptions import CommitFailedException
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
+
+ATTEMPTS = 10
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def retried(commit: Callable[P, T]) -> Callable[P, T]:
+    """Decorates a function that refreshes its table and commits: repeats it after a conflict.
+
+    The wait is random, so that two writers do not conflict again at once.
+    """
+    return retry(
+        retry=retry_if_exception_type(CommitFailedException),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random(0.1, 1.0),
+        reraise=True,
+    )(commit)
