@@ -24,6 +24,8 @@ REPO = Path(__file__).parents[1]
 PAGES = [REPO / "README.md", REPO / "CHANGELOG.md", *sorted((REPO / "docs").rglob("*.md"))]
 ARCHITECTURE = (REPO / "docs" / "architecture.md").read_text()
 OPERATIONS = (REPO / "docs" / "operations.md").read_text()
+MONITORING = (REPO / "docs" / "monitoring.md").read_text()
+LINE_LENGTH_MAX = 100
 NOT_SETTINGS = {"TICK_TEST_DATA"}
 
 
@@ -96,6 +98,27 @@ def test_every_link_leads_somewhere(file):
             assert (file.parent / target.partition("#")[0]).exists(), target
 
 
+def anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+@each_page
+def test_every_anchor_is_a_heading(file):
+    for path, anchor in re.findall(r"\]\(([^)\s:#]*)#([^)\s]+)\)", file.read_text()):
+        page = file.parent / path if path else file
+        assert anchor in anchors(page), f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize(
+    "file", [page for page in PAGES if page.name != "features.md"], ids=lambda file: str(file.name)
+)
+def test_lines_are_short_except_rows_of_tables(file):
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("|")]
+    assert [line for line in lines if len(line) > LINE_LENGTH_MAX] == []
+
+
 @each_page
 def test_every_setting_on_the_page_exists(file):
     named = set(re.findall(r"\bTICK_[A-Z0-9_]*[A-Z0-9]\b", file.read_text())) - NOT_SETTINGS
@@ -114,7 +137,7 @@ def test_architecture_names_every_topic_table_and_key():
         assert f"| `{name}` |" in ARCHITECTURE
 
 
-def test_operations_names_every_port_reason_and_service():
+def test_pages_for_operators_name_every_port_reason_and_service():
     settings = Settings()
     for port in (
         settings.kafka_port,
@@ -124,8 +147,8 @@ def test_operations_names_every_port_reason_and_service():
         settings.mlflow_port,
     ):
         assert str(port) in OPERATIONS
-    assert all(f"| `{reason}` |" in OPERATIONS for reason in Reason)
-    assert all(name in OPERATIONS.lower() for name in FACTORIES)
+    assert all(f"| `{reason}` |" in MONITORING for reason in Reason)
+    assert all(name in MONITORING.lower() for name in FACTORIES)
 
 
 def test_every_decision_is_in_the_list():
