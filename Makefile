@@ -11,6 +11,7 @@ FEED ?=
 SPEED ?= 1
 KEEP ?=
 DIST ?= dist
+WORKERS ?= 2
 # Tests that need more than the default installation have separate targets.
 ELSEWHERE := not groups and not airflow and not page
 
@@ -37,8 +38,8 @@ check: install  ## format, lint, types, layers; under a minute
 	@$(RUN) lint-imports
 	@$(RUN) python -m tests.support.phrases
 
-test-fast: check  ## tests without real services
-	@$(RUN) pytest -n 2 --dist loadfile -m "not integration and $(ELSEWHERE)"
+test-fast: check  ## tests without real services, WORKERS=2 at a time
+	@$(RUN) pytest -n $(WORKERS) --dist loadfile -m "not integration and $(ELSEWHERE)"
 
 test-services: install  ## tests with real services
 	@$(RUN) tick jars
