@@ -14,7 +14,7 @@ from bench.machine import Spent, spent
 from contracts.config.settings import Settings
 from contracts.features import columns
 from contracts.windows import LEVELS
-from feature_store.parity import meter, rows
+from feature_store.parity import meter, stored_rows
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
 
@@ -129,7 +129,7 @@ def _compare(settings: Settings, to_us: int = START_US + HOURS * HOUR_US + 1) ->
 
 
 def _read_tables(settings: Settings) -> None:
-    for first_us, last_us in rows.slices(settings, START_US, START_US + HOURS * HOUR_US + 1):
+    for first_us, last_us in stored_rows.slices(settings, START_US, START_US + HOURS * HOUR_US + 1):
         for level in LEVELS:
             for table in (GOLD, GOLD_LIVE):
                 tables.read_features(settings, level.view, first_us, last_us, table=table)

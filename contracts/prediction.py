@@ -10,9 +10,8 @@ import orjson
 
 from contracts.fields import Field, Kind
 
-# Sources of the features: the online store, the request itself, or the online store for an answer
-# in shadow mode, which no client received.
-ONLINE, REQUEST, SHADOW = "online", "request", "shadow"
+# Sources of the features. A prediction of shadow mode, which no client received, has another one.
+ONLINE, REQUEST = "online", "request"
 
 # The maps are {view: row end in µs} and {feature: value}: a new feature needs no new column.
 FIELDS = (

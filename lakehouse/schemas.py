@@ -156,7 +156,6 @@ TIME_OF = {DEAD_LETTER: "loaded_at", PREDICTIONS: "served_at"}
 FEATURE_NAMES = tuple(name for name, _ in _FEATURES)
 TICK_NAMES = tuple(name for name, _ in _TICKS)
 PREDICTION_NAMES = tuple(name for name, _ in _PREDICTIONS)
-DEAD_LETTER_NAMES = tuple(name for name, _ in _DEAD_LETTERS)
 
 # A batch job writes every day and view at once: small row groups, pages and dictionaries keep
 # dozens of open Parquet writers of 88 columns inside the heap. With the defaults, two months of

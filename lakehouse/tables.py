@@ -32,7 +32,7 @@ from pyiceberg.table import Table
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.tick import TRADE_KEY
-from lakehouse import catalog_options as connection
+from lakehouse import catalog_options
 from lakehouse.commits import retried
 from lakehouse.schemas import (
     COLUMNS_OF,
@@ -54,7 +54,8 @@ def catalog(settings: Settings) -> Catalog:
     """
     if settings.catalog_uri is None:
         _prepare(settings.catalog_file)
-    return _open(tuple(connection.revealed(connection.render(settings).pyiceberg).items()))
+    options = catalog_options.revealed(catalog_options.render(settings).pyiceberg)
+    return _open(tuple(options.items()))
 
 
 @lru_cache(maxsize=4)
@@ -131,8 +132,8 @@ def _evolve(table: Table, name: str) -> None:
 
 def flink_catalog(settings: Settings) -> str:
     """The DDL with which Flink opens the same catalog. It may contain secrets: never log it."""
-    return connection.create_statement(
-        CATALOG, connection.revealed(connection.render(settings).flink)
+    return catalog_options.create_statement(
+        CATALOG, catalog_options.revealed(catalog_options.render(settings).flink)
     )
 
 

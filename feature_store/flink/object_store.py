@@ -18,8 +18,7 @@ from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from feature_store.flink.program import PLANNER_JVM
-from lakehouse import catalog_options as connection
-from lakehouse import tables
+from lakehouse import catalog_options, tables
 
 CONTENT = bytes(range(256)) * 16
 SHOWN_BYTES = 24
@@ -66,7 +65,7 @@ def _read_back(
             content = stream.read()
         files.delete(location)
     except (OSError, subprocess.SubprocessError) as error:
-        reason = connection.masked(settings, str(error))
+        reason = catalog_options.masked(settings, str(error))
         hint = "check TICK_S3_ENDPOINT, TICK_S3_ACCESS_KEY and TICK_S3_SECRET_KEY"
         raise DatasetError(f"cannot write and read {location}: {reason}", hint) from error
     return content
@@ -79,7 +78,7 @@ def _write_with_pyiceberg(files: FileIO, location: str) -> None:
 
 def _write_with_flink(settings: Settings, location: str) -> None:
     """Write in a JVM with Flink's class path and environment. Secrets are passed on its stdin."""
-    options = connection.revealed(connection.render(settings).flink)
+    options = catalog_options.revealed(catalog_options.render(settings).flink)
     child = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "feature_store.flink.object_store"],
         input=json.dumps({"options": options, "location": location}),

@@ -22,7 +22,6 @@ _TAG_INT64 = b"\x20"  # field 4, varint
 _TAG_DOUBLE = b"\x29"  # field 5, 64 bits
 _DOUBLE = struct.Struct("<d")
 _DOUBLE_BYTES = 9
-NULL = b""
 
 
 def _text(value: str) -> bytes:
@@ -71,11 +70,6 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
         if byte < 128:
             return value, at
         shift += 7
-
-
-def encode_double(value: float | None) -> bytes:
-    """A feast Value with a double. None is the unset Value (no bytes), as Feast writes it."""
-    return NULL if value is None else _TAG_DOUBLE + _DOUBLE.pack(value)
 
 
 def encode_int64(value: int) -> bytes:

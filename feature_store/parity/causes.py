@@ -14,7 +14,7 @@ import polars as pl
 from contracts.config.settings import Settings
 from contracts.features import AGGREGATES, FEATURES, Column
 from contracts.windows import LABELS, Level
-from feature_store.parity import rows as stored
+from feature_store.parity import stored_rows
 from feature_store.parity.added_columns import AddedColumns
 from lakehouse import tick_scans
 from lakehouse.schemas import GOLD
@@ -111,7 +111,7 @@ def read(
 ) -> Causes:
     """Late ticks and bars of the lakehouse with their end in [from, to) µs."""
     ticks = tick_scans.late(settings, from_us - level.tile_s * SECOND_US, to_us, symbols)
-    bars = stored.keys(settings, GOLD, level.view, from_us, to_us, symbols)
+    bars = stored_rows.keys(settings, GOLD, level.view, from_us, to_us, symbols)
     return Causes(
         late_bars(ticks, level),
         bars.select("symbol", end_us="event_time_us").unique().sort("end_us"),

@@ -21,8 +21,7 @@ from contracts.redis_keys import PARITY_KEY
 from contracts.windows import LEVELS, Level
 from feature_store.backfill.chunks import Chunk
 from feature_store.online import signals
-from feature_store.parity import reference_check, served
-from feature_store.parity import rows as stored
+from feature_store.parity import reference_check, served, stored_rows
 from feature_store.parity.added_columns import AddedColumnsTracker
 from feature_store.parity.column_diff import KEYS, pair
 from feature_store.parity.coverage import NO_LIVE_JOB, NOT_BACKFILLED, CoverageGaps
@@ -55,7 +54,7 @@ def measure(
         )
     tables.create(settings)
     work = _Work(settings, ParityReport(from_us, to_us, taken_us), symbols)
-    parts = [Chunk(first, last) for first, last in stored.slices(settings, from_us, to_us)]
+    parts = [Chunk(first, last) for first, last in stored_rows.slices(settings, from_us, to_us)]
     for done, part in enumerate(parts):
         progress("finding rows", done, len(parts))
         work.scan(part)
@@ -99,7 +98,7 @@ class _Work:
         """Note when and for which symbols each side has rows of the finest view."""
         times = {}
         for table, seen in self._seen.items():
-            keys = stored.keys(self.settings, table, LEVELS[0].view, part.from_us, part.to_us)
+            keys = stored_rows.keys(self.settings, table, LEVELS[0].view, part.from_us, part.to_us)
             seen |= set(keys["symbol"].unique())
             times[table] = keys.select("event_time_us").unique()
         self.hours |= set((times[GOLD]["event_time_us"] // HOUR_US).unique())
@@ -148,7 +147,7 @@ class _Work:
         batch = tables.read_features(
             self.settings, level.view, part.from_us, part.to_us, self.symbols
         )
-        live, repeated = stored.live(
+        live, repeated = stored_rows.live(
             self.settings, level.view, part.from_us, part.to_us, self.symbols
         )
         doubled = len(batch) - batch.select(pl.struct(KEYS).n_unique()).item()

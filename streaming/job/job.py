@@ -18,9 +18,8 @@ from feature_store.sql import windows
 from lakehouse import tables
 from lakehouse.schemas import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
 from streaming.job import restore as job_restore
-from streaming.job import states as job_states
+from streaming.job import states, validation_sql, warmup
 from streaming.job import tables as job_tables
-from streaming.job import validation_sql, warmup
 
 NAME = live_job.NAME
 STOP_TIMEOUT_S = 120.0
@@ -84,7 +83,7 @@ def options(settings: Settings) -> dict[str, str]:
         # JobManager that shuts down cleanly (`tick down`) deletes every checkpoint.
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         # The first checkpoint of a resumed job is self-contained, so the state that it was restored
-        # from may then be deleted (job_states.prune).
+        # from may then be deleted (states.prune).
         "execution.state-recovery.claim-mode": "NO_CLAIM",
         "pipeline.auto-watermark-interval": "50 ms",
         "execution.buffer-timeout.interval": "30 ms",
@@ -102,7 +101,7 @@ def start(settings: Settings, restore: str | None = None) -> str:
     tables.create(settings)
     job_id = submit(settings, program(settings, restore))
     await_start(settings, job_id)
-    job_states.prune(settings, restore)
+    states.prune(settings, restore)
     return job_id
 
 
@@ -145,7 +144,7 @@ def resume(settings: Settings, state: Path | None = None) -> str:
 
     Raises JobError if there is none, or if a reader that must run had finished in it.
     """
-    chosen = state or job_states.newest_state(settings)
+    chosen = state or states.newest_state(settings)
     if chosen is None:
         raise JobError(
             "there is no checkpoint or savepoint to resume from",

@@ -6,7 +6,7 @@ from contracts import live_job
 from contracts.config.settings import Settings
 from contracts.errors import JobError
 from feature_store.flink.program import FinishedReaderError, Submitter
-from streaming.job import states as job_states
+from streaming.job import states
 
 OLDER_STATES_MAX = 20  # a job keeps three checkpoints, and there are a few savepoints
 FRESH = "start without state, from the committed offsets: `tick job submit --fresh`"
@@ -27,7 +27,7 @@ def newest_usable_state(settings: Settings, refused: Path) -> Path | None:
     Raises JobError if a state cannot be read.
     """
     with Submitter(settings) as child:
-        for state in job_states.older_states(settings, refused)[:OLDER_STATES_MAX]:
+        for state in states.older_states(settings, refused)[:OLDER_STATES_MAX]:
             if set(child.finished_readers(f"file://{state}")) <= set(live_job.BOUNDED):
                 return state
     return None

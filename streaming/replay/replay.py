@@ -22,8 +22,7 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import FeedError
 from streaming.feeds.types import Batch, Span
-from streaming.replay import pacing as pacings
-from streaming.replay import position as positions
+from streaming.replay import pacing, position
 from streaming.replay.pacing import Pacing
 from streaming.replay.position import Position
 from streaming.replay.sender import Sender
@@ -136,7 +135,7 @@ def replay(
 
 
 def _saved(feed: Replayable, file: Path | None) -> Position | None:
-    saved = positions.load(file) if file else None
+    saved = position.load(file) if file else None
     if saved is not None and saved.fingerprint != feed.fingerprint:
         raise FeedError(
             f"{file} belongs to other files or to an older state of them",
@@ -182,21 +181,21 @@ class _Replay:
         self.idle_lag_us = feed.idle_lag_us
         if saved is None and (feed.span_is_cheap or (as_live and not feed.in_real_time)):
             self.span = feed.span(self.began_us)
-        self.pacing = pacing = self._pacing(feed, speed, as_live, saved)
+        self.pacing = chosen = self._pacing(feed, speed, as_live, saved)
         self.items = self.done.resent_from = saved.items if saved else 0
         self.sender.acknowledged = self.items
-        self.done.offset_us = pacing.offset_us
-        self.done.stretch = pacing.stretch
+        self.done.offset_us = chosen.offset_us
+        self.done.stretch = chosen.stretch
         self.position = Position(
             feed.fingerprint,
             self.items,
-            pacing.offset_us,
-            pacing.anchor_event_us,
-            pacing.anchor_wall_us,
-            pacing.speed,
-            pacing.live,
-            pacing.run,
-            stretch=pacing.stretch,
+            chosen.offset_us,
+            chosen.anchor_event_us,
+            chosen.anchor_wall_us,
+            chosen.speed,
+            chosen.live,
+            chosen.run,
+            stretch=chosen.stretch,
         )
         self._save()
 
@@ -204,12 +203,12 @@ class _Replay:
         self, feed: Replayable, speed: float, as_live: bool, saved: Position | None
     ) -> Pacing:
         if saved is not None:
-            return pacings.resumed(saved, 0, self.began_us)
+            return pacing.resumed(saved, 0, self.began_us)
         if feed.in_real_time:
-            return pacings.real_time(self.began_us)
+            return pacing.real_time(self.began_us)
         if as_live:
-            return pacings.as_live(self._require_span(), speed, self.began_us)
-        return pacings.history(0, speed, self.began_us)
+            return pacing.as_live(self._require_span(), speed, self.began_us)
+        return pacing.history(0, speed, self.began_us)
 
     def send(self, feed: Replayable) -> None:
         """Send all items that no earlier run got acknowledged, each tick when it is due."""
@@ -331,7 +330,7 @@ class _Replay:
     def _save(self) -> None:
         self.position = replace(self.position, items=self.sender.acknowledged)
         if self.file is not None:
-            positions.save(self.file, self.position)
+            position.save(self.file, self.position)
 
     def _report(self, now: int) -> None:
         done = self.done

@@ -1,1 +1,1 @@
-"""A synthetic market with a known signal: as a feed, as history, and with injected faults."""
+"""A synthetic market with a known signal: as a feed, and as history."""

@@ -84,15 +84,6 @@ class Exchange:
         a, b = self.moments()
         return self.ic * math.sqrt(self.variance_s * self.horizon_s / (a * a - self.ic**2 * b))
 
-    def imbalance_ic(self) -> float:
-        """Correlation of the last horizon's count imbalance with the next return (closed form)."""
-        a, b = self.moments()
-        horizon, trades = self.horizon_s, self.rate * self.horizon_s
-        noise = (1 - self.kappa**2) / trades
-        return (
-            self.ic * self.kappa * (a / horizon) / math.sqrt(self.kappa**2 * b / horizon**2 + noise)
-        )
-
 
 FIXTURE = Exchange(symbols=("AAAUSD", "BBBUSD", "CCCUSD"))
 DEMO = Exchange(symbols=("BTCUSD", "ETHUSD", "SOLUSD", "LINKUSD", "XRPUSD"), seed=11)

@@ -12,10 +12,10 @@ from contracts.tick import Rejected
 from lakehouse import tables
 from streaming.feeds import open_feed
 from streaming.feeds.tick_frame import encode
-from streaming.synthetic.faults import KINDS, inject_faults
 from tests.integration.conftest import MINUTE_US, minutes_ago, send
 from tests.support import fates
 from tests.support.data import real
+from tests.support.faults import KINDS, inject_faults
 
 pytestmark = pytest.mark.integration
 SHARE = 0.03  # of every kind

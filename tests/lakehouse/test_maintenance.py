@@ -8,7 +8,7 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store.parity import rows as parity
+from feature_store.parity import stored_rows
 from lakehouse import maintenance, power, tables
 from lakehouse.maintenance import FLINK_CHECKPOINT, compact, expire
 from lakehouse.schemas import FEATURE_NAMES, GOLD, GOLD_LIVE, POWER, SILVER
@@ -231,7 +231,7 @@ def test_ranges_of_tables_without_files_are_empty(lake):
         tables.time_range(lake)
     assert power.end_us(lake) is None
     with pytest.raises(DatasetError, match="is empty"):
-        parity.covered(lake, LATER_US)
+        stored_rows.covered(lake, LATER_US)
 
 
 def test_a_table_whose_rows_were_all_deleted_counts_as_empty(lake):

@@ -15,10 +15,10 @@ from streaming.feeds.tick_frame import encode
 from streaming.feeds.types import FeedReject
 from streaming.replay.sender import Sender
 from streaming.replay.written import Written
-from streaming.synthetic.faults import inject_faults
 from streaming.synthetic.market import FIXTURE, generate
 from tests.streaming.replay.test_replay import command, finish
 from tests.support import topic
+from tests.support.faults import inject_faults
 
 pytestmark = pytest.mark.integration
 START_US = 1_700_000_000_000_000

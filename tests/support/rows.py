@@ -1,5 +1,7 @@
 """Feature rows in the form of topic `tick_features`, with every awkward kind of value."""
 
+import struct
+
 from contracts.features import columns
 from contracts.windows import LEVELS
 
@@ -51,3 +53,8 @@ def plain_row(
     return feature_row(
         view, symbol, time_ms, **{column.name: value for column in columns(LEVEL_OF[view])}
     )
+
+
+def feast_double(value: float | None) -> bytes:
+    """A Feast Value with a double; None is the unset Value."""
+    return b"" if value is None else b"\x29" + struct.pack("<d", value)

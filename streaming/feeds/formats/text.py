@@ -12,7 +12,6 @@ from streaming.feeds.source import DAMAGED, Head, Source
 from streaming.feeds.types import ROW, Chunk, Names
 
 LINE = "_line"
-BLANKS = (" ", "\t", "\r")
 # A block that contains one of these is parsed line by line.
 SLOW_PATH_BYTES = (b"\r", b"\t", b"\0", b"\xef\xbb\xbf")
 

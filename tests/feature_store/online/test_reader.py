@@ -11,7 +11,7 @@ from contracts.windows import LEVELS
 from feature_store.online import redis_layout
 from feature_store.online.reader import VIEW_OF, OnlineReader, OnlineStoreUnavailable
 from feature_store.online.store import OnlineTable, write_rows
-from tests.support.rows import NOW_MS, NOW_US, feature_row, plain_row
+from tests.support.rows import NOW_MS, NOW_US, feast_double, feature_row, plain_row
 
 SYMBOL = "BINANCE:BTCUSDT"
 STALE_US = 300 * 1_000_000
@@ -131,7 +131,7 @@ def test_what_is_not_finite_is_missing(client, store_settings):
         client.hset(
             redis_layout.entity_key(SYMBOL),
             redis_layout.field(VIEW_OF[CORE[at]], CORE[at]),
-            redis_layout.encode_double(value),
+            feast_double(value),
         )
     assert read(store_settings)[0].missing == CORE[:2]
 

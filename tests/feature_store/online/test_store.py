@@ -17,7 +17,7 @@ from feature_store.online.store import (
     script,
     write_rows,
 )
-from tests.support.rows import NOW_MS, NOW_US, feature_row, plain_row
+from tests.support.rows import NOW_MS, NOW_US, feast_double, feature_row, plain_row
 
 FIRST = columns(LEVELS[0])[0].name
 
@@ -105,7 +105,7 @@ def test_nan_and_infinity_are_stored_as_null(client, store_settings):
         redis_layout.entity_key(row["symbol"]),
         [redis_layout.field("tick_1s", name) for name in names[:5]],
     )
-    assert raw == [b"", b"", b"", b"", redis_layout.encode_double(1.0)]
+    assert raw == [b"", b"", b"", b"", feast_double(1.0)]
 
 
 def test_sums_beyond_double_do_not_hide_values(client, store_settings):

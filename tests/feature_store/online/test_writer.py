@@ -28,7 +28,7 @@ from feature_store.online.store import MalformedRowError, connect
 from feature_store.online.writer import GROUP, Batch, OnlineWriter, consumer_config
 from stack.services.own import settings_env
 from tests.feature_store.online.test_store import stored
-from tests.support.rows import NOW_MS, plain_row
+from tests.support.rows import NOW_MS, feast_double, plain_row
 
 HEARTBEAT = {"view": "heartbeat", "symbol": HEARTBEAT_KEY, "event_time_ms": NOW_MS}
 PATIENCE_S = 60
@@ -45,7 +45,7 @@ def test_a_batch_keeps_the_newest_row_of_each_view():
         batch.add(orjson.dumps(plain_row(view, time_ms=NOW_MS + offset, value=value)))
     ages_ms = {view: row.event_time_ms - NOW_MS for (_, view), row in batch.rows.items()}
     assert ages_ms == {"tick_1s": 0, "tick_10s": -9}
-    assert redis_layout.encode_double(4.0) in batch.rows["BINANCE:BTCUSDT", "tick_1s"].values
+    assert feast_double(4.0) in batch.rows["BINANCE:BTCUSDT", "tick_1s"].values
     assert (batch.counters.messages, batch.counters.superseded) == (4, 2)
 
 

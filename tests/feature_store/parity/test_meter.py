@@ -12,8 +12,7 @@ from pyiceberg.schema import Schema
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store.parity import meter
-from feature_store.parity import rows as stored
+from feature_store.parity import meter, stored_rows
 from feature_store.parity.coverage import NO_LIVE_JOB, NOT_BACKFILLED, CoverageGaps
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
@@ -229,8 +228,8 @@ def test_only_the_symbols_asked_for_are_compared(play, views):
 
 def test_small_slices_find_the_same_as_one(play, settings, market, views, monkeypatch):
     whole = play(lake.features(market.filter(pl.col("event_time_us") >= START + 1800 * S)), views)
-    monkeypatch.setattr(stored, "SLICES_S", (900,))
-    monkeypatch.setattr(stored, "SLICE_ROWS", 0)
+    monkeypatch.setattr(stored_rows, "SLICES_S", (900,))
+    monkeypatch.setattr(stored_rows, "SLICE_ROWS", 0)
     parts = meter.measure(settings, whole.from_us, whole.from_us + (LENGTH_S + 60) * S, NOW_US)
     assert (
         parts.diffs == whole.diffs
@@ -263,19 +262,19 @@ def test_the_range_both_tables_cover_leaves_out_bars_that_were_open(tmp_path, vi
     tables.create(settings)
     for table, message in ((GOLD_LIVE, "no live job"), (GOLD, "nothing was backfilled")):
         with pytest.raises(DatasetError, match=message):
-            stored.covered(settings, NOW_US)
+            stored_rows.covered(settings, NOW_US)
         lake.put_features(
             settings,
             table,
             lake.only(views, pl.col("event_time_us") > START + 600 * S) if table == GOLD else views,
         )
-    first, last = stored.covered(settings, NOW_US)
+    first, last = stored_rows.covered(settings, NOW_US)
     newest = max(frame["event_time_us"].max() for frame in views.values())
     assert START + 600 * S < first < START + 660 * S and last == newest - 60 * S
-    assert stored.covered(settings, START + 3000 * S) == (first, START + 2880 * S)
+    assert stored_rows.covered(settings, START + 3000 * S) == (first, START + 2880 * S)
     assert meter.measure(settings, first, last, NOW_US).unexplained == 0
     with pytest.raises(DatasetError, match="no time in common"):
-        stored.covered(settings, START + 600 * S)
+        stored_rows.covered(settings, START + 600 * S)
 
 
 def test_a_range_that_cannot_be_compared_is_an_error(settings):

@@ -30,8 +30,7 @@ from contracts.windows import LEVELS
 from contracts.wire import encode
 from feature_store.definition import reference
 from feature_store.definition.expressions import evaluate
-from feature_store.sql import tiles
-from feature_store.sql import windows as sql
+from feature_store.sql import tiles, windows
 from tests.feature_store.definition.test_reference import (
     CHARACTERS,
     START_US,
@@ -130,9 +129,9 @@ def test_no_sum_of_a_window_leaves_64_bits():
     """A full window of rows at the limit in both limbs, and as many overflows per digit."""
     rounding = 16  # spacing of doubles at 1e17
     assert ROWS_MAX * (int(SUMMAND_UNITS_MAX) + rounding) <= LONG_MAX
-    assert ROWS_MAX * (int(sql.FINE) + rounding) <= LONG_MAX
-    assert ROWS_MAX < sql.DIGIT
-    assert sum(ROWS_MAX * sql.DIGIT**i for i in range(sql.DIGITS)) <= LONG_MAX
+    assert ROWS_MAX * (int(windows.FINE) + rounding) <= LONG_MAX
+    assert ROWS_MAX < windows.DIGIT
+    assert sum(ROWS_MAX * windows.DIGIT**i for i in range(windows.DIGITS)) <= LONG_MAX
     in_units = [a.summand_max * float(f"{1 / a.unit:.0e}") for a in SUMS]
     assert max(in_units) <= SUMMAND_UNITS_MAX + rounding
 
@@ -189,12 +188,12 @@ def test_a_sum_is_the_true_number_or_null(cycle):
     """The last hour by SQL and by the reference: the true sum, or NULL and counted."""
     ticks = minutes([cycle[i % len(cycle)] for i in range(64)])
     row = last_row(ticks, (*LINES, *FEATURES))
-    (windows,) = batch_sql.evaluate(ticks, [f"win_{HOUR.view}_1h"], copies=False)
-    hour = windows.sort("sec").row(-1, named=True)
+    (view,) = batch_sql.evaluate(ticks, [f"win_{HOUR.view}_1h"], copies=False)
+    hour = view.sort("sec").row(-1, named=True)
     summands = true_summands(ticks)
     overflows = {a.name: sum(abs(x) > a.summand_max for x in summands[a.name]) for a in SUMS}
     distinct = {(a.of, a.unit): overflows[a.name] for a in AT_RISK}
-    digits = [hour["x_0_over_3600"] // sql.DIGIT**i % sql.DIGIT for i in range(sql.DIGITS)]
+    digits = [hour["x_0_over_3600"] // windows.DIGIT**i % windows.DIGIT for i in range(windows.DIGITS)]
     assert digits[: len(distinct)] == list(distinct.values()), "one digit per sum, in their order"
     assert row["overflows_1h"] == sum(distinct.values())
     for a in SUMS:
@@ -203,7 +202,7 @@ def test_a_sum_is_the_true_number_or_null(cycle):
             assert value is None
             continue
         true = sum(map(Fraction, summands[a.name][a.verb == "sum_inner" :]))
-        rounding = 1e-14 * max(map(abs, summands[a.name])) + 90 * a.unit / sql.FINE
+        rounding = 1e-14 * max(map(abs, summands[a.name])) + 90 * a.unit / windows.FINE
         assert value == pytest.approx(float(true), rel=1e-9, abs=rounding)
         assert hour[f"{a.name}_3600"] == pytest.approx(float(true), rel=1e-9, abs=rounding)
 

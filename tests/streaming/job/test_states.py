@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 
 from contracts.config import paths
 from contracts.config.settings import Settings
-from streaming.job import states as job_states
+from streaming.job import states
 from streaming.job.states import Folder
 from tests.support.scripted_flink import LOST, Script, scripted_flink
 
 A, B, C, D = (digit * 32 for digit in "abcd")  # job ids
 
 
-def folders(*states: tuple[str, int]) -> list[Folder]:
-    return [Folder(Path(f"{n}-{lineage}"), lineage, at) for n, (lineage, at) in enumerate(states)]
+def folders(*saved: tuple[str, int]) -> list[Folder]:
+    return [Folder(Path(f"{n}-{lineage}"), lineage, at) for n, (lineage, at) in enumerate(saved)]
 
 
-def superseded(*states: tuple[str, int], in_use: str = "") -> list[str]:
-    return [path.name for path in job_states.superseded(folders(*states), set(in_use))]
+def superseded(*saved: tuple[str, int], in_use: str = "") -> list[str]:
+    return [path.name for path in states.superseded(folders(*saved), set(in_use))]
 
 
 def test_the_newest_two_lineages_stay():
@@ -47,10 +47,10 @@ def test_a_folder_without_a_complete_state_does_not_count():
 @given(st.lists(st.sampled_from("abcdef"), min_size=1), st.sets(st.sampled_from("abcdef")))
 def test_the_newest_state_is_never_deleted(lineages, in_use):
     found = folders(*((lineage, at) for at, lineage in enumerate(lineages, 1)))
-    deleted = job_states.superseded(found, in_use)
+    deleted = states.superseded(found, in_use)
     assert found[-1].path not in deleted
     stay = {folder.lineage for folder in found if folder.path not in deleted}
-    assert len(stay) >= min(job_states.LINEAGES_KEPT, len(set(lineages)))
+    assert len(stay) >= min(states.LINEAGES_KEPT, len(set(lineages)))
 
 
 @pytest.fixture
@@ -92,18 +92,16 @@ def test_old_checkpoints_and_savepoints_are_deleted(home, save):
     old = [save(checkpoint(home, A)), save(savepoint(home, A)), save(savepoint(home, B))]
     kept = [save(checkpoint(home, C, 9)), save(checkpoint(home, C, 10)), save(savepoint(home, D))]
     (checkpoint(home, A).parent / "shared").mkdir()
-    job_states.prune(home, f"file://{kept[-1]}")
+    states.prune(home, f"file://{kept[-1]}")
     assert not any(path.exists() for path in (*old, checkpoint(home, A).parent))
     assert all((path / "_metadata").exists() for path in kept)
-    assert job_states.newest_state(home) == kept[-1]
+    assert states.newest_state(home) == kept[-1]
 
 
 def test_the_state_that_the_job_was_started_from_stays(home, save, tmp_path):
     source, *_ = [save(checkpoint(home, job_id)) for job_id in (A, B, C, D)]
     (tmp_path / "link").symlink_to(paths.checkpoints(home))
-    job_states.prune(
-        home, f"file://{tmp_path / 'link' / source.relative_to(paths.checkpoints(home))}"
-    )
+    states.prune(home, f"file://{tmp_path / 'link' / source.relative_to(paths.checkpoints(home))}")
     assert [checkpoint(home, job_id).exists() for job_id in (A, B, C, D)] == [
         True,
         False,
@@ -121,7 +119,7 @@ def test_folders_of_jobs_that_have_not_ended_stay(home, save, flink):
     jobs = [(A, "RUNNING"), (B, "FAILED"), ("e" * 32, "INITIALIZING"), ("f" * 32, "RUNNING")]
     entries = [{"jid": jid, "name": "", "state": state, "start-time": 0} for jid, state in jobs]
     flink.overview = (200, {"jobs": entries})
-    job_states.prune(home, None)
+    states.prune(home, None)
     assert [checkpoint(home, job_id).exists() for job_id in (A, B, C, D)] == [
         True,
         False,
@@ -132,10 +130,10 @@ def test_folders_of_jobs_that_have_not_ended_stay(home, save, flink):
 
 
 def test_nothing_is_deleted_when_flink_does_not_answer(home, save, flink, capsys):
-    states = [save(checkpoint(home, job_id)) for job_id in (A, B, C)]
+    saved = [save(checkpoint(home, job_id)) for job_id in (A, B, C)]
     flink.overview = (LOST, {})
-    job_states.prune(home, None)
-    assert all(path.exists() for path in states)
+    states.prune(home, None)
+    assert all(path.exists() for path in saved)
     assert "stay on disk" in capsys.readouterr().out
 
 
@@ -143,14 +141,14 @@ def test_a_copy_under_another_name_stays(home, save):
     copies = [save(paths.savepoints(home) / "before-upgrade"), save(checkpoint(home, "by-hand"))]
     for job_id in (A, B, C):
         save(checkpoint(home, job_id))
-    job_states.prune(home, None)
+    states.prune(home, None)
     assert all(path.exists() for path in copies)
 
 
 def test_an_unfinished_checkpoint_is_not_the_newest_state(home, save):
-    assert job_states.newest_state(home) is None
-    assert job_states.newest_state_us(home) is None
+    assert states.newest_state(home) is None
+    assert states.newest_state_us(home) is None
     complete = save(checkpoint(home, A, 7))
     checkpoint(home, A, 8).mkdir()
-    assert job_states.newest_state(home) == complete
-    assert job_states.newest_state_us(home) == 1_700_000_000 * 1_000_000
+    assert states.newest_state(home) == complete
+    assert states.newest_state_us(home) == 1_700_000_000 * 1_000_000

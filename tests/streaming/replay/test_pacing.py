@@ -6,8 +6,7 @@ import pytest
 
 from contracts.errors import FeedError
 from streaming.feeds import Span
-from streaming.replay import pacing
-from streaming.replay import position as positions
+from streaming.replay import pacing, position
 from streaming.replay.position import Position
 
 S = 1_000_000
@@ -100,10 +99,10 @@ def test_runs_are_told_apart():
 
 def test_a_position_survives_and_is_never_half_written(tmp_path):
     file = tmp_path / "replay" / "p.json"
-    assert positions.load(file) is None
+    assert position.load(file) is None
     for items in (1, 2):
-        positions.save(file, Position("abc", items, run="r1"))
-        assert positions.load(file) == Position("abc", items, run="r1")
+        position.save(file, Position("abc", items, run="r1"))
+        assert position.load(file) == Position("abc", items, run="r1")
     assert [f.name for f in file.parent.iterdir()] == ["p.json"]
     assert orjson.loads(file.read_bytes())["items"] == 2
 
@@ -113,4 +112,4 @@ def test_a_file_that_is_no_position_is_told(tmp_path, content):
     file = tmp_path / "p.json"
     file.write_bytes(content)
     with pytest.raises(FeedError, match="is not a position file"):
-        positions.load(file)
+        position.load(file)

@@ -19,7 +19,7 @@ from stack.services.own import settings_env
 from streaming.feeds import open_feed
 from streaming.feeds.formats import canonical
 from streaming.feeds.tick_frame import encode
-from streaming.replay import position as positions
+from streaming.replay import position
 from streaming.replay.replay import CLOSE_BAR_US, replay
 from streaming.replay.sender import Sender
 from streaming.synthetic.feed import SyntheticFeed
@@ -209,14 +209,14 @@ def kill_after(process, file, items, timeout_s=60):
     """kill -9 as soon as the position file counts `items`."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        saved = positions.load(file)
+        saved = position.load(file)
         if saved is not None and saved.items >= items:
             break
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    return positions.load(file)
+    return position.load(file)
 
 
 @pytest.mark.parametrize(
@@ -250,13 +250,13 @@ def test_killed_in_the_middle_and_resumed_every_trade_is_there(
     assert (
         len({m.fields["trade_id"] for m in sent}) == ticks["trade_id"].n_unique()
     )  # under the same names
-    ends = positions.load(position_file)
+    ends = position.load(position_file)
     assert ends.finished and ends.items == ticks.height and ends.offset_us == killed.offset_us
 
 
 def test_a_position_of_other_files_is_not_used(kafka, tmp_path):
     file, _ = canonical_file(tmp_path)
-    positions.save(tmp_path / "p.json", positions.Position("other", 5))
+    position.save(tmp_path / "p.json", position.Position("other", 5))
     with pytest.raises(FeedError, match="belongs to other files"):
         replay(open_feed([file]), kafka, speed=0, position_file=tmp_path / "p.json", resume=True)
 
@@ -298,12 +298,12 @@ def test_kafka_dies_on_the_way_and_the_replay_goes_on_later(tmp_path):
                 progress=stop_kafka_half_way,
             )
         assert "--resume" in caught.value.hint
-        stopped = positions.load(position_file)
+        stopped = position.load(position_file)
         assert ticks.height // 4 < stopped.items < ticks.height and not stopped.finished
         platform.up(settings, ("kafka",))
         replay(open_feed([file]), settings, speed=0, position_file=position_file, resume=True)
         sent, _ = sent_since(settings, marks)
         assert {m.value for m in sent} == set(encode(ticks))
-        assert positions.load(position_file).items == ticks.height
+        assert position.load(position_file).items == ticks.height
     finally:
         platform.down(settings)

@@ -7,8 +7,8 @@ import orjson
 from contracts.parsing import parse
 from contracts.tick import Reason, Rejected, Tick
 from streaming.feeds.tick_frame import encode
-from streaming.synthetic.faults import DAMAGE, KINDS, inject_faults
 from streaming.synthetic.market import FIXTURE, generate
+from tests.support.faults import DAMAGE, KINDS, inject_faults
 
 START_US = 1_700_000_000_000_000
 NOW_US = START_US + 3_600_000_000
