@@ -102,13 +102,6 @@ def revealed(options: Mapping[str, Value]) -> dict[str, str]:
     }
 
 
-def hidden(options: Mapping[str, Value]) -> dict[str, str]:
-    """Options with their secrets masked, for display."""
-    return {
-        name: HIDDEN if isinstance(value, SecretStr) else value for name, value in options.items()
-    }
-
-
 def masked(settings: Settings, text: str) -> str:
     """The text without the secrets of the catalog and of Kafka: engines repeat their options in
     errors.

@@ -56,13 +56,6 @@ logger.hadoop.level = ERROR
 """
 
 
-def client_env(settings: Settings) -> dict[str, str]:
-    """Environment for whoever submits a job to this cluster: JAVA_HOME, FLINK_HOME, FLINK_LIB_DIR,
-    FLINK_CONF_DIR …
-    """
-    return paths.flink_env(settings)
-
-
 def jobmanager(settings: Settings) -> Service:
     """The JobManager: REST and web page on `flink_port`, RPC and blob server on the next two
     ports."""

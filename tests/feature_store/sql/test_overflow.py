@@ -193,7 +193,9 @@ def test_a_sum_is_the_true_number_or_null(cycle):
     summands = true_summands(ticks)
     overflows = {a.name: sum(abs(x) > a.summand_max for x in summands[a.name]) for a in SUMS}
     distinct = {(a.of, a.unit): overflows[a.name] for a in AT_RISK}
-    digits = [hour["x_0_over_3600"] // windows.DIGIT**i % windows.DIGIT for i in range(windows.DIGITS)]
+    digits = [
+        hour["x_0_over_3600"] // windows.DIGIT**i % windows.DIGIT for i in range(windows.DIGITS)
+    ]
     assert digits[: len(distinct)] == list(distinct.values()), "one digit per sum, in their order"
     assert row["overflows_1h"] == sum(distinct.values())
     for a in SUMS:

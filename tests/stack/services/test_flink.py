@@ -95,7 +95,7 @@ def test_a_taskmanager_starts_without_what_a_killed_one_spilled(free_settings):
 def test_clients_are_told_lib_and_conf_by_name(free_settings):
     """The wheel's scripts resolve links: FLINK_HOME alone misses the connectors."""
     flink.prepare(free_settings)
-    env = flink.client_env(free_settings)
+    env = paths.flink_env(free_settings)
     assert env["FLINK_LIB_DIR"] == str(paths.flink_lib(free_settings))
     for name in (
         "JAVA_HOME",
