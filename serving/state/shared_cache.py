@@ -1,5 +1,6 @@
-"""One answer for all API processes of a host: one asks and writes it to a file, the others read
-it."""
+"""A file cache shared by the API processes of a host: one process computes a value, the others read
+it.
+"""
 
 import asyncio
 import contextlib
@@ -13,42 +14,42 @@ import orjson
 from contracts.files import locked, replacing
 
 POLL_S = 0.1
-Ask = Callable[[], Awaitable[bytes]]
+Compute = Callable[[], Awaitable[bytes]]
 
 
-class Shared(NamedTuple):
-    """An answer, and how long ago it was given."""
+class CachedValue(NamedTuple):
+    """A value, and how long ago it was computed."""
 
-    text: bytes
+    value: bytes
     age_s: float
 
 
-async def shared(
-    file: Path, question: str, age_s_max: float, wait_s_max: float, ask: Ask
-) -> Shared:
-    """The answer to `question` in `file` if younger than `age_s_max` s, else what `ask` returns.
+async def get_or_compute(
+    file: Path, key: str, age_s_max: float, wait_s_max: float, compute: Compute
+) -> CachedValue:
+    """The value of `key` in `file` if younger than `age_s_max`, else the result of `compute`.
 
-    One process at a time asks; one that is killed leaves the turn to the next. Raises TimeoutError
-    when others have been asking for `wait_s_max` s.
+    Only one process computes at a time; the lock of a killed process is released. Raises
+    TimeoutError when other processes hold the lock for `wait_s_max` s.
     """
-    async with _turn(file.with_suffix(".lock"), wait_s_max):
-        answer = _read(file, question, age_s_max)
-        if answer is None:
-            answer = Shared(await ask(), 0.0)
-            _write(file, question, answer.text)
-        return answer
+    async with _lock(file.with_suffix(".lock"), wait_s_max):
+        cached = _read_cache(file, key, age_s_max)
+        if cached is None:
+            cached = CachedValue(await compute(), 0.0)
+            _write_cache(file, key, cached.value)
+        return cached
 
 
 @contextlib.asynccontextmanager
-async def _turn(file: Path, wait_s_max: float) -> AsyncIterator[None]:
+async def _lock(file: Path, wait_s_max: float) -> AsyncIterator[None]:
     with contextlib.ExitStack() as stack:
         async with asyncio.timeout(wait_s_max):
-            while not _entered(stack, file):
+            while not _try_lock(stack, file):
                 await asyncio.sleep(POLL_S)
         yield
 
 
-def _entered(stack: contextlib.ExitStack, file: Path) -> bool:
+def _try_lock(stack: contextlib.ExitStack, file: Path) -> bool:
     try:
         stack.enter_context(locked(file, wait=False))
     except BlockingIOError:
@@ -56,18 +57,20 @@ def _entered(stack: contextlib.ExitStack, file: Path) -> bool:
     return True
 
 
-def _read(file: Path, question: str, age_s_max: float) -> Shared | None:
+def _read_cache(file: Path, key: str, age_s_max: float) -> CachedValue | None:
     try:
-        note = orjson.loads(file.read_bytes())
-        # All processes of a host share the monotonic clock; a restart of the host sets it back.
-        age_s = time.monotonic() - note["at_s"]
-        fits = note["question"] == question and 0 <= age_s < age_s_max
-        return Shared(note["answer"].encode(), age_s) if fits else None
+        entry = orjson.loads(file.read_bytes())
+        # All processes of a host share the monotonic clock. It starts again when the host does,
+        # so an entry from before a restart can seem to be from the future.
+        age_s = time.monotonic() - entry["written_s"]
+        is_valid = entry["key"] == key and 0 <= age_s < age_s_max
+        return CachedValue(entry["value"].encode(), age_s) if is_valid else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def _write(file: Path, question: str, answer: bytes) -> None:
-    note = {"question": question, "at_s": time.monotonic(), "answer": answer.decode()}
-    with replacing(file, durable=False) as partial:  # the event loop waits for no disk
-        partial.write_bytes(orjson.dumps(note))
+def _write_cache(file: Path, key: str, value: bytes) -> None:
+    entry = {"key": key, "written_s": time.monotonic(), "value": value.decode()}
+    # Not durable: an fsync would block the event loop, and a lost entry is computed again.
+    with replacing(file, durable=False) as partial:
+        partial.write_bytes(orjson.dumps(entry))

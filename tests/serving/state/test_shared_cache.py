@@ -1,4 +1,6 @@
-"""One question for all processes of a host: who asks, who waits, whose answer counts."""
+"""One read for all processes of a host: which process computes, which ones wait, which entry is
+valid.
+"""
 
 import asyncio
 import signal
@@ -7,32 +9,39 @@ import sys
 
 import pytest
 
-from serving.state.shared_answer import shared
+from serving.state.shared_cache import get_or_compute
 
-HOLDER = """
+OTHER_PROCESS = """
 import asyncio, sys
 from pathlib import Path
-from serving.state.shared_answer import shared
+from serving.state.shared_cache import get_or_compute
 
-async def ask():
-    print("asking", flush=True)
+async def compute():
+    print("computing", flush=True)
     await asyncio.sleep(float(sys.argv[2]))
-    return b"answer of the other process"
+    return b"value of the other process"
 
-asyncio.run(shared(Path(sys.argv[1]), "q", 60, 60, ask))
+asyncio.run(get_or_compute(Path(sys.argv[1]), "key", 60, 60, compute))
 """
 
 
 class Registry:
-    """Counts its questions; answers when it is `open`."""
+    """Counts its calls, and returns when `is_open` is set."""
 
     def __init__(self):
-        self.asked, self.open = 0, asyncio.Event()
+        self.calls = 0
+        self.is_open = asyncio.Event()
 
     async def __call__(self):
-        self.asked += 1
-        await self.open.wait()
-        return f"answer {self.asked}".encode()
+        self.calls += 1
+        await self.is_open.wait()
+        return f"value {self.calls}".encode()
+
+
+def open_registry():
+    registry = Registry()
+    registry.is_open.set()
+    return registry
 
 
 @pytest.fixture
@@ -41,15 +50,16 @@ def file(tmp_path):
 
 
 @pytest.fixture
-def other(file):
-    """Another process that asks, for as long as a test says."""
+def start_other(file):
+    """Starts another process that computes for `seconds`; returns when it holds the lock."""
     processes = []
 
     def start(seconds):
-        command = [sys.executable, "-c", HOLDER, str(file), str(seconds)]
-        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-        assert processes[-1].stdout.readline() == "asking\n"
-        return processes[-1]
+        command = [sys.executable, "-c", OTHER_PROCESS, str(file), str(seconds)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        assert process.stdout.readline() == "computing\n"
+        return process
 
     yield start
     for process in processes:
@@ -57,29 +67,30 @@ def other(file):
         process.communicate()
 
 
-def test_those_who_ask_together_get_one_answer(file):
+def test_concurrent_calls_get_one_value(file):
     async def story():
         registry = Registry()
-        asking = [asyncio.create_task(shared(file, "q", 60, 60, registry)) for _ in range(5)]
-        await asyncio.sleep(0.3)  # all of them wait by now, one in `ask`
-        registry.open.set()
-        return registry.asked, {answer.text for answer in await asyncio.gather(*asking)}
+        tasks = [
+            asyncio.create_task(get_or_compute(file, "key", 60, 60, registry)) for _ in range(5)
+        ]
+        await asyncio.sleep(0.3)  # one of them computes, the others wait for the lock
+        registry.is_open.set()
+        return registry.calls, {cached.value for cached in await asyncio.gather(*tasks)}
 
-    assert asyncio.run(story()) == (1, {b"answer 1"})
+    assert asyncio.run(story()) == (1, {b"value 1"})
 
 
 @pytest.mark.parametrize(
-    ("question", "age_s_max", "asked"), [("q", 60, 1), ("another", 60, 2), ("q", 0, 2)]
+    ("key", "age_s_max", "calls"), [("key", 60, 1), ("another", 60, 2), ("key", 0, 2)]
 )
-def test_an_answer_counts_for_its_question_and_its_time(file, question, age_s_max, asked):
+def test_an_entry_is_valid_for_its_key_and_its_age(file, key, age_s_max, calls):
     async def story():
-        registry = Registry()
-        registry.open.set()
-        await shared(file, "q", 60, 60, registry)
-        answer = await shared(file, question, age_s_max, 60, registry)
-        return registry.asked, answer.text, answer.age_s > 0
+        registry = open_registry()
+        await get_or_compute(file, "key", 60, 60, registry)
+        cached = await get_or_compute(file, key, age_s_max, 60, registry)
+        return registry.calls, cached.value, cached.age_s > 0
 
-    assert asyncio.run(story()) == (asked, f"answer {asked}".encode(), asked == 1)
+    assert asyncio.run(story()) == (calls, f"value {calls}".encode(), calls == 1)
 
 
 @pytest.mark.parametrize(
@@ -89,45 +100,39 @@ def test_an_answer_counts_for_its_question_and_its_time(file, question, age_s_ma
         b"[]",
         b"{}",
         b"nonsense",
-        b'{"question":"q","at_s":"x","answer":"y"}',
-        b'{"question":"q","at_s":1e18,"answer":"y"}',
+        b'{"key":"key","written_s":"x","value":"y"}',
+        b'{"key":"key","written_s":0}',
+        b'{"key":"key","written_s":1e18,"value":"y"}',
     ],
 )
-def test_a_note_that_cannot_be_read_or_is_of_the_future_is_none(file, text):
-    async def story():
-        registry = Registry()
-        registry.open.set()
-        return (await shared(file, "q", 1e12, 60, registry)).text
-
+def test_an_unreadable_entry_or_one_from_the_future_is_computed_again(file, text):
     file.parent.mkdir()
     file.write_bytes(text)
-    assert asyncio.run(story()) == b"answer 1"
+    cached = asyncio.run(get_or_compute(file, "key", 1e12, 60, open_registry()))
+    assert cached.value == b"value 1"
 
 
-def test_one_process_asks_and_the_other_takes_its_answer(file, other):
+def test_the_value_of_another_process_is_used(file, start_other):
+    registry = Registry()
+    start_other(1)
+    cached = asyncio.run(get_or_compute(file, "key", 60, 60, registry))
+    assert (cached.value, registry.calls) == (b"value of the other process", 0)
+
+
+def test_a_killed_process_releases_the_lock(file, start_other):
     async def story():
-        registry = Registry()
-        return (await shared(file, "q", 60, 60, registry)).text, registry.asked
-
-    other(1)
-    assert asyncio.run(story()) == (b"answer of the other process", 0)
-
-
-def test_one_that_is_killed_while_it_asks_leaves_the_turn_to_the_next(file, other):
-    async def story():
-        registry = Registry()
-        registry.open.set()
-        waiting = asyncio.create_task(shared(file, "q", 60, 60, registry))
+        registry = open_registry()
+        waiting = asyncio.create_task(get_or_compute(file, "key", 60, 60, registry))
         await asyncio.sleep(0.3)
-        assert registry.asked == 0
+        assert registry.calls == 0
         process.send_signal(signal.SIGKILL)
-        return (await waiting).text
+        return (await waiting).value
 
-    process = other(600)
-    assert asyncio.run(story()) == b"answer 1"
+    process = start_other(600)
+    assert asyncio.run(story()) == b"value 1"
 
 
-def test_waiting_for_another_process_has_an_end(file, other):
-    other(600)
+def test_waiting_for_another_process_times_out(file, start_other):
+    start_other(600)
     with pytest.raises(TimeoutError):
-        asyncio.run(shared(file, "q", 60, 0.2, Registry()))
+        asyncio.run(get_or_compute(file, "key", 60, 0.2, Registry()))
