@@ -157,7 +157,7 @@ def make_api_settings(redis_server: RedisServer, tmp_path_factory: pytest.TempPa
             "api_key": KEY,
             "prediction_sample": 0,
         }
-        fixed |= {"feature_read_ms_max": PATIENT_MS}
+        fixed |= {"feature_read_ms_max": PATIENT_MS, "redis_timeout_ms": PATIENT_MS}
         return Settings(**{"home": tmp_path_factory.mktemp("home"), **fixed, **overrides})
 
     return make

@@ -36,7 +36,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "KAFKA_PORT": settings.kafka_port,
     }
     ports |= {"FLINK_PORT": settings.flink_port}
-    ours = {"HOME": settings.home, "FEATURE_READ_MS_MAX": HASTY_MS, **ports}
+    timeouts = {"FEATURE_READ_MS_MAX": HASTY_MS, "REDIS_TIMEOUT_MS": HASTY_MS}
+    ours = {"HOME": settings.home, **timeouts, **ports}
     return {
         **os.environ,
         **{f"TICK_{name}": str(value) for name, value in ours.items()},
