@@ -118,7 +118,9 @@ def ask(given: Settings, symbols: list[str], include_features: bool) -> dict[str
     from serving.client import Client
     from stack.secrets import api_key as key_of
 
-    return Client(given.api_url, key_of(given), ASK_TIMEOUT_S).ask(symbols, include_features)
+    return Client(given.api_url, key_of(given), ASK_TIMEOUT_S).predict_json(
+        symbols, include_features
+    )
 
 
 def show_results(console: Any, results: list[dict[str, Any]]) -> None:

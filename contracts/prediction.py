@@ -1,30 +1,70 @@
 """The record of topic `predictions`: one prediction with the features that it was made from.
 
-A record may also carry other fields (age of the features, staleness); the lakehouse stores those
-below. Whatever may write to the topic may write malformed records, so readers check them.
+`PredictionRecord` defines the fields once; the types of the Flink source and the columns of table
+`gold.predictions` derive from `FIELDS`. Whatever may write to the topic may write malformed
+records, so readers check them.
 """
 
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import orjson
 
 from contracts.fields import Field, Kind
 
-# Sources of the features. A prediction of shadow mode, which no client received, has another one.
-ONLINE, REQUEST = "online", "request"
 
-# The maps are {view: row end in µs} and {feature: value}: a new feature needs no new column.
-FIELDS = (
-    Field("request_id", Kind.TEXT),
-    Field("symbol", Kind.TEXT),
-    Field("served_at_us", Kind.LONG),
-    Field("source", Kind.TEXT),
-    Field("model_name", Kind.TEXT),
-    Field("model_version", Kind.TEXT),
-    Field("prediction_bps", Kind.REAL),
-    Field("known_at_us", Kind.LONG),
-    Field("event_times_us", Kind.OBJECT),
-    Field("features", Kind.OBJECT),
+class Source(StrEnum):
+    """Which features a prediction was made from, and whether it was served."""
+
+    ONLINE = "online"  # features from the online store
+    REQUEST = "request"  # features from the request
+    SHADOW = "shadow"  # features from the online store; recorded, but not served
+
+
+def _stored(kind: Kind) -> Any:
+    return dataclasses.field(metadata={"kind": kind})
+
+
+def _sent_only() -> Any:
+    return dataclasses.field()
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRecord:
+    """One prediction with the features it was made from. Times are in µs UTC.
+
+    `event_times_us` is {view: row end}, `known_at_us` the time at which the newest of these rows
+    was written; both are None for features from the request. `features` is {feature: value}. Both
+    maps are stored as JSON text, so that a new feature needs no new column. The last two fields
+    are in the message only.
+    """
+
+    request_id: str = _stored(Kind.TEXT)
+    symbol: str = _stored(Kind.TEXT)
+    served_at_us: int = _stored(Kind.LONG)
+    source: Source = _stored(Kind.TEXT)
+    model_name: str = _stored(Kind.TEXT)
+    model_version: str = _stored(Kind.TEXT)
+    prediction_bps: float | None = _stored(Kind.REAL)
+    known_at_us: int | None = _stored(Kind.LONG)
+    event_times_us: Mapping[str, int | None] | None = _stored(Kind.OBJECT)
+    features: Mapping[str, float | None] | None = _stored(Kind.OBJECT)
+    age_s: float | None = _sent_only()
+    stale: bool | None = _sent_only()
+
+    def to_json(self) -> bytes:
+        """The message of topic `predictions`."""
+        return orjson.dumps(self)
+
+
+# The stored fields, in the order of the table.
+FIELDS = tuple(
+    Field(field.name, field.metadata["kind"])
+    for field in dataclasses.fields(PredictionRecord)
+    if field.metadata
 )
 
 

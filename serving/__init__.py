@@ -1,1 +1,1 @@
-"""The prediction API: online features and the Production model to one answer per symbol."""
+"""The prediction API: predictions of the Production model on the online features of symbols."""

@@ -1,6 +1,4 @@
-"""The prediction API: routes only translate between HTTP and the predictor; everything dangerous is
-refused before them.
-"""
+"""The ASGI application: middleware that authenticates and limits requests, then the routes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,53 +11,50 @@ from starlette.responses import Response
 from contracts.config import logs
 from contracts.config.settings import Settings, settings
 from serving.routes import live, open_inference, pages, predict
-from serving.routes.health import readiness
+from serving.routes.health import check_readiness
 from serving.state.metrics import MeasureRequests, Metrics
-from serving.state.production_model import resolve
-from serving.state.service import Resolve, Service
-from serving.web import problems, tracing
-from serving.web.request_id import Identify
+from serving.state.production_model import ReadRegistry, read_registry
+from serving.state.service import Service
+from serving.web import problems
+from serving.web.auth import ApiKeys, RequireKey, load_api_keys
+from serving.web.headers import SecurityHeaders
+from serving.web.limits import LimitBody, LimitConcurrency, LimitRate
+from serving.web.request_id import AssignRequestId
 from serving.web.schemas import Readiness
-from serving.web.security import (
-    CapBody,
-    LimitConcurrency,
-    LimitRate,
-    RequireKey,
-    SecurityHeaders,
-    api_keys,
-)
 from serving.web.strict_json import StrictRoute
+from serving.web.tracing import install_tracing
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "The body is not JSON, or names a key twice.", **problems.SCHEMA},
+    400: {"description": "The body is not valid JSON, or has a duplicate key.", **problems.SCHEMA},
     401: {"description": "No valid API key.", **problems.SCHEMA},
     413: {"description": "The body is too long.", **problems.SCHEMA},
-    422: {"description": "The request has not the documented form.", **problems.SCHEMA},
+    422: {"description": "The request does not match the schema.", **problems.SCHEMA},
     429: {
-        "description": "Too many requests of this key; Retry-After says when to go on.",
+        "description": "Too many requests with this key; Retry-After says when to retry.",
         **problems.SCHEMA,
     },
 }
 ROUTERS = (predict.router, live.router, open_inference.router)
 
 
-def create_app(given: Settings, registry: Resolve = resolve) -> FastAPI:
-    """The application for `given` settings. Raises ServiceError when it would serve without a key
-    and is not allowed to.
+def create_app(settings: Settings, registry: ReadRegistry = read_registry) -> FastAPI:
+    """The application for `settings`; `registry` reads the model registry.
+
+    Raises ServiceError when there is no API key and `api_open` does not allow that.
     """
-    keys = api_keys(given)
+    keys = load_api_keys(settings)
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = Service(given, metrics, registry)
+        service = Service(settings, metrics, registry)
         app.state.service = service
         try:
             await service.start()
             yield
             await service.stop()
         finally:
-            await asyncio.to_thread(end_tracing)
+            await asyncio.to_thread(shut_down_tracing)
 
     app = FastAPI(
         title="lakehouse-tick",
@@ -73,34 +68,44 @@ def create_app(given: Settings, registry: Resolve = resolve) -> FastAPI:
         swagger_ui_oauth2_redirect_url=None,
     )
     app.router.route_class = StrictRoute
-    problems.install(app)
+    problems.install_handlers(app)
     _add_routes(app)
-    pages.install(app)
-    public = frozenset({pages.DOCS, pages.OPENAPI, *pages.ASSET_FILES} if given.api_open else ())
-    app.add_middleware(
-        CapBody,
-        bytes_max=given.body_bytes_max,
-        batch_bytes_max=given.batch_bytes_max,
-        timeout_s=given.body_timeout_s,
-    )
-    app.add_middleware(
-        LimitConcurrency, requests_max=given.api_requests_max, streams_max=given.streams_max
-    )
-    app.add_middleware(LimitRate, requests_per_s_max=given.requests_per_s_max)
-    app.add_middleware(
-        RequireKey, keys=keys, public=public, open_to_all=given.api_open and not len(keys)
-    )
-    app.add_middleware(SecurityHeaders, policies=pages.policies())
-    app.add_middleware(MeasureRequests, metrics=metrics, log_all=given.api_log)
-    app.add_middleware(Identify)  # outermost
-    end_tracing = tracing.install(app, given)
+    pages.install_docs(app)
+    _add_middleware(app, settings, keys, metrics)
+    shut_down_tracing = install_tracing(app, settings)
     return app
 
 
-def factory() -> FastAPI:
-    """The application of this process' settings, for uvicorn."""
+def create_default_app() -> FastAPI:
+    """The application for the settings of this process; uvicorn's factory."""
     logs.configure()
     return create_app(settings())
+
+
+def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys, metrics: Metrics) -> None:
+    """Add the middleware, innermost first: the last one added is the first to see a request."""
+    docs_paths = frozenset({pages.DOCS, pages.OPENAPI, *pages.ASSET_FILES})
+    app.add_middleware(
+        LimitBody,
+        bytes_max=settings.body_bytes_max,
+        batch_bytes_max=settings.batch_bytes_max,
+        timeout_s=settings.body_timeout_s,
+    )
+    app.add_middleware(
+        LimitConcurrency,
+        requests_max=settings.api_requests_max,
+        streams_max=settings.streams_max,
+    )
+    app.add_middleware(LimitRate, requests_per_s_max=settings.requests_per_s_max)
+    app.add_middleware(
+        RequireKey,
+        keys=keys,
+        public=docs_paths if settings.api_open else frozenset(),
+        open_to_all=settings.api_open and not len(keys),
+    )
+    app.add_middleware(SecurityHeaders, policies=pages.content_security_policies())
+    app.add_middleware(MeasureRequests, metrics=metrics, log_all=settings.api_log)
+    app.add_middleware(AssignRequestId)
 
 
 def _add_routes(app: FastAPI) -> None:
@@ -128,17 +133,20 @@ async def readyz(request: Request) -> Response:
     """Readiness: model loaded, Redis reachable, pipeline lag within its limit; 503 when one of them
     fails.
 
-    The check `job` tells of the live job behind them. It is not required: predictions may be right
-    without it.
+    The check `job` reports the health of the live job. It is not required: predictions can be
+    correct while the job has a problem.
     """
-    found = await readiness(request.app.state.service)
+    readiness = await check_readiness(request.app.state.service)
     return Response(
-        found.model_dump_json(), 200 if found.ready else 503, media_type="application/json"
+        readiness.model_dump_json(),
+        200 if readiness.ready else 503,
+        media_type="application/json",
     )
 
 
 async def metrics_page(request: Request) -> Response:
-    """Figures in Prometheus text format."""
+    """Metrics of the API and of the platform, in Prometheus text format."""
     service: Service = request.app.state.service
     service.recorder.poll()
-    return service.metrics.exposition(await service.figures.read(), service.job_watch.newest())
+    platform = await service.platform_metrics.read()
+    return service.metrics.exposition(platform, service.job_watch.latest())

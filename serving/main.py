@@ -1,4 +1,4 @@
-"""`python -m serving.main`: the prediction API under uvicorn, on the address of the settings
+"""`python -m serving.main`: the prediction API under uvicorn, on the host and port of the settings
 (loopback by default).
 """
 
@@ -8,29 +8,29 @@ import tempfile
 import uvicorn
 
 from contracts.config.settings import Settings, settings
-from serving.web.security import api_keys
+from serving.web.auth import load_api_keys
 
 KEEP_ALIVE_S = 30
-# By default uvicorn kills a worker that is silent for 5 s: on a busy machine its imports take
-# longer.
-WORKER_SILENT_S = 60
-GRACE_S = 10  # requests at work at SIGTERM may finish
+# uvicorn's default of 5 s kills a worker during its imports on a busy machine.
+WORKER_HEALTHCHECK_S = 60
+SHUTDOWN_S_MAX = 10  # requests in progress at SIGTERM may finish
 
 
-def serve(given: Settings) -> None:
-    """Run until SIGTERM or SIGINT, then finish what is at work. Raises ServiceError without an API
-    key.
+def serve_api(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish the requests in progress.
+
+    Raises ServiceError without an API key.
     """
-    api_keys(given)
-    with tempfile.TemporaryDirectory(prefix="tick-metrics-") as folder:
-        if given.api_workers > 1:  # figures of all workers are summed through files
-            os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
+    load_api_keys(settings)
+    with tempfile.TemporaryDirectory(prefix="tick-metrics-") as directory:
+        if settings.api_workers > 1:  # the workers' metrics are summed through files
+            os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", directory)
         uvicorn.run(
-            "serving.app:factory",
+            "serving.app:create_default_app",
             factory=True,
-            host=given.host,
-            port=given.api_port,
-            workers=given.api_workers,
+            host=settings.host,
+            port=settings.api_port,
+            workers=settings.api_workers,
             loop="uvloop",
             http="httptools",
             ws="none",
@@ -38,10 +38,10 @@ def serve(given: Settings) -> None:
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_worker_healthcheck=WORKER_SILENT_S,
-            timeout_graceful_shutdown=GRACE_S,
+            timeout_worker_healthcheck=WORKER_HEALTHCHECK_S,
+            timeout_graceful_shutdown=SHUTDOWN_S_MAX,
         )
 
 
 if __name__ == "__main__":
-    serve(settings())
+    serve_api(settings())

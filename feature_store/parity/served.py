@@ -107,8 +107,8 @@ def _records(rows: pl.DataFrame, symbols: Sequence[str] | None, result: Served) 
         if symbols is not None and symbol not in symbols:
             continue
         result.records += 1
-        record = _record(symbol, times, features) if source == prediction.ONLINE else None
-        if source == prediction.REQUEST:
+        record = _record(symbol, times, features) if source == prediction.Source.ONLINE else None
+        if source == prediction.Source.REQUEST:
             result.given += 1
         elif record is None:
             result.malformed += 1

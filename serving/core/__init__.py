@@ -1,1 +1,1 @@
-"""Features and a model to answers, one per symbol; knows nothing of HTTP."""
+"""Predictions from features and a model, one answer per symbol; independent of HTTP."""

@@ -1,8 +1,7 @@
-"""Micro-batching: requests that come together are answered together, by one read of the store and
-one call of the model.
+"""Micro-batching: concurrent requests share one read of the store and one call of the model.
 
-No one waits for others to come: a batch takes what has arrived when the event loop gets to it,
-which for a lone request is at once.
+There is no batching delay: a batch takes the requests that are ready when the event loop gets to
+it. A single request is answered at once.
 """
 
 import asyncio
@@ -12,14 +11,12 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
-Answering = Callable[[Sequence[K], int], Awaitable[Mapping[K, V]]]
+AnswerKeys = Callable[[Sequence[K], int], Awaitable[Mapping[K, V]]]
 
 
 @dataclass(eq=False)
 class _Batch(Generic[K, V]):
-    """The keys so far, the newest moment any of them is asked for (µs), and the task that will
-    answer.
-    """
+    """The keys collected so far, the newest `at_us` of their requests, and the answering task."""
 
     keys: dict[K, None] = field(default_factory=dict)
     at_us: int = 0
@@ -27,30 +24,31 @@ class _Batch(Generic[K, V]):
 
 
 class MicroBatcher(Generic[K, V]):
-    """Answers keys by `answer(keys, at_us)`, `keys_max` at once or one request's; what it raises,
-    all in the batch get.
+    """Calls `answer_keys(keys, at_us)` once per batch. A batch has at most `keys_max` keys, or one
+    larger request. An exception of the call is raised for every request of the batch.
     """
 
-    def __init__(self, answer: Answering[K, V], keys_max: int) -> None:
-        self._answer, self._keys_max = answer, keys_max
-        self._next: _Batch[K, V] | None = None
+    def __init__(self, answer_keys: AnswerKeys[K, V], keys_max: int) -> None:
+        self._answer_keys = answer_keys
+        self._keys_max = keys_max
+        self._open_batch: _Batch[K, V] | None = None
 
-    async def ask(self, keys: Sequence[K], at_us: int) -> list[V]:
-        """An answer per key, in their order, as of `at_us` or later. A caller that is cancelled
-        leaves the others alone.
+    async def get_answers(self, keys: Sequence[K], at_us: int) -> list[V]:
+        """One answer per key, in order, as of `at_us` or later. A cancelled caller does not cancel
+        the batch.
         """
-        batch = self._next
+        batch = self._open_batch
         if batch is None or len(batch.keys) + len(keys) > self._keys_max:
-            batch = self._next = _Batch()
-            batch.answers = asyncio.create_task(self._run(batch))
+            batch = self._open_batch = _Batch()
+            batch.answers = asyncio.create_task(self._answer_batch(batch))
         batch.keys.update(dict.fromkeys(keys))
         batch.at_us = max(batch.at_us, at_us)
         assert batch.answers is not None
         answers = await asyncio.shield(batch.answers)
         return [answers[key] for key in keys]
 
-    async def _run(self, batch: _Batch[K, V]) -> Mapping[K, V]:
-        await asyncio.sleep(0)  # whoever is ready in this turn of the loop comes along
-        if self._next is batch:
-            self._next = None
-        return await self._answer(list(batch.keys), batch.at_us)
+    async def _answer_batch(self, batch: _Batch[K, V]) -> Mapping[K, V]:
+        await asyncio.sleep(0)  # requests that are ready in this turn of the loop join the batch
+        if self._open_batch is batch:
+            self._open_batch = None
+        return await self._answer_keys(list(batch.keys), batch.at_us)

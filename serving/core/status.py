@@ -1,10 +1,10 @@
-"""What can become of one symbol in a request, and the HTTP status it has when it stands alone."""
+"""The statuses of a symbol in a response, and their HTTP status codes."""
 
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """`ok` carries a prediction; every other one says why there is none."""
+    """`ok` comes with a prediction; every other status is a reason why there is none."""
 
     OK = "ok"
     UNKNOWN_SYMBOL = "unknown_symbol"
@@ -17,5 +17,7 @@ class Status(StrEnum):
 
     @property
     def http(self) -> int:
-        """200, 404 for a symbol no one publishes, 503 for what may be well again later."""
+        """The HTTP status code when all symbols of a request have this status: 200, 404, or 503
+        for conditions that may pass.
+        """
         return {Status.OK: 200, Status.UNKNOWN_SYMBOL: 404}.get(self, 503)

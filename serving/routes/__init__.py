@@ -1,1 +1,1 @@
-"""HTTP routes, a module per group; they only translate between HTTP and `serving.core`."""
+"""HTTP routes, one module per group. They only translate between HTTP and `serving.core`."""

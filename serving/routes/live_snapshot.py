@@ -1,6 +1,4 @@
-"""The platform at a glance: symbols with features and predictions, model and gate, parity, drift,
-dead letters, lag of the stream.
-"""
+"""The document of the live page: symbols with predictions, model, gate, pipeline."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,66 +6,72 @@ from typing import Any
 from contracts.clock import now_us
 from contracts.features import CORE
 from feature_store.online.reader import OnlineStoreUnavailable
-from serving.routes.health import readiness
+from serving.routes.health import check_readiness
 from serving.state.service import Service
+from serving.web.results import result_fields
 
 SYMBOLS_MAX = 50
 
 
-async def take(service: Service) -> dict[str, Any]:
-    """One document; a part that cannot be had is missing or null, never a failure of the rest."""
-    now = now_us()
-    checks = await readiness(service)
-    figures, symbols = await service.figures.read(), await _symbols(service)
+async def take_snapshot(service: Service) -> dict[str, Any]:
+    """The document as of now. A part that is not available is null or empty."""
+    taken_us = now_us()
+    readiness = await check_readiness(service)
+    platform = await service.platform_metrics.read()
+    symbols = await _symbol_rows(service)
     return {
-        "now_us": now,
-        "ready": checks.ready,
-        "checks": [check.model_dump() for check in checks.checks],
-        "model": _model(service),
-        "gate": [_gate(version) for version in service.versions],
+        "now_us": taken_us,
+        "ready": readiness.ready,
+        "checks": [check.model_dump() for check in readiness.checks],
+        "model": _model_fields(service),
+        "gate": [_gate_fields(version) for version in service.models.versions],
         "symbols": symbols,
         "core": list(CORE),
         "fresh_s": service.settings.fresh_s,
         "stale_s": service.settings.stale_s,
-        "stream": figures.as_dict(),
+        "stream": platform.as_dict(),
     }
 
 
-async def _symbols(service: Service) -> list[dict[str, Any]]:
-    predictor = service.predictor
+async def _symbol_rows(service: Service) -> list[dict[str, Any]]:
+    predictor = service.models.predictor
     try:
-        names = await service.reader.symbols(SYMBOLS_MAX)
+        symbols = await service.reader.symbols(SYMBOLS_MAX)
     except OnlineStoreUnavailable:
         return []
-    if predictor is None or not names:
-        return [{"symbol": name, "status": "no_model"} for name in names]
-    answers = await predictor.for_symbols(names, now_us())
-    prices = service.prices.newest()
+    if predictor is None or not symbols:
+        return [{"symbol": symbol, "status": "no_model"} for symbol in symbols]
+    answers = await predictor.predict_symbols(symbols, now_us())
+    prices = service.prices.latest()
     return [
-        predictor.result(answer, include_features=True) | {"price": prices.get(answer.symbol)}
+        result_fields(answer, include_features=True) | {"price": prices.get(answer.symbol)}
         for answer in answers
     ]
 
 
-def _model(service: Service) -> dict[str, Any] | None:
-    if service.predictor is None:
+def _model_fields(service: Service) -> dict[str, Any] | None:
+    models = service.models
+    if models.predictor is None:
         return None
-    model = service.predictor.model
-    rival = service.challenger.model.version if service.challenger else None
-    known = {
+    model = models.predictor.model
+    return {
         "name": model.name,
         "version": model.version,
         "trained_on": model.trained_on,
         "trained_to_us": model.trained_to_us,
+        "horizon_s": model.horizon_s,
+        "challenger": models.challenger.model.version if models.challenger else None,
+        "note": models.note,
     }
-    return known | {"horizon_s": model.horizon_s, "challenger": rival, "note": service.model_note}
 
 
-def _gate(version: Mapping[str, Any]) -> dict[str, Any]:
-    tags = {name: version["tags"].get(name) for name in ("gate_pass", "sharpe", "max_drawdown")}
+def _gate_fields(version: Mapping[str, Any]) -> dict[str, Any]:
+    tags = version["tags"]
     return {
         "version": version["version"],
         "stage": version["stage"],
         "created_us": version["created_us"],
-        **tags,
+        "gate_pass": tags.get("gate_pass"),
+        "sharpe": tags.get("sharpe"),
+        "max_drawdown": tags.get("max_drawdown"),
     }

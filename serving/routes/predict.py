@@ -1,25 +1,26 @@
-"""POST /predict and /predict/batch: between HTTP and the predictor. What an answer is worth is
-decided in `freshness`.
-"""
+"""POST /predict and /predict/batch."""
 
 from typing import Any
 
 import numpy as np
 import orjson
 from fastapi import APIRouter, Request
+from numpy.typing import NDArray
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from contracts.clock import now_us
-from contracts.config.settings import Settings
 from models.runtime import Model
-from serving.core.predictor import BPS, Answer, Predictor, UnknownFeaturesError
+from serving.core.answer import Answer
+from serving.core.predictor import BPS, Predictor, UnknownFeaturesError
 from serving.core.status import Status
-from serving.state import shadow
+from serving.state.recorder import prediction_record
 from serving.state.service import Service
+from serving.state.shadow import record_shadow, route_to_challenger
 from serving.web import problems
-from serving.web import request_id as requests
-from serving.web.problems import ProblemError, plain
+from serving.web.problems import ProblemError, sanitize_name
+from serving.web.request_id import REQUEST_ID_KEY
+from serving.web.results import result_fields
 from serving.web.schemas import BatchRequest, BatchResponse, PredictRequest, PredictResponse
 from serving.web.strict_json import StrictRoute
 
@@ -27,173 +28,166 @@ BATCH = "/predict/batch"
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": (
-            "At least one symbol answered, or symbols refused for different reasons: see each"
-            " `status`."
+            "At least one symbol has a prediction, or the symbols were refused for different"
+            " reasons: see the `status` of each."
         )
     },
-    404: {"description": "Every symbol asked is unknown; `results` has each.", **problems.SCHEMA},
+    404: {"description": "All symbols are unknown; `results` has each.", **problems.SCHEMA},
     503: {
         "description": (
-            "No features or no model now: `code` says which, Retry-After when to ask again."
+            "There are no features or there is no model: see `code`. Retry-After says when to"
+            " retry."
         ),
         **problems.SCHEMA,
     },
 }
-NO_MODEL = {503: {"description": "No model now.", **problems.SCHEMA}}
+BATCH_RESPONSES: dict[int | str, dict[str, Any]] = {
+    503: {"description": "There is no model.", **problems.SCHEMA}
+}
 
 router = APIRouter(route_class=StrictRoute, tags=["prediction"])
 
 
 @router.post("/predict", response_model=PredictResponse, responses=RESPONSES)
-async def predict(asked: PredictRequest, request: Request) -> Response:
-    """Expected return over the horizon, per symbol, from the Production model: on live features, or
-    on features given.
+async def predict(body: PredictRequest, request: Request) -> Response:
+    """Expected return over the horizon, per symbol, by the Production model: on online features, or
+    on features in the request.
 
-    A single refused symbol, or several refused alike, make the whole answer 404 or 503; mixed
-    answers are 200 with one `status` per symbol. Features up to the freshness limit are fresh,
-    older ones are marked `stale: true`, still older or missing ones are refused: there is never a
-    guess.
+    When all symbols are refused with the same HTTP status, the response has it: 404 or 503.
+    Otherwise the response is 200 with one `status` per symbol. Features older than the freshness
+    limit are marked `stale: true`; features that are too old or missing are refused, never
+    imputed.
     """
     service: Service = request.app.state.service
-    _check_count(asked, service.settings)
-    predictor = ready(service)
+    _check_symbol_count(body, service.settings.symbols_max)
+    predictor = get_predictor(service)
     served_at_us = now_us()
-    if asked.symbols is not None:
-        answers = shadow.split(service, await predictor.for_symbols(asked.symbols, served_at_us))
+    if body.symbols is not None:
+        answers = await predictor.predict_symbols(body.symbols, served_at_us)
+        answers = route_to_challenger(service, answers)
     else:
-        answers = _given(predictor, asked)
-    request_id = request.scope[requests.ID]
-    keep(service, predictor, answers, request_id, served_at_us)
-    results = [predictor.result(answer, asked.include_features) for answer in answers]
-    _refuse_together(answers, results)
-    body = orjson.dumps(
+        answers = _predict_rows(predictor, body)
+    request_id = request.scope[REQUEST_ID_KEY]
+    record_answers(service, answers, request_id, served_at_us)
+    results = [result_fields(answer, body.include_features) for answer in answers]
+    _raise_if_all_refused(answers, results)
+    content = orjson.dumps(
         {"request_id": request_id, "served_at_us": served_at_us, "results": results}
     )
-    after = (
-        BackgroundTask(shadow.shadow, service, answers, request_id, served_at_us)
-        if service.challenger
-        else None
-    )
-    return Response(body, media_type="application/json", background=after)
+    shadow_task = None
+    if service.models.challenger is not None:
+        shadow_task = BackgroundTask(record_shadow, service, answers, request_id, served_at_us)
+    return Response(content, media_type="application/json", background=shadow_task)
 
 
-@router.post(BATCH, response_model=BatchResponse, responses=NO_MODEL)  # type: ignore[arg-type]
-async def batch(asked: BatchRequest, request: Request) -> Response:
-    """Many rows of given features at once, by column: one prediction per row, in order. For
+@router.post(BATCH, response_model=BatchResponse, responses=BATCH_RESPONSES)
+async def batch(body: BatchRequest, request: Request) -> Response:
+    """Many rows of feature values at once, by column: one prediction per row, in order. For offline
     scoring, not for live symbols.
     """
     service: Service = request.app.state.service
-    model = ready(service).model
-    matrix = _matrix(asked, model, service.settings.batch_rows_max)
-    forecasts = (model.predict(matrix) * BPS).tolist()
-    known = {"model_name": model.name, "model_version": model.version, "horizon_s": model.horizon_s}
-    return Response(
-        orjson.dumps(known | {"predictions_bps": forecasts}), media_type="application/json"
-    )
+    model = get_predictor(service).model
+    matrix = _to_matrix(body.columns, model, service.settings.batch_rows_max)
+    fields = {
+        "model_name": model.name,
+        "model_version": model.version,
+        "horizon_s": model.horizon_s,
+        "predictions_bps": (model.predict(matrix) * BPS).tolist(),
+    }
+    return Response(orjson.dumps(fields), media_type="application/json")
 
 
-def _matrix(asked: BatchRequest, model: Model, rows_max: int) -> Any:
-    """The columns as a matrix in the model's order. Raises ProblemError 422 for names, lengths or
-    numbers of rows that do not fit.
-    """
-    unknown, missing = (
-        sorted(asked.columns.keys() - set(model.features)),
-        [n for n in model.features if n not in asked.columns],
-    )
-    if unknown or missing:
-        shown = sorted({plain(name) for name in unknown})[: problems.ERRORS_MAX]
+def get_predictor(service: Service) -> Predictor:
+    """The predictor of the Production model. Raises ProblemError 503 while there is none."""
+    if service.models.predictor is None:
+        retry_after_s = max(1, round(service.settings.model_retry_s))
         raise ProblemError(
-            422,
-            "wrong_features",
-            "columns has not exactly the features of the model.",
-            unknown=shown,
-            missing=missing,
+            503,
+            "no_model",
+            service.models.note,
+            "Train and promote one with `tick train tick`; the API then serves it by itself.",
+            {"Retry-After": str(retry_after_s)},
         )
-    lengths = {len(column) for column in asked.columns.values()}
+    return service.models.predictor
+
+
+def record_answers(
+    service: Service, answers: list[Answer], request_id: str, served_at_us: int
+) -> None:
+    """Count all answers in the metrics, and record those with a prediction."""
+    for answer in answers:
+        service.metrics.results.labels(answer.status.value).inc()
+        if answer.outcome.age_s is not None:
+            service.metrics.feature_age.observe(answer.outcome.age_s)
+        if answer.status is Status.OK:
+            service.metrics.stale.inc(bool(answer.outcome.stale))
+            service.recorder.record(prediction_record(answer, request_id, served_at_us))
+
+
+def _check_symbol_count(body: PredictRequest, symbols_max: int) -> None:
+    count = len(body.symbols or body.rows or ())
+    if count > symbols_max:
+        detail = f"{count} symbols requested, at most {symbols_max} are allowed."
+        raise ProblemError(422, "too_many_symbols", detail)
+
+
+def _predict_rows(predictor: Predictor, body: PredictRequest) -> list[Answer]:
+    rows = [(row.symbol, row.features) for row in body.rows or ()]
+    try:
+        return predictor.predict_rows(rows)
+    except UnknownFeaturesError as error:
+        raise _wrong_features(
+            f"rows[{error.index}]", list(error.unknown), list(error.missing)
+        ) from None
+
+
+def _to_matrix(columns: dict[str, list[float]], model: Model, rows_max: int) -> NDArray[np.float64]:
+    """The columns as a matrix in the order of the model's features. Raises ProblemError 422 when
+    names, lengths or number of rows are wrong.
+    """
+    unknown = list(columns.keys() - set(model.features))
+    missing = [name for name in model.features if name not in columns]
+    if unknown or missing:
+        raise _wrong_features("columns", unknown, missing)
+    lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         raise ProblemError(
             422,
             "wrong_shape",
             f"The columns have from {min(lengths)} to {max(lengths)} rows.",
-            "Give all the same.",
+            "Send columns of equal length.",
         )
-    if max(lengths) > rows_max:
-        raise ProblemError(
-            422,
-            "too_many_rows",
-            f"{max(lengths)} rows asked, at most {rows_max} are answered at once.",
-        )
-    return np.array([asked.columns[name] for name in model.features], dtype=np.float64).T
+    (rows,) = lengths
+    if rows > rows_max:
+        detail = f"{rows} rows requested, at most {rows_max} are allowed."
+        raise ProblemError(422, "too_many_rows", detail)
+    return np.array([columns[name] for name in model.features], dtype=np.float64).T
 
 
-def ready(service: Service) -> Predictor:
-    """The predictor. Raises ProblemError 503 while there is no model."""
-    if service.predictor is None:
-        hint = "Train and promote one with `tick train tick`; the API takes it up by itself."
-        headers = {"Retry-After": str(max(1, round(service.settings.model_retry_s)))}
-        raise ProblemError(503, "no_model", service.model_note, hint, headers)
-    return service.predictor
-
-
-def keep(
-    service: Service,
-    predictor: Predictor,
-    answers: list[Answer],
-    request_id: str,
-    served_at_us: int,
-) -> None:
-    """Count every answer and record those with a prediction."""
-    for answer in answers:
-        service.metrics.results.labels(answer.status.value).inc()
-        if answer.verdict.age_s is not None:
-            service.metrics.age.observe(answer.verdict.age_s)
-        if answer.status is Status.OK:
-            service.metrics.stale.inc(bool(answer.verdict.stale))
-            service.recorder.record(
-                answer.symbol, predictor.record(answer, request_id, served_at_us)
-            )
-
-
-def _check_count(asked: PredictRequest, limits: Settings) -> None:
-    count = len(asked.symbols or asked.rows or ())
-    if count > limits.symbols_max:
-        raise ProblemError(
-            422,
-            "too_many_symbols",
-            f"{count} symbols asked, at most {limits.symbols_max} are answered at once.",
-        )
-
-
-def _given(predictor: Predictor, asked: PredictRequest) -> list[Answer]:
-    rows = [(row.symbol, row.features) for row in asked.rows or ()]
-    try:
-        return predictor.for_rows(rows)
-    except UnknownFeaturesError as error:
-        unknown = sorted({plain(name) for name in error.unknown})[: problems.ERRORS_MAX]
-        raise ProblemError(
-            422,
-            "wrong_features",
-            f"rows[{error.index}] has not exactly the features of the model.",
-            unknown=unknown,
-            missing=error.missing,
-        ) from None
-
-
-def _refuse_together(answers: list[Answer], results: list[dict[str, Any]]) -> None:
-    """Raise ProblemError when every symbol is refused with the same HTTP status."""
-    kinds = {answer.status.http for answer in answers}
-    if len(kinds) > 1 or kinds == {200}:
-        return
-    first = answers[0]
-    headers = (
-        {"Retry-After": str(min(answer.verdict.retry_after_s or 1 for answer in answers))}
-        if kinds == {503}
-        else None
+def _wrong_features(where: str, unknown: list[str], missing: list[str]) -> ProblemError:
+    return ProblemError(
+        422,
+        "wrong_features",
+        f"The feature names in {where} are not those of the model.",
+        unknown=sorted({sanitize_name(name) for name in unknown})[: problems.ERRORS_MAX],
+        missing=missing,
     )
+
+
+def _raise_if_all_refused(answers: list[Answer], results: list[dict[str, Any]]) -> None:
+    """Raise ProblemError when all symbols are refused with the same HTTP status."""
+    http_statuses = {answer.status.http for answer in answers}
+    if len(http_statuses) > 1 or http_statuses == {200}:
+        return
+    headers = None
+    if http_statuses == {503}:
+        retry_after_s = min(answer.outcome.retry_after_s or 1 for answer in answers)
+        headers = {"Retry-After": str(retry_after_s)}
+    first = answers[0]
     raise ProblemError(
         first.status.http,
         first.status.value,
-        first.verdict.reason,
+        first.outcome.reason,
         headers=headers,
         results=results,
     )

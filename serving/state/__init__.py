@@ -1,1 +1,1 @@
-"""What one API process holds, and the tasks that keep it current."""
+"""State of one API process, and the background tasks that keep it current."""

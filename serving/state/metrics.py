@@ -1,5 +1,5 @@
-"""What an operator watches: rate, errors and duration of requests, ages of the features, the model,
-dropped records.
+"""Prometheus metrics of the API: rate, errors and duration of requests, age of the features, the
+served model, dropped records.
 """
 
 import os
@@ -19,114 +19,135 @@ _AGE_S = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900)
 
 
 class Metrics:
-    """One registry per application; with several workers the figures of all are summed
+    """The metrics of one application. With several workers, the values of all of them are summed
     (PROMETHEUS_MULTIPROC_DIR).
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        made = self.registry
+        self._add_request_metrics(self.registry)
+        self._add_result_metrics(self.registry)
+        self._add_model_metrics(self.registry)
+
+    def _add_request_metrics(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
             "tick_requests_total",
-            "requests by route and status",
+            "requests by method, route and status",
             ("method", "route", "status"),
-            registry=made,
+            registry=registry,
         )
         self.duration = Histogram(
-            "tick_request_seconds", "time to answer", ("route",), buckets=_LATENCY_S, registry=made
+            "tick_request_seconds",
+            "duration of a request",
+            ("route",),
+            buckets=_LATENCY_S,
+            registry=registry,
         )
-        self.at_work = Gauge(
-            "tick_requests_at_work", "requests at work", registry=made, multiprocess_mode="livesum"
+        self.in_progress = Gauge(
+            "tick_requests_at_work",
+            "requests in progress",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
+
+    def _add_result_metrics(self, registry: CollectorRegistry) -> None:
         self.results = Counter(
-            "tick_results_total", "symbols answered, by status", ("status",), registry=made
+            "tick_results_total", "results by status", ("status",), registry=registry
         )
         self.stale = Counter(
-            "tick_results_stale_total", "symbols answered from stale features", registry=made
+            "tick_results_stale_total", "results from stale features", registry=registry
         )
-        self.age = Histogram(
+        self.feature_age = Histogram(
             "tick_feature_age_seconds",
-            "age of the features of an answer",
+            "age of the features of a result",
             buckets=_AGE_S,
-            registry=made,
+            registry=registry,
         )
+        self.dropped = Counter(
+            "tick_predictions_dropped_total",
+            "predictions that could not be recorded",
+            registry=registry,
+        )
+
+    def _add_model_metrics(self, registry: CollectorRegistry) -> None:
         self.model = Gauge(
             "tick_model",
-            "1 for the model being served",
+            "1 for the served model version",
             ("name", "version"),
-            registry=made,
+            registry=registry,
             multiprocess_mode="livemax",
         )
-        self.trained = Gauge(
+        self.trained_to = Gauge(
             "tick_model_trained_to_seconds",
-            "end of its last training label, s since 1970",
-            registry=made,
+            "end of the last training label of the served model, s since 1970",
+            registry=registry,
             multiprocess_mode="livemax",
         )
         self.swaps = Counter(
-            "tick_model_swaps_total", "models put in place, the first one included", registry=made
-        )
-        self.dropped = Counter(
-            "tick_predictions_dropped_total", "answers that could not be recorded", registry=made
+            "tick_model_swaps_total",
+            "changes of the served model, the first one included",
+            registry=registry,
         )
 
     def exposition(self, *platform: Collector) -> Response:
-        """The figures in Prometheus text format, those of the platform behind those of the API."""
-        own, around = self.registry, CollectorRegistry()
+        """Text format: the metrics of the API, followed by those of `platform`."""
+        own_registry = self.registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            own = CollectorRegistry()
-            MultiProcessCollector(own)  # type: ignore[no-untyped-call]
-        for part in platform:
-            around.register(part)
+            own_registry = CollectorRegistry()
+            MultiProcessCollector(own_registry)  # type: ignore[no-untyped-call]
+        platform_registry = CollectorRegistry()
+        for collector in platform:
+            platform_registry.register(collector)
         return Response(
-            generate_latest(own) + generate_latest(around), media_type=CONTENT_TYPE_LATEST
+            generate_latest(own_registry) + generate_latest(platform_registry),
+            media_type=CONTENT_TYPE_LATEST,
         )
 
 
 class MeasureRequests:
-    """Counts and times every request by its route's template (never by the raw path, which callers
-    choose).
+    """Counts and times every request by its route template. The raw path would let callers create
+    time series.
 
-    When `log_all`, each is a line of the log too: method, route, status and ms.
+    With `log_all`, every request is also a log line with method, route, status and ms.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, log_all: bool) -> None:
-        self.app, self.metrics, self.log_all = app, metrics, log_all
+        self.app = app
+        self.metrics = metrics
+        self.log_all = log_all
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         status = 500
 
-        async def sending(message: Message) -> None:
+        async def send_and_keep_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
-        begun = time.perf_counter()
-        self.metrics.at_work.inc()
+        start_s = time.perf_counter()
+        self.metrics.in_progress.inc()
         try:
-            return await self.app(scope, receive, sending)
+            return await self.app(scope, receive, send_and_keep_status)
         finally:
-            self.metrics.at_work.dec()
-            route, took_s = (
-                getattr(scope.get("route"), "path", "other"),
-                time.perf_counter() - begun,
-            )
-            self.metrics.requests.labels(_method(scope), route, status).inc()
-            self.metrics.duration.labels(route).observe(took_s)
+            self.metrics.in_progress.dec()
+            duration_s = time.perf_counter() - start_s
+            route = getattr(scope.get("route"), "path", "other")
+            self.metrics.requests.labels(_known_method(scope), route, status).inc()
+            self.metrics.duration.labels(route).observe(duration_s)
             if self.log_all:
                 log.info(
                     "request",
                     method=scope["method"],
                     route=route,
                     status=status,
-                    ms=round(took_s * 1e3, 2),
+                    ms=round(duration_s * 1e3, 2),
                 )
 
 
-def _method(scope: Scope) -> str:
+def _known_method(scope: Scope) -> str:
     method: str = scope["method"]
     return (
         method

@@ -1,5 +1,5 @@
-"""What the rest of the platform tells of itself, read when someone asks: the writer's report, lag,
-dead letters, parity, drift.
+"""Metrics of the rest of the platform, read on request: pipeline lag, online writer, dead letters,
+parity, drift, and the comparison of champion and challenger.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -28,14 +27,15 @@ from contracts.topics import DEAD_LETTER
 from feature_store.online.reader import OnlineReader, OnlineStoreUnavailable
 
 KAFKA_TIMEOUT_S = 1.0
-LETTERS_AGE_S_MAX = 10.0  # Kafka is asked at most this often
-log = structlog.get_logger("serving")
+DEAD_LETTERS_AGE_S_MAX = 10.0  # Kafka is queried at most this often
 
 
 @dataclass(frozen=True, eq=False)
-class Platform(Collector):
-    """One reading; None for what could not be read. `lag_s`: now − newest event time that came
-    through the whole stream.
+class PlatformSnapshot(Collector):
+    """The platform at one time; None for what could not be read.
+
+    `lag_s` is now − the newest event time that passed through the whole pipeline. `parity`, `drift`
+    and `comparison` are the last totals of `tick parity`, `tick drift` and `tick model compare`.
     """
 
     lag_s: float | None = None
@@ -43,173 +43,208 @@ class Platform(Collector):
     dead_letters: int | None = None
     parity: dict[str, Any] | None = None
     drift: dict[str, Any] | None = None
-    duel: dict[str, Any] | None = None
+    comparison: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The `stream` object of /v1/live."""
         return {
-            name: getattr(self, name)
-            for name in ("lag_s", "writer", "dead_letters", "parity", "drift", "duel")
+            "lag_s": self.lag_s,
+            "writer": self.writer,
+            "dead_letters": self.dead_letters,
+            "parity": self.parity,
+            "drift": self.drift,
+            "duel": self.comparison,
         }
 
     def collect(self) -> Iterator[Metric]:
-        """The same for Prometheus; what is not known has no sample."""
+        """The Prometheus metrics; unknown values have no sample."""
         yield gauge(
             "tick_pipeline_lag_seconds",
-            "now - newest event time that came through the stream",
+            "now - newest event time that passed through the pipeline",
             self.lag_s,
         )
-        yield gauge(
-            "tick_writer_lag_messages",
-            "feature rows that the online writer has not read yet",
-            self.writer.get("lag"),
-        )
-        yield counter(
-            "tick_writer_rows",
-            "feature rows the online writer wrote to Redis",
-            self.writer.get("written"),
-        )
-        yield counter(
-            "tick_writer_older_rows", "rows it refused for a newer one", self.writer.get("older")
-        )
-        what = "feature rows with a NULL because a sum does not fit 64 bits"
-        yield counter("tick_writer_overflowed_rows", what, self.writer.get("overflowed"))
-        yield counter(
-            "tick_writer_retries",
-            "batches it tried again while Redis was away",
-            self.writer.get("retries"),
-        )
+        yield from _writer_metrics(self.writer)
         yield gauge(
             "tick_dead_letters",
-            "messages that were no ticks, ever; a worker may be ten seconds behind another",
+            "dead letters ever written; workers can differ by ten seconds",
             self.dead_letters,
         )
-        parity, drift, duel = self.parity or {}, self.drift or {}, self.duel or {}
-        yield gauge(
-            "tick_parity_unexplained",
-            "values of the last parity report without an explanation",
-            parity.get("unexplained"),
-        )
-        yield gauge(
-            "tick_parity_values_compared",
-            "values of the last parity report",
-            parity.get("values_compared"),
-        )
-        yield gauge(
-            "tick_parity_taken_seconds",
-            "when it was taken, s since 1970",
-            _seconds(parity.get("taken_us")),
-        )
-        yield gauge(
-            "tick_drift_features",
-            "core features whose PSI is over the alert limit",
-            drift.get("alerts"),
-        )
-        yield gauge(
-            "tick_drift_prediction_psi",
-            "PSI of the predictions against training",
-            drift.get("prediction_psi"),
-        )
-        what = "net return a moment of the challenger less the champion's, bps, as last compared"
-        yield gauge("tick_challenger_gain_bps", what, duel.get("gain_bps"))
-        yield gauge(
-            "tick_challenger_gain_low_bps", "lower end of its 95 % interval", duel.get("low_bps")
-        )
-        yield gauge(
-            "tick_challenger_gain_high_bps", "upper end of its 95 % interval", duel.get("high_bps")
-        )
-        yield gauge(
-            "tick_challenger_taken_seconds",
-            "when they were compared, s since 1970",
-            _seconds(duel.get("taken_us")),
-        )
+        yield from _parity_metrics(self.parity or {})
+        yield from _drift_metrics(self.drift or {})
+        yield from _comparison_metrics(self.comparison or {})
 
 
-class Figures:
-    """Reads them; a part that does not answer in time is missing from that reading."""
+def _writer_metrics(stats: Mapping[str, int]) -> Iterator[Metric]:
+    yield gauge(
+        "tick_writer_lag_messages",
+        "feature rows that the online writer has not read yet",
+        stats.get("lag"),
+    )
+    yield counter(
+        "tick_writer_rows",
+        "feature rows that the online writer wrote to Redis",
+        stats.get("written"),
+    )
+    yield counter(
+        "tick_writer_older_rows",
+        "rows that it skipped because Redis had a newer one",
+        stats.get("older"),
+    )
+    yield counter(
+        "tick_writer_overflowed_rows",
+        "feature rows with a NULL because a sum does not fit 64 bits",
+        stats.get("overflowed"),
+    )
+    yield counter(
+        "tick_writer_retries",
+        "batches that it retried while Redis was unavailable",
+        stats.get("retries"),
+    )
 
-    def __init__(self, settings: Settings, reader: Callable[[], OnlineReader]) -> None:
-        self._settings, self._reader = settings, reader
-        self._letters: int | None = None
-        self._letters_at_s = -LETTERS_AGE_S_MAX
+
+def _parity_metrics(parity: Mapping[str, Any]) -> Iterator[Metric]:
+    yield gauge(
+        "tick_parity_unexplained",
+        "differing values without an explanation in the last parity report",
+        parity.get("unexplained"),
+    )
+    yield gauge(
+        "tick_parity_values_compared",
+        "values compared in the last parity report",
+        parity.get("values_compared"),
+    )
+    yield gauge(
+        "tick_parity_taken_seconds",
+        "time of the last parity report, s since 1970",
+        _seconds(parity.get("taken_us")),
+    )
+
+
+def _drift_metrics(drift: Mapping[str, Any]) -> Iterator[Metric]:
+    yield gauge(
+        "tick_drift_features",
+        "core features whose PSI is over the alert limit",
+        drift.get("alerts"),
+    )
+    yield gauge(
+        "tick_drift_prediction_psi",
+        "PSI of the predictions against training",
+        drift.get("prediction_psi"),
+    )
+
+
+def _comparison_metrics(comparison: Mapping[str, Any]) -> Iterator[Metric]:
+    yield gauge(
+        "tick_challenger_gain_bps",
+        "mean net return per decision, challenger less champion, bps, in the last comparison",
+        comparison.get("gain_bps"),
+    )
+    yield gauge(
+        "tick_challenger_gain_low_bps",
+        "lower end of its 95 % interval",
+        comparison.get("low_bps"),
+    )
+    yield gauge(
+        "tick_challenger_gain_high_bps",
+        "upper end of its 95 % interval",
+        comparison.get("high_bps"),
+    )
+    yield gauge(
+        "tick_challenger_taken_seconds",
+        "time of the last comparison, s since 1970",
+        _seconds(comparison.get("taken_us")),
+    )
+
+
+class PlatformMetrics:
+    """Reads snapshots of the platform; a part that does not respond in time is None in that one."""
+
+    def __init__(self, settings: Settings, get_reader: Callable[[], OnlineReader]) -> None:
+        self._settings = settings
+        self._get_reader = get_reader
+        self._dead_letters: int | None = None
+        self._dead_letters_read_s = -DEAD_LETTERS_AGE_S_MAX
         self._consumer: Consumer | None = None
 
-    async def read(self) -> Platform:
-        """One reading."""
-        letters = await self._dead_letters()
+    async def read(self) -> PlatformSnapshot:
+        """A snapshot as of now."""
+        dead_letters = await self._read_dead_letters()
+        reader = self._get_reader()
         try:
-            beat, *told = await self._reader().texts(
+            heartbeat_ms, *reports = await reader.texts(
                 HEARTBEAT_REDIS_KEY, PARITY_KEY, DRIFT_KEY, DUEL_KEY
             )
-            writer = await self._reader().table(STATS_REDIS_KEY)
+            stats = await reader.table(STATS_REDIS_KEY)
         except OnlineStoreUnavailable:
-            return Platform(dead_letters=letters)
-        lag_s = None if beat is None else now_us() / 1e6 - int(beat) / 1e3
-        counts = {name.decode(): int(value) for name, value in writer.items()}
-        return Platform(lag_s, counts, letters, *map(_json, told))
+            return PlatformSnapshot(dead_letters=dead_letters)
+        lag_s = None if heartbeat_ms is None else now_us() / 1e6 - int(heartbeat_ms) / 1e3
+        writer = {name.decode(): int(value) for name, value in stats.items()}
+        return PlatformSnapshot(lag_s, writer, dead_letters, *map(_parse_report, reports))
 
-    async def _dead_letters(self) -> int | None:
-        """End of their topic: how many there ever were."""
-        if time.monotonic() - self._letters_at_s >= LETTERS_AGE_S_MAX:
-            self._letters_at_s = time.monotonic()
-            self._letters = await asyncio.to_thread(self._ask_kafka)
-        return self._letters
+    async def _read_dead_letters(self) -> int | None:
+        """The number of dead letters ever written, as the end offset of their topic."""
+        if time.monotonic() - self._dead_letters_read_s >= DEAD_LETTERS_AGE_S_MAX:
+            self._dead_letters_read_s = time.monotonic()
+            self._dead_letters = await asyncio.to_thread(self._query_end_offset)
+        return self._dead_letters
 
-    def _ask_kafka(self) -> int | None:
+    def _query_end_offset(self) -> int | None:
         if self._consumer is None:
-            quiet = {
+            options = {
                 "group.id": "api-figures",
                 "enable.auto.commit": False,
                 "log_level": 0,
                 "error_cb": lambda _error: None,
             }
-            self._consumer = Consumer({**connections.kafka(self._settings), **quiet})
+            self._consumer = Consumer({**connections.kafka(self._settings), **options})
+        partition = TopicPartition(DEAD_LETTER.name, 0)
         try:
-            _, high = self._consumer.get_watermark_offsets(
-                TopicPartition(DEAD_LETTER.name, 0), KAFKA_TIMEOUT_S
-            )
+            _, end_offset = self._consumer.get_watermark_offsets(partition, KAFKA_TIMEOUT_S)
         except KafkaException:
             return None
-        return int(high)
+        return int(end_offset)
 
     def close(self) -> None:
-        """Leave Kafka."""
+        """Close the Kafka consumer."""
         if self._consumer is not None:
             self._consumer.close()
 
 
-def _json(text: bytes | None) -> dict[str, Any] | None:
+def _parse_report(text: bytes | None) -> dict[str, Any] | None:
     try:
-        found = orjson.loads(text) if text else None
+        report = orjson.loads(text) if text else None
     except orjson.JSONDecodeError:
         return None
-    return found if isinstance(found, dict) else None
+    return report if isinstance(report, dict) else None
 
 
 def _seconds(us: int | None) -> float | None:
     return None if us is None else us / 1e6
 
 
-def gauge(name: str, what: str, value: float | None) -> Metric:
-    """A gauge with one sample, or none for None."""
-    return _with(GaugeMetricFamily(name, what), value)
+def gauge(name: str, documentation: str, value: float | None) -> Metric:
+    """A gauge with one sample; None = no sample."""
+    return _add_sample(GaugeMetricFamily(name, documentation), value)
 
 
-def counter(name: str, what: str, value: float | None) -> Metric:
-    """A counter with one sample, or none for None."""
-    return _with(CounterMetricFamily(name, what), value)
+def counter(name: str, documentation: str, value: float | None) -> Metric:
+    """A counter with one sample; None = no sample."""
+    return _add_sample(CounterMetricFamily(name, documentation), value)
 
 
-def labelled(name: str, what: str, label: str, values: Mapping[str, float]) -> Metric:
-    """A gauge with one sample per value of its label."""
-    family = GaugeMetricFamily(name, what, labels=[label])
-    for value, number in values.items():
-        family.add_metric((value,), number)
+def labelled_gauge(
+    name: str, documentation: str, label: str, values: Mapping[str, float]
+) -> Metric:
+    """A gauge with one sample per label value."""
+    family = GaugeMetricFamily(name, documentation, labels=[label])
+    for label_value, value in values.items():
+        family.add_metric((label_value,), value)
     return family
 
 
-def _with(made: GaugeMetricFamily | CounterMetricFamily, value: float | None) -> Metric:
-    """What is not known has no sample."""
+def _add_sample(
+    family: GaugeMetricFamily | CounterMetricFamily, value: float | None
+) -> GaugeMetricFamily | CounterMetricFamily:
     if value is not None:
-        made.add_metric((), value)
-    return made
+        family.add_metric((), value)
+    return family

@@ -1,14 +1,13 @@
-"""The Production model for one API process: asked of the registry through a child, verified, and
-remembered.
+"""The models that the registry has for one API process, and the note of the model served last.
 
-What was served last is at hand at once after a restart, by its own digest, whatever the registry
-does; the registry is asked right after, and its answer replaces it.
+At start, the model of the note is served at once, after its digest is verified, even if the
+registry does not respond. The registry is read right after, and its model replaces the noted one.
 """
 
 import asyncio
 import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,49 +19,54 @@ from contracts.config.settings import Settings
 from contracts.errors import RegistryError, ServiceError, TickError
 from contracts.files import replacing
 from models.runtime import Model, load
-from serving.state.shared_answer import shared
+from serving.state.shared_cache import get_or_compute
 
-# The child asks MLflow alone: whatever is secret stays here.
+# Settings that the child process does not get: it needs MLflow only.
 SECRETS = {
     name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)
 } | {"api_keys_file"}
-RESOLVE_S_MAX = 120  # importing MLflow, fetching and checking a model; far more than it takes
-TURN_S_MAX = 2 * RESOLVE_S_MAX  # two processes may be ahead
+CHILD_S_MAX = 120  # to import MLflow and to download and verify a model; usually seconds
+LOCK_S_MAX = 2 * CHILD_S_MAX  # two processes may be ahead in the queue
 
 
-class Found(NamedTuple):
-    """A Production version with its verified local folder."""
+class ModelVersion(NamedTuple):
+    """A version of a registered model, in a local directory."""
 
     name: str
     version: str
     path: str
     digest: str
 
-    def model(self) -> Model:
-        """The loaded model, after a first answer. Raises RegistryError when the folder no longer is
-        what was registered.
+    def load_model(self) -> Model:
+        """The model, after a first prediction, which is slow.
+
+        Raises RegistryError when the directory differs from what was registered.
         """
         model = load(Path(self.path), self.digest, self.name, self.version)
-        model.predict(np.zeros((1, *model.row_shape)))  # the first call is the slow one
+        model.predict(np.zeros((1, *model.row_shape)))
         return model
 
 
-class Answers(NamedTuple):
-    """What the registry said: the Production version (or why there is none), its challenger, other
-    models by name, newest versions.
+class RegistryState(NamedTuple):
+    """What the registry holds: the Production version (or the error why there is none), its
+    challenger, the other served models by name, and the newest versions.
     """
 
-    production: Found | TickError
-    challenger: Found | None = None
-    others: Mapping[str, Found] = {}
+    production: ModelVersion | TickError
+    challenger: ModelVersion | None = None
+    others: Mapping[str, ModelVersion] = {}
     versions: Sequence[Mapping[str, Any]] = ()
-    retired: bool = False  # there are versions, and someone decided that none is Production
-    absent: bool = False  # the registry answered, and no version is Production
-    age_s: float = 0.0  # how long ago it said so
+    retired: bool = False  # there are versions, and none of them is Production
+    absent: bool = False  # the registry responded, and no version is Production
+    age_s: float = 0.0  # how long ago the registry was read
 
 
-def model_names(settings: Settings) -> tuple[str, ...]:
-    """Registered models that the API serves, the one of /predict first."""
+# Called with the settings, the signals of changes, and the largest age_s of a cached state.
+ReadRegistry = Callable[[Settings, Sequence[str], float], Awaitable[RegistryState]]
+
+
+def served_model_names(settings: Settings) -> tuple[str, ...]:
+    """The registered models that the API serves; the model of /predict is the first."""
     return (
         settings.model_name,
         settings.power_model_name,
@@ -71,36 +75,41 @@ def model_names(settings: Settings) -> tuple[str, ...]:
     )
 
 
-async def resolve(
-    settings: Settings, notices: Sequence[str] = (), age_s_max: float = 0.0
-) -> Answers:
-    """What the registry says. One process of this host asks for all: it costs seconds of CPU.
+async def read_registry(
+    settings: Settings, signals: Sequence[str] = (), age_s_max: float = 0.0
+) -> RegistryState:
+    """The state of the registry.
 
-    An answer on the same `notices` of changes that is younger than `age_s_max`, also a failure, is
-    taken from the process that asked.
-    Raises ServiceError when the registry cannot be asked.
+    A read costs seconds of CPU, so one process of the host reads for all of them: a result for the
+    same `signals` that is younger than `age_s_max` is reused, failures included. Raises
+    ServiceError when the registry cannot be read.
     """
     file = settings.root / "models" / f"{settings.model_name}.registry.json"
     try:
-        question = _question(settings, notices)
-        text, age_s = await shared(file, question, age_s_max, TURN_S_MAX, lambda: _child(settings))
+        text, age_s = await get_or_compute(
+            file, _cache_key(settings, signals), age_s_max, LOCK_S_MAX, lambda: _run_child(settings)
+        )
     except TimeoutError:
-        message = f"another API process has been asking the model registry for {TURN_S_MAX} s"
-        raise ServiceError(message, "see the machine's load") from None
-    told: dict[str, Any] = orjson.loads(text)
-    if "failure" in told:
-        raise ServiceError(told["failure"], told["hint"])
-    return _answers(told, age_s)
+        raise ServiceError(
+            f"another API process has been reading the model registry for {LOCK_S_MAX} s",
+            "check the load of this machine",
+        ) from None
+    fields: dict[str, Any] = orjson.loads(text)
+    if "failure" in fields:
+        raise ServiceError(fields["failure"], fields["hint"])
+    return _parse_state(fields, age_s)
 
 
-def _question(settings: Settings, notices: Sequence[str]) -> str:
-    """Digest of what an answer depends on; the registry's address may hold a password."""
-    parts = [paths.mlflow_uri(settings), model_names(settings), list(notices)]
+def _cache_key(settings: Settings, signals: Sequence[str]) -> str:
+    """Digest of what the state depends on. Not the plain text: the registry's URL can contain a
+    password.
+    """
+    parts = [paths.mlflow_uri(settings), served_model_names(settings), list(signals)]
     return hashlib.sha256(orjson.dumps(parts)).hexdigest()
 
 
-async def _child(settings: Settings) -> bytes:
-    """The answer of `serving.state.registry_child` as JSON, or `failure` and `hint`."""
+async def _run_child(settings: Settings) -> bytes:
+    """The JSON that `serving.state.registry_child` prints, or `failure` and `hint`."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -110,22 +119,26 @@ async def _child(settings: Settings) -> bytes:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(RESOLVE_S_MAX):
-            said, complaint = await child.communicate(
+        async with asyncio.timeout(CHILD_S_MAX):
+            stdout, stderr = await child.communicate(
                 settings.model_dump_json(exclude=SECRETS).encode()
             )
     except TimeoutError:
-        return _failure("the model registry did not answer in time", "see the machine's load")
+        return _failure(
+            f"the model registry did not respond within {CHILD_S_MAX} s",
+            "check the load of this machine",
+        )
     finally:
         if child.returncode is None:
             child.kill()
-    text = said.strip().rpartition(b"\n")[2]
+    text = stdout.strip().rpartition(b"\n")[2]
     try:
         orjson.loads(text)
     except orjson.JSONDecodeError:
-        last = complaint.decode(errors="replace").strip().rpartition("\n")[2]
+        last_line = stderr.decode(errors="replace").strip().rpartition("\n")[2]
         return _failure(
-            f"the model registry cannot be asked: {last[:200]}", "look at TICK_MLFLOW_TRACKING_URI"
+            f"the model registry cannot be read: {last_line[:200]}",
+            "check TICK_MLFLOW_TRACKING_URI",
         )
     return text
 
@@ -134,50 +147,53 @@ def _failure(message: str, hint: str) -> bytes:
     return orjson.dumps({"failure": message, "hint": hint})
 
 
-def _answers(told: dict[str, Any], age_s: float) -> Answers:
-    others = {name: _found(one) for name, one in told["others"].items()}
-    challenger = _found(told["challenger"]) if told["challenger"] else None
-    return Answers(
-        _found(told["production"]),
-        challenger if isinstance(challenger, Found) else None,
-        {name: one for name, one in others.items() if isinstance(one, Found)},
-        told["versions"],
-        retired=told["absent"] and bool(told["versions"]),
-        absent=told["absent"],
+def _parse_state(fields: dict[str, Any], age_s: float) -> RegistryState:
+    others = {name: _parse_version(entry) for name, entry in fields["others"].items()}
+    challenger = _parse_version(fields["challenger"]) if fields["challenger"] else None
+    return RegistryState(
+        _parse_version(fields["production"]),
+        challenger if isinstance(challenger, ModelVersion) else None,
+        {name: entry for name, entry in others.items() if isinstance(entry, ModelVersion)},
+        fields["versions"],
+        retired=fields["absent"] and bool(fields["versions"]),
+        absent=fields["absent"],
         age_s=age_s,
     )
 
 
-def _found(told: dict[str, str]) -> Found | TickError:
-    return RegistryError(told["error"], told["hint"]) if "error" in told else Found(**told)
+def _parse_version(fields: dict[str, str]) -> ModelVersion | TickError:
+    if "error" in fields:
+        return RegistryError(fields["error"], fields["hint"])
+    return ModelVersion(**fields)
 
 
-def remember(settings: Settings, found: Found) -> None:
-    """Note `found` as the model to start with next time; replaced atomically."""
-    with replacing(_note(settings), durable=False) as partial:
-        partial.write_bytes(orjson.dumps(found._asdict()))
+def write_served_note(settings: Settings, version: ModelVersion) -> None:
+    """Note `version` as the model to serve at the next start; the file is replaced atomically."""
+    with replacing(_served_note(settings), durable=False) as partial:
+        partial.write_bytes(orjson.dumps(version._asdict()))
 
 
-def forget(settings: Settings) -> None:
-    """Serve nothing next time: the model was retired."""
-    _note(settings).unlink(missing_ok=True)
+def delete_served_note(settings: Settings) -> None:
+    """Serve no model at the next start, because the model was retired."""
+    _served_note(settings).unlink(missing_ok=True)
 
 
-def recall(settings: Settings) -> Found | None:
-    """What was served last, or None; its folder is still to be verified (`Found.model`)."""
+def read_served_note(settings: Settings) -> ModelVersion | None:
+    """The version that was served last, or None. `ModelVersion.load_model` verifies it."""
     try:
-        return Found(**orjson.loads(_note(settings).read_bytes()))
+        return ModelVersion(**orjson.loads(_served_note(settings).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def loads(found: Found | None) -> Model | None:
-    """The loaded model of `found`, or None when there is none or it is not to be trusted."""
+def load_served_model(settings: Settings) -> Model | None:
+    """The model that was served last, or None when there is none or it fails verification."""
+    version = read_served_note(settings)
     try:
-        return found.model() if found else None
+        return version.load_model() if version else None
     except TickError:
         return None
 
 
-def _note(settings: Settings) -> Path:
+def _served_note(settings: Settings) -> Path:
     return settings.root / "models" / f"{settings.model_name}.served.json"

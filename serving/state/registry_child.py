@@ -1,8 +1,9 @@
-"""`python -m serving.state.registry_child`: what the registry holds of every model that the API
-serves, as JSON.
+"""`python -m serving.state.registry_child`: prints the registry's state of all served models as
+JSON.
 
-MLflow costs five seconds of CPU and 200 MB to import; the API asks this child instead, and answers
-meanwhile. Settings come as JSON on standard input; the last line of the output is the answer.
+Importing MLflow takes five seconds of CPU and 200 MB. The API runs this child process instead, and
+answers requests meanwhile. The settings are JSON on standard input; the result is the last line of
+standard output.
 """
 
 import sys
@@ -14,60 +15,66 @@ import orjson
 
 from contracts.config.settings import Settings
 from contracts.errors import TickError
-from serving.state.production_model import model_names
+from serving.state.production_model import served_model_names
 
 VERSIONS_MAX = 20
 
 
-def main(text: str) -> bytes:
-    """The answer to settings given as JSON: production, challenger, others by name, and the newest
-    versions with their gate.
+def dump_registry(settings_json: str) -> bytes:
+    """The Production version, its challenger, the other models by name, and the newest versions
+    with their tags, as JSON.
     """
     from models import registry
 
-    settings = Settings.model_validate_json(text)
-    others = model_names(settings)[1:]
-    told: dict[str, Any] = {
-        "production": _told(lambda: registry.production(settings)),
-        "challenger": _told(lambda: registry.challenger(settings)),
-        "others": {name: _told(partial(registry.production, settings, name)) for name in others},
-    }
-    versions, reached = _versions(settings)
-    absent = reached and not any(version["stage"] == registry.STAGE for version in versions)
-    return orjson.dumps(told | {"versions": versions, "absent": absent})
+    settings = Settings.model_validate_json(settings_json)
+    others = served_model_names(settings)[1:]
+    versions, is_readable = _list_versions(settings)
+    has_production = any(version["stage"] == registry.STAGE for version in versions)
+    return orjson.dumps(
+        {
+            "production": _version_fields(lambda: registry.production(settings)),
+            "challenger": _version_fields(lambda: registry.challenger(settings)),
+            "others": {
+                name: _version_fields(partial(registry.production, settings, name))
+                for name in others
+            },
+            "versions": versions,
+            "absent": is_readable and not has_production,
+        }
+    )
 
 
-def _told(ask: Callable[[], Any]) -> dict[str, str] | None:
+def _version_fields(get_version: Callable[[], Any]) -> dict[str, str] | None:
     try:
-        found = ask()
+        version = get_version()
     except TickError as error:
         return {"error": error.message, "hint": error.hint}
-    if found is None:
+    if version is None:
         return None
     return {
-        "name": found.name,
-        "version": found.version,
-        "path": str(found.path),
-        "digest": found.digest,
+        "name": version.name,
+        "version": version.version,
+        "path": str(version.path),
+        "digest": version.digest,
     }
 
 
-def _versions(settings: Settings) -> tuple[list[dict[str, Any]], bool]:
-    """The newest versions, Production among them however old it is; False where the registry does
-    not say.
+def _list_versions(settings: Settings) -> tuple[list[dict[str, Any]], bool]:
+    """The newest versions, and Production even if it is older; False when the registry cannot be
+    read.
     """
     from models import registry
 
     try:
-        known = registry.versions(settings)
+        versions = registry.versions(settings)
     except TickError:
         return [], False
-    shown = [v for at, v in enumerate(known) if at < VERSIONS_MAX or v.production]
+    listed = [v for at, v in enumerate(versions) if at < VERSIONS_MAX or v.production]
     return [
         {"version": v.version, "stage": v.stage, "created_us": v.created_us, "tags": v.tags}
-        for v in shown
+        for v in listed
     ], True
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(b"\n" + main(sys.stdin.read()) + b"\n")
+    sys.stdout.buffer.write(b"\n" + dump_registry(sys.stdin.read()) + b"\n")

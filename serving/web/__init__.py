@@ -1,1 +1,1 @@
-"""What every request passes: keys, limits, strict JSON, problem documents, tracing."""
+"""Middleware and formats of all routes: keys, limits, strict JSON, schemas, problems, tracing."""

@@ -1,5 +1,5 @@
-"""Errors on the wire: RFC 9457 problem documents that name what is wrong and what to do, and never
-repeat the input.
+"""Errors as RFC 9457 problem documents, which say what is wrong and what to do, and never repeat
+the caller's input.
 """
 
 import re
@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from serving.web import request_id as requests
+from serving.web.request_id import REQUEST_ID_HEADER, REQUEST_ID_KEY
 from serving.web.schemas import ProblemDocument
 
 MEDIA_TYPE = "application/problem+json"
@@ -26,8 +26,8 @@ log = structlog.get_logger("serving")
 
 
 class ProblemError(HTTPException):
-    """A refusal: HTTP `status`, a `code` a program can test, a `detail` and a `hint` a person can
-    act on.
+    """A refused request: the HTTP `status`, a `code` for programs, a `detail` and a `hint` for
+    people.
     """
 
     def __init__(
@@ -59,16 +59,16 @@ class ProblemError(HTTPException):
         return Response(body, self.status_code, self.headers, MEDIA_TYPE)
 
 
-def plain(name: object) -> str:
-    """A field name as sent, if it is a plain identifier; anything else is not repeated."""
+def sanitize_name(name: object) -> str:
+    """A caller's field name if it is a plain identifier, else "?"."""
     text = str(name)
     return text if _PLAIN_NAME.fullmatch(text) else "?"
 
 
-def _invalid(errors: list[Any]) -> ProblemError:
-    found = [
+def _invalid_request(errors: list[Any]) -> ProblemError:
+    field_errors = [
         {
-            "field": ".".join(plain(part) for part in error["loc"] if part != "body"),
+            "field": ".".join(sanitize_name(part) for part in error["loc"] if part != "body"),
             "error": error["type"],
             "message": error["msg"],
         }
@@ -77,13 +77,13 @@ def _invalid(errors: list[Any]) -> ProblemError:
     return ProblemError(
         422,
         "invalid_request",
-        "The request does not have the documented form.",
-        "See /docs for examples.",
-        errors=found,
+        "The request does not match the schema.",
+        "See /docs for the schema and examples.",
+        errors=field_errors,
     )
 
 
-async def _on_http(_: Request, error: Exception) -> Response:
+async def _handle_http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error, ProblemError):
         return error.response()
@@ -93,26 +93,28 @@ async def _on_http(_: Request, error: Exception) -> Response:
     ).response()
 
 
-async def _on_invalid(_: Request, error: Exception) -> Response:
+async def _handle_validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return _invalid(list(error.errors())).response()
+    return _invalid_request(list(error.errors())).response()
 
 
-async def _on_bug(request: Request, error: Exception) -> Response:
-    # This runs outside of all middleware: what that would add to the line and to the answer is
-    # added here.
-    request_id = request.scope.get(requests.ID, "")
+async def _handle_unexpected_error(request: Request, error: Exception) -> Response:
+    # Starlette calls this outside of all other middleware, so the request id is added to the log
+    # line and to the response here.
+    request_id = request.scope.get(REQUEST_ID_KEY, "")
     log.error(
         "unexpected", path=request.url.path, error=type(error).__name__, request_id=request_id
     )
-    headers = {requests.HEADER.decode(): request_id} if request_id else None
     return ProblemError(
-        500, "internal_error", "An unexpected failure; it is in the log.", headers=headers
+        500,
+        "internal_error",
+        "An unexpected error; see the log of the API.",
+        headers={REQUEST_ID_HEADER.decode(): request_id} if request_id else None,
     ).response()
 
 
-def install(app: FastAPI) -> None:
-    """Make every error of `app` a problem document."""
-    app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(Exception, _on_bug)
+def install_handlers(app: FastAPI) -> None:
+    """Answer every error of `app` with a problem document."""
+    app.add_exception_handler(HTTPException, _handle_http_error)
+    app.add_exception_handler(RequestValidationError, _handle_validation_error)
+    app.add_exception_handler(Exception, _handle_unexpected_error)

@@ -1,5 +1,5 @@
-"""Every request has an id: the caller's X-Request-ID or a new one, in the answer, in its records,
-and in every line of the log about it.
+"""Request ids: the caller's X-Request-ID or a new id, in the response, in the records of topic
+`predictions`, and in every log line of the request.
 """
 
 import os
@@ -8,15 +8,13 @@ import re
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-ID = "tick.request_id"
-HEADER = b"x-request-id"
-_PLAIN = re.compile(rb"[A-Za-z0-9_.\-]{1,64}")
+REQUEST_ID_KEY = "tick.request_id"
+REQUEST_ID_HEADER = b"x-request-id"
+_PLAIN_ID = re.compile(rb"[A-Za-z0-9_.\-]{1,64}")
 
 
-class Identify:
-    """Gives a request its id, its answer the header, and every line logged meanwhile the field
-    `request_id`.
-    """
+class AssignRequestId:
+    """Stores the id in the scope, in the response header, and in the log context."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -24,20 +22,19 @@ class Identify:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        scope[ID] = request_id = _id(scope)
+        request_id = _request_id(scope)
+        scope[REQUEST_ID_KEY] = request_id
 
-        async def sending(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (HEADER, request_id.encode())]
+                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER, request_id.encode())]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            return await self.app(scope, receive, sending)
+            return await self.app(scope, receive, send_with_id)
 
 
-def _id(scope: Scope) -> str:
-    """What the caller sent, if it is a plain one: anything else would be repeated in logs and
-    headers.
-    """
-    sent = next((value for name, value in scope["headers"] if name == HEADER), b"")
-    return sent.decode() if _PLAIN.fullmatch(sent) else os.urandom(16).hex()
+def _request_id(scope: Scope) -> str:
+    """The caller's id if it is a plain one, else a new id: it is copied into logs and headers."""
+    caller_id = next((value for name, value in scope["headers"] if name == REQUEST_ID_HEADER), b"")
+    return caller_id.decode() if _PLAIN_ID.fullmatch(caller_id) else os.urandom(16).hex()

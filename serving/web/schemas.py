@@ -1,5 +1,5 @@
-"""What goes in and out of the API: strict, finite, nothing extra; the OpenAPI page is made from
-these.
+"""Request and response models of the API: strict types, finite numbers, no extra fields. The
+OpenAPI document is generated from them.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -12,9 +12,9 @@ from serving.core.freshness import FLOAT32_MAX
 from serving.core.status import Status
 
 SYMBOL_PATTERN = r"^[A-Za-z0-9_.\-]{1,32}:[A-Za-z0-9_./\-]{1,32}$"
-# Checked before anything is looked up, so that no odd text ever reaches the store.
+# Validated before any lookup, so that no arbitrary text reaches Redis.
 Symbol = Annotated[str, StringConstraints(pattern=SYMBOL_PATTERN, max_length=65)]
-# Models take single precision: what does not fit is refused here, by name.
+# Models compute in single precision: a value that does not fit is refused, with its field name.
 FeatureValue = Annotated[FiniteFloat, Field(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
 FeatureName = Annotated[str, StringConstraints(max_length=64)]
 
@@ -31,7 +31,7 @@ _RESULT_EXAMPLE: JsonDict = {
     "age_s": 0.42,
     "stale": False,
     "trained_on_this_venue": False,
-    "note": "the model was trained on synthetic ticks, not on those of BINANCE",
+    "note": "the model was trained on synthetic ticks, not on ticks of BINANCE",
 }
 _REFUSED_EXAMPLE: JsonDict = {
     "symbol": "BINANCE:NOPE",
@@ -45,19 +45,17 @@ class _Strict(BaseModel):
 
 
 class Row(_Strict):
-    """One symbol with its features given by the caller: every feature of the model, by name,
-    finite.
-    """
+    """One symbol with feature values from the caller: all features of the model, by name."""
 
     symbol: Symbol
     features: dict[FeatureName, FeatureValue] = Field(
-        description="all features of the model; unknown or missing names are refused by name"
+        description="all features of the model; unknown and missing names are an error"
     )
 
 
 class PredictRequest(_Strict):
     """Either `symbols` (features from the online store) or `rows` (features in the request); at
-    most `symbols_max` of them.
+    most `symbols_max` of either.
     """
 
     model_config = ConfigDict(
@@ -70,12 +68,10 @@ class PredictRequest(_Strict):
     )
 
     symbols: list[Symbol] | None = Field(
-        None, min_length=1, description="VENUE:SYMBOL; repeated symbols are answered each time"
+        None, min_length=1, description="VENUE:SYMBOL; one result per item, duplicates included"
     )
     rows: list[Row] | None = Field(None, min_length=1)
-    include_features: bool = Field(
-        False, description="answer with the feature values that were used"
-    )
+    include_features: bool = Field(False, description="include the feature values in the results")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -85,8 +81,8 @@ class PredictRequest(_Strict):
 
 
 class Result(_Strict):
-    """The answer for one symbol: a prediction when `status` is ok, else a `reason`; absent fields
-    do not apply.
+    """The result for one symbol: a prediction when `status` is ok, else a `reason`. Fields that do
+    not apply are absent.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_RESULT_EXAMPLE, _REFUSED_EXAMPLE]})
@@ -95,7 +91,7 @@ class Result(_Strict):
     status: Status = Field(strict=False)
     reason: str | None = Field(None, description="why there is no prediction")
     missing: list[str] | None = Field(None, description="features without a value")
-    retry_after_s: int | None = Field(None, description="seconds after which asking again may help")
+    retry_after_s: int | None = Field(None, description="seconds after which a retry may succeed")
     prediction_bps: FiniteFloat | None = Field(
         None, description="expected log return over the horizon, in basis points"
     )
@@ -106,9 +102,11 @@ class Result(_Strict):
         None, description="event time (UTC) of the newest features used"
     )
     feature_time_us: int | None = None
-    age_s: FiniteFloat | None = Field(None, description="age of the features when answered")
+    age_s: FiniteFloat | None = Field(
+        None, description="age of the features at the time of the answer"
+    )
     stale: bool | None = Field(
-        None, description="older than the freshness limit, yet within policy"
+        None, description="older than the freshness limit, but not too old to be served"
     )
     trained_on_this_venue: bool | None = None
     note: str | None = None
@@ -116,7 +114,7 @@ class Result(_Strict):
 
 
 class PredictResponse(_Strict):
-    """One result per symbol asked, in the order asked."""
+    """One result per requested symbol, in order."""
 
     request_id: str
     served_at_us: int
@@ -124,8 +122,8 @@ class PredictResponse(_Strict):
 
 
 class BatchRequest(_Strict):
-    """Rows of given features by column: every feature of the model, each with the same number of
-    finite values.
+    """Many rows of feature values, by column: all features of the model, with columns of equal
+    length.
     """
 
     model_config = ConfigDict(
@@ -136,7 +134,7 @@ class BatchRequest(_Strict):
 
 
 class BatchResponse(_Strict):
-    """One forecast per row, in order."""
+    """One prediction per row, in order."""
 
     model_name: str
     model_version: str
@@ -147,7 +145,7 @@ class BatchResponse(_Strict):
 
 
 class FeaturesResponse(_Strict):
-    """The features of one symbol as they are online, and what they are good for."""
+    """The online features of one symbol, and whether a prediction can be made from them."""
 
     symbol: str
     status: Status = Field(strict=False)
@@ -155,12 +153,12 @@ class FeaturesResponse(_Strict):
     age_s: FiniteFloat | None = None
     stale: bool | None = None
     event_times_us: dict[str, int | None]
-    warm_s: int = Field(description="seconds of unbroken history behind them, capped")
+    warm_s: int = Field(description="seconds of continuous history behind the features, capped")
     features: dict[str, FiniteFloat | None]
 
 
 class Tensor(_Strict):
-    """Numbers, flat in row-major order or nested."""
+    """An input tensor: numbers as a flat list in row-major order, or nested lists."""
 
     name: str = Field(max_length=256)
     shape: list[Annotated[int, Field(ge=1, le=100_000)]] = Field(min_length=1, max_length=5)
@@ -170,9 +168,7 @@ class Tensor(_Strict):
 
 
 class InferRequest(_Strict):
-    """One input tensor; `outputs` and `parameters` of the protocol are accepted, and there is
-    nothing to choose.
-    """
+    """One input tensor. The protocol's `outputs` and `parameters` are accepted and ignored."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -198,7 +194,7 @@ class InferRequest(_Strict):
 
 
 class OutputTensor(_Strict):
-    """Answers in row-major order."""
+    """An output tensor, flat in row-major order."""
 
     name: str
     shape: list[int]
@@ -207,7 +203,7 @@ class OutputTensor(_Strict):
 
 
 class InferResponse(_Strict):
-    """One tensor: a number per row, or a probability per label."""
+    """One output tensor: a number per row, or a probability per label."""
 
     model_name: str
     model_version: str
@@ -216,7 +212,7 @@ class InferResponse(_Strict):
 
 
 class ServerMetadata(_Strict):
-    """What this server is."""
+    """Name and version of the server."""
 
     name: str
     version: str
@@ -224,7 +220,7 @@ class ServerMetadata(_Strict):
 
 
 class TensorMetadata(_Strict):
-    """Form of a tensor; -1 is any number."""
+    """Type and shape of a tensor; -1 = any length."""
 
     name: str
     datatype: str
@@ -232,8 +228,8 @@ class TensorMetadata(_Strict):
 
 
 class ModelMetadata(_Strict):
-    """What a model takes and gives; `features` and `labels` name the last dimension, where it has
-    names.
+    """Inputs and outputs of a model; `features` and `labels` name the positions of the last
+    dimension, where they have names.
     """
 
     name: str
@@ -260,7 +256,7 @@ class ProblemDocument(BaseModel):
 
 
 class Check(_Strict):
-    """One readiness check. One that is not `required` never makes the API unready."""
+    """One readiness check. Only a `required` check makes the API unready."""
 
     name: Literal["model", "redis", "pipeline", "job"]
     ok: bool
@@ -269,7 +265,7 @@ class Check(_Strict):
 
 
 class Readiness(_Strict):
-    """All readiness checks; `ready` when each required one is ok."""
+    """All readiness checks; `ready` when every required check is ok."""
 
     ready: bool
     checks: list[Check]

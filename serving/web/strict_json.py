@@ -1,5 +1,5 @@
-"""A JSON reader without the usual holes: NaN, infinities, lone surrogates, deep nesting and
-repeated keys are refused.
+"""A strict JSON parser: NaN, infinities, lone surrogates, deep nesting and duplicate keys are
+errors.
 """
 
 import json
@@ -14,20 +14,21 @@ from starlette.responses import Response
 from serving.web.problems import ProblemError
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _forbid_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({name for name, _ in pairs}) != len(pairs):
-        raise ProblemError(400, "repeated_key", "The body names a key twice in one object.")
+        raise ProblemError(400, "repeated_key", "An object in the body has a duplicate key.")
     return {}
 
 
-# Numbers stay text here: orjson has judged them, and Python's int() is slow on long ones.
-_check_keys = json.JSONDecoder(object_pairs_hook=_unique, parse_int=str, parse_float=str).decode
+# Only the keys matter here. Numbers stay text: orjson has validated them already, and Python's
+# int() is slow on long ones.
+_check_keys = json.JSONDecoder(
+    object_pairs_hook=_forbid_duplicates, parse_int=str, parse_float=str
+).decode
 
 
-def strict_json(body: bytes) -> Any:
-    """The value of a JSON text. Raises ProblemError 400 for anything that two readers could take
-    differently.
-    """
+def parse_strict_json(body: bytes) -> Any:
+    """The value of a JSON text. Raises ProblemError 400 for text that parsers read differently."""
     try:
         value = orjson.loads(body)
         _check_keys(body.decode())
@@ -35,27 +36,27 @@ def strict_json(body: bytes) -> Any:
         raise ProblemError(
             400,
             "malformed_json",
-            "The body is not well-formed JSON of finite numbers and reasonable depth.",
+            "The body is not valid JSON, has a non-finite number, or is nested too deeply.",
         ) from None
     return value
 
 
 class StrictRequest(Request):
-    """A request whose JSON is read strictly."""
+    """A request whose JSON is parsed strictly."""
 
     async def json(self) -> Any:
         """The body as a JSON value. Raises ProblemError 400."""
-        return strict_json(await self.body())
+        return parse_strict_json(await self.body())
 
 
 class StrictRoute(APIRoute):
-    """A route that hands its handler a StrictRequest."""
+    """A route whose handler gets a StrictRequest."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler on a strict request."""
+        """FastAPI's handler, called with a StrictRequest."""
         handle = super().get_route_handler()
 
-        async def strict(request: Request) -> Response:
+        async def handle_strictly(request: Request) -> Response:
             return await handle(StrictRequest(request.scope, request.receive))
 
-        return strict
+        return handle_strictly

@@ -1,5 +1,5 @@
-"""OpenTelemetry, when the settings name a collector: a span per request (and per shadow), with its
-route, its status and its id.
+"""OpenTelemetry tracing, when the settings name a collector: one span per request (shadow scoring
+included), with its route, status and request id.
 """
 
 import threading
@@ -9,18 +9,18 @@ from fastapi import FastAPI
 
 from contracts.config.settings import Settings
 
-SERVICE = "lakehouse-tick-api"
-UNTRACED = r"^https?://[^/]*/(?:healthz|readyz|metrics)$"
-QUEUE_MAX = 2048
+SERVICE_NAME = "lakehouse-tick-api"
+UNTRACED_URLS = r"^https?://[^/]*/(?:healthz|readyz|metrics)$"
+QUEUE_SPANS_MAX = 2048
 EXPORT_TIMEOUT_S = 5
-END_S_MAX = 3  # the last spans may take so long at the end
+SHUTDOWN_S_MAX = 3  # shutdown waits this long for the export of the last spans
 
 
-def install(app: FastAPI, settings: Settings) -> Callable[[], None]:
-    """Trace the requests of `app`; returns what to call at the end, which sends the last spans.
-    Without a collector nothing is loaded.
+def install_tracing(app: FastAPI, settings: Settings) -> Callable[[], None]:
+    """Trace the requests of `app`. Returns the function that exports the last spans at shutdown.
 
-    A caller's `traceparent` is followed. A collector that is away costs spans, never an answer.
+    A caller's `traceparent` is continued. While the collector is unavailable spans are lost, but
+    every request is answered. Without a collector in the settings OpenTelemetry is not imported.
     """
     if settings.api_otel is None:
         return lambda: None
@@ -36,20 +36,20 @@ def install(app: FastAPI, settings: Settings) -> Callable[[], None]:
     )
     provider = TracerProvider(
         ParentBasedTraceIdRatio(settings.api_otel_sample),
-        Resource.create({"service.name": SERVICE}),
+        Resource.create({"service.name": SERVICE_NAME}),
     )
-    provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=QUEUE_MAX))
+    provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=QUEUE_SPANS_MAX))
     FastAPIInstrumentor.instrument_app(
         app,
         tracer_provider=provider,
-        excluded_urls=UNTRACED,
+        excluded_urls=UNTRACED_URLS,
         http_capture_headers_server_response=["x-request-id"],
         exclude_spans=["receive", "send"],
     )
-    return lambda: _end(provider.shutdown)
+    return lambda: _shut_down(provider.shutdown)
 
 
-def _end(shutdown: Callable[[], None]) -> None:
-    last = threading.Thread(target=shutdown, daemon=True)
-    last.start()
-    last.join(END_S_MAX)
+def _shut_down(shutdown: Callable[[], None]) -> None:
+    thread = threading.Thread(target=shutdown, daemon=True)
+    thread.start()
+    thread.join(SHUTDOWN_S_MAX)

@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from feature_store.flink.consumer_lag import GroupLag
 from feature_store.flink.job_health import JobHealth, Vertex
-from serving.state.job_watch import Look
+from serving.state.job_watch import JobSnapshot
 from serving.state.metrics import Metrics
-from serving.state.platform_metrics import Platform
+from serving.state.platform_metrics import PlatformSnapshot
 
 ROOT = Path(__file__).parents[2]
 RULES = yaml.safe_load((ROOT / "monitoring" / "rules.yml").read_text())
@@ -50,7 +50,7 @@ def exported() -> set[str]:
         {"gain_bps": 1.0, "low_bps": 0.5, "high_bps": 1.5},
     )
     around.register(
-        Platform(
+        PlatformSnapshot(
             1.0,
             dict.fromkeys(("lag", "written", "older", "retries", "overflowed"), 1),
             1,
@@ -59,7 +59,7 @@ def exported() -> set[str]:
             duel,
         )
     )
-    around.register(Look(examined()))
+    around.register(JobSnapshot(examined()))
     text = (generate_latest(metrics.registry) + generate_latest(around)).decode()
     return {
         sample.name for family in text_string_to_metric_families(text) for sample in family.samples

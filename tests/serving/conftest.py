@@ -18,7 +18,7 @@ from feature_store.online.store import write_rows
 from models.export import export
 from models.runtime import Exported
 from serving.app import create_app
-from serving.state.production_model import Answers, Found
+from serving.state.production_model import ModelVersion, RegistryState
 from tests.feature_store.conftest import RedisServer
 from tests.support.rows import plain_row
 
@@ -26,10 +26,9 @@ KEY = "correct-horse-battery-staple"
 SYMBOL = "SYNTH:AAA"
 UNREACHED = 9  # the discard port: no one listens
 SECOND_US = 1_000_000
-PATIENT_MS, HASTY_MS = (
-    10_000,
-    1_000,
-)  # a busy machine is not what these tests are about; a stalled Redis is
+# Long enough for a busy machine: only tests that stall Redis are about its timeouts.
+PATIENT_MS = 10_000
+HASTY_MS = 1_000
 
 
 class Api:
@@ -124,26 +123,26 @@ def exported(export_model) -> Exported:
 
 
 @pytest.fixture(scope="session")
-def found(exported: Exported) -> Found:
-    return Found("tick-model", "7", str(exported.folder), exported.digest)
+def found(exported: Exported) -> ModelVersion:
+    return ModelVersion("tick-model", "7", str(exported.folder), exported.digest)
 
 
 @pytest.fixture(scope="session")
-def registry_with(found: Found):
-    """A registry that answers what is in `answers`: a Found, Answers, or an error to raise; the
-    last one stays.
+def registry_with(found: ModelVersion):
+    """A registry that returns `states` one after the other and then repeats the last one. A state
+    is a ModelVersion, a RegistryState, or an exception to raise.
     """
 
-    def make(*answers):
-        left = list(answers) or [found]
+    def make(*states):
+        left = list(states) or [found]
 
-        async def resolve(*_: object) -> Answers:
-            answer = left.pop(0) if len(left) > 1 else left[0]
-            if isinstance(answer, Exception):
-                raise answer
-            return answer if isinstance(answer, Answers) else Answers(answer)
+        async def read_registry(*_: object) -> RegistryState:
+            state = left.pop(0) if len(left) > 1 else left[0]
+            if isinstance(state, Exception):
+                raise state
+            return state if isinstance(state, RegistryState) else RegistryState(state)
 
-        return resolve
+        return read_registry
 
     return make
 
@@ -158,7 +157,7 @@ def make_api_settings(redis_server: RedisServer, tmp_path_factory: pytest.TempPa
             "api_key": KEY,
             "prediction_sample": 0,
         }
-        fixed |= {"feature_read_ms_max": PATIENT_MS}
+        fixed |= {"feature_read_ms_max": PATIENT_MS, "redis_timeout_ms": PATIENT_MS}
         return Settings(**{"home": tmp_path_factory.mktemp("home"), **fixed, **overrides})
 
     return make

@@ -69,7 +69,7 @@ def test_consumer_groups_of_a_kafka_that_is_away_are_a_problem_and_no_sample(mak
 def test_a_flink_that_hangs_is_unknown_and_holds_no_request_up(make, flink):
     flink.hanging.set()
     api = make()
-    assert job_check(api)["detail"] == "unknown: the job has not been looked at yet"
+    assert job_check(api)["detail"] == "unknown: the live job has not been checked yet"
     assert api.predict(SYMBOL).status_code == api.get("/readyz").status_code == 200
     assert samples(api, "tick_flink_up") == {"": 0.0}
     assert samples(api, "tick_job_running") == {}

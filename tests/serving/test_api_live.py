@@ -13,7 +13,7 @@ from contracts.features import CORE
 from contracts.redis_keys import DRIFT_KEY, DUEL_KEY, PARITY_KEY, STATS_REDIS_KEY
 from models.runtime import load
 from serving.core.predictor import BPS
-from serving.state.production_model import Answers, Found
+from serving.state.production_model import ModelVersion, RegistryState
 from tests.serving.conftest import SYMBOL
 from tests.serving.test_api_predict import refused
 
@@ -31,7 +31,7 @@ def fed(feeder):
 @pytest.fixture(scope="session")
 def rival(export_model):
     made = export_model(seed=21)
-    return Found("tick-model", "8", str(made.folder), made.digest)
+    return ModelVersion("tick-model", "8", str(made.folder), made.digest)
 
 
 class TestFeatures:
@@ -189,7 +189,7 @@ class TestPage:
             "created_us": 1,
             "tags": {"gate_pass": "true", "sharpe": "2.5"},
         }
-        api = make_api(registry=registry_with(Answers(found, versions=[version])))
+        api = make_api(registry=registry_with(RegistryState(found, versions=[version])))
         told = api.get("/v1/live").json()
         assert [symbol["symbol"] for symbol in told["symbols"]] == [SYMBOL, OTHER]
         assert set(told["symbols"][0]["features"]) == set(CORE)
@@ -255,12 +255,14 @@ class TestChallenger:
     @pytest.fixture
     def tried(self, make_api, registry_with, found, rival):
         return lambda **fields: make_api(
-            registry=registry_with(Answers(found, challenger=rival)), **fields
+            registry=registry_with(RegistryState(found, challenger=rival)), **fields
         )
 
     def records(self, api):
         kept = []
-        api.app.state.service.recorder.record = lambda symbol, fields: kept.append(fields)
+        api.app.state.service.recorder.record = lambda record: kept.append(
+            orjson.loads(record.to_json())
+        )
         return kept
 
     def test_in_the_shadow_it_changes_no_answer_and_is_recorded_on_the_same_features(
@@ -308,7 +310,9 @@ class TestChallenger:
         self, make_api, registry_with, found, export_model, fed
     ):
         odd = export_model(seed=22, features=CORE[:-1])
-        given = Answers(found, challenger=Found("tick-model", "9", str(odd.folder), odd.digest))
+        given = RegistryState(
+            found, challenger=ModelVersion("tick-model", "9", str(odd.folder), odd.digest)
+        )
         api = make_api(registry=registry_with(given), challenger_share=1)
         assert api.predict(SYMBOL).json()["results"][0]["model_version"] == "7"
-        assert api.app.state.service.challenger is None
+        assert api.app.state.service.models.challenger is None

@@ -8,7 +8,7 @@ import pytest
 from contracts.features import CORE
 from contracts.windows import LEVELS
 from models.runtime import load
-from serving.core.predictor import trained_venues
+from serving.core.answer import trained_venues
 from serving.web.schemas import PredictResponse, ProblemDocument
 from tests.serving.conftest import SYMBOL
 
@@ -75,7 +75,7 @@ def test_features_given_in_the_request_are_used_without_the_store(api, redis_ser
     assert result["features"] == ROW
     assert "age_s" not in result
     assert result["trained_on_this_venue"] is False
-    assert result["note"] == "the model was trained on synthetic ticks, not on those of BINANCE"
+    assert result["note"] == "the model was trained on synthetic ticks, not on ticks of BINANCE"
 
 
 def test_unknown_and_missing_names_in_given_features_are_refused_by_name(api):
@@ -146,14 +146,14 @@ def test_a_null_in_a_warm_window_is_refused_by_name(api, feeder):
     feeder.put(kyle_lambda_1h=None)
     problem = refused(api.predict(SYMBOL), 503, "missing_features")
     assert problem["results"][0]["missing"] == ["kyle_lambda_1h"]
-    assert "holds too little" in problem["detail"]
+    assert "the window has too few ticks" in problem["detail"]
     assert "its sums overflow 64 bits (then overflows_1h > 0)" in problem["detail"]
 
 
 def test_a_view_without_a_row_is_missing(api, feeder):
     feeder.put(views=LEVELS[:2])
     problem = refused(api.predict(SYMBOL), 503, "missing_features")
-    assert "no row yet of tick_1m" in problem["detail"]
+    assert "no row yet in tick_1m" in problem["detail"]
 
 
 def test_a_value_beyond_single_precision_is_no_value(api, feeder):

@@ -22,7 +22,7 @@ from contracts.config.settings import Settings
 from contracts.errors import RegistryError, TickError
 from models import registry
 from models.tracking import client, experiment_id
-from serving.state.production_model import resolve
+from serving.state.production_model import read_registry
 from tests.conftest import free_ports
 from tests.serving.conftest import HASTY_MS, KEY, SYMBOL, UNREACHED, Feeder
 
@@ -36,7 +36,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "KAFKA_PORT": settings.kafka_port,
     }
     ports |= {"FLINK_PORT": settings.flink_port}
-    ours = {"HOME": settings.home, "FEATURE_READ_MS_MAX": HASTY_MS, **ports}
+    timeouts = {"FEATURE_READ_MS_MAX": HASTY_MS, "REDIS_TIMEOUT_MS": HASTY_MS}
+    ours = {"HOME": settings.home, **timeouts, **ports}
     return {
         **os.environ,
         **{f"TICK_{name}": str(value) for name, value in ours.items()},
@@ -148,7 +149,7 @@ def test_the_production_model_answers_over_http_and_on_the_command_line(api, fed
     assert shown.returncode == 0, shown.stderr
     assert "tick-model v1" in shown.stdout
     assert (
-        "stale; the model was trained on synthetic ticks, not on those of BINANCE" in shown.stdout
+        "stale; the model was trained on synthetic ticks, not on ticks of BINANCE" in shown.stdout
     )
     assert f"{SYMBOL}  log_return_1m = 0.01" in shown.stdout
     found = tick(live, "predict", SYMBOL, "SYNTH:NOPE", "--json")
@@ -350,7 +351,7 @@ def test_promote_and_roll_back_under_load_fail_no_request_and_every_answer_names
 
 
 def test_a_registry_without_production_is_told_by_its_child(tmp_path):
-    told = asyncio.run(resolve(Settings(home=tmp_path)))
+    told = asyncio.run(read_registry(Settings(home=tmp_path)))
     assert (
         isinstance(told.production, RegistryError)
         and "tick-model has no Production version" in told.production.message
@@ -360,7 +361,9 @@ def test_a_registry_without_production_is_told_by_its_child(tmp_path):
 
 def test_a_registry_that_cannot_be_asked_is_told(tmp_path):
     with pytest.raises(TickError, match="registry"):
-        asyncio.run(resolve(Settings(home=tmp_path, mlflow_tracking_uri="nonsense://nowhere")))
+        asyncio.run(
+            read_registry(Settings(home=tmp_path, mlflow_tracking_uri="nonsense://nowhere"))
+        )
 
 
 def test_without_a_key_it_does_not_start(live):

@@ -8,7 +8,7 @@ import pytest
 from contracts.features import CORE
 from models.export_images import keras_chain, seal
 from models.runtime import load
-from serving.state.production_model import Answers, Found
+from serving.state.production_model import ModelVersion, RegistryState
 from tests.serving.test_api_predict import refused
 from tests.support.made_images import answers, chain, digits
 
@@ -43,12 +43,12 @@ def pictures(tmp_path_factory):
         labels=tuple("0123456789"),
         trained_on="made up",
     )
-    return Found("mnist-cnn-model", "4", str(made.folder), made.digest)
+    return ModelVersion("mnist-cnn-model", "4", str(made.folder), made.digest)
 
 
 @pytest.fixture
 def api(make_api, registry_with, found, pictures):
-    return make_api(registry=registry_with(Answers(found, others={pictures.name: pictures})))
+    return make_api(registry=registry_with(RegistryState(found, others={pictures.name: pictures})))
 
 
 def test_the_answers_are_those_of_the_runtime(api, exported):

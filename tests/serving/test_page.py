@@ -91,7 +91,7 @@ def test_it_shows_symbols_model_freshness_parity_and_drift(browser, api, fed, tm
     assert "stale" in rows["SYNTH:OLD"] and "stale" not in rows[SYMBOL]
     (result,) = api.predict(SYMBOL).json()["results"]
     assert f"{result['prediction_bps']:+.3f}" in rows[SYMBOL]
-    assert "1,234,567" in text(browser, "truth") and "1,200" in text(browser, "stream")
+    assert "1,234,567" in text(browser, "quality") and "1,200" in text(browser, "pipeline")
     browser.find_element(By.CSS_SELECTOR, "#symbols tr.row").click()
     until(lambda: "log_return_1m" in text(browser, "symbols"), "a click opens the features")
     picture(browser, "live", tmp_path)

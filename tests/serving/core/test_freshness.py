@@ -12,7 +12,7 @@ from contracts.config.settings import Settings
 from contracts.features import CORE
 from contracts.windows import LEVELS
 from feature_store.online.reader import FeatureRow
-from serving.core.freshness import judge
+from serving.core.freshness import evaluate_row
 from serving.core.status import Status
 
 NOW_US = 1_800_000_000_000_000
@@ -45,7 +45,7 @@ def row(ages_s=(1.0, 1.0, 1.0), **fields) -> FeatureRow:
 
 
 def judged(given_row: FeatureRow):
-    return judge(given_row, CORE, SETTINGS, NOW_US)
+    return evaluate_row(given_row, CORE, SETTINGS, NOW_US)
 
 
 @pytest.mark.parametrize(

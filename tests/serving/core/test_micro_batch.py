@@ -28,14 +28,16 @@ def test_what_comes_together_is_asked_once_and_answered_in_order():
         told = Told()
         batcher = MicroBatcher(told, 100)
         found = await asyncio.gather(
-            batcher.ask(["b", "a", "b"], 5), batcher.ask(["c", "a"], 9), batcher.ask(["a"], 5)
+            batcher.get_answers(["b", "a", "b"], 5),
+            batcher.get_answers(["c", "a"], 9),
+            batcher.get_answers(["a"], 5),
         )
         assert (
             found == [["B", "A", "B"], ["C", "A"], ["A"]]
             and told.asked == [["b", "a", "c"]]
             and told.moments == [9]
         )
-        assert await batcher.ask(["a"], 5) == ["A"] and told.asked[1:] == [["a"]], (
+        assert await batcher.get_answers(["a"], 5) == ["A"] and told.asked[1:] == [["a"]], (
             "nothing is kept for later"
         )
 
@@ -46,9 +48,9 @@ def test_a_question_that_comes_during_a_batch_gets_the_next_one():
     async def story():
         told = Told()
         batcher = MicroBatcher(told, 100)
-        first = asyncio.create_task(batcher.ask(["a"], 5))
+        first = asyncio.create_task(batcher.get_answers(["a"], 5))
         await asyncio.sleep(0.005)
-        assert await batcher.ask(["a"], 5) == ["A"] == await first
+        assert await batcher.get_answers(["a"], 5) == ["A"] == await first
         assert told.asked == [["a"], ["a"]]
 
     asyncio.run(story())
@@ -58,13 +60,15 @@ def test_a_full_batch_begins_another():
     async def story():
         told = Told()
         batcher = MicroBatcher(told, 2)
-        found = await asyncio.gather(*(batcher.ask([key], 5) for key in "abcde"))
+        found = await asyncio.gather(*(batcher.get_answers([key], 5) for key in "abcde"))
         assert found == [[key.upper()] for key in "abcde"] and told.asked == [
             ["a", "b"],
             ["c", "d"],
             ["e"],
         ]
-        assert await batcher.ask(["x", "y", "z"], 5) == ["X", "Y", "Z"], "one request is never cut"
+        assert await batcher.get_answers(["x", "y", "z"], 5) == ["X", "Y", "Z"], (
+            "one request is never cut"
+        )
 
     asyncio.run(story())
 
@@ -72,14 +76,14 @@ def test_a_full_batch_begins_another():
 def test_a_caller_that_leaves_takes_nobody_along_and_a_failure_is_told_to_all():
     async def story():
         batcher = MicroBatcher(Told(), 100)
-        leaving, staying = (asyncio.create_task(batcher.ask([key], 5)) for key in "ab")
+        leaving, staying = (asyncio.create_task(batcher.get_answers([key], 5)) for key in "ab")
         await asyncio.sleep(0)
         leaving.cancel()
         assert await staying == ["B"] and leaving.cancelled()
         found = await asyncio.gather(
-            batcher.ask(["a"], 5), batcher.ask(["bad"], 5), return_exceptions=True
+            batcher.get_answers(["a"], 5), batcher.get_answers(["bad"], 5), return_exceptions=True
         )
         assert [type(each) for each in found] == [KeyError, KeyError]
-        assert await batcher.ask(["a"], 5) == ["A"]
+        assert await batcher.get_answers(["a"], 5) == ["A"]
 
     asyncio.run(story())

@@ -2,6 +2,7 @@
 
 import re
 
+import orjson
 import pytest
 
 from contracts.config.settings import Settings
@@ -10,9 +11,9 @@ from contracts.fields import Kind, names
 from contracts.topics import PREDICTIONS as TOPIC
 from lakehouse import tables
 from lakehouse.schemas import COLUMNS_OF, PREDICTION_NAMES, PREDICTIONS, partitions
-from serving.core.freshness import Verdict
-from serving.core.predictor import Answer, Predictor
+from serving.core.answer import Answer, Outcome
 from serving.core.status import Status
+from serving.state.recorder import prediction_record
 from streaming.job import job
 from streaming.job import tables as job_tables
 
@@ -89,7 +90,7 @@ def test_the_record_of_an_answer_has_every_column():
         name, version, trained_on, features = "tick-model", "7", "", CORE
 
     times = {"tick_1s": 5, "tick_10s": 4, "tick_1m": 3}
-    answer = Answer("V:A", Verdict(Status.OK), dict.fromkeys(CORE, 1.0), 0.5, times, 6)
-    record = Predictor(Settings(), None, Model()).record(answer, "r", 9)
+    answer = Answer("V:A", Outcome(Status.OK), dict.fromkeys(CORE, 1.0), 0.5, times, 6, Model())
+    record = orjson.loads(prediction_record(answer, "r", 9).to_json())
     assert set(names(job_tables.SERVED)) <= set(record)
     assert record["event_times_us"] == times and record["source"] == "online"

@@ -1,0 +1,97 @@
+"""The models that one API process serves now. `ModelWatcher` changes them, the routes read them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from contracts.config.settings import Settings
+from contracts.features import CORE
+from feature_store.online.reader import OnlineReader
+from models.runtime import Model
+from serving.core.predictor import Predictor
+from serving.state.metrics import Metrics
+
+log = structlog.get_logger("serving")
+
+
+class ServedModels:
+    """The Production model and its challenger as predictors, the other models by name, and the
+    newest versions in the registry. `note` says why there is no model, or no newer one.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.predictor: Predictor | None = None
+        self.challenger: Predictor | None = None
+        self.others: dict[str, Model] = {}
+        self.versions: Sequence[Mapping[str, Any]] = ()
+        self.note = "the Production model is still being loaded"
+        self._settings = settings
+        self._metrics = metrics
+        self._core_reader = OnlineReader(settings, CORE)
+        self._version_labels: tuple[str, str] | None = None
+
+    @property
+    def reader(self) -> OnlineReader:
+        """The reader of the model's features, or of the core set while there is no model."""
+        return self.predictor.reader if self.predictor else self._core_reader
+
+    def serve(self, model: Model) -> None:
+        """Serve `model` as Production. Requests in progress keep the model they started with."""
+        current = self.predictor
+        if current is not None and (current.model.digest, current.model.version) == (
+            model.digest,
+            model.version,
+        ):
+            return
+        if current is not None and current.model.features == model.features:
+            reader = current.reader
+        elif model.features == CORE:
+            reader = self._core_reader
+        else:
+            reader = OnlineReader(self._settings, model.features)
+        self.predictor = Predictor(self._settings, reader, model)
+        self._set_model_metric(model)
+        log.info("serving", model=model.name, version=model.version)
+
+    def set_challenger(self, model: Model | None) -> None:
+        """Score `model` next to Production, on the same features; one with other features is not
+        used.
+        """
+        self.challenger = None
+        if model is None or self.predictor is None:
+            return
+        if model.features != self.predictor.model.features:
+            log.warning(
+                "the challenger has other features than the Production model",
+                version=model.version,
+            )
+            return
+        self.challenger = Predictor(self._settings, self.predictor.reader, model)
+
+    def retire(self) -> None:
+        """Serve no Production model, because its version was retired in the registry."""
+        name = self._settings.model_name
+        self.predictor = None
+        self.challenger = None
+        self.note = f"{name} was retired: no version is Production"
+        self._set_model_metric(None)
+        log.info("retired", model=name)
+
+    async def close(self) -> None:
+        """Close the connections to the online store."""
+        for reader in {self.reader, self._core_reader}:
+            await reader.close()
+
+    def _set_model_metric(self, model: Model | None) -> None:
+        """Report only `model` as served. The old labels are set to 0 before they are cleared: with
+        several workers they stay in the workers' files.
+        """
+        if self._version_labels is not None:
+            self._metrics.model.labels(*self._version_labels).set(0)
+            self._metrics.model.clear()
+        self._version_labels = (model.name, model.version) if model else None
+        if model is not None:
+            self._metrics.model.labels(model.name, model.version).set(1)
+            self._metrics.trained_to.set(model.trained_to_us / 1e6)
+            self._metrics.swaps.inc()

@@ -1,0 +1,167 @@
+"""API keys: which keys are accepted, and the ASGI middleware that answers 401 without one."""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import ipaddress
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from contracts.config.settings import Settings
+from contracts.errors import ServiceError
+from serving.web.problems import ProblemError
+
+LIVENESS = "/healthz"
+KEY_HEADER = b"x-api-key"
+# Key of the ASGI scope under which `RequireKey` stores the index of the accepted key.
+CALLER = "tick.caller"
+KEYS_RELOAD_S = 5.0
+
+
+class ApiKeys:
+    """The accepted API keys, stored only as SHA-256 digests and compared in constant time.
+
+    The key file is checked for changes every `KEYS_RELOAD_S` seconds, so that keys can be added
+    and revoked without a restart. A line of the file is a key, or `sha256:` and the hex digest of
+    a key.
+    """
+
+    def __init__(self, keys: Iterable[str], file: Path | None = None) -> None:
+        self._fixed_digests = tuple(_digest(key) for key in keys)
+        self._digests = self._fixed_digests
+        self._file = file
+        self._file_mtime_ns = 0
+        self._next_reload_s = 0.0
+        self._reload()
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def match(self, key: bytes) -> int | None:
+        """The index of `key` among the accepted keys, or None."""
+        if self._file is not None and time.monotonic() >= self._next_reload_s:
+            # While the file cannot be read, the keys that were read last stay accepted.
+            with contextlib.suppress(ServiceError):
+                self._reload()
+        digest = hashlib.sha256(key).digest()
+        matches = [hmac.compare_digest(digest, accepted) for accepted in self._digests]
+        return matches.index(True) if any(matches) else None
+
+    def _reload(self) -> None:
+        self._next_reload_s = time.monotonic() + KEYS_RELOAD_S
+        if self._file is None:
+            return
+        try:
+            mtime_ns = self._file.stat().st_mtime_ns
+            if mtime_ns != self._file_mtime_ns:
+                self._digests = self._fixed_digests + _file_digests(self._file)
+        except (OSError, ValueError) as error:
+            raise ServiceError(
+                f"the API keys in {self._file} cannot be read: {error}", "check TICK_API_KEYS_FILE"
+            ) from error
+        self._file_mtime_ns = mtime_ns
+
+
+def _file_digests(file: Path) -> tuple[bytes, ...]:
+    lines = (line.strip() for line in file.read_text().splitlines())
+    return tuple(_digest(line) for line in lines if line and not line.startswith("#"))
+
+
+def _digest(key: str) -> bytes:
+    prefix, _, hex_digest = key.partition(":")
+    if prefix == "sha256" and len(hex_digest) == 64:
+        return bytes.fromhex(hex_digest)
+    return hashlib.sha256(key.encode()).digest()
+
+
+def load_api_keys(settings: Settings) -> ApiKeys:
+    """The accepted keys of `settings`.
+
+    Raises ServiceError when there is no key, unless `api_open` is set and the host is loopback.
+    """
+    api_key = settings.api_key.get_secret_value() if settings.api_key else ""
+    keys = ApiKeys([api_key] if api_key else [], settings.api_keys_file)
+    if settings.api_open and not _is_loopback(settings.host):
+        raise ServiceError(
+            f"TICK_API_OPEN on {settings.host} would serve everyone on the network without a key",
+            "set TICK_API_KEY, or set TICK_HOST to a loopback address for development",
+        )
+    if len(keys) or settings.api_open:
+        return keys
+    raise ServiceError(
+        "the API has no key",
+        "set TICK_API_KEY; for development on loopback, TICK_API_OPEN=true serves without a key",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class RequireKey:
+    """Answers 401 to requests without an accepted key; the liveness check and `public` paths pass.
+
+    The key is the X-API-Key header, a bearer token, or the password of HTTP Basic (for browsers,
+    which prompt for it).
+    """
+
+    def __init__(
+        self, app: ASGIApp, keys: ApiKeys, public: frozenset[str], open_to_all: bool = False
+    ) -> None:
+        self.app = app
+        self.keys = keys
+        self.public = public | {LIVENESS}
+        self.open_to_all = open_to_all
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self.open_to_all or scope["path"] in self.public:
+            return await self.app(scope, receive, send)
+        key = _request_key(scope)
+        caller = None if key is None else self.keys.match(key)
+        if caller is None:
+            return await _unauthorized(scope).response()(scope, receive, send)
+        scope[CALLER] = caller
+        return await self.app(scope, receive, send)
+
+
+def _unauthorized(scope: Scope) -> ProblemError:
+    is_browser = any(
+        name == b"accept" and b"text/html" in value for name, value in scope["headers"]
+    )
+    challenge = 'Basic realm="lakehouse-tick", charset="UTF-8"' if is_browser else "X-API-Key"
+    return ProblemError(
+        401,
+        "unauthorized",
+        "A valid X-API-Key header is required.",
+        headers={"WWW-Authenticate": challenge},
+    )
+
+
+def _request_key(scope: Scope) -> bytes | None:
+    """The key of a request; None when it has no key or more than one."""
+    keys = [value for name, value in scope["headers"] if name == KEY_HEADER]
+    keys += [
+        _authorization_key(value) for name, value in scope["headers"] if name == b"authorization"
+    ]
+    return keys[0] if len(keys) == 1 else None
+
+
+def _authorization_key(value: bytes) -> bytes:
+    scheme, _, credentials = value.partition(b" ")
+    if scheme.lower() == b"bearer":
+        return credentials.strip()
+    if scheme.lower() != b"basic":
+        return b""
+    try:
+        return base64.b64decode(credentials, validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
