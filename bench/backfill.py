@@ -25,7 +25,7 @@ from bench.machine import jvm_spent, spent
 from contracts.config.settings import Settings
 from feature_store.backfill import run as backfill
 from feature_store.backfill.chunks import DAY_US
-from lakehouse import tables
+from lakehouse.tables import Lakehouse
 
 AIM_TICKS_PER_S = 200_000
 GROWTH_MAX = 1.25  # bounded memory: 20 million ticks may take a quarter more than one million
@@ -59,7 +59,7 @@ class Run:
 def measure(scale: float = 1.0) -> list[Figure]:
     """Marginal CPU per tick at both densities, and memory by the number of ticks."""
     with services.running(SERVICES, backfill_timeout_s=1800.0) as settings:
-        tables.create(settings)
+        Lakehouse(settings).create()
         plan = [
             (per_tile, int(millions * 1e6 * scale), copies) for per_tile, millions, copies in PLAN
         ]
@@ -110,8 +110,8 @@ def fill_silver(
     written = 0
     for first in range(0, seconds, step):
         ticks = _ticks(rng, from_us, range(first, min(first + step, seconds)), per_tile, name)
-        written += tables.append_ticks(
-            settings, pl.concat([ticks, ticks.head(1)]) if copies else ticks
+        written += Lakehouse(settings).append_ticks(
+            pl.concat([ticks, ticks.head(1)]) if copies else ticks
         )
     return written
 

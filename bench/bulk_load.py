@@ -11,7 +11,7 @@ from bench.figures import BenchError, Figure
 from bench.load import Chunk
 from bench.machine import Spent, spent
 from contracts.config.settings import Settings
-from lakehouse import tables
+from lakehouse.tables import Lakehouse
 from streaming.bulk_load.load import LoadReport, load
 from streaming.feeds import open_feed
 from streaming.feeds.formats import canonical
@@ -62,13 +62,13 @@ def _measure_load(home: Path, file: Path, loaded_min: int) -> Spent:
 def _measure_append(home: Path, file: Path) -> Spent:
     """The cost of appending the same ticks with PyIceberg alone, without reading the file."""
     settings = Settings(home=home)
-    tables.create(settings)
+    Lakehouse(settings).create()
     total = Spent()
     rows = pl.scan_parquet(file).select(pl.len()).collect().item()
     for start in range(0, rows, settings.load_commit_rows):
         frame = pl.scan_parquet(file).slice(start, settings.load_commit_rows).collect()
         with spent() as cost:
-            tables.append_ticks(settings, frame)
+            Lakehouse(settings).append_ticks(frame)
         total.cpu_s += cost.cpu_s
         total.wall_s += cost.wall_s
     return total

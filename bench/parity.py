@@ -17,6 +17,7 @@ from contracts.windows import LEVELS
 from feature_store.parity import meter, stored_rows
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
+from lakehouse.tables import Lakehouse
 
 AIM_S = 60
 HOURS, SYMBOLS = 5, 50  # 1,000,000 rows: 50 symbols that trade in each second
@@ -68,7 +69,7 @@ def measure(scale: float = 1.0) -> list[Figure]:
 def _fill_tables(home: Path, symbols: int, share: float) -> Settings:
     """Create a lakehouse in which `share` of the live rows differ from history in one column."""
     settings, rng = Settings(home=home), np.random.default_rng(1)
-    tables.create(settings)
+    Lakehouse(settings).create()
     for frame in _hours(symbols, rng):
         _append(settings, GOLD, frame)
         is_wrong = pl.Series(rng.random(len(frame)) < share)
@@ -106,7 +107,7 @@ def _hours(symbols: int, rng: np.random.Generator) -> Iterator[pl.DataFrame]:
 
 
 def _append(settings: Settings, table: str, frame: pl.DataFrame) -> None:
-    stored = tables.catalog(settings).load_table(table)
+    stored = Lakehouse(settings).table(table)
     target = schema_to_pyarrow(stored.schema(), include_field_ids=False)
     missing = [
         pl.lit(None, dtype=pl.Float64).alias(name)
@@ -132,4 +133,4 @@ def _read_tables(settings: Settings) -> None:
     for first_us, last_us in stored_rows.slices(settings, START_US, START_US + HOURS * HOUR_US + 1):
         for level in LEVELS:
             for table in (GOLD, GOLD_LIVE):
-                tables.read_features(settings, level.view, first_us, last_us, table=table)
+                Lakehouse(settings).read_features(level.view, first_us, last_us, table=table)

@@ -19,7 +19,7 @@ from feature_store.feast_repo import objects as feast_objects
 from feature_store.online import writer_stats
 from feature_store.online.store import connect
 from feature_store.online.writer_stats import WriterReport
-from lakehouse import tables
+from lakehouse.tables import Lakehouse
 from stack import platform
 from streaming import dead_letters
 from streaming.feeds import open_feed
@@ -150,8 +150,7 @@ def _count(
     """Count what arrived until it adds up or the time is over; returns the symbols of the feed."""
     deadline = time.monotonic() + SETTLE_S
     while True:
-        rows = tables.count_ticks(
-            settings,
+        rows = Lakehouse(settings).count_ticks(
             since_us,
             now_us() + DAY_US,
             without_venue=DEMO.venue if synthetic_history else None,

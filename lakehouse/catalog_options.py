@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.config.settings import Settings
 
 BUSY_TIMEOUT_MS = 30_000  # Flink and Python write the same SQLite catalog
@@ -27,7 +28,7 @@ class Rendered:
     flink: Mapping[str, Value]
 
 
-def render(settings: Settings) -> Rendered:
+def render(settings: LakehouseSettings) -> Rendered:
     """The options of both engines. Pure: nothing is opened, and secrets stay wrapped."""
     catalog_python, catalog_flink = _rest(settings) if settings.catalog_uri else _sqlite(settings)
     store_python, store_flink = _object_store(settings)
@@ -37,7 +38,7 @@ def render(settings: Settings) -> Rendered:
     )
 
 
-def _sqlite(settings: Settings) -> tuple[dict[str, Value | None], dict[str, Value | None]]:
+def _sqlite(settings: LakehouseSettings) -> tuple[dict[str, Value | None], dict[str, Value | None]]:
     warehouse = settings.warehouse_uri or f"file://{settings.warehouse}"
     python = {
         "uri": f"sqlite:///{settings.catalog_file}?timeout={BUSY_TIMEOUT_MS // 1000}",
@@ -53,7 +54,7 @@ def _sqlite(settings: Settings) -> tuple[dict[str, Value | None], dict[str, Valu
     return dict(python), dict(flink)
 
 
-def _rest(settings: Settings) -> tuple[dict[str, Value | None], dict[str, Value | None]]:
+def _rest(settings: LakehouseSettings) -> tuple[dict[str, Value | None], dict[str, Value | None]]:
     """Without a warehouse the server uses its default.
 
     `credential` is `client:secret` for OAuth2, `token` a bearer token.
@@ -67,7 +68,9 @@ def _rest(settings: Settings) -> tuple[dict[str, Value | None], dict[str, Value 
     return shared, {"catalog-type": "rest"} | shared
 
 
-def _object_store(settings: Settings) -> tuple[dict[str, Value | None], dict[str, Value | None]]:
+def _object_store(
+    settings: LakehouseSettings,
+) -> tuple[dict[str, Value | None], dict[str, Value | None]]:
     """S3 options of both engines; none for a local folder.
 
     What the settings leave open comes from the engine's own sources (environment, profile, role).

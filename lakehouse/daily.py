@@ -14,6 +14,7 @@ from contracts.tick import EVENT_TIME_US_MIN
 from lakehouse import tables
 from lakehouse.commits import retried
 from lakehouse.schemas import COLUMNS_OF
+from lakehouse.tables import Lakehouse
 
 TIME_US_MAX = 253_402_300_799_000_000  # end of the year 9999, the last one with an ISO date
 
@@ -31,7 +32,7 @@ def replace(
     of them.
     """
     for name, frame in frames.items():
-        table = tables.catalog(settings).load_table(name)
+        table = Lakehouse(settings).table(name)
         arrow = frame.select([column for column, _ in COLUMNS_OF[name]]).to_arrow()
         overwrite(
             table,
@@ -73,8 +74,8 @@ def read(
     columns.
     """
     scan = (
-        tables.catalog(settings)
-        .load_table(table)
+        Lakehouse(settings)
+        .table(table)
         .scan(row_filter=_row_filter(table, from_us, to_us, symbols))
     )
     frame = pl.from_arrow(scan.to_arrow())

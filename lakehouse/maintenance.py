@@ -11,6 +11,7 @@ from contracts.progress import Progress
 from lakehouse import orphan_files, tables
 from lakehouse.commits import retried
 from lakehouse.schemas import COLUMNS_OF, GOLD, TIME_OF
+from lakehouse.tables import Lakehouse
 
 SIZES = ("record_count", "file_size_in_bytes")
 FLINK_CHECKPOINT = "flink.max-committed-checkpoint-id"
@@ -30,10 +31,10 @@ class Summary:
 
 def summary(settings: Settings) -> list[Summary]:
     """One summary per table, from metadata alone."""
-    tables.create(settings)
+    Lakehouse(settings).create()
     summaries = []
     for name in COLUMNS_OF:
-        table = tables.catalog(settings).load_table(name)
+        table = Lakehouse(settings).table(name)
         files = tables.files(table, SIZES)
         rows, size = (sum(file[column] for file in files) for column in SIZES)
         summaries.append(Summary(name, rows, len(files), size, len(table.snapshots())))
@@ -46,10 +47,10 @@ def compact(settings: Settings, files_max: int, progress: Progress) -> int:
 
     The rows stay the same.
     """
-    tables.create(settings)
+    Lakehouse(settings).create()
     merged = 0
     for name in COLUMNS_OF:
-        table = tables.catalog(settings).load_table(name)
+        table = Lakehouse(settings).table(name)
         parts = table.inspect.partitions().to_pylist() if tables.has_manifest(table) else []
         crowded = [part["partition"] for part in parts if part["file_count"] > files_max]
         for done, partition in enumerate(crowded, start=1):
@@ -79,10 +80,10 @@ def expire(settings: Settings, before_us: int, now_us: int, state_us: int | None
     written_us = min(now_us, now_us if state_us is None else state_us) - int(
         settings.orphan_age_s * 1e6
     )
-    tables.create(settings)
+    Lakehouse(settings).create()
     snapshots, files, size = 0, 0, 0
     for name in COLUMNS_OF:
-        table = tables.catalog(settings).load_table(name)
+        table = Lakehouse(settings).table(name)
         resumable = state_us is not None and name != GOLD
         snapshots += _expire_snapshots(table, before_us, resumable=resumable)
         if orphan_files.is_local(table):

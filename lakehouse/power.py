@@ -13,6 +13,7 @@ from contracts.tick import EVENT_TIME_US_MIN
 from lakehouse import tables
 from lakehouse.daily import TIME_US_MAX, overwrite
 from lakehouse.schemas import COLUMNS_OF, POWER, POWER_FORECASTS
+from lakehouse.tables import Lakehouse
 
 DAY_US = 86_400_000_000
 KEY = ("event_time_us", "series")
@@ -34,7 +35,7 @@ def store(settings: Settings, rows: pl.DataFrame) -> Stored:
     differing value replaces the stored one. Loading the same rows again changes nothing and creates
     no snapshot.
     """
-    tables.create(settings)
+    Lakehouse(settings).create()
     first, last = _span(rows)
     stored = readings(settings, first, last)
     stored_values = stored.select(*KEY, pl.col("value_kw").alias("stored_kw"))
@@ -78,8 +79,8 @@ def end_us(settings: Settings) -> int | None:
 
     Read from file statistics alone.
     """
-    tables.create(settings)
-    files = tables.files(tables.catalog(settings).load_table(POWER), ["readable_metrics"])
+    Lakehouse(settings).create()
+    files = tables.files(Lakehouse(settings).table(POWER), ["readable_metrics"])
     if not files:
         return None
     newest = max(file["readable_metrics"]["known_at_us"]["upper_bound"] for file in files)
@@ -88,7 +89,7 @@ def end_us(settings: Settings) -> int | None:
 
 def snapshot_id(settings: Settings) -> int | None:
     """Current snapshot of the readings, None while there is none."""
-    snapshot = tables.catalog(settings).load_table(POWER).current_snapshot()
+    snapshot = Lakehouse(settings).table(POWER).current_snapshot()
     return None if snapshot is None else snapshot.snapshot_id
 
 
@@ -160,10 +161,8 @@ def _between(rows: pl.DataFrame, from_us: int, to_us: int) -> pl.DataFrame:
 
 
 def _read(settings: Settings, table: str, row_filter: BooleanExpression) -> pl.DataFrame:
-    tables.create(settings)
-    frame = pl.from_arrow(
-        tables.catalog(settings).load_table(table).scan(row_filter=row_filter).to_arrow()
-    )
+    Lakehouse(settings).create()
+    frame = pl.from_arrow(Lakehouse(settings).table(table).scan(row_filter=row_filter).to_arrow())
     assert isinstance(frame, pl.DataFrame)
     return frame.select(
         pl.col("event_time").dt.epoch("us").alias("event_time_us"), pl.exclude("event_time")
@@ -173,7 +172,7 @@ def _read(settings: Settings, table: str, row_filter: BooleanExpression) -> pl.D
 def _replace(
     settings: Settings, name: str, rows: pl.DataFrame, replaced: BooleanExpression
 ) -> None:
-    table = tables.catalog(settings).load_table(name)
+    table = Lakehouse(settings).table(name)
     timed = rows.with_columns(
         pl.from_epoch("event_time_us", time_unit="us")
         .dt.replace_time_zone("UTC")

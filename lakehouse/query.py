@@ -21,8 +21,8 @@ from pyiceberg.types import TimestamptzType
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from lakehouse import tables
 from lakehouse.schemas import COLUMNS_OF, SILVER, TIME_OF
+from lakehouse.tables import Lakehouse
 
 TICKS = "silver.ticks"  # deduplicated ticks: one row per trade id
 BATCH_ROWS = 50_000
@@ -95,8 +95,8 @@ def open_session(settings: Settings, sql: str, as_of: int | None = None) -> Iter
     `as_of` is a snapshot id: its table is read as it was then. Raises DatasetError when no table
     has such a snapshot.
     """
-    tables.create(settings)
-    stored = {name: tables.catalog(settings).load_table(name) for name in COLUMNS_OF}
+    Lakehouse(settings).create()
+    stored = {name: Lakehouse(settings).table(name) for name in COLUMNS_OF}
     if as_of is not None and not any(table.snapshot_by_id(as_of) for table in stored.values()):
         raise DatasetError(
             f"no table has a snapshot {as_of}",

@@ -7,8 +7,8 @@ from pyiceberg.table.snapshots import Snapshot, ancestors_of
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from lakehouse import tables
 from lakehouse.schemas import COLUMNS_OF
+from lakehouse.tables import Lakehouse
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ def open_table(settings: Settings, name: str) -> Table:
     """A lakehouse table by name. Raises DatasetError for an unknown one."""
     if name not in COLUMNS_OF:
         raise DatasetError(f"unknown table {name}", f"choose one of {', '.join(COLUMNS_OF)}")
-    tables.create(settings)
-    return tables.catalog(settings).load_table(name)
+    Lakehouse(settings).create()
+    return Lakehouse(settings).table(name)
 
 
 def _snapshot_info(snapshot: Snapshot, current: Snapshot | None, past: set[int]) -> SnapshotInfo:

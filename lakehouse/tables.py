@@ -1,5 +1,5 @@
-"""The Iceberg catalog that Flink and PyIceberg share, with polars readers and writers of its
-tables.
+"""`Lakehouse`: the tables of the Iceberg catalog that Flink and PyIceberg share, read and written
+with polars.
 """
 
 import sqlite3
@@ -29,7 +29,7 @@ from pyiceberg.expressions import (
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 
-from contracts.config.settings import Settings
+from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.errors import DatasetError
 from contracts.tick import TRADE_KEY
 from lakehouse import catalog_options
@@ -47,15 +47,199 @@ from lakehouse.schemas import (
 CATALOG = "lakehouse"
 
 
-def catalog(settings: Settings) -> Catalog:
-    """The catalog. Raises DatasetError when a REST catalog does not answer.
+@dataclass(frozen=True, slots=True)
+class TickCount:
+    """Counts of silver rows.
 
-    The embedded catalog gets its folder and write-ahead log on first use.
+    `distinct` trades, `late` those of which no copy came in time, and the symbols (VENUE:SYMBOL).
     """
-    if settings.catalog_uri is None:
-        _prepare(settings.catalog_file)
-    options = catalog_options.revealed(catalog_options.render(settings).pyiceberg)
-    return _open(tuple(options.items()))
+
+    rows: int
+    distinct: int
+    late: int
+    symbols: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lakehouse:
+    """The tables of the catalog that the settings name.
+
+    The catalog is opened on first use and shared by all objects with the same settings.
+    """
+
+    settings: LakehouseSettings
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog. Raises DatasetError when a REST catalog does not answer.
+
+        The embedded catalog gets its folder and write-ahead log on first use.
+        """
+        if self.settings.catalog_uri is None:
+            _prepare(self.settings.catalog_file)
+        options = catalog_options.revealed(catalog_options.render(self.settings).pyiceberg)
+        return _open(tuple(options.items()))
+
+    def table(self, name: str) -> Table:
+        """A table in its current state."""
+        return self.catalog.load_table(name)
+
+    def create(self) -> None:
+        """Create missing namespaces and tables, add columns that the contracts gained.
+
+        Idempotent.
+        """
+        store = self.catalog
+        for table in COLUMNS_OF:
+            store.create_namespace_if_not_exists(table.split(".")[0])
+            # Without this check every call would leave a metadata file behind.
+            if not store.table_exists(table):
+                store.create_table_if_not_exists(
+                    table, schema(table), partition_spec=partitions(table), properties=PROPERTIES
+                )
+            _evolve(store.load_table(table), table)
+
+    def flink_catalog(self) -> str:
+        """The DDL with which Flink opens the same catalog. It may contain secrets: never log it."""
+        return catalog_options.create_statement(
+            CATALOG, catalog_options.revealed(catalog_options.render(self.settings).flink)
+        )
+
+    def append_ticks(self, ticks: pl.DataFrame) -> int:
+        """Append ticks (columns of `contracts.tick.Tick`) to silver in one commit.
+
+        Returns how many.
+        """
+        table = self.table(SILVER)
+        rows = ticks.with_columns(
+            event_time=pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC"),
+            late=pl.lit(value=False),
+        )
+        arrow = (
+            rows.select(TICK_NAMES)
+            .to_arrow()
+            .cast(schema_to_pyarrow(table.schema(), include_field_ids=False))
+        )
+        append(table, arrow)
+        return len(ticks)
+
+    def read_ticks(
+        self,
+        from_us: int,
+        to_us: int,
+        symbols: Sequence[str] | None = None,
+        snapshot: int | None = None,
+    ) -> pl.DataFrame:
+        """Distinct ticks with event time in [from, to) µs, sorted by event time and seq.
+
+        Adds `key` = VENUE:SYMBOL. Of several copies, one that was in time wins over a late one:
+        then the tick was not late. `snapshot` pins the read to that state of the table. Raises
+        DatasetError when it has expired.
+        """
+        frame = self._read(
+            SILVER,
+            between(from_us, to_us),
+            tuple(n for n in TICK_NAMES if n != "event_time"),
+            snapshot,
+        )
+        ticks = frame.with_columns(key=pl.col("venue") + ":" + pl.col("symbol"))
+        if symbols is not None:
+            ticks = ticks.filter(pl.col("key").is_in(list(symbols)))
+        return ticks.sort("event_time_us", "seq", "late").unique(
+            TRADE_KEY, keep="first", maintain_order=True
+        )
+
+    def count_ticks(self, from_us: int, to_us: int, without_venue: str | None = None) -> TickCount:
+        """Count silver rows with event time in [from, to) µs, optionally without one venue."""
+        row_filter = between(from_us, to_us)
+        if without_venue:
+            row_filter = And(row_filter, NotEqualTo("venue", without_venue))
+        frame = self._read(SILVER, row_filter, (*TRADE_KEY, "late"))
+        keys = (frame["venue"] + ":" + frame["symbol"]).unique().sort().to_list()
+        late = frame.group_by(TRADE_KEY).agg(pl.col("late").all())["late"]
+        return TickCount(len(frame), len(late), int(late.sum()), keys)
+
+    def read_features(
+        self,
+        view: str,
+        from_us: int,
+        to_us: int,
+        symbols: Sequence[str] | None = None,
+        table: str = GOLD,
+        snapshot: int | None = None,
+    ) -> pl.DataFrame:
+        """Feature rows of one view with row end in [from, to) µs, sorted by time and symbol.
+
+        Columns: symbol, event_time_us, known_at_us, warm_s and the columns of the view. `snapshot`
+        as in `read_ticks`; columns added since then are null.
+        """
+        from contracts.features import COLUMNS
+
+        features = [column.name for column in COLUMNS if column.view == view]
+        row_filter: BooleanExpression = And(between(from_us, to_us), EqualTo("view", view))
+        if symbols is not None:
+            row_filter = And(row_filter, In("symbol", list(symbols)))
+        fields = ("symbol", "event_time", "known_at_us", "warm_s", *features)
+        frame = self._read(table, row_filter, fields, snapshot)
+        return (
+            frame.with_columns(event_time_us=pl.col("event_time").dt.epoch("us"))
+            .drop("event_time")
+            .sort("event_time_us", "symbol")
+        )
+
+    def snapshot_ids(self) -> dict[str, int | None]:
+        """Current snapshot of each table, None while it is empty."""
+        store = self.catalog
+        return {
+            name: (
+                snapshot.snapshot_id
+                if (snapshot := store.load_table(name).current_snapshot())
+                else None
+            )
+            for name in COLUMNS_OF
+        }
+
+    def time_range(self) -> tuple[int, int]:
+        """First and last event time (µs) in silver, from file statistics alone.
+
+        Raises DatasetError when silver is empty.
+        """
+        silver_files = files(self.table(SILVER), ["readable_metrics"])
+        bounds = [f["readable_metrics"]["event_time_us"] for f in silver_files]
+        if not bounds:
+            raise DatasetError(
+                "the lakehouse holds no ticks",
+                "load history (`tick history`) or replay a feed (`tick replay`)",
+            )
+        return min(b["lower_bound"] for b in bounds), max(b["upper_bound"] for b in bounds)
+
+    def _read(
+        self,
+        table: str,
+        row_filter: BooleanExpression,
+        fields: tuple[str, ...],
+        snapshot: int | None = None,
+    ) -> pl.DataFrame:
+        stored = self.table(table)
+        if snapshot is not None and stored.snapshot_by_id(snapshot) is None:
+            hint = (
+                "it has expired and cannot be read again; keep snapshots longer with `tick lake"
+                " expire --hours`"
+            )
+            raise DatasetError(f"{table} has no snapshot {snapshot} any more", hint)
+        scan = stored.scan(row_filter=row_filter, snapshot_id=snapshot)
+        # The schema of that snapshot may be older than the current one.
+        stored_names = scan.projection().column_names
+        frame = pl.from_arrow(
+            scan.select(*(name for name in fields if name in stored_names)).to_arrow()
+        )
+        assert isinstance(frame, pl.DataFrame)
+        added = [
+            pl.lit(None, dtype=pl.Float64).alias(name)
+            for name in fields
+            if name not in stored_names
+        ]
+        return frame.with_columns(added).select(fields) if added else frame
 
 
 @lru_cache(maxsize=4)
@@ -84,19 +268,6 @@ def _prepare(file: Path) -> None:
         with sqlite3.connect(file) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
         connection.close()
-
-
-def create(settings: Settings) -> None:
-    """Create missing namespaces and tables, add columns that the contracts gained. Idempotent."""
-    store = catalog(settings)
-    for table in COLUMNS_OF:
-        store.create_namespace_if_not_exists(table.split(".")[0])
-        # Without this check every call would leave a metadata file behind.
-        if not store.table_exists(table):
-            store.create_table_if_not_exists(
-                table, schema(table), partition_spec=partitions(table), properties=PROPERTIES
-            )
-        _evolve(store.load_table(table), table)
 
 
 def _evolve(table: Table, name: str) -> None:
@@ -130,13 +301,6 @@ def _evolve(table: Table, name: str) -> None:
         ) from error
 
 
-def flink_catalog(settings: Settings) -> str:
-    """The DDL with which Flink opens the same catalog. It may contain secrets: never log it."""
-    return catalog_options.create_statement(
-        CATALOG, catalog_options.revealed(catalog_options.render(settings).flink)
-    )
-
-
 # For live rows, which all belong to the current day: each task writes the rows it has. By default
 # Iceberg shuffles each row to the one writer of its partition and formats the day as text for every
 # row, which costs an eighth of the live job's CPU.
@@ -151,22 +315,6 @@ def insert(table: str, names: Sequence[str], select: str, hint: str = "") -> str
 def quoted(names: Sequence[str]) -> str:
     """Column names as a list in SQL."""
     return ", ".join(f"`{name}`" for name in names)
-
-
-def append_ticks(settings: Settings, ticks: pl.DataFrame) -> int:
-    """Append ticks (columns of `contracts.tick.Tick`) to silver in one commit; returns how many."""
-    table = catalog(settings).load_table(SILVER)
-    rows = ticks.with_columns(
-        event_time=pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC"),
-        late=pl.lit(value=False),
-    )
-    arrow = (
-        rows.select(TICK_NAMES)
-        .to_arrow()
-        .cast(schema_to_pyarrow(table.schema(), include_field_ids=False))
-    )
-    append(table, arrow)
-    return len(ticks)
 
 
 @retried
@@ -190,102 +338,6 @@ def writing() -> Iterator[None]:
         yield
 
 
-def read_ticks(
-    settings: Settings,
-    from_us: int,
-    to_us: int,
-    symbols: Sequence[str] | None = None,
-    snapshot: int | None = None,
-) -> pl.DataFrame:
-    """Distinct ticks with event time in [from, to) µs, sorted by event time and seq.
-
-    Adds `key` = VENUE:SYMBOL. Of several copies, one that was in time wins over a late one: then
-    the tick was not late. `snapshot` pins the read to that state of the table. Raises DatasetError
-    when it has expired.
-    """
-    frame = _read(
-        settings,
-        SILVER,
-        between(from_us, to_us),
-        tuple(n for n in TICK_NAMES if n != "event_time"),
-        snapshot,
-    )
-    ticks = frame.with_columns(key=pl.col("venue") + ":" + pl.col("symbol"))
-    if symbols is not None:
-        ticks = ticks.filter(pl.col("key").is_in(list(symbols)))
-    return ticks.sort("event_time_us", "seq", "late").unique(
-        TRADE_KEY, keep="first", maintain_order=True
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class TickCount:
-    """Counts of silver rows.
-
-    `distinct` trades, `late` those of which no copy came in time, and the symbols (VENUE:SYMBOL).
-    """
-
-    rows: int
-    distinct: int
-    late: int
-    symbols: list[str]
-
-
-def count_ticks(
-    settings: Settings, from_us: int, to_us: int, without_venue: str | None = None
-) -> TickCount:
-    """Count silver rows with event time in [from, to) µs, optionally without one venue."""
-    row_filter = between(from_us, to_us)
-    if without_venue:
-        row_filter = And(row_filter, NotEqualTo("venue", without_venue))
-    frame = _read(settings, SILVER, row_filter, (*TRADE_KEY, "late"))
-    keys = (frame["venue"] + ":" + frame["symbol"]).unique().sort().to_list()
-    late = frame.group_by(TRADE_KEY).agg(pl.col("late").all())["late"]
-    return TickCount(len(frame), len(late), int(late.sum()), keys)
-
-
-def read_features(
-    settings: Settings,
-    view: str,
-    from_us: int,
-    to_us: int,
-    symbols: Sequence[str] | None = None,
-    table: str = GOLD,
-    snapshot: int | None = None,
-) -> pl.DataFrame:
-    """Feature rows of one view with row end in [from, to) µs, sorted by time and symbol.
-
-    Columns: symbol, event_time_us, known_at_us, warm_s and the columns of the view. `snapshot` as
-    in `read_ticks`; columns added since then are null.
-    """
-    from contracts.features import COLUMNS
-
-    features = [column.name for column in COLUMNS if column.view == view]
-    row_filter: BooleanExpression = And(between(from_us, to_us), EqualTo("view", view))
-    if symbols is not None:
-        row_filter = And(row_filter, In("symbol", list(symbols)))
-    fields = ("symbol", "event_time", "known_at_us", "warm_s", *features)
-    frame = _read(settings, table, row_filter, fields, snapshot)
-    return (
-        frame.with_columns(event_time_us=pl.col("event_time").dt.epoch("us"))
-        .drop("event_time")
-        .sort("event_time_us", "symbol")
-    )
-
-
-def snapshot_ids(settings: Settings) -> dict[str, int | None]:
-    """Current snapshot of each table, None while it is empty."""
-    store = catalog(settings)
-    return {
-        name: (
-            snapshot.snapshot_id
-            if (snapshot := store.load_table(name).current_snapshot())
-            else None
-        )
-        for name in COLUMNS_OF
-    }
-
-
 def files(table: Table, columns: Sequence[str]) -> list[dict[str, Any]]:
     """The given columns of `inspect.files()`: one row per file of the current snapshot."""
     return table.inspect.files().select(columns).to_pylist() if has_manifest(table) else []
@@ -299,48 +351,6 @@ def has_manifest(table: Table) -> bool:
     """
     snapshot = table.current_snapshot()
     return snapshot is not None and bool(snapshot.manifests(table.io))
-
-
-def time_range(settings: Settings) -> tuple[int, int]:
-    """First and last event time (µs) in silver, from file statistics alone.
-
-    Raises DatasetError when silver is empty.
-    """
-    silver_files = files(catalog(settings).load_table(SILVER), ["readable_metrics"])
-    bounds = [f["readable_metrics"]["event_time_us"] for f in silver_files]
-    if not bounds:
-        raise DatasetError(
-            "the lakehouse holds no ticks",
-            "load history (`tick history`) or replay a feed (`tick replay`)",
-        )
-    return min(b["lower_bound"] for b in bounds), max(b["upper_bound"] for b in bounds)
-
-
-def _read(
-    settings: Settings,
-    table: str,
-    row_filter: BooleanExpression,
-    fields: tuple[str, ...],
-    snapshot: int | None = None,
-) -> pl.DataFrame:
-    stored = catalog(settings).load_table(table)
-    if snapshot is not None and stored.snapshot_by_id(snapshot) is None:
-        hint = (
-            "it has expired and cannot be read again; keep snapshots longer with `tick lake"
-            " expire --hours`"
-        )
-        raise DatasetError(f"{table} has no snapshot {snapshot} any more", hint)
-    scan = stored.scan(row_filter=row_filter, snapshot_id=snapshot)
-    # The schema of that snapshot may be older than the current one.
-    stored_names = scan.projection().column_names
-    frame = pl.from_arrow(
-        scan.select(*(name for name in fields if name in stored_names)).to_arrow()
-    )
-    assert isinstance(frame, pl.DataFrame)
-    added = [
-        pl.lit(None, dtype=pl.Float64).alias(name) for name in fields if name not in stored_names
-    ]
-    return frame.with_columns(added).select(fields) if added else frame
 
 
 def between(from_us: int, to_us: int) -> BooleanExpression:

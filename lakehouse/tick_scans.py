@@ -9,8 +9,8 @@ import polars as pl
 
 from contracts.config.settings import Settings
 from contracts.tick import TRADE_KEY
-from lakehouse import tables
 from lakehouse.schemas import SILVER, TICK_NAMES
+from lakehouse.tables import Lakehouse
 
 # Let PyIceberg plan the scan, as everywhere in this project; otherwise polars recommends one of its
 # packages at every scan.
@@ -55,7 +55,7 @@ def first_us(settings: Settings) -> int:
 
     Raises DatasetError when silver is empty.
     """
-    return tables.time_range(settings)[0] // MINUTE_US * MINUTE_US
+    return Lakehouse(settings).time_range()[0] // MINUTE_US * MINUTE_US
 
 
 def copies(settings: Settings, begins_us: Mapping[str, int], to_us: int) -> pl.DataFrame:
@@ -174,7 +174,7 @@ def _silver(settings: Settings, snapshot: int | None = None) -> pl.LazyFrame:
 
     The catalog's secrets are not passed on.
     """
-    table = tables.catalog(settings).load_table(SILVER)
+    table = Lakehouse(settings).table(SILVER)
     store = {name: value for name, value in table.io.properties.items() if name.startswith("s3.")}
     return pl.scan_iceberg(table, snapshot_id=snapshot, storage_options=store or None)
 

@@ -143,9 +143,9 @@ def _range(settings: "Settings", start: datetime | None, end: datetime | None) -
     their last tick.
     """
     from contracts.windows import LEVELS
-    from lakehouse import tables
+    from lakehouse.tables import Lakehouse
 
-    first_us, last_us = tables.time_range(settings) if start is None or end is None else (0, 0)
+    first_us, last_us = Lakehouse(settings).time_range() if start is None or end is None else (0, 0)
     from_us = first_us if start is None else _micros(start)
     to_us = (
         last_us + (max(level.tile_s for level in LEVELS) + 1) * 1_000_000

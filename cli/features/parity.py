@@ -86,11 +86,11 @@ def parity(
 def _range(settings: "Settings", start: Moment, end: Moment, taken_us: int) -> tuple[int, int]:
     """The range in µs; what is not given is what both tables cover."""
     from feature_store.parity import stored_rows
-    from lakehouse import tables
+    from lakehouse.tables import Lakehouse
 
     if start is not None and end is not None:
         return _micros(start), _micros(end)
-    tables.create(settings)
+    Lakehouse(settings).create()
     first_us, last_us = stored_rows.covered(settings, taken_us)
     return first_us if start is None else _micros(start), last_us if end is None else _micros(end)
 

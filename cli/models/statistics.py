@@ -59,12 +59,14 @@ def stats(
     from cli.reports.progress_bars import bars
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from lakehouse import tables
+    from lakehouse.tables import Lakehouse
     from training.daily_stats.publish import publish
     from training.daily_stats.run import run
 
-    tables.create(settings())
-    first_us, last_us = tables.time_range(settings()) if start is None or end is None else (0, 0)
+    Lakehouse(settings()).create()
+    first_us, last_us = (
+        Lakehouse(settings()).time_range() if start is None or end is None else (0, 0)
+    )
     from_us, to_us = _micros(start, first_us), _micros(end, last_us + 1)
     wanted, at_us = _split(symbols), now_us()
     with bars() as progress:

@@ -24,13 +24,13 @@ def aggregate_weekly_features() -> dict[str, int]:
     """
     from contracts.clock import now_us
     from feature_store.backfill import chunks
-    from lakehouse import tables
+    from lakehouse.tables import Lakehouse
     from training.tick import steps
 
     settings, at_us = current_settings(), now_us()
-    tables.create(settings)
+    Lakehouse(settings).create()
     from_us, to_us = span(context()["params"], (None, interval()[1]), at_us)
-    from_us = tables.time_range(settings)[0] if from_us is None else from_us
+    from_us = Lakehouse(settings).time_range()[0] if from_us is None else from_us
     length_us = chunks.length_us(settings, parameter("chunk"), from_us, to_us)
     counts = steps.aggregate_weekly_features(
         settings, run_key(), from_us, to_us, length_us, at_us, log_progress

@@ -17,6 +17,7 @@ from contracts.errors import DatasetError
 from contracts.windows import LEVELS
 from lakehouse import tables, tick_scans
 from lakehouse.schemas import SILVER
+from lakehouse.tables import Lakehouse
 from lakehouse.tick_scans import MINUTE_US
 
 SECOND_US = 1_000_000
@@ -81,9 +82,7 @@ def length_us(settings: Settings, text: str | None, from_us: int, to_us: int) ->
 
 def suitable_us(settings: Settings, from_us: int, to_us: int) -> int:
     """Chunk length, in whole days, for about CHUNK_TICKS ticks: each chunk has a fixed cost."""
-    scan = (
-        tables.catalog(settings).load_table(SILVER).scan(row_filter=tables.between(from_us, to_us))
-    )
+    scan = Lakehouse(settings).table(SILVER).scan(row_filter=tables.between(from_us, to_us))
     ticks = sum(task.file.record_count for task in scan.plan_files())
     days_all = max(1, -(-(to_us - from_us) // DAY_US))
     return max(1, min(DAYS_MAX, days_all * CHUNK_TICKS // max(1, ticks))) * DAY_US

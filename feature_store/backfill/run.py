@@ -34,6 +34,7 @@ from feature_store.sql.tiles import TRADE, WHO, View
 from lakehouse import tables, tick_scans
 from lakehouse.catalog_options import literal
 from lakehouse.schemas import FEATURE_NAMES, SILVER
+from lakehouse.tables import Lakehouse
 
 NAME = "lakehouse-tick backfill"
 # Enough for a killed TaskManager. A full disk or a bad row fails every time: then the chunk fails
@@ -88,7 +89,7 @@ def program(settings: Settings, chunk: Chunk, source: ChunkSource, into: str) ->
         "table.exec.spill-compression.enabled": "false",
         "restart-strategy.exponential-delay.attempts-before-reset-backoff": str(RESTARTS_MAX),
     }
-    catalog = (tables.flink_catalog(settings),)
+    catalog = (Lakehouse(settings).flink_catalog(),)
     return Program(
         f"{NAME} {chunk}",
         "batch",
@@ -148,7 +149,7 @@ def run(
     JobError when another backfill is running or Flink does not answer. An exception that ends this
     call, such as Ctrl-C, cancels its Flink jobs; when the client is killed, Flink cancels them.
     """
-    tables.create(settings)
+    Lakehouse(settings).create()
     _require_possible(settings, from_us, to_us, symbols)
     with (
         ledger.alone(settings, "a backfill"),
@@ -275,7 +276,7 @@ class _Work:
 
         Otherwise a copy that arrives in between would count twice.
         """
-        current = tables.catalog(self.settings).load_table(SILVER).current_snapshot()
+        current = Lakehouse(self.settings).table(SILVER).current_snapshot()
         snapshot = current.snapshot_id if current else None
         copies = any(
             tick_scans.has_copies(self.settings, parts, symbols, snapshot)

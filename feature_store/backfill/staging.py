@@ -17,6 +17,7 @@ from contracts.errors import DatasetError
 from lakehouse import tables
 from lakehouse.commits import retried
 from lakehouse.schemas import GOLD
+from lakehouse.tables import Lakehouse
 
 NAMESPACE = "staging"
 
@@ -26,7 +27,7 @@ def stage(settings: Settings, name: str) -> str:
 
     A table that an earlier attempt left behind is dropped.
     """
-    store, gold = tables.catalog(settings), tables.catalog(settings).load_table(GOLD)
+    store, gold = Lakehouse(settings).catalog, Lakehouse(settings).table(GOLD)
     identifier = f"{NAMESPACE}.{name}"
     drop(settings, identifier)
     store.create_namespace_if_not_exists(NAMESPACE)
@@ -44,7 +45,7 @@ def stage(settings: Settings, name: str) -> str:
 
 def drop(settings: Settings, identifier: str) -> None:
     """Drop a staging table; files that no swap took stay until `tick lake expire` deletes them."""
-    store = tables.catalog(settings)
+    store = Lakehouse(settings).catalog
     try:
         store.drop_table(identifier)
     except NoSuchTableError:
@@ -53,7 +54,7 @@ def drop(settings: Settings, identifier: str) -> None:
 
 def clear(settings: Settings) -> None:
     """Drop all staging tables, such as those of a killed run."""
-    store = tables.catalog(settings)
+    store = Lakehouse(settings).catalog
     if store.namespace_exists(NAMESPACE):
         for namespace, name in store.list_tables(NAMESPACE):
             drop(settings, f"{namespace}.{name}")
@@ -61,7 +62,7 @@ def clear(settings: Settings) -> None:
 
 def staged(settings: Settings, identifier: str) -> list[DataFile]:
     """The data files that Flink wrote into a staging table."""
-    table = tables.catalog(settings).load_table(identifier)
+    table = Lakehouse(settings).table(identifier)
     snapshot = table.current_snapshot()
     manifests = snapshot.manifests(table.io) if snapshot else []
     return [
@@ -85,7 +86,7 @@ def swap(
     replaced: BooleanExpression = tables.between(from_us, to_us)
     if symbols:
         replaced = And(replaced, In("symbol", list(symbols)))
-    _commit(tables.catalog(settings).load_table(GOLD), replaced, files)
+    _commit(Lakehouse(settings).table(GOLD), replaced, files)
 
 
 @retried

@@ -18,7 +18,8 @@ from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from feature_store.flink.program import PLANNER_JVM
-from lakehouse import catalog_options, tables
+from lakehouse import catalog_options
+from lakehouse.tables import Lakehouse
 
 CONTENT = bytes(range(256)) * 16
 SHOWN_BYTES = 24
@@ -40,7 +41,7 @@ def verify(settings: Settings) -> None:
 
     FLINK_HOME must exist. Raises DatasetError when a file cannot be written or comes back changed.
     """
-    files = load_file_io(dict(tables.catalog(settings).properties), settings.warehouse_uri)
+    files = load_file_io(dict(Lakehouse(settings).catalog.properties), settings.warehouse_uri)
     writers: dict[str, Callable[[str], None]] = {
         "PyIceberg": lambda location: _write_with_pyiceberg(files, location),
         "Flink": lambda location: _write_with_flink(settings, location),

@@ -13,8 +13,8 @@ from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.windows import LEVELS
 from feature_store.online.store import Written, connect, write_rows
-from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
+from lakehouse.tables import Lakehouse
 
 SLICE_US = 3_600_000_000  # an hour of rows at a time bounds the memory
 
@@ -22,8 +22,8 @@ SLICE_US = 3_600_000_000  # an hour of rows at a time bounds the memory
 def newest(settings: Settings, view: str, now_us: int) -> pl.DataFrame:
     """Newest row per symbol of one view within the TTL, live or backfilled.
 
-    Columns as in `tables.read_features`. Of two rows with equal time the backfilled one is kept: it
-    includes the late ticks.
+    Columns as in `Lakehouse.read_features`. Of two rows with equal time the backfilled one is kept:
+    it includes the late ticks.
     """
     oldest_us = now_us - settings.redis_ttl_s * 1_000_000
     to_us = now_us + settings.future_row_ms_max * 1000 + 1
@@ -31,7 +31,7 @@ def newest(settings: Settings, view: str, now_us: int) -> pl.DataFrame:
     while to_us > oldest_us:
         from_us = max(oldest_us, to_us - SLICE_US)
         for table in (GOLD_LIVE, GOLD):
-            frame = tables.read_features(settings, view, from_us, to_us, table=table)
+            frame = Lakehouse(settings).read_features(view, from_us, to_us, table=table)
             slices.append(frame.unique("symbol", keep="last", maintain_order=True))
         to_us = from_us
     return (

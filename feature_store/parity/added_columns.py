@@ -7,8 +7,8 @@ import polars as pl
 
 from contracts.config.settings import Settings
 from contracts.features import Column
-from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
+from lakehouse.tables import Lakehouse
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class AddedColumnsTracker:
 
 def added_columns(settings: Settings, table: str) -> frozenset[str]:
     """Columns that the first schema of a table did not have."""
-    stored = tables.catalog(settings).load_table(table)
+    stored = Lakehouse(settings).table(table)
     first = min(stored.metadata.schemas, key=lambda schema: schema.schema_id)
     original_ids = {field_.field_id for field_ in first.fields}
     return frozenset(

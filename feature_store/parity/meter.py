@@ -28,8 +28,8 @@ from feature_store.parity.coverage import NO_LIVE_JOB, NOT_BACKFILLED, CoverageG
 from feature_store.parity.explain import explained, late_rows
 from feature_store.parity.reference_check import HOUR_US
 from feature_store.parity.report import Example, ParityReport, Rows
-from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
+from lakehouse.tables import Lakehouse
 
 FILE = "parity.json"
 
@@ -52,7 +52,7 @@ def measure(
         raise DatasetError(
             "the range is empty: --from is not before --to", "pass the earlier time as --from"
         )
-    tables.create(settings)
+    Lakehouse(settings).create()
     work = _Work(settings, ParityReport(from_us, to_us, taken_us), symbols)
     parts = [Chunk(first, last) for first, last in stored_rows.slices(settings, from_us, to_us)]
     for done, part in enumerate(parts):
@@ -144,8 +144,8 @@ class _Work:
 
     def _view(self, level: Level, part: Chunk) -> None:
         rows = self.report.rows[level.view]
-        batch = tables.read_features(
-            self.settings, level.view, part.from_us, part.to_us, self.symbols
+        batch = Lakehouse(self.settings).read_features(
+            level.view, part.from_us, part.to_us, self.symbols
         )
         live, repeated = stored_rows.live(
             self.settings, level.view, part.from_us, part.to_us, self.symbols

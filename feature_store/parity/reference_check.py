@@ -17,7 +17,8 @@ from feature_store.backfill.chunks import Chunk
 from feature_store.definition import reference
 from feature_store.parity.causes import NOTHING_LATE
 from feature_store.parity.column_diff import ColumnDiffs, compare, pair
-from lakehouse import tables, tick_scans
+from lakehouse import tick_scans
+from lakehouse.tables import Lakehouse
 
 HOUR_US = 3_600_000_000
 # Bound the ticks that are read, however long the range is.
@@ -74,7 +75,7 @@ def _draw(
 ) -> dict[str, pl.DataFrame]:
     """At most `rows` rows of each view, all of the same few symbols."""
     views = {
-        lv.view: tables.read_features(settings, lv.view, span.from_us, span.to_us, symbols)
+        lv.view: Lakehouse(settings).read_features(lv.view, span.from_us, span.to_us, symbols)
         for lv in LEVELS
     }
     available = sorted(set[str]().union(*(frame["symbol"].unique() for frame in views.values())))

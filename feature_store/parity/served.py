@@ -16,8 +16,8 @@ from feature_store.backfill.chunks import Chunk
 from feature_store.parity.column_diff import GOT, KEYS, ColumnDiffs, pair
 from feature_store.parity.coverage import CoverageGaps
 from feature_store.parity.explain import explained
-from lakehouse import tables
 from lakehouse.schemas import PREDICTIONS
+from lakehouse.tables import Lakehouse
 
 COLUMNS_OF = {
     level.view: {column.name: column for column in COLUMNS if column.view == level.view}
@@ -89,7 +89,7 @@ def _read(settings: Settings, span: Chunk) -> pl.DataFrame:
         GreaterThanOrEqual("served_at", first), LessThan("served_at", last)
     )
     frame = pl.from_arrow(
-        tables.catalog(settings).load_table(PREDICTIONS).scan(row_filter=row_filter).to_arrow()
+        Lakehouse(settings).table(PREDICTIONS).scan(row_filter=row_filter).to_arrow()
     )
     assert isinstance(frame, pl.DataFrame)
     return frame
@@ -149,7 +149,7 @@ def _compare(
         first=pl.col("event_time_us").min(), last=pl.col("event_time_us").max()
     ).row(0)
     symbols = used["symbol"].unique().sort().to_list()
-    history = tables.read_features(settings, level.view, first_us, last_us + 1, symbols)
+    history = Lakehouse(settings).read_features(level.view, first_us, last_us + 1, symbols)
     absent = undone.inside(used.join(history, on=KEYS, how="anti")["event_time_us"])
     result.undone += int(absent.sum())
     result.missing += len(absent) - int(absent.sum())

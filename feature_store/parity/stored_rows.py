@@ -14,6 +14,7 @@ from contracts.errors import DatasetError
 from contracts.windows import LEVELS
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
+from lakehouse.tables import Lakehouse
 
 SECOND_US = 1_000_000
 SLICE_ROWS = 400_000
@@ -75,8 +76,8 @@ def keys(
     if symbols is not None:
         row_filter = And(row_filter, In("symbol", list(symbols)))
     scan = (
-        tables.catalog(settings)
-        .load_table(table)
+        Lakehouse(settings)
+        .table(table)
         .scan(row_filter=row_filter, selected_fields=("symbol", "event_time"))
     )
     frame = pl.from_arrow(scan.to_arrow())
@@ -93,7 +94,7 @@ def live(
     rows the one with the most history counts. Of equals, the one with more values counts, because
     the other may be older than a column.
     """
-    frame = tables.read_features(settings, view, from_us, to_us, symbols, GOLD_LIVE)
+    frame = Lakehouse(settings).read_features(view, from_us, to_us, symbols, GOLD_LIVE)
     if frame.select(pl.struct("symbol", "event_time_us").n_unique()).item() == len(frame):
         return frame, 0
     values = pl.sum_horizontal(pl.exclude("symbol", "event_time_us").is_not_null())
@@ -107,8 +108,8 @@ def live(
 def _count(settings: Settings, table: str, from_us: int, to_us: int) -> int:
     """Rows of the files that overlap [from, to) µs: an upper bound."""
     files = (
-        tables.catalog(settings)
-        .load_table(table)
+        Lakehouse(settings)
+        .table(table)
         .scan(row_filter=tables.between(from_us, to_us))
         .plan_files()
     )
@@ -116,7 +117,7 @@ def _count(settings: Settings, table: str, from_us: int, to_us: int) -> int:
 
 
 def _bounds(settings: Settings, table: str) -> tuple[int, int] | None:
-    stored = tables.catalog(settings).load_table(table)
+    stored = Lakehouse(settings).table(table)
     files = tables.files(stored, ["readable_metrics"])
     times = [file["readable_metrics"]["event_time"] for file in files]
     if not times:

@@ -35,12 +35,12 @@ def init(settings: Settings, progress: Progress = silent) -> None:
     changes what is written.
     """
     from feature_store.feast_repo import objects as feast_objects
-    from lakehouse import tables
+    from lakehouse.tables import Lakehouse
 
     steps: tuple[Callable[[Settings], object], ...] = (
         kafka.settle,
         _verify_object_store,
-        tables.create,
+        lambda settings: Lakehouse(settings).create(),
         feast_objects.apply,
     )
     for done, step in enumerate(steps, 1):

@@ -23,8 +23,9 @@ from contracts.config.settings import Settings
 from contracts.errors import FeedError
 from contracts.files import locked
 from contracts.progress import Progress, silent
-from lakehouse import bulk_append, tables
+from lakehouse import bulk_append
 from lakehouse.schemas import SILVER
+from lakehouse.tables import Lakehouse
 from streaming.bulk_load import rejects
 from streaming.bulk_load.dedup import DAY_US, Deduplicator
 from streaming.feeds import Batch, Feed, FeedReject
@@ -61,7 +62,7 @@ class LoadReport:
 def load(settings: Settings, feed: Feed, now_us: int, progress: Progress = silent) -> LoadReport:
     """Add every tick of the files to silver once. Raises FeedError while another load runs."""
     began = time.monotonic()
-    tables.create(settings)
+    Lakehouse(settings).create()
     with _exclusive(settings):
         loader = _Loader(settings, now_us)
         expected = [rows_expected(source) for source, _ in feed.files]
@@ -83,7 +84,7 @@ class _Loader:
         self.settings = settings
         self.now_us = now_us
         self.report = LoadReport()
-        self.table = tables.catalog(settings).load_table(SILVER)
+        self.table = Lakehouse(settings).table(SILVER)
         self.deduplicator = Deduplicator(self.table)
         self.buffer: list[pl.DataFrame] = []
         self.rows = 0

@@ -13,6 +13,7 @@ from contracts.config.settings import Settings
 from contracts.tick import MESSAGE_BYTES_MAX
 from lakehouse import tables
 from lakehouse.schemas import DEAD_LETTER
+from lakehouse.tables import Lakehouse
 from streaming.feeds import FeedReject
 
 FIELDS = ("row_number", "reason", "raw")
@@ -23,7 +24,7 @@ def append_rejects(settings: Settings, rejects: Sequence[FeedReject], now_us: in
 
     Rows longer than MESSAGE_BYTES_MAX are cut.
     """
-    table = tables.catalog(settings).load_table(DEAD_LETTER)
+    table = Lakehouse(settings).table(DEAD_LETTER)
     new = [
         reject
         for source, group in groupby(rejects, lambda reject: reject.origin)

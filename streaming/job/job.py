@@ -17,6 +17,7 @@ from feature_store.flink.program import RECOVERY_PATH, FinishedReaderError, Prog
 from feature_store.sql import windows
 from lakehouse import tables
 from lakehouse.schemas import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
+from lakehouse.tables import Lakehouse
 from streaming.job import restore as job_restore
 from streaming.job import states, validation_sql, warmup
 from streaming.job import tables as job_tables
@@ -45,7 +46,7 @@ def program(settings: Settings, restore: str | None = None) -> Program:
         job_tables.raw_source(settings),
         job_tables.predictions_source(settings),
     ]
-    ddl = [tables.flink_catalog(settings), *sources, *sinks]
+    ddl = [Lakehouse(settings).flink_catalog(), *sources, *sinks]
     inserts = [silver_insert(), job_tables.dead_letter_insert(), job_tables.heartbeat_insert()]
     inserts += [job_tables.features_insert(level) for level in LEVELS]
     inserts.append(tables.insert(GOLD_LIVE, FEATURE_NAMES, windows.union_rows(), tables.NO_SHUFFLE))
@@ -98,7 +99,7 @@ def start(settings: Settings, restore: str | None = None) -> str:
     """
     if job_id := flink_rest.running(settings, NAME):
         return job_id
-    tables.create(settings)
+    Lakehouse(settings).create()
     job_id = submit(settings, program(settings, restore))
     await_start(settings, job_id)
     states.prune(settings, restore)
@@ -129,7 +130,7 @@ def submit_fresh(settings: Settings, now_us: int) -> str:
     """
     if job_id := flink_rest.running(settings, NAME):
         return job_id
-    tables.create(settings)
+    Lakehouse(settings).create()
     warmup.publish(settings, now_us)
     return start(settings)
 

@@ -11,7 +11,7 @@ from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.topics import WARMUP
-from lakehouse import tables
+from lakehouse.tables import Lakehouse
 from streaming.feeds.tick_frame import conform, encode
 
 FLUSH_S = 60.0
@@ -23,7 +23,7 @@ def publish(settings: Settings, now_us: int) -> int:
 
     Raises ServiceError if Kafka does not acknowledge all of them.
     """
-    ticks = tables.read_ticks(settings, now_us - settings.warmup_s * 1_000_000, now_us)
+    ticks = Lakehouse(settings).read_ticks(now_us - settings.warmup_s * 1_000_000, now_us)
     producer = Producer(
         {**connections.kafka(settings), "enable.idempotence": True, "compression.type": "lz4"}
     )

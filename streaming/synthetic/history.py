@@ -4,7 +4,7 @@ import polars as pl
 
 from contracts.config.settings import Settings
 from contracts.progress import Progress, silent
-from lakehouse import tables
+from lakehouse.tables import Lakehouse
 from streaming.synthetic.market import Exchange, Market, generate
 
 DAY_S = 86_400.0
@@ -17,11 +17,11 @@ def load_synthetic(
 
     Returns the market at the end of the last day, so that it can be continued.
     """
-    tables.create(settings)
+    Lakehouse(settings).create()
     market = Market(exchange, start_us)
     for day in range(days):
         progress("synthetic history", day, days)
         ticks = pl.concat(generate(exchange, market.now_us, DAY_S, market))
-        tables.append_ticks(settings, ticks)
+        Lakehouse(settings).append_ticks(ticks)
     progress("synthetic history", days, days)
     return market

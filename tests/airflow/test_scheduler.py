@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 
 from contracts.config.settings import Settings
-from lakehouse import power, tables
+from lakehouse import power
+from lakehouse.tables import Lakehouse
 from models import registry, tracking
 from stack import platform
 from stack.services import airflow_stack
@@ -192,7 +193,7 @@ def test_data_dags_backfill_in_chunks_keep_statistics_check_drift_and_clean_up(a
         if task["task_id"] == "backfill_chunk"
     ]
     assert sorted(chunks) == [0, 1]
-    daily = tables.catalog(settings).load_table("gold.tick_daily").scan().to_arrow()
+    daily = Lakehouse(settings).table("gold.tick_daily").scan().to_arrow()
     assert len(set(daily["event_time"].to_pylist())) >= 2
     assert set(tasks["platform_maintenance"].values()) == {"success"}
     # Skipped: the Production model was trained less than a day ago.

@@ -24,6 +24,7 @@ from feature_store.flink import rest as flink_rest
 from feature_store.flink.program import Program
 from lakehouse import tables, tick_scans
 from lakehouse.schemas import GOLD
+from lakehouse.tables import Lakehouse
 from streaming.synthetic.market import FIXTURE, Market, generate
 from tests.integration.conftest import WAIT_S, eventually
 
@@ -40,7 +41,7 @@ AAA, THIN, LONE = "HIST:AAAUSD", "HIST:BBBUSD", "HIST:CCCUSD"
 @pytest.fixture(scope="module")
 def history(platform: Settings) -> Settings:
     """Two days of three symbols: complete, with a night and many minutes missing, with one tick."""
-    tables.create(platform)
+    Lakehouse(platform).create()
     ticks = pl.concat(generate(FIXTURE, START_US, DAYS * 86_400, Market(FIXTURE, START_US)))
     hour = (pl.col("event_time_us") - START_US) // HOUR_US
     thin = (pl.col("symbol") == "BBBUSD") & (
@@ -48,8 +49,8 @@ def history(platform: Settings) -> Settings:
     )
     lone = pl.col("symbol").is_in(["AAAUSD", "BBBUSD"]).not_()
     kept = pl.concat([ticks.filter(~thin & ~lone), ticks.filter(lone).head(1)])
-    tables.append_ticks(
-        platform, kept.with_columns(venue=pl.lit("HIST")).sort("event_time_us", "seq")
+    Lakehouse(platform).append_ticks(
+        kept.with_columns(venue=pl.lit("HIST")).sort("event_time_us", "seq")
     )
     return platform
 
@@ -66,8 +67,8 @@ def whole(history: Settings) -> pl.DataFrame:
 
 def rows(settings: Settings) -> pl.DataFrame:
     scan = (
-        tables.catalog(settings)
-        .load_table(GOLD)
+        Lakehouse(settings)
+        .table(GOLD)
         .scan(row_filter=tables.between(START_US, START_US + DAYS * DAY_US))
     )
     return (
@@ -91,9 +92,9 @@ def test_chunks_make_the_same_rows_as_one_run(history: Settings, whole: pl.DataF
 def test_what_stands_is_left_and_other_symbols_stay(history: Settings, whole: pl.DataFrame) -> None:
     second = backfill.run(history, START_US, START_US + DAYS * DAY_US, chunk_us=CHUNK_US)
     assert (second.computed, len(second.unchanged)) == ([], 3)
-    before = tables.snapshot_ids(history)[GOLD]
+    before = Lakehouse(history).snapshot_ids()[GOLD]
     only = backfill.run(history, START_US, START_US + DAY_US, symbols=[THIN])
-    assert len(only.computed) == 1 and before != tables.snapshot_ids(history)[GOLD]
+    assert len(only.computed) == 1 and before != Lakehouse(history).snapshot_ids()[GOLD]
     assert_frame_equal(rows(history), whole, check_exact=True)
 
 
@@ -209,16 +210,16 @@ def test_a_killed_run_goes_on_where_it_was(history: Settings, whole: pl.DataFram
     rest = backfill.run(history, START_US, START_US + DAYS * DAY_US, chunk_us=12 * HOUR_US)
     assert rest.failed == {} and len(rest.unchanged) >= 1 and len(rest.computed) >= 1
     assert_frame_equal(rows(history), whole, check_exact=True)
-    assert not tables.catalog(history).list_tables(staging.NAMESPACE)
+    assert not Lakehouse(history).catalog.list_tables(staging.NAMESPACE)
 
 
 def test_copies_of_trades_change_no_row(history: Settings, whole: pl.DataFrame) -> None:
     """A chunk with duplicates groups its ticks by trade first, which other chunks need not do."""
-    copied = tables.read_ticks(history, START_US + 3 * HOUR_US, START_US + 4 * HOUR_US, [AAA])
+    copied = Lakehouse(history).read_ticks(START_US + 3 * HOUR_US, START_US + 4 * HOUR_US, [AAA])
     assert len(copied) and not tick_scans.has_copies(
         history, [(START_US, START_US + DAYS * DAY_US)]
     )
-    tables.append_ticks(history, copied.drop("key", "late"))
+    Lakehouse(history).append_ticks(copied.drop("key", "late"))
     assert tick_scans.has_copies(history, [(START_US, START_US + 16 * HOUR_US)])
     assert not tick_scans.has_copies(history, [(START_US + 16 * HOUR_US, START_US + DAYS * DAY_US)])
     done = backfill.run(history, START_US, START_US + 16 * HOUR_US, again=True)

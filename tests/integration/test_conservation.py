@@ -9,7 +9,7 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.parsing import parse
 from contracts.tick import Rejected
-from lakehouse import tables
+from lakehouse.tables import Lakehouse
 from streaming.feeds import open_feed
 from streaming.feeds.tick_frame import encode
 from tests.integration.conftest import MINUTE_US, minutes_ago, send
@@ -51,7 +51,7 @@ def test_produced_is_accepted_and_rejected_and_duplicate(live: Settings) -> None
         live, ((key_of(m), m) for m in mixed.messages), start_us, end_us + 2 * MINUTE_US
     )
     fates.settle(live, end_us + fates.SECOND_US)
-    in_silver, letters = tables.count_ticks(live, start_us, end_us), fates.letters(live, before)
+    in_silver, letters = Lakehouse(live).count_ticks(start_us, end_us), fates.letters(live, before)
     assert produced == in_silver.distinct + len(letters) + (in_silver.rows - in_silver.distinct)
     assert (in_silver.distinct, in_silver.rows - in_silver.distinct) == (
         len(good),
@@ -71,5 +71,5 @@ def test_produced_is_accepted_and_rejected_and_duplicate(live: Settings) -> None
 
     # Messages of the year 9999 and of tomorrow were among them: had one moved the watermark, all
     # after it would be late.
-    on_time = tables.read_ticks(live, start_us, end_us).filter(~pl.col("late"))
+    on_time = Lakehouse(live).read_ticks(start_us, end_us).filter(~pl.col("late"))
     assert on_time.select("key", "trade_id").n_unique() == len(good)

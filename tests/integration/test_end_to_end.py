@@ -17,7 +17,8 @@ from feature_store.online import writer_stats
 from feature_store.online.store import connect
 from feature_store.parity import meter
 from feature_store.parity.report import ParityReport
-from lakehouse import schemas, tables, tick_scans
+from lakehouse import schemas, tick_scans
+from lakehouse.tables import Lakehouse
 from models import registry, tracking
 from models.export import export
 from stack import platform as stack_platform
@@ -80,8 +81,8 @@ def test_a_real_file_is_answered_for(serving: Settings) -> None:
     assert "synthetic" in answer["note"]
 
     def stored():
-        return tables.read_ticks(
-            serving, started_us - 3_600_000_000, started_us + 3_600_000_000, [REAL]
+        return Lakehouse(serving).read_ticks(
+            started_us - 3_600_000_000, started_us + 3_600_000_000, [REAL]
         )
 
     eventually(
@@ -115,7 +116,7 @@ def test_a_real_file_is_answered_for(serving: Settings) -> None:
 def test_live_is_batch_is_oracle_and_so_is_what_was_served(serving: Settings) -> None:
     """Backfill while job and API run: all differences are explained, no online row gets older."""
     before_us = ask(serving, [REAL], include_features=False)["results"][0]["feature_time_us"]
-    predictions = lambda: tables.catalog(serving).load_table(schemas.PREDICTIONS).scan().count()  # noqa: E731
+    predictions = lambda: Lakehouse(serving).table(schemas.PREDICTIONS).scan().count()  # noqa: E731
     eventually(lambda: predictions() > 0, "what was served in the lakehouse")
     to_us = (
         minutes_ago(0) // MINUTE_US + 1
@@ -125,8 +126,8 @@ def test_live_is_batch_is_oracle_and_so_is_what_was_served(serving: Settings) ->
     from_us = to_us - 7_200_000_000
 
     def read():
-        return tables.read_features(
-            serving, "tick_1m", from_us, to_us + 1, [REAL], schemas.GOLD_LIVE
+        return Lakehouse(serving).read_features(
+            "tick_1m", from_us, to_us + 1, [REAL], schemas.GOLD_LIVE
         )
 
     closed = stored_minutes(serving, from_us, to_us)

@@ -12,8 +12,8 @@ from contracts.tick import Tick
 from contracts.wire import encode
 from feature_store.online import redis_layout
 from feature_store.online.store import connect
-from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
+from lakehouse.tables import Lakehouse
 from stack.services.own import settings_env
 from tests.integration.conftest import MINUTE_US, eventually, minutes_ago, send
 from tests.support import edited
@@ -50,12 +50,7 @@ def tick(warmed, tmp_path_factory):
 
 def values(settings: Settings, table: str) -> dict[int, float | None]:
     """burstiness_10s by row end, µs."""
-    found = (
-        tables.catalog(settings)
-        .load_table(table)
-        .scan(row_filter=EqualTo("symbol", SYMBOL))
-        .to_arrow()
-    )
+    found = Lakehouse(settings).table(table).scan(row_filter=EqualTo("symbol", SYMBOL)).to_arrow()
     rows = zip(
         found["view"].to_pylist(),
         found["event_time"].cast("int64").to_pylist(),

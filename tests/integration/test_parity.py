@@ -14,8 +14,8 @@ from contracts.features import COLUMNS
 from contracts.windows import LEVELS
 from contracts.wire import encode
 from feature_store.backfill import run as backfill
-from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
+from lakehouse.tables import Lakehouse
 from tests.integration.conftest import eventually, send
 from tests.support import oracle
 from tests.support.streams import HUGE, LENGTH_S, Character, characters, huge_ticks, ticks
@@ -62,7 +62,7 @@ def test_stream_equals_batch_equals_oracle(live: Settings, market: list[Characte
     wanted = sum(map(len, expected.values()))
     found = lambda: sum(len(read(live, GOLD_LIVE, view.view, start_us, end_us)) for view in LEVELS)  # noqa: E731
     eventually(lambda: found() >= wanted, f"{wanted} feature rows in gold")
-    silver = tables.read_ticks(live, start_us, end_us)
+    silver = Lakehouse(live).read_ticks(start_us, end_us)
     assert silver["late"].sum() == 0
     assert len(silver) == len(
         {(t.symbol, t.trade_id) for stream in streams.values() for _, t in stream}
@@ -73,7 +73,7 @@ def test_stream_equals_batch_equals_oracle(live: Settings, market: list[Characte
 
 
 def read(live: Settings, table: str, view: str, from_us: int, to_us: int) -> pl.DataFrame:
-    return tables.read_features(live, view, from_us + 1, to_us + 1, table=table)
+    return Lakehouse(live).read_features(view, from_us + 1, to_us + 1, table=table)
 
 
 def compare(live: Settings, table: str, expected: dict, from_us: int, to_us: int) -> None:

@@ -11,8 +11,8 @@ from contracts.config.settings import Settings
 from contracts.parsing import parse
 from contracts.tick import Rejected, Tick
 from contracts.topics import TICKS
-from lakehouse import tables
 from lakehouse.schemas import SILVER
+from lakehouse.tables import Lakehouse
 from tests.integration.conftest import minutes_ago
 from tests.support import fates
 from tests.support.odd_messages import messages
@@ -26,7 +26,7 @@ WIDTH_US = 60_000_000
 def in_silver(settings: Settings, start_us: int) -> Counter[Tick]:
     """The rows of this run by event time, or by ingest time if the event time is odd."""
     frame = pl.DataFrame(
-        tables.catalog(settings).load_table(SILVER).scan(selected_fields=Tick._fields).to_arrow()
+        Lakehouse(settings).table(SILVER).scan(selected_fields=Tick._fields).to_arrow()
     )
     mine = [
         pl.col(name).is_between(start_us + 1, start_us + WIDTH_US)

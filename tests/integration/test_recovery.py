@@ -14,8 +14,8 @@ from contracts.config.settings import Settings
 from contracts.tick import Tick
 from contracts.wire import encode
 from feature_store.flink import rest as flink_rest
-from lakehouse import tables
 from lakehouse.schemas import GOLD_LIVE, SILVER
+from lakehouse.tables import Lakehouse
 from stack import platform as stack_platform
 from streaming.job import job
 from streaming.job import states as job_states
@@ -47,7 +47,7 @@ def kill(settings: Settings, service: str) -> None:
 
 
 def silver_rows(settings: Settings, start_us: int, end_us: int) -> int:
-    return tables.count_ticks(settings, start_us, end_us).rows
+    return Lakehouse(settings).count_ticks(start_us, end_us).rows
 
 
 def test_nothing_is_lost_when_processes_are_killed(live: Settings) -> None:
@@ -93,7 +93,7 @@ def test_nothing_is_lost_when_processes_are_killed(live: Settings) -> None:
         lambda: silver_rows(live, start_us, end_us) >= len(merged),
         "silver after the JobManager was killed",
     )
-    count = tables.count_ticks(live, start_us, end_us)
+    count = Lakehouse(live).count_ticks(start_us, end_us)
     copies = len(merged) - len({(t.symbol, t.trade_id) for _, t in merged})
     assert (count.rows, count.rows - count.distinct, count.late) == (len(merged), copies, 0)
     eventually(
@@ -135,7 +135,7 @@ def trade(number: int, event_time_us: int) -> Tick:
 
 
 def stored_ids(settings: Settings) -> list[str]:
-    silver = tables.catalog(settings).load_table(SILVER)
+    silver = Lakehouse(settings).table(SILVER)
     rows = silver.scan(row_filter=EqualTo("venue", "STOP"), selected_fields=("trade_id",))
     return [str(name) for name in rows.to_arrow()["trade_id"].to_pylist()]
 

@@ -12,7 +12,7 @@ from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.tick import Reason
 from contracts.topics import TICKS
-from lakehouse import tables
+from lakehouse.tables import Lakehouse
 from streaming.feeds import open_feed
 from streaming.feeds.formats import canonical
 from streaming.replay import position as positions
@@ -37,7 +37,7 @@ def write_ticks(file: Path, seconds: float, *starts_us: int) -> list[int]:
 
 
 def stored(settings: Settings, since_us: int) -> int:
-    return tables.read_ticks(settings, since_us, now_us() + HOUR_US, SYMBOLS).height
+    return Lakehouse(settings).read_ticks(since_us, now_us() + HOUR_US, SYMBOLS).height
 
 
 def test_slow_motion_is_accepted(live: Settings, tmp_path: Path) -> None:

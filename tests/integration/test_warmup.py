@@ -8,8 +8,8 @@ from contracts.config.settings import Settings
 from contracts.tick import Tick
 from contracts.windows import LEVELS
 from contracts.wire import encode
-from lakehouse import tables
 from lakehouse.schemas import GOLD_LIVE, SILVER
+from lakehouse.tables import Lakehouse
 from streaming.synthetic.market import Market, generate
 from tests.integration.conftest import eventually, send
 from tests.integration.test_parity import same
@@ -56,8 +56,8 @@ def test_an_hour_is_warm_at_once(warmed: tuple[Settings, pl.DataFrame, Market]) 
     )
 
     stored = (
-        tables.catalog(settings)
-        .load_table(SILVER)
+        Lakehouse(settings)
+        .table(SILVER)
         .scan(row_filter=EqualTo("venue", "WARM"), selected_fields=("trade_id",))
     )
     assert sorted(stored.to_arrow()["trade_id"].to_pylist()) == sorted(
@@ -66,6 +66,6 @@ def test_an_hour_is_warm_at_once(warmed: tuple[Settings, pl.DataFrame, Market]) 
 
 
 def read(settings: Settings, view: str, start_us: int, end_us: int) -> pl.DataFrame:
-    return tables.read_features(
-        settings, view, start_us + 1, end_us - 60_000_000, [WARM], GOLD_LIVE
+    return Lakehouse(settings).read_features(
+        view, start_us + 1, end_us - 60_000_000, [WARM], GOLD_LIVE
     )

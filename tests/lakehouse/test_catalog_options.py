@@ -10,6 +10,7 @@ from pydantic import SecretStr, ValidationError
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from lakehouse import catalog_options, tables
+from lakehouse.tables import Lakehouse
 
 SECRETS = ("key-of-s3", "it's-secret", "bearer-of-rest")
 
@@ -37,7 +38,7 @@ def test_the_default_is_sqlite_and_a_folder_for_both(tmp_path):
         "warehouse": f"file://{home}/lakehouse/warehouse",
     }
     assert (
-        tables.flink_catalog(settings) == "CREATE CATALOG lakehouse WITH ('type'='iceberg',"
+        Lakehouse(settings).flink_catalog() == "CREATE CATALOG lakehouse WITH ('type'='iceberg',"
         " 'catalog-impl'='org.apache.iceberg.jdbc.JdbcCatalog',"
         f" 'uri'='jdbc:sqlite:{home}/lakehouse/catalog.db?busy_timeout=30000',"
         f" 'warehouse'='file://{home}/lakehouse/warehouse', 'jdbc.schema-version'='V1',"
@@ -69,7 +70,7 @@ def test_a_rest_catalog_on_s3_for_both(remote):
         "client.region": "eu-west-1",
         "s3.path-style-access": "true",
     }
-    assert "'s3.secret-access-key'='it''s-secret'" in tables.flink_catalog(remote)
+    assert "'s3.secret-access-key'='it''s-secret'" in Lakehouse(remote).flink_catalog()
 
 
 def test_sqlite_may_stand_beside_a_bucket(tmp_path):
@@ -97,7 +98,9 @@ def test_no_secret_shows_itself(remote):
     rendered = catalog_options.render(remote)
     shown = f"{remote!r} {rendered!r}"
     assert not any(secret in shown for secret in SECRETS)
-    text = catalog_options.masked(remote, f"Caused by: cannot run {tables.flink_catalog(remote)}")
+    text = catalog_options.masked(
+        remote, f"Caused by: cannot run {Lakehouse(remote).flink_catalog()}"
+    )
     assert not any(secret in text or secret.replace("'", "''") in text for secret in SECRETS)
     assert "'warehouse'='s3://bucket/lake'" in text
 
@@ -145,7 +148,7 @@ def test_the_rest_catalog_is_asked_with_token_and_warehouse_and_leaves_no_file(t
             catalog_token=SecretStr("t"),
             warehouse_uri="s3://b/w",
         )
-        assert tables.catalog(settings).name == tables.CATALOG
+        assert Lakehouse(settings).catalog.name == tables.CATALOG
         assert server.asked == [("/v1/config?warehouse=s3%3A%2F%2Fb%2Fw", "Bearer t")]
     finally:
         server.shutdown()
@@ -159,5 +162,5 @@ def test_a_catalog_that_is_away_is_a_clear_error(tmp_path):
         home=tmp_path, catalog_uri="http://127.0.0.1:9", catalog_token=SecretStr("hush")
     )
     with pytest.raises(DatasetError, match="does not answer") as caught:
-        tables.catalog(settings)
+        assert Lakehouse(settings).catalog
     assert "hush" not in str(caught.value)

@@ -23,6 +23,7 @@ from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from lakehouse import tables
 from lakehouse.schemas import COLUMNS_OF, DEAD_LETTER, POWER, PROPERTIES, partitions, schema
+from lakehouse.tables import Lakehouse
 
 NOON = datetime(2017, 1, 1, 12, tzinfo=UTC)
 
@@ -31,7 +32,7 @@ NOON = datetime(2017, 1, 1, 12, tzinfo=UTC)
 def home(tmp_path):
     """A lakehouse without tables."""
     settings = Settings(home=tmp_path)
-    tables.catalog(settings).create_namespace("silver")
+    Lakehouse(settings).catalog.create_namespace("silver")
     return settings
 
 
@@ -41,17 +42,17 @@ def older(settings: Settings, *columns: tuple[str, object]):
         NestedField(i, name, kind, required=False)
         for i, (name, kind) in enumerate(columns, start=1)
     )
-    return tables.catalog(settings).create_table(
+    return Lakehouse(settings).catalog.create_table(
         POWER, Schema(*fields), partition_spec=partitions(POWER), properties=PROPERTIES
     )
 
 
 def stored(settings: Settings, name: str = POWER):
-    return tables.catalog(settings).load_table(name)
+    return Lakehouse(settings).table(name)
 
 
 def test_the_new_tables_are_partitioned_by_day_of_reading_and_of_loading(home):
-    tables.create(home)
+    Lakehouse(home).create()
     for name, time in ((POWER, "event_time"), (DEAD_LETTER, "loaded_at")):
         table = stored(home, name)
         (field,) = table.spec().fields
@@ -67,7 +68,7 @@ def test_old_rows_are_read_with_the_columns_they_never_had(home):
     time = pa.array([NOON], pa.timestamp("us", tz="UTC"))
     with tables.writing():
         table.append(pa.table({"event_time": time, "series": ["zone_1"]}))
-    tables.create(home)
+    Lakehouse(home).create()
     with tables.writing():
         new = {
             "event_time": time,
@@ -103,7 +104,7 @@ def test_int_becomes_long_and_float_double_with_their_old_rows(home):
     }
     with tables.writing():
         table.append(pa.table({"event_time": time, "series": ["a"], "source": ["s"], **small}))
-    tables.create(home)
+    Lakehouse(home).create()
     assert stored(home).schema().find_type("value_kw") == DoubleType()
     assert stored(home).schema().find_type("known_at_us") == LongType()
     with tables.writing():
@@ -115,7 +116,7 @@ def test_int_becomes_long_and_float_double_with_their_old_rows(home):
         (0.1, 2**40),
     ]
     before = stored(home).metadata_location
-    tables.create(home)
+    Lakehouse(home).create()
     assert stored(home).metadata_location == before  # nothing left to do
 
 
@@ -123,7 +124,7 @@ def test_int_becomes_long_and_float_double_with_their_old_rows(home):
 def test_a_type_that_data_cannot_follow_is_refused_and_nothing_changes(home, kind):
     table = older(home, ("event_time", TimestamptzType()), ("value_kw", kind))
     with pytest.raises(DatasetError, match=f"value_kw is {kind}, not double") as caught:
-        tables.create(home)
+        Lakehouse(home).create()
     assert "int → long" in caught.value.hint
     assert stored(home).schema() == table.schema()
 
@@ -137,10 +138,10 @@ def test_a_narrowed_column_is_refused(home):
         ),
     )
     with pytest.raises(DatasetError, match="known_at_us is double, not long"):
-        tables.create(home)
+        Lakehouse(home).create()
 
 
 def test_a_column_of_a_later_contract_stays(home):
     older(home, *COLUMNS_OF[POWER], ("weather", StringType()))
-    tables.create(home)
+    Lakehouse(home).create()
     assert stored(home).schema().column_names == [*schema(POWER).column_names, "weather"]

@@ -12,6 +12,7 @@ from feature_store.parity import stored_rows
 from lakehouse import maintenance, power, tables
 from lakehouse.maintenance import FLINK_CHECKPOINT, compact, expire
 from lakehouse.schemas import FEATURE_NAMES, GOLD, GOLD_LIVE, POWER, SILVER
+from lakehouse.tables import Lakehouse
 from tests.support.lake import put_nothing
 
 DAY_US = 86_400_000_000
@@ -24,7 +25,7 @@ VIEWS = ("tick_1s", "tick_1m")
 def lake(tmp_path):
     """A lakehouse without rows."""
     made = Settings(home=tmp_path)
-    tables.create(made)
+    Lakehouse(made).create()
     return made
 
 
@@ -62,7 +63,7 @@ def append_features(lake: Settings, number: int, day: int) -> None:
         }
         for view in VIEWS
     ]
-    table = tables.catalog(lake).load_table(GOLD)
+    table = Lakehouse(lake).table(GOLD)
     times = pl.from_epoch("event_time", time_unit="us").dt.replace_time_zone("UTC")
     frame = pl.DataFrame(rows, infer_schema_length=None).with_columns(times)
     with tables.writing():
@@ -72,7 +73,7 @@ def append_features(lake: Settings, number: int, day: int) -> None:
 
 
 def table(lake: Settings, name: str = SILVER):
-    return tables.catalog(lake).load_table(name)
+    return Lakehouse(lake).table(name)
 
 
 def rows(lake: Settings, name: str = SILVER, snapshot_id: int | None = None) -> list[dict]:
@@ -95,12 +96,12 @@ def crowd(lake: Settings) -> None:
     """Three files in each of two days."""
     for number in range(3):
         for day in (0, 1):
-            tables.append_ticks(lake, ticks(number, day))
+            Lakehouse(lake).append_ticks(ticks(number, day))
 
 
 def test_compacting_silver_merges_each_day_and_changes_no_row(lake):
     crowd(lake)
-    tables.append_ticks(lake, ticks(0, day=2))  # one file: not crowded
+    Lakehouse(lake).append_ticks(ticks(0, day=2))  # one file: not crowded
     before = rows(lake)
     assert compact(lake, 2, tell_nobody) == 2
     assert rows(lake) == before
@@ -139,7 +140,7 @@ def test_a_snapshot_that_was_kept_can_still_be_read_as_it_was(lake):
     compacted_from = table(lake).current_snapshot()
     before = rows(lake)
     compact(lake, 2, tell_nobody)
-    tables.append_ticks(lake, ticks(9))
+    Lakehouse(lake).append_ticks(ticks(9))
     expire(lake, compacted_from.timestamp_ms * 1000, LATER_US, None)
     assert rows(lake, snapshot_id=compacted_from.snapshot_id) == before
     assert len(rows(lake)) == len(before) + 10
@@ -147,7 +148,7 @@ def test_a_snapshot_that_was_kept_can_still_be_read_as_it_was(lake):
 
 
 def test_files_that_somebody_may_commit_yet_stay(lake):
-    tables.append_ticks(lake, ticks(0))
+    Lakehouse(lake).append_ticks(ticks(0))
     staged = next(iter(data_files(lake))).with_name("staged.parquet")
     staged.write_bytes(b"written, not committed")
     written_us = staged.stat().st_mtime_ns // 1000
@@ -162,7 +163,7 @@ def test_files_that_somebody_may_commit_yet_stay(lake):
 
 
 def test_a_checksum_lives_as_long_as_its_file(lake):
-    tables.append_ticks(lake, ticks(0))
+    Lakehouse(lake).append_ticks(ticks(0))
     data = next(iter(data_files(lake)))
     owned, orphan = data.with_name(f".{data.name}.crc"), data.with_name(".gone.parquet.crc")
     for file in (owned, orphan):
@@ -202,7 +203,7 @@ def test_a_job_that_may_be_resumed_finds_what_it_has_committed(lake):
 
 def test_creating_what_exists_leaves_nothing_behind(lake):
     before = {name: files(lake, name) for name in (SILVER, GOLD, GOLD_LIVE)}
-    tables.create(lake)
+    Lakehouse(lake).create()
     assert {name: files(lake, name) for name in before} == before
 
 
@@ -228,7 +229,7 @@ def test_ranges_of_tables_without_files_are_empty(lake):
     for name in (SILVER, POWER, GOLD, GOLD_LIVE):
         put_nothing(lake, name)
     with pytest.raises(DatasetError, match="holds no ticks"):
-        tables.time_range(lake)
+        Lakehouse(lake).time_range()
     assert power.end_us(lake) is None
     with pytest.raises(DatasetError, match="is empty"):
         stored_rows.covered(lake, LATER_US)

@@ -15,6 +15,7 @@ from contracts.errors import DatasetError
 from lakehouse import tables
 from lakehouse.query import open_session
 from lakehouse.schemas import COLUMNS_OF, POWER, PROPERTIES, SILVER, TICK_NAMES
+from lakehouse.tables import Lakehouse
 from streaming.feeds import tick_frame
 
 DAY_US = 86_400_000_000
@@ -39,9 +40,9 @@ def ticks(day: int, count: int = 10, first: int = 0) -> pl.DataFrame:
 def three_days(home: Path) -> Settings:
     """Three days of ten ticks, the first of them twice."""
     settings = Settings(home=home)
-    tables.create(settings)
+    Lakehouse(settings).create()
     for day in (0, 1, 2, 0):
-        tables.append_ticks(settings, ticks(day))
+        Lakehouse(settings).append_ticks(ticks(day))
     return settings
 
 
@@ -79,7 +80,7 @@ def test_counts_sums_and_conditions_are_those_of_the_table(lake):
 def test_every_column_of_every_row_comes_back_as_it_was_written(lake):
     with open_session(lake, "silver.tick_data") as session:
         result = pl.DataFrame(pl.from_arrow(session.execute("FROM silver.tick_data").read_all()))
-    stored = pl.DataFrame(pl.from_arrow(tables.catalog(lake).load_table(SILVER).scan().to_arrow()))
+    stored = pl.DataFrame(pl.from_arrow(Lakehouse(lake).table(SILVER).scan().to_arrow()))
     assert result.columns == list(TICK_NAMES)
     order = ["symbol", "seq", "price"]
     assert result.sort(order).cast(stored.schema).equals(stored.sort(order))
@@ -87,7 +88,7 @@ def test_every_column_of_every_row_comes_back_as_it_was_written(lake):
 
 def test_the_view_ticks_holds_each_trade_once_like_every_reader(lake):
     assert ask(lake, "SELECT count(*) FROM silver.ticks") == [(30,)]
-    read = tables.read_ticks(lake, START_US, START_US + 3 * DAY_US)
+    read = Lakehouse(lake).read_ticks(START_US, START_US + 3 * DAY_US)
     result = ask(lake, "SELECT symbol, seq, price FROM ticks ORDER BY event_time_us, seq")
     assert result == read.select("symbol", "seq", "price").rows()
 
@@ -108,7 +109,7 @@ def test_all_tables_are_there_and_describe_themselves(lake):
 
 
 def test_an_older_snapshot_is_read_as_it_was(lake):
-    first, *_, last = tables.catalog(lake).load_table(SILVER).snapshots()
+    first, *_, last = Lakehouse(lake).table(SILVER).snapshots()
     count = "SELECT count(*) FROM silver.ticks"
     assert ask(lake, count, first.snapshot_id) == [(10,)]
     assert ask(lake, count, last.snapshot_id) == ask(lake, count) == [(30,)]
@@ -118,7 +119,7 @@ def test_an_older_snapshot_is_read_as_it_was(lake):
 
 def test_files_of_an_older_schema_are_read_with_null_and_wider(tmp_path):
     settings = Settings(home=tmp_path)
-    tables.catalog(settings).create_namespace("silver")
+    Lakehouse(settings).catalog.create_namespace("silver")
     old = [
         ("event_time", TimestamptzType()),
         ("series", StringType()),
@@ -128,7 +129,7 @@ def test_files_of_an_older_schema_are_read_with_null_and_wider(tmp_path):
     schema = Schema(
         *(NestedField(i, name, kind, required=False) for i, (name, kind) in enumerate(old, 1))
     )
-    table = tables.catalog(settings).create_table(
+    table = Lakehouse(settings).catalog.create_table(
         POWER, schema, partition_spec=PartitionSpec(), properties=PROPERTIES
     )
     row = {
@@ -138,8 +139,8 @@ def test_files_of_an_older_schema_are_read_with_null_and_wider(tmp_path):
     }
     with tables.writing():
         table.append(pa.table(row | {"known_at_us": pa.array([7], pa.int32())}))
-        tables.create(settings)
-        tables.catalog(settings).load_table(POWER).append(
+        Lakehouse(settings).create()
+        Lakehouse(settings).table(POWER).append(
             pa.table(row | {"known_at_us": [2**40], "source": ["s"]})
         )
     result = "SELECT value_kw, source, known_at_us FROM silver.power_consumption ORDER BY 3"
@@ -157,8 +158,8 @@ def test_files_of_an_older_schema_are_read_with_null_and_wider(tmp_path):
 def test_files_of_other_days_are_not_even_opened(tmp_path):
     lake = three_days(tmp_path)
     tasks = (
-        tables.catalog(lake)
-        .load_table(SILVER)
+        Lakehouse(lake)
+        .table(SILVER)
         .scan(row_filter=tables.between(START_US, START_US + DAY_US))
         .plan_files()
     )

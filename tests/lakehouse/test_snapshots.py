@@ -16,6 +16,7 @@ from feature_store.backfill.rollback import rollback
 from lakehouse import maintenance, tables
 from lakehouse.schemas import GOLD, POWER, SILVER
 from lakehouse.snapshots import list_snapshots
+from lakehouse.tables import Lakehouse
 from streaming.feeds import tick_frame
 
 LATER_US = 4_000_000_000_000_000
@@ -41,15 +42,15 @@ def lake(tmp_path, monkeypatch):
     monkeypatch.setenv("TICK_HOME", str(tmp_path))
     read_settings.cache_clear()
     made = Settings(home=tmp_path)
-    tables.create(made)
+    Lakehouse(made).create()
     for number in range(3):
-        tables.append_ticks(made, ticks(number))
+        Lakehouse(made).append_ticks(ticks(number))
     yield made
     read_settings.cache_clear()
 
 
 def stored_ids(lake: Settings) -> list[str]:
-    return sorted(tables.catalog(lake).load_table(SILVER).scan().to_arrow()["trade_id"].to_pylist())
+    return sorted(Lakehouse(lake).table(SILVER).scan().to_arrow()["trade_id"].to_pylist())
 
 
 def test_snapshots_tell_what_each_commit_did(lake):
@@ -73,7 +74,7 @@ def test_back_and_forward_again(lake):
 
 def test_what_is_written_after_a_rollback_goes_on_from_there(lake):
     rollback(lake, SILVER, list_snapshots(lake, SILVER)[1].snapshot_id)
-    tables.append_ticks(lake, ticks(7))
+    Lakehouse(lake).append_ticks(ticks(7))
     assert stored_ids(lake) == ["0", "1", "7"]
     assert [v.state for v in list_snapshots(lake, SILVER)] == [
         "past",
@@ -110,7 +111,7 @@ def test_a_rollback_of_ticks_or_features_forgets_which_chunks_are_done(lake, nam
     noted = lake.root / "lakehouse" / "backfill" / "ledger.json"
     noted.parent.mkdir()
     noted.touch()
-    table = tables.catalog(lake).load_table(name)
+    table = Lakehouse(lake).table(name)
     nothing = table.scan().to_arrow().slice(0, 0)
     with tables.writing():
         table.append(nothing)
@@ -143,7 +144,7 @@ def backfill(lake):
 
 @pytest.mark.parametrize("name", [SILVER, GOLD])
 def test_a_rollback_is_refused_while_a_backfill_runs_which_keeps_its_lock(lake, backfill, name):
-    table = tables.catalog(lake).load_table(name)
+    table = Lakehouse(lake).table(name)
     with tables.writing():
         table.append(table.scan().to_arrow().slice(0, 0))
         table.append(table.scan().to_arrow().slice(0, 0))
@@ -176,7 +177,7 @@ def test_a_rollback_is_refused_while_a_backfill_runs_which_keeps_its_lock(lake, 
 
 
 def test_a_rollback_of_what_no_backfill_touches_waits_for_none(lake, backfill):
-    table = tables.catalog(lake).load_table(POWER)
+    table = Lakehouse(lake).table(POWER)
     with tables.writing():
         table.append(table.scan().to_arrow().slice(0, 0))
         table.append(table.scan().to_arrow().slice(0, 0))

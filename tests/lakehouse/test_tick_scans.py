@@ -5,8 +5,9 @@ import pytest
 from pydantic import SecretStr
 
 from contracts.config.settings import Settings
-from lakehouse import tables, tick_scans
+from lakehouse import tick_scans
 from lakehouse.schemas import SILVER
+from lakehouse.tables import Lakehouse
 from streaming.feeds.tick_frame import SCHEMA
 from tests.support import lake
 from tests.support.lake import DAY, START, A, B, S
@@ -23,7 +24,7 @@ def market():
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory, market) -> Settings:
     result = Settings(home=tmp_path_factory.mktemp("silver"))
-    tables.create(result)
+    Lakehouse(result).create()
     lake.put_ticks(result, market, (pl.col("venue") == "V") & ALL)
     return result
 
@@ -72,8 +73,7 @@ def test_copies_are_found_in_any_file_and_for_any_symbol(settings, market):
     )
     assert has(START, START + DAY) and has(START, START + DAY, [A])
     assert not has(START, first) and has(START, first + 1)
-    tables.append_ticks(
-        settings,
+    Lakehouse(settings).append_ticks(
         (once := market.filter(pl.col("trade_id") == "A1")).with_columns(
             pl.col("event_time_us") + DAY
         ),
@@ -81,8 +81,8 @@ def test_copies_are_found_in_any_file_and_for_any_symbol(settings, market):
     assert not tick_scans.has_copies(settings, [(START + DAY, START + 2 * DAY)]), (
         "the same id at two venues are two trades"
     )
-    tables.append_ticks(settings, once.head(1).with_columns(pl.col("event_time_us") + DAY + S))
-    before = tables.catalog(settings).load_table(SILVER).current_snapshot().parent_snapshot_id
+    Lakehouse(settings).append_ticks(once.head(1).with_columns(pl.col("event_time_us") + DAY + S))
+    before = Lakehouse(settings).table(SILVER).current_snapshot().parent_snapshot_id
     assert tick_scans.has_copies(settings, [(START + DAY, START + 2 * DAY)])
     assert not tick_scans.has_copies(settings, [(START + DAY, START + 2 * DAY)], snapshot=before)
     assert not tick_scans.has_copies(
@@ -119,7 +119,7 @@ def test_late_ticks_are_told_once_a_second_by_symbol(settings, market):
 
 def test_a_tick_with_a_copy_in_time_is_not_late(tmp_path):
     result = Settings(home=tmp_path)
-    tables.create(result)
+    Lakehouse(result).create()
     ticks = lake.ticks((A,)).with_columns(pl.col("event_time_us") // 1000 * 1000 + 123)
     ticks = ticks.with_row_index("row").sort(
         "row", descending=True
@@ -130,14 +130,14 @@ def test_a_tick_with_a_copy_in_time_is_not_late(tmp_path):
     assert tick_scans.late(result, START, START + DAY)["event_time_us"].to_list() == [
         int(ticks.filter(pl.col("trade_id") == "A31")["event_time_us"][0]) // S * S
     ]
-    read = tables.read_ticks(result, START, START + DAY)
+    read = Lakehouse(result).read_ticks(START, START + DAY)
     assert read.filter(pl.col("late"))["trade_id"].to_list() == ["A31"]
-    counted = tables.count_ticks(result, START, START + DAY)
+    counted = Lakehouse(result).count_ticks(START, START + DAY)
     assert (counted.distinct, counted.late) == (500, 1) and counted.rows > 500
 
 
 def test_polars_gets_the_keys_of_the_object_store_and_none_of_the_catalog(tmp_path, monkeypatch):
-    tables.create(Settings(home=tmp_path))
+    Lakehouse(Settings(home=tmp_path)).create()
     keys = {
         "s3_endpoint": "http://store:9000",
         "s3_region": "eu-west-1",

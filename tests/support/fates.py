@@ -15,8 +15,8 @@ from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.tick import Tick
 from contracts.wire import encode
-from lakehouse import tables
 from lakehouse.schemas import SILVER
+from lakehouse.tables import Lakehouse
 from tests.integration.conftest import eventually
 from tests.support import topic
 from tests.support.topic import Message
@@ -81,8 +81,8 @@ def settle(settings: Settings, event_time_us: int) -> None:
 
 def _marked(settings: Settings, tag: str) -> int:
     scan = (
-        tables.catalog(settings)
-        .load_table(SILVER)
+        Lakehouse(settings)
+        .table(SILVER)
         .scan(row_filter=EqualTo("symbol", "LAST"), selected_fields=("trade_id",))
     )
     return len({name for name in scan.to_arrow()["trade_id"].to_pylist() if tag in name})

@@ -16,6 +16,7 @@ from contracts.tick import Tick
 from feature_store.definition import reference
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE, PREDICTIONS, SILVER
+from lakehouse.tables import Lakehouse
 
 S = 1_000_000
 DAY = 86_400 * S
@@ -64,7 +65,7 @@ def only(views: Views, condition: pl.Expr) -> Views:
 
 
 def put(settings: Settings, table: str, frame: pl.DataFrame) -> None:
-    stored = tables.catalog(settings).load_table(table)
+    stored = Lakehouse(settings).table(table)
     target = schema_to_pyarrow(stored.schema(), include_field_ids=False)
     missing = [pl.lit(None).alias(name) for name in target.names if name not in frame.columns]
     tables.append(stored, frame.with_columns(missing).select(target.names).to_arrow().cast(target))
@@ -72,7 +73,7 @@ def put(settings: Settings, table: str, frame: pl.DataFrame) -> None:
 
 def put_nothing(settings: Settings, table: str) -> None:
     """A snapshot without files, as Flink sometimes commits when there were no rows."""
-    stored = tables.catalog(settings).load_table(table)
+    stored = Lakehouse(settings).table(table)
     tables.append(stored, schema_to_pyarrow(stored.schema(), include_field_ids=False).empty_table())
     assert stored.refresh().current_snapshot().manifests(stored.io) == []
 

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from lakehouse import tables
 from lakehouse.schemas import GOLD
+from lakehouse.tables import Lakehouse
 from tests.support.market import T0, S, ticks
 
 TO_US = T0 + 1800 * S
@@ -20,7 +20,7 @@ def market():
 
 def store(settings, ticks_, views):
     """Write ticks (each twice, as a replay after a crash might) and feature rows as the jobs do."""
-    tables.create(settings)
+    Lakehouse(settings).create()
     name = pl.col("key").str.split(":")
     nothing = [
         pl.lit(None, dtype=pl.Float64).alias(column)
@@ -38,8 +38,8 @@ def store(settings, ticks_, views):
         *nothing,
     ]
     for _ in range(2):
-        tables.append_ticks(settings, ticks_.with_columns(columns).drop("key"))
-    table = tables.catalog(settings).load_table(GOLD)
+        Lakehouse(settings).append_ticks(ticks_.with_columns(columns).drop("key"))
+    table = Lakehouse(settings).table(GOLD)
     time = (
         pl.from_epoch("event_time_us", time_unit="us")
         .dt.replace_time_zone("UTC")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import polars as pl
 
 from contracts.config.settings import Settings
-from lakehouse import tables
+from lakehouse.tables import Lakehouse
 from streaming.feeds.tick_frame import SCHEMA
 from streaming.job import job
 from streaming.synthetic.market import FIXTURE, Market, generate
@@ -25,9 +25,8 @@ def restart(settings: Settings, history_end_us: int) -> tuple[pl.DataFrame, Mark
     """
     market = Market(EXCHANGE, history_end_us - HISTORY_S * 1_000_000)
     ticks = pl.concat(generate(EXCHANGE, market.now_us, HISTORY_S, market))
-    tables.create(settings)
-    tables.append_ticks(
-        settings,
+    Lakehouse(settings).create()
+    Lakehouse(settings).append_ticks(
         pl.concat([ticks, ticks.with_columns(venue=pl.lit("BINANCE"), symbol=pl.lit("BTCUSDT"))]),
     )
     if job.status(settings).get("state") == "RUNNING":

@@ -13,8 +13,9 @@ from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.progress import Progress, silent
 from feature_store.feast_repo.offline import export_daily
-from lakehouse import daily, tables
+from lakehouse import daily
 from lakehouse.schemas import DAILY
+from lakehouse.tables import Lakehouse
 from training.daily_stats import rows
 from training.daily_stats.trades import DAY_US
 
@@ -67,7 +68,7 @@ def run(
         max(first, last),
         unfinished=[iso(day) for day in range(max(first, last), wanted, DAY_US)],
     )
-    tables.create(settings)
+    Lakehouse(settings).create()
     seen: set[str] = set()
     for begin, end, frames in _batches(settings, report, symbols, progress):
         daily.replace(settings, frames, begin, end, symbols)
@@ -88,7 +89,7 @@ def _batches(
     begin, held = report.from_us, rows.empty()
     total = (report.to_us - report.from_us) // DAY_US
     for done, day in enumerate(range(report.from_us, report.to_us, DAY_US), start=1):
-        ticks = tables.read_ticks(settings, day, day + DAY_US, symbols)
+        ticks = Lakehouse(settings).read_ticks(day, day + DAY_US, symbols)
         (report.holes if ticks.is_empty() else report.days).append(iso(day))
         held = {
             table: pl.concat([held[table], frame]) for table, frame in rows.of(ticks, day).items()

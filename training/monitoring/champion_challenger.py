@@ -23,8 +23,8 @@ from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.redis_keys import DUEL_KEY
 from feature_store.online import signals
-from lakehouse import tables
 from lakehouse.schemas import PREDICTIONS
+from lakehouse.tables import Lakehouse
 from models import registry
 from training.tick import dataset, metrics
 
@@ -148,8 +148,8 @@ def _read(settings: Settings, from_us: int, to_us: int, versions: tuple[str, str
         span, And(EqualTo("model_name", settings.model_name), In("model_version", versions))
     )
     found = pl.from_arrow(
-        tables.catalog(settings)
-        .load_table(PREDICTIONS)
+        Lakehouse(settings)
+        .table(PREDICTIONS)
         .scan(row_filter=wanted, selected_fields=FIELDS)
         .to_arrow()
     )
@@ -203,8 +203,10 @@ def _of_day(settings: Settings, rows: pl.DataFrame) -> list[pl.DataFrame]:
         settings.entry_delay_s + settings.entry_late_s_max + settings.horizon_s
     ) * 1_000_000 + int(settings.stale_s * 1e6)
     first, last = int(rows["decision_us"].min()), int(rows["decision_us"].max())  # type: ignore[arg-type]
-    ticks = tables.read_ticks(settings, first, last + last_us).with_columns(
-        key=pl.concat_str("venue", pl.lit(":"), "symbol")
+    ticks = (
+        Lakehouse(settings)
+        .read_ticks(first, last + last_us)
+        .with_columns(key=pl.concat_str("venue", pl.lit(":"), "symbol"))
     )
     parts = []
     for (symbol,), own in rows.group_by("symbol"):

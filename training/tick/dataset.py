@@ -231,13 +231,12 @@ def load(
     they stay usable. Raises DatasetError for an expired snapshot, too. What is written meanwhile is
     not seen: all reads share the pinned snapshots.
     """
-    from lakehouse import (
-        tables,
-    )  # here: PyIceberg is slow to import, and the rest of this module needs none of it
     from lakehouse.schemas import GOLD, SILVER
+    from lakehouse.tables import Lakehouse
 
-    tables.create(settings)
-    pinned = dict(tables.snapshot_ids(settings) if snapshots is None else snapshots)
+    lake = Lakehouse(settings)
+    lake.create()
+    pinned = dict(lake.snapshot_ids() if snapshots is None else snapshots)
     if pinned.get(SILVER) is None or pinned.get(GOLD) is None:
         empty = (
             f"{SILVER} holds no ticks"
@@ -249,13 +248,11 @@ def load(
         )
     usable_us = int(settings.stale_s * SECOND_US)
     reach_us = (settings.entry_delay_s + settings.horizon_s) * SECOND_US + usable_us
-    ticks = tables.read_ticks(settings, from_us, to_us + reach_us, snapshot=pinned[SILVER])
+    ticks = lake.read_ticks(from_us, to_us + reach_us, snapshot=pinned[SILVER])
     ticks = ticks.select("key", "event_time_us", "seq", "price")
     features = {}
     for view, names in CORE_OF.items():
-        rows = tables.read_features(
-            settings, view, from_us - usable_us, to_us, snapshot=pinned[GOLD]
-        )
+        rows = lake.read_features(view, from_us - usable_us, to_us, snapshot=pinned[GOLD])
         features[view] = rows.select("symbol", "event_time_us", "known_at_us", *names)
     return replace(
         build(ticks, features, from_us, to_us, settings),

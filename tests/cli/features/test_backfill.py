@@ -9,7 +9,7 @@ from cli.features.backfill import _range, named
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from feature_store.backfill.chunks import DAY_US, length_us
-from lakehouse import tables
+from lakehouse.tables import Lakehouse
 from streaming.feeds import tick_frame
 
 START = datetime(2026, 3, 1, 12, 0, 30)  # noqa: DTZ001 – typer gives naive moments
@@ -23,7 +23,7 @@ def us(moment: datetime) -> int:
 def lake(tmp_path):
     """Silver with two ticks, 100 s apart."""
     made = Settings(home=tmp_path)
-    tables.create(made)
+    Lakehouse(made).create()
     row = {"venue": "V", "symbol": "S", "price": 1.0, "size": 1.0, "side": 1}
     rows = [
         row
@@ -35,7 +35,7 @@ def lake(tmp_path):
         }
         for s in (0, 100)
     ]
-    tables.append_ticks(made, tick_frame.conform(pl.DataFrame(rows)))
+    Lakehouse(made).append_ticks(tick_frame.conform(pl.DataFrame(rows)))
     return made
 
 
@@ -50,7 +50,7 @@ def test_a_given_side_is_taken_as_it_is(lake):
 
 def test_an_empty_lakehouse_says_how_to_fill_it(tmp_path):
     empty = Settings(home=tmp_path)
-    tables.create(empty)
+    Lakehouse(empty).create()
     with pytest.raises(DatasetError, match="no ticks") as caught:
         _range(empty, None, None)
     assert "`tick history`" in caught.value.hint

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from contracts.config.settings import settings
-from lakehouse import tables
+from lakehouse.tables import Lakehouse
 from tests.support import lake
 from tests.support.lake import START, A, B, S
 
@@ -33,7 +33,7 @@ def tick(tmp_path, monkeypatch):
     monkeypatch.setenv("TICK_HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "200")
     settings.cache_clear()
-    tables.create(settings())
+    Lakehouse(settings()).create()
 
     def call(*words):
         result = CliRunner().invoke(app, ["parity", *words])

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from contracts.config.settings import settings
 from contracts.features import CORE
-from lakehouse import tables
+from lakehouse.tables import Lakehouse
 from models import registry, tracking
 from models.export import export
 from tests.support.market import dataset
@@ -62,8 +62,8 @@ def png(file: Path) -> bool:
 class TestStats:
     @pytest.fixture
     def filled(self, tick):
-        tables.create(settings())
-        tables.append_ticks(settings(), ticks([0, 1, 3], rate=0.005))
+        Lakehouse(settings()).create()
+        Lakehouse(settings()).append_ticks(ticks([0, 1, 3], rate=0.005))
         return tick
 
     def test_a_range_becomes_tables_pictures_and_one_run(self, filled, tmp_path):
@@ -126,9 +126,9 @@ class TestStats:
         assert "holds no ticks" in said
 
     def test_one_day_of_one_symbol_with_a_constant_price_can_be_drawn(self, tick, tmp_path):
-        tables.create(settings())
-        tables.append_ticks(
-            settings(), ticks([0], symbols=("V:A",), rate=0.0005).with_columns(price=pl.lit(5.0))
+        Lakehouse(settings()).create()
+        Lakehouse(settings()).append_ticks(
+            ticks([0], symbols=("V:A",), rate=0.0005).with_columns(price=pl.lit(5.0))
         )
         code, said = tick(
             "stats", "--from", DAYS[0], "--to", DAYS[1], "--out", str(tmp_path / "out")

@@ -9,8 +9,9 @@ from contracts.config.settings import Settings
 from feature_store.backfill import chunks, ledger
 from feature_store.backfill.chunks import DAY_US, Chunk, Lookback
 from feature_store.backfill.run import ChunkSource, accepted, holes
-from lakehouse import maintenance, tables, tick_scans
+from lakehouse import maintenance, tick_scans
 from lakehouse.schemas import SILVER
+from lakehouse.tables import Lakehouse
 from lakehouse.tick_scans import MINUTE_US
 from streaming.feeds import tick_frame
 
@@ -23,14 +24,14 @@ def fill(settings: Settings, symbol: str, minutes: list[int]) -> None:
     row = {"venue": "V", "symbol": symbol, "price": 1.0, "size": 1.0, "side": 1, "seq": 1}
     times = [NOON_US + minute * MINUTE_US + 7 for minute in minutes]
     rows = [row | {"trade_id": str(us), "event_time_us": us, "ingest_time_us": us} for us in times]
-    tables.append_ticks(settings, tick_frame.conform(pl.DataFrame(rows)))
+    Lakehouse(settings).append_ticks(tick_frame.conform(pl.DataFrame(rows)))
 
 
 @pytest.fixture
 def lake(tmp_path) -> Settings:
     """One symbol with all minutes of three hours, one after a week's gap, one new in the window."""
     made = Settings(home=tmp_path)
-    tables.create(made)
+    Lakehouse(made).create()
     fill(made, "BUSY", list(range(180)))
     fill(made, "RESTED", [-7 * 1440, -7 * 1440 + 5, -7 * 1440 + 9, 150])
     fill(made, "YOUNG", [100, 130])
@@ -130,9 +131,9 @@ def test_a_tick_in_the_gap_that_a_symbol_reaches_over_makes_a_chunk_due(lake):
 
 def test_compaction_makes_no_chunk_due(lake):
     chunk, lookback = Chunk(NOON_US, NOON_US + HOUR_US), Lookback(NOON_US - HOUR_US)
-    first, snapshot = digest(lake, chunk, lookback), tables.snapshot_ids(lake)[SILVER]
+    first, snapshot = digest(lake, chunk, lookback), Lakehouse(lake).snapshot_ids()[SILVER]
     assert maintenance.compact(lake, 1, lambda *_: None) > 0
-    assert tables.snapshot_ids(lake)[SILVER] != snapshot
+    assert Lakehouse(lake).snapshot_ids()[SILVER] != snapshot
     assert digest(lake, chunk, lookback) == first
 
 

@@ -17,6 +17,7 @@ from contracts.features import COLUMNS, CORE
 from feature_store.backfill import run as backfill
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
+from lakehouse.tables import Lakehouse
 from tests.support import edited
 from tests.support.edited import NEW
 
@@ -39,18 +40,19 @@ from feature_store.feast_repo import objects as feast_objects
 from feature_store.online import store as online_store
 from feature_store.online.reader import ReadPlan
 from feature_store.sql import windows
-from lakehouse import tables
+from lakehouse.tables import Lakehouse
 from streaming.job import job
 from training.tick.dataset import CORE_OF
 
 settings = Settings()
 check_lines(FEATURES, AGGREGATES)
-tables.create(settings)
+lake = Lakehouse(settings)
+lake.create()
 program, batch = job.program(settings), "\\n".join(view.select for view in windows.ladder("batch"))
 entity, *views, service = feast_objects.objects(settings)
 views = [view for view in views if view.name in {level.view for level in LEVELS}]
 plan = ReadPlan(CORE, settings)
-by_reference = reference.features(tables.read_ticks(settings, 0, 1))
+by_reference = reference.features(lake.read_ticks(0, 1))
 reference_columns = {view: frame.columns for view, frame in by_reference.items()}
 print(json.dumps({
     "contracts": str(Path(contracts.features.__file__).parent),
@@ -68,7 +70,7 @@ print(json.dumps({
     "online": {level.view: online_store.script(level) for level in LEVELS},
     "reference": reference_columns,
     "page": page(),
-    "old_row": tables.read_features(settings, "tick_1s", 0, 2 * 10**15).to_dicts(),
+    "old_row": lake.read_features("tick_1s", 0, 2 * 10**15).to_dicts(),
 }, default=str))
 """
 
@@ -77,7 +79,7 @@ print(json.dumps({
 def settings(tmp_path_factory) -> Settings:
     """An older platform: its tables exist, and gold has a row."""
     made = Settings(home=tmp_path_factory.mktemp("platform"))
-    tables.create(made)
+    Lakehouse(made).create()
     row = {
         "view": ["tick_1s"],
         "symbol": ["A:B"],
@@ -85,7 +87,7 @@ def settings(tmp_path_factory) -> Settings:
         "volume_1m": [7.0],
     }
     with tables.writing():
-        tables.catalog(made).load_table(GOLD).append(pa.table(row))
+        Lakehouse(made).table(GOLD).append(pa.table(row))
     return made
 
 
@@ -134,7 +136,7 @@ def test_the_batch_s_sql_computes_it_and_every_chunk_is_due_again(derived):
 
 @pytest.mark.parametrize("table", [GOLD, GOLD_LIVE])
 def test_tables_that_exist_gain_the_columns_at_their_end(settings, derived, table):
-    names = tables.catalog(settings).load_table(table).schema().column_names
+    names = Lakehouse(settings).table(table).schema().column_names
     assert set(names[-len(NEW) :]) == set(NEW)
     assert {column.name for column in COLUMNS} <= set(names[: -len(NEW)])
 
@@ -168,5 +170,5 @@ def test_the_page_describes_it(derived):
 
 
 def test_an_older_program_still_reads_the_evolved_table(settings, derived):
-    frame = tables.read_features(settings, "tick_1s", 0, 2 * 10**15)
+    frame = Lakehouse(settings).read_features("tick_1s", 0, 2 * 10**15)
     assert frame["volume_1m"].to_list() == [7.0] and not set(NEW) & set(frame.columns)

@@ -14,8 +14,8 @@ from contracts.windows import LEVELS
 from feature_store.online import redis_layout
 from feature_store.online.rebuild import newest, rebuild
 from feature_store.online.store import write_rows
-from lakehouse import tables
 from lakehouse.schemas import FEATURE_NAMES, GOLD, GOLD_LIVE, schema
+from lakehouse.tables import Lakehouse
 from tests.feature_store.online.test_store import stored
 from tests.support.rows import NOW_MS, NOW_US, feature_row, plain_row
 
@@ -25,7 +25,7 @@ HOUR_MS = 3_600_000
 @pytest.fixture
 def lake(store_settings, tmp_path):
     settings = store_settings.model_copy(update={"home": tmp_path})
-    catalog = tables.catalog(settings)
+    catalog = Lakehouse(settings).catalog
     catalog.create_namespace("gold")
     for table in (
         GOLD,
@@ -43,7 +43,7 @@ def append(settings, table, *rows):
         ],
         infer_schema_length=None,
     )
-    target = tables.catalog(settings).load_table(table)
+    target = Lakehouse(settings).table(table)
     nulls = [
         pl.col(name).cast(pl.Float64) for name, kind in frame.schema.items() if kind == pl.Null
     ]

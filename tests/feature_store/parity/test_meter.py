@@ -16,6 +16,7 @@ from feature_store.parity import meter, stored_rows
 from feature_store.parity.coverage import NO_LIVE_JOB, NOT_BACKFILLED, CoverageGaps
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
+from lakehouse.tables import Lakehouse
 from tests.support import lake
 from tests.support.lake import DAY, LENGTH_S, START, A, B, S
 
@@ -37,7 +38,7 @@ def views(market):
 def settings(tmp_path_factory) -> Settings:
     """One lakehouse; each test uses a separate day."""
     found = Settings(home=tmp_path_factory.mktemp("lake"))
-    tables.create(found)
+    Lakehouse(found).create()
     return found
 
 
@@ -259,7 +260,7 @@ def test_history_that_is_not_what_the_ticks_say_is_found_by_the_oracle_alone(pla
 
 def test_the_range_both_tables_cover_leaves_out_bars_that_were_open(tmp_path, views):
     settings = Settings(home=tmp_path)
-    tables.create(settings)
+    Lakehouse(settings).create()
     for table, message in ((GOLD_LIVE, "no live job"), (GOLD, "nothing was backfilled")):
         with pytest.raises(DatasetError, match=message):
             stored_rows.covered(settings, NOW_US)
@@ -319,17 +320,17 @@ def test_absences_span_slices():
 def test_a_column_that_was_added_later_explains_rows_from_before_it(tmp_path, market, views):
     """The job was restarted with a new line: it published the last minutes again, with it."""
     settings = Settings(home=tmp_path)
-    tables.create(settings)
+    Lakehouse(settings).create()
     for table in (GOLD, GOLD_LIVE):
         older = [
             n
-            for n in tables.catalog(settings).load_table(table).schema().column_names
+            for n in Lakehouse(settings).table(table).schema().column_names
             if n not in ("volume_10s", "volume_5m")
         ]
-        tables.catalog(settings).drop_table(table)
+        Lakehouse(settings).catalog.drop_table(table)
         kept = tables.schema(table)
         fields = [found for found in kept.fields if found.name in older]
-        tables.catalog(settings).create_table(
+        Lakehouse(settings).catalog.create_table(
             table, Schema(*fields), partition_spec=tables.partitions(table)
         )
     before = {
@@ -338,7 +339,7 @@ def test_a_column_that_was_added_later_explains_rows_from_before_it(tmp_path, ma
     lake.put_features(
         settings, GOLD_LIVE, lake.only(before, pl.col("event_time_us") <= START + 3000 * S)
     )
-    tables.create(settings)
+    Lakehouse(settings).create()
     afresh = lake.features(market.filter(pl.col("event_time_us") >= START + 2400 * S))
     lake.put_features(settings, GOLD_LIVE, afresh)
     lake.put_features(settings, GOLD, views)
@@ -357,16 +358,16 @@ def test_a_column_that_was_added_later_explains_rows_from_before_it(tmp_path, ma
 
 def test_history_without_the_new_column_is_due_for_a_backfill_and_no_defect(tmp_path, views):
     settings = Settings(home=tmp_path)
-    tables.create(settings)
+    Lakehouse(settings).create()
     older = [found for found in tables.schema(GOLD).fields if found.name != NAME]
-    tables.catalog(settings).drop_table(GOLD)
-    tables.catalog(settings).create_table(
+    Lakehouse(settings).catalog.drop_table(GOLD)
+    Lakehouse(settings).catalog.create_table(
         GOLD, Schema(*older), partition_spec=tables.partitions(GOLD)
     )
     lake.put_features(
         settings, GOLD, {view: frame.drop(NAME, strict=False) for view, frame in views.items()}
     )
-    tables.create(settings)
+    Lakehouse(settings).create()
     lake.put_features(settings, GOLD_LIVE, views)
     report = meter.measure(settings, START, START + DAY, NOW_US)
     assert report.unexplained == 0
@@ -376,7 +377,7 @@ def test_history_without_the_new_column_is_due_for_a_backfill_and_no_defect(tmp_
 def test_a_late_tick_before_a_weekend_explains_the_first_return_after_it(tmp_path):
     """The last bar before the halt was late: only Monday's first returns differ."""
     settings = Settings(home=tmp_path)
-    tables.create(settings)
+    Lakehouse(settings).create()
     friday, monday = (
         lake.ticks((A,), count=40),
         lake.ticks((A,), seed=3, count=40, start_us=START + 2 * DAY),

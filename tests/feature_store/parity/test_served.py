@@ -6,7 +6,7 @@ import pytest
 from contracts.config.settings import Settings
 from contracts.features import COLUMNS, CORE
 from feature_store.parity import meter
-from lakehouse import tables
+from lakehouse.tables import Lakehouse
 from tests.support import lake
 from tests.support.lake import DAY, START, A, B, S
 
@@ -28,7 +28,7 @@ def views(trades):
 @pytest.fixture
 def settings(tmp_path) -> Settings:
     found = Settings(home=tmp_path)
-    tables.create(found)
+    Lakehouse(found).create()
     return found
 
 

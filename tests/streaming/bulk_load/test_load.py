@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from contracts.config.settings import Settings
 from contracts.errors import FeedError
 from contracts.tick import MESSAGE_BYTES_MAX
-from lakehouse import tables
 from lakehouse.maintenance import compact
 from lakehouse.schemas import DEAD_LETTER, SILVER
+from lakehouse.tables import Lakehouse
 from streaming.bulk_load.dedup import DAY_US, Deduplicator, fingerprints
 from streaming.bulk_load.load import LoadReport, load, rows_expected
 from streaming.feeds import open_feed, tick_frame
@@ -80,7 +80,7 @@ def fates(done: LoadReport) -> tuple[int, int, int, int]:
 
 
 def stored(lake: Settings, table: str = SILVER) -> pl.DataFrame:
-    return pl.DataFrame(pl.from_arrow(tables.catalog(lake).load_table(table).scan().to_arrow()))
+    return pl.DataFrame(pl.from_arrow(Lakehouse(lake).table(table).scan().to_arrow()))
 
 
 def digest(lake: Settings) -> str:
@@ -89,7 +89,7 @@ def digest(lake: Settings) -> str:
 
 
 def partitions(lake: Settings) -> dict[str, int]:
-    parts = tables.catalog(lake).load_table(SILVER).inspect.partitions().to_pylist()
+    parts = Lakehouse(lake).table(SILVER).inspect.partitions().to_pylist()
     return {str(part["partition"]["event_day"]): part["record_count"] for part in parts}
 
 
@@ -101,7 +101,7 @@ def test_every_column_arrives_as_the_stream_would_have_written_it(lake, tmp_path
     assert held.select(list(tick_frame.SCHEMA)).equals(quoted)
     assert held["event_time"].dt.epoch("us").equals(quoted["event_time_us"], check_names=False)
     assert not held["late"].any()
-    assert tables.read_ticks(lake, START_US, START_US + DAY_US).height == 10
+    assert Lakehouse(lake).read_ticks(START_US, START_US + DAY_US).height == 10
 
 
 def test_rows_lie_in_the_partition_of_their_day_and_few_commits_write_them(lake, tmp_path):
@@ -117,7 +117,7 @@ def test_rows_lie_in_the_partition_of_their_day_and_few_commits_write_them(lake,
         "2024-03-21": 2880,
         "2024-03-22": 1920,
     }
-    table = tables.catalog(lake).load_table(SILVER)
+    table = Lakehouse(lake).table(SILVER)
     assert len(table.snapshots()) <= 3
     assert table.inspect.files().num_rows == 5  # a day waits until it is whole
 
@@ -126,11 +126,10 @@ def test_metadata_are_those_that_an_ordinary_append_writes(lake, tmp_path):
     frame = ticks(100)
     of(lake, written(tmp_path / "a.parquet", frame))
     ordinary = Settings(home=tmp_path / "ordinary")
-    tables.create(ordinary)
-    tables.append_ticks(ordinary, frame)
+    Lakehouse(ordinary).create()
+    Lakehouse(ordinary).append_ticks(frame)
     ours, theirs = (
-        tables.catalog(home).load_table(SILVER).inspect.files().to_pylist()[0]
-        for home in (lake, ordinary)
+        Lakehouse(home).table(SILVER).inspect.files().to_pylist()[0] for home in (lake, ordinary)
     )
     for name in (
         "record_count",
@@ -148,9 +147,9 @@ def test_metadata_are_those_that_an_ordinary_append_writes(lake, tmp_path):
 def test_a_second_time_nothing_is_added(lake, tmp_path):
     file = written(tmp_path / "a.parquet", ticks(9_000, step_us=60_000_000))
     of(lake, file)
-    before, snapshot = digest(lake), tables.snapshot_ids(lake)[SILVER]
+    before, snapshot = digest(lake), Lakehouse(lake).snapshot_ids()[SILVER]
     assert fates(of(lake, file)) == (0, 9_000, 0, 0)
-    assert (digest(lake), tables.snapshot_ids(lake)[SILVER]) == (before, snapshot)
+    assert (digest(lake), Lakehouse(lake).snapshot_ids()[SILVER]) == (before, snapshot)
 
 
 def test_copies_inside_the_files_count_once(lake, tmp_path):
@@ -175,8 +174,8 @@ def test_only_what_is_missing_is_added_and_equal_ids_elsewhere_are_no_copies(lak
 
 
 def test_what_the_stream_wrote_is_already_there(lake, tmp_path):
-    tables.create(lake)
-    tables.append_ticks(lake, ticks(30))
+    Lakehouse(lake).create()
+    Lakehouse(lake).append_ticks(ticks(30))
     assert fates(of(lake, written(tmp_path / "a.parquet", ticks(50)))) == (20, 30, 0, 0)
 
 
@@ -236,7 +235,7 @@ def test_upkeep_merges_the_dead_letters_of_a_day_too(lake, tmp_path):
     before = stored(lake, DEAD_LETTER).sort("source")
     assert compact(lake, 3, lambda *_: None) == 1
     assert stored(lake, DEAD_LETTER).sort("source").equals(before)
-    assert tables.catalog(lake).load_table(DEAD_LETTER).inspect.files().num_rows == 1
+    assert Lakehouse(lake).table(DEAD_LETTER).inspect.files().num_rows == 1
 
 
 def test_an_endless_line_is_cut(lake, tmp_path):
@@ -288,7 +287,7 @@ def test_the_rows_of_a_file_are_guessed_from_its_size(tmp_path, name):
 
 def test_forgotten_days_are_read_again_from_silver(lake, tmp_path):
     of(lake, written(tmp_path / "a.parquet", ticks(100)))
-    known = Deduplicator(tables.catalog(lake).load_table(SILVER), fingerprints_max=1)
+    known = Deduplicator(Lakehouse(lake).table(SILVER), fingerprints_max=1)
     for number in (19_800, 19_801, 19_800):
         part = known.remove_duplicates(number, ticks(100, start_us=number * DAY_US))
         assert (part.already, part.duplicates) == ((100, 0) if number == 19_800 else (0, 0))
@@ -309,9 +308,9 @@ def test_any_mix_of_new_old_copied_and_broken_rows_is_accounted_for(tmp_path_fac
     """Compare with sets of the ids that were stored and that the file contains."""
     home = tmp_path_factory.mktemp("mix")
     lake = Settings(home=home / "home", load_commit_rows=7)
-    tables.create(lake)
+    Lakehouse(lake).create()
     if held:
-        tables.append_ticks(lake, ticks(9).filter(pl.col("seq").is_in(sorted(held))))
+        Lakehouse(lake).append_ticks(ticks(9).filter(pl.col("seq").is_in(sorted(held))))
     frame = pl.DataFrame(
         [
             (
@@ -375,7 +374,7 @@ def killed_in_the_middle(lake: Settings, files: str) -> int:
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(lake.home), files], cwd=REPO)
     try:
-        while len(tables.catalog(lake).load_table(SILVER).snapshots()) < 3 and child.poll() is None:
+        while len(Lakehouse(lake).table(SILVER).snapshots()) < 3 and child.poll() is None:
             time.sleep(0.02)
         assert child.poll() is None, "the load ended before it could be killed"
     finally:
@@ -389,7 +388,7 @@ def test_killed_and_loaded_again_it_is_as_if_nothing_had_happened(lake, tmp_path
     bad = frame.with_columns(price=pl.when(pl.col("seq") % 1000 == 7).then(-1.0).otherwise("price"))
     for part in range(12):
         written(tmp_path / f"{part:02}.parquet", bad.slice(part * 5000, 5000))
-    tables.create(lake)
+    Lakehouse(lake).create()
     files, undisturbed = str(tmp_path / "*.parquet"), Settings(home=tmp_path / "undisturbed")
     left = killed_in_the_middle(lake, files)
     assert 0 < left < 59_940

@@ -11,6 +11,7 @@ from contracts.fields import Kind, names
 from contracts.topics import PREDICTIONS as TOPIC
 from lakehouse import tables
 from lakehouse.schemas import COLUMNS_OF, PREDICTION_NAMES, PREDICTIONS, partitions
+from lakehouse.tables import Lakehouse
 from serving.core.answer import Answer, Outcome
 from serving.core.status import Status
 from serving.state.recorder import prediction_record
@@ -78,8 +79,8 @@ def test_the_types_are_those_of_the_table():
 
 def test_the_table_lies_by_day_of_serving(tmp_path):
     settings = Settings(home=tmp_path)
-    tables.create(settings)
-    table = tables.catalog(settings).load_table(PREDICTIONS)
+    Lakehouse(settings).create()
+    table = Lakehouse(settings).table(PREDICTIONS)
     (day,) = table.spec().fields
     assert table.schema().find_column_name(day.source_id) == "served_at"
     assert partitions(PREDICTIONS).fields[0].name == "event_day"

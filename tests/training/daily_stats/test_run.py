@@ -19,6 +19,7 @@ from lakehouse.schemas import (
     DAILY_PROFILE,
     DAILY_VOLATILITY,
 )
+from lakehouse.tables import Lakehouse
 from tests.support.prices import D0, ticks
 from training.daily_stats import rows, run
 from training.daily_stats.trades import DAY_US
@@ -32,8 +33,8 @@ DATE = [run.iso(D0 + day * DAY_US) for day in range(8)]
 def lake(tmp_path):
     """Silver with two symbols on days 0, 1 and 3."""
     made = Settings(home=tmp_path)
-    tables.create(made)
-    tables.append_ticks(made, ticks([0, 1, 3], rate=0.005))
+    Lakehouse(made).create()
+    Lakehouse(made).append_ticks(ticks([0, 1, 3], rate=0.005))
     return made
 
 
@@ -56,7 +57,8 @@ def test_the_tables_hold_what_is_computed_in_memory_and_twice_is_the_same(lake):
     before = held(lake)
     for day in (0, 1, 3):
         made = rows.of(
-            tables.read_ticks(lake, D0 + day * DAY_US, D0 + (day + 1) * DAY_US), D0 + day * DAY_US
+            Lakehouse(lake).read_ticks(D0 + day * DAY_US, D0 + (day + 1) * DAY_US),
+            D0 + day * DAY_US,
         )
         stored = {
             table: daily.read(lake, table, D0 + day * DAY_US, D0 + (day + 1) * DAY_US)
@@ -87,9 +89,9 @@ def test_days_at_once_are_the_days_one_by_one(lake, monkeypatch):
 
 def test_one_day_is_read_at_a_time_and_rows_do_not_pile_up(lake, monkeypatch):
     read, written = [], []
-    ticks_of, replace = tables.read_ticks, daily.replace
+    ticks_of, replace = Lakehouse.read_ticks, daily.replace
     monkeypatch.setattr(
-        tables,
+        Lakehouse,
         "read_ticks",
         lambda given, *span, **rest: read.append(span[:2]) or ticks_of(given, *span, **rest),
     )
@@ -112,7 +114,7 @@ def test_one_day_is_read_at_a_time_and_rows_do_not_pile_up(lake, monkeypatch):
 def test_a_run_that_ends_between_two_tables_is_mended_by_the_next(lake, monkeypatch):
     compute(lake, 0, 4)
     before = held(lake)
-    tables.append_ticks(lake, ticks([2], rate=0.005))
+    Lakehouse(lake).append_ticks(ticks([2], rate=0.005))
     with monkeypatch.context() as broken:
         broken.setattr(daily, "overwrite", _fails_after(daily.overwrite, 2))
         with pytest.raises(KeyboardInterrupt):
@@ -160,8 +162,7 @@ def test_a_range_ahead_of_now_has_no_days(lake):
 def test_new_ticks_of_one_symbol_change_its_rows_and_no_others(lake):
     compute(lake, 0, 2)
     before = held(lake)
-    tables.append_ticks(
-        lake,
+    Lakehouse(lake).append_ticks(
         ticks([0], symbols=("V:A", "V:C"), seed=9).with_columns(trade_id="x" + pl.col("trade_id")),
     )
     report = compute(lake, 0, 1, symbols=["V:A", "V:X"])
@@ -185,7 +186,7 @@ def test_new_ticks_of_one_symbol_change_its_rows_and_no_others(lake):
 def test_statistics_of_ticks_that_are_gone_go_too(lake):
     compute(lake, 0, 2)
     with tables.writing():
-        tables.catalog(lake).load_table("silver.tick_data").delete(tables.between(D0, D0 + DAY_US))
+        Lakehouse(lake).table("silver.tick_data").delete(tables.between(D0, D0 + DAY_US))
     assert compute(lake, 0, 1).holes == [DATE[0]]
     assert set(held(lake)[DAILY]["event_time"].dt.epoch("us")) == {D0 + DAY_US}
 

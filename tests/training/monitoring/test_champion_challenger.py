@@ -101,7 +101,7 @@ def test_the_outcome_is_the_label_of_the_training(settings, monkeypatch):
             "price": np.exp(seconds * 1e-4),
         }
     )
-    monkeypatch.setattr(champion_challenger.tables, "read_ticks", lambda *_: ticks)
+    monkeypatch.setattr(champion_challenger.Lakehouse, "read_ticks", lambda *_: ticks)
     moments = pl.DataFrame(
         {
             "symbol": ["A:B", "A:B", "A:C"],

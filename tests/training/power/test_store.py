@@ -7,8 +7,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from contracts.config.settings import Settings
-from lakehouse import power, tables
+from lakehouse import power
 from lakehouse.schemas import POWER, POWER_FORECASTS
+from lakehouse.tables import Lakehouse
 from tests.support.power_data import T0, readings
 from training.power import features, files
 from training.power.features import HOUR_US
@@ -18,7 +19,7 @@ from training.power.files import DAY_US
 @pytest.fixture
 def settings(tmp_path):
     made = Settings(home=tmp_path)
-    tables.create(made)
+    Lakehouse(made).create()
     return made
 
 
@@ -27,7 +28,7 @@ def rows(days=3, seed=1, source="one"):
 
 
 def snapshots(settings, table):
-    return len(tables.catalog(settings).load_table(table).snapshots())
+    return len(Lakehouse(settings).table(table).snapshots())
 
 
 def forecast(series, day, kw, version="1"):

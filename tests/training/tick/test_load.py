@@ -7,8 +7,8 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from lakehouse import tables
 from lakehouse.schemas import SILVER
+from lakehouse.tables import Lakehouse
 from tests.support.market import T0, S, feature_rows
 from tests.support.warehouse import TO_US, market, store
 from training.tick import dataset
@@ -33,7 +33,7 @@ def test_what_is_loaded_is_what_would_be_built_in_memory(settings):
     assert (
         loaded.frame["exit_us"].max() > TO_US - 60 * S
     )  # the last label reads ticks after the range
-    current = tables.snapshot_ids(settings)
+    current = Lakehouse(settings).snapshot_ids()
     assert loaded.snapshots == current
     assert current[SILVER] is not None
 

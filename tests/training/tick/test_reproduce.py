@@ -14,8 +14,9 @@ from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.config.settings import settings as read_settings
 from contracts.errors import DatasetError
-from lakehouse import maintenance, tables
+from lakehouse import maintenance
 from lakehouse.schemas import GOLD, SILVER
+from lakehouse.tables import Lakehouse
 from tests.support.market import DAY, T0, S, feature_rows, ticks
 from tests.support.warehouse import TO_US, market, store
 from training.run import mlflow_run
@@ -57,7 +58,7 @@ def record(settings, dataset=None, **changed):
 def spoil(settings):
     """More ticks, and other features for the whole range, as a later backfill would leave them."""
     store(settings, ticks([10, 11, 12], [1, 2, 3]).with_columns(pl.col("seq") + 10_000), VIEWS)
-    tables.catalog(settings).load_table(GOLD).delete()
+    Lakehouse(settings).table(GOLD).delete()
     store(settings, market().head(1), feature_rows(np.arange(1, 1800, 10), value=0.5))
 
 
@@ -82,14 +83,14 @@ class TestEqual:
         assert rebuild(later, run_id).equal
 
     def test_a_column_that_the_table_gained_since_changes_nothing(self, settings):
-        tables.create(settings)
-        with tables.catalog(settings).load_table(GOLD).update_schema() as update:
+        Lakehouse(settings).create()
+        with Lakehouse(settings).table(GOLD).update_schema() as update:
             update.delete_column("range_1m")
         store_without(settings, "range_1m")
         run_id, _ = record(settings)
-        tables.create(settings)  # a contract that gained it
+        Lakehouse(settings).create()  # a contract that gained it
         pinned = find(settings, run_id)[1].snapshots[GOLD]
-        then = tables.read_features(settings, "tick_1s", T0, TO_US, snapshot=pinned)
+        then = Lakehouse(settings).read_features("tick_1s", T0, TO_US, snapshot=pinned)
         assert then["range_1m"].is_null().all()
         assert rebuild(settings, run_id).equal
 
@@ -98,7 +99,7 @@ def store_without(settings, column):
     """Write the market as `store` does, into a gold that lacks a column."""
     from unittest.mock import patch
 
-    with patch.object(tables, "create"):  # which would add it
+    with patch.object(Lakehouse, "create"):  # which would add it
         store(
             settings,
             market(),
