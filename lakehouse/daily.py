@@ -9,7 +9,6 @@ from pyiceberg.expressions import And, BooleanExpression, In
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 
-from contracts.config.settings import Settings
 from contracts.tick import EVENT_TIME_US_MIN
 from lakehouse import tables
 from lakehouse.commits import retried
@@ -20,7 +19,7 @@ TIME_US_MAX = 253_402_300_799_000_000  # end of the year 9999, the last one with
 
 
 def replace(
-    settings: Settings,
+    lake: Lakehouse,
     frames: Mapping[str, pl.DataFrame],
     from_us: int,
     to_us: int,
@@ -32,7 +31,7 @@ def replace(
     of them.
     """
     for name, frame in frames.items():
-        table = Lakehouse(settings).table(name)
+        table = lake.table(name)
         arrow = frame.select([column for column, _ in COLUMNS_OF[name]]).to_arrow()
         overwrite(
             table,
@@ -64,7 +63,7 @@ def overwrite(table: Table, arrow: pa.Table, replaced: BooleanExpression) -> Non
 
 
 def read(
-    settings: Settings,
+    lake: Lakehouse,
     table: str,
     from_us: int = EVENT_TIME_US_MIN,
     to_us: int = TIME_US_MAX,
@@ -73,11 +72,7 @@ def read(
     """Rows of the days that begin in [from, to) µs, sorted by day and symbol, with the table's
     columns.
     """
-    scan = (
-        Lakehouse(settings)
-        .table(table)
-        .scan(row_filter=_row_filter(table, from_us, to_us, symbols))
-    )
+    scan = lake.table(table).scan(row_filter=_row_filter(table, from_us, to_us, symbols))
     frame = pl.from_arrow(scan.to_arrow())
     assert isinstance(frame, pl.DataFrame)
     names = {name for name, _ in COLUMNS_OF[table]}

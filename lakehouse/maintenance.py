@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, LessThan
 from pyiceberg.table import Table
 
-from contracts.config.settings import Settings
 from contracts.progress import Progress
 from lakehouse import orphan_files, tables
 from lakehouse.commits import retried
@@ -29,28 +28,28 @@ class Summary:
     snapshots: int
 
 
-def summary(settings: Settings) -> list[Summary]:
+def summary(lake: Lakehouse) -> list[Summary]:
     """One summary per table, from metadata alone."""
-    Lakehouse(settings).create()
+    lake.create()
     summaries = []
     for name in COLUMNS_OF:
-        table = Lakehouse(settings).table(name)
+        table = lake.table(name)
         files = tables.files(table, SIZES)
         rows, size = (sum(file[column] for file in files) for column in SIZES)
         summaries.append(Summary(name, rows, len(files), size, len(table.snapshots())))
     return summaries
 
 
-def compact(settings: Settings, files_max: int, progress: Progress) -> int:
+def compact(lake: Lakehouse, files_max: int, progress: Progress) -> int:
     """Rewrite every partition with more than `files_max` files into few; returns how many
     partitions.
 
     The rows stay the same.
     """
-    Lakehouse(settings).create()
+    lake.create()
     merged = 0
     for name in COLUMNS_OF:
-        table = Lakehouse(settings).table(name)
+        table = lake.table(name)
         parts = table.inspect.partitions().to_pylist() if tables.has_manifest(table) else []
         crowded = [part["partition"] for part in parts if part["file_count"] > files_max]
         for done, partition in enumerate(crowded, start=1):
@@ -69,7 +68,7 @@ class Expired:
     bytes: int
 
 
-def expire(settings: Settings, before_us: int, now_us: int, state_us: int | None) -> Expired:
+def expire(lake: Lakehouse, before_us: int, now_us: int, state_us: int | None) -> Expired:
     """Expire snapshots older than `before_us` and delete the files that only they needed.
 
     Times are µs UTC. `state_us` is when the newest checkpoint or savepoint of the live job was
@@ -78,12 +77,12 @@ def expire(settings: Settings, before_us: int, now_us: int, state_us: int | None
     whole bucket is a job for the catalog's own service.
     """
     written_us = min(now_us, now_us if state_us is None else state_us) - int(
-        settings.orphan_age_s * 1e6
+        lake.settings.orphan_age_s * 1e6
     )
-    Lakehouse(settings).create()
+    lake.create()
     snapshots, files, size = 0, 0, 0
     for name in COLUMNS_OF:
-        table = Lakehouse(settings).table(name)
+        table = lake.table(name)
         resumable = state_us is not None and name != GOLD
         snapshots += _expire_snapshots(table, before_us, resumable=resumable)
         if orphan_files.is_local(table):

@@ -8,7 +8,6 @@ import polars as pl
 from pyiceberg.expressions import And, BooleanExpression, EqualTo
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from contracts.config.settings import Settings
 from contracts.tick import EVENT_TIME_US_MIN
 from lakehouse import tables
 from lakehouse.daily import TIME_US_MAX, overwrite
@@ -28,16 +27,16 @@ class Stored:
     already: int
 
 
-def store(settings: Settings, rows: pl.DataFrame) -> Stored:
+def store(lake: Lakehouse, rows: pl.DataFrame) -> Stored:
     """Upsert readings into silver in one commit.
 
     `rows`: event_time_us, series, value_kw, source, known_at_us; one row per time and series. A
     differing value replaces the stored one. Loading the same rows again changes nothing and creates
     no snapshot.
     """
-    Lakehouse(settings).create()
+    lake.create()
     first, last = _span(rows)
-    stored = readings(settings, first, last)
+    stored = readings(lake, first, last)
     stored_values = stored.select(*KEY, pl.col("value_kw").alias("stored_kw"))
     compared = rows.join(
         stored_values, on=list(KEY), how="left", maintain_order="left"
@@ -56,7 +55,7 @@ def store(settings: Settings, rows: pl.DataFrame) -> Stored:
                 .select(rows.columns),
             ]
         )
-        _replace(settings, POWER, merged.sort(*KEY), tables.between(first, last))
+        _replace(lake, POWER, merged.sort(*KEY), tables.between(first, last))
     return Stored(
         int(compared["is_new"].sum()),
         int(compared["is_corrected"].sum()),
@@ -65,42 +64,42 @@ def store(settings: Settings, rows: pl.DataFrame) -> Stored:
 
 
 def readings(
-    settings: Settings, from_us: int = EVENT_TIME_US_MIN, to_us: int = TIME_US_MAX
+    lake: Lakehouse, from_us: int = EVENT_TIME_US_MIN, to_us: int = TIME_US_MAX
 ) -> pl.DataFrame:
     """Readings with event time in [from, to) µs, sorted by time and series.
 
     Columns: event_time_us, series, value_kw, source, known_at_us.
     """
-    return _read(settings, POWER, tables.between(from_us, to_us))
+    return _read(lake, POWER, tables.between(from_us, to_us))
 
 
-def end_us(settings: Settings) -> int | None:
+def end_us(lake: Lakehouse) -> int | None:
     """End of the last UTC day with a reading after 23:00; None while silver is empty.
 
     Read from file statistics alone.
     """
-    Lakehouse(settings).create()
-    files = tables.files(Lakehouse(settings).table(POWER), ["readable_metrics"])
+    lake.create()
+    files = tables.files(lake.table(POWER), ["readable_metrics"])
     if not files:
         return None
     newest = max(file["readable_metrics"]["known_at_us"]["upper_bound"] for file in files)
     return int(newest) // DAY_US * DAY_US
 
 
-def snapshot_id(settings: Settings) -> int | None:
+def snapshot_id(lake: Lakehouse) -> int | None:
     """Current snapshot of the readings, None while there is none."""
-    snapshot = Lakehouse(settings).table(POWER).current_snapshot()
+    snapshot = lake.table(POWER).current_snapshot()
     return None if snapshot is None else snapshot.snapshot_id
 
 
-def store_forecasts(settings: Settings, rows: pl.DataFrame) -> None:
+def store_forecasts(lake: Lakehouse, rows: pl.DataFrame) -> None:
     """Replace the forecasts of one series for the days in `rows`.
 
     `rows`: event_time_us and the columns of gold.power_forecasts.
     """
     first, last = _span(rows)
     _replace(
-        settings,
+        lake,
         POWER_FORECASTS,
         rows,
         And(tables.between(first, last), EqualTo("series", rows["series"][0])),
@@ -108,7 +107,7 @@ def store_forecasts(settings: Settings, rows: pl.DataFrame) -> None:
 
 
 def forecasts(
-    settings: Settings,
+    lake: Lakehouse,
     from_us: int = EVENT_TIME_US_MIN,
     to_us: int = TIME_US_MAX,
     series: str | None = None,
@@ -118,17 +117,15 @@ def forecasts(
     `actual_kw` is null until it is known.
     """
     hours = tables.between(from_us, to_us)
-    return _read(
-        settings, POWER_FORECASTS, And(hours, EqualTo("series", series)) if series else hours
-    )
+    return _read(lake, POWER_FORECASTS, And(hours, EqualTo("series", series)) if series else hours)
 
 
-def fill_actuals(settings: Settings, series: str, actual: pl.DataFrame) -> int:
+def fill_actuals(lake: Lakehouse, series: str, actual: pl.DataFrame) -> int:
     """Add the measured power of hours (event_time_us, kw) to the forecasts of `series`.
 
     Returns how many forecasts lacked it or had another value.
     """
-    stored = forecasts(settings, series=series)
+    stored = forecasts(lake, series=series)
     matched = stored.join(
         actual.select("event_time_us", "kw").drop_nulls(),
         on="event_time_us",
@@ -145,7 +142,7 @@ def fill_actuals(settings: Settings, series: str, actual: pl.DataFrame) -> int:
             maintain_order="left",
         )
         store_forecasts(
-            settings,
+            lake,
             days.with_columns(pl.coalesce("kw", "actual_kw").alias("actual_kw")).drop("kw"),
         )
     return len(changed)
@@ -160,19 +157,17 @@ def _between(rows: pl.DataFrame, from_us: int, to_us: int) -> pl.DataFrame:
     return rows.filter(pl.col("event_time_us").is_between(from_us, to_us, closed="left"))
 
 
-def _read(settings: Settings, table: str, row_filter: BooleanExpression) -> pl.DataFrame:
-    Lakehouse(settings).create()
-    frame = pl.from_arrow(Lakehouse(settings).table(table).scan(row_filter=row_filter).to_arrow())
+def _read(lake: Lakehouse, table: str, row_filter: BooleanExpression) -> pl.DataFrame:
+    lake.create()
+    frame = pl.from_arrow(lake.table(table).scan(row_filter=row_filter).to_arrow())
     assert isinstance(frame, pl.DataFrame)
     return frame.select(
         pl.col("event_time").dt.epoch("us").alias("event_time_us"), pl.exclude("event_time")
     ).sort(*KEY)
 
 
-def _replace(
-    settings: Settings, name: str, rows: pl.DataFrame, replaced: BooleanExpression
-) -> None:
-    table = Lakehouse(settings).table(name)
+def _replace(lake: Lakehouse, name: str, rows: pl.DataFrame, replaced: BooleanExpression) -> None:
+    table = lake.table(name)
     timed = rows.with_columns(
         pl.from_epoch("event_time_us", time_unit="us")
         .dt.replace_time_zone("UTC")

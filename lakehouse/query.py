@@ -19,7 +19,6 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.types import TimestamptzType
 
-from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from lakehouse.schemas import COLUMNS_OF, SILVER, TIME_OF
 from lakehouse.tables import Lakehouse
@@ -89,14 +88,14 @@ def _dataset_error(error: Exception) -> DatasetError:
 
 
 @contextmanager
-def open_session(settings: Settings, sql: str, as_of: int | None = None) -> Iterator[Session]:
+def open_session(lake: Lakehouse, sql: str, as_of: int | None = None) -> Iterator[Session]:
     """A session for this statement: tables that it names have rows, all others are empty.
 
     `as_of` is a snapshot id: its table is read as it was then. Raises DatasetError when no table
     has such a snapshot.
     """
-    Lakehouse(settings).create()
-    stored = {name: Lakehouse(settings).table(name) for name in COLUMNS_OF}
+    lake.create()
+    stored = {name: lake.table(name) for name in COLUMNS_OF}
     if as_of is not None and not any(table.snapshot_by_id(as_of) for table in stored.values()):
         raise DatasetError(
             f"no table has a snapshot {as_of}",
@@ -105,7 +104,7 @@ def open_session(settings: Settings, sql: str, as_of: int | None = None) -> Iter
     statement = sql.lower()
     with (
         tempfile.TemporaryDirectory(prefix="tick-sql-") as spill,
-        _connected(settings, spill) as connection,
+        _connected(lake, spill) as connection,
     ):
         for name, table in stored.items():
             used = name.split(".")[1] in statement or (
@@ -124,13 +123,13 @@ def open_session(settings: Settings, sql: str, as_of: int | None = None) -> Iter
 
 
 @contextmanager
-def _connected(settings: Settings, spill: str) -> Iterator[duckdb.DuckDBPyConnection]:
+def _connected(lake: Lakehouse, spill: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB connection that neither installs nor loads extensions and spills to `spill`."""
     config: dict[str, Any] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
         "allow_community_extensions": "false",
-        "memory_limit": f"{settings.sql_memory_mb}MB",
+        "memory_limit": f"{lake.settings.sql_memory_mb}MB",
         "temp_directory": spill,
     }
     with duckdb.connect(":memory:", config=config) as connection:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 
-from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from lakehouse.schemas import COLUMNS_OF
 from lakehouse.tables import Lakehouse
@@ -27,9 +26,9 @@ class SnapshotInfo:
     state: str
 
 
-def list_snapshots(settings: Settings, name: str) -> list[SnapshotInfo]:
+def list_snapshots(lake: Lakehouse, name: str) -> list[SnapshotInfo]:
     """The snapshots that have not expired, oldest first. Raises DatasetError for unknown tables."""
-    table = open_table(settings, name)
+    table = open_table(lake, name)
     current = table.current_snapshot()
     past = {snapshot.snapshot_id for snapshot in ancestors_of(current, table.metadata)}
     return [
@@ -38,12 +37,12 @@ def list_snapshots(settings: Settings, name: str) -> list[SnapshotInfo]:
     ]
 
 
-def open_table(settings: Settings, name: str) -> Table:
+def open_table(lake: Lakehouse, name: str) -> Table:
     """A lakehouse table by name. Raises DatasetError for an unknown one."""
     if name not in COLUMNS_OF:
         raise DatasetError(f"unknown table {name}", f"choose one of {', '.join(COLUMNS_OF)}")
-    Lakehouse(settings).create()
-    return Lakehouse(settings).table(name)
+    lake.create()
+    return lake.table(name)
 
 
 def _snapshot_info(snapshot: Snapshot, current: Snapshot | None, past: set[int]) -> SnapshotInfo:

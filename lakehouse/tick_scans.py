@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import polars as pl
 
-from contracts.config.settings import Settings
 from contracts.tick import TRADE_KEY
 from lakehouse.schemas import SILVER, TICK_NAMES
 from lakehouse.tables import Lakehouse
@@ -23,7 +22,7 @@ KEY = pl.concat_str("venue", pl.lit(":"), "symbol").alias("key")
 
 
 def minutes(
-    settings: Settings, from_us: int, to_us: int, symbols: Sequence[str] | None = None
+    lake: Lakehouse, from_us: int, to_us: int, symbols: Sequence[str] | None = None
 ) -> pl.DataFrame:
     """Non-empty minutes that begin in [from, to) µs, sorted: key (VENUE:SYMBOL), minute_us and
     ticks.
@@ -32,7 +31,7 @@ def minutes(
     """
     minute = (pl.col("event_time_us") // MINUTE_US * MINUTE_US).alias("minute_us")
     counted = (
-        _ticks(settings, from_us, to_us, symbols)
+        _ticks(lake, from_us, to_us, symbols)
         .group_by("venue", "symbol", minute)
         .agg(pl.len().cast(pl.UInt64).alias("ticks"))
     )
@@ -41,31 +40,31 @@ def minutes(
     )
 
 
-def symbols(settings: Settings) -> list[str]:
+def symbols(lake: Lakehouse) -> list[str]:
     """Every VENUE:SYMBOL with a tick, sorted."""
     return (
-        _collect(_silver(settings).select("venue", "symbol").unique().select(KEY))["key"]
+        _collect(_silver(lake).select("venue", "symbol").unique().select(KEY))["key"]
         .sort()
         .to_list()
     )
 
 
-def first_us(settings: Settings) -> int:
+def first_us(lake: Lakehouse) -> int:
     """Begin of the minute of the oldest tick, µs UTC, from file statistics alone.
 
     Raises DatasetError when silver is empty.
     """
-    return Lakehouse(settings).time_range()[0] // MINUTE_US * MINUTE_US
+    return lake.time_range()[0] // MINUTE_US * MINUTE_US
 
 
-def copies(settings: Settings, begins_us: Mapping[str, int], to_us: int) -> pl.DataFrame:
+def copies(lake: Lakehouse, begins_us: Mapping[str, int], to_us: int) -> pl.DataFrame:
     """Every silver row, including copies and late ones, of each symbol from its begin until `to`
     µs.
 
     `begins_us` has the begin of each VENUE:SYMBOL. The rows are in no particular order.
     """
     begin = KEY.replace_strict(dict(begins_us), default=None, return_dtype=pl.Int64)
-    ticks = _ticks(settings, min(begins_us.values(), default=to_us), to_us, begins_us)
+    ticks = _ticks(lake, min(begins_us.values(), default=to_us), to_us, begins_us)
     return _collect(
         ticks.filter(pl.col("event_time_us") >= begin).select(
             name for name in TICK_NAMES if name != "event_time"
@@ -91,7 +90,7 @@ def slices(
 
 
 def has_copies(
-    settings: Settings,
+    lake: Lakehouse,
     parts: Iterable[tuple[int, int]],
     symbols: Collection[str] | None = None,
     snapshot: int | None = None,
@@ -100,7 +99,7 @@ def has_copies(
 
     Compares 64-bit digests: False is certain, True may be a collision.
     """
-    return any(_has_copies(_ticks(settings, *part, symbols, snapshot)) for part in parts)
+    return any(_has_copies(_ticks(lake, *part, symbols, snapshot)) for part in parts)
 
 
 def _has_copies(ticks: pl.LazyFrame) -> bool:
@@ -109,26 +108,23 @@ def _has_copies(ticks: pl.LazyFrame) -> bool:
 
 
 def late(
-    settings: Settings, from_us: int, to_us: int, symbols: Collection[str] | None = None
+    lake: Lakehouse, from_us: int, to_us: int, symbols: Collection[str] | None = None
 ) -> pl.DataFrame:
     """Ticks in [from, to) µs of which no copy came in time for the live windows.
 
     One row per symbol and second: key and event_time_us.
     """
     late_ticks = _collect(
-        _ticks(settings, from_us, to_us, symbols).filter(pl.col("late")).select(LATE).unique()
+        _ticks(lake, from_us, to_us, symbols).filter(pl.col("late")).select(LATE).unique()
     )
     second = pl.col("event_time_us") // SECOND_US * SECOND_US
     seconds = (
-        _without_timely(settings, late_ticks)
-        .select(KEY, second)
-        .unique()
-        .sort("event_time_us", "key")
+        _without_timely(lake, late_ticks).select(KEY, second).unique().sort("event_time_us", "key")
     )
     return _only(seconds.lazy(), symbols).collect()
 
 
-def _without_timely(settings: Settings, late_ticks: pl.DataFrame) -> pl.DataFrame:
+def _without_timely(lake: Lakehouse, late_ticks: pl.DataFrame) -> pl.DataFrame:
     """The late ticks without those of which a copy came in time.
 
     Both copies have the same event time, which the live job stores in milliseconds.
@@ -140,7 +136,7 @@ def _without_timely(settings: Settings, late_ticks: pl.DataFrame) -> pl.DataFram
     ).row(0)
     same_symbols = pl.col("symbol").is_in(late_ticks["symbol"].unique().to_list())
     timely = (
-        _between(_silver(settings), first_us // 1000 * 1000, last_us + 1)
+        _between(_silver(lake), first_us // 1000 * 1000, last_us + 1)
         .filter(same_symbols, ~pl.col("late"))
         .select(LATE)
     )
@@ -148,7 +144,7 @@ def _without_timely(settings: Settings, late_ticks: pl.DataFrame) -> pl.DataFram
 
 
 def _ticks(
-    settings: Settings,
+    lake: Lakehouse,
     from_us: int,
     to_us: int,
     symbols: Collection[str] | None = None,
@@ -158,7 +154,7 @@ def _ticks(
 
     `snapshot` pins the read.
     """
-    ticks = _between(_silver(settings, snapshot), from_us, to_us)
+    ticks = _between(_silver(lake, snapshot), from_us, to_us)
     return (
         ticks
         if symbols is None
@@ -168,13 +164,13 @@ def _ticks(
     )
 
 
-def _silver(settings: Settings, snapshot: int | None = None) -> pl.LazyFrame:
+def _silver(lake: Lakehouse, snapshot: int | None = None) -> pl.LazyFrame:
     """The table as a polars scan. Polars reads the files itself, so it gets the object store's
     keys.
 
     The catalog's secrets are not passed on.
     """
-    table = Lakehouse(settings).table(SILVER)
+    table = lake.table(SILVER)
     store = {name: value for name, value in table.io.properties.items() if name.startswith("s3.")}
     return pl.scan_iceberg(table, snapshot_id=snapshot, storage_options=store or None)
 

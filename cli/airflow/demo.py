@@ -68,6 +68,7 @@ def _play(settings: "Settings") -> list[dict[str, Any]]:
     from cli.reports.progress_bars import bars
     from contracts.clock import now_us
     from lakehouse import power
+    from lakehouse.tables import Lakehouse
     from stack import platform
     from stack.services import airflow_stack
     from stack.services.airflow_rest import Client
@@ -80,7 +81,9 @@ def _play(settings: "Settings") -> list[dict[str, Any]]:
     with bars() as report:
         platform.up(settings, ("jobmanager", "taskmanager"), report)
         load_synthetic(settings, FIXTURE, today_us - TICK_DAYS * DAY_US, TICK_DAYS, report)
-        power.store(settings, files.long(_readings(today_us - POWER_DAYS * DAY_US), "made up"))
+        power.store(
+            Lakehouse(settings), files.long(_readings(today_us - POWER_DAYS * DAY_US), "made up")
+        )
         airflow_stack.up(settings, report)
         client = Client(settings)
         _wait(

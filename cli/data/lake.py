@@ -59,9 +59,10 @@ def tables() -> None:
 
     from contracts.config.settings import settings
     from lakehouse import maintenance
+    from lakehouse.tables import Lakehouse
 
     table = Table("table", "rows", "files", "MiB", "snapshots", box=None)
-    for line in maintenance.summary(settings()):
+    for line in maintenance.summary(Lakehouse(settings())):
         table.add_row(
             line.table,
             f"{line.rows:,}",
@@ -82,9 +83,10 @@ def compact(
     from cli.reports.progress_bars import bars
     from contracts.config.settings import settings
     from lakehouse import maintenance
+    from lakehouse.tables import Lakehouse
 
     with bars() as report:
-        merged = maintenance.compact(settings(), files, report)
+        merged = maintenance.compact(Lakehouse(settings()), files, report)
     typer.echo(f"{merged} partitions compacted")
 
 
@@ -98,11 +100,12 @@ def expire(
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from lakehouse import maintenance
+    from lakehouse.tables import Lakehouse
     from streaming.job import states as job_states
 
     now = now_us()
     gone = maintenance.expire(
-        settings(), now - int(hours * 3.6e9), now, job_states.newest_state_us(settings())
+        Lakehouse(settings()), now - int(hours * 3.6e9), now, job_states.newest_state_us(settings())
     )
     typer.echo(
         f"{gone.snapshots} snapshots expired, {gone.files} files deleted ({gone.bytes / 2**20:,.1f}"

@@ -29,11 +29,12 @@ def snapshots(table: Name) -> None:
 
     from contracts.config.settings import settings
     from lakehouse.snapshots import list_snapshots
+    from lakehouse.tables import Lakehouse
 
     shown = Table(
         "snapshot", "taken (UTC)", "operation", "added", "deleted", "rows", "state", box=None
     )
-    for snapshot in list_snapshots(settings(), table):
+    for snapshot in list_snapshots(Lakehouse(settings()), table):
         shown.add_row(
             str(snapshot.snapshot_id),
             _moment(snapshot),

@@ -45,6 +45,7 @@ def sql(
     from contracts.config.settings import settings
     from contracts.errors import DatasetError
     from lakehouse.query import open_session
+    from lakehouse.tables import Lakehouse
 
     targets = [
         (kind, file)
@@ -53,7 +54,7 @@ def sql(
     ]
     if len(targets) > 1:
         raise DatasetError("one file at a time", "give only one of --csv, --json and --parquet")
-    with open_session(settings(), question, as_of) as lake:
+    with open_session(Lakehouse(settings()), question, as_of) as lake:
         answer = lake.execute(question)
         if targets:
             _write(answer, *targets[0])

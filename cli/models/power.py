@@ -135,9 +135,10 @@ def _load(file: Path) -> None:
 
     from contracts.config.settings import settings
     from lakehouse import power
+    from lakehouse.tables import Lakehouse
     from training.power import files
 
-    done = power.store(settings(), files.long(files.read(file), file.name))
+    done = power.store(Lakehouse(settings()), files.long(files.read(file), file.name))
     Console(highlight=False).print(
         f"{done.added:,} readings loaded, {done.corrected:,} corrected, {done.already:,} already"
         " there",

@@ -41,18 +41,20 @@ def delete_old_trainings() -> int:
 def compact_tables() -> int:
     """Merge small files; returns the number of partitions."""
     from lakehouse import maintenance
+    from lakehouse.tables import Lakehouse
 
-    return maintenance.compact(current_settings(), FILES_MAX, log_progress)
+    return maintenance.compact(Lakehouse(current_settings()), FILES_MAX, log_progress)
 
 
 def expire_snapshots() -> dict[str, int]:
     """Expire snapshots older than `keep_days`, and delete files that only they reference."""
     from contracts.clock import now_us
     from lakehouse import maintenance
+    from lakehouse.tables import Lakehouse
     from streaming.job import states as job_states
 
     state_us = job_states.newest_state_us(current_settings())
-    expired = maintenance.expire(current_settings(), _before_us(), now_us(), state_us)
+    expired = maintenance.expire(Lakehouse(current_settings()), _before_us(), now_us(), state_us)
     return {"snapshots": expired.snapshots, "files": expired.files, "bytes": expired.bytes}
 
 

@@ -91,7 +91,7 @@ def suitable_us(settings: Settings, from_us: int, to_us: int) -> int:
 def lookback(settings: Settings, chunk: Chunk, symbols: Sequence[str]) -> Lookback:
     """The lookback of a chunk: the longest window, then `LAGS` non-empty minutes per symbol."""
     window_us = (chunk.from_us - WINDOW_US) // MINUTE_US * MINUTE_US - MINUTE_US
-    oldest_us = tick_scans.first_us(settings)
+    oldest_us = tick_scans.first_us(Lakehouse(settings))
     remaining = set(symbols)
     further: dict[str, int] = {}
     for back_us in SEARCH_STEPS_US:
@@ -115,7 +115,7 @@ def _lag_begins_us(
     """Begin of the `LAGS`-th last non-empty minute, of symbols with `count_min` such minutes."""
     if from_us >= to_us or not symbols:
         return {}
-    minutes = tick_scans.minutes(settings, from_us, to_us, sorted(symbols))
+    minutes = tick_scans.minutes(Lakehouse(settings), from_us, to_us, sorted(symbols))
     newest = minutes.group_by("key").agg(pl.col("minute_us").sort(descending=True).head(LAGS))
     complete = newest.filter(pl.col("minute_us").list.len() >= count_min)
     return dict(complete.select("key", pl.col("minute_us").list.min()).iter_rows())
@@ -133,7 +133,7 @@ def digest(
     """
     counts = [minutes.filter(pl.col("minute_us") >= lookback.base_us)]
     counts += [
-        tick_scans.minutes(settings, us, lookback.base_us, [symbol])
+        tick_scans.minutes(Lakehouse(settings), us, lookback.base_us, [symbol])
         for symbol, us in lookback.further
     ]
     ticks = pl.concat(counts).write_csv()

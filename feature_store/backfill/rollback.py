@@ -11,6 +11,7 @@ from feature_store.backfill import ledger
 from lakehouse.commits import retried
 from lakehouse.schemas import GOLD, SILVER
 from lakehouse.snapshots import SnapshotInfo, list_snapshots, open_table
+from lakehouse.tables import Lakehouse
 
 
 def rollback(settings: Settings, name: str, snapshot_id: int) -> SnapshotInfo:
@@ -20,7 +21,7 @@ def rollback(settings: Settings, name: str, snapshot_id: int) -> SnapshotInfo:
     table, and for a snapshot that does not exist, has expired or is the current one; JobError while
     a backfill that reads or writes the table is running.
     """
-    table = open_table(settings, name)
+    table = open_table(Lakehouse(settings), name)
     if table.snapshot_by_id(snapshot_id) is None:
         raise DatasetError(
             f"{name} has no snapshot {snapshot_id}",
@@ -34,7 +35,7 @@ def rollback(settings: Settings, name: str, snapshot_id: int) -> SnapshotInfo:
         _set_current(table, snapshot_id)
     return next(
         snapshot
-        for snapshot in list_snapshots(settings, name)
+        for snapshot in list_snapshots(Lakehouse(settings), name)
         if snapshot.snapshot_id == snapshot_id
     )
 

@@ -237,7 +237,7 @@ class _Work:
 
     def _update(self, chunk: Chunk) -> None:
         minutes = tick_scans.minutes(
-            self.settings,
+            Lakehouse(self.settings),
             chunk.from_us - chunks.WINDOW_US - 4 * tick_scans.MINUTE_US,
             chunk.to_us,
             self.symbols,
@@ -279,7 +279,7 @@ class _Work:
         current = Lakehouse(self.settings).table(SILVER).current_snapshot()
         snapshot = current.snapshot_id if current else None
         copies = any(
-            tick_scans.has_copies(self.settings, parts, symbols, snapshot)
+            tick_scans.has_copies(Lakehouse(self.settings), parts, symbols, snapshot)
             for parts, symbols in self._slices(chunk, lookback, minutes)
         )
         return ChunkSource(lookback, self.symbols, snapshot, copies)
@@ -290,7 +290,9 @@ class _Work:
         """What a chunk reads, in slices with their symbols: the base, then further lookbacks."""
         yield tick_scans.slices(minutes, lookback.base_us, chunk.to_us), self.symbols
         for symbol, from_us in lookback.further:
-            earlier = tick_scans.minutes(self.settings, from_us, lookback.base_us, [symbol])
+            earlier = tick_scans.minutes(
+                Lakehouse(self.settings), from_us, lookback.base_us, [symbol]
+            )
             yield tick_scans.slices(earlier, from_us, lookback.base_us), [symbol]
 
     def _client(self) -> Submitter:
@@ -337,7 +339,7 @@ def _require_possible(
             f"--to {_day(to_us)} is in the future",
             "a backfill computes the past: pass an earlier --to",
         )
-    available = tick_scans.symbols(settings) if symbols else []
+    available = tick_scans.symbols(Lakehouse(settings)) if symbols else []
     if unknown := set(symbols or ()) - set(available):
         raise DatasetError(
             f"the lakehouse has no tick of {', '.join(sorted(unknown))}",

@@ -9,6 +9,7 @@ from contracts.files import replacing
 from feature_store.feast_repo.objects import DAILY_VIEW, offline_file
 from lakehouse import daily
 from lakehouse.schemas import DAILY, DAILY_COUNTS, DAILY_NUMBERS
+from lakehouse.tables import Lakehouse
 
 
 def export_daily(settings: Settings) -> Path:
@@ -16,7 +17,7 @@ def export_daily(settings: Settings) -> Path:
 
     Returns the path of the file.
     """
-    rows = daily.read(settings, DAILY)
+    rows = daily.read(Lakehouse(settings), DAILY)
     known_at = (
         pl.from_epoch("known_at_us", time_unit="us")
         .dt.replace_time_zone("UTC")

@@ -18,6 +18,7 @@ from feature_store.parity import stored_rows
 from feature_store.parity.added_columns import AddedColumns
 from lakehouse import tick_scans
 from lakehouse.schemas import GOLD
+from lakehouse.tables import Lakehouse
 
 SECOND_US = 1_000_000
 _WITH_RETURNS = tuple(a.name for a in AGGREGATES if re.search(r"\br1?\b", a.of))
@@ -110,7 +111,7 @@ def read(
     added: AddedColumns = NO_ADDED_COLUMNS,
 ) -> Causes:
     """Late ticks and bars of the lakehouse with their end in [from, to) µs."""
-    ticks = tick_scans.late(settings, from_us - level.tile_s * SECOND_US, to_us, symbols)
+    ticks = tick_scans.late(Lakehouse(settings), from_us - level.tile_s * SECOND_US, to_us, symbols)
     bars = stored_rows.keys(settings, GOLD, level.view, from_us, to_us, symbols)
     return Causes(
         late_bars(ticks, level),

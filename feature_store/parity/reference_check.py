@@ -103,7 +103,9 @@ def _evaluate(
         symbol: us for symbol, us in lookback.further if symbol in symbols
     }
     yield from (
-        reference.features(tick_scans.copies(settings, begins, span.to_us), only=only).items()
+        reference.features(
+            tick_scans.copies(Lakehouse(settings), begins, span.to_us), only=only
+        ).items()
         if only
         else ()
     )

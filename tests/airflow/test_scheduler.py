@@ -128,7 +128,7 @@ def test_wrong_input_fails_at_once_and_registers_nothing(airflow):
 
 def test_five_days_of_power_each_saw_only_its_own_past(airflow):
     settings, client = airflow
-    power.store(settings, files.long(readings(TODAY_US - 130 * DAY_US, 130), "made up"))
+    power.store(Lakehouse(settings), files.long(readings(TODAY_US - 130 * DAY_US, 130), "made up"))
     first_us, last_us = TODAY_US - 7 * DAY_US, TODAY_US - 3 * DAY_US
     number = client.backfill(POWER, iso(first_us), iso(last_us + DAY_US - 1_000_000), {})
     client.unpause(POWER)
@@ -143,7 +143,7 @@ def test_five_days_of_power_each_saw_only_its_own_past(airflow):
         version = registry.get(settings, at.state()["version"], settings.power_model_name)
         assert int(version.tags[power_steps.THROUGH]) == day_us + DAY_US
     assert (
-        power.forecasts(settings, first_us + DAY_US, last_us + 2 * DAY_US)[
+        power.forecasts(Lakehouse(settings), first_us + DAY_US, last_us + 2 * DAY_US)[
             "event_time_us"
         ].n_unique()
         == 5 * 24

@@ -217,11 +217,13 @@ def test_copies_of_trades_change_no_row(history: Settings, whole: pl.DataFrame) 
     """A chunk with duplicates groups its ticks by trade first, which other chunks need not do."""
     copied = Lakehouse(history).read_ticks(START_US + 3 * HOUR_US, START_US + 4 * HOUR_US, [AAA])
     assert len(copied) and not tick_scans.has_copies(
-        history, [(START_US, START_US + DAYS * DAY_US)]
+        Lakehouse(history), [(START_US, START_US + DAYS * DAY_US)]
     )
     Lakehouse(history).append_ticks(copied.drop("key", "late"))
-    assert tick_scans.has_copies(history, [(START_US, START_US + 16 * HOUR_US)])
-    assert not tick_scans.has_copies(history, [(START_US + 16 * HOUR_US, START_US + DAYS * DAY_US)])
+    assert tick_scans.has_copies(Lakehouse(history), [(START_US, START_US + 16 * HOUR_US)])
+    assert not tick_scans.has_copies(
+        Lakehouse(history), [(START_US + 16 * HOUR_US, START_US + DAYS * DAY_US)]
+    )
     done = backfill.run(history, START_US, START_US + 16 * HOUR_US, again=True)
     assert (len(done.computed), done.failed) == (1, {})
     assert_frame_equal(rows(history), whole, check_exact=True)

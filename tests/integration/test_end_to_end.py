@@ -161,4 +161,4 @@ def unexplained(report: ParityReport) -> list[str]:
 
 def stored_minutes(settings: Settings, from_us: int, to_us: int) -> int:
     """Minutes of REAL with a tick: the number of bars to expect."""
-    return len(tick_scans.minutes(settings, from_us, to_us, [REAL]))
+    return len(tick_scans.minutes(Lakehouse(settings), from_us, to_us, [REAL]))

@@ -103,10 +103,10 @@ def test_compacting_silver_merges_each_day_and_changes_no_row(lake):
     crowd(lake)
     Lakehouse(lake).append_ticks(ticks(0, day=2))  # one file: not crowded
     before = rows(lake)
-    assert compact(lake, 2, tell_nobody) == 2
+    assert compact(Lakehouse(lake), 2, tell_nobody) == 2
     assert rows(lake) == before
     assert table(lake).inspect.files().num_rows == 3
-    assert compact(lake, 2, tell_nobody) == 0
+    assert compact(Lakehouse(lake), 2, tell_nobody) == 0
 
 
 def test_compacting_gold_merges_each_day_and_view_apart(lake):
@@ -114,7 +114,7 @@ def test_compacting_gold_merges_each_day_and_view_apart(lake):
         for day in (0, 1):
             append_features(lake, number, day)
     before, steps = rows(lake, GOLD), []
-    assert compact(lake, 2, lambda *step: steps.append(step)) == 4
+    assert compact(Lakehouse(lake), 2, lambda *step: steps.append(step)) == 4
     assert rows(lake, GOLD) == before
     assert steps == [(GOLD, done, 4) for done in (1, 2, 3, 4)]
     merged = table(lake, GOLD).inspect.files().to_pylist()
@@ -126,22 +126,22 @@ def test_compacting_gold_merges_each_day_and_view_apart(lake):
 
 def test_expiring_deletes_the_files_of_forgotten_snapshots_and_no_row(lake):
     crowd(lake)
-    compact(lake, 2, tell_nobody)
+    compact(Lakehouse(lake), 2, tell_nobody)
     before, merged = rows(lake), data_files(lake)
-    gone = expire(lake, LATER_US, LATER_US, None)
+    gone = expire(Lakehouse(lake), LATER_US, LATER_US, None)
     assert rows(lake) == before
     assert len(merged) == 8 and len(data_files(lake)) == 2
     assert gone.files > 6 and gone.bytes > 0 and gone.snapshots == 9
-    assert expire(lake, LATER_US, LATER_US, None) == maintenance.Expired(0, 0, 0)
+    assert expire(Lakehouse(lake), LATER_US, LATER_US, None) == maintenance.Expired(0, 0, 0)
 
 
 def test_a_snapshot_that_was_kept_can_still_be_read_as_it_was(lake):
     crowd(lake)
     compacted_from = table(lake).current_snapshot()
     before = rows(lake)
-    compact(lake, 2, tell_nobody)
+    compact(Lakehouse(lake), 2, tell_nobody)
     Lakehouse(lake).append_ticks(ticks(9))
-    expire(lake, compacted_from.timestamp_ms * 1000, LATER_US, None)
+    expire(Lakehouse(lake), compacted_from.timestamp_ms * 1000, LATER_US, None)
     assert rows(lake, snapshot_id=compacted_from.snapshot_id) == before
     assert len(rows(lake)) == len(before) + 10
     assert table(lake).snapshots()[0].snapshot_id == compacted_from.snapshot_id
@@ -152,13 +152,13 @@ def test_files_that_somebody_may_commit_yet_stay(lake):
     staged = next(iter(data_files(lake))).with_name("staged.parquet")
     staged.write_bytes(b"written, not committed")
     written_us = staged.stat().st_mtime_ns // 1000
-    expire(lake, written_us + DAY_US, written_us + 3_600_000_000, None)
+    expire(Lakehouse(lake), written_us + DAY_US, written_us + 3_600_000_000, None)
     assert staged.exists()  # an hour old
-    expire(lake, LATER_US, LATER_US, written_us + 1)
+    expire(Lakehouse(lake), LATER_US, LATER_US, written_us + 1)
     assert staged.exists()  # belongs to the state of a job that may be resumed
-    expire(lake, written_us, LATER_US, None)
+    expire(Lakehouse(lake), written_us, LATER_US, None)
     assert staged.exists()  # newer than the requested age
-    assert expire(lake, LATER_US, LATER_US, written_us + DAY_US).files == 1
+    assert expire(Lakehouse(lake), LATER_US, LATER_US, written_us + DAY_US).files == 1
     assert not staged.exists()
 
 
@@ -168,13 +168,13 @@ def test_a_checksum_lives_as_long_as_its_file(lake):
     owned, orphan = data.with_name(f".{data.name}.crc"), data.with_name(".gone.parquet.crc")
     for file in (owned, orphan):
         file.touch()
-    expire(lake, LATER_US, LATER_US, None)
+    expire(Lakehouse(lake), LATER_US, LATER_US, None)
     assert owned.exists() and not orphan.exists()
 
 
 def test_nothing_is_deleted_when_the_table_lacks_a_file(lake):
     crowd(lake)
-    compact(lake, 2, tell_nobody)
+    compact(Lakehouse(lake), 2, tell_nobody)
     (needed, *_) = (
         Path(task.file.file_path.removeprefix("file://"))
         for task in table(lake).scan().plan_files()
@@ -182,7 +182,7 @@ def test_nothing_is_deleted_when_the_table_lacks_a_file(lake):
     needed.rename(needed.with_suffix(".away"))
     before = files(lake)
     with pytest.raises(DatasetError, match="lacks 1 files"):
-        expire(lake, LATER_US, LATER_US, None)
+        expire(Lakehouse(lake), LATER_US, LATER_US, None)
     assert before <= files(lake)
 
 
@@ -193,11 +193,11 @@ def test_a_job_that_may_be_resumed_finds_what_it_has_committed(lake):
     for properties in ({FLINK_CHECKPOINT: "6"}, {FLINK_CHECKPOINT: "7"}, {}, {}):
         with tables.writing():
             stream.append(arrow, snapshot_properties=properties)
-    expire(lake, LATER_US, LATER_US, LATER_US)
+    expire(Lakehouse(lake), LATER_US, LATER_US, LATER_US)
     assert [
         s.summary.additional_properties.get(FLINK_CHECKPOINT) for s in table(lake).snapshots()
     ] == ["7", None, None]
-    expire(lake, LATER_US, LATER_US, None)
+    expire(Lakehouse(lake), LATER_US, LATER_US, None)
     assert len(table(lake).snapshots()) == 1
 
 
@@ -209,7 +209,7 @@ def test_creating_what_exists_leaves_nothing_behind(lake):
 
 def test_the_summary_counts_rows_and_files(lake):
     crowd(lake)
-    lines = {line.table: line for line in maintenance.summary(lake)}
+    lines = {line.table: line for line in maintenance.summary(Lakehouse(lake))}
     assert (lines[SILVER].rows, lines[SILVER].files, lines[SILVER].snapshots) == (60, 6, 6)
     assert lines[SILVER].bytes == sum(file.stat().st_size for file in data_files(lake))
     assert lines[GOLD].rows == lines[GOLD_LIVE].rows == 0
@@ -219,10 +219,10 @@ def test_the_summary_counts_rows_and_files(lake):
 def test_a_snapshot_without_files_counts_as_empty(lake, name):
     put_nothing(lake, name)
     put_nothing(lake, name)
-    lines = {line.table: line for line in maintenance.summary(lake)}
+    lines = {line.table: line for line in maintenance.summary(Lakehouse(lake))}
     assert lines[name] == maintenance.Summary(name, rows=0, files=0, bytes=0, snapshots=2)
-    assert compact(lake, 2, tell_nobody) == 0
-    assert expire(lake, LATER_US, LATER_US, None).snapshots == 1
+    assert compact(Lakehouse(lake), 2, tell_nobody) == 0
+    assert expire(Lakehouse(lake), LATER_US, LATER_US, None).snapshots == 1
 
 
 def test_ranges_of_tables_without_files_are_empty(lake):
@@ -230,7 +230,7 @@ def test_ranges_of_tables_without_files_are_empty(lake):
         put_nothing(lake, name)
     with pytest.raises(DatasetError, match="holds no ticks"):
         Lakehouse(lake).time_range()
-    assert power.end_us(lake) is None
+    assert power.end_us(Lakehouse(lake)) is None
     with pytest.raises(DatasetError, match="is empty"):
         stored_rows.covered(lake, LATER_US)
 
@@ -239,8 +239,8 @@ def test_a_table_whose_rows_were_all_deleted_counts_as_empty(lake):
     crowd(lake)
     with tables.writing():
         table(lake).delete()
-    lines = {line.table: line for line in maintenance.summary(lake)}
+    lines = {line.table: line for line in maintenance.summary(Lakehouse(lake))}
     assert (lines[SILVER].rows, lines[SILVER].files) == (0, 0)
-    assert compact(lake, 2, tell_nobody) == 0
-    expire(lake, LATER_US, LATER_US, None)
+    assert compact(Lakehouse(lake), 2, tell_nobody) == 0
+    expire(Lakehouse(lake), LATER_US, LATER_US, None)
     assert rows(lake) == []

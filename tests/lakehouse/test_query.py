@@ -53,7 +53,7 @@ def lake(tmp_path_factory):
 
 
 def ask(lake: Settings, sql: str, as_of: int | None = None) -> list[tuple]:
-    with open_session(lake, sql, as_of) as session:
+    with open_session(Lakehouse(lake), sql, as_of) as session:
         return pl.DataFrame(pl.from_arrow(session.execute(sql).read_all())).rows()
 
 
@@ -78,7 +78,7 @@ def test_counts_sums_and_conditions_are_those_of_the_table(lake):
 
 
 def test_every_column_of_every_row_comes_back_as_it_was_written(lake):
-    with open_session(lake, "silver.tick_data") as session:
+    with open_session(Lakehouse(lake), "silver.tick_data") as session:
         result = pl.DataFrame(pl.from_arrow(session.execute("FROM silver.tick_data").read_all()))
     stored = pl.DataFrame(pl.from_arrow(Lakehouse(lake).table(SILVER).scan().to_arrow()))
     assert result.columns == list(TICK_NAMES)
@@ -227,7 +227,7 @@ def test_a_question_reaches_no_file_and_no_variable(lake, tmp_path, sql):
 
 
 def test_the_lock_cannot_be_opened_from_inside(lake):
-    with open_session(lake, "") as session:
+    with open_session(Lakehouse(lake), "") as session:
         for name in ("enable_external_access", "allowed_directories", "python_enable_replacements"):
             with pytest.raises(duckdb.Error, match="locked"):
                 session._connection.execute(f"SET {name} = true")

@@ -54,29 +54,33 @@ def stored_ids(lake: Settings) -> list[str]:
 
 
 def test_snapshots_tell_what_each_commit_did(lake):
-    found = list_snapshots(lake, SILVER)
+    found = list_snapshots(Lakehouse(lake), SILVER)
     assert [(v.operation, v.rows_added, v.rows_deleted, v.rows, v.state) for v in found] == [
         ("append", 1, 0, 1, "past"),
         ("append", 1, 0, 2, "past"),
         ("append", 1, 0, 3, "current"),
     ]
-    assert list_snapshots(lake, POWER) == []
+    assert list_snapshots(Lakehouse(lake), POWER) == []
 
 
 def test_back_and_forward_again(lake):
-    first, _, third = list_snapshots(lake, SILVER)
+    first, _, third = list_snapshots(Lakehouse(lake), SILVER)
     assert rollback(lake, SILVER, first.snapshot_id).rows == 1
     assert stored_ids(lake) == ["0"]
-    assert [v.state for v in list_snapshots(lake, SILVER)] == ["current", "set aside", "set aside"]
+    assert [v.state for v in list_snapshots(Lakehouse(lake), SILVER)] == [
+        "current",
+        "set aside",
+        "set aside",
+    ]
     rollback(lake, SILVER, third.snapshot_id)
     assert stored_ids(lake) == ["0", "1", "2"]
 
 
 def test_what_is_written_after_a_rollback_goes_on_from_there(lake):
-    rollback(lake, SILVER, list_snapshots(lake, SILVER)[1].snapshot_id)
+    rollback(lake, SILVER, list_snapshots(Lakehouse(lake), SILVER)[1].snapshot_id)
     Lakehouse(lake).append_ticks(ticks(7))
     assert stored_ids(lake) == ["0", "1", "7"]
-    assert [v.state for v in list_snapshots(lake, SILVER)] == [
+    assert [v.state for v in list_snapshots(Lakehouse(lake), SILVER)] == [
         "past",
         "past",
         "set aside",
@@ -94,12 +98,12 @@ def test_what_never_was_is_refused(lake, table, message):
 
 
 def test_expired_foreign_and_current_snapshots_are_refused(lake):
-    first, _, third = list_snapshots(lake, SILVER)
+    first, _, third = list_snapshots(Lakehouse(lake), SILVER)
     with pytest.raises(DatasetError, match="is the current snapshot"):
         rollback(lake, SILVER, third.snapshot_id)
     with pytest.raises(DatasetError, match=f"{GOLD} has no snapshot"):
         rollback(lake, GOLD, first.snapshot_id)
-    maintenance.expire(lake, LATER_US, LATER_US, None)
+    maintenance.expire(Lakehouse(lake), LATER_US, LATER_US, None)
     with pytest.raises(DatasetError, match="has no snapshot") as caught:
         rollback(lake, SILVER, first.snapshot_id)
     assert "expired ones cannot be restored" in caught.value.hint
@@ -116,7 +120,7 @@ def test_a_rollback_of_ticks_or_features_forgets_which_chunks_are_done(lake, nam
     with tables.writing():
         table.append(nothing)
         table.append(nothing)
-    rollback(lake, name, list_snapshots(lake, name)[0].snapshot_id)
+    rollback(lake, name, list_snapshots(Lakehouse(lake), name)[0].snapshot_id)
     assert noted.exists() != forgets
 
 
@@ -151,8 +155,8 @@ def test_a_rollback_is_refused_while_a_backfill_runs_which_keeps_its_lock(lake, 
     ledger_file = ledger.folder(lake) / "ledger.json"
     ledger_file.write_text("[]")
     first, current = (
-        list_snapshots(lake, name)[0].snapshot_id,
-        list_snapshots(lake, name)[-1].snapshot_id,
+        list_snapshots(Lakehouse(lake), name)[0].snapshot_id,
+        list_snapshots(Lakehouse(lake), name)[-1].snapshot_id,
     )
     done = CliRunner().invoke(app, ["lake", "rollback", name, "--to", str(first), "--yes"])
     assert done.exit_code == 1
@@ -160,9 +164,10 @@ def test_a_rollback_is_refused_while_a_backfill_runs_which_keeps_its_lock(lake, 
         f"a backfill (PID {backfill.pid}, since " in done.stderr
         and "wait until it ends" in done.stderr
     )
-    assert ledger_file.exists() and list_snapshots(lake, name)[-1].state == "current"
+    assert ledger_file.exists() and list_snapshots(Lakehouse(lake), name)[-1].state == "current"
     assert (
-        next(v.snapshot_id for v in list_snapshots(lake, name) if v.state == "current") == current
+        next(v.snapshot_id for v in list_snapshots(Lakehouse(lake), name) if v.state == "current")
+        == current
     )
     with (
         pytest.raises(JobError, match=r"a backfill \(PID .* is running"),
@@ -181,12 +186,12 @@ def test_a_rollback_of_what_no_backfill_touches_waits_for_none(lake, backfill):
     with tables.writing():
         table.append(table.scan().to_arrow().slice(0, 0))
         table.append(table.scan().to_arrow().slice(0, 0))
-    rollback(lake, POWER, list_snapshots(lake, POWER)[0].snapshot_id)
+    rollback(lake, POWER, list_snapshots(Lakehouse(lake), POWER)[0].snapshot_id)
     assert backfill.poll() is None
 
 
 def test_the_commands_list_ask_and_go_back(lake):
-    first = list_snapshots(lake, SILVER)[0].snapshot_id
+    first = list_snapshots(Lakehouse(lake), SILVER)[0].snapshot_id
     runner = CliRunner()
     listed = runner.invoke(app, ["lake", "snapshots", SILVER], env={"COLUMNS": "200"})
     assert listed.exit_code == 0 and str(first) in listed.output and "current" in listed.output

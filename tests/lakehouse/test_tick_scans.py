@@ -35,7 +35,7 @@ def key() -> pl.Expr:
 
 def test_each_symbol_is_read_with_its_copies_from_its_own_begin_on(settings, market):
     begins, to_us = {A: START + 600 * S, B: START + 1200 * S}, START + 3000 * S
-    result = tick_scans.copies(settings, begins, to_us)
+    result = tick_scans.copies(Lakehouse(settings), begins, to_us)
     expected = [
         market.filter((key() == symbol) & pl.col("event_time_us").is_between(us, to_us - 1))
         for symbol, us in begins.items()
@@ -47,7 +47,7 @@ def test_each_symbol_is_read_with_its_copies_from_its_own_begin_on(settings, mar
 
 def test_without_symbols_or_ticks_there_are_the_columns(settings, market):
     for begins in ({}, {A: START + DAY}):
-        result = tick_scans.copies(settings, begins, START + 2 * DAY)
+        result = tick_scans.copies(Lakehouse(settings), begins, START + 2 * DAY)
         assert result.is_empty() and set(market.columns) < set(result.columns)
         assert (
             result.schema["symbol"],
@@ -63,7 +63,7 @@ def test_without_symbols_or_ticks_there_are_the_columns(settings, market):
 def test_copies_are_found_in_any_file_and_for_any_symbol(settings, market):
     def has(from_us, to_us, symbols=None):
         return tick_scans.has_copies(
-            settings, [(from_us - DAY, from_us), (from_us, to_us)], symbols
+            Lakehouse(settings), [(from_us - DAY, from_us), (from_us, to_us)], symbols
         )
 
     first = int(
@@ -78,16 +78,18 @@ def test_copies_are_found_in_any_file_and_for_any_symbol(settings, market):
             pl.col("event_time_us") + DAY
         ),
     )
-    assert not tick_scans.has_copies(settings, [(START + DAY, START + 2 * DAY)]), (
+    assert not tick_scans.has_copies(Lakehouse(settings), [(START + DAY, START + 2 * DAY)]), (
         "the same id at two venues are two trades"
     )
     Lakehouse(settings).append_ticks(once.head(1).with_columns(pl.col("event_time_us") + DAY + S))
     before = Lakehouse(settings).table(SILVER).current_snapshot().parent_snapshot_id
-    assert tick_scans.has_copies(settings, [(START + DAY, START + 2 * DAY)])
-    assert not tick_scans.has_copies(settings, [(START + DAY, START + 2 * DAY)], snapshot=before)
+    assert tick_scans.has_copies(Lakehouse(settings), [(START + DAY, START + 2 * DAY)])
     assert not tick_scans.has_copies(
-        settings, [(START + 2 * DAY, START + 3 * DAY)]
-    ) and not tick_scans.has_copies(settings, [])
+        Lakehouse(settings), [(START + DAY, START + 2 * DAY)], snapshot=before
+    )
+    assert not tick_scans.has_copies(
+        Lakehouse(settings), [(START + 2 * DAY, START + 3 * DAY)]
+    ) and not tick_scans.has_copies(Lakehouse(settings), [])
 
 
 def test_slices_are_cut_between_minutes_and_cover_the_range_once():
@@ -111,10 +113,13 @@ def test_late_ticks_are_told_once_a_second_by_symbol(settings, market):
         .unique()
         .sort("event_time_us", "key")
     )
-    assert tick_scans.late(settings, START, START + DAY).equals(expected) and len(expected) == 2
-    assert tick_scans.late(settings, START, START + DAY, [B])["key"].to_list() == [B]
-    assert tick_scans.late(settings, START, START + DAY, ["W:A"]).is_empty()
-    assert tick_scans.late(settings, START + DAY, START + 2 * DAY).is_empty()
+    assert (
+        tick_scans.late(Lakehouse(settings), START, START + DAY).equals(expected)
+        and len(expected) == 2
+    )
+    assert tick_scans.late(Lakehouse(settings), START, START + DAY, [B])["key"].to_list() == [B]
+    assert tick_scans.late(Lakehouse(settings), START, START + DAY, ["W:A"]).is_empty()
+    assert tick_scans.late(Lakehouse(settings), START + DAY, START + 2 * DAY).is_empty()
 
 
 def test_a_tick_with_a_copy_in_time_is_not_late(tmp_path):
@@ -127,7 +132,7 @@ def test_a_tick_with_a_copy_in_time_is_not_late(tmp_path):
     late = pl.col("trade_id").is_first_distinct() & pl.col("trade_id").is_in(["A20", "A31"])
     time = lake.utc("event_time_us").dt.truncate("1ms")  # as the live job stores it
     lake.put(result, SILVER, ticks.drop("row").with_columns(event_time=time, late=late))
-    assert tick_scans.late(result, START, START + DAY)["event_time_us"].to_list() == [
+    assert tick_scans.late(Lakehouse(result), START, START + DAY)["event_time_us"].to_list() == [
         int(ticks.filter(pl.col("trade_id") == "A31")["event_time_us"][0]) // S * S
     ]
     read = Lakehouse(result).read_ticks(START, START + DAY)
@@ -150,8 +155,11 @@ def test_polars_gets_the_keys_of_the_object_store_and_none_of_the_catalog(tmp_pa
         "scan_iceberg",
         lambda table, **options: passed.update(options) or pl.LazyFrame(schema=SCHEMA),
     )
-    assert tick_scans.symbols(Settings(home=tmp_path)) == [] and passed["storage_options"] is None
-    tick_scans.symbols(Settings(home=tmp_path, **keys))
+    assert (
+        tick_scans.symbols(Lakehouse(Settings(home=tmp_path))) == []
+        and passed["storage_options"] is None
+    )
+    tick_scans.symbols(Lakehouse(Settings(home=tmp_path, **keys)))
     assert passed["storage_options"] == {
         "s3.endpoint": "http://store:9000",
         "s3.region": "eu-west-1",

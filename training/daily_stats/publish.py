@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from contracts.config.settings import Settings
 from lakehouse import daily
 from lakehouse.schemas import DAILY, DAILY_CORRELATION, DAILY_PROFILE, DAILY_VOLATILITY
+from lakehouse.tables import Lakehouse
 from training.daily_stats import plots
 from training.daily_stats.run import Report, iso
 from training.daily_stats.trades import DAY_US
@@ -32,17 +33,18 @@ def draw(
         if len(report.days) == 1
         else f"{report.days[0]} to {report.days[-1]}, {len(report.days)} days"
     )
-    headline = daily.read(settings, DAILY, *days, symbols)
+    headline = daily.read(Lakehouse(settings), DAILY, *days, symbols)
     last_us = int(headline["event_time"].dt.epoch("us").max())  # type: ignore[arg-type]
-    profile = daily.read(settings, DAILY_PROFILE, last_us, last_us + DAY_US, symbols)
+    profile = daily.read(Lakehouse(settings), DAILY_PROFILE, last_us, last_us + DAY_US, symbols)
     return {
         "volatility_curve.png": plots.volatility_curve(
-            daily.read(settings, DAILY_VOLATILITY, *days, symbols),
+            daily.read(Lakehouse(settings), DAILY_VOLATILITY, *days, symbols),
             f"volatility over the day, {span}",
         ),
         "volume_profile.png": plots.volume_profile(profile, f"volume by price, {iso(last_us)}"),
         "correlation.png": plots.correlation_map(
-            daily.read(settings, DAILY_CORRELATION, *days, symbols), f"correlation, {span}"
+            daily.read(Lakehouse(settings), DAILY_CORRELATION, *days, symbols),
+            f"correlation, {span}",
         ),
     }
 

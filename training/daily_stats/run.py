@@ -71,7 +71,7 @@ def run(
     Lakehouse(settings).create()
     seen: set[str] = set()
     for begin, end, frames in _batches(settings, report, symbols, progress):
-        daily.replace(settings, frames, begin, end, symbols)
+        daily.replace(Lakehouse(settings), frames, begin, end, symbols)
         seen |= set(frames[DAILY]["symbol"])
         for table, frame in frames.items():
             report.rows[table] = report.rows.get(table, 0) + len(frame)

@@ -9,6 +9,7 @@ import polars as pl
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from lakehouse import power
+from lakehouse.tables import Lakehouse
 from models import registry, runtime
 from models.registry import Version
 from training.power import features, steps
@@ -50,9 +51,9 @@ def predict(settings: Settings, series: str, start_us: int | None = None) -> For
         pl.lit(found.version).alias("model_version"),
         pl.lit(start_us).alias("known_at_us"),
     )
-    power.store_forecasts(settings, rows)
+    power.store_forecasts(Lakehouse(settings), rows)
     filled = fill_actuals(settings, series)
-    stored = power.forecasts(settings, start_us, start_us + DAY_US, series)
+    stored = power.forecasts(Lakehouse(settings), start_us, start_us + DAY_US, series)
     return Forecast(
         dates([start_us // DAY_US])[0], series, found.name, found.version, stored, filled
     )
@@ -90,16 +91,16 @@ def of_past(settings: Settings, series: str, start_us: int) -> Version:
 def fill_actuals(settings: Settings, series: str) -> int:
     """Write the actual outcome alongside every forecast of `series`; returns how many hours
     changed."""
-    held = power.forecasts(settings, series=series)
+    held = power.forecasts(Lakehouse(settings), series=series)
     if held.is_empty():
         return 0
     first, last = (
         int(held["event_time_us"][0]),
         int(held["event_time_us"][-1]) // DAY_US * DAY_US + DAY_US,
     )
-    arrived = power.readings(settings, first, last)
+    arrived = power.readings(Lakehouse(settings), first, last)
     return (
-        power.fill_actuals(settings, series, features.hours(arrived, series, last))
+        power.fill_actuals(Lakehouse(settings), series, features.hours(arrived, series, last))
         if len(arrived)
         else 0
     )

@@ -14,6 +14,7 @@ from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.progress import Progress
 from lakehouse import power
+from lakehouse.tables import Lakehouse
 from models import registry, runtime
 from training.power import card, evaluate, features, model, plot
 from training.power.evaluate import Judged, Numbers
@@ -72,7 +73,7 @@ def model_name(settings: Settings, series: str) -> str:
 
 def last_end_us(settings: Settings) -> int:
     """End of the last whole day in silver, µs UTC. Raises DatasetError while it is empty."""
-    end_us = power.end_us(settings)
+    end_us = power.end_us(Lakehouse(settings))
     if end_us is None:
         raise DatasetError(
             "the lakehouse holds no power readings", "`tick train power --data FILE`, or --download"
@@ -82,7 +83,7 @@ def last_end_us(settings: Settings) -> int:
 
 def past(settings: Settings, series: str, end_us: int) -> pl.DataFrame:
     """The hours before `end_us`. Raises DatasetError unless the day that ends there is whole."""
-    power_hours = features.hours(power.readings(settings, to_us=end_us), series, end_us)
+    power_hours = features.hours(power.readings(Lakehouse(settings), to_us=end_us), series, end_us)
     missing = power_hours.tail(features.HOURS_A_DAY)["kw"].null_count()
     if missing:
         day = dates([end_us // DAY_US - 1])[0]
@@ -255,7 +256,7 @@ def _counts(made: Prepared) -> Numbers:
 def _facts(settings: Settings, made: Prepared) -> dict[str, object]:
     facts = {
         "dataset_sha256": made.sha256,
-        "snapshot.silver.power_consumption": power.snapshot_id(settings),
+        "snapshot.silver.power_consumption": power.snapshot_id(Lakehouse(settings)),
     }
     return {
         **facts,

@@ -82,12 +82,14 @@ def test_ticks_of_a_gap_are_read_for_their_symbol_alone():
 
 def test_minutes_are_counted_with_copies_and_symbols_told_apart(lake):
     fill(lake, "BUSY", [7])
-    counted = tick_scans.minutes(lake, NOON_US, NOON_US + HOUR_US, ["V:BUSY"])
+    counted = tick_scans.minutes(Lakehouse(lake), NOON_US, NOON_US + HOUR_US, ["V:BUSY"])
     assert counted["ticks"].sum() == 61 and counted.filter(pl.col("ticks") == 2)[
         "minute_us"
     ].to_list() == [NOON_US + 7 * MINUTE_US]
-    assert tick_scans.minutes(lake, NOON_US, NOON_US + HOUR_US, ["OTHER:BUSY"]).is_empty()
-    assert tick_scans.symbols(lake) == ["V:BUSY", "V:RESTED", "V:YOUNG"]
+    assert tick_scans.minutes(
+        Lakehouse(lake), NOON_US, NOON_US + HOUR_US, ["OTHER:BUSY"]
+    ).is_empty()
+    assert tick_scans.symbols(Lakehouse(lake)) == ["V:BUSY", "V:RESTED", "V:YOUNG"]
 
 
 def digest(lake: Settings, chunk: Chunk, lookback: Lookback, definition: str = "definition") -> str:
@@ -96,7 +98,7 @@ def digest(lake: Settings, chunk: Chunk, lookback: Lookback, definition: str = "
         chunk,
         lookback,
         definition,
-        tick_scans.minutes(lake, chunk.from_us - HOUR_US, chunk.to_us),
+        tick_scans.minutes(Lakehouse(lake), chunk.from_us - HOUR_US, chunk.to_us),
     )
 
 
@@ -132,7 +134,7 @@ def test_a_tick_in_the_gap_that_a_symbol_reaches_over_makes_a_chunk_due(lake):
 def test_compaction_makes_no_chunk_due(lake):
     chunk, lookback = Chunk(NOON_US, NOON_US + HOUR_US), Lookback(NOON_US - HOUR_US)
     first, snapshot = digest(lake, chunk, lookback), Lakehouse(lake).snapshot_ids()[SILVER]
-    assert maintenance.compact(lake, 1, lambda *_: None) > 0
+    assert maintenance.compact(Lakehouse(lake), 1, lambda *_: None) > 0
     assert Lakehouse(lake).snapshot_ids()[SILVER] != snapshot
     assert digest(lake, chunk, lookback) == first
 

@@ -233,7 +233,7 @@ def test_upkeep_merges_the_dead_letters_of_a_day_too(lake, tmp_path):
     for number in range(4):
         of(lake, csv(tmp_path / f"{number}.csv", ["V,S,T,-1,1,x"]))
     before = stored(lake, DEAD_LETTER).sort("source")
-    assert compact(lake, 3, lambda *_: None) == 1
+    assert compact(Lakehouse(lake), 3, lambda *_: None) == 1
     assert stored(lake, DEAD_LETTER).sort("source").equals(before)
     assert Lakehouse(lake).table(DEAD_LETTER).inspect.files().num_rows == 1
 

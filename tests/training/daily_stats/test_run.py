@@ -39,7 +39,7 @@ def lake(tmp_path):
 
 
 def held(lake, symbols=None):
-    return {table: daily.read(lake, table, symbols=symbols) for table in TABLES}
+    return {table: daily.read(Lakehouse(lake), table, symbols=symbols) for table in TABLES}
 
 
 def same(one, other):
@@ -61,7 +61,7 @@ def test_the_tables_hold_what_is_computed_in_memory_and_twice_is_the_same(lake):
             D0 + day * DAY_US,
         )
         stored = {
-            table: daily.read(lake, table, D0 + day * DAY_US, D0 + (day + 1) * DAY_US)
+            table: daily.read(Lakehouse(lake), table, D0 + day * DAY_US, D0 + (day + 1) * DAY_US)
             for table in TABLES
         }
         assert all(

@@ -13,6 +13,7 @@ import pytest
 
 from contracts.errors import DatasetError, RegistryError
 from lakehouse import power
+from lakehouse.tables import Lakehouse
 from models import registry, runtime, tracking
 from models.runtime import LIGHTGBM_FILE
 from tests.support.power_data import T0, readings, real, settings_in
@@ -39,7 +40,9 @@ def quiet(step, done, total):
 def lake(tmp_path_factory):
     """The real year in a lakehouse."""
     home = tmp_path_factory.mktemp("power")
-    power.store(settings_in(home, home, "unused"), files.long(files.read(real()), "tetouan"))
+    power.store(
+        Lakehouse(settings_in(home, home, "unused")), files.long(files.read(real()), "tetouan")
+    )
     return home
 
 
@@ -49,7 +52,7 @@ def small(tmp_path_factory):
     They train in a moment.
     """
     home = tmp_path_factory.mktemp("power-small")
-    power.store(settings_in(home, home, "unused"), SMALL)
+    power.store(Lakehouse(settings_in(home, home, "unused")), SMALL)
     return home
 
 
@@ -222,7 +225,7 @@ class TestForecast:
         assert made.rows["known_at_us"].unique().to_list() == [END_US]
         assert made.rows["actual_kw"].null_count() == 24
         assert made.rows["forecast_kw"].is_between(30_000, 110_000).all()
-        assert len(power.forecasts(settings, END_US, END_US + DAY_US)) == 24
+        assert len(power.forecasts(Lakehouse(settings), END_US, END_US + DAY_US)) == 24
 
     def test_a_day_that_the_model_saw_is_not_forecast_by_it(self, promoted):
         settings, _, _ = promoted
@@ -257,7 +260,7 @@ class TestBackfill:
         assert registry.current(settings, "power-backfill").version == "1"
         # A lakehouse that ends on that day makes the very same model.
         ended = settings_in(tmp_path, mlflow_home, "power-ended")
-        power.store(ended, SMALL.filter(pl.col("event_time_us") < first_us + DAY_US))
+        power.store(Lakehouse(ended), SMALL.filter(pl.col("event_time_us") < first_us + DAY_US))
         assert pipeline.train(ended, "total", None, AT_US, quiet).promoted
         assert (
             registry.current(ended, "power-ended").tags["digest"]
@@ -265,9 +268,9 @@ class TestBackfill:
         )
         # What comes later is written alongside the forecast.
         assert forecast.predict(ended, "total").rows["actual_kw"].null_count() == 24
-        power.store(ended, SMALL.filter(pl.col("event_time_us") < first_us + 2 * DAY_US))
+        power.store(Lakehouse(ended), SMALL.filter(pl.col("event_time_us") < first_us + 2 * DAY_US))
         assert forecast.fill_actuals(ended, "total") == 24
-        held = power.forecasts(ended, series="total")
+        held = power.forecasts(Lakehouse(ended), series="total")
         assert (
             held["actual_kw"].to_list()
             == steps.past(ended, "total", first_us + 2 * DAY_US)["kw"].to_list()[-24:]
@@ -300,9 +303,9 @@ class TestFailures:
         self, tmp_path, mlflow_home, rows, end_us, said, request
     ):
         settings = settings_in(tmp_path, mlflow_home, request.node.name)
-        power.readings(settings)
+        power.readings(Lakehouse(settings))
         if rows is not None:
-            power.store(settings, files.long(rows, "made up"))
+            power.store(Lakehouse(settings), files.long(rows, "made up"))
         with pytest.raises(DatasetError, match=said):
             pipeline.train(settings, "total", end_us, AT_US, quiet)
         assert {run.info.status for run in runs(settings).values()} == {"FAILED"}

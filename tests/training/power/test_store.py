@@ -43,34 +43,34 @@ def forecast(series, day, kw, version="1"):
 
 class TestReadings:
     def test_the_same_again_changes_nothing(self, settings):
-        assert power.end_us(settings) is None
-        assert power.store(settings, rows()) == power.Stored(3 * 432, 0, 0)
+        assert power.end_us(Lakehouse(settings)) is None
+        assert power.store(Lakehouse(settings), rows()) == power.Stored(3 * 432, 0, 0)
         before = snapshots(settings, POWER)
-        assert power.store(settings, rows()) == power.Stored(0, 0, 3 * 432)
+        assert power.store(Lakehouse(settings), rows()) == power.Stored(0, 0, 3 * 432)
         assert snapshots(settings, POWER) == before
-        held = power.readings(settings)
+        held = power.readings(Lakehouse(settings))
         assert_frame_equal(held, rows().select(held.columns).sort("event_time_us", "series"))
-        assert power.end_us(settings) == T0 + 3 * DAY_US
+        assert power.end_us(Lakehouse(settings)) == T0 + 3 * DAY_US
 
     def test_a_longer_file_adds_and_a_corrected_one_replaces(self, settings):
-        power.store(settings, rows(3).filter(pl.col("event_time_us") < T0 + 2 * DAY_US))
-        assert power.store(settings, rows(3)) == power.Stored(3 * 144, 0, 3 * 288)
+        power.store(Lakehouse(settings), rows(3).filter(pl.col("event_time_us") < T0 + 2 * DAY_US))
+        assert power.store(Lakehouse(settings), rows(3)) == power.Stored(3 * 144, 0, 3 * 288)
         wrong = pl.col("event_time_us").is_between(
             T0 + 5 * HOUR_US, T0 + 6 * HOUR_US, closed="left"
         ) & (pl.col("series") == "zone2")
         corrected = rows(3, source="two").with_columns(
             pl.when(wrong).then(1.0).otherwise("value_kw").alias("value_kw")
         )
-        assert power.store(settings, corrected) == power.Stored(0, 6, 3 * 432 - 6)
-        held = power.readings(settings)
+        assert power.store(Lakehouse(settings), corrected) == power.Stored(0, 6, 3 * 432 - 6)
+        held = power.readings(Lakehouse(settings))
         assert len(held) == 3 * 432
         assert held.filter(pl.col("value_kw") == 1.0)["source"].unique().to_list() == ["two"]
 
     def test_a_file_of_one_day_leaves_the_others_alone(self, settings):
-        power.store(settings, rows(3))
+        power.store(Lakehouse(settings), rows(3))
         middle = files.long(readings(1, seed=9, start_us=T0 + DAY_US), "two")
-        assert power.store(settings, middle) == power.Stored(0, 3 * 144, 0)
-        held = power.readings(settings)
+        assert power.store(Lakehouse(settings), middle) == power.Stored(0, 3 * 144, 0)
+        held = power.readings(Lakehouse(settings))
         counts = (
             held.group_by((pl.col("event_time_us") - T0) // DAY_US, "source")
             .len()
@@ -81,9 +81,10 @@ class TestReadings:
 
     def test_a_day_that_is_not_over_is_not_the_last_one(self, settings):
         power.store(
-            settings, rows(3).filter(pl.col("event_time_us") < T0 + 3 * DAY_US - files.STEP_US)
+            Lakehouse(settings),
+            rows(3).filter(pl.col("event_time_us") < T0 + 3 * DAY_US - files.STEP_US),
         )
-        assert power.end_us(settings) == T0 + 2 * DAY_US
+        assert power.end_us(Lakehouse(settings)) == T0 + 2 * DAY_US
 
 
 class TestForecasts:
@@ -94,8 +95,8 @@ class TestForecasts:
             forecast("total", 5, 3.0),
             forecast("total", 4, 4.0, "2"),
         ):
-            power.store_forecasts(settings, made)
-        held = power.forecasts(settings)
+            power.store_forecasts(Lakehouse(settings), made)
+        held = power.forecasts(Lakehouse(settings))
         assert held.group_by("series", "forecast_kw", "model_version").len().sort(
             "forecast_kw"
         ).rows() == [
@@ -105,27 +106,31 @@ class TestForecasts:
         ]
 
     def test_actuals_come_when_they_are_there_and_change_when_corrected(self, settings):
-        power.store_forecasts(settings, forecast("total", 1, 7.0))
-        power.store_forecasts(settings, forecast("total", 2, 7.0))
-        power.store_forecasts(settings, forecast("zone1", 1, 7.0))
+        power.store_forecasts(Lakehouse(settings), forecast("total", 1, 7.0))
+        power.store_forecasts(Lakehouse(settings), forecast("total", 2, 7.0))
+        power.store_forecasts(Lakehouse(settings), forecast("zone1", 1, 7.0))
         hours = features.hours(rows(3), "total", T0 + DAY_US + 10 * HOUR_US)
-        assert power.fill_actuals(settings, "total", hours) == 10
+        assert power.fill_actuals(Lakehouse(settings), "total", hours) == 10
         before = snapshots(settings, POWER_FORECASTS)
-        assert power.fill_actuals(settings, "total", hours) == 0
+        assert power.fill_actuals(Lakehouse(settings), "total", hours) == 0
         assert snapshots(settings, POWER_FORECASTS) == before
         assert (
-            power.fill_actuals(settings, "total", features.hours(rows(3), "total", T0 + 3 * DAY_US))
+            power.fill_actuals(
+                Lakehouse(settings), "total", features.hours(rows(3), "total", T0 + 3 * DAY_US)
+            )
             == 38
         )
-        held = power.forecasts(settings, series="total")
+        held = power.forecasts(Lakehouse(settings), series="total")
         assert (
             held["actual_kw"].to_list()
             == features.hours(rows(3), "total", T0 + 3 * DAY_US)["kw"].to_list()[24:]
         )
-        assert power.forecasts(settings, series="zone1")["actual_kw"].null_count() == 24
+        assert power.forecasts(Lakehouse(settings), series="zone1")["actual_kw"].null_count() == 24
         assert (
             power.fill_actuals(
-                settings, "total", features.hours(rows(3, seed=2), "total", T0 + 2 * DAY_US)
+                Lakehouse(settings),
+                "total",
+                features.hours(rows(3, seed=2), "total", T0 + 2 * DAY_US),
             )
             == 24
         )

@@ -116,7 +116,7 @@ class TestDifferent:
     def test_an_expired_snapshot_is_named(self, stored):
         run_id, _ = record(stored)
         spoil(stored)
-        maintenance.expire(stored, 2 * T0, 2 * T0, None)
+        maintenance.expire(Lakehouse(stored), 2 * T0, 2 * T0, None)
         pinned = find(stored, run_id)[1].snapshots[SILVER]
         with pytest.raises(
             DatasetError, match=f"{SILVER} has no snapshot {pinned} any more"
