@@ -8,7 +8,7 @@ from cli.main import app
 from contracts.errors import TickError
 from streaming.feeds.tick_frame import SCHEMA
 from streaming.synthetic.market import DEMO, FIXTURE, preset_with
-from tests.streaming.feeds.test_formats import SPOT
+from tests.streaming.feeds.formats.test_formats import SPOT
 from tests.streaming.replay.test_replay import command, finish
 from tests.support import topic
 
