@@ -131,6 +131,7 @@ async def _run_child(settings: Settings) -> bytes:
     finally:
         if child.returncode is None:
             child.kill()
+            await child.wait()  # its pipes must be closed before the event loop is
     text = stdout.strip().rpartition(b"\n")[2]
     try:
         orjson.loads(text)

@@ -3,12 +3,14 @@ Production."""
 
 import asyncio
 import json
+import re
 import zlib
 
 import numpy as np
 import orjson
 import pytest
 
+from contracts.errors import RegistryError
 from contracts.features import CORE
 from contracts.redis_keys import DRIFT_KEY, DUEL_KEY, PARITY_KEY, STATS_REDIS_KEY
 from models.runtime import load
@@ -110,22 +112,24 @@ def scope_of(api, *symbols):
     }
 
 
-class Reader:
-    """The other end of a stream: keeps its events, and goes away when it has `count` of them."""
+class StreamReader:
+    """The client of a stream: collects its results, and disconnects after `count` of them."""
 
-    def __init__(self, count):
-        self.count, self.body, self.found, self.enough = count, b"", [], asyncio.Event()
+    def __init__(self, count, on_event):
+        self.count = count
+        self.on_event = on_event
+        self.body = b""
+        self.results = []
+        self.enough = asyncio.Event()
         self.messages = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def send(self, message):
         *blocks, self.body = (self.body + message.get("body", b"")).split(b"\n\n")
-        told = [
-            block.partition(b"data: ")[2]
-            for block in blocks
-            if block.startswith(b"event: prediction")
-        ]
-        self.found += [json.loads(text) for text in told]
-        if len(self.found) >= self.count:
+        for block in blocks:
+            if block.startswith(b"event: prediction"):
+                self.results.append(json.loads(block.partition(b"data: ")[2]))
+                self.on_event(self.results)
+        if len(self.results) >= self.count:
             self.enough.set()
 
     async def receive(self):
@@ -135,14 +139,14 @@ class Reader:
         return {"type": "http.disconnect"}
 
 
-def events(api, *symbols, count):
-    """The first `count` events of a stream, or all when it ends before."""
+def events(api, *symbols, count, on_event=lambda results: None):
+    """The first `count` results of a stream, or all when it ends before."""
 
     async def take():
-        reader = Reader(count)
+        reader = StreamReader(count, on_event)
         async with asyncio.timeout(20):
             await api.app(scope_of(api, *symbols), reader.receive, reader.send)
-        return reader.found
+        return reader.results
 
     return api.runner.run(take())
 
@@ -150,17 +154,38 @@ def events(api, *symbols, count):
 class TestStream:
     def test_it_tells_each_symbol_once_and_again_when_its_features_are_newer(self, make_api, fed):
         api = make_api(stream_poll_s=0.05)
-        first = events(api, SYMBOL, OTHER, count=2)
-        assert [told["symbol"] for told in first] == [SYMBOL, OTHER] and all(
-            told["status"] == "ok" for told in first
-        )
+        newer_us = []
+
+        def put_newer(results):
+            if len(results) == 2:
+                newer_us.append(fed.put(OTHER, value=0.03))
+
+        results = events(api, SYMBOL, OTHER, count=3, on_event=put_newer)
+        assert [result["symbol"] for result in results] == [SYMBOL, OTHER, OTHER]
+        assert [result["status"] for result in results] == ["ok", "ok", "ok"]
+        assert results[2]["feature_time_us"] == newer_us[0] > results[1]["feature_time_us"]
 
     def test_a_refusal_is_told_too(self, make_api, fed):
         (told,) = events(make_api(stream_poll_s=0.05), "SYNTH:NOPE", count=1)
         assert told["status"] == "unknown_symbol"
 
     def test_it_ends_by_itself(self, make_api, fed):
-        assert events(make_api(stream_poll_s=0.05, stream_s_max=1), SYMBOL, count=99)
+        api = make_api(stream_poll_s=0.05, stream_s_max=1)
+        (result,) = events(api, SYMBOL, count=99)
+        assert result["symbol"] == SYMBOL
+
+    def test_more_symbols_than_allowed_are_refused(self, make_api):
+        api = make_api(symbols_max=1)
+        problem = refused(
+            api.get(f"/v1/predictions/stream?symbols={SYMBOL}&symbols={OTHER}"),
+            422,
+            "too_many_symbols",
+        )
+        assert problem["detail"] == "2 symbols requested, at most 1 are allowed."
+
+    def test_without_a_model_there_is_no_stream(self, make_api, registry_with):
+        api = make_api(registry=registry_with(RegistryError("no model")))
+        refused(api.get(f"/v1/predictions/stream?symbols={SYMBOL}"), 503, "no_model")
 
     def test_only_so_many_at_a_time(self, make_api, fed):
         refused(
@@ -223,6 +248,24 @@ class TestPage:
         for line in (*others, *challenger, "tick_writer_overflowed_rows_total 5.0"):
             assert line in page, line
 
+    def test_without_a_model_it_has_the_symbols_and_the_reason(self, make_api, registry_with, fed):
+        document = (
+            make_api(registry=registry_with(RegistryError("no model"))).get("/v1/live").json()
+        )
+        assert document["model"] is None
+        assert document["symbols"] == [
+            {"symbol": SYMBOL, "status": "no_model"},
+            {"symbol": OTHER, "status": "no_model"},
+        ]
+        assert document["checks"][0]["detail"] == "no model"
+
+    @pytest.mark.parametrize("text", ["nonsense", "[1]", ""])
+    def test_a_report_that_cannot_be_parsed_is_null(self, api, fed, text):
+        fed.client.set(PARITY_KEY, text)
+        fed.client.set(DRIFT_KEY, orjson.dumps({"alerts": 2}))
+        stream = api.get("/v1/live").json()["stream"]
+        assert (stream["parity"], stream["drift"]) == (None, {"alerts": 2})
+
     def test_it_is_told_also_while_redis_is_away(self, api, fed, redis_server):
         redis_server.kill()
         try:
@@ -242,9 +285,9 @@ class TestPage:
             and "http" not in policy
             and "script-src 'self' 'sha256-" in policy
         )
-        assert "//" not in "".join(
-            part for part in answer.text.split() if part.startswith(("src=", "href="))
-        )
+        loaded = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", answer.text)
+        assert {url for url in loaded if not url.startswith(("/assets/", "data:"))} == set()
+        assert bool(loaded) is (path == "/docs")
 
     def test_what_the_documentation_loads_is_here(self, api):
         for path in ("/assets/swagger-ui-bundle.js", "/assets/swagger-ui.css"):

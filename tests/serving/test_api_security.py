@@ -96,7 +96,7 @@ def test_several_keys_are_accepted(make_api, tmp_path: Path):
         assert api.get("/metrics", headers={"X-API-Key": key}).status_code == status
 
 
-def test_keys_are_not_kept_in_clear(api):
+def test_keys_are_not_kept_in_clear():
     assert KEY.encode() not in repr(vars(load_api_keys(Settings(api_key=KEY)))).encode()
 
 
@@ -114,6 +114,12 @@ def test_without_a_key_nothing_is_served_unless_open_on_loopback(fields, words, 
     monkeypatch.delenv("TICK_API_KEY", raising=False)
     with pytest.raises(ServiceError, match=words):
         load_api_keys(Settings(**fields))
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1"])
+def test_the_open_setting_needs_a_loopback_address(host, monkeypatch):
+    monkeypatch.delenv("TICK_API_KEY", raising=False)
+    assert len(load_api_keys(Settings(api_open=True, host=host))) == 0
 
 
 def test_the_open_setting_serves_without_a_key_on_loopback(make_api):

@@ -2,12 +2,14 @@
 that is not such a tensor.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from contracts.features import CORE
 from models.export_images import keras_chain, seal
-from models.runtime import load
+from models.runtime import MatrixError, load
 from serving.state.production_model import ModelVersion, RegistryState
 from tests.serving.test_api_predict import refused
 from tests.support.made_images import answers, chain, digits
@@ -92,6 +94,32 @@ def test_pictures_give_a_probability_per_label(api, pictures):
 )
 def test_what_is_no_tensor_of_the_model_is_refused(api, change, code):
     refused(infer(api, TICK, tensor(np.zeros((1, len(CORE))), **change)), 422, code)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_output_that_is_not_finite_is_503(api, value):
+    model = SimpleNamespace(
+        row_shape=(2,), version="1", labels=(), predict=lambda rows: np.array([0.5, value])
+    )
+    api.app.state.service.models.others["broken"] = model
+    problem = refused(infer(api, "broken", tensor(np.zeros((2, 2)))), 503, "model_failed")
+    assert "not finite" in problem["detail"]
+
+
+def test_rows_that_the_model_refuses_are_422(api):
+    def predict(_rows):
+        raise MatrixError("the model takes other rows", "look at its metadata")
+
+    api.app.state.service.models.others["picky"] = SimpleNamespace(row_shape=(2,), predict=predict)
+    problem = refused(infer(api, "picky", tensor(np.zeros((1, 2)))), 422, "wrong_tensor")
+    assert (problem["detail"], problem["hint"]) == (
+        "the model takes other rows",
+        "look at its metadata",
+    )
+
+
+def test_without_an_id_the_response_has_none(api):
+    assert "id" not in infer(api, TICK, tensor(np.zeros((1, len(CORE))))).json()
 
 
 def test_an_unknown_model_is_404_and_names_those_that_are_served(api):

@@ -1,0 +1,90 @@
+"""Reading the registry through its child process, with children that fail."""
+
+import asyncio
+import gc
+import sys
+from pathlib import Path
+
+import pytest
+
+from contracts.config.settings import Settings
+from contracts.errors import RegistryError, ServiceError
+from contracts.files import locked
+from serving.state import production_model
+from serving.state.production_model import ModelVersion, RegistryState, read_registry
+
+VERSION = {"name": "tick-model", "version": "7", "path": "/models/7", "digest": "d"}
+STATE = (
+    '{"production": %s, "challenger": null, "others": {"power-model": {"error": "none", "hint":'
+    ' ""}}, "versions": [{"version": "7"}], "absent": %s}'
+)
+REFUSED = '{"error": "tick-model has no Production version", "hint": "train one"}'
+NOTED = '{"name": "tick-model", "version": "7", "path": "/models/7", "digest": "d"}'
+
+
+@pytest.fixture
+def child(monkeypatch, tmp_path):
+    """Replaces the child process by a shell script."""
+
+    def replace(script):
+        program = tmp_path / "child"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(program))
+
+    return replace
+
+
+def read(tmp_path) -> RegistryState:
+    return asyncio.run(read_registry(Settings(home=tmp_path)))
+
+
+def test_the_last_line_of_the_child_is_the_state(child, tmp_path):
+    child(f"echo a warning; echo '{STATE % (NOTED, 'false')}'")
+    state = read(tmp_path)
+    assert state.production == ModelVersion(**VERSION)
+    assert (state.challenger, state.others, state.age_s) == (None, {}, 0.0)
+    assert not state.absent
+    assert not state.retired
+
+
+def test_versions_without_a_production_one_mean_retired(child, tmp_path):
+    child(f"echo '{STATE % (REFUSED, 'true')}'")
+    state = read(tmp_path)
+    assert isinstance(state.production, RegistryError)
+    assert state.absent
+    assert state.retired
+
+
+@pytest.mark.parametrize("script", ["echo >&2 cause; exit 1", "echo nonsense; echo >&2 cause"])
+def test_a_child_without_a_result_is_an_error_with_its_last_line(child, tmp_path, script):
+    child(script)
+    with pytest.raises(ServiceError, match="cannot be read: cause") as error:
+        read(tmp_path)
+    assert error.value.hint == "check TICK_MLFLOW_TRACKING_URI"
+
+
+def test_a_child_that_hangs_is_killed(child, tmp_path, monkeypatch):
+    monkeypatch.setattr(production_model, "CHILD_S_MAX", 2)
+    child(f"echo $$ > {tmp_path}/pid; exec sleep 600")
+
+    with pytest.raises(ServiceError, match=r"did not respond within 2 s"):
+        read(tmp_path)
+    gc.collect()  # an open pipe would be a warning now
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
+
+def test_waiting_for_another_process_times_out(child, tmp_path, monkeypatch):
+    monkeypatch.setattr(production_model, "LOCK_S_MAX", 0.2)
+    settings = Settings(home=tmp_path)
+    lock = settings.root / "models" / "tick-model.registry.lock"
+    lock.parent.mkdir(parents=True)
+    with locked(lock, wait=False), pytest.raises(ServiceError, match="another API process"):
+        read(tmp_path)
+
+
+def test_the_cache_key_has_no_password():
+    settings = Settings(mlflow_tracking_uri="http://user:canary@host")
+    assert "canary" not in production_model._cache_key(settings, ["7@1"])
+    keys = {production_model._cache_key(settings, signals) for signals in (["7@1"], ["8@2"])}
+    assert len(keys) == 2
