@@ -9,7 +9,7 @@ from stack.services.airflow_rest import Client
 from streaming.synthetic.market import FIXTURE
 
 DAY_US = 86_400_000_000
-LIMIT_S = 600
+LIMIT_S = 900
 DAYS = 19  # up to two weeks before the last Sunday; seven of them are test days
 TODAY_US = now_us() // DAY_US * DAY_US
 # One tick per symbol every twenty seconds: the cost of a batch job grows with its ticks.
