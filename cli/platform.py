@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from stack.process.service import Row
+    from stack.process.service import ServiceStatus
 
 LOG_POLL_S = 0.3
 STATE_STYLE = {"ready": "green", "not ready": "yellow", "died": "bold red", "off": "dim"}
@@ -96,7 +96,7 @@ def status() -> None:
     console.print(f"state and logs: {settings().root}", style="dim", soft_wrap=True)
 
 
-def _table(rows: "list[Row]") -> Table:
+def _table(rows: "list[ServiceStatus]") -> Table:
     table = Table(box=None, pad_edge=False)
     for column in ("service", "version", "state", "pid", "ports", "memory", "up"):
         table.add_column(column, no_wrap=True)
@@ -143,15 +143,19 @@ def logs(
     from contracts.config import paths
     from contracts.config.settings import settings
     from stack import platform
-    from stack.process.service import tail
+    from stack.process.service import log_tail
 
     folder = paths.logs(settings())
-    files = [platform.find(settings(), service).log] if service else sorted(folder.glob("*.log"))
+    files = (
+        [platform.find_service(settings(), service).log]
+        if service
+        else sorted(folder.glob("*.log"))
+    )
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for file in files:
         if len(files) > 1:
             console.print(f"==> {file} <==", style="bold")
-        console.print(tail(file, lines))
+        console.print(log_tail(file, lines))
     if follow:
         _follow(console, files)
 
@@ -177,13 +181,15 @@ def doctor() -> None:
     something must be done.
     """
     from contracts.config.settings import settings
-    from stack.doctor import examine
+    from stack.doctor import examine_machine
 
-    findings = examine(settings())
+    findings = examine_machine(settings())
     table = Table(box=None, pad_edge=False, show_header=False)
     for finding in findings:
         mark = "[green]ok[/]" if finding.ok else "[bold red]✗[/]"
-        table.add_row(mark, finding.what, finding.seen, "" if finding.ok else f"→ {finding.advice}")
+        table.add_row(
+            mark, finding.subject, finding.observed, "" if finding.ok else f"→ {finding.advice}"
+        )
     Console().print(table)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
@@ -203,7 +209,7 @@ def run(
     from contracts.config.settings import settings
     from stack.process import foreground
 
-    foreground.run(settings(), service)
+    foreground.exec_service(settings(), service)
 
 
 def ready(service: Annotated[str, typer.Argument(help="as for `tick run`")]) -> None:
@@ -212,7 +218,7 @@ def ready(service: Annotated[str, typer.Argument(help="as for `tick run`")]) -> 
     from contracts.errors import ServiceError
     from stack import platform
 
-    if not platform.find(settings(), service).ready():
+    if not platform.find_service(settings(), service).ready():
         hint = f"see `tick status` and `tick logs {service}`"
         raise ServiceError(f"{service} does not answer", hint)
 
@@ -233,10 +239,10 @@ def init(
     from stack.process import foreground
 
     if airflow:
-        foreground.init_airflow(settings())
+        foreground.initialize_airflow(settings())
         return
     with bars() as report:
-        foreground.init(settings(), report)
+        foreground.initialize_platform(settings(), report)
 
 
 def env(
@@ -249,7 +255,7 @@ def env(
     """
     from stack import compose_env
 
-    added = compose_env.complete(file)
+    added = compose_env.complete_env(file)
     Console().print(
         f"{file}: added {', '.join(added)}" if added else f"{file} has everything", soft_wrap=True
     )
@@ -303,7 +309,7 @@ def jars(
     with bars() as report:
         if relock:
             pinned.relock(report)
-        pinned.ensure(settings(), report)
-        bounded_value.ensure(settings())
+        pinned.ensure_downloaded(settings(), report)
+        bounded_value.ensure_compiled(settings())
     count = sum(len(pinned.locked(role)) for role in pinned.roles(settings()))
     Console().print(f"{count} jars, all as pinned, in {paths.jars(settings())}")

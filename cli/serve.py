@@ -60,19 +60,21 @@ def serve(
     """Run the prediction API: in the foreground until Ctrl-C, or as a service (the address: `tick
     open api`).
     """
-    from stack.secrets import NAME, ensure
+    from stack.secrets import API_KEY_NAME, ensure_api_key
     from stack.secrets import api_key as key_of
 
     given = settings()
     if background:
         _start(given)
         return
-    ensure(given)
+    ensure_api_key(given)
     sys.stdout.flush()
     # The API becomes this very process: signals reach it directly, and nothing of the command line
     # stays in its memory.
     os.execve(
-        sys.executable, [sys.executable, "-m", "serving.main"], {**os.environ, NAME: key_of(given)}
+        sys.executable,
+        [sys.executable, "-m", "serving.main"],
+        {**os.environ, API_KEY_NAME: key_of(given)},
     )
 
 

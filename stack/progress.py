@@ -1,4 +1,4 @@
-"""How long steps tell what they have done: a callback, so that only the command line draws bars."""
+"""Progress of long steps: a callback, so that only the command line draws progress bars."""
 
 from collections.abc import Callable
 
@@ -7,4 +7,4 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(step: str, done: int, total: int) -> None:
-    """Draws nothing."""
+    """Report nothing."""

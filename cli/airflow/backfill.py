@@ -50,8 +50,8 @@ def backfill(
     first = f"{start.isoformat()}Z"
     # Airflow's end is a moment: midnight would leave the last day out.
     last = f"{(end + timedelta(days=1, seconds=-1)).isoformat()}Z"
-    left_out = client.scheduled_under_way(dag, first, last)
-    number = client.backfill(dag, first, last, conf_of(given, None, None))
+    left_out = client.unfinished_scheduled_runs(dag, first, last)
+    number = client.create_backfill(dag, first, last, conf_of(given, None, None))
     client.unpause(dag)
     console.print(f"{dag}: backfill {number}")
     for run in left_out:
@@ -82,13 +82,13 @@ def follow(client: "Client", dag: str, number: int, report: "Progress") -> list[
     """
     over = False
     while not over:
-        over = _patiently(lambda: client.backfill_is_over(number))
+        over = _patiently(lambda: client.backfill_has_completed(number))
         ended, total = _patiently(lambda: client.backfill_progress(dag, number))
         if total:
             report("runs", ended, total)
         if not over:
             time.sleep(POLL_S)
-    return _patiently(lambda: client.runs_of_backfill(dag, number))
+    return _patiently(lambda: client.backfill_runs(dag, number))
 
 
 def _patiently(ask: Callable[[], Answer]) -> Answer:

@@ -124,11 +124,11 @@ def _watch(client: "Client", dag: str, run_id: str) -> int:
     """Tell each task's state as it changes; the exit code."""
     from rich.console import Console
 
-    from stack.services.airflow_rest import ENDED
+    from stack.services.airflow_rest import ENDED_STATES
 
     console, told = Console(highlight=False), dict[tuple[str, int], str]()
     while True:
-        state = client.run(dag, run_id)["state"]
+        state = client.get_run(dag, run_id)["state"]
         for task in client.tasks(dag, run_id):
             name, now = (task["task_id"], task["map_index"]), task["state"] or "waiting"
             if told.get(name) != now and now not in {"waiting", "scheduled", "queued"}:
@@ -137,7 +137,7 @@ def _watch(client: "Client", dag: str, run_id: str) -> int:
                     f"  {task['task_id']}{'' if name[1] < 0 else f' {name[1]}'}: {coloured(now)}",
                     soft_wrap=True,
                 )
-        if state in ENDED:
+        if state in ENDED_STATES:
             console.print(f"{dag}: {coloured(state)}")
             return FAILED if state == "failed" else REFUSED if "skipped" in told.values() else 0
         time.sleep(POLL_S)

@@ -43,7 +43,7 @@ def demo() -> None:
     from stack import platform
     from stack.process import environment
 
-    environment.python(given())  # a missing group should not cost five minutes
+    environment.airflow_python(given())  # a missing group should not cost five minutes
     settings, console = isolated_home.fresh("airflow-demo"), Console()
     try:
         runs = _play(settings)
@@ -95,17 +95,17 @@ def _play(settings: "Settings") -> list[dict[str, Any]]:
                 _wait(lambda dag=dag: _is_over(client, dag), f"{dag} is not over")  # type: ignore[misc]
         report("scheduled runs", 2, 3)
         first, last = today_us - (BACKFILL_DAYS + 3) * DAY_US, today_us - 3 * DAY_US - 1_000_000
-        started = client.backfill(POWER, iso(first), iso(last), {})
-        _wait(lambda: client.backfill_is_over(started), "the backfill is not over")
+        started = client.create_backfill(POWER, iso(first), iso(last), {})
+        _wait(lambda: client.backfill_has_completed(started), "the backfill is not over")
         report("scheduled runs", 3, 3)
         return client.runs()
 
 
 def _is_over(client: "Client", dag: str) -> bool:
-    from stack.services.airflow_rest import ENDED
+    from stack.services.airflow_rest import ENDED_STATES
 
     runs = client.runs(dag)
-    return bool(runs) and all(run["state"] in ENDED for run in runs)
+    return bool(runs) and all(run["state"] in ENDED_STATES for run in runs)
 
 
 def _wait(until: Callable[[], bool], what: str) -> None:

@@ -58,7 +58,7 @@ def test_an_expired_token_is_renewed(airflow):
     algorithm = jwt.get_unverified_header(client._token)["alg"]
     claims = jwt.decode(client._token, options={"verify_signature": False})
     long_ago = dict.fromkeys(("iat", "nbf", "exp"), claims["iat"] - 90_000)
-    key = secrets.airflow(settings).jwt_secret
+    key = secrets.airflow_secrets(settings).jwt_secret
     client._token = expired = jwt.encode(claims | long_ago, key, algorithm)
     assert client.dags()
     assert client._token != expired

@@ -60,7 +60,7 @@ def outcome(airflow, cifar, tmp_path_factory) -> dict[str, dict]:
     log = tmp_path_factory.mktemp("small") / "dag_test.log"
     command = [sys.executable, "-m", "tests.support.every_dag", json.dumps(wanted)]
     with log.open("w") as complaints:
-        own = {**os.environ, **services.env(settings), "PYTHONPATH": str(REPO)}
+        own = {**os.environ, **services.airflow_env(settings), "PYTHONPATH": str(REPO)}
         ran = subprocess.run(
             command,
             env=own,

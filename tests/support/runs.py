@@ -26,7 +26,7 @@ def wait(until: Callable[[], object], what: str, poll_s: float = 1.0) -> object:
 
 def ended(client: Client, dag: str, run_id: str) -> dict:
     return wait(
-        lambda: (run := client.run(dag, run_id))["state"] in {"success", "failed"} and run,
+        lambda: (run := client.get_run(dag, run_id))["state"] in {"success", "failed"} and run,
         f"{dag} {run_id}",
     )
 
