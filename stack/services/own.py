@@ -13,6 +13,7 @@ from contracts.clock import now_us
 from contracts.config import paths
 from contracts.config.settings import Settings
 from feature_store.online.redis_layout import STATS_REDIS_KEY
+from serving.client import Client
 from stack import secrets
 from stack.process.pids import ProcessRecord
 from stack.process.probe import returns_ok
@@ -20,6 +21,7 @@ from stack.process.service import Service
 from stack.services import redis
 
 PROBE_TIMEOUT_S = 2.0
+API_CLIENT_TIMEOUT_S = 5.0
 STATS_AGE_MS_MAX = 10_000  # the writer updates its statistics every second
 
 
@@ -79,6 +81,11 @@ def api(settings: Settings) -> Service:
         ports={settings.api_port: "TICK_API_PORT"},
         env=settings_env(settings) | ({secrets.API_KEY_NAME: key} if key else {}),
     )
+
+
+def api_client(settings: Settings) -> Client:
+    """A client of the prediction API with the API key. Raises ServiceError when there is no key."""
+    return Client(settings.api_url, secrets.api_key(settings), API_CLIENT_TIMEOUT_S)
 
 
 def mlflow_url(settings: Settings) -> str:

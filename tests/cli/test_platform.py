@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cli.platform import _duration
+from cli.platform import _format_duration
 from contracts.config import paths
 from stack.services.own import settings_env
 
@@ -27,7 +27,7 @@ def test_down_of_nothing(tick, free_settings):
     [(0, "0 s"), (59.9, "59 s"), (60, "1 min 00 s"), (3599, "59 min 59 s"), (7260, "2 h 01 min")],
 )
 def test_durations_read_well(seconds, text):
-    assert _duration(seconds) == text
+    assert _format_duration(seconds) == text
 
 
 def test_logs_end_where_they_end(tick, free_settings):

@@ -30,7 +30,7 @@ def test_the_api_in_the_background_is_seen_and_stopped(tick, free_settings):
     try:
         started = tick("serve", "--background")
         assert started.exit_code == 0, started.output
-        assert started.stdout == f"the API answers on {free_settings.api_url}\n"
+        assert started.stdout == f"the API is ready at {free_settings.api_url}\n"
         row = next(line for line in tick("status").stdout.splitlines() if line.startswith("api "))
         assert " ready " in row
         assert tick("down").stdout == "stopped api\n"

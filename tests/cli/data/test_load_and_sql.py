@@ -129,7 +129,7 @@ def test_a_plan_is_shown_as_it_is_drawn(tick):
     ("words", "why"),
     [
         (["DROP VIEW silver.ticks"], "DROP is not allowed"),
-        (["SELECT 1", "--csv", "a", "--json", "b"], "one file at a time"),
+        (["SELECT 1", "--csv", "a", "--json", "b"], "only one file at a time"),
         (["SELECT 1", "--csv", "/nowhere/at/all.csv"], "cannot be written"),
         (["SELECT 1", "--as-of", "7"], "no table has a snapshot 7"),
     ],

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from cli.features.backfill import _range, named
+from cli.features.backfill import list_days, resolve_range
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from feature_store.backfill.chunks import DAY_US, length_us
@@ -40,19 +40,19 @@ def lake(tmp_path):
 
 
 def test_without_a_range_all_of_silver_is_covered_up_to_the_end_of_its_last_bar(lake):
-    assert _range(lake, None, None) == (us(START), us(START) + 161_000_000)
+    assert resolve_range(lake, None, None) == (us(START), us(START) + 161_000_000)
 
 
 def test_a_given_side_is_taken_as_it_is(lake):
-    assert _range(lake, START.replace(second=0), None)[0] == us(START.replace(second=0))
-    assert _range(lake, None, START.replace(minute=9))[1] == us(START.replace(minute=9))
+    assert resolve_range(lake, START.replace(second=0), None)[0] == us(START.replace(second=0))
+    assert resolve_range(lake, None, START.replace(minute=9))[1] == us(START.replace(minute=9))
 
 
 def test_an_empty_lakehouse_says_how_to_fill_it(tmp_path):
     empty = Settings(home=tmp_path)
     tables.create(empty)
     with pytest.raises(DatasetError, match="no ticks") as caught:
-        _range(empty, None, None)
+        resolve_range(empty, None, None)
     assert "`tick history`" in caught.value.hint
 
 
@@ -70,5 +70,5 @@ def test_what_is_no_length_is_refused(text):
 
 def test_many_days_are_shortened():
     days = [us(START) // DAY_US * DAY_US + i * DAY_US for i in range(9)]
-    assert named(days[:2]) == "2026-03-01, 2026-03-02"
-    assert named(days).endswith("2026-03-06 … 2026-03-09")
+    assert list_days(days[:2]) == "2026-03-01, 2026-03-02"
+    assert list_days(days).endswith("2026-03-06 … 2026-03-09")

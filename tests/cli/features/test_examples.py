@@ -217,7 +217,7 @@ def test_try_reads_files_of_trades_and_says_when_they_are_too_short(tick, tmp_pa
     ).write_csv(tmp_path / "t.csv")
     code, shown = tick("try", "{v}", str(tmp_path / "t.csv"), "--window", "1h")
     assert code == 1 and "no row has 1h of history" in shown
-    assert "no window '2h'" in tick("try", "{v}", str(tmp_path / "t.csv"), "--window", "2h")[1]
+    assert "unknown window '2h'" in tick("try", "{v}", str(tmp_path / "t.csv"), "--window", "2h")[1]
 
 
 def test_try_warns_of_values_that_are_no_numbers(tick):

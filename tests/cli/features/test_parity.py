@@ -60,7 +60,7 @@ def test_equal_tables_end_with_0_and_keep_the_totals(tick, made, views, tmp_path
     lake.put_ticks(settings(), made)
     code, said, _ = tick("--sample", "20", "--out", str(tmp_path / "pictures"))
     assert code == 0, said
-    assert "equal" in said and "oracle: 60 rows" in said and "unexplained in" not in said
+    assert "equal" in said and "reference: 60 rows" in said and "unexplained in" not in said
     assert (tmp_path / "pictures" / "parity.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "pictures" / "parity.json").read_text())["unexplained"] == 0
     assert json.loads((tmp_path / "parity.json").read_text())["oracle_rows"] == 60
