@@ -78,9 +78,9 @@ def backfill(
     from contracts.config.settings import settings
     from feature_store.backfill import chunks, run
 
+    names = split_symbols(symbols)
     from_us, end_us = resolve_range(settings(), start, end)
     length_us = chunks.length_us(settings(), chunk, from_us, end_us)
-    names = split_symbols(symbols)
     with _interrupted_by_signals(), progress_bars() as report:
         result = run.run(
             settings(), from_us, end_us, report, names, length_us, parallel, again=again
@@ -152,6 +152,7 @@ def resolve_range(
     from contracts.windows import LEVELS
     from lakehouse import tables
 
+    tables.create(settings)
     first_us, last_us = tables.time_range(settings) if start is None or end is None else (0, 0)
     longest_tile_s = max(level.tile_s for level in LEVELS)
     from_us = first_us if start is None else to_us(start)

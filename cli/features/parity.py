@@ -72,9 +72,9 @@ def parity(
     from contracts.config.settings import settings
     from feature_store.parity import meter
 
+    names = split_symbols(symbols)
     taken_us = now_us()
     from_us, end_us = _resolve_range(settings(), start, end, taken_us)
-    names = split_symbols(symbols)
     with progress_bars() as progress:
         report = meter.measure(settings(), from_us, end_us, taken_us, names, sample, progress)
     meter.save(settings(), report)

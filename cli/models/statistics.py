@@ -75,11 +75,11 @@ def stats(
     from training.daily_stats.publish import publish
     from training.daily_stats.run import run
 
+    names = require_venues(symbols)
     tables.create(settings())
     first_us, last_us = tables.time_range(settings()) if start is None or end is None else (0, 0)
     from_us = _us_or(start, first_us)
     end_us = _us_or(end, last_us + 1)
-    names = require_venues(symbols)
     at_us = now_us()
     with progress_bars() as progress:
         report = run(settings(), from_us, end_us, names, progress, at_us)

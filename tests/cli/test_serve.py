@@ -1,4 +1,4 @@
-"""`tick serve --background`: the API as a service that the other commands know."""
+"""`tick serve --background`: the API as a service that the other commands manage."""
 
 import pytest
 from typer.testing import CliRunner
@@ -18,7 +18,7 @@ def tick(free_settings, monkeypatch):
     settings.cache_clear()
 
 
-def test_asking_an_api_that_is_away_says_how_to_start_it(tick, monkeypatch):
+def test_predict_without_an_api_names_the_command_that_starts_it(tick, monkeypatch):
     monkeypatch.setenv("TICK_API_KEY", "k")
     result = tick("predict", "A:B")
     assert result.exit_code == 1
@@ -26,7 +26,7 @@ def test_asking_an_api_that_is_away_says_how_to_start_it(tick, monkeypatch):
 
 
 @pytest.mark.integration
-def test_the_api_in_the_background_is_seen_and_stopped(tick, free_settings):
+def test_the_api_in_the_background_is_shown_and_stopped(tick, free_settings):
     try:
         started = tick("serve", "--background")
         assert started.exit_code == 0, started.output

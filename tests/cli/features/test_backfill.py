@@ -1,4 +1,4 @@
-"""`tick backfill` as a person types it, without Flink."""
+"""`tick backfill` without Flink: its range, its options, its list of days."""
 
 from datetime import UTC, datetime
 
@@ -22,8 +22,8 @@ def us(moment: datetime) -> int:
 @pytest.fixture
 def lake(tmp_path):
     """Silver with two ticks, 100 s apart."""
-    made = Settings(home=tmp_path)
-    tables.create(made)
+    settings = Settings(home=tmp_path)
+    tables.create(settings)
     row = {"venue": "V", "symbol": "S", "price": 1.0, "size": 1.0, "side": 1}
     rows = [
         row
@@ -35,20 +35,20 @@ def lake(tmp_path):
         }
         for s in (0, 100)
     ]
-    tables.append_ticks(made, tick_frame.conform(pl.DataFrame(rows)))
-    return made
+    tables.append_ticks(settings, tick_frame.conform(pl.DataFrame(rows)))
+    return settings
 
 
 def test_without_a_range_all_of_silver_is_covered_up_to_the_end_of_its_last_bar(lake):
     assert resolve_range(lake, None, None) == (us(START), us(START) + 161_000_000)
 
 
-def test_a_given_side_is_taken_as_it_is(lake):
+def test_an_option_overrides_its_end_of_the_range(lake):
     assert resolve_range(lake, START.replace(second=0), None)[0] == us(START.replace(second=0))
     assert resolve_range(lake, None, START.replace(minute=9))[1] == us(START.replace(minute=9))
 
 
-def test_an_empty_lakehouse_says_how_to_fill_it(tmp_path):
+def test_an_empty_lakehouse_names_the_command_that_fills_it(tmp_path):
     empty = Settings(home=tmp_path)
     tables.create(empty)
     with pytest.raises(DatasetError, match="no ticks") as caught:
@@ -62,7 +62,7 @@ def test_a_chunk_has_a_unit(text, hours):
 
 
 @pytest.mark.parametrize("text", ["", "d", "0d", "-1d", "1.5d", "12", "3m"])
-def test_what_is_no_length_is_refused(text):
+def test_an_invalid_chunk_length_is_refused(text):
     with pytest.raises(DatasetError, match="is not a chunk length") as caught:
         length_us(Settings(), text, 0, DAY_US)
     assert "12h, 1d, 2w" in caught.value.hint
