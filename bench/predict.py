@@ -143,7 +143,7 @@ def _ratio(what: str, ours: Load, theirs: Load, at_least: float | None = None) -
 
 def _process_figures(settings: Settings, swap: Load, started_s: float) -> list[Figure]:
     failed = sum(count for status, count in swap.statuses.items() if status != 200)
-    process = platform.find(settings, "api").process()
+    process = platform.find_service(settings, "api").process()
     return [
         Figure(
             "longest answer during a swap",

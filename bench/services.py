@@ -64,7 +64,7 @@ def _is_free(port: int) -> bool:
 
 def process(settings: Settings, name: str) -> psutil.Process:
     """The running process of a service. Raises BenchError if it has died."""
-    service = platform.find(settings, name)
+    service = platform.find_service(settings, name)
     running_process = service.process()
     if running_process is None:
         raise BenchError(f"{name} is not running", f"see {service.log}")

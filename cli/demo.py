@@ -1,10 +1,30 @@
-"""`tick demo`: the whole platform once, from history to a prediction, with real services in a
-its own folder.
+"""`tick demo`: the whole platform once, from history to a prediction, with real services in its own
+folder.
 """
 
 from typing import Annotated
 
 import typer
+
+Feed = Annotated[
+    str | None,
+    typer.Option(help="your own file or quoted glob instead of the synthetic live feed"),
+]
+Speed = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        help=(
+            "with --feed: event time per wall time, e.g. 60; the synthetic feed runs in real time"
+        ),
+    ),
+]
+Days = Annotated[
+    int, typer.Option(min=9, max=60, help="days of synthetic history for the training")
+]
+LiveSeconds = Annotated[
+    float, typer.Option(min=20, max=3600, help="seconds of the synthetic live feed")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -13,44 +33,33 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    feed: Annotated[
-        str | None,
-        typer.Option(help="your own file or quoted glob instead of the synthetic live feed"),
-    ] = None,
-    speed: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            help=(
-                "with --feed: event time per wall time, e.g. 60; the synthetic feed runs in real"
-                " time"
-            ),
-        ),
-    ] = 1.0,
+    feed: Feed = None,
+    speed: Speed = 1.0,
     keep: Annotated[bool, typer.Option("--keep", help="leave the platform running")] = False,
-    days: Annotated[
-        int, typer.Option(min=9, max=60, help="days of synthetic history to train on")
-    ] = 16,
-    live_s: Annotated[
-        float, typer.Option(min=20, max=3600, help="seconds of the synthetic live feed")
-    ] = 75.0,
+    days: Days = 16,
+    live_s: LiveSeconds = 75.0,
 ) -> None:
-    """Start everything, make history, train, replay a live feed, ask for predictions, print a
+    """Start everything, load history, train, replay a live feed, request predictions, print a
     table, stop everything.
 
-    State goes to TICK_HOME/demo, which is emptied first: your own platform is not touched (but
-    needs other ports, or to be down).
+    State goes to TICK_HOME/demo, which is emptied first. Your own platform is not changed, but must
+    be down or use other ports.
     """
     from rich.console import Console
 
-    from cli import demo_steps, isolated_home
-    from cli.reports import demo_report
+    from cli.isolated_home import create_isolated_home
+    from cli.reports.demo_report import print_report
+    from cli.reports.progress_bars import progress_bars
+    from stack import platform
+    from stack.demo import DemoOptions, run_demo
 
-    settings = isolated_home.fresh("demo")
+    settings = create_isolated_home("demo")
     console = Console(highlight=False)
     try:
-        outcome = demo_steps.play(settings, feed, speed, days, live_s, console)
-        demo_report.show(console, outcome)
+        with progress_bars() as progress:
+            report = run_demo(settings, DemoOptions(feed, speed, days, live_s), progress)
+        console.print()
+        print_report(console, report)
     finally:
         if keep:
             console.print(
@@ -58,6 +67,6 @@ def demo(
                 f" TICK_HOME={settings.root} tick down)"
             )
         else:
-            demo_steps.stop(settings)
-    if not outcome.complete:
+            platform.down(settings)
+    if not report.complete:
         raise typer.Exit(1)

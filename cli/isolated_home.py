@@ -1,4 +1,4 @@
-"""A fresh home for a demonstration, alongside the user's own state."""
+"""A separate, empty home for a demonstration, next to the user's own state."""
 
 import os
 import shutil
@@ -8,18 +8,18 @@ if TYPE_CHECKING:
     from contracts.config.settings import Settings
 
 
-def fresh(name: str) -> "Settings":
-    """Settings whose HOME is an empty folder of that name, also in the environment of every child
-    process; the jars are shared.
+def create_isolated_home(name: str) -> "Settings":
+    """Create an empty folder with this name in the home and make it the home of this process and of
+    its child processes; the jar cache stays shared.
 
-    What still runs there is stopped first.
+    Services that still run there are stopped first.
     """
     from contracts.config import paths
     from contracts.config.settings import settings
     from stack import platform
 
-    home, jars = settings().root / name, paths.jars(settings())
-    os.environ |= {"TICK_HOME": str(home), "TICK_CACHE": str(jars)}
+    home = settings().root / name
+    os.environ |= {"TICK_HOME": str(home), "TICK_CACHE": str(paths.jars(settings()))}
     settings.cache_clear()
     platform.down(settings())
     shutil.rmtree(home, ignore_errors=True)

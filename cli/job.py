@@ -1,4 +1,4 @@
-"""`tick job …`: the one Flink job between Kafka, the lakehouse and the features."""
+"""`tick job …`: the live Flink job between Kafka, the lakehouse and the features."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,8 @@ Alone = Annotated[
 ]
 
 app = typer.Typer(
-    help="The live Flink job: validate, store, compute features.", no_args_is_help=True
+    help="The live Flink job: validates and stores ticks, computes features.",
+    no_args_is_help=True,
 )
 
 
@@ -27,29 +28,29 @@ def register(into: typer.Typer) -> None:
 @app.command("submit")
 def submit(
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="start without state although there is one to resume")
+        bool, typer.Option("--fresh", help="start without state even if there is a state to resume")
     ] = False,
     alone: Alone = False,
 ) -> None:
-    """Start the job afresh, warmed up with the last 65 minutes of the lakehouse, and the online
-    writer.
+    """Start a new job, warmed up with the last 65 minutes of the lakehouse, and the online writer.
 
-    A running job is left alone. When a checkpoint or savepoint exists, `tick job resume` continues
-    there: nothing is lost or counted twice.
+    A running job is left alone. If a checkpoint or savepoint exists, use `tick job resume`: it
+    continues there, and no tick is lost or counted twice.
     """
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from streaming.job import job
 
     if not fresh:
-        _refuse_to_forget(settings())
-    with _waiting("planning and starting the job") as say:
-        say(job.submit_fresh(settings(), now_us()))
+        _require_no_state(settings())
+    with _status_line("planning and starting the job") as print_line:
+        print_line(job.submit_fresh(settings(), now_us()))
         if not alone:
-            _start_beside(settings(), say)
+            _start_writer(settings(), print_line)
 
 
-def _refuse_to_forget(settings: "Settings") -> None:
+def _require_no_state(settings: "Settings") -> None:
+    """Raises JobError when a new job would ignore the state of a previous one."""
     from contracts.errors import JobError
     from feature_store.flink import rest as flink_rest
     from streaming.job import job
@@ -57,32 +58,32 @@ def _refuse_to_forget(settings: "Settings") -> None:
 
     newest = job_states.newest_state(settings)
     if newest is not None and flink_rest.running(settings, job.NAME) is None:
-        hint = (
-            "continue there with `tick job resume`, or start without it: `tick job submit --fresh`"
+        raise JobError(
+            f"a previous job left its state in {newest}",
+            "continue it with `tick job resume`, or start without it: `tick job submit --fresh`",
         )
-        raise JobError(f"there is a job to continue, with its state in {newest}", hint)
 
 
-def _start_beside(settings: "Settings", say: "Callable[[str], None]") -> None:
-    """What else a stream needs: the Feast repository for readers by the SDK, and the writer that
-    brings the features to Redis.
+def _start_writer(settings: "Settings", print_line: "Callable[[str], None]") -> None:
+    """Apply the Feast repository, for readers with its SDK, and start the writer of the online
+    store.
     """
     from feature_store.feast_repo import objects as feast_objects
     from stack import platform
 
     feast_objects.apply(settings)
     platform.start(settings, "writer")
-    say("the online writer runs: `tick online status`")
+    print_line("the online writer is running: `tick online status`")
 
 
 @app.command("stop")
 def stop() -> None:
-    """Stop with a savepoint; `tick job resume` continues exactly there."""
+    """Stop the job with a savepoint; `tick job resume` continues exactly there."""
     from contracts.config.settings import settings
     from streaming.job import job
 
-    with _waiting("taking a savepoint") as say:
-        say(f"stopped; savepoint {job.stop(settings())}")
+    with _status_line("taking a savepoint") as print_line:
+        print_line(f"stopped; savepoint {job.stop(settings())}")
 
 
 @app.command("resume")
@@ -95,40 +96,40 @@ def resume(
     ] = None,
     alone: Alone = False,
 ) -> None:
-    """Continue from the newest complete checkpoint or savepoint, e.g. after `stop` or after the
-    JobManager was lost.
+    """Continue from the newest complete checkpoint or savepoint, e.g. after `stop` or after a crash
+    of the JobManager.
 
-    A state in which a reader had finished is refused: a job restored from it never reads that topic
-    again. Starts the online writer too, unless it runs.
+    Refuses a state in which a source had finished: a job restored from it would never read that
+    topic again. Also starts the online writer, unless it runs.
     """
     from contracts.config.settings import settings
     from streaming.job import job
 
-    with _waiting("restoring and starting the job") as say:
-        say(job.resume(settings(), state.resolve() if state else None))
+    with _status_line("restoring and starting the job") as print_line:
+        print_line(job.resume(settings(), state.resolve() if state else None))
         if not alone:
-            _start_beside(settings(), say)
+            _start_writer(settings(), print_line)
 
 
 @app.command("status")
 def status() -> None:
-    """State, readers, restarts and checkpoints of the job, and how far each consumer group is
-    behind.
+    """State, tasks, restarts and checkpoints of the job, and the lag of each consumer group.
 
-    Exit code 1 when the job does not run, a task that must run has ended, it fails again and again,
-    or a group is more than TICK_CONSUMER_LAG_MAX messages behind. Groups of the job commit once per
-    checkpoint.
+    Exit code 1 when the job does not run, a task that must run has ended, the job fails repeatedly,
+    or a group is more than TICK_CONSUMER_LAG_MAX messages behind. The groups of the job commit once
+    per checkpoint.
     """
-    from cli.reports import job_page
+    from cli.reports.job_page import print_job_status
 
-    if not job_page.show():
+    if not print_job_status():
         raise typer.Exit(1)
 
 
 @contextmanager
-def _waiting(what: str) -> "Iterator[Callable[[str], None]]":
+def _status_line(action: str) -> "Iterator[Callable[[str], None]]":
+    """Show what is being done; yields a function that prints a line."""
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)
-    with console.status(f"{what} (this takes half a minute)"):
+    with console.status(f"{action} (this takes half a minute)"):
         yield console.print

@@ -1,6 +1,4 @@
-"""The command `tick`: collects one module per group of commands, and prints every expected error
-the same way.
-"""
+"""The command `tick`: one module per group of commands, and one format of expected errors."""
 
 import importlib
 import sys
@@ -18,6 +16,7 @@ from contracts.errors import TickError
 GROUPS = (
     "demo",
     "platform",
+    "containers",
     "data.replay",
     "data.live",
     "data.load",
@@ -36,45 +35,43 @@ GROUPS = (
     "models.statistics",
     "serve",
     "airflow.commands",
-)  # order of the help
+)  # in the order of the help
 
 HELP = """
 Market ticks through Kafka, Flink, Feast, Iceberg and MLflow to a prediction, on this machine.
 
 To see all of it once: **tick demo**. Your own platform: **tick up** starts the services,
-**tick job submit** the stream, **tick replay** feeds it; **tick history** and **tick backfill**
-fill the lakehouse, **tick train tick** learns from it, **tick serve** answers, **tick down** stops
-everything.
+**tick job submit** starts the stream, **tick replay** sends ticks; **tick history** and
+**tick backfill** fill the lakehouse, **tick train tick** trains on it, **tick serve** runs the
+prediction API, **tick down** stops everything.
 
-Every setting is an environment variable TICK_…; TICK_HOME (default: .tick in this folder) holds
-all state.
+Every setting is an environment variable TICK_…; all state is in TICK_HOME (default: .tick in this
+folder).
 """
 
 
 class Group(TyperGroup):
-    """Turns an expected error of any command into what went wrong, what to do, and exit code 1."""
+    """Prints an expected error of any command with its hint, and exits with code 1."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command. Raises typer.Exit."""
         try:
             return super().invoke(ctx)
         except TickError as error:
-            _tell(error.message, error.hint)
+            _print_error(error.message, error.hint)
         except ValidationError as error:
-            _tell(
-                f"a setting cannot be used: {error}", "look at the TICK_… variables of this shell"
-            )
+            _print_error(f"invalid setting: {error}", "check `env | grep TICK_` in this shell")
         raise typer.Exit(1)
 
 
-def _tell(message: str, hint: str) -> None:
+def _print_error(message: str, hint: str) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"[bold red]✗[/] {escape(message)}")
     if hint:
         console.print(f"  → {escape(hint)}", style="cyan")
 
 
-def collect(into: typer.Typer) -> None:
+def register_groups(into: typer.Typer) -> None:
     """Add the commands of every group."""
     for group in GROUPS:
         importlib.import_module(f"cli.{group}").register(into)
@@ -87,12 +84,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-collect(app)
+register_groups(app)
 
 
 def main() -> None:
-    """Run the command line of this process; warnings of libraries among themselves are for
-    developers (`python -W`).
+    """Run the command line of this process, without the warnings of libraries unless `python -W`
+    enables them.
     """
     if not sys.warnoptions:
         warnings.simplefilter("ignore")

@@ -1,26 +1,24 @@
-"""`tick up | down | status | logs | doctor | open | jars | run | ready | init`: the local
-services."""
+"""`tick up | down | status | doctor | open | jars`: the services on this machine."""
 
-import time
-from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from stack.process.service import Row
+from cli.logs import logs
 
-LOG_POLL_S = 0.3
+if TYPE_CHECKING:
+    from contracts.config.settings import Settings
+    from stack.process.service import ServiceStatus
+
 STATE_STYLE = {"ready": "green", "not ready": "yellow", "died": "bold red", "off": "dim"}
 PANEL = "The services"
 
 
 class Page(StrEnum):
-    """What `tick open` can show."""
+    """A page that `tick open` can show."""
 
     MLFLOW = "mlflow"
     FLINK = "flink"
@@ -30,37 +28,27 @@ class Page(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `tick`."""
-    commands: dict[str, Callable[..., None]] = {
-        "up": up,
-        "down": down,
-        "status": status,
-        "logs": logs,
-    }
-    commands |= {
-        "doctor": doctor,
-        "open": open_page,
-        "jars": jars,
-        "run": run,
-        "ready": ready,
-        "init": init,
-        "env": env,
-    }
-    for name, command in commands.items():
-        app.command(name, rich_help_panel=PANEL)(command)
+    app.command("up", rich_help_panel=PANEL)(up)
+    app.command("down", rich_help_panel=PANEL)(down)
+    app.command("status", rich_help_panel=PANEL)(status)
+    app.command("logs", rich_help_panel=PANEL)(logs)
+    app.command("doctor", rich_help_panel=PANEL)(doctor)
+    app.command("open", rich_help_panel=PANEL)(open_page)
+    app.command("jars", rich_help_panel=PANEL)(download_jars)
 
 
 def up() -> None:
-    """Start Kafka, Redis and Flink, and wait until all of them answer; the writer and the API too
-    if they died.
+    """Start Kafka, Redis and Flink, and wait until all of them are ready. Restarts the writer and
+    the API if they died.
 
-    The first time this fetches about 160 MB of pinned jars. Running services are left alone and
-    dead ones are started again, so it is always safe to repeat. Next: `tick job submit`.
+    The first run downloads about 160 MB of pinned jars. Running services are left alone and dead
+    ones are restarted, so it is always safe to repeat. Next: `tick job submit`.
     """
-    from cli.reports.progress_bars import bars
+    from cli.reports.progress_bars import progress_bars
     from contracts.config.settings import settings
     from stack import platform
 
-    with bars() as report:
+    with progress_bars() as report:
         platform.up(settings(), progress=report)
     status()
 
@@ -70,8 +58,8 @@ def down(
         list[str] | None, typer.Argument(help="only these; default: everything that was started")
     ] = None,
 ) -> None:
-    """Stop everything that was started here: API, writer, pages, Flink, Kafka, Redis. Data stays in
-    TICK_HOME.
+    """Stop everything that was started here: API, writer, MLflow page, Flink, Kafka, Redis. Data
+    stays in TICK_HOME.
     """
     from contracts.config.settings import settings
     from stack import platform
@@ -84,206 +72,117 @@ def down(
 def status() -> None:
     """Show every service: state, PID, ports, memory (used / limit, MB), time since start.
 
-    States: ready, not ready (lives but does not answer), died (`tick up` starts it again; the
-    MLflow page: `tick open mlflow`), off.
+    States: ready, not ready (runs, but does not respond), died (`tick up` restarts it; the MLflow
+    page: `tick open mlflow`), off.
     """
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from stack import platform
 
     console = Console()
-    console.print(_table(platform.status(settings(), now_us() / 1e6)))
+    console.print(_status_table(platform.status(settings(), now_us() / 1e6)))
     console.print(f"state and logs: {settings().root}", style="dim", soft_wrap=True)
 
 
-def _table(rows: "list[Row]") -> Table:
+def _status_table(services: "list[ServiceStatus]") -> Table:
     table = Table(box=None, pad_edge=False)
     for column in ("service", "version", "state", "pid", "ports", "memory", "up"):
         table.add_column(column, no_wrap=True)
-    for row in rows:
-        state = f"[{STATE_STYLE[row.state]}]{row.state}[/]"
-        memory = (
-            ""
-            if row.memory_mb is None
-            else f"{row.memory_mb}" + (f" / {row.memory_limit_mb}" if row.memory_limit_mb else "")
+    for service in services:
+        table.add_row(
+            service.name,
+            service.version,
+            f"[{STATE_STYLE[service.state]}]{service.state}[/]",
+            str(service.pid or ""),
+            " ".join(map(str, service.ports)),
+            _format_memory(service),
+            "" if service.uptime_s is None else _format_duration(service.uptime_s),
         )
-        ports = " ".join(map(str, row.ports))
-        pid, uptime = str(row.pid or ""), "" if row.uptime_s is None else _duration(row.uptime_s)
-        table.add_row(row.name, row.version, state, pid, ports, memory, uptime)
     return table
 
 
-def _duration(seconds: float) -> str:
+def _format_memory(service: "ServiceStatus") -> str:
+    if service.memory_mb is None:
+        return ""
+    limit = f" / {service.memory_limit_mb}" if service.memory_limit_mb else ""
+    return f"{service.memory_mb}{limit}"
+
+
+def _format_duration(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours} h {minutes:02} min"
-        if hours
-        else f"{minutes} min {rest:02} s"
-        if minutes
-        else f"{rest} s"
-    )
-
-
-def logs(
-    service: Annotated[
-        str | None,
-        typer.Argument(
-            help="kafka, redis, jobmanager, taskmanager, writer, api or mlflow; default: all"
-        ),
-    ] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="go on as lines arrive, until Ctrl-C")
-    ] = False,
-    lines: Annotated[
-        int, typer.Option("--lines", "-n", min=1, help="how many lines from the end")
-    ] = 40,
-) -> None:
-    """Print the end of the logs."""
-    from contracts.config import paths
-    from contracts.config.settings import settings
-    from stack import platform
-    from stack.process.service import tail
-
-    folder = paths.logs(settings())
-    files = [platform.find(settings(), service).log] if service else sorted(folder.glob("*.log"))
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    for file in files:
-        if len(files) > 1:
-            console.print(f"==> {file} <==", style="bold")
-        console.print(tail(file, lines))
-    if follow:
-        _follow(console, files)
-
-
-def _follow(console: Console, files: list[Path]) -> None:
-    """Print what is appended to these files, indefinitely. A file that shrank was set aside: start
-    at its beginning.
-    """
-    read = {file: file.stat().st_size if file.exists() else 0 for file in files}
-    while True:
-        for file in files:
-            size = file.stat().st_size if file.exists() else 0
-            if size != read[file]:
-                with file.open("rb") as stream:
-                    stream.seek(read[file] if size > read[file] else 0)
-                    console.print(stream.read().decode(errors="replace"), end="")
-                    read[file] = stream.tell()
-        time.sleep(LOG_POLL_S)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    if minutes:
+        return f"{minutes} min {rest:02} s"
+    return f"{rest} s"
 
 
 def doctor() -> None:
-    """Check disk, memory, ports, versions and jars; every line says ok or what to do. Exits 1 when
-    something must be done.
+    """Check disk, memory, ports, versions and jars; every line is ok or comes with advice. Exit
+    code 1 when a check failed.
     """
     from contracts.config.settings import settings
-    from stack.doctor import examine
+    from stack.doctor import examine_machine
 
-    findings = examine(settings())
+    findings = examine_machine(settings())
     table = Table(box=None, pad_edge=False, show_header=False)
     for finding in findings:
         mark = "[green]ok[/]" if finding.ok else "[bold red]✗[/]"
-        table.add_row(mark, finding.what, finding.seen, "" if finding.ok else f"→ {finding.advice}")
+        advice = "" if finding.ok else f"→ {finding.advice}"
+        table.add_row(mark, finding.subject, finding.observed, advice)
     Console().print(table)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 
 
-def run(
-    service: Annotated[
-        str,
-        typer.Argument(help="writer, api, jobmanager, taskmanager, mlflow, airflow-scheduler …"),
-    ],
-) -> None:
-    """Run one service here in the foreground, for containers and init systems; `tick up` is for
-    people.
-
-    It becomes this very process: signals reach it, its log is what it prints.
-    """
-    from contracts.config.settings import settings
-    from stack.process import foreground
-
-    foreground.run(settings(), service)
-
-
-def ready(service: Annotated[str, typer.Argument(help="as for `tick run`")]) -> None:
-    """Exit code 0 when the service answers, else 1: the health check of a container."""
-    from contracts.config.settings import settings
-    from contracts.errors import ServiceError
-    from stack import platform
-
-    if not platform.find(settings(), service).ready():
-        hint = f"see `tick status` and `tick logs {service}`"
-        raise ServiceError(f"{service} does not answer", hint)
-
-
-def init(
-    airflow: Annotated[
-        bool, typer.Option("--airflow", help="Airflow's tables, pools and secrets instead")
-    ] = False,
-) -> None:
-    """Make what the services need before they start: Kafka's topics, the lakehouse's tables, the
-    Feast repository.
-
-    `tick up` and `tick job submit` do it by themselves; this is for services that someone else
-    starts. Safe to repeat.
-    """
-    from cli.reports.progress_bars import bars
-    from contracts.config.settings import settings
-    from stack.process import foreground
-
-    if airflow:
-        foreground.init_airflow(settings())
-        return
-    with bars() as report:
-        foreground.init(settings(), report)
-
-
-def env(
-    file: Annotated[
-        Path, typer.Option(dir_okay=False, help="where Docker Compose looks for it")
-    ] = Path(".env"),
-) -> None:
-    """Write the .env of docker-compose.yml: generated secrets that only you can read. What the file
-    holds already stays.
-    """
-    from stack import compose_env
-
-    added = compose_env.complete(file)
-    Console().print(
-        f"{file}: added {', '.join(added)}" if added else f"{file} has everything", soft_wrap=True
-    )
-
-
 def open_page(
     page: Annotated[
-        Page, typer.Argument(help="mlflow is started if it does not run; `tick down` stops it")
+        Page,
+        typer.Argument(help="mlflow is started unless it runs; `tick down` stops it"),
     ],
 ) -> None:
-    """Print the address of a page: experiments and models (mlflow), the stream (flink), the API's
-    own pages (api, live).
+    """Print the address of a page: experiments and models (mlflow), the stream (flink), the pages
+    of the API (api, live).
     """
     from contracts.config import paths
     from contracts.config.settings import settings
-    from stack import platform
-    from stack.services import own as own_services
 
-    now = settings()
-    if page is Page.MLFLOW and own_services.mlflow_url(now) != paths.mlflow_uri(now):
-        with Console(stderr=True).status("starting the MLflow page"):
-            platform.start(now, "mlflow")
-    address = {Page.MLFLOW: own_services.mlflow_url(now), Page.FLINK: now.flink_url}
-    address |= {Page.API: f"{now.api_url}/docs", Page.LIVE: f"{now.api_url}/live"}
-    Console().print(address[page])
-    if page in (Page.API, Page.LIVE) and not now.api_open:
+    if page is Page.MLFLOW:
+        _start_mlflow_page(settings())
+    Console().print(_page_address(settings(), page))
+    if page in (Page.API, Page.LIVE) and not settings().api_open:
         hint = (
-            "a browser asks for a name, which may be any, and a password: the API key,"
-            f" TICK_API_KEY in {paths.secrets_file(now)}"
+            "the browser prompts for a user name (any) and a password: the API key, TICK_API_KEY in"
+            f" {paths.secrets_file(settings())}"
         )
         Console(stderr=True).print(hint, style="dim", soft_wrap=True)
 
 
-def jars(
+def _start_mlflow_page(settings: "Settings") -> None:
+    """Start the local page, unless the settings name another MLflow server."""
+    from contracts.config import paths
+    from stack import platform
+    from stack.services.own import mlflow_url
+
+    if mlflow_url(settings) != paths.mlflow_uri(settings):
+        with Console(stderr=True).status("starting the MLflow page"):
+            platform.start(settings, "mlflow")
+
+
+def _page_address(settings: "Settings", page: Page) -> str:
+    from stack.services.own import mlflow_url
+
+    addresses = {
+        Page.MLFLOW: mlflow_url(settings),
+        Page.FLINK: settings.flink_url,
+        Page.API: f"{settings.api_url}/docs",
+        Page.LIVE: f"{settings.api_url}/live",
+    }
+    return addresses[page]
+
+
+def download_jars(
     relock: Annotated[
         bool,
         typer.Option(
@@ -291,19 +190,18 @@ def jars(
         ),
     ] = False,
 ) -> None:
-    """Fetch the pinned jars into the cache and verify every one; damaged or half ones are fetched
-    again.
+    """Download the pinned jars into the cache and verify each one; damaged or partial ones are
+    downloaded again.
     """
-    from cli.reports.progress_bars import bars
+    from cli.reports.progress_bars import progress_bars
     from contracts.config import paths
     from contracts.config.settings import settings
-    from stack import bounded_value
-    from stack import jars as pinned
+    from stack import bounded_value, jars
 
-    with bars() as report:
+    with progress_bars() as report:
         if relock:
-            pinned.relock(report)
-        pinned.ensure(settings(), report)
-        bounded_value.ensure(settings())
-    count = sum(len(pinned.locked(role)) for role in pinned.roles(settings()))
+            jars.relock(report)
+        jars.ensure_downloaded(settings(), report)
+        bounded_value.ensure_compiled(settings())
+    count = sum(len(jars.locked(role)) for role in jars.roles(settings()))
     Console().print(f"{count} jars, all as pinned, in {paths.jars(settings())}")

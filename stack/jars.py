@@ -1,9 +1,9 @@
-"""The Java side of the platform: jars pinned by version and SHA-256 in jars.lock.json, fetched with
-the Maven client jgo.
+"""Jars of Kafka and Flink, pinned by version and SHA-256 in jars.lock.json and downloaded with the
+Maven client jgo.
 
-A jar is downloaded into a private folder, verified, then renamed into place: the cache never holds
-half a jar, processes may fill one cache together, and an interrupted download goes on with the jars
-still missing.
+A jar is downloaded into a private folder, verified, then renamed into place: the cache never
+contains a partial jar, several processes may fill the same cache, and an interrupted download
+resumes with the jars that are still missing.
 """
 
 import hashlib
@@ -24,8 +24,8 @@ from contracts.progress import Progress, silent
 
 LOCK_FILE = Path(__file__).with_name("jars.lock.json")
 
-# What we ask for; the lock lists what that needs. kafka-tools is not in Kafka's own POM, and
-# without log4j-slf4j-impl it logs nothing.
+# Direct dependencies; the lock file also lists their transitive ones. kafka-tools is not in Kafka's
+# own POM, and without log4j-slf4j-impl Kafka logs nothing.
 ROOTS = {
     "kafka": (
         "org.apache.kafka:kafka_2.13:4.3.1",
@@ -39,11 +39,11 @@ ROOTS = {
         "org.apache.hadoop:hadoop-client-runtime:3.4.2",
         "org.xerial:sqlite-jdbc:3.50.3.0",
     ),
-    "s3": (
-        "org.apache.iceberg:iceberg-aws-bundle:1.11.0",
-    ),  # only where the tables lie in an object store
+    # Only if the tables are stored in an object store.
+    "s3": ("org.apache.iceberg:iceberg-aws-bundle:1.11.0",),
 }
-# Shaded jars: what their POMs list besides is on Flink's class path already, in other versions.
+# Flink's and Iceberg's jars are shaded: the dependencies in their POMs are already on Flink's class
+# path, in other versions, so only Kafka's are resolved transitively.
 TRANSITIVE = frozenset({"kafka"})
 PARALLEL_DOWNLOADS = 4
 DOWNLOAD_TIMEOUT_S = 60
@@ -51,9 +51,7 @@ DOWNLOAD_TIMEOUT_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """One pinned file: Maven coordinate `group:artifact:version`, SHA-256 (hex) and length in
-    bytes.
-    """
+    """One pinned file: Maven coordinate `group:artifact:version`, SHA-256 (hex), size in bytes."""
 
     coordinate: str
     sha256: str
@@ -72,12 +70,12 @@ def locked(role: str, lock: Path = LOCK_FILE) -> tuple[Jar, ...]:
 
 
 def roles(settings: Settings) -> tuple[str, ...]:
-    """The roles that these settings need."""
+    """The roles that these settings require."""
     return tuple(role for role in ROOTS if role != "s3" or settings.in_object_store)
 
 
-def of_flink(settings: Settings) -> tuple[Jar, ...]:
-    """What stands on Flink's class path besides its own jars."""
+def flink_jars(settings: Settings) -> tuple[Jar, ...]:
+    """Jars that are added to the class path of the Flink distribution."""
     return tuple(jar for role in roles(settings) if role != "kafka" for jar in locked(role))
 
 
@@ -92,79 +90,81 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def intact(cache: Path, jar: Jar) -> bool:
-    """Whether the cache holds exactly this jar."""
+def is_intact(cache: Path, jar: Jar) -> bool:
+    """Whether the cache contains exactly this jar."""
     file = cache / jar.file
     return (
         file.is_file() and file.stat().st_size == jar.size_bytes and sha256_of(file) == jar.sha256
     )
 
 
-def missing(settings: Settings) -> tuple[Jar, ...]:
-    """Pinned jars that the cache does not hold, or holds damaged."""
+def find_missing(settings: Settings) -> tuple[Jar, ...]:
+    """Pinned jars that are missing from the cache or damaged."""
     cache = paths.jars(settings)
-    return tuple(jar for role in roles(settings) for jar in locked(role) if not intact(cache, jar))
+    return tuple(
+        jar for role in roles(settings) for jar in locked(role) if not is_intact(cache, jar)
+    )
 
 
-def ensure(settings: Settings, progress: Progress = silent) -> None:
-    """Fill the cache: downloads what is missing or damaged, verifies it, and reports bytes.
+def ensure_downloaded(settings: Settings, progress: Progress = silent) -> None:
+    """Download and verify the jars that are missing or damaged; progress is in bytes.
 
-    Raises ServiceError when a jar cannot be fetched or is not the pinned one; jars that did arrive
-    stay.
+    Raises ServiceError when a jar cannot be downloaded or is not the pinned one; the jars that were
+    downloaded stay.
     """
-    wanted = missing(settings)
-    if wanted:
-        fetch(wanted, paths.jars(settings), progress)
+    missing_jars = find_missing(settings)
+    if missing_jars:
+        download_jars(missing_jars, paths.jars(settings), progress)
 
 
-def fetch(wanted: tuple[Jar, ...], cache: Path, progress: Progress = silent) -> None:
-    """Download these jars into the cache; see `ensure`."""
+def download_jars(pinned: tuple[Jar, ...], cache: Path, progress: Progress = silent) -> None:
+    """Download these jars into the cache; see `ensure_downloaded`."""
     cache.mkdir(parents=True, exist_ok=True)
-    total, done = sum(jar.size_bytes for jar in wanted), [0]
+    total = sum(jar.size_bytes for jar in pinned)
+    received = 0
 
-    def received(count: int) -> None:
-        done[0] += count
-        progress("fetch jars", min(done[0], total), total)
+    def count_received(count: int) -> None:
+        nonlocal received
+        received += count
+        progress("fetch jars", min(received, total), total)
 
     with (
         tempfile.TemporaryDirectory(prefix=".partial-", dir=cache) as partial,
         ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool,
     ):
-        context = _maven(Path(partial), received)
-        for future in [pool.submit(_fetch_one, context, jar, cache) for jar in wanted]:
+        context = _maven_context(Path(partial), count_received)
+        for future in [pool.submit(_download_jar, context, jar, cache) for jar in pinned]:
             future.result()
     progress("fetch jars", total, total)
 
 
-def _fetch_one(context: Any, jar: Jar, cache: Path) -> None:
+def _download_jar(context: Any, jar: Jar, cache: Path) -> None:
     try:
         file = context.resolver.download(context.create_dependency(jar.coordinate).artifact)
-    except (
-        RuntimeError,
-        OSError,
-    ) as error:  # jgo raises RuntimeError for 404, requests' errors are OSErrors
+    # jgo raises RuntimeError for 404; the errors of requests are OSErrors.
+    except (RuntimeError, OSError) as error:
         raise ServiceError(
             f"cannot download {jar.coordinate}: {error}",
-            "check the network, then run `tick up` again: it goes on here",
+            "check the network, then run `tick up` again: it downloads only what is missing",
         ) from error
     if sha256_of(file) != jar.sha256:
         raise ServiceError(
             f"{jar.coordinate} is not the pinned file (SHA-256 differs)",
-            "a proxy or mirror changed it; try again or another network",
+            "a proxy or mirror changed it: run `tick jars` again, or use another network",
         )
     file.replace(cache / jar.file)
 
 
-def _maven(folder: Path, received: Callable[[int], None]) -> Any:
-    """An ordinary Maven client that downloads into `folder`; repositories as the user's jgo
-    settings name them.
+def _maven_context(folder: Path, count_received: Callable[[int], None]) -> Any:
+    """A Maven client that downloads into `folder`, from the repositories of the user's jgo
+    settings.
     """
     from jgo.config import GlobalSettings
     from jgo.maven import MavenContext, PythonResolver
 
     @contextmanager
     def bar(_name: str, _size: int) -> Iterator[Callable[[int], None]]:
-        yield received
+        yield count_received
 
     callback: Callable[[str, int], AbstractContextManager[Callable[[int], None]]] = bar
     repositories = GlobalSettings.load().repositories or None
@@ -177,36 +177,36 @@ def _maven(folder: Path, received: Callable[[int], None]) -> Any:
 
 
 def relock(progress: Progress = silent, lock: Path = LOCK_FILE) -> int:
-    """Resolve ROOTS again, download every jar once, write the lock; returns the number of jars. For
-    maintainers.
+    """For maintainers: resolve ROOTS again, download every jar and write the lock file; returns
+    the number of jars.
     """
     folder = Path(tempfile.mkdtemp(prefix="relock-"))
     try:
-        context = _maven(folder, lambda _count: None)
-        found = {role: _resolve(context, role, progress) for role in ROOTS}
+        context = _maven_context(folder, lambda _count: None)
+        entries = {role: _resolve_role(context, role, progress) for role in ROOTS}
     finally:
         shutil.rmtree(folder)
     body = ",\n".join(
-        f' "{role}": [\n' + ",\n".join(f"  {json.dumps(entry)}" for entry in found[role]) + "\n ]"
-        for role in found
+        f' "{role}": [\n' + ",\n".join(f"  {json.dumps(entry)}" for entry in entries[role]) + "\n ]"
+        for role in entries
     )
     lock.write_text("{\n" + body + "\n}\n")
-    return sum(len(entries) for entries in found.values())
+    return sum(map(len, entries.values()))
 
 
-def _resolve(context: Any, role: str, progress: Progress) -> list[dict[str, str | int]]:
+def _resolve_role(context: Any, role: str, progress: Progress) -> list[dict[str, str | int]]:
     roots = [context.create_dependency(coordinate) for coordinate in ROOTS[role]]
-    needed = (
+    artifacts = (
         [dependency.artifact for dependency in sum(context.resolver.resolve(roots), [])]
         if role in TRANSITIVE
-        else [r.artifact for r in roots]
+        else [root.artifact for root in roots]
     )
     entries: list[dict[str, str | int]] = []
-    for number, artifact in enumerate(sorted(needed, key=str), 1):
+    for number, artifact in enumerate(sorted(artifacts, key=str), 1):
         file = artifact.resolve()
         coordinate = f"{artifact.groupId}:{artifact.artifactId}:{artifact.version}"
         entries.append(
             {"coordinate": coordinate, "sha256": sha256_of(file), "size_bytes": file.stat().st_size}
         )
-        progress(f"lock {role}", number, len(needed))
+        progress(f"lock {role}", number, len(artifacts))
     return entries

@@ -1,5 +1,5 @@
-"""The whole platform: up, down, status. `up` heals what died and leaves alone what runs; `down`
-leaves nothing behind.
+"""The whole platform: up, down, status. `up` starts what does not run and leaves running services
+alone; `down` leaves no process behind.
 """
 
 import time
@@ -13,7 +13,16 @@ from contracts.errors import ServiceError
 from contracts.files import locked
 from contracts.progress import Progress, silent
 from stack import bounded_value, jars, secrets
-from stack.process.service import Row, Service, is_ready, require_alive, row, spawn, stop, tail
+from stack.process.service import (
+    Service,
+    ServiceStatus,
+    is_ready,
+    log_tail,
+    require_alive,
+    service_status,
+    spawn,
+    stop,
+)
 from stack.services import airflow, flink, kafka, postgres, redis
 from stack.services import own as own_services
 
@@ -33,11 +42,9 @@ FACTORIES: dict[str, Callable[[Settings], Service]] = {
 }
 POLL_S = 0.2
 PLATFORM = ("kafka", "redis", "jobmanager", "taskmanager")
-OPTIONAL = (
-    "writer",
-    "api",
-)  # started by their own commands; `up` starts them again when they died
-# Whoever uses a service stops before it.
+# Started by their own commands; `up` restarts them when they died.
+OPTIONAL = ("writer", "api")
+# The users of a service stop before it.
 STOP_ORDER = (
     (airflow.SCHEDULER, airflow.TRIGGERER, airflow.DAGS, "mlflow", "api", "writer"),
     (airflow.API, "taskmanager", "jobmanager"),
@@ -45,42 +52,43 @@ STOP_ORDER = (
 )
 
 
-def find(settings: Settings, name: str) -> Service:
-    """The service of that name. Raises ServiceError for an unknown one."""
+def find_service(settings: Settings, name: str) -> Service:
+    """The service with that name. Raises ServiceError when there is none."""
     if name not in FACTORIES:
-        raise ServiceError(f"there is no service {name!r}", f"known: {', '.join(FACTORIES)}")
+        raise ServiceError(f"unknown service {name!r}", f"choose one of: {', '.join(FACTORIES)}")
     return FACTORIES[name](settings)
 
 
 def up(
     settings: Settings, services: Iterable[str] | None = None, progress: Progress = silent
 ) -> None:
-    """Start what does not run, all at once, and wait until everything is ready; by default also the
-    writer and API that died.
+    """Start the services that do not run, in parallel, and wait until all are ready; by default
+    also restart the writer and the API when they died.
 
-    1. jars and key  2. one `up` at a time  3. spawn  4. wait for each, then its last step (Kafka:
-       topics)  5. the same for what died. Raises ServiceError: port taken, process died (with the
-       end of its log), not ready within start_timeout_s.
+    1. Download jars, generate the API key.  2. Take the lock: one `up` at a time.  3. Spawn.
+    4. Wait for each service, then run its `after_ready` (Kafka: topics).  5. The same for the
+    services that died. Raises ServiceError: a port is in use, a process died (with the end of its
+    log), or it is not ready within start_timeout_s.
     """
-    jars.ensure(settings, progress)
-    bounded_value.ensure(settings)
-    secrets.ensure(settings)
-    with _alone(settings):
-        _bring_up(settings, PLATFORM if services is None else services, progress)
+    jars.ensure_downloaded(settings, progress)
+    bounded_value.ensure_compiled(settings)
+    secrets.ensure_api_key(settings)
+    with _exclusive(settings):
+        _spawn_and_wait(settings, PLATFORM if services is None else services, progress)
         if services is None:
-            _bring_up(settings, _died(settings), progress)
+            _spawn_and_wait(settings, _find_dead_optional(settings), progress)
 
 
-def _bring_up(settings: Settings, names: Iterable[str], progress: Progress) -> None:
-    wanted = [find(settings, name) for name in names]
-    for service in wanted:
+def _spawn_and_wait(settings: Settings, names: Iterable[str], progress: Progress) -> None:
+    services = [find_service(settings, name) for name in names]
+    for service in services:
         spawn(service)
-    _await(wanted, settings.start_timeout_s, progress)
+    _wait_until_ready(services, settings.start_timeout_s, progress)
 
 
-def _died(settings: Settings) -> list[str]:
-    """Those alongside the platform that were started, not stopped, and live no more."""
-    services = [find(settings, name) for name in OPTIONAL]
+def _find_dead_optional(settings: Settings) -> list[str]:
+    """Optional services that were started and not stopped, but whose process is gone."""
+    services = [find_service(settings, name) for name in OPTIONAL]
     return [
         service.name
         for service in services
@@ -88,10 +96,12 @@ def _died(settings: Settings) -> list[str]:
     ]
 
 
-def _await(services: list[Service], timeout_s: float, progress: Progress = silent) -> None:
-    """Poll all of them in turn: when one dies there is no sense in waiting for those that need
-    it."""
-    pending, deadline = list(services), time.monotonic() + timeout_s
+def _wait_until_ready(
+    services: list[Service], timeout_s: float, progress: Progress = silent
+) -> None:
+    """Poll all services in turn, and stop waiting as soon as one died: the others may need it."""
+    pending = list(services)
+    deadline = time.monotonic() + timeout_s
     while pending:
         for service in [service for service in pending if is_ready(service)]:
             service.after_ready()
@@ -101,16 +111,18 @@ def _await(services: list[Service], timeout_s: float, progress: Progress = silen
             require_alive(service)
         if pending and time.monotonic() > deadline:
             raise ServiceError(
-                f"{pending[0].name} is not ready after {timeout_s:.0f} s:\n{tail(pending[0].log)}",
+                f"{pending[0].name} is not ready after {timeout_s:.0f} s:\n"
+                f"{log_tail(pending[0].log)}",
                 f"see {pending[0].log}",
             )
         time.sleep(POLL_S if pending else 0)
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """Two `tick up` at the same time would start everything twice: the second waits, and then finds
-    it running.
+def _exclusive(settings: Settings) -> Iterator[None]:
+    """Hold the lock of the platform: two `tick up` at the same time would start everything twice.
+
+    The second one waits, then sees that the services run.
     """
     with locked(paths.run(settings) / "lock", wait=True):
         yield
@@ -118,19 +130,19 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 def down(settings: Settings, services: Iterable[str] | None = None) -> list[str]:
     """Stop these services, by default every one that was started here; returns the names of those
-    that lived.
+    that were running.
     """
-    wanted = (
+    names = (
         set(services)
         if services is not None
         else {file.stem for file in paths.run(settings).glob("[!.]*.json")}
     )
     stopped: list[str] = []
-    if not wanted:
+    if not names:
         return stopped
-    with _alone(settings):
-        for group in (*STOP_ORDER, tuple(wanted.difference(*STOP_ORDER))):
-            stopped += _stop_all(settings, [name for name in group if name in wanted])
+    with _exclusive(settings):
+        for group in (*STOP_ORDER, tuple(names.difference(*STOP_ORDER))):
+            stopped += _stop_all(settings, [name for name in group if name in names])
     return stopped
 
 
@@ -139,32 +151,33 @@ def _stop_all(settings: Settings, names: list[str]) -> list[str]:
         return stop(paths.run(settings) / f"{name}.json", settings.stop_timeout_s)
 
     with ThreadPoolExecutor(max(1, len(names))) as pool:
-        return [name for name, lived in zip(names, pool.map(stop_one, names), strict=True) if lived]
+        was_running = pool.map(stop_one, names)
+        return [name for name, running in zip(names, was_running, strict=True) if running]
 
 
 def start_all(settings: Settings, names: Iterable[str], progress: Progress = silent) -> None:
-    """Start several services at once and wait until all are ready; nothing is fetched. Raises as
-    `up` does.
+    """Start services in parallel and wait until all are ready; downloads nothing. Raises
+    ServiceError as `up` does.
     """
-    with _alone(settings):
-        _bring_up(settings, names, progress)
+    with _exclusive(settings):
+        _spawn_and_wait(settings, names, progress)
 
 
 def start(settings: Settings, name: str) -> Service:
-    """Start one service alongside the platform (writer, api, mlflow) and wait until it is ready;
-    see `up`.
+    """Start one service alongside the platform (writer, api, mlflow) and wait until it is ready.
+    Raises ServiceError as `up` does.
     """
-    secrets.ensure(settings)
-    with _alone(settings):
-        service = find(settings, name)
+    secrets.ensure_api_key(settings)
+    with _exclusive(settings):
+        service = find_service(settings, name)
         spawn(service)
-    _await([service], settings.start_timeout_s)
+    _wait_until_ready([service], settings.start_timeout_s)
     return service
 
 
-def status(settings: Settings, now_s: float) -> list[Row]:
-    """One row per service of the platform, and per other service that was started; `now_s` is
-    seconds since 1970.
+def status(settings: Settings, now_s: float) -> list[ServiceStatus]:
+    """The status of every service of the platform and of the other services that were started;
+    `now_s` is seconds since 1970.
     """
     names = [
         name
@@ -172,4 +185,6 @@ def status(settings: Settings, now_s: float) -> list[Row]:
         if name in PLATFORM or (paths.run(settings) / f"{name}.json").exists()
     ]
     with ThreadPoolExecutor(len(names)) as pool:
-        return list(pool.map(lambda name: row(find(settings, name), now_s), names))
+        return list(
+            pool.map(lambda name: service_status(find_service(settings, name), now_s), names)
+        )

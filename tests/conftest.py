@@ -13,7 +13,7 @@ import prometheus_client  # noqa: F401 - before Feast, which would make its valu
 import pytest
 
 from contracts.config.settings import Settings
-from stack.process.pids import Record
+from stack.process.pids import ProcessRecord
 
 # How long an example takes says how busy the machine is, not whether the code is right.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -115,7 +115,7 @@ def end_abandoned(runs: Path) -> None:
     from stack import platform as stack_platform
 
     for owner in runs.glob(f"*/platform*/{OWNER}"):
-        record = Record.read(owner)
+        record = ProcessRecord.from_file(owner)
         if record is not None and record.process() is None:
             stack_platform.down(Settings(home=owner.parent))
 
@@ -131,7 +131,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     settings = settings_in(
         tmp_path_factory.mktemp("platform"), parallelism=2, **SECURED
     )  # of each task two, which must agree
-    Record.of(os.getpid()).write(settings.root / OWNER)
+    ProcessRecord.from_pid(os.getpid()).write(settings.root / OWNER)
     try:
         stack_platform.up(settings)
         yield settings

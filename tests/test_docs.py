@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from cli.main import app
-from cli.reports.features_page import page
+from cli.reports.features_page import features_page
 from contracts.config.settings import Settings
 from contracts.features import AGGREGATES, COLUMNS, FEATURES
 from contracts.redis_keys import FRESHNESS_REDIS_KEY, HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY
@@ -160,13 +160,13 @@ def test_every_decision_is_in_the_list():
 
 
 def test_features_page_is_the_one_written_from_the_definitions():
-    assert (REPO / "docs" / "features.md").read_text() == page(), (
+    assert (REPO / "docs" / "features.md").read_text() == features_page(), (
         "write it again: tick features page > docs/features.md"
     )
 
 
 def test_features_page_has_every_definition_and_no_braces():
-    text = page()
+    text = features_page()
     assert all(text.count(f"\n| `{part.name}` |") >= 1 for part in (*FEATURES, *AGGREGATES))
     assert all(f"`{column.name}`" in text for column in COLUMNS if column.core)
     assert not set("{}") & set(text)

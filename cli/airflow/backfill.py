@@ -1,4 +1,4 @@
-"""`tick airflow backfill`: a scheduled DAG day by day, followed to the end of its last run."""
+"""`tick airflow backfill`: run a scheduled DAG for a range of days, and wait for its last run."""
 
 import time
 from collections.abc import Callable
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from cli.airflow.options import Dag, Given, Wait, conf_of
-from cli.reports.airflow_tables import runs_table, summary
+from cli.airflow.options import Dag, Parameters, Wait, build_conf
+from cli.reports.airflow_tables import runs_summary, runs_table
+from cli.times import DAY_FORMAT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,94 +19,98 @@ if TYPE_CHECKING:
 
 FAILED = 1
 POLL_S = 2.0
-ABSENT_S_MAX = 300.0  # an api-server that restarts answers again within a minute or two
-SPEED_OVER_S = 6 * 3600.0  # runs take minutes: the estimate looks back over hours
-ROWS_MAX = 50  # more runs than this are counted, and only those that did not succeed are listed
-DAY = ["%Y-%m-%d"]
-Answer = TypeVar("Answer")
+UNAVAILABLE_S_MAX = 300.0  # an api-server is back within a minute or two after a restart
+ESTIMATE_PERIOD_S = 6 * 3600.0  # runs take minutes: estimate from the last hours
+LISTED_MAX = 50  # list all runs up to this number, beyond it only those that did not succeed
+Response = TypeVar("Response")
 
 
 def backfill(
     dag: Dag,
-    start: Annotated[datetime, typer.Option("--from", formats=DAY, help="first day, UTC")],
+    start: Annotated[datetime, typer.Option("--from", formats=[DAY_FORMAT], help="first day, UTC")],
     end: Annotated[
         datetime,
-        typer.Option("--to", formats=DAY, help="last day, UTC: part of the range"),
+        typer.Option("--to", formats=[DAY_FORMAT], help="last day, UTC, inclusive"),
     ],
-    given: Given = None,
+    parameters: Parameters = None,
     wait: Wait = True,
 ) -> None:
     """Run a scheduled DAG for every interval that begins in these days, oldest first, one at a
     time.
 
-    Runs of these days that have ended are repeated. Exit code 0: every run succeeded. 1: one
-    failed, or was left out because the scheduler already runs that interval.
+    Repeats the runs of these days that have ended. Exit code 0: every run succeeded. 1: a run
+    failed, or was skipped because the scheduler already runs that interval.
     """
     from rich.console import Console
 
     from contracts.config.settings import settings
     from stack.services.airflow_rest import Client
 
-    client, console = Client(settings()), Console()
+    conf = build_conf(parameters, None, None)
+    client = Client(settings())
+    console = Console()
     first = f"{start.isoformat()}Z"
-    # Airflow's end is a moment: midnight would leave the last day out.
+    # Airflow's end is a time: midnight would exclude the last day.
     last = f"{(end + timedelta(days=1, seconds=-1)).isoformat()}Z"
-    left_out = client.scheduled_under_way(dag, first, last)
-    number = client.backfill(dag, first, last, conf_of(given, None, None))
+    skipped = client.unfinished_scheduled_runs(dag, first, last)
+    backfill_id = client.create_backfill(dag, first, last, conf)
     client.unpause(dag)
-    console.print(f"{dag}: backfill {number}")
-    for run in left_out:
-        console.print(f"[yellow]left out[/]: {run['dag_run_id']} is under way", soft_wrap=True)
-    code = _finish(client, dag, number, console) if wait else 0
-    raise typer.Exit(code or (FAILED if left_out else 0))
+    console.print(f"{dag}: backfill {backfill_id}")
+    for run in skipped:
+        console.print(f"[yellow]skipped[/]: {run['dag_run_id']} is running", soft_wrap=True)
+    code = _print_backfill(client, dag, backfill_id, console) if wait else 0
+    raise typer.Exit(code or (FAILED if skipped else 0))
 
 
-def _finish(client: "Client", dag: str, number: int, console: "Console") -> int:
-    """Show progress until the backfill is over, then its runs; the exit code."""
-    from cli.reports.progress_bars import bars
+def _print_backfill(client: "Client", dag: str, backfill_id: int, console: "Console") -> int:
+    """Show progress until the backfill has completed, then its runs; returns the exit code."""
+    from cli.reports.progress_bars import progress_bars
 
-    with bars(speed_over_s=SPEED_OVER_S) as report:
-        runs = follow(client, dag, number, report)
+    with progress_bars(estimate_period_s=ESTIMATE_PERIOD_S) as report:
+        runs = follow_backfill(client, dag, backfill_id, report)
     failed = [run for run in runs if run["state"] != "success"]
-    listed = runs if len(runs) <= ROWS_MAX else failed
+    listed = runs if len(runs) <= LISTED_MAX else failed
     if listed:
         console.print(runs_table(listed))
-    console.print(summary(runs), soft_wrap=True)
+    console.print(runs_summary(runs), soft_wrap=True)
     return FAILED if failed else 0
 
 
-def follow(client: "Client", dag: str, number: int, report: "Progress") -> list[dict[str, Any]]:
-    """Wait until a backfill is over, however long that is; returns all its runs, oldest first.
+def follow_backfill(
+    client: "Client", dag: str, backfill_id: int, report: "Progress"
+) -> list[dict[str, Any]]:
+    """Wait until a backfill has completed, without a limit; returns all its runs, oldest first.
 
-    `report` is called with ("runs", ended, total). An api-server that restarts is waited for.
-    Raises ServiceError when it stays away, AirflowError for what it refuses.
+    Calls `report` with ("runs", ended, total), and tolerates a restart of the api-server. Raises
+    ServiceError when the api-server stays unavailable, AirflowError when it rejects a request.
     """
-    over = False
-    while not over:
-        over = _patiently(lambda: client.backfill_is_over(number))
-        ended, total = _patiently(lambda: client.backfill_progress(dag, number))
+    completed = False
+    while not completed:
+        completed = _retry(lambda: client.backfill_has_completed(backfill_id))
+        ended, total = _retry(lambda: client.backfill_progress(dag, backfill_id))
         if total:
             report("runs", ended, total)
-        if not over:
+        if not completed:
             time.sleep(POLL_S)
-    return _patiently(lambda: client.runs_of_backfill(dag, number))
+    return _retry(lambda: client.backfill_runs(dag, backfill_id))
 
 
-def _patiently(ask: Callable[[], Answer]) -> Answer:
+def _retry(request: Callable[[], Response]) -> Response:
+    """Send a request, again while the api-server is unavailable (UNAVAILABLE_S_MAX at most)."""
     from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
     from contracts.errors import ServiceError
     from stack.services.airflow_rest import AirflowError
 
-    def absent(error: BaseException) -> bool:
+    def is_unavailable(error: BaseException) -> bool:
         if isinstance(error, AirflowError):
             return error.status >= 500
         return isinstance(error, ServiceError)
 
-    tries = Retrying(
-        retry=retry_if_exception(absent),
-        stop=stop_after_delay(ABSENT_S_MAX),
+    retrying = Retrying(
+        retry=retry_if_exception(is_unavailable),
+        stop=stop_after_delay(UNAVAILABLE_S_MAX),
         wait=wait_fixed(POLL_S),
         reraise=True,
     )
-    return tries(ask)
+    return retrying(request)

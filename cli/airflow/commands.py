@@ -1,27 +1,33 @@
-"""`tick airflow …`: Airflow on this machine; its DAGs run by hand or day by day."""
+"""`tick airflow …`: Airflow on this machine, and manual runs of its DAGs."""
 
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.airflow import backfill as airflow_backfill
 from cli.airflow import demo as airflow_demo
-from cli.airflow.options import Dag, Given, Wait, conf_of
-from cli.reports.airflow_tables import coloured, dags_table
+from cli.airflow.options import Dag, Parameters, Wait, build_conf
+from cli.reports.airflow_tables import coloured_state, dags_table
+from cli.times import FORMATS
 
 if TYPE_CHECKING:
     from stack.services.airflow_rest import Client
 
-REFUSED, FAILED = 3, 1
+FAILED = 1
+REFUSED = 3
 POLL_S = 2.0
-FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+NOT_STARTED = ("waiting", "scheduled", "queued")
 
 app = typer.Typer(
-    help="Airflow: training, backfills, maintenance on a schedule. Needs `make install-airflow`.",
+    help="Airflow: scheduled training, backfills, maintenance. Needs `make install-airflow`.",
     no_args_is_help=True,
 )
+Start = Annotated[
+    datetime | None, typer.Option("--from", formats=FORMATS, help="parameter `from`, UTC")
+]
+End = Annotated[datetime | None, typer.Option("--to", formats=FORMATS, help="parameter `to`, UTC")]
 
 
 def register(into: typer.Typer) -> None:
@@ -36,17 +42,17 @@ def up() -> None:
     """Start Postgres and Airflow (api-server, dag-processor, scheduler, triggerer) and wait until
     all are healthy.
 
-    Schedules begin when a DAG is switched on, on the page or by `tick airflow run`. Tasks of ticks
-    need Flink: `tick up`.
+    A DAG follows its schedule once it is unpaused, on the web page or by `tick airflow run`. Tasks
+    on ticks need Flink: `tick up`.
     """
     from rich.console import Console
 
-    from cli.reports.progress_bars import bars
+    from cli.reports.progress_bars import progress_bars
     from contracts.config import paths
     from contracts.config.settings import settings
     from stack.services import airflow_rest, airflow_stack
 
-    with bars() as report:
+    with progress_bars() as report:
         airflow_stack.up(settings(), report)
     console = Console()
     console.print(f"Airflow: {airflow_rest.url(settings())}", soft_wrap=True)
@@ -60,7 +66,7 @@ def up() -> None:
 
 @app.command("down")
 def down() -> None:
-    """Stop Airflow and its Postgres. Tasks under way are tried again after the next start."""
+    """Stop Airflow and its Postgres. Unfinished tasks are retried after the next start."""
     from rich.console import Console
 
     from contracts.config.settings import settings
@@ -73,71 +79,75 @@ def down() -> None:
 
 @app.command("status")
 def status() -> None:
-    """Every DAG: whether it is switched on, its owner, schedule, and its newest run; then what
-    could not be imported.
+    """List every DAG with its state (on, or off if paused), owner, schedule and newest run; then
+    the files that failed to import.
     """
     from rich.console import Console
 
     from contracts.config.settings import settings
     from stack.services.airflow_rest import Client
 
-    client, console = Client(settings()), Console()
+    client = Client(settings())
+    console = Console()
     console.print(dags_table(client.dags(), client.runs()))
     for error in client.import_errors():
-        console.print(
-            f"[bold red]✗[/] {error['filename']}: {error['stack_trace'].strip().splitlines()[-1]}",
-            soft_wrap=True,
-        )
+        reason = error["stack_trace"].strip().splitlines()[-1]
+        console.print(f"[bold red]✗[/] {error['filename']}: {reason}", soft_wrap=True)
 
 
 @app.command("run")
-def run(
+def run_dag(
     dag: Dag,
-    start: Annotated[
-        datetime | None, typer.Option("--from", formats=FORMATS, help="parameter `from`, UTC")
-    ] = None,
-    end: Annotated[
-        datetime | None, typer.Option("--to", formats=FORMATS, help="parameter `to`, UTC")
-    ] = None,
-    given: Given = None,
+    start: Start = None,
+    end: End = None,
+    parameters: Parameters = None,
     wait: Wait = True,
 ) -> None:
-    """Run a DAG now, and switch it on (Airflow keeps the runs of a DAG that is off waiting, and
-    follows the schedule of one that is on).
+    """Run a DAG now, and unpause it: Airflow queues the runs of a paused DAG, and starts the
+    scheduled runs of one that is not.
 
-    Exit code 0: the run succeeded. 3: a model was trained, and refused by its gate. 1: it failed.
+    Exit code 0: the run succeeded. 3: a model was trained, but refused by its gate. 1: the run
+    failed.
     """
     from rich.console import Console
 
     from contracts.config.settings import settings
     from stack.services.airflow_rest import Client
 
-    client, conf = Client(settings()), conf_of(given, start, end)
+    conf = build_conf(parameters, start, end)
+    client = Client(settings())
     run_id = client.trigger(dag, conf)
     client.unpause(dag)
     Console().print(f"{dag}: {run_id}", soft_wrap=True)
     if wait:
-        raise typer.Exit(_watch(client, dag, run_id))
+        raise typer.Exit(_follow_run(client, dag, run_id))
 
 
-def _watch(client: "Client", dag: str, run_id: str) -> int:
-    """Tell each task's state as it changes; the exit code."""
+def _follow_run(client: "Client", dag: str, run_id: str) -> int:
+    """Print the state of each task as it changes; returns the exit code."""
     from rich.console import Console
 
-    from stack.services.airflow_rest import ENDED
+    from stack.services.airflow_rest import ENDED_STATES
 
-    console, told = Console(highlight=False), dict[tuple[str, int], str]()
+    console = Console(highlight=False)
+    states: dict[str, str] = {}
     while True:
-        state = client.run(dag, run_id)["state"]
+        run_state = client.get_run(dag, run_id)["state"]
         for task in client.tasks(dag, run_id):
-            name, now = (task["task_id"], task["map_index"]), task["state"] or "waiting"
-            if told.get(name) != now and now not in {"waiting", "scheduled", "queued"}:
-                told[name] = now
-                console.print(
-                    f"  {task['task_id']}{'' if name[1] < 0 else f' {name[1]}'}: {coloured(now)}",
-                    soft_wrap=True,
-                )
-        if state in ENDED:
-            console.print(f"{dag}: {coloured(state)}")
-            return FAILED if state == "failed" else REFUSED if "skipped" in told.values() else 0
+            name = _task_name(task)
+            state = task["state"] or "waiting"
+            if states.get(name) != state and state not in NOT_STARTED:
+                states[name] = state
+                console.print(f"  {name}: {coloured_state(state)}", soft_wrap=True)
+        if run_state in ENDED_STATES:
+            console.print(f"{dag}: {coloured_state(run_state)}")
+            if run_state == "failed":
+                return FAILED
+            return REFUSED if "skipped" in states.values() else 0
         time.sleep(POLL_S)
+
+
+def _task_name(task: dict[str, Any]) -> str:
+    """The id of a task instance, with its index if the task is mapped."""
+    index = task["map_index"]
+    return task["task_id"] if index < 0 else f"{task['task_id']} {index}"

@@ -1,4 +1,4 @@
-"""Arguments that the commands of `tick airflow` share, and the run parameters made of them."""
+"""Arguments that the commands of `tick airflow` share, and the run parameters built from them."""
 
 import json
 from datetime import datetime
@@ -9,33 +9,31 @@ import typer
 Dag = Annotated[
     str, typer.Argument(help="such as tick_model_training; `tick airflow status` lists them")
 ]
-Given = Annotated[
+Parameters = Annotated[
     list[str] | None,
     typer.Option(
         "--set", help="a parameter of the run, name=value; the value as JSON or plain text"
     ),
 ]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="wait until it is over")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="wait until the run has ended")]
 
 
-def conf_of(
-    given: list[str] | None, start: datetime | None, end: datetime | None
+def build_conf(
+    parameters: list[str] | None, start: datetime | None, end: datetime | None
 ) -> dict[str, Any]:
-    """The parameters of a run. Raises BadParameter for what has no name."""
+    """The parameters of a run. Raises BadParameter for text that is not name=value."""
     conf: dict[str, Any] = {}
-    for word in given or []:
-        name, equals, value = word.partition("=")
+    for parameter in parameters or []:
+        name, equals, value = parameter.partition("=")
         if not equals or not name:
-            raise typer.BadParameter(f"{word!r} is not name=value", param_hint="--set")
-        conf[name] = _plain(value)
-    moments = {"from": start, "to": end}
-    return conf | {
-        name: moment.isoformat() for name, moment in moments.items() if moment is not None
-    }
+            raise typer.BadParameter(f"{parameter!r} is not name=value", param_hint="--set")
+        conf[name] = _parse_value(value)
+    times = {"from": start, "to": end}
+    return conf | {name: time.isoformat() for name, time in times.items() if time is not None}
 
 
-def _plain(value: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
-        return json.loads(value)
+        return json.loads(text)
     except ValueError:
-        return value
+        return text

@@ -1,1 +1,1 @@
-"""Commands on ticks: replay, load, look, query."""
+"""Commands on ticks: replay, load, inspect, query."""

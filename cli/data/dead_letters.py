@@ -1,13 +1,24 @@
-"""`tick dead-letters list | replay`: what was refused, why, and a second chance for it."""
+"""`tick dead-letters list | replay`: show refused messages, and send them again."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.table import Table
+
+    from streaming.dead_letters import DeadLetter
+
 RAW_CHARS = 100
 
-app = typer.Typer(help="See refused messages and send repaired ones again.", no_args_is_help=True)
-OfReason = Annotated[str | None, typer.Option("--reason", help="only these, e.g. crossed_quote")]
+app = typer.Typer(
+    help="Show refused messages, and send those again that are valid now.", no_args_is_help=True
+)
+Reason = Annotated[
+    str | None, typer.Option("--reason", help="only this reason, e.g. crossed_quote")
+]
 
 
 def register(into: typer.Typer) -> None:
@@ -18,15 +29,12 @@ def register(into: typer.Typer) -> None:
 @app.command("list")
 def list_letters(
     limit: Annotated[int, typer.Option(min=0, help="newest letters to show")] = 20,
-    reason: OfReason = None,
+    reason: Reason = None,
 ) -> None:
-    """Show the newest refused messages and how many there are of each reason."""
+    """Show the newest refused messages and the number of messages per reason."""
     from collections import Counter, deque
-    from datetime import UTC, datetime
 
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
     from contracts.config.settings import settings
     from streaming import dead_letters
@@ -37,25 +45,37 @@ def list_letters(
         counts[letter.reason] += 1
         newest.append(letter)
     console = Console()
-    table = Table("refused (UTC)", "reason", "from", "bytes", "what", box=None)
-    for letter in newest:
-        refused = datetime.fromtimestamp(letter.refused_ms / 1000, UTC).strftime(
-            "%Y-%m-%d %H:%M:%S"
-        )
-        # repr: what a stranger sent must not move the cursor or colour the screen
-        raw = escape(repr(letter.raw[:RAW_CHARS])[2:-1])
-        table.add_row(refused, letter.reason, escape(letter.origin), f"{letter.true_bytes:,}", raw)
     if newest:
-        console.print(table)
+        console.print(_letters_table(newest))
     console.print(
         ", ".join(f"{name} {count:,}" for name, count in counts.most_common()) or "no dead letters"
     )
 
 
+def _letters_table(letters: "Iterable[DeadLetter]") -> "Table":
+    from datetime import UTC, datetime
+
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("refused (UTC)", "reason", "from", "bytes", "message", box=None)
+    for letter in letters:
+        refused = datetime.fromtimestamp(letter.refused_ms / 1000, UTC)
+        table.add_row(
+            refused.strftime("%Y-%m-%d %H:%M:%S"),
+            letter.reason,
+            escape(letter.origin),
+            f"{letter.true_bytes:,}",
+            # repr: bytes of unknown senders must not move the cursor or colour the screen
+            escape(repr(letter.raw[:RAW_CHARS])[2:-1]),
+        )
+    return table
+
+
 @app.command("replay")
-def replay_letters(reason: OfReason = None) -> None:
-    """Judge dead letters again by today's rules and send those that pass; one sent twice counts
-    once.
+def replay_letters(reason: Reason = None) -> None:
+    """Validate dead letters again by the current rules and send those that pass. A tick that is
+    sent twice counts once.
     """
     from rich.console import Console
 
@@ -64,14 +84,16 @@ def replay_letters(reason: OfReason = None) -> None:
     from contracts.tick import MESSAGE_BYTES_MAX
     from streaming import dead_letters
 
-    done = dead_letters.replay(settings(), now_us(), reason)
+    result = dead_letters.replay(settings(), now_us(), reason)
     console = Console()
-    refused = sum(done.refused.values())
-    counts = f"sent again {done.sent:,}, still refused {refused:,}, rows of files {done.rows:,}"
-    console.print(f"{counts}, cut {done.cut:,}")
-    if done.rows:
-        console.print("rows of files are read again by `tick replay FILE`, not from here")
-    if done.cut:
-        limit = f"{MESSAGE_BYTES_MAX:,}"
-        console.print(f"of messages longer than {limit} bytes only the first {limit} are kept:")
+    console.print(
+        f"sent again {result.sent:,}, still refused {sum(result.refused.values()):,},"
+        f" rows of files {result.rows:,}, cut {result.cut:,}"
+    )
+    if result.rows:
+        console.print("rows of files are not sent from here: repair the file, then `tick replay`")
+    if result.cut:
+        console.print(
+            f"of messages longer than {MESSAGE_BYTES_MAX:,} bytes only the start is kept:"
+        )
         console.print("shorten them at their source and send them again from there")

@@ -1,14 +1,13 @@
-"""`tick history` and `tick lake …`: fill the lakehouse with synthetic ticks, look after its
-tables."""
+"""`tick history` and `tick lake …`: load synthetic ticks, maintain the tables."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    help="The Iceberg tables: what they hold, and their maintenance.", no_args_is_help=True
-)
+from cli.times import DAY_FORMAT, format_day, to_us
+
+app = typer.Typer(help="The Iceberg tables: their contents and maintenance.", no_args_is_help=True)
 PANEL = "The data"
 
 
@@ -19,10 +18,12 @@ def register(into: typer.Typer) -> None:
 
 
 def history(
-    days: Annotated[int, typer.Option(min=1, max=400, help="length")] = 16,
+    days: Annotated[int, typer.Option(min=1, max=400, help="length in days")] = 16,
     start: Annotated[
         datetime | None,
-        typer.Option("--from", formats=["%Y-%m-%d"], help="first day, UTC; default: it ends now"),
+        typer.Option(
+            "--from", formats=[DAY_FORMAT], help="first day, UTC; default: so that it ends now"
+        ),
     ] = None,
     preset: Annotated[str, typer.Option(help="demo or fixture")] = "demo",
     ic: Annotated[
@@ -32,28 +33,28 @@ def history(
         float | None, typer.Option(min=0.0001, max=1000, help="trades per second and symbol")
     ] = None,
 ) -> None:
-    """Load synthetic history. Its planted signal has no impact and no capacity: never trust its
-    Sharpe.
+    """Load synthetic history. Its planted signal ignores market impact and capacity: its Sharpe is
+    not realistic.
     """
-    from cli.reports.progress_bars import bars
+    from cli.reports.progress_bars import progress_bars
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from streaming.synthetic.history import load_synthetic
     from streaming.synthetic.market import preset_with
 
     length_us = days * 86_400_000_000
-    start_us = (
-        now_us() - length_us if start is None else int(start.replace(tzinfo=UTC).timestamp() * 1e6)
-    )
+    start_us = now_us() - length_us if start is None else to_us(start)
     if start_us + length_us > now_us():
-        raise typer.BadParameter(f"{days} days from then end in the future", param_hint="--from")
-    with bars() as report:
+        raise typer.BadParameter(
+            f"{days} days from {format_day(start_us)} end in the future", param_hint="--from"
+        )
+    with progress_bars() as report:
         load_synthetic(settings(), preset_with(preset, ic=ic, rate=rate), start_us, days, report)
 
 
 @app.command("tables")
 def tables() -> None:
-    """Rows, files, size and newest snapshot of each table."""
+    """Rows, files, size and number of snapshots of each table."""
     from rich.console import Console
     from rich.table import Table
 
@@ -62,13 +63,13 @@ def tables() -> None:
     from lakehouse.tables import Lakehouse
 
     table = Table("table", "rows", "files", "MiB", "snapshots", box=None)
-    for line in maintenance.summary(Lakehouse(settings())):
+    for summary in maintenance.summary(Lakehouse(settings())):
         table.add_row(
-            line.table,
-            f"{line.rows:,}",
-            f"{line.files:,}",
-            f"{line.bytes / 2**20:,.1f}",
-            str(line.snapshots),
+            summary.table,
+            f"{summary.rows:,}",
+            f"{summary.files:,}",
+            f"{summary.bytes / 2**20:,.1f}",
+            str(summary.snapshots),
         )
     Console().print(table)
 
@@ -80,12 +81,12 @@ def compact(
     ] = 8,
 ) -> None:
     """Merge the small files of each partition; safe alongside the live job."""
-    from cli.reports.progress_bars import bars
+    from cli.reports.progress_bars import progress_bars
     from contracts.config.settings import settings
     from lakehouse import maintenance
     from lakehouse.tables import Lakehouse
 
-    with bars() as report:
+    with progress_bars() as report:
         merged = maintenance.compact(Lakehouse(settings()), files, report)
     typer.echo(f"{merged} partitions compacted")
 
@@ -94,7 +95,7 @@ def compact(
 def expire(
     hours: Annotated[float, typer.Option(min=0.0, help="keep snapshots younger than this")] = 24.0,
 ) -> None:
-    """Forget old snapshots and delete the files that only they needed; the current one always
+    """Expire old snapshots and delete the files that only they use; the current snapshot always
     stays. Safe alongside the live job.
     """
     from contracts.clock import now_us
@@ -104,10 +105,10 @@ def expire(
     from streaming.job import states as job_states
 
     now = now_us()
-    gone = maintenance.expire(
+    expired = maintenance.expire(
         Lakehouse(settings()), now - int(hours * 3.6e9), now, job_states.newest_state_us(settings())
     )
     typer.echo(
-        f"{gone.snapshots} snapshots expired, {gone.files} files deleted ({gone.bytes / 2**20:,.1f}"
-        " MiB)"
+        f"{expired.snapshots} snapshots expired, {expired.files} files deleted"
+        f" ({expired.bytes / 2**20:,.1f} MiB)"
     )

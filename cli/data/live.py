@@ -1,4 +1,4 @@
-"""`tick live`: an exchange heard as it happens, into Kafka."""
+"""`tick live`: the trades of an exchange, into Kafka as they happen."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,24 +16,24 @@ def register(app: typer.Typer) -> None:
 def live(
     symbols: Annotated[
         list[str],
-        typer.Argument(help="as the exchange writes them: BTCUSDT ETHUSDT", show_default=False),
+        typer.Argument(help="in the exchange's spelling: BTCUSDT ETHUSDT", show_default=False),
     ],
     venue: Annotated[
         str | None,
-        typer.Option(help="venue of the ticks; default: what the address says, e.g. BINANCE"),
+        typer.Option(help="venue of the ticks; default: derived from the address, e.g. BINANCE"),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(min=0.01, help="end after so long; default: until Ctrl-C")
+        float | None, typer.Option(min=0.01, help="duration in minutes; default: until Ctrl-C")
     ] = None,
 ) -> None:
-    """Receive trades of an exchange (Binance streams, TICK_LIVE_URL) and send them to Kafka as they
-    come.
+    """Receive trades of an exchange (Binance streams, TICK_LIVE_URL) and send them to Kafka
+    immediately.
 
-    A lost connection is opened again. Trades that were missed meanwhile are found by their numbers,
-    and fetched where TICK_LIVE_REST_URL names the exchange's REST interface
+    A lost connection is reopened. Trades that were missed in the meantime are detected by their
+    ids, and fetched if TICK_LIVE_REST_URL is set to the REST API of the exchange
     (https://api.binance.com for spot).
     """
-    from cli.data.replay import display, report
+    from cli.data.feed_report import print_result, progress_line
     from contracts.config.settings import settings
     from streaming.feeds.binance_live import LiveFeed
     from streaming.replay import replay
@@ -45,17 +45,17 @@ def live(
         None if minutes is None else minutes * 60,
     )
     try:
-        with display(settings().kafka) as show:
-            report(replay.replay(feed, settings(), progress=show), feed)
+        with progress_line(settings().kafka) as show:
+            print_result(replay.replay(feed, settings(), progress=show), feed)
     finally:
-        _tell(feed.stats)
+        _print_stats(feed.stats)
 
 
-def _tell(heard: "LiveStats") -> None:
+def _print_stats(stats: "LiveStats") -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
     console.print(
-        f"  connections {heard.connections:,}; gaps {heard.gaps:,}, trades missing"
-        f" {heard.missing:,}, fetched {heard.filled:,}"
+        f"  connections {stats.connections:,}; gaps {stats.gaps:,}, trades missing"
+        f" {stats.missing:,}, fetched {stats.filled:,}"
     )

@@ -1,8 +1,10 @@
-"""`tick load`: files of trades straight into the lakehouse, without the stream."""
+"""`tick load`: files of trades directly into the lakehouse, without the stream."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from cli.data import options
 
 if TYPE_CHECKING:
     from streaming.bulk_load.load import LoadReport
@@ -14,65 +16,56 @@ def register(app: typer.Typer) -> None:
 
 
 def load(
-    files: Annotated[list[str], typer.Argument(help="files or quoted globs")],
-    format: Annotated[
-        str | None,
-        typer.Option(
-            help="name of the format, if it is not to be detected; a wrong name shows all"
-        ),
-    ] = None,
-    venue: Annotated[str | None, typer.Option(help="venue, instead of what the file says")] = None,
-    symbol: Annotated[
-        str | None, typer.Option(help="symbol, instead of what the file says")
-    ] = None,
+    files: options.Files,
+    format: options.Format = None,
+    venue: options.Venue = None,
+    symbol: options.Symbol = None,
     progress: Annotated[
-        bool, typer.Option("--progress/--no-progress", help="a bar with the time that is left")
+        bool, typer.Option("--progress/--no-progress", help="a bar with the remaining time")
     ] = True,
 ) -> None:
-    """Load history of any length into silver, judged by the same rules as the stream; no service
-    need run.
+    """Load history of any length into silver, validated by the rules of the stream. No service
+    needs to run.
 
-    A tick that is there already (same venue, symbol and trade id) is not written again: after a
-    kill, say the same once more. Rows that are not ticks go to silver.dead_letter with file, row
-    number and reason.
+    A tick that is already there (same venue, symbol and trade id) is not written again: after a
+    kill, run the same command again. Invalid rows go to silver.dead_letter with file, row number
+    and reason.
     """
-    from cli.reports.progress_bars import bars
+    from cli.reports.progress_bars import progress_bars
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from streaming.bulk_load import load as bulk
+    from streaming.bulk_load import load as bulk_load
     from streaming.feeds import open_feed
 
     feed = open_feed(files, format, venue, symbol)
     if progress:
-        with bars() as report:
-            done = bulk.load(settings(), feed, now_us(), report)
+        with progress_bars() as report:
+            result = bulk_load.load(settings(), feed, now_us(), report)
     else:
-        done = bulk.load(settings(), feed, now_us())
-    _report(done, ", ".join(feed.formats))
+        result = bulk_load.load(settings(), feed, now_us())
+    _print_result(result, ", ".join(feed.formats))
 
 
-def _report(done: "LoadReport", formats: str) -> None:
+def _print_result(result: "LoadReport", formats: str) -> None:
     from rich.console import Console
-    from rich.markup import escape
 
-    console, rejected = Console(highlight=False), sum(done.rejected.values())
+    from cli.data.feed_report import print_row_counts
+
+    console = Console(highlight=False)
     console.print(
-        f"{done.read:,} rows read in {done.elapsed_s:,.1f} s ({done.rate:,.0f}/s) from {formats}"
+        f"{result.read:,} rows read in {result.elapsed_s:,.1f} s ({result.rate:,.0f}/s) from"
+        f" {formats}"
     )
-    console.print(f"  {done.loaded:,} loaded in {done.commits:,} commits")
-    console.print(f"  {done.already:,} already there")
-    console.print(f"  {done.duplicates:,} duplicates inside the files")
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in done.rejected.most_common())
-    console.print(
-        f"  {rejected:,} rejected"
-        + (f" ({reasons}): `tick sql 'from silver.dead_letter'` shows them" if rejected else "")
-    )
-    if done.skipped:
-        console.print(
-            escape(
-                "  no trades: "
-                + ", ".join(f"{kind} {count:,}" for kind, count in done.skipped.most_common())
-            )
-        )
-    if done.sides_inferred:
-        console.print(f"  {done.sides_inferred:,} unknown sides inferred by quote and tick rule")
+    console.print(f"  {result.loaded:,} loaded in {result.commits:,} commits")
+    console.print(f"  {result.already:,} already there")
+    console.print(f"  {result.duplicates:,} duplicates inside the files")
+    console.print(f"  {_describe_rejected(result)}")
+    print_row_counts(console, result.skipped, result.sides_inferred)
+
+
+def _describe_rejected(result: "LoadReport") -> str:
+    rejected = sum(result.rejected.values())
+    if not rejected:
+        return "0 rejected"
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in result.rejected.most_common())
+    return f"{rejected:,} rejected ({reasons}): `tick sql 'from silver.dead_letter'` shows them"

@@ -1,17 +1,13 @@
-"""`tick lake snapshots` and `tick lake rollback`: earlier states of a table, and the way back to
-one.
-"""
+"""`tick lake snapshots` and `tick lake rollback`: earlier states of a table, and going back."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cli.data.lake import app
+from cli.times import format_us
 
-if TYPE_CHECKING:
-    from lakehouse.snapshots import SnapshotInfo
-
-Name = Annotated[
+Table = Annotated[
     str, typer.Argument(help="a table of `tick lake tables`, such as silver.tick_data")
 ]
 
@@ -22,56 +18,49 @@ def register(_into: typer.Typer) -> None:
     app.command("rollback")(rollback)
 
 
-def snapshots(table: Name) -> None:
-    """Every state of a table that can still be read (`tick sql --as-of`) or gone back to."""
+def snapshots(table: Table) -> None:
+    """List the snapshots of a table that can be read (`tick sql --as-of`) or rolled back to."""
+    import rich.table
     from rich.console import Console
-    from rich.table import Table
 
     from contracts.config.settings import settings
     from lakehouse.snapshots import list_snapshots
     from lakehouse.tables import Lakehouse
 
-    shown = Table(
+    listing = rich.table.Table(
         "snapshot", "taken (UTC)", "operation", "added", "deleted", "rows", "state", box=None
     )
     for snapshot in list_snapshots(Lakehouse(settings()), table):
-        shown.add_row(
+        listing.add_row(
             str(snapshot.snapshot_id),
-            _moment(snapshot),
+            format_us(snapshot.taken_us),
             snapshot.operation,
-            *(
-                f"{count:,}"
-                for count in (snapshot.rows_added, snapshot.rows_deleted, snapshot.rows)
-            ),
+            f"{snapshot.rows_added:,}",
+            f"{snapshot.rows_deleted:,}",
+            f"{snapshot.rows:,}",
             snapshot.state,
         )
-    Console().print(shown if shown.rows else f"{table} is empty: it has no snapshot yet")
+    Console().print(listing if listing.rows else f"{table} is empty: it has no snapshot yet")
 
 
 def rollback(
-    table: Name,
+    table: Table,
     to: Annotated[int, typer.Option("--to", help="a snapshot of `tick lake snapshots`")],
-    yes: Annotated[bool, typer.Option("--yes", help="do it without asking")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="skip the confirmation")] = False,
 ) -> None:
-    """Make an earlier snapshot the current state of a table. Nothing is deleted: going forward
-    again is another rollback.
+    """Make an earlier snapshot the current state of a table. Nothing is deleted: another rollback
+    returns to the newest one.
 
-    Stop the live job first if it writes the table (`tick job stop`): what it has committed since
-    leaves the table, too.
+    If the live job writes the table, stop it first (`tick job stop`): the rollback also removes
+    what it has committed since the snapshot.
     """
     from contracts.config.settings import settings
     from feature_store.backfill.rollback import rollback as roll_back
 
     if not yes:
         typer.confirm(
-            f"{table} goes back to {to}; rows written since then are no longer in it. Go on?",
+            f"{table} will be rolled back to {to}, without the rows written since then. Continue?",
             abort=True,
         )
-    now = roll_back(settings(), table, to)
-    typer.echo(f"{table} holds {now.rows:,} rows again, as of {_moment(now)} UTC")
-
-
-def _moment(snapshot: "SnapshotInfo") -> str:
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(snapshot.taken_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    current = roll_back(settings(), table, to)
+    typer.echo(f"{table} has {current.rows:,} rows again, as of {format_us(current.taken_us)} UTC")

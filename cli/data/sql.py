@@ -1,7 +1,5 @@
-"""`tick sql`: questions to the lakehouse in SQL, shown as a table or written to a file."""
+"""`tick sql`: query the lakehouse in SQL; the result is shown as a table or written to a file."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +8,9 @@ import typer
 if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import Console
+    from rich.table import Table
 
-COUNTED_MAX = 1_000_000  # rows beyond those shown are counted up to here: a table may have billions
+COUNTED_MAX = 1_000_000  # stop counting the rows that are not shown: a table may have billions
 FILE = "FILE, or - for standard output"
 
 
@@ -21,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def sql(
-    question: Annotated[
+    query: Annotated[
         str,
         typer.Argument(
             help="SELECT, WITH, FROM, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN, in DuckDB's SQL"
@@ -32,15 +31,15 @@ def sql(
         Path | None, typer.Option(help=f"write a JSON object per line to {FILE}")
     ] = None,
     parquet: Annotated[Path | None, typer.Option(help="write Parquet to FILE")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="rows to show; files get all of them")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="rows to show; a file gets all rows")] = 50,
     as_of: Annotated[
-        int | None, typer.Option(help="read the table that has this snapshot as it was then")
+        int | None, typer.Option(help="a snapshot: read its table as of that snapshot")
     ] = None,
 ) -> None:
-    """Ask the Iceberg tables: silver.tick_data, silver.ticks (each trade once), gold.tick_features
-    and the others. Read only.
+    """Query the Iceberg tables: silver.tick_data, silver.ticks (each trade once),
+    gold.tick_features and the others. Read only.
 
-    Times are UTC. A condition on event_time spares the files of other days.
+    Times are UTC. A condition on event_time skips the files of other days.
     """
     from contracts.config.settings import settings
     from contracts.errors import DatasetError
@@ -53,99 +52,114 @@ def sql(
         if file is not None
     ]
     if len(targets) > 1:
-        raise DatasetError("one file at a time", "give only one of --csv, --json and --parquet")
-    with open_session(Lakehouse(settings()), question, as_of) as lake:
-        answer = lake.execute(question)
+        names = ", ".join(f"--{kind}" for kind, _ in targets)
+        raise DatasetError(
+            f"{names}: only one file at a time", "use one of --csv, --json and --parquet"
+        )
+    with open_session(Lakehouse(settings()), query, as_of) as lake:
+        result = lake.execute(query)
         if targets:
-            _write(answer, *targets[0])
+            _write_result(result, *targets[0])
         else:
-            _show(answer, limit)
+            _print_result(result, limit)
 
 
-def _write(answer: "pa.RecordBatchReader", kind: str, file: Path) -> None:
+def _write_result(result: "pa.RecordBatchReader", kind: str, file: Path) -> None:
     from cli.reports import result_writers
+    from contracts.errors import DatasetError
+    from contracts.files import replacing
 
     if str(file) == "-" and kind != "parquet":
-        result_writers.write(answer, kind, typer.get_binary_stream("stdout"))
+        result_writers.write_result(result, kind, typer.get_binary_stream("stdout"))
         return
-    with _whole(file) as partial, partial.open("wb") as out:
-        rows = result_writers.write(answer, kind, out)
+    if not file.parent.is_dir():
+        raise DatasetError(
+            f"{file} cannot be written: there is no folder {file.parent}",
+            f"create it with `mkdir -p {file.parent}`",
+        )
+    try:
+        with replacing(file, durable=False) as partial, partial.open("wb") as out:
+            rows = result_writers.write_result(result, kind, out)
+    except OSError as error:
+        raise DatasetError(
+            f"{file} cannot be written: {error}", "check its folder with `ls -ld`"
+        ) from error
     typer.echo(f"{rows:,} rows in {file}", err=True)
 
 
-@contextmanager
-def _whole(file: Path) -> Iterator[Path]:
-    """A file alongside the one asked for that takes its place when all went well."""
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        yield partial
-        partial.replace(file)
-    except OSError as error:
-        from contracts.errors import DatasetError
-
-        raise DatasetError(f"{file} cannot be written: {error}", "is its folder there?") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _show(answer: "pa.RecordBatchReader", limit: int) -> None:
+def _print_result(result: "pa.RecordBatchReader", limit: int) -> None:
     from rich.console import Console
 
     rows: list[dict[str, Any]] = []
-    more = 0
-    for batch in answer:
+    hidden = 0
+    for batch in result:
         shown = batch.slice(0, limit - len(rows)).to_pylist()
         rows += shown
-        more += batch.num_rows - len(shown)
-        if more > COUNTED_MAX:
+        hidden += batch.num_rows - len(shown)
+        if hidden > COUNTED_MAX:
             break
     console = Console()
-    if answer.schema.names == ["explain_key", "explain_value"]:
-        console.print(
-            "\n".join(row["explain_value"] for row in rows), markup=False, highlight=False
-        )
+    if result.schema.names == ["explain_key", "explain_value"]:
+        plan = "\n".join(row["explain_value"] for row in rows)
+        console.print(plan, markup=False, highlight=False)
         return
-    _tables(console, answer.schema, [[_text(value) for value in row.values()] for row in rows])
-    left = f"more than {COUNTED_MAX:,}" if more > COUNTED_MAX else f"{more:,}"
-    note = (
-        f", {left} more: --limit shows them, --csv, --json and --parquet write them" if more else ""
-    )
-    console.print(f"{len(rows):,} rows{note}", soft_wrap=True)
+    _print_rows(console, result.schema, [list(map(_format_value, row.values())) for row in rows])
+    console.print(f"{len(rows):,} rows{_describe_hidden(hidden)}", soft_wrap=True)
 
 
-def _tables(console: "Console", schema: "pa.Schema", rows: list[list[str]]) -> None:
-    """Rows below each other, however wide where no one looks; on a screen that is too narrow each
+def _describe_hidden(hidden: int) -> str:
+    if not hidden:
+        return ""
+    count = f"more than {COUNTED_MAX:,}" if hidden > COUNTED_MAX else f"{hidden:,}"
+    return f", {count} more: --limit shows them, --csv, --json and --parquet write them"
+
+
+def _print_rows(console: "Console", schema: "pa.Schema", rows: list[list[str]]) -> None:
+    """Print a table: at its full width unless on a terminal; on a terminal that is too narrow, each
     row as a separate table.
     """
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
     widths = [
         max(len(cell) for cell in (name, *cells))
         for name, *cells in zip(schema.names, *rows, strict=True)
     ]
-    needed = sum(widths) + 2 * len(widths)
-    if console.is_terminal and needed > console.width:
+    width = sum(widths) + 2 * len(widths)
+    if not console.is_terminal:
+        wide_console = Console(width=max(width, 1), file=console.file)
+        wide_console.print(_rows_table(schema, rows))
+    elif width <= console.width:
+        console.print(_rows_table(schema, rows))
+    else:
         for number, row in enumerate(rows, 1):
-            table = Table("column", "value", box=None, title=f"row {number}", title_justify="left")
-            for name, value in zip(schema.names, row, strict=True):
-                table.add_row(escape(name), escape(value))
-            console.print(table)
-        return
+            console.print(_row_table(schema, number, row))
+
+
+def _rows_table(schema: "pa.Schema", rows: list[list[str]]) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(box=None)
     for field in schema:
         numeric = str(field.type).startswith(("int", "uint", "double", "float", "decimal"))
         table.add_column(escape(field.name), justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))
-    (console if console.is_terminal else Console(width=max(needed, 1), file=console.file)).print(
-        table
-    )
+    return table
 
 
-def _text(value: Any) -> str:
-    """A value for people; bytes and control characters of strangers escaped."""
+def _row_table(schema: "pa.Schema", number: int, row: list[str]) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("column", "value", box=None, title=f"row {number}", title_justify="left")
+    for name, value in zip(schema.names, row, strict=True):
+        table.add_row(escape(name), escape(value))
+    return table
+
+
+def _format_value(value: Any) -> str:
+    """A value as text; bytes and control characters of unknown senders are escaped."""
     if value is None:
         return ""
     if isinstance(value, bytes):

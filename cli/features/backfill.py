@@ -1,14 +1,17 @@
-"""`tick backfill`: features over a range of the lakehouse, chunk by chunk, with a report of what is
-missing.
+"""`tick backfill`: features over a range of the lakehouse, chunk by chunk, and a list of the days
+without ticks.
 """
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from cli.symbols import split_symbols
+from cli.times import FORMATS, format_day, to_us
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,8 +19,31 @@ if TYPE_CHECKING:
     from contracts.config.settings import Settings
     from feature_store.backfill.run import BackfillReport
 
-FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
-SHOWN = 6  # days of a hole that are named
+DAYS_LISTED_MAX = 6
+
+Start = Annotated[
+    datetime | None,
+    typer.Option("--from", formats=FORMATS, help="UTC; default: the first tick of the lakehouse"),
+]
+End = Annotated[
+    datetime | None,
+    typer.Option("--to", formats=FORMATS, help="UTC; default: the last tick of the lakehouse"),
+]
+Symbols = Annotated[
+    str | None,
+    typer.Option(help="only these, such as BINANCE:BTCUSDT,SYNTH:AAAUSD; others are not changed"),
+]
+ChunkLength = Annotated[
+    str,
+    typer.Option(help="length of a chunk: 12h, 1d, 2w; auto derives it from the number of ticks"),
+]
+Again = Annotated[bool, typer.Option("--again", help="recompute chunks that are up to date")]
+ToOnline = Annotated[
+    bool,
+    typer.Option(
+        "--to-online", help="afterwards write the newest row of each symbol to the online store"
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -26,134 +52,110 @@ def register(app: typer.Typer) -> None:
 
 
 def backfill(
-    start: Annotated[
-        datetime | None,
-        typer.Option(
-            "--from", formats=FORMATS, help="UTC; default: the first tick of the lakehouse"
-        ),
-    ] = None,
-    end: Annotated[
-        datetime | None,
-        typer.Option("--to", formats=FORMATS, help="UTC; default: the last tick of the lakehouse"),
-    ] = None,
-    symbols: Annotated[
-        str | None,
-        typer.Option(
-            help="only these, such as BINANCE:BTCUSDT,SYNTH:AAAUSD; others stay as they are"
-        ),
-    ] = None,
-    chunk: Annotated[
-        str,
-        typer.Option(help="length of a chunk: 12h, 1d, 2w; auto fits it to the number of ticks"),
-    ] = "auto",
+    start: Start = None,
+    end: End = None,
+    symbols: Symbols = None,
+    chunk: ChunkLength = "auto",
     parallel: Annotated[int, typer.Option(min=1, max=64, help="chunks at a time")] = 1,
-    again: Annotated[bool, typer.Option("--again", help="compute also what is up to date")] = False,
-    to_online: Annotated[
-        bool,
-        typer.Option("--to-online", help="then give the newest row per symbol to the online store"),
-    ] = False,
+    again: Again = False,
+    to_online: ToOnline = False,
 ) -> None:
-    """Compute features over a range of the lakehouse with the same SQL as the live job, into
+    """Compute features over a range of the lakehouse with the SQL of the live job, into
     gold.tick_features.
 
-    Rows with their end in [from, to) are replaced chunk by chunk, each in one commit; a run that
-    was killed goes on where it was, and chunks whose ticks and definitions have not changed are
-    left as they are. Days without ticks are listed as holes.
+    Rows that end in [from, to) are replaced chunk by chunk, each in one commit. A run that was
+    killed resumes with the next chunk; chunks whose ticks and definitions have not changed are
+    skipped. Days without ticks are listed as holes.
 
-    Ctrl-C, SIGTERM and SIGHUP cancel its Flink jobs; after kill -9 Flink does so within two
+    Ctrl-C, SIGTERM and SIGHUP cancel its Flink jobs; after kill -9 Flink cancels them within two
     minutes.
 
-    Exit code 0: everything asked for stands in gold. 1: some chunks failed; they are listed, run it
-    again.
+    Exit code 0: the whole range is in gold. 1: some chunks failed; they are listed, run it again.
     """
     from rich.console import Console
 
-    from cli.reports.progress_bars import bars
+    from cli.reports.progress_bars import progress_bars
     from contracts.config.settings import settings
-    from feature_store.backfill import chunks
-    from feature_store.backfill import run as batch
+    from feature_store.backfill import chunks, run
 
-    from_us, to_us = _range(settings(), start, end)
-    length_us = chunks.length_us(settings(), chunk, from_us, to_us)
-    wanted = [symbol.strip() for symbol in symbols.split(",")] if symbols else None
-    with _ended_by_signals(), bars() as report:
-        done = batch.run(
-            settings(), from_us, to_us, report, wanted, length_us, parallel, again=again
+    names = split_symbols(symbols)
+    from_us, end_us = resolve_range(settings(), start, end)
+    length_us = chunks.length_us(settings(), chunk, from_us, end_us)
+    with _interrupted_by_signals(), progress_bars() as report:
+        result = run.run(
+            settings(), from_us, end_us, report, names, length_us, parallel, again=again
         )
     console = Console(highlight=False)
-    show(console, done)
+    print_result(console, result)
     if to_online:
-        _push(console, settings())
-    if done.failed:
+        _write_online(console, settings())
+    if result.failed:
         raise typer.Exit(1)
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """End by an exception on SIGTERM and SIGHUP as on Ctrl-C, so that Flink jobs are cancelled."""
+def _interrupted_by_signals() -> Iterator[None]:
+    """Raise SystemExit on SIGTERM and SIGHUP, like KeyboardInterrupt on Ctrl-C, so that the Flink
+    jobs are cancelled.
+    """
 
-    def end(number: int, _frame: object) -> None:
+    def exit_on_signal(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
 
-    # Polars lets the system restart a wait after Ctrl-C: a wait for a thread would never notice it.
+    # Polars makes the system restart a wait after Ctrl-C: a wait for a thread would not notice it.
     signal.siginterrupt(signal.SIGINT, True)
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # as `nohup` does with SIGHUP
-            signal.signal(number, end)
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in previous.items():
+        if handler is not signal.SIG_IGN:  # `nohup` ignores SIGHUP
+            signal.signal(number, exit_on_signal)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
-def show(console: "Console", report: "BackfillReport") -> None:
-    """What was done, what failed, and the holes."""
-    done = (
-        f"{len(report.computed)} chunks computed, {report.rows:,} rows from {report.ticks:,} ticks"
+def print_result(console: "Console", result: "BackfillReport") -> None:
+    """Print what was computed, the failed chunks, and the days without ticks."""
+    console.print(
+        f"{len(result.computed)} chunks computed, {result.rows:,} rows from {result.ticks:,} ticks;"
+        f" {len(result.unchanged)} were up to date"
     )
-    console.print(f"{done}; {len(report.unchanged)} were up to date")
-    for chunk, why in report.failed.items():
-        console.print(f"[bold red]✗[/] not done: {chunk}: {why}", markup=True)
-    for symbol, days in report.holes.items():
-        console.print(f"[yellow]hole[/]: {symbol} has no ticks on {len(days)} days: {named(days)}")
+    for chunk, reason in result.failed.items():
+        console.print(f"[bold red]✗[/] failed: {chunk}: {reason}", markup=True)
+    for symbol, days in result.holes.items():
+        console.print(
+            f"[yellow]hole[/]: {symbol} has no ticks on {len(days)} days: {list_days(days)}"
+        )
 
 
-def named(days: list[int]) -> str:
-    """Days (begin, µs UTC) as text, the first few of many."""
-    texts = [datetime.fromtimestamp(day / 1e6, UTC).strftime("%Y-%m-%d") for day in days[:SHOWN]]
-    return ", ".join(texts) + (
-        f" … {datetime.fromtimestamp(days[-1] / 1e6, UTC):%Y-%m-%d}" if len(days) > SHOWN else ""
-    )
+def list_days(days: list[int]) -> str:
+    """Days (begin, µs UTC) as text: the first few and the last one."""
+    listed = ", ".join(map(format_day, days[:DAYS_LISTED_MAX]))
+    return f"{listed} … {format_day(days[-1])}" if len(days) > DAYS_LISTED_MAX else listed
 
 
-def _push(console: "Console", settings: "Settings") -> None:
+def _write_online(console: "Console", settings: "Settings") -> None:
     from contracts.clock import now_us
     from feature_store.online import rebuild
 
-    written = rebuild.rebuild(settings, now_us())
+    result = rebuild.rebuild(settings, now_us())
     console.print(
-        f"online: wrote {written.written} rows; Redis already held {written.older} newer ones"
+        f"online: wrote {result.written} rows; Redis already had {result.older} newer ones"
     )
 
 
-def _range(settings: "Settings", start: datetime | None, end: datetime | None) -> tuple[int, int]:
-    """The range in µs. What is not given comes from silver; row ends lie up to a minute behind
-    their last tick.
-    """
+def resolve_range(
+    settings: "Settings", start: datetime | None, end: datetime | None
+) -> tuple[int, int]:
+    """The range in µs; by default all ticks of silver, to the end of their last bar."""
     from contracts.windows import LEVELS
     from lakehouse.tables import Lakehouse
 
-    first_us, last_us = Lakehouse(settings).time_range() if start is None or end is None else (0, 0)
-    from_us = first_us if start is None else _micros(start)
-    to_us = (
-        last_us + (max(level.tile_s for level in LEVELS) + 1) * 1_000_000
-        if end is None
-        else _micros(end)
-    )
-    return from_us, to_us
-
-
-def _micros(moment: datetime) -> int:
-    return int(moment.replace(tzinfo=UTC).timestamp() * 1e6)
+    lakehouse = Lakehouse(settings)
+    lakehouse.create()
+    first_us, last_us = lakehouse.time_range() if start is None or end is None else (0, 0)
+    longest_tile_s = max(level.tile_s for level in LEVELS)
+    from_us = first_us if start is None else to_us(start)
+    end_us = last_us + (longest_tile_s + 1) * 1_000_000 if end is None else to_us(end)
+    return from_us, end_us

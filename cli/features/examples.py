@@ -1,4 +1,4 @@
-"""`tick features test | try`: feature lines on a file of ticks, with no service running."""
+"""`tick features test | try`: evaluate features on a file of ticks, without any service."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +14,10 @@ if TYPE_CHECKING:
     from feature_store.definition.examples import FeatureExample, Outcome
 
 FormatOption = Annotated[
-    str | None, typer.Option("--format", help="of a ticks file; default: found by looking")
+    str | None, typer.Option("--format", help="format of a ticks file; default: detected")
 ]
-VenueOption = Annotated[str | None, typer.Option(help="venue of a ticks file that does not say it")]
-SymbolOption = Annotated[
-    str | None, typer.Option(help="symbol of a ticks file that does not say it")
-]
+VenueOption = Annotated[str | None, typer.Option(help="venue of a ticks file that has none")]
+SymbolOption = Annotated[str | None, typer.Option(help="symbol of a ticks file that has none")]
 
 
 def test(
@@ -30,8 +28,8 @@ def test(
     venue: VenueOption = None,
     symbol: SymbolOption = None,
 ) -> None:
-    """Compare features with values you expect, on ticks you choose. Needs no service; exit code 1
-    when a value differs.
+    """Compare features with expected values on chosen ticks. Needs no service; exit code 1 when a
+    value differs.
 
     ```yaml
     ticks:              # seconds from start, price, size, side (1, -1 or 0)
@@ -54,16 +52,18 @@ def test(
         bipower_vol_10s: null
     ```
 
-    A row exists where a bar holds a trade; a window is NULL until the symbol has history as long as
+    A row exists where a bar has a trade; a window is NULL until the symbol has history as long as
     the window. A value may differ by 1e-9 · max(|value|, scale of the feature); `tolerance: 1e-6`
-    allows more. Several symbols: say `symbol` too. docs/examples/feature-example.yaml is a whole
-    file, docs/adding-a-feature.md says what comes next.
+    allows more. With several symbols, add `symbol` to each row. docs/examples/feature-example.yaml
+    is a complete file, docs/adding-a-feature.md explains the next steps.
     """
     from feature_store.definition import examples as feature_examples
 
-    read = feature_examples.read_example(file)
-    outcomes = feature_examples.evaluate_example(read, _ticks_of(read, file, format, venue, symbol))
-    if _show(outcomes):
+    example = feature_examples.read_example(file)
+    ticks = _example_ticks(example, file, format, venue, symbol)
+    outcomes = feature_examples.evaluate_example(example, ticks)
+    _print_outcomes(outcomes)
+    if not all(outcome.ok for outcome in outcomes):
         raise typer.Exit(1)
 
 
@@ -80,73 +80,66 @@ def try_formula(
     head: Annotated[
         int,
         typer.Option(
-            min=1, max=10_000, help="so many rows of each symbol, from where the window is full"
+            min=1,
+            max=10_000,
+            help="number of rows per symbol, from the first one with a full window",
         ),
     ] = 20,
     format: FormatOption = None,
     venue: VenueOption = None,
     symbol: SymbolOption = None,
 ) -> None:
-    """Print the values of a formula over a file of ticks. `tick features page` lists the
-    aggregates; no service is needed.
+    """Print the values of a formula over a file of ticks. Needs no service; `tick features page`
+    lists the aggregates.
     """
     from contracts.features import AGGREGATES, Feature
-    from contracts.windows import LABELS, level_of
+    from contracts.windows import level_of
     from feature_store.definition import examples as feature_examples
     from feature_store.definition import reference
-    from feature_store.definition.checks import check_lines, nearest
-    from feature_store.definition.expressions import DefinitionError
+    from feature_store.definition.checks import check_lines
 
-    seconds = {label: w for w, label in LABELS.items()}.get(window)
-    if seconds is None:
-        raise DefinitionError(f"there is no window {window!r}", nearest(window, LABELS.values()))
-    line, read = (
-        Feature("tried", formula, "", 1.0, null_if, windows_s=(seconds,)),
-        _example_in(file),
-    )
-    aggregates = AGGREGATES if read is None else read.all_aggregates
-    check_lines((line,), aggregates)
-    ticks, level = (
-        (
-            _ticks_in(file, format, venue, symbol)
-            if read is None
-            else _ticks_of(read, file, format, venue, symbol)
-        ),
-        level_of(seconds),
-    )
-    keys = _full_rows(ticks, level, seconds, head)
-    made = reference.features(ticks, (line,), aggregates, (level,), only=keys, strict=True)[
-        level.view
-    ]
-    _show_values(made, line, window)
-    if made.is_empty():
+    window_s = _window_s(window)
+    level = level_of(window_s)
+    feature = Feature("tried", formula, "", 1.0, null_if, windows_s=(window_s,))
+    if file.suffix in feature_examples.YAML_SUFFIXES:
+        example = feature_examples.read_example(file)
+        aggregates = example.all_aggregates
+        check_lines((feature,), aggregates)
+        ticks = _example_ticks(example, file, format, venue, symbol)
+    else:
+        aggregates = AGGREGATES
+        check_lines((feature,), aggregates)
+        ticks = _read_ticks(file, format, venue, symbol)
+    keys = _full_rows(ticks, level, window_s, head)
+    values = reference.features(ticks, (feature,), aggregates, (level,), only=keys, strict=True)
+    _print_values(values[level.view], feature, window)
+    if values[level.view].is_empty():
         raise feature_examples.ExampleError(
-            f"no row has {window} of history", "take a longer file or a shorter --window"
+            f"no row has {window} of history", "use a longer file or a shorter --window"
         )
 
 
-def _example_in(file: Path) -> "FeatureExample | None":
-    from feature_store.definition import examples as feature_examples
+def _window_s(label: str) -> int:
+    from contracts.windows import LABELS
+    from feature_store.definition.checks import nearest
+    from feature_store.definition.expressions import DefinitionError
 
-    return (
-        feature_examples.read_example(file)
-        if file.suffix in feature_examples.YAML_SUFFIXES
-        else None
-    )
+    for window_s, window_label in LABELS.items():
+        if label == window_label:
+            return window_s
+    raise DefinitionError(f"unknown window {label!r}", nearest(label, LABELS.values()))
 
 
-def _ticks_of(
+def _example_ticks(
     example: "FeatureExample", file: Path, format: str | None, venue: str | None, symbol: str | None
 ) -> "pl.DataFrame":
-    """The ticks of an example: its rows, or those of the file it names, in the same folder."""
-    return (
-        _ticks_in(file.parent / example.ticks, format, venue, symbol)
-        if isinstance(example.ticks, str)
-        else example.inline_ticks()
-    )
+    """The inline ticks of an example, or those of its ticks file, which is in the same folder."""
+    if isinstance(example.ticks, str):
+        return _read_ticks(file.parent / example.ticks, format, venue, symbol)
+    return example.inline_ticks()
 
 
-def _ticks_in(
+def _read_ticks(
     file: Path, format: str | None, venue: str | None, symbol: str | None
 ) -> "pl.DataFrame":
     import polars as pl
@@ -159,7 +152,7 @@ def _ticks_in(
     batches = list(open_feed([file], format, venue, symbol).batches(now_us()))
     if rejected := sum(len(batch.rejected) for batch in batches):
         Console(stderr=True).print(
-            f"{rejected:,} rows of {file.name} are not ticks and do not count"
+            f"{rejected:,} rows of {file.name} are not ticks and are ignored"
         )
     return pl.concat([empty(), *(batch.ticks for batch in batches)])
 
@@ -179,8 +172,8 @@ def _full_rows(
     ]
 
 
-def _show(outcomes: "Sequence[Outcome]") -> int:
-    """Row by row; returns how many values are wrong."""
+def _print_outcomes(outcomes: "Sequence[Outcome]") -> None:
+    """Print expected and actual values, row by row."""
     from itertools import groupby
 
     from rich.console import Console
@@ -189,26 +182,24 @@ def _show(outcomes: "Sequence[Outcome]") -> int:
 
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"  {'':<28} {'expected':>18} {'got':>18} difference", style="bold")
-    for (symbol, sec), row in groupby(outcomes, lambda o: (o.symbol, o.sec)):
+    for (symbol, sec), row in groupby(outcomes, lambda outcome: (outcome.symbol, outcome.sec)):
         console.print(f"{symbol}, row that ends at {utc(sec)} UTC")
         for outcome in row:
-            console.print(_line(outcome))
-    wrong = sum(not outcome.ok for outcome in outcomes)
-    console.print(f"{len(outcomes) - wrong} of {len(outcomes)} values are as expected")
-    return wrong
+            console.print(_outcome_line(outcome))
+    correct = sum(outcome.ok for outcome in outcomes)
+    console.print(f"{correct} of {len(outcomes)} values are as expected")
 
 
-def _line(outcome: "Outcome") -> str:
+def _outcome_line(outcome: "Outcome") -> str:
     mark = "[green]✓[/]" if outcome.ok else "[bold red]✗[/]"
+    expected = _format_value(outcome.expected)
+    got = _format_value(outcome.got)
     difference = "–" if outcome.difference is None else f"{outcome.difference:+.1e}"
-    told = (
-        f"{outcome.feature:<28} {_number(outcome.expected):>18} {_number(outcome.got):>18}"
-        f" {difference:>10}"
-    )
-    return f"{mark} {told}" + ("" if outcome.ok else f" [red]allowed ±{outcome.allowed:.1e}[/]")
+    allowed = "" if outcome.ok else f" [red]allowed ±{outcome.allowed:.1e}[/]"
+    return f"{mark} {outcome.feature:<28} {expected:>18} {got:>18} {difference:>10}{allowed}"
 
 
-def _show_values(made: "pl.DataFrame", line: "Feature", window: str) -> None:
+def _print_values(rows: "pl.DataFrame", feature: "Feature", window: str) -> None:
     from math import isfinite
 
     from rich.console import Console
@@ -216,18 +207,18 @@ def _show_values(made: "pl.DataFrame", line: "Feature", window: str) -> None:
 
     from feature_store.definition.examples import SECOND_US, utc
 
-    table = Table("symbol", "row end (UTC)", f"{line.formula} over {window}", box=None)
-    values = made[f"{line.name}_{window}"].to_list()
-    for symbol, time_us, value in zip(made["symbol"], made["event_time_us"], values, strict=True):
-        table.add_row(symbol, utc(time_us // SECOND_US), _number(value))
+    table = Table("symbol", "row end (UTC)", f"{feature.formula} over {window}", box=None)
+    values = rows[f"{feature.name}_{window}"].to_list()
+    for symbol, time_us, value in zip(rows["symbol"], rows["event_time_us"], values, strict=True):
+        table.add_row(symbol, utc(time_us // SECOND_US), _format_value(value))
     console = Console(highlight=False)
     console.print(table, markup=False)
     if any(value is not None and not isfinite(value) for value in values):
         console.print(
-            "[bold red]✗[/] a feature is a number or NULL, never NaN or infinite: say where it is"
-            " NULL with --null-if"
+            "[bold red]✗[/] a feature is a number or NULL, never NaN or infinite: define with"
+            " --null-if where it is NULL"
         )
 
 
-def _number(value: float | None) -> str:
+def _format_value(value: float | None) -> str:
     return "NULL" if value is None else f"{value:.12g}"

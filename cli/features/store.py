@@ -1,8 +1,8 @@
-"""`tick features …` and `tick online …`: the features, trials of new ones, their Feast repository,
-and what is online.
+"""`tick features …` and `tick online …`: features, the Feast repository, and the online
+store.
 """
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,13 +11,16 @@ from rich.table import Table
 from cli.features import examples
 from contracts.errors import TickError
 
+if TYPE_CHECKING:
+    from contracts.features import Column
+
 PANEL = "The feature store"
 
 features = typer.Typer(
-    help="The features: what they are, and their Feast repository.", no_args_is_help=True
+    help="The features: definitions, tests, Feast repository.", no_args_is_help=True
 )
 online = typer.Typer(
-    help="The online store: how fresh it is, and filling it again.", no_args_is_help=True
+    help="The online store: its freshness, and rebuilding it.", no_args_is_help=True
 )
 
 
@@ -29,9 +32,9 @@ def register(app: typer.Typer) -> None:
 
 @features.command("list")
 def list_features(
-    core: Annotated[bool, typer.Option("--core", help="only those the model uses")] = False,
+    core: Annotated[bool, typer.Option("--core", help="only those that the model uses")] = False,
 ) -> None:
-    """Every published feature with its view, window, unit and whether the model uses it."""
+    """List every published feature with its view, window, unit and whether the model uses it."""
     from contracts.features import COLUMNS
     from contracts.windows import LABELS
 
@@ -54,50 +57,59 @@ def show(
         str, typer.Argument(help="as in `tick features list`, such as flow_imbalance_5m")
     ],
 ) -> None:
-    """One feature: formula, null rule, unit, tolerance and source."""
-    from contracts.features import COLUMNS, FEATURES
-
-    column = next((c for c in COLUMNS if c.name == name), None)
-    if column is None:
-        near = [c.name for c in COLUMNS if name in c.name][:5]
-        raise TickError(
-            f"there is no feature {name!r}",
-            f"did you mean {', '.join(near)}?" if near else "`tick features list` shows all",
-        )
+    """Show one feature: formula, null rule, unit, tolerance and source."""
     table = Table(show_header=False, box=None)
-    facts = {
-        "feature": name,
+    for label, value in _describe_column(_find_column(name)).items():
+        table.add_row(label, value)
+    Console(highlight=False).print(table, markup=False)
+
+
+def _find_column(name: str) -> "Column":
+    from contracts.features import COLUMNS
+
+    column = next((column for column in COLUMNS if column.name == name), None)
+    if column is None:
+        similar = [column.name for column in COLUMNS if name in column.name][:5]
+        raise TickError(
+            f"unknown feature {name!r}",
+            f"did you mean {', '.join(similar)}?" if similar else "`tick features list` lists all",
+        )
+    return column
+
+
+def _describe_column(column: "Column") -> dict[str, str]:
+    from contracts.features import FEATURES
+
+    lines = {
+        "feature": column.name,
         "view": column.view,
         "window s": str(column.window_s or "–"),
         "unit": column.unit,
-    }
-    facts |= {
         "core": "yes" if column.core else "no",
-        "agrees within": f"1e-9 · max(|x|, {column.scale:g})",
+        "tolerance": f"1e-9 · max(|x|, {column.scale:g})",
     }
-    feature = next((f for f in FEATURES if name.rsplit("_", 1)[0] == f.name), None)
+    base_name = column.name.rsplit("_", 1)[0]
+    feature = next((feature for feature in FEATURES if feature.name == base_name), None)
     if feature is not None:
-        facts |= {
+        lines |= {
             "formula": feature.formula,
             "null if": feature.null_if or "never, once warm",
             "source": feature.source or "–",
         }
-    for fact, value in facts.items():
-        table.add_row(fact, value)
-    Console(highlight=False).print(table, markup=False)
+    return lines
 
 
 @features.command()
 def page() -> None:
-    """Print the page docs/features.md, which is written from the definitions."""
-    from cli.reports import features_page
+    """Print the page docs/features.md, which is generated from the definitions."""
+    from cli.reports.features_page import features_page
 
-    typer.echo(features_page.page(), nl=False)
+    typer.echo(features_page(), nl=False)
 
 
 @features.command()
 def apply() -> None:
-    """Write the Feast repository from the contracts and apply it. Safe to repeat."""
+    """Generate the Feast repository from the feature definitions and apply it. Safe to repeat."""
     from contracts.config.settings import settings
     from feature_store.feast_repo import objects as feast_objects
 
@@ -117,16 +129,16 @@ def rebuild() -> None:
     """
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from feature_store.online.rebuild import rebuild as fill
+    from feature_store.online.rebuild import rebuild as rebuild_store
 
     with Console(stderr=True).status("reading the lakehouse"):
-        done = fill(settings(), now_us())
-    Console().print(f"wrote {done.written} rows; Redis already held {done.older} newer ones")
+        result = rebuild_store(settings(), now_us())
+    Console().print(f"wrote {result.written} rows; Redis already had {result.older} newer ones")
 
 
 @online.command()
 def status() -> None:
-    """What the online writer has done, and how fresh its rows were when they became readable."""
+    """Counters of the online writer, and how fresh its rows were when they became readable."""
     import redis
 
     from contracts.config.settings import settings
@@ -137,7 +149,7 @@ def status() -> None:
         with connect(settings()) as client:
             report = writer_stats.read(client)
     except redis.RedisError as error:
-        raise TickError(f"Redis does not answer: {error}", "start it with `tick up`") from error
+        raise TickError(f"Redis does not respond: {error}", "start it with `tick up`") from error
     table = Table("online writer", "")
     for name in type(report.counters).__dataclass_fields__:
         table.add_row(name, str(getattr(report.counters, name)))

@@ -1,1 +1,1 @@
-"""Commands on models: train, evaluate, promote; statistics of days."""
+"""Commands on models: train, evaluate, promote; daily statistics."""

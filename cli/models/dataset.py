@@ -1,5 +1,5 @@
-"""`tick dataset rebuild`: the training set of a run, made again at its pinned snapshots and
-compared with what was recorded.
+"""`tick dataset rebuild`: reproduce the training set of a run at its pinned snapshots, and compare
+it with the recorded one.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from training.tick.reproduce import Rebuilt
 
 app = typer.Typer(
-    help="Training sets: where they came from, and making one again.", no_args_is_help=True
+    help="Training sets: their provenance, and reproducing one.", no_args_is_help=True
 )
 
 
@@ -23,47 +23,47 @@ def register(into: typer.Typer) -> None:
 
 @app.callback()
 def _group() -> None:
-    """Training sets: where they came from, and making one again."""
+    """Training sets: their provenance, and reproducing one."""
 
 
 @app.command()
 def rebuild(
     run_id: Annotated[
         str,
-        typer.Argument(help="as `tick train tick` prints it; a nested run stands for its parent"),
+        typer.Argument(help="from the output of `tick train tick`; also a nested run of it"),
     ],
 ) -> None:
-    """Read a run's training set again, at the Iceberg snapshots, range and settings it recorded,
+    """Read the training set of a run again, at its recorded Iceberg snapshots, range and settings,
     and compare every bit.
 
-    Exit code 0: equal. 1: it differs (the table says in what), or it cannot be read any more (`tick
-    lake expire` forgot a snapshot).
+    Exit code 0: equal. 1: it differs (the table shows where), or it is no longer readable (`tick
+    lake expire` has expired a snapshot).
     """
     from rich.console import Console
 
     from contracts.config.settings import settings
-    from training.tick.reproduce import rebuild as again
+    from training.tick.reproduce import rebuild as rebuild_dataset
 
     with Console(stderr=True).status("reading the lakehouse"):
-        made = again(settings(), run_id)
+        rebuilt = rebuild_dataset(settings(), run_id)
     console = Console()
-    console.print(_table(made))
-    if not made.equal:
-        for difference in made.differences:
+    console.print(_comparison_table(rebuilt))
+    if not rebuilt.equal:
+        for difference in rebuilt.differences:
             console.print(f"[bold red]✗[/] {difference}", soft_wrap=True)
         raise typer.Exit(1)
-    console.print("[bold green]equal[/]: every row is the recorded one")
+    console.print("[bold green]equal[/]: all rows are as recorded")
 
 
-def _table(made: "Rebuilt") -> "Table":
+def _comparison_table(rebuilt: "Rebuilt") -> "Table":
     from rich.table import Table
 
     from training.run.provenance import iso
 
-    recorded = made.recorded
-    table = Table("", "recorded", "rebuilt", title=f"training set of run {made.run_id}")
-    table.add_row("rows", f"{recorded.rows:,}", f"{made.rows:,}")
-    table.add_row("SHA-256", recorded.fingerprint[:16], made.fingerprint[:16])
+    recorded = rebuilt.recorded
+    table = Table("", "recorded", "rebuilt", title=f"training set of run {rebuilt.run_id}")
+    table.add_row("rows", f"{recorded.rows:,}", f"{rebuilt.rows:,}")
+    table.add_row("SHA-256", recorded.fingerprint[:16], rebuilt.fingerprint[:16])
     table.add_row("decisions from", iso(recorded.from_us), "")
     table.add_row("to", iso(recorded.to_us), "")
     for name, snapshot in recorded.snapshots.items():

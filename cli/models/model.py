@@ -1,21 +1,19 @@
-"""`tick model …`: the versions of a model, which of them is Production, and trials of another one
-alongside it.
-"""
+"""`tick model …`: versions of a model, the Production version, and the challenger."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.models.train import From, To, micros
+from cli.models.train import From, To, optional_us
+from cli.times import format_us
 
 if TYPE_CHECKING:
     from models.registry import Version
     from models.runtime import Manifest
 
 model_app = typer.Typer(
-    help="See and move the Production version of the tick model, or of another one (--name).",
+    help="Show and change the Production version of the tick model, or of another one (--name).",
     no_args_is_help=True,
 )
 Name = Annotated[
@@ -23,6 +21,7 @@ Name = Annotated[
     typer.Option("--name", help="registered model; default: the tick model", show_default=False),
 ]
 Number = Annotated[str, typer.Argument(help="version number, see `tick model list`")]
+COMPARED_US = 7 * 86_400_000_000  # default range of `tick model compare`
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 @model_app.command("list")
 def list_versions(name: Name = None) -> None:
-    """Every registered version, newest first."""
+    """List every registered version, newest first."""
     from rich.console import Console
     from rich.table import Table
 
@@ -51,7 +50,9 @@ def list_versions(name: Name = None) -> None:
     for version in registry.versions(settings(), name):
         alias = registry.ALIAS if version.production else ""
         numbers = (version.tags.get("sharpe", "–"), version.tags.get("max_drawdown", "–"))
-        table.add_row(version.version, version.stage, alias, _utc(version.created_us), *numbers)
+        table.add_row(
+            version.version, version.stage, alias, format_us(version.created_us), *numbers
+        )
     Console().print(table)
 
 
@@ -60,8 +61,7 @@ def show(
     version: Annotated[str | None, typer.Argument(help="default: the Production version")] = None,
     name: Name = None,
 ) -> None:
-    """One version: where it comes from, its tags, and whether its file still is the registered
-    one."""
+    """Show one version: its provenance and tags. Verifies that its file is the registered one."""
     from rich.console import Console
     from rich.table import Table
 
@@ -69,51 +69,52 @@ def show(
     from contracts.errors import RegistryError
     from models import registry, runtime
 
-    found = (
+    entry = (
         registry.get(settings(), version, name) if version else registry.current(settings(), name)
     )
-    if found is None:
+    if entry is None:
         raise RegistryError(
             f"{name or settings().model_name} has no Production version",
-            "train one (`tick train --help`), or name a version",
+            "train one (`tick train --help`), or choose a version of `tick model list`",
         )
-    resolved = registry.fetch(settings(), found)
-    manifest = runtime.verified(resolved.path, resolved.digest)
-    table = Table("", "", show_header=False, title=f"{found.name} version {found.version}")
-    facts = {
-        "stage": found.stage,
-        "registered": _utc(found.created_us),
-        "run": found.run_id,
-        "file": str(resolved.path),
-        **found.tags,
+    files = registry.fetch(settings(), entry)
+    manifest = runtime.verified(files.path, files.digest)
+    lines = {
+        "stage": entry.stage,
+        "registered": format_us(entry.created_us),
+        "run": entry.run_id,
+        "file": str(files.path),
+        **entry.tags,
+        "trained on": manifest.trained_on,
+        **_describe_input(manifest),
     }
-    facts |= {"trained on": manifest.trained_on} | _input(manifest)
-    for fact, value in facts.items():
-        table.add_row(fact, value)
+    table = Table("", "", show_header=False, title=f"{entry.name} version {entry.version}")
+    for label, value in lines.items():
+        table.add_row(label, value)
     Console().print(table)
 
 
 @model_app.command("promote")
 def promote(version: Number, name: Name = None) -> None:
-    """Make a version that passed the gate Production; the one before is archived."""
+    """Make a version that passed the gate Production; the previous one is archived."""
     from contracts.config.settings import settings
     from models import registry
 
-    _moved(registry.promote(settings(), version, name))
+    _print_production(registry.promote(settings(), version, name))
 
 
 @model_app.command("rollback")
 def rollback(name: Name = None) -> None:
-    """Give Production back to the version before the present one."""
+    """Make the previous Production version Production again."""
     from contracts.config.settings import settings
     from models import registry
 
-    _moved(registry.rollback(settings(), name))
+    _print_production(registry.rollback(settings(), name))
 
 
 @model_app.command("retire")
 def retire(name: Name = None) -> None:
-    """Leave no version in Production, e.g. when the present one can no longer be trusted."""
+    """Leave no version in Production, e.g. when the current one is no longer reliable."""
     from rich.console import Console
 
     from contracts.config.settings import settings
@@ -125,19 +126,21 @@ def retire(name: Name = None) -> None:
 
 @model_app.command("history")
 def history(name: Name = None) -> None:
-    """Who made which version Production, and when: promotions, rollbacks, retirements, newest
-    first.
-    """
+    """List the promotions, rollbacks and retirements with time and user, newest first."""
     from rich.console import Console
     from rich.table import Table
 
     from contracts.config.settings import settings
     from models import registry
 
-    table = Table("when (UTC)", "what", "version", "before", "by", box=None)
+    table = Table("time (UTC)", "action", "version", "previous", "user", box=None)
     for event in registry.history(settings(), name):
         table.add_row(
-            _utc(event.at_us), event.action, event.version or "–", event.before or "–", event.by
+            format_us(event.at_us),
+            event.action,
+            event.version or "–",
+            event.before or "–",
+            event.by,
         )
     Console().print(table if table.rows else "Production was never changed")
 
@@ -150,11 +153,11 @@ def challenge(
     end: Annotated[bool, typer.Option("--end", help="end the trial instead")] = False,
     name: Name = None,
 ) -> None:
-    """Try a version alongside Production: on the same live features, in the shadow, or for
+    """Run a challenger next to Production: in shadow mode on the same live features, or serving
     TICK_CHALLENGER_SHARE of the symbols.
 
-    Both are recorded; `tick model compare` joins them with the actual outcome. Running APIs take it
-    up within a second.
+    The predictions of both are recorded; `tick model compare` joins them with the actual outcome.
+    Running APIs load the challenger within a second.
     """
     from rich.console import Console
 
@@ -162,12 +165,12 @@ def challenge(
     from models import registry
 
     if (version is None) is not end:
-        raise typer.BadParameter("name a version, or say --end")
+        raise typer.BadParameter("choose either a version of `tick model list` or --end")
     registry.challenge(settings(), version, name)
     Console().print(
         "the trial has ended"
         if end
-        else f"version {version} is tried alongside Production: `tick model compare`"
+        else f"version {version} is the challenger now: `tick model compare`"
     )
 
 
@@ -176,46 +179,46 @@ def compare(
     start: From = None,
     end: To = None,
     champion: Annotated[str | None, typer.Option(help="default: the Production version")] = None,
-    challenger: Annotated[
-        str | None, typer.Option(help="default: the version that is tried")
-    ] = None,
+    challenger: Annotated[str | None, typer.Option(help="default: the version on trial")] = None,
     out: Annotated[
         Path | None,
         typer.Option(file_okay=False, help="write duel.png and duel.json to this folder"),
     ] = None,
 ) -> None:
-    """Compare two versions on the moments both answered, by what the market did afterwards: error,
-    IC, and net return.
+    """Compare two versions on the rows that both predicted with the actual outcome: error, IC, and
+    net return.
 
-    Needs `gold.predictions`, which the live job writes. Exit code 0: compared. 1: there is too
-    little to compare.
+    Needs `gold.predictions`, which the live job writes. Exit code 0: compared. 1: too few rows to
+    compare.
     """
     from rich.console import Console
 
-    from cli.reports.champion_challenger import show, write
+    from cli.reports.champion_challenger import print_comparison, write_comparison
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from training.monitoring import champion_challenger
 
-    last_us = micros(end) or now_us()
-    first_us = micros(start) or last_us - 7 * 86_400_000_000
-    found = champion_challenger.fight(settings(), first_us, last_us, champion, challenger)
-    show(Console(highlight=False), found)
+    last_us = optional_us(end) or now_us()
+    first_us = optional_us(start) or last_us - COMPARED_US
+    comparison = champion_challenger.fight(settings(), first_us, last_us, champion, challenger)
+    print_comparison(Console(highlight=False), comparison)
     if out is not None:
-        write(out, found)
+        write_comparison(out, comparison)
 
 
-def _moved(version: "Version") -> None:
+def _print_production(version: "Version") -> None:
     from rich.console import Console
 
     Console().print(f"{version.name}: version {version.version} is Production now")
 
 
-def _input(manifest: "Manifest") -> dict[str, str]:
+def _describe_input(manifest: "Manifest") -> dict[str, str]:
     if manifest.shape:
-        return {"takes": f"pixels of shape {manifest.shape}", "answers": ", ".join(manifest.labels)}
-    return {"last label": _utc(manifest.trained_to_us), "features": ", ".join(manifest.features)}
-
-
-def _utc(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        return {
+            "input": f"pixels of shape {manifest.shape}",
+            "classes": ", ".join(manifest.labels),
+        }
+    return {
+        "last label": format_us(manifest.trained_to_us),
+        "features": ", ".join(manifest.features),
+    }

@@ -1,28 +1,24 @@
-"""`tick train power` and `tick predict power`: day-ahead power consumption, trained, judged and
-forecast.
-"""
+"""`tick train power` and `tick predict power`: day-ahead power consumption."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.times import DAY_FORMAT, to_us
+
 if TYPE_CHECKING:
-    from rich.console import Console
+    from training.power.backfill import Day
 
-    from training.power.backfill import Day as Done
-    from training.power.forecast import Forecast
-    from training.power.pipeline import Result
-
-REFUSED, FAILED = 3, 1
+REFUSED = 3
+FAILED = 1
 DAY_US = 86_400_000_000
-Day = datetime | None
 
 
 class Series(StrEnum):
-    """What can be forecast: a zone of the city, or the sum of the three."""
+    """A series that can be forecast: a zone of the city, or the sum of the three."""
 
     TOTAL = "total"
     ZONE1 = "zone1"
@@ -30,107 +26,104 @@ class Series(StrEnum):
     ZONE3 = "zone3"
 
 
-Which = Annotated[Series, typer.Option(help="a zone, or the sum of the three")]
+SeriesOption = Annotated[Series, typer.Option(help="a zone, or the sum of the three")]
+DataFile = Annotated[
+    Path | None,
+    typer.Option(help="load this CSV, ZIP or Parquet file of readings into the lakehouse first"),
+]
+Download = Annotated[
+    bool,
+    typer.Option(
+        "--download", help="download the public file first (TICK_POWER_URL), resumed and verified"
+    ),
+]
+LastDay = Annotated[
+    datetime | None,
+    typer.Option(
+        "--to", formats=[DAY_FORMAT], help="last day of data, UTC; default: the last complete day"
+    ),
+]
+FirstDay = Annotated[
+    datetime | None,
+    typer.Option("--from", formats=[DAY_FORMAT], help="train once per day, from this day to --to"),
+]
+ForecastDay = Annotated[
+    datetime | None,
+    typer.Option(
+        "--day",
+        formats=[DAY_FORMAT],
+        help="UTC; default: the day after the last complete day of data",
+    ),
+]
 
 
 def train(
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="load this CSV, ZIP or Parquet file of readings into the lakehouse first"
-        ),
-    ] = None,
-    download: Annotated[
-        bool,
-        typer.Option(
-            "--download", help="fetch the public file first (TICK_POWER_URL), resumed and verified"
-        ),
-    ] = False,
-    series: Which = Series.TOTAL,
-    end: Annotated[
-        Day,
-        typer.Option(
-            "--to", formats=["%Y-%m-%d"], help="last day of data, UTC; default: the last whole day"
-        ),
-    ] = None,
-    start: Annotated[
-        Day,
-        typer.Option(
-            "--from", formats=["%Y-%m-%d"], help="train once for every day from this one to --to"
-        ),
-    ] = None,
+    data: DataFile = None,
+    download: Download = False,
+    series: SeriesOption = Series.TOTAL,
+    end: LastDay = None,
+    start: FirstDay = None,
 ) -> None:
-    """Train day-ahead power on the lakehouse and promote the model if the double gate lets it pass.
+    """Train a day-ahead power model on the lakehouse and promote it if it passes both checks of the
+    gate.
 
-    The model sees the readings through the end of day --to and none later. Its RMSE must be below
-    0.20 of the training hours' standard deviation, and below that of the same hour of yesterday and
-    of last week. --from trains once per day, each on its own past alone, and forecasts the day
-    after it.
+    The model sees the readings through the end of day --to and no later ones. Its RMSE must be
+    below 0.20 of the standard deviation of the training hours, and below that of the same hour of
+    yesterday and of last week. --from trains once per day, each time on the past only, and
+    forecasts the day after it.
 
-    Exit code 0: the model is Production now. 3: trained, and honestly refused (of a range: any
-    day). 1: it could not be trained.
+    Exit code 0: the model is Production now. 3: trained, but refused by the gate (of a range: any
+    day). 1: the training failed.
     """
-    from contracts.config.settings import settings
-
-    given = settings()
-    file = _download() if download else data
-    if file is not None:
-        _load(file)
-    if start is not None:
-        _backfill(series, start, end)
-        return
-    from cli.reports.progress_bars import bars
+    from cli.reports.power_report import print_training
+    from cli.reports.progress_bars import progress_bars
     from contracts.clock import now_us
+    from contracts.config.settings import settings
     from training.power import pipeline
 
-    with bars() as report:
-        result = pipeline.train(given, series, _end_us(end), now_us(), report)
-    _show(result)
+    file = _download_readings() if download else data
+    if file is not None:
+        _load_readings(file)
+    if start is not None:
+        _train_every_day(series, start, end)
+        return
+    with progress_bars() as report:
+        result = pipeline.train(settings(), series, _end_us(end), now_us(), report)
+    print_training(result)
     if result.version is None:
         raise typer.Exit(REFUSED)
 
 
-def predict(
-    series: Which = Series.TOTAL,
-    day: Annotated[
-        Day,
-        typer.Option(
-            "--day",
-            formats=["%Y-%m-%d"],
-            help="UTC; default: the one after the last whole day of data",
-        ),
-    ] = None,
-) -> None:
-    """Forecast the 24 hours of a day from what was known when it began, into gold.power_forecasts;
-    actuals follow as they arrive.
+def predict(series: SeriesOption = Series.TOTAL, day: ForecastDay = None) -> None:
+    """Forecast the 24 hours of a day from the readings before it, into gold.power_forecasts; actual
+    values are added as they arrive.
 
-    The Production model answers, unless it saw that day: then the newest one that did not.
+    Uses the Production model, or, if that was trained on this day, the newest model that was not.
     """
+    from cli.reports.power_report import print_forecast
     from contracts.config.settings import settings
     from training.power import forecast
 
-    _show_forecast(forecast.predict(settings(), series, None if day is None else _micros(day)))
+    print_forecast(forecast.predict(settings(), series, None if day is None else to_us(day)))
 
 
-def _download() -> Path:
-    from cli.reports.progress_bars import bars
+def _download_readings() -> Path:
+    from cli.reports.progress_bars import progress_bars
     from contracts.config.settings import settings
     from training.run import download
 
-    given = settings()
-    target = given.root / "downloads" / "power" / "readings.zip"
-    with bars() as report:
+    with progress_bars() as report:
         return download.fetch(
-            given.power_url,
-            target,
-            given.power_sha256,
-            given.download_timeout_s,
-            given.download_bytes_max,
+            settings().power_url,
+            settings().root / "downloads" / "power" / "readings.zip",
+            settings().power_sha256,
+            settings().download_timeout_s,
+            settings().download_bytes_max,
             report,
         )
 
 
-def _load(file: Path) -> None:
+def _load_readings(file: Path) -> None:
     from rich.console import Console
 
     from contracts.config.settings import settings
@@ -138,146 +131,43 @@ def _load(file: Path) -> None:
     from lakehouse.tables import Lakehouse
     from training.power import files
 
-    done = power.store(Lakehouse(settings()), files.long(files.read(file), file.name))
+    result = power.store(Lakehouse(settings()), files.long(files.read(file), file.name))
     Console(highlight=False).print(
-        f"{done.added:,} readings loaded, {done.corrected:,} corrected, {done.already:,} already"
-        " there",
+        f"{result.added:,} readings loaded, {result.corrected:,} corrected, {result.already:,}"
+        " already there",
         soft_wrap=True,
     )
 
 
-def _backfill(series: Series, start: datetime, end: Day) -> None:
-    from cli.reports.progress_bars import bars
+def _train_every_day(series: Series, start: datetime, end: datetime | None) -> None:
+    from cli.reports.power_report import print_days
+    from cli.reports.progress_bars import progress_bars
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from contracts.errors import DatasetError
     from training.power import backfill, steps
 
-    first_us, last_us = _micros(start), (_end_us(end) or steps.last_end_us(settings())) - DAY_US
+    first_us = to_us(start)
+    last_us = (_end_us(end) or steps.last_end_us(settings())) - DAY_US
     if first_us > last_us:
         raise DatasetError(
-            f"--from {start:%Y-%m-%d} lies after the last day",
-            "both are days, and --to is part of the range",
+            f"--from {start:{DAY_FORMAT}} is after the last day",
+            "choose an earlier --from, or a later --to (which is included)",
         )
-    with bars() as report:
+    with progress_bars() as report:
         days = list(backfill.run(settings(), series, first_us, last_us, now_us, report))
-    _show_days(days)
-    codes = [
-        FAILED if day.result is None else REFUSED if day.result.version is None else 0
-        for day in days
-    ]
+    print_days(days)
+    codes = list(map(_exit_code, days))
     if any(codes):
         raise typer.Exit(FAILED if FAILED in codes else REFUSED)
 
 
-def _show(result: "Result") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from cli.reports.train_report import verdict_table
-
-    console = Console()
-    console.print(
-        verdict_table(result.verdict, f"The gate for {result.series}, data through {result.day}")
-    )
-    table = Table("forecast", "RMSE, kW", "share of train std", title="On the same unseen hours")
-    for name in ("model", "naive_24", "naive_168"):
-        table.add_row(
-            name,
-            f"{result.numbers[f'test_rmse.{name}']:,.0f}",
-            f"{result.numbers[f'rmse_over_train_std.{name}']:.3f}",
-        )
-    console.print(table)
-    console.print(
-        f"{result.train_rows:,} training and {result.test_rows:,} test hours; MLflow run"
-        f" {result.run_id}",
-        soft_wrap=True,
-    )
-    _conclude(console, result)
+def _exit_code(day: "Day") -> int:
+    if day.result is None:
+        return FAILED
+    return REFUSED if day.result.version is None else 0
 
 
-def _conclude(console: "Console", result: "Result") -> None:
-    if result.version is None:
-        console.print(
-            "[bold red]refused[/], nothing registered: " + "; ".join(result.verdict.reasons),
-            soft_wrap=True,
-        )
-        return
-    again = (
-        " (the same content was registered before: no second version)" if result.repeated else ""
-    )
-    if result.promoted:
-        console.print(
-            f"[bold green]promoted[/]: version {result.version} is Production{again}",
-            soft_wrap=True,
-        )
-    else:
-        console.print(
-            f"[green]passed[/]: version {result.version}{again}; Production knows later data and"
-            " stays",
-            soft_wrap=True,
-        )
-
-
-def _show_days(days: "list[Done]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(
-        "data through",
-        "share of train std",
-        "skill",
-        "version",
-        "forecast of the next day by",
-        "remark",
-        title="One training a day",
-    )
-    for day in days:
-        made = f"version {day.forecast.version}" if day.forecast else "–"
-        numbers = ("–", "–", "–") if day.result is None else _numbers(day.result)
-        remark = day.error or ("; ".join(day.result.verdict.reasons) if day.result else "")
-        table.add_row(day.day, *numbers, made, remark)
-    Console().print(table)
-
-
-def _numbers(result: "Result") -> tuple[str, str, str]:
-    version = (
-        "refused"
-        if result.version is None
-        else f"{result.version}{' (again)' if result.repeated else ''}"
-    )
-    return (
-        f"{result.numbers['rmse_over_train_std']:.3f}",
-        f"{result.numbers['skill']:+.1%}",
-        version,
-    )
-
-
-def _show_forecast(made: "Forecast") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    table = Table(
-        "hour (UTC)",
-        "forecast, kW",
-        "actual, kW",
-        title=f"{made.series} on {made.day}, by {made.model} version {made.version}",
-    )
-    for hour, row in enumerate(made.rows.iter_rows(named=True)):
-        actual = "–" if row["actual_kw"] is None else f"{row['actual_kw']:,.0f}"
-        table.add_row(f"{hour:02}:00", f"{row['forecast_kw']:,.0f}", actual)
-    console.print(table)
-    console.print(
-        f"stored in gold.power_forecasts; {made.filled} actuals written alongside forecasts",
-        soft_wrap=True,
-    )
-
-
-def _end_us(day: Day) -> int | None:
-    """The end of a day that a person names is part of what the model sees."""
-    return None if day is None else _micros(day) + DAY_US
-
-
-def _micros(moment: datetime) -> int:
-    return round(moment.replace(tzinfo=UTC).timestamp() * 1_000_000)
+def _end_us(day: datetime | None) -> int | None:
+    """The end of a day of an option: the model sees the whole day."""
+    return None if day is None else to_us(day) + DAY_US

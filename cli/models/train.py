@@ -1,11 +1,12 @@
-"""`tick train …`: train a model, and read the gate's verdict."""
+"""`tick train …`: train a model, and print the verdict of the gate."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.models import power, vision
+from cli.times import FORMATS, to_us
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
     from training.tick.pipeline import TrainResult
 
 REFUSED = 3
-FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
-train_app = typer.Typer(help="Train a model and let the gate decide.", no_args_is_help=True)
+train_app = typer.Typer(
+    help="Train a model, and promote it if it passes the gate.", no_args_is_help=True
+)
 From = Annotated[
     datetime | None,
     typer.Option("--from", formats=FORMATS, help="first decision, UTC; default: the oldest data"),
@@ -36,40 +38,40 @@ def register(app: typer.Typer) -> None:
 
 @train_app.callback()
 def _group() -> None:
-    """Train a model and let the gate decide."""
+    """Train a model, and promote it if it passes the gate."""
 
 
 @train_app.command("tick")
 def tick(start: From = None, end: To = None) -> None:
-    """Train the tick model on the lakehouse and promote it if the gate lets it pass.
+    """Train the tick model on the lakehouse and promote it if it passes the gate.
 
-    It needs ticks and features of more than seven full UTC days: the last seven are kept for the
-    gate (`tick backfill`).
+    Needs ticks and features of more than seven full UTC days (`tick backfill`): the last seven are
+    reserved for the gate.
 
-    Exit code 0: the model is Production now. 3: trained, and honestly refused; the table says why.
-    1: it could not be trained.
+    Exit code 0: the model is Production now. 3: trained, but refused by the gate; the table shows
+    why. 1: the training failed.
     """
     from rich.console import Console
 
     from cli.reports import train_report
-    from cli.reports.progress_bars import bars
+    from cli.reports.progress_bars import progress_bars
     from contracts.config.settings import settings
     from training.tick.pipeline import train_tick
 
-    with bars() as report:
-        result = train_tick(settings(), micros(start), micros(end), report)
+    with progress_bars() as report:
+        result = train_tick(settings(), optional_us(start), optional_us(end), report)
     console = Console()
     if result.walk_forward.folds:
         console.print(train_report.folds_table(result.walk_forward))
         console.print(train_report.walk_table(result.walk_forward))
     console.print(train_report.verdict_table(result.verdict))
     console.print(train_report.backtest_table(result))
-    _conclude(console, result)
+    _print_summary(console, result)
     if not result.promoted:
         raise typer.Exit(REFUSED)
 
 
-def _conclude(console: "Console", result: "TrainResult") -> None:
+def _print_summary(console: "Console", result: "TrainResult") -> None:
     low, high = result.sharpe_interval
     console.print(
         f"{result.train_rows:,} training and {result.test_rows:,} test rows from"
@@ -81,11 +83,11 @@ def _conclude(console: "Console", result: "TrainResult") -> None:
     )
     if result.walk_forward.note:
         console.print(f"[yellow]walk-forward: {result.walk_forward.note}[/]")
-    console.print(f"the same rows again: `tick dataset rebuild {result.run_id}`")
+    console.print(f"to reproduce its training set: `tick dataset rebuild {result.run_id}`")
     if result.planted:
         console.print(
-            "[yellow]The signal was planted: no impact, no capacity. Such Sharpes do not exist in a"
-            " market.[/]"
+            "[yellow]The data has a planted signal without market impact and capacity limits: no"
+            " real market has such a Sharpe.[/]"
         )
     if result.promoted:
         console.print(f"[bold green]promoted[/]: version {result.version} is Production")
@@ -93,6 +95,6 @@ def _conclude(console: "Console", result: "TrainResult") -> None:
         console.print("[bold red]refused[/]: " + "; ".join(result.verdict.reasons))
 
 
-def micros(moment: datetime | None) -> int | None:
-    """A time given on the command line in µs UTC."""
-    return None if moment is None else round(moment.replace(tzinfo=UTC).timestamp() * 1_000_000)
+def optional_us(time: datetime | None) -> int | None:
+    """A time of an option in µs since 1970; None when it was not given."""
+    return None if time is None else to_us(time)

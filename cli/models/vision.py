@@ -1,5 +1,5 @@
-"""`tick train mnist|cifar10`: image classifiers, trained in a separate process, judged,
-registered; `tick predict mnist|cifar10`.
+"""`tick train mnist|cifar10`: train image classifiers in a separate process, evaluate and register
+them; `tick predict mnist|cifar10`.
 """
 
 from enum import StrEnum
@@ -25,26 +25,28 @@ class Profile(StrEnum):
 Data = Annotated[
     Path | None,
     typer.Option(
-        help="the public file or its folder; default: TICK_HOME/downloads, fetched when missing"
+        help="the public file or its folder; default: TICK_HOME/downloads, downloaded if missing"
     ),
 ]
-Epochs = Annotated[int, typer.Option(min=0, max=1000, help="at most so many; 0: the usual number")]
+Epochs = Annotated[
+    int, typer.Option(min=0, max=1000, help="maximum number of epochs; 0: the default number")
+]
 Seed = Annotated[int | None, typer.Option(help="default: TICK_SEED")]
 Fresh = Annotated[
     bool,
-    typer.Option("--fresh", help="start over, also where an earlier training was ended on its way"),
+    typer.Option("--fresh", help="start over instead of resuming an interrupted training"),
 ]
 
 
 def mnist(data: Data = None, epochs: Epochs = 0, seed: Seed = None, fresh: Fresh = False) -> None:
-    """Train digits by Keras and promote the network if its accuracy on the test images is above
-    0.95.
+    """Train a digit classifier with Keras and promote it if its accuracy on the test images is
+    above 0.95.
 
-    Data: Keras' mnist.npz, or a folder with the four idx files. A training that was killed goes on
+    Data: Keras' mnist.npz, or a folder with the four idx files. A training that was killed resumes
     after its last epoch. Needs the group keras: `make install-vision`.
 
-    Exit code 0: the network is Production now. 3: trained, and honestly refused. 1: it could not be
-    trained.
+    Exit code 0: the network is Production now. 3: trained, but refused by the gate. 1: the training
+    failed.
     """
     _train("mnist", data, "", epochs, seed, fresh)
 
@@ -52,21 +54,22 @@ def mnist(data: Data = None, epochs: Epochs = 0, seed: Seed = None, fresh: Fresh
 def cifar10(
     data: Data = None,
     profile: Annotated[
-        Profile, typer.Option(help="simple: a small network that the gate refuses, at about 0.70")
+        Profile,
+        typer.Option(help="simple: a small network that the gate refuses, accuracy about 0.70"),
     ] = Profile.RESNET9,
     epochs: Epochs = 0,
     seed: Seed = None,
     fresh: Fresh = False,
 ) -> None:
-    """Train CIFAR-10 by Torch and promote the network if its accuracy on the plain test images is
-    0.85 or more.
+    """Train a CIFAR-10 classifier with Torch and promote it if its accuracy on the plain test
+    images is 0.85 or more.
 
     Data: the binary batches (tar.gz or folder), or a folder with train.parquet and test.parquet of
-    JPEGs. CUDA is used when present: a minute there, about an hour on two cores. A training that
-    was killed goes on after its last epoch. Needs the group torch: `make install-vision`.
+    JPEGs. Uses CUDA if available: a minute, instead of about an hour on two cores. A training that
+    was killed resumes after its last epoch. Needs the group torch: `make install-vision`.
 
-    Exit code 0: the network is Production now. 3: trained, and honestly refused. 1: it could not be
-    trained.
+    Exit code 0: the network is Production now. 3: trained, but refused by the gate. 1: the training
+    failed.
     """
     _train("cifar10", data, profile.value, epochs, seed, fresh)
 
@@ -75,20 +78,20 @@ Pictures = Annotated[list[Path], typer.Argument(help="PNG or JPEG files", show_d
 
 
 def predict_mnist(pictures: Pictures) -> None:
-    """Which digit each picture shows, by the Production network: white on black and centred, as
-    MNIST's are. Other sizes are scaled.
+    """Classify the digit on each picture with the Production network. Digits must be white on black
+    and centred, as in MNIST; other sizes are scaled.
     """
-    _predict("mnist", pictures)
+    _print_predictions("mnist", pictures)
 
 
 def predict_cifar10(pictures: Pictures) -> None:
-    """Which of CIFAR-10's ten things each picture shows, by the Production network. Other sizes are
-    scaled to 32 × 32.
+    """Classify each picture into the ten classes of CIFAR-10 with the Production network. Other
+    sizes are scaled to 32 × 32.
     """
-    _predict("cifar10", pictures)
+    _print_predictions("cifar10", pictures)
 
 
-def _predict(kind: str, pictures: list[Path]) -> None:
+def _print_predictions(kind: str, pictures: list[Path]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -97,19 +100,23 @@ def _predict(kind: str, pictures: list[Path]) -> None:
     from training.vision import images
     from training.vision.specs import KINDS
 
-    found = registry.production(settings(), KINDS[kind].model_name(settings()))
-    model = runtime.load(found.path, found.digest, found.name, found.version)
-    answers = model.predict(images.pictures(pictures, KINDS[kind].shape))
+    version = registry.production(settings(), KINDS[kind].model_name(settings()))
+    model = runtime.load(version.path, version.digest, version.name, version.version)
+    predictions = model.predict(images.pictures(pictures, KINDS[kind].shape))
     table = Table(
-        "picture", "answer", "probability", "else", title=f"{model.name} version {model.version}"
+        "picture",
+        "class",
+        "probability",
+        "second class",
+        title=f"{model.name} version {model.version}",
     )
-    for picture, row in zip(pictures, answers, strict=True):
-        first, second = row.argsort()[::-1][:2]
+    for picture, probabilities in zip(pictures, predictions, strict=True):
+        first, second = probabilities.argsort()[::-1][:2]
         table.add_row(
             str(picture),
             model.labels[first],
-            f"{row[first]:.1%}",
-            f"{model.labels[second]} {row[second]:.1%}",
+            f"{probabilities[first]:.1%}",
+            f"{model.labels[second]} {probabilities[second]:.1%}",
         )
     Console().print(table)
 
@@ -117,24 +124,23 @@ def _predict(kind: str, pictures: list[Path]) -> None:
 def _train(
     kind: str, data: Path | None, profile: str, epochs: int, seed: int | None, fresh: bool
 ) -> None:
-    from cli.reports.progress_bars import bars
+    from cli.reports.progress_bars import progress_bars
     from contracts.config.settings import settings
     from training.vision import directory, steps
     from training.vision.specs import Spec
 
-    given = settings()
-    spec = Spec(kind, profile, epochs, given.seed if seed is None else seed)
+    spec = Spec(kind, profile, epochs, settings().seed if seed is None else seed)
     key = f"cli-{spec.profile}-{spec.seed}"
     if fresh:
-        directory.fresh(directory.of(given, spec, key))
-    with bars() as report:
-        result = steps.run(given, spec, data, key, report)
-    _show(spec, result)
+        directory.fresh(directory.of(settings(), spec, key))
+    with progress_bars() as report:
+        result = steps.run(settings(), spec, data, key, report)
+    _print_result(spec, result)
     if result.version is None:
         raise typer.Exit(REFUSED)
 
 
-def _show(spec: "Spec", result: "Result") -> None:
+def _print_result(spec: "Spec", result: "Result") -> None:
     from rich.console import Console
 
     from cli.reports.train_report import verdict_table
@@ -155,13 +161,13 @@ def _show(spec: "Spec", result: "Result") -> None:
             soft_wrap=True,
         )
     else:
-        again = (
+        repeated = (
             " (the same content was registered before: no second version)"
             if result.repeated
             else ""
         )
         console.print(
             f"[bold green]promoted[/]: {result.model} version {result.version} is"
-            f" Production{again}",
+            f" Production{repeated}",
             soft_wrap=True,
         )

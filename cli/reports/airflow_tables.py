@@ -1,4 +1,4 @@
-"""Tables of DAGs and of their runs, as `tick airflow` prints them."""
+"""Tables of DAGs and of their runs for `tick airflow`."""
 
 from collections import Counter
 from datetime import datetime
@@ -17,55 +17,59 @@ COLOUR = {
 
 
 def dags_table(dags: list[dict[str, Any]], runs: list[dict[str, Any]]) -> "Table":
-    """A line per DAG with its newest run; `runs` are newest first."""
+    """A row per DAG with its newest run; `runs` are newest first."""
     from rich.table import Table
 
-    newest: dict[str, dict[str, Any]] = {}
-    for each in runs:
-        newest.setdefault(each["dag_id"], each)
+    newest_runs: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        newest_runs.setdefault(run["dag_id"], run)
     table = Table("DAG", "", "owner", "schedule", "newest run", "state", box=None)
     for dag in dags:
-        last, switched = newest.get(dag["dag_id"], {}), "[dim]off[/]" if dag["is_paused"] else "on"
-        begun = (last.get("run_after") or "–")[:19].replace("T", " ")
-        words = (
+        newest = newest_runs.get(dag["dag_id"], {})
+        table.add_row(
+            dag["dag_id"],
+            "[dim]off[/]" if dag["is_paused"] else "on",
             ", ".join(dag["owners"]),
-            dag["timetable_summary"] or "by hand",
-            begun,
-            coloured(last.get("state", "")),
+            dag["timetable_summary"] or "manual",
+            _format_time(newest.get("run_after"), 19),
+            coloured_state(newest.get("state", "")),
         )
-        table.add_row(dag["dag_id"], switched, *words)
     return table
 
 
 def runs_table(runs: list[dict[str, Any]]) -> "Table":
-    """A line per run, oldest first."""
+    """A row per run, oldest first."""
     from rich.table import Table
 
-    table = Table("DAG", "type", "interval begins", "started", "took", "state", box=None)
-    for each in sorted(runs, key=lambda run: (run["run_after"], run["dag_run_id"])):
-        begins, started = (
-            (each[name] or "–")[:16].replace("T", " ")
-            for name in ("data_interval_start", "start_date")
-        )
-        took = _seconds(each["start_date"], each["end_date"])
+    table = Table("DAG", "type", "interval start", "started", "duration", "state", box=None)
+    for run in sorted(runs, key=lambda run: (run["run_after"], run["dag_run_id"])):
         table.add_row(
-            each["dag_id"], each["run_type"], begins, started, took, coloured(each["state"])
+            run["dag_id"],
+            run["run_type"],
+            _format_time(run["data_interval_start"], 16),
+            _format_time(run["start_date"], 16),
+            _format_duration(run["start_date"], run["end_date"]),
+            coloured_state(run["state"]),
         )
     return table
 
 
-def _seconds(start: str | None, end: str | None) -> str:
+def _format_time(iso_time: str | None, characters: int) -> str:
+    return (iso_time or "–")[:characters].replace("T", " ")
+
+
+def _format_duration(start: str | None, end: str | None) -> str:
     if not start or not end:
         return "–"
     return f"{(datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds():.0f} s"
 
 
-def summary(runs: list[dict[str, Any]]) -> str:
-    """How many runs there are, and how many in each state."""
+def runs_summary(runs: list[dict[str, Any]]) -> str:
+    """The number of runs, in total and by state."""
     states = Counter(run["state"] for run in runs)
     return f"{len(runs)} runs: " + ", ".join(f"{n} {state}" for state, n in states.most_common())
 
 
-def coloured(state: str) -> str:
+def coloured_state(state: str) -> str:
     """The state in its colour, as rich markup."""
     return f"[{COLOUR[state]}]{state}[/]" if state in COLOUR else state

@@ -1,5 +1,4 @@
-"""Champion against challenger for people: a table, a picture of both curves, all numbers as
-JSON."""
+"""Comparison of champion and challenger: a table, a plot of both curves, all numbers as JSON."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,34 +10,32 @@ if TYPE_CHECKING:
 
     from training.monitoring.champion_challenger import Duel
 
-LINES = (
+ROWS = (
     ("version", "v{0.version}"),
     ("rmse, bps", "{0.rmse_bps:.3f}"),
     ("rank IC", "{0.ic:+.4f}"),
     ("right signs", "{0.hits:.1%}"),
-    ("net a trade, bps", "{0.net_bps:+.3f}"),
+    ("net per trade, bps", "{0.net_bps:+.3f}"),
     ("trades", "{0.trades:,}"),
 )
 
 
-def show(console: "Console", duel: "Duel") -> None:
-    """Both sides, and whether the difference is more than chance."""
+def print_comparison(console: "Console", duel: "Duel") -> None:
+    """Print both models, and whether their difference is significant."""
     table = Table("", "champion", "challenger", box=None)
-    sides = (duel.champion, duel.challenger)
-    for name, text in LINES:
-        table.add_row(name, *(text.format(side) for side in sides))
+    for name, template in ROWS:
+        table.add_row(name, template.format(duel.champion), template.format(duel.challenger))
     console.print(table)
     interval = f"{duel.low_bps:+.3f} to {duel.high_bps:+.3f}"
-    told = (
-        f"the challenger earns {duel.gain_bps:+.3f} bps a moment more ({interval} at 95 %, p ="
-        f" {duel.p_value:.3g})"
+    console.print(f"{duel.moments:,} rows with a prediction of both")
+    console.print(
+        f"challenger minus champion: {duel.gain_bps:+.3f} bps per row ({interval} at 95 %, p ="
+        f" {duel.p_value:.3g}): [bold]{duel.verdict}[/]"
     )
-    console.print(f"{duel.moments:,} moments that both answered")
-    console.print(f"{told}: [bold]{duel.verdict}[/]")
 
 
-def write(folder: Path, duel: "Duel") -> None:
-    """duel.png and duel.json."""
+def write_comparison(folder: Path, duel: "Duel") -> None:
+    """Write duel.png and duel.json."""
     import orjson
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -56,7 +53,7 @@ def write(folder: Path, duel: "Duel") -> None:
             linewidth=1,
         )
     axes.set(
-        title=f"net return of both on the same {duel.moments:,} moments: {duel.verdict}",
+        title=f"net return of both on the same {duel.moments:,} rows: {duel.verdict}",
         ylabel="sum, bps",
         xlabel="UTC",
     )

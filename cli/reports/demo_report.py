@@ -3,68 +3,63 @@
 from rich.console import Console
 from rich.table import Table
 
-from cli.demo_steps import Outcome
+from cli.reports.predictions_table import print_predictions
 from cli.reports.train_report import verdict_table
-from cli.serve import show_results
 from feature_store.online.writer_stats import WriterReport
+from stack.demo import DemoReport
 
 SAMPLES_MIN = 20
 
 
-def show(console: Console, outcome: Outcome) -> None:
-    """Counts, freshness, the gate's verdict with its numbers, and one line per symbol."""
+def print_report(console: Console, report: DemoReport) -> None:
+    """Print counts, freshness, the verdict of the gate with its numbers, and a row per symbol."""
     table = Table(title="from the feed to the features", show_header=False, box=None)
-    for name, value in _lines(outcome):
-        table.add_row(name, value)
+    for label, value in _rows(report):
+        table.add_row(label, value)
     console.print(table)
-    console.print(verdict_table(outcome.trained.verdict))
-    if outcome.trained.planted:
+    console.print(verdict_table(report.training.verdict))
+    if report.training.planted:
         console.print(
-            "  [dim]trained on a planted signal: no impact, no capacity; such Sharpes do not exist"
-            " in a market[/]"
+            "  [dim]trained on a planted signal without market impact and capacity limits: no real"
+            " market has such a Sharpe[/]"
         )
-    show_results(console, outcome.predictions)
-    if not outcome.complete:
-        console.print("[bold red]the numbers do not add up, or no model was promoted: see above[/]")
+    print_predictions(console, report.predictions)
+    if not report.complete:
+        console.print(
+            "[bold red]ticks are missing, a symbol has no prediction, or no model was promoted: see"
+            " above[/]"
+        )
 
 
-def _lines(outcome: Outcome) -> list[tuple[str, str]]:
-    features, reasons = (
-        outcome.features,
-        ", ".join(f"{reason} {count:,}" for reason, count in sorted(outcome.reasons.items())),
+def _rows(report: DemoReport) -> list[tuple[str, str]]:
+    reasons = ", ".join(
+        f"{reason} {count:,}" for reason, count in sorted(report.rejected_by_reason.items())
     )
-    lines = [
-        ("ticks in", f"{outcome.sent:,}"),
+    rows = [
+        ("ticks in", f"{report.sent:,}"),
         (
             "accepted",
-            f"{outcome.accepted:,}  (late {outcome.late:,}, duplicates {outcome.duplicates:,})",
+            f"{report.accepted:,}  (late {report.late:,}, duplicates {report.duplicates:,})",
         ),
-        ("rejected", f"{outcome.rejected:,}  {reasons}"),
+        ("rejected", f"{report.rejected:,}  {reasons}"),
     ]
-    if features:
-        lines.append(("feature rows online", f"{features.counters.written:,}"))
-        lines.append(("freshness p50 / p99", _freshness(features, outcome.timely)))
-    lines.append(
-        (
-            "model",
-            (
-                f"tick-model v{outcome.trained.version}"
-                if outcome.trained.promoted
-                else "none: refused"
-            ),
-        )
+    if report.writer:
+        rows.append(("feature rows online", f"{report.writer.counters.written:,}"))
+        rows.append(("freshness p50 / p99", _format_freshness(report.writer, report.real_time)))
+    model = (
+        f"tick-model v{report.training.version}" if report.training.promoted else "none: refused"
     )
-    return lines
+    return [*rows, ("model", model)]
 
 
-def _freshness(report: WriterReport, timely: bool) -> str:
-    if not timely or report.samples < SAMPLES_MIN:
-        return "not measured: the feed ran faster than time (SPEED=1 measures it)"
+def _format_freshness(writer: WriterReport, real_time: bool) -> str:
+    if not real_time or writer.samples < SAMPLES_MIN:
+        return "not measured: the feed did not run in real time (SPEED=1 does)"
     return (
-        f"{_ms(report.p50_ms)} / {_ms(report.p99_ms)}  (end of row → readable, {report.samples:,}"
-        " rows)"
+        f"{_format_ms(writer.p50_ms)} / {_format_ms(writer.p99_ms)}  (end of row → readable,"
+        f" {writer.samples:,} rows)"
     )
 
 
-def _ms(value: float | None) -> str:
+def _format_ms(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f} ms"

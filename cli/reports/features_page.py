@@ -1,5 +1,5 @@
-"""The page docs/features.md, written from the feature definitions; `tick features page` prints it,
-a test keeps the file equal.
+"""Generates docs/features.md from the feature definitions; `tick features page` prints it, and a
+test compares it with the file.
 """
 
 import inspect
@@ -62,7 +62,7 @@ an answer) is computed when it is read.
 """
 
 
-def page() -> str:
+def features_page() -> str:
     """The whole page as Markdown."""
     sections = (
         HEAD,

@@ -1,4 +1,4 @@
-"""What `tick job status` prints: one line per figure, task and consumer group, of 80 columns."""
+"""The output of `tick job status`: a line per metric, task and consumer group, 80 columns."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,10 @@ COLUMNS = 80
 NAME_COLUMNS = 44
 
 
-def show() -> bool:
-    """Print it; returns whether all is well. Raises JobError when Flink does not answer."""
+def print_job_status() -> bool:
+    """Print the status; returns whether there is no problem. Raises JobError when Flink does not
+    respond.
+    """
     from rich.console import Console
 
     from contracts.clock import now_us
@@ -24,19 +26,19 @@ def show() -> bool:
     from streaming.job import job
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
-    given = settings()
-    health = examine(given, ConsumerLags(given, KAFKA_TIMEOUT_S), now_us() // 1000)
-    for part in (figures(job.status(given), health), tasks(health), groups(health)):
-        for line in part:
-            console.print(line)
+    lags = ConsumerLags(settings(), KAFKA_TIMEOUT_S)
+    health = examine(settings(), lags, now_us() // 1000)
+    metrics = metric_lines(job.status(settings()), health)
+    for line in (*metrics, *task_lines(health), *consumer_group_lines(health)):
+        console.print(line)
     for problem in health.problems:
         console.print(f"✗ {problem}", style="bold red")
     if health.state is None or health.state in ENDED:
-        console.print(_next_step(given))
+        console.print(_next_step(settings()))
     return not health.problems
 
 
-def figures(status: dict[str, Any], health: "JobHealth") -> Iterator[str]:
+def metric_lines(status: dict[str, Any], health: "JobHealth") -> Iterator[str]:
     """State, age, checkpoints and restarts."""
     for name, value in status.items():
         yield f"{name:<14} {value}"
@@ -46,7 +48,7 @@ def figures(status: dict[str, Any], health: "JobHealth") -> Iterator[str]:
         yield f"{'last failure':<14} {health.newest_failure}"[:COLUMNS]
 
 
-def tasks(health: "JobHealth") -> Iterator[str]:
+def task_lines(health: "JobHealth") -> Iterator[str]:
     """One line per vertex: its name, its state, how many of its tasks run."""
     if health.vertices:
         yield ""
@@ -58,7 +60,7 @@ def tasks(health: "JobHealth") -> Iterator[str]:
         yield f"{name:<{NAME_COLUMNS}} {vertex.status:<10} {count}"
 
 
-def groups(health: "JobHealth") -> Iterator[str]:
+def consumer_group_lines(health: "JobHealth") -> Iterator[str]:
     """One line per consumer group: how many messages it is behind the end of its topic."""
     if health.lags:
         yield ""

@@ -1,5 +1,5 @@
-"""The parity report for people: totals per view, the columns with something to say, stretches,
-examples, and a verdict.
+"""The printed parity report: totals per view, columns that differ, coverage gaps, examples, and the
+verdict.
 """
 
 from collections.abc import Iterable
@@ -15,20 +15,45 @@ if TYPE_CHECKING:
     from feature_store.parity.report import ParityReport
 
 LISTED_MAX = 10
-NEAR = 0.01  # errors above this share of the tolerance are worth a line
+NEAR = 0.01  # list a column whose error exceeds this share of the tolerance
+ROW_COUNTS = (
+    "live",
+    "batch",
+    "compared",
+    "repeated",
+    "late",
+    "no_live_job",
+    "not_backfilled",
+    "missing",
+    "extra",
+    "doubled",
+)
+UNEXPLAINED_COUNTS = ("missing", "extra", "doubled")
 
 
-def show(console: "Console", report: "ParityReport") -> None:
-    """Print all of it."""
-    console.print(views(report))
-    for title, lines in _parts(report):
-        odd = [line for line in lines if _odd(line)]
-        if odd:
-            console.print(columns(title, odd))
-    for gap in report.coverage_gaps[:LISTED_MAX]:
-        span = f"{moment(gap.from_us)} – {moment(gap.to_us)}"
+def print_report(console: "Console", report: "ParityReport") -> None:
+    """Print the whole report."""
+    console.print(views_table(report))
+    for title, diffs in _sections(report):
+        notable = [diff for diff in diffs if _is_notable(diff)]
+        if notable:
+            console.print(columns_table(title, notable))
+    _print_coverage(console, report)
+    for example in report.examples:
         console.print(
-            f"[yellow]{gap.kind}[/]: {span}, {gap.rows:,} rows of the other side",
+            f"[red]{example.what}[/]: {example.view} {example.symbol}"
+            f" {format_time(example.event_time_us)}",
+            soft_wrap=True,
+        )
+    _print_other_comparisons(console, report)
+    _print_verdict(console, report)
+
+
+def _print_coverage(console: "Console", report: "ParityReport") -> None:
+    for gap in report.coverage_gaps[:LISTED_MAX]:
+        interval = f"{format_time(gap.from_us)} – {format_time(gap.to_us)}"
+        console.print(
+            f"[yellow]{gap.kind}[/]: {interval}, {gap.rows:,} rows of the other side",
             soft_wrap=True,
         )
     if len(report.coverage_gaps) > LISTED_MAX:
@@ -40,55 +65,34 @@ def show(console: "Console", report: "ParityReport") -> None:
         )
     if report.never_backfilled:
         console.print(
-            "[yellow]not yet backfilled at all[/]:"
-            f" {', '.join(report.never_backfilled[:LISTED_MAX])}",
+            f"[yellow]never backfilled[/]: {', '.join(report.never_backfilled[:LISTED_MAX])}",
             soft_wrap=True,
         )
-    for example in report.examples:
-        console.print(
-            f"[red]{example.what}[/]: {example.view} {example.symbol}"
-            f" {moment(example.event_time_us)}",
-            soft_wrap=True,
-        )
-    _others(console, report)
-    _verdict(console, report)
 
 
-def views(report: "ParityReport") -> "Table":
-    """Rows per view, by what became of them."""
+def views_table(report: "ParityReport") -> "Table":
+    """Number of rows per view, by the outcome of their comparison."""
     from rich.table import Table
 
-    title = f"Live against history, {moment(report.from_us)} – {moment(report.to_us)} UTC"
-    names = (
-        "live",
-        "batch",
-        "compared",
-        "repeated",
-        "late",
-        "no_live_job",
-        "not_backfilled",
-        "missing",
-        "extra",
-        "doubled",
-    )
-    made = Table(
-        "view", *(name.replace("_", " ") for name in names), title=title, title_justify="left"
+    title = f"Live against history, {format_time(report.from_us)} – {format_time(report.to_us)} UTC"
+    table = Table(
+        "view", *(name.replace("_", " ") for name in ROW_COUNTS), title=title, title_justify="left"
     )
     for rows in report.rows.values():
-        red = {name for name in ("missing", "extra", "doubled") if getattr(rows, name)}
-        counts = (
-            f"[bold red]{getattr(rows, name):,}[/]" if name in red else f"{getattr(rows, name):,}"
-            for name in names
+        counts = {name: getattr(rows, name) for name in ROW_COUNTS}
+        cells = (
+            f"[bold red]{count:,}[/]" if count and name in UNEXPLAINED_COUNTS else f"{count:,}"
+            for name, count in counts.items()
         )
-        made.add_row(rows.view, *counts)
-    return made
+        table.add_row(rows.view, *cells)
+    return table
 
 
-def columns(title: str, lines: "Iterable[ColumnDiff]") -> "Table":
-    """A line per column that has something to say."""
+def columns_table(title: str, diffs: "Iterable[ColumnDiff]") -> "Table":
+    """A row per column: its counts of differences by cause, and its largest error."""
     from rich.table import Table
 
-    made = Table(
+    table = Table(
         "column",
         "compared",
         "differ",
@@ -101,38 +105,35 @@ def columns(title: str, lines: "Iterable[ColumnDiff]") -> "Table":
         title=title,
         title_justify="left",
     )
-    for line in lines:
-        unexplained = f"[bold red]{line.unexplained:,}[/]" if line.unexplained else "0"
-        counts = (
-            f"{count:,}"
-            for count in (line.compared, line.mismatch, line.late, line.warm_up, line.new_column)
-        )
-        made.add_row(
-            line.name, *counts, unexplained, *(_where(line.worst) if line.worst else ("0", ""))
-        )
-    return made
+    for diff in diffs:
+        unexplained = f"[bold red]{diff.unexplained:,}[/]" if diff.unexplained else "0"
+        counts = (diff.compared, diff.mismatch, diff.late, diff.warm_up, diff.new_column)
+        worst = _worst_cells(diff.worst) if diff.worst else ("0", "")
+        table.add_row(diff.name, *(f"{count:,}" for count in counts), unexplained, *worst)
+    return table
 
 
-def moment(us: int) -> str:
-    """A time as text; rows end at whole seconds, and what lies between counts as the next one."""
-    return datetime.fromtimestamp(-(-us // 1_000_000), UTC).strftime("%Y-%m-%d %H:%M:%S")
+def format_time(time_us: int) -> str:
+    """A time as text, rounded up to the whole second at which its row ends."""
+    return datetime.fromtimestamp(-(-time_us // 1_000_000), UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def write(folder: Path, report: "ParityReport") -> None:
-    """The picture and all numbers, as parity.png and parity.json."""
+def write_report(folder: Path, report: "ParityReport") -> None:
+    """Write the plot and all numbers as parity.png and parity.json."""
     import orjson
 
     from feature_store.parity.plot import draw
 
     folder.mkdir(parents=True, exist_ok=True)
     title = (
-        f"{moment(report.from_us)} – {moment(report.to_us)} UTC, {report.unexplained:,} unexplained"
+        f"{format_time(report.from_us)} – {format_time(report.to_us)} UTC,"
+        f" {report.unexplained:,} unexplained"
     )
     draw(report, title).savefig(folder / "parity.png", dpi=110)
     (folder / "parity.json").write_bytes(orjson.dumps(report.as_dict(), option=orjson.OPT_INDENT_2))
 
 
-def _parts(report: "ParityReport") -> "tuple[tuple[str, Iterable[ColumnDiff]], ...]":
+def _sections(report: "ParityReport") -> "tuple[tuple[str, Iterable[ColumnDiff]], ...]":
     return (
         ("Columns that differ, or nearly", report.diffs.values()),
         ("History against the reference evaluation", report.reference.diffs.values()),
@@ -140,55 +141,53 @@ def _parts(report: "ParityReport") -> "tuple[tuple[str, Iterable[ColumnDiff]], .
     )
 
 
-def _odd(line: "ColumnDiff") -> bool:
+def _is_notable(diff: "ColumnDiff") -> bool:
     from feature_store.parity.column_diff import TOLERANCE
 
-    return bool(line.mismatch) or (
-        line.worst is not None and line.worst.relative > NEAR * TOLERANCE
+    return bool(diff.mismatch) or (
+        diff.worst is not None and diff.worst.relative > NEAR * TOLERANCE
     )
 
 
-def _where(worst: "Where") -> tuple[str, str]:
-    size = "NULL" if worst.expected is None or worst.got is None else f"{worst.relative:.1e}"
-    return (
-        size,
-        (
-            f"{worst.symbol} {moment(worst.event_time_us)}: {_number(worst.got)} for"
-            f" {_number(worst.expected)}"
-        ),
-    )
+def _worst_cells(worst: "Where") -> tuple[str, str]:
+    error = "NULL" if worst.expected is None or worst.got is None else f"{worst.relative:.1e}"
+    values = f"{_format_value(worst.got)} for {_format_value(worst.expected)}"
+    return error, f"{worst.symbol} {format_time(worst.event_time_us)}: {values}"
 
 
-def _number(value: float | None) -> str:
+def _format_value(value: float | None) -> str:
     return "NULL" if value is None else f"{value:.12g}"
 
 
-def _others(console: "Console", report: "ParityReport") -> None:
-    oracle, served = report.reference, report.served
-    if oracle.rows:
+def _print_other_comparisons(console: "Console", report: "ParityReport") -> None:
+    reference = report.reference
+    if reference.rows:
         console.print(
-            f"oracle: {oracle.rows:,} rows of history evaluated again, {oracle.unexplained:,}"
-            " unexplained"
+            f"reference: {reference.rows:,} rows of history evaluated again,"
+            f" {reference.unexplained:,} unexplained"
         )
+    served = report.served
     if served.records:
-        parts = ("given", "repeated", "undone", "missing", "malformed")
-        said = "".join(
-            f", {getattr(served, name):,} {name}" for name in parts if getattr(served, name)
+        names = ("given", "repeated", "undone", "missing", "malformed")
+        counts = "".join(
+            f", {getattr(served, name):,} {name}" for name in names if getattr(served, name)
         )
         console.print(
             f"served: {served.compared:,} of {served.records:,} records compared,"
-            f" {served.unexplained:,} unexplained{said}"
+            f" {served.unexplained:,} unexplained{counts}"
         )
 
 
-def _verdict(console: "Console", report: "ParityReport") -> None:
+def _print_verdict(console: "Console", report: "ParityReport") -> None:
     totals = report.totals()
-    what = f"{totals['values_compared']:,} values of {totals['rows_compared']:,} rows"
+    compared = f"{totals['values_compared']:,} values of {totals['rows_compared']:,} rows"
     explained = (
         f"{totals['values_late']:,} explained by late ticks, {totals['values_warm_up']:,} by"
         " warm-up"
     )
     if report.unexplained:
-        console.print(f"[bold red]✗ {report.unexplained:,} unexplained[/] in {what}; {explained}")
+        console.print(
+            f"[bold red]✗ {report.unexplained:,} unexplained[/] in {compared}; {explained}"
+        )
     else:
-        console.print(f"[bold green]equal[/]: {what}; {explained}")
+        console.print(f"[bold green]equal[/]: {compared}; {explained}")

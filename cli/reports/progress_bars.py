@@ -1,5 +1,4 @@
-"""Progress bars with an estimate of what is left, for everything that reports (step, done,
-total)."""
+"""Progress bars with the estimated remaining time, for steps that report (step, done, total)."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,15 +15,15 @@ from rich.progress import (
 
 
 @contextmanager
-def bars(
+def progress_bars(
     console: Console | None = None,
-    speed_over_s: float = 30.0,
+    estimate_period_s: float = 30.0,
     clock: Callable[[], float] | None = None,
 ) -> Iterator[Callable[[str, int, int], None]]:
     """Yields a callback `(step, done, total)`: one bar per step, with elapsed and remaining time.
 
-    The remaining time is estimated from the last `speed_over_s` seconds, which must span several
-    units of a step. `clock` (seconds) replaces the monotonic one.
+    The remaining time is estimated from the last `estimate_period_s` seconds, which must contain
+    several units of a step. `clock` (seconds) replaces the monotonic clock.
     """
     columns = (
         TextColumn("{task.description:<16}"),
@@ -33,11 +32,10 @@ def bars(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    shown = console or Console(stderr=True)
     with Progress(
         *columns,
-        console=shown,
-        speed_estimate_period=speed_over_s,
+        console=console or Console(stderr=True),
+        speed_estimate_period=estimate_period_s,
         get_time=clock,
     ) as progress:
         tasks: dict[str, TaskID] = {}

@@ -1,5 +1,4 @@
-"""Tables of a training: the gate's checks, the figures for comparison, and the walk-forward
-folds."""
+"""Tables of a training run: the checks of the gate, the backtests, and the walk-forward folds."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 def verdict_table(
     verdict: "Verdict", title: str = "The gate, net of cost, on unseen days"
 ) -> Table:
-    """Each check of the gate: its number, what it must be, and whether it is."""
+    """Each check of the gate: its value, its limit, and whether it passed."""
     table = Table("check", "value", "must be", "", title=title)
     for check in verdict.checks:
         mark = "[green]✓[/]" if check.passed else "[bold red]✗[/]"
@@ -24,37 +23,33 @@ def verdict_table(
 
 
 def backtest_table(result: "TrainResult") -> Table:
-    """The model at each cost, the challenger and the baselines at the gate's cost, all on the
-    gate's days.
-    """
-    by_name = {
-        f"model, {cost:g} bp": report for cost, report in result.reports.items()
-    } | result.rivals
-    return _reports("For comparison, on the same days", by_name)
+    """The model at each cost, and the baselines at the gate's cost, all on the gate's days."""
+    model_reports = {f"model, {cost:g} bp": report for cost, report in result.reports.items()}
+    return _reports_table("For comparison, on the same days", model_reports | result.rivals)
 
 
-def walk_table(walked: "WalkForward") -> Table:
+def walk_table(walk: "WalkForward") -> Table:
     """Each forecast over all walk-forward folds joined."""
-    return _reports(
-        f"Walk-forward before those days, {len(walked.folds)} folds joined", walked.joined
+    return _reports_table(
+        f"Walk-forward before those days, {len(walk.folds)} folds joined", walk.joined
     )
 
 
-def folds_table(walked: "WalkForward") -> Table:
-    """Each fold: its days, rows, and Sharpe and IC of forest, challenger and OLS."""
-    shown = ("random_forest", "lightgbm", "ols")
+def folds_table(walk: "WalkForward") -> Table:
+    """Each fold: its days, its rows, and Sharpe and IC of random forest, LightGBM and OLS."""
+    model_names = ("random_forest", "lightgbm", "ols")
     table = Table(
         "fold",
         "test from (UTC)",
         "training rows",
         "test rows",
         "purged",
-        *(f"{name}: Sharpe, IC" for name in shown),
+        *(f"{name}: Sharpe, IC" for name in model_names),
         title="Its folds",
     )
-    for fold in walked.folds:
+    for fold in walk.folds:
         numbers = (
-            f"{fold.reports[name].sharpe:.3g}, {fold.reports[name].ic:.3g}" for name in shown
+            f"{fold.reports[name].sharpe:.3g}, {fold.reports[name].ic:.3g}" for name in model_names
         )
         start = fold.plain()["test_from"][:16].replace("T", " ")
         table.add_row(
@@ -68,7 +63,7 @@ def folds_table(walked: "WalkForward") -> Table:
     return table
 
 
-def _reports(title: str, by_name: "dict[str, Report]") -> Table:
+def _reports_table(title: str, reports: "dict[str, Report]") -> Table:
     table = Table(
         "forecast",
         "Sharpe",
@@ -81,7 +76,7 @@ def _reports(title: str, by_name: "dict[str, Report]") -> Table:
         "rank IC",
         title=title,
     )
-    for name, report in by_name.items():
+    for name, report in reports.items():
         numbers = (
             report.turnover,
             report.hit_rate,
@@ -94,6 +89,6 @@ def _reports(title: str, by_name: "dict[str, Report]") -> Table:
             f"{report.sharpe:.3g}",
             f"{report.max_drawdown:.3g}",
             str(report.trades),
-            *(f"{n:.3g}" for n in numbers),
+            *(f"{number:.3g}" for number in numbers),
         )
     return table

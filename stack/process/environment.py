@@ -1,5 +1,5 @@
-"""The Python environment that holds Airflow: its packages stay out of the default one, which `uv
-sync` keeps small.
+"""The Python environment with Airflow: its packages are not part of the default environment, which
+`uv sync` keeps small.
 """
 
 import subprocess
@@ -13,40 +13,41 @@ from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 
 PACKAGE = "apache-airflow"
-LOOK_TIMEOUT_S = 30
+QUERY_TIMEOUT_S = 30
 HINT = (
-    "`make install-airflow` puts the group `airflow` into .venv-airflow, where it is found; or set"
+    "run `make install-airflow` (it installs the group `airflow` into .venv-airflow), or set"
     " TICK_AIRFLOW_PYTHON"
 )
 
 
-def python(settings: Settings) -> Path:
-    """The Python that has Airflow: TICK_AIRFLOW_PYTHON, else this one, else `.venv-airflow`'s.
-    Raises ServiceError when none has.
+def airflow_python(settings: Settings) -> Path:
+    """The Python that has Airflow: TICK_AIRFLOW_PYTHON, else this one, else that of
+    `.venv-airflow`. Raises ServiceError when Airflow is not installed.
     """
-    given = settings.airflow_python
-    known = (
-        [given.expanduser().absolute()]
-        if given
+    configured = settings.airflow_python
+    candidates = (
+        [configured.expanduser().absolute()]
+        if configured
         else [Path(sys.executable), paths.project(settings) / ".venv-airflow" / "bin" / "python"]
     )
-    found = next((each for each in known if version_in(each)), None)
-    if found is None:
-        raise ServiceError(f"Airflow is not installed{f' in {given}' if given else ''}", HINT)
-    return found
+    python = next((candidate for candidate in candidates if version_in(candidate)), None)
+    if python is None:
+        place = f" in {configured}" if configured else ""
+        raise ServiceError(f"Airflow is not installed{place}", HINT)
+    return python
 
 
-def version(settings: Settings) -> str:
-    """Its version, or `not installed`."""
+def airflow_version(settings: Settings) -> str:
+    """Version of the installed Airflow, or `not installed`."""
     try:
-        return version_in(python(settings)) or "not installed"
+        return version_in(airflow_python(settings)) or "not installed"
     except ServiceError:
         return "not installed"
 
 
-def packages(settings: Settings) -> Path:
+def packages_folder(settings: Settings) -> Path:
     """Folder of the packages installed alongside Airflow. Raises ServiceError."""
-    folder = _packages(python(settings))
+    folder = _site_packages(airflow_python(settings))
     if folder is None:
         raise ServiceError("the packages of Airflow's Python cannot be found", HINT)
     return folder
@@ -54,25 +55,25 @@ def packages(settings: Settings) -> Path:
 
 @lru_cache(maxsize=8)
 def version_in(interpreter: Path) -> str | None:
-    """Version of Airflow that an interpreter would import, read from its installed packages;
-    nothing is loaded.
+    """Version of Airflow that an interpreter would import, from the metadata of its installed
+    packages; imports nothing.
     """
-    folder = _packages(interpreter)
-    found = distributions(name=PACKAGE, path=[str(folder)]) if folder else ()
-    return next((each.version for each in found), None)
+    folder = _site_packages(interpreter)
+    packages = distributions(name=PACKAGE, path=[str(folder)]) if folder else ()
+    return next((package.version for package in packages), None)
 
 
 @lru_cache(maxsize=8)
-def _packages(interpreter: Path) -> Path | None:
-    look = "import sysconfig; print(sysconfig.get_path('purelib'))"
+def _site_packages(interpreter: Path) -> Path | None:
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     try:
-        asked = subprocess.run(
-            [interpreter, "-c", look],
+        process = subprocess.run(
+            [interpreter, "-c", code],
             capture_output=True,
             text=True,
-            timeout=LOOK_TIMEOUT_S,
+            timeout=QUERY_TIMEOUT_S,
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return Path(asked.stdout.strip())
+    return Path(process.stdout.strip())

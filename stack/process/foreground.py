@@ -1,5 +1,5 @@
-"""One service in the foreground, for containers and init systems: they keep the PID, restart it,
-and read what it says.
+"""Run one service in the foreground, for containers and init systems, which own its process,
+restarts and output.
 """
 
 import os
@@ -11,34 +11,34 @@ from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.progress import Progress, silent
 from stack import platform, secrets
-from stack.services import airflow, flink, kafka
+from stack.services import airflow, flink, kafka_topics
 
 
-def run(settings: Settings, name: str) -> NoReturn:
-    """Prepare the service and become it: signals reach it directly. Raises ServiceError when it
-    cannot be run.
+def exec_service(settings: Settings, name: str) -> NoReturn:
+    """Prepare the service, then replace this process with it, so that signals reach it directly.
+    Raises ServiceError when its program is missing.
     """
-    secrets.ensure(settings)
-    service = platform.find(settings, name)
+    secrets.ensure_api_key(settings)
+    service = platform.find_service(settings, name)
     service.prepare()
     program = shutil.which(service.command[0])
     if program is None:
-        raise ServiceError(f"{name}: {service.command[0]} is not there", "run `tick doctor`")
+        raise ServiceError(f"{name}: program {service.command[0]} not found", "run `tick doctor`")
     os.execve(program, list(service.command), {**os.environ, **service.env})
 
 
-def init(settings: Settings, progress: Progress = silent) -> None:
-    """Make what the services need once, and again after an upgrade: topics, tables, the Feast
-    repository. Safe to repeat.
+def initialize_platform(settings: Settings, progress: Progress = silent) -> None:
+    """Create what the services need, once and again after an upgrade: topics, tables, the Feast
+    repository. Idempotent.
 
-    Before the tables are made the object store, if there is one, is checked: DatasetError when it
-    changes what is written.
+    The object store, if one is configured, is verified before the tables are created: DatasetError
+    when it alters written data.
     """
     from feature_store.feast_repo import objects as feast_objects
     from lakehouse.tables import Lakehouse
 
     steps: tuple[Callable[[Settings], object], ...] = (
-        kafka.settle,
+        kafka_topics.set_up_topics,
         _verify_object_store,
         lambda settings: Lakehouse(settings).create(),
         feast_objects.apply,
@@ -52,12 +52,12 @@ def _verify_object_store(settings: Settings) -> None:
     from feature_store.flink import object_store
 
     if object_store.is_used(settings):
-        flink.prepare(settings)
+        flink.prepare_home(settings)
         object_store.verify(settings)
 
 
-def init_airflow(settings: Settings) -> None:
-    """Airflow's configuration, generated secrets, tables and pools; its Postgres must answer. Safe
-    to repeat.
+def initialize_airflow(settings: Settings) -> None:
+    """Create Airflow's configuration, secrets, tables and pools; its Postgres must run.
+    Idempotent.
     """
     airflow.prepare(settings)

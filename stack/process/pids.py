@@ -1,8 +1,8 @@
-"""Which process is ours: a PID file keeps PID and creation time, so that a recycled PID is never
-taken for a service.
+"""PID files: PID and creation time of a service, so that a process with a recycled PID is never
+mistaken for it.
 
-Every service leads its own session; whoever is in that session belongs to it, also after its leader
-died.
+Every service leads a session; all processes of that session belong to the service, even after the
+leader died.
 """
 
 import contextlib
@@ -22,33 +22,35 @@ POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ProcessRecord:
     """A started process: `created_s` is seconds since 1970 as psutil reports it."""
 
     pid: int
     created_s: float
 
     @classmethod
-    def of(cls, pid: int) -> "Record":
-        """The record of a living process. Raises psutil.NoSuchProcess."""
+    def from_pid(cls, pid: int) -> "ProcessRecord":
+        """The record of a running process. Raises psutil.NoSuchProcess."""
         return cls(pid, psutil.Process(pid).create_time())
 
     @classmethod
-    def read(cls, file: Path) -> "Record | None":
-        """The record in a PID file; None when there is none or it is damaged."""
+    def from_file(cls, file: Path) -> "ProcessRecord | None":
+        """The record in a PID file; None when the file is missing or damaged."""
         try:
             return cls(**json.loads(file.read_text()))
         except (OSError, ValueError, TypeError):
             return None
 
     def write(self, file: Path) -> None:
-        """Write the PID file whole or not at all."""
+        """Write the PID file atomically."""
         with replacing(file) as partial:
             partial.write_text(json.dumps(asdict(self)))
 
     def process(self) -> psutil.Process | None:
-        """The very process that was recorded, if it lives; zombies don't."""
-        reap(self.pid)
+        """The recorded process if it still runs, not another one with its PID; a zombie counts as
+        dead.
+        """
+        reap_child(self.pid)
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.created_s) <= CLOCK_TICK_S
@@ -57,16 +59,14 @@ class Record:
             return None
 
     def members(self) -> list[psutil.Process]:
-        """Living processes of the recorded session. Empty when its number belongs to someone else
-        by now.
-        """
+        """Running processes of the recorded session. Empty when its PID has been recycled."""
         with contextlib.suppress(psutil.NoSuchProcess):
             if abs(psutil.Process(self.pid).create_time() - self.created_s) > CLOCK_TICK_S:
                 return []
         return [process for process in psutil.process_iter() if _in_session(process, self)]
 
 
-def _in_session(process: psutil.Process, record: Record) -> bool:
+def _in_session(process: psutil.Process, record: ProcessRecord) -> bool:
     try:
         started_later = process.create_time() >= record.created_s - CLOCK_TICK_S
         return (
@@ -74,19 +74,18 @@ def _in_session(process: psutil.Process, record: Record) -> bool:
             and os.getsid(process.pid) == record.pid
             and process.status() != psutil.STATUS_ZOMBIE
         )
-    except (psutil.Error, OSError):  # gone meanwhile, or not ours to look at
+    except (psutil.Error, OSError):  # ended in the meantime, or access is denied
         return False
 
 
-def reap(pid: int) -> None:
-    """Collect a dead child of this very process; without this it would stay a zombie while we
-    live."""
+def reap_child(pid: int) -> None:
+    """Collect the exit status of a dead child; otherwise it stays a zombie until we end."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 
 
-def end(record: Record, timeout_s: float) -> None:
-    """SIGTERM to the leader, SIGKILL to whoever of its session is left after `timeout_s`."""
+def end_session(record: ProcessRecord, timeout_s: float) -> None:
+    """Send SIGTERM to the leader, and after `timeout_s` SIGKILL to the rest of its session."""
     process = record.process()
     if process is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -98,5 +97,5 @@ def end(record: Record, timeout_s: float) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
     while record.members():
-        reap(record.pid)
+        reap_child(record.pid)
         time.sleep(POLL_S)

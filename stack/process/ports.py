@@ -1,4 +1,4 @@
-"""Who listens where: finds the process behind a port, so that a clash names it."""
+"""TCP ports: which process listens on a port, so that an error about a port in use can name it."""
 
 import socket
 import time
@@ -7,30 +7,30 @@ import psutil
 
 from contracts.errors import ServiceError
 
-NAMELESS = "a process of another user"
-EVERYWHERE = ("0.0.0.0", "::")  # what a container binds; never our default
-# A killed JVM keeps its ports, and shows no process behind them, until its last thread is gone.
-DYING_S = 5.0
+UNNAMED_HOLDER = "a process of another user"
+ALL_INTERFACES = ("0.0.0.0", "::")  # a container binds these; never our default
+# A killed JVM keeps its ports until its last thread has ended; until then psutil reports no PID.
+DYING_PROCESS_S = 5.0
 POLL_S = 0.05
 
 
-def listener(port: int) -> str | None:
+def find_listener(port: int) -> str | None:
     """The process listening on a TCP port as `PID 123 (java)`; None when the port is free."""
     for connection in psutil.net_connections(kind="tcp"):
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
-            return _name(connection.pid)
+            return _describe_process(connection.pid)
     return None
 
 
-def _name(pid: int | None) -> str:
+def _describe_process(pid: int | None) -> str:
     try:
-        return f"PID {pid} ({psutil.Process(pid).name()})" if pid else NAMELESS
+        return f"PID {pid} ({psutil.Process(pid).name()})" if pid else UNNAMED_HOLDER
     except psutil.NoSuchProcess:
         return f"PID {pid}"
 
 
-def listening(process: psutil.Process) -> set[int]:
-    """TCP ports on which this process listens; empty when it is gone or not ours to look at."""
+def listening_ports(process: psutil.Process) -> set[int]:
+    """TCP ports on which this process listens; empty when it ended or access is denied."""
     try:
         return {
             connection.laddr.port
@@ -42,11 +42,11 @@ def listening(process: psutil.Process) -> set[int]:
 
 
 def require_free(service: str, port: int, setting: str) -> None:
-    """Raises ServiceError naming the port and the process that holds it; one that cannot be named
-    may be dying, and gets a moment.
+    """Raises ServiceError with the port and the process that holds it. A process without a name may
+    be dying: wait up to DYING_PROCESS_S for it.
     """
-    deadline = time.monotonic() + DYING_S
-    while (holder := listener(port)) == NAMELESS and time.monotonic() < deadline:
+    deadline = time.monotonic() + DYING_PROCESS_S
+    while (holder := find_listener(port)) == UNNAMED_HOLDER and time.monotonic() < deadline:
         time.sleep(POLL_S)
     if holder is not None:
         raise ServiceError(
@@ -55,8 +55,8 @@ def require_free(service: str, port: int, setting: str) -> None:
         )
 
 
-def answers(host: str, port: int, timeout_s: float = 1.0) -> bool:
-    """Whether someone accepts TCP connections there."""
+def accepts_connections(host: str, port: int, timeout_s: float = 1.0) -> bool:
+    """Whether TCP connections to this address are accepted."""
     try:
         with socket.create_connection((host, port), timeout=timeout_s):
             return True

@@ -1,15 +1,24 @@
-"""What a service on this machine says of itself, or nothing."""
+"""HTTP probes of services on this machine."""
 
 import json
 import urllib.request
 from typing import Any
 
 
-def json_at(url: str, timeout_s: float) -> dict[str, Any] | None:
-    """The JSON object at an address; None when no one answers, or something else."""
+def fetch_json(url: str, timeout_s: float) -> dict[str, Any] | None:
+    """The JSON object at a URL; None when there is no response, or it is not JSON."""
     try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:
-            found: dict[str, Any] = json.load(answer)
-            return found
+        with urllib.request.urlopen(url, timeout=timeout_s) as response:
+            content: dict[str, Any] = json.load(response)
+            return content
     except (OSError, ValueError):
         return None
+
+
+def returns_ok(url: str, timeout_s: float) -> bool:
+    """Whether the URL responds with HTTP status 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout_s) as response:
+            return bool(response.status == 200)
+    except (OSError, ValueError):
+        return False

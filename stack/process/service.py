@@ -1,30 +1,29 @@
-"""A local service as data, and what can be done with any of them: spawn, look, stop. Everything
-goes by recorded PID.
+"""A local service as data, and the operations on any service: spawn, status, stop. A process is
+always identified by its recorded PID.
 """
 
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
 
 from contracts.errors import ServiceError
-from stack.process.pids import Record, end
+from stack.process.pids import ProcessRecord, end_session
 from stack.process.ports import require_free
 
 LOG_TAIL_LINES = 12
-LOG_BYTES_MAX = (
-    64 * 2**20
-)  # a log larger than this is set aside (one generation) when its service starts
 MIB = 2**20
+# At its start a service rotates a log larger than this; one old generation is kept.
+LOG_BYTES_MAX = 64 * MIB
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """How to start one process and how to see that it works. `ports` maps a port to the setting
-    that moves it.
+    """How to start one process and how to check that it works. `ports` maps each port to the
+    setting that changes it.
     """
 
     name: str
@@ -45,19 +44,19 @@ class Service:
 
     @property
     def pid_file(self) -> Path:
-        """Where the PID is recorded while the service is meant to run."""
+        """The PID file; exists from the start of the service until it is stopped."""
         return self.home / "run" / f"{self.name}.json"
 
     def process(self) -> psutil.Process | None:
-        """Its living process, if any."""
-        record = Record.read(self.pid_file)
+        """The running process, if any."""
+        record = ProcessRecord.from_file(self.pid_file)
         return record.process() if record else None
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One line of `tick status`. State: ready, not ready (lives, does not answer), died (PID file
-    without process), off.
+class ServiceStatus:
+    """One row of `tick status`. State: ready, not ready (runs, but does not respond), died (a PID
+    file without a process), off.
     """
 
     name: str
@@ -72,26 +71,26 @@ class Row:
 
 
 def spawn(service: Service) -> None:
-    """Start the process in a separate session and record its PID; a living one is left alone.
+    """Start the process in a separate session and record its PID, unless it runs already.
 
-    Raises ServiceError when a port is taken or the command cannot be run.
+    Raises ServiceError when a port is in use or the program is missing.
     """
     if service.process() is not None:
         return
-    clear(service.pid_file)
+    remove_pid_file(service.pid_file)
     for port, setting in service.ports.items():
         require_free(service.name, port, setting)
     service.prepare()
-    Record.of(_spawn(service)).write(service.pid_file)
+    ProcessRecord.from_pid(_spawn_process(service)).write(service.pid_file)
 
 
-def _spawn(service: Service) -> int:
-    # posix_spawn rather than Popen: the service outlives us, and there is no object that would
-    # complain about it.
+def _spawn_process(service: Service) -> int:
+    # posix_spawn instead of Popen: the service outlives us, and a Popen object would emit a
+    # ResourceWarning for it.
     program = shutil.which(service.command[0])
     if program is None:
         raise ServiceError(
-            f"{service.name}: {service.command[0]} is not there", "run `tick doctor`"
+            f"{service.name}: program {service.command[0]} not found", "run `tick doctor`"
         )
     service.log.parent.mkdir(parents=True, exist_ok=True)
     if service.log.exists() and service.log.stat().st_size > LOG_BYTES_MAX:
@@ -107,7 +106,7 @@ def _spawn(service: Service) -> int:
 
 
 def is_ready(service: Service) -> bool:
-    """Whether its process lives and answers."""
+    """Whether its process runs and responds."""
     return service.process() is not None and service.ready()
 
 
@@ -115,71 +114,61 @@ def require_alive(service: Service) -> None:
     """Raises ServiceError with the end of the log when the process died while starting."""
     if service.process() is None:
         raise ServiceError(
-            f"{service.name} died while starting:\n{tail(service.log)}", f"see {service.log}"
+            f"{service.name} died while starting:\n{log_tail(service.log)}", f"see {service.log}"
         )
 
 
-def row(service: Service, now_s: float) -> Row:
-    """What `tick status` shows; `now_s` is seconds since 1970."""
-    process, ports = service.process(), tuple(service.ports)
+def service_status(service: Service, now_s: float) -> ServiceStatus:
+    """The row of `tick status` for a service; `now_s` is seconds since 1970."""
+    process = service.process()
     if process is None:
-        state = "died" if service.pid_file.exists() else "off"
-        return Row(
-            service.name,
-            service.version,
-            state,
-            ports,
-            service.log,
-            memory_limit_mb=service.memory_mb,
-        )
-    state = "ready" if service.ready() else "not ready"
+        return _status(service, "died" if service.pid_file.exists() else "off")
+    status = _status(service, "ready" if service.ready() else "not ready")
     try:
-        memory_mb, uptime_s = process.memory_info().rss // MIB, now_s - process.create_time()
-    except psutil.NoSuchProcess:
-        return Row(
-            service.name,
-            service.version,
-            "died",
-            ports,
-            service.log,
-            memory_limit_mb=service.memory_mb,
+        return replace(
+            status,
+            pid=process.pid,
+            memory_mb=process.memory_info().rss // MIB,
+            uptime_s=now_s - process.create_time(),
         )
-    return Row(
+    except psutil.NoSuchProcess:
+        return replace(status, state="died")
+
+
+def _status(service: Service, state: str) -> ServiceStatus:
+    return ServiceStatus(
         service.name,
         service.version,
         state,
-        ports,
+        tuple(service.ports),
         service.log,
-        process.pid,
-        memory_mb,
-        service.memory_mb,
-        uptime_s,
+        memory_limit_mb=service.memory_mb,
     )
 
 
 def stop(pid_file: Path, timeout_s: float) -> bool:
-    """End the recorded process and what it started, then forget it. False when there was nothing to
-    end.
+    """End the recorded process with its session and remove the PID file. False when no process was
+    running.
     """
-    record = Record.read(pid_file)
+    record = ProcessRecord.from_file(pid_file)
     if record is None:
-        clear(pid_file)
+        remove_pid_file(pid_file)
         return False
-    alive = bool(record.members())
-    end(record, timeout_s)
-    clear(pid_file)
-    return alive
+    was_running = bool(record.members())
+    end_session(record, timeout_s)
+    remove_pid_file(pid_file)
+    return was_running
 
 
-def clear(pid_file: Path) -> None:
-    """Forget a PID; ends what a dead leader left in its session."""
-    record = Record.read(pid_file)
+def remove_pid_file(pid_file: Path) -> None:
+    """Remove a PID file, and kill the processes that a dead leader left in its session."""
+    record = ProcessRecord.from_file(pid_file)
     if record is not None and record.members():
-        end(record, 0)
+        end_session(record, 0)
     pid_file.unlink(missing_ok=True)
 
 
-def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
+def log_tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
     """The last lines of a log."""
     if not log.exists():
         return "(no log)"

@@ -1,1 +1,1 @@
-"""One module per service: how it is configured, started and found ready."""
+"""One module per service: its configuration, start command and readiness check."""

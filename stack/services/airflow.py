@@ -1,8 +1,7 @@
-"""Airflow as four processes of the stack: api-server, dag-processor, scheduler (its tasks too:
-LocalExecutor) and triggerer.
+"""Airflow as four processes of the stack: api-server, dag-processor, scheduler (which also runs the
+tasks: LocalExecutor) and triggerer.
 
-Everything listens on loopback, and no log server is started: logs are files that the api-server
-reads itself.
+Everything listens on loopback. No log server is started: the api-server reads the log files itself.
 """
 
 import configparser
@@ -21,17 +20,15 @@ from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from stack import secrets
 from stack.process import environment
-from stack.process.pids import Record
+from stack.process.pids import ProcessRecord
 from stack.process.service import Service
 from stack.services import airflow_rest, postgres
 from stack.services.own import settings_env
 
-API, DAGS, SCHEDULER, TRIGGERER = (
-    "airflow-api",
-    "airflow-dags",
-    "airflow-scheduler",
-    "airflow-triggerer",
-)
+API = "airflow-api"
+DAGS = "airflow-dags"
+SCHEDULER = "airflow-scheduler"
+TRIGGERER = "airflow-triggerer"
 DAGS_FOLDER = Path(dags.__file__).parent
 POOLS = DAGS_FOLDER / "pools.json"
 PREPARE_TIMEOUT_S = 300
@@ -39,9 +36,7 @@ Config = dict[str, dict[str, str]]
 
 
 def api(settings: Settings) -> Service:
-    """The page, the REST interface, and what running tasks talk to; ready when it sees its data
-    base.
-    """
+    """Web page, REST API and execution API of running tasks; ready when it reaches its database."""
     address = ("--host", settings.host, "--port", str(settings.airflow_port), "--workers", "1")
     return _service(
         settings, API, ("api-server", *address), "", {settings.airflow_port: "TICK_AIRFLOW_PORT"}
@@ -49,120 +44,123 @@ def api(settings: Settings) -> Service:
 
 
 def dag_processor(settings: Settings) -> Service:
-    """Reads the DAG files."""
+    """Parses the DAG files."""
     return _service(settings, DAGS, ("dag-processor",), "dag_processor")
 
 
 def scheduler(settings: Settings) -> Service:
-    """Decides what runs, and runs it in its own workers. Its log server would listen to
-    everybody: it is left out.
+    """Schedules task instances and runs them in its own worker processes. Without its log server,
+    which would listen on all interfaces.
     """
     return _service(settings, SCHEDULER, ("scheduler", "--skip-serve-logs"), "scheduler")
 
 
 def triggerer(settings: Settings) -> Service:
-    """Waits for people's approvals, and tells of missed deadlines."""
+    """Waits for manual approvals and reports missed deadlines."""
     return _service(settings, TRIGGERER, ("triggerer", "--skip-serve-logs"), "triggerer")
 
 
 def _service(
     settings: Settings,
     name: str,
-    words: tuple[str, ...],
-    part: str,
+    arguments: tuple[str, ...],
+    component: str,
     ports: dict[int, str] | None = None,
 ) -> Service:
     return Service(
         name=name,
-        version=environment.version(settings),
-        command=(_python(settings), "-m", "airflow", *words),
-        ready=lambda: _is_healthy(settings, name, part),
+        version=environment.airflow_version(settings),
+        command=(_python(settings), "-m", "airflow", *arguments),
+        ready=lambda: _is_healthy(settings, name, component),
         home=settings.root,
         ports=ports or {},
-        env=env(settings),
+        env=airflow_env(settings),
     )
 
 
 def _python(settings: Settings) -> str:
     try:
-        return str(environment.python(settings))
+        return str(environment.airflow_python(settings))
     except ServiceError:
-        # It is not installed: `tick airflow up` says so before anything is started.
+        # Airflow is not installed: `tick airflow up` reports it before it starts anything.
         return "python-with-airflow"
 
 
-def env(settings: Settings) -> dict[str, str]:
-    """Environment of Airflow's processes, and thereby of every task: the same settings as here."""
+def airflow_env(settings: Settings) -> dict[str, str]:
+    """Environment of Airflow's processes, which every task inherits: contains these settings."""
     return settings_env(settings) | {
         "AIRFLOW_HOME": str(paths.airflow_home(settings)),
         "PYTHONWARNINGS": "ignore",
     }
 
 
-def _is_healthy(settings: Settings, name: str, part: str) -> bool:
-    """Whether Airflow has heard of this very process: a dead one counts as healthy for half a
-    minute.
+def _is_healthy(settings: Settings, name: str, component: str) -> bool:
+    """Whether Airflow reports this process as healthy.
+
+    The heartbeat must be newer than the process: Airflow still reports a dead component as healthy
+    for half a minute.
     """
-    health = airflow_rest.health(settings)
-    if health is None or not part:
-        return health is not None and health["metadatabase"]["status"] == "healthy"
-    record, beat = (
-        Record.read(paths.run(settings) / f"{name}.json"),
-        health[part].get(f"latest_{part}_heartbeat"),
+    health = airflow_rest.fetch_health(settings)
+    if health is None:
+        return False
+    if not component:
+        return bool(health["metadatabase"]["status"] == "healthy")
+    record = ProcessRecord.from_file(paths.run(settings) / f"{name}.json")
+    if record is None:  # a container does not record PIDs
+        return bool(health[component]["status"] == "healthy")
+    heartbeat = health[component].get(f"latest_{component}_heartbeat")
+    return (
+        heartbeat is not None and datetime.fromisoformat(heartbeat).timestamp() > record.created_s
     )
-    if record is None:  # in a container no one records a PID
-        return bool(health[part]["status"] == "healthy")
-    return beat is not None and datetime.fromisoformat(beat).timestamp() > record.created_s
 
 
 def prepare(settings: Settings) -> None:
-    """Write airflow.cfg, bring the data base to this version, and import the pools; the last two
-    only when something changed.
+    """Write airflow.cfg, migrate the database and import the pools; the last two only after a
+    change.
 
-    Postgres must run. Raises ServiceError with what Airflow said.
+    Postgres must run. Raises ServiceError with the output of the `airflow` command that failed.
     """
-    home, keys = paths.airflow_home(settings), secrets.airflow(settings)
-    secrets.write_private(home / "passwords.json", json.dumps({airflow_rest.USER: keys.admin}))
-    secrets.write_private(home / "airflow.cfg", _text(config(settings)))
+    home = paths.airflow_home(settings)
+    passwords = json.dumps({airflow_rest.USER: secrets.airflow_secrets(settings).admin})
+    secrets.write_private(home / "passwords.json", passwords)
+    secrets.write_private(home / "airflow.cfg", _config_text(config(settings)))
+    inputs = environment.airflow_version(settings) + postgres.dsn(settings) + POOLS.read_text()
+    fingerprint = hashlib.sha256(inputs.encode()).hexdigest()
     marker = home / "prepared"
-    wanted = hashlib.sha256(
-        (environment.version(settings) + postgres.dsn(settings) + POOLS.read_text()).encode()
-    ).hexdigest()
-    if marker.exists() and marker.read_text() == wanted:
+    if marker.exists() and marker.read_text() == fingerprint:
         return
-    _command(settings, "db", "migrate")
-    _command(settings, "pools", "import", str(POOLS))
-    marker.write_text(wanted)
+    _run_airflow(settings, "db", "migrate")
+    _run_airflow(settings, "pools", "import", str(POOLS))
+    marker.write_text(fingerprint)
 
 
-def _command(settings: Settings, *words: str) -> None:
-    command, own = (
-        [str(environment.python(settings)), "-m", "airflow", *words],
-        {**os.environ, **env(settings)},
-    )
+def _run_airflow(settings: Settings, *arguments: str) -> None:
     try:
         subprocess.run(
-            command, env=own, capture_output=True, text=True, timeout=PREPARE_TIMEOUT_S, check=True
+            [str(environment.airflow_python(settings)), "-m", "airflow", *arguments],
+            env={**os.environ, **airflow_env(settings)},
+            capture_output=True,
+            text=True,
+            timeout=PREPARE_TIMEOUT_S,
+            check=True,
         )
     except subprocess.CalledProcessError as error:
-        said = "\n".join((error.stdout + error.stderr).strip().splitlines()[-8:])
+        output = "\n".join((error.stdout + error.stderr).strip().splitlines()[-8:])
         raise ServiceError(
-            f"`airflow {' '.join(words)}` failed:\n{said}", "is TICK_AIRFLOW_DATABASE right?"
+            f"`airflow {' '.join(arguments)}` failed:\n{output}", "check TICK_AIRFLOW_DATABASE"
         ) from error
     except subprocess.TimeoutExpired as error:
         raise ServiceError(
-            f"`airflow {' '.join(words)}` took more than {PREPARE_TIMEOUT_S} s",
-            "is its data base locked?",
+            f"`airflow {' '.join(arguments)}` took more than {PREPARE_TIMEOUT_S} s",
+            "check that no other process locks its database",
         ) from error
 
 
 def config(settings: Settings) -> Config:
-    """Our airflow.cfg by section: what differs from Airflow's own defaults."""
-    home, keys, url = (
-        paths.airflow_home(settings),
-        secrets.airflow(settings),
-        airflow_rest.url(settings),
-    )
+    """Our airflow.cfg by section: only what differs from Airflow's defaults."""
+    home = paths.airflow_home(settings)
+    keys = secrets.airflow_secrets(settings)
+    url = airflow_rest.url(settings)
     return {
         "core": {
             "dags_folder": str(DAGS_FOLDER),
@@ -195,10 +193,10 @@ def config(settings: Settings) -> Config:
 
 
 def _metrics(settings: Settings) -> Config:
-    found: Config = {}
+    sections: Config = {}
     if settings.airflow_statsd:
         host, _, port = settings.airflow_statsd.partition(":")
-        found["metrics"] = {
+        sections["metrics"] = {
             "statsd_on": "True",
             "statsd_host": host,
             "statsd_port": port,
@@ -210,13 +208,13 @@ def _metrics(settings: Settings) -> Config:
             "otel_on": "True",
             "otel_host": collector.hostname or "",
             "otel_port": str(collector.port or 4318),
+            "otel_ssl_active": str(collector.scheme == "https"),
         }
-        address["otel_ssl_active"] = str(collector.scheme == "https")
-        found |= {"metrics": found.get("metrics", {}) | address, "traces": address}
-    return found
+        sections |= {"metrics": sections.get("metrics", {}) | address, "traces": address}
+    return sections
 
 
-def _text(sections: Config) -> str:
+def _config_text(sections: Config) -> str:
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_dict(
         {

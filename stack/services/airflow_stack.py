@@ -1,5 +1,5 @@
-"""Airflow up and down, in the order that works: data base, its tables, the api-server, then those
-that talk to it.
+"""Start and stop Airflow in the required order: database, its tables, api-server, then the
+components that call it.
 """
 
 from contracts.config.settings import Settings
@@ -8,25 +8,26 @@ from stack import platform
 from stack.process import environment
 from stack.services import airflow
 
-AFTER = (airflow.DAGS, airflow.SCHEDULER, airflow.TRIGGERER)
-SERVICES = ("postgres", airflow.API, *AFTER)
+API_CLIENTS = (airflow.DAGS, airflow.SCHEDULER, airflow.TRIGGERER)
+SERVICES = ("postgres", airflow.API, *API_CLIENTS)
 
 
 def up(settings: Settings, progress: Progress = silent) -> None:
-    """Start what does not run, and wait until Airflow has heard of every part.
+    """Start what does not run, and wait until Airflow reports every component as healthy.
 
-    The first task would fail if the scheduler began before the api-server answers. Raises
+    The first task would fail if the scheduler started before the api-server responds. Raises
     ServiceError.
     """
-    environment.python(settings)  # before anything is started
-    for names in ((() if settings.airflow_database else ("postgres",)), (airflow.API,), AFTER):
+    environment.airflow_python(settings)  # fail before anything is started
+    database = () if settings.airflow_database else ("postgres",)
+    for names in (database, (airflow.API,), API_CLIENTS):
         if airflow.API in names:
             airflow.prepare(settings)
         platform.start_all(settings, names, progress)
 
 
 def down(settings: Settings) -> list[str]:
-    """Stop all of it; returns what lived. Runs that were under way are tried again after the next
-    start.
+    """Stop all services of Airflow; returns the names of those that were running. Unfinished runs
+    are retried after the next start.
     """
     return platform.down(settings, SERVICES)

@@ -1,9 +1,9 @@
-"""`python -m stack.services.flink_home`: lay out FLINK_HOME for whoever submits jobs where no `tick
-up` did.
+"""`python -m stack.services.flink_home`: create FLINK_HOME in a container that submits jobs, where
+`tick up` does not run.
 """
 
 from contracts.config.settings import settings
-from stack.services.flink import prepare
+from stack.services.flink import prepare_home
 
 if __name__ == "__main__":
-    prepare(settings())
+    prepare_home(settings())

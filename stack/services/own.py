@@ -1,10 +1,9 @@
-"""Our own long-running processes as services: online writer, prediction API, MLflow page. Each is
-started by its own command.
+"""The project's own long-running processes as services: online writer, prediction API, MLflow page.
+Each has its own start command.
 """
 
 import json
 import sys
-import urllib.request
 from importlib.metadata import version
 
 from pydantic import SecretStr
@@ -14,93 +13,91 @@ from contracts.clock import now_us
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.redis_keys import STATS_REDIS_KEY
+from serving.client import Client
 from stack import secrets
-from stack.process.pids import Record
+from stack.process.pids import ProcessRecord
+from stack.process.probe import returns_ok
 from stack.process.service import Service
 from stack.services import redis
 
 PROBE_TIMEOUT_S = 2.0
-REPORT_AGE_MS_MAX = 10_000  # the writer reports every second
+API_CLIENT_TIMEOUT_S = 5.0
+STATS_AGE_MS_MAX = 10_000  # the writer updates its statistics every second
 
 
 def settings_env(settings: Settings) -> dict[str, str]:
-    """These settings as environment variables, so that a child process reads the same, whatever its
-    folder.
+    """These settings as environment variables, so that a child process gets the same settings in
+    any working directory.
     """
-    plain = settings.model_dump(exclude={"api_key"}, exclude_none=True)
-    env = {f"TICK_{name.upper()}": _as_text(value) for name, value in plain.items()}
+    values = settings.model_dump(exclude={"api_key"}, exclude_none=True)
+    env = {f"TICK_{name.upper()}": _env_value(value) for name, value in values.items()}
     return {**env, "TICK_HOME": str(settings.root), "TICK_CACHE": str(paths.jars(settings))}
 
 
-def _as_text(value: object) -> str:
-    if isinstance(value, SecretStr):  # as text it would be stars
+def _env_value(value: object) -> str:
+    if isinstance(value, SecretStr):  # str() would mask it
         return value.get_secret_value()
     return json.dumps(value) if isinstance(value, list | tuple | dict) else str(value)
 
 
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=PROBE_TIMEOUT_S) as answer:
-            return bool(answer.status == 200)
-    except (OSError, ValueError):
-        return False
-
-
-def _own() -> str:
+def _project_version() -> str:
     return version("lakehouse-tick")
 
 
 def writer(settings: Settings) -> Service:
-    """Kafka tick_features → Redis; ready while its report in Redis is newer than its start and not
-    old.
+    """The online writer (Kafka tick_features → Redis); ready while its statistics in Redis are
+    recent and newer than its start.
     """
     return Service(
         name="writer",
-        version=_own(),
+        version=_project_version(),
         command=(sys.executable, "-m", "feature_store.online.writer"),
-        ready=lambda: _reports(settings),
+        ready=lambda: _has_recent_stats(settings),
         home=settings.root,
         env=settings_env(settings),
     )
 
 
-def _reports(settings: Settings) -> bool:
-    record = Record.read(paths.run(settings) / "writer.json")
+def _has_recent_stats(settings: Settings) -> bool:
+    record = ProcessRecord.from_file(paths.run(settings) / "writer.json")
     try:
         with redis.client(settings) as client:
             updated_ms = int(client.hget(STATS_REDIS_KEY, "updated_ms") or 0)
     except RedisError:
         return False
-    born_ms = record.created_s * 1000 if record else 0  # in a container no one records a PID
-    return updated_ms > max(born_ms, now_us() // 1000 - REPORT_AGE_MS_MAX)
+    started_ms = record.created_s * 1000 if record else 0  # a container does not record PIDs
+    return updated_ms > max(started_ms, now_us() // 1000 - STATS_AGE_MS_MAX)
 
 
 def api(settings: Settings) -> Service:
-    """The prediction API; ready when it is alive (/healthz). Whether it can predict is /readyz."""
-    key = secrets.stored(settings)
+    """The prediction API; ready when /healthz responds. /readyz tells whether it can predict."""
+    key = secrets.find_api_key(settings)
     return Service(
         name="api",
-        version=_own(),
+        version=_project_version(),
         command=(sys.executable, "-m", "serving.main"),
-        ready=lambda: _answers(f"{settings.api_url}/healthz"),
+        ready=lambda: returns_ok(f"{settings.api_url}/healthz", PROBE_TIMEOUT_S),
         home=settings.root,
         ports={settings.api_port: "TICK_API_PORT"},
-        env=settings_env(settings) | ({secrets.NAME: key} if key else {}),
+        env=settings_env(settings) | ({secrets.API_KEY_NAME: key} if key else {}),
     )
+
+
+def api_client(settings: Settings) -> Client:
+    """A client of the prediction API with the API key. Raises ServiceError when there is no key."""
+    return Client(settings.api_url, secrets.api_key(settings), API_CLIENT_TIMEOUT_S)
 
 
 def mlflow_url(settings: Settings) -> str:
-    """Address of the MLflow page: the server that the settings name, else the one we start."""
-    given = paths.mlflow_uri(settings)
-    return (
-        given
-        if given.startswith(("http://", "https://"))
-        else f"http://{settings.host}:{settings.mlflow_port}"
-    )
+    """Address of the MLflow page: the server of the settings, else the local one."""
+    tracking_uri = paths.mlflow_uri(settings)
+    if tracking_uri.startswith(("http://", "https://")):
+        return tracking_uri
+    return f"http://{settings.host}:{settings.mlflow_port}"
 
 
 def mlflow(settings: Settings) -> Service:
-    """The MLflow page on the registry, for people; nothing in the platform needs it."""
+    """The MLflow page of the registry, for browsing only: no part of the platform needs it."""
     home = paths.mlflow_home(settings)
     stores = (
         "--backend-store-uri",
@@ -113,11 +110,10 @@ def mlflow(settings: Settings) -> Service:
         name="mlflow",
         version=version("mlflow"),
         command=(sys.executable, "-m", "mlflow", "server", *stores, *address),
-        ready=lambda: _answers(f"{mlflow_url(settings)}/health"),
+        ready=lambda: returns_ok(f"{mlflow_url(settings)}/health", PROBE_TIMEOUT_S),
         home=settings.root,
         ports={settings.mlflow_port: "TICK_MLFLOW_PORT"},
-        env={
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"
-        },  # else it starts eight more processes for jobs no one runs
+        # Otherwise MLflow starts eight more processes, for jobs that this project does not use.
+        env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         prepare=lambda: home.mkdir(parents=True, exist_ok=True),
     )

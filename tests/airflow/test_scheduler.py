@@ -50,8 +50,8 @@ def test_nothing_is_wrong_with_any_file_and_everything_is_on_loopback(airflow):
     listening = {
         connection.laddr.ip
         for name in airflow_stack.SERVICES
-        for member in platform.find(settings, name).process().children(recursive=True)
-        + [platform.find(settings, name).process()]
+        for member in platform.find_service(settings, name).process().children(recursive=True)
+        + [platform.find_service(settings, name).process()]
         for connection in member.net_connections("tcp")
         if connection.status == "LISTEN"
     }
@@ -130,10 +130,10 @@ def test_five_days_of_power_each_saw_only_its_own_past(airflow):
     settings, client = airflow
     power.store(Lakehouse(settings), files.long(readings(TODAY_US - 130 * DAY_US, 130), "made up"))
     first_us, last_us = TODAY_US - 7 * DAY_US, TODAY_US - 3 * DAY_US
-    number = client.backfill(POWER, iso(first_us), iso(last_us + DAY_US - 1_000_000), {})
+    number = client.create_backfill(POWER, iso(first_us), iso(last_us + DAY_US - 1_000_000), {})
     client.unpause(POWER)
-    wait(lambda: client.backfill_is_over(number), "the backfill")
-    runs = client.runs_of_backfill(POWER, number)
+    wait(lambda: client.backfill_has_completed(number), "the backfill")
+    runs = client.backfill_runs(POWER, number)
     assert [run["state"] for run in runs] == ["success"] * 5
     for day_us in range(first_us, last_us + 1, DAY_US):
         (run,) = (each for each in runs if each["data_interval_start"].startswith(iso(day_us)[:10]))

@@ -13,10 +13,10 @@ from stack.services.own import settings_env
 
 @pytest.fixture
 def tick(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
-    """Runs one command line under given settings; returns the result."""
+    """Runs one command line with these settings; returns its result."""
 
-    def run(given: Settings, *arguments: str) -> Result:
-        for name, value in settings_env(given).items():
+    def run(command_settings: Settings, *arguments: str) -> Result:
+        for name, value in settings_env(command_settings).items():
             monkeypatch.setenv(name, value)
         settings.cache_clear()
         return CliRunner().invoke(app, list(arguments))

@@ -1,6 +1,4 @@
-"""`tick job …` alongside a Flink that has lost its job: the state on disk is never forgotten by
-accident.
-"""
+"""`tick job …` with a Flink that has lost its job: its state is never ignored by accident."""
 
 import pytest
 from typer.testing import CliRunner
@@ -17,7 +15,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def flink(tmp_path_factory):
-    """A JobManager alone, which knows no job: as after a kill -9."""
+    """A JobManager alone, without any job: as after a kill -9."""
     own = settings_in(tmp_path_factory.mktemp("flink"), flink_jobmanager_mb=768)
     try:
         platform.start(own, "jobmanager")
@@ -45,27 +43,27 @@ def checkpoint(flink):
     file.unlink()
 
 
-def test_without_job_and_state_status_says_submit(tick):
+def test_without_job_and_state_status_suggests_submit(tick):
     result = tick("job", "status")
     assert result.exit_code == 1
     assert "`tick job submit`" in result.stdout
 
 
-def test_with_a_state_status_says_resume(tick, checkpoint):
+def test_with_a_state_status_suggests_resume(tick, checkpoint):
     result = tick("job", "status")
     assert result.exit_code == 1
     assert str(checkpoint) in result.stdout
     assert "`tick job resume`" in result.stdout and "submit" not in result.stdout
 
 
-def test_submit_refuses_to_forget_a_state(tick, checkpoint):
+def test_submit_refuses_to_ignore_a_state(tick, checkpoint):
     result = tick("job", "submit")
     assert result.exit_code == 1
     assert str(checkpoint) in result.stderr
     assert "`tick job resume`" in result.stderr and "--fresh" in result.stderr
 
 
-def test_resume_without_a_state_says_submit(tick):
+def test_resume_without_a_state_suggests_submit(tick):
     result = tick("job", "resume")
     assert result.exit_code == 1
     assert "`tick job submit`" in result.stderr

@@ -1,5 +1,5 @@
-"""The frame of the command line: help that teaches, errors that say what to do, nothing heavy
-before a command runs.
+"""The command line as a whole: help, the format of errors, and no heavy import before a command
+runs.
 """
 
 import subprocess
@@ -15,16 +15,16 @@ from contracts.errors import ServiceError
 
 
 def _app(error: Exception) -> typer.Typer:
-    made = typer.Typer(cls=Group, pretty_exceptions_enable=False)
+    application = typer.Typer(cls=Group, pretty_exceptions_enable=False)
 
-    @made.callback()
+    @application.callback()
     def root() -> None: ...
 
-    @made.command()
+    @application.command()
     def fail() -> None:
         raise error
 
-    return made
+    return application
 
 
 def test_an_expected_error_is_two_lines_and_code_1():
@@ -52,7 +52,7 @@ def test_an_unexpected_error_is_not_swallowed():
     assert isinstance(result.exception, ZeroDivisionError)
 
 
-def test_help_names_the_way_of_a_first_day():
+def test_help_names_the_commands_of_a_first_day():
     text = CliRunner().invoke(app, ["--help"]).output
     for word in (
         "tick up",
@@ -74,5 +74,7 @@ def test_every_command_has_help():
 def test_the_help_imports_nothing_heavy():
     heavy = ("mlflow", "feast", "pyflink", "sklearn", "polars", "pandas", "confluent_kafka")
     code = f"import sys, cli.main; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""`tick up | status | logs | doctor | open | jars | down` as a person uses them."""
+"""`tick up | status | logs | doctor | open | jars | down`: output and exit codes."""
 
 import subprocess
 import sys
@@ -6,19 +6,19 @@ import time
 
 import pytest
 
-from cli.platform import _duration
+from cli.platform import _format_duration
 from contracts.config import paths
 from stack.services.own import settings_env
 
 
-def test_status_of_nothing(tick, free_settings):
+def test_status_without_services(tick, free_settings):
     result = tick(free_settings, "status")
     assert result.exit_code == 0, result.output
     assert result.stdout.count(" off ") == 4
     assert str(free_settings.root) in result.stdout
 
 
-def test_down_of_nothing(tick, free_settings):
+def test_down_without_services(tick, free_settings):
     assert tick(free_settings, "down").stdout == "nothing was running\n"
 
 
@@ -26,11 +26,11 @@ def test_down_of_nothing(tick, free_settings):
     ("seconds", "text"),
     [(0, "0 s"), (59.9, "59 s"), (60, "1 min 00 s"), (3599, "59 min 59 s"), (7260, "2 h 01 min")],
 )
-def test_durations_read_well(seconds, text):
-    assert _duration(seconds) == text
+def test_durations_are_readable(seconds, text):
+    assert _format_duration(seconds) == text
 
 
-def test_logs_end_where_they_end(tick, free_settings):
+def test_logs_print_the_end_of_each_file(tick, free_settings):
     paths.logs(free_settings).mkdir(parents=True)
     for name in ("kafka", "redis"):
         (paths.logs(free_settings) / f"{name}.log").write_text(
@@ -78,8 +78,9 @@ def test_doctor_exits_1_when_something_must_be_done(tick, make_settings, tmp_pat
     assert "tick up" in " ".join(result.stdout.split())
 
 
-def test_the_page_of_the_api_says_that_it_wants_the_key(tick, make_settings):
-    closed, open_ = make_settings(), make_settings(api_open=True)
+def test_the_page_of_the_api_needs_the_key(tick, make_settings):
+    closed = make_settings()
+    open_ = make_settings(api_open=True)
     result = tick(closed, "open", "api")
     assert result.stdout == f"{closed.api_url}/docs\n"
     assert "TICK_API_KEY" in result.stderr and "secrets.env" in result.stderr.replace("\n", "")
@@ -87,7 +88,7 @@ def test_the_page_of_the_api_says_that_it_wants_the_key(tick, make_settings):
 
 
 @pytest.mark.integration
-def test_the_services_as_a_person_sees_them(tick, platform):
+def test_up_open_jars_and_logs(tick, platform):
     result = tick(platform, "up")
     assert result.exit_code == 0, result.output
     assert result.stdout.count(" ready ") == 4

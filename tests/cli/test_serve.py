@@ -1,4 +1,4 @@
-"""`tick serve --background`: the API as a service that the other commands know."""
+"""`tick serve --background`: the API as a service that the other commands manage."""
 
 import pytest
 from typer.testing import CliRunner
@@ -18,7 +18,7 @@ def tick(free_settings, monkeypatch):
     settings.cache_clear()
 
 
-def test_asking_an_api_that_is_away_says_how_to_start_it(tick, monkeypatch):
+def test_predict_without_an_api_names_the_command_that_starts_it(tick, monkeypatch):
     monkeypatch.setenv("TICK_API_KEY", "k")
     result = tick("predict", "A:B")
     assert result.exit_code == 1
@@ -26,11 +26,11 @@ def test_asking_an_api_that_is_away_says_how_to_start_it(tick, monkeypatch):
 
 
 @pytest.mark.integration
-def test_the_api_in_the_background_is_seen_and_stopped(tick, free_settings):
+def test_the_api_in_the_background_is_shown_and_stopped(tick, free_settings):
     try:
         started = tick("serve", "--background")
         assert started.exit_code == 0, started.output
-        assert started.stdout == f"the API answers on {free_settings.api_url}\n"
+        assert started.stdout == f"the API is ready at {free_settings.api_url}\n"
         row = next(line for line in tick("status").stdout.splitlines() if line.startswith("api "))
         assert " ready " in row
         assert tick("down").stdout == "stopped api\n"

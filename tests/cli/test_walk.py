@@ -1,5 +1,5 @@
-"""Every command that only reads, in every state a platform can be in: it answers, or says what to
-do; never a traceback.
+"""Every command that only reads, in every state of a platform: it succeeds, or prints an error with
+advice; never a traceback.
 """
 
 import os
@@ -24,37 +24,43 @@ pytestmark = pytest.mark.integration
 
 # These start, stop, send, train or overwrite something; compacting and expiring change no row.
 CHANGING = {
-    *(
-        "demo",
-        "up",
-        "down",
-        "run",
-        "init",
-        "env",
-        "serve",
-        "replay",
-        "live",
-        "load",
-        "history",
-        "backfill",
-        "synth",
-        "stats",
-    ),
-    *(
-        "job submit",
-        "job stop",
-        "job resume",
-        "lake rollback",
-        "dead-letters replay",
-        "features apply",
-        "online rebuild",
-    ),
-    *("train tick", "train power", "train mnist", "train cifar10"),
-    *("model promote", "model rollback", "model retire", "model challenge"),
-    *("airflow up", "airflow down", "airflow run", "airflow backfill", "airflow demo"),
+    "demo",
+    "up",
+    "down",
+    "run",
+    "init",
+    "env",
+    "serve",
+    "replay",
+    "live",
+    "load",
+    "history",
+    "backfill",
+    "synth",
+    "stats",
+    "job submit",
+    "job stop",
+    "job resume",
+    "lake rollback",
+    "dead-letters replay",
+    "features apply",
+    "online rebuild",
+    "train tick",
+    "train power",
+    "train mnist",
+    "train cifar10",
+    "model promote",
+    "model rollback",
+    "model retire",
+    "model challenge",
+    "airflow up",
+    "airflow down",
+    "airflow run",
+    "airflow backfill",
+    "airflow demo",
 }
 SILVER = "silver.tick_data"
-WORDS = {  # what a command needs, or what is worth asking besides nothing
+WORDS = {  # arguments that a command requires, or that are worth a test
     "logs": ([], ["kafka"], ["spark"]),
     "open": (["flink"], ["api"], ["live"]),
     "ready": (["kafka"], ["api"], ["spark"]),
@@ -99,7 +105,7 @@ READING = tuple(name for name in EVERY if name not in CHANGING)
 
 
 def complaint(code: int, output: str, error: BaseException | None) -> str | None:
-    """What is wrong with the end of a command; None if nothing is."""
+    """The problem with the result of a command; None if there is none."""
     if error is not None and not isinstance(error, SystemExit):
         return f"traceback: {error!r}"
     if "Traceback" in output:
@@ -108,7 +114,7 @@ def complaint(code: int, output: str, error: BaseException | None) -> str | None
         return f"exit code {code}"
     return (
         f"no advice in: {output!r}"
-        if code and not any(words in output for words in ADVICE)
+        if code and not any(advice in output for advice in ADVICE)
         else None
     )
 
@@ -117,10 +123,10 @@ def walk(tick, settings: Settings) -> dict[str, str]:
     """Every complaint, by command line."""
     complaints = {}
     for name in READING:
-        for words in WORDS.get(name, ([],)):
-            result = tick(settings, *name.split(), *words)
-            if found := complaint(result.exit_code, result.output, result.exception):
-                complaints[" ".join(("tick", name, *words))] = found
+        for arguments in WORDS.get(name, ([],)):
+            result = tick(settings, *name.split(), *arguments)
+            if problem := complaint(result.exit_code, result.output, result.exception):
+                complaints[" ".join(("tick", name, *arguments))] = problem
     return complaints
 
 
@@ -135,7 +141,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 
 def fill(settings: Settings, folder) -> None:
-    """What a demo leaves behind: ticks, features, and a run whose model is in Production."""
+    """Write what a demo leaves: ticks, features, and a run whose model is in Production."""
     ticks = lake.ticks()
     lake.put_ticks(settings, ticks)
     features = lake.features(ticks)
@@ -153,7 +159,7 @@ def test_the_lists_know_every_command():
     needy = {
         name for name in READING if any(parameter.required for parameter in EVERY[name].params)
     }
-    assert needy - set(WORDS) == set()  # without words, these would only print their usage
+    assert needy - set(WORDS) == set()  # without arguments, these would only print their usage
 
 
 def test_an_empty_home(tick, home):
@@ -180,13 +186,13 @@ def test_after_down(tick, home):
 
 @pytest.mark.parametrize("name", ["lake tables", "job status", "model list"])
 def test_as_a_process(home, name):
-    """What only a separate process shows: messages of libraries at its start and its end."""
+    """Only a separate process shows the messages of libraries at its start and its end."""
     env = {**os.environ, **settings_env(home), "PYTHONPATH": str(REPO)}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "cli.main", *name.split()],
         env=env,
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert complaint(done.returncode, done.stdout + done.stderr, None) is None
+    assert complaint(process.returncode, process.stdout + process.stderr, None) is None

@@ -244,7 +244,7 @@ def test_whoever_resumes_the_job_can_delete_old_states():
 
 def test_the_env_file_gives_what_is_asked_for_and_nothing_else(tmp_path):
     file = tmp_path / ".env"
-    added = compose_env.complete(file)
+    added = compose_env.complete_env(file)
     asked = {
         name: rest for name, rest in VARIABLE.findall(TEXT) if not name.endswith("_PUBLISHED_PORT")
     }
@@ -252,18 +252,18 @@ def test_the_env_file_gives_what_is_asked_for_and_nothing_else(tmp_path):
     assert all(rest.startswith(":?") for rest in asked.values()), (
         "a missing secret must stop everything"
     )
-    assert set(added) == {*compose_env.SECRETS, *compose_env.PLAIN}
+    assert set(added) == {*compose_env.SECRETS, *compose_env.DEFAULTS}
     assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_second_env_changes_no_secret_and_a_deleted_one_is_new(tmp_path):
     file = tmp_path / ".env"
-    compose_env.complete(file)
+    compose_env.complete_env(file)
     before = file.read_text()
-    assert compose_env.complete(file) == []
+    assert compose_env.complete_env(file) == []
     assert file.read_text() == before
     file.write_text(re.sub(r"REDIS_PASSWORD=.*\n", "", before))
-    assert compose_env.complete(file) == ["REDIS_PASSWORD"]
+    assert compose_env.complete_env(file) == ["REDIS_PASSWORD"]
     assert len({line.partition("=")[2] for line in file.read_text().splitlines()}) == len(
         file.read_text().splitlines()
     )

@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 from sklearn.ensemble import RandomForestRegressor
 
-from cli.serve import ask
 from contracts.config.settings import Settings
 from contracts.features import CORE
 from contracts.topics import PREDICTIONS
@@ -22,6 +21,7 @@ from lakehouse.tables import Lakehouse
 from models import registry, tracking
 from models.export import export
 from stack import platform as stack_platform
+from stack.services.own import api_client
 from streaming.feeds import open_feed
 from streaming.replay import replay
 from streaming.synthetic.market import Market
@@ -72,7 +72,7 @@ def test_a_real_file_is_answered_for(serving: Settings) -> None:
     done = replay.replay(feed, serving, SPEED, as_live=True)
     assert (done.sent, done.rejected, done.failed) == (9_738, 0, 0)
 
-    answered = lambda: ask(serving, [REAL], include_features=True)["results"][0]  # noqa: E731
+    answered = lambda: api_client(serving).predict_json([REAL], True)["results"][0]  # noqa: E731
     fresh = lambda: (now := answered())["status"] == "ok" and now["age_s"] < 60  # noqa: E731
     eventually(fresh, "a prediction on fresh features", timeout_s=60)
     answer = answered()
@@ -115,7 +115,7 @@ def test_a_real_file_is_answered_for(serving: Settings) -> None:
 
 def test_live_is_batch_is_oracle_and_so_is_what_was_served(serving: Settings) -> None:
     """Backfill while job and API run: all differences are explained, no online row gets older."""
-    before_us = ask(serving, [REAL], include_features=False)["results"][0]["feature_time_us"]
+    before_us = api_client(serving).predict_json([REAL], False)["results"][0]["feature_time_us"]
     predictions = lambda: Lakehouse(serving).table(schemas.PREDICTIONS).scan().count()  # noqa: E731
     eventually(lambda: predictions() > 0, "what was served in the lakehouse")
     to_us = (
@@ -136,9 +136,7 @@ def test_live_is_batch_is_oracle_and_so_is_what_was_served(serving: Settings) ->
     report = meter.measure(serving, from_us, to_us, minutes_ago(0), sample=40)
     assert report.unexplained == 0, unexplained(report)
     assert report.served.compared > 0
-    assert (
-        ask(serving, [REAL], include_features=False)["results"][0]["feature_time_us"] >= before_us
-    )
+    assert api_client(serving).predict_json([REAL])["results"][0]["feature_time_us"] >= before_us
 
 
 def unexplained(report: ParityReport) -> list[str]:

@@ -23,7 +23,7 @@ from contracts.topics import DEAD_LETTER, TICKS
 from feature_store.flink import rest as flink_rest
 from feature_store.flink.program import Program, submit
 from stack import platform
-from stack.process.pids import Record
+from stack.process.pids import ProcessRecord
 from stack.services.own import settings_env
 from streaming.job import job
 from streaming.job import states as job_states
@@ -156,7 +156,7 @@ def test_a_state_with_a_reader_that_ended_is_refused(own: Settings, tick: Tick) 
 def test_a_taskmanager_that_is_gone_is_waited_for(own: Settings, tick: Tick) -> None:
     """If requests for slots failed immediately, RESTARTS_MAX would be used up in seconds."""
     assert config_of_jobmanager(own)["resourcemanager.standalone.start-up-time"] == "0 s"
-    record = Record.read(paths.run(own) / "taskmanager.json")
+    record = ProcessRecord.from_file(paths.run(own) / "taskmanager.json")
     assert record is not None
     os.kill(record.pid, signal.SIGKILL)
     eventually(

@@ -199,6 +199,6 @@ def test_the_commands_list_ask_and_go_back(lake):
     refused = runner.invoke(app, ["lake", "rollback", SILVER, "--to", str(first)], input="n\n")
     assert refused.exit_code == 1 and stored_ids(lake) == ["0", "1", "2"]
     done = runner.invoke(app, ["lake", "rollback", SILVER, "--to", str(first), "--yes"])
-    assert done.exit_code == 0 and "holds 1 rows again" in done.output
+    assert done.exit_code == 0 and "has 1 rows again" in done.output
     assert stored_ids(lake) == ["0"]
     assert runner.invoke(app, ["lake", "rollback", SILVER, "--to", "7", "--yes"]).exit_code == 1

@@ -1,4 +1,4 @@
-"""A test run that was killed leaves its services; the next one ends them, and those of living runs
+"""Services that a killed test run left behind are ended by the next run; those of running test runs
 stay.
 """
 
@@ -11,7 +11,7 @@ import pytest
 
 from contracts.config import paths
 from stack import platform
-from stack.process.pids import Record
+from stack.process.pids import ProcessRecord
 from stack.process.service import Service, spawn, stop
 from tests.conftest import OWNER, end_abandoned
 
@@ -25,7 +25,11 @@ def test_only_services_without_owner_are_ended(tmp_path: Path, owner_lives: bool
     spawn(service)
     try:
         with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as brief:
-            (Record.of(os.getpid()) if owner_lives else Record.of(brief.pid)).write(home / OWNER)
+            (
+                ProcessRecord.from_pid(os.getpid())
+                if owner_lives
+                else ProcessRecord.from_pid(brief.pid)
+            ).write(home / OWNER)
             brief.communicate(b"\n")
         end_abandoned(tmp_path)
         assert (service.process() is not None) is owner_lives
@@ -33,10 +37,10 @@ def test_only_services_without_owner_are_ended(tmp_path: Path, owner_lives: bool
         stop(service.pid_file, timeout_s=5)
 
 
-def test_down_leaves_what_no_pid_file_names(free_settings):
-    """Half written by a killed process: a hidden file with the suffix of a PID file."""
+def test_down_ignores_partial_pid_files(free_settings):
+    """A killed process leaves a hidden file with the suffix of a PID file."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        Record.of(other.pid).write(paths.run(free_settings) / ".7.kafka.json")
+        ProcessRecord.from_pid(other.pid).write(paths.run(free_settings) / ".7.kafka.json")
         assert platform.down(free_settings) == []
         assert other.poll() is None
         other.communicate(b"\n")

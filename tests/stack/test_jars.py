@@ -1,5 +1,5 @@
-"""Jars: pinned by SHA-256, fetched once, repaired when damaged. The last tests download one small
-real jar.
+"""Jars: pinned by SHA-256, downloaded once, repaired when damaged. The last tests download one
+small jar.
 """
 
 import gc
@@ -13,7 +13,7 @@ import pytest
 from contracts.config import paths
 from contracts.errors import ServiceError
 from stack import jars
-from stack.jars import Jar, fetch, intact, locked, sha256_of
+from stack.jars import Jar, download_jars, is_intact, locked, sha256_of
 
 # The Maven client leaves its connections to the garbage collector.
 leaves_sockets = pytest.mark.filterwarnings(
@@ -43,7 +43,7 @@ def test_the_lock_reads_as_one_line_a_jar_and_names_no_server():
     assert "://" not in text
 
 
-def test_versions_are_said():
+def test_the_version_of_a_role_is_that_of_its_first_root():
     assert jars.version_of("kafka") == "4.3.1"
 
 
@@ -51,13 +51,13 @@ def test_missing_damaged_and_half_jars_are_noticed(tmp_path):
     file = tmp_path / "a-1.jar"
     file.write_bytes(b"whole")
     jar = Jar("g:a:1", sha256_of(file), 5)
-    assert intact(tmp_path, jar)
+    assert is_intact(tmp_path, jar)
     file.write_bytes(b"whole"[:3])
-    assert not intact(tmp_path, jar)
+    assert not is_intact(tmp_path, jar)
     file.write_bytes(b"whoIe")
-    assert not intact(tmp_path, jar)
+    assert not is_intact(tmp_path, jar)
     file.unlink()
-    assert not intact(tmp_path, jar)
+    assert not is_intact(tmp_path, jar)
 
 
 def test_the_cache_is_below_home_unless_it_is_named(make_settings, tmp_path):
@@ -66,21 +66,21 @@ def test_the_cache_is_below_home_unless_it_is_named(make_settings, tmp_path):
 
 
 def test_an_empty_cache_lacks_everything(make_settings, tmp_path):
-    given = make_settings(cache=tmp_path / "none")
-    assert len(jars.missing(given)) == sum(len(locked(role)) for role in ("kafka", "flink"))
+    settings = make_settings(cache=tmp_path / "none")
+    assert len(jars.find_missing(settings)) == sum(len(locked(role)) for role in ("kafka", "flink"))
 
 
 def test_an_object_store_needs_its_jar_too(make_settings, tmp_path):
-    given = make_settings(cache=tmp_path / "none", warehouse_uri="s3://lake/tick")
+    settings = make_settings(cache=tmp_path / "none", warehouse_uri="s3://lake/tick")
     assert {jar.coordinate for jar in locked("s3")} < {
-        jar.coordinate for jar in jars.missing(given)
+        jar.coordinate for jar in jars.find_missing(settings)
     }
-    assert set(locked("s3")) < set(jars.of_flink(given))
+    assert set(locked("s3")) < set(jars.flink_jars(settings))
 
 
 @pytest.fixture(autouse=True)
 def collect_sockets() -> Iterator[None]:
-    """Let them go inside the test that made them."""
+    """Close them inside the test that opened them."""
     yield
     gc.collect()
 
@@ -98,20 +98,21 @@ def only_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.integration
 @leaves_sockets
 def test_a_damaged_jar_is_fetched_again_and_others_stay(only_small, make_settings, tmp_path):
-    settings, told = make_settings(cache=tmp_path / "cache"), []
-    jars.ensure(settings, lambda *report: told.append(report))
+    settings = make_settings(cache=tmp_path / "cache")
+    reports = []
+    jars.ensure_downloaded(settings, lambda *report: reports.append(report))
     file = tmp_path / "cache" / SMALL.file
     assert sha256_of(file) == SMALL.sha256
-    assert told[-1] == ("fetch jars", SMALL.size_bytes, SMALL.size_bytes)
-    assert all(0 < done <= total for _, done, total in told)
+    assert reports[-1] == ("fetch jars", SMALL.size_bytes, SMALL.size_bytes)
+    assert all(0 < done <= total for _, done, total in reports)
 
     written_ns = file.stat().st_mtime_ns
-    jars.ensure(settings)
+    jars.ensure_downloaded(settings)
     assert file.stat().st_mtime_ns == written_ns
 
     file.write_bytes(file.read_bytes()[:1000])
     (tmp_path / "cache" / "mine.txt").write_text("kept")
-    jars.ensure(settings)
+    jars.ensure_downloaded(settings)
     assert sha256_of(file) == SMALL.sha256
     assert sorted(found.name for found in (tmp_path / "cache").iterdir()) == [
         SMALL.file,
@@ -123,17 +124,17 @@ def test_a_damaged_jar_is_fetched_again_and_others_stay(only_small, make_setting
 @leaves_sockets
 def test_another_file_than_the_pinned_one_is_refused(tmp_path):
     with pytest.raises(ServiceError, match="is not the pinned file"):
-        fetch((Jar(SMALL.coordinate, "0" * 64, SMALL.size_bytes),), tmp_path)
+        download_jars((Jar(SMALL.coordinate, "0" * 64, SMALL.size_bytes),), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.integration
 @leaves_sockets
-def test_a_jar_that_does_not_exist_says_what_to_do(tmp_path):
+def test_a_jar_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(
         ServiceError, match="cannot download net.sf.jopt-simple:jopt-simple:0.0"
     ) as caught:
-        fetch((Jar("net.sf.jopt-simple:jopt-simple:0.0", "0" * 64, 1),), tmp_path)
+        download_jars((Jar("net.sf.jopt-simple:jopt-simple:0.0", "0" * 64, 1),), tmp_path)
     assert "tick up" in caught.value.hint
 
 

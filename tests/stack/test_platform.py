@@ -1,8 +1,8 @@
-"""The life of a whole platform, with real services: up, up again, a kill -9, healed, down, nothing
+"""The life of a whole platform, with real services: up, up again, kill -9, restart, down, nothing
 left.
 
-A separate platform, because the shared one must not be killed under other tests. The tests run
-in this order.
+A separate platform, because killing services of the shared one would break other tests. The tests
+run in this order.
 """
 
 import os
@@ -19,8 +19,8 @@ from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.topics import DEAD_LETTER, TICKS, TOPICS
 from stack import platform
-from stack.process.pids import Record
-from stack.services import flink, kafka
+from stack.process.pids import ProcessRecord
+from stack.services import flink, kafka_topics
 from stack.services import own as own_services
 from tests.conftest import settings_in
 
@@ -38,8 +38,11 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         platform.down(settings)
 
 
-def _records(settings: Settings) -> dict[str, Record | None]:
-    return {name: Record.read(paths.run(settings) / f"{name}.json") for name in platform.PLATFORM}
+def _records(settings: Settings) -> dict[str, ProcessRecord | None]:
+    return {
+        name: ProcessRecord.from_file(paths.run(settings) / f"{name}.json")
+        for name in platform.PLATFORM
+    }
 
 
 def _states(settings: Settings) -> dict[str, str]:
@@ -74,24 +77,24 @@ def test_up_makes_everything_ready(own):
     platform.up(own, progress=lambda *step: steps.append(step))
     assert _states(own) == dict.fromkeys(platform.PLATFORM, "ready")
     assert steps[-1] == ("start services", 4, 4)
-    assert flink.overview(own)["slots-total"] == own.flink_slots
+    assert flink.fetch_overview(own)["slots-total"] == own.flink_slots
 
 
 def test_topics_are_as_the_contract_says(own):
     from confluent_kafka.admin import ConfigResource, ResourceType
 
-    client = kafka.admin(own)
-    found = client.list_topics(timeout=10).topics
-    ours = {
-        name: len(topic.partitions) for name, topic in found.items() if not name.startswith("__")
+    client = kafka_topics.admin_client(own)
+    topics = client.list_topics(timeout=10).topics
+    partitions = {
+        name: len(topic.partitions) for name, topic in topics.items() if not name.startswith("__")
     }
-    assert {topic.name: topic.partitions for topic in TOPICS} == ours
+    assert {topic.name: topic.partitions for topic in TOPICS} == partitions
     for topic in TOPICS:
         resource = ConfigResource(ResourceType.TOPIC, topic.name)
         config = client.describe_configs([resource])[resource].result()
         assert config["retention.ms"].value == str(topic.retention_ms)
         assert config["message.timestamp.type"].value == "LogAppendTime"
-    assert kafka.create_topics(own) == []
+    assert kafka_topics.create_topics(own) == []
 
 
 def test_a_second_up_is_a_no_op(own):
@@ -122,7 +125,7 @@ def test_the_recorded_pid_is_the_service_itself(own):
     }
 
 
-def test_a_killed_broker_is_seen_and_healed_with_its_messages(own):
+def test_a_killed_broker_is_restarted_with_its_messages(own):
     producer = Producer({**connections.kafka(own), "acks": "all"})
     producer.produce(DEAD_LETTER.name, b"kept")
     assert producer.flush(20) == 0
@@ -161,12 +164,12 @@ def test_killed_redis_and_taskmanager_come_back(own):
 
 
 def test_a_new_taskmanager_is_ready_only_when_it_is_registered_itself(own):
-    """The JobManager lists a killed TaskManager until its heartbeat is overdue: that one must not
-    vouch for the new one.
+    """The JobManager lists a killed TaskManager until its heartbeat times out: the new one is not
+    ready because of it.
     """
     _kill(own, "taskmanager")
-    assert flink.overview(own)["taskmanagers"] >= 1
-    service = platform.find(own, "taskmanager")
+    assert flink.fetch_overview(own)["taskmanagers"] >= 1
+    service = platform.find_service(own, "taskmanager")
     assert not service.ready()
     platform.up(own)
     assert service.ready()
@@ -182,7 +185,7 @@ def test_a_service_that_cannot_start_shows_why(own):
 
 def test_down_leaves_nothing_behind(own):
     records = _records(own)
-    ports = {port for name in platform.PLATFORM for port in platform.find(own, name).ports}
+    ports = {port for name in platform.PLATFORM for port in platform.find_service(own, name).ports}
     assert set(platform.down(own)) == set(platform.PLATFORM)
     assert all(record.members() == [] for record in records.values())
     assert not ports & {
@@ -207,13 +210,13 @@ def test_everything_stays_below_home(own):
 
 
 def test_an_unknown_service_is_named(free_settings):
-    with pytest.raises(ServiceError, match="no service 'spark'") as caught:
-        platform.find(free_settings, "spark")
+    with pytest.raises(ServiceError, match="unknown service 'spark'") as caught:
+        platform.find_service(free_settings, "spark")
     assert "kafka" in caught.value.hint
 
 
 def test_children_read_the_same_settings(make_settings, monkeypatch):
-    """Whatever a program set by hand reaches the processes it starts, secrets aside."""
+    """Settings made in code reach the processes that are started with them, without the API key."""
     settings = make_settings(fresh_s=12.5, model_name="name with ä", api_key="not for everyone")
     env = own_services.settings_env(settings)
     assert "not for everyone" not in env.values()

@@ -28,7 +28,7 @@ def ended(client: Client, dag: str, run_id: str) -> dict:
     """The run once it has ended; one that does not end is described by the states of its tasks."""
     try:
         return wait(
-            lambda: (run := client.run(dag, run_id))["state"] in {"success", "failed"} and run,
+            lambda: (run := client.get_run(dag, run_id))["state"] in {"success", "failed"} and run,
             f"{dag} {run_id}",
         )
     except AssertionError as error:

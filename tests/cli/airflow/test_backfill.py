@@ -1,18 +1,18 @@
-"""What `tick airflow backfill` shows: an estimate over slow runs, a summary over many."""
+"""The output of `tick airflow backfill`: estimate for slow runs, summary of many runs."""
 
 import io
 
 from rich.console import Console
 
-from cli.airflow.backfill import SPEED_OVER_S
-from cli.reports.airflow_tables import summary
-from cli.reports.progress_bars import bars
+from cli.airflow.backfill import ESTIMATE_PERIOD_S
+from cli.reports.airflow_tables import runs_summary
+from cli.reports.progress_bars import progress_bars
 
 
 def test_the_remaining_time_is_known_though_a_run_takes_minutes():
     now = [0.0]
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
-    with bars(console, SPEED_OVER_S, clock=lambda: now[0]) as report:
+    with progress_bars(console, ESTIMATE_PERIOD_S, clock=lambda: now[0]) as report:
         for ended in range(4):
             now[0] = ended * 100.0
             report("runs", ended, 366)
@@ -21,4 +21,4 @@ def test_the_remaining_time_is_known_though_a_run_takes_minutes():
 
 def test_a_year_is_summed_up_by_state():
     runs = [{"state": "success"}] * 365 + [{"state": "failed"}]
-    assert summary(runs) == "366 runs: 365 success, 1 failed"
+    assert runs_summary(runs) == "366 runs: 365 success, 1 failed"

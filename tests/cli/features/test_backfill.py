@@ -1,11 +1,11 @@
-"""`tick backfill` as a person types it, without Flink."""
+"""`tick backfill` without Flink: its range, its options, its list of days."""
 
 from datetime import UTC, datetime
 
 import polars as pl
 import pytest
 
-from cli.features.backfill import _range, named
+from cli.features.backfill import list_days, resolve_range
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from feature_store.backfill.chunks import DAY_US, length_us
@@ -22,8 +22,8 @@ def us(moment: datetime) -> int:
 @pytest.fixture
 def lake(tmp_path):
     """Silver with two ticks, 100 s apart."""
-    made = Settings(home=tmp_path)
-    Lakehouse(made).create()
+    settings = Settings(home=tmp_path)
+    Lakehouse(settings).create()
     row = {"venue": "V", "symbol": "S", "price": 1.0, "size": 1.0, "side": 1}
     rows = [
         row
@@ -35,24 +35,24 @@ def lake(tmp_path):
         }
         for s in (0, 100)
     ]
-    Lakehouse(made).append_ticks(tick_frame.conform(pl.DataFrame(rows)))
-    return made
+    Lakehouse(settings).append_ticks(tick_frame.conform(pl.DataFrame(rows)))
+    return settings
 
 
 def test_without_a_range_all_of_silver_is_covered_up_to_the_end_of_its_last_bar(lake):
-    assert _range(lake, None, None) == (us(START), us(START) + 161_000_000)
+    assert resolve_range(lake, None, None) == (us(START), us(START) + 161_000_000)
 
 
-def test_a_given_side_is_taken_as_it_is(lake):
-    assert _range(lake, START.replace(second=0), None)[0] == us(START.replace(second=0))
-    assert _range(lake, None, START.replace(minute=9))[1] == us(START.replace(minute=9))
+def test_an_option_overrides_its_end_of_the_range(lake):
+    assert resolve_range(lake, START.replace(second=0), None)[0] == us(START.replace(second=0))
+    assert resolve_range(lake, None, START.replace(minute=9))[1] == us(START.replace(minute=9))
 
 
-def test_an_empty_lakehouse_says_how_to_fill_it(tmp_path):
+def test_an_empty_lakehouse_names_the_command_that_fills_it(tmp_path):
     empty = Settings(home=tmp_path)
     Lakehouse(empty).create()
     with pytest.raises(DatasetError, match="no ticks") as caught:
-        _range(empty, None, None)
+        resolve_range(empty, None, None)
     assert "`tick history`" in caught.value.hint
 
 
@@ -62,7 +62,7 @@ def test_a_chunk_has_a_unit(text, hours):
 
 
 @pytest.mark.parametrize("text", ["", "d", "0d", "-1d", "1.5d", "12", "3m"])
-def test_what_is_no_length_is_refused(text):
+def test_an_invalid_chunk_length_is_refused(text):
     with pytest.raises(DatasetError, match="is not a chunk length") as caught:
         length_us(Settings(), text, 0, DAY_US)
     assert "12h, 1d, 2w" in caught.value.hint
@@ -70,5 +70,5 @@ def test_what_is_no_length_is_refused(text):
 
 def test_many_days_are_shortened():
     days = [us(START) // DAY_US * DAY_US + i * DAY_US for i in range(9)]
-    assert named(days[:2]) == "2026-03-01, 2026-03-02"
-    assert named(days).endswith("2026-03-06 … 2026-03-09")
+    assert list_days(days[:2]) == "2026-03-01, 2026-03-02"
+    assert list_days(days).endswith("2026-03-06 … 2026-03-09")

@@ -1,4 +1,4 @@
-"""`tick features test` and `tick features try` as a person types them: no service runs."""
+"""`tick features test` and `tick features try` without any service."""
 
 from pathlib import Path
 
@@ -18,21 +18,21 @@ LINE = {"name": "mine", "formula": "{sv} / {n}", "unit": "base", "scale": 1e-3, 
 def tick(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
 
-    def call(command: str, *words: str, **trial) -> tuple[int, str]:
-        file = tmp_path / "trial.yaml"
-        file.write_text(yaml.safe_dump({"ticks": TICKS, **trial}, sort_keys=False))
-        answer = CliRunner().invoke(
-            app, ["features", command, *(word.replace("FILE", str(file)) for word in words)]
+    def call(command: str, *arguments: str, **example) -> tuple[int, str]:
+        file = tmp_path / "example.yaml"
+        file.write_text(yaml.safe_dump({"ticks": TICKS, **example}, sort_keys=False))
+        result = CliRunner().invoke(
+            app, ["features", command, *(word.replace("FILE", str(file)) for word in arguments)]
         )
-        return answer.exit_code, answer.output
+        return result.exit_code, result.output
 
     return call
 
 
 def test_the_example_holds():
-    answer = CliRunner().invoke(app, ["features", "test", str(EXAMPLE)])
-    assert answer.exit_code == 0, answer.output
-    assert "12 of 12 values are as expected" in answer.output
+    result = CliRunner().invoke(app, ["features", "test", str(EXAMPLE)])
+    assert result.exit_code == 0, result.output
+    assert "12 of 12 values are as expected" in result.output
 
 
 def test_right_and_wrong_values_are_told_apart(tick):
@@ -43,12 +43,12 @@ def test_right_and_wrong_values_are_told_apart(tick):
         "log_return_10s": None,
         "vwap_dev_10s": 1e-14,
     }
-    code, shown = tick("test", "FILE", features=[LINE], expect=[{"at": 12, **values}])
-    assert code == 1 and "3 of 5 values are as expected" in shown
+    code, output = tick("test", "FILE", features=[LINE], expect=[{"at": 12, **values}])
+    assert code == 1 and "3 of 5 values are as expected" in output
     marks = {
-        words[1]: words[0]
-        for line in shown.splitlines()
-        if len(words := line.split()) > 3 and words[0] in "✓✗"
+        cells[1]: cells[0]
+        for line in output.splitlines()
+        if len(cells := line.split()) > 3 and cells[0] in "✓✗"
     }
     assert marks == {
         "mine_10s": "✓",
@@ -57,7 +57,7 @@ def test_right_and_wrong_values_are_told_apart(tick):
         "log_return_10s": "✗",
         "vwap_dev_10s": "✓",
     }
-    assert "-1.0e-01 allowed ±3.1e-09" in shown
+    assert "-1.0e-01 allowed ±3.1e-09" in output
 
 
 def test_a_tolerance_may_be_wider(tick):
@@ -91,7 +91,7 @@ def test_a_value_may_be_an_expression(tick, value):
 
 def test_ticks_may_come_from_a_file_of_any_feed(tick, tmp_path):
     start_us = 1_704_067_200_000_000
-    made = pl.DataFrame(
+    trades = pl.DataFrame(
         {
             "symbol": ["A", "B", "A", "A"],
             "event_time_us": [0, 1, 11_500_000, 12_000_000],
@@ -99,16 +99,16 @@ def test_ticks_may_come_from_a_file_of_any_feed(tick, tmp_path):
             "size": [1, 1, 2, -1],
         }
     )
-    made.with_columns(pl.col("event_time_us") + start_us).write_csv(tmp_path / "trades.csv")
+    trades.with_columns(pl.col("event_time_us") + start_us).write_csv(tmp_path / "trades.csv")
     expect = [{"at": "2024-01-01T00:00:12Z", "symbol": "FILE:A", "volume_10s": 2}]
-    code, shown = tick("test", "FILE", ticks="trades.csv", expect=expect)
-    assert code == 0 and "1 rows of trades.csv are not ticks" in shown
-    code, shown = tick("test", "FILE", ticks="trades.csv", expect=[{"at": 12, "volume_10s": 2}])
-    assert code == 1 and "names no symbol" in shown and "FILE:A, FILE:B" in shown
+    code, output = tick("test", "FILE", ticks="trades.csv", expect=expect)
+    assert code == 0 and "1 rows of trades.csv are not ticks" in output
+    code, output = tick("test", "FILE", ticks="trades.csv", expect=[{"at": 12, "volume_10s": 2}])
+    assert code == 1 and "names no symbol" in output and "FILE:A, FILE:B" in output
 
 
 @pytest.mark.parametrize(
-    ("trial", "told"),
+    ("example", "message"),
     [
         ({"expect": [{"at": 12, "volum_10s": 3}]}, "did you mean volume_10s"),
         (
@@ -170,20 +170,20 @@ def test_ticks_may_come_from_a_file_of_any_feed(tick, tmp_path):
     ],
     ids=lambda case: case if isinstance(case, str) else "",
 )
-def test_what_is_wrong_is_said(tick, trial, told):
-    code, shown = tick("test", "FILE", **trial)
-    assert code == 1 and told in shown, shown
-    assert "Traceback" not in shown and "→" in shown
+def test_an_error_names_the_value_and_the_way_on(tick, example, message):
+    code, output = tick("test", "FILE", **example)
+    assert code == 1 and message in output, output
+    assert "→" in output
 
 
 def test_a_value_that_is_not_finite_is_wrong(tick):
-    code, shown = tick(
+    code, output = tick(
         "test",
         "FILE",
         features=[LINE | {"formula": "1 / ({s} + 1e0)"}],
         expect=[{"at": 12, "mine_10s": None}],
     )
-    assert code == 1 and "inf" in shown
+    assert code == 1 and "inf" in output
 
 
 def test_no_file_and_no_yaml(tmp_path):
@@ -191,21 +191,21 @@ def test_no_file_and_no_yaml(tmp_path):
     broken.write_text("formula: {a} / {b}\n  x")
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(bytes(range(128, 256)))
-    for file, told in (
+    for file, message in (
         (tmp_path / "none.yaml", "cannot read"),
         (broken, "is not valid YAML"),
         (binary, "is not valid YAML"),
     ):
-        answer = CliRunner().invoke(app, ["features", "test", str(file)])
-        assert answer.exit_code == 1 and told in answer.output
+        result = CliRunner().invoke(app, ["features", "test", str(file)])
+        assert result.exit_code == 1 and message in result.output
 
 
 def test_try_prints_full_windows(tick):
-    code, shown = tick(
+    code, output = tick(
         "try", "{sv} / {n}", "FILE", "--window", "10s", expect=[{"at": 12, "volume_10s": 3}]
     )
     assert code == 0
-    assert [line.split()[2:] for line in shown.splitlines()[1:]] == [
+    assert [line.split()[2:] for line in output.splitlines()[1:]] == [
         ["00:00:12", "-3"],
         ["00:00:14", "-1.5"],
     ]
@@ -215,15 +215,15 @@ def test_try_reads_files_of_trades_and_says_when_they_are_too_short(tick, tmp_pa
     pl.DataFrame(
         {"symbol": "A", "event_time_us": [1_704_067_200_000_000], "price": 5.0, "size": 1}
     ).write_csv(tmp_path / "t.csv")
-    code, shown = tick("try", "{v}", str(tmp_path / "t.csv"), "--window", "1h")
-    assert code == 1 and "no row has 1h of history" in shown
-    assert "no window '2h'" in tick("try", "{v}", str(tmp_path / "t.csv"), "--window", "2h")[1]
+    code, output = tick("try", "{v}", str(tmp_path / "t.csv"), "--window", "1h")
+    assert code == 1 and "no row has 1h of history" in output
+    assert "unknown window '2h'" in tick("try", "{v}", str(tmp_path / "t.csv"), "--window", "2h")[1]
 
 
 def test_try_warns_of_values_that_are_no_numbers(tick):
-    words = ("try", "LN({sv})", "FILE", "--window", "10s")
-    assert "--null-if" in tick(*words, expect=[{"at": 1, "volume_10s": None}])[1]
+    arguments = ("try", "LN({sv})", "FILE", "--window", "10s")
+    assert "--null-if" in tick(*arguments, expect=[{"at": 1, "volume_10s": None}])[1]
     assert (
         "--null-if"
-        not in tick(*words, "--null-if", "{sv} <= 0", expect=[{"at": 1, "volume_10s": None}])[1]
+        not in tick(*arguments, "--null-if", "{sv} <= 0", expect=[{"at": 1, "volume_10s": None}])[1]
     )

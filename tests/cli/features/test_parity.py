@@ -1,6 +1,4 @@
-"""`tick parity` as a person types it: tables, JSON, a picture, and an exit code that a script can
-use.
-"""
+"""`tick parity`: tables, JSON, a plot, and exit codes for scripts."""
 
 import json
 from datetime import UTC, datetime
@@ -17,13 +15,13 @@ from tests.support.lake import START, A, B, S
 
 
 @pytest.fixture(scope="module")
-def made():
+def ticks():
     return lake.ticks()
 
 
 @pytest.fixture(scope="module")
-def views(made):
-    return lake.features(made)
+def views(ticks):
+    return lake.features(ticks)
 
 
 @pytest.fixture
@@ -35,8 +33,8 @@ def tick(tmp_path, monkeypatch):
     settings.cache_clear()
     Lakehouse(settings()).create()
 
-    def call(*words):
-        result = CliRunner().invoke(app, ["parity", *words])
+    def call(*arguments):
+        result = CliRunner().invoke(app, ["parity", *arguments])
         return result.exit_code, result.stdout, result.output
 
     yield call
@@ -47,26 +45,28 @@ def time(second: int) -> str:
     return datetime.fromtimestamp(START // S + second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def test_nothing_live_and_nothing_backfilled_are_said(tick, views):
-    code, _, said = tick()
-    assert code == 1 and "no live job has published a row" in said and "`tick job submit`" in said
+def test_missing_live_or_backfilled_rows_are_an_error(tick, views):
+    code, _, output = tick()
+    assert (
+        code == 1 and "no live job has published a row" in output and "`tick job submit`" in output
+    )
     lake.put_features(settings(), lake.GOLD_LIVE, views)
-    code, _, said = tick()
-    assert code == 1 and "nothing was backfilled" in said and "`tick backfill`" in said
+    code, _, output = tick()
+    assert code == 1 and "nothing was backfilled" in output and "`tick backfill`" in output
 
 
-def test_equal_tables_end_with_0_and_keep_the_totals(tick, made, views, tmp_path):
+def test_equal_tables_are_exit_code_0_and_the_totals_are_stored(tick, ticks, views, tmp_path):
     lake.put_both(settings(), views, views)
-    lake.put_ticks(settings(), made)
-    code, said, _ = tick("--sample", "20", "--out", str(tmp_path / "pictures"))
-    assert code == 0, said
-    assert "equal" in said and "oracle: 60 rows" in said and "unexplained in" not in said
+    lake.put_ticks(settings(), ticks)
+    code, output, _ = tick("--sample", "20", "--out", str(tmp_path / "pictures"))
+    assert code == 0, output
+    assert "equal" in output and "reference: 60 rows" in output and "unexplained in" not in output
     assert (tmp_path / "pictures" / "parity.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "pictures" / "parity.json").read_text())["unexplained"] == 0
     assert json.loads((tmp_path / "parity.json").read_text())["oracle_rows"] == 60
 
 
-def test_a_difference_ends_with_3_names_it_and_stands_in_the_json(tick, views):
+def test_a_difference_is_exit_code_3_and_is_in_the_json(tick, views):
     last = views["tick_1m"].with_row_index().filter(pl.col("volume_1h").is_not_null())["index"][0]
     hole = (pl.col("event_time_us") % lake.DAY).is_between(1000 * S, 1600 * S)
     live = lake.only(
@@ -74,26 +74,28 @@ def test_a_difference_ends_with_3_names_it_and_stands_in_the_json(tick, views):
         ~hole & ~((pl.col("symbol") == B) & (pl.int_range(pl.len()) == 5)),
     )
     lake.put_both(settings(), live, views)
-    code, said, _ = tick("--from", time(0), "--to", time(5000))
+    code, output, _ = tick("--from", time(0), "--to", time(5000))
     assert code == 3
     assert all(
-        part in said for part in ("volume_1h", "no live job", "missing", "unexplained", "1 for")
+        part in output for part in ("volume_1h", "no live job", "missing", "unexplained", "1 for")
     )
-    code, said, _ = tick("--from", time(0), "--to", time(5000), "--json")
-    found = json.loads(said)
-    assert code == 3 and found["unexplained"] == len(found["examples"]) + 1
-    assert {line["name"] for line in found["features"] if line["unexplained"]} == {"volume_1h"}
-    assert [stretch["kind"] for stretch in found["stretches"]] == ["no live job"]
-    code, said, _ = tick("--from", time(0), "--to", time(900), "--symbols", A)
+    code, output, _ = tick("--from", time(0), "--to", time(5000), "--json")
+    report = json.loads(output)
+    assert code == 3 and report["unexplained"] == len(report["examples"]) + 1
+    assert {column["name"] for column in report["features"] if column["unexplained"]} == {
+        "volume_1h"
+    }
+    assert [stretch["kind"] for stretch in report["stretches"]] == ["no live job"]
+    code, output, _ = tick("--from", time(0), "--to", time(900), "--symbols", A)
     assert code == 0
 
 
-def test_what_cannot_be_compared_ends_with_1(tick, views):
+def test_a_range_that_cannot_be_compared_is_exit_code_1(tick, views):
     lake.put_both(settings(), views, views)
-    for words, part in (
+    for arguments, part in (
         (("--from", time(10), "--to", time(10)), "range is empty"),
         (("--from", "2020-01-01", "--to", "2020-01-02"), "no rows in this range"),
         (("--symbols", "V:NONE"), "V:NONE"),
     ):
-        code, _, said = tick(*words)
-        assert code == 1 and part in said, said
+        code, _, output = tick(*arguments)
+        assert code == 1 and part in output, output

@@ -1,5 +1,5 @@
-"""`tick stats` and `tick drift` as a person types them: a real lakehouse and a real MLflow; only
-drift's rows are made by hand.
+"""`tick stats` and `tick drift` on a real lakehouse and a real MLflow; only
+the rows of `tick drift` are synthetic.
 """
 
 import json
@@ -47,8 +47,8 @@ def tick(mlflow_home, tmp_path, monkeypatch):
     (mlflow_home / "mlflow").mkdir(exist_ok=True)
     settings.cache_clear()
 
-    def call(*words):
-        result = CliRunner().invoke(app, words)
+    def call(*arguments):
+        result = CliRunner().invoke(app, arguments)
         return result.exit_code, result.output
 
     yield call
@@ -67,73 +67,73 @@ class TestStats:
         return tick
 
     def test_a_range_becomes_tables_pictures_and_one_run(self, filled, tmp_path):
-        code, said = filled(
+        code, output = filled(
             "stats", "--from", DAYS[0], "--to", DAYS[3], "--out", str(tmp_path / "out" / "here")
         )
-        assert code == 0, said
-        assert "2 days computed" in said
-        assert f"1 days without ticks: {DAYS[2]}" in said
+        assert code == 0, output
+        assert "2 days computed" in output
+        assert f"1 days without ticks: {DAYS[2]}" in output
         assert (
             sorted(file.name for file in (tmp_path / "out" / "here").iterdir() if png(file))
             == PICTURES
         )
         client = tracking.client(settings())
-        run_id = said.split("MLflow run ")[1].split(";")[0].strip()
-        found = client.get_run(run_id)
-        assert client.get_experiment(found.info.experiment_id).name == publish.EXPERIMENT
-        assert found.info.status == "FINISHED"
-        assert found.data.metrics["days"] == 2
+        run_id = output.split("MLflow run ")[1].split(";")[0].strip()
+        mlflow_entry = client.get_run(run_id)
+        assert client.get_experiment(mlflow_entry.info.experiment_id).name == publish.EXPERIMENT
+        assert mlflow_entry.info.status == "FINISHED"
+        assert mlflow_entry.data.metrics["days"] == 2
         assert [file.path for file in client.list_artifacts(run_id)] == sorted(
             [*PICTURES, "days.json"]
         )
-        told = json.loads(
+        document = json.loads(
             Path(client.download_artifacts(run_id, "days.json", str(tmp_path))).read_text()
         )
-        assert (told["days"], told["holes"]) == (DAYS[:2], [DAYS[2]])
+        assert (document["days"], document["holes"]) == (DAYS[:2], [DAYS[2]])
 
     def test_without_a_range_the_whole_lakehouse_is_done(self, filled):
-        code, said = filled("stats", "--symbols", "V:A, V:X")
-        assert code == 0, said
-        assert "3 days computed" in said
-        assert "no ticks of V:X" in said
+        code, output = filled("stats", "--symbols", "V:A, V:X")
+        assert code == 0, output
+        assert "3 days computed" in output
+        assert "no ticks of V:X" in output
 
     def test_a_range_without_ticks_is_said_and_draws_nothing(self, filled, tmp_path):
-        code, said = filled(
+        code, output = filled(
             "stats", "--from", "2020-01-01", "--to", "2020-02-01", "--out", str(tmp_path / "out")
         )
-        assert code == 0, said
-        assert "31 days without ticks" in said
-        assert "and 21 more" in said
+        assert code == 0, output
+        assert "31 days without ticks" in output
+        assert "and 21 more" in output
         assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize(
-        ("words", "said"),
+        ("arguments", "message"),
         [
             (["--from", "2026-01-02", "--to", "2026-01-01"], "the range is empty"),
             (["--symbols", "BTCUSDT"], "VENUE:SYMBOL"),
             (["--symbols", ","], "VENUE:SYMBOL"),
         ],
     )
-    def test_what_cannot_be_is_an_error_with_a_hint(self, filled, words, said):
-        code, output = filled("stats", *words)
+    def test_what_cannot_be_is_an_error_with_a_hint(self, filled, arguments, message):
+        code, output = filled("stats", *arguments)
         assert code == 1
-        assert said in output
+        assert message in output
         assert "→" in output
 
     def test_an_empty_lakehouse_says_how_to_fill_it(self, tick):
-        code, said = tick("stats")
+        code, output = tick("stats")
         assert code == 1
-        assert "holds no ticks" in said
+        assert "holds no ticks" in output
 
     def test_one_day_of_one_symbol_with_a_constant_price_can_be_drawn(self, tick, tmp_path):
         Lakehouse(settings()).create()
         Lakehouse(settings()).append_ticks(
             ticks([0], symbols=("V:A",), rate=0.0005).with_columns(price=pl.lit(5.0))
         )
-        code, said = tick(
+        code, output = tick(
             "stats", "--from", DAYS[0], "--to", DAYS[1], "--out", str(tmp_path / "out")
         )
-        assert code == 0, said
+        assert code == 0, output
         assert all(png(tmp_path / "out" / name) for name in PICTURES)
 
 
@@ -146,7 +146,7 @@ class TestDrift:
         forest = RandomForestRegressor(10, min_samples_leaf=100, random_state=1).fit(
             x.astype(np.float32), y
         )
-        made = export(
+        model_files = export(
             forest,
             x,
             tmp_path / "model",
@@ -164,7 +164,7 @@ class TestDrift:
             )
             registry.promote(
                 settings(),
-                registry.register(settings(), made, track.run_id, {registry.PASSED: "true"}),
+                registry.register(settings(), model_files, track.run_id, {registry.PASSED: "true"}),
             )
         return track
 
@@ -173,44 +173,48 @@ class TestDrift:
 
     def test_rows_like_those_of_the_training_ask_for_nothing(self, tick, production, monkeypatch):
         self.rows(monkeypatch, dataset(days=6, strength=0.3, seed=9).frame)
-        code, said = tick("drift", "--from", "2025-10-10", "--to", "2025-10-16")
-        assert code == 0, said
-        assert "no retrain" in said
-        assert "IC of the last 5 days 0.2" in said
+        code, output = tick("drift", "--from", "2025-10-10", "--to", "2025-10-16")
+        assert code == 0, output
+        assert "no retrain" in output
+        assert "IC of the last 5 days 0.2" in output
 
     def test_shifted_rows_ask_for_a_retrain_a_day_after_the_last_one(
         self, tick, production, monkeypatch
     ):
         shifted = dataset(days=1, seed=9).frame.with_columns(pl.col(CORE[:3]) + 2)
         self.rows(monkeypatch, shifted)
-        code, said = tick("drift", "--from", "2025-10-10")
-        assert code == 0, said  # asked for, and the last training is minutes old
-        assert "less than 24 hours" in said
+        code, output = tick("drift", "--from", "2025-10-10")
+        assert code == 0, output  # asked for, and the last training is minutes old
+        assert "less than 24 hours" in output
         monkeypatch.setattr(drift, "COOLDOWN_US", 0)
-        code, said = tick("drift", "--from", "2025-10-10", "--json")
-        assert code == 3, said
-        told = json.loads(said)
-        assert (told["retrain"], told["due"], told["rows"]) == (True, True, len(shifted))
-        assert {line["name"] for line in told["columns"] if line["level"] == "alert"} >= set(
+        code, output = tick("drift", "--from", "2025-10-10", "--json")
+        assert code == 3, output
+        document = json.loads(output)
+        assert (document["retrain"], document["due"], document["rows"]) == (
+            True,
+            True,
+            len(shifted),
+        )
+        assert {line["name"] for line in document["columns"] if line["level"] == "alert"} >= set(
             CORE[:3]
         )
-        code, said = tick("drift", "--from", "2025-10-10", "--reference-from", "2025-10-01")
-        assert code == 0, said  # against the same shifted rows
+        code, output = tick("drift", "--from", "2025-10-10", "--reference-from", "2025-10-01")
+        assert code == 0, output  # against the same shifted rows
 
     def test_without_a_reference_the_error_says_what_to_do(self, tick, production, monkeypatch):
         self.rows(monkeypatch, dataset(days=1).frame)
         monkeypatch.setattr(drift, "FILE", "elsewhere.json")
-        code, said = tick("drift", "--from", "2025-10-10")
+        code, output = tick("drift", "--from", "2025-10-10")
         assert code == 1
-        assert "has no elsewhere.json" in said
-        assert "--reference-from" in said
+        assert "has no elsewhere.json" in output
+        assert "--reference-from" in output
 
     def test_without_a_production_model_there_is_nothing_to_compare(self, tick, monkeypatch):
         monkeypatch.setenv("TICK_MODEL_NAME", "none-yet")
         settings.cache_clear()
-        code, said = tick("drift", "--from", "2025-10-10")
+        code, output = tick("drift", "--from", "2025-10-10")
         assert code == 1
-        assert "no Production version" in said
+        assert "no Production version" in output
 
     def test_the_last_training_counts_whatever_came_of_it(self, production):
         first = drift_check.last_retrain_us(settings())

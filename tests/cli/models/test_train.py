@@ -1,6 +1,4 @@
-"""`tick train tick` and `tick model …` as a person types them; only the lakehouse is replaced by a
-dataset.
-"""
+"""`tick train tick` and `tick model …`; only the lakehouse is replaced by a dataset."""
 
 import polars as pl
 import pytest
@@ -31,8 +29,8 @@ def tick(mlflow_home, monkeypatch, request):
     monkeypatch.setenv("COLUMNS", "200")
     settings.cache_clear()
 
-    def run(*words):
-        result = CliRunner().invoke(app, words)
+    def run(*arguments):
+        result = CliRunner().invoke(app, arguments)
         return result.exit_code, result.output
 
     yield run
@@ -42,14 +40,14 @@ def tick(mlflow_home, monkeypatch, request):
 def test_training_promotes_and_the_model_can_be_seen_and_moved(tick, monkeypatch):
     monkeypatch.setattr(datasets, "load", lambda *_: dataset(days=9, symbols=("SYNTH:AAAUSD",)))
     for version in ("1", "2"):
-        code, said = tick("train", "tick", "--from", "2025-10-10", "--to", "2025-10-19")
-        assert code == 0, said
-        assert f"version {version} is Production" in said
-    assert "planted" in said
-    assert "sharpe_against_production" in said
-    code, said = tick("model", "list")
+        code, output = tick("train", "tick", "--from", "2025-10-10", "--to", "2025-10-19")
+        assert code == 0, output
+        assert f"version {version} is Production" in output
+    assert "planted" in output
+    assert "sharpe_against_production" in output
+    code, output = tick("model", "list")
     assert code == 0
-    assert [line.split("│")[2].strip() for line in said.splitlines() if line.startswith("│")] == [
+    assert [line.split("│")[2].strip() for line in output.splitlines() if line.startswith("│")] == [
         "Production",
         "Archived",
     ]
@@ -57,9 +55,9 @@ def test_training_promotes_and_the_model_can_be_seen_and_moved(tick, monkeypatch
     assert "synthetic" in tick("model", "show")[1]
     assert "version 2 is Production" in tick("model", "promote", "2")[1]
     assert tick("model", "retire")[0] == 0
-    code, said = tick("model", "show")
+    code, output = tick("model", "show")
     assert code == 1
-    assert "no Production version" in said
+    assert "no Production version" in output
 
 
 def test_an_honest_refusal_is_exit_code_three_with_its_reasons(tick, monkeypatch):
@@ -68,10 +66,10 @@ def test_an_honest_refusal_is_exit_code_three_with_its_reasons(tick, monkeypatch
         "load",
         lambda *_: dataset(days=9, symbols=("SYNTH:AAAUSD",), strength=0.0, seed=4),
     )
-    code, said = tick("train", "tick")
+    code, output = tick("train", "tick")
     assert code == 3
-    assert "refused" in said
-    assert "is not >" in said
+    assert "refused" in output
+    assert "is not >" in output
     assert "3:" in tick("train", "tick", "--help")[1]
 
 
@@ -79,12 +77,12 @@ def test_an_empty_range_is_an_error_with_a_hint(tick, monkeypatch):
     monkeypatch.setattr(
         datasets,
         "load",
-        lambda given, first, last: datasets.build(_no_ticks(), {}, first, last, given),
+        lambda settings, first, last: datasets.build(_no_ticks(), {}, first, last, settings),
     )
-    code, said = tick("train", "tick", "--from", "2026-01-02", "--to", "2026-01-01")
+    code, output = tick("train", "tick", "--from", "2026-01-02", "--to", "2026-01-01")
     assert code == 1
-    assert "the range is empty" in said
-    assert "→" in said
+    assert "the range is empty" in output
+    assert "→" in output
 
 
 def _no_ticks():

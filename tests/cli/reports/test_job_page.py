@@ -1,4 +1,4 @@
-"""What `tick job status` prints, against a server that answers as Flink does and no Kafka."""
+"""The output of `tick job status`, with a server that responds like Flink, and without Kafka."""
 
 from collections.abc import Iterator
 

@@ -29,7 +29,7 @@ import json
 from pathlib import Path
 
 import contracts.features
-from cli.reports.features_page import page
+from cli.reports.features_page import features_page
 from contracts.features import AGGREGATES, COLUMNS, CORE, FEATURES
 from contracts.config.settings import Settings
 from contracts.windows import LEVELS
@@ -69,7 +69,7 @@ print(json.dumps({
     "training": CORE_OF,
     "online": {level.view: online_store.script(level) for level in LEVELS},
     "reference": reference_columns,
-    "page": page(),
+    "page": features_page(),
     "old_row": lake.read_features("tick_1s", 0, 2 * 10**15).to_dicts(),
 }, default=str))
 """

@@ -33,8 +33,8 @@ def store(make_settings: Callable[..., Settings]) -> Iterator[tuple[Settings, di
             "s3_region": "us-east-1",
         }
         settings = make_settings(**place, **keys)
-        jars.ensure(settings)
-        flink.prepare(settings)
+        jars.ensure_downloaded(settings)
+        flink.prepare_home(settings)
         yield settings, objects
 
 

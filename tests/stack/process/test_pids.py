@@ -1,5 +1,6 @@
-"""A PID file must never lead to someone else's process, and nothing of a service may outlive
-it."""
+"""A PID file never leads to another process than the recorded one, and no process of a service
+outlives it.
+"""
 
 import dataclasses
 import json
@@ -13,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stack.process.pids import Record, end
+from stack.process.pids import ProcessRecord, end_session
 
-# Ignores SIGTERM when told to, and starts a child that would stay behind.
-FAMILY = """
+# Starts a child that would stay behind; with the argument `stubborn` it ignores SIGTERM.
+PARENT = """
 import signal, subprocess, sys
 if "stubborn" in sys.argv: signal.signal(signal.SIGTERM, signal.SIG_IGN)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -26,16 +27,16 @@ child.wait()
 
 
 @pytest.fixture
-def spawn(tmp_path: Path) -> Iterator[Callable[..., tuple[Record, int]]]:
-    """Starts the family in a separate session; gives its record and the child's PID."""
+def spawn(tmp_path: Path) -> Iterator[Callable[..., tuple[ProcessRecord, int]]]:
+    """Starts a parent in a separate session; returns its record and the child's PID."""
     started: list[int] = []
 
-    def start(*arguments: str) -> tuple[Record, int]:
+    def start(*arguments: str) -> tuple[ProcessRecord, int]:
         out = tmp_path / f"out{len(started)}"
         files = [(os.POSIX_SPAWN_OPEN, 1, str(out), os.O_WRONLY | os.O_CREAT, 0o600)]
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-c", FAMILY, *arguments],
+            [sys.executable, "-c", PARENT, *arguments],
             os.environ,
             file_actions=files,
             setsid=True,
@@ -43,7 +44,7 @@ def spawn(tmp_path: Path) -> Iterator[Callable[..., tuple[Record, int]]]:
         started.append(pid)
         while not out.read_text().endswith("\n"):
             time.sleep(0.02)
-        return Record.of(pid), int(out.read_text())
+        return ProcessRecord.from_pid(pid), int(out.read_text())
 
     yield start
     for pid in started:
@@ -60,7 +61,7 @@ def _session(pid: int) -> int | None:
 
 
 def _is_gone(pid: int) -> bool:
-    """Not there, or a zombie that waits for its new parent."""
+    """Whether it ended; a zombie that its new parent has not collected yet counts."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -68,9 +69,9 @@ def _is_gone(pid: int) -> bool:
 
 
 def test_a_record_survives_its_file(tmp_path):
-    record = Record.of(os.getpid())
+    record = ProcessRecord.from_pid(os.getpid())
     record.write(tmp_path / "run" / "me.json")
-    assert Record.read(tmp_path / "run" / "me.json") == record
+    assert ProcessRecord.from_file(tmp_path / "run" / "me.json") == record
     assert record.process() == psutil.Process()
 
 
@@ -80,29 +81,29 @@ def test_a_record_survives_its_file(tmp_path):
 def test_a_damaged_pid_file_is_no_record(tmp_path, text):
     file = tmp_path / "x.json"
     file.write_text(text)
-    assert Record.read(file) is None
+    assert ProcessRecord.from_file(file) is None
 
 
 def test_no_pid_file_is_no_record(tmp_path):
-    assert Record.read(tmp_path / "none.json") is None
+    assert ProcessRecord.from_file(tmp_path / "none.json") is None
 
 
 def test_a_recycled_pid_is_not_ours(spawn):
-    """The number is alive, but it was born at another time: neither found nor touched, nor anyone
-    in its session.
+    """A process has the recorded PID, but another creation time: neither it nor its session is
+    touched.
     """
     record, child = spawn()
     other = dataclasses.replace(record, created_s=record.created_s - 100)
     assert other.process() is None
     assert other.members() == []
-    end(other, timeout_s=0)
+    end_session(other, timeout_s=0)
     assert record.process() is not None
     assert not _is_gone(child)
 
 
 def test_end_takes_the_children_along(spawn):
     record, child = spawn()
-    end(record, timeout_s=10)
+    end_session(record, timeout_s=10)
     assert record.process() is None
     assert _is_gone(child)
     assert record.members() == []
@@ -110,7 +111,7 @@ def test_end_takes_the_children_along(spawn):
 
 def test_end_kills_what_ignores_sigterm(spawn):
     record, child = spawn("stubborn")
-    end(record, timeout_s=0.3)
+    end_session(record, timeout_s=0.3)
     assert record.process() is None
     assert _is_gone(child)
 
@@ -121,17 +122,17 @@ def test_orphans_of_a_killed_leader_are_found_and_ended(spawn):
     while record.process() is not None:
         time.sleep(0.02)
     assert [member.pid for member in record.members()] == [child]
-    end(record, timeout_s=10)
+    end_session(record, timeout_s=10)
     assert record.members() == []
 
 
 def test_ending_twice_is_harmless(spawn):
     record, _ = spawn()
-    end(record, timeout_s=10)
-    end(record, timeout_s=10)
+    end_session(record, timeout_s=10)
+    end_session(record, timeout_s=10)
 
 
-def test_the_file_says_what_a_person_needs(tmp_path):
-    Record(7, 1.5).write(tmp_path / "x.json")
+def test_the_file_is_readable_json(tmp_path):
+    ProcessRecord(7, 1.5).write(tmp_path / "x.json")
     assert json.loads((tmp_path / "x.json").read_text()) == {"pid": 7, "created_s": 1.5}
     assert [file.name for file in tmp_path.iterdir()] == ["x.json"]

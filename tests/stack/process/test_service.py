@@ -1,5 +1,5 @@
-"""Any service: spawned once, seen, found dead, healed, stopped; its port is checked before, its log
-kept.
+"""The life of a service: spawned once, its status, restarted after a kill, stopped; its port is
+checked before the start, its log is kept.
 """
 
 import os
@@ -15,9 +15,18 @@ import pytest
 
 from contracts.errors import ServiceError
 from stack.process import service as services
-from stack.process.pids import Record
-from stack.process.ports import NAMELESS, answers, listener, require_free
-from stack.process.service import Service, clear, is_ready, require_alive, row, spawn, stop, tail
+from stack.process.pids import ProcessRecord
+from stack.process.ports import UNNAMED_HOLDER, accepts_connections, find_listener, require_free
+from stack.process.service import (
+    Service,
+    is_ready,
+    log_tail,
+    remove_pid_file,
+    require_alive,
+    service_status,
+    spawn,
+    stop,
+)
 
 SERVER = """
 import socket, sys, time
@@ -45,7 +54,7 @@ def server(tmp_path: Path, port: int) -> Iterator[Callable[..., Service]]:
             "server",
             "1",
             command,
-            lambda: answers("127.0.0.1", port),
+            lambda: accepts_connections("127.0.0.1", port),
             tmp_path,
             {port: "TICK_SERVER_PORT"},
             **fields,
@@ -62,53 +71,53 @@ def _wait(condition: Callable[[], bool]) -> None:
 
 def test_a_service_lives_from_spawn_to_stop(server, port):
     service = server(memory_mb=64)
-    assert row(service, time.time()).state == "off"
+    assert service_status(service, time.time()).state == "off"
     spawn(service)
     _wait(lambda: is_ready(service))
-    seen = row(service, time.time())
-    assert (seen.name, seen.version, seen.state, seen.ports, seen.memory_limit_mb) == (
+    status = service_status(service, time.time())
+    assert (status.name, status.version, status.state, status.ports, status.memory_limit_mb) == (
         "server",
         "1",
         "ready",
         (port,),
         64,
     )
-    assert seen.pid == Record.read(service.pid_file).pid
-    assert seen.memory_mb > 0
-    assert seen.uptime_s >= 0
-    assert tail(service.log) == "listening"
+    assert status.pid == ProcessRecord.from_file(service.pid_file).pid
+    assert status.memory_mb > 0
+    assert 0 <= status.uptime_s < 60
+    assert log_tail(service.log) == "listening"
     assert stop(service.pid_file, timeout_s=5)
-    assert row(service, time.time()).state == "off"
-    assert listener(port) is None
+    assert service_status(service, time.time()).state == "off"
+    assert find_listener(port) is None
 
 
 def test_a_second_spawn_changes_nothing(server):
     service = server()
     spawn(service)
-    before = Record.read(service.pid_file)
+    before = ProcessRecord.from_file(service.pid_file)
     spawn(service)
-    assert Record.read(service.pid_file) == before
+    assert ProcessRecord.from_file(service.pid_file) == before
 
 
-def test_a_killed_service_is_seen_and_healed(server):
+def test_a_killed_service_is_reported_and_restarted(server):
     service = server()
     spawn(service)
-    first = Record.read(service.pid_file)
+    first = ProcessRecord.from_file(service.pid_file)
     os.kill(first.pid, signal.SIGKILL)
-    _wait(lambda: row(service, time.time()).state == "died")
+    _wait(lambda: service_status(service, time.time()).state == "died")
     spawn(service)
     _wait(lambda: is_ready(service))
-    assert Record.read(service.pid_file) != first
+    assert ProcessRecord.from_file(service.pid_file) != first
 
 
-def test_one_that_does_not_answer_is_not_ready(server):
+def test_a_service_that_does_not_respond_is_not_ready(server):
     service = server("import time; time.sleep(600)")
     spawn(service)
-    assert row(service, time.time()).state == "not ready"
+    assert service_status(service, time.time()).state == "not ready"
     assert not is_ready(service)
 
 
-def test_one_that_dies_shows_the_end_of_its_log(server):
+def test_a_service_that_dies_shows_the_end_of_its_log(server):
     service = server("raise SystemExit('no such table')")
     spawn(service)
     _wait(lambda: service.process() is None)
@@ -122,26 +131,26 @@ def test_a_port_in_use_names_port_setting_and_process(server, port):
         spawn(server())
     assert f"port {port} (server) is in use by PID {os.getpid()}" in caught.value.message
     assert "TICK_SERVER_PORT" in caught.value.hint
-    assert listener(port) is None
+    assert find_listener(port) is None
     require_free("server", port, "TICK_SERVER_PORT")
 
 
 def test_the_port_of_a_dying_process_gets_a_moment(port):
-    """A socket in flight between two ends of a pair belongs to no process, as that of a killed one
-    whose threads are still going.
+    """A socket that is in flight between the ends of a socket pair belongs to no process, like that
+    of a killed process whose threads have not ended.
     """
     here, there = socket.socketpair()
     with socket.create_server(("127.0.0.1", port)) as held:
         socket.send_fds(here, [b"x"], [held.fileno()])
-    assert listener(port) == NAMELESS
+    assert find_listener(port) == UNNAMED_HOLDER
     there_closed = threading.Timer(0.3, lambda: (here.close(), there.close()))
     there_closed.start()
     require_free("server", port, "TICK_SERVER_PORT")
     there_closed.join()
 
 
-def test_a_missing_program_says_so(tmp_path):
-    with pytest.raises(ServiceError, match="no-such-program is not there"):
+def test_a_missing_program_is_named(tmp_path):
+    with pytest.raises(ServiceError, match="program no-such-program not found"):
         spawn(Service("ghost", "1", ("no-such-program",), lambda: True, tmp_path))
     assert not (tmp_path / "run" / "ghost.json").exists()
 
@@ -155,30 +164,30 @@ def test_prepare_and_environment_come_before_the_process(server, tmp_path):
     )
     spawn(service)
     _wait(lambda: service.process() is None)
-    assert tail(service.log) == "first"
+    assert log_tail(service.log) == "first"
 
 
-def test_a_large_log_is_set_aside(server, monkeypatch):
+def test_a_large_log_is_rotated(server, monkeypatch):
     monkeypatch.setattr(services, "LOG_BYTES_MAX", 10)
     service = server()
     service.log.parent.mkdir()
-    service.log.write_text("a very long story\n")
+    service.log.write_text("a very long line\n")
     spawn(service)
     _wait(lambda: is_ready(service))
-    assert tail(service.log) == "listening"
-    assert service.log.with_suffix(".log.1").read_text() == "a very long story\n"
+    assert log_tail(service.log) == "listening"
+    assert service.log.with_suffix(".log.1").read_text() == "a very long line\n"
 
 
 def test_the_tail_is_short_and_never_fails(tmp_path):
     log = tmp_path / "x.log"
-    assert tail(log) == "(no log)"
+    assert log_tail(log) == "(no log)"
     log.write_bytes(b"\xff\xfe\n" + b"".join(b"%d\n" % number for number in range(50_000)))
-    assert tail(log, 2) == "49998\n49999"
+    assert log_tail(log, 2) == "49998\n49999"
 
 
-def test_stopping_nothing_is_nothing(tmp_path):
+def test_stopping_without_a_record_does_nothing(tmp_path):
     assert not stop(tmp_path / "none.json", timeout_s=1)
     (tmp_path / "bad.json").write_text("{")
     assert not stop(tmp_path / "bad.json", timeout_s=1)
     assert not (tmp_path / "bad.json").exists()
-    clear(tmp_path / "bad.json")
+    remove_pid_file(tmp_path / "bad.json")

@@ -1,4 +1,4 @@
-"""Flink's home and configuration: what we lay out, and why each of it is there (design traps)."""
+"""FLINK_HOME and config.yaml: each option that prevents a known failure is there."""
 
 import json
 
@@ -48,7 +48,7 @@ def test_two_platforms_share_no_port(make_settings):
     assert ports == [{7211, 7212, 7213}, {7311, 7312, 7313}]
 
 
-def test_the_jobmanager_claims_the_ports_it_is_given(make_settings):
+def test_the_jobmanager_claims_its_configured_ports(make_settings):
     settings = make_settings(flink_port=7211)
     service = flink.jobmanager(settings)
     assert set(service.ports) == {
@@ -68,12 +68,12 @@ def test_failures_are_noticed_in_seconds_and_three_checkpoints_stay(free_setting
 
 
 def test_the_class_path_is_exactly_the_wheel_and_the_pinned_jars(free_settings):
-    flink.prepare(free_settings)
+    flink.prepare_home(free_settings)
     lib = paths.flink_lib(free_settings)
     (lib / "iceberg-of-last-year.jar").symlink_to("/nowhere")
-    flink.prepare(free_settings)
+    flink.prepare_home(free_settings)
     wheel = {jar.name for jar in (paths.pyflink_home() / "lib").glob("*.jar")}
-    own = bounded_value.jar(free_settings).name
+    own = bounded_value.jar_path(free_settings).name
     assert {jar.name for jar in lib.iterdir()} == wheel | {own} | {
         jar.file for jar in jars.locked("flink")
     }
@@ -92,9 +92,9 @@ def test_a_taskmanager_starts_without_what_a_killed_one_spilled(free_settings):
     assert [folder.name for folder in tmp.iterdir()] == ["blobStore-1"]  # the running JobManager's
 
 
-def test_clients_are_told_lib_and_conf_by_name(free_settings):
-    """The wheel's scripts resolve links: FLINK_HOME alone misses the connectors."""
-    flink.prepare(free_settings)
+def test_clients_get_lib_and_conf_as_variables(free_settings):
+    """The wheel's scripts resolve links: FLINK_HOME alone lacks the connectors."""
+    flink.prepare_home(free_settings)
     env = paths.flink_env(free_settings)
     assert env["FLINK_LIB_DIR"] == str(paths.flink_lib(free_settings))
     for name in (
@@ -110,12 +110,12 @@ def test_clients_are_told_lib_and_conf_by_name(free_settings):
 
 
 def test_no_cluster_has_no_overview(free_settings):
-    assert flink.overview(free_settings) is None
+    assert flink.fetch_overview(free_settings) is None
     assert not flink.taskmanager(free_settings).ready()
 
 
 def test_a_job_without_a_taskmanager_waits_for_slots(free_settings):
-    """By default each request fails at once after five minutes: all restarts would be used up."""
+    """By default every slot request fails at once after five minutes: all restarts are used up."""
     assert _config(free_settings)["resourcemanager.standalone.start-up-time"] == "0 s"
 
 

@@ -1,4 +1,4 @@
-"""Our own processes as services: the key reaches the API only, and the MLflow page really starts
+"""The project's own processes as services: only the API gets the key, and the MLflow page starts
 and stops.
 """
 
@@ -14,17 +14,19 @@ from stack.services import own as own_services
 
 
 def test_the_api_gets_the_key_and_the_writer_does_not(free_settings):
-    secrets.ensure(free_settings)
-    assert own_services.api(free_settings).env[secrets.NAME] == secrets.api_key(free_settings)
-    assert secrets.NAME not in own_services.writer(free_settings).env
+    secrets.ensure_api_key(free_settings)
+    assert own_services.api(free_settings).env[secrets.API_KEY_NAME] == secrets.api_key(
+        free_settings
+    )
+    assert secrets.API_KEY_NAME not in own_services.writer(free_settings).env
 
 
-def test_nothing_answers_before_it_runs(free_settings):
+def test_no_service_is_ready_before_it_runs(free_settings):
     for name in ("writer", "api", "mlflow"):
-        assert not platform.find(free_settings, name).ready()
+        assert not platform.find_service(free_settings, name).ready()
 
 
-def test_a_server_that_the_settings_name_is_the_page(make_settings):
+def test_the_mlflow_page_is_the_server_of_the_settings(make_settings):
     settings = make_settings(mlflow_tracking_uri="http://127.0.0.1:5000")
     assert own_services.mlflow_url(settings) == "http://127.0.0.1:5000"
 
@@ -44,9 +46,9 @@ def test_up_starts_an_api_that_died_but_none_that_was_stopped(free_settings, mon
         os.kill(killed.pid, signal.SIGKILL)
         killed.wait(20)
         platform.up(free_settings)
-        again = platform.find(free_settings, "api")
+        again = platform.find_service(free_settings, "api")
         assert again.ready() and again.process().pid != killed.pid
-        assert platform.find(free_settings, "writer").process() is None
+        assert platform.find_service(free_settings, "writer").process() is None
     finally:
         platform.down(free_settings)
     platform.up(free_settings)

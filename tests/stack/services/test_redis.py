@@ -1,5 +1,4 @@
-"""Redis alone: what is configured is what the server says, and a symbol's hash is not a packed
-list."""
+"""Redis alone: the server reports our configuration; a symbol's hash is not a packed list."""
 
 import pytest
 
@@ -13,8 +12,8 @@ pytestmark = pytest.mark.integration
 def client(free_settings):
     try:
         platform.start(free_settings, "redis")
-        with redis.client(free_settings) as made:
-            yield made
+        with redis.client(free_settings) as client:
+            yield client
     finally:
         platform.down(free_settings)
 

@@ -104,7 +104,7 @@ def test_a_range_is_one_training_a_day_and_the_worst_day_decides(tick):
     assert "version 2" in said  # of 2017-12-30: its forecast of the next day stands
     code, said = tick("train", "power", "--from", "2018-01-02", "--to", "2018-01-01")
     assert code == 1
-    assert "lies after the last day" in said
+    assert "is after the last day" in said
 
 
 def test_the_model_is_seen_and_moved_by_its_name(tick):
@@ -135,5 +135,5 @@ def test_a_symbol_still_is_asked_of_the_api(tick):
 
 
 def test_help_says_the_exit_codes_and_an_unknown_series_is_refused(tick):
-    assert "3: trained, and honestly refused" in tick("train", "power", "--help")[1]
+    assert "3: trained, but refused by the gate" in tick("train", "power", "--help")[1]
     assert tick("train", "power", "--series", "zone4")[0] == 2

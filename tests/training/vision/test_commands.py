@@ -87,5 +87,5 @@ def test_wrong_files_and_a_missing_framework_are_said(tick, tmp_path, monkeypatc
 
 
 def test_help_says_the_exit_codes(tick):
-    assert "3: trained, and honestly refused" in tick("train", "mnist", "--help")[1]
+    assert "3: trained, but refused by the gate" in tick("train", "mnist", "--help")[1]
     assert "white on black" in tick("predict", "mnist", "--help")[1]

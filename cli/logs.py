@@ -1,0 +1,67 @@
+"""`tick logs`: the end of the log files of the services, and new lines as they are written."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+POLL_S = 0.3
+
+
+def logs(
+    service: Annotated[
+        str | None,
+        typer.Argument(
+            help="kafka, redis, jobmanager, taskmanager, writer, api or mlflow; default: all"
+        ),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="print new lines until Ctrl-C")
+    ] = False,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=1, help="number of lines from the end")
+    ] = 40,
+) -> None:
+    """Print the end of the logs."""
+    from stack.process.service import log_tail
+
+    files = _log_files(service)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for file in files:
+        if len(files) > 1:
+            console.print(f"==> {file} <==", style="bold")
+        console.print(log_tail(file, lines))
+    if follow:
+        _follow(console, files)
+
+
+def _log_files(service: str | None) -> list[Path]:
+    from contracts.config import paths
+    from contracts.config.settings import settings
+    from stack import platform
+
+    if service:
+        return [platform.find_service(settings(), service).log]
+    return sorted(paths.logs(settings()).glob("*.log"))
+
+
+def _follow(console: Console, files: list[Path]) -> None:
+    """Print what is appended to these files, indefinitely. A file that became smaller was rotated:
+    print it from its beginning.
+    """
+    offsets = {file: _size(file) for file in files}
+    while True:
+        for file in files:
+            size = _size(file)
+            if size != offsets[file]:
+                with file.open("rb") as stream:
+                    stream.seek(offsets[file] if size > offsets[file] else 0)
+                    console.print(stream.read().decode(errors="replace"), end="")
+                    offsets[file] = stream.tell()
+        time.sleep(POLL_S)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0

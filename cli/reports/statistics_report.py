@@ -1,0 +1,82 @@
+"""Printed results of daily statistics and of drift."""
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from training.daily_stats.run import Report
+    from training.monitoring.drift_check import Outcome
+    from training.tick.drift import Verdict
+
+DAYS_LISTED_MAX = 10
+LEVEL_STYLE = {"ok": "green", "warn": "yellow", "alert": "bold red"}
+
+
+def print_statistics(console: Console, report: "Report") -> None:
+    """Print the number of days and rows, and what was left out."""
+    console.print(f"{len(report.days)} days computed")
+    for table, rows in report.rows.items():
+        console.print(f"  {table}: {rows:,} rows")
+    _print_days(console, report.holes, "without ticks")
+    _print_days(console, report.unfinished, "not over yet, skipped")
+    if report.missing:
+        console.print(f"[yellow]no ticks of[/] {', '.join(report.missing)}", soft_wrap=True)
+
+
+def _print_days(console: Console, days: list[str], description: str) -> None:
+    if days:
+        hidden = len(days) - DAYS_LISTED_MAX
+        more = f" and {hidden} more" if hidden > 0 else ""
+        console.print(
+            f"[yellow]{len(days)} days {description}[/]: {', '.join(days[:DAYS_LISTED_MAX])}{more}",
+            soft_wrap=True,
+        )
+
+
+def drift_table(verdict: "Verdict") -> Table:
+    """A row per column, the most drifted first."""
+    table = Table("column", "PSI", "", "KS", "p", "NULLs", title="Drift since training")
+    for column in sorted(verdict.lines, key=lambda column: -column.psi):
+        table.add_row(
+            column.name,
+            f"{column.psi:.3f}",
+            f"[{LEVEL_STYLE[column.level]}]{column.level}[/]",
+            f"{column.ks:.3f}",
+            f"{column.p_value:.2g}",
+            f"{column.nulls:.1%}",
+        )
+    return table
+
+
+def print_drift(console: Console, outcome: "Outcome") -> None:
+    """Print the drift of every column, the information coefficient, and whether to retrain."""
+    verdict = outcome.verdict
+    console.print(drift_table(verdict))
+    ic = verdict.ic
+    if ic.value == ic.value:
+        console.print(
+            f"IC of the last {ic.days} days {ic.value:.3g}, 95 % interval {ic.low:.3g} to"
+            f" {ic.high:.3g}"
+        )
+    else:
+        console.print(
+            f"no IC: {ic.days} days with decisions; it needs five, and forecasts that vary"
+        )
+    for reason in verdict.reasons:
+        console.print(f"[bold red]✗[/] {reason}", soft_wrap=True)
+    if outcome.due:
+        console.print(
+            f"[bold red]retrain version {outcome.version}[/] with `tick train tick`; the gate"
+            " decides as usual"
+        )
+    elif verdict.retrain:
+        console.print(
+            "[yellow]a retrain is recommended, but the last training is less than 24 hours old:"
+            " wait[/]"
+        )
+    else:
+        console.print(
+            f"[bold green]no retrain[/]: version {outcome.version}, {outcome.rows:,} decisions"
+        )
