@@ -130,7 +130,9 @@ def _compare(settings: Settings, to_us: int = START_US + HOURS * HOUR_US + 1) ->
 
 
 def _read_tables(settings: Settings) -> None:
-    for first_us, last_us in stored_rows.slices(settings, START_US, START_US + HOURS * HOUR_US + 1):
+    for first_us, last_us in stored_rows.slices(
+        Lakehouse(settings), START_US, START_US + HOURS * HOUR_US + 1
+    ):
         for level in LEVELS:
             for table in (GOLD, GOLD_LIVE):
                 Lakehouse(settings).read_features(level.view, first_us, last_us, table=table)

@@ -77,10 +77,11 @@ def backfill(
     from cli.reports.progress_bars import progress_bars
     from contracts.config.settings import settings
     from feature_store.backfill import chunks, run
+    from lakehouse.tables import Lakehouse
 
     names = split_symbols(symbols)
     from_us, end_us = resolve_range(settings(), start, end)
-    length_us = chunks.length_us(settings(), chunk, from_us, end_us)
+    length_us = chunks.length_us(Lakehouse(settings()), chunk, from_us, end_us)
     with _interrupted_by_signals(), progress_bars() as report:
         result = run.run(
             settings(), from_us, end_us, report, names, length_us, parallel, again=again

@@ -97,6 +97,7 @@ def _resolve_range(
 
     if start is not None and end is not None:
         return to_us(start), to_us(end)
-    Lakehouse(settings).create()
-    first_us, last_us = stored_rows.covered(settings, taken_us)
+    lakehouse = Lakehouse(settings)
+    lakehouse.create()
+    first_us, last_us = stored_rows.covered(lakehouse, taken_us)
     return first_us if start is None else to_us(start), last_us if end is None else to_us(end)

@@ -41,9 +41,10 @@ def _range() -> tuple[int, int]:
 def plan_chunks() -> list[Chunk]:
     """Split the range into chunks, one task each. Raises DatasetError for an invalid length."""
     from feature_store.backfill import chunks
+    from lakehouse.tables import Lakehouse
 
     from_us, to_us = _range()
-    length_us = chunks.length_us(current_settings(), parameter("chunk"), from_us, to_us)
+    length_us = chunks.length_us(Lakehouse(current_settings()), parameter("chunk"), from_us, to_us)
     return [
         {"from_us": chunk.from_us, "to_us": chunk.to_us}
         for chunk in chunks.split(from_us, to_us, length_us)

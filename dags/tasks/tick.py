@@ -31,7 +31,7 @@ def aggregate_weekly_features() -> dict[str, int]:
     Lakehouse(settings).create()
     from_us, to_us = span(context()["params"], (None, interval()[1]), at_us)
     from_us = Lakehouse(settings).time_range()[0] if from_us is None else from_us
-    length_us = chunks.length_us(settings, parameter("chunk"), from_us, to_us)
+    length_us = chunks.length_us(Lakehouse(settings), parameter("chunk"), from_us, to_us)
     counts = steps.aggregate_weekly_features(
         settings, run_key(), from_us, to_us, length_us, at_us, log_progress
     )

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.windows import LEVELS
 from lakehouse import tables, tick_scans
@@ -67,37 +66,37 @@ def split(from_us: int, to_us: int, chunk_us: int) -> list[Chunk]:
     ]
 
 
-def length_us(settings: Settings, text: str | None, from_us: int, to_us: int) -> int:
+def length_us(lake: Lakehouse, text: str | None, from_us: int, to_us: int) -> int:
     """Chunk length from text: 12h, 1d, 2w; `auto` or None fits it to the number of ticks.
 
     Raises DatasetError for other text.
     """
     if text is None or text == "auto":
-        return suitable_us(settings, from_us, to_us)
+        return suitable_us(lake, from_us, to_us)
     number, unit = text[:-1], text[-1:]
     if unit not in UNITS_US or not (number.isascii() and number.isdigit()) or int(number) == 0:
         raise DatasetError(f"{text!r} is not a chunk length", "use --chunk 12h, 1d, 2w or auto")
     return int(number) * UNITS_US[unit]
 
 
-def suitable_us(settings: Settings, from_us: int, to_us: int) -> int:
+def suitable_us(lake: Lakehouse, from_us: int, to_us: int) -> int:
     """Chunk length, in whole days, for about CHUNK_TICKS ticks: each chunk has a fixed cost."""
-    scan = Lakehouse(settings).table(SILVER).scan(row_filter=tables.between(from_us, to_us))
+    scan = lake.table(SILVER).scan(row_filter=tables.between(from_us, to_us))
     ticks = sum(task.file.record_count for task in scan.plan_files())
     days_all = max(1, -(-(to_us - from_us) // DAY_US))
     return max(1, min(DAYS_MAX, days_all * CHUNK_TICKS // max(1, ticks))) * DAY_US
 
 
-def lookback(settings: Settings, chunk: Chunk, symbols: Sequence[str]) -> Lookback:
+def lookback(lake: Lakehouse, chunk: Chunk, symbols: Sequence[str]) -> Lookback:
     """The lookback of a chunk: the longest window, then `LAGS` non-empty minutes per symbol."""
     window_us = (chunk.from_us - WINDOW_US) // MINUTE_US * MINUTE_US - MINUTE_US
-    oldest_us = tick_scans.first_us(Lakehouse(settings))
+    oldest_us = tick_scans.first_us(lake)
     remaining = set(symbols)
     further: dict[str, int] = {}
     for back_us in SEARCH_STEPS_US:
         begin_us = max(window_us - back_us, oldest_us)
         begins_us = _lag_begins_us(
-            settings, begin_us, window_us, remaining, count_min=1 if begin_us == oldest_us else LAGS
+            lake, begin_us, window_us, remaining, count_min=1 if begin_us == oldest_us else LAGS
         )
         further |= begins_us
         remaining -= begins_us.keys()
@@ -110,19 +109,19 @@ def lookback(settings: Settings, chunk: Chunk, symbols: Sequence[str]) -> Lookba
 
 
 def _lag_begins_us(
-    settings: Settings, from_us: int, to_us: int, symbols: set[str], count_min: int
+    lake: Lakehouse, from_us: int, to_us: int, symbols: set[str], count_min: int
 ) -> dict[str, int]:
     """Begin of the `LAGS`-th last non-empty minute, of symbols with `count_min` such minutes."""
     if from_us >= to_us or not symbols:
         return {}
-    minutes = tick_scans.minutes(Lakehouse(settings), from_us, to_us, sorted(symbols))
+    minutes = tick_scans.minutes(lake, from_us, to_us, sorted(symbols))
     newest = minutes.group_by("key").agg(pl.col("minute_us").sort(descending=True).head(LAGS))
     complete = newest.filter(pl.col("minute_us").list.len() >= count_min)
     return dict(complete.select("key", pl.col("minute_us").list.min()).iter_rows())
 
 
 def digest(
-    settings: Settings, chunk: Chunk, lookback: Lookback, definition: str, minutes: pl.DataFrame
+    lake: Lakehouse, chunk: Chunk, lookback: Lookback, definition: str, minutes: pl.DataFrame
 ) -> str:
     """Digest of everything that a chunk's rows depend on.
 
@@ -133,8 +132,7 @@ def digest(
     """
     counts = [minutes.filter(pl.col("minute_us") >= lookback.base_us)]
     counts += [
-        tick_scans.minutes(Lakehouse(settings), us, lookback.base_us, [symbol])
-        for symbol, us in lookback.further
+        tick_scans.minutes(lake, us, lookback.base_us, [symbol]) for symbol, us in lookback.further
     ]
     ticks = pl.concat(counts).write_csv()
     # Part of every ledger: another spelling would make all chunks of existing lakehouses due again.

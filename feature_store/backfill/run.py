@@ -199,6 +199,7 @@ class _Work:
 
     def __init__(self, settings: Settings, symbols: Sequence[str] | None, again: bool) -> None:
         self.settings, self.symbols, self.again = settings, symbols, again
+        self.lake = Lakehouse(settings)
         self.report = BackfillReport()
         self.ticks_by_day = pl.DataFrame(schema={"key": pl.String, "day_us": pl.Int64})
         self._definition = definition()
@@ -210,7 +211,7 @@ class _Work:
 
     def __enter__(self) -> "_Work":
         cancel_abandoned(self.settings)
-        staging.clear(self.settings)
+        staging.clear(self.lake)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -237,13 +238,13 @@ class _Work:
 
     def _update(self, chunk: Chunk) -> None:
         minutes = tick_scans.minutes(
-            Lakehouse(self.settings),
+            self.lake,
             chunk.from_us - chunks.WINDOW_US - 4 * tick_scans.MINUTE_US,
             chunk.to_us,
             self.symbols,
         )
-        lookback = chunks.lookback(self.settings, chunk, minutes["key"].unique().to_list())
-        digest = chunks.digest(self.settings, chunk, lookback, self._definition, minutes)
+        lookback = chunks.lookback(self.lake, chunk, minutes["key"].unique().to_list())
+        digest = chunks.digest(self.lake, chunk, lookback, self._definition, minutes)
         who = ",".join(sorted(self.symbols)) if self.symbols else "*"
         with self._lock:
             self._count(minutes.filter(pl.col("minute_us") >= chunk.from_us))
@@ -258,7 +259,7 @@ class _Work:
 
     def _compute(self, chunk: Chunk, lookback: Lookback, minutes: pl.DataFrame) -> int:
         # The token makes the name unique: a job still in flight from a killed run must not find it.
-        with staged_table(self.settings, f"c{chunk.from_us // 1_000_000}_{self._token}") as table:
+        with staged_table(self.lake, f"c{chunk.from_us // 1_000_000}_{self._token}") as table:
             if not minutes.is_empty():
                 job_id = self._client().submit(
                     program(self.settings, chunk, self._source(chunk, lookback, minutes), table)
@@ -266,9 +267,9 @@ class _Work:
                 if self._stopping.is_set():
                     flink_rest.cancel(self.settings, job_id)
                 flink_rest.wait(self.settings, job_id, self.settings.backfill_timeout_s)
-            files = staging.staged(self.settings, table)
+            files = staging.staged(self.lake, table)
             with self._lock:
-                staging.swap(self.settings, files, chunk.from_us, chunk.to_us, self.symbols)
+                staging.swap(self.lake, files, chunk.from_us, chunk.to_us, self.symbols)
             return sum(file.record_count for file in files)
 
     def _source(self, chunk: Chunk, lookback: Lookback, minutes: pl.DataFrame) -> ChunkSource:
@@ -276,10 +277,10 @@ class _Work:
 
         Otherwise a copy that arrives in between would count twice.
         """
-        current = Lakehouse(self.settings).table(SILVER).current_snapshot()
+        current = self.lake.table(SILVER).current_snapshot()
         snapshot = current.snapshot_id if current else None
         copies = any(
-            tick_scans.has_copies(Lakehouse(self.settings), parts, symbols, snapshot)
+            tick_scans.has_copies(self.lake, parts, symbols, snapshot)
             for parts, symbols in self._slices(chunk, lookback, minutes)
         )
         return ChunkSource(lookback, self.symbols, snapshot, copies)
@@ -290,9 +291,7 @@ class _Work:
         """What a chunk reads, in slices with their symbols: the base, then further lookbacks."""
         yield tick_scans.slices(minutes, lookback.base_us, chunk.to_us), self.symbols
         for symbol, from_us in lookback.further:
-            earlier = tick_scans.minutes(
-                Lakehouse(self.settings), from_us, lookback.base_us, [symbol]
-            )
+            earlier = tick_scans.minutes(self.lake, from_us, lookback.base_us, [symbol])
             yield tick_scans.slices(earlier, from_us, lookback.base_us), [symbol]
 
     def _client(self) -> Submitter:
@@ -307,13 +306,13 @@ class _Work:
 
 
 @contextmanager
-def staged_table(settings: Settings, name: str) -> Iterator[str]:
+def staged_table(lake: Lakehouse, name: str) -> Iterator[str]:
     """A staging table for the duration of one chunk."""
-    table = staging.stage(settings, name)
+    table = staging.stage(lake, name)
     try:
         yield table
     finally:
-        staging.drop(settings, table)
+        staging.drop(lake, table)
 
 
 def cancel_abandoned(settings: Settings) -> None:

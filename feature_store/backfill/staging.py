@@ -12,7 +12,6 @@ from pyiceberg.expressions import And, BooleanExpression, In
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from lakehouse import tables
 from lakehouse.commits import retried
@@ -22,14 +21,14 @@ from lakehouse.tables import Lakehouse
 NAMESPACE = "staging"
 
 
-def stage(settings: Settings, name: str) -> str:
+def stage(lake: Lakehouse, name: str) -> str:
     """Create an empty staging table for gold's rows and return its identifier.
 
     A table that an earlier attempt left behind is dropped.
     """
-    store, gold = Lakehouse(settings).catalog, Lakehouse(settings).table(GOLD)
+    store, gold = lake.catalog, lake.table(GOLD)
     identifier = f"{NAMESPACE}.{name}"
-    drop(settings, identifier)
+    drop(lake, identifier)
     store.create_namespace_if_not_exists(NAMESPACE)
     properties = gold.properties | {"write.data.path": f"{gold.location()}/data"}
     table = store.create_table(
@@ -43,26 +42,26 @@ def stage(settings: Settings, name: str) -> str:
     return identifier
 
 
-def drop(settings: Settings, identifier: str) -> None:
+def drop(lake: Lakehouse, identifier: str) -> None:
     """Drop a staging table; files that no swap took stay until `tick lake expire` deletes them."""
-    store = Lakehouse(settings).catalog
+    store = lake.catalog
     try:
         store.drop_table(identifier)
     except NoSuchTableError:
         return
 
 
-def clear(settings: Settings) -> None:
+def clear(lake: Lakehouse) -> None:
     """Drop all staging tables, such as those of a killed run."""
-    store = Lakehouse(settings).catalog
+    store = lake.catalog
     if store.namespace_exists(NAMESPACE):
         for namespace, name in store.list_tables(NAMESPACE):
-            drop(settings, f"{namespace}.{name}")
+            drop(lake, f"{namespace}.{name}")
 
 
-def staged(settings: Settings, identifier: str) -> list[DataFile]:
+def staged(lake: Lakehouse, identifier: str) -> list[DataFile]:
     """The data files that Flink wrote into a staging table."""
-    table = Lakehouse(settings).table(identifier)
+    table = lake.table(identifier)
     snapshot = table.current_snapshot()
     manifests = snapshot.manifests(table.io) if snapshot else []
     return [
@@ -73,7 +72,7 @@ def staged(settings: Settings, identifier: str) -> list[DataFile]:
 
 
 def swap(
-    settings: Settings,
+    lake: Lakehouse,
     files: Sequence[DataFile],
     from_us: int,
     to_us: int,
@@ -86,7 +85,7 @@ def swap(
     replaced: BooleanExpression = tables.between(from_us, to_us)
     if symbols:
         replaced = And(replaced, In("symbol", list(symbols)))
-    _commit(Lakehouse(settings).table(GOLD), replaced, files)
+    _commit(lake.table(GOLD), replaced, files)
 
 
 @retried

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from contracts.config.settings import Settings
 from contracts.features import Column
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from lakehouse.tables import Lakehouse
@@ -26,8 +25,8 @@ class AddedColumns:
 class AddedColumnsTracker:
     """Follows the added columns of both tables over slices in order of time."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._live, self._batch = (added_columns(settings, table) for table in (GOLD_LIVE, GOLD))
+    def __init__(self, lake: Lakehouse) -> None:
+        self._live, self._batch = (added_columns(lake, table) for table in (GOLD_LIVE, GOLD))
         self._begins: dict[str, pl.DataFrame] = {}
 
     def update(
@@ -51,9 +50,9 @@ class AddedColumnsTracker:
         return AddedColumns({name: self._begins[name] for name in added}, frozenset(empty))
 
 
-def added_columns(settings: Settings, table: str) -> frozenset[str]:
+def added_columns(lake: Lakehouse, table: str) -> frozenset[str]:
     """Columns that the first schema of a table did not have."""
-    stored = Lakehouse(settings).table(table)
+    stored = lake.table(table)
     first = min(stored.metadata.schemas, key=lambda schema: schema.schema_id)
     original_ids = {field_.field_id for field_ in first.fields}
     return frozenset(

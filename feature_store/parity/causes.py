@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from contracts.config.settings import Settings
 from contracts.features import AGGREGATES, FEATURES, Column
 from contracts.windows import LABELS, Level
 from feature_store.parity import stored_rows
@@ -103,7 +102,7 @@ NOTHING_LATE = Causes(pl.DataFrame(schema=BAR_ENDS), pl.DataFrame(schema=BAR_END
 
 
 def read(
-    settings: Settings,
+    lake: Lakehouse,
     level: Level,
     from_us: int,
     to_us: int,
@@ -111,8 +110,8 @@ def read(
     added: AddedColumns = NO_ADDED_COLUMNS,
 ) -> Causes:
     """Late ticks and bars of the lakehouse with their end in [from, to) µs."""
-    ticks = tick_scans.late(Lakehouse(settings), from_us - level.tile_s * SECOND_US, to_us, symbols)
-    bars = stored_rows.keys(settings, GOLD, level.view, from_us, to_us, symbols)
+    ticks = tick_scans.late(lake, from_us - level.tile_s * SECOND_US, to_us, symbols)
+    bars = stored_rows.keys(lake, GOLD, level.view, from_us, to_us, symbols)
     return Causes(
         late_bars(ticks, level),
         bars.select("symbol", end_us="event_time_us").unique().sort("end_us"),

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import polars as pl
 
-from contracts.config.settings import Settings
 from contracts.features import Column
 from contracts.windows import Level
 from feature_store.parity import causes
 from feature_store.parity.added_columns import AddedColumns
 from feature_store.parity.causes import NO_ADDED_COLUMNS, NOTHING_LATE
 from feature_store.parity.column_diff import ColumnDiff, compare
+from lakehouse.tables import Lakehouse
 
 SECOND_US = 1_000_000
 # Margin beyond twice the longest window: it contains the bar before, unless the market was closed.
@@ -24,7 +24,7 @@ FAR_US = 4 * 86_400 * SECOND_US
 
 
 def explained(
-    settings: Settings,
+    lake: Lakehouse,
     level: Level,
     pairs: pl.DataFrame,
     columns: Sequence[Column],
@@ -37,12 +37,12 @@ def explained(
         return diffs
     first_us, last_us = _span(pairs)
     near_us = first_us - (2 * level.window_max_s + NEAR_S) * SECOND_US
-    near = causes.read(settings, level, near_us, last_us + 1, symbols, added)
+    near = causes.read(lake, level, near_us, last_us + 1, symbols, added)
     diffs = compare(pairs, columns, near)
     before = near.bars.filter(pl.col("end_us") <= first_us - level.window_max_s * SECOND_US)
     without_bar = sorted(set(pairs["symbol"].unique()) - set(before["symbol"].unique()))
     if _open(diffs) and without_bar:
-        far = causes.read(settings, level, first_us - FAR_US, last_us + 1, without_bar)
+        far = causes.read(lake, level, first_us - FAR_US, last_us + 1, without_bar)
         diffs = compare(pairs, columns, near.joined(far))
     return diffs
 
@@ -59,10 +59,10 @@ def _span(rows: pl.DataFrame) -> tuple[int, int]:
 
 
 def late_rows(
-    settings: Settings, level: Level, rows: pl.DataFrame, symbols: Sequence[str] | None = None
+    lake: Lakehouse, level: Level, rows: pl.DataFrame, symbols: Sequence[str] | None = None
 ) -> pl.Series:
     """Which of these rows (symbol, event_time_us), missing on the live side, have a late tick."""
     if rows.is_empty():
         return pl.Series(dtype=pl.Boolean)
     first_us, last_us = _span(rows)
-    return causes.read(settings, level, first_us, last_us + 1, symbols).in_bar(rows)
+    return causes.read(lake, level, first_us, last_us + 1, symbols).in_bar(rows)

@@ -52,9 +52,10 @@ def measure(
         raise DatasetError(
             "the range is empty: --from is not before --to", "pass the earlier time as --from"
         )
-    Lakehouse(settings).create()
-    work = _Work(settings, ParityReport(from_us, to_us, taken_us), symbols)
-    parts = [Chunk(first, last) for first, last in stored_rows.slices(settings, from_us, to_us)]
+    lake = Lakehouse(settings)
+    lake.create()
+    work = _Work(lake, ParityReport(from_us, to_us, taken_us), symbols)
+    parts = [Chunk(first, last) for first, last in stored_rows.slices(lake, from_us, to_us)]
     for done, part in enumerate(parts):
         progress("finding rows", done, len(parts))
         work.scan(part)
@@ -66,7 +67,7 @@ def measure(
     if sample:
         span = Chunk(from_us, to_us)
         work.report.reference = reference_check.check(
-            settings, span, work.hours, sample, settings.seed, symbols
+            lake, span, work.hours, sample, settings.seed, symbols
         )
     work.report.coverage_gaps = [gap for side in (work.down, work.undone) for gap in side.gaps]
     return work.report
@@ -84,13 +85,13 @@ class _Work:
     """The state of one run: the coverage of each side, and the report so far."""
 
     def __init__(
-        self, settings: Settings, report: ParityReport, symbols: Sequence[str] | None
+        self, lake: Lakehouse, report: ParityReport, symbols: Sequence[str] | None
     ) -> None:
-        self.settings, self.report, self.symbols = settings, report, symbols
+        self.lake, self.report, self.symbols = lake, report, symbols
         self.down = CoverageGaps(NO_LIVE_JOB, report.from_us)
         self.undone = CoverageGaps(NOT_BACKFILLED, report.from_us)
         self.hours: set[int] = set()
-        self._added_columns = AddedColumnsTracker(settings)
+        self._added_columns = AddedColumnsTracker(lake)
         self._seen: dict[str, set[str]] = {GOLD: set(), GOLD_LIVE: set()}
         report.rows = {level.view: Rows(level.view) for level in LEVELS}
 
@@ -98,7 +99,7 @@ class _Work:
         """Note when and for which symbols each side has rows of the finest view."""
         times = {}
         for table, seen in self._seen.items():
-            keys = stored_rows.keys(self.settings, table, LEVELS[0].view, part.from_us, part.to_us)
+            keys = stored_rows.keys(self.lake, table, LEVELS[0].view, part.from_us, part.to_us)
             seen |= set(keys["symbol"].unique())
             times[table] = keys.select("event_time_us").unique()
         self.hours |= set((times[GOLD]["event_time_us"] // HOUR_US).unique())
@@ -134,7 +135,7 @@ class _Work:
         for level in LEVELS:
             self._view(level, part)
         served.check(
-            self.settings,
+            self.lake,
             self.report.served,
             part,
             Chunk(self.report.from_us, self.report.to_us),
@@ -144,11 +145,9 @@ class _Work:
 
     def _view(self, level: Level, part: Chunk) -> None:
         rows = self.report.rows[level.view]
-        batch = Lakehouse(self.settings).read_features(
-            level.view, part.from_us, part.to_us, self.symbols
-        )
+        batch = self.lake.read_features(level.view, part.from_us, part.to_us, self.symbols)
         live, repeated = stored_rows.live(
-            self.settings, level.view, part.from_us, part.to_us, self.symbols
+            self.lake, level.view, part.from_us, part.to_us, self.symbols
         )
         doubled = len(batch) - batch.select(pl.struct(KEYS).n_unique()).item()
         rows.live += len(live) + repeated
@@ -160,7 +159,7 @@ class _Work:
         if len(pairs):
             added = self._added_columns.update(columns(level), live, batch)
             self.report.diffs.add(
-                explained(self.settings, level, pairs, columns(level), self.symbols, added)
+                explained(self.lake, level, pairs, columns(level), self.symbols, added)
             )
         if len(pairs) < len(batch):
             self._missing(level, batch.select(KEYS).join(live, on=KEYS, how="anti"))
@@ -172,7 +171,7 @@ class _Work:
         never_live = absent["symbol"].is_in(self.report.never_live)
         down = never_live | self.down.inside(absent["event_time_us"])
         open_rows = absent.filter(~down)
-        late = late_rows(self.settings, level, open_rows, self.symbols)
+        late = late_rows(self.lake, level, open_rows, self.symbols)
         rows.no_live_job += int(down.sum())
         rows.late += int(late.sum())
         rows.missing += self._add_examples("missing", level, open_rows.filter(~late))

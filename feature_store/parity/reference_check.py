@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from contracts.config.settings import Settings
 from contracts.features import columns
 from contracts.windows import LEVELS
 from feature_store.backfill import chunks
@@ -45,7 +44,7 @@ class ReferenceCheck:
 
 
 def check(
-    settings: Settings,
+    lake: Lakehouse,
     span: Chunk,
     hours: Collection[int],
     sample: int,
@@ -60,14 +59,14 @@ def check(
     chosen = sorted(generator.sample(sorted(hours), min(HOURS_MAX, len(hours))))
     for hour in chosen:
         inside = Chunk(max(hour * HOUR_US, span.from_us), min((hour + 1) * HOUR_US, span.to_us))
-        drawn = _draw(settings, inside, -(-sample // len(chosen)), generator, symbols)
-        for view, expected in _evaluate(settings, inside, drawn):
+        drawn = _draw(lake, inside, -(-sample // len(chosen)), generator, symbols)
+        for view, expected in _evaluate(lake, inside, drawn):
             _compare(result, view, expected, drawn[view])
     return result
 
 
 def _draw(
-    settings: Settings,
+    lake: Lakehouse,
     span: Chunk,
     rows: int,
     generator: random.Random,
@@ -75,8 +74,7 @@ def _draw(
 ) -> dict[str, pl.DataFrame]:
     """At most `rows` rows of each view, all of the same few symbols."""
     views = {
-        lv.view: Lakehouse(settings).read_features(lv.view, span.from_us, span.to_us, symbols)
-        for lv in LEVELS
+        lv.view: lake.read_features(lv.view, span.from_us, span.to_us, symbols) for lv in LEVELS
     }
     available = sorted(set[str]().union(*(frame["symbol"].unique() for frame in views.values())))
     few = generator.sample(available, min(SYMBOLS_MAX, len(available)))
@@ -89,7 +87,7 @@ def _draw(
 
 
 def _evaluate(
-    settings: Settings, span: Chunk, drawn: dict[str, pl.DataFrame]
+    lake: Lakehouse, span: Chunk, drawn: dict[str, pl.DataFrame]
 ) -> Iterator[tuple[str, pl.DataFrame]]:
     """The same rows by the reference implementation, per view."""
     only = {
@@ -98,14 +96,12 @@ def _evaluate(
         for symbol, us in rows["symbol", "event_time_us"].iter_rows()
     }
     symbols = sorted({symbol for _, symbol, _ in only})
-    lookback = chunks.lookback(settings, span, symbols)
+    lookback = chunks.lookback(lake, span, symbols)
     begins = dict.fromkeys(symbols, lookback.base_us) | {
         symbol: us for symbol, us in lookback.further if symbol in symbols
     }
     yield from (
-        reference.features(
-            tick_scans.copies(Lakehouse(settings), begins, span.to_us), only=only
-        ).items()
+        reference.features(tick_scans.copies(lake, begins, span.to_us), only=only).items()
         if only
         else ()
     )

@@ -9,7 +9,6 @@ import polars as pl
 from pyiceberg.expressions import And, BooleanExpression, GreaterThanOrEqual, LessThan
 
 from contracts import prediction
-from contracts.config.settings import Settings
 from contracts.features import COLUMNS
 from contracts.windows import LEVELS, Level
 from feature_store.backfill.chunks import Chunk
@@ -61,7 +60,7 @@ class Record:
 
 
 def check(
-    settings: Settings,
+    lake: Lakehouse,
     result: Served,
     span: Chunk,
     bounds: Chunk,
@@ -70,17 +69,17 @@ def check(
 ) -> None:
     """Add to `result` the records served in `span`, with those of their rows ending in `bounds`."""
     by_features: dict[tuple[str, ...], list[Record]] = defaultdict(list)
-    for record in _records(_read(settings, span), symbols, result):
+    for record in _records(_read(lake, span), symbols, result):
         by_features[tuple(sorted(record.features))].append(record)
     for names, records in by_features.items():
         for level in LEVELS:
             own = [name for name in names if name in COLUMNS_OF[level.view]]
             used = _used(records, level, own, bounds)
             if own and len(used):
-                _compare(settings, result, level, used, undone)
+                _compare(lake, result, level, used, undone)
 
 
-def _read(settings: Settings, span: Chunk) -> pl.DataFrame:
+def _read(lake: Lakehouse, span: Chunk) -> pl.DataFrame:
     first, last = (
         datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="microseconds")
         for us in (span.from_us, span.to_us)
@@ -88,9 +87,7 @@ def _read(settings: Settings, span: Chunk) -> pl.DataFrame:
     row_filter: BooleanExpression = And(
         GreaterThanOrEqual("served_at", first), LessThan("served_at", last)
     )
-    frame = pl.from_arrow(
-        Lakehouse(settings).table(PREDICTIONS).scan(row_filter=row_filter).to_arrow()
-    )
+    frame = pl.from_arrow(lake.table(PREDICTIONS).scan(row_filter=row_filter).to_arrow())
     assert isinstance(frame, pl.DataFrame)
     return frame
 
@@ -143,13 +140,13 @@ def _used(
 
 
 def _compare(
-    settings: Settings, result: Served, level: Level, used: pl.DataFrame, undone: CoverageGaps
+    lake: Lakehouse, result: Served, level: Level, used: pl.DataFrame, undone: CoverageGaps
 ) -> None:
     first_us, last_us = used.select(
         first=pl.col("event_time_us").min(), last=pl.col("event_time_us").max()
     ).row(0)
     symbols = used["symbol"].unique().sort().to_list()
-    history = Lakehouse(settings).read_features(level.view, first_us, last_us + 1, symbols)
+    history = lake.read_features(level.view, first_us, last_us + 1, symbols)
     absent = undone.inside(used.join(history, on=KEYS, how="anti")["event_time_us"])
     result.undone += int(absent.sum())
     result.missing += len(absent) - int(absent.sum())
@@ -157,4 +154,4 @@ def _compare(
     # A record does not contain warm_s. Take history's: predictions are never served while a feature
     # has no value.
     pairs = pair(history, used).with_columns(pl.col("warm_s").alias("warm_s" + GOT))
-    result.diffs.add(explained(settings, level, pairs, columns, symbols) if len(pairs) else [])
+    result.diffs.add(explained(lake, level, pairs, columns, symbols) if len(pairs) else [])

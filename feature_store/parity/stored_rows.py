@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 import polars as pl
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, In
 
-from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.windows import LEVELS
 from lakehouse import tables
@@ -23,12 +22,12 @@ SETTLED_US = 120 * SECOND_US  # newer rows may not be committed yet on one of th
 BAR_US_MAX = max(level.tile_s for level in LEVELS) * SECOND_US
 
 
-def covered(settings: Settings, now_us: int) -> tuple[int, int]:
+def covered(lake: Lakehouse, now_us: int) -> tuple[int, int]:
     """The range that both tables cover, from file statistics, without bars that were still open.
 
     Raises DatasetError when one of them is empty, or when they have no time in common.
     """
-    live, batch = (_bounds(settings, table) for table in (GOLD_LIVE, GOLD))
+    live, batch = (_bounds(lake, table) for table in (GOLD_LIVE, GOLD))
     if live is None:
         raise DatasetError(
             f"{GOLD_LIVE} is empty: no live job has published a row",
@@ -53,9 +52,9 @@ def covered(settings: Settings, now_us: int) -> tuple[int, int]:
     return from_us, to_us
 
 
-def slices(settings: Settings, from_us: int, to_us: int) -> Iterator[tuple[int, int]]:
+def slices(lake: Lakehouse, from_us: int, to_us: int) -> Iterator[tuple[int, int]]:
     """[from, to) in slices of about SLICE_ROWS rows of both tables, cut at round times."""
-    count = sum(_count(settings, table, from_us, to_us) for table in (GOLD_LIVE, GOLD))
+    count = sum(_count(lake, table, from_us, to_us) for table in (GOLD_LIVE, GOLD))
     fitting = [s for s in SLICES_S if s * SECOND_US * count <= SLICE_ROWS * (to_us - from_us)]
     step_us = max(fitting, default=SLICES_S[0]) * SECOND_US
     cuts = range((from_us // step_us + 1) * step_us, to_us, step_us)
@@ -64,7 +63,7 @@ def slices(settings: Settings, from_us: int, to_us: int) -> Iterator[tuple[int, 
 
 
 def keys(
-    settings: Settings,
+    lake: Lakehouse,
     table: str,
     view: str,
     from_us: int,
@@ -75,18 +74,14 @@ def keys(
     row_filter: BooleanExpression = And(tables.between(from_us, to_us), EqualTo("view", view))
     if symbols is not None:
         row_filter = And(row_filter, In("symbol", list(symbols)))
-    scan = (
-        Lakehouse(settings)
-        .table(table)
-        .scan(row_filter=row_filter, selected_fields=("symbol", "event_time"))
-    )
+    scan = lake.table(table).scan(row_filter=row_filter, selected_fields=("symbol", "event_time"))
     frame = pl.from_arrow(scan.to_arrow())
     assert isinstance(frame, pl.DataFrame)
     return frame.select("symbol", event_time_us=pl.col("event_time").dt.epoch("us"))
 
 
 def live(
-    settings: Settings, view: str, from_us: int, to_us: int, symbols: Sequence[str] | None
+    lake: Lakehouse, view: str, from_us: int, to_us: int, symbols: Sequence[str] | None
 ) -> tuple[pl.DataFrame, int]:
     """The live rows of a view, and the number of further rows of the same symbol and time.
 
@@ -94,7 +89,7 @@ def live(
     rows the one with the most history counts. Of equals, the one with more values counts, because
     the other may be older than a column.
     """
-    frame = Lakehouse(settings).read_features(view, from_us, to_us, symbols, GOLD_LIVE)
+    frame = lake.read_features(view, from_us, to_us, symbols, GOLD_LIVE)
     if frame.select(pl.struct("symbol", "event_time_us").n_unique()).item() == len(frame):
         return frame, 0
     values = pl.sum_horizontal(pl.exclude("symbol", "event_time_us").is_not_null())
@@ -105,19 +100,14 @@ def live(
     return distinct, len(frame) - len(distinct)
 
 
-def _count(settings: Settings, table: str, from_us: int, to_us: int) -> int:
+def _count(lake: Lakehouse, table: str, from_us: int, to_us: int) -> int:
     """Rows of the files that overlap [from, to) µs: an upper bound."""
-    files = (
-        Lakehouse(settings)
-        .table(table)
-        .scan(row_filter=tables.between(from_us, to_us))
-        .plan_files()
-    )
+    files = lake.table(table).scan(row_filter=tables.between(from_us, to_us)).plan_files()
     return sum(task.file.record_count for task in files)
 
 
-def _bounds(settings: Settings, table: str) -> tuple[int, int] | None:
-    stored = Lakehouse(settings).table(table)
+def _bounds(lake: Lakehouse, table: str) -> tuple[int, int] | None:
+    stored = lake.table(table)
     files = tables.files(stored, ["readable_metrics"])
     times = [file["readable_metrics"]["event_time"] for file in files]
     if not times:

@@ -58,13 +58,13 @@ def test_an_empty_lakehouse_names_the_command_that_fills_it(tmp_path):
 
 @pytest.mark.parametrize(("text", "hours"), [("12h", 12), ("1d", 24), ("2w", 336)])
 def test_a_chunk_has_a_unit(text, hours):
-    assert length_us(Settings(), text, 0, DAY_US) == hours * 3_600_000_000
+    assert length_us(Lakehouse(Settings()), text, 0, DAY_US) == hours * 3_600_000_000
 
 
 @pytest.mark.parametrize("text", ["", "d", "0d", "-1d", "1.5d", "12", "3m"])
 def test_an_invalid_chunk_length_is_refused(text):
     with pytest.raises(DatasetError, match="is not a chunk length") as caught:
-        length_us(Settings(), text, 0, DAY_US)
+        length_us(Lakehouse(Settings()), text, 0, DAY_US)
     assert "12h, 1d, 2w" in caught.value.hint
 
 

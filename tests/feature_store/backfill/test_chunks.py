@@ -48,7 +48,7 @@ def test_chunks_cover_the_range_once_and_end_at_the_same_cuts(start, length, siz
 
 def test_the_warm_up_is_the_window_and_two_minutes_with_ticks_before_it(lake):
     chunk = Chunk(NOON_US + 150 * MINUTE_US, NOON_US + 180 * MINUTE_US)
-    lookback = chunks.lookback(lake, chunk, ["V:BUSY", "V:RESTED", "V:YOUNG"])
+    lookback = chunks.lookback(Lakehouse(lake), chunk, ["V:BUSY", "V:RESTED", "V:YOUNG"])
     window_us = chunk.from_us - HOUR_US - MINUTE_US
     assert lookback.base_us == window_us - 2 * MINUTE_US
     assert lookback.further == (("V:RESTED", NOON_US - (7 * 1440 - 5) * MINUTE_US),)
@@ -58,7 +58,7 @@ def test_the_warm_up_is_the_window_and_two_minutes_with_ticks_before_it(lake):
 def test_at_the_beginning_of_history_one_minute_will_do(lake):
     chunk = Chunk(NOON_US + DAY_US, NOON_US + 2 * DAY_US)
     fill(lake, "LONE", [-7 * 1440 + 3])
-    assert chunks.lookback(lake, chunk, ["V:LONE"]).further == (
+    assert chunks.lookback(Lakehouse(lake), chunk, ["V:LONE"]).further == (
         ("V:LONE", NOON_US - (7 * 1440 - 3) * MINUTE_US),
     )
 
@@ -94,7 +94,7 @@ def test_minutes_are_counted_with_copies_and_symbols_told_apart(lake):
 
 def digest(lake: Settings, chunk: Chunk, lookback: Lookback, definition: str = "definition") -> str:
     return chunks.digest(
-        lake,
+        Lakehouse(lake),
         chunk,
         lookback,
         definition,
@@ -153,6 +153,10 @@ def test_days_without_ticks_are_holes_of_each_symbol():
 
 
 def test_a_chunk_holds_whole_days_by_the_number_of_ticks(lake, monkeypatch):
-    assert chunks.suitable_us(lake, NOON_US - 30 * DAY_US, NOON_US + DAY_US) == 31 * DAY_US
+    assert (
+        chunks.suitable_us(Lakehouse(lake), NOON_US - 30 * DAY_US, NOON_US + DAY_US) == 31 * DAY_US
+    )
     monkeypatch.setattr(chunks, "CHUNK_TICKS", 20)
-    assert chunks.suitable_us(lake, NOON_US - 30 * DAY_US, NOON_US + DAY_US) == 3 * DAY_US
+    assert (
+        chunks.suitable_us(Lakehouse(lake), NOON_US - 30 * DAY_US, NOON_US + DAY_US) == 3 * DAY_US
+    )
