@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from uuid import uuid4
 
 import polars as pl
-from pyiceberg.io.pyarrow import schema_to_pyarrow, write_file
+from pyiceberg.io.pyarrow import write_file
 from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
 from pyiceberg.table import Table, WriteTask
@@ -32,17 +32,9 @@ def append_days(table: Table, days: Iterable[tuple[int, pl.DataFrame]]) -> int:
 
 def _write(table: Table, day: int, ticks: pl.DataFrame) -> Iterable[DataFile]:
     """Write the rows to a data file that no snapshot references yet."""
-    rows = ticks.with_columns(
-        event_time=pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC"),
-        late=pl.lit(value=False),
-    )
     schema = table.schema()
     spec = table.spec()
-    arrow = (
-        rows.select(TICK_NAMES)
-        .to_arrow()
-        .cast(schema_to_pyarrow(schema.select(*TICK_NAMES), include_field_ids=False))
-    )
+    arrow = tables.silver_rows(ticks, schema.select(*TICK_NAMES))
     key = PartitionKey([PartitionFieldValue(spec.fields[0], day)], spec, schema)
     task = WriteTask(
         uuid4(),

@@ -3,7 +3,7 @@
 PyIceberg creates the tables; Flink writes to them too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
@@ -45,18 +45,27 @@ _ICEBERG: dict[Kind, IcebergType] = {
 }
 
 
-def _columns(fields: Iterable[Field]) -> tuple[tuple[str, IcebergType], ...]:
-    return tuple((field.name, _ICEBERG[field.kind]) for field in fields)
+Columns = tuple[tuple[str, IcebergType], ...]
 
 
-_TICKS: tuple[tuple[str, IcebergType], ...] = (
+def _columns(fields: Iterable[Field], instead: Mapping[str, Columns] | None = None) -> Columns:
+    """One column per field, or the columns `instead` of a field."""
+    replaced = instead or {}
+    return tuple(
+        column
+        for field in fields
+        for column in replaced.get(field.name, ((field.name, _ICEBERG[field.kind]),))
+    )
+
+
+_TICKS: Columns = (
     *_columns(tick.FIELDS),
     ("event_time", TimestamptzType()),
     ("late", BooleanType()),
 )
 # A row of a file that was rejected. It may lack an event time, so it is partitioned by the day on
 # which it was loaded.
-_DEAD_LETTERS: tuple[tuple[str, IcebergType], ...] = (
+_DEAD_LETTERS: Columns = (
     ("source", StringType()),
     ("row_number", LongType()),
     ("reason", StringType()),
@@ -64,7 +73,7 @@ _DEAD_LETTERS: tuple[tuple[str, IcebergType], ...] = (
     ("raw", BinaryType()),
     ("loaded_at", TimestamptzType()),
 )
-_POWER: tuple[tuple[str, IcebergType], ...] = (
+_POWER: Columns = (
     ("event_time", TimestamptzType()),
     ("series", StringType()),
     ("value_kw", DoubleType()),
@@ -73,7 +82,7 @@ _POWER: tuple[tuple[str, IcebergType], ...] = (
 )
 # Mean power of the hour that begins at event_time, forecast from the data of known_at_us. The
 # actual value is filled in later.
-_POWER_FORECASTS: tuple[tuple[str, IcebergType], ...] = (
+_POWER_FORECASTS: Columns = (
     ("event_time", TimestamptzType()),
     ("series", StringType()),
     ("forecast_kw", DoubleType()),
@@ -82,16 +91,11 @@ _POWER_FORECASTS: tuple[tuple[str, IcebergType], ...] = (
     ("model_version", StringType()),
     ("known_at_us", LongType()),
 )
-_TIME: tuple[tuple[str, IcebergType], ...] = (("event_time", TimestamptzType()),)
 # In place of `event_time_ms`, which the topic has, a time that can be partitioned by day.
-_FEATURES: tuple[tuple[str, IcebergType], ...] = tuple(
-    column
-    for field in feature_row.FIELDS
-    for column in (_TIME if field.name == "event_time_ms" else _columns((field,)))
-)
+_FEATURES = _columns(feature_row.FIELDS, {"event_time_ms": (("event_time", TimestamptzType()),)})
 # Daily statistics: `event_time` is the start of their day; they are known from `known_at_us`, the
 # start of the next day.
-_OF_DAY: tuple[tuple[str, IcebergType], ...] = (
+_OF_DAY: Columns = (
     ("event_time", TimestamptzType()),
     ("known_at_us", LongType()),
     ("symbol", StringType()),
@@ -101,19 +105,19 @@ DAILY_NUMBERS = (
     *("volume", "notional", "buy_share", "open", "high", "low", "close", "vwap", "log_return"),
     *("rv_5m", "tsrv", "bipower", "poc", "value_area_low", "value_area_high", "value_area_width"),
 )
-_DAILY: tuple[tuple[str, IcebergType], ...] = (
+_DAILY: Columns = (
     *_OF_DAY,
     *((name, LongType()) for name in DAILY_COUNTS),
     *((name, DoubleType()) for name in DAILY_NUMBERS),
 )
-_DAILY_VOLATILITY: tuple[tuple[str, IcebergType], ...] = (
+_DAILY_VOLATILITY: Columns = (
     *_OF_DAY,
     ("slot", IntegerType()),  # half hour of the day, 0 to 47
     ("trades", LongType()),
     ("volume", DoubleType()),
     ("rv_5m", DoubleType()),
 )
-_DAILY_PROFILE: tuple[tuple[str, IcebergType], ...] = (
+_DAILY_PROFILE: Columns = (
     *_OF_DAY,
     ("bucket_low", DoubleType()),
     ("bucket_high", DoubleType()),
@@ -123,20 +127,16 @@ _DAILY_PROFILE: tuple[tuple[str, IcebergType], ...] = (
     ("is_poc", BooleanType()),
     ("in_value_area", BooleanType()),
 )
-_DAILY_CORRELATION: tuple[tuple[str, IcebergType], ...] = (
+_DAILY_CORRELATION: Columns = (
     *_OF_DAY,
     ("other", StringType()),
     ("hayashi_yoshida", DoubleType()),
     ("previous_tick_5m", DoubleType()),
 )
 # What /predict served, and when, as a time that can be partitioned by day.
-_PREDICTIONS: tuple[tuple[str, IcebergType], ...] = tuple(
-    column
-    for field in prediction.FIELDS
-    for column in (
-        *((("served_at", TimestamptzType()),) if field.name == "served_at_us" else ()),
-        *_columns((field,)),
-    )
+_PREDICTIONS = _columns(
+    prediction.FIELDS,
+    {"served_at_us": (("served_at", TimestamptzType()), ("served_at_us", LongType()))},
 )
 COLUMNS_OF = {
     SILVER: _TICKS,

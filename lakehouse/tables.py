@@ -27,6 +27,7 @@ from pyiceberg.expressions import (
     NotEqualTo,
 )
 from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 
 from contracts.config.groups.lakehouse import LakehouseSettings
@@ -111,16 +112,7 @@ class Lakehouse:
         Returns how many.
         """
         table = self.table(SILVER)
-        rows = ticks.with_columns(
-            event_time=pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC"),
-            late=pl.lit(value=False),
-        )
-        arrow = (
-            rows.select(TICK_NAMES)
-            .to_arrow()
-            .cast(schema_to_pyarrow(table.schema(), include_field_ids=False))
-        )
-        append(table, arrow)
+        append(table, silver_rows(ticks, table.schema()))
         return len(ticks)
 
     def read_ticks(
@@ -315,6 +307,17 @@ def insert(table: str, names: Sequence[str], select: str, hint: str = "") -> str
 def quoted(names: Sequence[str]) -> str:
     """Column names as a list in SQL."""
     return ", ".join(f"`{name}`" for name in names)
+
+
+def silver_rows(ticks: pl.DataFrame, stored: Schema) -> pa.Table:
+    """Ticks that are not late, as rows of silver in its stored schema."""
+    rows = ticks.with_columns(
+        event_time=pl.from_epoch("event_time_us", time_unit="us").dt.replace_time_zone("UTC"),
+        late=pl.lit(value=False),
+    )
+    return (
+        rows.select(TICK_NAMES).to_arrow().cast(schema_to_pyarrow(stored, include_field_ids=False))
+    )
 
 
 @retried
