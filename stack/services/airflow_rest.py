@@ -12,6 +12,7 @@ from stack import secrets
 from stack.process.probe import fetch_json
 
 TIMEOUT_S = 30.0
+GET_TRIES = 3  # on a busy machine the api-server leaves single requests without a response
 PROBE_TIMEOUT_S = 5.0
 USER = "admin"
 PAGE_ROWS = 100  # rows of one response: Airflow's own limit
@@ -51,7 +52,14 @@ class Client:
         self._log_in()
 
     def get(self, path: str) -> dict[str, Any]:
-        """GET a path below /api/v2."""
+        """GET a path below /api/v2, up to GET_TRIES times when there is no response."""
+        for _ in range(GET_TRIES - 1):
+            try:
+                return self._request("GET", f"/api/v2{path}")
+            except AirflowError:
+                raise
+            except ServiceError:
+                continue
         return self._request("GET", f"/api/v2{path}")
 
     def dags(self) -> list[dict[str, Any]]:
