@@ -4,10 +4,10 @@ The fields are defined once, in `PredictionRecord`. `FIELDS` lists them with the
 types of the Flink source and the columns of table `gold.predictions` can be derived.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, NamedTuple, get_type_hints
 
 import orjson
 
@@ -30,38 +30,32 @@ class Kind(StrEnum):
     MAP = "map"
 
 
-def _stored(kind: Kind) -> Any:
-    return field(metadata={"kind": kind, "is_stored": True})
+NOT_STORED = "not stored"  # marks a field that is not a column of `gold.predictions`
 
 
-def _sent_only(kind: Kind) -> Any:
-    return field(metadata={"kind": kind, "is_stored": False})
-
-
-@dataclass(frozen=True, slots=True)
-class PredictionRecord:
+class PredictionRecord(NamedTuple):
     """One prediction with the features it was made from. Times are in µs UTC.
 
     `event_times_us` has the event time of the row of each view, `known_at_us` the time at which
     the newest of them was written; both are None for features from the request.
     """
 
-    request_id: str = _stored(Kind.TEXT)
-    symbol: str = _stored(Kind.TEXT)
-    served_at_us: int = _stored(Kind.LONG)
-    source: Source = _stored(Kind.TEXT)
-    model_name: str = _stored(Kind.TEXT)
-    model_version: str = _stored(Kind.TEXT)
-    prediction_bps: float | None = _stored(Kind.REAL)
-    known_at_us: int | None = _stored(Kind.LONG)
-    event_times_us: Mapping[str, int | None] | None = _stored(Kind.MAP)
-    features: Mapping[str, float | None] | None = _stored(Kind.MAP)
-    age_s: float | None = _sent_only(Kind.REAL)
-    stale: bool | None = _sent_only(Kind.BOOLEAN)
+    request_id: Annotated[str, Kind.TEXT]
+    symbol: Annotated[str, Kind.TEXT]
+    served_at_us: Annotated[int, Kind.LONG]
+    source: Annotated[Source, Kind.TEXT]
+    model_name: Annotated[str, Kind.TEXT]
+    model_version: Annotated[str, Kind.TEXT]
+    prediction_bps: Annotated[float | None, Kind.REAL]
+    known_at_us: Annotated[int | None, Kind.LONG]
+    event_times_us: Annotated[Mapping[str, int | None] | None, Kind.MAP]
+    features: Annotated[Mapping[str, float | None] | None, Kind.MAP]
+    age_s: Annotated[float | None, Kind.REAL, NOT_STORED]
+    stale: Annotated[bool | None, Kind.BOOLEAN, NOT_STORED]
 
     def to_json(self) -> bytes:
         """The message of topic `predictions`."""
-        return orjson.dumps(self)
+        return orjson.dumps(self._asdict())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,5 +67,11 @@ class Field:
     is_stored: bool
 
 
-FIELDS = tuple(Field(each.name, **each.metadata) for each in fields(PredictionRecord))
-STORED_FIELDS = tuple(each for each in FIELDS if each.is_stored)
+def _fields() -> Iterator[Field]:
+    for name, annotation in get_type_hints(PredictionRecord, include_extras=True).items():
+        kind, *marks = annotation.__metadata__
+        yield Field(name, kind, is_stored=NOT_STORED not in marks)
+
+
+FIELDS = tuple(_fields())
+STORED_FIELDS = tuple(field for field in FIELDS if field.is_stored)
