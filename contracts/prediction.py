@@ -5,11 +5,9 @@
 records, so readers check them.
 """
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import orjson
 
@@ -24,16 +22,7 @@ class Source(StrEnum):
     SHADOW = "shadow"  # features from the online store; recorded, but not served
 
 
-def _stored(kind: Kind) -> Any:
-    return dataclasses.field(metadata={"kind": kind})
-
-
-def _sent_only() -> Any:
-    return dataclasses.field()
-
-
-@dataclass(frozen=True, slots=True)
-class PredictionRecord:
+class PredictionRecord(NamedTuple):
     """One prediction with the features it was made from. Times are in µs UTC.
 
     `event_times_us` is {view: row end}, `known_at_us` the time at which the newest of these rows
@@ -42,29 +31,29 @@ class PredictionRecord:
     are in the message only.
     """
 
-    request_id: str = _stored(Kind.TEXT)
-    symbol: str = _stored(Kind.TEXT)
-    served_at_us: int = _stored(Kind.LONG)
-    source: Source = _stored(Kind.TEXT)
-    model_name: str = _stored(Kind.TEXT)
-    model_version: str = _stored(Kind.TEXT)
-    prediction_bps: float | None = _stored(Kind.REAL)
-    known_at_us: int | None = _stored(Kind.LONG)
-    event_times_us: Mapping[str, int | None] | None = _stored(Kind.OBJECT)
-    features: Mapping[str, float | None] | None = _stored(Kind.OBJECT)
-    age_s: float | None = _sent_only()
-    stale: bool | None = _sent_only()
+    request_id: Annotated[str, Kind.TEXT]
+    symbol: Annotated[str, Kind.TEXT]
+    served_at_us: Annotated[int, Kind.LONG]
+    source: Annotated[Source, Kind.TEXT]
+    model_name: Annotated[str, Kind.TEXT]
+    model_version: Annotated[str, Kind.TEXT]
+    prediction_bps: Annotated[float | None, Kind.REAL]
+    known_at_us: Annotated[int | None, Kind.LONG]
+    event_times_us: Annotated[Mapping[str, int | None] | None, Kind.OBJECT]
+    features: Annotated[Mapping[str, float | None] | None, Kind.OBJECT]
+    age_s: float | None
+    stale: bool | None
 
     def to_json(self) -> bytes:
         """The message of topic `predictions`."""
-        return orjson.dumps(self)
+        return orjson.dumps(self._asdict())
 
 
-# The stored fields, in the order of the table.
+# The stored fields, in the order of the table: those with a kind.
 FIELDS = tuple(
-    Field(field.name, field.metadata["kind"])
-    for field in dataclasses.fields(PredictionRecord)
-    if field.metadata
+    Field(name, hint.__metadata__[0])
+    for name, hint in get_type_hints(PredictionRecord, include_extras=True).items()
+    if hasattr(hint, "__metadata__")
 )
 
 

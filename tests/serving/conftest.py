@@ -1,5 +1,5 @@
-"""The API on a real Redis and a real ONNX model; requests go through the whole ASGI stack,
-last-resort errors are raised.
+"""The API on a real Redis and a real ONNX model. Requests pass the whole ASGI stack; unexpected
+exceptions are raised.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from tests.support.rows import plain_row
 
 KEY = "correct-horse-battery-staple"
 SYMBOL = "SYNTH:AAA"
-UNREACHED = 9  # the discard port: no one listens
+UNREACHED = 9  # the discard port: nothing listens there
 SECOND_US = 1_000_000
 # Long enough for a busy machine: only tests that stall Redis are about its timeouts.
 PATIENT_MS = 10_000
@@ -58,7 +58,7 @@ class Api:
         return self.post("/predict", json={"symbols": list(symbols), **fields})
 
     def wait(self, condition) -> bool:
-        """Let the application work until `condition()` holds; False after ten seconds."""
+        """Run the event loop until `condition()` holds; False after ten seconds."""
         for _ in range(1000):
             if condition():
                 return True
@@ -66,7 +66,7 @@ class Api:
         return False
 
     def close(self) -> None:
-        """End the application; a second time is none."""
+        """Stop the application; a second call does nothing."""
         if self._ended:
             return
         self._ended = True
@@ -76,7 +76,7 @@ class Api:
 
 
 class Feeder:
-    """Writes feature rows of a chosen age and warmth through the real online table."""
+    """Writes feature rows of a chosen age and history through the online store's writer."""
 
     def __init__(self, server: RedisServer, settings: Settings) -> None:
         self.client, self.settings = server.client(), settings
@@ -111,8 +111,16 @@ def export_model(tmp_path_factory: pytest.TempPathFactory):
             rows, rows[:, 0] * 1e-4
         )
         folder = tmp_path_factory.mktemp("model")
-        known = {"trained_on": "synthetic", "trained_to_us": 0, "horizon_s": 60}
-        return export(forest, rows, folder, features=features, seed=seed, **known)
+        return export(
+            forest,
+            rows,
+            folder,
+            features=features,
+            seed=seed,
+            trained_on="synthetic",
+            trained_to_us=0,
+            horizon_s=60,
+        )
 
     return make
 
@@ -123,18 +131,18 @@ def exported(export_model) -> Exported:
 
 
 @pytest.fixture(scope="session")
-def found(exported: Exported) -> ModelVersion:
+def production(exported: Exported) -> ModelVersion:
     return ModelVersion("tick-model", "7", str(exported.folder), exported.digest)
 
 
 @pytest.fixture(scope="session")
-def registry_with(found: ModelVersion):
+def registry_with(production: ModelVersion):
     """A registry that returns `states` one after the other and then repeats the last one. A state
     is a ModelVersion, a RegistryState, or an exception to raise.
     """
 
     def make(*states):
-        left = list(states) or [found]
+        left = list(states) or [production]
 
         async def read_registry(*_: object) -> RegistryState:
             state = left.pop(0) if len(left) > 1 else left[0]
@@ -165,14 +173,14 @@ def make_api_settings(redis_server: RedisServer, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture
 def make_api(make_api_settings, registry_with):
-    made = []
+    apis = []
 
     def make(registry=None, **overrides) -> Api:
-        made.append(Api(make_api_settings(**overrides), registry=registry or registry_with()))
-        return made[-1]
+        apis.append(Api(make_api_settings(**overrides), registry=registry or registry_with()))
+        return apis[-1]
 
     yield make
-    for api in made:
+    for api in apis:
         api.close()
 
 
@@ -183,7 +191,7 @@ def api(make_api) -> Api:
 
 @pytest.fixture
 def feeder(redis_server: RedisServer, make_api_settings):
-    made = Feeder(redis_server, make_api_settings())
-    made.client.flushall()
-    yield made
-    made.client.close()
+    feeder = Feeder(redis_server, make_api_settings())
+    feeder.client.flushall()
+    yield feeder
+    feeder.client.close()

@@ -1,5 +1,5 @@
-"""What the API says when something it leans on is away: Redis stalled or killed, no model, a broken
-registry, no Kafka.
+"""The API while a dependency is unavailable: Redis stalled or killed, no model, a broken registry,
+no Kafka.
 """
 
 from pathlib import Path
@@ -71,7 +71,7 @@ def answered(api, symbol):
     return responses[-1]
 
 
-def test_a_killed_redis_is_told_and_taken_up_again(api, fed, redis_server):
+def test_a_killed_redis_is_503_until_it_is_back(api, fed, redis_server):
     assert api.predict(SYMBOL).status_code == 200
     redis_server.kill()
     refused(api.predict(SYMBOL), 503, "store_unreachable")
@@ -81,16 +81,16 @@ def test_a_killed_redis_is_told_and_taken_up_again(api, fed, redis_server):
     assert api.predict(SYMBOL).status_code == 200
 
 
-def test_without_a_model_the_api_starts_says_so_and_takes_one_up(
-    make_api, fed, found, registry_with
+def test_without_a_model_the_api_starts_and_serves_the_first_one(
+    make_api, fed, production, registry_with
 ):
     missing = RegistryError("tick-model has no Production version", "run `tick train tick`")
-    answers = [missing]
+    states = [missing]
 
-    async def resolve(*asked):
-        return await registry_with(*answers)(*asked)
+    async def read_registry(*arguments):
+        return await registry_with(*states)(*arguments)
 
-    api = make_api(registry=resolve, model_retry_s=0.01)
+    api = make_api(registry=read_registry, model_retry_s=0.01)
     assert api.get("/healthz").status_code == 200
     ready = api.get("/readyz")
     assert ready.status_code == 503
@@ -98,7 +98,7 @@ def test_without_a_model_the_api_starts_says_so_and_takes_one_up(
     assert detail(ready, "model") == missing.message
     problem = refused(api.predict(SYMBOL), 503, "no_model")
     assert "tick train tick" in problem["hint"]
-    answers[0] = found
+    states[0] = production
     assert api.wait(lambda: api.get("/readyz").status_code == 200)
     assert api.predict(SYMBOL).status_code == 200
 
@@ -110,7 +110,7 @@ def test_a_broken_registry_does_not_stop_the_api(make_api, registry_with, failur
     assert str(failure) == "" or str(failure) not in api.get("/readyz").text
 
 
-def test_after_a_restart_the_last_model_answers_whatever_the_registry_does(
+def test_after_a_restart_the_last_model_is_served_without_the_registry(
     make_api, fed, tmp_path, registry_with
 ):
     home = {"home": tmp_path, "model_retry_s": 0.01}
@@ -127,7 +127,7 @@ def test_after_a_restart_the_last_model_answers_whatever_the_registry_does(
 
 
 def test_the_registrys_model_replaces_the_last_one(
-    make_api, fed, tmp_path, registry_with, found, export_model
+    make_api, fed, tmp_path, registry_with, production, export_model
 ):
     other = export_model(seed=4)
     make_api(home=tmp_path)
@@ -140,35 +140,35 @@ def test_the_registrys_model_replaces_the_last_one(
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "corrupt_file",
     [
         lambda f: f.write_bytes(f.read_bytes()[:-9]),
         lambda f: f.write_bytes(b"x" + f.read_bytes()[1:]),
         Path.unlink,
     ],
 )
-def test_a_spoilt_file_neither_starts_nor_replaces_a_model(
-    make_api, fed, tmp_path, registry_with, found, export_model, spoil
+def test_a_corrupt_file_is_never_served(
+    make_api, fed, tmp_path, registry_with, production, export_model, corrupt_file
 ):
     other = export_model(seed=5)
-    spoilt = ModelVersion("tick-model", "9", str(other.folder), other.digest)
-    spoil(other.folder / MODEL_FILE)
+    corrupt = ModelVersion("tick-model", "9", str(other.folder), other.digest)
+    corrupt_file(other.folder / MODEL_FILE)
     home = {"home": tmp_path, "model_retry_s": 0.01}
     make_api(**home)
-    api = make_api(registry=registry_with(spoilt), **home)
+    api = make_api(registry=registry_with(corrupt), **home)
     assert api.wait(
         lambda: (
             "(" in detail(api.get("/readyz"), "model")
-            and "asked" not in detail(api.get("/readyz"), "model")
+            and "being read" not in detail(api.get("/readyz"), "model")
         )
     )
     assert api.predict(SYMBOL).json()["results"][0]["model_version"] == "7"
-    write_served_note(api.app.state.service.settings, spoilt)
-    alone = make_api(registry=registry_with(RegistryError("away")), **home)
-    refused(alone.predict(SYMBOL), 503, "no_model")
+    write_served_note(api.app.state.service.settings, corrupt)
+    restarted = make_api(registry=registry_with(RegistryError("unavailable")), **home)
+    refused(restarted.predict(SYMBOL), 503, "no_model")
 
 
-def test_a_note_that_cannot_be_read_is_no_model(make_api_settings):
+def test_an_unreadable_note_is_ignored(make_api_settings):
     settings = make_api_settings()
     assert read_served_note(settings) is None
     note = settings.root / "models" / "tick-model.served.json"
@@ -179,9 +179,13 @@ def test_a_note_that_cannot_be_read_is_no_model(make_api_settings):
 
 
 def test_a_model_of_unknown_features_is_not_served(make_api, registry_with, export_model):
-    odd = export_model(seed=6, features=tuple(f"from_the_future_{at}" for at in range(len(CORE))))
+    exported = export_model(
+        seed=6, features=tuple(f"from_the_future_{at}" for at in range(len(CORE)))
+    )
     api = make_api(
-        registry=registry_with(ModelVersion("tick-model", "1", str(odd.folder), odd.digest))
+        registry=registry_with(
+            ModelVersion("tick-model", "1", str(exported.folder), exported.digest)
+        )
     )
     assert "unknown features: from_the_future_0" in detail(api.get("/readyz"), "model")
 
@@ -199,7 +203,7 @@ def test_readiness_follows_the_lag_of_the_pipeline(api, fed, redis_server):
     assert "no heartbeat" in detail(api.get("/readyz"), "pipeline")
 
 
-def test_metrics_tell_rate_age_model_and_drops(api, fed):
+def test_metrics_have_rate_age_model_and_drops(api, fed):
     api.predict(SYMBOL, "SYNTH:NOPE")
     fed.put("SYNTH:OLD", age_s=100)
     api.predict("SYNTH:OLD")
@@ -222,7 +226,7 @@ def test_metrics_tell_rate_age_model_and_drops(api, fed):
     assert KEY not in page
 
 
-def test_recording_never_holds_an_answer_up_while_kafka_is_away(make_api, fed):
+def test_recording_delays_no_response_while_kafka_is_unavailable(make_api, fed):
     api = make_api(prediction_sample=1, prediction_queue_max=3)
     for _ in range(10):
         assert api.predict(SYMBOL).status_code == 200
@@ -230,31 +234,31 @@ def test_recording_never_holds_an_answer_up_while_kafka_is_away(make_api, fed):
 
 
 class Registry:
-    """A registry whose Production changes while the API runs."""
+    """A registry whose state changes while the API runs."""
 
-    def __init__(self, found: ModelVersion) -> None:
-        self.found, self.asked, self.pauses = found, 0, []
+    def __init__(self, state) -> None:
+        self.state = state
+        self.reads = 0
+        self.ages_s_max = []
 
-    async def __call__(self, settings, notices=(), age_s_max=0.0):
-        self.asked += 1
-        self.pauses.append(age_s_max)  # the pause that has passed
-        if isinstance(self.found, Exception):
-            raise self.found
-        return self.found if isinstance(self.found, RegistryState) else RegistryState(self.found)
+    async def __call__(self, settings, signals=(), age_s_max=0.0):
+        self.reads += 1
+        self.ages_s_max.append(age_s_max)  # the interval since the last read
+        if isinstance(self.state, Exception):
+            raise self.state
+        return self.state if isinstance(self.state, RegistryState) else RegistryState(self.state)
 
-    def change(self, redis_client, found, notice):
-        self.found = found
-        redis_client.set(model_key("tick-model"), notice)
+    def change(self, redis_client, state, signal):
+        self.state = state
+        redis_client.set(model_key("tick-model"), signal)
 
 
 def version_of(api) -> str:
     return api.predict(SYMBOL).json()["results"][0].get("model_version", "none")
 
 
-def test_a_notice_makes_the_api_take_up_the_new_model_under_load(
-    make_api, fed, found, export_model
-):
-    registry, other = Registry(found), export_model(seed=11)
+def test_a_signal_swaps_the_model_under_load(make_api, fed, production, export_model):
+    registry, other = Registry(production), export_model(seed=11)
     api = make_api(registry=registry, model_watch_s=0.01)
     registry.change(
         fed.client, ModelVersion("tick-model", "8", str(other.folder), other.digest), "8@1"
@@ -272,95 +276,101 @@ def test_a_notice_makes_the_api_take_up_the_new_model_under_load(
         'tick_model{name="tick-model",version="8"} 1.0' in page
         and "tick_model_swaps_total 2.0" in page
     )
-    registry.change(fed.client, found, "7@2")
+    registry.change(fed.client, production, "7@2")
     assert api.wait(lambda: version_of(api) == "7")
 
 
-def test_a_change_whose_model_cannot_be_had_leaves_the_good_one_and_is_tried_again(
-    make_api, fed, found, export_model
+def test_a_broken_new_model_keeps_the_served_one_and_is_retried(
+    make_api, fed, production, export_model
 ):
-    registry, other = Registry(found), export_model(seed=12)
+    registry, other = Registry(production), export_model(seed=12)
     api = make_api(registry=registry, model_watch_s=0.01, model_retry_s=0.01)
     registry.change(fed.client, RegistryError("it was truncated or altered"), "8@1")
     assert api.wait(lambda: "truncated" in detail(api.get("/readyz"), "model"))
     assert version_of(api) == "7" and api.get("/readyz").status_code == 200
-    registry.found = ModelVersion("tick-model", "8", str(other.folder), other.digest)
+    registry.state = ModelVersion("tick-model", "8", str(other.folder), other.digest)
     assert api.wait(lambda: version_of(api) == "8")
 
 
-def test_a_retired_model_is_served_no_more_also_after_a_restart(make_api, fed, found, tmp_path):
-    registry = Registry(found)
+def test_a_retired_model_is_not_served_even_after_a_restart(make_api, fed, production, tmp_path):
+    registry = Registry(production)
     api = make_api(registry=registry, home=tmp_path, model_watch_s=0.01)
     registry.change(
         fed.client, RegistryError("tick-model has no Production version"), f"{RETIRED}@1"
     )
     assert api.wait(lambda: api.predict(SYMBOL).status_code == 503)
     assert "was retired" in refused(api.predict(SYMBOL), 503, "no_model")["detail"]
-    again = make_api(
+    restarted = make_api(
         registry=Registry(RegistryError("tick-model has no Production version")), home=tmp_path
     )
-    refused(again.predict(SYMBOL), 503, "no_model")
+    refused(restarted.predict(SYMBOL), 503, "no_model")
 
 
-def test_one_that_was_retired_while_nobody_served_is_not_served_again(
-    make_api, fed, found, tmp_path
+def test_a_model_that_was_retired_while_no_api_ran_is_not_served(
+    make_api, fed, production, tmp_path
 ):
-    make_api(registry=Registry(found), home=tmp_path)
+    make_api(registry=Registry(production), home=tmp_path)
     fed.client.set(model_key("tick-model"), f"{RETIRED}@9")
-    again = make_api(
+    restarted = make_api(
         registry=Registry(RegistryError("tick-model has no Production version")), home=tmp_path
     )
-    refused(again.predict(SYMBOL), 503, "no_model")
+    refused(restarted.predict(SYMBOL), 503, "no_model")
 
 
-def test_a_registry_that_has_versions_and_none_in_production_has_decided_so(
-    make_api, fed, found, registry_with
+def test_versions_without_a_production_one_retire_the_served_model(
+    make_api, fed, production, registry_with
 ):
     none = RegistryState(RegistryError("tick-model has no Production version"), retired=True)
     api = make_api(
-        registry=registry_with(RegistryState(found), none), model_watch_s=0.01, model_refresh_s=1
+        registry=registry_with(RegistryState(production), none),
+        model_watch_s=0.01,
+        model_refresh_s=1,
     )
     assert api.wait(lambda: api.predict(SYMBOL).status_code == 503)
 
 
-def test_without_a_notice_the_registry_is_asked_now_and_then(make_api, fed, found, export_model):
-    registry, other = Registry(found), export_model(seed=13)
+def test_without_a_signal_the_registry_is_read_periodically(
+    make_api, fed, production, export_model
+):
+    registry, other = Registry(production), export_model(seed=13)
     api = make_api(registry=registry, model_watch_s=0.01, model_refresh_s=1)
-    registry.found = ModelVersion("tick-model", "8", str(other.folder), other.digest)
+    registry.state = ModelVersion("tick-model", "8", str(other.folder), other.digest)
     assert version_of(api) == "7"
     assert api.wait(lambda: version_of(api) == "8")
-    assert registry.asked <= 4
+    assert registry.reads <= 4
 
 
-def test_a_registry_that_fails_is_asked_less_and_less_often(make_api, fed, found):
+def test_a_failing_registry_is_read_with_backoff(make_api, fed, production):
     registry = Registry(RegistryError("the model registry does not answer"))
     api = make_api(registry=registry, model_watch_s=0.001, model_retry_s=0.25, model_refresh_s=1)
-    assert api.wait(lambda: registry.asked >= 5)
-    assert registry.pauses[:5] == [0.25, 0.25, 0.5, 1, 1]
+    assert api.wait(lambda: registry.reads >= 5)
+    assert registry.ages_s_max[:5] == [0.25, 0.25, 0.5, 1, 1]
     registry.change(fed.client, RegistryError("the model registry does not answer"), "7@1")
-    before = registry.asked
-    assert api.wait(lambda: registry.asked >= before + 3)
-    assert 0.25 in registry.pauses[before:]  # a notice is worth the short pauses again
-    registry.found = found
+    before = registry.reads
+    assert api.wait(lambda: registry.reads >= before + 3)
+    assert 0.25 in registry.ages_s_max[before:]  # a signal starts the backoff again
+    registry.state = production
     assert api.wait(lambda: api.predict(SYMBOL).status_code == 200)
 
 
-def test_a_registry_without_production_is_asked_again_on_a_notice(make_api, fed, found):
-    """Looked at Redis dozens of times meanwhile; a question costs seconds of CPU."""
+def test_a_registry_without_production_is_read_again_on_a_signal(make_api, fed, production):
+    """Redis is polled dozens of times meanwhile; a read of the registry costs seconds of CPU."""
     registry = Registry(
         RegistryState(RegistryError("tick-model has no Production version"), absent=True)
     )
     api = make_api(registry=registry, model_watch_s=0.01, model_retry_s=0.01)
-    looks, notice = [], api.app.state.service.model_watcher._read_signals
+    watcher = api.app.state.service.model_watcher
+    read_signals = watcher._read_signals
+    reads_at_poll = []
 
     async def counted():
-        looks.append(registry.asked)
-        return await notice()
+        reads_at_poll.append(registry.reads)
+        return await read_signals()
 
-    api.app.state.service.model_watcher._read_signals = counted
-    assert api.wait(lambda: len(looks) >= 50)
-    assert set(looks) == {1}
+    watcher._read_signals = counted
+    assert api.wait(lambda: len(reads_at_poll) >= 50)
+    assert set(reads_at_poll) == {1}
     assert "no Production version" in detail(api.get("/readyz"), "model")
-    registry.change(fed.client, found, "7@1")
+    registry.change(fed.client, production, "7@1")
     assert api.wait(lambda: api.predict(SYMBOL).status_code == 200)
-    assert registry.asked == 2
+    assert registry.reads == 2

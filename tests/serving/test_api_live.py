@@ -31,19 +31,21 @@ def fed(feeder):
 
 
 @pytest.fixture(scope="session")
-def rival(export_model):
-    made = export_model(seed=21)
-    return ModelVersion("tick-model", "8", str(made.folder), made.digest)
+def challenger(export_model):
+    exported = export_model(seed=21)
+    return ModelVersion("tick-model", "8", str(exported.folder), exported.digest)
 
 
 class TestFeatures:
-    def test_they_are_those_that_were_written_with_their_age(self, api, fed):
-        told = api.get(f"/v1/features/{SYMBOL}").json()
-        assert (told["symbol"], told["status"], told["stale"]) == (SYMBOL, "ok", False)
-        assert set(told["features"]) == set(CORE) and told["features"]["log_return_1m"] == 0.01
-        assert 0 <= told["age_s"] < 60 and all(told["event_times_us"].values())
+    def test_features_come_with_their_age(self, api, fed):
+        features = api.get(f"/v1/features/{SYMBOL}").json()
+        assert (features["symbol"], features["status"], features["stale"]) == (SYMBOL, "ok", False)
+        assert (
+            set(features["features"]) == set(CORE) and features["features"]["log_return_1m"] == 0.01
+        )
+        assert 0 <= features["age_s"] < 60 and all(features["event_times_us"].values())
 
-    def test_an_unknown_symbol_is_404_and_an_odd_one_422(self, api, fed):
+    def test_an_unknown_symbol_is_404_and_a_malformed_one_422(self, api, fed):
         refused(api.get("/v1/features/SYNTH:NOPE"), 404, "unknown_symbol")
         refused(api.get("/v1/features/nonsense"), 422, "invalid_request")
 
@@ -59,16 +61,16 @@ class TestBatch:
     def columns(self, rows):
         return {name: rows[:, at].tolist() for at, name in enumerate(CORE)}
 
-    def test_a_row_gets_what_the_model_says(self, api, exported):
+    def test_predictions_are_those_of_the_model(self, api, exported):
         rows = np.random.default_rng(5).normal(size=(300, len(CORE)))
-        told = api.post("/predict/batch", json={"columns": self.columns(rows)}).json()
+        response = api.post("/predict/batch", json={"columns": self.columns(rows)}).json()
         assert (
-            told["predictions_bps"]
+            response["predictions_bps"]
             == (load(exported.folder, exported.digest).predict(rows) * BPS).tolist()
         )
-        assert (told["model_version"], told["horizon_s"]) == ("7", 60)
+        assert (response["model_version"], response["horizon_s"]) == ("7", 60)
 
-    def test_a_long_body_is_welcome_here_alone(self, api):
+    def test_only_batches_may_have_a_long_body(self, api):
         rows = np.random.default_rng(6).normal(size=(3000, len(CORE)))
         assert api.post("/predict/batch", json={"columns": self.columns(rows)}).status_code == 200
         refused(api.post("/predict", json={"columns": self.columns(rows)}), 413, "body_too_large")
@@ -152,7 +154,7 @@ def events(api, *symbols, count, on_event=lambda results: None):
 
 
 class TestStream:
-    def test_it_tells_each_symbol_once_and_again_when_its_features_are_newer(self, make_api, fed):
+    def test_a_symbol_is_sent_once_and_again_when_its_features_change(self, make_api, fed):
         api = make_api(stream_poll_s=0.05)
         newer_us = []
 
@@ -165,11 +167,11 @@ class TestStream:
         assert [result["status"] for result in results] == ["ok", "ok", "ok"]
         assert results[2]["feature_time_us"] == newer_us[0] > results[1]["feature_time_us"]
 
-    def test_a_refusal_is_told_too(self, make_api, fed):
-        (told,) = events(make_api(stream_poll_s=0.05), "SYNTH:NOPE", count=1)
-        assert told["status"] == "unknown_symbol"
+    def test_a_refusal_is_sent_too(self, make_api, fed):
+        (result,) = events(make_api(stream_poll_s=0.05), "SYNTH:NOPE", count=1)
+        assert result["status"] == "unknown_symbol"
 
-    def test_it_ends_by_itself(self, make_api, fed):
+    def test_it_ends_after_its_longest_time(self, make_api, fed):
         api = make_api(stream_poll_s=0.05, stream_s_max=1)
         (result,) = events(api, SYMBOL, count=99)
         assert result["symbol"] == SYMBOL
@@ -187,7 +189,7 @@ class TestStream:
         api = make_api(registry=registry_with(RegistryError("no model")))
         refused(api.get(f"/v1/predictions/stream?symbols={SYMBOL}"), 503, "no_model")
 
-    def test_only_so_many_at_a_time(self, make_api, fed):
+    def test_open_streams_are_limited(self, make_api, fed):
         refused(
             make_api(streams_max=0).get(f"/v1/predictions/stream?symbols={SYMBOL}"),
             503,
@@ -196,7 +198,9 @@ class TestStream:
 
 
 class TestPage:
-    def test_the_document_has_everything_the_page_shows(self, make_api, registry_with, found, fed):
+    def test_the_document_has_everything_the_page_shows(
+        self, make_api, registry_with, production, fed
+    ):
         fed.client.set(
             PARITY_KEY, orjson.dumps({"unexplained": 0, "values_compared": 9, "taken_us": 1})
         )
@@ -214,11 +218,11 @@ class TestPage:
             "created_us": 1,
             "tags": {"gate_pass": "true", "sharpe": "2.5"},
         }
-        api = make_api(registry=registry_with(RegistryState(found, versions=[version])))
-        told = api.get("/v1/live").json()
-        assert [symbol["symbol"] for symbol in told["symbols"]] == [SYMBOL, OTHER]
-        assert set(told["symbols"][0]["features"]) == set(CORE)
-        assert told["gate"] == [
+        api = make_api(registry=registry_with(RegistryState(production, versions=[version])))
+        document = api.get("/v1/live").json()
+        assert [symbol["symbol"] for symbol in document["symbols"]] == [SYMBOL, OTHER]
+        assert set(document["symbols"][0]["features"]) == set(CORE)
+        assert document["gate"] == [
             {
                 "version": "7",
                 "stage": "Production",
@@ -229,8 +233,8 @@ class TestPage:
             }
         ]
         assert (
-            told["stream"]["parity"]["values_compared"] == 9
-            and told["stream"]["writer"]["lag"] == 3
+            document["stream"]["parity"]["values_compared"] == 9
+            and document["stream"]["writer"]["lag"] == 3
         )
         page = api.get("/metrics").text
         challenger = (
@@ -266,11 +270,11 @@ class TestPage:
         stream = api.get("/v1/live").json()["stream"]
         assert (stream["parity"], stream["drift"]) == (None, {"alerts": 2})
 
-    def test_it_is_told_also_while_redis_is_away(self, api, fed, redis_server):
+    def test_without_redis_it_has_no_symbols(self, api, fed, redis_server):
         redis_server.kill()
         try:
-            told = api.get("/v1/live").json()
-            assert told["symbols"] == [] and not told["ready"]
+            document = api.get("/v1/live").json()
+            assert document["symbols"] == [] and not document["ready"]
             assert "\ntick_pipeline_lag_seconds " not in api.get("/metrics").text
         finally:
             redis_server.start()
@@ -289,73 +293,74 @@ class TestPage:
         assert {url for url in loaded if not url.startswith(("/assets/", "data:"))} == set()
         assert bool(loaded) is (path == "/docs")
 
-    def test_what_the_documentation_loads_is_here(self, api):
+    def test_the_assets_of_the_documentation_are_served(self, api):
         for path in ("/assets/swagger-ui-bundle.js", "/assets/swagger-ui.css"):
             assert len(api.get(path).content) > 10_000
 
 
 class TestChallenger:
     @pytest.fixture
-    def tried(self, make_api, registry_with, found, rival):
+    def make_challenged(self, make_api, registry_with, production, challenger):
         return lambda **fields: make_api(
-            registry=registry_with(RegistryState(found, challenger=rival)), **fields
+            registry=registry_with(RegistryState(production, challenger=challenger)), **fields
         )
 
     def records(self, api):
-        kept = []
-        api.app.state.service.recorder.record = lambda record: kept.append(
+        records = []
+        api.app.state.service.recorder.record = lambda record: records.append(
             orjson.loads(record.to_json())
         )
-        return kept
+        return records
 
-    def test_in_the_shadow_it_changes_no_answer_and_is_recorded_on_the_same_features(
-        self, tried, fed
+    def test_in_shadow_mode_it_is_recorded_on_the_same_features_and_not_served(
+        self, make_challenged, fed
     ):
-        api = tried()
-        kept = self.records(api)
+        api = make_challenged()
+        records = self.records(api)
         (result,) = api.predict(SYMBOL).json()["results"]
         assert result["model_version"] == "7"
-        assert [(record["model_version"], record["source"]) for record in kept] == [
+        assert [(record["model_version"], record["source"]) for record in records] == [
             ("7", "online"),
             ("8", "shadow"),
         ]
         assert (
-            kept[0]["features"] == kept[1]["features"]
-            and kept[0]["request_id"] == kept[1]["request_id"]
+            records[0]["features"] == records[1]["features"]
+            and records[0]["request_id"] == records[1]["request_id"]
         )
 
-    def test_with_a_share_a_symbol_is_answered_by_the_same_model_always(self, tried, fed):
+    def test_with_a_share_a_symbol_always_has_the_same_model(self, make_challenged, fed):
         symbols = [f"SYNTH:S{at}" for at in range(40)]
         for symbol in symbols:
             fed.put(symbol)
-        api = tried(challenger_share=0.5)
-        told = [
+        api = make_challenged(challenger_share=0.5)
+        versions = [
             [result["model_version"] for result in api.predict(*symbols).json()["results"]]
             for _ in range(2)
         ]
         assert (
-            told[0]
-            == told[1]
+            versions[0]
+            == versions[1]
             == ["8" if zlib.crc32(symbol.encode()) < 2**31 else "7" for symbol in symbols]
         )
-        assert {"7", "8"} == set(told[0])
+        assert {"7", "8"} == set(versions[0])
 
-    def test_what_the_other_one_would_have_said_is_recorded_whoever_answers(self, tried, fed):
-        api = tried(challenger_share=1)
-        kept = self.records(api)
+    def test_the_model_that_does_not_serve_a_symbol_is_recorded(self, make_challenged, fed):
+        api = make_challenged(challenger_share=1)
+        records = self.records(api)
         assert api.predict(SYMBOL).json()["results"][0]["model_version"] == "8"
-        assert [(record["model_version"], record["source"]) for record in kept] == [
+        assert [(record["model_version"], record["source"]) for record in records] == [
             ("8", "online"),
             ("7", "shadow"),
         ]
 
-    def test_one_of_other_features_is_not_tried(
-        self, make_api, registry_with, found, export_model, fed
+    def test_a_challenger_with_other_features_is_not_used(
+        self, make_api, registry_with, production, export_model, fed
     ):
-        odd = export_model(seed=22, features=CORE[:-1])
-        given = RegistryState(
-            found, challenger=ModelVersion("tick-model", "9", str(odd.folder), odd.digest)
+        exported = export_model(seed=22, features=CORE[:-1])
+        state = RegistryState(
+            production,
+            challenger=ModelVersion("tick-model", "9", str(exported.folder), exported.digest),
         )
-        api = make_api(registry=registry_with(given), challenger_share=1)
+        api = make_api(registry=registry_with(state), challenger_share=1)
         assert api.predict(SYMBOL).json()["results"][0]["model_version"] == "7"
         assert api.app.state.service.models.challenger is None

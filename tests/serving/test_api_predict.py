@@ -1,4 +1,4 @@
-"""What /predict answers for every state a symbol's features can be in."""
+"""/predict for every state of a symbol's features."""
 
 import time
 
@@ -200,12 +200,14 @@ def test_more_symbols_than_allowed_are_refused(api):
 
 
 @pytest.mark.parametrize(
-    "sent, kept", [("trace-1.a", True), ("with space", False), ("x" * 65, False)]
+    "request_id, is_kept", [("trace-1.a", True), ("with space", False), ("x" * 65, False)]
 )
-def test_a_plain_request_id_is_kept(api, feeder, sent, kept):
+def test_a_plain_request_id_is_kept(api, feeder, request_id, is_kept):
     feeder.put()
-    response = api.post("/predict", json={"symbols": [SYMBOL]}, headers={"X-Request-ID": sent})
-    assert (response.headers["x-request-id"] == sent) is kept
+    response = api.post(
+        "/predict", json={"symbols": [SYMBOL]}, headers={"X-Request-ID": request_id}
+    )
+    assert (response.headers["x-request-id"] == request_id) is is_kept
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
-"""The real thing: `python -m serving.main` under uvicorn, a model from a real MLflow registry, and
-the command `tick predict`.
+"""The API as a process: `python -m serving.main` under uvicorn, a model from an MLflow registry,
+and the command `tick predict`.
 """
 
 import asyncio
@@ -68,9 +68,9 @@ class Process:
 
     def stop(self, by: int = signal.SIGTERM) -> str:
         self.process.send_signal(by)
-        _, said = self.process.communicate(timeout=30)
+        _, stderr = self.process.communicate(timeout=30)
         self.http.close()
-        return said.decode()
+        return stderr.decode()
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +107,10 @@ def promote_first(settings: Settings, exported) -> None:
 
 @pytest.fixture
 def api(live):
-    made = Process(live)
-    yield made
-    if made.process.poll() is None:
-        made.stop()
+    process = Process(live)
+    yield process
+    if process.process.poll() is None:
+        process.stop()
 
 
 @pytest.fixture
@@ -152,9 +152,9 @@ def test_the_production_model_answers_over_http_and_on_the_command_line(api, fed
         "stale; the model was trained on synthetic ticks, not on ticks of BINANCE" in shown.stdout
     )
     assert f"{SYMBOL}  log_return_1m = 0.01" in shown.stdout
-    found = tick(live, "predict", SYMBOL, "SYNTH:NOPE", "--json")
-    assert found.returncode == 1
-    assert [result["status"] for result in json.loads(found.stdout)["results"]] == [
+    completed = tick(live, "predict", SYMBOL, "SYNTH:NOPE", "--json")
+    assert completed.returncode == 1
+    assert [result["status"] for result in json.loads(completed.stdout)["results"]] == [
         "ok",
         "unknown_symbol",
     ]
@@ -206,20 +206,20 @@ def test_a_chunked_body_is_cut_off_at_the_cap(api, live):
     assert api.http.get("/healthz").status_code == 200
 
 
-def test_it_is_back_after_a_kill_and_ends_quietly_on_a_signal(api, fed, live):
+def test_it_restarts_after_a_kill_and_ends_without_errors_on_a_signal(api, fed, live):
     api.stop(signal.SIGKILL)
     again = Process(live)
     assert again.predict(SYMBOL).status_code == 200
-    said = again.stop()
+    stderr = again.stop()
     assert again.process.returncode in (
         0,
         -signal.SIGTERM,
     )  # uvicorn finishes its work, then ends by the signal it got
-    assert "Traceback" not in said
-    assert KEY not in said
+    assert "Traceback" not in stderr
+    assert KEY not in stderr
 
 
-def test_figures_of_several_workers_are_summed(api, fed, live):
+def test_metrics_of_several_workers_are_summed(api, fed, live):
     api.stop()
     workers = Process(live, TICK_API_WORKERS="2")
     try:
@@ -279,12 +279,12 @@ def test_streams_are_limited_when_many_open_at_once_and_block_nothing_else(api, 
     assert reopened == [200, 200, 200, 200, 503]
 
 
-def test_the_first_model_is_taken_up_on_its_notice_by_every_worker(api, fed, live, exported):
+def test_the_first_model_is_served_by_every_worker_on_its_signal(api, fed, live, exported):
     api.stop()
     settings = live.model_copy(update={"model_name": "first-model"})
-    never = "3600"  # only the notice makes it ask again
-    pauses = {"TICK_MODEL_RETRY_S": never, "TICK_MODEL_REFRESH_S": never}
-    workers = Process(settings, TICK_API_WORKERS="2", TICK_MODEL_NAME="first-model", **pauses)
+    never = "3600"  # only the signal triggers a read
+    intervals = {"TICK_MODEL_RETRY_S": never, "TICK_MODEL_REFRESH_S": never}
+    workers = Process(settings, TICK_API_WORKERS="2", TICK_MODEL_NAME="first-model", **intervals)
     try:
         check = workers.http.get("/readyz").json()["checks"][0]
         assert check["detail"] == "first-model has no Production version"
@@ -297,7 +297,7 @@ def test_the_first_model_is_taken_up_on_its_notice_by_every_worker(api, fed, liv
 
 
 def eventually_served_by(server: Process, workers: int) -> None:
-    """Wait until that many workers have taken a model up."""
+    """Wait until that many workers serve a model."""
     deadline = time.monotonic() + 120
     while f"tick_model_swaps_total {workers}.0" not in server.http.get("/metrics").text:
         assert time.monotonic() < deadline, server.http.get("/readyz").text
@@ -350,16 +350,16 @@ def test_promote_and_roll_back_under_load_fail_no_request_and_every_answer_names
     assert {version for _, version in answers} == {"1", second}
 
 
-def test_a_registry_without_production_is_told_by_its_child(tmp_path):
-    told = asyncio.run(read_registry(Settings(home=tmp_path)))
+def test_a_registry_without_production_is_an_error_of_the_child(tmp_path):
+    state = asyncio.run(read_registry(Settings(home=tmp_path)))
     assert (
-        isinstance(told.production, RegistryError)
-        and "tick-model has no Production version" in told.production.message
+        isinstance(state.production, RegistryError)
+        and "tick-model has no Production version" in state.production.message
     )
-    assert (told.challenger, dict(told.others), list(told.versions)) == (None, {}, [])
+    assert (state.challenger, dict(state.others), list(state.versions)) == (None, {}, [])
 
 
-def test_a_registry_that_cannot_be_asked_is_told(tmp_path):
+def test_an_invalid_registry_is_an_error(tmp_path):
     with pytest.raises(TickError, match="registry"):
         asyncio.run(
             read_registry(Settings(home=tmp_path, mlflow_tracking_uri="nonsense://nowhere"))
@@ -381,7 +381,7 @@ def test_without_a_key_it_does_not_start(live):
     assert "set TICK_API_KEY" in done.stderr
 
 
-def test_the_command_says_when_no_api_answers(live):
+def test_the_command_fails_without_an_api(live):
     done = tick(live, "predict", SYMBOL)
     assert done.returncode == 1
     assert "does not answer" in done.stderr

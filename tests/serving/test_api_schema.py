@@ -31,9 +31,9 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture(scope="module")
 def api(live):  # noqa: F811
-    made = Process(live)
-    yield made
-    made.stop()
+    process = Process(live)
+    yield process
+    process.stop()
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def schema(api):
 @pytest.mark.integration
 def test_every_answer_is_documented_and_in_its_schema(api, schema, fed):  # noqa: F811
     seen: dict[str, int] = {}
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations = [result.ok() for result in schema.get_all_operations()]
     assert len(operations) > 12
     for operation in operations:
         if operation.path == STREAM:

@@ -1,6 +1,4 @@
-"""The gate before the routes: keys, body cap, concurrency, headers; seen from outside, for every
-route there is.
-"""
+"""Keys, limits and security headers, on every route."""
 
 import asyncio
 import base64
@@ -44,7 +42,7 @@ def every_route(api) -> list[tuple[str, str]]:
 
 def test_every_route_but_liveness_needs_a_key(api):
     routes = every_route(api)
-    known = {
+    expected_paths = {
         "/healthz",
         "/readyz",
         "/metrics",
@@ -55,7 +53,7 @@ def test_every_route_but_liveness_needs_a_key(api):
         "/live",
         "/v1/live",
     }
-    assert known < {path for _, path in routes}
+    assert expected_paths < {path for _, path in routes}
     for method, path in [
         *routes,
         ("GET", "/elsewhere"),
@@ -71,7 +69,7 @@ def test_every_route_but_liveness_needs_a_key(api):
             assert response.headers["www-authenticate"] == "X-API-Key"
 
 
-def test_two_key_headers_are_none(api):
+def test_two_key_headers_are_401(api):
     twice = api.runner.run(
         api.client.send(
             api.client.build_request(
@@ -159,12 +157,12 @@ def test_a_body_over_the_cap_is_refused_before_parsing(api, feeder, chunked, ove
 
 
 @pytest.mark.parametrize("length", ["-1", "1e3", "9" * 5000, "", "٣"])
-def test_an_odd_content_length_is_refused(length):
-    """Servers refuse these themselves; the cap does not rely on that."""
+def test_an_invalid_content_length_is_refused(length):
+    """uvicorn refuses these itself; the middleware does not rely on that."""
     assert run(LimitBody(never, 10, 10, 1.0), headers=[(b"content-length", length.encode())]) == 413
 
 
-def test_a_body_that_does_not_arrive_is_given_up():
+def test_a_body_that_does_not_arrive_is_408():
     async def silent():
         await asyncio.sleep(60)
 
@@ -174,7 +172,7 @@ def test_a_body_that_does_not_arrive_is_given_up():
 @pytest.mark.parametrize(
     ("busy", "shed"), [("/predict", ["/predict", "/v1/live"]), (STREAM, [STREAM])]
 )
-def test_beyond_its_limit_a_kind_of_request_is_shed_and_no_other(busy, shed):
+def test_requests_and_streams_have_separate_limits(busy, shed):
     """One slot of each kind; the one of `busy` is taken."""
     started = asyncio.Event()
 
@@ -246,7 +244,7 @@ def test_the_documentation_has_examples_and_every_status(api):
     assert api.post("/predict", json=examples[1]).status_code == 200
 
 
-class TestWaysToBringAKey:
+class TestKeyLocations:
     def basic(self, text):
         return {"Authorization": "Basic " + base64.b64encode(text.encode()).decode()}
 
@@ -255,9 +253,9 @@ class TestWaysToBringAKey:
         del api.client.headers["X-API-Key"]
         return api
 
-    def test_a_bearer_token_and_the_password_of_basic_are_as_good(self, bare):
+    def test_a_bearer_token_and_a_basic_password_are_accepted(self, bare):
         assert bare.get("/readyz", headers={"Authorization": f"Bearer {KEY}"}).status_code == 503
-        assert bare.get("/readyz", headers=self.basic(f"anybody:{KEY}")).status_code == 503
+        assert bare.get("/readyz", headers=self.basic(f"any-name:{KEY}")).status_code == 503
 
     @pytest.mark.parametrize(
         "value", ["Bearer", "Bearer wrong", "Basic !!!", "Basic", "Digest x", "Basic " + "QQ=="]
@@ -265,10 +263,10 @@ class TestWaysToBringAKey:
     def test_anything_else_is_401(self, bare, value):
         assert bare.get("/readyz", headers={"Authorization": value}).status_code == 401
 
-    def test_two_keys_at_a_time_are_none(self, api):
+    def test_a_key_header_and_a_token_are_401(self, api):
         assert api.get("/readyz", headers={"Authorization": f"Bearer {KEY}"}).status_code == 401
 
-    def test_a_browser_is_asked_for_the_password(self, bare):
+    def test_a_browser_prompts_for_the_password(self, bare):
         assert (
             bare.get("/live", headers={"Accept": "text/html"})
             .headers["www-authenticate"]
@@ -292,31 +290,31 @@ def test_keys_are_rotated_without_a_restart(make_api, tmp_path, monkeypatch):
     assert api.get("/metrics", headers={"X-API-Key": "new"}).status_code == 200
 
 
-def test_an_emptied_or_spoilt_file_of_keys_opens_nothing(make_api, tmp_path, monkeypatch):
+def test_an_empty_or_corrupt_key_file_accepts_no_new_key(make_api, tmp_path, monkeypatch):
     monkeypatch.setattr(auth, "KEYS_RELOAD_S", 0.0)
     file = tmp_path / "keys"
     file.write_text("only\n")
     api = make_api(api_keys_file=file, api_key=None)
 
-    def ask():
+    def statuses():
         return [
             api.get("/metrics", headers={"X-API-Key": key}).status_code
             for key in ("only", "", "other")
         ]
 
-    assert ask() == [200, 401, 401]
+    assert statuses() == [200, 401, 401]
     file.write_text("sha256:" + "z" * 64)
     os.utime(file, ns=(1, 1))
-    assert ask() == [200, 401, 401], "what cannot be read changes nothing"
+    assert statuses() == [200, 401, 401], "what cannot be read changes nothing"
     file.write_text("")
     os.utime(file, ns=(2, 2))
-    assert ask() == [401, 401, 401]
+    assert statuses() == [401, 401, 401]
     file.write_text("other\n")
     os.utime(file, ns=(3, 3))
-    assert ask() == [401, 401, 200]
+    assert statuses() == [401, 401, 200]
 
 
-def test_a_key_has_its_rate_and_another_one_its_own(make_api, tmp_path):
+def test_every_key_has_its_own_rate(make_api, tmp_path):
     file = tmp_path / "keys"
     file.write_text("other\n")
     api = make_api(requests_per_s_max=5, api_keys_file=file)

@@ -1,6 +1,4 @@
-"""The Open Inference Protocol on the models that are served: tick rows and pictures, and everything
-that is not such a tensor.
-"""
+"""The Open Inference Protocol on a tick model and an image model: valid and invalid tensors."""
 
 from types import SimpleNamespace
 
@@ -28,8 +26,8 @@ def tensor(rows, **fields):
     }
 
 
-def infer(api, name, given, **fields):
-    return api.post(f"/v2/models/{name}/infer", json={"inputs": [given], **fields})
+def infer(api, name, input_tensor, **fields):
+    return api.post(f"/v2/models/{name}/infer", json={"inputs": [input_tensor], **fields})
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +35,7 @@ def pictures(tmp_path_factory):
     weights, images = chain(), digits(80).test_x
     folder = tmp_path_factory.mktemp("images")
     content = keras_chain(weights, (28, 28, 1))
-    made = seal(
+    exported = seal(
         content,
         folder,
         images,
@@ -45,15 +43,17 @@ def pictures(tmp_path_factory):
         labels=tuple("0123456789"),
         trained_on="made up",
     )
-    return ModelVersion("mnist-cnn-model", "4", str(made.folder), made.digest)
+    return ModelVersion("mnist-cnn-model", "4", str(exported.folder), exported.digest)
 
 
 @pytest.fixture
-def api(make_api, registry_with, found, pictures):
-    return make_api(registry=registry_with(RegistryState(found, others={pictures.name: pictures})))
+def api(make_api, registry_with, production, pictures):
+    return make_api(
+        registry=registry_with(RegistryState(production, others={pictures.name: pictures}))
+    )
 
 
-def test_the_answers_are_those_of_the_runtime(api, exported):
+def test_predictions_are_those_of_the_runtime(api, exported):
     rows = np.random.default_rng(1).normal(size=(7, len(CORE)))
     answer = infer(api, TICK, tensor(rows), id="mine").json()
     (output,) = answer["outputs"]
@@ -92,7 +92,7 @@ def test_pictures_give_a_probability_per_label(api, pictures):
         ({"datatype": "BYTES"}, "invalid_request"),
     ],
 )
-def test_what_is_no_tensor_of_the_model_is_refused(api, change, code):
+def test_a_tensor_that_does_not_fit_the_model_is_refused(api, change, code):
     refused(infer(api, TICK, tensor(np.zeros((1, len(CORE))), **change)), 422, code)
 
 
@@ -122,7 +122,7 @@ def test_without_an_id_the_response_has_none(api):
     assert "id" not in infer(api, TICK, tensor(np.zeros((1, len(CORE))))).json()
 
 
-def test_an_unknown_model_is_404_and_names_those_that_are_served(api):
+def test_an_unknown_model_is_404_with_the_served_names(api):
     for answer in (
         infer(api, "nope", tensor(np.zeros((1, 1)))),
         api.get("/v2/models/nope"),
@@ -131,7 +131,7 @@ def test_an_unknown_model_is_404_and_names_those_that_are_served(api):
         assert "mnist-cnn-model, tick-model" in refused(answer, 404, "unknown_model")["hint"]
 
 
-def test_metadata_names_what_goes_in_and_comes_out(api, pictures):
+def test_metadata_has_inputs_outputs_and_names(api, pictures):
     tick = api.get(f"/v2/models/{TICK}").json()
     assert tick["features"] == list(CORE) and tick["inputs"][0]["shape"] == [-1, len(CORE)]
     images = api.get(f"/v2/models/{pictures.name}").json()
@@ -140,7 +140,7 @@ def test_metadata_names_what_goes_in_and_comes_out(api, pictures):
     assert api.get("/v2/health/live").json() == {"live": True}
 
 
-def test_ready_is_what_readyz_says(api, feeder):
+def test_ready_has_the_checks_of_readyz(api, feeder):
     refused(api.get("/v2/health/ready"), 503, "not_ready")
     feeder.beat()
     assert api.get("/v2/health/ready").json() == {"ready": True}

@@ -1,5 +1,6 @@
-"""The client against the running API, and against one that is away, overloaded or something
-else."""
+"""The client against the running API, and against a server that is unavailable, overloaded or not
+the API.
+"""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,9 +16,9 @@ from tests.serving.test_api_process import Process, fed, live  # noqa: F401 - fi
 
 @pytest.fixture(scope="module")
 def api(live):  # noqa: F811
-    made = Process(live)
-    yield made
-    made.stop()
+    process = Process(live)
+    yield process
+    process.stop()
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def client(api, fed):  # noqa: F811
     return Client(api.settings.api_url, KEY)
 
 
-class TestRunning:
+class TestRunningApi:
     def test_predictions_are_typed_and_refusals_are_answers(self, client):
         good, unknown = client.predict(SYMBOL, "SYNTH:NOPE", features=True)
         assert (
@@ -37,7 +38,7 @@ class TestRunning:
         (alone,) = client.predict("SYNTH:NOPE")
         assert alone.status == "unknown_symbol"
 
-    def test_the_other_ways_to_ask_give_the_same(self, client):
+    def test_all_routes_give_the_same_predictions(self, client):
         rows = np.random.default_rng(1).normal(size=(4, len(CORE)))
         columns = {name: rows[:, at].tolist() for at, name in enumerate(CORE)}
         assert client.batch(columns) == pytest.approx(
@@ -48,7 +49,7 @@ class TestRunning:
             next(client.stream(SYMBOL)).prediction_bps == client.predict(SYMBOL)[0].prediction_bps
         )
 
-    def test_what_is_wrong_is_said(self, client, api):
+    def test_a_refused_request_is_an_error(self, client, api):
         with pytest.raises(ApiError, match="symbols.0") as error:
             client.predict("not a symbol")
         assert (error.value.status, error.value.code) == (422, "invalid_request")
@@ -57,15 +58,15 @@ class TestRunning:
         assert error.value.status == 401
 
 
-class Answers(BaseHTTPRequestHandler):
-    """Says what `script` holds, one answer a request; the last one stays."""
+class ScriptedServer(BaseHTTPRequestHandler):
+    """Sends the responses of `script`, one per request, and then repeats the last one."""
 
     script: list[tuple[int, bytes, str]] = []
-    asked = 0
+    requests = 0
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
-        type(self).asked += 1
+        type(self).requests += 1
         status, body, after = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         self.send_response(status)
         self.send_header("Retry-After", after)
@@ -86,40 +87,40 @@ GOOD = (
 
 @pytest.fixture
 def server():
-    Answers.asked = 0
-    made = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    thread = threading.Thread(target=made.serve_forever, daemon=True)
+    ScriptedServer.requests = 0
+    http_server = ThreadingHTTPServer(("127.0.0.1", 0), ScriptedServer)
+    thread = threading.Thread(target=http_server.serve_forever, daemon=True)
     thread.start()
-    yield Client(f"http://127.0.0.1:{made.server_port}", "k")
-    made.shutdown()
-    made.server_close()
+    yield Client(f"http://127.0.0.1:{http_server.server_port}", "k")
+    http_server.shutdown()
+    http_server.server_close()
     thread.join(5)
 
 
-class TestElsewhere:
-    def test_what_is_overloaded_is_asked_again(self, server):
-        Answers.script = [BUSY, BUSY, GOOD]
+class TestScriptedServer:
+    def test_an_overloaded_server_is_retried(self, server):
+        ScriptedServer.script = [BUSY, BUSY, GOOD]
         assert server.predict("A:B")[0].prediction_bps == 1.5
-        assert Answers.asked == 3
+        assert ScriptedServer.requests == 3
 
-    def test_not_for_ever(self, server):
-        Answers.script = [BUSY]
+    def test_retries_are_limited(self, server):
+        ScriptedServer.script = [BUSY]
         with pytest.raises(ApiError, match="too many"):
             server.predict("A:B")
-        assert Answers.asked == 3
+        assert ScriptedServer.requests == 3
 
-    def test_a_refusal_is_not_asked_again(self, server):
-        Answers.script = [(422, b'{"code": "wrong_features", "detail": "no"}', "0")]
+    def test_a_refusal_is_not_retried(self, server):
+        ScriptedServer.script = [(422, b'{"code": "wrong_features", "detail": "no"}', "0")]
         with pytest.raises(ApiError):
             server.predict("A:B")
-        assert Answers.asked == 1
+        assert ScriptedServer.requests == 1
 
-    def test_something_else_on_the_port_is_told(self, server):
-        Answers.script = [(404, b"<html>", "x")]
+    def test_another_service_on_the_port_is_named(self, server):
+        ScriptedServer.script = [(404, b"<html>", "x")]
         with pytest.raises(ApiError, match="not a problem document"):
             server.predict("A:B")
 
-    def test_nobody_there(self):
+    def test_a_server_that_is_not_running_is_an_error(self):
         with pytest.raises(ApiError, match="does not answer") as error:
             Client("http://127.0.0.1:9", "k", tries=2).predict("A:B")
         assert error.value.status == 0

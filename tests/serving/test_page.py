@@ -36,13 +36,13 @@ def browser():
     for flag in FLAGS:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    found = webdriver.Chrome(
+    driver = webdriver.Chrome(
         options=options, service=webdriver.ChromeService(shutil.which("chromedriver"))
     )
-    found.execute_cdp_cmd("Network.enable", {})
-    found.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {"X-API-Key": KEY}})
-    yield found
-    found.quit()
+    driver.execute_cdp_cmd("Network.enable", {})
+    driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {"X-API-Key": KEY}})
+    yield driver
+    driver.quit()
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def api(live, fed):  # noqa: F811
     )
     fed.client.set(DRIFT_KEY, orjson.dumps({"alerts": 1, "prediction_psi": 0.02}))
     fed.client.hset(STATS_REDIS_KEY, mapping={"lag": 3, "written": 1200, "older": 4})
-    made = Process(live)
-    yield made
-    made.stop()
+    process = Process(live)
+    yield process
+    process.stop()
 
 
 def until(condition, what):
@@ -98,12 +98,12 @@ def test_it_shows_symbols_model_freshness_parity_and_drift(browser, api, fed, tm
     requests = [
         orjson.loads(entry["message"])["message"] for entry in browser.get_log("performance")
     ]
-    asked = {
+    urls = {
         m["params"]["request"]["url"]
         for m in requests
         if m["method"] == "Network.requestWillBeSent"
     }
-    assert asked and all(url.startswith((api.settings.api_url, "data:")) for url in asked)
+    assert urls and all(url.startswith((api.settings.api_url, "data:")) for url in urls)
     assert [
         entry["message"]
         for entry in browser.get_log("browser")

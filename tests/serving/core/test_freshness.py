@@ -1,6 +1,4 @@
-"""The rules alone, without services: every answer to a row follows from the row, the settings and
-the moment.
-"""
+"""The rules on age and completeness: the outcome depends on row, settings and time only."""
 
 from dataclasses import replace
 
@@ -30,7 +28,7 @@ def row(ages_s=(1.0, 1.0, 1.0), **fields) -> FeatureRow:
         for v, age, level in zip(VIEWS, ages_s, LEVELS, strict=True)
         if age is not None and age > 300 + level.tile_s
     )
-    made = FeatureRow(
+    feature_row = FeatureRow(
         symbol="A:B",
         found=any(age is not None for age in ages_s),
         values=[1.0] * len(CORE),
@@ -41,11 +39,11 @@ def row(ages_s=(1.0, 1.0, 1.0), **fields) -> FeatureRow:
         warm_s=3600,
         known_at_us=NOW_US,
     )
-    return replace(made, **fields)
+    return replace(feature_row, **fields)
 
 
-def judged(given_row: FeatureRow):
-    return evaluate_row(given_row, CORE, SETTINGS, NOW_US)
+def evaluated(feature_row: FeatureRow):
+    return evaluate_row(feature_row, CORE, SETTINGS, NOW_US)
 
 
 @pytest.mark.parametrize(
@@ -68,17 +66,17 @@ def judged(given_row: FeatureRow):
     ],
 )
 def test_age_decides(ages_s, status, stale):
-    verdict = judged(row(ages_s))
-    assert (verdict.status, verdict.stale) == (status, stale)
+    outcome = evaluated(row(ages_s))
+    assert (outcome.status, outcome.stale) == (status, stale)
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), -float("inf"), 3.5e38])
-def test_what_no_model_can_take_is_missing(value):
+def test_a_value_that_does_not_fit_a_model_is_missing(value):
     values = [1.0] * len(CORE)
     values[4] = value
-    verdict = judged(row(values=values))
-    assert verdict.status is Status.MISSING_FEATURES
-    assert verdict.missing == (CORE[4],)
+    outcome = evaluated(row(values=values))
+    assert outcome.status is Status.MISSING_FEATURES
+    assert outcome.missing == (CORE[4],)
 
 
 @given(
@@ -87,15 +85,15 @@ def test_what_no_model_can_take_is_missing(value):
     warm_s=st.integers(0, 3600),
 )
 def test_ok_means_complete_and_young_enough_and_all_else_has_a_reason(ages, values, warm_s):
-    verdict = judged(row(ages, values=values, warm_s=warm_s))
-    if verdict.status is Status.OK:
+    outcome = evaluated(row(ages, values=values, warm_s=warm_s))
+    if outcome.status is Status.OK:
         assert all(value is not None and abs(value) < 3.5e38 for value in values)
         assert all(
             age is not None and age <= 300 + level.tile_s
             for age, level in zip(ages, LEVELS, strict=True)
         )
-        assert verdict.stale is not None
-        assert verdict.stale or max(ages) <= 120
+        assert outcome.stale is not None
+        assert outcome.stale or max(ages) <= 120
     else:
-        assert verdict.reason
-        assert verdict.stale is None
+        assert outcome.reason
+        assert outcome.stale is None

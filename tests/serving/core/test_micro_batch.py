@@ -1,89 +1,107 @@
-"""Requests that come together: one question to the store for all of them, and each gets its own
-answer or reason.
-"""
+"""Micro-batching: one call for concurrent requests, and each gets its own answer or exception."""
 
 import asyncio
 
 from serving.core.micro_batch import MicroBatcher
 
 
-class Told:
-    """Answers with the key in capitals, and keeps what it was asked."""
+class RecordingAnswers:
+    """Answers a key with its capitals, and records the calls. The key `bad` raises KeyError."""
 
     def __init__(self) -> None:
-        self.asked: list[list[str]] = []
-        self.moments: list[int] = []
+        self.batches: list[list[str]] = []
+        self.times_us: list[int] = []
 
     async def __call__(self, keys, at_us):
-        self.asked.append(list(keys))
-        self.moments.append(at_us)
+        self.batches.append(list(keys))
+        self.times_us.append(at_us)
         await asyncio.sleep(0.01)
         if "bad" in keys:
             raise KeyError("bad")
         return {key: key.upper() for key in keys}
 
 
-def test_what_comes_together_is_asked_once_and_answered_in_order():
+def test_concurrent_requests_share_a_batch_and_keep_their_order():
     async def story():
-        told = Told()
-        batcher = MicroBatcher(told, 100)
-        found = await asyncio.gather(
+        answer_keys = RecordingAnswers()
+        batcher = MicroBatcher(answer_keys, 100)
+        answers = await asyncio.gather(
             batcher.get_answers(["b", "a", "b"], 5),
             batcher.get_answers(["c", "a"], 9),
             batcher.get_answers(["a"], 5),
         )
-        assert (
-            found == [["B", "A", "B"], ["C", "A"], ["A"]]
-            and told.asked == [["b", "a", "c"]]
-            and told.moments == [9]
-        )
-        assert await batcher.get_answers(["a"], 5) == ["A"] and told.asked[1:] == [["a"]], (
-            "nothing is kept for later"
-        )
+        assert answers == [["B", "A", "B"], ["C", "A"], ["A"]]
+        assert answer_keys.batches == [["b", "a", "c"]]
+        assert answer_keys.times_us == [9]
 
     asyncio.run(story())
 
 
-def test_a_question_that_comes_during_a_batch_gets_the_next_one():
+def test_answers_are_not_cached():
     async def story():
-        told = Told()
-        batcher = MicroBatcher(told, 100)
+        answer_keys = RecordingAnswers()
+        batcher = MicroBatcher(answer_keys, 100)
+        for _ in range(2):
+            assert await batcher.get_answers(["a"], 5) == ["A"]
+        assert answer_keys.batches == [["a"], ["a"]]
+
+    asyncio.run(story())
+
+
+def test_a_request_during_a_call_joins_the_next_batch():
+    async def story():
+        answer_keys = RecordingAnswers()
+        batcher = MicroBatcher(answer_keys, 100)
         first = asyncio.create_task(batcher.get_answers(["a"], 5))
         await asyncio.sleep(0.005)
         assert await batcher.get_answers(["a"], 5) == ["A"] == await first
-        assert told.asked == [["a"], ["a"]]
+        assert answer_keys.batches == [["a"], ["a"]]
 
     asyncio.run(story())
 
 
-def test_a_full_batch_begins_another():
+def test_a_full_batch_starts_another_one():
     async def story():
-        told = Told()
-        batcher = MicroBatcher(told, 2)
-        found = await asyncio.gather(*(batcher.get_answers([key], 5) for key in "abcde"))
-        assert found == [[key.upper()] for key in "abcde"] and told.asked == [
-            ["a", "b"],
-            ["c", "d"],
-            ["e"],
-        ]
-        assert await batcher.get_answers(["x", "y", "z"], 5) == ["X", "Y", "Z"], (
-            "one request is never cut"
+        answer_keys = RecordingAnswers()
+        batcher = MicroBatcher(answer_keys, 2)
+        answers = await asyncio.gather(*(batcher.get_answers([key], 5) for key in "abcde"))
+        assert answers == [[key.upper()] for key in "abcde"]
+        assert answer_keys.batches == [["a", "b"], ["c", "d"], ["e"]]
+
+    asyncio.run(story())
+
+
+def test_a_request_is_never_split():
+    async def story():
+        answer_keys = RecordingAnswers()
+        batcher = MicroBatcher(answer_keys, 2)
+        assert await batcher.get_answers(["x", "y", "z"], 5) == ["X", "Y", "Z"]
+        assert answer_keys.batches == [["x", "y", "z"]]
+
+    asyncio.run(story())
+
+
+def test_a_cancelled_request_does_not_cancel_its_batch():
+    async def story():
+        batcher = MicroBatcher(RecordingAnswers(), 100)
+        cancelled, other = (
+            asyncio.create_task(batcher.get_answers([key], 5)) for key in ("a", "b")
         )
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        assert await other == ["B"]
+        assert cancelled.cancelled()
 
     asyncio.run(story())
 
 
-def test_a_caller_that_leaves_takes_nobody_along_and_a_failure_is_told_to_all():
+def test_an_exception_is_raised_for_every_request_of_its_batch_only():
     async def story():
-        batcher = MicroBatcher(Told(), 100)
-        leaving, staying = (asyncio.create_task(batcher.get_answers([key], 5)) for key in "ab")
-        await asyncio.sleep(0)
-        leaving.cancel()
-        assert await staying == ["B"] and leaving.cancelled()
-        found = await asyncio.gather(
+        batcher = MicroBatcher(RecordingAnswers(), 100)
+        results = await asyncio.gather(
             batcher.get_answers(["a"], 5), batcher.get_answers(["bad"], 5), return_exceptions=True
         )
-        assert [type(each) for each in found] == [KeyError, KeyError]
+        assert [type(result) for result in results] == [KeyError, KeyError]
         assert await batcher.get_answers(["a"], 5) == ["A"]
 
     asyncio.run(story())

@@ -78,21 +78,21 @@ def other(export_model):
     return ModelVersion("power-model", "3", str(exported.folder), exported.digest)
 
 
-def test_another_model_is_loaded_once(watched, found, other):
-    watched.refresh(RegistryState(found, others={"power-model": other}))
+def test_another_model_is_loaded_once(watched, production, other):
+    watched.refresh(RegistryState(production, others={"power-model": other}))
     first = watched.models.others["power-model"]
-    watched.refresh(RegistryState(found, others={"power-model": other}))
+    watched.refresh(RegistryState(production, others={"power-model": other}))
     assert watched.models.others["power-model"] is first
 
 
 def test_a_broken_other_model_keeps_its_predecessor_and_blocks_nothing(
-    watched, found, other, export_model
+    watched, production, other, export_model
 ):
-    watched.refresh(RegistryState(found, others={"power-model": other}))
+    watched.refresh(RegistryState(production, others={"power-model": other}))
     exported = export_model(seed=42)
     (exported.folder / MODEL_FILE).unlink()
     broken = ModelVersion("power-model", "4", str(exported.folder), exported.digest)
-    watched.refresh(RegistryState(found, others={"power-model": broken, "new-model": broken}))
+    watched.refresh(RegistryState(production, others={"power-model": broken, "new-model": broken}))
     assert {name: model.version for name, model in watched.models.others.items()} == {
         "power-model": "3"
     }
@@ -107,15 +107,17 @@ def test_a_missing_production_model_does_not_block_the_others(watched, other):
     assert set(watched.models.others) == {"power-model"}
 
 
-def test_the_same_version_is_not_swapped(watched, found):
-    watched.refresh(RegistryState(found))
+def test_the_same_version_is_not_swapped(watched, production):
+    watched.refresh(RegistryState(production))
     predictor = watched.models.predictor
-    watched.refresh(RegistryState(found))
+    watched.refresh(RegistryState(production))
     assert watched.models.predictor is predictor
 
 
-def test_a_new_version_with_the_same_features_keeps_the_connections(watched, found, export_model):
-    watched.refresh(RegistryState(found))
+def test_a_new_version_with_the_same_features_keeps_the_connections(
+    watched, production, export_model
+):
+    watched.refresh(RegistryState(production))
     before = watched.models.predictor
     exported = export_model(seed=43)
     newer = ModelVersion("tick-model", "8", str(exported.folder), exported.digest)
@@ -124,17 +126,17 @@ def test_a_new_version_with_the_same_features_keeps_the_connections(watched, fou
     assert watched.models.predictor.reader is before.reader
 
 
-def test_a_challenger_ends_with_its_trial(watched, found, export_model):
+def test_a_challenger_ends_with_its_trial(watched, production, export_model):
     exported = export_model(seed=44)
     challenger = ModelVersion("tick-model", "8", str(exported.folder), exported.digest)
-    watched.refresh(RegistryState(found, challenger=challenger))
+    watched.refresh(RegistryState(production, challenger=challenger))
     assert watched.models.challenger.model.version == "8"
-    watched.refresh(RegistryState(found))
+    watched.refresh(RegistryState(production))
     assert watched.models.challenger is None
 
 
-def test_production_is_not_its_own_challenger(watched, found):
-    watched.refresh(RegistryState(found, challenger=found))
+def test_production_is_not_its_own_challenger(watched, production):
+    watched.refresh(RegistryState(production, challenger=production))
     assert watched.models.challenger is None
 
 
