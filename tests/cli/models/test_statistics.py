@@ -27,7 +27,10 @@ from training.tick import dataset as datasets
 from training.tick import drift
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+    "ignore::FutureWarning",
+    "ignore::DeprecationWarning",
+    "ignore::ResourceWarning",
+    "ignore:Creating legend:UserWarning",  # matplotlib warns when a loaded machine draws for 1 s
 )
 PICTURES = ["correlation.png", "volatility_curve.png", "volume_profile.png"]
 DAYS = [run.iso(D0 + day * DAY_US) for day in range(4)]
@@ -49,6 +52,8 @@ def tick(mlflow_home, tmp_path, monkeypatch):
 
     def call(*arguments):
         result = CliRunner().invoke(app, arguments)
+        if not isinstance(result.exception, SystemExit | None):
+            raise result.exception
         return result.exit_code, result.output
 
     yield call
