@@ -80,7 +80,7 @@ def end_runs(client: Client) -> None:
     for run in backfilled(client):
         state = "failed" if run["logical_date"].startswith(FAILED) else "success"
         path = f"/api/v2/dags/{POWER}/dagRuns/{run['dag_run_id']}"
-        client._ask("PATCH", path, {"state": state})
+        client._request("PATCH", path, {"state": state})
 
 
 def tick_backfill(settings: Settings, first: str, last: str, *more: str) -> subprocess.Popen[str]:
@@ -119,7 +119,7 @@ def test_a_real_failure_reaches_slack_and_the_mailbox(airflow):
     platform.start_all(settings, (services.SCHEDULER,))
     with served(Webhook()) as webhook, served(MailServer()) as mail:
         for name, fields in connections(webhook, mail).items():
-            client._ask("POST", "/api/v2/connections", {"connection_id": name, **fields})
+            client._request("POST", "/api/v2/connections", {"connection_id": name, **fields})
         run_id = client.trigger(POWER, {"day": "1999-01-01"})
         client.unpause(POWER)
         assert ended(client, POWER, run_id)["state"] == "failed"
@@ -148,7 +148,7 @@ def test_an_interval_that_the_scheduler_runs_is_left_out_and_told(airflow):
     ended(client, POWER, run["dag_run_id"])
     platform.down(settings, (services.SCHEDULER,))
     path = f"/api/v2/dags/{POWER}/dagRuns/{run['dag_run_id']}"
-    client._ask("PATCH", path, {"state": "queued"})
+    client._request("PATCH", path, {"state": "queued"})
     day = run["logical_date"][:10]
     with tick_backfill(settings, day, day, "--no-wait") as backfill:
         out, complaints = backfill.communicate(timeout=120)

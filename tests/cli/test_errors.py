@@ -49,6 +49,7 @@ def command(tick, free_settings, monkeypatch):
         (["parity"], "no live job has published a row", "`tick job submit`"),
         (["lake", "snapshots", "no.table"], "no.table", "→"),
         (["synth", "out.parquet", "--preset", "none"], "none", "→"),
+        (["demo", "--feed", "none.csv"], "none.csv", "→"),
         (["airflow", "status"], "Airflow does not respond at http://", "`tick airflow up`"),
     ],
     ids=lambda case: " ".join(case) if isinstance(case, list) else "",
@@ -138,6 +139,15 @@ def test_a_python_without_airflow_is_named(make_settings):
         environment.airflow_python(settings)
     assert "make install-airflow" in error.value.hint
     assert environment.airflow_version(settings) == "not installed"
+
+
+@pytest.mark.parametrize("subcommand", ["up", "demo"])
+def test_airflow_commands_without_airflow_name_the_command(tick, make_settings, subcommand):
+    settings = make_settings(airflow_python=Path("/nowhere/python"))
+    result = tick(settings, "airflow", subcommand)
+    assert result.exit_code == 1
+    assert "not installed in /nowhere/python" in result.stderr
+    assert "`make install-airflow`" in result.stderr
 
 
 def test_a_missing_postgres_names_the_command(make_settings, monkeypatch, tmp_path):

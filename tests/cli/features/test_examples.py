@@ -35,7 +35,7 @@ def test_the_example_holds():
     assert "12 of 12 values are as expected" in result.output
 
 
-def test_right_and_wrong_values_are_told_apart(tick):
+def test_right_and_wrong_values_are_marked(tick):
     values = {
         "mine_10s": -3,
         "volume_10s": 3.1,
@@ -211,7 +211,7 @@ def test_try_prints_full_windows(tick):
     ]
 
 
-def test_try_reads_files_of_trades_and_says_when_they_are_too_short(tick, tmp_path):
+def test_try_reads_files_of_trades_and_refuses_too_short_ones(tick, tmp_path):
     pl.DataFrame(
         {"symbol": "A", "event_time_us": [1_704_067_200_000_000], "price": 5.0, "size": 1}
     ).write_csv(tmp_path / "t.csv")

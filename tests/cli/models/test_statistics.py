@@ -27,7 +27,10 @@ from training.tick import dataset as datasets
 from training.tick import drift
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+    "ignore::FutureWarning",
+    "ignore::DeprecationWarning",
+    "ignore::ResourceWarning",
+    "ignore:Creating legend:UserWarning",  # matplotlib warns when a loaded machine draws for 1 s
 )
 PICTURES = ["correlation.png", "volatility_curve.png", "volume_profile.png"]
 DAYS = [run.iso(D0 + day * DAY_US) for day in range(4)]
@@ -49,6 +52,8 @@ def tick(mlflow_home, tmp_path, monkeypatch):
 
     def call(*arguments):
         result = CliRunner().invoke(app, arguments)
+        if not isinstance(result.exception, SystemExit | None):
+            raise result.exception
         return result.exit_code, result.output
 
     yield call
@@ -97,7 +102,7 @@ class TestStats:
         assert "3 days computed" in output
         assert "no ticks of V:X" in output
 
-    def test_a_range_without_ticks_is_said_and_draws_nothing(self, filled, tmp_path):
+    def test_a_range_without_ticks_is_listed_and_draws_nothing(self, filled, tmp_path):
         code, output = filled(
             "stats", "--from", "2020-01-01", "--to", "2020-02-01", "--out", str(tmp_path / "out")
         )
@@ -114,13 +119,13 @@ class TestStats:
             (["--symbols", ","], "VENUE:SYMBOL"),
         ],
     )
-    def test_what_cannot_be_is_an_error_with_a_hint(self, filled, arguments, message):
+    def test_an_invalid_range_or_symbol_is_an_error_with_a_hint(self, filled, arguments, message):
         code, output = filled("stats", *arguments)
         assert code == 1
         assert message in output
         assert "→" in output
 
-    def test_an_empty_lakehouse_says_how_to_fill_it(self, tick):
+    def test_an_empty_lakehouse_is_named(self, tick):
         code, output = tick("stats")
         assert code == 1
         assert "holds no ticks" in output
@@ -171,14 +176,14 @@ class TestDrift:
     def rows(self, monkeypatch, frame):
         monkeypatch.setattr(datasets, "load", lambda *_: datasets.Dataset(frame, {}, ""))
 
-    def test_rows_like_those_of_the_training_ask_for_nothing(self, tick, production, monkeypatch):
+    def test_rows_like_those_of_the_training_need_no_retrain(self, tick, production, monkeypatch):
         self.rows(monkeypatch, dataset(days=6, strength=0.3, seed=9).frame)
         code, output = tick("drift", "--from", "2025-10-10", "--to", "2025-10-16")
         assert code == 0, output
         assert "no retrain" in output
         assert "IC of the last 5 days 0.2" in output
 
-    def test_shifted_rows_ask_for_a_retrain_a_day_after_the_last_one(
+    def test_shifted_rows_need_a_retrain_a_day_after_the_last_one(
         self, tick, production, monkeypatch
     ):
         shifted = dataset(days=1, seed=9).frame.with_columns(pl.col(CORE[:3]) + 2)
@@ -201,7 +206,7 @@ class TestDrift:
         code, output = tick("drift", "--from", "2025-10-10", "--reference-from", "2025-10-01")
         assert code == 0, output  # against the same shifted rows
 
-    def test_without_a_reference_the_error_says_what_to_do(self, tick, production, monkeypatch):
+    def test_without_a_reference_the_error_names_the_option(self, tick, production, monkeypatch):
         self.rows(monkeypatch, dataset(days=1).frame)
         monkeypatch.setattr(drift, "FILE", "elsewhere.json")
         code, output = tick("drift", "--from", "2025-10-10")
@@ -216,7 +221,7 @@ class TestDrift:
         assert code == 1
         assert "no Production version" in output
 
-    def test_the_last_training_counts_whatever_came_of_it(self, production):
+    def test_the_last_training_counts_even_if_it_failed(self, production):
         first = drift_check.last_retrain_us(settings())
         with mlflow_run.start(settings(), "something-else", 0).ending():
             pass

@@ -37,7 +37,7 @@ def tick(mlflow_home, monkeypatch, request):
     settings.cache_clear()
 
 
-def test_training_promotes_and_the_model_can_be_seen_and_moved(tick, monkeypatch):
+def test_training_promotes_and_model_commands_change_the_version(tick, monkeypatch):
     monkeypatch.setattr(datasets, "load", lambda *_: dataset(days=9, symbols=("SYNTH:AAAUSD",)))
     for version in ("1", "2"):
         code, output = tick("train", "tick", "--from", "2025-10-10", "--to", "2025-10-19")
@@ -60,7 +60,7 @@ def test_training_promotes_and_the_model_can_be_seen_and_moved(tick, monkeypatch
     assert "no Production version" in output
 
 
-def test_an_honest_refusal_is_exit_code_three_with_its_reasons(tick, monkeypatch):
+def test_a_refusal_by_the_gate_is_exit_code_3_with_its_reasons(tick, monkeypatch):
     monkeypatch.setattr(
         datasets,
         "load",

@@ -40,7 +40,7 @@ def test_every_task_has_a_line_and_no_line_is_too_long(flink, status):
     assert "restarts       3" in lines and "last failure   c.D: inner" in lines
 
 
-def test_a_kafka_that_is_gone_is_a_problem(status):
+def test_a_kafka_that_is_down_is_a_problem(status):
     result = status()
     assert result.exit_code == 1
     (problem,) = problems(result)
@@ -54,7 +54,7 @@ def test_one_finished_task_is_a_problem(flink, status):
     assert problems(result)[0] == "✗ reader wire_raw has FINISHED (1 of 2 tasks) but must run"
 
 
-def test_a_failed_job_says_how_to_start_it(flink, status):
+def test_a_failed_job_names_the_start_command(flink, status):
     flink.state = "FAILED"
     result = status()
     assert result.exit_code == 1

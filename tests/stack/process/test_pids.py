@@ -78,13 +78,13 @@ def test_a_record_survives_its_file(tmp_path):
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "7", "null", '{"pid": 1}', '{"pid": 1, "created_s": 2, "more": 3}']
 )
-def test_a_damaged_pid_file_is_no_record(tmp_path, text):
+def test_a_damaged_pid_file_gives_no_record(tmp_path, text):
     file = tmp_path / "x.json"
     file.write_text(text)
     assert ProcessRecord.from_file(file) is None
 
 
-def test_no_pid_file_is_no_record(tmp_path):
+def test_a_missing_pid_file_gives_no_record(tmp_path):
     assert ProcessRecord.from_file(tmp_path / "none.json") is None
 
 
