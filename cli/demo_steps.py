@@ -28,7 +28,7 @@ from streaming.synthetic import history
 from streaming.synthetic.feed import SyntheticFeed
 from streaming.synthetic.history import Progress
 from streaming.synthetic.market import DEMO
-from training.tick.pipeline import TrainResult, train_tick
+from training.tick.pipeline import TickTraining, train_tick
 
 DAY_US = 86_400_000_000
 HISTORY_CHUNK_US = 366 * DAY_US  # one job: each costs extra seconds
@@ -43,7 +43,7 @@ CATCH_UP_US = (
 class Outcome:
     """The numbers of the final table."""
 
-    trained: TrainResult
+    trained: TickTraining
     sent: int = 0
     accepted: int = 0
     duplicates: int = 0

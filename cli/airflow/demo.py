@@ -80,7 +80,7 @@ def _play(settings: "Settings") -> list[dict[str, Any]]:
     with bars() as report:
         platform.up(settings, ("jobmanager", "taskmanager"), report)
         load_synthetic(settings, FIXTURE, today_us - TICK_DAYS * DAY_US, TICK_DAYS, report)
-        power.store(settings, files.long(_readings(today_us - POWER_DAYS * DAY_US), "made up"))
+        power.store(settings, files.to_silver(_readings(today_us - POWER_DAYS * DAY_US), "made up"))
         airflow_stack.up(settings, report)
         client = Client(settings)
         _wait(

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from training.tick.reproduce import Rebuilt
+    from training.tick.data.reproduce import ReproducedDataset
 
 app = typer.Typer(
     help="Training sets: where they came from, and making one again.", no_args_is_help=True
@@ -42,10 +42,10 @@ def rebuild(
     from rich.console import Console
 
     from contracts.config.settings import settings
-    from training.tick.reproduce import rebuild as again
+    from training.tick.data.reproduce import reproduce_dataset
 
     with Console(stderr=True).status("reading the lakehouse"):
-        made = again(settings(), run_id)
+        made = reproduce_dataset(settings(), run_id)
     console = Console()
     console.print(_table(made))
     if not made.equal:
@@ -55,7 +55,7 @@ def rebuild(
     console.print("[bold green]equal[/]: every row is the recorded one")
 
 
-def _table(made: "Rebuilt") -> "Table":
+def _table(made: "ReproducedDataset") -> "Table":
     from rich.table import Table
 
     from training.run.provenance import iso

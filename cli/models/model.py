@@ -11,7 +11,7 @@ import typer
 from cli.models.train import From, To, micros
 
 if TYPE_CHECKING:
-    from models.registry import Version
+    from models.registry import ModelVersion
     from models.runtime import Manifest
 
 model_app = typer.Typer(
@@ -48,7 +48,7 @@ def list_versions(name: Name = None) -> None:
         "drawdown",
         title=name or settings().model_name,
     )
-    for version in registry.versions(settings(), name):
+    for version in registry.list_versions(settings(), name):
         alias = registry.ALIAS if version.production else ""
         numbers = (version.tags.get("sharpe", "–"), version.tags.get("max_drawdown", "–"))
         table.add_row(version.version, version.stage, alias, _utc(version.created_us), *numbers)
@@ -70,15 +70,17 @@ def show(
     from models import registry, runtime
 
     found = (
-        registry.get(settings(), version, name) if version else registry.current(settings(), name)
+        registry.get_version(settings(), version, name)
+        if version
+        else registry.production_version(settings(), name)
     )
     if found is None:
         raise RegistryError(
             f"{name or settings().model_name} has no Production version",
             "train one (`tick train --help`), or name a version",
         )
-    resolved = registry.fetch(settings(), found)
-    manifest = runtime.verified(resolved.path, resolved.digest)
+    resolved = registry.fetch_version(settings(), found)
+    manifest = runtime.verify_manifest(resolved.path, resolved.digest)
     table = Table("", "", show_header=False, title=f"{found.name} version {found.version}")
     facts = {
         "stage": found.stage,
@@ -135,7 +137,7 @@ def history(name: Name = None) -> None:
     from models import registry
 
     table = Table("when (UTC)", "what", "version", "before", "by", box=None)
-    for event in registry.history(settings(), name):
+    for event in registry.list_events(settings(), name):
         table.add_row(
             _utc(event.at_us), event.action, event.version or "–", event.before or "–", event.by
         )
@@ -163,7 +165,7 @@ def challenge(
 
     if (version is None) is not end:
         raise typer.BadParameter("name a version, or say --end")
-    registry.challenge(settings(), version, name)
+    registry.set_challenger(settings(), version, name)
     Console().print(
         "the trial has ended"
         if end
@@ -199,13 +201,15 @@ def compare(
 
     last_us = micros(end) or now_us()
     first_us = micros(start) or last_us - 7 * 86_400_000_000
-    found = champion_challenger.fight(settings(), first_us, last_us, champion, challenger)
+    found = champion_challenger.compare_versions(
+        settings(), first_us, last_us, champion, challenger
+    )
     show(Console(highlight=False), found)
     if out is not None:
         write(out, found)
 
 
-def _moved(version: "Version") -> None:
+def _moved(version: "ModelVersion") -> None:
     from rich.console import Console
 
     Console().print(f"{version.name}: version {version.version} is Production now")

@@ -12,9 +12,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from training.power.backfill import Day as Done
-    from training.power.forecast import Forecast
-    from training.power.pipeline import Result
+    from training.power.backfill import BackfillDay as Done
+    from training.power.forecast import DayForecast
+    from training.power.pipeline import PowerTraining
 
 REFUSED, FAILED = 3, 1
 DAY_US = 86_400_000_000
@@ -84,7 +84,7 @@ def train(
     from training.power import pipeline
 
     with bars() as report:
-        result = pipeline.train(given, series, _end_us(end), now_us(), report)
+        result = pipeline.train_power(given, series, _end_us(end), now_us(), report)
     _show(result)
     if result.version is None:
         raise typer.Exit(REFUSED)
@@ -109,7 +109,7 @@ def predict(
     from contracts.config.settings import settings
     from training.power import forecast
 
-    _show_forecast(forecast.predict(settings(), series, None if day is None else _micros(day)))
+    _show_forecast(forecast.forecast_day(settings(), series, None if day is None else _micros(day)))
 
 
 def _download() -> Path:
@@ -120,7 +120,7 @@ def _download() -> Path:
     given = settings()
     target = given.root / "downloads" / "power" / "readings.zip"
     with bars() as report:
-        return download.fetch(
+        return download.download_file(
             given.power_url,
             target,
             given.power_sha256,
@@ -137,7 +137,7 @@ def _load(file: Path) -> None:
     from lakehouse import power
     from training.power import files
 
-    done = power.store(settings(), files.long(files.read(file), file.name))
+    done = power.store(settings(), files.to_silver(files.read_readings(file), file.name))
     Console(highlight=False).print(
         f"{done.added:,} readings loaded, {done.corrected:,} corrected, {done.already:,} already"
         " there",
@@ -159,7 +159,7 @@ def _backfill(series: Series, start: datetime, end: Day) -> None:
             "both are days, and --to is part of the range",
         )
     with bars() as report:
-        days = list(backfill.run(settings(), series, first_us, last_us, now_us, report))
+        days = list(backfill.backfill_days(settings(), series, first_us, last_us, now_us, report))
     _show_days(days)
     codes = [
         FAILED if day.result is None else REFUSED if day.result.version is None else 0
@@ -169,7 +169,7 @@ def _backfill(series: Series, start: datetime, end: Day) -> None:
         raise typer.Exit(FAILED if FAILED in codes else REFUSED)
 
 
-def _show(result: "Result") -> None:
+def _show(result: "PowerTraining") -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -183,8 +183,8 @@ def _show(result: "Result") -> None:
     for name in ("model", "naive_24", "naive_168"):
         table.add_row(
             name,
-            f"{result.numbers[f'test_rmse.{name}']:,.0f}",
-            f"{result.numbers[f'rmse_over_train_std.{name}']:.3f}",
+            f"{result.metrics[f'test_rmse.{name}']:,.0f}",
+            f"{result.metrics[f'rmse_over_train_std.{name}']:.3f}",
         )
     console.print(table)
     console.print(
@@ -195,7 +195,7 @@ def _show(result: "Result") -> None:
     _conclude(console, result)
 
 
-def _conclude(console: "Console", result: "Result") -> None:
+def _conclude(console: "Console", result: "PowerTraining") -> None:
     if result.version is None:
         console.print(
             "[bold red]refused[/], nothing registered: " + "; ".join(result.verdict.reasons),
@@ -239,20 +239,20 @@ def _show_days(days: "list[Done]") -> None:
     Console().print(table)
 
 
-def _numbers(result: "Result") -> tuple[str, str, str]:
+def _numbers(result: "PowerTraining") -> tuple[str, str, str]:
     version = (
         "refused"
         if result.version is None
         else f"{result.version}{' (again)' if result.repeated else ''}"
     )
     return (
-        f"{result.numbers['rmse_over_train_std']:.3f}",
-        f"{result.numbers['skill']:+.1%}",
+        f"{result.metrics['rmse_over_train_std']:.3f}",
+        f"{result.metrics['skill']:+.1%}",
         version,
     )
 
 
-def _show_forecast(made: "Forecast") -> None:
+def _show_forecast(made: "DayForecast") -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from training.daily_stats.run import Report
-    from training.monitoring.drift_check import Outcome
-    from training.tick.drift import Verdict
+    from training.daily_stats.compute import DailyStatsReport
+    from training.monitoring.drift_check import DriftCheck
+    from training.tick.drift import DriftVerdict
 
 RETRAIN = 3
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
@@ -60,16 +60,16 @@ def stats(
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from lakehouse import tables
-    from training.daily_stats.publish import publish
-    from training.daily_stats.run import run
+    from training.daily_stats.compute import compute_days
+    from training.daily_stats.publish import publish_report
 
     tables.create(settings())
     first_us, last_us = tables.time_range(settings()) if start is None or end is None else (0, 0)
     from_us, to_us = _micros(start, first_us), _micros(end, last_us + 1)
     wanted, at_us = _split(symbols), now_us()
     with bars() as progress:
-        report = run(settings(), from_us, to_us, wanted, progress, at_us)
-    run_id = publish(settings(), report, at_us, wanted, out)
+        report = compute_days(settings(), from_us, to_us, wanted, progress, at_us)
+    run_id = publish_report(settings(), report, at_us, wanted, out)
     console = Console()
     _tell(console, report)
     console.print(
@@ -114,14 +114,14 @@ def drift(
 
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from training.monitoring.drift_check import check
+    from training.monitoring.drift_check import check_drift
 
     at_us = now_us()
     from_us = _micros(start, 0)
     against = (
         None if against_from is None else (_micros(against_from, 0), _micros(against_to, from_us))
     )
-    outcome = check(settings(), from_us, _micros(end, at_us), at_us, against)
+    outcome = check_drift(settings(), from_us, _micros(end, at_us), at_us, against)
     if as_json:
         typer.echo(json.dumps(outcome.as_dict(), indent=2))
     else:
@@ -130,13 +130,13 @@ def drift(
         raise typer.Exit(RETRAIN)
 
 
-def drift_table(verdict: "Verdict") -> "Table":
+def drift_table(verdict: "DriftVerdict") -> "Table":
     """A line per column, the most drifted first."""
     from rich.table import Table
 
     colour = {"ok": "green", "warn": "yellow", "alert": "bold red"}
     table = Table("column", "PSI", "", "KS", "p", "NULLs", title="Drift since training")
-    for line in sorted(verdict.lines, key=lambda line: -line.psi):
+    for line in sorted(verdict.columns, key=lambda line: -line.psi):
         level = f"[{colour[line.level]}]{line.level}[/]"
         table.add_row(
             line.name,
@@ -149,7 +149,7 @@ def drift_table(verdict: "Verdict") -> "Table":
     return table
 
 
-def _show(console: "Console", outcome: "Outcome") -> None:
+def _show(console: "Console", outcome: "DriftCheck") -> None:
     verdict = outcome.verdict
     console.print(drift_table(verdict))
     ic = verdict.ic
@@ -180,7 +180,7 @@ def _show(console: "Console", outcome: "Outcome") -> None:
         )
 
 
-def _tell(console: "Console", report: "Report") -> None:
+def _tell(console: "Console", report: "DailyStatsReport") -> None:
     console.print(f"{len(report.days)} days computed")
     for table, rows in report.rows.items():
         console.print(f"  {table}: {rows:,} rows")

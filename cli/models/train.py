@@ -10,7 +10,7 @@ from cli.models import power, vision
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from training.tick.pipeline import TrainResult
+    from training.tick.pipeline import TickTraining
 
 REFUSED = 3
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
@@ -69,7 +69,7 @@ def tick(start: From = None, end: To = None) -> None:
         raise typer.Exit(REFUSED)
 
 
-def _conclude(console: "Console", result: "TrainResult") -> None:
+def _conclude(console: "Console", result: "TickTraining") -> None:
     low, high = result.sharpe_interval
     console.print(
         f"{result.train_rows:,} training and {result.test_rows:,} test rows from"
@@ -82,7 +82,7 @@ def _conclude(console: "Console", result: "TrainResult") -> None:
     if result.walk_forward.note:
         console.print(f"[yellow]walk-forward: {result.walk_forward.note}[/]")
     console.print(f"the same rows again: `tick dataset rebuild {result.run_id}`")
-    if result.planted:
+    if result.synthetic:
         console.print(
             "[yellow]The signal was planted: no impact, no capacity. Such Sharpes do not exist in a"
             " market.[/]"

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from training.vision.specs import Spec
-    from training.vision.steps import Result
+    from training.vision.steps import VisionTraining
 
 REFUSED = 3
 
@@ -95,11 +95,11 @@ def _predict(kind: str, pictures: list[Path]) -> None:
     from contracts.config.settings import settings
     from models import registry, runtime
     from training.vision import images
-    from training.vision.specs import KINDS
+    from training.vision.specs import DATASETS
 
-    found = registry.production(settings(), KINDS[kind].model_name(settings()))
-    model = runtime.load(found.path, found.digest, found.name, found.version)
-    answers = model.predict(images.pictures(pictures, KINDS[kind].shape))
+    found = registry.fetch_production(settings(), DATASETS[kind].model_name(settings()))
+    model = runtime.load_model(found.path, found.digest, found.name, found.version)
+    answers = model.predict(images.load_pictures(pictures, DATASETS[kind].shape))
     table = Table(
         "picture", "answer", "probability", "else", title=f"{model.name} version {model.version}"
     )
@@ -126,15 +126,15 @@ def _train(
     spec = Spec(kind, profile, epochs, given.seed if seed is None else seed)
     key = f"cli-{spec.profile}-{spec.seed}"
     if fresh:
-        directory.fresh(directory.of(given, spec, key))
+        directory.vision_directory(given, spec, key).remove()
     with bars() as report:
-        result = steps.run(given, spec, data, key, report)
+        result = steps.train_network(given, spec, data, key, report)
     _show(spec, result)
     if result.version is None:
         raise typer.Exit(REFUSED)
 
 
-def _show(spec: "Spec", result: "Result") -> None:
+def _show(spec: "Spec", result: "VisionTraining") -> None:
     from rich.console import Console
 
     from cli.reports.train_report import verdict_table

@@ -9,7 +9,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from training.monitoring.champion_challenger import Duel
+    from training.monitoring.champion_challenger import VersionComparison
 
 LINES = (
     ("version", "v{0.version}"),
@@ -21,7 +21,7 @@ LINES = (
 )
 
 
-def show(console: "Console", duel: "Duel") -> None:
+def show(console: "Console", duel: "VersionComparison") -> None:
     """Both sides, and whether the difference is more than chance."""
     table = Table("", "champion", "challenger", box=None)
     sides = (duel.champion, duel.challenger)
@@ -37,14 +37,14 @@ def show(console: "Console", duel: "Duel") -> None:
     console.print(f"{told}: [bold]{duel.verdict}[/]")
 
 
-def write(folder: Path, duel: "Duel") -> None:
+def write(folder: Path, duel: "VersionComparison") -> None:
     """duel.png and duel.json."""
     import orjson
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "duel.json").write_bytes(orjson.dumps(duel.numbers(), option=orjson.OPT_INDENT_2))
+    (folder / "duel.json").write_bytes(orjson.dumps(duel.as_dict(), option=orjson.OPT_INDENT_2))
     figure = Figure(figsize=(9, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()

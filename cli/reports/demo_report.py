@@ -18,7 +18,7 @@ def show(console: Console, outcome: Outcome) -> None:
         table.add_row(name, value)
     console.print(table)
     console.print(verdict_table(outcome.trained.verdict))
-    if outcome.trained.planted:
+    if outcome.trained.synthetic:
         console.print(
             "  [dim]trained on a planted signal: no impact, no capacity; such Sharpes do not exist"
             " in a market[/]"

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from training.run.gate import Verdict
-    from training.tick.backtest import Report
-    from training.tick.pipeline import TrainResult
-    from training.tick.walk_forward import WalkForward
+    from training.run.gate import GateVerdict
+    from training.tick.evaluation.backtest import BacktestReport
+    from training.tick.evaluation.walk_forward import WalkForward
+    from training.tick.pipeline import TickTraining
 
 
 def verdict_table(
-    verdict: "Verdict", title: str = "The gate, net of cost, on unseen days"
+    verdict: "GateVerdict", title: str = "The gate, net of cost, on unseen days"
 ) -> Table:
     """Each check of the gate: its number, what it must be, and whether it is."""
     table = Table("check", "value", "must be", "", title=title)
@@ -23,13 +23,13 @@ def verdict_table(
     return table
 
 
-def backtest_table(result: "TrainResult") -> Table:
+def backtest_table(result: "TickTraining") -> Table:
     """The model at each cost, the challenger and the baselines at the gate's cost, all on the
     gate's days.
     """
     by_name = {
         f"model, {cost:g} bp": report for cost, report in result.reports.items()
-    } | result.rivals
+    } | result.comparisons
     return _reports("For comparison, on the same days", by_name)
 
 
@@ -56,7 +56,7 @@ def folds_table(walked: "WalkForward") -> Table:
         numbers = (
             f"{fold.reports[name].sharpe:.3g}, {fold.reports[name].ic:.3g}" for name in shown
         )
-        start = fold.plain()["test_from"][:16].replace("T", " ")
+        start = fold.as_dict()["test_from"][:16].replace("T", " ")
         table.add_row(
             str(fold.number),
             start,
@@ -68,7 +68,7 @@ def folds_table(walked: "WalkForward") -> Table:
     return table
 
 
-def _reports(title: str, by_name: "dict[str, Report]") -> Table:
+def _reports(title: str, by_name: "dict[str, BacktestReport]") -> Table:
     table = Table(
         "forecast",
         "Sharpe",

@@ -19,7 +19,7 @@ from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError, ServiceError, TickError
 from contracts.files import replacing
-from models.runtime import Model, load
+from models.runtime import Model, load_model
 from serving.state.shared_answer import shared
 
 # The child asks MLflow alone: whatever is secret stays here.
@@ -42,7 +42,7 @@ class Found(NamedTuple):
         """The loaded model, after a first answer. Raises RegistryError when the folder no longer is
         what was registered.
         """
-        model = load(Path(self.path), self.digest, self.name, self.version)
+        model = load_model(Path(self.path), self.digest, self.name, self.version)
         model.predict(np.zeros((1, *model.row_shape)))  # the first call is the slow one
         return model
 

@@ -28,9 +28,11 @@ def main(text: str) -> bytes:
     settings = Settings.model_validate_json(text)
     others = model_names(settings)[1:]
     told: dict[str, Any] = {
-        "production": _told(lambda: registry.production(settings)),
-        "challenger": _told(lambda: registry.challenger(settings)),
-        "others": {name: _told(partial(registry.production, settings, name)) for name in others},
+        "production": _told(lambda: registry.fetch_production(settings)),
+        "challenger": _told(lambda: registry.fetch_challenger(settings)),
+        "others": {
+            name: _told(partial(registry.fetch_production, settings, name)) for name in others
+        },
     }
     versions, reached = _versions(settings)
     absent = reached and not any(version["stage"] == registry.STAGE for version in versions)
@@ -59,7 +61,7 @@ def _versions(settings: Settings) -> tuple[list[dict[str, Any]], bool]:
     from models import registry
 
     try:
-        known = registry.versions(settings)
+        known = registry.list_versions(settings)
     except TickError:
         return [], False
     shown = [v for at, v in enumerate(known) if at < VERSIONS_MAX or v.production]

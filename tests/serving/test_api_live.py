@@ -12,7 +12,7 @@ import pytest
 from contracts.features import CORE
 from contracts.signals import DRIFT_KEY, DUEL_KEY, PARITY_KEY
 from feature_store.online.redis_layout import STATS_REDIS_KEY
-from models.runtime import load
+from models.runtime import load_model
 from serving.core.predictor import BPS
 from serving.state.production_model import Answers, Found
 from tests.serving.conftest import SYMBOL
@@ -63,7 +63,7 @@ class TestBatch:
         told = api.post("/predict/batch", json={"columns": self.columns(rows)}).json()
         assert (
             told["predictions_bps"]
-            == (load(exported.folder, exported.digest).predict(rows) * BPS).tolist()
+            == (load_model(exported.folder, exported.digest).predict(rows) * BPS).tolist()
         )
         assert (told["model_version"], told["horizon_s"]) == ("7", 60)
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from contracts.config.settings import settings
 from tests.support.market import dataset
-from training.tick import dataset as datasets
+from training.tick.data import dataset as datasets
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
@@ -40,7 +40,9 @@ def tick(mlflow_home, monkeypatch, request):
 
 
 def test_training_promotes_and_the_model_can_be_seen_and_moved(tick, monkeypatch):
-    monkeypatch.setattr(datasets, "load", lambda *_: dataset(days=9, symbols=("SYNTH:AAAUSD",)))
+    monkeypatch.setattr(
+        datasets, "read_dataset", lambda *_: dataset(days=9, symbols=("SYNTH:AAAUSD",))
+    )
     for version in ("1", "2"):
         code, said = tick("train", "tick", "--from", "2025-10-10", "--to", "2025-10-19")
         assert code == 0, said
@@ -79,7 +81,7 @@ def test_an_empty_range_is_an_error_with_a_hint(tick, monkeypatch):
     monkeypatch.setattr(
         datasets,
         "load",
-        lambda given, first, last: datasets.build(_no_ticks(), {}, first, last, given),
+        lambda given, first, last: datasets.build_dataset(_no_ticks(), {}, first, last, given),
     )
     code, said = tick("train", "tick", "--from", "2026-01-02", "--to", "2026-01-01")
     assert code == 1
