@@ -67,7 +67,7 @@ def test_training_promotes_and_the_model_can_be_seen_and_moved(tick, monkeypatch
 def test_an_honest_refusal_is_exit_code_three_with_its_reasons(tick, monkeypatch):
     monkeypatch.setattr(
         datasets,
-        "load",
+        "read_dataset",
         lambda *_: dataset(days=9, symbols=("SYNTH:AAAUSD",), strength=0.0, seed=4),
     )
     code, said = tick("train", "tick")
@@ -80,7 +80,7 @@ def test_an_honest_refusal_is_exit_code_three_with_its_reasons(tick, monkeypatch
 def test_an_empty_range_is_an_error_with_a_hint(tick, monkeypatch):
     monkeypatch.setattr(
         datasets,
-        "load",
+        "read_dataset",
         lambda given, first, last: datasets.build_dataset(_no_ticks(), {}, first, last, given),
     )
     code, said = tick("train", "tick", "--from", "2026-01-02", "--to", "2026-01-01")

@@ -107,7 +107,7 @@ def test_no_feature_and_no_refusal_of_a_decision_by_then_changes(market, poison_
 
 def rows(market, views):
     """All rows of the market's decisions, empty when there are none."""
-    made = list(dataset._parts(market, views, T0, T0 + DAY, SETTINGS))
+    made = list(dataset._rows_by_symbol(market, views, T0, T0 + DAY, SETTINGS))
     frame = pl.concat(made).filter((pl.col("row_reason") == "") & (pl.col("label_reason") == ""))
     return frame.select(list(dataset.SCHEMA))
 
