@@ -1,4 +1,4 @@
-"""The challenger repeats bit for bit with its seed, whatever the number of cores, and learns what
+"""LightGBM repeats bit for bit with its seed, whatever the number of cores, and learns what
 is there.
 """
 
@@ -37,7 +37,7 @@ def test_its_parameters_are_the_fixed_ones():
     } == baselines.BOOSTER
 
 
-def test_rivals_are_the_challenger_and_the_baselines_on_the_test_rows():
+def test_comparisons_are_lightgbm_and_the_baselines_on_the_test_rows():
     made = baselines.comparison_forecasts(PARTS, Settings(train_threads=1))
     assert list(made) == ["lightgbm", "ols", "ar1", "zero", "buy_and_hold"]
     assert {len(guess) for guess in made.values()} == {len(PARTS.test)}
