@@ -15,7 +15,7 @@ from contracts.redis_keys import HEARTBEAT_REDIS_KEY
 from contracts.windows import LEVELS
 from feature_store.online.store import connect, write_rows
 from models import registry, tracking
-from models.runtime import Exported
+from models.runtime import ExportedModel
 from stack import platform, secrets
 
 READY_S = 90.0
@@ -28,12 +28,15 @@ MODEL_FACTS: dict[str, Any] = {
 }
 
 
-def promote(settings: Settings, exported: Exported) -> None:
+def promote(settings: Settings, exported: ExportedModel) -> None:
     """Register a model and promote it to Production."""
     client = tracking.client(settings)
     run = client.create_run(tracking.experiment_id(settings, client, settings.experiment))
     registry.promote(
-        settings, registry.register(settings, exported, run.info.run_id, {registry.PASSED: "true"})
+        settings,
+        registry.register_version(
+            settings, exported, run.info.run_id, {registry.GATE_PASS: "true"}
+        ),
     )
 
 

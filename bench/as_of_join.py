@@ -12,8 +12,8 @@ from bench.machine import spent
 from contracts.config.settings import Settings
 from contracts.features import columns
 from contracts.windows import LEVELS
-from training.tick import dataset
-from training.tick.dataset import CORE_OF, SECOND_US
+from training.tick.data import dataset
+from training.tick.data.dataset import CORE_OF, SECOND_US
 
 AIM_SHARE = 0.7
 ROWS = 1_000_000  # decisions, one a minute; each view has all its rows of that time
@@ -30,7 +30,7 @@ def measure(scale: float = 1.0) -> list[Figure]:
     history = _history(count)
     polars_joins(decisions, history, settings)  # starts the thread pools
     with spent() as ours:
-        joined = dataset.as_of(decisions, history, settings)
+        joined = dataset.join_features(decisions, history, settings)
     with spent() as polars:
         polars_joins(decisions, history, settings)
     few = max(50, int(FEAST_ROWS * min(scale, 1.0)))

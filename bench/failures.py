@@ -29,7 +29,9 @@ def measure(scale: float = 1.0) -> list[Figure]:
         forest = RandomForestRegressor(n_estimators=5, random_state=SEED)
         forest.fit(rows, rows[:, 0] * 1e-4)
         folder = settings.root / "forest"
-        api.promote(settings, export.export(forest, rows, folder, seed=SEED, **api.MODEL_FACTS))
+        api.promote(
+            settings, export.export_estimator(forest, rows, folder, seed=SEED, **api.MODEL_FACTS)
+        )
         api.write_features(settings)
         api.restart(settings)
         count = max(100, int(REQUESTS * scale))

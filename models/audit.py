@@ -1,11 +1,13 @@
-"""Who made which version Production, and when: kept as tags of the registered model, told to
-running APIs through Redis.
+"""Audit log of a registered model: who made which version Production, and when.
+
+Events are stored as tags of the registered model and signalled to running APIs through Redis.
 """
 
 import contextlib
 import getpass
 import json
 import socket
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,13 +21,13 @@ from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.redis_keys import DUEL_KEY, RETIRED, model_key
 
-TAG = "audit."
+TAG_PREFIX = "audit."
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change of Production: `action` is promote, rollback, retire or challenge; `before` and
-    `version` are None for none.
+    """One change. `action` is promote, rollback, retire or challenge; `version` and its
+    predecessor `before` may be None; `by` is user@host.
     """
 
     at_us: int
@@ -35,51 +37,53 @@ class Event:
     by: str
 
 
-def note(
+def record_event(
     settings: Settings,
     registry: MlflowClient,
     name: str,
     action: str,
     version: str | None,
     before: str | None,
-    notice: str | None = None,
+    production: str | None = None,
 ) -> Event:
-    """Write the event down, then tell whoever serves the model; `notice` is the Production version
-    where that is not `version`.
+    """Store the event, then signal the APIs that serve the model.
+
+    `production` is the Production version after the change, if that is not `version`.
     """
     event = Event(now_us(), action, version, before, f"{_user()}@{socket.gethostname()}")
-    registry.set_registered_model_tag(name, f"{TAG}{event.at_us}", json.dumps(asdict(event)))
-    tell(settings, name, f"{version or notice or RETIRED}@{event.at_us}")
+    registry.set_registered_model_tag(name, f"{TAG_PREFIX}{event.at_us}", json.dumps(asdict(event)))
+    signal_apis(settings, name, f"{version or production or RETIRED}@{event.at_us}")
     return event
 
 
-def tell(settings: Settings, name: str, notice: str) -> None:
-    """Set the notice that APIs look at (without Redis they find out when they next ask); the last
-    comparison was of others: forget it.
+def signal_apis(settings: Settings, name: str, signal: str) -> None:
+    """Set the Redis key that APIs watch, and delete the last comparison with a challenger.
+
+    Best effort: without Redis, APIs find the change when they next poll the registry.
     """
     timeout_s = settings.redis_timeout_ms / 1000
-    limits: dict[str, Any] = {
+    options: dict[str, Any] = {
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "retry": Retry(NoBackoff(), 0),
     }
     with (
         contextlib.suppress(redis.RedisError),
-        redis.Redis(**connections.redis(settings), ssl=settings.redis_tls, **limits) as client,
+        redis.Redis(**connections.redis(settings), ssl=settings.redis_tls, **options) as client,
     ):
-        client.set(model_key(name), notice)
+        client.set(model_key(name), signal)
         if name == settings.model_name:
             client.delete(DUEL_KEY)
 
 
-def events(tags: dict[str, str]) -> list[Event]:
+def parse_events(tags: Mapping[str, str]) -> list[Event]:
     """The events among the tags of a registered model, newest first."""
-    found = [Event(**json.loads(text)) for name, text in tags.items() if name.startswith(TAG)]
-    return sorted(found, key=lambda event: event.at_us, reverse=True)
+    events = [Event(**json.loads(text)) for tag, text in tags.items() if tag.startswith(TAG_PREFIX)]
+    return sorted(events, key=lambda event: event.at_us, reverse=True)
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user has no name
+    except (KeyError, OSError):  # the user of a container may not have a name
         return "unknown"

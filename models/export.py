@@ -1,5 +1,6 @@
-"""A fitted scikit-learn estimator → a model folder (ONNX and manifest), compared with the original
-before anyone trusts it.
+"""Export of a fitted scikit-learn estimator to a model folder (ONNX and manifest).
+
+The forecasts of the exported file are compared with those of the original.
 """
 
 from pathlib import Path
@@ -10,39 +11,45 @@ from numpy.typing import NDArray
 from skl2onnx import to_onnx
 
 from contracts.errors import RegistryError
-from models.runtime import DIFFERENCE_MAX, MODEL_FILE, Exported, Manifest, file_sha256, load
+from models.runtime import (
+    DIFFERENCE_MAX,
+    MODEL_FILE,
+    ExportedModel,
+    Manifest,
+    file_sha256,
+    load_model,
+)
 
-OPSET = {
-    "": 15,
-    "ai.onnx.ml": 3,
-}  # the newest that the pinned converter and runtime both know in full
+# The newest opsets that both the pinned converter and the pinned runtime support completely.
+OPSET = {"": 15, "ai.onnx.ml": 3}
 GOLDEN_ROWS = 32
 EDGE_NODES_PER_TREE = 10
 Floats32 = NDArray[np.float32]
 
 
 def edge_rows(estimator: Any, rows: Floats32, seed: int) -> Floats32:
-    """Rows that lie exactly on split thresholds of a forest, and one float32 to either side: where
-    conversions go wrong.
+    """Rows exactly on split thresholds of a forest, and one float32 to either side.
+
+    Conversions go wrong there first: float64 thresholds are rounded to float32. Returns a
+    (3 × nodes × trees, features) matrix; empty for an estimator that is not a forest.
     """
     rng = np.random.default_rng(seed)
     edges = []
     for tree in (member.tree_ for member in getattr(estimator, "estimators_", [])):
-        inner = np.flatnonzero(tree.feature >= 0)
-        for node in rng.choice(inner, min(EDGE_NODES_PER_TREE, len(inner)), replace=False):
+        inner_nodes = np.flatnonzero(tree.feature >= 0)
+        node_count = min(EDGE_NODES_PER_TREE, len(inner_nodes))
+        for node in rng.choice(inner_nodes, node_count, replace=False):
             threshold = np.float32(tree.threshold[node])
-            for value in (
-                threshold,
-                np.nextafter(threshold, np.float32(np.inf)),
-                np.nextafter(threshold, np.float32(-np.inf)),
-            ):
+            above = np.nextafter(threshold, np.float32(np.inf))
+            below = np.nextafter(threshold, np.float32(-np.inf))
+            for value in (threshold, above, below):
                 row = rows[rng.integers(len(rows))].copy()
                 row[tree.feature[node]] = value
                 edges.append(row)
     return np.array(edges, dtype=np.float32).reshape(-1, rows.shape[1])
 
 
-def export(
+def export_estimator(
     estimator: Any,
     rows: NDArray[Any],
     folder: Path,
@@ -52,36 +59,35 @@ def export(
     trained_to_us: int,
     horizon_s: int,
     seed: int,
-) -> Exported:
-    """Convert into `folder` and compare on `rows` (hold-out, rows × features) and on rows at the
-    thresholds.
+) -> ExportedModel:
+    """Convert `estimator` into `folder` and compare forecasts of `rows` and of `edge_rows`.
 
-    Raises RegistryError when a forecast differs by more than DIFFERENCE_MAX.
+    `rows` is a (rows × features) matrix of hold-out samples; some become the golden rows. The other
+    arguments are those of `Manifest`. Raises RegistryError if a forecast differs by more than
+    DIFFERENCE_MAX.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    narrow = np.ascontiguousarray(rows, dtype=np.float32)
-    (folder / MODEL_FILE).write_bytes(
-        to_onnx(estimator, narrow[:1], target_opset=OPSET).SerializeToString()
-    )
-    golden = narrow[np.linspace(0, len(narrow) - 1, min(GOLDEN_ROWS, len(narrow)), dtype=int)]
-    golden_forecasts = estimator.predict(golden)
+    samples = np.ascontiguousarray(rows, dtype=np.float32)
+    model_path = folder / MODEL_FILE
+    onnx_model = to_onnx(estimator, samples[:1], target_opset=OPSET)
+    model_path.write_bytes(onnx_model.SerializeToString())
+    golden = samples[np.linspace(0, len(samples) - 1, min(GOLDEN_ROWS, len(samples)), dtype=int)]
     manifest = Manifest(
-        sha256=file_sha256(folder / MODEL_FILE),
+        sha256=file_sha256(model_path),
         features=features,
         trained_on=trained_on,
         trained_to_us=trained_to_us,
         horizon_s=horizon_s,
         golden_rows=tuple(tuple(map(float, row)) for row in golden),
-        golden_forecasts=tuple(map(float, golden_forecasts)),
+        golden_forecasts=tuple(map(float, estimator.predict(golden))),
     )
     digest = manifest.write(folder)
-    probes = np.concatenate([narrow, edge_rows(estimator, narrow, seed)])
-    difference = float(
-        np.abs(load(folder, digest).predict(probes) - estimator.predict(probes)).max()
-    )
-    if not difference <= DIFFERENCE_MAX:
+    probes = np.concatenate([samples, edge_rows(estimator, samples, seed)])
+    forecasts = load_model(folder, digest).predict(probes)
+    difference = float(np.abs(forecasts - estimator.predict(probes)).max())
+    if not difference <= DIFFERENCE_MAX:  # also true for NaN
         raise RegistryError(
             f"the converted model differs from the original by {difference:g}",
-            "the converter does not fit this estimator",
+            "the converter does not support this estimator",
         )
-    return Exported(folder, digest, difference)
+    return ExportedModel(folder, digest, difference)

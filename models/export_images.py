@@ -1,8 +1,8 @@
-"""A trained image network → a model folder (ONNX and manifest): pixels from 0 to 255 in, a
-probability per label out.
+"""Export of a trained image classifier to a model folder (ONNX and manifest).
 
-Torch writes ONNX itself. For Keras no kept-up exporter fits the pins, and the network is a plain
-chain: it is built from its weights.
+Input are pixels from 0 to 255, output is a probability per label. PyTorch exports ONNX itself. For
+Keras, no maintained exporter works with the pinned versions, but the network is a plain chain of
+layers: `keras_to_onnx` builds it from the weights.
 """
 
 from collections.abc import Sequence
@@ -17,54 +17,88 @@ from contracts.errors import RegistryError
 from models.runtime import (
     MODEL_FILE,
     PROBABILITY_DIFFERENCE_MAX,
-    Exported,
+    ExportedModel,
     Manifest,
     file_sha256,
-    load,
+    load_model,
 )
 
-OPSET, IR_VERSION = 15, 8  # as of the other ONNX models here
+OPSET, IR_VERSION = 15, 8  # as of the other ONNX models of the project
 GOLDEN_ROWS = 8
-KERNEL = [2, 2]
+POOL_SIZE = [2, 2]
+KERNEL_DIMENSIONS = 4
 Floats32 = NDArray[np.float32]
 
 
-def keras_chain(weights: Sequence[Floats32], shape: tuple[int, int, int]) -> bytes:
-    """ONNX of (pixels / 255 → Conv, ReLU, MaxPool 2 × 2) per kernel of four dimensions, then flat,
-    Dense and ReLU, and at last softmax.
+def keras_to_onnx(weights: Sequence[Floats32], shape: tuple[int, int, int]) -> bytes:
+    """ONNX model of a Keras classifier for images of `shape` (height, width, channels).
 
-    `weights`: kernel and bias per layer in Keras' order, kernels (height, width, in, out) and (in,
-    out); valid padding.
+    The layers are: pixels / 255; for each kernel of four dimensions Conv2D (valid padding), ReLU
+    and MaxPool 2 × 2; Flatten; for each kernel of two dimensions Dense and ReLU; softmax after the
+    last one.
+
+    `weights` are kernel and bias of each layer in Keras' order; kernels are (height, width, in,
+    out) or (in, out).
     """
     layers = list(zip(weights[::2], weights[1::2], strict=True))
     nodes = [
         helper.make_node("Div", ["images", "scale"], ["h"]),
         helper.make_node("Transpose", ["h"], ["h0"], perm=[0, 3, 1, 2]),
     ]
-    tensors, at = [numpy_helper.from_array(np.float32(255), "scale")], "h0"
+    tensors = [numpy_helper.from_array(np.float32(255), "scale")]
+    output = "h0"
     for number, (kernel, bias) in enumerate(layers):
-        last = number == len(layers) - 1
-        if (
-            kernel.ndim == 2 and layers[number - 1][0].ndim == 4
-        ):  # Keras flattens with the channels last
+        is_convolution = kernel.ndim == KERNEL_DIMENSIONS
+        if not is_convolution and layers[number - 1][0].ndim == KERNEL_DIMENSIONS:
+            # Keras flattens with the channels last, ONNX convolutions have them first.
             nodes += [
-                helper.make_node("Transpose", [at], ["nhwc"], perm=[0, 2, 3, 1]),
+                helper.make_node("Transpose", [output], ["nhwc"], perm=[0, 2, 3, 1]),
                 helper.make_node("Flatten", ["nhwc"], ["flat"]),
             ]
-            at = "flat"
-        laid = kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel
+            output = "flat"
+        onnx_kernel = kernel.transpose(3, 2, 0, 1) if is_convolution else kernel
         tensors += [
-            numpy_helper.from_array(np.ascontiguousarray(laid), f"w{number}"),
+            numpy_helper.from_array(np.ascontiguousarray(onnx_kernel), f"w{number}"),
             numpy_helper.from_array(bias, f"b{number}"),
         ]
-        nodes += _layer(number, at, pooled=kernel.ndim == 4, last=last)
-        at = nodes[-1].output[0]
-    outputs = len(layers[-1][1])
+        is_last = number == len(layers) - 1
+        nodes += _layer_nodes(number, output, is_convolution=is_convolution, is_last=is_last)
+        output = nodes[-1].output[0]
+    return _serialize_model(nodes, tensors, shape, output, label_count=len(layers[-1][1]))
+
+
+def _layer_nodes(
+    number: int, source: str, *, is_convolution: bool, is_last: bool
+) -> list[onnx.NodeProto]:
+    linear = f"linear{number}"
+    active = f"active{number}"
+    operator = "Conv" if is_convolution else "Gemm"
+    nodes = [helper.make_node(operator, [source, f"w{number}", f"b{number}"], [linear])]
+    if is_last:
+        return [*nodes, helper.make_node("Softmax", [linear], ["probabilities"], axis=-1)]
+    nodes.append(helper.make_node("Relu", [linear], [active]))
+    if is_convolution:
+        pooled = f"out{number}"
+        nodes.append(
+            helper.make_node(
+                "MaxPool", [active], [pooled], kernel_shape=POOL_SIZE, strides=POOL_SIZE
+            )
+        )
+    return nodes
+
+
+def _serialize_model(
+    nodes: Sequence[onnx.NodeProto],
+    tensors: Sequence[onnx.TensorProto],
+    shape: tuple[int, int, int],
+    output: str,
+    label_count: int,
+) -> bytes:
     graph = helper.make_graph(
         nodes,
         "chain",
         [helper.make_tensor_value_info("images", TensorProto.FLOAT, [None, *shape])],
-        [helper.make_tensor_value_info(at, TensorProto.FLOAT, [None, outputs])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, label_count])],
         tensors,
     )
     model = helper.make_model(
@@ -74,36 +108,19 @@ def keras_chain(weights: Sequence[Floats32], shape: tuple[int, int, int]) -> byt
     return bytes(model.SerializeToString())
 
 
-def _layer(number: int, at: str, *, pooled: bool, last: bool) -> list[onnx.NodeProto]:
-    made, active, out = f"made{number}", f"active{number}", f"out{number}"
-    first = helper.make_node("Conv" if pooled else "Gemm", [at, f"w{number}", f"b{number}"], [made])
-    if last:
-        return [first, helper.make_node("Softmax", [made], ["probabilities"], axis=-1)]
-    relu = helper.make_node("Relu", [made], [active])
-    return (
-        [
-            first,
-            relu,
-            helper.make_node("MaxPool", [active], [out], kernel_shape=KERNEL, strides=KERNEL),
-        ]
-        if pooled
-        else [first, relu]
-    )
-
-
-def seal(
+def export_network(
     content: bytes,
     folder: Path,
     images: NDArray[np.uint8],
-    answers: Floats32,
+    probabilities: Floats32,
     *,
     labels: tuple[str, ...],
     trained_on: str,
-) -> Exported:
-    """Write ONNX and manifest into `folder` and compare with the original's `answers` (rows ×
-    labels) to `images` (rows × shape).
+) -> ExportedModel:
+    """Write the ONNX model `content` and its manifest into `folder`, and compare its outputs.
 
-    Raises RegistryError when a probability differs by more than PROBABILITY_DIFFERENCE_MAX.
+    `probabilities` (rows × labels) are the original's outputs for `images` (rows × shape). Raises
+    RegistryError if one differs by more than PROBABILITY_DIFFERENCE_MAX.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MODEL_FILE).write_bytes(content)
@@ -115,15 +132,15 @@ def seal(
         trained_to_us=0,
         horizon_s=0,
         golden_rows=tuple(images[golden].tolist()),
-        golden_forecasts=tuple(answers[golden].astype(float).tolist()),
+        golden_forecasts=tuple(probabilities[golden].astype(float).tolist()),
         shape=tuple(images.shape[1:]),
         labels=labels,
     )
     digest = manifest.write(folder)
-    difference = float(np.abs(load(folder, digest).predict(images) - answers).max())
-    if not difference <= PROBABILITY_DIFFERENCE_MAX:
+    difference = float(np.abs(load_model(folder, digest).predict(images) - probabilities).max())
+    if not difference <= PROBABILITY_DIFFERENCE_MAX:  # also true for NaN
         raise RegistryError(
             f"the converted network differs from the original by {difference:g}",
-            "the exporter does not fit this network",
+            "the exporter does not support this network",
         )
-    return Exported(folder, digest, difference)
+    return ExportedModel(folder, digest, difference)

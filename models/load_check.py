@@ -1,25 +1,26 @@
-"""The child process of `models.runtime.check`: exit 0 when a model folder loads and answers its
-golden rows as stored.
+"""Child process of `models.runtime.check_in_child`: `python -m models.load_check FOLDER DIGEST`.
+
+Exits with 0 if the model loads and reproduces the stored forecasts of its golden rows.
 """
 
 import sys
 from pathlib import Path
 
 from contracts.errors import TickError
-from models.runtime import golden_difference, verified
+from models.runtime import golden_difference, verify_manifest
 
 
-def main(folder: str, digest: str) -> str | None:
-    """None when all is well, else the complaint."""
+def find_problem(folder: Path, digest: str) -> str | None:
+    """Why the model must not be used, or None."""
     try:
-        difference, bound = (
-            golden_difference(Path(folder), digest),
-            verified(Path(folder), digest).difference_max,
-        )
+        difference = golden_difference(folder, digest)
+        difference_max = verify_manifest(folder, digest).difference_max
     except TickError as error:
         return error.message
-    return None if difference <= bound else f"golden forecasts differ by {difference:g}"
+    if difference <= difference_max:
+        return None
+    return f"golden forecasts differ by {difference:g}"
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    sys.exit(find_problem(Path(sys.argv[1]), sys.argv[2]))

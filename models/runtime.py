@@ -1,9 +1,9 @@
-"""A verified model file → forecasts for a matrix: the same code for the API, the backtest and the
-tests.
+"""Verified model file → forecasts for a matrix; the same code for the API, backtests and tests.
 
-A model is a folder: `model.onnx` or `model.lgb.txt` (LightGBM's own text), and `manifest.json` with
-its SHA-256, its features in order and golden rows. The digest of the manifest, kept in the
-registry, therefore vouches for both. No pickle is ever read.
+A model is a folder: the model file (`model.onnx`, or `model.lgb.txt` in LightGBM's text format) and
+`manifest.json` with the file's SHA-256, its features in order and golden rows. The registry keeps
+the SHA-256 of the manifest, the digest, which therefore covers both files. Pickle is never read:
+it can execute code.
 """
 
 import hashlib
@@ -26,29 +26,27 @@ from models.lightgbm_text import Booster
 MODEL_FILE, MANIFEST_FILE = "model.onnx", "manifest.json"
 LIGHTGBM_FILE = "model.lgb.txt"
 MODEL_BYTES_MAX = 1 << 30
-# ONNX sums a forest's leaves in float32: 1e-8 is a ten-thousandth of a basis point, measured
-# differences are 100 times less.
+# ONNX sums the leaves of a forest in float32. 1e-8 is 1/10,000 of a basis point; measured
+# differences are 100 times smaller.
 DIFFERENCE_MAX = 1e-8
-PROBABILITY_DIFFERENCE_MAX = (
-    1e-4  # a network's thousands of float32 products end in another order on another machine
-)
+# A network sums thousands of float32 products, in an order that depends on the machine.
+PROBABILITY_DIFFERENCE_MAX = 1e-4
 
-Answer = Callable[[NDArray[np.float32]], NDArray[Any]]
+PredictRows = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 
 class MatrixError(TickError):
-    """A matrix that this model cannot answer: rows of another shape, or a value that is not a
-    finite float32.
-    """
+    """Invalid input of a model: rows of another shape, or a value that is not a finite float32."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is known about a model file. `trained_to_us`: end of its last training label, µs UTC.
+    """Description of a model file, stored next to it.
 
-    `golden_rows` and `golden_forecasts` are inputs with the answers the file gave when it was made.
-    `file` names the model file. A model of images has no features by name: its rows have a `shape`,
-    and an answer is a probability per label.
+    `trained_to_us` is the end of the last training label (µs UTC), `horizon_s` how far ahead
+    forecasts look. `golden_rows` are inputs, and `golden_forecasts` the outputs of the file when it
+    was exported. `file` names the model file. An image model has a `shape` and `labels` instead of
+    named features; its output is a probability per label.
     """
 
     sha256: str
@@ -64,26 +62,25 @@ class Manifest:
 
     @property
     def row_shape(self) -> tuple[int, ...]:
-        """Shape of one row of what the model takes."""
+        """Shape of one input row."""
         return self.shape or (len(self.features),)
 
     @property
     def difference_max(self) -> float:
-        """Largest difference between two machines' answers that is rounding."""
+        """Largest absolute difference between the outputs of two machines due to rounding."""
         return PROBABILITY_DIFFERENCE_MAX if self.labels else DIFFERENCE_MAX
 
     def write(self, folder: Path) -> str:
-        """Write `manifest.json` and return its SHA-256, the digest of the whole model."""
+        """Write `manifest.json` and return its SHA-256, the digest of the model."""
         content = json.dumps(asdict(self), sort_keys=True).encode()
         (folder / MANIFEST_FILE).write_bytes(content)
         return hashlib.sha256(content).hexdigest()
 
 
 @dataclass(frozen=True)
-class Exported:
-    """A model folder, its digest, and the largest absolute difference from the original's
-    forecasts.
-    """
+class ExportedModel:
+    """Folder and digest of an exported model, and the largest absolute difference of its forecasts
+    from those of the original."""
 
     folder: Path
     digest: str
@@ -92,8 +89,10 @@ class Exported:
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model. `digest` is the SHA-256 of its manifest; forecasts look `horizon_s` seconds
-    ahead (ticks: log returns).
+    """A loaded model.
+
+    `digest` is the SHA-256 of its manifest. Forecasts look `horizon_s` seconds ahead; those of the
+    tick model are log returns.
     """
 
     name: str
@@ -103,57 +102,58 @@ class Model:
     trained_on: str
     trained_to_us: int
     horizon_s: int
-    answer: Answer
+    predict_rows: PredictRows
     shape: tuple[int, ...] = ()
     labels: tuple[str, ...] = ()
 
     @property
     def row_shape(self) -> tuple[int, ...]:
-        """Shape of one row of what the model takes."""
+        """Shape of one input row."""
         return self.shape or (len(self.features),)
 
     def predict(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
-        """Forecast per row of a (rows × features) matrix, float32 or float64, columns in the order
-        of `features`; of (rows × shape) images with values from 0 to 255 the probabilities (rows ×
-        labels).
+        """Forecast each row of `matrix`. Thread-safe.
 
-        Raises MatrixError. Safe to call from several threads.
+        `matrix` is (rows × features), float32 or float64, with the columns in the order of
+        `features`; the result is (rows,). For an image model it is (rows × shape) with pixels from
+        0 to 255, and the result (rows × labels) contains probabilities.
+
+        Raises MatrixError for another shape, or a value that is not a finite float32.
         """
-        row_shape = self.row_shape
-        if matrix.ndim != 1 + len(row_shape) or matrix.shape[1:] != row_shape:
-            what = (
-                f"of the shape {row_shape}" if self.shape else f"of {len(self.features)} features"
-            )
-            raise MatrixError(f"the model takes rows {what}, not the shape {matrix.shape}")
+        if matrix.ndim != 1 + len(self.row_shape) or matrix.shape[1:] != self.row_shape:
+            expected = f"of the shape {self.shape}" if self.shape else self._feature_count()
+            raise MatrixError(f"the model takes rows {expected}, not the shape {matrix.shape}")
         with np.errstate(over="ignore"):
             rows = np.ascontiguousarray(matrix, dtype=np.float32)
         if not np.isfinite(rows).all():
-            column = (
-                "a pixel"
-                if self.shape
-                else self.features[int(np.argwhere(~np.isfinite(rows))[0][1])]
-            )
             raise MatrixError(
-                f"{column} holds a value that is not a finite float32",
-                "rows with missing features are not forecast",
+                f"{self._first_invalid_column(rows)} has a value that is not a finite float32",
+                "rows with missing features cannot be forecast",
             )
-        answer_shape = (len(rows), len(self.labels)) if self.labels else (len(rows),)
-        return (
-            np.asarray(self.answer(rows), dtype=np.float64).reshape(answer_shape)
-            if len(rows)
-            else np.empty(answer_shape)
-        )
+        shape = (len(rows), len(self.labels)) if self.labels else (len(rows),)
+        if not len(rows):
+            return np.empty(shape)
+        return np.asarray(self.predict_rows(rows), dtype=np.float64).reshape(shape)
+
+    def _feature_count(self) -> str:
+        return f"of {len(self.features)} features"
+
+    def _first_invalid_column(self, rows: NDArray[np.float32]) -> str:
+        if self.shape:
+            return "a pixel"
+        return self.features[int(np.argwhere(~np.isfinite(rows))[0][1])]
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
+    """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def verified(folder: Path, digest: str) -> Manifest:
-    """The manifest, after it matches `digest` and the model file matches it. Raises RegistryError;
-    parses no model.
+def verify_manifest(folder: Path, digest: str) -> Manifest:
+    """The manifest, after checking it against `digest` and the model file against the manifest.
+
+    Does not parse the model file. Raises RegistryError if a file is missing or does not match.
     """
     manifest_path = folder / MANIFEST_FILE
     if not manifest_path.is_file():
@@ -163,14 +163,14 @@ def verified(folder: Path, digest: str) -> Manifest:
             f"{manifest_path} is not the one that was registered",
             "the file was altered: roll back or train again",
         )
-    made: dict[str, Any] = json.loads(manifest_path.read_bytes())
+    values: dict[str, Any] = json.loads(manifest_path.read_bytes())
     for key in ("features", "golden_forecasts", "golden_rows", "shape", "labels"):
-        made[key] = _tuples(made.get(key, []))
-    manifest = Manifest(**made)
-    if manifest.file not in READERS:
+        values[key] = _as_tuples(values.get(key, []))
+    manifest = Manifest(**values)
+    if manifest.file not in LOADERS:
         raise RegistryError(
             f"{manifest.file!r} is not a kind of model file",
-            f"a model is one of {', '.join(READERS)}",
+            f"a model is one of {', '.join(LOADERS)}",
         )
     model_path = folder / manifest.file
     if not model_path.is_file():
@@ -183,16 +183,15 @@ def verified(folder: Path, digest: str) -> Manifest:
     return manifest
 
 
-def load(folder: Path, digest: str, name: str = "", version: str = "") -> Model:
-    """The model in `folder`, if its digest is the registered one. Raises RegistryError. The first
-    load belongs in `check`.
+def load_model(folder: Path, digest: str, name: str = "", version: str = "") -> Model:
+    """Load the model in `folder`. Load a new model with `check_in_child` first.
+
+    Raises RegistryError if the files do not match `digest`, or cannot be loaded.
     """
-    manifest = verified(folder, digest)
+    manifest = verify_manifest(folder, digest)
     try:
-        row_shape, answer = READERS[manifest.file](folder / manifest.file)
-    except (
-        Exception
-    ) as error:  # the errors of onnxruntime and of LightGBM derive from Exception only
+        row_shape, predict_rows = LOADERS[manifest.file](folder / manifest.file)
+    except Exception as error:  # onnxruntime and LightGBM raise direct subclasses of Exception
         raise RegistryError(
             f"{folder / manifest.file} is not a readable model: {error}", "train and register again"
         ) from error
@@ -201,61 +200,66 @@ def load(folder: Path, digest: str, name: str = "", version: str = "") -> Model:
             f"the model takes rows of {row_shape}, its manifest names {manifest.row_shape}",
             "register it again",
         )
-    known = {
-        key: getattr(manifest, key)
-        for key in ("features", "trained_on", "trained_to_us", "horizon_s", "shape", "labels")
-    }
-    return Model(name=name, version=version, digest=digest, answer=answer, **known)
-
-
-def _tuples(made: Any) -> Any:
-    """JSON's lists as tuples, however deep."""
-    return tuple(map(_tuples, made)) if isinstance(made, list) else made
-
-
-def _onnx(file: Path) -> tuple[tuple[int, ...], Answer]:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = (
-        1  # a request must not fan out over the cores
+    return Model(
+        name=name,
+        version=version,
+        features=manifest.features,
+        digest=digest,
+        trained_on=manifest.trained_on,
+        trained_to_us=manifest.trained_to_us,
+        horizon_s=manifest.horizon_s,
+        predict_rows=predict_rows,
+        shape=manifest.shape,
+        labels=manifest.labels,
     )
+
+
+def _as_tuples(value: Any) -> Any:
+    """Convert nested JSON lists to tuples."""
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
+
+
+def _load_onnx(file: Path) -> tuple[tuple[int, ...], PredictRows]:
+    options = ort.SessionOptions()
+    # One thread: concurrent requests already use all cores.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
     options.log_severity_level = 4
     session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    first = session.get_inputs()[0]
-    return tuple(map(int, first.shape[1:])), lambda rows: np.asarray(
-        session.run(None, {first.name: rows})[0]
-    )
+    graph_input = session.get_inputs()[0]
+
+    def predict_rows(rows: NDArray[np.float32]) -> NDArray[Any]:
+        return np.asarray(session.run(None, {graph_input.name: rows})[0])
+
+    return tuple(map(int, graph_input.shape[1:])), predict_rows
 
 
-def _lightgbm(file: Path) -> tuple[tuple[int, ...], Answer]:
-    """A damaged file ends the process that reads it, hence the digest before and `check` in a
-    child.
-    """
+def _load_lightgbm(file: Path) -> tuple[tuple[int, ...], PredictRows]:
+    """LightGBM ends the process if the file is damaged; digest and child check prevent that."""
     booster = Booster(file)
     return (booster.width,), booster.predict
 
 
-READERS: dict[str, Callable[[Path], tuple[tuple[int, ...], Answer]]] = {
-    MODEL_FILE: _onnx,
-    LIGHTGBM_FILE: _lightgbm,
+LOADERS: dict[str, Callable[[Path], tuple[tuple[int, ...], PredictRows]]] = {
+    MODEL_FILE: _load_onnx,
+    LIGHTGBM_FILE: _load_lightgbm,
 }
 
 
 def golden_difference(folder: Path, digest: str) -> float:
-    """Largest absolute difference between this machine's answers to the golden rows and the stored
-    ones.
+    """Largest absolute difference between forecasts of the golden rows and the stored ones."""
+    manifest = verify_manifest(folder, digest)
+    forecasts = load_model(folder, digest).predict(np.array(manifest.golden_rows))
+    return float(np.abs(forecasts - np.array(manifest.golden_forecasts)).max())
+
+
+def check_in_child(folder: Path, digest: str, timeout_s: float) -> None:
+    """Load the model and forecast its golden rows in a child process.
+
+    A damaged file may crash the process that loads it, hence the child. Raises RegistryError with
+    the child's last line of output, or the signal that ended it.
     """
-    manifest = verified(folder, digest)
-    answers = load(folder, digest).predict(np.array(manifest.golden_rows))
-    return float(np.abs(answers - np.array(manifest.golden_forecasts)).max())
-
-
-def check(folder: Path, digest: str, timeout_s: float) -> None:
-    """Load and answer the golden rows in a child process, so that a file that kills its reader
-    kills only that.
-
-    Raises RegistryError with what the child said, or the signal that ended it.
-    """
-    verified(folder, digest)
+    verify_manifest(folder, digest)
     command = [sys.executable, "-m", "models.load_check", str(folder), digest]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
@@ -271,11 +275,12 @@ def check(folder: Path, digest: str, timeout_s: float) -> None:
     except subprocess.TimeoutExpired as error:
         raise RegistryError(
             f"loading {folder} took longer than {timeout_s:g} s",
-            "see the machine's load, then try again",
+            "check the load of the machine, then try again",
         ) from error
     if child.returncode != 0:
-        said = child.stderr.strip().splitlines()[-1:] or [f"ended by signal {-child.returncode}"]
+        output = child.stderr.strip().splitlines()
+        reason = output[-1] if output else f"ended by signal {-child.returncode}"
         raise RegistryError(
-            f"{folder} failed its first load in a child process: {said[0]}",
+            f"{folder} failed its first load in a child process: {reason}",
             "roll back, or train and register again",
         )

@@ -1,6 +1,4 @@
-"""Where MLflow lives: the settings' URI, else MLFLOW_TRACKING_URI, else SQLite below HOME;
-artifacts below HOME likewise.
-"""
+"""MLflow client and address: the setting, else MLFLOW_TRACKING_URI, else SQLite below TICK_HOME."""
 
 import logging
 import os
@@ -13,32 +11,34 @@ from mlflow.exceptions import MlflowException
 from contracts.config import paths
 from contracts.config.settings import Settings
 
-# MLflow tells every migration of its data base and every copied file; here only what went wrong is
-# worth a line.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-# Its own defaults keep trying a server that is gone for many minutes.
+# MLflow's defaults retry an unreachable server for many minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-TALKATIVE = ("alembic", "mlflow.store", "mlflow.utils.environment")
+# Loggers that report every migration of the database and every copied file.
+VERBOSE_LOGGERS = ("alembic", "mlflow.store", "mlflow.utils.environment")
 
 
 def artifact_root(settings: Settings) -> Path:
-    """Folder of the artifacts when no MLflow server keeps them."""
+    """Folder of the artifacts, used without an MLflow server."""
     return paths.mlflow_home(settings) / "artifacts"
 
 
 def tracking_uri(settings: Settings) -> str:
-    """The tracking and registry URI of this platform."""
+    """URI of both the tracking server and the registry."""
     return paths.mlflow_uri(settings)
 
 
 def client(settings: Settings) -> MlflowClient:
-    """A client of that URI; makes the folder of the default data base. Nothing global is set."""
-    for name in TALKATIVE:
+    """A client of `tracking_uri`; creates the folder of the default database.
+
+    Sets no global MLflow state.
+    """
+    for name in VERBOSE_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
-    # MLflow's own tables use what SQLAlchemy has deprecated, and importing Feast makes such
-    # warnings visible: hence here, not above.
+    # MLflow's tables use a deprecated SQLAlchemy option. Set here and not at import: importing
+    # Feast later makes such warnings visible again.
     warnings.filterwarnings(
         "ignore",
         message="The ``noload`` loader strategy is deprecated",
@@ -50,18 +50,20 @@ def client(settings: Settings) -> MlflowClient:
 
 
 def experiment_id(settings: Settings, mlflow: MlflowClient, name: str) -> str:
-    """Id of the experiment, made when missing; without a server its artifacts go below HOME, never
-    into the current folder.
+    """Id of experiment `name`, which is created if it does not exist.
+
+    Without a server, its artifacts are stored below TICK_HOME; MLflow's default is the working
+    directory.
     """
-    served = tracking_uri(settings).startswith(("http://", "https://"))
-    location = None if served else (artifact_root(settings) / name).as_uri()
-    found = mlflow.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
+    experiment = mlflow.get_experiment_by_name(name)
+    if experiment is not None:
+        return str(experiment.experiment_id)
+    has_server = tracking_uri(settings).startswith(("http://", "https://"))
+    location = None if has_server else (artifact_root(settings) / name).as_uri()
     try:
         return str(mlflow.create_experiment(name, artifact_location=location))
-    except MlflowException:  # another process was first
-        found = mlflow.get_experiment_by_name(name)
-        if found is None:
+    except MlflowException:  # another process may have created it since
+        experiment = mlflow.get_experiment_by_name(name)
+        if experiment is None:
             raise
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)

@@ -49,7 +49,7 @@ def run_airflow_demo(settings: Settings, progress: Progress) -> list[dict[str, A
     platform.up(settings, ("jobmanager", "taskmanager"), progress)
     load_synthetic(settings, FIXTURE, today_us - TICK_DAYS * DAY_US, TICK_DAYS, progress)
     readings = _synthetic_readings(today_us - POWER_DAYS * DAY_US)
-    power.store(Lakehouse(settings), files.long(readings, "made up"))
+    power.store(Lakehouse(settings), files.to_silver(readings, "made up"))
     airflow_stack.up(settings, progress)
     client = Client(settings)
     _wait_until(

@@ -27,7 +27,7 @@ from streaming.replay import replay
 from streaming.synthetic import history
 from streaming.synthetic.feed import SyntheticFeed
 from streaming.synthetic.market import DEMO
-from training.tick.pipeline import TrainResult, train_tick
+from training.tick.pipeline import TickTraining, train_tick
 
 DAY_US = 86_400_000_000
 HISTORY_CHUNK_US = 366 * DAY_US  # one Flink job for the whole history: each job costs seconds
@@ -58,7 +58,7 @@ class DemoReport:
     is meaningless.
     """
 
-    training: TrainResult
+    training: TickTraining
     sent: int = 0
     accepted: int = 0
     duplicates: int = 0

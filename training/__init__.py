@@ -1,1 +1,1 @@
-"""Trainings: tick, power and vision models, and statistics of days."""
+"""Model training and monitoring: tick, power and vision models, drift, daily statistics."""

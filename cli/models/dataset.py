@@ -9,7 +9,8 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from training.tick.reproduce import Rebuilt
+    from training.tick.data.reproduce import ReproducedDataset
+
 
 app = typer.Typer(
     help="Training sets: their provenance, and reproducing one.", no_args_is_help=True
@@ -42,7 +43,7 @@ def rebuild(
     from rich.console import Console
 
     from contracts.config.settings import settings
-    from training.tick.reproduce import rebuild as rebuild_dataset
+    from training.tick.data.reproduce import reproduce_dataset as rebuild_dataset
 
     with Console(stderr=True).status("reading the lakehouse"):
         rebuilt = rebuild_dataset(settings(), run_id)
@@ -55,7 +56,7 @@ def rebuild(
     console.print("[bold green]equal[/]: all rows are as recorded")
 
 
-def _comparison_table(rebuilt: "Rebuilt") -> "Table":
+def _comparison_table(rebuilt: "ReproducedDataset") -> "Table":
     from rich.table import Table
 
     from training.run.provenance import iso

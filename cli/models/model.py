@@ -9,7 +9,7 @@ from cli.models.train import From, To, optional_us
 from cli.times import format_us
 
 if TYPE_CHECKING:
-    from models.registry import Version
+    from models.registry import ModelVersion
     from models.runtime import Manifest
 
 model_app = typer.Typer(
@@ -47,7 +47,7 @@ def list_versions(name: Name = None) -> None:
         "drawdown",
         title=name or settings().model_name,
     )
-    for version in registry.versions(settings(), name):
+    for version in registry.list_versions(settings(), name):
         alias = registry.ALIAS if version.production else ""
         numbers = (version.tags.get("sharpe", "–"), version.tags.get("max_drawdown", "–"))
         table.add_row(
@@ -70,15 +70,17 @@ def show(
     from models import registry, runtime
 
     entry = (
-        registry.get(settings(), version, name) if version else registry.current(settings(), name)
+        registry.get_version(settings(), version, name)
+        if version
+        else registry.production_version(settings(), name)
     )
     if entry is None:
         raise RegistryError(
             f"{name or settings().model_name} has no Production version",
             "train one (`tick train --help`), or choose a version of `tick model list`",
         )
-    files = registry.fetch(settings(), entry)
-    manifest = runtime.verified(files.path, files.digest)
+    files = registry.fetch_version(settings(), entry)
+    manifest = runtime.verify_manifest(files.path, files.digest)
     lines = {
         "stage": entry.stage,
         "registered": format_us(entry.created_us),
@@ -134,7 +136,7 @@ def history(name: Name = None) -> None:
     from models import registry
 
     table = Table("time (UTC)", "action", "version", "previous", "user", box=None)
-    for event in registry.history(settings(), name):
+    for event in registry.list_events(settings(), name):
         table.add_row(
             format_us(event.at_us),
             event.action,
@@ -166,7 +168,7 @@ def challenge(
 
     if (version is None) is not end:
         raise typer.BadParameter("choose either a version of `tick model list` or --end")
-    registry.challenge(settings(), version, name)
+    registry.set_challenger(settings(), version, name)
     Console().print(
         "the trial has ended"
         if end
@@ -200,13 +202,15 @@ def compare(
 
     last_us = optional_us(end) or now_us()
     first_us = optional_us(start) or last_us - COMPARED_US
-    comparison = champion_challenger.fight(settings(), first_us, last_us, champion, challenger)
+    comparison = champion_challenger.compare_versions(
+        settings(), first_us, last_us, champion, challenger
+    )
     print_comparison(Console(highlight=False), comparison)
     if out is not None:
         write_comparison(out, comparison)
 
 
-def _print_production(version: "Version") -> None:
+def _print_production(version: "ModelVersion") -> None:
     from rich.console import Console
 
     Console().print(f"{version.name}: version {version.version} is Production now")

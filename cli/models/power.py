@@ -10,7 +10,9 @@ import typer
 from cli.times import DAY_FORMAT, to_us
 
 if TYPE_CHECKING:
-    from training.power.backfill import Day
+    from training.power.backfill import BackfillDay
+
+    pass
 
 REFUSED = 3
 FAILED = 1
@@ -88,7 +90,7 @@ def train(
         _train_every_day(series, start, end)
         return
     with progress_bars() as report:
-        result = pipeline.train(settings(), series, _end_us(end), now_us(), report)
+        result = pipeline.train_power(settings(), series, _end_us(end), now_us(), report)
     print_training(result)
     if result.version is None:
         raise typer.Exit(REFUSED)
@@ -104,7 +106,7 @@ def predict(series: SeriesOption = Series.TOTAL, day: ForecastDay = None) -> Non
     from contracts.config.settings import settings
     from training.power import forecast
 
-    print_forecast(forecast.predict(settings(), series, None if day is None else to_us(day)))
+    print_forecast(forecast.forecast_day(settings(), series, None if day is None else to_us(day)))
 
 
 def _download_readings() -> Path:
@@ -113,7 +115,7 @@ def _download_readings() -> Path:
     from training.run import download
 
     with progress_bars() as report:
-        return download.fetch(
+        return download.download_file(
             settings().power_url,
             settings().root / "downloads" / "power" / "readings.zip",
             settings().power_sha256,
@@ -131,7 +133,9 @@ def _load_readings(file: Path) -> None:
     from lakehouse.tables import Lakehouse
     from training.power import files
 
-    result = power.store(Lakehouse(settings()), files.long(files.read(file), file.name))
+    result = power.store(
+        Lakehouse(settings()), files.to_silver(files.read_readings(file), file.name)
+    )
     Console(highlight=False).print(
         f"{result.added:,} readings loaded, {result.corrected:,} corrected, {result.already:,}"
         " already there",
@@ -155,14 +159,14 @@ def _train_every_day(series: Series, start: datetime, end: datetime | None) -> N
             "choose an earlier --from, or a later --to (which is included)",
         )
     with progress_bars() as report:
-        days = list(backfill.run(settings(), series, first_us, last_us, now_us, report))
+        days = list(backfill.backfill_days(settings(), series, first_us, last_us, now_us, report))
     print_days(days)
     codes = list(map(_exit_code, days))
     if any(codes):
         raise typer.Exit(FAILED if FAILED in codes else REFUSED)
 
 
-def _exit_code(day: "Day") -> int:
+def _exit_code(day: "BackfillDay") -> int:
     if day.result is None:
         return FAILED
     return REFUSED if day.result.version is None else 0

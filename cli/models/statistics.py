@@ -72,8 +72,8 @@ def stats(
     from contracts.clock import now_us
     from contracts.config.settings import settings
     from lakehouse.tables import Lakehouse
-    from training.daily_stats.publish import publish
-    from training.daily_stats.run import run
+    from training.daily_stats.compute import compute_days
+    from training.daily_stats.publish import publish_report
 
     names = require_venues(symbols)
     lakehouse = Lakehouse(settings())
@@ -83,8 +83,8 @@ def stats(
     end_us = _us_or(end, last_us + 1)
     at_us = now_us()
     with progress_bars() as progress:
-        report = run(settings(), from_us, end_us, names, progress, at_us)
-    run_id = publish(settings(), report, at_us, names, out)
+        report = compute_days(settings(), from_us, end_us, names, progress, at_us)
+    run_id = publish_report(settings(), report, at_us, names, out)
     console = Console()
     print_statistics(console, report)
     plots = f"; plots in {out}" if out is not None and report.days else ""
@@ -112,12 +112,12 @@ def drift(
     from cli.reports.statistics_report import print_drift
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from training.monitoring.drift_check import check
+    from training.monitoring.drift_check import check_drift
 
     at_us = now_us()
     from_us = to_us(start)
     reference = None if against_from is None else (to_us(against_from), _us_or(against_to, from_us))
-    outcome = check(settings(), from_us, _us_or(end, at_us), at_us, reference)
+    outcome = check_drift(settings(), from_us, _us_or(end, at_us), at_us, reference)
     if as_json:
         typer.echo(json.dumps(outcome.as_dict(), indent=2))
     else:

@@ -11,7 +11,8 @@ from cli.times import FORMATS, to_us
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from training.tick.pipeline import TrainResult
+    from training.tick.pipeline import TickTraining
+
 
 REFUSED = 3
 
@@ -71,7 +72,7 @@ def tick(start: From = None, end: To = None) -> None:
         raise typer.Exit(REFUSED)
 
 
-def _print_summary(console: "Console", result: "TrainResult") -> None:
+def _print_summary(console: "Console", result: "TickTraining") -> None:
     low, high = result.sharpe_interval
     console.print(
         f"{result.train_rows:,} training and {result.test_rows:,} test rows from"
@@ -84,7 +85,7 @@ def _print_summary(console: "Console", result: "TrainResult") -> None:
     if result.walk_forward.note:
         console.print(f"[yellow]walk-forward: {result.walk_forward.note}[/]")
     console.print(f"to reproduce its training set: `tick dataset rebuild {result.run_id}`")
-    if result.planted:
+    if result.synthetic:
         console.print(
             "[yellow]The data has a planted signal without market impact and capacity limits: no"
             " real market has such a Sharpe.[/]"

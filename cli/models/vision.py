@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from training.vision.specs import Spec
-    from training.vision.steps import Result
+    from training.vision.steps import VisionTraining
 
 REFUSED = 3
 
@@ -98,11 +98,11 @@ def _print_predictions(kind: str, pictures: list[Path]) -> None:
     from contracts.config.settings import settings
     from models import registry, runtime
     from training.vision import images
-    from training.vision.specs import KINDS
+    from training.vision.specs import DATASETS
 
-    version = registry.production(settings(), KINDS[kind].model_name(settings()))
-    model = runtime.load(version.path, version.digest, version.name, version.version)
-    predictions = model.predict(images.pictures(pictures, KINDS[kind].shape))
+    version = registry.fetch_production(settings(), DATASETS[kind].model_name(settings()))
+    model = runtime.load_model(version.path, version.digest, version.name, version.version)
+    predictions = model.predict(images.load_pictures(pictures, DATASETS[kind].shape))
     table = Table(
         "picture",
         "class",
@@ -132,15 +132,15 @@ def _train(
     spec = Spec(kind, profile, epochs, settings().seed if seed is None else seed)
     key = f"cli-{spec.profile}-{spec.seed}"
     if fresh:
-        directory.fresh(directory.of(settings(), spec, key))
+        directory.vision_directory(settings(), spec, key).remove()
     with progress_bars() as report:
-        result = steps.run(settings(), spec, data, key, report)
+        result = steps.train_network(settings(), spec, data, key, report)
     _print_result(spec, result)
     if result.version is None:
         raise typer.Exit(REFUSED)
 
 
-def _print_result(spec: "Spec", result: "Result") -> None:
+def _print_result(spec: "Spec", result: "VisionTraining") -> None:
     from rich.console import Console
 
     from cli.reports.train_report import verdict_table

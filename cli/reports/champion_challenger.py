@@ -8,7 +8,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from training.monitoring.champion_challenger import Duel
+    from training.monitoring.champion_challenger import VersionComparison
+
 
 ROWS = (
     ("version", "v{0.version}"),
@@ -20,7 +21,7 @@ ROWS = (
 )
 
 
-def print_comparison(console: "Console", duel: "Duel") -> None:
+def print_comparison(console: "Console", duel: "VersionComparison") -> None:
     """Print both models, and whether their difference is significant."""
     table = Table("", "champion", "challenger", box=None)
     for name, template in ROWS:
@@ -34,14 +35,14 @@ def print_comparison(console: "Console", duel: "Duel") -> None:
     )
 
 
-def write_comparison(folder: Path, duel: "Duel") -> None:
+def write_comparison(folder: Path, duel: "VersionComparison") -> None:
     """Write duel.png and duel.json."""
     import orjson
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "duel.json").write_bytes(orjson.dumps(duel.numbers(), option=orjson.OPT_INDENT_2))
+    (folder / "duel.json").write_bytes(orjson.dumps(duel.as_dict(), option=orjson.OPT_INDENT_2))
     figure = Figure(figsize=(9, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()

@@ -18,7 +18,7 @@ def print_report(console: Console, report: DemoReport) -> None:
         table.add_row(label, value)
     console.print(table)
     console.print(verdict_table(report.training.verdict))
-    if report.training.planted:
+    if report.training.synthetic:
         console.print(
             "  [dim]trained on a planted signal without market impact and capacity limits: no real"
             " market has such a Sharpe[/]"

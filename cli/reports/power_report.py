@@ -8,14 +8,16 @@ from rich.table import Table
 from cli.reports.train_report import verdict_table
 
 if TYPE_CHECKING:
-    from training.power.backfill import Day
-    from training.power.forecast import Forecast
-    from training.power.pipeline import Result
+    from training.power.backfill import BackfillDay
+    from training.power.forecast import DayForecast
+    from training.power.pipeline import PowerTraining
+
+    pass
 
 FORECASTS = ("model", "naive_24", "naive_168")
 
 
-def print_training(result: "Result") -> None:
+def print_training(result: "PowerTraining") -> None:
     """Print the checks of the gate, the errors of model and naive forecasts, and the outcome."""
     console = Console()
     console.print(
@@ -25,8 +27,8 @@ def print_training(result: "Result") -> None:
     for name in FORECASTS:
         table.add_row(
             name,
-            f"{result.numbers[f'test_rmse.{name}']:,.0f}",
-            f"{result.numbers[f'rmse_over_train_std.{name}']:.3f}",
+            f"{result.metrics[f'test_rmse.{name}']:,.0f}",
+            f"{result.metrics[f'rmse_over_train_std.{name}']:.3f}",
         )
     console.print(table)
     console.print(
@@ -37,7 +39,7 @@ def print_training(result: "Result") -> None:
     console.print(_describe_outcome(result), soft_wrap=True)
 
 
-def _describe_outcome(result: "Result") -> str:
+def _describe_outcome(result: "PowerTraining") -> str:
     if result.version is None:
         reasons = "; ".join(result.verdict.reasons)
         return f"[bold red]refused[/], nothing registered: {reasons}"
@@ -52,7 +54,7 @@ def _describe_outcome(result: "Result") -> str:
     )
 
 
-def print_days(days: "list[Day]") -> None:
+def print_days(days: "list[BackfillDay]") -> None:
     """Print a row per training of a range of days."""
     table = Table(
         "data through",
@@ -71,16 +73,16 @@ def print_days(days: "list[Day]") -> None:
     Console().print(table)
 
 
-def _format_numbers(result: "Result") -> tuple[str, str, str]:
+def _format_numbers(result: "PowerTraining") -> tuple[str, str, str]:
     repeated = " (again)" if result.repeated else ""
     return (
-        f"{result.numbers['rmse_over_train_std']:.3f}",
-        f"{result.numbers['skill']:+.1%}",
+        f"{result.metrics['rmse_over_train_std']:.3f}",
+        f"{result.metrics['skill']:+.1%}",
         "refused" if result.version is None else f"{result.version}{repeated}",
     )
 
 
-def print_forecast(forecast: "Forecast") -> None:
+def print_forecast(forecast: "DayForecast") -> None:
     """Print the forecast of each hour of a day, with the actual values so far."""
     console = Console()
     table = Table(

@@ -6,15 +6,17 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from training.daily_stats.run import Report
-    from training.monitoring.drift_check import Outcome
-    from training.tick.drift import Verdict
+    from training.daily_stats.compute import DailyStatsReport
+    from training.monitoring.drift_check import DriftCheck
+    from training.tick.drift import DriftVerdict
+
+    pass
 
 DAYS_LISTED_MAX = 10
 LEVEL_STYLE = {"ok": "green", "warn": "yellow", "alert": "bold red"}
 
 
-def print_statistics(console: Console, report: "Report") -> None:
+def print_statistics(console: Console, report: "DailyStatsReport") -> None:
     """Print the number of days and rows, and what was left out."""
     console.print(f"{len(report.days)} days computed")
     for table, rows in report.rows.items():
@@ -35,10 +37,10 @@ def _print_days(console: Console, days: list[str], description: str) -> None:
         )
 
 
-def drift_table(verdict: "Verdict") -> Table:
+def drift_table(verdict: "DriftVerdict") -> Table:
     """A row per column, the most drifted first."""
     table = Table("column", "PSI", "", "KS", "p", "NULLs", title="Drift since training")
-    for column in sorted(verdict.lines, key=lambda column: -column.psi):
+    for column in sorted(verdict.columns, key=lambda column: -column.psi):
         table.add_row(
             column.name,
             f"{column.psi:.3f}",
@@ -50,7 +52,7 @@ def drift_table(verdict: "Verdict") -> Table:
     return table
 
 
-def print_drift(console: Console, outcome: "Outcome") -> None:
+def print_drift(console: Console, outcome: "DriftCheck") -> None:
     """Print the drift of every column, the information coefficient, and whether to retrain."""
     verdict = outcome.verdict
     console.print(drift_table(verdict))

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from training.run.gate import Verdict
-    from training.tick.backtest import Report
-    from training.tick.pipeline import TrainResult
-    from training.tick.walk_forward import WalkForward
+    from training.run.gate import GateVerdict
+    from training.tick.evaluation.backtest import BacktestReport
+    from training.tick.evaluation.walk_forward import WalkForward
+    from training.tick.pipeline import TickTraining
 
 
 def verdict_table(
-    verdict: "Verdict", title: str = "The gate, net of cost, on unseen days"
+    verdict: "GateVerdict", title: str = "The gate, net of cost, on unseen days"
 ) -> Table:
     """Each check of the gate: its value, its limit, and whether it passed."""
     table = Table("check", "value", "must be", "", title=title)
@@ -22,10 +22,10 @@ def verdict_table(
     return table
 
 
-def backtest_table(result: "TrainResult") -> Table:
+def backtest_table(result: "TickTraining") -> Table:
     """The model at each cost, and the baselines at the gate's cost, all on the gate's days."""
     model_reports = {f"model, {cost:g} bp": report for cost, report in result.reports.items()}
-    return _reports_table("For comparison, on the same days", model_reports | result.rivals)
+    return _reports_table("For comparison, on the same days", model_reports | result.comparisons)
 
 
 def walk_table(walk: "WalkForward") -> Table:
@@ -51,7 +51,7 @@ def folds_table(walk: "WalkForward") -> Table:
         numbers = (
             f"{fold.reports[name].sharpe:.3g}, {fold.reports[name].ic:.3g}" for name in model_names
         )
-        start = fold.plain()["test_from"][:16].replace("T", " ")
+        start = fold.as_dict()["test_from"][:16].replace("T", " ")
         table.add_row(
             str(fold.number),
             start,
@@ -63,7 +63,7 @@ def folds_table(walk: "WalkForward") -> Table:
     return table
 
 
-def _reports_table(title: str, reports: "dict[str, Report]") -> Table:
+def _reports_table(title: str, reports: "dict[str, BacktestReport]") -> Table:
     table = Table(
         "forecast",
         "Sharpe",

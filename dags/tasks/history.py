@@ -100,14 +100,14 @@ def report_holes(reports: Iterable[dict[str, Any]]) -> dict[str, Any]:
 def compute_statistics() -> dict[str, Any]:
     """Write volatility, volume profile and correlation to the lakehouse, and plots to MLflow."""
     from contracts.clock import now_us
-    from training.daily_stats.publish import publish
-    from training.daily_stats.run import run
+    from training.daily_stats.compute import compute_days
+    from training.daily_stats.publish import publish_report
 
     from_us, to_us = _range()
     symbols, at_us = parameter("symbols") or None, now_us()
-    report = run(current_settings(), from_us, to_us, symbols, log_progress, at_us)
+    report = compute_days(current_settings(), from_us, to_us, symbols, log_progress, at_us)
     return {
-        "run_id": publish(current_settings(), report, at_us, symbols),
+        "run_id": publish_report(current_settings(), report, at_us, symbols),
         "days": report.days,
         "holes": report.holes,
         "rows": report.rows,

@@ -58,7 +58,7 @@ def evaluate_model() -> dict[str, Any]:
     return {
         "gate_pass": evaluation.verdict.gate_pass,
         "reasons": evaluation.verdict.reasons,
-        "rmse_over_train_std": evaluation.numbers["rmse_over_train_std"],
+        "rmse_over_train_std": evaluation.metrics["rmse_over_train_std"],
     }
 
 
@@ -69,10 +69,12 @@ def register_model() -> dict[str, Any]:
 
     registration = steps.register_model(current_settings(), run_key(), log_progress)
     refuse_unless_passed(registration.verdict)
-    state = steps.of(current_settings(), run_key()).state()
+    state = steps.training_run(current_settings(), run_key()).directory.read_state()
     result = {"version": registration.version, "promoted": registration.promoted}
     try:
-        prediction = forecast.predict(current_settings(), state[steps.SERIES], state[steps.THROUGH])
+        prediction = forecast.forecast_day(
+            current_settings(), state[steps.SERIES], state[steps.THROUGH]
+        )
     except TickError as error:  # the model is registered nevertheless
         return {**result, "forecast": error.message}
     return {**result, "forecast": prediction.day}

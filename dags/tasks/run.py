@@ -13,7 +13,7 @@ from contracts.errors import SettingError
 
 if TYPE_CHECKING:
     from contracts.config.settings import Settings
-    from training.run.gate import Verdict
+    from training.run.gate import GateVerdict
 
 DAY_US = 86_400_000_000
 TENTHS = 10
@@ -87,7 +87,7 @@ def log_progress(step: str, done: int, total: int) -> None:
         log.info("%s: %d of %d", step, done, total)
 
 
-def refuse_unless_passed(verdict: "Verdict") -> None:
+def refuse_unless_passed(verdict: "GateVerdict") -> None:
     """Skip the task, with all reasons, if the gate refused the model.
 
     A refusal is a valid result, not a failure, so it must not be retried.

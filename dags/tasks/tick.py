@@ -41,11 +41,16 @@ def aggregate_weekly_features() -> dict[str, int]:
 def prepare_training_data(span_us: dict[str, int]) -> dict[str, int]:
     """Prepare rows and labels of the aggregated range."""
     from contracts.clock import now_us
-    from training.tick import dataset, steps
+    from training.tick import steps
+    from training.tick.data import dataset
 
     settings, first, last = current_settings(), span_us["from_us"], span_us["to_us"]
     prepared = steps.prepare_training_data(
-        settings, run_key(), lambda: dataset.load(settings, first, last), now_us(), log_progress
+        settings,
+        run_key(),
+        lambda: dataset.read_dataset(settings, first, last),
+        now_us(),
+        log_progress,
     )
     return {"train_samples": len(prepared.parts.train), "test_samples": len(prepared.parts.test)}
 
@@ -61,7 +66,7 @@ def backtest_model() -> dict[str, Any]:
     """Run the walk-forward and the backtest, and evaluate the gate."""
     from training.tick import steps
 
-    verdict = steps.backtest_model(current_settings(), run_key(), log_progress).judged.verdict
+    verdict = steps.backtest_model(current_settings(), run_key(), log_progress).holdout.verdict
     return {"gate_pass": verdict.gate_pass, "reasons": verdict.reasons}
 
 
@@ -79,11 +84,11 @@ def check_drift() -> dict[str, Any]:
     from airflow.sdk.exceptions import AirflowSkipException
 
     from contracts.clock import now_us
-    from training.monitoring.drift_check import check
+    from training.monitoring.drift_check import check_drift as run_check
 
     at_us = now_us()
     from_us, to_us = span(context()["params"], (None, interval()[1]), at_us)
-    outcome = check(
+    outcome = run_check(
         current_settings(),
         to_us - DRIFT_DAYS * DAY_US if from_us is None else from_us,
         to_us,

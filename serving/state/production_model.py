@@ -18,7 +18,7 @@ from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError, ServiceError, TickError
 from contracts.files import replacing
-from models.runtime import Model, load
+from models.runtime import Model, load_model
 from serving.state.shared_cache import get_or_compute
 
 # Settings that the child process does not get: it needs MLflow only.
@@ -42,7 +42,7 @@ class ModelVersion(NamedTuple):
 
         Raises RegistryError when the directory differs from what was registered.
         """
-        model = load(Path(self.path), self.digest, self.name, self.version)
+        model = load_model(Path(self.path), self.digest, self.name, self.version)
         model.predict(np.zeros((1, *model.row_shape)))
         return model
 

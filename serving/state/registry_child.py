@@ -32,10 +32,10 @@ def dump_registry(settings_json: str) -> bytes:
     has_production = any(version["stage"] == registry.STAGE for version in versions)
     return orjson.dumps(
         {
-            "production": _version_fields(lambda: registry.production(settings)),
-            "challenger": _version_fields(lambda: registry.challenger(settings)),
+            "production": _version_fields(lambda: registry.fetch_production(settings)),
+            "challenger": _version_fields(lambda: registry.fetch_challenger(settings)),
             "others": {
-                name: _version_fields(partial(registry.production, settings, name))
+                name: _version_fields(partial(registry.fetch_production, settings, name))
                 for name in others
             },
             "versions": versions,
@@ -66,7 +66,7 @@ def _list_versions(settings: Settings) -> tuple[list[dict[str, Any]], bool]:
     from models import registry
 
     try:
-        versions = registry.versions(settings)
+        versions = registry.list_versions(settings)
     except TickError:
         return [], False
     listed = [v for at, v in enumerate(versions) if at < VERSIONS_MAX or v.production]

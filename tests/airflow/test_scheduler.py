@@ -73,22 +73,22 @@ def test_the_weekly_run_ends_in_production_though_a_kill_came_between_version_an
         lambda: next(iter(client.runs(TICK)), None), "the scheduler makes the run of last Sunday"
     )
     assert run["run_type"] == "scheduled"
-    assert registry.versions(settings) == []
+    assert registry.list_versions(settings) == []
     # The process is known before: between version and alias lies one load of the model, about a
     # second.
     pid = wait(
         lambda: registering(client, run["dag_run_id"])["pid"], "the last task runs", poll_s=0.2
     )
-    wait(lambda: registry.versions(settings), "a version exists", poll_s=0.01)
+    wait(lambda: registry.list_versions(settings), "a version exists", poll_s=0.01)
     os.kill(pid, signal.SIGKILL)
-    assert registry.current(settings) is None, "the kill came too late to say anything"
+    assert registry.production_version(settings) is None, "the kill came too late to say anything"
     assert ended(client, TICK, run["dag_run_id"])["state"] == "success", states(
         client, TICK, run["dag_run_id"]
     )
     assert set(states(client, TICK, run["dag_run_id"]).values()) == {"success"}
     assert registering(client, run["dag_run_id"])["try_number"] == 2
-    assert [version.version for version in registry.versions(settings)] == ["1"]
-    now = registry.current(settings)
+    assert [version.version for version in registry.list_versions(settings)] == ["1"]
+    now = registry.production_version(settings)
     assert (now.version, now.stage) == ("1", "Production")
     (story,) = parents(settings, settings.experiment)
     assert story.info.status == "FINISHED"
@@ -107,7 +107,10 @@ def test_noise_is_refused_and_the_run_says_why(airflow):
     run_id = client.trigger(TICK, {"from": iso(start_us), "to": iso(start_us + 11 * DAY_US)})
     assert ended(client, TICK, run_id)["state"] == "success"
     assert states(client, TICK, run_id)["register_to_production"] == "skipped"
-    assert (len(registry.versions(settings)), registry.current(settings).version) == (1, "1")
+    assert (
+        len(registry.list_versions(settings)),
+        registry.production_version(settings).version,
+    ) == (1, "1")
     newest = max(parents(settings, settings.experiment), key=lambda run: run.info.start_time)
     assert newest.data.tags["gate"] == "refused"
     assert newest.data.tags["gate_reasons"] != "none"
@@ -123,12 +126,14 @@ def test_wrong_input_fails_at_once_and_registers_nothing(airflow):
         if task["state"] == "failed"
     }
     assert set(tried.values()) == {1}, "no second try"
-    assert len(registry.versions(settings)) == 1
+    assert len(registry.list_versions(settings)) == 1
 
 
 def test_five_days_of_power_each_saw_only_its_own_past(airflow):
     settings, client = airflow
-    power.store(Lakehouse(settings), files.long(readings(TODAY_US - 130 * DAY_US, 130), "made up"))
+    power.store(
+        Lakehouse(settings), files.to_silver(readings(TODAY_US - 130 * DAY_US, 130), "made up")
+    )
     first_us, last_us = TODAY_US - 7 * DAY_US, TODAY_US - 3 * DAY_US
     number = client.create_backfill(POWER, iso(first_us), iso(last_us + DAY_US - 1_000_000), {})
     client.unpause(POWER)
@@ -137,10 +142,11 @@ def test_five_days_of_power_each_saw_only_its_own_past(airflow):
     assert [run["state"] for run in runs] == ["success"] * 5
     for day_us in range(first_us, last_us + 1, DAY_US):
         (run,) = (each for each in runs if each["data_interval_start"].startswith(iso(day_us)[:10]))
-        at = power_steps.of(settings, f"{POWER}.{run['dag_run_id']}")
-        seen = pl.read_parquet(at.path / power_steps.HOURS)
+        training = power_steps.training_run(settings, f"{POWER}.{run['dag_run_id']}")
+        seen = pl.read_parquet(training.directory.path / power_steps.HOURS)
         assert int(seen["event_time_us"][-1]) == day_us + 23 * 3_600_000_000
-        version = registry.get(settings, at.state()["version"], settings.power_model_name)
+        number = training.directory.read_state()["version"]
+        version = registry.get_version(settings, number, settings.power_model_name)
         assert int(version.tags[power_steps.THROUGH]) == day_us + DAY_US
     assert (
         power.forecasts(Lakehouse(settings), first_us + DAY_US, last_us + 2 * DAY_US)[
@@ -221,11 +227,11 @@ def test_a_digit_model_goes_to_production_and_a_short_cifar_is_refused(airflow, 
         "cifar10_cnn_training": "skipped",
         "cifar10_simple_training": "skipped",
     }
-    now = registry.current(settings, settings.mnist_model_name)
+    now = registry.production_version(settings, settings.mnist_model_name)
     assert (now.version, now.stage) == ("1", "Production")
     (story,) = parents(settings, settings.mnist_experiment)
     assert story.data.metrics["test_accuracy"] > 0.95
-    assert registry.versions(settings, settings.cifar10_model_name) == []
+    assert registry.list_versions(settings, settings.cifar10_model_name) == []
 
 
 def test_every_dag_ran_to_its_end(airflow):

@@ -150,7 +150,9 @@ def fill(settings: Settings, folder) -> None:
     run = client.create_run(tracking.experiment_id(settings, client, settings.experiment))
     registry.promote(
         settings,
-        registry.register(settings, small.make(folder), run.info.run_id, {registry.PASSED: "true"}),
+        registry.register_version(
+            settings, small.make(folder), run.info.run_id, {registry.GATE_PASS: "true"}
+        ),
     )
 
 

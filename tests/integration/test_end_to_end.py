@@ -19,7 +19,7 @@ from feature_store.parity.report import ParityReport
 from lakehouse import schemas, tick_scans
 from lakehouse.tables import Lakehouse
 from models import registry, tracking
-from models.export import export
+from models.export import export_estimator
 from stack import platform as stack_platform
 from stack.services.own import api_client
 from streaming.feeds import open_feed
@@ -43,7 +43,7 @@ def serving(
 ):
     """The live platform with writer, API and a Production model (a small one if needed)."""
     settings = warmed[0]
-    if registry.current(settings) is None:
+    if registry.production_version(settings) is None:
         rows = np.random.default_rng(1).normal(size=(400, len(CORE))).astype(np.float32)
         forest = RandomForestRegressor(5, max_depth=4, random_state=1).fit(rows, rows[:, 0] * 1e-4)
         facts = {
@@ -53,12 +53,14 @@ def serving(
             "horizon_s": 60,
             "seed": 1,
         }
-        exported = export(forest, rows, tmp_path_factory.mktemp("model"), **facts)
+        exported = export_estimator(forest, rows, tmp_path_factory.mktemp("model"), **facts)
         client = tracking.client(settings)
         run = client.create_run(tracking.experiment_id(settings, client, settings.experiment))
         registry.promote(
             settings,
-            registry.register(settings, exported, run.info.run_id, {registry.PASSED: "true"}),
+            registry.register_version(
+                settings, exported, run.info.run_id, {registry.GATE_PASS: "true"}
+            ),
         )
     for name in ("writer", "api"):
         stack_platform.start(settings, name)

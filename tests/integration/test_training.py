@@ -27,14 +27,14 @@ def test_the_gate_tells_signal_from_noise(platform: Settings) -> None:
     backfill.run(settings, noise_us, signal_us + DAYS * DAY_US, chunk_us=366 * DAY_US)
 
     noise = train_tick(settings, noise_us, noise_us + DAYS * DAY_US)
-    assert not noise.promoted and registry.current(settings) is None
+    assert not noise.promoted and registry.production_version(settings) is None
     failed = {check.name for check in noise.verdict.checks if not check.passed}
     assert failed & {"sharpe", "max_drawdown", "psr"}, "refused for its numbers"
     assert not failed & {"test_days", "trades"}, "and not for want of data"
 
     signal = train_tick(settings, signal_us, signal_us + DAYS * DAY_US)
     assert signal.promoted and signal.verdict.gate_pass, signal.verdict.reasons
-    production = registry.current(settings)
+    production = registry.production_version(settings)
     assert (
         production is not None
         and production.version == signal.version

@@ -9,7 +9,7 @@ import pytest
 
 from contracts.errors import RegistryError
 from models import runtime
-from models.export_images import keras_chain, seal
+from models.export_images import export_network, keras_to_onnx
 from models.runtime import MANIFEST_FILE, Manifest, MatrixError
 from tests.support.made_images import answers, chain, digits
 
@@ -19,8 +19,8 @@ LABELS = tuple("0123456789")
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory):
     weights, images = chain(), digits(80).test_x
-    content = keras_chain(weights, (28, 28, 1))
-    return seal(
+    content = keras_to_onnx(weights, (28, 28, 1))
+    return export_network(
         content,
         tmp_path_factory.mktemp("net"),
         images,
@@ -33,24 +33,24 @@ def sealed(tmp_path_factory):
 def test_the_network_is_the_loops(sealed):
     exported, images = sealed
     assert exported.difference < 1e-5
-    model = runtime.load(exported.folder, exported.digest, "n", "1")
+    model = runtime.load_model(exported.folder, exported.digest, "n", "1")
     got = model.predict(images)
     assert got.shape == (len(images), 10) and np.abs(got.sum(axis=1) - 1).max() < 1e-5
     assert model.predict(images[:0]).shape == (0, 10)
-    runtime.check(exported.folder, exported.digest, timeout_s=60)
+    runtime.check_in_child(exported.folder, exported.digest, timeout_s=60)
 
 
 @pytest.mark.parametrize("shape", [(2, 784), (2, 28, 28), (28, 28, 1), (2, 28, 28, 3)])
 def test_rows_of_another_shape_are_refused(sealed, shape):
     exported, _ = sealed
     with pytest.raises(MatrixError, match="rows of the shape"):
-        runtime.load(exported.folder, exported.digest).predict(np.zeros(shape, np.uint8))
+        runtime.load_model(exported.folder, exported.digest).predict(np.zeros(shape, np.uint8))
 
 
 def test_a_pixel_that_is_no_number_is_refused(sealed):
     exported, images = sealed
     with pytest.raises(MatrixError, match="a pixel"):
-        runtime.load(exported.folder, exported.digest).predict(
+        runtime.load_model(exported.folder, exported.digest).predict(
             np.where(images > 100, np.nan, images)
         )
 
@@ -58,8 +58,8 @@ def test_a_pixel_that_is_no_number_is_refused(sealed):
 def test_another_network_than_the_original_is_not_sealed(tmp_path, sealed):
     _, images = sealed
     with pytest.raises(RegistryError, match="differs from the original"):
-        seal(
-            keras_chain(chain(5), (28, 28, 1)),
+        export_network(
+            keras_to_onnx(chain(5), (28, 28, 1)),
             tmp_path,
             images,
             answers(chain(), images),
@@ -74,4 +74,4 @@ def test_a_manifest_of_another_shape_is_refused(sealed, tmp_path):
     (tmp_path / runtime.MODEL_FILE).write_bytes((exported.folder / runtime.MODEL_FILE).read_bytes())
     digest = Manifest(**made | {"shape": [32, 32, 3]}).write(tmp_path)
     with pytest.raises(RegistryError, match="takes rows of"):
-        runtime.load(tmp_path, digest)
+        runtime.load_model(tmp_path, digest)

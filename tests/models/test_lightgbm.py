@@ -18,7 +18,7 @@ import pytest
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from models import registry, runtime, tracking
-from models.export_lightgbm import export
+from models.export_lightgbm import export_booster
 from models.runtime import LIGHTGBM_FILE, MANIFEST_FILE, Manifest, MatrixError
 
 pytestmark = pytest.mark.filterwarnings(
@@ -45,7 +45,7 @@ def booster():
 
 @pytest.fixture
 def made(tmp_path):
-    return export(*booster(), tmp_path / "model", **FACTS)
+    return export_booster(*booster(), tmp_path / "model", **FACTS)
 
 
 def resealed(folder: Path, **changes) -> str:
@@ -55,18 +55,18 @@ def resealed(folder: Path, **changes) -> str:
 
 def test_the_file_answers_as_the_booster_and_equal_boosters_have_one_digest(made, tmp_path):
     original, x = booster()
-    model = runtime.load(made.folder, made.digest, "power", "1")
+    model = runtime.load_model(made.folder, made.digest, "power", "1")
     assert np.array_equal(model.predict(x.astype(np.float64)), original.predict(x))
     assert (model.features, model.horizon_s, made.difference) == (FEATURES, 86_400, 0)
-    assert export(original, x, tmp_path / "again", **FACTS).digest == made.digest
-    with pytest.raises(MatrixError, match="b holds"):
+    assert export_booster(original, x, tmp_path / "again", **FACTS).digest == made.digest
+    with pytest.raises(MatrixError, match="b has"):
         model.predict(np.array([[0, np.nan, 0]]))
-    runtime.check(made.folder, made.digest, 60)
+    runtime.check_in_child(made.folder, made.digest, 60)
 
 
 def test_rows_one_by_one_in_threads_and_none_are_answered_alike(made):
     _, x = booster()
-    model = runtime.load(made.folder, made.digest)
+    model = runtime.load_model(made.folder, made.digest)
     with ThreadPoolExecutor(4) as pool:
         assert np.array_equal(
             list(pool.map(lambda row: model.predict(row[None, :])[0], x[:200])),
@@ -81,7 +81,7 @@ def test_reading_needs_no_trainer(made):
 import sys
 from pathlib import Path
 from models import runtime
-runtime.load(Path({str(made.folder)!r}), {made.digest!r})
+runtime.load_model(Path({str(made.folder)!r}), {made.digest!r})
 heavy = ("lightgbm", "sklearn", "scipy", "pandas", "mlflow")
 print([name for name in heavy if name in sys.modules])
 """
@@ -101,8 +101,8 @@ def test_several_answers_a_row_are_refused(made):
     )
     several.save_model(made.folder / LIGHTGBM_FILE)
     digest = resealed(made.folder, sha256=runtime.file_sha256(made.folder / LIGHTGBM_FILE))
-    with pytest.raises(RegistryError, match="answers 3 numbers a row"):
-        runtime.load(made.folder, digest)
+    with pytest.raises(RegistryError, match="has 3 outputs per row"):
+        runtime.load_model(made.folder, digest)
 
 
 def test_one_changed_byte_is_refused_before_it_is_parsed(made):
@@ -111,10 +111,10 @@ def test_one_changed_byte_is_refused_before_it_is_parsed(made):
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     with pytest.raises(RegistryError, match="is not the file that was registered"):
-        runtime.load(made.folder, made.digest)
+        runtime.load_model(made.folder, made.digest)
     file.unlink()
     with pytest.raises(RegistryError, match="lacks model.lgb.txt"):
-        runtime.load(made.folder, made.digest)
+        runtime.load_model(made.folder, made.digest)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9])
@@ -124,13 +124,13 @@ def test_a_truncated_file_never_ends_the_caller_even_when_its_digest_fits(made, 
     file.write_bytes(content[: int(len(content) * share)])
     digest = resealed(made.folder, sha256=runtime.file_sha256(file))
     with pytest.raises(RegistryError, match="first load in a child process"):
-        runtime.check(made.folder, digest, 60)
+        runtime.check_in_child(made.folder, digest, 60)
 
 
 @pytest.mark.parametrize("name", ["model.pkl", "../model.onnx", "", "/etc/passwd"])
 def test_a_manifest_names_no_other_kind_of_file(made, name):
     with pytest.raises(RegistryError, match="is not a kind of model file"):
-        runtime.load(made.folder, resealed(made.folder, file=name))
+        runtime.load_model(made.folder, resealed(made.folder, file=name))
 
 
 def test_a_manifest_from_before_there_were_kinds_is_of_onnx(made):
@@ -147,16 +147,20 @@ def test_the_registry_keeps_it_by_name_beside_the_tick_model(made, mlflow_home):
     run_id = client.create_run(
         tracking.experiment_id(settings, client, "lightgbm-registry")
     ).info.run_id
-    version = registry.register(settings, made, run_id, {"gate_pass": "true"}, "lightgbm-own")
+    version = registry.register_version(
+        settings, made, run_id, {"gate_pass": "true"}, "lightgbm-own"
+    )
     registry.promote(settings, version, "lightgbm-own")
-    assert registry.current(settings) is None
-    found = registry.production(settings, "lightgbm-own")
+    assert registry.production_version(settings) is None
+    found = registry.fetch_production(settings, "lightgbm-own")
     assert (found.name, found.version, found.digest) == ("lightgbm-own", "1", made.digest)
     names = {file.name for file in found.path.rglob("*") if file.is_file()}
     assert {LIGHTGBM_FILE, MANIFEST_FILE, "MLmodel"} <= names
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".skops"))]
     original, x = booster()
-    assert np.array_equal(runtime.load(found.path, found.digest).predict(x), original.predict(x))
+    assert np.array_equal(
+        runtime.load_model(found.path, found.digest).predict(x), original.predict(x)
+    )
     mlflow.set_tracking_uri(tracking.tracking_uri(settings))
     theirs = mlflow.pyfunc.load_model("models:/lightgbm-own@production").predict(
         pd.DataFrame(x[:9].astype(np.float64), columns=list(FEATURES))
@@ -165,8 +169,9 @@ def test_the_registry_keeps_it_by_name_beside_the_tick_model(made, mlflow_home):
     with pytest.raises(RegistryError, match="lightgbm-own has no earlier"):
         registry.rollback(settings, "lightgbm-own")
     registry.retire(settings, "lightgbm-own")
-    assert registry.current(settings, "lightgbm-own") is None
+    assert registry.production_version(settings, "lightgbm-own") is None
     shutil.rmtree(found.path)
     assert (
-        registry.fetch(settings, registry.get(settings, "1", "lightgbm-own")).digest == made.digest
+        registry.fetch_version(settings, registry.get_version(settings, "1", "lightgbm-own")).digest
+        == made.digest
     )

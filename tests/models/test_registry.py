@@ -2,6 +2,8 @@
 tampered with.
 """
 
+import getpass
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from contracts.redis_keys import DUEL_KEY, RETIRED, model_key
@@ -38,7 +41,7 @@ def run_id(settings):
 
 @pytest.fixture
 def version(settings, run_id, tmp_path):
-    return registry.register(settings, make(tmp_path / "one"), run_id, REQUIRED)
+    return registry.register_version(settings, make(tmp_path / "one"), run_id, REQUIRED)
 
 
 def stages(settings):
@@ -61,7 +64,10 @@ def alias(settings):
 
 def stored(settings, version) -> Path:
     """The model file in the artifact store itself."""
-    return Path(registry.get(settings, version).source.removeprefix("file://")) / runtime.MODEL_FILE
+    return (
+        Path(registry.get_version(settings, version).source.removeprefix("file://"))
+        / runtime.MODEL_FILE
+    )
 
 
 def another(settings, tmp_path, seed=2):
@@ -69,14 +75,16 @@ def another(settings, tmp_path, seed=2):
     own_run = client.create_run(
         tracking.experiment_id(settings, client, settings.experiment)
     ).info.run_id
-    return registry.register(settings, make(tmp_path / f"model-{seed}", seed), own_run, REQUIRED)
+    return registry.register_version(
+        settings, make(tmp_path / f"model-{seed}", seed), own_run, REQUIRED
+    )
 
 
 class TestLife:
     def test_a_new_version_is_not_production(self, settings, version):
         assert (version, stages(settings)) == ("1", {"1": "None"})
         with pytest.raises(RegistryError, match="no Production version"):
-            registry.production(settings)
+            registry.fetch_production(settings)
 
     def test_promotion_moves_alias_and_stage_together(self, settings, version, tmp_path):
         registry.promote(settings, version)
@@ -108,30 +116,30 @@ class TestLife:
         client.transition_model_version_stage(
             settings.model_name, second, "Production", archive_existing_versions=True
         )  # and then killed
-        assert registry.production(settings).version == version
+        assert registry.fetch_production(settings).version == version
         registry.promote(settings, second)
         registry.promote(settings, second)
-        assert registry.production(settings).version == second
+        assert registry.fetch_production(settings).version == second
         assert registry.rollback(settings).version == version
 
     def test_retired_means_no_production_at_all(self, settings, version):
         registry.promote(settings, version)
         registry.retire(settings)
         assert stages(settings) == {"1": "Archived"}
-        assert registry.current(settings) is None
+        assert registry.production_version(settings) is None
         with pytest.raises(RegistryError):
             registry.retire(settings)
 
     def test_what_has_not_passed_the_gate_is_never_promoted(self, settings, run_id, tmp_path):
-        version = registry.register(
+        version = registry.register_version(
             settings, make(tmp_path / "refused"), run_id, {"gate_pass": "false"}
         )
         with pytest.raises(RegistryError, match="has not passed the gate"):
             registry.promote(settings, version)
-        assert registry.current(settings) is None
+        assert registry.production_version(settings) is None
 
     def test_an_unknown_version_or_model_is_said_so(self, settings):
-        assert registry.versions(settings) == []
+        assert registry.list_versions(settings) == []
         with pytest.raises(RegistryError, match="no version 9"):
             registry.promote(settings, "9")
 
@@ -141,10 +149,12 @@ class TestProduction:
         import mlflow
 
         registry.promote(settings, version)
-        found = registry.production(settings)
+        found = registry.fetch_production(settings)
         assert found.path == settings.root / "models" / settings.model_name / version
         estimator, x = forest()
-        ours = runtime.load(found.path, found.digest, found.name, found.version).predict(x[:100])
+        ours = runtime.load_model(found.path, found.digest, found.name, found.version).predict(
+            x[:100]
+        )
         assert np.abs(ours - estimator.predict(x[:100])).max() <= runtime.DIFFERENCE_MAX
         mlflow.set_tracking_uri(tracking.tracking_uri(settings))
         generic = mlflow.pyfunc.load_model(f"models:/{settings.model_name}@production")
@@ -158,10 +168,10 @@ class TestProduction:
 
     def test_an_altered_cache_is_fetched_anew(self, settings, version):
         registry.promote(settings, version)
-        found = registry.production(settings)
+        found = registry.fetch_production(settings)
         (found.path / runtime.MODEL_FILE).write_bytes(b"altered")
-        again = registry.production(settings)
-        runtime.load(again.path, again.digest)
+        again = registry.fetch_production(settings)
+        runtime.load_model(again.path, again.digest)
 
     @pytest.mark.parametrize("damage", ["altered", "truncated", "gone"])
     def test_a_damaged_store_is_refused_and_the_caller_lives(self, settings, version, damage):
@@ -177,19 +187,19 @@ class TestProduction:
             )
         with pytest.raises(RegistryError):
             registry.promote(settings, version)
-        assert registry.current(settings) is None
+        assert registry.production_version(settings) is None
 
     def test_a_store_damaged_after_promotion_is_refused_where_there_is_no_copy(
         self, settings, version, tmp_path
     ):
         registry.promote(settings, version)
         stored(settings, version).write_bytes(b"altered")
-        runtime.load(
-            registry.production(settings).path, registry.production(settings).digest
+        runtime.load_model(
+            registry.fetch_production(settings).path, registry.fetch_production(settings).digest
         )  # the verified copy still serves
-        (registry.production(settings).path / runtime.MODEL_FILE).unlink()
+        (registry.fetch_production(settings).path / runtime.MODEL_FILE).unlink()
         with pytest.raises(RegistryError, match="is not the file that was registered"):
-            registry.production(settings)
+            registry.fetch_production(settings)
 
 
 class TestTracking:
@@ -215,7 +225,9 @@ class TestTracking:
     ):
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         with pytest.raises(RegistryError, match="does not answer") as refused:
-            registry.versions(Settings(home=tmp_path, mlflow_tracking_uri="http://127.0.0.1:9"))
+            registry.list_versions(
+                Settings(home=tmp_path, mlflow_tracking_uri="http://127.0.0.1:9")
+            )
         assert "127.0.0.1:9" in refused.value.hint
 
 
@@ -223,21 +235,28 @@ class TestHistory:
     def test_every_change_is_written_down_with_who_and_what_before(
         self, settings, version, tmp_path
     ):
-        assert registry.history(settings) == []
+        began_us = now_us()
+        assert registry.list_events(settings) == []
         registry.promote(settings, version)
         registry.promote(settings, version)  # mends, changes nothing
         second = another(settings, tmp_path)
         registry.promote(settings, second)
         registry.rollback(settings)
         registry.retire(settings)
-        told = [(event.action, event.version, event.before) for event in registry.history(settings)]
+        told = [
+            (event.action, event.version, event.before) for event in registry.list_events(settings)
+        ]
         assert told == [
             ("retire", None, "1"),
             ("rollback", "1", "2"),
             ("promote", "2", "1"),
             ("promote", "1", None),
         ]
-        assert all("@" in event.by and event.at_us > 0 for event in registry.history(settings))
+        me = f"{getpass.getuser()}@{socket.gethostname()}"
+        assert {event.by for event in registry.list_events(settings)} == {me}
+        times = [event.at_us for event in registry.list_events(settings)]
+        assert began_us <= times[-1] and times[0] <= now_us()
+        assert times == sorted(times, reverse=True)
 
     def test_running_apis_are_told_through_redis(self, settings, version, tmp_path):
         server = RedisServer(tmp_path)

@@ -19,7 +19,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from contracts.errors import RegistryError
 from models import runtime
-from models.export import edge_rows, export
+from models.export import edge_rows, export_estimator
 from models.runtime import MANIFEST_FILE, MODEL_FILE, Manifest, MatrixError
 from tests.support.small import FEATURES, forest, make
 
@@ -47,7 +47,8 @@ class TestForecasts:
         estimator, x = forest()
         rows = np.concatenate([x, edge_rows(estimator, x, 5)]).astype(dtype)
         difference = np.abs(
-            runtime.load(exported.folder, exported.digest).predict(rows) - estimator.predict(rows)
+            runtime.load_model(exported.folder, exported.digest).predict(rows)
+            - estimator.predict(rows)
         )
         assert difference.max() <= runtime.DIFFERENCE_MAX
         assert exported.difference <= runtime.DIFFERENCE_MAX
@@ -61,7 +62,7 @@ class TestForecasts:
 
     def test_one_row_or_many_or_in_threads_is_the_same(self, exported):
         _, x = forest()
-        model = runtime.load(exported.folder, exported.digest, "tick-model", "3")
+        model = runtime.load_model(exported.folder, exported.digest, "tick-model", "3")
         whole = model.predict(x[:200])
         with ThreadPoolExecutor(4) as pool:
             single = list(pool.map(lambda row: model.predict(row[None, :])[0], x[:200]))
@@ -78,13 +79,13 @@ class TestForecasts:
     def test_a_value_that_is_no_finite_float32_is_refused_by_name(self, exported, bad):
         rows = np.zeros((3, 3))
         rows[1, 2] = bad
-        with pytest.raises(MatrixError, match="^c holds"):
-            runtime.load(exported.folder, exported.digest).predict(rows)
+        with pytest.raises(MatrixError, match="^c has"):
+            runtime.load_model(exported.folder, exported.digest).predict(rows)
 
     @pytest.mark.parametrize("shape", [(3,), (1, 2), (1, 4), (1, 3, 1)])
     def test_a_matrix_of_another_shape_is_refused(self, exported, shape):
         with pytest.raises(MatrixError, match="3 features"):
-            runtime.load(exported.folder, exported.digest).predict(np.zeros(shape))
+            runtime.load_model(exported.folder, exported.digest).predict(np.zeros(shape))
 
     def test_a_conversion_that_differs_is_refused(self, tmp_path):
         class Liar(RandomForestRegressor):
@@ -100,7 +101,7 @@ class TestForecasts:
         either = {"decision_leaf": [True, False], "decision_path": [True, False]}
         update_registered_converter(Liar, "Liar", *made, options=either)
         with pytest.raises(RegistryError, match="differs from the original by 1"):
-            export(
+            export_estimator(
                 liar,
                 x,
                 tmp_path,
@@ -114,7 +115,7 @@ class TestForecasts:
 
 class TestDamage:
     def test_a_whole_model_passes_its_check(self, exported):
-        runtime.check(exported.folder, exported.digest, 60)
+        runtime.check_in_child(exported.folder, exported.digest, 60)
 
     @pytest.mark.parametrize("file", [MODEL_FILE, MANIFEST_FILE])
     def test_one_flipped_bit_is_refused_before_parsing(self, copy, file):
@@ -122,20 +123,20 @@ class TestDamage:
         content[len(content) // 2] ^= 1
         (copy.folder / file).write_bytes(content)
         with pytest.raises(RegistryError, match="is not the"):
-            runtime.load(copy.folder, copy.digest)
+            runtime.load_model(copy.folder, copy.digest)
 
     @pytest.mark.parametrize("file", [MODEL_FILE, MANIFEST_FILE])
     def test_a_missing_file_is_refused(self, copy, file):
         (copy.folder / file).unlink()
         with pytest.raises(RegistryError, match="lacks"):
-            runtime.load(copy.folder, copy.digest)
+            runtime.load_model(copy.folder, copy.digest)
 
     @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.9])
     def test_a_truncated_file_never_ends_the_caller_even_when_its_digest_fits(self, copy, share):
         content = (copy.folder / MODEL_FILE).read_bytes()
         digest = resealed(copy.folder, content[: int(len(content) * share)])
         with pytest.raises(RegistryError, match="first load in a child process"):
-            runtime.check(copy.folder, digest, 60)
+            runtime.check_in_child(copy.folder, digest, 60)
 
     def test_another_model_under_the_manifest_gives_itself_away_by_its_golden_rows(
         self, copy, tmp_path
@@ -143,7 +144,7 @@ class TestDamage:
         other = make(tmp_path / "other", seed=2)
         digest = resealed(copy.folder, (other.folder / MODEL_FILE).read_bytes())
         with pytest.raises(RegistryError, match="golden forecasts differ"):
-            runtime.check(copy.folder, digest, 60)
+            runtime.check_in_child(copy.folder, digest, 60)
 
     def test_features_that_do_not_fit_the_file_are_refused(self, copy):
         made = json.loads((copy.folder / MANIFEST_FILE).read_bytes())
@@ -151,7 +152,7 @@ class TestDamage:
         with pytest.raises(
             RegistryError, match="takes rows of \\(3,\\), its manifest names \\(2,\\)"
         ):
-            runtime.load(copy.folder, digest)
+            runtime.load_model(copy.folder, digest)
 
     def test_a_child_killed_by_a_signal_is_an_error_here(self, exported, monkeypatch, tmp_path):
         package = tmp_path / "models"
@@ -163,11 +164,11 @@ class TestDamage:
         monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
         monkeypatch.chdir(tmp_path)
         with pytest.raises(RegistryError, match="signal 11"):
-            runtime.check(exported.folder, exported.digest, 60)
+            runtime.check_in_child(exported.folder, exported.digest, 60)
 
     def test_a_child_that_hangs_is_ended(self, exported):
         with pytest.raises(RegistryError, match="longer than"):
-            runtime.check(exported.folder, exported.digest, 0.01)
+            runtime.check_in_child(exported.folder, exported.digest, 0.01)
 
 
 def test_the_runtime_reads_no_pickle_and_imports_no_trainer():

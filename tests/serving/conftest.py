@@ -15,8 +15,8 @@ from contracts.features import CORE
 from contracts.redis_keys import HEARTBEAT_REDIS_KEY
 from contracts.windows import LEVELS
 from feature_store.online.store import write_rows
-from models.export import export
-from models.runtime import Exported
+from models.export import export_estimator
+from models.runtime import ExportedModel
 from serving.app import create_app
 from serving.state.production_model import ModelVersion, RegistryState
 from tests.feature_store.conftest import RedisServer
@@ -104,14 +104,14 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="session")
 def export_model(tmp_path_factory: pytest.TempPathFactory):
-    def make(seed: int, features: tuple[str, ...] = CORE) -> Exported:
+    def make(seed: int, features: tuple[str, ...] = CORE) -> ExportedModel:
         rng = np.random.default_rng(seed)
         rows = rng.normal(size=(400, len(features))).astype(np.float32)
         forest = RandomForestRegressor(n_estimators=5, max_depth=4, random_state=seed).fit(
             rows, rows[:, 0] * 1e-4
         )
         folder = tmp_path_factory.mktemp("model")
-        return export(
+        return export_estimator(
             forest,
             rows,
             folder,
@@ -126,12 +126,12 @@ def export_model(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="session")
-def exported(export_model) -> Exported:
+def exported(export_model) -> ExportedModel:
     return export_model(seed=3)
 
 
 @pytest.fixture(scope="session")
-def production(exported: Exported) -> ModelVersion:
+def production(exported: ExportedModel) -> ModelVersion:
     return ModelVersion("tick-model", "7", str(exported.folder), exported.digest)
 
 

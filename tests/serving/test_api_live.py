@@ -13,7 +13,7 @@ import pytest
 from contracts.errors import RegistryError
 from contracts.features import CORE
 from contracts.redis_keys import DRIFT_KEY, DUEL_KEY, PARITY_KEY, STATS_REDIS_KEY
-from models.runtime import load
+from models.runtime import load_model
 from serving.core.predictor import BPS
 from serving.state.production_model import ModelVersion, RegistryState
 from tests.serving.conftest import SYMBOL
@@ -66,7 +66,7 @@ class TestBatch:
         response = api.post("/predict/batch", json={"columns": self.columns(rows)}).json()
         assert (
             response["predictions_bps"]
-            == (load(exported.folder, exported.digest).predict(rows) * BPS).tolist()
+            == (load_model(exported.folder, exported.digest).predict(rows) * BPS).tolist()
         )
         assert (response["model_version"], response["horizon_s"]) == ("7", 60)
 

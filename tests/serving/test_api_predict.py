@@ -7,7 +7,7 @@ import pytest
 
 from contracts.features import CORE
 from contracts.windows import LEVELS
-from models.runtime import load
+from models.runtime import load_model
 from serving.core.answer import trained_venues
 from serving.web.schemas import PredictResponse, ProblemDocument
 from tests.serving.conftest import SYMBOL
@@ -48,7 +48,7 @@ def test_fresh_features_give_a_prediction_with_its_origin(api, feeder, exported)
     assert result.trained_on_this_venue is True
     assert result.note is None
     expected = (
-        load(exported.folder, exported.digest).predict(np.full((1, len(CORE)), 0.01))[0] * 1e4
+        load_model(exported.folder, exported.digest).predict(np.full((1, len(CORE)), 0.01))[0] * 1e4
     )
     assert result.prediction_bps == expected
     assert response.headers["x-request-id"] == answer.request_id

@@ -101,7 +101,9 @@ def promote_first(settings: Settings, exported) -> None:
         warnings.simplefilter("ignore")  # importing MLflow warns about its own types
         mlflow = client(settings)
         run = mlflow.create_run(experiment_id(settings, mlflow, settings.experiment))
-        version = registry.register(settings, exported, run.info.run_id, {registry.PASSED: "true"})
+        version = registry.register_version(
+            settings, exported, run.info.run_id, {registry.GATE_PASS: "true"}
+        )
         registry.promote(settings, version)
 
 
@@ -311,8 +313,8 @@ def test_promote_and_roll_back_under_load_fail_no_request_and_every_answer_names
         warnings.simplefilter("ignore")
         mlflow = client(live)
         run = mlflow.create_run(experiment_id(live, mlflow, live.experiment))
-        second = registry.register(
-            live, export_model(seed=31), run.info.run_id, {registry.PASSED: "true"}
+        second = registry.register_version(
+            live, export_model(seed=31), run.info.run_id, {registry.GATE_PASS: "true"}
         )
     answers: list[tuple[int, str]] = []
     stop = threading.Event()

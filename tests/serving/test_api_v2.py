@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from contracts.features import CORE
-from models.export_images import keras_chain, seal
-from models.runtime import MatrixError, load
+from models.export_images import export_network, keras_to_onnx
+from models.runtime import MatrixError, load_model
 from serving.state.production_model import ModelVersion, RegistryState
 from tests.serving.test_api_predict import refused
 from tests.support.made_images import answers, chain, digits
@@ -34,8 +34,8 @@ def infer(api, name, input_tensor, **fields):
 def pictures(tmp_path_factory):
     weights, images = chain(), digits(80).test_x
     folder = tmp_path_factory.mktemp("images")
-    content = keras_chain(weights, (28, 28, 1))
-    exported = seal(
+    content = keras_to_onnx(weights, (28, 28, 1))
+    exported = export_network(
         content,
         folder,
         images,
@@ -57,7 +57,7 @@ def test_predictions_are_those_of_the_runtime(api, exported):
     rows = np.random.default_rng(1).normal(size=(7, len(CORE)))
     answer = infer(api, TICK, tensor(rows), id="mine").json()
     (output,) = answer["outputs"]
-    assert output["data"] == load(exported.folder, exported.digest).predict(rows).tolist()
+    assert output["data"] == load_model(exported.folder, exported.digest).predict(rows).tolist()
     assert (answer["id"], answer["model_version"], output["shape"]) == ("mine", "7", [7])
 
 

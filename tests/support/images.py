@@ -14,7 +14,7 @@ def cifar_batches(target: Path, train_every: int, test_every: int) -> Path:
 
     Decoding all JPEGs takes too long.
     """
-    images_ = images.read(CIFAR10, real("cifar10/train.parquet").parent)
+    images_ = images.read_images(CIFAR10, real("cifar10/train.parquet").parent)
     target.mkdir()
     for name, x, y in (
         ("data_batch_1.bin", images_.train_x[::train_every], images_.train_y[::train_every]),

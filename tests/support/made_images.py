@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from contracts.config.settings import Settings
-from models.export_images import keras_chain
+from models.export_images import keras_to_onnx
 from training.vision import directory
 from training.vision.images import Images
 from training.vision.specs import Spec
@@ -69,9 +69,9 @@ def trained(settings: Settings, spec: Spec, key: str, images: Images) -> None:
 
     A network that reads the bright row, its answers, its history and facts.
     """
-    at = directory.of(settings, spec, key)
+    at = directory.vision_directory(settings, spec, key)
     weights = reader()
-    (at.path / "network.onnx").write_bytes(keras_chain(weights, (28, 28, 1)))
+    (at.path / "network.onnx").write_bytes(keras_to_onnx(weights, (28, 28, 1)))
     with (at.path / "answers.npz").open("wb") as out:
         np.savez(out, answers=answers(weights, images.test_x[:512]).astype(np.float32))
     line = {"epoch": 1.0, "loss": 0.5, "accuracy": 0.9, "val_loss": 0.4, "val_accuracy": 0.9}

@@ -5,7 +5,7 @@ import polars as pl
 
 from contracts.features import COLUMNS, CORE
 from contracts.windows import LEVELS
-from training.tick.dataset import SCHEMA, Dataset, fingerprint
+from training.tick.data.dataset import SCHEMA, Dataset, fingerprint
 
 S = 1_000_000
 T0 = 1_760_054_400 * S  # midnight, UTC

@@ -39,7 +39,7 @@ def settings_in(home: Path, mlflow_home: Path, name: str, **more) -> Settings:
 
 
 def readings(days: int = 3, seed: int = 1, start_us: int = T0) -> pl.DataFrame:
-    """Synthetic readings in the form of `files.read`: a daily wave and noise."""
+    """Synthetic readings in the form of `files.read_readings`: a daily wave and noise."""
     rng = np.random.default_rng(seed)
     times = np.arange(start_us, start_us + days * DAY_US, STEP_US)
     wave = 20_000 + 5_000 * np.sin(2 * np.pi * (times % DAY_US) / DAY_US)

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
-from models.export import export
+from models.export import export_estimator
 
 FEATURES = ("a", "b", "c")
 REQUIRED = {"gate_pass": "true"}
@@ -21,9 +21,9 @@ def forest(seed=1):
 
 
 def make(folder, seed=1):
-    """Export that forest to `folder`; returns its `Exported`."""
+    """Export that forest to `folder`; returns its `ExportedModel`."""
     estimator, x = forest(seed)
-    return export(
+    return export_estimator(
         estimator,
         x,
         folder,

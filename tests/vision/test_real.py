@@ -44,14 +44,18 @@ def cifar(settings) -> Path:
 
 
 def test_mnist_passes_the_gate_by_the_missions_network(settings):
-    result = steps.run(settings, Spec("mnist", epochs=1), real("mnist/mnist.npz"), "k", quiet)
+    result = steps.train_network(
+        settings, Spec("mnist", epochs=1), real("mnist/mnist.npz"), "k", quiet
+    )
     assert result.version == "1" and result.verdict.checks[0].value > 0.95
-    now = registry.production(settings, settings.mnist_model_name)
-    made = images.read(MNIST, real("mnist/mnist.npz"))
-    answers = runtime.load(now.path, now.digest).predict(made.test_x[:500])
+    now = registry.fetch_production(settings, settings.mnist_model_name)
+    made = images.read_images(MNIST, real("mnist/mnist.npz"))
+    answers = runtime.load_model(now.path, now.digest).predict(made.test_x[:500])
     assert (answers.argmax(axis=1) == made.test_y[:500]).mean() > 0.9
     facts = json.loads(
-        (directory.of(settings, Spec("mnist", epochs=1), "k").path / "facts.json").read_text()
+        (
+            directory.vision_directory(settings, Spec("mnist", epochs=1), "k").path / "facts.json"
+        ).read_text()
     )
     assert facts["parameters"] == 121_930
     params = tracking.client(settings).get_run(result.run_id).data.params
@@ -62,7 +66,7 @@ def test_mnist_passes_the_gate_by_the_missions_network(settings):
 @pytest.mark.parametrize("profile", ["resnet9", "simple"])
 def test_a_short_cifar_is_trained_and_refused(settings, cifar, profile):
     seen = []
-    result = steps.run(
+    result = steps.train_network(
         settings,
         Spec("cifar10", profile, epochs=2),
         cifar,
@@ -70,7 +74,7 @@ def test_a_short_cifar_is_trained_and_refused(settings, cifar, profile):
         lambda *step: seen.append(step),
     )
     assert result.version is None and 0.1 < result.verdict.checks[0].value < 0.85
-    assert registry.versions(settings, settings.cifar10_model_name) == []
+    assert registry.list_versions(settings, settings.cifar10_model_name) == []
     assert [done for name, done, _ in seen if name == "train"] == sorted(
         done for name, done, _ in seen if name == "train"
     )
@@ -84,28 +88,30 @@ def test_a_short_cifar_is_trained_and_refused(settings, cifar, profile):
 def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(settings, cifar, spec):
     data, framework = (
         cifar if spec.kind == "cifar10" else real("mnist/mnist.npz"),
-        spec.fields.framework,
+        spec.dataset.framework,
     )
     steps.prepare_data(settings, spec, "whole", data, quiet)
     steps.train_model(settings, spec, "whole", quiet)
     steps.prepare_data(settings, spec, "killed", data, quiet)
-    at = directory.of(settings, spec, "killed")
+    at = directory.vision_directory(settings, spec, "killed")
     env = os.environ | {"PYTHONPATH": str(REPO), "TRAIN_JOBS": str(settings.train_threads)}
     child = subprocess.Popen(
         [sys.executable, "-m", f"training.vision.{framework}_child", str(at.path)],
         stdin=subprocess.PIPE,
         env=env,
     )
-    while not training_loop.read(at):
+    while not training_loop.read_history(at):
         assert child.poll() is None
         time.sleep(0.02)
     child.send_signal(signal.SIGKILL)
     child.communicate()
-    assert 1 <= len(training_loop.read(at)) < 3
+    assert 1 <= len(training_loop.read_history(at)) < 3
     steps.train_model(settings, spec, "killed", quiet)
-    assert training_loop.read(at) == training_loop.read(directory.of(settings, spec, "whole"))
+    assert training_loop.read_history(at) == training_loop.read_history(
+        directory.vision_directory(settings, spec, "whole")
+    )
     ones, others = (
-        np.load(directory.of(settings, spec, key).path / "answers.npz")["answers"]
+        np.load(directory.vision_directory(settings, spec, key).path / "answers.npz")["answers"]
         for key in ("whole", "killed")
     )
     assert np.abs(ones - others).max() < 1e-5

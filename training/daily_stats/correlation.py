@@ -1,8 +1,7 @@
-"""Correlation of symbols that never trade at the same time: Hayashi–Yoshida on all trades, 5-minute
-previous-tick alongside it.
+"""Correlation of symbols that trade asynchronously: Hayashi-Yoshida, and 5-minute previous tick.
 
-Prices sampled every second look uncorrelated, 0.05 where the truth is 0.5 (Epps 1979): most of a
-second's move is not traded yet.
+Returns of prices sampled every second look uncorrelated (0.05 instead of 0.5 in the tests), because
+most of a second's move has not been traded yet: the Epps effect (Epps 1979).
 """
 
 import math
@@ -14,81 +13,95 @@ from training.daily_stats.trades import Floats, Ints, Trades
 from training.daily_stats.volatility import OFFSETS, STEP_S, realised_variance, two_scale_variance
 
 
-def previous_tick(paths: Floats, stride: int) -> Floats:
-    """Correlation of all overlapping returns over `stride` steps; `paths` is symbols × log prices
-    on one grid. Always PSD.
+def previous_tick_correlation(paths: Floats, stride: int) -> Floats:
+    """Correlation matrix of all overlapping returns over `stride` steps.
+
+    `paths` is (symbols × steps) of log prices on one grid. The (symbols × symbols) result is
+    positive semi-definite.
     """
     returns = paths[:, stride:] - paths[:, :-stride]
-    cross = returns @ returns.T
-    return _normalised(cross, np.diag(cross))
+    covariances = returns @ returns.T
+    return _normalise(covariances, np.diag(covariances))
 
 
-def covariance(one: Trades, other: Trades) -> float:
-    """Σ of the products of all returns whose intervals overlap (Hayashi & Yoshida 2005): unbiased
-    whatever the trade times.
+def hayashi_yoshida_covariance(one: Trades, other: Trades) -> float:
+    """Σ of the products of all returns whose intervals overlap, unbiased for any trade times.
 
-    The returns of `other` that overlap one return of `one` telescope to a single difference, hence
-    n log m and no pairs.
+    The returns of `other` that overlap one return of `one` telescope to a single difference, so it
+    takes O(n log m). Hayashi and Yoshida (2005), "On Covariance Estimation of Non-synchronously
+    Observed Diffusion Processes".
     """
-    (times, logs), (others, other_logs) = _one_price_a_time(one), _one_price_a_time(other)
-    before = np.maximum(np.searchsorted(others, times[:-1], side="right") - 1, 0)
-    after = np.minimum(np.searchsorted(others, times[1:], side="left"), len(others) - 1)
-    return float(np.diff(logs) @ (other_logs[after] - other_logs[before]))
+    times_us, log_prices = _without_ties(one)
+    other_times_us, other_log_prices = _without_ties(other)
+    last_row = len(other_times_us) - 1
+    start = np.searchsorted(other_times_us, times_us[:-1], side="right") - 1
+    end = np.searchsorted(other_times_us, times_us[1:], side="left")
+    overlapping = (
+        other_log_prices[np.minimum(end, last_row)] - other_log_prices[np.maximum(start, 0)]
+    )
+    return float(np.diff(log_prices) @ overlapping)
 
 
 def hayashi_yoshida(symbols: Sequence[Trades]) -> Floats:
-    """Correlation matrix, projected to PSD; NaN where a symbol does not move.
+    """(symbols × symbols) correlation, positive semi-definite; NaN where a price is constant.
 
-    Divided by two-scale variances, not by Σ r² of all trades: that one has the bid–ask bounce in it
-    and pulls towards 0.
+    Divides by two-scale variances: Σ r² of all trades includes the bid-ask bounce and would bias
+    the correlations towards 0.
     """
     variances = np.array([_variance(each) for each in symbols])
-    cross = np.diag(variances)
-    for i, one in enumerate(symbols):
-        for j in range(i):
-            cross[i, j] = cross[j, i] = covariance(one, symbols[j])
-    return nearest(_normalised(cross, variances))
+    covariances = np.diag(variances)
+    for row, one in enumerate(symbols):
+        for column in range(row):
+            covariance = hayashi_yoshida_covariance(one, symbols[column])
+            covariances[row, column] = covariance
+            covariances[column, row] = covariance
+    return nearest_correlation(_normalise(covariances, variances))
 
 
-def five_minutes(symbols: Sequence[Trades]) -> Floats:
-    """Correlation matrix of 5-minute returns of previous-tick prices at ten offsets; NaN where a
-    symbol does not move.
+def five_minute_correlation(symbols: Sequence[Trades]) -> Floats:
+    """(symbols × symbols) correlation of 5-minute previous-tick returns at ten offsets.
+
+    NaN where a price is constant.
     """
-    return previous_tick(np.stack([each.grid(STEP_S) for each in symbols]), OFFSETS)
+    paths = np.stack([each.log_price_grid(STEP_S) for each in symbols])
+    return previous_tick_correlation(paths, OFFSETS)
 
 
-def nearest(matrix: Floats) -> Floats:
-    """A correlation matrix near `matrix`: negative eigenvalues cut, unit diagonal restored
-    (Rebonato & Jäckel 1999).
+def nearest_correlation(matrix: Floats) -> Floats:
+    """Positive semi-definite correlation matrix close to `matrix`.
 
-    Rows of NaN stay; a matrix that is PSD already is returned as it is.
+    Cuts negative eigenvalues and restores the unit diagonal: the spectral decomposition of Rebonato
+    and Jäckel (1999), "The Most General Methodology to Create a Valid Correlation Matrix". Rows of
+    NaN stay; a positive semi-definite matrix is returned unchanged.
     """
-    known = np.flatnonzero(~np.isnan(np.diag(matrix)))
-    inner = matrix[np.ix_(known, known)]
-    values, vectors = np.linalg.eigh(inner)
-    if not len(known) or values[0] >= 0:
+    defined = np.flatnonzero(~np.isnan(np.diag(matrix)))
+    block = np.ix_(defined, defined)
+    eigenvalues, eigenvectors = np.linalg.eigh(matrix[block])
+    if not len(defined) or eigenvalues[0] >= 0:
         return matrix
-    root = vectors * np.sqrt(np.maximum(values, 0))
+    root = eigenvectors * np.sqrt(np.maximum(eigenvalues, 0))
     root /= np.linalg.norm(root, axis=1, keepdims=True)
-    made = matrix.copy()
-    made[np.ix_(known, known)] = np.clip(root @ root.T, -1, 1)
-    made[known, known] = 1.0
-    return made
+    nearest = matrix.copy()
+    nearest[block] = np.clip(root @ root.T, -1, 1)
+    nearest[defined, defined] = 1.0
+    return nearest
 
 
 def _variance(trades: Trades) -> float:
-    precise = two_scale_variance(trades.logs)
-    return float(realised_variance(trades.grid(STEP_S))) if math.isnan(precise) else precise
+    variance = two_scale_variance(trades.log_prices)
+    if math.isnan(variance):
+        return float(realised_variance(trades.log_price_grid(STEP_S)))
+    return variance
 
 
-def _normalised(cross: Floats, variances: Floats) -> Floats:
-    scale = np.sqrt(np.where(variances > 0, variances, math.nan))
-    made = cross / scale[:, None] / scale[None, :]
-    np.fill_diagonal(made, np.where(np.isnan(scale), math.nan, 1.0))
-    return np.asarray(made)
+def _normalise(covariances: Floats, variances: Floats) -> Floats:
+    deviations = np.sqrt(np.where(variances > 0, variances, math.nan))
+    correlations = covariances / deviations[:, None] / deviations[None, :]
+    np.fill_diagonal(correlations, np.where(np.isnan(deviations), math.nan, 1.0))
+    return np.asarray(correlations)
 
 
-def _one_price_a_time(trades: Trades) -> tuple[Ints, Floats]:
-    """Times and log prices without ties: of trades at one time the last one counts."""
-    last = np.append(trades.times_us[1:] != trades.times_us[:-1], True)
-    return trades.times_us[last], trades.logs[last]
+def _without_ties(trades: Trades) -> tuple[Ints, Floats]:
+    """Times and log prices; of trades at the same time the last one counts."""
+    is_last = np.append(trades.times_us[1:] != trades.times_us[:-1], True)
+    return trades.times_us[is_last], trades.log_prices[is_last]

@@ -1,6 +1,4 @@
-"""Pictures of computed daily statistics: artifacts of one MLflow run of a separate experiment,
-and files where asked for.
-"""
+"""Publishes plots of daily statistics as artifacts of an MLflow run, and optionally as files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,73 +10,69 @@ from lakehouse import daily
 from lakehouse.schemas import DAILY, DAILY_CORRELATION, DAILY_PROFILE, DAILY_VOLATILITY
 from lakehouse.tables import Lakehouse
 from training.daily_stats import plots
-from training.daily_stats.run import Report, iso
+from training.daily_stats.compute import DailyStatsReport, iso_date
 from training.daily_stats.trades import DAY_US
 from training.run import mlflow_run
 
 EXPERIMENT = "tick-daily-statistics"
 
 
-def draw(
-    settings: Settings, report: Report, symbols: Sequence[str] | None = None
+def draw_plots(
+    settings: Settings, report: DailyStatsReport, symbols: Sequence[str] | None = None
 ) -> dict[str, Figure]:
-    """The pictures of a report by file name, from the tables; none when no day had ticks. The
-    profile is of the last day.
+    """Plots of the tables by file name; empty if no day had ticks. The volume profile is of the
+    last day.
     """
     if not report.days:
         return {}
-    days = (report.from_us, report.to_us)
-    span = (
-        report.days[0]
-        if len(report.days) == 1
-        else f"{report.days[0]} to {report.days[-1]}, {len(report.days)} days"
-    )
-    headline = daily.read(Lakehouse(settings), DAILY, *days, symbols)
+    day_range = (report.from_us, report.to_us)
+    title = report.days[0]
+    if len(report.days) > 1:
+        title = f"{report.days[0]} to {report.days[-1]}, {len(report.days)} days"
+    headline = daily.read(Lakehouse(settings), DAILY, *day_range, symbols)
+    volatility = daily.read(Lakehouse(settings), DAILY_VOLATILITY, *day_range, symbols)
+    correlation = daily.read(Lakehouse(settings), DAILY_CORRELATION, *day_range, symbols)
     last_us = int(headline["event_time"].dt.epoch("us").max())  # type: ignore[arg-type]
     profile = daily.read(Lakehouse(settings), DAILY_PROFILE, last_us, last_us + DAY_US, symbols)
     return {
-        "volatility_curve.png": plots.volatility_curve(
-            daily.read(Lakehouse(settings), DAILY_VOLATILITY, *days, symbols),
-            f"volatility over the day, {span}",
+        "volatility_curve.png": plots.plot_volatility(
+            volatility, f"volatility over the day, {title}"
         ),
-        "volume_profile.png": plots.volume_profile(profile, f"volume by price, {iso(last_us)}"),
-        "correlation.png": plots.correlation_map(
-            daily.read(Lakehouse(settings), DAILY_CORRELATION, *days, symbols),
-            f"correlation, {span}",
+        "volume_profile.png": plots.plot_volume_profile(
+            profile, f"volume by price, {iso_date(last_us)}"
         ),
+        "correlation.png": plots.plot_correlation(correlation, f"correlation, {title}"),
     }
 
 
-def publish(
+def publish_report(
     settings: Settings,
-    report: Report,
+    report: DailyStatsReport,
     at_us: int,
     symbols: Sequence[str] | None = None,
     out: Path | None = None,
 ) -> str:
-    """Log the report and its pictures to MLflow, write the pictures to the folder `out` too;
-    returns the run id.
+    """Log the report and its plots to MLflow, and write the plots to folder `out` if given.
+
+    Returns the id of the MLflow run, whose metrics have the timestamp `at_us`.
     """
-    track = mlflow_run.start(
-        settings.model_copy(update={"experiment": EXPERIMENT}), "daily-statistics", at_us
-    )
-    with track.ending():
+    run = mlflow_run.start(settings, "daily-statistics", at_us, EXPERIMENT)
+    with run.closing():
         counts = {
             "days": len(report.days),
             "holes": len(report.holes),
             "unfinished": len(report.unfinished),
         }
-        track.metrics(
-            {**counts, **{f"rows.{table}": float(number) for table, number in report.rows.items()}}
-        )
-        track.tags(
+        row_counts = {f"rows.{table}": float(count) for table, count in report.rows.items()}
+        run.log_metrics({**counts, **row_counts})
+        run.set_tags(
             {
-                "from": iso(report.from_us),
-                "to": iso(report.to_us),
+                "from": iso_date(report.from_us),
+                "to": iso_date(report.to_us),
                 "symbols": ",".join(symbols) if symbols else "all",
             }
         )
-        track.document(
+        run.log_json(
             {
                 "days": report.days,
                 "holes": report.holes,
@@ -87,9 +81,9 @@ def publish(
             },
             "days.json",
         )
-        for name, figure in draw(settings, report, symbols).items():
-            track.picture(figure, name)
+        for name, figure in draw_plots(settings, report, symbols).items():
+            run.log_figure(figure, name)
             if out is not None:
                 out.mkdir(parents=True, exist_ok=True)
                 figure.savefig(out / name)
-    return track.run_id
+    return run.run_id

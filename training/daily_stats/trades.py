@@ -1,4 +1,4 @@
-"""One symbol's trades of one UTC day as arrays: what every daily statistic is computed from."""
+"""Trades of one symbol on one UTC day as arrays, the input of all daily statistics."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,10 +15,10 @@ DAY_US = 86_400 * SECOND_US
 
 @dataclass(frozen=True)
 class Trades:
-    """At least one trade with event time in [day_us, day_us + 1 day) µs UTC, by (event time, seq,
-    trade id).
+    """At least one trade in [day_us, day_us + 1 day), µs UTC; all arrays are (trades,).
 
-    `sides`: +1 buyer, −1 seller aggressor, 0 unknown.
+    Sorted by (event time, seq, trade id). `sides` is +1 if the buyer was the aggressor, -1 if the
+    seller was, 0 if unknown.
     """
 
     day_us: int
@@ -28,42 +28,42 @@ class Trades:
     sides: Ints
 
     @cached_property
-    def logs(self) -> Floats:
-        """Log prices."""
+    def log_prices(self) -> Floats:
+        """Natural logarithm of the prices."""
         return np.asarray(np.log(self.prices))
 
-    def before(self, at_us: Ints) -> Floats:
-        """Log price of the last trade before each time; before the first trade of the day, that
-        first one.
-        """
-        found = np.searchsorted(self.times_us, at_us, side="left") - 1
-        return np.asarray(self.logs[np.maximum(found, 0)])
+    def log_price_before(self, at_us: Ints) -> Floats:
+        """Log price of the last trade before each time; the day's first one if there is none."""
+        previous = np.searchsorted(self.times_us, at_us, side="left") - 1
+        return np.asarray(self.log_prices[np.maximum(previous, 0)])
 
-    def grid(self, step_s: int) -> Floats:
-        """`before` at 0, step, 2·step … seconds of the day, its end included: `86,400 / step + 1`
-        log prices.
+    def log_price_grid(self, step_s: int) -> Floats:
+        """`log_price_before` every `step_s` seconds, both ends of the day included.
+
+        Shape (86,400 / step_s + 1,).
         """
-        return self.before(
-            np.arange(self.day_us, self.day_us + DAY_US + 1, step_s * SECOND_US, dtype=np.int64)
+        grid_us = np.arange(
+            self.day_us, self.day_us + DAY_US + 1, step_s * SECOND_US, dtype=np.int64
         )
+        return self.log_price_before(grid_us)
 
 
-def of_day(ticks: pl.DataFrame, day_us: int) -> dict[str, Trades]:
-    """Trades by VENUE:SYMBOL, sorted, from ticks of that day (columns key, event_time_us, seq,
-    trade_id, price, size, side).
+def trades_by_symbol(ticks: pl.DataFrame, day_us: int) -> dict[str, Trades]:
+    """Trades by VENUE:SYMBOL, sorted by symbol.
+
+    `ticks` are those of the day, with key, event_time_us, seq, trade_id, price, size and side.
     """
-    # also by trade id: files of the lake have no order, and a sum in another order is another float
+    # A total order: files of the lakehouse are unordered, and float sums depend on the order.
     ordered = ticks.sort("key", "event_time_us", "seq", "trade_id")
     parts = ordered.partition_by("key", as_dict=True, maintain_order=True)
-    return {str(key): _trades(part, day_us) for (key,), part in parts.items()}
+    return {str(key): _to_trades(part, day_us) for (key,), part in parts.items()}
 
 
-def _trades(part: pl.DataFrame, day_us: int) -> Trades:
-    sides = part["side"].fill_null(0).cast(pl.Int64).to_numpy()
+def _to_trades(ticks: pl.DataFrame, day_us: int) -> Trades:
     return Trades(
-        day_us,
-        part["event_time_us"].to_numpy(),
-        part["price"].to_numpy(),
-        part["size"].to_numpy(),
-        sides,
+        day_us=day_us,
+        times_us=ticks["event_time_us"].to_numpy(),
+        prices=ticks["price"].to_numpy(),
+        sizes=ticks["size"].to_numpy(),
+        sides=ticks["side"].fill_null(0).cast(pl.Int64).to_numpy(),
     )

@@ -1,7 +1,6 @@
-"""Volatility of one symbol's day from its trades: 5-minute realised, two-scale and bipower
-variance, and the half-hour curve.
+"""Volatility of one symbol's day: realised, two-scale and bipower variance, half-hour curve.
 
-Variances are in log², a day's or a half hour's own, not annualised. Undefined is NaN.
+Variances are in squared log returns per day (or half hour), not annualised; NaN if undefined.
 """
 
 import math
@@ -20,74 +19,79 @@ TRADES_MIN = 10
 
 
 def realised_variance(path: Floats) -> Floats:
-    """Σ r² of 5-minute returns, averaged over ten offsets (Zhang, Mykland & Aït-Sahalia 2005, their
-    second best estimator).
+    """Σ r² of 5-minute returns, averaged over ten offsets.
 
-    `path`: log prices every 30 s along the last axis, both ends included. Each offset also takes
-    the shorter intervals at its two ends, so that all ten cover the whole span and none is biased.
+    `path` are log prices every 30 s along the last axis, both ends included; the result has the
+    other axes. Each offset includes the shorter intervals at its two ends, so that all of them
+    cover the whole span without bias. The "second-best" estimator of Zhang, Mykland and
+    Aït-Sahalia (2005), "A Tale of Two Time Scales".
     """
-    offsets = (
-        np.concatenate([path[..., :1], path[..., k::OFFSETS], path[..., -1:]], axis=-1)
-        for k in range(OFFSETS)
+    sampled = (
+        np.concatenate([path[..., :1], path[..., offset::OFFSETS], path[..., -1:]], axis=-1)
+        for offset in range(OFFSETS)
     )
-    return np.asarray(
-        np.mean([(np.diff(each, axis=-1) ** 2).sum(axis=-1) for each in offsets], axis=0)
-    )
+    sums = [(np.diff(each, axis=-1) ** 2).sum(axis=-1) for each in sampled]
+    return np.asarray(np.mean(sums, axis=0))
 
 
 def bipower_variance(path: Floats) -> float:
-    """π/2 · Σ |r_i||r_{i−1}| of 5-minute returns over ten offsets, which a jump barely moves
-    (Barndorff-Nielsen & Shephard 2004).
+    """π/2 · Σ |r_i||r_(i-1)| of 5-minute returns over ten offsets; robust against jumps.
 
-    Scaled from the pairs that an offset has to the 288 intervals of a day.
+    `path` as in `realised_variance`, of one day. Scaled from the pairs of an offset to the 288
+    intervals of a day. Barndorff-Nielsen and Shephard (2004), "Power and Bipower Variation".
     """
-    returns = (np.abs(np.diff(path[k::OFFSETS])) for k in range(OFFSETS))
+    returns = [np.abs(np.diff(path[offset::OFFSETS])) for offset in range(OFFSETS)]
     means = [float((each[1:] * each[:-1]).mean()) for each in returns]
     return math.pi / 2 * INTERVALS * float(np.mean(means))
 
 
-def two_scale_variance(logs: Floats) -> float:
-    """TSRV with small-sample correction (Zhang, Mykland & Aït-Sahalia 2005) of the log prices of
-    all trades.
+def two_scale_variance(log_prices: Floats) -> float:
+    """TSRV of the log prices of all trades, with the small-sample correction.
 
-    The slow scale is the number of trades in an average minute, at least 2; independent noise such
-    as bid–ask bounce cancels against the fast scale. Half as noisy as `realised_variance`. NaN
-    below ten trades, or when noise leaves nothing above zero.
+    The slow scale is the number of trades in an average minute, at least 2. Independent noise, such
+    as bid-ask bounce, cancels against the fast scale. Its error is half that of
+    `realised_variance`. NaN for fewer than ten trades, or if the noise exceeds the signal. Zhang,
+    Mykland and Aït-Sahalia (2005), "A Tale of Two Time Scales".
     """
-    count = len(logs) - 1
+    count = len(log_prices) - 1
     if count + 1 < TRADES_MIN:
         return math.nan
     slow = max(2, round(count / MINUTES))
-    share = (count - slow + 1) / slow / count
-    average = float(((logs[slow:] - logs[:-slow]) ** 2).sum()) / slow
-    variance = (average - share * float((np.diff(logs) ** 2).sum())) / (1 - share)
+    noise_share = (count - slow + 1) / slow / count
+    slow_sum = float(((log_prices[slow:] - log_prices[:-slow]) ** 2).sum()) / slow
+    fast_sum = float((np.diff(log_prices) ** 2).sum())
+    variance = (slow_sum - noise_share * fast_sum) / (1 - noise_share)
     return variance if variance >= 0 else math.nan
 
 
-def daily(trades: Trades) -> dict[str, float]:
-    """rv_5m, tsrv and bipower as volatilities (√variance, log per day); NaN for a day with a single
-    trade.
+def daily_volatility(trades: Trades) -> dict[str, float]:
+    """rv_5m, tsrv and bipower as volatilities (√variance, log returns per day).
+
+    NaN for a day with a single trade.
     """
     if len(trades.times_us) < 2:
         return dict.fromkeys(("rv_5m", "tsrv", "bipower"), math.nan)
-    path = trades.grid(STEP_S)
-    variances = {
-        "rv_5m": float(realised_variance(path)),
-        "tsrv": two_scale_variance(trades.logs),
-        "bipower": bipower_variance(path),
+    path = trades.log_price_grid(STEP_S)
+    return {
+        "rv_5m": math.sqrt(float(realised_variance(path))),
+        "tsrv": math.sqrt(two_scale_variance(trades.log_prices)),
+        "bipower": math.sqrt(bipower_variance(path)),
     }
-    return {name: math.sqrt(variance) for name, variance in variances.items()}
 
 
-def half_hours(trades: Trades) -> dict[str, Floats]:
-    """Per half hour of the day: trades, volume, and rv_5m (log per half hour; NaN without a trade),
-    48 values each.
+def half_hour_curve(trades: Trades) -> dict[str, Floats]:
+    """trades, volume and rv_5m of each half hour, (48,) each.
+
+    rv_5m is in log returns per half hour, NaN without a trade.
     """
     slot = (trades.times_us - trades.day_us) // (SLOT_S * SECOND_US)
     count = np.bincount(slot, minlength=SLOTS).astype(np.float64)
     steps = SLOT_S // STEP_S
-    paths = trades.grid(STEP_S)[np.arange(SLOTS)[:, None] * steps + np.arange(steps + 1)]
-    curve = np.where(
-        (count > 0) & (len(trades.times_us) > 1), np.sqrt(realised_variance(paths)), np.nan
-    )
-    return {"trades": count, "volume": np.bincount(slot, trades.sizes, SLOTS), "rv_5m": curve}
+    slot_steps = np.arange(SLOTS)[:, None] * steps + np.arange(steps + 1)
+    paths = trades.log_price_grid(STEP_S)[slot_steps]
+    is_defined = (count > 0) & (len(trades.times_us) > 1)
+    return {
+        "trades": count,
+        "volume": np.bincount(slot, trades.sizes, SLOTS),
+        "rv_5m": np.where(is_defined, np.sqrt(realised_variance(paths)), np.nan),
+    }

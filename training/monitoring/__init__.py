@@ -1,1 +1,1 @@
-"""Production models under observation: drift, and champion against challenger."""
+"""Monitoring of models in production: drift, and comparison of champion and challenger."""

@@ -1,11 +1,13 @@
-"""Champion and challenger on the moments both answered, judged by what the market did afterwards.
+"""Comparison of champion and challenger on live predictions, by the actual outcomes.
 
-A moment is a symbol at the time of its newest features; its outcome is the label of the training
-(entry after the delay, exit after the horizon). The difference is tested with blocks of an hour,
-because neighbouring moments share most of their outcome.
+Only moments that both versions answered count: a symbol at the time of its newest features. The
+outcome of a moment is the label of the training (entry after the delay, exit after the horizon).
+Neighbouring moments share most of their outcome, so the interval of the difference is bootstrapped
+in blocks of an hour.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +19,6 @@ from arch.bootstrap import StationaryBootstrap
 from numpy.typing import NDArray
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThan
 
-from contracts import prediction
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
@@ -26,20 +27,25 @@ from feature_store.online import signals
 from lakehouse.schemas import PREDICTIONS
 from lakehouse.tables import Lakehouse
 from models import registry
-from training.tick import dataset, metrics
+from training.tick.data.dataset import SECOND_US, label_decisions
+from training.tick.data.split import DAY_US
+from training.tick.evaluation import metrics
+from training.tick.evaluation.metrics import Floats
 
-Floats = NDArray[np.float64]
 BPS = 1e4
 ROLES = ("production", "challenger")
 MOMENTS_MIN = 100
-BLOCK_US, DAY_US = 3_600_000_000, 86_400_000_000
+BLOCK_US = 3_600 * SECOND_US
+INTERVAL_QUANTILES = (0.025, 0.975)
 FIELDS = ("symbol", "served_at_us", "model_version", "prediction_bps", "event_times_us")
 
 
 @dataclass(frozen=True)
-class Side:
-    """One version: root mean square error (bps), rank IC, share of right signs, mean net return a
-    trade (bps, cost included), trades.
+class VersionScore:
+    """Metrics of one version.
+
+    Root mean squared error (bps), rank IC, share of predictions with the right sign, mean net
+    return of a trade (bps, after costs), number of trades.
     """
 
     version: str
@@ -51,13 +57,16 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Duel:
-    """Both sides over `moments`; `gain_bps` is the challenger's mean net return less the
-    champion's, a moment, with its 95 % interval.
+class VersionComparison:
+    """Both versions over the same `moments`.
+
+    `gain_bps` is the challenger's mean net return per moment minus the champion's, with its 95 %
+    interval and two-sided p-value. `curves_bps` are the cumulated net returns (champion,
+    challenger) at the times `curve_us`.
     """
 
-    champion: Side
-    challenger: Side
+    champion: VersionScore
+    challenger: VersionScore
     moments: int
     gain_bps: float
     low_bps: float
@@ -69,207 +78,211 @@ class Duel:
     @property
     def verdict(self) -> str:
         """better, worse, or undecided at 95 %."""
-        return "better" if self.low_bps > 0 else "worse" if self.high_bps < 0 else "undecided"
+        if self.low_bps > 0:
+            return "better"
+        return "worse" if self.high_bps < 0 else "undecided"
 
-    def numbers(self) -> dict[str, Any]:
-        """As JSON, curves left out."""
-        known = {
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as JSON values, without the curves."""
+        return {
             "champion": asdict(self.champion),
             "challenger": asdict(self.challenger),
             "verdict": self.verdict,
-        }
-        return known | {
-            name: getattr(self, name)
-            for name in ("moments", "gain_bps", "low_bps", "high_bps", "p_value")
+            "moments": self.moments,
+            "gain_bps": self.gain_bps,
+            "low_bps": self.low_bps,
+            "high_bps": self.high_bps,
+            "p_value": self.p_value,
         }
 
 
-def fight(
+def compare_versions(
     settings: Settings,
     from_us: int,
     to_us: int,
     champion: str | None = None,
     challenger: str | None = None,
-) -> Duel:
-    """Compare two versions on [from, to) µs UTC. Raises DatasetError when they have too few moments
-    in common, RegistryError.
+) -> VersionComparison:
+    """Compare two versions on predictions served in [from_us, to_us), µs UTC.
+
+    The defaults are the Production version and the challenger; only their comparison is published
+    to the API. Raises DatasetError if a role has no version or fewer than MOMENTS_MIN moments can
+    be compared, RegistryError if the registry does not answer.
     """
-    versions = champion or _version(settings, ROLES[0]), challenger or _version(settings, ROLES[1])
-    rows = pair(_read(settings, from_us, to_us, versions), *versions)
-    if len(rows) < MOMENTS_MIN:
-        message = (
-            f"versions {versions[0]} and {versions[1]} have {len(rows)} moments in common,"
-            f" {MOMENTS_MIN} is the least"
+    versions = (
+        champion or _require_version(settings, ROLES[0]),
+        challenger or _require_version(settings, ROLES[1]),
+    )
+    pairs = pair_answers(_read_predictions(settings, from_us, to_us, versions), *versions)
+    if len(pairs) < MOMENTS_MIN:
+        raise DatasetError(
+            f"versions {versions[0]} and {versions[1]} have {len(pairs)} moments in common,"
+            f" {MOMENTS_MIN} is the least",
+            "let both answer for longer: `tick model challenge N`",
         )
-        raise DatasetError(message, "let both answer for longer: `tick model challenge N`")
-    labelled = outcome(settings, rows)
+    labelled = add_outcomes(settings, pairs)
     if len(labelled) < MOMENTS_MIN:
         raise DatasetError(
-            f"only {len(labelled)} of {len(rows)} moments have an outcome",
+            f"only {len(labelled)} of {len(pairs)} moments have an outcome",
             "wait until their horizon has passed",
         )
-    found = judge(labelled, versions, settings)
-    # The trial that is under way, no question of someone's own, nor one that a promotion has ended
-    # meanwhile.
-    if (
-        champion is None
-        and challenger is None
-        and versions == tuple(_in_role(settings, role) for role in ROLES)
-    ):
-        signals.publish(settings, DUEL_KEY, orjson.dumps(found.numbers() | {"taken_us": now_us()}))
-    return found
+    comparison = evaluate_pairs(labelled, versions, settings)
+    # Not if the user chose versions, or a promotion ended the trial meanwhile.
+    is_current_trial = versions == tuple(_version_in_role(settings, role) for role in ROLES)
+    if champion is None and challenger is None and is_current_trial:
+        content = comparison.as_dict() | {"taken_us": now_us()}
+        signals.publish(settings, DUEL_KEY, orjson.dumps(content))
+    return comparison
 
 
-def _in_role(settings: Settings, role: str) -> str | None:
-    return next(
-        (known.version for known in registry.versions(settings) if getattr(known, role)), None
-    )
+def _version_in_role(settings: Settings, role: str) -> str | None:
+    versions = registry.list_versions(settings)
+    return next((each.version for each in versions if getattr(each, role)), None)
 
 
-def _version(settings: Settings, role: str) -> str:
-    found = _in_role(settings, role)
-    if found is None:
+def _require_version(settings: Settings, role: str) -> str:
+    version = _version_in_role(settings, role)
+    if version is None:
         raise DatasetError(
             f"{settings.model_name} has no {role} version",
             "name both with --champion and --challenger",
         )
-    return found
+    return version
 
 
-def _read(settings: Settings, from_us: int, to_us: int, versions: tuple[str, str]) -> pl.DataFrame:
+def _read_predictions(
+    settings: Settings, from_us: int, to_us: int, versions: tuple[str, str]
+) -> pl.DataFrame:
     first, last = (
         datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="microseconds")
         for us in (from_us, to_us)
     )
-    span: BooleanExpression = And(
+    in_range: BooleanExpression = And(
         GreaterThanOrEqual("served_at", first), LessThan("served_at", last)
     )
-    wanted = And(
-        span, And(EqualTo("model_name", settings.model_name), In("model_version", versions))
-    )
-    found = pl.from_arrow(
-        Lakehouse(settings)
-        .table(PREDICTIONS)
-        .scan(row_filter=wanted, selected_fields=FIELDS)
-        .to_arrow()
-    )
-    assert isinstance(found, pl.DataFrame)
-    return found
+    of_versions = And(EqualTo("model_name", settings.model_name), In("model_version", versions))
+    table = Lakehouse(settings).table(PREDICTIONS)
+    scan = table.scan(row_filter=And(in_range, of_versions), selected_fields=FIELDS)
+    predictions = pl.from_arrow(scan.to_arrow())
+    assert isinstance(predictions, pl.DataFrame)
+    return predictions
 
 
-def pair(records: pl.DataFrame, champion: str, challenger: str) -> pl.DataFrame:
-    """Moments both answered: symbol, decision_us, champion, challenger (bps). Of several answers to
-    one moment the first counts.
+def pair_answers(predictions: pl.DataFrame, champion: str, challenger: str) -> pl.DataFrame:
+    """Moments that both versions answered: symbol, decision_us, champion and challenger (bps).
+
+    `predictions` has the columns FIELDS. If a version answered a moment several times, the first
+    answer counts.
     """
-    newest = pl.col("event_times_us").map_elements(
-        prediction.newest_event_time_us, return_dtype=pl.Int64
+    newest_feature_us = (
+        pl.col("event_times_us")
+        .str.extract_all(r"\d{12,}")
+        .list.eval(pl.element().cast(pl.Int64))
+        .list.max()
     )
-    known = (
-        records.with_columns(decision_us=newest)
+    answers = (
+        predictions.with_columns(decision_us=newest_feature_us)
         .drop_nulls(("symbol", "decision_us", "prediction_bps"))
         .sort("served_at_us")
+        .unique(("symbol", "decision_us", "model_version"), keep="first", maintain_order=True)
     )
-    known = known.unique(
-        ("symbol", "decision_us", "model_version"), keep="first", maintain_order=True
-    )
-    sides = [
-        known.filter(pl.col("model_version") == version).select(
+    champion_answers, challenger_answers = (
+        answers.filter(pl.col("model_version") == version).select(
             "symbol", "decision_us", pl.col("prediction_bps").alias(name)
         )
         for name, version in (("champion", champion), ("challenger", challenger))
+    )
+    return champion_answers.join(challenger_answers, on=("symbol", "decision_us")).sort(
+        "decision_us", "symbol"
+    )
+
+
+def add_outcomes(settings: Settings, pairs: pl.DataFrame) -> pl.DataFrame:
+    """Add the actual outcome `y_bps`; drops moments without one (no trade, halt, not over)."""
+    labelled = [
+        rows
+        for _, day in pairs.group_by(pl.col("decision_us") // DAY_US, maintain_order=True)
+        for rows in _label_day(settings, day)
     ]
-    return sides[0].join(sides[1], on=("symbol", "decision_us")).sort("decision_us", "symbol")
+    if not labelled:
+        return pairs.clear()
+    return pl.concat(labelled).filter(pl.col("why") == "").sort("decision_us", "symbol")
 
 
-def outcome(settings: Settings, rows: pl.DataFrame) -> pl.DataFrame:
-    """The moments with the actual outcome, `y_bps`; those without an outcome (no trade, a halt, not
-    yet) are left out.
+def _label_day(settings: Settings, pairs: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Moments of a day with labels, by symbol. Memory grows with the ticks of a day, not of the
+    range.
     """
-    parts = [
-        part
-        for _, day in rows.group_by(pl.col("decision_us") // DAY_US, maintain_order=True)
-        for part in _of_day(settings, day)
-    ]
-    if not parts:
-        return rows.clear()
-    return pl.concat(parts).filter(pl.col("why") == "").sort("decision_us", "symbol")
-
-
-def _of_day(settings: Settings, rows: pl.DataFrame) -> list[pl.DataFrame]:
-    """The moments of a day with their labels, by symbol: memory grows with a day's ticks, not with
-    the range.
-    """
-    last_us = (
+    label_us = (
         settings.entry_delay_s + settings.entry_late_s_max + settings.horizon_s
-    ) * 1_000_000 + int(settings.stale_s * 1e6)
-    first, last = int(rows["decision_us"].min()), int(rows["decision_us"].max())  # type: ignore[arg-type]
+    ) * SECOND_US + int(settings.stale_s * SECOND_US)
+    first_us = int(pairs["decision_us"].min())  # type: ignore[arg-type]
+    last_us = int(pairs["decision_us"].max())  # type: ignore[arg-type]
     ticks = (
         Lakehouse(settings)
-        .read_ticks(first, last + last_us)
+        .read_ticks(first_us, last_us + label_us)
         .with_columns(key=pl.concat_str("venue", pl.lit(":"), "symbol"))
     )
-    parts = []
-    for (symbol,), own in rows.group_by("symbol"):
+    for (symbol,), symbol_pairs in pairs.group_by("symbol"):
         prices = ticks.filter(pl.col("key") == symbol).sort("event_time_us", "seq")
         if len(prices):
-            label = dataset.label(own["decision_us"].to_numpy(), prices, settings)
-            parts.append(
-                pl.concat(
-                    [own, label.select(y_bps=pl.col("y") * BPS, why="label_reason")],
-                    how="horizontal",
-                )
-            )
-    return parts
+            labels = label_decisions(symbol_pairs["decision_us"].to_numpy(), prices, settings)
+            outcomes = labels.select(y_bps=pl.col("y") * BPS, why="label_reason")
+            yield pl.concat([symbol_pairs, outcomes], how="horizontal")
 
 
-def judge(rows: pl.DataFrame, versions: tuple[str, str], settings: Settings) -> Duel:
-    """The numbers of both sides and the difference between them, its interval by the stationary
-    bootstrap.
+def evaluate_pairs(
+    rows: pl.DataFrame, versions: tuple[str, str], settings: Settings
+) -> VersionComparison:
+    """Score both versions and their difference.
+
+    `rows` are those of `add_outcomes`; `versions` are the numbers of champion and challenger. The
+    interval is by the stationary bootstrap (Politis and Romano 1994).
     """
-    y, times = rows["y_bps"].to_numpy(), rows["decision_us"].to_numpy()
-    guesses = [rows[name].to_numpy() for name in ("champion", "challenger")]
-    nets = [_net(guess, y, settings) for guess in guesses]
-    gain = nets[1] - nets[0]
-    a_block = max(1, round(len(gain) / max(1, (int(times[-1]) - int(times[0])) // BLOCK_US + 1)))
-    draws = StationaryBootstrap(a_block, gain, seed=settings.seed).apply(
-        lambda x: np.array([x.mean()]), metrics.BOOTSTRAP_DRAWS
+    y = rows["y_bps"].to_numpy()
+    times_us = rows["decision_us"].to_numpy()
+    champion_bps = rows["champion"].to_numpy()
+    challenger_bps = rows["challenger"].to_numpy()
+    champion_net = net_returns(champion_bps, y, settings)
+    challenger_net = net_returns(challenger_bps, y, settings)
+    gain = challenger_net - champion_net
+    block_count = max(1, (int(times_us[-1]) - int(times_us[0])) // BLOCK_US + 1)
+    moments_per_block = max(1, round(len(gain) / block_count))
+    draws = StationaryBootstrap(moments_per_block, gain, seed=settings.seed).apply(
+        lambda sample: np.array([sample.mean()]), metrics.BOOTSTRAP_DRAWS
     )[:, 0]
-    low, high = np.quantile(draws, [0.025, 0.975])
-    p_value = float(min(1.0, 2 * min((draws <= 0).mean(), (draws >= 0).mean())))
-    champion, challenger = (
-        _side(v, guess, y, net) for v, guess, net in zip(versions, guesses, nets, strict=True)
-    )
-    curves = (nets[0].cumsum(), nets[1].cumsum())
-    return Duel(
-        champion,
-        challenger,
-        len(y),
-        float(gain.mean()),
-        float(low),
-        float(high),
-        p_value,
-        times,
-        curves,
+    low, high = np.quantile(draws, INTERVAL_QUANTILES)
+    tail = min((draws <= 0).mean(), (draws >= 0).mean())
+    return VersionComparison(
+        champion=_score(versions[0], champion_bps, y, champion_net),
+        challenger=_score(versions[1], challenger_bps, y, challenger_net),
+        moments=len(y),
+        gain_bps=float(gain.mean()),
+        low_bps=float(low),
+        high_bps=float(high),
+        p_value=float(min(1.0, 2 * tail)),
+        curve_us=times_us,
+        curves_bps=(champion_net.cumsum(), challenger_net.cumsum()),
     )
 
 
-def _net(guess: Floats, y: Floats, settings: Settings) -> Floats:
-    """Return of a moment: the outcome in the direction of a guess that exceeds the cost of both
-    ways, less that cost; else nothing.
+def net_returns(prediction_bps: Floats, y_bps: Floats, settings: Settings) -> Floats:
+    """Net return (moments,) in bps of trading each prediction that exceeds the round-trip cost.
+
+    A trade earns the outcome in the direction of the prediction, minus the cost; no trade earns 0.
     """
-    cost = 2 * settings.cost_bp
-    return np.where(np.abs(guess) > cost, np.sign(guess) * y - cost, 0.0)
+    cost_bps = 2 * settings.cost_bp
+    is_traded = np.abs(prediction_bps) > cost_bps
+    return np.where(is_traded, np.sign(prediction_bps) * y_bps - cost_bps, 0.0)
 
 
-def _side(version: str, guess: Floats, y: Floats, net: Floats) -> Side:
-    traded = net != 0
-    hits = float((np.sign(guess) == np.sign(y)).mean())
-    mean = float(net[traded].mean()) if traded.any() else math.nan
-    return Side(
-        version,
-        float(np.sqrt(((guess - y) ** 2).mean())),
-        metrics.rank_correlation(guess, y),
-        hits,
-        mean,
-        int(traded.sum()),
+def _score(version: str, prediction_bps: Floats, y_bps: Floats, net_bps: Floats) -> VersionScore:
+    is_traded = net_bps != 0
+    return VersionScore(
+        version=version,
+        rmse_bps=float(np.sqrt(((prediction_bps - y_bps) ** 2).mean())),
+        ic=metrics.rank_correlation(prediction_bps, y_bps),
+        hits=float((np.sign(prediction_bps) == np.sign(y_bps)).mean()),
+        net_bps=float(net_bps[is_traded].mean()) if is_traded.any() else math.nan,
+        trades=int(is_traded.sum()),
     )

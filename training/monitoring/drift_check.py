@@ -1,5 +1,6 @@
-"""The Production model against the lakehouse: its training's reference from MLflow, present rows,
-its forecasts on them.
+"""Drift check of the Production model on current rows of the lakehouse.
+
+Compares with the reference that the model's training stored in MLflow.
 """
 
 import json
@@ -17,107 +18,125 @@ from contracts.redis_keys import DRIFT_KEY
 from feature_store.online import signals
 from models import registry, runtime, tracking
 from training.run import mlflow_run
-from training.tick import dataset, drift
-from training.tick.steps import RUN_NAME
+from training.tick import drift
+from training.tick.data import dataset
+from training.tick.steps import PIPELINE
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A verdict on one model version over `rows` decisions; `due`: asked for, and no training in
-    the last 24 h.
+class DriftCheck:
+    """Verdict on a model version over `rows` decisions.
+
+    `due`: there is a reason to retrain, and the last training (its start in µs UTC, None if there
+    was none) is 24 hours old or more.
     """
 
-    verdict: drift.Verdict
+    verdict: drift.DriftVerdict
     due: bool
     version: str
     rows: int
-    last_retrain_us: int | None
+    last_training_us: int | None
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON."""
-        facts = {
+        """The fields as JSON values."""
+        return {
             "due": self.due,
             "version": self.version,
             "rows": self.rows,
-            "last_retrain_us": self.last_retrain_us,
+            "last_retrain_us": self.last_training_us,
+            **self.verdict.as_dict(),
         }
-        return facts | self.verdict.as_dict()
 
-    def told(self) -> dict[str, Any]:
-        """What the API shows of it: how many core features are over the limit, and how far the
-        predictions have moved.
-        """
-        lines = self.verdict.lines
-        forecast = next((line.psi for line in lines if line.name == drift.FORECAST), None)
-        alerts = sum(line.level == "alert" for line in lines if line.name != drift.FORECAST)
+    def summary(self) -> dict[str, Any]:
+        """The summary that the API shows: number of alerts among the features, PSI of the
+        predictions."""
+        columns = self.verdict.columns
+        forecast_psi = next((each.psi for each in columns if each.name == drift.FORECAST), None)
+        features = [each for each in columns if each.name != drift.FORECAST]
         return {
-            "alerts": alerts,
-            "prediction_psi": forecast,
+            "alerts": sum(each.level == "alert" for each in features),
+            "prediction_psi": forecast_psi,
             "retrain": self.verdict.retrain,
             "version": self.version,
         }
 
 
-def check(
-    settings: Settings, from_us: int, to_us: int, at_us: int, against: tuple[int, int] | None = None
-) -> Outcome:
-    """Drift of decisions in [from, to) µs against the Production model's training, or against
-    decisions of the range `against`.
+def check_drift(
+    settings: Settings,
+    from_us: int,
+    to_us: int,
+    at_us: int,
+    reference_range: tuple[int, int] | None = None,
+) -> DriftCheck:
+    """Check decisions in [from_us, to_us) against the training of the Production model.
 
-    Raises RegistryError without a Production model or its reference, DatasetError when there are
-    too few rows.
+    `reference_range` compares with the decisions in that range instead. All times in µs UTC;
+    `at_us` is now. Publishes the summary to the API. Raises RegistryError if there is no Production
+    model or it has no reference, DatasetError if there are too few rows.
     """
-    found = registry.production(settings)
-    model = runtime.load(found.path, found.digest, found.name, found.version)
-    known = _reference(settings) if against is None else _of_range(settings, model, *against)
-    rows = _forecast(model, dataset.load(settings, from_us, to_us).frame)
-    times, forecast, y = (rows[name].to_numpy() for name in ("decision_us", drift.FORECAST, "y"))
-    verdict = drift.judge(drift.compare(known, rows), drift.ic(times, forecast, y, settings.seed))
-    last = last_retrain_us(settings)
-    outcome = Outcome(verdict, drift.due(verdict, last, at_us), found.version, len(rows), last)
-    signals.publish(settings, DRIFT_KEY, json.dumps(outcome.told()).encode())
-    return outcome
+    local = registry.fetch_production(settings)
+    model = runtime.load_model(local.path, local.digest, local.name, local.version)
+    reference = (
+        _download_reference(settings)
+        if reference_range is None
+        else _build_reference(settings, model, *reference_range)
+    )
+    rows = _add_forecast(model, dataset.read_dataset(settings, from_us, to_us).frame)
+    ic = drift.estimate_ic(
+        rows["decision_us"].to_numpy(),
+        rows[drift.FORECAST].to_numpy(),
+        rows["y"].to_numpy(),
+        settings.seed,
+    )
+    verdict = drift.evaluate_drift(drift.compare_columns(reference, rows), ic)
+    last_us = last_training_us(settings)
+    is_due = drift.is_retrain_due(verdict, last_us, at_us)
+    result = DriftCheck(verdict, is_due, local.version, len(rows), last_us)
+    signals.publish(settings, DRIFT_KEY, json.dumps(result.summary()).encode())
+    return result
 
 
-def last_retrain_us(settings: Settings) -> int | None:
-    """When the newest training of the experiment began, promoted or not; None when there was
-    none."""
+def last_training_us(settings: Settings) -> int | None:
+    """Start (µs UTC) of the experiment's newest training, promoted or not; None without one."""
     client = tracking.client(settings)
     experiment = tracking.experiment_id(settings, client, settings.experiment)
     runs = client.search_runs(
         [experiment],
-        f"tags.`{mlflow_run.NAME}` = '{RUN_NAME}'",
+        f"tags.`{mlflow_run.NAME}` = '{PIPELINE.run_name}'",
         max_results=1,
         order_by=["start_time DESC"],
     )
     return int(runs[0].info.start_time) * 1000 if runs else None
 
 
-def _reference(settings: Settings) -> dict[str, Any]:
-    """The artifact that the Production version's training left."""
-    version = registry.current(settings)
-    assert version is not None  # `production` has found one
+def _download_reference(settings: Settings) -> dict[str, Any]:
+    """The artifact of the Production version's training."""
+    version = registry.production_version(settings)
+    assert version is not None  # `fetch_production` has returned it
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            file = tracking.client(settings).download_artifacts(version.run_id, drift.FILE, scratch)
-            known: dict[str, Any] = json.loads(Path(file).read_text())
-        except (MlflowException, OSError) as error:
-            hint = (
-                "train again, or name a range to compare with (`tick drift --reference-from"
-                " --reference-to`)"
+            file = tracking.client(settings).download_artifacts(
+                version.run_id, drift.REFERENCE_FILE, scratch
             )
+            reference: dict[str, Any] = json.loads(Path(file).read_text())
+        except (MlflowException, OSError) as error:
             raise RegistryError(
-                f"version {version.version} has no {drift.FILE} in its run {version.run_id}", hint
+                f"version {version.version} has no {drift.REFERENCE_FILE} in its run"
+                f" {version.run_id}",
+                "train again, or name a range to compare with (`tick drift --reference-from"
+                " --reference-to`)",
             ) from error
-    return known
+    return reference
 
 
-def _of_range(settings: Settings, model: runtime.Model, from_us: int, to_us: int) -> dict[str, Any]:
-    rows = _forecast(model, dataset.load(settings, from_us, to_us).frame)
-    return drift.reference(rows, rows[drift.FORECAST].to_numpy())
+def _build_reference(
+    settings: Settings, model: runtime.Model, from_us: int, to_us: int
+) -> dict[str, Any]:
+    rows = _add_forecast(model, dataset.read_dataset(settings, from_us, to_us).frame)
+    return drift.build_reference(rows, rows[drift.FORECAST].to_numpy())
 
 
-def _forecast(model: runtime.Model, rows: pl.DataFrame) -> pl.DataFrame:
+def _add_forecast(model: runtime.Model, rows: pl.DataFrame) -> pl.DataFrame:
     missing = sorted(set(model.features) - set(rows.columns))
     if missing:
         raise RegistryError(

@@ -1,33 +1,33 @@
-"""The model card: what the model is, what it saw, what it achieved alongside doing nothing, and
-what it must not be used for.
-"""
+"""Model card of a power model: data, metrics compared with the naive forecasts, and limits."""
 
 from collections.abc import Mapping
 
+import polars as pl
+
 from training.power.features import FEATURES
-from training.power.split import Parts
-from training.run.gate import Verdict
+from training.power.split import DataSplit
+from training.run.gate import GateVerdict
 from training.run.provenance import iso
 
 CARD = "model_card.md"
 
 
-def card(
+def write_card(
     series: str,
-    parts: Parts,
-    verdict: Verdict,
-    numbers: Mapping[str, float],
+    parts: DataSplit,
+    verdict: GateVerdict,
+    metrics: Mapping[str, float],
     parameters: Mapping[str, object],
     sha256: str,
 ) -> str:
-    """Markdown; all that it says also stands in the run's numbers, parameters and tags."""
+    """The card in Markdown. Its content is also in the metrics, parameters and tags of the run."""
     checks = "\n".join(
-        f"| {c.name} | {c.value:.4g} | {c.relation} {c.limit:g} |"
-        f" {'yes' if c.passed else '**no**'} |"
-        for c in verdict.checks
+        f"| {check.name} | {check.value:.4g} | {check.relation} {check.limit:g} |"
+        f" {'yes' if check.passed else '**no**'} |"
+        for check in verdict.checks
     )
     shares = "\n".join(
-        f"| {name} | {numbers[f'rmse_over_train_std.{name}']:.3f} |"
+        f"| {name} | {metrics[f'rmse_over_train_std.{name}']:.3f} |"
         for name in ("model", "naive_24", "naive_168")
     )
     periods = "\n".join(f"- {name}: {_period(part)}" for name, part in vars(parts).items())
@@ -58,12 +58,12 @@ Public file: power consumption of Tetouan, 2017 (CC BY 4.0); its local clock is 
 {shares}
 
 ## Limits
-One city and less than one year: no holiday is known to it, and no second summer. The weather is not
-used, since its forecast is not in the data. The model was fitted on hours before the validation and
-test days; it is what was tested, not a refit.
+One city and less than one year: the model does not know holidays, and has seen one summer.
+Weather is not used, because its forecast is not in the data. The model was fitted on hours before
+the validation and test days; the tested model is the registered one, not a refit.
 """
 
 
-def _period(part: object) -> str:
-    times = part["event_time_us"]  # type: ignore[index]
+def _period(part: pl.DataFrame) -> str:
+    times = part["event_time_us"]
     return f"{iso(times[0])} to {iso(times[-1])}, {len(times):,} hours"

@@ -1,6 +1,4 @@
-"""Judging on the untouched days: the written model file against both naive forecasts on the same
-hours, and the gate's verdict.
-"""
+"""Evaluation on the test days: the exported model against both naive forecasts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,74 +7,77 @@ import numpy as np
 import polars as pl
 
 from models import runtime
-from models.export_lightgbm import export
+from models.export_lightgbm import export_booster
 from training.power import gate, model
-from training.power.features import FEATURES, HOUR_US, LAG_FEATURES, matrix
+from training.power.features import FEATURES, HOUR_US, LAG_FEATURES, feature_matrix
 from training.power.files import DAY_US
-from training.power.model import Fitted
-from training.power.split import Parts
-from training.run.gate import Verdict
+from training.power.model import FittedModel
+from training.power.split import DataSplit
+from training.run.gate import GateVerdict
 
 NAIVE_24, NAIVE_168 = LAG_FEATURES[0], LAG_FEATURES[-1]
 HORIZON_S = 86_400
-Numbers = dict[str, float]
+Metrics = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The verdict, its numbers (errors in kW and as shares of the training hours' standard
-    deviation) and the test hours' forecast.
+class PowerEvaluation:
+    """Verdict, metrics, and the test hours with `forecast_kw`.
+
+    Errors among the metrics are in kW, or divided by the standard deviation of the training hours.
     """
 
-    verdict: Verdict
-    numbers: Numbers
+    verdict: GateVerdict
+    metrics: Metrics
     test: pl.DataFrame
 
 
-def write(fitted: Fitted, parts: Parts, series: str, folder: Path) -> runtime.Exported:
-    """The model as a sealed folder. Raises RegistryError when the file answers otherwise than the
-    booster.
-    """
-    trained_to_us = int(parts.train["event_time_us"].max()) + HOUR_US  # type: ignore[arg-type]
-    facts = {
-        "trained_on": f"power:{series}",
-        "trained_to_us": trained_to_us,
-        "horizon_s": HORIZON_S,
-    }
-    return export(fitted.booster, matrix(parts.test), folder, features=FEATURES, **facts)  # type: ignore[arg-type]
+def export_model(
+    fitted: FittedModel, parts: DataSplit, series: str, folder: Path
+) -> runtime.ExportedModel:
+    """Export the booster into `folder`. Raises RegistryError if the file forecasts differently."""
+    last_us = int(parts.train["event_time_us"].max())  # type: ignore[arg-type]
+    return export_booster(
+        fitted.booster,
+        feature_matrix(parts.test),
+        folder,
+        features=FEATURES,
+        trained_on=f"power:{series}",
+        trained_to_us=last_us + HOUR_US,
+        horizon_s=HORIZON_S,
+    )
 
 
-def judge(exported: runtime.Exported, parts: Parts) -> Judged:
-    """Forecast the test hours by the file that Production would run, and judge."""
-    known = runtime.load(exported.folder, exported.digest)
-    actual, train = parts.test["kw"].to_numpy(), parts.train
-    forecast = known.predict(matrix(parts.test))
-    std = float(np.std(train["kw"].to_numpy()))
-    errors = {
-        "model": forecast,
-        "naive_24": parts.test[NAIVE_24].to_numpy(),
-        "naive_168": parts.test[NAIVE_168].to_numpy(),
-    }
-    numbers = {f"test_rmse.{name}": model.rmse(guess, actual) for name, guess in errors.items()}
-    rmse, naive_24, naive_168 = numbers.values()
-    days = parts.test.select((pl.col("event_time_us") // DAY_US).n_unique()).item()
-    verdict = gate.judge(rmse, std, naive_24, naive_168, days)
-    numbers |= {
-        f"rmse_over_train_std.{name}": gate.ratio(numbers[f"test_rmse.{name}"], std)
-        for name in errors
-    }
+def evaluate_export(exported: runtime.ExportedModel, parts: DataSplit) -> PowerEvaluation:
+    """Forecast the test hours with the file that would be served, and evaluate the gate."""
+    loaded = runtime.load_model(exported.folder, exported.digest)
+    actual = parts.test["kw"].to_numpy()
+    train_actual = parts.train["kw"].to_numpy()
+    train_std = float(np.std(train_actual))
+    forecast = loaded.predict(feature_matrix(parts.test))
+    rmse = model.rmse(forecast, actual)
     mae = model.mae(forecast, actual)
-    numbers |= {
+    naive_24_rmse = model.rmse(parts.test[NAIVE_24].to_numpy(), actual)
+    naive_168_rmse = model.rmse(parts.test[NAIVE_168].to_numpy(), actual)
+    test_days = parts.test.select((pl.col("event_time_us") // DAY_US).n_unique()).item()
+    verdict = gate.evaluate_power_gate(rmse, train_std, naive_24_rmse, naive_168_rmse, test_days)
+    metrics = {
+        "test_rmse.model": rmse,
+        "test_rmse.naive_24": naive_24_rmse,
+        "test_rmse.naive_168": naive_168_rmse,
+        "rmse_over_train_std.model": gate.error_ratio(rmse, train_std),
+        "rmse_over_train_std.naive_24": gate.error_ratio(naive_24_rmse, train_std),
+        "rmse_over_train_std.naive_168": gate.error_ratio(naive_168_rmse, train_std),
         "test_rmse": rmse,
         "test_mae": mae,
         "mae": mae,
-        "train_std": std,
-        gate.ERROR: gate.ratio(rmse, std),
-    }
-    numbers |= {gate.SKILL: gate.skill(rmse, naive_24, naive_168), "test_days": float(days)}
-    numbers |= {"train_rmse": model.rmse(known.predict(matrix(train)), train["kw"].to_numpy())}
-    numbers |= {
+        "train_std": train_std,
+        gate.ERROR: gate.error_ratio(rmse, train_std),
+        gate.SKILL: gate.skill_score(rmse, naive_24_rmse, naive_168_rmse),
+        "test_days": float(test_days),
+        "train_rmse": model.rmse(loaded.predict(feature_matrix(parts.train)), train_actual),
         "threshold_pass": float(verdict.threshold_pass),
         "gate_pass": float(verdict.gate_pass),
     }
-    return Judged(verdict, numbers, parts.test.with_columns(pl.Series("forecast_kw", forecast)))
+    test = parts.test.with_columns(pl.Series("forecast_kw", forecast))
+    return PowerEvaluation(verdict, metrics, test)

@@ -1,5 +1,6 @@
-"""The 24 hours of a day, forecast from what was known when it began, into gold.power_forecasts;
-actuals follow when they arrive.
+"""Day-ahead forecast into gold.power_forecasts, from what was known when the day began.
+
+Actual power is filled in when its readings have arrived.
 """
 
 from dataclasses import dataclass
@@ -11,15 +12,18 @@ from contracts.errors import RegistryError
 from lakehouse import power
 from lakehouse.tables import Lakehouse
 from models import registry, runtime
-from models.registry import Version
+from models.registry import ModelVersion
 from training.power import features, steps
-from training.power.files import DAY_US, dates
+from training.power.files import DAY_US, iso_dates
+
+NEVER_US = 1 << 62
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """The rows of gold.power_forecasts for one day and series, and whose they are. `filled`:
-    actuals written alongside old forecasts.
+class DayForecast:
+    """Rows of gold.power_forecasts for one day and series, with the model that made them.
+
+    `filled` is the number of hours, of this or earlier forecasts, whose actual power changed.
     """
 
     day: str
@@ -30,82 +34,79 @@ class Forecast:
     filled: int
 
 
-def predict(settings: Settings, series: str, start_us: int | None = None) -> Forecast:
-    """Forecast the day that begins at `start_us` (µs UTC, a midnight; by default the one after the
-    last whole day) and store it.
+def forecast_day(settings: Settings, series: str, start_us: int | None = None) -> DayForecast:
+    """Forecast the 24 hours from `start_us` and store them, replacing an earlier forecast.
 
-    The same day again replaces its rows. Raises DatasetError (readings are missing) or
-    RegistryError (no model of its past).
+    `start_us` is a midnight (µs UTC), by default the end of the last whole day of readings.
+
+    Raises DatasetError if readings are missing, RegistryError if there is no model of its past.
     """
     start_us = start_us or steps.last_end_us(settings)
-    chosen = of_past(settings, series, start_us)
-    found = registry.fetch(settings, chosen)
-    known = runtime.load(found.path, found.digest, found.name, found.version)
-    hours = features.tomorrow(features.design(steps.past(settings, series, start_us)))
+    version = choose_version(settings, series, start_us)
+    local = registry.fetch_version(settings, version)
+    model = runtime.load_model(local.path, local.digest, local.name, local.version)
+    past = steps.past_hours(settings, series, start_us)
+    hours = features.next_day_rows(features.add_features(past))
     rows = hours.select(
         "event_time_us",
         pl.lit(series).alias("series"),
-        pl.Series("forecast_kw", known.predict(features.matrix(hours))),
+        pl.Series("forecast_kw", model.predict(features.feature_matrix(hours))),
         pl.lit(None, dtype=pl.Float64).alias("actual_kw"),
-        pl.lit(found.name).alias("model_name"),
-        pl.lit(found.version).alias("model_version"),
+        pl.lit(local.name).alias("model_name"),
+        pl.lit(local.version).alias("model_version"),
         pl.lit(start_us).alias("known_at_us"),
     )
     power.store_forecasts(Lakehouse(settings), rows)
     filled = fill_actuals(settings, series)
     stored = power.forecasts(Lakehouse(settings), start_us, start_us + DAY_US, series)
-    return Forecast(
-        dates([start_us // DAY_US])[0], series, found.name, found.version, stored, filled
-    )
+    day = iso_dates([start_us // DAY_US])[0]
+    return DayForecast(day, series, local.name, local.version, stored, filled)
 
 
-def of_past(settings: Settings, series: str, start_us: int) -> Version:
-    """Production if it saw nothing at or after `start_us`, else the version that passed the gate on
-    the latest data before it.
+def choose_version(settings: Settings, series: str, start_us: int) -> ModelVersion:
+    """The Production version if it saw no data from `start_us` on.
 
-    Raises RegistryError when none is in Production, or every version knows what it would be asked
-    to forecast.
+    Otherwise, of the versions that passed the gate on earlier data, the one with the latest data.
+    Raises RegistryError if there is no Production version, or all versions saw later data: a
+    forecast by those would be in-sample.
     """
     name = steps.model_name(settings, series)
-    production = registry.current(settings, name)
+    production = registry.production_version(settings, name)
     if production is None:
         raise RegistryError(
             f"{name} has no Production version", f"run `tick train power --series {series}`"
         )
-    if _through_us(production) <= start_us:
+    if _data_end_us(production) <= start_us:
         return production
-    honest = [
-        known
-        for known in registry.versions(settings, name)
-        if _through_us(known) <= start_us and known.tags.get(registry.PASSED) == "true"
+    candidates = [
+        version
+        for version in registry.list_versions(settings, name)
+        if _data_end_us(version) <= start_us and version.tags.get(registry.GATE_PASS) == "true"
     ]
-    if not honest:
-        day = dates([start_us // DAY_US])[0]
+    if not candidates:
+        day = iso_dates([start_us // DAY_US])[0]
         raise RegistryError(
             f"{name} has no version that was made before {day}",
-            f"`tick train power --series {series} --to` the day before",
+            f"run `tick train power --series {series} --to` the day before",
         )
-    return max(honest, key=lambda known: (_through_us(known), int(known.version)))
+    return max(candidates, key=lambda version: (_data_end_us(version), int(version.version)))
 
 
 def fill_actuals(settings: Settings, series: str) -> int:
-    """Write the actual outcome alongside every forecast of `series`; returns how many hours
-    changed."""
-    held = power.forecasts(Lakehouse(settings), series=series)
-    if held.is_empty():
+    """Write the actual power next to the forecasts of `series`; returns how many hours changed."""
+    forecasts = power.forecasts(Lakehouse(settings), series=series)
+    if forecasts.is_empty():
         return 0
-    first, last = (
-        int(held["event_time_us"][0]),
-        int(held["event_time_us"][-1]) // DAY_US * DAY_US + DAY_US,
-    )
-    arrived = power.readings(Lakehouse(settings), first, last)
-    return (
-        power.fill_actuals(Lakehouse(settings), series, features.hours(arrived, series, last))
-        if len(arrived)
-        else 0
+    from_us = int(forecasts["event_time_us"][0])
+    to_us = int(forecasts["event_time_us"][-1]) // DAY_US * DAY_US + DAY_US
+    readings = power.readings(Lakehouse(settings), from_us, to_us)
+    if readings.is_empty():
+        return 0
+    return power.fill_actuals(
+        Lakehouse(settings), series, features.hourly_power(readings, series, to_us)
     )
 
 
-def _through_us(version: Version) -> int:
-    """End of the data that a version saw; one that does not say so saw everything."""
-    return int(version.tags.get(steps.THROUGH, 1 << 62))
+def _data_end_us(version: ModelVersion) -> int:
+    """End of the data that a version saw; one without the tag may have seen everything."""
+    return int(version.tags.get(steps.THROUGH, NEVER_US))

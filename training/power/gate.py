@@ -1,13 +1,12 @@
-"""The double gate of the power model, on days it never saw; it fails closed. Both limits are
-constants, as those of the tick model.
+"""The gate of the power model: two limits on unseen hours, both constants as for the tick model.
 
-The error alone is easy to pass: consumption repeats itself. So the model must also beat the better
-of two forecasts that cost nothing, the same hour of yesterday and of last week.
+A small error alone is easy to reach, because consumption repeats daily and weekly. So the model
+must also be better than both naive forecasts: the same hour of yesterday and of last week.
 """
 
 import math
 
-from training.run.gate import Check, Verdict
+from training.run.gate import GateCheck, GateVerdict
 
 ERROR_MAX = 0.20
 SKILL_MIN = 0.0
@@ -15,27 +14,29 @@ DAYS_MIN = 28
 ERROR, SKILL = "rmse_over_train_std", "skill"
 
 
-def ratio(above: float, below: float) -> float:
-    """Quotient of an error; NaN unless `below` is positive."""
-    return above / below if below > 0 else math.nan
+def error_ratio(error: float, reference: float) -> float:
+    """`error` / `reference`; NaN unless `reference` is positive."""
+    return error / reference if reference > 0 else math.nan
 
 
-def skill(rmse: float, naive_24_rmse: float, naive_168_rmse: float) -> float:
-    """1 − RMSE over that of the better naive forecast: above 0 is better than both; NaN when either
-    is undefined.
+def skill_score(rmse: float, naive_24_rmse: float, naive_168_rmse: float) -> float:
+    """Skill score 1 - RMSE / min(naive RMSEs): positive if the model is better than both.
+
+    NaN if a naive RMSE is not finite or the smaller one is 0. Source: Murphy (1988), "Skill Scores
+    Based on the Mean Square Error", here of the root.
     """
     if not (math.isfinite(naive_24_rmse) and math.isfinite(naive_168_rmse)):
         return math.nan
-    return 1 - ratio(rmse, min(naive_24_rmse, naive_168_rmse))
+    return 1 - error_ratio(rmse, min(naive_24_rmse, naive_168_rmse))
 
 
-def judge(
+def evaluate_power_gate(
     rmse: float, train_std: float, naive_24_rmse: float, naive_168_rmse: float, test_days: float
-) -> Verdict:
-    """The verdict on the test hours; errors and deviation in kW. What is undefined is refused."""
+) -> GateVerdict:
+    """Verdict on the test hours; RMSEs and standard deviation in kW. Undefined values fail."""
     checks = (
-        Check(ERROR, ratio(rmse, train_std), "<", ERROR_MAX),
-        Check(SKILL, skill(rmse, naive_24_rmse, naive_168_rmse), ">", SKILL_MIN),
-        Check("test_days", test_days, ">=", DAYS_MIN),
+        GateCheck(ERROR, error_ratio(rmse, train_std), "<", ERROR_MAX),
+        GateCheck(SKILL, skill_score(rmse, naive_24_rmse, naive_168_rmse), ">", SKILL_MIN),
+        GateCheck("test_days", test_days, ">=", DAYS_MIN),
     )
-    return Verdict(checks, thresholds=(ERROR,))
+    return GateVerdict(checks, thresholds=(ERROR,))

@@ -1,6 +1,4 @@
-"""The forecaster: LightGBM with the specification's parameters, stopped early on later hours than
-it was fitted on.
-"""
+"""The forecaster: LightGBM with early stopping on hours later than those it is fitted on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +10,11 @@ from numpy.typing import NDArray
 
 from contracts.config.settings import Settings
 from contracts.progress import Progress
-from training.power.features import FEATURES, matrix
-from training.power.split import Parts
+from training.power.features import FEATURES, feature_matrix
+from training.power.split import DataSplit
 
 NAME = "lightgbm"
+# The specification's parameters.
 PARAMETERS = {
     "objective": "regression",
     "metric": "rmse",
@@ -23,20 +22,15 @@ PARAMETERS = {
     "learning_rate": 0.05,
     "feature_fraction": 0.9,
 }
-STEADY = {
-    "deterministic": True,
-    "force_row_wise": True,
-    "verbosity": -1,
-}  # the same whatever the number of cores
+# The same model whatever the number of threads.
+REPRODUCIBLE = {"deterministic": True, "force_row_wise": True, "verbosity": -1}
 ROUNDS_MAX = 2000
-PATIENCE = 50
+EARLY_STOPPING_ROUNDS = 50
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """The booster, cut at its best iteration when read or written, and RMSE in kW after each
-    iteration.
-    """
+class FittedModel:
+    """The booster, which predicts with its best iteration, and the RMSE (kW) of each iteration."""
 
     booster: Any
     fit_rmse: Sequence[float]
@@ -44,51 +38,62 @@ class Fitted:
 
 
 def hyper_parameters(settings: Settings) -> dict[str, Any]:
-    """Everything that decides what comes out, besides the data."""
+    """Everything apart from the data that determines the model."""
     return {
         **PARAMETERS,
-        **STEADY,
+        **REPRODUCIBLE,
         "seed": settings.seed,
         "rounds_max": ROUNDS_MAX,
-        "early_stopping_rounds": PATIENCE,
+        "early_stopping_rounds": EARLY_STOPPING_ROUNDS,
     }
 
 
-def fit(parts: Parts, settings: Settings, progress: Progress) -> Fitted:
-    """Fit on `parts.fit` until RMSE on `parts.valid` has not improved for PATIENCE iterations.
-    Equal data and seed, equal model.
+def fit_model(parts: DataSplit, settings: Settings, progress: Progress) -> FittedModel:
+    """Fit on `parts.fit` until the RMSE on `parts.valid` stops improving.
+
+    Stops EARLY_STOPPING_ROUNDS iterations after the best one. Equal data and seed give an equal
+    model.
     """
-    names = list(FEATURES)
-    fitting = lightgbm.Dataset(
-        matrix(parts.fit), parts.fit["kw"].to_numpy(), feature_name=names, params={"verbosity": -1}
+    fit_set = lightgbm.Dataset(
+        feature_matrix(parts.fit),
+        parts.fit["kw"].to_numpy(),
+        feature_name=list(FEATURES),
+        params={"verbosity": -1},
     )
-    later = lightgbm.Dataset(matrix(parts.valid), parts.valid["kw"].to_numpy(), reference=fitting)
+    valid_set = lightgbm.Dataset(
+        feature_matrix(parts.valid), parts.valid["kw"].to_numpy(), reference=fit_set
+    )
     history: dict[str, dict[str, list[float]]] = {}
 
-    def tell(state: Any) -> None:
+    def report_progress(state: Any) -> None:
         progress("train", state.iteration + 1, ROUNDS_MAX)
 
     booster = lightgbm.train(
-        {**PARAMETERS, **STEADY, "seed": settings.seed, "num_threads": settings.train_threads},
-        fitting,
+        {
+            **PARAMETERS,
+            **REPRODUCIBLE,
+            "seed": settings.seed,
+            "num_threads": settings.train_threads,
+        },
+        fit_set,
         num_boost_round=ROUNDS_MAX,
-        valid_sets=[fitting, later],
+        valid_sets=[fit_set, valid_set],
         valid_names=["fit", "valid"],
         callbacks=[
-            lightgbm.early_stopping(PATIENCE, verbose=False),
+            lightgbm.early_stopping(EARLY_STOPPING_ROUNDS, verbose=False),
             lightgbm.record_evaluation(history),
-            tell,
+            report_progress,
         ],
     )
     progress("train", ROUNDS_MAX, ROUNDS_MAX)
-    return Fitted(booster, history["fit"]["rmse"], history["valid"]["rmse"])
+    return FittedModel(booster, history["fit"]["rmse"], history["valid"]["rmse"])
 
 
 def rmse(forecast: NDArray[np.float64], actual: NDArray[np.float64]) -> float:
-    """Root mean squared error, in the unit of both."""
+    """Root mean squared error of two (n,) arrays, in their unit."""
     return float(np.sqrt(np.mean((forecast - actual) ** 2)))
 
 
 def mae(forecast: NDArray[np.float64], actual: NDArray[np.float64]) -> float:
-    """Mean absolute error, in the unit of both."""
+    """Mean absolute error of two (n,) arrays, in their unit."""
     return float(np.mean(np.abs(forecast - actual)))

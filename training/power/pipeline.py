@@ -1,9 +1,8 @@
-"""The power pipeline in one process: hours → parts → LightGBM → the double gate → registered and
-promoted, or refused with reasons.
+"""All steps of a power training in one process.
 
-Its steps are those of `training/power/steps.py`, which Airflow runs one by one. A run for day `ds`
-sees what was known when `ds` ended, and nothing later. Its MLflow parent run has a child per step:
-prepare_data, train_lgbm, evaluate.
+They are those of `training.power.steps`, which Airflow runs one by one. A training for day `ds`
+uses what was known when `ds` ended. Its MLflow parent run has a nested run per step: prepare_data,
+train_lgbm, evaluate.
 """
 
 from dataclasses import dataclass
@@ -11,26 +10,26 @@ from dataclasses import dataclass
 from contracts.config.settings import Settings
 from contracts.progress import Progress
 from training.power import steps
-from training.power.evaluate import Numbers
-from training.power.files import DAY_US, dates
-from training.run import state
-from training.run.gate import Verdict
+from training.power.evaluate import Metrics
+from training.power.files import DAY_US, iso_dates
+from training.run.gate import GateVerdict
+from training.run.training_run import RUN_ID, TrainingRun
 
 
 @dataclass(frozen=True)
-class Result:
-    """How a training ended. `version`: the registered version that holds this model, None when
-    refused; `promoted`: it is Production.
+class PowerTraining:
+    """Result of a training.
 
-    `repeated`: a version of equal content was there already, and no second one was made. `day`: the
-    last day of data, ISO.
+    `day` is the last day of data, in ISO format. `version` is the registered version with this
+    model, None if the gate refused it; `promoted`: it is Production; `repeated`: the same content
+    was registered before.
     """
 
     run_id: str
     series: str
     day: str
-    verdict: Verdict
-    numbers: Numbers
+    verdict: GateVerdict
+    metrics: Metrics
     version: str | None
     promoted: bool
     repeated: bool
@@ -38,22 +37,30 @@ class Result:
     test_rows: int
 
 
-def train(
+def train_power(
     settings: Settings, series: str, end_us: int | None, at_us: int, progress: Progress
-) -> Result:
-    """Train on everything through the day that ends at `end_us` (µs UTC, a midnight), by default
-    the last whole day of silver.
+) -> PowerTraining:
+    """Train on all readings before `end_us` (µs UTC, a midnight), by default the last whole day.
 
-    `at_us` is the time that the runs carry. Raises DatasetError or RegistryError; a refusal by the
+    `at_us` is the timestamp of the metrics. Raises DatasetError or RegistryError; a refusal by the
     gate is a result, not an error.
     """
-    with state.once(settings, steps.PIPELINE, at_us) as (key, at):
-        data = steps.prepare_data(settings, key, series, end_us, at_us, progress)
+    with TrainingRun.temporary(settings, steps.PIPELINE, at_us) as training:
+        key = training.key
+        prepared = steps.prepare_data(settings, key, series, end_us, at_us, progress)
         steps.train_model(settings, key, progress)
-        judged = steps.evaluate_model(settings, key, progress)
-        settled = steps.register_model(settings, key, progress)
-        known = at.state()
-        day = dates([known[steps.THROUGH] // DAY_US - 1])[0]
-        rows = len(data.parts.train), len(data.parts.test)
-        done = settled.version, settled.promoted, settled.repeated
-        return Result(known[state.RUN], series, day, judged.verdict, judged.numbers, *done, *rows)
+        evaluation = steps.evaluate_model(settings, key, progress)
+        registration = steps.register_model(settings, key, progress)
+        state = training.directory.read_state()
+        return PowerTraining(
+            run_id=state[RUN_ID],
+            series=series,
+            day=iso_dates([state[steps.THROUGH] // DAY_US - 1])[0],
+            verdict=evaluation.verdict,
+            metrics=evaluation.metrics,
+            version=registration.version,
+            promoted=registration.promoted,
+            repeated=registration.repeated,
+            train_rows=len(prepared.parts.train),
+            test_rows=len(prepared.parts.test),
+        )

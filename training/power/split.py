@@ -1,7 +1,7 @@
-"""Parts by time: hours to fit, hours to stop early by, and the last days untouched for the gate.
+"""Split by time: hours to fit on, hours for early stopping, and the last days as the test set.
 
-No label reaches beyond its hour and no feature behind the day before, hence nothing needs to be
-purged between the parts.
+No purging is needed between the parts: a label covers its hour only, and no feature is younger than
+24 hours.
 """
 
 from dataclasses import dataclass
@@ -12,11 +12,12 @@ from contracts.errors import DatasetError
 from training.power.files import DAY_US
 
 FIT_DAYS_MIN = 28
+LONGEST_LAG_DAYS = 7
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Rows of each part, in time order, none of them empty."""
+class DataSplit:
+    """Rows of each part, in time order; no part is empty."""
 
     fit: pl.DataFrame
     valid: pl.DataFrame
@@ -24,24 +25,27 @@ class Parts:
 
     @property
     def train(self) -> pl.DataFrame:
-        """Everything that the model was made from: the validation hours decided when to stop."""
+        """All rows that influence the model: `fit`, and `valid` for early stopping."""
         return pl.concat([self.fit, self.valid])
 
 
-def split(samples: pl.DataFrame, end_us: int, test_days: int, valid_days: int) -> Parts:
-    """The `test_days` before `end_us`, the `valid_days` before those, all that is older. Raises
-    DatasetError when that is too little.
+def split_by_time(samples: pl.DataFrame, end_us: int, test_days: int, valid_days: int) -> DataSplit:
+    """Test set: the `test_days` before `end_us`; validation set: the `valid_days` before those.
+
+    `end_us` is in µs UTC. Raises DatasetError if fewer than FIT_DAYS_MIN days remain to fit on, or
+    another part is empty.
     """
-    test_from, valid_from = end_us - test_days * DAY_US, end_us - (test_days + valid_days) * DAY_US
+    test_from_us = end_us - test_days * DAY_US
+    valid_from_us = test_from_us - valid_days * DAY_US
     time = pl.col("event_time_us")
-    fit = samples.filter(time < valid_from)
-    valid = samples.filter((time >= valid_from) & (time < test_from))
-    test = samples.filter((time >= test_from) & (time < end_us))
-    days = fit.select((time // DAY_US).n_unique()).item()
-    if days < FIT_DAYS_MIN or valid.is_empty() or test.is_empty():
-        needed = 7 + FIT_DAYS_MIN + valid_days + test_days
+    fit = samples.filter(time < valid_from_us)
+    valid = samples.filter((time >= valid_from_us) & (time < test_from_us))
+    test = samples.filter((time >= test_from_us) & (time < end_us))
+    fit_days = fit.select((time // DAY_US).n_unique()).item()
+    if fit_days < FIT_DAYS_MIN or valid.is_empty() or test.is_empty():
+        required = LONGEST_LAG_DAYS + FIT_DAYS_MIN + valid_days + test_days
         raise DatasetError(
-            f"{days} days are left to fit on, {FIT_DAYS_MIN} is the least",
-            f"{needed} days of readings are needed up to the day",
+            f"{fit_days} days are left to fit on, {FIT_DAYS_MIN} is the least",
+            f"load readings of at least {required} days before the end",
         )
-    return Parts(fit, valid, test)
+    return DataSplit(fit, valid, test)

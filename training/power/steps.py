@@ -1,9 +1,8 @@
-"""The steps of a power training; each may be a separate process: prepare_data → train_model →
-evaluate_model → register_model.
+"""Steps of a power training: prepare_data → train_model → evaluate_model → register_model.
 
-What one leaves the next finds in the run folder. Repeating a step changes nothing: equal data and
-seed give an equal model, a step's MLflow run goes on, and equal content is one version of the
-registry.
+Each step may be a separate process; results are passed in the run directory. Repeating a step is
+safe: equal data and seed give an equal model, the MLflow run of the step is resumed, and equal
+content is registered once.
 """
 
 from dataclasses import dataclass
@@ -15,109 +14,97 @@ from contracts.errors import DatasetError
 from contracts.progress import Progress
 from lakehouse import power
 from lakehouse.tables import Lakehouse
-from models import registry, runtime
+from models import registry
+from models.registry import ModelVersion
+from models.runtime import ExportedModel
 from training.power import card, evaluate, features, model, plot
-from training.power.evaluate import Judged, Numbers
-from training.power.files import DAY_US, dates
-from training.power.model import Fitted
-from training.power.split import Parts, split
-from training.run import directory, mlflow_run, state
-from training.run.directory import Folder, whole
-from training.run.gate import Verdict
-from training.run.mlflow_run import EXECUTION_DATE, Track
+from training.power.evaluate import Metrics, PowerEvaluation
+from training.power.files import DAY_US, iso_dates
+from training.power.model import FittedModel
+from training.power.split import DataSplit, split_by_time
+from training.run.directory import replace_file
+from training.run.mlflow_run import EXECUTION_DATE, MlflowRun
 from training.run.provenance import iso
+from training.run.training_run import (
+    VERDICT,
+    Pipeline,
+    RegisterPolicy,
+    Registration,
+    TrainingRun,
+)
 
-PIPELINE, RUN_NAME, MODEL_TYPE = "power", "power-training", "gbm"
-SERIES, THROUGH = "series", "data_through_us"
-SHA, VERDICT, NUMBERS = "dataset_sha256", "verdict", "numbers"
+PIPELINE = Pipeline("power", "power-training", "gbm")
+# Entries of the state, some of which are also tags.
+SERIES, THROUGH, SHA, METRICS = "series", "data_through_us", "dataset_sha256", "numbers"
 HOURS = "hours.parquet"
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """Hours up to the end of the day, how many of them are usable samples, and the parts of
-    those."""
+class PreparedData:
+    """Hours up to the end of the last day, the number of usable samples, their split, and the
+    SHA-256 of the hours."""
 
     hours: pl.DataFrame
     samples: int
-    parts: Parts
+    parts: DataSplit
     sha256: str
 
 
-@dataclass(frozen=True)
-class Settled:
-    """`version` that holds the model, None when refused; `repeated`: it was there before;
-    `promoted`: it is Production.
-    """
-
-    verdict: Verdict
-    version: str | None
-    repeated: bool
-    promoted: bool
-
-
-def of(settings: Settings, key: str) -> Folder:
-    """The run folder of a training; `key` is a name of the caller's choice, such as a DAG run's."""
-    return Folder(directory.place(settings, PIPELINE, key))
+def training_run(settings: Settings, key: str) -> TrainingRun:
+    """The training `key`, a name chosen by the caller (e.g. a DAG run)."""
+    return TrainingRun(settings, PIPELINE, key)
 
 
 def model_name(settings: Settings, series: str) -> str:
-    """Registered model of a series: the total has the plain name, so that a zone never replaces
-    it."""
-    return (
-        settings.power_model_name
-        if series == features.TOTAL
-        else f"{settings.power_model_name}-{series}"
-    )
+    """Registered model of a series; the total has the plain name, a zone its name appended."""
+    if series == features.TOTAL:
+        return settings.power_model_name
+    return f"{settings.power_model_name}-{series}"
 
 
 def last_end_us(settings: Settings) -> int:
-    """End of the last whole day in silver, µs UTC. Raises DatasetError while it is empty."""
+    """End of the last whole day of readings (µs UTC). Raises DatasetError if there is none."""
     end_us = power.end_us(Lakehouse(settings))
     if end_us is None:
         raise DatasetError(
-            "the lakehouse holds no power readings", "`tick train power --data FILE`, or --download"
+            "the lakehouse holds no power readings",
+            "run `tick train power --data FILE`, or with --download",
         )
     return end_us
 
 
-def past(settings: Settings, series: str, end_us: int) -> pl.DataFrame:
-    """The hours before `end_us`. Raises DatasetError unless the day that ends there is whole."""
-    power_hours = features.hours(power.readings(Lakehouse(settings), to_us=end_us), series, end_us)
-    missing = power_hours.tail(features.HOURS_A_DAY)["kw"].null_count()
+def past_hours(settings: Settings, series: str, end_us: int) -> pl.DataFrame:
+    """Hourly power before `end_us` (µs UTC, a midnight).
+
+    Raises DatasetError if an hour of the last day is missing.
+    """
+    hours = features.hourly_power(power.readings(Lakehouse(settings), to_us=end_us), series, end_us)
+    missing = hours.tail(features.HOURS_A_DAY)["kw"].null_count()
     if missing:
-        day = dates([end_us // DAY_US - 1])[0]
         raise DatasetError(
-            f"{day} lacks {missing} of its 24 hours",
+            f"{_last_day(end_us)} lacks {missing} of its 24 hours",
             "load the readings of that day, or name an earlier one with --to",
         )
-    return power_hours
+    return hours
 
 
 def prepare_data(
     settings: Settings, key: str, series: str, end_us: int | None, at_us: int, progress: Progress
-) -> Prepared:
-    """Keep the hours through the day that ends at `end_us`, by default that of an earlier try, else
-    the last whole day of silver.
+) -> PreparedData:
+    """Save the hours before `end_us` (µs UTC), and log their counts and origin.
 
-    Raises DatasetError.
+    `end_us` defaults to that of an earlier attempt, else to the end of the last whole day. `at_us`
+    is the timestamp of the metrics. Raises DatasetError if there is too little data.
     """
     progress("prepare", 0, 1)
-    at = of(settings, key)
-    track = state.begin(
-        settings,
-        at,
-        RUN_NAME,
-        at_us,
-        {mlflow_run.MODEL_TYPE: MODEL_TYPE},
-        settings.power_experiment,
-    )
-    with track.going_on():
-        end_us = end_us or at.state().get(THROUGH) or last_end_us(settings)
-        at.note(**{THROUGH: end_us})
-        day = dates([end_us // DAY_US - 1])[0]
-        track.params({EXECUTION_DATE: day})
-        track.tags(
+    training = training_run(settings, key)
+    parent = training.begin(at_us, {}, settings.power_experiment)
+    with parent.reopened():
+        end_us = end_us or training.directory.read_state().get(THROUGH) or last_end_us(settings)
+        training.directory.update_state(**{THROUGH: end_us})
+        day = _last_day(end_us)
+        parent.log_params({EXECUTION_DATE: day})
+        parent.set_tags(
             {
                 SERIES: series,
                 EXECUTION_DATE: day,
@@ -125,164 +112,168 @@ def prepare_data(
                 "seed": settings.seed,
             }
         )
-        with track.step("prepare_data") as child:
-            hours = past(settings, series, end_us)
-            made = _prepared(settings, hours, end_us)
-            for each in (child, track):
-                each.metrics(_counts(made))
-                each.tags(_facts(settings, made))
-    whole(at.path / HOURS, hours.write_parquet)
-    at.note(**{SERIES: series, SHA: made.sha256})
+        with parent.step_run("prepare_data") as step:
+            hours = past_hours(settings, series, end_us)
+            prepared = _split_hours(settings, hours, end_us)
+            for run in (step, parent):
+                run.log_metrics(_sample_counts(prepared))
+                run.set_tags(_origin_tags(settings, prepared))
+    replace_file(training.directory.path / HOURS, hours.write_parquet)
+    training.directory.update_state(**{SERIES: series, SHA: prepared.sha256})
     progress("prepare", 1, 1)
-    return made
+    return prepared
 
 
-def train_model(settings: Settings, key: str, progress: Progress) -> runtime.Exported:
-    """Fit LightGBM and seal it in the run folder. Raises RegistryError when the file answers
-    otherwise than the booster.
+def train_model(settings: Settings, key: str, progress: Progress) -> ExportedModel:
+    """Fit LightGBM and export it into the run directory.
+
+    Raises DatasetError before `prepare_data`, RegistryError if the exported file differs.
     """
-    at = of(settings, key)
-    data, track = _kept(settings, at), state.track(settings, at)
-    with track.going_on(), track.step("train_lgbm") as child:
-        fitted = model.fit(data.parts, settings, progress)
-        _log_training(child, track, fitted, settings)
-        exported = evaluate.write(fitted, data.parts, at.need(SERIES, "prepare_data"), at.model)
-    state.keep(at, exported)
+    training = training_run(settings, key)
+    prepared = _load_prepared(training)
+    with training.step("train_lgbm") as (parent, step):
+        fitted = model.fit_model(prepared.parts, settings, progress)
+        _log_training(step, parent, fitted, settings)
+        series = training.directory.require_state(SERIES, "prepare_data")
+        exported = evaluate.export_model(fitted, prepared.parts, series, training.directory.model)
+    training.save_model(exported)
     return exported
 
 
-def evaluate_model(settings: Settings, key: str, progress: Progress) -> Judged:
-    """Judge the sealed model on the untouched days; its verdict decides what `register_model`
-    does."""
-    at = of(settings, key)
-    data, track, series = (
-        _kept(settings, at),
-        state.track(settings, at),
-        str(at.need(SERIES, "prepare_data")),
-    )
-    with track.going_on():
-        with track.step("evaluate") as child:
-            judged = evaluate.judge(state.kept(at), data.parts)
-            _log_verdict(
-                child,
-                track,
-                judged,
-                f"{series}: the last days before {iso(int(data.hours['event_time_us'][-1]))}",
+def evaluate_model(settings: Settings, key: str, progress: Progress) -> PowerEvaluation:
+    """Evaluate the exported model on the test days; `register_model` follows its verdict."""
+    training = training_run(settings, key)
+    prepared = _load_prepared(training)
+    series = str(training.directory.require_state(SERIES, "prepare_data"))
+    parent = training.parent_run()
+    with parent.reopened():
+        with parent.step_run("evaluate") as step:
+            evaluation = evaluate.evaluate_export(training.saved_model(), prepared.parts)
+            last_us = int(prepared.hours["event_time_us"][-1])
+            title = f"{series}: the last days before {iso(last_us)}"
+            _log_evaluation(step, parent, evaluation, title)
+            card_text = card.write_card(
+                series,
+                prepared.parts,
+                evaluation.verdict,
+                evaluation.metrics,
+                model.hyper_parameters(settings),
+                prepared.sha256,
             )
-            parameters = model.hyper_parameters(settings)
-            track.text(
-                card.card(
-                    series, data.parts, judged.verdict, judged.numbers, parameters, data.sha256
-                ),
-                card.CARD,
-            )
+            parent.log_text(card_text, card.CARD)
         progress("evaluate", 1, 1)
-    at.note(**{VERDICT: judged.verdict.as_dict(), NUMBERS: judged.numbers})
-    return judged
-
-
-def register_model(settings: Settings, key: str, progress: Progress) -> Settled:
-    """Register and promote what passed the gate; what did not never enters the registry.
-
-    A kill leaves no half of it: the files are stored before the version exists, it carries all its
-    tags from its first moment, and the alias moves last. The same training again finds the version
-    by its digest and goes on from there.
-    """
-    at = of(settings, key)
-    verdict, track = Verdict.of(at.need(VERDICT, "evaluate_model")), state.track(settings, at)
-    settled = Settled(verdict, None, repeated=False, promoted=False)
-    with track.ending():
-        if verdict.gate_pass:
-            settled = _settle(settings, at, verdict, track)
-        progress("register", 1, 1)
-    at.note(version=settled.version)
-    return settled
-
-
-def _settle(settings: Settings, at: Folder, verdict: Verdict, track: Track) -> Settled:
-    exported, end_us, series = (
-        state.kept(at),
-        int(at.need(THROUGH, "prepare_data")),
-        str(at.need(SERIES, "prepare_data")),
+    training.directory.update_state(
+        **{VERDICT: evaluation.verdict.as_dict(), METRICS: evaluation.metrics}
     )
-    name, known = model_name(settings, series), at.need(NUMBERS, "evaluate_model")
-    # 1. One version per content.
-    same = registry.with_digest(settings, exported.digest, name)
-    numbers = {each: f"{known[each]:.4f}" for each in ("rmse_over_train_std", "skill")}
-    tags = {registry.PASSED: "true", SERIES: series, THROUGH: str(end_us), **numbers}
-    version = same or registry.register(settings, exported, track.run_id, tags, name)
-    track.tags({"registered_version": version})
-    # 2. A model of an earlier day, such as a backfill makes, never replaces one that knows more.
-    now = registry.current(settings, name)
-    if now is not None and int(now.tags.get(THROUGH, "0")) > end_us:
-        return Settled(verdict, version, same is not None, promoted=False)
-    # 3. Production.
-    if now is None or now.version != version:
-        registry.promote(settings, version, name)
-    return Settled(verdict, version, same is not None, promoted=True)
+    return evaluation
 
 
-def _prepared(settings: Settings, hours: pl.DataFrame, end_us: int) -> Prepared:
-    samples = features.samples(features.design(hours))
-    parts = split(samples, end_us, settings.power_test_days, settings.power_valid_days)
-    return Prepared(hours, len(samples), parts, features.fingerprint(hours))
+def register_model(settings: Settings, key: str, progress: Progress) -> Registration:
+    """Register and promote a model that passed the gate; a refused one is not registered.
+
+    Equal content is registered once. A model of an earlier day, as of a backfill, does not replace
+    a Production model that was trained on later data. Raises DatasetError before `evaluate_model`.
+    """
+    training = training_run(settings, key)
+    verdict = training.saved_verdict()
+    with training.parent_run().closing():
+        registration = Registration(verdict)
+        if verdict.gate_pass:
+            registration = _register(training)
+        progress("register", 1, 1)
+    training.directory.update_state(version=registration.version)
+    return registration
 
 
-def _kept(settings: Settings, at: Folder) -> Prepared:
-    """What `prepare_data` left. Raises DatasetError when that is not what is there."""
-    end_us, sha256 = int(at.need(THROUGH, "prepare_data")), at.need(SHA, "prepare_data")
-    made = _prepared(settings, pl.read_parquet(at.path / HOURS), end_us)
-    if made.sha256 != sha256:
+def _register(training: TrainingRun) -> Registration:
+    state = training.directory
+    end_us = int(state.require_state(THROUGH, "prepare_data"))
+    series = str(state.require_state(SERIES, "prepare_data"))
+    metrics = state.require_state(METRICS, "evaluate_model")
+    name = model_name(training.settings, series)
+    digest = training.saved_model().digest
+
+    def knows_latest_data(production: ModelVersion | None, version: str | None) -> bool:
+        return production is None or int(production.tags.get(THROUGH, "0")) <= end_us
+
+    policy = RegisterPolicy(
+        find_version=lambda: registry.find_version_with_digest(training.settings, digest, name),
+        may_replace=knows_latest_data,
+    )
+    metric_tags = {each: f"{metrics[each]:.4f}" for each in ("rmse_over_train_std", "skill")}
+    tags = {SERIES: series, THROUGH: str(end_us), **metric_tags}
+    return training.register(training.saved_verdict(), tags, policy, name)
+
+
+def _last_day(end_us: int) -> str:
+    """ISO date of the day that ends at `end_us`."""
+    return iso_dates([end_us // DAY_US - 1])[0]
+
+
+def _split_hours(settings: Settings, hours: pl.DataFrame, end_us: int) -> PreparedData:
+    samples = features.training_samples(features.add_features(hours))
+    parts = split_by_time(samples, end_us, settings.power_test_days, settings.power_valid_days)
+    return PreparedData(hours, len(samples), parts, features.fingerprint(hours))
+
+
+def _load_prepared(training: TrainingRun) -> PreparedData:
+    """The data that `prepare_data` saved. Raises DatasetError if the file was changed."""
+    directory = training.directory
+    end_us = int(directory.require_state(THROUGH, "prepare_data"))
+    sha256 = directory.require_state(SHA, "prepare_data")
+    prepared = _split_hours(training.settings, pl.read_parquet(directory.path / HOURS), end_us)
+    if prepared.sha256 != sha256:
         raise DatasetError(
-            f"the hours in {at.path} are not those that were prepared", "run prepare_data again"
+            f"the hours in {directory.path} are not those that were prepared",
+            "run prepare_data again",
         )
-    return made
+    return prepared
 
 
-def _counts(made: Prepared) -> Numbers:
-    parts = made.parts
-    counts = {
-        "records_processed": len(made.hours),
-        "dropped_samples": len(made.hours) - made.samples,
-    }
-    counts |= {
-        "train_samples": len(parts.train),
-        "valid_samples": len(parts.valid),
-        "test_samples": len(parts.test),
-    }
-    return {name: float(count) for name, count in counts.items()}
-
-
-def _facts(settings: Settings, made: Prepared) -> dict[str, object]:
-    facts = {
-        "dataset_sha256": made.sha256,
-        "snapshot.silver.power_consumption": power.snapshot_id(Lakehouse(settings)),
-    }
+def _sample_counts(prepared: PreparedData) -> Metrics:
+    parts = prepared.parts
     return {
-        **facts,
-        "test_from": iso(made.parts.test["event_time_us"][0]),
+        "records_processed": float(len(prepared.hours)),
+        "dropped_samples": float(len(prepared.hours) - prepared.samples),
+        "train_samples": float(len(parts.train)),
+        "valid_samples": float(len(parts.valid)),
+        "test_samples": float(len(parts.test)),
+    }
+
+
+def _origin_tags(settings: Settings, prepared: PreparedData) -> dict[str, object]:
+    return {
+        "dataset_sha256": prepared.sha256,
+        "snapshot.silver.power_consumption": power.snapshot_id(Lakehouse(settings)),
+        "test_from": iso(prepared.parts.test["event_time_us"][0]),
         "features": ",".join(features.FEATURES),
     }
 
 
-def _log_training(child: Track, track: Track, fitted: Fitted, settings: Settings) -> None:
-    for each in (child, track):
-        each.params({"model": model.NAME, **model.hyper_parameters(settings)})
-        each.metrics(
+def _log_training(
+    step: MlflowRun, parent: MlflowRun, fitted: FittedModel, settings: Settings
+) -> None:
+    for run in (step, parent):
+        run.log_params({"model": model.NAME, **model.hyper_parameters(settings)})
+        run.log_metrics(
             {"best_iteration": fitted.booster.best_iteration, "val_rmse": min(fitted.valid_rmse)}
         )
-    child.steps("fit_rmse", fitted.fit_rmse)
-    child.steps("valid_rmse", fitted.valid_rmse)
+    step.log_series("fit_rmse", fitted.fit_rmse)
+    step.log_series("valid_rmse", fitted.valid_rmse)
     gains = fitted.booster.feature_importance(importance_type="gain")
-    child.document(dict(zip(features.FEATURES, map(float, gains), strict=True)), "importances.json")
+    step.log_json(dict(zip(features.FEATURES, map(float, gains), strict=True)), "importances.json")
 
 
-def _log_verdict(child: Track, track: Track, judged: Judged, title: str) -> None:
-    child.document(judged.verdict.as_dict(), "verdict.json")
-    child.picture(plot.forecast(judged.test, title), "forecast.png")
-    reasons = "; ".join(judged.verdict.reasons) or "none"
-    for each in (child, track):
-        each.metrics(judged.numbers)
-        each.tags(
-            {"gate": "passed" if judged.verdict.gate_pass else "refused", "gate_reasons": reasons}
-        )
+def _log_evaluation(
+    step: MlflowRun, parent: MlflowRun, evaluation: PowerEvaluation, title: str
+) -> None:
+    verdict = evaluation.verdict
+    step.log_json(verdict.as_dict(), "verdict.json")
+    step.log_figure(plot.plot_forecast(evaluation.test, title), "forecast.png")
+    tags = {
+        "gate": "passed" if verdict.gate_pass else "refused",
+        "gate_reasons": "; ".join(verdict.reasons) or "none",
+    }
+    for run in (step, parent):
+        run.log_metrics(evaluation.metrics)
+        run.set_tags(tags)

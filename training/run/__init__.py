@@ -1,2 +1,2 @@
-"""What every training shares: its directory, its MLflow run, its gate, the provenance of its
-data."""
+"""Shared by all training pipelines: run directory, MLflow run, gate, registration, provenance,
+downloads."""

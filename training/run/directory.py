@@ -1,7 +1,7 @@
-"""The folder of one training below TICK_HOME/training: where its steps, each maybe a process of its
-own, find what the last one left.
+"""Run directory of one training below TICK_HOME/training: files passed from step to step.
 
-Every file is written whole or not at all, so a kill leaves a step either done or not.
+Each step may be a separate process. Every file is replaced atomically, so after a kill a step is
+either finished or has not changed anything.
 """
 
 import hashlib
@@ -22,51 +22,58 @@ KEY_CHARS_MAX = 80
 
 
 @dataclass(frozen=True)
-class Folder:
-    """Paths of one training; `state` is what its steps noted."""
+class RunDirectory:
+    """Paths and saved state of one training."""
 
     path: Path
 
     @property
     def model(self) -> Path:
-        """The sealed model."""
+        """Folder of the exported model."""
         return self.path / "model"
 
-    def state(self) -> dict[str, Any]:
-        """Everything noted so far."""
-        file = self.path / "state.json"
-        return dict(json.loads(file.read_bytes())) if file.is_file() else {}
+    @property
+    def state_file(self) -> Path:
+        """JSON object of everything the steps saved with `update_state`."""
+        return self.path / "state.json"
 
-    def note(self, **facts: Any) -> None:
-        """Remember facts; on disk when this returns."""
-        whole(
-            self.path / "state.json", lambda part: part.write_text(json.dumps(self.state() | facts))
-        )
+    def read_state(self) -> dict[str, Any]:
+        """The saved state; empty before the first step."""
+        return dict(json.loads(self.state_file.read_bytes())) if self.state_file.is_file() else {}
 
-    def need(self, name: str, step: str) -> Any:
-        """A noted fact. Raises DatasetError naming the step that must come first."""
-        state = self.state()
+    def update_state(self, **entries: Any) -> None:
+        """Add or overwrite entries of the state; durable when this returns."""
+        content = json.dumps(self.read_state() | entries)
+        replace_file(self.state_file, lambda partial: partial.write_text(content))
+
+    def require_state(self, name: str, step: str) -> Any:
+        """The value of a state entry that `step` saves.
+
+        Raises DatasetError, naming the step to run first, if it is missing.
+        """
+        state = self.read_state()
         if name not in state:
-            raise DatasetError(f"{self.path} lacks what {step} leaves", f"run {step} first")
+            raise DatasetError(f"{self.path} lacks the results of {step}", f"run {step} first")
         return state[name]
 
+    def remove(self) -> None:
+        """Delete the directory of an earlier training with this key."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
-def place(settings: Settings, pipeline: str, key: str) -> Path:
-    """The folder of training `key` (a name of the caller's choice, such as a DAG run's) of a
-    pipeline.
+
+def run_path(settings: Settings, pipeline: str, key: str) -> Path:
+    """Path of the run directory of training `key`, a name chosen by the caller (e.g. a DAG run).
+
+    Characters that are unsafe in a file name are replaced, and long keys cut; then a hash of the
+    key keeps the path unique.
     """
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", key)
-    if plain != key or len(plain) > KEY_CHARS_MAX:
-        plain = f"{plain[:KEY_CHARS_MAX]}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
-    return paths.trainings(settings) / pipeline / plain
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", key)
+    if name != key or len(name) > KEY_CHARS_MAX:
+        name = f"{name[:KEY_CHARS_MAX]}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+    return paths.trainings(settings) / pipeline / name
 
 
-def fresh(folder: Folder) -> None:
-    """Forget an earlier training of this key."""
-    shutil.rmtree(folder.path, ignore_errors=True)
-
-
-def whole(file: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make the new content of a file."""
+def replace_file(file: Path, write: Callable[[Path], object]) -> None:
+    """Replace `file` atomically by what `write` writes to the path it is called with."""
     with replacing(file) as partial:
         write(partial)

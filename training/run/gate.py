@@ -1,9 +1,8 @@
-"""The gate to Production: every number a model must show, net of cost, on days it has never seen.
-It fails closed.
+"""The gate to Production: checks on out-of-sample metrics, net of costs. It fails closed.
 
-The thresholds are the mission's, kept here and not in the settings: no environment variable lowers
-them. On pure noise the two thresholds alone pass 39 % of seven-day tests, together with PSR 4 %;
-hence `threshold_pass` and `gate_pass`.
+The thresholds come from the mission and are constants, not settings: no environment variable can
+lower them. On pure noise, 39 % of seven-day tests pass the Sharpe and drawdown thresholds; with the
+PSR check, 4 % do. Hence `threshold_pass` and the stricter `gate_pass`.
 """
 
 import math
@@ -19,8 +18,8 @@ TRADES_MIN = 100
 
 
 @dataclass(frozen=True)
-class Check:
-    """One line of the verdict: `value` must be `relation` `limit`, else the model is refused."""
+class GateCheck:
+    """One condition of a gate: `value` `relation` `limit`, where relation is >, >= or <."""
 
     name: str
     value: float
@@ -29,7 +28,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """False for anything that is not a finite number, on either side."""
+        """Whether the condition holds; False if either side is not finite."""
         if not (math.isfinite(self.value) and math.isfinite(self.limit)):
             return False
         return {
@@ -40,21 +39,25 @@ class Check:
 
     @property
     def reason(self) -> str:
-        """Why the model is refused, with its numbers."""
+        """Message for a failed check, with both numbers."""
         return f"{self.name} {self.value:.6g} is not {self.relation} {self.limit:.6g}"
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The decision and all its checks; `obstacles` are reasons that no number expresses."""
+class GateVerdict:
+    """Decision of a gate, with all checks.
 
-    checks: tuple[Check, ...]
+    `obstacles` are reasons for a refusal that are not a comparison of numbers; `thresholds` names
+    the checks that the mission specifies.
+    """
+
+    checks: tuple[GateCheck, ...]
     obstacles: tuple[str, ...] = ()
     thresholds: tuple[str, ...] = ("sharpe", "max_drawdown")
 
     @property
     def threshold_pass(self) -> bool:
-        """The mission's thresholds alone, by name; of the tick model Sharpe and drawdown."""
+        """Whether the checks named by `thresholds` pass, whatever the others say."""
         return all(check.passed for check in self.checks if check.name in self.thresholds)
 
     @property
@@ -64,45 +67,44 @@ class Verdict:
 
     @property
     def reasons(self) -> list[str]:
-        """Every reason for a refusal; empty when the gate is passed."""
+        """Every reason for a refusal; empty if all checks pass and there are no obstacles."""
         return [check.reason for check in self.checks if not check.passed] + list(self.obstacles)
 
     def as_dict(self) -> dict[str, object]:
-        """The verdict as plain JSON values; a number that is none is its name as text."""
+        """The verdict as JSON values; NaN and infinities become text."""
         checks = [
             {
                 **asdict(check),
-                "value": _plain(check.value),
-                "limit": _plain(check.limit),
+                "value": _json_number(check.value),
+                "limit": _json_number(check.limit),
                 "passed": check.passed,
             }
             for check in self.checks
         ]
-        kept = {"obstacles": list(self.obstacles), "thresholds": list(self.thresholds)}
         return {
             "threshold_pass": self.threshold_pass,
             "gate_pass": self.gate_pass,
             "reasons": self.reasons,
             "checks": checks,
-            **kept,
+            "obstacles": list(self.obstacles),
+            "thresholds": list(self.thresholds),
         }
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> "Verdict":
-        """The verdict that `as_dict` wrote down; whether it passes is judged again from its
-        checks."""
+    def from_dict(cls, values: Mapping[str, Any]) -> "GateVerdict":
+        """Parse the output of `as_dict`. Whether it passes is evaluated again from the checks."""
         checks = (
-            Check(each["name"], float(each["value"]), each["relation"], float(each["limit"]))
-            for each in plain["checks"]
+            GateCheck(each["name"], float(each["value"]), each["relation"], float(each["limit"]))
+            for each in values["checks"]
         )
-        return cls(tuple(checks), tuple(plain["obstacles"]), tuple(plain["thresholds"]))
+        return cls(tuple(checks), tuple(values["obstacles"]), tuple(values["thresholds"]))
 
 
-def _plain(value: float) -> float | str:
+def _json_number(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
 
 
-def judge(
+def evaluate_gate(
     sharpe: float,
     max_drawdown: float,
     psr: float,
@@ -110,17 +112,19 @@ def judge(
     trades: float,
     incumbent_sharpe: float | None = None,
     obstacles: tuple[str, ...] = (),
-) -> Verdict:
-    """The verdict on one test window, net of cost; `incumbent_sharpe` is Production's on the same
-    window, None when there is none.
+) -> GateVerdict:
+    """Verdict on the metrics of one test window, net of costs.
+
+    `sharpe` is annualised, `max_drawdown` a fraction of the peak, `psr` a probability.
+    `incumbent_sharpe` is that of the Production model in the same window, None without one.
     """
     checks = [
-        Check("sharpe", sharpe, ">", SHARPE_MIN),
-        Check("max_drawdown", max_drawdown, "<", DRAWDOWN_MAX),
-        Check("psr", psr, ">=", PSR_MIN),
-        Check("test_days", days, ">=", DAYS_MIN),
-        Check("trades", trades, ">=", TRADES_MIN),
+        GateCheck("sharpe", sharpe, ">", SHARPE_MIN),
+        GateCheck("max_drawdown", max_drawdown, "<", DRAWDOWN_MAX),
+        GateCheck("psr", psr, ">=", PSR_MIN),
+        GateCheck("test_days", days, ">=", DAYS_MIN),
+        GateCheck("trades", trades, ">=", TRADES_MIN),
     ]
     if incumbent_sharpe is not None:
-        checks.append(Check("sharpe_against_production", sharpe, ">=", incumbent_sharpe))
-    return Verdict(tuple(checks), obstacles)
+        checks.append(GateCheck("sharpe_against_production", sharpe, ">=", incumbent_sharpe))
+    return GateVerdict(tuple(checks), obstacles)

@@ -1,5 +1,7 @@
-"""Where training data came from, as runs and answers say it: a planted signal is named wherever its
-numbers are shown.
+"""Origin of training data, as shown in MLflow tags, plots and answers of the API.
+
+Results on synthetic data are labelled wherever their numbers appear: the planted signal yields
+Sharpe ratios that no real market offers.
 """
 
 from datetime import UTC, datetime
@@ -8,25 +10,23 @@ SYNTHETIC_VENUE = "SYNTH"
 PLANTED = "planted signal: no impact, no capacity; such Sharpes do not exist in a market"
 
 
-def planted(symbols: list[str]) -> bool:
-    """Whether all of VENUE:SYMBOL come from the synthetic exchange."""
+def all_synthetic(symbols: list[str]) -> bool:
+    """Whether all VENUE:SYMBOL come from the synthetic exchange."""
     return all(symbol.startswith(f"{SYNTHETIC_VENUE}:") for symbol in symbols)
 
 
-def source(symbols: list[str]) -> str:
-    """What a model was trained on, as its answers say it: `synthetic`, or the venues."""
-    return (
-        "synthetic"
-        if planted(symbols)
-        else ",".join(sorted({symbol.partition(":")[0] for symbol in symbols}))
-    )
+def data_source(symbols: list[str]) -> str:
+    """`synthetic`, or the sorted venues separated by commas."""
+    if all_synthetic(symbols):
+        return "synthetic"
+    return ",".join(sorted({symbol.partition(":")[0] for symbol in symbols}))
 
 
-def warning(symbols: list[str]) -> str:
-    """What the title of a picture must add."""
-    return " (planted signal: not a market)" if planted(symbols) else ""
+def title_suffix(symbols: list[str]) -> str:
+    """Label to append to the title of a plot; empty for market data."""
+    return " (planted signal: not a market)" if all_synthetic(symbols) else ""
 
 
 def iso(time_us: int) -> str:
-    """µs UTC as ISO 8601."""
+    """Format a time (µs UTC) as ISO 8601."""
     return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat()

@@ -1,2 +1,1 @@
-"""The tick model: data set, splits, models, backtest, evaluation, and the pipeline of these
-steps."""
+"""The tick model: data sets, forecasters, evaluation, drift, and the pipeline of training steps."""

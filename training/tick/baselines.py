@@ -1,9 +1,4 @@
-"""The challenger, LightGBM, and with it everything the forest is reported alongside. It is measured
-in every run and never promoted.
-
-Fixed, careful parameters: few leaves, many rows in each, half of the rows and features at a time.
-Equal seed, equal model.
-"""
+"""LightGBM and the simple baselines: forecasts that the forest is compared with, never promoted."""
 
 from typing import Any
 
@@ -12,11 +7,13 @@ import numpy as np
 
 from contracts.config.settings import Settings
 from contracts.features import CORE
-from training.tick import dataset, model
-from training.tick.backtest import Floats
-from training.tick.split import Split
+from training.tick import model
+from training.tick.data import dataset
+from training.tick.data.split import Split
+from training.tick.model import Floats
 
 NAME = "lightgbm"
+# Conservative: few leaves, many rows in each, half of the rows and features per tree.
 BOOSTER = {
     "objective": "regression",
     "learning_rate": 0.05,
@@ -27,32 +24,30 @@ BOOSTER = {
     "bagging_freq": 1,
 }
 ROUNDS = 150
-STEADY = {
-    "deterministic": True,
-    "force_row_wise": True,
-    "verbosity": -1,
-}  # the same whatever the number of cores
+# The same model whatever the number of threads.
+REPRODUCIBLE = {"deterministic": True, "force_row_wise": True, "verbosity": -1}
 
 
-def fit(x: Floats, y: Floats, settings: Settings) -> Any:
-    """The fitted booster on (rows × CORE) features, float32 in as for the forest."""
+def fit_lightgbm(x: Floats, y: Floats, settings: Settings) -> Any:
+    """Fit a booster on (rows × CORE) features and log returns (rows,); x becomes float32."""
     data = lightgbm.Dataset(
         x.astype(np.float32), y, feature_name=list(CORE), params={"verbosity": -1}
     )
-    params = {**BOOSTER, **STEADY, "seed": settings.seed, "num_threads": settings.train_threads}
+    params = {
+        **BOOSTER,
+        **REPRODUCIBLE,
+        "seed": settings.seed,
+        "num_threads": settings.train_threads,
+    }
     return lightgbm.train(params, data, num_boost_round=ROUNDS)
 
 
-def rivals(parts: Split, settings: Settings) -> dict[str, Floats]:
-    """Forecasts of the test rows by name, all learned from this split's training rows: the
-    challenger and the baselines.
-    """
-    x, y, test = (
-        dataset.matrix(parts.train),
-        parts.train["y"].to_numpy(),
-        dataset.matrix(parts.test),
-    )
+def comparison_forecasts(parts: Split, settings: Settings) -> dict[str, Floats]:
+    """Forecasts (test rows,) by name, of LightGBM and the baselines fitted on `train`."""
+    x = dataset.feature_matrix(parts.train)
+    y = parts.train["y"].to_numpy()
+    test = dataset.feature_matrix(parts.test)
     return {
-        NAME: fit(x, y, settings).predict(test.astype(np.float32)),
-        **model.baselines(x, y, test),
+        NAME: fit_lightgbm(x, y, settings).predict(test.astype(np.float32)),
+        **model.baseline_forecasts(x, y, test),
     }

@@ -1,7 +1,6 @@
-"""Drift of features and forecasts against what a model was trained on, and whether it asks for a
-retrain. Pure: no I/O, no clock.
+"""Drift of features and forecasts since a model's training, and whether to retrain.
 
-A retrain that is asked for still has to pass the gate.
+The functions are pure: no I/O and no clock. A retrained model still has to pass the gate.
 """
 
 import math
@@ -17,27 +16,29 @@ from scipy.stats import kstwobign
 
 from contracts.errors import DatasetError
 from contracts.features import CONTEXT, CORE
-from training.tick import metrics
-from training.tick.split import DAY_US
+from training.tick.data.split import DAY_US
+from training.tick.evaluation import metrics
+from training.tick.evaluation.metrics import Floats
 
-Floats = NDArray[np.float64]
 LEAST = float(np.finfo(np.float64).min)
-FILE = "drift_reference.json"  # artifact of a training run
+REFERENCE_FILE = "drift_reference.json"  # artifact of a training run
 FORECAST = "prediction"
 BINS = 10
-PSI_WARN, PSI_ALERT = 0.10, 0.25  # the usual limits of credit scoring (Siddiqi 2006)
-SHARE_MIN = 1e-4  # an empty bin counts as this share, or PSI would be infinite
-POINTS = 256  # order statistics that stand for the training sample in KS: its resolution is 1/256
-ROWS_MIN = 200  # below, PSI of ten bins is noise: nine degrees of freedom over the number of rows
+PSI_WARN, PSI_ALERT = 0.10, 0.25  # usual limits in credit scoring (Siddiqi 2006)
+SHARE_MIN = 1e-4  # replaces the share of an empty bin, for which PSI would be infinite
+POINTS = 256  # order statistics that represent the training sample in KS: a resolution of 1/256
+ROWS_MIN = 200  # with fewer rows, PSI of ten bins is mostly noise: about 9 / rows
 ALERTS_MIN = 3
 IC_DAYS = 5
+IC_QUANTILES = (0.025, 0.975)
 COOLDOWN_US = DAY_US
 
 
 @dataclass(frozen=True)
-class Line:
-    """One column: PSI, Kolmogorov–Smirnov distance with its p-value (NaN where a side has no
-    numbers), share of NULLs now.
+class ColumnDrift:
+    """Drift of one column: PSI, Kolmogorov-Smirnov distance and p-value, current share of NULLs.
+
+    `ks` and `p_value` are NaN if one side has no numbers.
     """
 
     name: str
@@ -49,13 +50,16 @@ class Line:
     @property
     def level(self) -> str:
         """ok, warn or alert, by PSI."""
-        return "alert" if self.psi > PSI_ALERT else "warn" if self.psi > PSI_WARN else "ok"
+        if self.psi > PSI_ALERT:
+            return "alert"
+        return "warn" if self.psi > PSI_WARN else "ok"
 
 
 @dataclass(frozen=True)
-class Ic:
-    """Correlation of forecasts with the actual outcome, over the last five days, with its 95 %
-    interval; NaN for fewer days.
+class IcEstimate:
+    """Correlation of forecasts with outcomes over the last `days`, with its 95 % interval.
+
+    NaN for fewer than five days.
     """
 
     value: float
@@ -65,11 +69,11 @@ class Ic:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The lines, and every reason for which a retrain is asked for; none means none is."""
+class DriftVerdict:
+    """Drift of each column, and the reasons for a retrain."""
 
-    lines: tuple[Line, ...]
-    ic: Ic
+    columns: tuple[ColumnDrift, ...]
+    ic: IcEstimate
     reasons: tuple[str, ...]
 
     @property
@@ -78,32 +82,34 @@ class Verdict:
         return bool(self.reasons)
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON knows it: None for what is undefined."""
-        lines = [_plain(asdict(line)) | {"level": line.level} for line in self.lines]
+        """The verdict as JSON values; None if undefined."""
+        columns = [
+            _json_values(asdict(column)) | {"level": column.level} for column in self.columns
+        ]
         return {
             "retrain": self.retrain,
             "reasons": list(self.reasons),
-            "columns": lines,
-            "ic": _plain(asdict(self.ic)),
+            "columns": columns,
+            "ic": _json_values(asdict(self.ic)),
         }
 
 
-def reference(train: pl.DataFrame, forecast: Floats | None = None) -> dict[str, Any]:
-    """What to keep of a training set to measure drift against, as JSON: per core feature the bins,
-    their shares, some quantiles.
+def build_reference(train: pl.DataFrame, forecast: Floats | None = None) -> dict[str, Any]:
+    """Reference of a training set as JSON: bins, shares and quantiles of each core feature.
 
-    `forecast`: the model's answers on rows it was not fitted on; on its own training rows a forest
-    spreads wider.
+    `forecast` should be of rows that the model was not fitted on: on its training rows, a forest's
+    forecasts vary more.
     """
-    columns = {name: _kept(_finite(train[name])) for name in CORE if name in train.columns}
+    columns = {name: _describe_column(train[name]) for name in CORE if name in train.columns}
     if forecast is not None:
-        columns[FORECAST] = _kept(_finite(pl.Series(forecast)))
+        columns[FORECAST] = _describe_column(pl.Series(forecast))
     return {"rows": len(train), "columns": columns}
 
 
-def compare(known: Mapping[str, Any], frame: pl.DataFrame) -> tuple[Line, ...]:
-    """A line per column of the reference that `frame` has. Raises DatasetError for too few rows to
-    tell drift from noise.
+def compare_columns(reference: Mapping[str, Any], frame: pl.DataFrame) -> tuple[ColumnDrift, ...]:
+    """Drift of each column of the reference that `frame` has.
+
+    Raises DatasetError for fewer than ROWS_MIN rows.
     """
     if len(frame) < ROWS_MIN:
         raise DatasetError(
@@ -111,130 +117,152 @@ def compare(known: Mapping[str, Any], frame: pl.DataFrame) -> tuple[Line, ...]:
             "widen --from/--to",
         )
     return tuple(
-        _line(name, kept, _finite(frame[name]))
-        for name, kept in known["columns"].items()
+        _column_drift(name, description, frame[name])
+        for name, description in reference["columns"].items()
         if name in frame.columns
     )
 
 
-def judge(lines: tuple[Line, ...], ic: Ic) -> Verdict:
-    """Three core features or the forecast over 0.25, or an IC whose interval lies below zero, ask
-    for a retrain.
+def evaluate_drift(columns: tuple[ColumnDrift, ...], ic: IcEstimate) -> DriftVerdict:
+    """Reasons for a retrain: PSI above 0.25 of three core features or of the forecasts, or an IC
+    whose interval is below zero.
 
-    The hour of the day is shown and not counted: a range that is not a whole day is not a drift.
+    The hour of the day is reported and not counted: it differs in any range that is not whole days.
     """
-    alerts = [
-        line.name
-        for line in lines
-        if line.level == "alert" and line.name in CORE and line.name not in CONTEXT
+    alerts = [column for column in columns if column.level == "alert"]
+    features = [
+        column.name for column in alerts if column.name in CORE and column.name not in CONTEXT
     ]
-    forecast = [line for line in lines if line.name == FORECAST and line.level == "alert"]
     reasons = []
-    if len(alerts) >= ALERTS_MIN:
-        reasons.append(f"{len(alerts)} core features have PSI > {PSI_ALERT}: {', '.join(alerts)}")
-    reasons += [f"the predictions have PSI {line.psi:.3g} > {PSI_ALERT}" for line in forecast]
+    if len(features) >= ALERTS_MIN:
+        names = ", ".join(features)
+        reasons.append(f"{len(features)} core features have PSI > {PSI_ALERT}: {names}")
+    reasons += [
+        f"the predictions have PSI {column.psi:.3g} > {PSI_ALERT}"
+        for column in alerts
+        if column.name == FORECAST
+    ]
     if ic.high < 0:
         reasons.append(
             f"the IC of {ic.days} days is {ic.value:.3g}, its interval {ic.low:.3g} to"
-            f" {ic.high:.3g} lies below 0"
+            f" {ic.high:.3g} is below 0"
         )
-    return Verdict(lines, ic, tuple(reasons))
+    return DriftVerdict(columns, ic, tuple(reasons))
 
 
-def due(verdict: Verdict, last_retrain_us: int | None, at_us: int) -> bool:
-    """Whether to retrain now: it is asked for, and the last training, whatever its outcome, began
-    24 h ago or more.
+def is_retrain_due(verdict: DriftVerdict, last_training_us: int | None, at_us: int) -> bool:
+    """Whether to retrain now: there is a reason, and the last training began 24 hours ago or more.
+
+    Times in µs UTC; None if there was no training.
     """
-    return verdict.retrain and (last_retrain_us is None or at_us - last_retrain_us >= COOLDOWN_US)
+    if not verdict.retrain:
+        return False
+    return last_training_us is None or at_us - last_training_us >= COOLDOWN_US
 
 
-def ic(decision_us: NDArray[np.int64], forecast: Floats, y: Floats, seed: int) -> Ic:
-    """IC over the last five UTC days with decisions, interval by the stationary bootstrap with
-    blocks of an hour of decisions.
+def estimate_ic(
+    decision_us: NDArray[np.int64], forecast: Floats, y: Floats, seed: int
+) -> IcEstimate:
+    """IC over the last five UTC days with decisions; all arrays are (rows,).
+
+    The interval is by the stationary bootstrap (Politis and Romano 1994) with blocks of an hour of
+    decisions. It is NaN for a forecast that never changes.
     """
     days = np.unique(decision_us // DAY_US)[-IC_DAYS:]
     if len(days) < IC_DAYS:
-        return Ic(math.nan, math.nan, math.nan, len(days))
+        return IcEstimate(math.nan, math.nan, math.nan, len(days))
     order = np.argsort(decision_us, kind="stable")
     order = order[decision_us[order] // DAY_US >= days[0]]
-    guessed, came = forecast[order], y[order]
-    a_decision = len(order) / len(
-        np.unique(decision_us[order])
-    )  # symbols at one time move together: they share a block
-    block = max(1, round(metrics.BOOTSTRAP_BLOCK * a_decision))
-    draws = StationaryBootstrap(block, guessed, came, seed=seed).apply(
+    recent_forecast = forecast[order]
+    recent_y = y[order]
+    # Symbols of one decision move together, so they must share a block.
+    rows_per_decision = len(order) / len(np.unique(decision_us[order]))
+    block = max(1, round(metrics.BOOTSTRAP_BLOCK * rows_per_decision))
+    draws = StationaryBootstrap(block, recent_forecast, recent_y, seed=seed).apply(
         lambda x, z: np.array([metrics.correlation(x, z)]), metrics.BOOTSTRAP_DRAWS
     )
-    low, high = np.quantile(
-        draws, [0.025, 0.975]
-    )  # NaN for a forecast that never changes: no verdict
-    return Ic(metrics.correlation(guessed, came), float(low), float(high), len(days))
+    low, high = np.quantile(draws, IC_QUANTILES)
+    value = metrics.correlation(recent_forecast, recent_y)
+    return IcEstimate(value, float(low), float(high), len(days))
 
 
 def psi(expected: Floats, actual: Floats) -> float:
-    """Population stability index Σ (a − e)·ln(a/e) of two vectors of bin shares (Siddiqi 2006)."""
-    e, a = np.maximum(expected, SHARE_MIN), np.maximum(actual, SHARE_MIN)
+    """Population stability index Σ (a - e) ln(a / e) of two vectors of bin shares.
+
+    Siddiqi (2006), "Credit Risk Scorecards".
+    """
+    e = np.maximum(expected, SHARE_MIN)
+    a = np.maximum(actual, SHARE_MIN)
     return float(((a - e) * np.log(a / e)).sum())
 
 
 def kolmogorov_smirnov(one: Floats, other: Floats) -> tuple[float, float]:
-    """Largest distance of two empirical distributions, both sorted, and its asymptotic p-value; NaN
-    when one is empty.
+    """Two-sample Kolmogorov-Smirnov distance of sorted samples, and its asymptotic p-value.
+
+    NaN if a sample is empty.
     """
     if not len(one) or not len(other):
         return math.nan, math.nan
-    both = np.concatenate([one, other])
-    below = (np.searchsorted(each, both, side="right") / len(each) for each in (one, other))
-    distance = float(np.abs(np.subtract(*below)).max())
-    return distance, float(
-        kstwobign.sf(distance * math.sqrt(len(one) * len(other) / (len(one) + len(other))))
-    )
+    values = np.concatenate([one, other])
+    cdf_one = np.searchsorted(one, values, side="right") / len(one)
+    cdf_other = np.searchsorted(other, values, side="right") / len(other)
+    distance = float(np.abs(cdf_one - cdf_other).max())
+    effective_size = len(one) * len(other) / (len(one) + len(other))
+    return distance, float(kstwobign.sf(distance * math.sqrt(effective_size)))
 
 
-def _finite(column: pl.Series) -> tuple[Floats, int]:
-    """The sorted numbers of a column, and its length: what is not a finite number counts as NULL,
-    as does the least double, below which there is none for the edge of a bin."""
+def _sorted_numbers(column: pl.Series) -> Floats:
+    """The sorted finite numbers of a column.
+
+    The others count as NULL; so does the least double, because no bin edge can be below it.
+    """
     values = column.cast(pl.Float64).fill_null(math.nan).to_numpy()
-    return np.sort(values[np.isfinite(values) & (values > LEAST)]), len(values)
+    return np.sort(values[np.isfinite(values) & (values > LEAST)])
 
 
-def _kept(found: tuple[Floats, int]) -> dict[str, Any]:
-    values, count = found
-    edges = _edges(values)
-    at = np.linspace(0, len(values) - 1, min(POINTS, len(values))).round().astype(int)
+def _describe_column(column: pl.Series) -> dict[str, Any]:
+    values = _sorted_numbers(column)
+    edges = _bin_edges(values)
+    point_rows = np.linspace(0, len(values) - 1, min(POINTS, len(values))).round().astype(int)
     return {
         "edges": edges.tolist(),
-        "shares": _shares(edges, values, count).tolist(),
-        "points": values[at].tolist(),
+        "shares": _bin_shares(edges, values, len(column)).tolist(),
+        "points": values[point_rows].tolist(),
     }
 
 
-def _edges(values: Floats) -> Floats:
-    """Inner edges of ten bins by quantiles. A value that fills several of them gets a bin of its
-    own, so that leaving it on either side is seen: most tick counts and every constant are like
-    that."""
+def _bin_edges(values: Floats) -> Floats:
+    """Inner edges of ten quantile bins.
+
+    A value that fills several bins gets its own bin, so that a move to either side is detected;
+    most tick counts and all constants are like that.
+    """
     if not len(values):
         return values
-    cuts, times = np.unique(
-        np.quantile(values, np.arange(1, BINS) / BINS, method="inverted_cdf"), return_counts=True
-    )
-    return np.asarray(np.unique(np.concatenate([cuts, np.nextafter(cuts[times > 1], -np.inf)])))
+    quantiles = np.quantile(values, np.arange(1, BINS) / BINS, method="inverted_cdf")
+    edges, counts = np.unique(quantiles, return_counts=True)
+    just_below = np.nextafter(edges[counts > 1], -np.inf)
+    return np.asarray(np.unique(np.concatenate([edges, just_below])))
 
 
-def _shares(edges: Floats, values: Floats, count: int) -> Floats:
-    """Share of each bin (below or at its upper edge), and at last of NULLs."""
-    inside = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
-    return np.asarray(np.append(inside, count - len(values)) / max(count, 1))
+def _bin_shares(edges: Floats, values: Floats, row_count: int) -> Floats:
+    """Share of rows in each bin, which includes its upper edge, and last the share of NULLs."""
+    counts = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
+    null_count = row_count - len(values)
+    return np.asarray(np.append(counts, null_count) / max(row_count, 1))
 
 
-def _line(name: str, kept: Mapping[str, Any], found: tuple[Floats, int]) -> Line:
-    values, count = found
-    shares = _shares(np.array(kept["edges"], dtype=np.float64), values, count)
-    distance, p_value = kolmogorov_smirnov(np.array(kept["points"], dtype=np.float64), values)
-    return Line(name, psi(np.array(kept["shares"]), shares), distance, p_value, float(shares[-1]))
+def _column_drift(name: str, description: Mapping[str, Any], column: pl.Series) -> ColumnDrift:
+    values = _sorted_numbers(column)
+    edges = np.array(description["edges"], dtype=np.float64)
+    points = np.array(description["points"], dtype=np.float64)
+    shares = _bin_shares(edges, values, len(column))
+    distance, p_value = kolmogorov_smirnov(points, values)
+    column_psi = psi(np.array(description["shares"]), shares)
+    return ColumnDrift(name, column_psi, distance, p_value, float(shares[-1]))
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def _json_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in values.items()

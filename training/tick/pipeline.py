@@ -1,9 +1,7 @@
-"""The tick pipeline in one process: prepared → trained → walked forward → judged → registered and
-promoted, or refused with reasons.
+"""All steps of a tick training in one process.
 
-Its steps are those of `training/tick/steps.py`, which Airflow runs one by one. One MLflow parent
-run holds the whole story, with a child run per step: prepare_data, train_model, walk_forward (and
-in it one per fold), backtest.
+They are those of `training.tick.steps`, which Airflow runs one by one. The MLflow parent run has a
+nested run per step: prepare_data, train_model, walk_forward (with one per fold) and backtest.
 """
 
 from collections.abc import Callable
@@ -13,36 +11,38 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.progress import Progress, silent
 from contracts.tick import EVENT_TIME_US_MIN
-from training.run import state
-from training.run.gate import Verdict
-from training.run.provenance import planted, source
-from training.tick import backtest, dataset, steps
-from training.tick.dataset import Dataset
-from training.tick.steps import Prepared, Tested
-from training.tick.walk_forward import WalkForward
+from training.run.gate import GateVerdict
+from training.run.provenance import all_synthetic, data_source
+from training.run.training_run import RUN_ID, TrainingRun
+from training.tick import steps
+from training.tick.data import dataset
+from training.tick.data.dataset import Dataset
+from training.tick.evaluation.backtest import BacktestReport
+from training.tick.evaluation.walk_forward import WalkForward
+from training.tick.steps import PreparedData, TickEvaluation
 
 
 @dataclass(frozen=True)
-class TrainResult:
-    """How a training ended. `reports`: backtest numbers by one-way cost in bp; `rivals`: the
-    challenger's and the baselines' by name, at the gate's cost, on the same days. `walk_forward`:
-    the folds before those days.
+class TickTraining:
+    """Result of a training.
 
-    `version` is the new Production version, None when refused. `planted`: every symbol is of the
-    synthetic exchange. `trials`: trainings of this experiment that the deflated Sharpe `dsr`
-    counts, this one included.
+    `reports` are the model's backtests by one-way cost in bp, `comparisons` those of LightGBM and
+    the baselines by name, at the gate's cost; all on the hold-out days. `walk_forward` covers the
+    folds before these days. `version` is the new Production version, None if the gate refused the
+    model. `synthetic`: all symbols come from the synthetic exchange. `dsr` is the deflated Sharpe
+    ratio over `trials` trainings of this experiment.
     """
 
     run_id: str
-    verdict: Verdict
+    verdict: GateVerdict
     version: str | None
-    reports: dict[float, backtest.Report]
-    rivals: dict[str, backtest.Report]
+    reports: dict[float, BacktestReport]
+    comparisons: dict[str, BacktestReport]
     walk_forward: WalkForward
     train_rows: int
     test_rows: int
     trained_on: str
-    planted: bool
+    synthetic: bool
     dsr: float
     trials: int
     sharpe_interval: tuple[float, float]
@@ -58,45 +58,60 @@ def train_tick(
     from_us: int | None = None,
     to_us: int | None = None,
     progress: Progress | None = None,
-) -> TrainResult:
-    """Train, judge and maybe promote on decisions in [from, to), µs UTC; default is everything up
-    to now.
+) -> TickTraining:
+    """Train on the decisions in [from_us, to_us), µs UTC, and promote the model if it passes.
 
-    Raises DatasetError or RegistryError; a refusal by the gate is a result, not an error.
+    The default range is everything up to now. Raises DatasetError or RegistryError; a refusal by
+    the gate is a result, not an error.
     """
     at_us = now_us()
-    first, last = from_us or EVENT_TIME_US_MIN, to_us or at_us
-    return train(settings, lambda: dataset.load(settings, first, last), at_us, progress or silent)
+    first_us = from_us or EVENT_TIME_US_MIN
+    last_us = to_us or at_us
+    return train_on(
+        settings,
+        lambda: dataset.read_dataset(settings, first_us, last_us),
+        at_us,
+        progress or silent,
+    )
 
 
-def train(
-    settings: Settings, prepare: Callable[[], Dataset], at_us: int, progress: Progress = silent
-) -> TrainResult:
-    """`train_tick` on a dataset from anywhere; `at_us` is the time that the runs carry. Nothing is
-    left in the run folder.
+def train_on(
+    settings: Settings,
+    read_dataset: Callable[[], Dataset],
+    at_us: int,
+    progress: Progress = silent,
+) -> TickTraining:
+    """`train_tick` on the data set that `read_dataset` returns.
+
+    `at_us` is the timestamp of the metrics. The run directory is removed at the end.
     """
-    with state.once(settings, steps.PIPELINE, at_us) as (key, at):
-        prepared = steps.prepare_training_data(settings, key, prepare, at_us, progress)
+    with TrainingRun.temporary(settings, steps.PIPELINE, at_us) as training:
+        key = training.key
+        prepared = steps.prepare_training_data(settings, key, read_dataset, at_us, progress)
         steps.train_model(settings, key, progress)
-        tested = steps.backtest_model(settings, key, progress)
+        evaluation = steps.backtest_model(settings, key, progress)
         _, version = steps.register_to_production(settings, key)
-        return _result(str(at.need(state.RUN, "prepare_training_data")), prepared, tested, version)
+        run_id = str(training.directory.require_state(RUN_ID, "prepare_training_data"))
+    return _summarise(run_id, prepared, evaluation, version)
 
 
-def _result(run_id: str, prepared: Prepared, tested: Tested, version: str | None) -> TrainResult:
-    symbols, parts, judged = prepared.dataset.symbols, prepared.parts, tested.judged
-    return TrainResult(
-        run_id,
-        judged.verdict,
-        version,
-        {cost: test.report for cost, test in judged.tests.items()},
-        {name: test.report for name, test in judged.rivals.items()},
-        tested.walked,
-        len(parts.train),
-        len(parts.test),
-        source(symbols),
-        planted(symbols),
-        judged.dsr,
-        judged.trials,
-        judged.sharpe_interval,
+def _summarise(
+    run_id: str, prepared: PreparedData, evaluation: TickEvaluation, version: str | None
+) -> TickTraining:
+    symbols = prepared.dataset.symbols
+    holdout = evaluation.holdout
+    return TickTraining(
+        run_id=run_id,
+        verdict=holdout.verdict,
+        version=version,
+        reports={cost: test.report for cost, test in holdout.tests.items()},
+        comparisons={name: test.report for name, test in holdout.comparisons.items()},
+        walk_forward=evaluation.walk_forward,
+        train_rows=len(prepared.parts.train),
+        test_rows=len(prepared.parts.test),
+        trained_on=data_source(symbols),
+        synthetic=all_synthetic(symbols),
+        dsr=holdout.dsr,
+        trials=holdout.trials,
+        sharpe_interval=holdout.sharpe_interval,
     )

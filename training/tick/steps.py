@@ -1,9 +1,9 @@
-"""The steps of a tick training; each may be a separate process: aggregate_weekly_features →
-prepare_training_data → train_model → backtest_model → register_to_production. What one leaves the
-next finds in the run folder.
+"""Steps of a tick training.
 
-Repeating a step changes nothing: the same data gives the same model, a step's MLflow run goes on,
-one training makes one version.
+aggregate_weekly_features → prepare_training_data → train_model → backtest_model →
+register_to_production. Each step may be a separate process; results are passed in the run
+directory. Repeating a step is safe: the same data gives the same model, the MLflow run of the step
+is resumed, and a training registers one version.
 """
 
 from collections.abc import Callable
@@ -14,50 +14,46 @@ from contracts.errors import JobError, RegistryError
 from contracts.features import CORE
 from contracts.progress import Progress
 from models import registry, runtime
-from models.export import export
-from training.run import directory, mlflow_run, state
-from training.run.directory import Folder
-from training.run.gate import Verdict
-from training.run.mlflow_run import Track
-from training.run.provenance import PLANTED, iso, planted, source, warning
-from training.tick import dataset as datasets
-from training.tick import (
-    dataset_manifest,
-    drift,
-    evaluation,
-    model,
-    split,
-    stored_dataset,
-    walk_forward,
-)
-from training.tick.dataset import Dataset
-from training.tick.evaluation import Judgement
-from training.tick.split import Split
-from training.tick.walk_forward import WalkForward
+from models.export import export_estimator
+from models.registry import ModelVersion
+from models.runtime import ExportedModel
+from training.run.gate import GateVerdict
+from training.run.mlflow_run import EXECUTION_DATE, MlflowRun
+from training.run.provenance import PLANTED, all_synthetic, data_source, iso, title_suffix
+from training.run.training_run import AT_US, VERDICT, Pipeline, RegisterPolicy, TrainingRun
+from training.tick import drift, model
+from training.tick.data import manifest
+from training.tick.data.dataset import Dataset, feature_matrix
+from training.tick.data.manifest import DatasetManifest
+from training.tick.data.saved_dataset import load_dataset, save_dataset
+from training.tick.data.split import Split, holdout_split
+from training.tick.evaluation.holdout import HoldoutEvaluation, evaluate_holdout
+from training.tick.evaluation.walk_forward import WalkForward, run_walk_forward
 
-PIPELINE, RUN_NAME, MODEL_TYPE = "tick", "tick-training", "timeseries"
-VERDICT, COMPARED, VERSION = "verdict", "compared_with", "version"
+PIPELINE = Pipeline("tick", "tick-training", "timeseries", gate_step="backtest_model")
+# Entries of the state.
+COMPARED_WITH, VERSION, TAGS = "compared_with", "version", "tags"
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """The rows, and their parts: those to learn from and the untouched days."""
+class PreparedData:
+    """The training set, and its split into training rows and hold-out days."""
 
     dataset: Dataset
     parts: Split
 
 
 @dataclass(frozen=True)
-class Tested:
-    """What was found out on rows that the model never saw."""
+class TickEvaluation:
+    """Results on rows that the models were not fitted on."""
 
-    walked: WalkForward
-    judged: Judgement
+    walk_forward: WalkForward
+    holdout: HoldoutEvaluation
 
 
-def of(settings: Settings, key: str) -> Folder:
-    """The run folder of a training; `key` is a name of the caller's choice, such as a DAG run's."""
-    return Folder(directory.place(settings, PIPELINE, key))
+def training_run(settings: Settings, key: str) -> TrainingRun:
+    """The training `key`, a name chosen by the caller (e.g. a DAG run)."""
+    return TrainingRun(settings, PIPELINE, key)
 
 
 def aggregate_weekly_features(
@@ -69,201 +65,217 @@ def aggregate_weekly_features(
     at_us: int,
     progress: Progress,
 ) -> dict[str, int]:
-    """Compute the missing or changed chunks of the features of [from, to) µs; `at_us` is the time
-    that the runs carry.
+    """Compute the missing or outdated chunks of features in [from_us, to_us), µs UTC.
 
-    Raises JobError when chunks failed.
+    `at_us` is the timestamp of the metrics. Returns counts of chunks, rows and ticks. Raises
+    JobError if a chunk failed.
     """
-    from feature_store.backfill import (
-        run as backfill,
-    )  # here: PyFlink is slow to import, and no other step needs it
+    # Here: PyFlink is slow to import, and no other step needs it.
+    from feature_store.backfill import run as backfill
 
-    track = _begin(settings, of(settings, key), at_us)
-    with track.going_on(), track.step("aggregate_features") as child:
-        done = backfill.run(settings, from_us, to_us, progress, chunk_us=chunk_us)
-        counts = {
-            "chunks_computed": len(done.computed),
-            "chunks_unchanged": len(done.unchanged),
-            "chunks_failed": len(done.failed),
-        }
-        child.metrics({"records_processed": done.ticks, "feature_rows": done.rows, **counts})
-        child.tags({"range_from": iso(from_us), "range_to": iso(to_us)})
-        if done.failed:
-            chunk, why = next(iter(done.failed.items()))
+    parent = _begin(training_run(settings, key), at_us)
+    with parent.reopened(), parent.step_run("aggregate_features") as step:
+        result = backfill.run(settings, from_us, to_us, progress, chunk_us=chunk_us)
+        step.log_metrics(
+            {
+                "records_processed": result.ticks,
+                "feature_rows": result.rows,
+                "chunks_computed": len(result.computed),
+                "chunks_unchanged": len(result.unchanged),
+                "chunks_failed": len(result.failed),
+            }
+        )
+        step.set_tags({"range_from": iso(from_us), "range_to": iso(to_us)})
+        if result.failed:
+            chunk, reason = next(iter(result.failed.items()))
             raise JobError(
-                f"{len(done.failed)} chunks of features failed; {chunk}: {why}",
-                "run it again: what is done stays done",
+                f"{len(result.failed)} chunks of features failed; {chunk}: {reason}",
+                "run it again: finished chunks are not computed again",
             )
     return {
-        "computed": len(done.computed),
-        "unchanged": len(done.unchanged),
-        "rows": done.rows,
-        "ticks": done.ticks,
+        "computed": len(result.computed),
+        "unchanged": len(result.unchanged),
+        "rows": result.rows,
+        "ticks": result.ticks,
     }
 
 
 def prepare_training_data(
-    settings: Settings, key: str, prepare: Callable[[], Dataset], at_us: int, progress: Progress
-) -> Prepared:
-    """Make the training set and keep it; `at_us` is the time that the runs carry. Raises
-    DatasetError.
+    settings: Settings,
+    key: str,
+    read_dataset: Callable[[], Dataset],
+    at_us: int,
+    progress: Progress,
+) -> PreparedData:
+    """Read the training set with `read_dataset` and save it.
+
+    `at_us` (µs UTC) is the timestamp of the metrics. Raises DatasetError if there is too little
+    data.
     """
     progress("prepare", 0, 1)
-    at = of(settings, key)
-    track = _begin(settings, at, at_us)
-    with track.going_on(), track.step("prepare_data") as child:
-        dataset = prepare()
-        made = dataset_manifest.of(dataset, settings)
-        for each in (child, track):
-            each.document(asdict(made), dataset_manifest.DOCUMENT)
-            each.tags(_facts(dataset, made, at.need(state.AT, "prepare_training_data")))
-        child.document(dataset.dropped, "dropped.json")
+    training = training_run(settings, key)
+    parent = _begin(training, at_us)
+    with parent.reopened(), parent.step_run("prepare_data") as step:
+        dataset = read_dataset()
+        description = manifest.describe_dataset(dataset, settings)
+        began_us = training.directory.require_state(AT_US, "prepare_training_data")
+        tags = _origin_tags(dataset, description, began_us)
+        for run in (step, parent):
+            run.log_json(asdict(description), manifest.DOCUMENT)
+            run.set_tags(tags)
+        step.log_json(dataset.dropped, "dropped.json")
         parts = _split(settings, dataset)
         counts = {
             "records_processed": len(dataset.frame) + sum(dataset.dropped.values()),
             "purged_samples": parts.purged,
+            "train_samples": len(parts.train),
+            "test_samples": len(parts.test),
         }
-        counts |= {"train_samples": len(parts.train), "test_samples": len(parts.test)}
-        for each in (child, track):
-            each.metrics(counts)
-            each.tags({"test_from": iso(parts.test_from_us)})
-        stored_dataset.store(at, dataset)
+        for run in (step, parent):
+            run.log_metrics(counts)
+            run.set_tags({"test_from": iso(parts.test_from_us)})
+        save_dataset(training.directory, dataset)
     progress("prepare", 1, 1)
-    return Prepared(dataset, parts)
+    return PreparedData(dataset, parts)
 
 
-def train_model(settings: Settings, key: str, progress: Progress) -> runtime.Exported:
-    """Fit the forest and seal it in the run folder. Raises DatasetError or RegistryError."""
+def train_model(settings: Settings, key: str, progress: Progress) -> ExportedModel:
+    """Fit the forest and export it into the run directory.
+
+    Raises DatasetError before `prepare_training_data`, RegistryError if the exported file differs.
+    """
     progress("train", 0, 1)
-    at = of(settings, key)
-    dataset, track = stored_dataset.load(at), state.track(settings, at)
+    training = training_run(settings, key)
+    dataset = load_dataset(training.directory)
+    parent = training.parent_run()
     parts = _split(settings, dataset)
-    with track.going_on():
-        with track.step("train_model") as child:
-            exported = _fit(settings, dataset, parts, at, child, progress)
-        forecast = runtime.load(exported.folder, exported.digest).predict(
-            datasets.matrix(parts.test)
-        )
-        track.document(drift.reference(parts.train, forecast), drift.FILE)
-    state.keep(at, exported)
+    with parent.reopened():
+        with parent.step_run("train_model") as step:
+            exported = _fit_and_export(training, dataset, parts, step, progress)
+        loaded = runtime.load_model(exported.folder, exported.digest)
+        forecast = loaded.predict(feature_matrix(parts.test))
+        parent.log_json(drift.build_reference(parts.train, forecast), drift.REFERENCE_FILE)
+    training.save_model(exported)
     return exported
 
 
-def backtest_model(settings: Settings, key: str, progress: Progress) -> Tested:
-    """Walk forward, then judge the sealed model on the untouched days. Its verdict decides what
-    `register_to_production` does.
+def backtest_model(settings: Settings, key: str, progress: Progress) -> TickEvaluation:
+    """Run the walk-forward validation, then evaluate the exported model on the hold-out days.
+
+    `register_to_production` follows the verdict. Raises DatasetError before `train_model`.
     """
-    at = of(settings, key)
-    exported, dataset, track = state.kept(at), stored_dataset.load(at), state.track(settings, at)
-    parts, title = _split(settings, dataset), warning(dataset.symbols)
-    with track.going_on():
-        walked = walk_forward.run(settings, parts, track, title, progress)
+    training = training_run(settings, key)
+    exported = training.saved_model()
+    dataset = load_dataset(training.directory)
+    parts = _split(settings, dataset)
+    suffix = title_suffix(dataset.symbols)
+    parent = training.parent_run()
+    with parent.reopened():
+        walk_forward = run_walk_forward(settings, parts, parent, suffix, progress)
         progress("backtest", 0, 1)
-        incumbent = registry.current(settings)
-        judged = evaluation.judge(settings, parts, exported, track, title)
-    report = judged.main.report
-    tags = {"sharpe": f"{report.sharpe:.4f}", "max_drawdown": f"{report.max_drawdown:.4f}"}
-    at.note(
+        incumbent = registry.production_version(settings)
+        holdout = evaluate_holdout(settings, parts, exported, parent, suffix)
+    report = holdout.main.report
+    training.directory.update_state(
         **{
-            VERDICT: judged.verdict.as_dict(),
-            COMPARED: incumbent.version if incumbent else None,
-            "tags": tags,
+            VERDICT: holdout.verdict.as_dict(),
+            COMPARED_WITH: incumbent.version if incumbent else None,
+            TAGS: {
+                "sharpe": f"{report.sharpe:.4f}",
+                "max_drawdown": f"{report.max_drawdown:.4f}",
+            },
         }
     )
     progress("backtest", 1, 1)
-    return Tested(walked, judged)
+    return TickEvaluation(walk_forward, holdout)
 
 
-def register_to_production(settings: Settings, key: str) -> tuple[Verdict, str | None]:
-    """Register and promote what passed the gate; what did not stays in its run, with its reasons.
-    Returns the Production version.
+def register_to_production(settings: Settings, key: str) -> tuple[GateVerdict, str | None]:
+    """Register and promote a model that passed the gate; a refused one is not registered.
 
-    A kill leaves no half of it: the version carries all its tags from its first moment, the alias
-    moves last, and the next try finds the version that this training has made. Raises RegistryError
-    when Production is no longer the model it was compared with.
+    Returns the verdict and the Production version, None if refused. One training registers one
+    version, also if it is repeated after a kill. Raises DatasetError before `backtest_model`,
+    RegistryError if Production has changed since then.
     """
-    at = of(settings, key)
-    verdict, track, version = (
-        Verdict.of(at.need(VERDICT, "backtest_model")),
-        state.track(settings, at),
-        None,
-    )
-    with track.ending():
+    training = training_run(settings, key)
+    verdict = training.saved_verdict()
+    version = None
+    with training.parent_run().closing():
         if verdict.gate_pass:
-            version = _settle(settings, at, track)
-            track.tags({"registered_version": version})
-    at.note(**{VERSION: version})
+            version = _register(training, verdict)
+    training.directory.update_state(**{VERSION: version})
     return verdict, version
 
 
-def _begin(settings: Settings, at: Folder, at_us: int) -> Track:
-    """The parent run, whichever step is the first."""
-    return state.begin(
-        settings,
-        at,
-        RUN_NAME,
-        at_us,
-        {mlflow_run.MODEL_TYPE: MODEL_TYPE, mlflow_run.EXECUTION_DATE: iso(at_us)},
+def _register(training: TrainingRun, verdict: GateVerdict) -> str | None:
+    settings = training.settings
+    run_id = training.parent_run().run_id
+    digest = training.saved_model().digest
+    compared_with = training.directory.require_state(COMPARED_WITH, "backtest_model")
+
+    def is_compared(production: ModelVersion | None, version: str | None) -> bool:
+        if production is not None and production.version not in (version, compared_with):
+            raise RegistryError(
+                f"version {production.version} became Production since the backtest",
+                "run backtest_model again: it compares with that version",
+            )
+        return True
+
+    policy = RegisterPolicy(
+        find_version=lambda: registry.find_version_of_run(settings, run_id, digest),
+        may_replace=is_compared,
     )
+    tags = training.directory.require_state(TAGS, "backtest_model")
+    return training.register(verdict, tags, policy).version
 
 
-def _settle(settings: Settings, at: Folder, track: Track) -> str:
-    exported, now = state.kept(at), registry.current(settings)
-    # 1. One version per training.
-    mine = registry.of_run(settings, track.run_id, exported.digest)
-    if now is not None and now.version not in (mine, at.need(COMPARED, "backtest_model")):
-        message = f"version {now.version} became Production since the backtest"
-        raise RegistryError(message, "run backtest_model again: it compares with that one")
-    tags = {registry.PASSED: "true", **at.need("tags", "backtest_model")}
-    version = mine or registry.register(settings, exported, track.run_id, tags)
-    # 2. Production.
-    registry.promote(settings, version)
-    return version
+def _begin(training: TrainingRun, at_us: int) -> MlflowRun:
+    """The parent run, whichever step is the first."""
+    return training.begin(at_us, {EXECUTION_DATE: iso(at_us)})
 
 
-def _fit(
-    settings: Settings, dataset: Dataset, parts: Split, at: Folder, child: Track, progress: Progress
-) -> runtime.Exported:
-    child.params(
+def _fit_and_export(
+    training: TrainingRun, dataset: Dataset, parts: Split, step: MlflowRun, progress: Progress
+) -> ExportedModel:
+    settings = training.settings
+    step.log_params(
         {"model": model.NAME, "seed": settings.seed, "features": len(CORE), **model.FOREST}
     )
-    x, y = datasets.matrix(parts.train), parts.train["y"].to_numpy()
-    estimator = model.fit(x, y, settings, progress)
-    exported = export(
+    x = feature_matrix(parts.train)
+    estimator = model.fit_forest(x, parts.train["y"].to_numpy(), settings, progress)
+    exported = export_estimator(
         estimator,
-        datasets.matrix(parts.test),
-        at.model,
+        feature_matrix(parts.test),
+        training.directory.model,
         features=CORE,
-        trained_on=source(dataset.symbols),
+        trained_on=data_source(dataset.symbols),
         trained_to_us=int(parts.train["exit_us"].max()),  # type: ignore[arg-type]
         horizon_s=settings.horizon_s,
         seed=settings.seed,
     )
-    child.metrics({"train_samples": len(x), "onnx_difference_max": exported.difference})
-    child.document(
-        dict(zip(CORE, map(float, estimator.feature_importances_), strict=True)), "importances.json"
-    )
+    step.log_metrics({"train_samples": len(x), "onnx_difference_max": exported.difference})
+    importances = map(float, estimator.feature_importances_)
+    step.log_json(dict(zip(CORE, importances, strict=True)), "importances.json")
     return exported
 
 
 def _split(settings: Settings, dataset: Dataset) -> Split:
-    return split.holdout(
+    return holdout_split(
         dataset.frame, settings.test_days, settings.embargo_share, settings.decision_grid_s
     )
 
 
-def _facts(dataset: Dataset, made: dataset_manifest.Recipe, at_us: int) -> dict[str, str]:
-    """The tags that say what was trained on."""
-    facts = {
+def _origin_tags(dataset: Dataset, description: DatasetManifest, at_us: int) -> dict[str, str]:
+    tags = {
         "dataset_sha256": dataset.fingerprint,
-        "data_source": source(dataset.symbols),
+        "data_source": data_source(dataset.symbols),
         "symbols": ",".join(dataset.symbols),
-    }
-    facts |= {f"snapshot.{table}": str(snapshot) for table, snapshot in dataset.snapshots.items()}
-    facts |= {f"setting.{name}": str(value) for name, value in made.settings.items()}
-    facts |= {
-        "range_from": iso(made.from_us),
-        "range_to": iso(made.to_us),
+        "range_from": iso(description.from_us),
+        "range_to": iso(description.to_us),
         "execution_date": iso(at_us),
     }
-    return facts | ({"planted signal": PLANTED} if planted(dataset.symbols) else {})
+    tags |= {f"snapshot.{table}": str(snapshot) for table, snapshot in dataset.snapshots.items()}
+    tags |= {f"setting.{name}": str(value) for name, value in description.settings.items()}
+    if all_synthetic(dataset.symbols):
+        tags["planted signal"] = PLANTED
+    return tags

@@ -1,8 +1,8 @@
-"""A training in a separate process: the parent's side. TensorFlow and Torch never meet, and
-neither is loaded by the command line.
+"""The parent's side of a training process for Keras or PyTorch.
 
-The child reads the run folder, says progress in lines of JSON, and ends when its parent does: its
-input closes then.
+TensorFlow and PyTorch are never loaded into the same process, nor by the command line. The child
+reads and writes the run directory, reports progress as lines of JSON on its output, and exits when
+its parent does, because that closes its input.
 """
 
 import json
@@ -17,115 +17,125 @@ from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError, TickError
 from contracts.progress import Progress
-from training.vision.directory import Folder
+from training.vision.directory import VisionDirectory
 from training.vision.specs import Spec
 
 MODULES = {"keras": "tensorflow", "torch": "torch"}
-CODE = Path(__file__).parents[2]  # from where the child imports the same packages
-LOOK_TIMEOUT_S = 60
-ERROR_LINES = 8
-ALIKE = 1000  # an epoch's share of the bar
+PROJECT_ROOT = Path(__file__).parents[2]  # PYTHONPATH of the child
+PROBE_TIMEOUT_S = 60
+ERROR_LINES_MAX = 8
+EPOCH_UNITS = 1000  # length of an epoch on the progress bar
 
 
 class TrainingError(TickError):
-    """The process that trains a network ended without one."""
+    """The training process ended without a network."""
 
 
-def python(settings: Settings, framework: str) -> Path:
-    """The Python that has the framework: TICK_VISION_PYTHON, else this one, else `.venv-vision`'s.
-    Nothing is loaded, only looked for.
+def find_python(settings: Settings, framework: str) -> Path:
+    """Python interpreter that has the framework, which is not loaded.
 
-    Raises DatasetError when none has it.
+    TICK_VISION_PYTHON if set; otherwise this interpreter, then that of `.venv-vision`. Raises
+    DatasetError if none has it.
     """
-    module, given = MODULES[framework], settings.vision_python
-    known = (
-        [given.expanduser().absolute()]
-        if given
-        else [Path(sys.executable), paths.project(settings) / ".venv-vision" / "bin" / "python"]
-    )
-    found = next((each for each in known if _has(each, module)), None)
-    if found is None:
-        hint = (
-            "`make install-vision` puts it into .venv-vision, where it is found; or `uv sync"
-            f" --inexact --group {framework}`"
+    module = MODULES[framework]
+    configured = settings.vision_python
+    if configured:
+        candidates = [configured.expanduser().absolute()]
+    else:
+        other = paths.project(settings) / ".venv-vision" / "bin" / "python"
+        candidates = [Path(sys.executable), other]
+    python = next((each for each in candidates if _has_module(each, module)), None)
+    if python is None:
+        place = (
+            f"{configured} does not have it"
+            if configured
+            else f"group `{framework}` is not part of the default install"
         )
-        where = str(given) if given else f"group `{framework}` stays out of the default install"
-        raise DatasetError(f"{module} is not installed: {where}", hint)
-    return found
+        raise DatasetError(
+            f"{module} is not installed: {place}",
+            "run `make install-vision`, which installs it into .venv-vision, or"
+            f" `uv sync --inexact --group {framework}`",
+        )
+    return python
 
 
-def _has(interpreter: Path, module: str) -> bool:
-    look = (
+def _has_module(python: Path, module: str) -> bool:
+    code = (
         "import sys; from importlib.util import find_spec; sys.exit(find_spec(sys.argv[1]) is None)"
     )
     try:
-        looked = subprocess.run(
-            [interpreter, "-c", look, module],
+        probe = subprocess.run(
+            [python, "-c", code, module],
             capture_output=True,
-            timeout=LOOK_TIMEOUT_S,
+            timeout=PROBE_TIMEOUT_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return looked.returncode == 0
+    return probe.returncode == 0
 
 
-def run(settings: Settings, spec: Spec, folder: Folder, progress: Progress) -> None:
-    """Train until the folder holds network.onnx and answers.npz. Raises TrainingError with what the
-    child said.
+def run_training_process(
+    settings: Settings, spec: Spec, directory: VisionDirectory, progress: Progress
+) -> None:
+    """Train until the run directory contains the network, resuming an interrupted training.
+
+    Raises TrainingError, with the end of the child's error output, if it fails.
     """
+    framework = spec.dataset.framework
     command = [
-        str(python(settings, spec.fields.framework)),
+        str(find_python(settings, framework)),
         "-m",
-        f"training.vision.{spec.fields.framework}_child",
-        str(folder.path),
+        f"training.vision.{framework}_child",
+        str(directory.path),
     ]
-    # The project alone: the packages of this environment have no place in another one's.
-    environment = {**os.environ, "PYTHONPATH": str(CODE), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    environment |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "TRAIN_JOBS": str(settings.train_threads)}
-    with tempfile.TemporaryFile() as complaints:
+    environment = {
+        **os.environ,
+        # Only the project: packages of this environment do not belong into another one.
+        "PYTHONPATH": str(PROJECT_ROOT),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "TRAIN_JOBS": str(settings.train_threads),
+    }
+    with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=complaints,
+            stderr=errors,
             env=environment,
         )
         try:
-            _follow(child.stdout, spec.epochs, progress)
+            _report_progress(child.stdout, spec.epochs, progress)
             code = child.wait()
         finally:
             child.kill()
             child.communicate()
         if code != 0:
             raise TrainingError(
-                f"the training of {spec.kind} ended by {_end(code)}: {_said(complaints)}",
-                "run it again: it goes on",
+                f"the training of {spec.kind} ended with {_describe(code)}: {_last_lines(errors)}",
+                "run it again to resume",
             )
 
 
-def _follow(lines: IO[bytes] | None, epochs: int, progress: Progress) -> None:
+def _report_progress(lines: IO[bytes] | None, epochs: int, progress: Progress) -> None:
     for line in lines or ():
         try:
-            said = json.loads(line)
+            message = json.loads(line)
         except ValueError:
-            continue  # a library's own print
-        if "step" in said:
-            done = (said["epoch"] - 1) * ALIKE + said["step"] * ALIKE // max(1, said["steps"])
-            progress("train", done, epochs * ALIKE)
-    progress("train", epochs * ALIKE, epochs * ALIKE)
+            continue  # printed by a library
+        if "step" in message:
+            within_epoch = message["step"] * EPOCH_UNITS // max(1, message["steps"])
+            done = (message["epoch"] - 1) * EPOCH_UNITS + within_epoch
+            progress("train", done, epochs * EPOCH_UNITS)
+    progress("train", epochs * EPOCH_UNITS, epochs * EPOCH_UNITS)
 
 
-def _end(code: int) -> str:
+def _describe(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def _said(complaints: IO[bytes]) -> str:
-    complaints.seek(0)
-    lines = complaints.read().decode(errors="replace").strip().splitlines()
-    return "\n".join(lines[-ERROR_LINES:]) or "nothing was said"
-
-
-def written(folder: Folder) -> Path:
-    """The network that the child left."""
-    return folder.path / "network.onnx"
+def _last_lines(errors: IO[bytes]) -> str:
+    errors.seek(0)
+    lines = errors.read().decode(errors="replace").strip().splitlines()
+    return "\n".join(lines[-ERROR_LINES_MAX:]) or "no error output"

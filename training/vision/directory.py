@@ -1,5 +1,7 @@
-"""The folder of a vision training: the data set's arrays, a line per epoch, and the sealed
-model."""
+"""Run directory of a vision training: arrays of the data set, epoch history, network and results.
+
+Imported by the training processes, whose environments lack MLflow.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,50 +9,67 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.run import directory
-from training.run.directory import fresh, whole
+from training.run.directory import RunDirectory, replace_file, run_path
 from training.vision.images import Images
 from training.vision.specs import Spec
 
 if TYPE_CHECKING:
     from contracts.config.settings import Settings
 
-__all__ = ["Folder", "fresh", "of", "whole"]
 ARRAYS = ("train_x", "train_y", "test_x", "test_y")
 
 
 @dataclass(frozen=True)
-class Folder(directory.Folder):
-    """Paths of one training; `state` is what its steps noted."""
+class VisionDirectory(RunDirectory):
+    """Paths and saved state of one training."""
 
     @property
     def data(self) -> Path:
-        """The data set's arrays."""
+        """Arrays of the data set."""
         return self.path / "data.npz"
 
     @property
+    def spec(self) -> Path:
+        """JSON of the `Spec`."""
+        return self.path / "spec.json"
+
+    @property
     def history(self) -> Path:
-        """A line per finished epoch, written by the training process."""
+        """JSON list of the metrics of each finished epoch, written by the training process."""
         return self.path / "history.json"
 
-    def store(self, images: Images) -> None:
-        """Keep the arrays for the later steps."""
+    @property
+    def network(self) -> Path:
+        """ONNX model; the last file that the training process writes."""
+        return self.path / "network.onnx"
+
+    @property
+    def probabilities(self) -> Path:
+        """The original network's outputs for the first test images."""
+        return self.path / "answers.npz"
+
+    @property
+    def facts(self) -> Path:
+        """JSON of parameters that are known after the training, such as the best epoch."""
+        return self.path / "facts.json"
+
+    def save_images(self, images: Images) -> None:
+        """Save the arrays for later steps."""
         arrays = {name: getattr(images, name) for name in ARRAYS}
-        whole(self.data, lambda part: _savez(part, arrays))
+        replace_file(self.data, lambda partial: _write_npz(partial, arrays))
 
-    def images(self) -> Images:
-        """The arrays again."""
-        with np.load(self.data, allow_pickle=False) as kept:
-            return Images(
-                **{name: kept[name] for name in ARRAYS}, lossy=bool(self.state().get("lossy"))
-            )
-
-
-def of(settings: "Settings", spec: Spec, key: str) -> Folder:
-    """The folder of training `key` (a name of the caller's choice, such as a DAG run's)."""
-    return Folder(directory.place(settings, spec.kind, key))
+    def load_images(self) -> Images:
+        """The arrays that `save_images` saved."""
+        lossy = bool(self.read_state().get("lossy"))
+        with np.load(self.data, allow_pickle=False) as arrays:
+            return Images(**{name: arrays[name] for name in ARRAYS}, lossy=lossy)
 
 
-def _savez(part: Path, arrays: dict[str, Any]) -> None:
-    with part.open("wb") as out:
+def vision_directory(settings: "Settings", spec: Spec, key: str) -> VisionDirectory:
+    """Directory of training `key`, a name chosen by the caller (e.g. a DAG run)."""
+    return VisionDirectory(run_path(settings, spec.kind, key))
+
+
+def _write_npz(partial: Path, arrays: dict[str, Any]) -> None:
+    with partial.open("wb") as out:
         np.savez(out, **arrays)

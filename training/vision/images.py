@@ -1,8 +1,7 @@
-"""Image data sets from the usual public files: Keras' mnist.npz, idx files, CIFAR-10's binary
-batches, Parquet with JPEGs.
+"""Readers of image data sets in their public formats.
 
-A reader gives arrays or a clear DatasetError; nothing pickled is ever loaded, which is why
-CIFAR-10's Python batches are refused.
+Keras' mnist.npz, idx files, CIFAR-10's binary batches, and Parquet with JPEGs. Pickle is never
+loaded, because it can execute code; hence CIFAR-10's Python batches are refused.
 """
 
 import gzip
@@ -20,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import DatasetError
-from training.vision.specs import Kind
+from training.vision.specs import ImageDataset
 
-Bytes = NDArray[np.uint8]
+UInt8Array = NDArray[np.uint8]
 IDX = {
     "train-images": "x_train",
     "train-labels": "y_train",
@@ -30,202 +29,213 @@ IDX = {
     "t10k-labels": "y_test",
 }
 IDX_UINT8 = 8
-CIFAR_RECORD = 1 + 32 * 32 * 3
+IDX_HEADER_BYTES = 4
+CIFAR_RECORD_BYTES = 1 + 32 * 32 * 3
 CIFAR_BYTES_MAX = 1 << 28
 ROWS_MIN = 50
-BROKEN = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error)
+RGB_CHANNELS = 3
+READ_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
 class Images:
-    """uint8 images (rows × height × width × channels) and their labels; `lossy`: they went through
-    JPEG, unlike the original's.
+    """uint8 images (rows × height × width × channels) and labels (rows,) of both parts.
+
+    `lossy`: the images are JPEG copies of the originals.
     """
 
-    train_x: Bytes
-    train_y: Bytes
-    test_x: Bytes
-    test_y: Bytes
+    train_x: UInt8Array
+    train_y: UInt8Array
+    test_x: UInt8Array
+    test_y: UInt8Array
     lossy: bool = False
 
     def sha256(self) -> str:
-        """Of every byte of the arrays."""
+        """SHA-256 of shapes and content of the arrays."""
         digest = hashlib.sha256()
         for array in (self.train_x, self.train_y, self.test_x, self.test_y):
             digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
 
-def read(kind: Kind, path: Path) -> Images:
-    """The data set in a file or folder. Raises DatasetError: nothing there, corrupt, of another
-    shape, a label that is none.
+def read_images(dataset: ImageDataset, path: Path) -> Images:
+    """Read the data set in a file or folder, in any of the known formats.
+
+    Raises DatasetError if it does not exist, is corrupt, has another shape, or invalid labels.
     """
     if not path.exists():
         raise DatasetError(
             f"there is no {path}",
-            "give the public file or its folder with --data; without it the file is fetched",
+            "pass the public file or its folder with --data, or omit --data to download it",
         )
     try:
-        made = _reader(path)(path)
-    except BROKEN as error:
-        hint = "it is damaged or no such data set: fetch it again"
+        images = _choose_reader(path)(path)
+    except READ_ERRORS as error:
+        reason = str(error)[:200] or type(error).__name__
         raise DatasetError(
-            f"{path} cannot be read as {kind.name}: {str(error)[:200] or type(error).__name__}",
-            hint,
+            f"{path} cannot be read as {dataset.name}: {reason}",
+            "it is damaged or another data set: download it again",
         ) from error
-    return _checked(kind, made, path)
+    return _validate(dataset, images, path)
 
 
-def pictures(files: Sequence[Path], shape: tuple[int, int, int]) -> Bytes:
-    """Pictures of any size as images of `shape`, scaled to it. Raises DatasetError for a file that
-    is none.
+def load_pictures(files: Sequence[Path], shape: tuple[int, int, int]) -> UInt8Array:
+    """Load picture files, scaled to `shape` (height, width, channels), as (rows × shape).
+
+    Raises DatasetError for a file that is not a picture.
     """
     from PIL import Image
 
-    made = []
+    height, width, channels = shape
+    mode = "RGB" if channels == RGB_CHANNELS else "L"
+    pictures = []
     for file in files:
         try:
             with Image.open(file) as picture:
-                made.append(
-                    np.asarray(
-                        picture.convert("RGB" if shape[2] == 3 else "L").resize(
-                            (shape[1], shape[0])
-                        )
-                    ).reshape(shape)
-                )
-        except (*BROKEN, SyntaxError, Image.DecompressionBombError) as error:
+                scaled = picture.convert(mode).resize((width, height))
+                pictures.append(np.asarray(scaled).reshape(shape))
+        except (*READ_ERRORS, SyntaxError, Image.DecompressionBombError) as error:
             raise DatasetError(
                 f"{file} is not a picture that can be read: {str(error)[:200]}",
-                "give PNG or JPEG files",
+                "pass PNG or JPEG files",
             ) from error
-    return np.stack(made)
+    return np.stack(pictures)
 
 
-def _reader(path: Path) -> Callable[[Path], Images]:
+def _choose_reader(path: Path) -> Callable[[Path], Images]:
     if path.is_dir():
-        return (
-            _parquet
-            if (path / "train.parquet").is_file()
-            else _binary_folder
-            if list(path.rglob("data_batch_*.bin"))
-            else _idx
-        )
+        if (path / "train.parquet").is_file():
+            return _read_parquet
+        return _read_batch_folder if list(path.rglob("data_batch_*.bin")) else _read_idx
     with path.open("rb") as content:
-        start = content.read(4)
-    return _npz if start == b"PK\x03\x04" else _binary_tar
+        magic = content.read(4)
+    return _read_npz if magic == b"PK\x03\x04" else _read_batch_tar
 
 
-def _npz(path: Path) -> Images:
+def _read_npz(path: Path) -> Images:
     with path.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
-        return _keras(dict(arrays))
+        return _from_keras_arrays(dict(arrays))
 
 
-def _keras(arrays: dict[str, Any]) -> Images:
+def _from_keras_arrays(arrays: dict[str, Any]) -> Images:
     return Images(arrays["x_train"], arrays["y_train"], arrays["x_test"], arrays["y_test"])
 
 
-def _idx(folder: Path) -> Images:
+def _read_idx(folder: Path) -> Images:
     arrays: dict[str, Any] = {}
     for prefix, name in IDX.items():
         file = next(iter(sorted(folder.glob(f"{prefix}*idx*"))), None)
         if file is None:
-            raise KeyError(f"it holds neither {prefix}-idx… nor train.parquet nor data_batch_*.bin")
-        arrays[name] = _idx_array(
-            gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-        )
-    return _keras(arrays)
+            raise KeyError(
+                f"it contains neither {prefix}-idx… nor train.parquet nor data_batch_*.bin"
+            )
+        content = file.read_bytes()
+        arrays[name] = _parse_idx(gzip.decompress(content) if file.suffix == ".gz" else content)
+    return _from_keras_arrays(arrays)
 
 
-def _idx_array(content: bytes) -> Bytes:
-    """Magic number (0, 0, type, dimensions), a big-endian size per dimension, the bytes (LeCun,
-    Cortes, Burges).
+def _parse_idx(content: bytes) -> UInt8Array:
+    """Parse the idx format of http://yann.lecun.com/exdb/mnist/ (LeCun, Cortes, Burges).
+
+    0, 0, type, number of dimensions; a big-endian uint32 per dimension; the bytes.
     """
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] != IDX_UINT8:
-        raise ValueError("no idx file of bytes")
-    shape = np.frombuffer(content, ">u4", content[3], 4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(shape)
+    if len(content) < IDX_HEADER_BYTES or content[:2] != b"\0\0" or content[2] != IDX_UINT8:
+        raise ValueError("not an idx file of bytes")
+    dimensions = content[3]
+    shape = np.frombuffer(content, ">u4", dimensions, IDX_HEADER_BYTES)
+    offset = IDX_HEADER_BYTES + 4 * dimensions
+    return np.frombuffer(content, np.uint8, offset=offset).reshape(shape)
 
 
-def _binary_tar(path: Path) -> Images:
-    parts: dict[str, bytes] = {}
-    with tarfile.open(path) as packed:
-        for member in packed:
+def _read_batch_tar(path: Path) -> Images:
+    batches: dict[str, bytes] = {}
+    with tarfile.open(path) as archive:
+        for member in archive:
             if member.name.endswith(".bin") and member.size <= CIFAR_BYTES_MAX:
-                content = packed.extractfile(member)
-                parts[Path(member.name).name] = content.read() if content else b""
-    return _binary(parts)
+                content = archive.extractfile(member)
+                batches[Path(member.name).name] = content.read() if content else b""
+    return _parse_batches(batches)
 
 
-def _binary_folder(folder: Path) -> Images:
-    return _binary({file.name: file.read_bytes() for file in folder.rglob("*.bin")})
+def _read_batch_folder(folder: Path) -> Images:
+    return _parse_batches({file.name: file.read_bytes() for file in folder.rglob("*.bin")})
 
 
-def _binary(parts: dict[str, bytes]) -> Images:
-    train = sorted(name for name in parts if name.startswith("data_batch_"))
-    if not train or "test_batch.bin" not in parts:
+def _parse_batches(batches: dict[str, bytes]) -> Images:
+    train_names = sorted(name for name in batches if name.startswith("data_batch_"))
+    if not train_names or "test_batch.bin" not in batches:
         raise ValueError(
-            "no data_batch_*.bin and test_batch.bin in it (the pickled Python version is not read:"
-            " take the binary one)"
+            "it lacks data_batch_*.bin or test_batch.bin (the pickled Python version is not"
+            " supported: use the binary one)"
         )
-    (train_x, train_y), (test_x, test_y) = (
-        _records(b"".join(parts[n] for n in names)) for names in (train, ["test_batch.bin"])
-    )
+    train_x, train_y = _parse_records(b"".join(batches[name] for name in train_names))
+    test_x, test_y = _parse_records(batches["test_batch.bin"])
     return Images(train_x, train_y, test_x, test_y)
 
 
-def _records(content: bytes) -> tuple[Bytes, Bytes]:
-    """A label, then 1,024 bytes each of red, green and blue, per image (Krizhevsky)."""
-    rows = np.frombuffer(content, np.uint8).reshape(-1, CIFAR_RECORD)
-    return (
-        np.ascontiguousarray(rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)),
-        rows[:, 0].copy(),
-    )
+def _parse_records(content: bytes) -> tuple[UInt8Array, UInt8Array]:
+    """Parse the format of https://www.cs.toronto.edu/~kriz/cifar.html.
+
+    Per image: a label, then 1,024 bytes each of red, green and blue.
+    """
+    records = np.frombuffer(content, np.uint8).reshape(-1, CIFAR_RECORD_BYTES)
+    pixels = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(pixels), records[:, 0].copy()
 
 
-def _parquet(folder: Path) -> Images:
-    (train_x, train_y), (test_x, test_y) = (
-        _jpegs(folder / f"{part}.parquet") for part in ("train", "test")
-    )
+def _read_parquet(folder: Path) -> Images:
+    train_x, train_y = _read_jpegs(folder / "train.parquet")
+    test_x, test_y = _read_jpegs(folder / "test.parquet")
     return Images(train_x, train_y, test_x, test_y, lossy=True)
 
 
-def _jpegs(file: Path) -> tuple[Bytes, Bytes]:
+def _read_jpegs(file: Path) -> tuple[UInt8Array, UInt8Array]:
     import pyarrow.parquet as pq
     from PIL import Image
 
     table: Any = pq.read_table(file, columns=["label", "jpeg"])
-    made = [
+    pictures = [
         np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
         for content in table["jpeg"].to_pylist()
     ]
-    return np.stack(made), np.asarray(table["label"], dtype=np.uint8)
+    return np.stack(pictures), np.asarray(table["label"], dtype=np.uint8)
 
 
-def _checked(kind: Kind, made: Images, path: Path) -> Images:
-    """The same with a channel axis and byte labels; what does not fit the kind is said."""
-    parts: list[Bytes] = []
-    for name, x, y in (
-        ("training", made.train_x, made.train_y),
-        ("test", made.test_x, made.test_y),
-    ):
-        images = x[..., None] if x.ndim == 3 and kind.shape[2] == 1 else x
-        if images.dtype != np.uint8 or images.shape[1:] != kind.shape:
-            wanted = f"{kind.name} has bytes of the shape {kind.shape}"
-            raise DatasetError(
-                f"the {name} images of {path} are {images.dtype} of the shape {images.shape[1:]}",
-                wanted,
-            )
-        if y.ndim != 1 or len(y) != len(images) or len(y) < ROWS_MIN:
-            raise DatasetError(
-                f"{path} has {len(images)} {name} images and {y.size} labels",
-                f"one each, and {ROWS_MIN} at least",
-            )
-        if not np.issubdtype(y.dtype, np.integer) or not 0 <= int(y.min()) <= int(y.max()) < len(
-            kind.labels
-        ):
-            raise DatasetError(
-                f"the {name} labels of {path} run from {y.min()} to {y.max()}",
-                f"they are 0 to {len(kind.labels) - 1}",
-            )
-        parts += [np.ascontiguousarray(images), y.astype(np.uint8)]
-    return Images(parts[0], parts[1], parts[2], parts[3], lossy=made.lossy)
+def _validate(dataset: ImageDataset, images: Images, path: Path) -> Images:
+    train_x, train_y = _validate_part(dataset, images.train_x, images.train_y, path, "training")
+    test_x, test_y = _validate_part(dataset, images.test_x, images.test_y, path, "test")
+    return Images(train_x, train_y, test_x, test_y, lossy=images.lossy)
+
+
+def _validate_part(
+    dataset: ImageDataset, x: NDArray[Any], y: NDArray[Any], path: Path, part: str
+) -> tuple[UInt8Array, UInt8Array]:
+    """Images with a channel axis, and labels as uint8. Raises DatasetError."""
+    if x.ndim == len(dataset.shape) and dataset.shape[2] == 1:
+        x = x[..., None]
+    if x.dtype != np.uint8 or x.shape[1:] != dataset.shape:
+        raise DatasetError(
+            f"the {part} images of {path} are {x.dtype} of the shape {x.shape[1:]}",
+            f"{dataset.name} has uint8 images of the shape {dataset.shape}",
+        )
+    if y.ndim != 1 or len(y) != len(x) or len(y) < ROWS_MIN:
+        raise DatasetError(
+            f"{path} has {len(x)} {part} images and {y.size} labels",
+            f"a label per image is required, and at least {ROWS_MIN} images",
+        )
+    label_count = len(dataset.labels)
+    is_integer = np.issubdtype(y.dtype, np.integer)
+    if not is_integer or not 0 <= int(y.min()) <= int(y.max()) < label_count:
+        raise DatasetError(
+            f"the {part} labels of {path} run from {y.min()} to {y.max()}",
+            f"labels are integers from 0 to {label_count - 1}",
+        )
+    return np.ascontiguousarray(x), y.astype(np.uint8)

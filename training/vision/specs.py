@@ -1,6 +1,4 @@
-"""The two image data sets, and what a training of one of them is, as data: a variant is a Spec with
-other values.
-"""
+"""Image data sets and the specification of a training on one of them."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,11 +8,16 @@ from contracts.errors import DatasetError
 if TYPE_CHECKING:
     from contracts.config.settings import Settings
 
+EPOCHS_MAX = 1000
+
 
 @dataclass(frozen=True)
-class Kind:
-    """A public data set with its network's framework and the gate; the gate's limits are the
-    mission's, hence no settings.
+class ImageDataset:
+    """A public data set, the framework and defaults of its trainings, and its gate.
+
+    `shape` is (height, width, channels). The gate is `relation` `accuracy_min`; it comes from the
+    mission, so it is a constant and not a setting. `validation` is the share of the training images
+    held out for early stopping.
     """
 
     name: str
@@ -30,51 +33,64 @@ class Kind:
     patience: int
 
     def model_name(self, settings: "Settings") -> str:
-        """Registered model."""
+        """Name of the registered model."""
         return str(getattr(settings, f"{self.name}_model_name"))
 
     def experiment(self, settings: "Settings") -> str:
-        """MLflow experiment."""
+        """Name of the MLflow experiment."""
         return str(getattr(settings, f"{self.name}_experiment"))
 
 
-# A schedule that ends with small steps gains most in its last epochs: it is not stopped early.
+# Disables early stopping: a schedule that ends with small steps gains most in its last epochs.
 NEVER = 1000
-MNIST = Kind(
-    "mnist", "keras", (28, 28, 1), tuple("0123456789"), ">", 0.95, ("cnn",), 10, 32, 0.2, 3
+MNIST = ImageDataset(
+    name="mnist",
+    framework="keras",
+    shape=(28, 28, 1),
+    labels=tuple("0123456789"),
+    relation=">",
+    accuracy_min=0.95,
+    profiles=("cnn",),
+    epochs=10,
+    batch=32,
+    validation=0.2,
+    patience=3,
 )
-CIFAR10_LABELS = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
+CIFAR10 = ImageDataset(
+    name="cifar10",
+    framework="torch",
+    shape=(32, 32, 3),
+    labels=(
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ),
+    relation=">=",
+    accuracy_min=0.85,
+    profiles=("resnet9", "simple"),
+    epochs=15,
+    batch=128,
+    validation=0.1,
+    patience=NEVER,
 )
-CIFAR10 = Kind(
-    "cifar10",
-    "torch",
-    (32, 32, 3),
-    CIFAR10_LABELS,
-    ">=",
-    0.85,
-    ("resnet9", "simple"),
-    15,
-    128,
-    0.1,
-    NEVER,
-)
-KINDS = {kind.name: kind for kind in (MNIST, CIFAR10)}
+DATASETS = {dataset.name: dataset for dataset in (MNIST, CIFAR10)}
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One training. `profile` is the network; 0 epochs or patience: the kind's own. `rows_max` cuts
-    the training images, for a look.
+    """Specification of one training.
+
+    `profile` names the network. An empty profile, or 0 epochs or patience, selects the default of
+    the data set. `rows_max` limits the training images, for a quick try; 0: all.
+
+    Raises DatasetError for an unknown data set or profile, or numbers out of range.
     """
 
     kind: str
@@ -83,31 +99,38 @@ class Spec:
     seed: int = 7
     patience: int = 0
     rows_max: int = 0
-    fields: Kind = field(init=False, repr=False, compare=False)
+    dataset: ImageDataset = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Fill in the kind's own values. Raises DatasetError for an unknown kind or profile, or
-        impossible numbers.
-        """
-        if self.kind not in KINDS:
+        """Apply the defaults of the data set and validate."""
+        if self.kind not in DATASETS:
             raise DatasetError(
-                f"there is no image data set {self.kind!r}", f"known: {', '.join(KINDS)}"
+                f"there is no image data set {self.kind!r}", f"choose one of {', '.join(DATASETS)}"
             )
-        kind = KINDS[self.kind]
-        object.__setattr__(self, "fields", kind)
-        object.__setattr__(self, "profile", self.profile or kind.profiles[0])
-        object.__setattr__(self, "epochs", self.epochs or kind.epochs)
-        object.__setattr__(self, "patience", self.patience or kind.patience)
-        if self.profile not in kind.profiles:
+        dataset = DATASETS[self.kind]
+        object.__setattr__(self, "dataset", dataset)
+        object.__setattr__(self, "profile", self.profile or dataset.profiles[0])
+        object.__setattr__(self, "epochs", self.epochs or dataset.epochs)
+        object.__setattr__(self, "patience", self.patience or dataset.patience)
+        if self.profile not in dataset.profiles:
             raise DatasetError(
-                f"{self.kind} has no profile {self.profile!r}", f"known: {', '.join(kind.profiles)}"
+                f"{self.kind} has no profile {self.profile!r}",
+                f"choose one of {', '.join(dataset.profiles)}",
             )
-        if not 1 <= self.epochs <= 1000 or self.patience < 1 or self.rows_max < 0:
-            raise DatasetError("epochs are 1 to 1000, patience at least 1", "see --help")
+        if not 1 <= self.epochs <= EPOCHS_MAX or self.patience < 1 or self.rows_max < 0:
+            raise DatasetError(
+                f"{self.epochs} epochs with patience {self.patience} and rows_max {self.rows_max}"
+                " are out of range",
+                f"epochs are 1 to {EPOCHS_MAX}, patience is at least 1, rows_max at least 0",
+            )
 
     def as_dict(self) -> dict[str, str | int]:
-        """What a child process and a run are told."""
+        """The fields as JSON values, for the child process and MLflow."""
         return {
-            name: getattr(self, name)
-            for name in ("kind", "profile", "epochs", "seed", "patience", "rows_max")
+            "kind": self.kind,
+            "profile": self.profile,
+            "epochs": self.epochs,
+            "seed": self.seed,
+            "patience": self.patience,
+            "rows_max": self.rows_max,
         }

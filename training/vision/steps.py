@@ -1,72 +1,87 @@
-"""The steps of a vision training: prepare_data → train_model → evaluate_model → register_model;
-each may be a separate process.
+"""Steps of a vision training: prepare_data → train_model → evaluate_model → register_model.
 
-What one leaves the next finds in the run folder, and their MLflow runs are children of one parent.
-Repeating a step changes nothing: data is read again, a finished network is left, the step's run
-goes on, and equal content is one version of the registry. A step that fails marks its run and the
-parent; another try opens both again.
+Each step may be a separate process; results are passed in the run directory. Repeating a step is
+safe: the data is read again, a finished network is not trained again, the MLflow run of the step is
+resumed, and equal content is registered once. A failed step marks its run and the parent run
+FAILED; the next attempt reopens both.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import TickError
 from contracts.progress import Progress
 from models import registry, runtime
-from models.export_images import seal
-from training.run import download, mlflow_run
-from training.run.gate import Check, Verdict
-from training.run.mlflow_run import Track
+from models.export_images import export_network
+from training.run import download
+from training.run.directory import replace_file
+from training.run.gate import GateCheck, GateVerdict
+from training.run.mlflow_run import EXECUTION_DATE, MlflowRun
 from training.run.provenance import iso
-from training.vision import card, child, directory, images, plot, training_loop
-from training.vision.directory import Folder
+from training.run.training_run import Pipeline, RegisterPolicy, TrainingRun
+from training.vision import card, child, images, plot, training_loop
+from training.vision.directory import VisionDirectory, vision_directory
 from training.vision.specs import Spec
-from training.vision.worker_common import COMPARED
+from training.vision.worker_common import COMPARED_ROWS
 
 MODEL_TYPE = "cnn"
-ROWS_AT_ONCE = 500
-RUN, SHA, ACCURACY, TESTED = "run_id", "dataset_sha256", "accuracy", "test_images"
-TEST_IMAGES_MIN = 10_000  # all of the public sets: on fewer, an accuracy says less than it seems to
+EVALUATION_BATCH = 500
+SHA, ACCURACY, TEST_IMAGES = "dataset_sha256", "accuracy", "test_images"
+TEST_IMAGES_MIN = 10_000  # all of the public test sets: on fewer, an accuracy is less certain
 
 
 @dataclass(frozen=True)
-class Result:
-    """How a training ended. `version`: the registered version that holds this network, None when
-    refused; `repeated`: it was there.
+class VisionTraining:
+    """Result of a training.
+
+    `version` is the registered version with this network, None if the gate refused it; `repeated`:
+    the same content was registered before.
     """
 
     run_id: str
     model: str
-    verdict: Verdict
+    verdict: GateVerdict
     version: str | None
     repeated: bool
 
 
-def run(settings: Settings, spec: Spec, data: Path | None, key: str, progress: Progress) -> Result:
-    """All four steps. An unfinished training of this key goes on; a finished one starts over.
-    Raises TickError; a refusal is a result.
+def training_run(settings: Settings, spec: Spec, key: str) -> TrainingRun:
+    """The training `key`, a name chosen by the caller (e.g. a DAG run)."""
+    pipeline = Pipeline(spec.kind, f"{spec.kind}-training", MODEL_TYPE, train_step="evaluate_model")
+    return TrainingRun(settings, pipeline, key)
+
+
+def train_network(
+    settings: Settings, spec: Spec, data: Path | None, key: str, progress: Progress
+) -> VisionTraining:
+    """All four steps in this process; only the network is trained in a child.
+
+    Resumes an unfinished training of this key; a finished one starts over. Raises TickError; a
+    refusal by the gate is a result, not an error.
     """
-    if directory.of(settings, spec, key).state().get("finished"):
-        directory.fresh(directory.of(settings, spec, key))
-    child.python(settings, spec.fields.framework)  # before anything is fetched or read
+    directory = vision_directory(settings, spec, key)
+    if directory.read_state().get("finished"):
+        directory.remove()
+    child.find_python(settings, spec.dataset.framework)  # before the download
     prepare_data(settings, spec, key, data, progress)
     train_model(settings, spec, key, progress)
     evaluate_model(settings, spec, key, progress)
     return register_model(settings, spec, key, progress)
 
 
-def fetch(settings: Settings, spec: Spec, progress: Progress) -> Path:
-    """The public file below HOME, downloaded once. Raises DownloadError."""
-    url, sha256 = (getattr(settings, f"{spec.kind}_{what}") for what in ("url", "sha256"))
+def download_dataset(settings: Settings, spec: Spec, progress: Progress) -> Path:
+    """The public file below TICK_HOME, downloaded once. Raises DownloadError."""
+    url = str(getattr(settings, f"{spec.kind}_url"))
+    sha256 = str(getattr(settings, f"{spec.kind}_sha256"))
     target = settings.root / "downloads" / spec.kind / Path(url).name
-    return download.fetch(
+    return download.download_file(
         url, target, sha256, settings.download_timeout_s, settings.download_bytes_max, progress
     )
 
@@ -74,225 +89,208 @@ def fetch(settings: Settings, spec: Spec, progress: Progress) -> Path:
 def prepare_data(
     settings: Settings, spec: Spec, key: str, data: Path | None, progress: Progress
 ) -> None:
-    """Read and verify the data set (by default the downloaded file) and keep its arrays. Raises
-    DatasetError or DownloadError.
+    """Read and validate the data set in file or folder `data`, and save its arrays.
+
+    By default downloads the public file. Raises DatasetError or DownloadError.
     """
     progress("prepare", 0, 1)
-    at = directory.of(settings, spec, key)
+    directory = vision_directory(settings, spec, key)
     try:
-        made = images.read(spec.fields, data or fetch(settings, spec, progress))
+        path = data or download_dataset(settings, spec, progress)
+        dataset = images.read_images(spec.dataset, path)
     except TickError:
-        with _step(settings, spec, at, "prepare_data"):
+        # Fail the MLflow runs too.
+        with _begin(settings, spec, key).step("prepare_data"):
             raise
-    sha256, earlier = made.sha256(), at.state()
-    if SHA in earlier and (
-        earlier[SHA] != sha256 or json.loads((at.path / "spec.json").read_bytes()) != spec.as_dict()
-    ):
-        directory.fresh(at)  # another data set or another training: its epochs are of no use
-    directory.whole(at.path / "spec.json", lambda part: part.write_text(json.dumps(spec.as_dict())))
-    at.note(**{SHA: sha256, "lossy": made.lossy, "source": (data or Path(f"{spec.kind}_url")).name})
-    at.store(made)
-    with _step(settings, spec, at, "prepare_data") as (track, step):
-        counts = {"train_samples": len(made.train_x), "test_samples": len(made.test_x)}
-        for each in (step, track):
-            each.metrics(counts | {"records_processed": len(made.train_x) + len(made.test_x)})
-            each.tags(
-                {
-                    SHA: sha256,
-                    "lossy_jpeg_copy": str(made.lossy).lower(),
-                    "execution_date": iso(track.at_ms * 1000),
-                }
-            )
+    sha256 = dataset.sha256()
+    if _is_outdated(directory, spec, sha256):
+        directory.remove()
+    replace_file(directory.spec, lambda partial: partial.write_text(json.dumps(spec.as_dict())))
+    source = (data or Path(f"{spec.kind}_url")).name
+    directory.update_state(**{SHA: sha256, "lossy": dataset.lossy, "source": source})
+    directory.save_images(dataset)
+    counts = {
+        "train_samples": len(dataset.train_x),
+        "test_samples": len(dataset.test_x),
+        "records_processed": len(dataset.train_x) + len(dataset.test_x),
+    }
+    with _begin(settings, spec, key).step("prepare_data") as (parent, step):
+        tags = {
+            SHA: sha256,
+            "lossy_jpeg_copy": str(dataset.lossy).lower(),
+            "execution_date": iso(parent.at_ms * 1000),
+        }
+        for run in (step, parent):
+            run.log_metrics(counts)
+            run.set_tags(tags)
     progress("prepare", 1, 1)
 
 
 def train_model(settings: Settings, spec: Spec, key: str, progress: Progress) -> None:
-    """Fit in a separate process, or go on where a kill ended that; a finished network is left.
-    Raises TrainingError.
+    """Train in a child process, or resume there; a finished network is not trained again.
+
+    Raises DatasetError before `prepare_data`, TrainingError if the child fails.
     """
-    at = directory.of(settings, spec, key)
-    at.need(SHA, "prepare_data")
-    with _step(settings, spec, at, "train_cnn") as (track, step):
-        log = _epoch_log(step, at)
+    directory = vision_directory(settings, spec, key)
+    directory.require_state(SHA, "prepare_data")
+    with _begin(settings, spec, key).step("train_cnn") as (parent, step):
+        log_epochs = _epoch_logger(step, directory)
 
-        def told(name: str, done: int, total: int) -> None:
+        def report(name: str, done: int, total: int) -> None:
             progress(name, done, total)
-            log()
+            log_epochs()
 
-        if not child.written(at).is_file():
-            child.run(settings, spec, at, told)
-        log()
-        history, facts = training_loop.read(at), json.loads((at.path / "facts.json").read_bytes())
-        for each in (step, track):
-            each.params(spec.as_dict() | facts)
+        if not directory.network.is_file():
+            child.run_training_process(settings, spec, directory, report)
+        log_epochs()
+        history = training_loop.read_history(directory)
+        facts = json.loads(directory.facts.read_bytes())
         best = history[int(facts["best_epoch"]) - 1]
-        track.metrics(
+        for run in (step, parent):
+            run.log_params(spec.as_dict() | facts)
+        parent.log_metrics(
             {
                 "val_accuracy": best["val_accuracy"],
                 "train_accuracy": best["accuracy"],
                 "epochs": len(history),
             }
         )
-    at.note(trained=True)
+    directory.update_state(trained=True)
 
 
-def evaluate_model(settings: Settings, spec: Spec, key: str, progress: Progress) -> Verdict:
-    """Judge the very file that would be served, on the test images as they are. Raises
-    RegistryError when it answers otherwise.
+def evaluate_model(settings: Settings, spec: Spec, key: str, progress: Progress) -> GateVerdict:
+    """Export the network and evaluate that file on the original test images.
+
+    Raises DatasetError before `train_model`, RegistryError if the exported file differs from the
+    original network.
     """
-    at = directory.of(settings, spec, key)
-    at.need("trained", "train_model")
-    with _step(settings, spec, at, "evaluate") as (track, step):
-        return _judged(spec, at, track, step, progress)
+    directory = vision_directory(settings, spec, key)
+    directory.require_state("trained", "train_model")
+    training = _begin(settings, spec, key)
+    with training.step("evaluate") as (parent, step):
+        progress("evaluate", 0, 1)
+        dataset = directory.load_images()
+        exported = _export(spec, directory, dataset)
+        probabilities = _predict(exported, dataset.test_x, progress)
+        accuracy = float((probabilities.argmax(axis=1) == dataset.test_y).mean())
+        verdict = evaluate_vision_gate(spec, accuracy, len(dataset.test_y))
+        labels = spec.dataset.labels
+        step.log_json(verdict.as_dict(), "verdict.json")
+        figure = plot.plot_confusion(dataset.test_y, probabilities, labels, spec.kind)
+        step.log_figure(figure, "confusion.png")
+        _log_evaluation(step, parent, verdict, exported.difference)
+        facts = json.loads(directory.facts.read_bytes())
+        history = training_loop.read_history(directory)
+        card_text = card.write_card(spec, verdict, directory.read_state(), facts, history)
+        parent.log_text(card_text, card.CARD)
+        training.save_model(exported)
+        directory.update_state(**{ACCURACY: accuracy, TEST_IMAGES: len(dataset.test_y)})
+        return verdict
 
 
-def _judged(spec: Spec, at: Folder, track: Track, step: Track, progress: Progress) -> Verdict:
-    progress("evaluate", 0, 1)
-    made = at.images()
-    with np.load(at.path / "answers.npz", allow_pickle=False) as kept:
-        original = kept["answers"]
-    source = f"{spec.kind}{' (JPEG copy)' if made.lossy else ''}"
-    content, labels = child.written(at).read_bytes(), spec.fields.labels
-    exported = seal(
-        content, at.model, made.test_x[:COMPARED], original, labels=labels, trained_on=source
-    )
-    answers = _answers(exported, made.test_x, progress)
-    accuracy = float((answers.argmax(axis=1) == made.test_y).mean())
-    verdict = judge(spec, accuracy, len(made.test_y))
-    _log(
-        track,
-        step,
-        spec,
-        at,
-        verdict,
-        exported,
-        plot.confusion(made.test_y, answers, labels, spec.kind),
-    )
-    at.note(
-        digest=exported.digest,
-        difference=exported.difference,
-        **{ACCURACY: accuracy, TESTED: len(made.test_y)},
-    )
-    return verdict
-
-
-def judge(spec: Spec, accuracy: float, test_images: int) -> Verdict:
-    """The gate: accuracy on the test images, by the kind's own limit, and all of the public test
-    images.
-    """
+def evaluate_vision_gate(spec: Spec, accuracy: float, test_images: int) -> GateVerdict:
+    """Verdict on the accuracy (0 to 1), which must be measured on all public test images."""
+    dataset = spec.dataset
     checks = (
-        Check(ACCURACY, accuracy, spec.fields.relation, spec.fields.accuracy_min),
-        Check(TESTED, test_images, ">=", TEST_IMAGES_MIN),
+        GateCheck(ACCURACY, accuracy, dataset.relation, dataset.accuracy_min),
+        GateCheck(TEST_IMAGES, test_images, ">=", TEST_IMAGES_MIN),
     )
-    return Verdict(checks, thresholds=(ACCURACY,))
+    return GateVerdict(checks, thresholds=(ACCURACY,))
 
 
-def register_model(settings: Settings, spec: Spec, key: str, progress: Progress) -> Result:
-    """Register and promote what passed the gate; one version per content, also when a kill came in
-    between and this is repeated.
+def register_model(settings: Settings, spec: Spec, key: str, progress: Progress) -> VisionTraining:
+    """Register and promote a network that passed the gate; equal content is registered once.
+
+    Raises DatasetError before `evaluate_model`.
     """
-    at, name = directory.of(settings, spec, key), spec.fields.model_name(settings)
-    known = {
-        each: at.need(each, "evaluate_model") for each in (ACCURACY, TESTED, "digest", "difference")
-    }
-    verdict, track, version, repeated = (
-        judge(spec, known[ACCURACY], known[TESTED]),
-        _track(settings, spec, at),
-        None,
-        False,
+    training = training_run(settings, spec, key)
+    accuracy = training.directory.require_state(ACCURACY, "evaluate_model")
+    test_images = training.directory.require_state(TEST_IMAGES, "evaluate_model")
+    name = spec.dataset.model_name(settings)
+    digest = training.saved_model().digest
+    verdict = evaluate_vision_gate(spec, accuracy, test_images)
+    policy = RegisterPolicy(
+        find_version=lambda: registry.find_version_with_digest(settings, digest, name),
+        may_replace=lambda production, version: True,
     )
-    with track.ending():
-        if verdict.gate_pass:
-            same = registry.with_digest(settings, known["digest"], name)
-            tags = {
-                registry.PASSED: "true",
-                ACCURACY: f"{known[ACCURACY]:.4f}",
-                "profile": spec.profile,
-            }
-            exported = runtime.Exported(at.model, known["digest"], known["difference"])
-            version, repeated = (
-                (same or registry.register(settings, exported, track.run_id, tags, name)),
-                same is not None,
-            )
-            track.tags({"registered_version": version})
-            now = registry.current(settings, name)
-            if now is None or now.version != version:
-                registry.promote(settings, version, name)
-    at.note(finished=True)
+    tags = {ACCURACY: f"{accuracy:.4f}", "profile": spec.profile}
+    parent = training.parent_run()
+    with parent.closing():
+        registration = training.register(verdict, tags, policy, name)
+    training.directory.update_state(finished=True)
     progress("register", 1, 1)
-    return Result(track.run_id, name, verdict, version, repeated)
+    return VisionTraining(parent.run_id, name, verdict, registration.version, registration.repeated)
 
 
-@contextmanager
-def _step(settings: Settings, spec: Spec, at: Folder, name: str) -> Iterator[tuple[Track, Track]]:
-    """The parent run and the step's own, the same ones for every try."""
-    track, kept = _track(settings, spec, at), f"run_id.{name}"
-    with track.going_on(), track.child(name, at.state().get(kept, "")) as step:
-        at.note(**{kept: step.run_id})
-        yield track, step
-
-
-def _epoch_log(step: Track, at: Folder) -> Callable[[], None]:
-    """Logs the finished epochs that the step's run does not hold yet, so that a training can be
-    watched.
-    """
-    held = step.logged("val_loss")  # the last one of an epoch's names
-
-    def log() -> None:
-        nonlocal held
-        history = training_loop.read(at)
-        if len(history) > held:
-            for name in sorted(set(history[0]) - {"epoch"}):
-                step.steps(name, [line[name] for line in history], after=held)
-            held = len(history)
-
-    return log
-
-
-def _track(settings: Settings, spec: Spec, at: Folder) -> Track:
-    """The parent run of this training: made by its first step, found again by the others."""
-    known = at.state().get(RUN)
-    if known is not None:
-        return mlflow_run.resume(settings, known)
+def _begin(settings: Settings, spec: Spec, key: str) -> TrainingRun:
+    """The training, with its parent run."""
+    training = training_run(settings, spec, key)
     at_us = now_us()
-    track = mlflow_run.start(
-        settings, f"{spec.kind}-training", at_us, spec.fields.experiment(settings)
+    training.begin(at_us, {EXECUTION_DATE: iso(at_us)}, spec.dataset.experiment(settings))
+    return training
+
+
+def _is_outdated(directory: VisionDirectory, spec: Spec, sha256: str) -> bool:
+    """Whether the directory is of another data set or spec, so that its epochs are useless."""
+    state = directory.read_state()
+    if SHA not in state:
+        return False
+    return bool(state[SHA] != sha256 or json.loads(directory.spec.read_bytes()) != spec.as_dict())
+
+
+def _export(
+    spec: Spec, directory: VisionDirectory, dataset: images.Images
+) -> runtime.ExportedModel:
+    with np.load(directory.probabilities, allow_pickle=False) as arrays:
+        original = arrays["answers"]
+    return export_network(
+        directory.network.read_bytes(),
+        directory.model,
+        dataset.test_x[:COMPARED_ROWS],
+        original,
+        labels=spec.dataset.labels,
+        trained_on=f"{spec.kind}{' (JPEG copy)' if dataset.lossy else ''}",
     )
-    track.params({mlflow_run.MODEL_TYPE: MODEL_TYPE, mlflow_run.EXECUTION_DATE: iso(at_us)})
-    at.note(**{RUN: track.run_id})
-    return track
 
 
-def _answers(
-    exported: runtime.Exported, test_x: images.Bytes, progress: Progress
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    model, made = runtime.load(exported.folder, exported.digest), []
-    for first in range(0, len(test_x), ROWS_AT_ONCE):
-        made.append(model.predict(test_x[first : first + ROWS_AT_ONCE]))
-        progress("evaluate", min(first + ROWS_AT_ONCE, len(test_x)), len(test_x))
-    return np.concatenate(made)
+def _predict(
+    exported: runtime.ExportedModel, test_x: images.UInt8Array, progress: Progress
+) -> NDArray[np.float64]:
+    model = runtime.load_model(exported.folder, exported.digest)
+    batches = []
+    for first in range(0, len(test_x), EVALUATION_BATCH):
+        batches.append(model.predict(test_x[first : first + EVALUATION_BATCH]))
+        progress("evaluate", min(first + EVALUATION_BATCH, len(test_x)), len(test_x))
+    return np.concatenate(batches)
 
 
-def _log(
-    track: Track,
-    step: Track,
-    spec: Spec,
-    at: Folder,
-    verdict: Verdict,
-    exported: runtime.Exported,
-    figure: plot.Figure,
+def _epoch_logger(step: MlflowRun, directory: VisionDirectory) -> Callable[[], None]:
+    """A function that logs the epochs finished since its last call, to follow a training live."""
+    logged = step.last_step("val_loss")  # the last metric that is logged of an epoch
+
+    def log_epochs() -> None:
+        nonlocal logged
+        history = training_loop.read_history(directory)
+        if len(history) > logged:
+            for name in sorted(set(history[0]) - {"epoch"}):
+                step.log_series(name, [metrics[name] for metrics in history], after=logged)
+            logged = len(history)
+
+    return log_epochs
+
+
+def _log_evaluation(
+    step: MlflowRun, parent: MlflowRun, verdict: GateVerdict, difference: float
 ) -> None:
-    accuracy, reasons = verdict.checks[0].value, "; ".join(verdict.reasons) or "none"
-    step.document(verdict.as_dict(), "verdict.json")
-    step.picture(figure, "confusion.png")
-    for each in (step, track):
-        each.metrics(
-            {
-                "test_accuracy": accuracy,
-                "onnx_difference_max": exported.difference,
-                "gate_pass": float(verdict.gate_pass),
-            }
-        )
-        each.tags({"gate": "passed" if verdict.gate_pass else "refused", "gate_reasons": reasons})
-    facts = json.loads((at.path / "facts.json").read_bytes())
-    track.text(card.card(spec, verdict, at.state(), facts, training_loop.read(at)), card.CARD)
+    metrics = {
+        "test_accuracy": verdict.checks[0].value,
+        "onnx_difference_max": difference,
+        "gate_pass": float(verdict.gate_pass),
+    }
+    tags = {
+        "gate": "passed" if verdict.gate_pass else "refused",
+        "gate_reasons": "; ".join(verdict.reasons) or "none",
+    }
+    for run in (step, parent):
+        run.log_metrics(metrics)
+        run.set_tags(tags)

@@ -1,6 +1,4 @@
-"""What both training processes do alike: end with the parent, read the folder, split, and leave the
-network and its answers.
-"""
+"""Shared by both training processes: start, exit with the parent, data split and result files."""
 
 import json
 import os
@@ -11,50 +9,59 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.vision.directory import Folder, whole
+from training.run.directory import replace_file
+from training.vision.directory import VisionDirectory
 from training.vision.images import Images
 from training.vision.specs import Spec
 
-COMPARED = 512  # test images on which the written network is compared with the original
+COMPARED_ROWS = 512  # test images for which the exported network is compared with the original
+STDIN = 0
 
 
-def begin(argument: str) -> tuple[Folder, Spec, Images]:
-    """The folder, its spec and its images; from now on the process ends when its parent does."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    folder = Folder(Path(argument))
-    return folder, Spec(**json.loads((folder.path / "spec.json").read_bytes())), folder.images()
+def start_worker(argument: str) -> tuple[VisionDirectory, Spec, Images]:
+    """Run directory, its spec and images; from now on the process exits when its parent does."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    directory = VisionDirectory(Path(argument))
+    spec = Spec(**json.loads(directory.spec.read_bytes()))
+    return directory, spec, directory.load_images()
 
 
-def _end_with_parent() -> None:
-    while os.read(
-        0, 1
-    ):  # below Python's own stdin, whose lock a waiting thread would hold when the interpreter ends
+def _exit_with_parent() -> None:
+    # Reads the descriptor, not sys.stdin: a thread blocked in sys.stdin holds a lock that the
+    # interpreter needs to exit.
+    while os.read(STDIN, 1):
         pass
     os._exit(1)
 
 
-def parts(images: Images, spec: Spec) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of training and validation images, drawn once by the seed."""
+def split_indices(images: Images, spec: Spec) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the training and the validation images, drawn by the seed."""
     order = np.random.default_rng(spec.seed).permutation(len(images.train_x))
     order = order[: spec.rows_max or None]
-    held_out = max(1, round(len(order) * spec.fields.validation))
-    return order[held_out:], order[:held_out]
+    validation_count = max(1, round(len(order) * spec.dataset.validation))
+    return order[validation_count:], order[:validation_count]
 
 
-def jobs() -> int:
-    """Threads of the framework."""
+def thread_count() -> int:
+    """Threads for the framework: TRAIN_JOBS, which the parent sets."""
     return int(os.environ.get("TRAIN_JOBS", "2"))
 
 
-def leave(folder: Folder, network: bytes, answers: NDArray[Any], facts: dict[str, Any]) -> None:
-    """Write the network, what the original answers to the first test images, and facts of the
-    training; the network comes last.
+def write_results(
+    directory: VisionDirectory,
+    network: bytes,
+    probabilities: NDArray[Any],
+    facts: dict[str, Any],
+) -> None:
+    """Write the ONNX network, the original's outputs for the first test images, and `facts`.
+
+    The network comes last: its existence means that the training is complete.
     """
-    whole(folder.path / "answers.npz", lambda part: _save(part, answers))
-    whole(folder.path / "facts.json", lambda part: part.write_text(json.dumps(facts)))
-    whole(folder.path / "network.onnx", lambda part: part.write_bytes(network))
+    replace_file(directory.probabilities, lambda partial: _write_npz(partial, probabilities))
+    replace_file(directory.facts, lambda partial: partial.write_text(json.dumps(facts)))
+    replace_file(directory.network, lambda partial: partial.write_bytes(network))
 
 
-def _save(part: Path, answers: NDArray[Any]) -> None:
-    with part.open("wb") as out:
-        np.savez(out, answers=np.asarray(answers, dtype=np.float32))
+def _write_npz(partial: Path, probabilities: NDArray[Any]) -> None:
+    with partial.open("wb") as out:
+        np.savez(out, answers=np.asarray(probabilities, dtype=np.float32))

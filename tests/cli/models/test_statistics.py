@@ -16,15 +16,15 @@ from contracts.config.settings import settings
 from contracts.features import CORE
 from lakehouse.tables import Lakehouse
 from models import registry, tracking
-from models.export import export
+from models.export import export_estimator
 from tests.support.market import dataset
 from tests.support.prices import D0, ticks
-from training.daily_stats import publish, run
+from training.daily_stats import compute, publish
 from training.daily_stats.trades import DAY_US
 from training.monitoring import drift_check
 from training.run import mlflow_run
-from training.tick import dataset as datasets
 from training.tick import drift
+from training.tick.data import dataset as datasets
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning",
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Creating legend:UserWarning",  # matplotlib warns when a loaded machine draws for 1 s
 )
 PICTURES = ["correlation.png", "volatility_curve.png", "volume_profile.png"]
-DAYS = [run.iso(D0 + day * DAY_US) for day in range(4)]
+DAYS = [compute.iso_date(D0 + day * DAY_US) for day in range(4)]
 NAME = "drifting"
 
 
@@ -147,11 +147,11 @@ class TestDrift:
     def production(self, tick, tmp_path):
         """A Production model that forecasts by the 15-minute flow, its reference alongside it."""
         rows = dataset(days=2, strength=0.3).frame
-        x, y = datasets.matrix(rows), rows["y"].to_numpy()
+        x, y = datasets.feature_matrix(rows), rows["y"].to_numpy()
         forest = RandomForestRegressor(10, min_samples_leaf=100, random_state=1).fit(
             x.astype(np.float32), y
         )
-        model_files = export(
+        model_files = export_estimator(
             forest,
             x,
             tmp_path / "model",
@@ -161,20 +161,23 @@ class TestDrift:
             horizon_s=60,
             seed=1,
         )
-        track = mlflow_run.start(settings(), drift_check.RUN_NAME, 0)
-        with track.ending():
-            fresh = datasets.matrix(dataset(days=2, strength=0.3, seed=5).frame)
-            track.document(
-                drift.reference(rows, forest.predict(fresh.astype(np.float32))), drift.FILE
+        run = mlflow_run.start(settings(), drift_check.PIPELINE.run_name, 0)
+        with run.closing():
+            fresh = datasets.feature_matrix(dataset(days=2, strength=0.3, seed=5).frame)
+            run.log_json(
+                drift.build_reference(rows, forest.predict(fresh.astype(np.float32))),
+                drift.REFERENCE_FILE,
             )
             registry.promote(
                 settings(),
-                registry.register(settings(), model_files, track.run_id, {registry.PASSED: "true"}),
+                registry.register_version(
+                    settings(), model_files, track.run_id, {registry.GATE_PASS: "true"}
+                ),
             )
-        return track
+        return run
 
     def rows(self, monkeypatch, frame):
-        monkeypatch.setattr(datasets, "load", lambda *_: datasets.Dataset(frame, {}, ""))
+        monkeypatch.setattr(datasets, "read_dataset", lambda *_: datasets.Dataset(frame, {}, ""))
 
     def test_rows_like_those_of_the_training_need_no_retrain(self, tick, production, monkeypatch):
         self.rows(monkeypatch, dataset(days=6, strength=0.3, seed=9).frame)
@@ -208,7 +211,7 @@ class TestDrift:
 
     def test_without_a_reference_the_error_names_the_option(self, tick, production, monkeypatch):
         self.rows(monkeypatch, dataset(days=1).frame)
-        monkeypatch.setattr(drift, "FILE", "elsewhere.json")
+        monkeypatch.setattr(drift, "REFERENCE_FILE", "elsewhere.json")
         code, output = tick("drift", "--from", "2025-10-10")
         assert code == 1
         assert "has no elsewhere.json" in output
@@ -222,13 +225,13 @@ class TestDrift:
         assert "no Production version" in output
 
     def test_the_last_training_counts_even_if_it_failed(self, production):
-        first = drift_check.last_retrain_us(settings())
-        with mlflow_run.start(settings(), "something-else", 0).ending():
+        first = drift_check.last_training_us(settings())
+        with mlflow_run.start(settings(), "something-else", 0).closing():
             pass
-        assert drift_check.last_retrain_us(settings()) == first
+        assert drift_check.last_training_us(settings()) == first
         with (
             pytest.raises(ZeroDivisionError),
-            mlflow_run.start(settings(), drift_check.RUN_NAME, 0).ending(),
+            mlflow_run.start(settings(), drift_check.PIPELINE.run_name, 0).closing(),
         ):
             raise ZeroDivisionError
-        assert drift_check.last_retrain_us(settings()) >= first
+        assert drift_check.last_training_us(settings()) >= first

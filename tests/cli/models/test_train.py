@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from contracts.config.settings import settings
 from tests.support.market import dataset
-from training.tick import dataset as datasets
+from training.tick.data import dataset as datasets
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
@@ -38,7 +38,9 @@ def tick(mlflow_home, monkeypatch, request):
 
 
 def test_training_promotes_and_model_commands_change_the_version(tick, monkeypatch):
-    monkeypatch.setattr(datasets, "load", lambda *_: dataset(days=9, symbols=("SYNTH:AAAUSD",)))
+    monkeypatch.setattr(
+        datasets, "read_dataset", lambda *_: dataset(days=9, symbols=("SYNTH:AAAUSD",))
+    )
     for version in ("1", "2"):
         code, output = tick("train", "tick", "--from", "2025-10-10", "--to", "2025-10-19")
         assert code == 0, output
@@ -63,7 +65,7 @@ def test_training_promotes_and_model_commands_change_the_version(tick, monkeypat
 def test_a_refusal_by_the_gate_is_exit_code_3_with_its_reasons(tick, monkeypatch):
     monkeypatch.setattr(
         datasets,
-        "load",
+        "read_dataset",
         lambda *_: dataset(days=9, symbols=("SYNTH:AAAUSD",), strength=0.0, seed=4),
     )
     code, output = tick("train", "tick")
@@ -76,8 +78,10 @@ def test_a_refusal_by_the_gate_is_exit_code_3_with_its_reasons(tick, monkeypatch
 def test_an_empty_range_is_an_error_with_a_hint(tick, monkeypatch):
     monkeypatch.setattr(
         datasets,
-        "load",
-        lambda settings, first, last: datasets.build(_no_ticks(), {}, first, last, settings),
+        "read_dataset",
+        lambda settings, first, last: datasets.build_dataset(
+            _no_ticks(), {}, first, last, settings
+        ),
     )
     code, output = tick("train", "tick", "--from", "2026-01-02", "--to", "2026-01-01")
     assert code == 1

@@ -42,7 +42,7 @@ from feature_store.online.reader import ReadPlan
 from feature_store.sql import windows
 from lakehouse.tables import Lakehouse
 from streaming.job import job
-from training.tick.dataset import CORE_OF
+from training.tick.data.dataset import CORE_OF
 
 settings = Settings()
 check_lines(FEATURES, AGGREGATES)

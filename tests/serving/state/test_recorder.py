@@ -7,7 +7,7 @@ from contracts.config.settings import Settings
 from contracts.features import CORE
 from contracts.prediction import PredictionRecord, Source
 from contracts.topics import PREDICTIONS
-from models.runtime import load
+from models.runtime import load_model
 from serving.core.predictor import Predictor
 from serving.state.recorder import Recorder, prediction_record
 from tests.serving.conftest import SYMBOL, UNREACHED
@@ -57,7 +57,9 @@ def test_answers_are_sampled(share, least, most):
 def test_an_answer_is_a_record_in_kafka(platform, exported):
     dropped, before = [], topic.ends(platform, PREDICTIONS.name)
     recorder = Recorder(platform, dropped.append)
-    predictor = Predictor(platform, None, load(exported.folder, exported.digest, "tick-model", "7"))
+    predictor = Predictor(
+        platform, None, load_model(exported.folder, exported.digest, "tick-model", "7")
+    )
     (answer,) = predictor.predict_rows([(SYMBOL, dict.fromkeys(CORE, 0.01))])
     recorder.record(prediction_record(answer, "request-1", 1_800_000_000_000_000))
     recorder.close()

@@ -18,15 +18,15 @@ SEEDS = range(6)
 
 class TestVolatility:
     def test_a_brownian_day_has_its_volatility_by_all_three(self):
-        found = [volatility.daily(brownian(seed)[0]) for seed in SEEDS]
+        found = [volatility.daily_volatility(brownian(seed)[0]) for seed in SEEDS]
         for name in ("rv_5m", "tsrv", "bipower"):
             assert np.mean([each[name] for each in found]) == pytest.approx(SIGMA, rel=0.04), name
 
     def test_bounce_blows_up_the_sum_over_ticks_and_leaves_two_scales_alone(self):
         day = brownian(3, rates=(5.0,), noise=2e-4)[0]
-        naive = math.sqrt(float((np.diff(day.logs) ** 2).sum()))
+        naive = math.sqrt(float((np.diff(day.log_prices) ** 2).sum()))
         assert naive > 4 * SIGMA
-        assert volatility.daily(day)["tsrv"] == pytest.approx(SIGMA, rel=0.08)
+        assert volatility.daily_volatility(day)["tsrv"] == pytest.approx(SIGMA, rel=0.08)
 
     def test_a_jump_moves_realised_and_hardly_bipower_volatility(self):
         day = brownian(4)[0]
@@ -34,8 +34,10 @@ class TestVolatility:
             (day.times_us - D0) / 1e6,
             np.where(day.times_us < D0 + DAY_US // 2, day.prices, day.prices * math.exp(2 * SIGMA)),
         )
-        assert volatility.daily(jumped)["rv_5m"] == pytest.approx(math.sqrt(5) * SIGMA, rel=0.08)
-        assert volatility.daily(jumped)["bipower"] < 1.5 * SIGMA
+        assert volatility.daily_volatility(jumped)["rv_5m"] == pytest.approx(
+            math.sqrt(5) * SIGMA, rel=0.08
+        )
+        assert volatility.daily_volatility(jumped)["bipower"] < 1.5 * SIGMA
 
     def test_half_hours_show_when_it_moved(self):
         """A price that only moves from 10:00 to 10:30, by one step of 1 % a quarter of an hour into
@@ -43,19 +45,21 @@ class TestVolatility:
         """
         seconds = np.arange(0, 86_400, 20)
         day = trades(seconds, np.where(seconds < 36_900, 100.0, 101.0))
-        curve = volatility.half_hours(day)
+        curve = volatility.half_hour_curve(day)
         assert curve["rv_5m"][20] == pytest.approx(math.log(1.01))
         assert np.delete(curve["rv_5m"], 20).max() == 0
         assert curve["trades"].tolist() == [90] * 48
 
     def test_a_half_hour_without_trades_has_no_volatility(self):
-        curve = volatility.half_hours(trades([10, 20, 7200], [1, 2, 2]))
+        curve = volatility.half_hour_curve(trades([10, 20, 7200], [1, 2, 2]))
         assert np.flatnonzero(~np.isnan(curve["rv_5m"])).tolist() == [0, 4]
         assert curve["volume"].sum() == 3
 
     @pytest.mark.parametrize("count", [2, 9, 10, 2000])
     def test_a_price_that_never_moves_has_volatility_zero(self, count):
-        found = volatility.daily(trades(np.linspace(0, 86_399, count), np.full(count, 7.0)))
+        found = volatility.daily_volatility(
+            trades(np.linspace(0, 86_399, count), np.full(count, 7.0))
+        )
         assert found["rv_5m"] == found["bipower"] == 0
         assert found["tsrv"] == 0 or count < volatility.TRADES_MIN
 
@@ -69,7 +73,7 @@ class TestProfile:
         % of 12 is more than 4 + 3.
         """
         prices = [20.0, 19.98, 19.99, 20.0, 20.01, 20.02]
-        found = volume_profile.profile(
+        found = volume_profile.build_profile(
             trades(range(6), prices, [3, 1, 2, 1, 3, 2], [1, 1, -1, 0, 1, -1])
         )
         np.testing.assert_allclose(found.low, [19.98, 19.99, 20.0, 20.01, 20.02])
@@ -79,11 +83,11 @@ class TestProfile:
         assert found.trades.tolist() == [1, 1, 2, 1, 1]
         assert found.poc_price == pytest.approx(20.0)
         assert (found.first, found.last) == (1, 3)  # of the equals 19.99 and 20.02 the lower one
-        assert found.width == pytest.approx(math.log(20.01 / 19.99))
+        assert found.value_area_width == pytest.approx(math.log(20.01 / 19.99))
 
     def test_buckets_are_five_basis_points_in_whole_steps(self):
         prices = 1000 + 0.25 * np.arange(40)
-        found = volume_profile.profile(trades(range(40), prices))
+        found = volume_profile.build_profile(trades(range(40), prices))
         assert volume_profile.tick_size(prices) == 0.25
         np.testing.assert_allclose(
             found.high - found.low, 0.25
@@ -102,14 +106,42 @@ class TestProfile:
     )
     def test_any_day_has_every_trade_in_one_bucket_and_most_volume_in_the_value_area(self, made):
         prices, sizes = np.array(made).T
-        found = volume_profile.profile(trades(range(len(made)), prices, sizes))
+        found = volume_profile.build_profile(trades(range(len(made)), prices, sizes))
         assert found.trades.sum() == len(made)
         assert found.volume.sum() == pytest.approx(sizes.sum())
         assert found.volume[found.first : found.last + 1].sum() >= 0.7 * sizes.sum() * (1 - 1e-9)
         assert found.first <= found.poc <= found.last
         assert (np.diff(found.low) > 0).all()
-        assert found.width >= 0
-        assert math.isfinite(found.width)
+        assert found.value_area_width <= math.log(prices.max() / prices.min()) + 1e-9
+
+    @given(
+        st.lists(st.tuples(st.integers(1_000, 1_100), st.integers(1, 50)), min_size=1, max_size=15)
+    )
+    def test_the_value_area_is_that_of_a_naive_search_over_all_levels(self, made):
+        prices = [price for price, _ in made]
+        found = volume_profile.build_profile(
+            trades(range(len(made)), prices, [size for _, size in made])
+        )
+        assert found.value_area_width == pytest.approx(_naive_width(made), abs=1e-12)
+
+
+def _naive_width(made):
+    """Width of the value area of (price, size), in steps of 1, by a naive search."""
+    height = max(1, math.ceil(made[0][0] * 5e-4))
+    volume = {}
+    for price, size in made:
+        volume[price // height] = volume.get(price // height, 0) + size
+    order = sorted(volume)
+    poc = max(order, key=lambda bucket: (volume[bucket], -bucket))
+    area = [poc]
+    while sum(volume[bucket] for bucket in area) < 0.7 * sum(volume.values()) - 1e-9:
+        below = [bucket for bucket in order if bucket < area[0]][-1:]
+        above = [bucket for bucket in order if bucket > area[-1]][:1]
+        by_volume = sorted(below + above, key=lambda bucket: (-volume[bucket], bucket))
+        area = sorted([*area, by_volume[0]])
+    lowest = max(area[0] * height, min(price for price, _ in made))
+    highest = min((area[-1] + 1) * height - 1, max(price for price, _ in made))
+    return math.log(highest / lowest)
 
 
 class TestCorrelation:
@@ -117,10 +149,12 @@ class TestCorrelation:
         """Two assets of correlation 0.5 that trade every 15 s: the Epps effect."""
         pairs = [brownian(seed, (1 / 15, 1 / 15), 0.5) for seed in SEEDS]
         found = np.mean([correlation.hayashi_yoshida(pair)[0, 1] for pair in pairs])
-        alongside = np.mean([correlation.five_minutes(pair)[0, 1] for pair in pairs])
+        alongside = np.mean([correlation.five_minute_correlation(pair)[0, 1] for pair in pairs])
         hidden = np.mean(
             [
-                correlation.previous_tick(np.stack([each.grid(1) for each in pair]), 1)[0, 1]
+                correlation.previous_tick_correlation(
+                    np.stack([each.log_price_grid(1) for each in pair]), 1
+                )[0, 1]
                 for pair in pairs
             ]
         )
@@ -142,30 +176,30 @@ class TestCorrelation:
         one, other = (
             trades(sorted(at), np.exp(rng.standard_normal(len(at)))) for at in (first, second)
         )
-        assert correlation.covariance(one, other) == pytest.approx(
+        assert correlation.hayashi_yoshida_covariance(one, other) == pytest.approx(
             _double_sum(one, other), abs=1e-9
         )
-        assert correlation.covariance(one, other) == pytest.approx(
-            correlation.covariance(other, one), abs=1e-9
+        assert correlation.hayashi_yoshida_covariance(one, other) == pytest.approx(
+            correlation.hayashi_yoshida_covariance(other, one), abs=1e-9
         )
 
     def test_what_is_no_correlation_matrix_becomes_the_nearest_one(self):
         """Three assets cannot all be opposed."""
-        made = correlation.nearest(
+        made = correlation.nearest_correlation(
             np.array([[1.0, -0.9, -0.9], [-0.9, 1.0, -0.9], [-0.9, -0.9, 1.0]])
         )
         assert np.linalg.eigvalsh(made)[0] >= -1e-12
         np.testing.assert_allclose(made[np.triu_indices(3, 1)], -0.5)
         np.testing.assert_allclose(np.diag(made), 1)
         same = np.array([[1.0, 0.3], [0.3, 1.0]])
-        assert correlation.nearest(same) is same
+        assert correlation.nearest_correlation(same) is same
 
     def test_a_symbol_that_does_not_move_has_none(self):
         still = trades(range(100), np.full(100, 5.0))
         moving = brownian(1, (0.1, 0.1), 0.5)
         for matrix in (
             correlation.hayashi_yoshida([*moving, still]),
-            correlation.five_minutes([*moving, still]),
+            correlation.five_minute_correlation([*moving, still]),
         ):
             assert np.isnan(matrix[2]).all()
             assert not np.isnan(matrix[:2, :2]).any()
@@ -175,7 +209,7 @@ def _double_sum(one, other):
     """Hayashi and Yoshida's estimator as it is written."""
     total = 0.0
     sides = [
-        {int(t): float(x) for t, x in zip(each.times_us, each.logs, strict=True)}
+        {int(t): float(x) for t, x in zip(each.times_us, each.log_prices, strict=True)}
         for each in (one, other)
     ]
     (a, x), (b, y) = ((list(each), list(each.values())) for each in sides)
@@ -188,7 +222,7 @@ def _double_sum(one, other):
 
 class TestRows:
     def test_every_table_has_its_columns_and_no_nan(self):
-        made = rows.of(_keyed(ticks([0])), D0)
+        made = rows.daily_rows(_keyed(ticks([0])), D0)
         for table, frame in made.items():
             assert sorted(frame.columns) == sorted(name for name, _ in COLUMNS_OF[table])
             assert frame["event_time"].dt.epoch("us").unique().to_list() == [D0]
@@ -211,7 +245,7 @@ class TestRows:
 
     def test_the_headline_adds_up_with_the_ticks_and_the_profile(self):
         day = _keyed(ticks([0]))
-        made = rows.of(day, D0)
+        made = rows.daily_rows(day, D0)
         for line in made[DAILY].iter_rows(named=True):
             own = day.filter(key=line["symbol"])
             bought = own.filter(side=1)["size"].sum()
@@ -229,7 +263,7 @@ class TestRows:
             assert bars.filter("is_poc").height == 1
 
     def test_one_tick_has_prices_and_no_volatility(self):
-        made = rows.of(_keyed(ticks([0])).head(1), D0)
+        made = rows.daily_rows(_keyed(ticks([0])).head(1), D0)
         (line,) = made[DAILY].to_dicts()
         assert line["open"] == line["close"] == line["poc"]
         assert line["log_return"] == line["value_area_width"] == 0
@@ -238,19 +272,22 @@ class TestRows:
         assert made[DAILY_CORRELATION]["hayashi_yoshida"].to_list() == [None]
 
     def test_no_ticks_have_no_rows(self):
-        for table, frame in rows.of(_keyed(ticks([0])).clear(), D0).items():
+        for table, frame in rows.daily_rows(_keyed(ticks([0])).clear(), D0).items():
             assert frame.is_empty()
             assert frame.schema == pl.Schema(rows.SCHEMAS[table])
 
     def test_without_known_sides_there_is_no_share_of_buyers(self):
-        made = rows.of(_keyed(ticks([0])).with_columns(side=pl.lit(0, pl.Int32)), D0)
+        made = rows.daily_rows(_keyed(ticks([0])).with_columns(side=pl.lit(0, pl.Int32)), D0)
         assert made[DAILY]["buy_share"].null_count() == 2
 
     def test_rows_do_not_depend_on_the_order_of_the_ticks(self):
         day = _keyed(ticks([0])).with_columns(
             event_time_us=pl.col("event_time_us") // 10**8 * 10**8, seq=pl.lit(0)
         )
-        one, other = rows.of(day, D0), rows.of(day.sample(fraction=1, shuffle=True, seed=1), D0)
+        one, other = (
+            rows.daily_rows(day, D0),
+            rows.daily_rows(day.sample(fraction=1, shuffle=True, seed=1), D0),
+        )
         assert all(one[table].equals(other[table]) for table in one)
 
 

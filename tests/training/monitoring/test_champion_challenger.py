@@ -34,25 +34,28 @@ def rows(noise_champion, noise_challenger, seed=1):
 
 
 def test_the_better_one_is_better_and_the_other_way_round_worse(settings):
-    found = champion_challenger.judge(rows(20, 1), ("1", "2"), settings)
+    found = champion_challenger.evaluate_pairs(rows(20, 1), ("1", "2"), settings)
     assert found.verdict == "better" and found.low_bps > 0 and found.p_value < 0.01
     assert (
         found.challenger.ic > found.champion.ic
         and found.challenger.rmse_bps < found.champion.rmse_bps
     )
-    assert champion_challenger.judge(rows(1, 20), ("1", "2"), settings).verdict == "worse"
+    assert champion_challenger.evaluate_pairs(rows(1, 20), ("1", "2"), settings).verdict == "worse"
 
 
 def test_two_alike_are_undecided(settings):
-    assert champion_challenger.judge(rows(10, 10), ("1", "2"), settings).verdict == "undecided"
+    assert (
+        champion_challenger.evaluate_pairs(rows(10, 10), ("1", "2"), settings).verdict
+        == "undecided"
+    )
     same = rows(5, 5).with_columns(challenger="champion")
-    found = champion_challenger.judge(same, ("1", "2"), settings)
+    found = champion_challenger.evaluate_pairs(same, ("1", "2"), settings)
     assert (found.gain_bps, found.verdict, found.p_value) == (0.0, "undecided", 1.0)
 
 
 def test_a_trade_costs_both_ways_and_a_weak_guess_is_none(settings):
     y, guess = np.array([5.0, 5.0, -5.0]), np.array([3.0, 1.0, 3.0])
-    assert champion_challenger._net(guess, y, settings).tolist() == [3.0, 0.0, -7.0]
+    assert champion_challenger.net_returns(guess, y, settings).tolist() == [3.0, 0.0, -7.0]
 
 
 def test_only_moments_that_both_answered_count_and_the_first_answer_of_each():
@@ -73,7 +76,7 @@ def test_only_moments_that_both_answered_count_and_the_first_answer_of_each():
         record("1", 2, 3.0),
         record("2", 3, 4.0),
     ]
-    found = champion_challenger.pair(pl.DataFrame(records), "1", "2")
+    found = champion_challenger.pair_answers(pl.DataFrame(records), "1", "2")
     assert found.rows() == [("A:B", START + SECOND, 1.0, 2.0)]
 
 
@@ -85,9 +88,9 @@ def test_too_little_in_common_is_said(settings, monkeypatch):
         }
         | {"served_at_us": pl.Int64}
     )
-    monkeypatch.setattr(champion_challenger, "_read", lambda *_: empty)
+    monkeypatch.setattr(champion_challenger, "_read_predictions", lambda *_: empty)
     with pytest.raises(DatasetError, match="0 moments in common"):
-        champion_challenger.fight(settings, START, START + SECOND, "1", "2")
+        champion_challenger.compare_versions(settings, START, START + SECOND, "1", "2")
 
 
 def test_the_outcome_is_the_label_of_the_training(settings, monkeypatch):
@@ -110,6 +113,6 @@ def test_the_outcome_is_the_label_of_the_training(settings, monkeypatch):
             "challenger": 1.0,
         }
     )
-    found = champion_challenger.outcome(settings, moments)
+    found = champion_challenger.add_outcomes(settings, moments)
     assert found["decision_us"].to_list() == [START]
     assert found["y_bps"][0] == pytest.approx(60.0)

@@ -16,16 +16,16 @@ from tests.support.power_data import T0, readings
 from training.power import features, files
 from training.power.features import CALENDAR, FEATURES, HOUR_US, LAG_FEATURES, LAGS_H, SERIES
 from training.power.files import DAY_US
-from training.power.split import split
+from training.power.split import split_by_time
 
 DAYS = 12
-ROWS = files.long(readings(DAYS), "made up")
+ROWS = files.to_silver(readings(DAYS), "made up")
 
 
 def inputs(rows, series, end_us):
     """What training and forecasting read: the learned hours, and the 24 hours ahead."""
-    designed = features.design(features.hours(rows, series, end_us))
-    return features.samples(designed), features.tomorrow(designed)
+    designed = features.add_features(features.hourly_power(rows, series, end_us))
+    return features.training_samples(designed), features.next_day_rows(designed)
 
 
 @pytest.mark.parametrize("series", SERIES)
@@ -35,7 +35,7 @@ def test_every_hour_is_the_mean_of_its_readings_and_every_lag_the_hour_before(se
     oracle = [
         sum(made[zone][6 * h : 6 * h + 6].sum() for zone in zones) / 6 for h in range(24 * DAYS)
     ]
-    designed = features.design(features.hours(ROWS, series, T0 + DAYS * DAY_US))
+    designed = features.add_features(features.hourly_power(ROWS, series, T0 + DAYS * DAY_US))
     assert len(designed) == 24 * (DAYS + 1)
     for h, row in enumerate(designed.iter_rows(named=True)):
         assert row["event_time_us"] == T0 + h * HOUR_US
@@ -52,7 +52,7 @@ def test_no_lag_is_shorter_than_a_day():
     assert (
         len(set(FEATURES))
         == len(FEATURES)
-        == features.matrix(inputs(ROWS, "total", T0 + DAYS * DAY_US)[0]).shape[1]
+        == features.feature_matrix(inputs(ROWS, "total", T0 + DAYS * DAY_US)[0]).shape[1]
     )
 
 
@@ -105,7 +105,7 @@ def test_the_other_way_round_a_change_before_the_end_is_seen():
     mine, theirs = (inputs(rows, "total", end_us)[1] for rows in (ROWS, other))
     assert mine["lag_24h"][23] != theirs["lag_24h"][23]
     one, two = (
-        features.fingerprint(features.hours(rows, "total", end_us)) for rows in (ROWS, other)
+        features.fingerprint(features.hourly_power(rows, "total", end_us)) for rows in (ROWS, other)
     )
     assert one != two
 
@@ -114,26 +114,28 @@ def test_an_hour_with_a_missing_reading_is_unknown_and_so_is_what_leans_on_it():
     gap = T0 + 9 * DAY_US + 5 * HOUR_US
     holed = ROWS.filter((pl.col("event_time_us") != gap) | (pl.col("series") != "zone2"))
     end_us = T0 + 11 * DAY_US
-    hours = features.hours(holed, "total", end_us)
+    hours = features.hourly_power(holed, "total", end_us)
     assert hours.filter(pl.col("kw").is_null())["event_time_us"].to_list() == [gap]
-    assert features.hours(holed, "zone1", end_us)["kw"].null_count() == 0
-    learned = features.samples(features.design(hours))
+    assert features.hourly_power(holed, "zone1", end_us)["kw"].null_count() == 0
+    learned = features.training_samples(features.add_features(hours))
     assert {gap, gap + DAY_US}.isdisjoint(learned["event_time_us"].to_list())
     with pytest.raises(DatasetError, match="2017-01-12 cannot be forecast: lag_48h"):
-        features.tomorrow(features.design(hours))
+        features.next_day_rows(features.add_features(hours))
 
 
 def test_an_empty_past_and_a_short_one_are_said():
     with pytest.raises(DatasetError, match="no readings of zone1 before 2017-01-01"):
-        features.hours(ROWS, "zone1", T0)
+        features.hourly_power(ROWS, "zone1", T0)
     with pytest.raises(DatasetError, match="lag_168h"):
-        features.tomorrow(features.design(features.hours(ROWS, "zone1", T0 + 6 * DAY_US)))
+        features.next_day_rows(
+            features.add_features(features.hourly_power(ROWS, "zone1", T0 + 6 * DAY_US))
+        )
 
 
 def test_parts_follow_one_another_and_too_little_is_refused():
     frame = pl.DataFrame({"event_time_us": np.arange(T0, T0 + 120 * DAY_US, HOUR_US)})
     end_us = T0 + 119 * DAY_US
-    parts = split(frame, end_us, 56, 28)
+    parts = split_by_time(frame, end_us, 56, 28)
     assert [len(part) for part in (parts.fit, parts.valid, parts.test)] == [
         35 * 24,
         28 * 24,
@@ -147,4 +149,4 @@ def test_parts_follow_one_another_and_too_little_is_refused():
     )
     assert parts.test["event_time_us"][-1] == end_us - HOUR_US
     with pytest.raises(DatasetError, match="27 days are left to fit on, 28 is the least"):
-        split(frame, T0 + 111 * DAY_US, 56, 28)
+        split_by_time(frame, T0 + 111 * DAY_US, 56, 28)

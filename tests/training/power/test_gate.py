@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from training.power.gate import judge, skill
+from training.power.gate import evaluate_power_gate, skill_score
 
 GOOD = {
     "rmse": 119.0,
@@ -16,7 +16,7 @@ GOOD = {
 
 
 def test_better_than_both_limits_passes():
-    verdict = judge(**GOOD)
+    verdict = evaluate_power_gate(**GOOD)
     assert verdict.gate_pass
     assert verdict.threshold_pass
     assert {check.name: round(check.value, 3) for check in verdict.checks} == {
@@ -45,15 +45,15 @@ def test_better_than_both_limits_passes():
     ],
 )
 def test_each_reason_alone_refuses(change, reason):
-    verdict = judge(**{**GOOD, **change})
+    verdict = evaluate_power_gate(**{**GOOD, **change})
     assert verdict.reasons == [reason]
     assert not verdict.gate_pass
     assert verdict.threshold_pass == (not reason.startswith("rmse"))
 
 
 def test_a_model_without_an_error_is_refused_by_both():
-    assert len(judge(**{**GOOD, "rmse": math.nan}).reasons) == 2
+    assert len(evaluate_power_gate(**{**GOOD, "rmse": math.nan}).reasons) == 2
 
 
 def test_skill_is_against_the_better_of_both():
-    assert skill(50, 100, 200) == skill(50, 200, 100) == 0.5
+    assert skill_score(50, 100, 200) == skill_score(50, 200, 100) == 0.5

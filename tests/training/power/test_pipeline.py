@@ -19,7 +19,7 @@ from models.runtime import LIGHTGBM_FILE
 from tests.support.power_data import T0, readings, real, settings_in
 from training.power import backfill, card, features, files, forecast, model, pipeline, steps
 from training.power.files import DAY_US
-from training.power.split import split
+from training.power.split import split_by_time
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
@@ -29,7 +29,7 @@ AT_US = END_US + 3_600_000_000
 SMALL_END_US = T0 + 125 * DAY_US  # after 2017-05-05
 REPO = Path(__file__).parents[3]
 
-SMALL = files.long(readings(125), "made up")
+SMALL = files.to_silver(readings(125), "made up")
 
 
 def quiet(step, done, total):
@@ -41,7 +41,8 @@ def lake(tmp_path_factory):
     """The real year in a lakehouse."""
     home = tmp_path_factory.mktemp("power")
     power.store(
-        Lakehouse(settings_in(home, home, "unused")), files.long(files.read(real()), "tetouan")
+        Lakehouse(settings_in(home, home, "unused")),
+        files.to_silver(files.read_readings(real()), "tetouan"),
     )
     return home
 
@@ -62,7 +63,7 @@ def promoted(lake, mlflow_home):
     settings, steps = settings_in(lake, mlflow_home, "power-total"), []
     return (
         settings,
-        pipeline.train(settings, "total", None, AT_US, lambda *step: steps.append(step)),
+        pipeline.train_power(settings, "total", None, AT_US, lambda *step: steps.append(step)),
         steps,
     )
 
@@ -70,7 +71,7 @@ def promoted(lake, mlflow_home):
 @pytest.fixture(scope="module")
 def refused(lake, mlflow_home):
     settings = settings_in(lake, mlflow_home, "power-zone")
-    return settings, pipeline.train(settings, "zone1", END_US, AT_US, quiet)
+    return settings, pipeline.train_power(settings, "zone1", END_US, AT_US, quiet)
 
 
 def runs(settings):
@@ -96,12 +97,12 @@ class TestTotal:
             "2017-12-30",
         )
         shares = [
-            result.numbers[f"rmse_over_train_std.{name}"]
+            result.metrics[f"rmse_over_train_std.{name}"]
             for name in ("model", "naive_24", "naive_168")
         ]
         assert shares == pytest.approx([0.126, 0.191, 0.170], abs=0.002)
-        assert result.numbers["skill"] == pytest.approx(0.26, abs=0.02)
-        assert registry.current(settings, "power-total").version == "1"
+        assert result.metrics["skill"] == pytest.approx(0.26, abs=0.02)
+        assert registry.production_version(settings, "power-total").version == "1"
         assert (result.train_rows, result.test_rows) == ((364 - 7 - 56) * 24, 56 * 24)
         ends = [step for step, done, total in steps if done == total]
         assert ends == ["prepare", "train", "evaluate", "register"]
@@ -124,7 +125,9 @@ class TestTotal:
             "registered_version": "1",
         }
         assert {name: tags[name] for name in expected} == expected
-        assert tags["dataset_sha256"] == features.fingerprint(steps.past(settings, "total", END_US))
+        assert tags["dataset_sha256"] == features.fingerprint(
+            steps.past_hours(settings, "total", END_US)
+        )
         counts = {"records_processed", "train_samples", "test_samples"}
         assert counts | {"train_rmse", "val_rmse", "test_rmse", "test_mae", "skill"} <= set(metrics)
         assert metrics["mae"] == metrics["test_mae"]
@@ -147,7 +150,7 @@ class TestTotal:
         history = client.get_metric_history(story["train_lgbm"].info.run_id, "valid_rmse")
         best = story["train_lgbm"].data.metrics["best_iteration"]
         assert [point.step for point in history] == list(range(1, len(history) + 1))
-        assert len(history) == best + model.PATIENCE
+        assert len(history) == best + model.EARLY_STOPPING_ROUNDS
         assert min(history, key=lambda point: point.value).step == best
         written = artifact(settings, result.run_id, card.CARD, tmp_path).read_text()
         assert "Passed the gate." in written
@@ -160,8 +163,8 @@ class TestTotal:
 
     def test_production_is_a_sealed_text_file_with_a_signature_and_no_pickle(self, promoted):
         settings, _, _ = promoted
-        found = registry.production(settings, "power-total")
-        manifest = runtime.verified(found.path, found.digest)
+        found = registry.fetch_production(settings, "power-total")
+        manifest = runtime.verify_manifest(found.path, found.digest)
         assert (manifest.file, manifest.features) == (LIGHTGBM_FILE, features.FEATURES)
         assert manifest.trained_to_us == END_US - 56 * DAY_US
         assert not [
@@ -171,17 +174,19 @@ class TestTotal:
 
     def test_the_same_again_makes_no_second_version(self, promoted):
         settings, first, _ = promoted
-        again = pipeline.train(settings, "total", None, AT_US + DAY_US, quiet)
+        again = pipeline.train_power(settings, "total", None, AT_US + DAY_US, quiet)
         assert (again.version, again.repeated, again.promoted) == ("1", True, True)
-        assert again.numbers == first.numbers
-        assert len(registry.versions(settings, "power-total")) == 1
+        assert again.metrics == first.metrics
+        assert len(registry.list_versions(settings, "power-total")) == 1
 
     def test_a_seed_and_the_data_decide_not_the_number_of_cores(self, small, mlflow_home):
         settings = settings_in(small, mlflow_home, "unused")
-        samples = features.samples(features.design(steps.past(settings, "total", SMALL_END_US)))
-        parts = split(samples, SMALL_END_US, 56, 28)
+        samples = features.training_samples(
+            features.add_features(steps.past_hours(settings, "total", SMALL_END_US))
+        )
+        parts = split_by_time(samples, SMALL_END_US, 56, 28)
         fits = [
-            model.fit(parts, settings.model_copy(update=change), quiet)
+            model.fit_model(parts, settings.model_copy(update=change), quiet)
             for change in ({}, {"train_threads": 2}, {"seed": 8})
         ]
         texts = [fit.booster.model_to_string().split("\nparameters:")[0] for fit in fits]
@@ -193,7 +198,7 @@ class TestZone1:
         settings, result = refused
         assert not result.promoted
         assert result.version is None
-        numbers = result.numbers
+        numbers = result.metrics
         assert numbers["rmse_over_train_std"] == pytest.approx(0.164, abs=0.003)
         assert numbers["rmse_over_train_std.naive_168"] == pytest.approx(0.160, abs=0.001)
         assert result.verdict.threshold_pass
@@ -211,16 +216,16 @@ class TestZone1:
             in artifact(settings, result.run_id, card.CARD, tmp_path).read_text()
         )
         for name in ("power-zone", "power-zone-zone1"):
-            assert registry.versions(settings, name) == []
+            assert registry.list_versions(settings, name) == []
         with pytest.raises(RegistryError, match="no Production version"):
-            forecast.predict(settings, "zone1")
+            forecast.forecast_day(settings, "zone1")
 
 
 class TestForecast:
     def test_the_day_after_the_data_is_forecast_once_and_its_actuals_follow(self, promoted):
         settings, _, _ = promoted
         for _ in range(2):
-            made = forecast.predict(settings, "total")
+            made = forecast.forecast_day(settings, "total")
         assert (made.day, made.version, len(made.rows)) == ("2017-12-31", "1", 24)
         assert made.rows["known_at_us"].unique().to_list() == [END_US]
         assert made.rows["actual_kw"].null_count() == 24
@@ -230,21 +235,23 @@ class TestForecast:
     def test_a_day_that_the_model_saw_is_not_forecast_by_it(self, promoted):
         settings, _, _ = promoted
         with pytest.raises(RegistryError, match="no version that was made before 2017-12-30"):
-            forecast.predict(settings, "total", END_US - DAY_US)
+            forecast.forecast_day(settings, "total", END_US - DAY_US)
 
     def test_a_day_without_yesterday_is_refused(self, promoted):
         settings, _, _ = promoted
         with pytest.raises(DatasetError, match="2017-12-31 lacks 24 of its 24 hours"):
-            forecast.predict(settings, "total", END_US + DAY_US)
+            forecast.forecast_day(settings, "total", END_US + DAY_US)
 
 
 class TestBackfill:
     def test_each_day_sees_its_own_past_and_forecasts_the_next(self, small, tmp_path, mlflow_home):
         settings = settings_in(small, mlflow_home, "power-backfill")
-        assert pipeline.train(settings, "total", None, AT_US, quiet).version == "1"
+        assert pipeline.train_power(settings, "total", None, AT_US, quiet).version == "1"
         first_us = SMALL_END_US - 4 * DAY_US  # 2017-05-02
         days = list(
-            backfill.run(settings, "total", first_us, first_us + DAY_US, lambda: AT_US, quiet)
+            backfill.backfill_days(
+                settings, "total", first_us, first_us + DAY_US, lambda: AT_US, quiet
+            )
         )
         assert [day.day for day in days] == ["2017-05-02", "2017-05-03"]
         assert [day.error for day in days] == ["", ""]
@@ -257,29 +264,29 @@ class TestBackfill:
         assert all(day.forecast.rows["actual_kw"].null_count() == 0 for day in days)
         # Production knows more than either and stays.
         assert not any(day.result.promoted for day in days)
-        assert registry.current(settings, "power-backfill").version == "1"
+        assert registry.production_version(settings, "power-backfill").version == "1"
         # A lakehouse that ends on that day makes the very same model.
         ended = settings_in(tmp_path, mlflow_home, "power-ended")
         power.store(Lakehouse(ended), SMALL.filter(pl.col("event_time_us") < first_us + DAY_US))
-        assert pipeline.train(ended, "total", None, AT_US, quiet).promoted
+        assert pipeline.train_power(ended, "total", None, AT_US, quiet).promoted
         assert (
-            registry.current(ended, "power-ended").tags["digest"]
-            == registry.get(settings, "2", "power-backfill").tags["digest"]
+            registry.production_version(ended, "power-ended").tags["digest"]
+            == registry.get_version(settings, "2", "power-backfill").tags["digest"]
         )
         # What comes later is written alongside the forecast.
-        assert forecast.predict(ended, "total").rows["actual_kw"].null_count() == 24
+        assert forecast.forecast_day(ended, "total").rows["actual_kw"].null_count() == 24
         power.store(Lakehouse(ended), SMALL.filter(pl.col("event_time_us") < first_us + 2 * DAY_US))
         assert forecast.fill_actuals(ended, "total") == 24
         held = power.forecasts(Lakehouse(ended), series="total")
         assert (
             held["actual_kw"].to_list()
-            == steps.past(ended, "total", first_us + 2 * DAY_US)["kw"].to_list()[-24:]
+            == steps.past_hours(ended, "total", first_us + 2 * DAY_US)["kw"].to_list()[-24:]
         )
 
     def test_a_day_that_fails_does_not_end_the_others(self, small, mlflow_home):
         settings = settings_in(small, mlflow_home, "power-holes")
         days = list(
-            backfill.run(
+            backfill.backfill_days(
                 settings, "total", SMALL_END_US, SMALL_END_US + DAY_US, lambda: AT_US, quiet
             )
         )
@@ -287,7 +294,7 @@ class TestBackfill:
             "2017-05-06 lacks 24 of its 24 hours",
             "2017-05-07 lacks 24 of its 24 hours",
         ]
-        assert registry.versions(settings, "power-holes") == []
+        assert registry.list_versions(settings, "power-holes") == []
 
 
 class TestFailures:
@@ -305,11 +312,11 @@ class TestFailures:
         settings = settings_in(tmp_path, mlflow_home, request.node.name)
         power.readings(Lakehouse(settings))
         if rows is not None:
-            power.store(Lakehouse(settings), files.long(rows, "made up"))
+            power.store(Lakehouse(settings), files.to_silver(rows, "made up"))
         with pytest.raises(DatasetError, match=said):
-            pipeline.train(settings, "total", end_us, AT_US, quiet)
+            pipeline.train_power(settings, "total", end_us, AT_US, quiet)
         assert {run.info.status for run in runs(settings).values()} == {"FAILED"}
-        assert registry.versions(settings, settings.power_model_name) == []
+        assert registry.list_versions(settings, settings.power_model_name) == []
 
     def test_an_interrupted_training_registers_nothing(self, small, mlflow_home):
         settings = settings_in(small, mlflow_home, "power-interrupted")
@@ -319,9 +326,9 @@ class TestFailures:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            pipeline.train(settings, "total", None, AT_US, interrupt)
+            pipeline.train_power(settings, "total", None, AT_US, interrupt)
         assert runs(settings)["power-training"].info.status == "FAILED"
-        assert registry.versions(settings, "power-interrupted") == []
+        assert registry.list_versions(settings, "power-interrupted") == []
 
     def test_a_kill_between_version_and_alias_leaves_a_whole_version_that_the_next_run_promotes(
         self, small, mlflow_home
@@ -335,7 +342,7 @@ from models import registry
 from training.power import pipeline
 registry.promote = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 settings = settings_in(Path({str(small)!r}), Path({str(mlflow_home)!r}), "power-killed")
-pipeline.train(settings, "total", None, {AT_US}, lambda *_: None)
+pipeline.train_power(settings, "total", None, {AT_US}, lambda *_: None)
 """
         child = subprocess.run(
             [sys.executable, "-c", code],
@@ -344,10 +351,10 @@ pipeline.train(settings, "total", None, {AT_US}, lambda *_: None)
             check=False,
         )
         assert child.returncode == -signal.SIGKILL, child.stderr.decode()[-2000:]
-        (left,) = registry.versions(settings, "power-killed")
+        (left,) = registry.list_versions(settings, "power-killed")
         assert not left.production
-        assert left.tags[registry.PASSED] == "true"
-        registry.fetch(settings, left)
-        again = pipeline.train(settings, "total", None, AT_US, quiet)
+        assert left.tags[registry.GATE_PASS] == "true"
+        registry.fetch_version(settings, left)
+        again = pipeline.train_power(settings, "total", None, AT_US, quiet)
         assert (again.version, again.repeated, again.promoted) == ("1", True, True)
-        assert len(registry.versions(settings, "power-killed")) == 1
+        assert len(registry.list_versions(settings, "power-killed")) == 1

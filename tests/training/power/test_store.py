@@ -24,7 +24,7 @@ def settings(tmp_path):
 
 
 def rows(days=3, seed=1, source="one"):
-    return files.long(readings(days, seed), source)
+    return files.to_silver(readings(days, seed), source)
 
 
 def snapshots(settings, table):
@@ -68,7 +68,7 @@ class TestReadings:
 
     def test_a_file_of_one_day_leaves_the_others_alone(self, settings):
         power.store(Lakehouse(settings), rows(3))
-        middle = files.long(readings(1, seed=9, start_us=T0 + DAY_US), "two")
+        middle = files.to_silver(readings(1, seed=9, start_us=T0 + DAY_US), "two")
         assert power.store(Lakehouse(settings), middle) == power.Stored(0, 3 * 144, 0)
         held = power.readings(Lakehouse(settings))
         counts = (
@@ -109,28 +109,30 @@ class TestForecasts:
         power.store_forecasts(Lakehouse(settings), forecast("total", 1, 7.0))
         power.store_forecasts(Lakehouse(settings), forecast("total", 2, 7.0))
         power.store_forecasts(Lakehouse(settings), forecast("zone1", 1, 7.0))
-        hours = features.hours(rows(3), "total", T0 + DAY_US + 10 * HOUR_US)
+        hours = features.hourly_power(rows(3), "total", T0 + DAY_US + 10 * HOUR_US)
         assert power.fill_actuals(Lakehouse(settings), "total", hours) == 10
         before = snapshots(settings, POWER_FORECASTS)
         assert power.fill_actuals(Lakehouse(settings), "total", hours) == 0
         assert snapshots(settings, POWER_FORECASTS) == before
         assert (
             power.fill_actuals(
-                Lakehouse(settings), "total", features.hours(rows(3), "total", T0 + 3 * DAY_US)
+                Lakehouse(settings),
+                "total",
+                features.hourly_power(rows(3), "total", T0 + 3 * DAY_US),
             )
             == 38
         )
         held = power.forecasts(Lakehouse(settings), series="total")
         assert (
             held["actual_kw"].to_list()
-            == features.hours(rows(3), "total", T0 + 3 * DAY_US)["kw"].to_list()[24:]
+            == features.hourly_power(rows(3), "total", T0 + 3 * DAY_US)["kw"].to_list()[24:]
         )
         assert power.forecasts(Lakehouse(settings), series="zone1")["actual_kw"].null_count() == 24
         assert (
             power.fill_actuals(
                 Lakehouse(settings),
                 "total",
-                features.hours(rows(3, seed=2), "total", T0 + 2 * DAY_US),
+                features.hourly_power(rows(3, seed=2), "total", T0 + 2 * DAY_US),
             )
             == 24
         )

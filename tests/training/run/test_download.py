@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from training.run import download
-from training.run.download import DownloadError, fetch
+from training.run.download import DownloadError, download_file
 
 CONTENT = bytes(range(256)) * 20_000  # five pieces
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -64,7 +64,7 @@ def server():
 
 
 def get(url, target, sha256=SHA256, bytes_max=1 << 30, steps=None):
-    return fetch(
+    return download_file(
         url,
         target,
         sha256,
@@ -96,7 +96,7 @@ def test_a_connection_that_breaks_keeps_what_came_and_the_next_try_goes_on(serve
     server.break_after = 2_000_000
     with pytest.raises(DownloadError, match="cannot be fetched") as broken:
         get(server.url, tmp_path / "file.zip")
-    assert "2,000,000 bytes are kept" in broken.value.hint
+    assert "2,000,000 bytes are saved" in broken.value.hint
     assert not (tmp_path / "file.zip").exists()
     server.break_after = None
     assert get(server.url, tmp_path / "file.zip").read_bytes() == CONTENT
@@ -144,4 +144,4 @@ def test_only_the_web_is_fetched(url, tmp_path):
 
 
 def test_pieces_are_smaller_than_the_file():
-    assert len(CONTENT) > 3 * download.PIECE_BYTES
+    assert len(CONTENT) > 3 * download.CHUNK_BYTES

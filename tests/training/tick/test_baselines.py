@@ -1,4 +1,4 @@
-"""The challenger repeats bit for bit with its seed, whatever the number of cores, and learns what
+"""LightGBM repeats bit for bit with its seed, whatever the number of cores, and learns what
 is there.
 """
 
@@ -6,16 +6,21 @@ import numpy as np
 
 from contracts.config.settings import Settings
 from tests.support.market import dataset
-from training.tick import baselines, split
-from training.tick import dataset as datasets
+from training.tick import baselines
+from training.tick.data import dataset as datasets
+from training.tick.data import split
 
 FRAME = dataset(days=4, symbols=("SYNTH:AAAUSD",)).frame
-PARTS = split.purged(FRAME, int(FRAME["decision_us"][4000]), int(FRAME["decision_us"][-1]) + 1, 0)
-X, Y = datasets.matrix(PARTS.train), PARTS.train["y"].to_numpy()
+PARTS = split.purged_split(
+    FRAME, int(FRAME["decision_us"][4000]), int(FRAME["decision_us"][-1]) + 1, 0
+)
+X, Y = datasets.feature_matrix(PARTS.train), PARTS.train["y"].to_numpy()
 
 
 def forecast(**given):
-    return baselines.fit(X, Y, Settings(**given)).predict(datasets.matrix(PARTS.test))
+    return baselines.fit_lightgbm(X, Y, Settings(**given)).predict(
+        datasets.feature_matrix(PARTS.test)
+    )
 
 
 def test_equal_seeds_are_equal_models_on_any_number_of_cores():
@@ -27,12 +32,13 @@ def test_equal_seeds_are_equal_models_on_any_number_of_cores():
 
 def test_its_parameters_are_the_fixed_ones():
     assert {
-        key: baselines.fit(X, Y, Settings(train_threads=1)).params[key] for key in baselines.BOOSTER
+        key: baselines.fit_lightgbm(X, Y, Settings(train_threads=1)).params[key]
+        for key in baselines.BOOSTER
     } == baselines.BOOSTER
 
 
-def test_rivals_are_the_challenger_and_the_baselines_on_the_test_rows():
-    made = baselines.rivals(PARTS, Settings(train_threads=1))
+def test_comparisons_are_lightgbm_and_the_baselines_on_the_test_rows():
+    made = baselines.comparison_forecasts(PARTS, Settings(train_threads=1))
     assert list(made) == ["lightgbm", "ols", "ar1", "zero", "buy_and_hold"]
     assert {len(guess) for guess in made.values()} == {len(PARTS.test)}
     y = PARTS.test["y"].to_numpy()

@@ -4,6 +4,7 @@ count, and never twice a day.
 
 import json
 import math
+import sys
 
 import numpy as np
 import polars as pl
@@ -16,9 +17,9 @@ from contracts.errors import DatasetError
 from contracts.features import CORE
 from tests.support.market import DAY, T0, dataset
 from training.tick import drift
-from training.tick.drift import FORECAST, Ic, Line
+from training.tick.drift import FORECAST, ColumnDrift, IcEstimate
 
-NO_IC = Ic(math.nan, math.nan, math.nan, 0)
+NO_IC = IcEstimate(math.nan, math.nan, math.nan, 0)
 ROWS = drift.ROWS_MIN
 
 
@@ -30,7 +31,7 @@ def frame():
 
 def lines_of(known, now):
     """Through JSON and back, as an artifact is."""
-    return {line.name: line for line in drift.compare(json.loads(json.dumps(known)), now)}
+    return {line.name: line for line in drift.compare_columns(json.loads(json.dumps(known)), now)}
 
 
 def column(values, name=CORE[0]):
@@ -40,7 +41,7 @@ def column(values, name=CORE[0]):
 class TestLines:
     def test_the_same_rows_have_no_drift(self, frame):
         lines = lines_of(
-            drift.reference(frame, frame["y"].to_numpy()),
+            drift.build_reference(frame, frame["y"].to_numpy()),
             frame.with_columns(pl.col("y").alias(FORECAST)),
         )
         assert list(lines) == [*CORE, FORECAST]
@@ -50,12 +51,14 @@ class TestLines:
 
     def test_other_rows_of_the_same_kind_have_next_to_none(self, frame):
         slow = "flow_imbalance_15m"  # so autocorrelated that two days of it do differ
-        for name, line in lines_of(drift.reference(frame), dataset(days=2, seed=8).frame).items():
+        for name, line in lines_of(
+            drift.build_reference(frame), dataset(days=2, seed=8).frame
+        ).items():
             assert line.psi < 0.02 or name == slow
 
     @pytest.mark.parametrize(("shift", "level"), [(0.05, "ok"), (0.4, "warn"), (1.0, "alert")])
     def test_a_shift_is_seen_by_its_size(self, frame, shift, level):
-        line = lines_of(drift.reference(frame), frame.with_columns(pl.col(CORE[0]) + shift))[
+        line = lines_of(drift.build_reference(frame), frame.with_columns(pl.col(CORE[0]) + shift))[
             CORE[0]
         ]
         assert line.level == level
@@ -65,7 +68,7 @@ class TestLines:
 
     def test_nulls_are_a_bin_of_their_own(self):
         values = np.random.default_rng(1).standard_normal(4000)
-        known = drift.reference(column(values))
+        known = drift.build_reference(column(values))
         line = lines_of(known, column([None if i % 2 else x for i, x in enumerate(values)]))[
             CORE[0]
         ]
@@ -78,13 +81,13 @@ class TestLines:
 
     @pytest.mark.parametrize("moved", [-1.0, 1.0])
     def test_a_constant_that_moves_is_seen_on_either_side(self, moved):
-        known = drift.reference(column(np.zeros(ROWS)))
+        known = drift.build_reference(column(np.zeros(ROWS)))
         assert lines_of(known, column(np.zeros(ROWS)))[CORE[0]].psi == 0
         assert lines_of(known, column(np.full(ROWS, moved)))[CORE[0]].level == "alert"
 
     def test_a_column_without_numbers_is_told_by_its_nulls(self):
         nothing = column([None] * ROWS)
-        known = drift.reference(nothing)
+        known = drift.build_reference(nothing)
         assert lines_of(known, nothing)[CORE[0]].psi == 0
         line = lines_of(known, column(np.ones(ROWS)))[CORE[0]]
         assert line.level == "alert"
@@ -92,7 +95,7 @@ class TestLines:
 
     def test_too_few_rows_are_said(self, frame):
         with pytest.raises(DatasetError, match="too few"):
-            drift.compare(drift.reference(frame), frame.head(ROWS - 1))
+            drift.compare_columns(drift.build_reference(frame), frame.head(ROWS - 1))
 
     @given(
         st.lists(
@@ -100,13 +103,19 @@ class TestLines:
         )
     )
     @example([-1.7976931348623157e308])  # no double lies below it
-    def test_any_column_against_itself_is_zero_and_never_negative_against_another(self, values):
+    def test_psi_of_any_column_is_zero_against_itself_and_the_naive_sum_against_another(
+        self, values
+    ):
         values = (values * ROWS)[:ROWS]
-        known = drift.reference(column(values))
+        known = drift.build_reference(column(values))
         same = lines_of(known, column(values))[CORE[0]]
         assert same.psi == 0
         assert math.isnan(same.ks) or same.ks == 0
-        assert lines_of(known, column(np.arange(ROWS)))[CORE[0]].psi >= 0
+        other = np.arange(ROWS, dtype=float)
+        drifted = lines_of(known, column(other))[CORE[0]].psi
+        assert drifted == pytest.approx(
+            _naive_psi(known["columns"][CORE[0]]["edges"], values, other)
+        )
 
     @given(
         st.lists(st.integers(-3, 3), min_size=5, max_size=40),
@@ -118,10 +127,30 @@ class TestLines:
         assert drift.kolmogorov_smirnov(one, other)[0] == pytest.approx(wanted)
 
 
+def _naive_psi(edges, expected, actual):
+    """PSI by loops over bins: ]edge before, edge], the last one unbounded, and one for NULLs."""
+
+    def shares(values):
+        numbers = [
+            x for x in values if x is not None and math.isfinite(x) and x > -sys.float_info.max
+        ]
+        bounds = list(zip([-math.inf, *edges], [*edges, math.inf], strict=True))
+        counts = [sum(low < x <= high for x in numbers) for low, high in bounds]
+        return [count / len(values) for count in [*counts, len(values) - len(numbers)]]
+
+    total = 0.0
+    for e, a in zip(shares(expected), shares(actual), strict=True):
+        e, a = max(e, drift.SHARE_MIN), max(a, drift.SHARE_MIN)
+        total += (a - e) * math.log(a / e)
+    return total
+
+
 class TestVerdict:
     def verdict(self, alerts, forecast=0.0, ic=NO_IC):
         psis = dict.fromkeys(CORE, 0.0) | dict.fromkeys(alerts, 0.3) | {FORECAST: forecast}
-        return drift.judge(tuple(Line(name, psi, 0.0, 1.0, 0.0) for name, psi in psis.items()), ic)
+        return drift.evaluate_drift(
+            tuple(ColumnDrift(name, psi, 0.0, 1.0, 0.0) for name, psi in psis.items()), ic
+        )
 
     def test_three_features_ask_for_a_retrain_and_two_do_not(self):
         assert not self.verdict(CORE[:2]).retrain
@@ -135,8 +164,8 @@ class TestVerdict:
         assert "predictions" in self.verdict([], forecast=0.26).reasons[0]
 
     def test_an_ic_below_zero_does_and_an_unclear_one_does_not(self):
-        assert "IC" in self.verdict([], ic=Ic(-0.05, -0.08, -0.02, 5)).reasons[0]
-        assert not self.verdict([], ic=Ic(-0.05, -0.11, 0.01, 5)).retrain
+        assert "IC" in self.verdict([], ic=IcEstimate(-0.05, -0.08, -0.02, 5)).reasons[0]
+        assert not self.verdict([], ic=IcEstimate(-0.05, -0.11, 0.01, 5)).retrain
         assert not self.verdict([], ic=NO_IC).retrain
 
     def test_json_has_no_nan(self):
@@ -154,10 +183,10 @@ class TestVerdict:
 
     def test_a_day_lies_between_two_retrains(self):
         asked, day_us = self.verdict(CORE[:3]), drift.COOLDOWN_US
-        assert drift.due(asked, None, 0)
-        assert drift.due(asked, 0, day_us)
-        assert not drift.due(asked, 1, day_us)
-        assert not drift.due(self.verdict([]), None, day_us)
+        assert drift.is_retrain_due(asked, None, 0)
+        assert drift.is_retrain_due(asked, 0, day_us)
+        assert not drift.is_retrain_due(asked, 1, day_us)
+        assert not drift.is_retrain_due(self.verdict([]), None, day_us)
 
 
 class TestIc:
@@ -170,23 +199,23 @@ class TestIc:
 
     @pytest.mark.parametrize("strength", [0.2, -0.2])
     def test_a_planted_correlation_is_found_with_its_sign(self, strength):
-        found = drift.ic(*self.forecasts(strength), seed=1)
+        found = drift.estimate_ic(*self.forecasts(strength), seed=1)
         assert found.value == pytest.approx(strength, abs=0.03)
         assert found.low < strength < found.high
         assert (found.high < 0) == (strength < 0)
-        assert found == drift.ic(*self.forecasts(strength), seed=1)
+        assert found == drift.estimate_ic(*self.forecasts(strength), seed=1)
 
     def test_without_any_the_interval_holds_zero(self):
-        found = drift.ic(*self.forecasts(0.0), seed=1)
+        found = drift.estimate_ic(*self.forecasts(0.0), seed=1)
         assert found.low < 0 < found.high
 
     def test_only_the_last_five_days_count(self):
         times, flow, y = self.forecasts(0.2, days=9)
         turned = np.where(times < T0 + 4 * DAY, -flow, flow)
-        assert drift.ic(times, turned, y, seed=1).value == pytest.approx(0.2, abs=0.03)
+        assert drift.estimate_ic(times, turned, y, seed=1).value == pytest.approx(0.2, abs=0.03)
 
     def test_four_days_or_a_constant_forecast_have_no_interval(self):
         times, flow, y = self.forecasts(0.2, days=4)
-        assert math.isnan(drift.ic(times, flow, y, seed=1).high)
+        assert math.isnan(drift.estimate_ic(times, flow, y, seed=1).high)
         times, flow, y = self.forecasts(0.2, days=5, symbols=1)
-        assert math.isnan(drift.ic(times, np.zeros(len(y)), y, seed=1).high)
+        assert math.isnan(drift.estimate_ic(times, np.zeros(len(y)), y, seed=1).high)

@@ -35,8 +35,8 @@ def tick(tmp_path, mlflow_home, monkeypatch, request):
     monkeypatch.setitem(child.MODULES, "keras", "json")
     monkeypatch.setattr(
         child,
-        "run",
-        lambda given, spec, at, progress: trained(given, spec, at.path.name, at.images()),
+        "run_training_process",
+        lambda given, spec, at, progress: trained(given, spec, at.path.name, at.load_images()),
     )
     settings.cache_clear()
 

@@ -54,7 +54,7 @@ def packed(path, parts: dict[str, bytes]):
 
 def test_keras_file_and_idx_files_hold_the_same(tmp_path):
     made = digits()
-    one = images.read(MNIST, keras_file(tmp_path / "mnist.npz", made))
+    one = images.read_images(MNIST, keras_file(tmp_path / "mnist.npz", made))
     for prefix, array in zip(
         images.IDX,
         (made.train_x[..., 0], made.train_y, made.test_x[..., 0], made.test_y),
@@ -64,17 +64,17 @@ def test_keras_file_and_idx_files_hold_the_same(tmp_path):
         (tmp_path / f"{prefix}-idx{array.ndim}-ubyte{'' if plain else '.gz'}").write_bytes(
             idx(array) if plain else gzip.compress(idx(array))
         )
-    other = images.read(MNIST, tmp_path)
+    other = images.read_images(MNIST, tmp_path)
     assert one.sha256() == other.sha256() == made.sha256()
     assert one.train_x.shape == (60, 28, 28, 1) and not one.lossy
 
 
 def test_binary_batches_packed_or_not_are_the_images(tmp_path):
-    tar = images.read(CIFAR10, packed(tmp_path / "cifar-10-binary.tar.gz", batches()))
+    tar = images.read_images(CIFAR10, packed(tmp_path / "cifar-10-binary.tar.gz", batches()))
     (tmp_path / "folder").mkdir()
     for name, content in batches().items():
         (tmp_path / "folder" / name).write_bytes(content)
-    assert images.read(CIFAR10, tmp_path / "folder").sha256() == tar.sha256()
+    assert images.read_images(CIFAR10, tmp_path / "folder").sha256() == tar.sha256()
     assert (tar.train_x == np.concatenate([COLOURS, COLOURS])).all() and (
         tar.test_x == COLOURS
     ).all()
@@ -92,7 +92,7 @@ def test_jpegs_in_parquet_are_marked_as_lossy(tmp_path):
         pl.DataFrame({"label": LABELS, "jpeg": [jpeg(image) for image in smooth]}).write_parquet(
             tmp_path / f"{part}.parquet"
         )
-    made = images.read(CIFAR10, tmp_path)
+    made = images.read_images(CIFAR10, tmp_path)
     assert made.lossy and (made.train_y == LABELS).all()
     assert np.abs(made.test_x.astype(int) - smooth).mean() < 8
 
@@ -118,7 +118,7 @@ def test_jpegs_in_parquet_are_marked_as_lossy(tmp_path):
 )
 def test_what_does_not_fit_is_said(tmp_path, changed, complaint):
     with pytest.raises(DatasetError, match=complaint):
-        images.read(MNIST, keras_file(tmp_path / "mnist.npz", digits(), **changed))
+        images.read_images(MNIST, keras_file(tmp_path / "mnist.npz", digits(), **changed))
 
 
 def test_a_damaged_file_is_said_wherever_it_is_cut(tmp_path):
@@ -126,7 +126,7 @@ def test_a_damaged_file_is_said_wherever_it_is_cut(tmp_path):
     for size in (0, 3, 100, len(whole) // 2, len(whole) - 30):
         (tmp_path / "cut.npz").write_bytes(whole[:size])
         with pytest.raises(DatasetError, match="cannot be read"):
-            images.read(MNIST, tmp_path / "cut.npz")
+            images.read_images(MNIST, tmp_path / "cut.npz")
 
 
 @pytest.mark.parametrize(
@@ -140,23 +140,23 @@ def test_a_damaged_file_is_said_wherever_it_is_cut(tmp_path):
 )
 def test_archives_without_the_binary_batches_are_refused(tmp_path, parts):
     with pytest.raises(DatasetError, match="cannot be read"):
-        images.read(CIFAR10, packed(tmp_path / "x.tar.gz", parts))
+        images.read_images(CIFAR10, packed(tmp_path / "x.tar.gz", parts))
 
 
 def test_pictures_of_any_size_become_images(tmp_path):
     Image.fromarray(COLOURS[0]).save(tmp_path / "as-it-is.png")
     Image.new("RGB", (64, 96), (10, 20, 30)).save(tmp_path / "larger.jpg")
-    made = images.pictures([tmp_path / "as-it-is.png", tmp_path / "larger.jpg"], (32, 32, 3))
+    made = images.load_pictures([tmp_path / "as-it-is.png", tmp_path / "larger.jpg"], (32, 32, 3))
     assert (made[0] == COLOURS[0]).all() and np.abs(made[1].astype(int) - (10, 20, 30)).max() <= 2
-    assert images.pictures([tmp_path / "larger.jpg"], (28, 28, 1)).shape == (1, 28, 28, 1)
+    assert images.load_pictures([tmp_path / "larger.jpg"], (28, 28, 1)).shape == (1, 28, 28, 1)
     (tmp_path / "text.png").write_text("no picture")
     for file in ("none.png", "text.png", "."):
         with pytest.raises(DatasetError, match="not a picture that can be read"):
-            images.pictures([tmp_path / file], (28, 28, 1))
+            images.load_pictures([tmp_path / file], (28, 28, 1))
 
 
 def test_nothing_there_and_an_empty_folder(tmp_path):
     with pytest.raises(DatasetError, match="there is no"):
-        images.read(MNIST, tmp_path / "none")
+        images.read_images(MNIST, tmp_path / "none")
     with pytest.raises(DatasetError, match="neither train-images"):
-        images.read(MNIST, tmp_path)
+        images.read_images(MNIST, tmp_path)

@@ -20,7 +20,7 @@ from training.run.provenance import iso
 from training.vision import card, child, directory, steps
 from training.vision.child import TrainingError
 from training.vision.images import Images
-from training.vision.specs import KINDS, Spec
+from training.vision.specs import DATASETS, Spec
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
@@ -64,6 +64,14 @@ def runs(settings: Settings) -> dict[str, str]:
     return names
 
 
+def logged_epochs(settings: Settings) -> int:
+    """Epochs whose loss is in the run of train_cnn."""
+    client = tracking.client(settings)
+    experiment = client.get_experiment_by_name(settings.mnist_experiment).experiment_id
+    (run,) = client.search_runs([experiment], "tags.`mlflow.runName` = 'train_cnn'")
+    return len(client.get_metric_history(run.info.run_id, "val_loss"))
+
+
 def prepared(settings: Settings, tmp_path: Path, made: Images, key: str = "k") -> None:
     steps.prepare_data(settings, SPEC, key, keras_file(tmp_path / "mnist.npz", made), quiet)
     trained(settings, SPEC, key, made)
@@ -76,8 +84,8 @@ def test_what_passes_is_registered_once_and_served_by_the_runtime(settings, tmp_
     first = steps.register_model(settings, SPEC, "k", quiet)
     again = steps.register_model(settings, SPEC, "k", quiet)
     assert (first.version, first.repeated, again.version, again.repeated) == ("1", False, "1", True)
-    now = registry.production(settings, settings.mnist_model_name)
-    model = runtime.load(now.path, now.digest)
+    now = registry.fetch_production(settings, settings.mnist_model_name)
+    model = runtime.load_model(now.path, now.digest)
     assert model.labels == tuple("0123456789") and model.shape == (28, 28, 1)
     assert (model.predict(made.test_x).argmax(axis=1) == made.test_y).all()
 
@@ -128,29 +136,22 @@ def test_a_repeated_step_goes_on_in_its_run_and_a_finished_training_stays_finish
     assert runs(settings) == dict.fromkeys(
         ("mnist-training", "prepare_data", "train_cnn", "evaluate"), "FINISHED"
     )
-    client, at = tracking.client(settings), directory.of(settings, SPEC, "k")
-    assert len(client.get_metric_history(at.state()["run_id.train_cnn"], "val_loss")) == 1
+    assert logged_epochs(settings) == 1
 
 
 def test_epochs_are_logged_while_the_training_runs(settings, tmp_path, made, monkeypatch):
     steps.prepare_data(settings, SPEC, "k", keras_file(tmp_path / "mnist.npz", made), quiet)
-    at, seen = directory.of(settings, SPEC, "k"), []
+    at, seen = directory.vision_directory(settings, SPEC, "k"), []
     line = {"epoch": 1.0, "loss": 0.5, "accuracy": 0.9, "val_loss": 0.4, "val_accuracy": 0.9}
 
     def run(settings, spec, at, progress):
         for number in (1, 2):
             at.history.write_text(json.dumps([line] * number))
             progress("train", number, 2)
-            seen.append(
-                len(
-                    tracking.client(settings).get_metric_history(
-                        at.state()["run_id.train_cnn"], "val_loss"
-                    )
-                )
-            )
+            seen.append(logged_epochs(settings))
         raise TrainingError("killed", "")
 
-    monkeypatch.setattr(child, "run", run)
+    monkeypatch.setattr(child, "run_training_process", run)
     for _ in range(2):
         with pytest.raises(TrainingError):
             steps.train_model(settings, SPEC, "k", quiet)
@@ -167,7 +168,7 @@ def test_epochs_are_logged_while_the_training_runs(settings, tmp_path, made, mon
         "prepare_data": "FINISHED",
         "train_cnn": "FINISHED",
     }
-    assert at.state()["trained"]
+    assert at.read_state()["trained"]
 
 
 def test_a_file_that_cannot_be_read_fails_its_runs_and_the_right_one_then_goes_on(
@@ -180,7 +181,7 @@ def test_a_file_that_cannot_be_read_fails_its_runs_and_the_right_one_then_goes_o
     assert runs(settings) == {"mnist-training": "FAILED", "prepare_data": "FAILED"}
     steps.prepare_data(settings, SPEC, "k", keras_file(tmp_path / "mnist.npz", made), quiet)
     assert runs(settings) == {"mnist-training": "RUNNING", "prepare_data": "FINISHED"}
-    assert registry.versions(settings, settings.mnist_model_name) == []
+    assert registry.list_versions(settings, settings.mnist_model_name) == []
 
 
 def test_without_a_network_the_runs_fail_too(settings):
@@ -197,7 +198,7 @@ def test_few_test_images_open_no_gate(settings, tmp_path):
     assert verdict.threshold_pass
     assert verdict.reasons == ["test_images 60 is not >= 10000"]
     assert steps.register_model(settings, SPEC, "k", quiet).version is None
-    assert registry.versions(settings, settings.mnist_model_name) == []
+    assert registry.list_versions(settings, settings.mnist_model_name) == []
 
 
 def test_what_is_not_accurate_enough_never_enters_the_registry(settings, tmp_path, made):
@@ -207,7 +208,7 @@ def test_what_is_not_accurate_enough_never_enters_the_registry(settings, tmp_pat
     verdict = steps.evaluate_model(settings, SPEC, "k", quiet)
     result = steps.register_model(settings, SPEC, "k", quiet)
     assert not verdict.gate_pass and result.version is None and "accuracy" in verdict.reasons[0]
-    assert registry.versions(settings, settings.mnist_model_name) == []
+    assert registry.list_versions(settings, settings.mnist_model_name) == []
 
 
 @pytest.mark.parametrize(
@@ -221,12 +222,12 @@ def test_what_is_not_accurate_enough_never_enters_the_registry(settings, tmp_pat
     ],
 )
 def test_the_gates_are_the_missions(kind, accuracy, passes):
-    assert steps.judge(Spec(kind), accuracy, 10_000).gate_pass is passes
+    assert steps.evaluate_vision_gate(Spec(kind), accuracy, 10_000).gate_pass is passes
 
 
 def test_a_network_that_answers_otherwise_than_its_original_is_not_judged(settings, tmp_path, made):
     prepared(settings, tmp_path, made)
-    at = directory.of(settings, SPEC, "k")
+    at = directory.vision_directory(settings, SPEC, "k")
     with (at.path / "answers.npz").open("wb") as out:
         np.savez(out, answers=np.full((512, 10), 0.1, np.float32))
     steps.train_model(settings, SPEC, "k", quiet)
@@ -236,23 +237,23 @@ def test_a_network_that_answers_otherwise_than_its_original_is_not_judged(settin
 
 
 def test_steps_name_the_one_that_must_come_first(settings, tmp_path, made):
-    with pytest.raises(DatasetError, match="lacks what prepare_data leaves"):
+    with pytest.raises(DatasetError, match="lacks the results of prepare_data"):
         steps.train_model(settings, SPEC, "k", quiet)
     steps.prepare_data(settings, SPEC, "k", keras_file(tmp_path / "mnist.npz", made), quiet)
-    with pytest.raises(DatasetError, match="lacks what train_model leaves"):
+    with pytest.raises(DatasetError, match="lacks the results of train_model"):
         steps.evaluate_model(settings, SPEC, "k", quiet)
-    with pytest.raises(DatasetError, match="lacks what evaluate_model leaves"):
+    with pytest.raises(DatasetError, match="lacks the results of evaluate_model"):
         steps.register_model(settings, SPEC, "k", quiet)
 
 
 def test_other_data_or_another_spec_begins_anew_the_same_goes_on(settings, tmp_path, made):
     prepared(settings, tmp_path, made)
-    at = directory.of(settings, SPEC, "k")
-    run_id = at.state()["run_id"]
+    at = directory.vision_directory(settings, SPEC, "k")
+    run_id = at.read_state()["run_id"]
     steps.prepare_data(settings, SPEC, "k", tmp_path / "mnist.npz", quiet)
-    assert child.written(at).is_file() and at.state()["run_id"] == run_id
+    assert at.network.is_file() and at.read_state()["run_id"] == run_id
     steps.prepare_data(settings, Spec("mnist", seed=8), "k", tmp_path / "mnist.npz", quiet)
-    assert not child.written(at).is_file() and at.state()["run_id"] != run_id
+    assert not at.network.is_file() and at.read_state()["run_id"] != run_id
     trained(settings, SPEC, "k", made)
     steps.prepare_data(
         settings,
@@ -261,7 +262,7 @@ def test_other_data_or_another_spec_begins_anew_the_same_goes_on(settings, tmp_p
         keras_file(tmp_path / "other.npz", digits(seed=9)),
         quiet,
     )
-    assert not child.written(at).is_file()
+    assert not at.network.is_file()
 
 
 def test_a_missing_framework_says_which_group(settings, monkeypatch):
@@ -269,7 +270,7 @@ def test_a_missing_framework_says_which_group(settings, monkeypatch):
     with pytest.raises(
         DatasetError, match="no_such_framework is not installed: group `keras`"
     ) as caught:
-        steps.run(settings, SPEC, None, "k", quiet)
+        steps.train_network(settings, SPEC, None, "k", quiet)
     assert (
         "make install-vision" in caught.value.hint
         and "uv sync --inexact --group keras" in caught.value.hint
@@ -285,19 +286,19 @@ def test_the_python_that_trains_is_the_settings_or_this_one_or_the_projects_othe
     settings = settings.model_copy(update={"project": tmp_path})
     monkeypatch.setitem(child.MODULES, "keras", "only_there")
     with pytest.raises(DatasetError, match="not installed"):
-        child.python(settings, "keras")
+        child.find_python(settings, "keras")
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "only_there.py").touch()
     other.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path}/site exec {sys.executable} "$@"\n')
     other.chmod(0o755)
-    assert child.python(settings, "keras") == other
-    assert child.python(settings.model_copy(update={"vision_python": other}), "keras") == other
+    assert child.find_python(settings, "keras") == other
+    assert child.find_python(settings.model_copy(update={"vision_python": other}), "keras") == other
     monkeypatch.setitem(child.MODULES, "keras", "json")
-    assert child.python(settings, "keras") == Path(sys.executable)
+    assert child.find_python(settings, "keras") == Path(sys.executable)
     for wrong in (tmp_path / "none", Path(sys.executable)):
         monkeypatch.setitem(child.MODULES, "keras", "only_there")
         with pytest.raises(DatasetError, match=str(wrong)):
-            child.python(settings.model_copy(update={"vision_python": wrong}), "keras")
+            child.find_python(settings.model_copy(update={"vision_python": wrong}), "keras")
 
 
 def test_a_child_that_dies_says_why(settings, tmp_path, made, monkeypatch):
@@ -305,11 +306,11 @@ def test_a_child_that_dies_says_why(settings, tmp_path, made, monkeypatch):
     monkeypatch.setitem(
         child.MODULES, "keras", "json"
     )  # passes the check; the child then fails on its own import, or on the spec
-    at = directory.of(settings, SPEC, "k")
+    at = directory.vision_directory(settings, SPEC, "k")
     (at.path / "spec.json").write_text(json.dumps({"kind": "mnist", "nonsense": 1}))
     with pytest.raises(TrainingError, match="exit code 1"):
         steps.train_model(settings, SPEC, "k", quiet)
-    assert not child.written(at).exists()
+    assert not at.network.exists()
 
 
 @pytest.mark.parametrize(
@@ -327,8 +328,9 @@ def test_impossible_specs_are_refused(fields):
 
 def test_keys_become_plain_and_different_folders(settings):
     one, other = (
-        directory.of(settings, SPEC, f"manual__2026-01-01T00:00:0{n}+00:00") for n in (1, 2)
+        directory.vision_directory(settings, SPEC, f"manual__2026-01-01T00:00:0{n}+00:00")
+        for n in (1, 2)
     )
     assert one.path != other.path and ":" not in one.path.name
-    assert directory.of(settings, SPEC, "x" * 500).path.name.startswith("x" * 80)
-    assert KINDS["cifar10"].model_name(Settings()) == "cifar10-cnn-model"
+    assert directory.vision_directory(settings, SPEC, "x" * 500).path.name.startswith("x" * 80)
+    assert DATASETS["cifar10"].model_name(Settings()) == "cifar10-cnn-model"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from training.vision import training_loop
-from training.vision.directory import Folder
+from training.vision.directory import VisionDirectory
 
 
 class Counter:
@@ -39,7 +39,7 @@ RISING = [0.1, 0.2, 0.4, 0.3, 0.5, 0.6]
 
 def test_an_undisturbed_run_ends_at_its_best_epoch(tmp_path, capsys):
     counter = Counter([0.1, 0.5, 0.4])
-    best = training_loop.run(counter, Folder(tmp_path), 3, 5, ".pt")
+    best = training_loop.train_epochs(counter, VisionDirectory(tmp_path), 3, 5, ".pt")
     assert (best.epoch, counter.value) == (2, 1 + 2)
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert said[0] == {"epoch": 1, "of": 3, "step": 1, "steps": 1}
@@ -53,10 +53,12 @@ def test_an_undisturbed_run_ends_at_its_best_epoch(tmp_path, capsys):
 @pytest.mark.parametrize("at", [1, 2, 4, 6])
 def test_a_killed_run_goes_on_and_ends_alike(tmp_path, at, when):
     with pytest.raises(KeyboardInterrupt):
-        training_loop.run(Counter(RISING, at, when), Folder(tmp_path), 6, 9, ".pt")
-    assert len(training_loop.read(Folder(tmp_path))) == at - 1
+        training_loop.train_epochs(
+            Counter(RISING, at, when), VisionDirectory(tmp_path), 6, 9, ".pt"
+        )
+    assert len(training_loop.read_history(VisionDirectory(tmp_path))) == at - 1
     again = Counter(RISING)
-    assert training_loop.run(again, Folder(tmp_path), 6, 9, ".pt").epoch == 6
+    assert training_loop.train_epochs(again, VisionDirectory(tmp_path), 6, 9, ".pt").epoch == 6
     assert again.value == sum(range(1, 7))
 
 
@@ -64,11 +66,13 @@ def test_it_stops_when_nothing_gets_better_also_after_a_resume(tmp_path):
     curve = [0.5, 0.4, 0.5, 0.3, 0.9, 0.9]
     for _ in range(2):
         counter = Counter(curve)
-        assert training_loop.run(counter, Folder(tmp_path), 6, 3, ".pt").epoch == 1
+        assert (
+            training_loop.train_epochs(counter, VisionDirectory(tmp_path), 6, 3, ".pt").epoch == 1
+        )
         assert counter.value == 1
-    assert len(training_loop.read(Folder(tmp_path))) == 4
+    assert len(training_loop.read_history(VisionDirectory(tmp_path))) == 4
 
 
 def test_of_equal_epochs_the_earlier_one_is_best():
-    assert training_loop.best_of([{"val_accuracy": value} for value in (0.2, 0.7, 0.7)]) == 2
-    assert training_loop.best_of([]) == 0
+    assert training_loop.best_epoch([{"val_accuracy": value} for value in (0.2, 0.7, 0.7)]) == 2
+    assert training_loop.best_epoch([]) == 0

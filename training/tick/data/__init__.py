@@ -1,0 +1,1 @@
+"""Training sets of the tick model: rows and labels, splits, manifests and reproduction."""

@@ -1,0 +1,1 @@
+"""Evaluation of tick forecasts: backtests, metrics, walk-forward and the hold-out days."""
