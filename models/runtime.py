@@ -44,8 +44,8 @@ class Manifest:
     """Description of a model file, stored next to it.
 
     `trained_to_us` is the end of the last training label (µs UTC), `horizon_s` how far ahead
-    forecasts look. `golden_rows` are inputs, and `golden_forecasts` the outputs of the file when it
-    was exported. `file` names the model file. An image model has a `shape` and `labels` instead of
+    forecasts look. `golden_rows` are inputs, and `golden_forecasts` the original model's outputs
+    for them. `file` names the model file. An image model has a `shape` and `labels` instead of
     named features; its output is a probability per label.
     """
 
