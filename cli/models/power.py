@@ -12,7 +12,6 @@ from cli.times import DAY_FORMAT, to_us
 if TYPE_CHECKING:
     from training.power.backfill import BackfillDay
 
-    pass
 
 REFUSED = 3
 FAILED = 1

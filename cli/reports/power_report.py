@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from training.power.forecast import DayForecast
     from training.power.pipeline import PowerTraining
 
-    pass
 
 FORECASTS = ("model", "naive_24", "naive_168")
 

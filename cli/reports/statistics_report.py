@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from training.monitoring.drift_check import DriftCheck
     from training.tick.drift import DriftVerdict
 
-    pass
 
 DAYS_LISTED_MAX = 10
 LEVEL_STYLE = {"ok": "green", "warn": "yellow", "alert": "bold red"}

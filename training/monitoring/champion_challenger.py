@@ -19,6 +19,7 @@ from arch.bootstrap import StationaryBootstrap
 from numpy.typing import NDArray
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThan
 
+from contracts import prediction
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
@@ -174,11 +175,8 @@ def pair_answers(predictions: pl.DataFrame, champion: str, challenger: str) -> p
     `predictions` has the columns FIELDS. If a version answered a moment several times, the first
     answer counts.
     """
-    newest_feature_us = (
-        pl.col("event_times_us")
-        .str.extract_all(r"\d{12,}")
-        .list.eval(pl.element().cast(pl.Int64))
-        .list.max()
+    newest_feature_us = pl.col("event_times_us").map_elements(
+        prediction.newest_event_time_us, return_dtype=pl.Int64
     )
     answers = (
         predictions.with_columns(decision_us=newest_feature_us)

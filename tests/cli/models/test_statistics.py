@@ -171,7 +171,7 @@ class TestDrift:
             registry.promote(
                 settings(),
                 registry.register_version(
-                    settings(), model_files, track.run_id, {registry.GATE_PASS: "true"}
+                    settings(), model_files, run.run_id, {registry.GATE_PASS: "true"}
                 ),
             )
         return run
