@@ -40,7 +40,7 @@ def test_ticks_are_counted_until_they_have_arrived_or_the_time_is_up(
     free_settings, monkeypatch, sent
 ):
     monkeypatch.setattr(demo, "SETTLE_S", 0.0)
-    monkeypatch.setattr(demo.tables, "count_ticks", lambda *_, **__: TickCount(3, 2, 1, ["V:A"]))
+    monkeypatch.setattr(demo.Lakehouse, "count_ticks", lambda *_, **__: TickCount(3, 2, 1, ["V:A"]))
     monkeypatch.setattr(demo.dead_letters, "counts", lambda _: {"late": 1})
     monkeypatch.setattr(demo, "connect", lambda _: None)
     monkeypatch.setattr(demo.writer_stats, "read", lambda _: None)

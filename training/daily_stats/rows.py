@@ -61,7 +61,7 @@ def empty_tables() -> dict[str, pl.DataFrame]:
 def daily_rows(ticks: pl.DataFrame, day_us: int) -> dict[str, pl.DataFrame]:
     """Rows by table of the day that begins at `day_us` (µs UTC).
 
-    `ticks` are those of the day, as `lakehouse.tables.read_ticks` returns them.
+    `ticks` are those of the day, as `Lakehouse.read_ticks` returns them.
     """
     trades_of = trades_by_symbol(ticks, day_us)
     frames: dict[str, list[pl.DataFrame]] = {table: [] for table in SCHEMAS}

@@ -89,11 +89,11 @@ def test_days_at_once_are_the_days_one_by_one(lake, monkeypatch):
 
 def test_one_day_is_read_at_a_time_and_rows_do_not_pile_up(lake, monkeypatch):
     read, written = [], []
-    ticks_of, replace = tables.read_ticks, daily.replace
+    read_ticks, replace = Lakehouse.read_ticks, daily.replace
     monkeypatch.setattr(
-        tables,
+        Lakehouse,
         "read_ticks",
-        lambda given, *span, **rest: read.append(span[:2]) or ticks_of(given, *span, **rest),
+        lambda lake, *span, **rest: read.append(span[:2]) or read_ticks(lake, *span, **rest),
     )
     monkeypatch.setattr(
         daily,

@@ -68,7 +68,7 @@ def world(monkeypatch):
     world.published = []
     monkeypatch.setattr(champion_challenger.registry, "list_versions", lambda *_: world.versions)
     monkeypatch.setattr(champion_challenger, "_read_predictions", lambda *_: world.predictions)
-    monkeypatch.setattr(champion_challenger.tables, "read_ticks", lambda *_: world.ticks)
+    monkeypatch.setattr(champion_challenger.Lakehouse, "read_ticks", lambda *_: world.ticks)
     monkeypatch.setattr(
         champion_challenger.signals,
         "publish",
