@@ -31,7 +31,7 @@ def dump(monkeypatch):
     """The child's result for a registry with these `versions`; an exception is raised instead."""
 
     def run(versions, challenger=None):
-        def production(_settings, name=None):
+        def fetch_production(_settings, name=None):
             if name is None:
                 raise RegistryError("no Production version", "train one")
             return model(name)
@@ -43,9 +43,9 @@ def dump(monkeypatch):
 
         registry = SimpleNamespace(
             STAGE=STAGE,
-            production=production,
-            challenger=lambda _settings: challenger,
-            versions=list_versions,
+            fetch_production=fetch_production,
+            fetch_challenger=lambda _settings: challenger,
+            list_versions=list_versions,
         )
         monkeypatch.setitem(sys.modules, "models.registry", registry)
         monkeypatch.setattr(models, "registry", registry, raising=False)

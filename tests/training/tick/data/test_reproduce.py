@@ -14,7 +14,7 @@ from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.config.settings import settings as read_settings
 from contracts.errors import DatasetError
-from lakehouse import maintenance, tables
+from lakehouse import maintenance
 from lakehouse.schemas import GOLD, SILVER
 from lakehouse.tables import Lakehouse
 from tests.support.market import DAY, T0, S, feature_rows, ticks
@@ -104,7 +104,7 @@ def store_without(settings, column):
     """Write the market as `store` does, into a gold that lacks a column."""
     from unittest.mock import patch
 
-    with patch.object(tables, "create"):  # which would add it
+    with patch.object(Lakehouse, "create"):  # which would add it
         store(
             settings,
             market(),
