@@ -4,7 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 UV_VERSION := 0.13.9
-# Compiled once at the installation: else every service and task compiles what it imports, where Python may not write it down.
+# Compile at installation: otherwise every process compiles its imports again where site-packages
+# is read-only.
 export UV_COMPILE_BYTECODE := 1
 RUN := $(UV) run --frozen --no-sync
 FEED ?=
@@ -25,13 +26,13 @@ $(UV):
 	@python3.11 -m venv .uv 2>/dev/null || python3 -m venv .uv
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-install: $(UV)  ## uv if it is missing, then everything from the lock
+install: $(UV)  ## uv if it is missing, then the default packages of the lock
 	@$(UV) sync --frozen
 
 demo: install  ## feed → Kafka → Flink → Redis → model → /predict; FEED=file-or-glob SPEED=60 KEEP=1
 	@$(RUN) tick demo $(if $(FEED),--feed '$(FEED)') --speed $(SPEED) $(if $(KEEP),--keep)
 
-check: install  ## format, lint, types, layers; under a minute
+check: install  ## format, lint, types, layers, banned phrases; under a minute
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
 	@$(RUN) mypy
@@ -45,7 +46,7 @@ test-services: install  ## tests with real services
 	@$(RUN) tick jars
 	@$(RUN) pytest -m "integration and $(ELSEWHERE)"
 
-test: test-fast test-services  ## everything, real services included
+test: test-fast test-services  ## test-fast and test-services; vision, page and Airflow have separate targets
 
 test-page: install  ## the live page in a headless Chromium, which must be installed (apt install chromium chromium-driver)
 	@$(RUN) pytest -m page tests/serving/test_page.py

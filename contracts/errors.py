@@ -17,7 +17,7 @@ class TickError(Exception):
 
 
 class SettingError(TickError):
-    """A TICK_ environment variable is unknown or has an unusable value."""
+    """A setting, a run parameter or a DAG file has an unusable value."""
 
 
 class ServiceError(TickError):
@@ -25,11 +25,11 @@ class ServiceError(TickError):
 
 
 class FeedError(TickError):
-    """A feed file is unknown, unreadable or in an unexpected format."""
+    """A feed cannot be read or sent as requested, or the live job refused some of its ticks."""
 
 
 class JobError(TickError):
-    """The Flink job could not be submitted, stopped or resumed."""
+    """A Flink job could not be submitted, stopped, resumed or completed."""
 
 
 class DatasetError(TickError):

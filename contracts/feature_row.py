@@ -13,7 +13,8 @@ IDENTITY = (
     Field("symbol", Kind.TEXT, required=True),  # VENUE:SYMBOL, also the key of the message
     Field("event_time_ms", Kind.LONG, required=True),  # end of the row
 )
-# Newest ingest time of its ticks; seconds of unbroken history.
+# Newest ingest time of the ticks in the row's longest window; seconds since the symbol's first row,
+# capped.
 EXTRAS = (
     Field("known_at_us", Kind.LONG, required=True),
     Field("warm_s", Kind.LONG, required=True),

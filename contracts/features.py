@@ -3,8 +3,9 @@ and the training columns derive from them.
 
 A formula is an expression over the window aggregates below, in braces. It is evaluated in double
 precision at the end of each window. The sums in it are exact; where a sum would not fit, the
-feature is NULL and `overflows` counts the reason. To add a feature, add one line to FEATURES, and a
-test.
+feature is NULL and `overflows` counts the reason.
+
+To add a feature, follow docs/adding-a-feature.md.
 """
 
 import math

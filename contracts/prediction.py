@@ -25,8 +25,8 @@ class Source(StrEnum):
 class PredictionRecord(NamedTuple):
     """One prediction with the features it was made from. Times are in µs UTC.
 
-    `event_times_us` is {view: row end}, `known_at_us` the time at which the newest of these rows
-    was written; both are None for features from the request. `features` is {feature: value}. Both
+    `event_times_us` is {view: row end}, `known_at_us` the newest ingest time of the ticks in these
+    rows; both are None for features from the request. `features` is {feature: value}. Both
     maps are stored as JSON text, so that a new feature needs no new column. The last two fields
     are in the message only.
     """

@@ -2,7 +2,7 @@
 reject.
 
 Three implementations apply it: `contracts/parsing.py` to one message,
-`streaming/feeds/tick_frame.py` to a batch, `streaming/job/tables.py` to the stream, in SQL.
+`streaming/feeds/tick_frame.py` to a batch, `streaming/job/validation_sql.py` to the stream, in SQL.
 Property tests compare them.
 """
 
@@ -72,7 +72,10 @@ class Reason(StrEnum):
 class Tick(NamedTuple):
     """One trade. Times in µs UTC, price in quote units, size in base units.
 
-    `side` is that of the aggressor: +1 buyer, −1 seller, 0 unknown.
+    `side` is that of the aggressor: +1 buyer, −1 seller, 0 unknown. `ingest_time_us` is when our
+    feed received the trade, or sent it in a replay with moved times; at least the event time where
+    a file has none. `seq` orders trades of equal event time. `symbol` is the exchange's name; in
+    feature rows, Redis and the API, `symbol` is the `key`.
     """
 
     venue: str

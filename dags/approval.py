@@ -19,6 +19,6 @@ def approval_step(experiment: str) -> Any:
 
     return ApprovalOperator(
         task_id="approve_production",
-        subject=f"Promote the new model of {experiment} to Production if it passes the gate?",
+        subject=f"Promote the new model of {experiment}? If the gate refused it, it stays out.",
         body="Its run in MLflow has the gate's result, the metrics and the plots.",
     )

@@ -1,4 +1,5 @@
-"""A DAG as data: owner, schedule, resources, retries, gate. Every DAG file has one `Spec`.
+"""A DAG as data: owner, schedule, resources, retries, gate. Each DAG is built from one `Spec`;
+those of training DAGs come from `model_training_factory`.
 
 `arguments` turns it into the arguments of Airflow's DAG, so that no DAG file repeats them.
 """

@@ -90,7 +90,9 @@ HINT = f"supported: {'; '.join(SUPPORTED)}; see docs/airflow.md"
 
 
 class Variant(BaseModel):
-    """The fields of a YAML file. `params` are the defaults of the run's parameters."""
+    """Arguments of a training DAG, from a call or a YAML file. `params` are the defaults of the
+    run's parameters.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -114,7 +114,9 @@ def promote(settings: Settings, version: str, name: str | None = None) -> ModelV
 
 
 def rollback(settings: Settings, name: str | None = None) -> ModelVersion:
-    """Make the predecessor of the Production version Production again; it can be repeated.
+    """Make the predecessor of the Production version Production again.
+
+    Each call goes back one more version.
 
     Raises RegistryError if there is no predecessor, or its file is not the registered one.
     """

@@ -13,7 +13,15 @@ from cli.main import app
 from cli.reports.features_page import features_page
 from contracts.config.settings import Settings
 from contracts.features import AGGREGATES, COLUMNS, FEATURES
-from contracts.redis_keys import FRESHNESS_REDIS_KEY, HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY
+from contracts.redis_keys import (
+    DRIFT_KEY,
+    DUEL_KEY,
+    FRESHNESS_REDIS_KEY,
+    HEARTBEAT_REDIS_KEY,
+    PARITY_KEY,
+    STATS_REDIS_KEY,
+    model_key,
+)
 from contracts.tick import Reason
 from contracts.topics import TOPICS
 from lakehouse.schemas import COLUMNS_OF, GOLD, GOLD_LIVE, SILVER
@@ -135,20 +143,18 @@ def test_architecture_names_every_topic_table_and_key():
         )
     for name in (*COLUMNS_OF, HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY, FRESHNESS_REDIS_KEY):
         assert f"| `{name}` |" in ARCHITECTURE
+    for name in (PARITY_KEY, DRIFT_KEY, DUEL_KEY, model_key("<name>")):
+        assert f"`{name}`" in ARCHITECTURE
 
 
 def test_pages_for_operators_name_every_port_reason_and_service():
-    settings = Settings()
-    for port in (
-        settings.kafka_port,
-        settings.flink_port,
-        settings.redis_port,
-        settings.api_port,
-        settings.mlflow_port,
-    ):
-        assert str(port) in OPERATIONS
+    defaults = Settings().model_dump()
+    for name in Settings.model_fields:
+        if name.endswith("_port"):
+            assert f"`TICK_{name.upper()}`" in OPERATIONS and str(defaults[name]) in OPERATIONS
     assert all(f"| `{reason}` |" in MONITORING for reason in Reason)
-    assert all(name in MONITORING.lower() for name in FACTORIES)
+    (services,) = re.findall(r"^Services are ([^.]*)\.", MONITORING, re.M)
+    assert set(re.split(r",\s+|\s+and\s+", services)) == set(FACTORIES)
 
 
 def test_every_decision_is_in_the_list():

@@ -35,7 +35,8 @@ RENAMED = {
     "embargo": "embargo_share",
     "train_jobs": "train_threads",
 }
-NOT_SETTINGS = ("TICK_TEST_", "TICK_BENCH_")  # prefixes of test and benchmark variables
+# Prefixes of variables of tests and benchmarks.
+NOT_SETTINGS = ("TICK_TEST_ARTIFACTS", "TICK_TEST_DATA", "TICK_TEST_FUZZ", "TICK_BENCH_")
 
 
 class Settings(

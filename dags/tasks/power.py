@@ -5,7 +5,6 @@ from typing import Any
 
 from dags.tasks.run import (
     DAY_US,
-    at_us,
     current_settings,
     interval,
     log_progress,
@@ -13,6 +12,7 @@ from dags.tasks.run import (
     parameter,
     refuse_unless_passed,
     run_key,
+    to_us,
 )
 
 
@@ -23,7 +23,7 @@ def end_us(day: str | None, start: datetime | None) -> int | None:
     """
     if day:
         return micros(day) // DAY_US * DAY_US + DAY_US
-    return None if start is None else at_us(start) // DAY_US * DAY_US + DAY_US
+    return None if start is None else to_us(start) // DAY_US * DAY_US + DAY_US
 
 
 def prepare_data() -> dict[str, int]:

@@ -54,10 +54,10 @@ def micros(text: str) -> int:
             f"{text!r} is not a time in ISO 8601",
             "write for example 2026-01-31 or 2026-01-31T12:00:00",
         ) from error
-    return at_us(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    return to_us(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
-def at_us(moment: datetime) -> int:
+def to_us(moment: datetime) -> int:
     """A time with a zone in µs."""
     return round(moment.timestamp() * 1e6)
 
@@ -69,10 +69,10 @@ def span(
 
     Without either, from is None (all data) and to is now.
     """
-    start, end = (None if moment is None else at_us(moment) for moment in interval)
+    start, end = (None if moment is None else to_us(moment) for moment in interval)
     first, last = params.get("from"), params.get("to")
-    to_us = micros(last) if last else now_us if end is None else end
-    return (micros(first) if first else start), to_us
+    last_us = micros(last) if last else now_us if end is None else end
+    return (micros(first) if first else start), last_us
 
 
 def interval() -> tuple[datetime | None, datetime | None]:

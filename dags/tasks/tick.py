@@ -38,13 +38,13 @@ def aggregate_weekly_features() -> dict[str, int]:
     return {"from_us": from_us, "to_us": to_us, **counts}
 
 
-def prepare_training_data(span_us: dict[str, int]) -> dict[str, int]:
+def prepare_training_data(aggregated: dict[str, int]) -> dict[str, int]:
     """Prepare rows and labels of the aggregated range."""
     from contracts.clock import now_us
     from training.tick import steps
     from training.tick.data import dataset
 
-    settings, first, last = current_settings(), span_us["from_us"], span_us["to_us"]
+    settings, first, last = current_settings(), aggregated["from_us"], aggregated["to_us"]
     prepared = steps.prepare_training_data(
         settings,
         run_key(),

@@ -51,19 +51,19 @@ def stream() -> tuple[View, ...]:
     id occurs twice. Only tiles whose counts differ are recomputed from distinct trades, from the
     ticks that the tile keeps. (A hash collision only causes a needless recomputation.)
 
-    Both readers of `counted` name every column. Otherwise the planner prunes columns for each of
+    Both readers of `counted_tiles` name every column. Otherwise the planner prunes columns for each of
     them and computes the tiles twice.
     """
     counted = f"""SELECT {WHO}, {KEYS["stream"]}, BITMAP_BUILD_CARDINALITY_AGG(id_hash) AS n, ARRAY_AGG(tick) AS ticks, {_parts()}
   FROM {_cut("stream", "accepted", "et", 1)} GROUP BY {_group("stream", WHO)}"""
     every = " AND ".join(f"{part} IS NOT NULL" for part in PARTS)
-    copied = f"""SELECT {WHO}, window_time AS wt, {TRADE} FROM counted CROSS JOIN UNNEST(ticks) AS t({TRADE})
+    duplicates = f"""SELECT {WHO}, window_time AS wt, {TRADE} FROM counted_tiles CROSS JOIN UNNEST(ticks) AS t({TRADE})
   WHERE CARDINALITY(ticks) > n AND window_end IS NOT NULL AND {every}"""
-    clean = f"{_tile('stream', 'counted')} WHERE CARDINALITY(ticks) = n"
+    clean = f"{_tile('stream', 'counted_tiles')} WHERE CARDINALITY(ticks) = n"
     return (
-        View("counted", counted),
-        View("copied", copied),
-        *_by_trade("stream", "copied", "wt"),
+        View("counted_tiles", counted),
+        View("duplicate_ticks", duplicates),
+        *_by_trade("stream", "duplicate_ticks", "wt"),
         View(TILES, f"{clean} UNION ALL {_tile('stream', 'by_trade')}"),
     )
 
@@ -87,8 +87,8 @@ def batch(*, copies: bool) -> tuple[View, ...]:
         f"(SELECT {WHO}, {PRICE_HERE}, size, side, seq, event_time_us, ingest_time_us FROM"
         " accepted)"
     )
-    return View("counted", _counted("batch", _cut("batch", raw, EVENT_S, 1))), View(
-        TILES, _tile("batch", "counted")
+    return View("counted_tiles", _counted("batch", _cut("batch", raw, EVENT_S, 1))), View(
+        TILES, _tile("batch", "counted_tiles")
     )
 
 

@@ -28,8 +28,7 @@ def dump_registry(settings_json: str) -> bytes:
 
     settings = Settings.model_validate_json(settings_json)
     others = served_model_names(settings)[1:]
-    versions, is_readable = _list_versions(settings)
-    has_production = any(version["stage"] == registry.STAGE for version in versions)
+    versions, is_absent = _list_versions(settings)
     return orjson.dumps(
         {
             "production": _version_fields(lambda: registry.fetch_production(settings)),
@@ -39,7 +38,7 @@ def dump_registry(settings_json: str) -> bytes:
                 for name in others
             },
             "versions": versions,
-            "absent": is_readable and not has_production,
+            "absent": is_absent,
         }
     )
 
@@ -60,8 +59,8 @@ def _version_fields(get_version: Callable[[], Any]) -> dict[str, str] | None:
 
 
 def _list_versions(settings: Settings) -> tuple[list[dict[str, Any]], bool]:
-    """The newest versions, and Production even if it is older; False when the registry cannot be
-    read.
+    """The newest versions, and Production even if it is older; and whether the registry says that
+    none of them is Production.
     """
     from models import registry
 
@@ -73,7 +72,7 @@ def _list_versions(settings: Settings) -> tuple[list[dict[str, Any]], bool]:
     return [
         {"version": v.version, "stage": v.stage, "created_us": v.created_us, "tags": v.tags}
         for v in listed
-    ], True
+    ], not any(v.production for v in versions)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,10 @@ def silver_insert() -> str:
     """The insert of every accepted tick, including late ones."""
     names = ", ".join("et" if name == "event_time" else name for name in TICK_NAMES)
     return tables.insert(
-        SILVER, TICK_NAMES, f"SELECT {names} FROM heard WHERE NOT beat", tables.NO_SHUFFLE
+        SILVER,
+        TICK_NAMES,
+        f"SELECT {names} FROM valid_messages WHERE NOT is_heartbeat",
+        tables.NO_SHUFFLE,
     )
 
 

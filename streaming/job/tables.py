@@ -1,7 +1,7 @@
 """The live job's Kafka tables, and the views that select valid messages and accepted ticks.
 
-The names of tables and views (`wire`, `wire_raw`, `heard`, …) stay as they are: saved states of the
-job and `tick job status` refer to readers by them.
+The sources keep the names `wire`, `wire_warm`, `wire_raw` and `served`: saved states of the job and
+`tick job status` refer to readers by them.
 """
 
 from contracts import feature_row, live_job, prediction, topics
@@ -172,8 +172,8 @@ def valid_messages() -> View:
         f" {rules} END"
     )
     return View(
-        "heard",
-        f"SELECT {fields}, et, {late} AS late, heartbeat IS TRUE AS beat FROM wire WHERE {is_valid}",
+        "valid_messages",
+        f"SELECT {fields}, et, {late} AS late, heartbeat IS TRUE AS is_heartbeat FROM wire WHERE {is_valid}",
     )
 
 
@@ -185,7 +185,7 @@ def accepted_ticks() -> View:
     select = f"SELECT {entry()} FROM"
     return View(
         "accepted",
-        f"{select} heard WHERE NOT beat AND NOT late UNION ALL {select} wire_warm WHERE"
+        f"{select} valid_messages WHERE NOT is_heartbeat AND NOT late UNION ALL {select} wire_warm WHERE"
         f" {well_typed()}",
     )
 
@@ -217,7 +217,7 @@ def dead_letter_insert() -> str:
     with_length = f"MAP[{entries}, 'bytes', ENCODE(true_length, 'UTF-8')]"
     headers = f"CASE WHEN {is_cut} THEN {with_length} ELSE MAP[{entries}] END"
     letter = f"CAST(message AS VARBINARY({MESSAGE_BYTES_MAX})), {headers}"
-    return f"INSERT INTO dead_letter SELECT {letter} FROM raw_judged WHERE reason IS NOT NULL"
+    return f"INSERT INTO dead_letter SELECT {letter} FROM raw_with_reason WHERE reason IS NOT NULL"
 
 
 def features_sink(settings: Settings, level: Level) -> str:
@@ -256,7 +256,7 @@ def heartbeat_insert() -> str:
         "1000 * CAST(TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', window_end) AS BIGINT)"
     )
     heartbeats = (
-        "FROM TUMBLE((SELECT et FROM heard WHERE beat), DESCRIPTOR(et), INTERVAL '1' SECOND) GROUP"
+        "FROM TUMBLE((SELECT et FROM valid_messages WHERE is_heartbeat), DESCRIPTOR(et), INTERVAL '1' SECOND) GROUP"
         " BY window_start, window_end"
     )
     identity = f"'{feature_row.HEARTBEAT_VIEW}', '{HEARTBEAT_KEY}', {end}"

@@ -90,7 +90,7 @@ _ORIGIN = f"{_MESSAGE}, true_length"
 
 
 def dead_letter_views() -> tuple[View, ...]:
-    """Views that end in `raw_judged`: messages that miss the fast path, with their reason.
+    """Views that end in `raw_with_reason`: messages that miss the fast path, with their reason.
 
     The reason is the first that applies, NULL for a tick or a heartbeat. UNNEST keeps the planner
     from repeating an expression wherever its name is used.
@@ -109,15 +109,16 @@ def dead_letter_views() -> tuple[View, ...]:
     return (
         View("raw_text", f"SELECT {_MESSAGE}, DECODE(message, 'UTF-8') AS content FROM wire_raw"),
         View(
-            "raw_doubtful", f"SELECT {_MESSAGE}, {length} FROM raw_text WHERE {_misses_fast_path()}"
+            "raw_slow_path",
+            f"SELECT {_MESSAGE}, {length} FROM raw_text WHERE {_misses_fast_path()}",
         ),
-        View("raw_read", f"SELECT {_ORIGIN}, as_read FROM raw_doubtful CROSS JOIN {unnest_text}"),
+        View("raw_read", f"SELECT {_ORIGIN}, as_read FROM raw_slow_path CROSS JOIN {unnest_text}"),
         View(
             "raw_rewritten",
             f"SELECT {_ORIGIN}, content FROM raw_read CROSS JOIN {unnest_rewritten}",
         ),
         View("raw_fields", fields),
-        View("raw_judged", f"SELECT {_ORIGIN}, {_reason()} AS reason FROM raw_fields"),
+        View("raw_with_reason", f"SELECT {_ORIGIN}, {_reason()} AS reason FROM raw_fields"),
     )
 
 

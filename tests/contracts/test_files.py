@@ -48,7 +48,7 @@ def test_an_error_leaves_the_old_content_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_what_a_killed_process_of_the_same_number_left_is_no_obstacle(tmp_path):
+def test_what_a_killed_process_of_the_same_number_left_is_not_an_obstacle(tmp_path):
     """In a container a service has the same small PID after each restart."""
     file = tmp_path / "secrets"
     with replacing(file) as partial:

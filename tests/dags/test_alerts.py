@@ -72,7 +72,7 @@ def test_a_late_run_is_told_in_slack_and_by_mail(alerts, channels):
     assert "has not finished 4 h after it was queued" in html(mail)
 
 
-def test_hostile_text_is_no_markup(alerts, channels):
+def test_hostile_text_is_not_markup(alerts, channels):
     webhook, mail = channels
     alerts.task_failed(failure(ValueError(f"{HOSTILE}\nsecond line")))
     text = webhook.posts[0]["text"]

@@ -24,7 +24,7 @@ def test_a_time_is_utc_unless_it_says_otherwise(text, us):
 
 
 @pytest.mark.parametrize("text", ["yesterday", "", "2026-13-01"])
-def test_what_is_no_time_is_refused(text):
+def test_what_is_not_a_time_is_refused(text):
     with pytest.raises(SettingError, match="is not a time"):
         run.micros(text)
 

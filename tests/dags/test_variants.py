@@ -92,7 +92,7 @@ def test_what_is_wrong_is_named(tmp_path, old, new, expected):
 
 
 @pytest.mark.parametrize("text", ["a: [1", "- a\n- b", "", "\x00"])
-def test_what_is_no_mapping_is_refused(tmp_path, text):
+def test_what_is_not_a_mapping_is_refused(tmp_path, text):
     (tmp_path / "broken.yaml").write_text(text)
     assert error_message(tmp_path).startswith("broken.yaml: ")
 

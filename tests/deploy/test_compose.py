@@ -97,7 +97,7 @@ def test_ports_are_published_on_loopback_alone(name):
 
 
 @each
-def test_it_waits_for_services_of_its_own_profiles(name):
+def test_it_waits_for_the_services_of_its_profiles(name):
     for needed, how in SERVICES[name].get("depends_on", {}).items():
         assert set(SERVICES[name]["profiles"]) <= set(SERVICES[needed]["profiles"])
         assert how["condition"] == (

@@ -88,7 +88,7 @@ def test_every_runbook_has_its_alert():
     assert set(headings) == {rule["alert"] for rule in ALERTS}
 
 
-def test_the_dashboard_has_panels_of_their_own_on_the_provisioned_source():
+def test_the_dashboard_has_its_panels_on_the_provisioned_source():
     places = [tuple(panel["gridPos"].values()) for panel in DASHBOARD["panels"]]
     assert len(set(places)) == len(places) == len({panel["title"] for panel in DASHBOARD["panels"]})
     sources = yaml.safe_load(

@@ -229,7 +229,7 @@ def test_copies_of_trades_change_no_row(history: Settings, whole: pl.DataFrame) 
     assert_frame_equal(rows(history), whole, check_exact=True)
 
 
-def test_impossible_wishes_are_refused_and_empty_ranges_are_holes(history: Settings) -> None:
+def test_impossible_arguments_are_refused_and_empty_ranges_are_holes(history: Settings) -> None:
     with pytest.raises(DatasetError, match="not before"):
         backfill.run(history, START_US, START_US)
     with pytest.raises(DatasetError, match="future"):

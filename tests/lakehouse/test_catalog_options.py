@@ -73,7 +73,7 @@ def test_a_rest_catalog_on_s3_for_both(remote):
     assert "'s3.secret-access-key'='it''s-secret'" in Lakehouse(remote).flink_catalog()
 
 
-def test_sqlite_may_stand_beside_a_bucket(tmp_path):
+def test_sqlite_may_stand_next_to_a_bucket(tmp_path):
     rendered = catalog_options.render(Settings(home=tmp_path, warehouse_uri="s3://bucket/lake"))
     assert rendered.pyiceberg["warehouse"] == rendered.flink["warehouse"] == "s3://bucket/lake"
     assert str(rendered.pyiceberg["uri"]).startswith("sqlite:")

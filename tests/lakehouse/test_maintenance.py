@@ -89,7 +89,7 @@ def data_files(lake: Settings, name: str = SILVER) -> set[Path]:
     return {path for path in files(lake, name) if path.suffix == ".parquet"}
 
 
-def tell_nobody(_step: str, _done: int, _total: int) -> None: ...
+def silent_progress(_step: str, _done: int, _total: int) -> None: ...
 
 
 def crowd(lake: Settings) -> None:
@@ -103,10 +103,10 @@ def test_compacting_silver_merges_each_day_and_changes_no_row(lake):
     crowd(lake)
     Lakehouse(lake).append_ticks(ticks(0, day=2))  # one file: not crowded
     before = rows(lake)
-    assert compact(Lakehouse(lake), 2, tell_nobody) == 2
+    assert compact(Lakehouse(lake), 2, silent_progress) == 2
     assert rows(lake) == before
     assert table(lake).inspect.files().num_rows == 3
-    assert compact(Lakehouse(lake), 2, tell_nobody) == 0
+    assert compact(Lakehouse(lake), 2, silent_progress) == 0
 
 
 def test_compacting_gold_merges_each_day_and_view_apart(lake):
@@ -126,7 +126,7 @@ def test_compacting_gold_merges_each_day_and_view_apart(lake):
 
 def test_expiring_deletes_the_files_of_forgotten_snapshots_and_no_row(lake):
     crowd(lake)
-    compact(Lakehouse(lake), 2, tell_nobody)
+    compact(Lakehouse(lake), 2, silent_progress)
     before, merged = rows(lake), data_files(lake)
     gone = expire(Lakehouse(lake), LATER_US, LATER_US, None)
     assert rows(lake) == before
@@ -139,7 +139,7 @@ def test_a_snapshot_that_was_kept_can_still_be_read_as_it_was(lake):
     crowd(lake)
     compacted_from = table(lake).current_snapshot()
     before = rows(lake)
-    compact(Lakehouse(lake), 2, tell_nobody)
+    compact(Lakehouse(lake), 2, silent_progress)
     Lakehouse(lake).append_ticks(ticks(9))
     expire(Lakehouse(lake), compacted_from.timestamp_ms * 1000, LATER_US, None)
     assert rows(lake, snapshot_id=compacted_from.snapshot_id) == before
@@ -147,7 +147,7 @@ def test_a_snapshot_that_was_kept_can_still_be_read_as_it_was(lake):
     assert table(lake).snapshots()[0].snapshot_id == compacted_from.snapshot_id
 
 
-def test_files_that_somebody_may_commit_yet_stay(lake):
+def test_files_that_someone_may_commit_yet_stay(lake):
     Lakehouse(lake).append_ticks(ticks(0))
     staged = next(iter(data_files(lake))).with_name("staged.parquet")
     staged.write_bytes(b"written, not committed")
@@ -174,7 +174,7 @@ def test_a_checksum_lives_as_long_as_its_file(lake):
 
 def test_nothing_is_deleted_when_the_table_lacks_a_file(lake):
     crowd(lake)
-    compact(Lakehouse(lake), 2, tell_nobody)
+    compact(Lakehouse(lake), 2, silent_progress)
     (needed, *_) = (
         Path(task.file.file_path.removeprefix("file://"))
         for task in table(lake).scan().plan_files()
@@ -221,7 +221,7 @@ def test_a_snapshot_without_files_counts_as_empty(lake, name):
     put_nothing(lake, name)
     lines = {line.table: line for line in maintenance.summary(Lakehouse(lake))}
     assert lines[name] == maintenance.Summary(name, rows=0, files=0, bytes=0, snapshots=2)
-    assert compact(Lakehouse(lake), 2, tell_nobody) == 0
+    assert compact(Lakehouse(lake), 2, silent_progress) == 0
     assert expire(Lakehouse(lake), LATER_US, LATER_US, None).snapshots == 1
 
 
@@ -241,6 +241,6 @@ def test_a_table_whose_rows_were_all_deleted_counts_as_empty(lake):
         table(lake).delete()
     lines = {line.table: line for line in maintenance.summary(Lakehouse(lake))}
     assert (lines[SILVER].rows, lines[SILVER].files) == (0, 0)
-    assert compact(Lakehouse(lake), 2, tell_nobody) == 0
+    assert compact(Lakehouse(lake), 2, silent_progress) == 0
     expire(Lakehouse(lake), LATER_US, LATER_US, None)
     assert rows(lake) == []

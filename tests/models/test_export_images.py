@@ -47,7 +47,7 @@ def test_rows_of_another_shape_are_refused(sealed, shape):
         runtime.load_model(exported.folder, exported.digest).predict(np.zeros(shape, np.uint8))
 
 
-def test_a_pixel_that_is_no_number_is_refused(sealed):
+def test_a_pixel_that_is_not_a_number_is_refused(sealed):
     exported, images = sealed
     with pytest.raises(MatrixError, match="a pixel"):
         runtime.load_model(exported.folder, exported.digest).predict(

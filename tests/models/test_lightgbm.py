@@ -139,7 +139,7 @@ def test_a_manifest_from_before_there_were_kinds_is_of_onnx(made):
     assert Manifest(**content).file == runtime.MODEL_FILE
 
 
-def test_the_registry_keeps_it_by_name_beside_the_tick_model(made, mlflow_home):
+def test_the_registry_keeps_it_by_name_next_to_the_tick_model(made, mlflow_home):
     import mlflow
 
     settings = Settings(home=mlflow_home, model_name="lightgbm-alongside")

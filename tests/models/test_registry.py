@@ -166,7 +166,7 @@ class TestProduction:
             ours,
         )
 
-    def test_an_altered_cache_is_fetched_anew(self, settings, version):
+    def test_an_altered_cache_is_fetched_again(self, settings, version):
         registry.promote(settings, version)
         found = registry.fetch_production(settings)
         (found.path / runtime.MODEL_FILE).write_bytes(b"altered")

@@ -76,7 +76,7 @@ class TestForecasts:
         assert model.predict(np.empty((0, 3))).shape == (0,)
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e39])
-    def test_a_value_that_is_no_finite_float32_is_refused_by_name(self, exported, bad):
+    def test_a_value_that_is_not_a_finite_float32_is_refused_by_name(self, exported, bad):
         rows = np.zeros((3, 3))
         rows[1, 2] = bad
         with pytest.raises(MatrixError, match="^c has"):

@@ -156,7 +156,7 @@ def test_a_view_without_a_row_is_missing(api, feeder):
     assert "no row yet in tick_1m" in problem["detail"]
 
 
-def test_a_value_beyond_single_precision_is_no_value(api, feeder):
+def test_a_value_beyond_single_precision_is_not_a_value(api, feeder):
     feeder.put(volume_1m=1e300)
     problem = refused(api.predict(SYMBOL), 503, "missing_features")
     assert problem["results"][0]["missing"] == ["volume_1m"]

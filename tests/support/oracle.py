@@ -1,4 +1,4 @@
-"""The independent oracle: every feature of section 2 of the specification, obviously right.
+"""The independent oracle: every feature of docs/features.md, so simple that reading checks it.
 
 It computes from plain lists of ticks, without incremental sums and without code shared with the
 product: each window is recomputed from scratch, in the words of the formula.

@@ -35,7 +35,8 @@ def files() -> list[Path]:
 
 
 def found_in(text: str) -> Iterator[tuple[int, str, str]]:
-    """(line number, phrase, what to write instead) of every banned phrase."""
+    """(line number, phrase, what to write instead) of every banned phrase, also inside names."""
+    text = text.replace("_", " ")
     for pattern, instead in banned().items():
         for match in pattern.finditer(text):
             yield text.count("\n", 0, match.start()) + 1, match[0], instead

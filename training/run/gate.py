@@ -1,8 +1,9 @@
 """The gate to Production: checks on out-of-sample metrics, net of costs. It fails closed.
 
-The thresholds come from the mission and are constants, not settings: no environment variable can
-lower them. On pure noise, 39 % of seven-day tests pass the Sharpe and drawdown thresholds; with the
-PSR check, 4 % do. Hence `threshold_pass` and the stricter `gate_pass`.
+The thresholds on Sharpe ratio and drawdown are requirements of the project. All limits are
+constants, not settings: no environment variable can lower them. On pure noise, 39 % of seven-day
+tests pass the Sharpe and drawdown thresholds; with the PSR check, 4 % do. Hence `threshold_pass`
+and the stricter `gate_pass`.
 """
 
 import math
@@ -48,7 +49,7 @@ class GateVerdict:
     """Decision of a gate, with all checks.
 
     `obstacles` are reasons for a refusal that are not a comparison of numbers; `thresholds` names
-    the checks that the mission specifies.
+    the checks that the project requires.
     """
 
     checks: tuple[GateCheck, ...]

@@ -70,7 +70,7 @@ class IcEstimate:
 
 @dataclass(frozen=True)
 class DriftVerdict:
-    """Drift of each column, and the reasons for a retrain."""
+    """Drift of each column, and the reasons for a retraining."""
 
     columns: tuple[ColumnDrift, ...]
     ic: IcEstimate

@@ -21,7 +21,8 @@ from contracts.progress import Progress, silent
 Floats = NDArray[np.float64]
 NAME = "random_forest"
 FOREST = {"n_estimators": 100, "min_samples_leaf": 200, "max_features": 0.5, "max_samples": 0.5}
-# A tree draws half as many rows, of which 39 % of all are distinct; a split needs two leaves.
+# Each tree draws half of the rows with replacement, so it sees 39 % of them. One split needs two
+# leaves of 200, hence 1,030 rows.
 ROWS_MIN = 6 * int(FOREST["min_samples_leaf"])
 TREES_PER_STEP = 10
 ALWAYS_LONG = 1.0  # a log return far above any cost, so the position is never closed

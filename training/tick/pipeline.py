@@ -1,6 +1,7 @@
-"""All steps of a tick training in one process.
+"""The steps of a tick training after the features, in one process.
 
-They are those of `training.tick.steps`, which Airflow runs one by one. The MLflow parent run has a
+They are those of `training.tick.steps`, which Airflow runs one by one; `tick backfill` must have
+computed the features. The MLflow parent run has a
 nested run per step: prepare_data, train_model, walk_forward (with one per fold) and backtest.
 """
 

@@ -194,7 +194,7 @@ def register_to_production(settings: Settings, key: str) -> tuple[GateVerdict, s
     """Register and promote a model that passed the gate; a refused one is not registered.
 
     Returns the verdict and the Production version, None if refused. One training registers one
-    version, also if it is repeated after a kill. Raises DatasetError before `backtest_model`,
+    version, even if it is repeated after a kill. Raises DatasetError before `backtest_model`,
     RegistryError if Production has changed since then.
     """
     training = training_run(settings, key)
@@ -213,7 +213,7 @@ def _register(training: TrainingRun, verdict: GateVerdict) -> str | None:
     digest = training.saved_model().digest
     compared_with = training.directory.require_state(COMPARED_WITH, "backtest_model")
 
-    def is_compared(production: ModelVersion | None, version: str | None) -> bool:
+    def require_compared(production: ModelVersion | None, version: str | None) -> bool:
         if production is not None and production.version not in (version, compared_with):
             raise RegistryError(
                 f"version {production.version} became Production since the backtest",
@@ -223,7 +223,7 @@ def _register(training: TrainingRun, verdict: GateVerdict) -> str | None:
 
     policy = RegisterPolicy(
         find_version=lambda: registry.find_version_of_run(settings, run_id, digest),
-        may_replace=is_compared,
+        may_replace=require_compared,
     )
     tags = training.directory.require_state(TAGS, "backtest_model")
     return training.register(verdict, tags, policy).version

@@ -23,7 +23,7 @@ class ServingSettings(HomeSettings):
         le=86_400,
         description=(
             "features up to this age are served as stale, older ones are refused; also the"
-            " tolerance of the as-of join"
+            " tolerance of the as-of join, and the silence that ends a label or a position"
         ),
     )
     pipeline_lag_s_max: float = Field(

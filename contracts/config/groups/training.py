@@ -36,7 +36,7 @@ class TrainingSettings(HomeSettings):
         description="label: entry is the first trade strictly later than decision + this delay",
     )
     entry_late_s_max: int = Field(
-        30, ge=0, le=3600, description="label is NULL when the entry is later than this"
+        30, ge=0, le=3600, description="a decision is dropped when its entry is later than this"
     )
     cost_bp: float = Field(
         1.0,

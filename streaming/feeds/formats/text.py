@@ -31,7 +31,7 @@ class CsvFormat:
     """`header`: columns that the first line must name, in any order; () = files without a header.
 
     `layouts`: columns of files without a header, identified by the kind of each column: 'n' number,
-    'b' boolean, 't' text. `fields(source, names, columns)` maps contract fields to expressions over
+    'b' boolean. `fields(source, names, columns)` maps contract fields to expressions over
     the columns and the row number `_row`.
     """
 

@@ -35,16 +35,21 @@ def test_every_setting_is_described():
         ("entry_delay_s", 4),
         ("embargo_share", 0.0),
         ("test_days", 6),
-        ("warmup_s", 60),
     ],
 )
-def test_what_the_gate_judges_by_cannot_be_made_easier(name, value, monkeypatch):
+def test_gate_settings_cannot_be_made_more_lenient(name, value, monkeypatch):
     monkeypatch.setenv(f"TICK_{name.upper()}", str(value))
     with pytest.raises(ValidationError, match=name):
         settings()
 
 
-def test_a_dearer_trade_is_allowed(monkeypatch):
+def test_a_warm_up_shorter_than_the_longest_window_is_refused(monkeypatch):
+    monkeypatch.setenv("TICK_WARMUP_S", "60")
+    with pytest.raises(ValidationError, match="warmup_s"):
+        settings()
+
+
+def test_a_more_expensive_trade_is_allowed(monkeypatch):
     monkeypatch.setenv("TICK_COST_BP", "2.5")
     assert settings().cost_bp == 2.5
 
@@ -75,6 +80,12 @@ def test_a_variable_like_no_setting_says_where_they_are_described():
     assert "contracts/config/" in caught.value.hint
 
 
+def test_a_misspelt_setting_is_not_taken_for_a_variable_of_the_tests():
+    with pytest.raises(SettingError, match="TICK_TEST_DAY") as caught:
+        require_known(["TICK_TEST_DAY"])
+    assert "TICK_TEST_DAYS" in caught.value.hint
+
+
 def test_settings_and_variables_of_the_tests_are_known():
     require_known([f"TICK_{name.upper()}" for name in Settings.model_fields])
     require_known(["TICK_TEST_DATA", "tick_home", "PATH", "TICKS"])
@@ -89,7 +100,7 @@ def test_an_old_name_works_with_a_warning(old, name, spelt, monkeypatch, caplog)
     assert f"TICK_{old.upper()} is now TICK_{name.upper()}" in caplog.text
 
 
-def test_an_old_name_beside_the_present_one_is_refused(monkeypatch):
+def test_an_old_name_next_to_the_present_one_is_refused(monkeypatch):
     monkeypatch.setenv("TICK_FOLDS", "7")
     monkeypatch.setenv("TICK_WALK_FORWARD_FOLDS", "8")
     with pytest.raises(

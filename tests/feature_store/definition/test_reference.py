@@ -56,10 +56,10 @@ def assert_same(made: dict[str, pl.DataFrame], markets: dict[str, list[Tick]]) -
     }
     assert rows.keys() == expected.keys()
     wrong = [
-        (key, n, rows[key][n], value)
+        (key, n, value, row[n])
         for key, row in expected.items()
-        for n, value in row.items()
-        if not same(n, rows[key][n], value)
+        for n, value in rows[key].items()  # a feature without an oracle is a KeyError
+        if n not in ("symbol", "sec", "event_time_us") and not same(n, value, row[n])
     ]
     assert not wrong, f"{len(wrong)} values differ, e.g. {wrong[:5]}"
 

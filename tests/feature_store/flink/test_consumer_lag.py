@@ -19,7 +19,7 @@ def test_a_partition_without_a_commit_counts_from_its_first_message():
     assert lag_of({FIRST: NO_COMMIT, SECOND: NO_COMMIT}, STARTS, ENDS) == 15 + 7
 
 
-def test_a_commit_beyond_the_end_of_a_new_topic_is_no_lag():
+def test_a_commit_beyond_the_end_of_a_new_topic_is_not_lag():
     assert lag_of({FIRST: 900, SECOND: 6}, STARTS, ENDS) == 1
 
 

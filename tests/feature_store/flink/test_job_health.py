@@ -114,7 +114,7 @@ def test_every_group_has_the_same_limit_but_the_warm_up_which_catches_up_once(fl
     ]
 
 
-def test_lags_that_cannot_be_had_are_a_problem_beside_the_others(flink):
+def test_lags_that_cannot_be_had_are_a_problem_next_to_the_others(flink):
     lags = Lags()
     lags.error = ServiceError("Kafka does not answer")
     flink.vertices["raw"] = {"FINISHED": 2}

@@ -90,7 +90,7 @@ def test_a_backfilled_row_wins_over_the_live_one_of_equal_time(client, lake):
     assert stored(client, "tick_1s", "BINANCE:BTCUSDT") == (NOW_MS, 2.0)
 
 
-def test_rebuilding_beside_the_live_stream_makes_nothing_older(client, lake):
+def test_rebuilding_next_to_the_live_stream_makes_nothing_older(client, lake):
     append(lake, GOLD, plain_row(time_ms=NOW_MS - 1000, value=1.0))
     write_rows(client, [plain_row(value=9.0)], lake, NOW_US)
     done = rebuild(lake, NOW_US)

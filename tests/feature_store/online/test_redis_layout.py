@@ -81,7 +81,7 @@ def test_time_is_feasts(time_ms):
         Value(int64_val=2**62),
     ],
 )
-def test_a_value_that_is_no_double_is_missing(foreign):
+def test_a_value_that_is_not_a_double_is_missing(foreign):
     assert redis_layout.decode_double(foreign.SerializeToString()) is None
 
 

@@ -142,7 +142,7 @@ def test_a_column_the_job_does_not_know_yet_is_null(client, store_settings):
         {FIRST: 10**400},
     ],
 )
-def test_malformed_rows_are_counted_and_stop_nobody(client, store_settings, wrong):
+def test_malformed_rows_are_counted_and_stop_no_one(client, store_settings, wrong):
     with pytest.raises(MalformedRowError):
         encode_row(plain_row() | wrong)
     done = write(client, store_settings, plain_row() | wrong, plain_row(symbol="GOOD:ONE"))

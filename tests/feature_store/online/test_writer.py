@@ -79,7 +79,7 @@ def test_a_malformed_newer_row_does_not_hide_an_older_good_one():
         b'{"view":"heartbeat","event_time_ms":1.5}',
     ],
 )
-def test_what_is_no_row_is_malformed(raw):
+def test_what_is_not_a_row_is_malformed(raw):
     with pytest.raises(MalformedRowError):
         Batch().add(raw)
 

@@ -63,7 +63,7 @@ def test_the_tolerance_is_relative_to_the_value_or_its_scale(value, factor, sign
 
 
 @pytest.mark.parametrize("other", [1.0, math.nan, math.inf])
-def test_null_against_a_value_is_a_difference_of_its_own_count(other):
+def test_null_against_a_value_has_a_separate_count(other):
     assert (diff_of([None], [other]).null_expected, diff_of([other], [None]).null_got) == (1, 1)
     assert diff_of([None], [other]).worst.relative == math.inf
 

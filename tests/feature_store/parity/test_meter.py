@@ -195,7 +195,7 @@ def test_a_time_without_one_side_is_a_coverage_gap_and_no_row_error(play, views,
     assert gap.rows == sum(len(views[v]) - len(part[v]) for v in views)
 
 
-def test_one_symbol_alone_without_live_rows_is_no_coverage_gap(play, views):
+def test_one_symbol_alone_without_live_rows_is_not_a_coverage_gap(play, views):
     hole = (pl.col("symbol") == A) & (pl.col("event_time_us") % DAY).is_between(1000 * S, 1600 * S)
     report = play(lake.only(views, ~hole), views)
     assert report.coverage_gaps == [] and report.rows["tick_1s"].missing > 10

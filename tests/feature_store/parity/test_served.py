@@ -93,7 +93,7 @@ def test_a_row_that_history_lacks_is_found(settings, views):
     assert (report.served.missing, report.unexplained) == (1, 1)
 
 
-def test_a_time_that_is_not_backfilled_is_no_defect(settings, views):
+def test_a_time_that_is_not_backfilled_is_not_a_defect(settings, views):
     history = lake.only(views, pl.col("event_time_us") < START + 3900 * S)
     lake.put_both(settings, views, history)
     lake.put_served(settings, [record(views)])
@@ -131,7 +131,7 @@ def test_features_of_the_request_and_repeated_records_are_counted_not_compared(s
         {"features": {"volume_1m": "much"}},
     ],
 )
-def test_what_is_no_record_is_counted_and_stops_nothing(settings, views, broken):
+def test_what_is_not_a_record_is_counted_and_stops_nothing(settings, views, broken):
     report = served(settings, views, record(views) | broken, record(views, B))
     assert (report.served.malformed, report.served.compared, report.unexplained) == (1, 1, 0)
 

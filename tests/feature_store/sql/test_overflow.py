@@ -218,6 +218,9 @@ def true_summands(ticks: list[Tick]) -> dict[str, list[float]]:
         "sv": [t.side * t.size for t in ticks],
         "r": r,
         "r1": [0.0, *r[:-1]],
+        "n": [1] * len(ticks),
+        "s": [t.side for t in ticks],
+        **dict.fromkeys(("high", "low", "close_price"), [t.price for t in ticks]),
     }
     bars = pl.DataFrame(columns)[-60:]
     return {a.name: evaluate(bars, {"x": a.of})["x"].to_list() for a in SUMS}

@@ -162,7 +162,7 @@ def test_copies_inside_the_files_count_once(lake, tmp_path):
     assert stored(lake)["trade_id"].n_unique() == stored(lake).height == 100
 
 
-def test_only_what_is_missing_is_added_and_equal_ids_elsewhere_are_no_copies(lake, tmp_path):
+def test_only_what_is_missing_is_added_and_equal_ids_elsewhere_are_not_copies(lake, tmp_path):
     of(lake, written(tmp_path / "a.parquet", ticks(60)))
     other = ticks(40, symbol="T")
     next_day = ticks(10, start_us=START_US + DAY_US)
@@ -201,7 +201,7 @@ def csv(file: Path, lines: list[str], time_us: int = START_US) -> Path:
     return file
 
 
-def test_rows_that_are_no_ticks_lie_in_the_dead_letters_once(lake, tmp_path):
+def test_rows_that_are_not_ticks_lie_in_the_dead_letters_once(lake, tmp_path):
     file = csv(tmp_path / "bad.csv", ["V,S,T,1,1,a", *BAD, "", "V,S,T,1,1,b"])
     done = of(lake, file)
     assert fates(done) == (3, 0, 0, 5)  # a broken byte in a name is still a name
@@ -229,7 +229,7 @@ def test_rows_that_are_no_ticks_lie_in_the_dead_letters_once(lake, tmp_path):
     assert stored(lake, DEAD_LETTER).height == 6  # another row in the same place is another letter
 
 
-def test_upkeep_merges_the_dead_letters_of_a_day_too(lake, tmp_path):
+def test_maintenance_merges_the_dead_letters_of_a_day_too(lake, tmp_path):
     for number in range(4):
         of(lake, csv(tmp_path / f"{number}.csv", ["V,S,T,-1,1,x"]))
     before = stored(lake, DEAD_LETTER).sort("source")
@@ -293,7 +293,7 @@ def test_forgotten_days_are_read_again_from_silver(lake, tmp_path):
         assert (part.already, part.duplicates) == ((100, 0) if number == 19_800 else (0, 0))
 
 
-def test_names_that_run_together_have_fingerprints_of_their_own():
+def test_names_that_run_together_have_different_fingerprints():
     names = [("A", "BC", "1"), ("AB", "C", "1"), ("A", "B", "C1"), ("A", "BC1", "")]
     frame = pl.DataFrame(names, schema=["venue", "symbol", "trade_id"], orient="row")
     assert fingerprints(pl.concat([frame, frame])).n_unique() == 4

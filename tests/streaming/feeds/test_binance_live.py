@@ -145,7 +145,7 @@ def test_every_trade_is_heard_once_as_its_recording_has_it(exchange, recorded, t
     assert all("streams=btcusdt@trade/btcusdt@bookTicker" in path for path in exchange.paths)
 
 
-def test_a_gap_that_nobody_fills_is_counted_and_the_rest_goes_on(lines, recorded, tmp_path):
+def test_a_gap_that_no_one_fills_is_counted_and_the_rest_goes_on(lines, recorded, tmp_path):
     exchange = Exchange(lines, rest=False)
     try:
         feed = LiveFeed(exchange.settings(tmp_path), ("BTCUSDT",), venue="BINANCE", duration_s=4)
@@ -166,7 +166,7 @@ def test_an_exchange_that_is_away_is_tried_again_and_time_goes_on(tmp_path):
     assert feed.stats.connections == 0
 
 
-def test_a_silent_connection_is_opened_anew(exchange, tmp_path, monkeypatch):
+def test_a_silent_connection_is_opened_again(exchange, tmp_path, monkeypatch):
     monkeypatch.setattr("tests.streaming.feeds.test_binance_live.PARTS", ((0, LINES),))
     feed = LiveFeed(
         exchange.settings(tmp_path, live_reconnect_after_s=1),

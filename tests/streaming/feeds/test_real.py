@@ -170,7 +170,7 @@ def test_a_recording_in_microseconds_arrives_in_the_right_year():
     assert first.bid == 28145.1
 
 
-def test_fills_of_the_insurance_fund_are_no_market():
+def test_fills_of_the_insurance_fund_are_rejected():
     assert whole(open_feed([real("raw/usdm_btcusdt_20230405.dat.gz")])).skipped["not_market"] == 1
 
 

@@ -36,7 +36,7 @@ def spared(message: bytes) -> bool:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_real_ticks_are_spared_the_dear_look(name):
+def test_real_ticks_take_the_fast_path(name):
     ticks = pl.concat([found.ticks for found in open_feed([real(name)]).batches(NOW_US)])
     missed = [message for message in tick_frame.encode(ticks) if not spared(message)]
     assert len(missed) <= ticks.height // 1000, missed[:3]

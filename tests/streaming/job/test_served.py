@@ -38,7 +38,7 @@ def test_the_reader_has_no_watermark_and_survives_nonsense(program):
     assert timed == ["wire", "wire_warm"]
 
 
-def test_the_reader_has_a_group_of_its_own(program):
+def test_the_reader_has_a_separate_group(program):
     groups = [
         group
         for text in program.ddl

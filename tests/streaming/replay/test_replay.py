@@ -262,7 +262,7 @@ def test_a_position_of_other_files_is_not_used(kafka, tmp_path):
 
 
 @pytest.mark.parametrize("speed", [-1.0, float("inf"), float("nan")])
-def test_a_speed_that_is_no_speed_is_refused(free_settings, tmp_path, speed):
+def test_a_speed_that_is_not_a_speed_is_refused(free_settings, tmp_path, speed):
     file, _ = canonical_file(tmp_path)
     with pytest.raises(FeedError, match="not a finite number"):
         replay(open_feed([file]), free_settings, speed=speed)

@@ -24,7 +24,7 @@ def test_it_answers_like_a_set(steps):
             assert ((partition, offset) in own) == ((partition, offset) in truth)
 
 
-def test_its_memory_is_bounded_and_nothing_of_its_own_is_forgotten(monkeypatch):
+def test_its_memory_is_bounded_and_nothing_within_it_is_forgotten(monkeypatch):
     monkeypatch.setattr(written, "RUNS_MAX", 3)
     own = Written()
     for offset in range(0, 20, 2):

@@ -63,7 +63,7 @@ class TestVolatility:
         assert found["rv_5m"] == found["bipower"] == 0
         assert found["tsrv"] == 0 or count < volatility.TRADES_MIN
 
-    def test_noise_above_the_signal_is_no_number_rather_than_a_negative_variance(self):
+    def test_noise_above_the_signal_is_not_a_number_rather_than_a_negative_variance(self):
         assert math.isnan(volatility.two_scale_variance(np.tile([0.0, 1.0], 500)))
 
 
@@ -183,7 +183,7 @@ class TestCorrelation:
             correlation.hayashi_yoshida_covariance(other, one), abs=1e-9
         )
 
-    def test_what_is_no_correlation_matrix_becomes_the_nearest_one(self):
+    def test_a_matrix_that_is_not_a_correlation_becomes_the_nearest_one(self):
         """Three assets cannot all be opposed."""
         made = correlation.nearest_correlation(
             np.array([[1.0, -0.9, -0.9], [-0.9, 1.0, -0.9], [-0.9, -0.9, 1.0]])

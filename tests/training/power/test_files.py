@@ -117,7 +117,7 @@ def test_what_is_wrong_is_said(tmp_path, name):
         files.read_readings(tmp_path / "wrong.parquet")
 
 
-def test_text_that_is_no_number_or_time_is_said_by_its_row(tmp_path):
+def test_text_that_is_not_a_number_or_time_is_said_by_its_row(tmp_path):
     lines = csv(readings(days=1)).splitlines()
     for row, (old, new), said in [
         (3, (",6.5", " noon,6.5"), "row 3 has no time"),
@@ -140,7 +140,7 @@ def test_a_truncated_file_is_damaged(tmp_path, kind, share):
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\xff\xfe nothing", b"PAR1", b"PK\x03\x04"])
-def test_what_is_no_table_at_all_is_said(tmp_path, content):
+def test_what_is_not_a_table_at_all_is_said(tmp_path, content):
     (tmp_path / "odd").write_bytes(content)
     with pytest.raises(FeedError):
         files.read_readings(tmp_path / "odd")

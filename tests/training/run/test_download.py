@@ -92,7 +92,7 @@ def test_what_a_kill_left_is_continued(server, tmp_path):
     assert server.asked == ["bytes=3000001-"]
 
 
-def test_a_connection_that_breaks_keeps_what_came_and_the_next_try_goes_on(server, tmp_path):
+def test_a_connection_that_breaks_keeps_its_bytes_and_the_next_try_goes_on(server, tmp_path):
     server.break_after = 2_000_000
     with pytest.raises(DownloadError, match="cannot be fetched") as broken:
         get(server.url, tmp_path / "file.zip")
@@ -103,7 +103,7 @@ def test_a_connection_that_breaks_keeps_what_came_and_the_next_try_goes_on(serve
     assert server.asked == [None, "bytes=2000000-"]
 
 
-def test_a_server_without_ranges_begins_anew(server, tmp_path):
+def test_a_server_without_ranges_begins_again(server, tmp_path):
     server.ranges = server.length = False
     (tmp_path / "file.zip.part").write_bytes(b"something else")
     assert get(server.url, tmp_path / "file.zip").read_bytes() == CONTENT

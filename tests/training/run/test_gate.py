@@ -45,7 +45,7 @@ def test_each_edge(field, just_enough, just_not):
 
 @pytest.mark.parametrize("field", [*GOOD, "incumbent_sharpe"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_is_no_finite_number_is_refused(field, value):
+def test_a_value_that_is_not_a_finite_number_is_refused(field, value):
     verdict = evaluate_gate(**GOOD | {field: value})
     assert not verdict.gate_pass
     assert str(value) in verdict.reasons[0]

@@ -66,7 +66,7 @@ class TestLines:
         assert line.ks == pytest.approx(math.erf(shift / 2 / math.sqrt(2)), abs=0.03)
         assert line.psi == pytest.approx(shift**2, rel=0.25, abs=0.005)
 
-    def test_nulls_are_a_bin_of_their_own(self):
+    def test_nulls_are_a_separate_bin(self):
         values = np.random.default_rng(1).standard_normal(4000)
         known = drift.build_reference(column(values))
         line = lines_of(known, column([None if i % 2 else x for i, x in enumerate(values)]))[

@@ -246,7 +246,7 @@ def test_steps_name_the_one_that_must_come_first(settings, tmp_path, made):
         steps.register_model(settings, SPEC, "k", quiet)
 
 
-def test_other_data_or_another_spec_begins_anew_the_same_goes_on(settings, tmp_path, made):
+def test_other_data_or_another_spec_begins_again_the_same_goes_on(settings, tmp_path, made):
     prepared(settings, tmp_path, made)
     at = directory.vision_directory(settings, SPEC, "k")
     run_id = at.read_state()["run_id"]

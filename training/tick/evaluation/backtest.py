@@ -70,27 +70,29 @@ def compute_positions(
 ) -> pl.DataFrame:
     """Add position (-1, 0, 1), traded, closed and earned to the rows of `test`.
 
-    `traded` is |change of position| at the entry, `closed` is |position| given up after the row at
-    the end of a run of decisions without a gap, `earned` the gross return from this entry to the
-    next one, or to the row's exit at the end of a run.
+    `traded` is |change of position| at the entry. `closed` is the size of the position that is
+    closed after this row because a gap follows, else 0. `earned` is the gross return from this
+    entry to the next one, or before a gap to the row's exit.
     """
     threshold = cost_bp * BP / 2
     gap_us = int(settings.stale_s * SECOND_US)
     signal = pl.when(pl.col("forecast").abs() > threshold).then(pl.col("forecast").sign())
-    starts_run = (pl.col("decision_us").diff().over("symbol") > gap_us).fill_null(True)
+    starts_segment = (pl.col("decision_us").diff().over("symbol") > gap_us).fill_null(True)
     frame = (
         test.with_columns(pl.Series("forecast", forecast))
         .sort("symbol", "decision_us")
-        .with_columns(starts_run.cum_sum().alias("run"))
+        .with_columns(starts_segment.cum_sum().alias("segment"))
     )
     position = pl.col("position")
-    frame = frame.with_columns(signal.forward_fill().over("run").fill_null(0.0).alias("position"))
-    position_before = position.shift(1).over("run").fill_null(0.0)
-    ends_run = (pl.col("run") != pl.col("run").shift(-1)).fill_null(True)
-    leave_price = pl.col("entry_price").shift(-1).over("run").fill_null(pl.col("exit_price"))
+    frame = frame.with_columns(
+        signal.forward_fill().over("segment").fill_null(0.0).alias("position")
+    )
+    position_before = position.shift(1).over("segment").fill_null(0.0)
+    ends_segment = (pl.col("segment") != pl.col("segment").shift(-1)).fill_null(True)
+    leave_price = pl.col("entry_price").shift(-1).over("segment").fill_null(pl.col("exit_price"))
     return frame.with_columns(
         (position - position_before).abs().alias("traded"),
-        pl.when(ends_run).then(position.abs()).otherwise(0.0).alias("closed"),
+        pl.when(ends_segment).then(position.abs()).otherwise(0.0).alias("closed"),
         (position * (leave_price / pl.col("entry_price") - 1)).alias("earned"),
     )
 
@@ -99,24 +101,24 @@ def run_backtest(
     test: pl.DataFrame, forecast: Floats, cost_bp: float, settings: Settings
 ) -> Backtest:
     """Backtest of `forecast`, a log return for each row of `test` (a data set's frame)."""
-    held = compute_positions(test, forecast, cost_bp, settings)
+    positions = compute_positions(test, forecast, cost_bp, settings)
     # The capital is split equally over all symbols, even while some have no rows.
-    symbol_count = max(held["symbol"].n_unique(), 1)
+    symbol_count = max(positions["symbol"].n_unique(), 1)
     net = pl.col("earned") - cost_bp * BP * (pl.col("traded") + pl.col("closed"))
-    by_minute = held.group_by("decision_us").agg(net.sum() / symbol_count).sort("decision_us")
-    traded_minutes = by_minute["decision_us"].to_numpy()
-    minutes = traded_minutes
-    if len(traded_minutes):
+    net_pnl = positions.group_by("decision_us").agg(net.sum() / symbol_count).sort("decision_us")
+    decision_times = net_pnl["decision_us"].to_numpy()
+    minutes = decision_times
+    if len(decision_times):
         grid_us = settings.decision_grid_s * SECOND_US
-        minutes = decision_grid(int(traded_minutes[0]), int(traded_minutes[-1]) + 1, grid_us)
+        minutes = decision_grid(int(decision_times[0]), int(decision_times[-1]) + 1, grid_us)
     pnl = np.zeros(len(minutes))
-    pnl[np.searchsorted(minutes, traded_minutes)] = by_minute["earned"].to_numpy()
-    report = _build_report(held, minutes, pnl, forecast, test["y"].to_numpy(), cost_bp)
+    pnl[np.searchsorted(minutes, decision_times)] = net_pnl["earned"].to_numpy()
+    report = _build_report(positions, minutes, pnl, forecast, test["y"].to_numpy(), cost_bp)
     return Backtest(report, minutes, pnl)
 
 
 def _build_report(
-    held: pl.DataFrame,
+    positions: pl.DataFrame,
     minutes: NDArray[np.int64],
     pnl: Floats,
     forecast: Floats,
@@ -124,9 +126,9 @@ def _build_report(
     cost_bp: float,
 ) -> BacktestReport:
     daily_pnl = _sum_by_day(minutes, pnl)
-    volume = float((held["traded"] + held["closed"]).sum())
-    earned_in_position = held.filter(pl.col("position") != 0)["earned"].to_numpy()
-    symbol_count = max(held["symbol"].n_unique(), 1)
+    volume = float((positions["traded"] + positions["closed"]).sum())
+    earned_in_position = positions.filter(pl.col("position") != 0)["earned"].to_numpy()
+    symbol_count = max(positions["symbol"].n_unique(), 1)
     day_count = max(len(daily_pnl), 1)
     return BacktestReport(
         cost_bp=cost_bp,
@@ -138,9 +140,9 @@ def _build_report(
         total_return=float(metrics.equity(pnl)[-1] - 1) if len(pnl) else nan,
         turnover=volume / symbol_count / day_count,
         hit_rate=float((earned_in_position > 0).mean()) if len(earned_in_position) else nan,
-        break_even_bp=float(held["earned"].sum()) / volume / BP if volume else nan,
-        trades=int((held["traded"] > 0).sum()),
-        days=int((held["decision_us"] // DAY_US).n_unique()),
+        break_even_bp=float(positions["earned"].sum()) / volume / BP if volume else nan,
+        trades=int((positions["traded"] > 0).sum()),
+        days=int((positions["decision_us"] // DAY_US).n_unique()),
         ic=metrics.correlation(forecast, y),
         rank_ic=metrics.rank_correlation(forecast, y),
     )

@@ -78,7 +78,7 @@ def test_futures_trades_with_and_without_header(tmp_path, header, row, key, size
         ("9,100.5,0.25,1,3,1723161255342,true\n", "BINANCE_USDM:BTCUSDT"),
     ],
 )
-def test_aggregated_trades_have_ids_of_their_own(tmp_path, text, key):
+def test_aggregated_trades_have_separate_ids(tmp_path, text, key):
     ticks, rejected, name = read(tmp_path, "BTCUSDT-aggTrades-2024-08-08.csv", text)
     assert name == "binance-agg-trades" and not rejected
     assert (

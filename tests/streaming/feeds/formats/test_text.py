@@ -79,7 +79,7 @@ def test_odd_blocks_do_not(block):
     assert cells_of(block, COLUMNS) is None
 
 
-def test_a_header_is_no_row(tmp_path: Path):
+def test_a_header_is_not_a_row(tmp_path: Path):
     file = tmp_path / "ticks.csv"
     header = ",".join(CSV.header)
     file.write_text(f"{header}\n" + ",".join("1" for _ in CSV.header) + "\n")

@@ -57,7 +57,7 @@ class TestLabel:
     def test_an_entry_more_than_thirty_seconds_late_is_none(self, entry_s, reason):
         assert reasons([0], [entry_s, 66, 120]) == [reason]
 
-    def test_no_trade_after_the_exit_is_due_is_no_label(self):
+    def test_no_trade_after_the_exit_is_due_is_not_a_label(self):
         assert reasons([0], [6, 65]) == ["no_exit"]
         assert reasons([0], [1]) == ["late_entry"]
 

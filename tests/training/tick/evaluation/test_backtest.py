@@ -65,7 +65,7 @@ class TestPositions:
         assert made["earned"].to_list() == pytest.approx([0.10, 999 / 110 - 1])
         assert made["traded"].to_list() == [1, 0]
 
-    def test_a_long_silence_closes_at_the_last_exit_and_starts_anew(self):
+    def test_a_long_silence_closes_at_the_last_exit_and_starts_again(self):
         frame = rows([100, 101, 102], minutes=[0, 60]).with_columns(
             pl.Series("entry_price", [100.0, 500.0])
         )
@@ -176,7 +176,7 @@ class TestReport:
         )
         assert report.as_dict()["sharpe"] is None
 
-    def test_a_forecast_that_is_no_number_poisons_the_result(self):
+    def test_a_forecast_that_is_not_a_number_poisons_the_result(self):
         assert math.isnan(run(rows([100, 101, 102]), [math.nan, 1]).report.sharpe)
 
     def test_an_empty_window_has_no_numbers(self):
