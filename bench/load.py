@@ -99,7 +99,7 @@ def send_chunk(settings: Settings, chunk: Chunk) -> None:
     """Send a chunk as a replay at speed 0 does, then END to every partition."""
     sender = Sender(settings)
     for frame in chunk.frames():
-        sender.ticks(frame)
+        sender.send_ticks(frame)
     sender.flush()
     to_every_partition(settings, END)
 

@@ -1,18 +1,19 @@
 """Every Redis key that is not Feast's, whose keys `feature_store.online.redis_layout` encodes.
 
-The signals tell other processes of a change. They are best effort: every reader also polls the
-source.
+`model_key` signals a change of Production. It is best effort: its reader also polls the registry.
 """
 
 HEARTBEAT_REDIS_KEY = "tick:heartbeat_ms"  # newest event time of the whole pipeline
 STATS_REDIS_KEY = "tick:writer_stats"  # counters of the online writer, a hash
-FRESHNESS_REDIS_KEY = "tick:freshness"  # ages of the rows it wrote last, in ms, a list
+FRESHNESS_REDIS_KEY = "tick:freshness"  # ms from the end of a row to Redis, of the rows that the
+# writer wrote last, a list
 
-# Signals.
-RETIRED = "none"  # in place of a version: Production was retired
+# Results of the last command, for /metrics and the live page.
 PARITY_KEY = "tick:parity"  # totals of the last `tick parity`, JSON
-DRIFT_KEY = "tick:drift"  # findings of the last `tick drift`, JSON
+DRIFT_KEY = "tick:drift"  # results of the last `tick drift`, JSON
 DUEL_KEY = "tick:duel"  # numbers of the last `tick model compare` (Production, challenger), JSON
+
+RETIRED = "none"  # in place of a version in `model_key`: Production was retired
 
 
 def model_key(name: str) -> str:

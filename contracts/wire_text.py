@@ -25,7 +25,7 @@ from contracts.tick import MESSAGE_FIELDS
 
 NUMBERS = names(MESSAGE_FIELDS, Kind.FLAG, Kind.INT, Kind.LONG, Kind.REAL)
 TEXTS = names(MESSAGE_FIELDS, Kind.TEXT)
-REFUSED = '"\\x'  # replaces what the reader rejects: invalid JSON inside a string and outside
+INVALID_JSON = '"\\x'  # replaces what the reader rejects: invalid JSON inside a string and outside
 
 _SCALAR = r'(?:"(?:[^"\\]|\\.)*+"|[^\s,\[\]{}":]++)'
 _PAIR = rf"\s*+{_SCALAR}\s*+,\s*+{_SCALAR}\s*+"
@@ -35,11 +35,11 @@ KNOWN_NAME = rf'"(?:{"|".join((*NUMBERS, *TEXTS))})"\s*+:'
 FULL = rf"(?s)^((?>.*?{KNOWN_NAME}){{{len(NUMBERS) + len(TEXTS)}}})(.*)$"
 UNKNOWN = '"":'
 # (pattern, replacement) in this order: at the start of the message, and after NUMBER_NAME.
-AT_START = ((r"^\s*+\[\s*+\{[^{}]*+\}\s*+,\s*+\{", REFUSED), (r"^\s*+\[\s*+(?=\{)", ""))
+AT_START = ((r"^\s*+\[\s*+\{[^{}]*+\}\s*+,\s*+\{", INVALID_JSON), (r"^\s*+\[\s*+(?=\{)", ""))
 AT_NUMBER = (
     (r"\{\s*+\}", "null}"),
     (r"\{", "null,"),
-    (rf"\[(?:\s*+|{_PAIR}(?:,{_PAIR})*+)\]", REFUSED),
+    (rf"\[(?:\s*+|{_PAIR}(?:,{_PAIR})*+)\]", INVALID_JSON),
 )
 # Bytes that are invalid UTF-8 but characters to Jackson; and U+FFFD itself, so that one left after
 # decoding means broken bytes.
@@ -56,10 +56,12 @@ _CHARACTER = re.compile(CHARACTER.encode("ascii"))
 
 
 def read(raw: bytes) -> str:
-    """The text to parse as JSON. It contains REFUSED where Flink's reader stops."""
+    """The text to parse as JSON. It contains INVALID_JSON where Flink's reader stops."""
     encoding = json.detect_encoding(raw)
     if encoding.startswith("utf-8"):
-        text = _CHARACTER.sub(_escaped, raw).decode("utf-8", "replace").replace("\ufffd", REFUSED)
+        text = (
+            _CHARACTER.sub(_escaped, raw).decode("utf-8", "replace").replace("\ufffd", INVALID_JSON)
+        )
     else:
         text = raw.decode(encoding, "replace")
     text = text.removeprefix("\ufeff")

@@ -15,7 +15,7 @@ from contracts.parsing import parse
 from contracts.tick import Rejected
 from contracts.topics import DEAD_LETTER, TICKS
 from streaming.replay.sender import Sender
-from streaming.replay.written import Written
+from streaming.replay.sent_offsets import SentOffsets
 
 TIMEOUT_S = 5
 POLL_S = 0.2
@@ -111,7 +111,7 @@ def counts(settings: Settings) -> Counter[str]:
     return Counter(letter.reason for letter in read(settings))
 
 
-def counts_of(settings: Settings, written: Written, after: dict[int, int]) -> Counter[str]:
+def counts_of(settings: Settings, written: SentOffsets, after: dict[int, int]) -> Counter[str]:
     """Messages of `written` that the live job refused, by reason.
 
     `after`: `ends` from before they were sent. A restarted job writes some dead letters again, so
@@ -142,7 +142,7 @@ def replay(settings: Settings, received_us: int, reason: str | None = None) -> R
         if isinstance(parsed, Rejected):
             refused[parsed.reason.value] += 1
             continue
-        sender.message(parsed.key, wire.encode(parsed))
+        sender.send_message(parsed.key, wire.encode(parsed))
         sent += 1
     sender.flush()
     return ReplayCounts(sent, refused, rows, cut)

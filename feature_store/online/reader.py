@@ -192,17 +192,17 @@ class OnlineReader:
 
     async def heartbeat_ms(self) -> int | None:
         """Newest event time that the whole pipeline has processed, ms; None before the first."""
-        (value,) = await self.texts(HEARTBEAT_REDIS_KEY)
+        (value,) = await self.get_values(HEARTBEAT_REDIS_KEY)
         return None if value is None else int(value)
 
-    async def texts(self, *keys: str) -> list[bytes | None]:
-        """The values of plain keys, None for absent ones."""
+    async def get_values(self, *keys: str) -> list[bytes | None]:
+        """The values of keys that are not Feast's, None for absent ones."""
         async with self._within_deadline():
             values: list[bytes | None] = await self._redis.mget(keys)
         return values
 
-    async def table(self, key: str) -> dict[bytes, bytes]:
-        """Fields of a plain hash; empty when it is absent."""
+    async def get_hash(self, key: str) -> dict[bytes, bytes]:
+        """Fields of a hash that is not Feast's; empty when it is absent."""
         async with self._within_deadline():
             fields: dict[bytes, bytes] = await self._redis.hgetall(key)
         return fields

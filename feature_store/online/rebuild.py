@@ -12,7 +12,7 @@ import redis
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.windows import LEVELS
-from feature_store.online.store import Written, connect, write_rows
+from feature_store.online.store import WriteCounts, connect, write_rows
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from lakehouse.tables import Lakehouse
 
@@ -48,7 +48,7 @@ def rows(settings: Settings, now_us: int) -> Iterator[dict[str, Any]]:
             yield {"view": level.view, "event_time_ms": row.pop("event_time_us") // 1000, **row}
 
 
-def rebuild(settings: Settings, now_us: int) -> Written:
+def rebuild(settings: Settings, now_us: int) -> WriteCounts:
     """Write the newest rows of the lakehouse to Redis. Raises ServiceError when Redis fails."""
     client = connect(settings)
     try:

@@ -54,7 +54,7 @@ class MalformedRowError(ValueError):
 
 
 @dataclass(slots=True)
-class Written:
+class WriteCounts:
     """Counts of a write by outcome; `times_ms`: event times of written rows; `done_ms`: its end."""
 
     times_ms: list[int] = field(default_factory=list)
@@ -220,7 +220,7 @@ class OnlineTable:
         self._scripts = {level.view: client.register_script(script(level)) for level in LEVELS}
         self._heartbeat = client.register_script(_HEARTBEAT)
 
-    def write(self, rows: Iterable[Row], now_ms: int, heartbeat_ms: int = 0) -> Written:
+    def write(self, rows: Iterable[Row], now_ms: int, heartbeat_ms: int = 0) -> WriteCounts:
         """Write rows and heartbeat; repeating a write is safe.
 
         Raises redis.RedisError: then any part of it may have been written.
@@ -233,7 +233,7 @@ class OnlineTable:
         times_ms = [
             row.event_time_ms for row, wrote in zip(accepted, replies, strict=False) if wrote
         ]
-        return Written(times_ms, len(accepted) - len(times_ms), len(candidates) - len(accepted))
+        return WriteCounts(times_ms, len(accepted) - len(times_ms), len(candidates) - len(accepted))
 
     def _send(self, rows: list[Row], bound_ms: int, heartbeat_ms: int) -> list[int]:
         try:
@@ -263,12 +263,12 @@ class OnlineTable:
 
 def write_rows(
     client: redis.Redis, rows: Iterable[Mapping[str, Any]], settings: Settings, now_us: int
-) -> Written:
+) -> WriteCounts:
     """Write feature rows (as in topic `tick_features`) in batches, never older over newer.
 
     Raises redis.RedisError.
     """
-    table, total = OnlineTable(client, settings), Written()
+    table, total = OnlineTable(client, settings), WriteCounts()
     batch: list[Row] = []
 
     def flush() -> None:

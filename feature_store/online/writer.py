@@ -1,14 +1,14 @@
 """Online writer: Kafka `tick_features` → Redis, as a process with one write in flight at a time.
 
-1. Take the messages that Kafka has (without waiting when the stream idles), decode them, keep the
-   newest row per (symbol, view).
-2. Book the previous write: it has ended, so its offsets may be committed and its rows counted.
+1. Take the messages that Kafka has (waiting at most `writer_poll_ms` for the first), decode them,
+   keep the newest row per (symbol, view).
+2. Record the previous write: it has ended, so its offsets may be committed and its rows counted.
 3. Write in a second thread, so that Redis works while the next batch is decoded. While Redis is
    unavailable, retry indefinitely.
 4. Report once a second: commit, counters, freshness.
 
-On SIGTERM it books the write in flight, commits and exits. A crash at any step redelivers rows; the
-guard in Redis makes that harmless. Run it with `python -m feature_store.online.writer`.
+On SIGTERM it records the write in flight, commits and exits. A crash at any step redelivers rows;
+the guard in Redis makes that harmless. Run it with `python -m feature_store.online.writer`.
 """
 
 import signal
@@ -40,7 +40,7 @@ from feature_store.online.store import (
     MalformedRowError,
     OnlineTable,
     Row,
-    Written,
+    WriteCounts,
     connect,
     encode_row,
 )
@@ -133,14 +133,14 @@ class OnlineWriter:
 
     def run(self, stop: threading.Event) -> None:
         """Write until `stop` is set. Raises ServiceError when Kafka rejects this consumer."""
-        writing: Future[Written | None] | None = None
+        writing: Future[WriteCounts | None] | None = None
         batch = Batch()
         with ThreadPoolExecutor(1, "redis") as thread:
             try:
                 while not stop.is_set():
-                    new_batch = self._take()
+                    new_batch = self._read_batch()
                     if writing and (new_batch or writing.done()):
-                        self._book(batch, writing.result())
+                        self._record_write(batch, writing.result())
                         writing = None
                     if new_batch and not stop.is_set():
                         batch, writing = new_batch, thread.submit(self._write, new_batch, stop)
@@ -148,11 +148,11 @@ class OnlineWriter:
             finally:
                 stop.set()  # also after an error: the thread must stop retrying
             if writing:
-                self._book(batch, writing.result())
+                self._record_write(batch, writing.result())
         self._publish()
         self._commit(wait=True)
 
-    def _take(self) -> Batch | None:
+    def _read_batch(self) -> Batch | None:
         first = self._consumer.consume(1, self._settings.writer_poll_ms / 1000)
         if not first:
             return None
@@ -174,7 +174,7 @@ class OnlineWriter:
                 )
         return batch
 
-    def _write(self, batch: Batch, stop: threading.Event) -> Written | None:
+    def _write(self, batch: Batch, stop: threading.Event) -> WriteCounts | None:
         """The outcome of the batch; None when Redis stayed unavailable until `stop`.
 
         Then the batch is neither written nor committed.
@@ -187,10 +187,10 @@ class OnlineWriter:
             before_sleep=self._log_retry,
             retry_error_callback=lambda _: None,
         )
-        written: Written | None = retrying(self._write_once, batch)
+        written: WriteCounts | None = retrying(self._write_once, batch)
         return written
 
-    def _write_once(self, batch: Batch) -> Written:
+    def _write_once(self, batch: Batch) -> WriteCounts:
         written = self._table.write(batch.rows.values(), self._clock() // 1000, batch.heartbeat_ms)
         written.done_ms = self._clock() // 1000
         return written
@@ -204,7 +204,7 @@ class OnlineWriter:
             error=str(error)[:200],
         )
 
-    def _book(self, batch: Batch, written: Written | None) -> None:
+    def _record_write(self, batch: Batch, written: WriteCounts | None) -> None:
         if written is None:
             return
         self._written_offsets.update(batch.offsets)

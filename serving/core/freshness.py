@@ -52,7 +52,7 @@ def evaluate_row(row: FeatureRow, names: Sequence[str], settings: Settings, now_
 
 
 def _is_stale(times: dict[str, int], settings: Settings, now_us: int) -> bool:
-    """Whether a view is older than `fresh_s` plus its cadence: bars are published at their end."""
+    """Whether a view is older than `fresh_s` plus the length of its bar less 1 s."""
     return any(
         (now_us - time) / US > settings.fresh_s + _TILE_S[view] - 1
         for view, time in times.items()

@@ -126,7 +126,7 @@ class ModelWatcher:
         """
         keys = map(model_key, served_model_names(self._settings))
         try:
-            texts = await self._models.reader.texts(*keys)
+            texts = await self._models.reader.get_values(*keys)
         except OnlineStoreUnavailable:
             return self._signals
         return tuple((text or b"").decode() for text in texts)

@@ -171,10 +171,10 @@ class PlatformMetrics:
         dead_letters = await self._read_dead_letters()
         reader = self._get_reader()
         try:
-            heartbeat_ms, *reports = await reader.texts(
+            heartbeat_ms, *reports = await reader.get_values(
                 HEARTBEAT_REDIS_KEY, PARITY_KEY, DRIFT_KEY, DUEL_KEY
             )
-            stats = await reader.table(STATS_REDIS_KEY)
+            stats = await reader.get_hash(STATS_REDIS_KEY)
         except OnlineStoreUnavailable:
             return PlatformSnapshot(dead_letters=dead_letters)
         lag_s = None if heartbeat_ms is None else now_us() / 1e6 - int(heartbeat_ms) / 1e3

@@ -21,9 +21,9 @@ from contracts.wire_text import (
     AT_START,
     CHARACTER,
     FULL,
+    INVALID_JSON,
     KNOWN_NAME,
     NUMBER_NAME,
-    REFUSED,
     UNKNOWN,
 )
 from feature_store.sql.tiles import View
@@ -152,13 +152,11 @@ def _extract(text: str, pattern: str, group: int) -> str:
 def _as_jackson_reads() -> str:
     """The text of `message` as Jackson decodes it.
 
-    What Jackson rejects is replaced by a control character, which makes the JSON invalid.
+    What Jackson rejects is replaced by INVALID_JSON, which makes the JSON invalid.
     """
     latin = "DECODE(message, 'ISO-8859-1')"
     lenient = f"REGEXP_REPLACE({latin}, '{CHARACTER}', '?')"
-    utf8 = (
-        rf"REGEXP_REPLACE(DECODE(ENCODE({lenient}, 'ISO-8859-1'), 'UTF-8'), '\uFFFD', '{REFUSED}')"
-    )
+    utf8 = rf"REGEXP_REPLACE(DECODE(ENCODE({lenient}, 'ISO-8859-1'), 'UTF-8'), '\uFFFD', '{INVALID_JSON}')"
     guessed = " ".join(
         f"WHEN REGEXP({latin}, '{start}') THEN DECODE(message, '{name}')"
         for name, start in _ENCODINGS.items()

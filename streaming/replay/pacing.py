@@ -1,4 +1,4 @@
-"""Pacing: when each tick is due, and whether its event time is kept or restamped to end now."""
+"""Pacing: when each tick is due, and whether its event time is kept or moved to the present."""
 
 from dataclasses import dataclass
 
@@ -18,8 +18,9 @@ class Pacing:
     """How event times are moved, and when they are due.
 
     Event times are moved by `offset_us`. The event at `anchor_event_us` is due at `anchor_wall_us`,
-    later ones at `speed`; 0 = everything is due at once. `live`: ingest time is the time of
-    sending, and event time advances after the last tick. `stretch` > 1 is slow motion: it
+    later ones at `speed`; 0 = everything is due at once. `follows_clock`: ingest time is the time
+    of sending, and event time advances after the last tick. `id_suffix` marks the trade ids of a
+    replay with moved times. `stretch` > 1 is slow motion: it
     multiplies the time between an event and the anchor.
     """
 
@@ -27,8 +28,8 @@ class Pacing:
     offset_us: int = 0
     anchor_event_us: int = 0
     anchor_wall_us: int = 0
-    live: bool = False
-    run: str = ""
+    follows_clock: bool = False
+    id_suffix: str = ""
     stretch: float = 1.0
 
     def moved_us(self, event_us: int) -> int:
@@ -79,13 +80,16 @@ def as_live(span: Span, speed: float, now_us: int) -> Pacing:
     pace, stretch = (1.0, 1 / speed) if 0 < speed < 1 else (speed, 1.0)
     back = length if pace == 0 else int(length * (1 - 1 / pace))
     first = now_us - back
-    run = _base36(now_us // 1000)
-    return Pacing(pace, first - span.first_us, first, now_us, live=True, run=run, stretch=stretch)
+    suffix = _base36(now_us // 1000)
+    offset = first - span.first_us
+    return Pacing(
+        pace, offset, first, now_us, follows_clock=True, id_suffix=suffix, stretch=stretch
+    )
 
 
 def real_time(now_us: int) -> Pacing:
     """Pacing of a feed in real time: an event is due at its event time, past events at once."""
-    return Pacing(1.0, 0, now_us, now_us, live=True)
+    return Pacing(1.0, 0, now_us, now_us, follows_clock=True)
 
 
 def resumed(position: Position, first_us: int, now_us: int) -> Pacing:
@@ -100,8 +104,8 @@ def resumed(position: Position, first_us: int, now_us: int) -> Pacing:
             position.offset_us,
             position.anchor_event_us,
             position.anchor_wall_us,
-            live=True,
-            run=position.run,
+            follows_clock=True,
+            id_suffix=position.run,
             stretch=position.stretch,
         )
     return history(first_us, position.speed, now_us)

@@ -22,7 +22,7 @@ from feature_store.flink import rest as flink_rest
 from streaming import dead_letters
 from streaming.job import job
 from streaming.job.tables import GROUP_RAW
-from streaming.replay.written import Written
+from streaming.replay.sent_offsets import SentOffsets
 
 CATCH_UP_S = 60.0  # a job at 20,000 ticks/s catches up a million in it
 POLL_S = 0.5
@@ -50,7 +50,7 @@ def wait_s_max(settings: Settings) -> float:
     return 2 * settings.checkpoint_interval_s + CATCH_UP_S
 
 
-def count(settings: Settings, written: Written, after: dict[int, int]) -> Refusals:
+def count(settings: Settings, written: SentOffsets, after: dict[int, int]) -> Refusals:
     """Wait until the live job has validated `written`, then count its dead letters.
 
     `after`: `dead_letters.ends` from before the replay. Waits for `wait_s_max` at most, and not at

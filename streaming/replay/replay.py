@@ -4,7 +4,8 @@
    message
 2. items that the position counts are skipped
 3. ticks are sent when they are due, rejects go to the dead-letter topic
-4. heartbeats follow; the items that they prove to have arrived become the new position
+4. heartbeats follow; once one is acknowledged on every partition, all items sent before it become
+   the position
 5. final heartbeats close the last bar
 """
 
@@ -26,7 +27,7 @@ from streaming.replay import pacing, position
 from streaming.replay.pacing import Pacing
 from streaming.replay.position import Position
 from streaming.replay.sender import Sender
-from streaming.replay.written import Written
+from streaming.replay.sent_offsets import SentOffsets
 
 SLICE_ROWS = 5_000
 SLEEP_S_MIN, SLEEP_S_MAX = 0.002, 0.05
@@ -50,7 +51,7 @@ class Replayable(Protocol):
 
     @property
     def span_is_cheap(self) -> bool:
-        """Whether `span` is fast enough to be used only for the progress display."""
+        """Whether `span` is cheap enough to compute for the progress display alone."""
 
     @property
     def idle_lag_us(self) -> int | None:
@@ -89,7 +90,7 @@ class ReplayProgress:
     offset_us: int = 0
     stretch: float = 1.0
     first_us: int = 0
-    written: Written = field(default_factory=Written)
+    written: SentOffsets = field(default_factory=SentOffsets)
 
 
 def silent(_progress: ReplayProgress) -> None:
@@ -109,8 +110,8 @@ def replay(
 ) -> ReplayProgress:
     """Send a whole feed; returns the final counts. `speed` 0 = as fast as possible.
 
-    `as_live` restamps event times to end now; below speed 1 this also stretches the time between
-    events.
+    `as_live` moves event times so that the last event happens when the replay ends; below speed 1
+    this also stretches the time between events.
 
     Raises FeedError (empty feed, position file of another feed) and ServiceError (Kafka
     unavailable, messages not delivered). The position file then records what arrived, and `resume`
@@ -176,7 +177,7 @@ class _Replay:
 
     def start(self, feed: Replayable, speed: float, as_live: bool, saved: Position | None) -> None:
         """Set the pacing and save it before the first message, so that a resumed run has the same
-        offset and run.
+        offset and trade-id suffix.
         """
         self.idle_lag_us = feed.idle_lag_us
         if saved is None and (feed.span_is_cheap or (as_live and not feed.in_real_time)):
@@ -193,8 +194,8 @@ class _Replay:
             chosen.anchor_event_us,
             chosen.anchor_wall_us,
             chosen.speed,
-            chosen.live,
-            chosen.run,
+            chosen.follows_clock,
+            chosen.id_suffix,
             stretch=chosen.stretch,
         )
         self._save()
@@ -220,7 +221,7 @@ class _Replay:
                 if not self.heartbeat_us:
                     self._begin(int(ticks["event_time_us"][0]))
                 self._send_ticks(ticks)
-            self.sender.dead_letters(batch.rejected)
+            self.sender.send_dead_letters(batch.rejected)
             self.items += len(batch.rejected)
             self.done.rejected += len(batch.rejected)
             self._run_periodic(None)
@@ -228,11 +229,12 @@ class _Replay:
     def close(self) -> None:
         """Close the last tile and bars by heartbeats, then settle.
 
-        A live feed sends them in real time for `final_heartbeat_s`, history sends one.
+        If event times follow the clock, they are sent in real time for `final_heartbeat_s`, else
+        one is sent.
         """
         self.sender.flush(self.items)
         self.ended_us = self.clock()  # the rate does not include the final heartbeats
-        if self.pacing.live:
+        if self.pacing.follows_clock:
             until = self.clock() + int(self.settings.final_heartbeat_s * 1e6)
             while (now := self.clock()) < until:
                 self._send_heartbeat(now)
@@ -252,7 +254,7 @@ class _Replay:
     def _send_heartbeat(self, event_time_us: int) -> None:
         """Send a heartbeat that is never earlier than the last heartbeat or the newest tick."""
         self.heartbeat_us = max(event_time_us, self.heartbeat_us, self.reached_us)
-        self.sender.heartbeat(self.heartbeat_us, self.items)
+        self.sender.send_heartbeat(self.heartbeat_us, self.items)
 
     def _require_span(self) -> Span:
         if self.span is None:
@@ -263,9 +265,9 @@ class _Replay:
         if self.pacing.anchor_event_us == 0 and self.pacing.speed > 0:
             first = int(ticks["event_time_us"][0])
             self.pacing = replace(self.pacing, anchor_event_us=first, anchor_wall_us=self.clock())
-        if not self.pacing.run:
+        if not self.pacing.id_suffix:
             return ticks
-        marked_id = pl.concat_str("trade_id", pl.lit(f"~{self.pacing.run}"))
+        marked_id = pl.concat_str("trade_id", pl.lit(f"~{self.pacing.id_suffix}"))
         return ticks.with_columns(self.pacing.moved("event_time_us"), trade_id=marked_id)
 
     def _begin(self, first_us: int) -> None:
@@ -286,8 +288,10 @@ class _Replay:
             stop = min(due, start + SLICE_ROWS)
             if stop > start:
                 part = ticks.slice(start, stop - start)
-                self.sender.ticks(
-                    part.with_columns(ingest_time_us=pl.lit(now)) if self.pacing.live else part
+                self.sender.send_ticks(
+                    part.with_columns(ingest_time_us=pl.lit(now))
+                    if self.pacing.follows_clock
+                    else part
                 )
                 self.reached_us = int(reached[stop - 1])
                 self.items += stop - start

@@ -20,7 +20,7 @@ from contracts.tick import MESSAGE_BYTES_MAX
 from contracts.topics import DEAD_LETTER, TICKS
 from streaming.feeds import tick_frame
 from streaming.feeds.types import FeedReject
-from streaming.replay.written import Written
+from streaming.replay.sent_offsets import SentOffsets
 
 METADATA_TIMEOUT_S = 5
 HEADER_CHARS_MAX = 1024
@@ -37,7 +37,7 @@ class Sender:
         self.failed = 0
         self.acknowledged = 0
         self.reason = ""
-        self.written = Written()
+        self.written = SentOffsets()
         self._queue_max = settings.producer_queue_max
         self._timeout_s = settings.delivery_timeout_ms / 1000
         self._letters_sent = 0
@@ -58,7 +58,7 @@ class Sender:
         )
         self.partitions = self._partitions()
 
-    def ticks(self, ticks: pl.DataFrame) -> None:
+    def send_ticks(self, ticks: pl.DataFrame) -> None:
         """Send conformed ticks in order. Raises ServiceError if a delivery has failed."""
         keys = ticks.select(pl.concat_str("venue", pl.lit(":"), "symbol")).to_series().to_list()
         messages = [
@@ -72,13 +72,13 @@ class Sender:
             self.reason = str(next(m["_error"] for m in messages if "_error" in m))
         self.poll()
 
-    def message(self, key: str, value: bytes) -> None:
+    def send_message(self, key: str, value: bytes) -> None:
         """Send one message unchanged."""
         self._wait_for_room(1)
         self._producer.produce(TICKS.name, value, key, on_delivery=self._delivered)
         self.poll()
 
-    def dead_letters(self, rejects: Sequence[FeedReject]) -> None:
+    def send_dead_letters(self, rejects: Sequence[FeedReject]) -> None:
         """Send rejected rows of a feed, with their origin, to the dead-letter topic.
 
         A long row is cut at MESSAGE_BYTES_MAX bytes: a producer refuses messages of more than
@@ -103,7 +103,7 @@ class Sender:
             )
         self.poll()
 
-    def heartbeat(self, event_time_us: int, items: int) -> None:
+    def send_heartbeat(self, event_time_us: int, items: int) -> None:
         """Send a heartbeat to every partition; `items` is the number of items sent before it.
 
         Raises ServiceError if a delivery has failed.

@@ -14,7 +14,7 @@ from streaming import dead_letters
 from streaming.feeds.tick_frame import encode
 from streaming.feeds.types import FeedReject
 from streaming.replay.sender import Sender
-from streaming.replay.written import Written
+from streaming.replay.sent_offsets import SentOffsets
 from streaming.synthetic.market import FIXTURE, generate
 from tests.streaming.replay.test_replay import command, finish
 from tests.support import topic
@@ -52,7 +52,7 @@ def test_letters_say_why_and_whence(kafka):
 
 def test_the_letters_of_one_sender_count_once_each(kafka):
     refuse(kafka, [("crossed_quote", "ticks", b"{}"), ("crossed_quote", "ticks", b"{}")])
-    after, own = dead_letters.ends(kafka), Written()
+    after, own = dead_letters.ends(kafka), SentOffsets()
     own.add(2, 1)
     own.add(2, 2)
     letters = [
@@ -114,7 +114,7 @@ def test_a_long_row_of_a_feed_is_cut_too(kafka):
     raw = b"x" * 3_000_000  # more than a producer sends in one message
     before = topic.ends(kafka, "ticks.dead_letter")
     sender = Sender(kafka)
-    sender.dead_letters([FeedReject("long.csv", 7, Rejected(Reason.INVALID_FIELD, raw))])
+    sender.send_dead_letters([FeedReject("long.csv", 7, Rejected(Reason.INVALID_FIELD, raw))])
     sender.flush()
     (letter,) = topic.since(kafka, "ticks.dead_letter", before)
     assert (letter.value, letter.headers["bytes"]) == (raw[:MESSAGE_BYTES_MAX], "3000000")

@@ -32,7 +32,10 @@ class RedisSettings(HomeSettings):
         1000, ge=1, le=100_000, description="online writer: rows per Redis pipeline"
     )
     writer_poll_ms: int = Field(
-        20, ge=1, le=1000, description="online writer: longest wait for a batch to fill"
+        20,
+        ge=1,
+        le=1000,
+        description="online writer: longest wait for the first message of a batch",
     )
     writer_timeout_ms: int = Field(
         2000,
@@ -65,7 +68,7 @@ class RedisSettings(HomeSettings):
         100,
         ge=1,
         le=60_000,
-        description="socket and connect timeout of every Redis read and write",
+        description="socket and connect timeout of reads, by the online reader and Feast",
     )
     redis_ttl_s: int = Field(
         86_400, ge=60, le=31_536_000, description="age at which the reader treats a row as missing"

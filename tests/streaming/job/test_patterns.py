@@ -11,14 +11,14 @@ from py4j.protocol import Py4JJavaError
 
 from contracts.config import paths
 from contracts.tick import MESSAGE_BYTES_MAX
-from contracts.wire_text import AT_NUMBER, REFUSED
+from contracts.wire_text import AT_NUMBER, INVALID_JSON
 from streaming.job.validation_sql import dead_letter_views
 from tests.support.poison import messages
 
 pytestmark = pytest.mark.integration
 TIME_US = 1_760_000_000_000_000
 LITERAL = re.compile(r"'((?:[^']|'')*)'")
-NO_PATTERNS = {'["%', "?", REFUSED}  # of a LIKE; what is put in
+NO_PATTERNS = {'["%', "?", INVALID_JSON}  # of a LIKE; what is put in
 
 
 @pytest.fixture(scope="module")

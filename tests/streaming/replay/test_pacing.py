@@ -61,7 +61,7 @@ def test_slow_motion_stretches_the_time_between_trades():
 
 def test_history_keeps_its_times_and_is_paced_from_the_first():
     made = pacing.history(HOUR.first_us, 10.0, NOW)
-    assert (made.offset_us, made.live, made.run) == (0, False, "")
+    assert (made.offset_us, made.follows_clock, made.id_suffix) == (0, False, "")
     assert made.due_us(HOUR.first_us) == NOW
     assert made.due_us(HOUR.first_us + 100 * S) == NOW + 10 * S
     assert made.reached_us(NOW + 10 * S) == HOUR.first_us + 100 * S
@@ -83,8 +83,8 @@ def test_a_resumed_live_replay_keeps_offset_clock_and_run(speed):
         made.anchor_event_us,
         made.anchor_wall_us,
         made.speed,
-        made.live,
-        made.run,
+        made.follows_clock,
+        made.id_suffix,
         stretch=made.stretch,
     )
     assert pacing.resumed(kept, 0, NOW + 500 * S) == made

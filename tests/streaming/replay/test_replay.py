@@ -143,7 +143,7 @@ def test_a_replay_knows_which_messages_are_its_own(kafka, tmp_path):
     other, interleaved = Sender(kafka), []
 
     def interleave(_progress):
-        other.message("SYNTH:OTHER", b"{}")
+        other.send_message("SYNTH:OTHER", b"{}")
         other.flush()
         interleaved.append(1)
 

@@ -7,7 +7,7 @@ from bisect import bisect_right
 RUNS_MAX = 10_000
 
 
-class Written:
+class SentOffsets:
     """Runs of consecutive offsets per partition, in order of acknowledgement."""
 
     def __init__(self) -> None:
