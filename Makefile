@@ -13,8 +13,8 @@ SPEED ?= 1
 KEEP ?=
 DIST ?= dist
 WORKERS ?= 2
-# Tests that need more than the default installation have separate targets.
-ELSEWHERE := not groups and not airflow and not page
+# The others need more than the default installation: test-vision, test-airflow, test-page.
+DEFAULT_TESTS := not groups and not airflow and not page
 
 .PHONY: dist test-services test-page help install install-vision demo test test-fast test-vision install-airflow airflow-demo test-airflow check bench format clean
 
@@ -40,11 +40,11 @@ check: install  ## format, lint, types, layers, banned phrases; under a minute
 	@$(RUN) python -m tests.support.phrases
 
 test-fast: check  ## tests without real services, WORKERS=2 at a time
-	@$(RUN) pytest -n $(WORKERS) --dist loadfile -m "not integration and $(ELSEWHERE)"
+	@$(RUN) pytest -n $(WORKERS) --dist loadfile -m "not integration and $(DEFAULT_TESTS)"
 
 test-services: install  ## tests with real services
 	@$(RUN) tick jars
-	@$(RUN) pytest -m "integration and $(ELSEWHERE)"
+	@$(RUN) pytest -m "integration and $(DEFAULT_TESTS)"
 
 test: test-fast test-services  ## test-fast and test-services; vision, page and Airflow have separate targets
 

@@ -99,7 +99,7 @@ def resume(
     """Continue from the newest complete checkpoint or savepoint, e.g. after `stop` or after a crash
     of the JobManager.
 
-    Refuses a state in which a source had finished: a job restored from it would never read that
+    Refuses a state in which a reader had finished: a job restored from it would never read that
     topic again. Also starts the online writer, unless it runs.
     """
     from contracts.config.settings import settings

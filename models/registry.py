@@ -21,11 +21,11 @@ from models.local_copy import LocalModel, fetch_challenger, fetch_production, fe
 from models.mlflow_model import write_mlflow_model
 from models.tracking import client
 from models.versions import (
-    ALIAS,
-    CHALLENGER,
+    CHALLENGER_ALIAS,
     DIGEST,
     GATE_PASS,
     PREDECESSOR,
+    PRODUCTION_ALIAS,
     ModelVersion,
     find_registered_model,
     find_version_of_run,
@@ -37,8 +37,8 @@ from models.versions import (
 )
 
 __all__ = [
-    "ALIAS",
-    "CHALLENGER",
+    "PRODUCTION_ALIAS",
+    "CHALLENGER_ALIAS",
     "DIGEST",
     "GATE_PASS",
     "LocalModel",
@@ -106,7 +106,7 @@ def promote(settings: Settings, version: str, name: str | None = None) -> ModelV
     # 3. Stage and alias; readers follow the alias, which moves last.
     _move_production(registry, candidate.name, version)
     if candidate.challenger:
-        registry.delete_registered_model_alias(candidate.name, CHALLENGER)
+        registry.delete_registered_model_alias(candidate.name, CHALLENGER_ALIAS)
     # 4. Record the change, and signal running APIs.
     if predecessor != version:
         audit.record_event(settings, registry, candidate.name, "promote", version, predecessor)
@@ -143,7 +143,7 @@ def retire(settings: Settings, name: str | None = None) -> None:
     """
     production = require_production(settings, name, "see `tick model list`")
     registry = client(settings)
-    registry.delete_registered_model_alias(production.name, ALIAS)
+    registry.delete_registered_model_alias(production.name, PRODUCTION_ALIAS)
     _set_stage(registry, production.name, production.version, "Archived")
     audit.record_event(settings, registry, production.name, "retire", None, production.version)
 
@@ -157,7 +157,7 @@ def set_challenger(settings: Settings, version: str | None, name: str | None = N
     model_name = name or settings.model_name
     registry = client(settings)
     if version is None:
-        registry.delete_registered_model_alias(model_name, CHALLENGER)
+        registry.delete_registered_model_alias(model_name, CHALLENGER_ALIAS)
     else:
         candidate = get_version(settings, version, model_name)
         _require_gate_pass(candidate, "only a model that passed it is tried on live data")
@@ -166,7 +166,7 @@ def set_challenger(settings: Settings, version: str | None, name: str | None = N
                 f"{model_name} version {version} is Production", "choose another version"
             )
         fetch_version(settings, candidate)
-        registry.set_registered_model_alias(model_name, CHALLENGER, version)
+        registry.set_registered_model_alias(model_name, CHALLENGER_ALIAS, version)
     production = production_version(settings, model_name)
     audit.record_event(
         settings,
@@ -202,7 +202,7 @@ def _create_registered_model(registry: MlflowClient, name: str) -> None:
 
 def _move_production(registry: MlflowClient, name: str, version: str) -> None:
     _set_stage(registry, name, version, STAGE)
-    registry.set_registered_model_alias(name, ALIAS, version)
+    registry.set_registered_model_alias(name, PRODUCTION_ALIAS, version)
 
 
 def _set_stage(registry: MlflowClient, name: str, version: str, stage: str) -> None:

@@ -14,8 +14,8 @@ from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from models.tracking import client, tracking_uri
 
-ALIAS = "production"
-CHALLENGER = "challenger"
+PRODUCTION_ALIAS = "production"
+CHALLENGER_ALIAS = "challenger"
 # Tags of a version: digest of its content, gate verdict, and the Production version it replaced.
 DIGEST = "digest"
 GATE_PASS = "gate_pass"
@@ -126,10 +126,10 @@ def _parse_version(entry: Any, aliases: Mapping[str, Any]) -> ModelVersion:
         name=entry.name,
         version=number,
         stage=stage,
-        production=number == str(aliases.get(ALIAS)),
+        production=number == str(aliases.get(PRODUCTION_ALIAS)),
         created_us=int(entry.creation_timestamp) * 1000,
         run_id=str(entry.run_id),
         source=str(entry.source),
         tags=dict(entry.tags),
-        challenger=number == str(aliases.get(CHALLENGER)),
+        challenger=number == str(aliases.get(CHALLENGER_ALIAS)),
     )

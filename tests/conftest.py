@@ -1,6 +1,4 @@
-"""Fixtures that other tests lean on: a real platform on free ports, and settings for one that is
-not started.
-"""
+"""Shared fixtures: a real platform on free ports, and settings for one that is not started."""
 
 import os
 import socket
@@ -9,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
-import prometheus_client  # noqa: F401 - before Feast, which would make its values files: see own_environment
+import prometheus_client  # noqa: F401 - before Feast, which would make it store metrics in files
 import pytest
 
 from contracts.config.settings import Settings
@@ -20,8 +18,8 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 OWNER = "owner.json"  # which test run a platform belongs to
-# The shared platform wants logins, with passwords of the awkward kind; those of single tests want
-# none.
+# The shared platform requires logins, with quotes, spaces and backslashes in the passwords; the
+# platforms of single tests require none.
 SECURED = {
     "kafka_protocol": "SASL_PLAINTEXT",
     "kafka_mechanism": "PLAIN",
@@ -83,8 +81,8 @@ def settings_in(home: Path, **overrides: Any) -> Settings:
 
 @pytest.fixture(autouse=True)
 def own_environment() -> Iterator[None]:
-    """Take back what libraries set for the whole process: MLflow its URI, Feast a folder that all
-    metrics would be shared in.
+    """Remove environment variables that libraries set: MLflow its URI, Feast a folder for the
+    metrics of all processes.
     """
     forget_environment()
     yield
@@ -130,7 +128,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     end_abandoned(tmp_path_factory.getbasetemp().parent)
     settings = settings_in(
         tmp_path_factory.mktemp("platform"), parallelism=2, **SECURED
-    )  # of each task two, which must agree
+    )  # two of each task: their results must agree
     ProcessRecord.from_pid(os.getpid()).write(settings.root / OWNER)
     try:
         stack_platform.up(settings)
@@ -141,7 +139,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 @pytest.fixture(scope="session")
 def mlflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A TICK_HOME with an MLflow data base, made once: its migrations take many seconds. Tests use
-    their own model names.
+    """A TICK_HOME with an MLflow database, created once: its migrations take many seconds.
+
+    Tests use their own model names.
     """
     return tmp_path_factory.mktemp("mlflow")

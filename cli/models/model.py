@@ -48,7 +48,7 @@ def list_versions(name: Name = None) -> None:
         title=name or settings().model_name,
     )
     for version in registry.list_versions(settings(), name):
-        alias = registry.ALIAS if version.production else ""
+        alias = registry.PRODUCTION_ALIAS if version.production else ""
         numbers = (version.tags.get("sharpe", "–"), version.tags.get("max_drawdown", "–"))
         table.add_row(
             version.version, version.stage, alias, format_us(version.created_us), *numbers

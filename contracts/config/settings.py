@@ -1,8 +1,8 @@
 """All settings: one frozen object per process, read from environment variables with prefix `TICK_`.
 
-Every limit of the platform has a line in one of the groups, a module of `groups` each. The
+Every limit of the platform is a field of one group; each module of `groups` is one group. The
 settings of the promotion gate (costs, entry delay, embargo, test days) have lower bounds: they can
-make the gate stricter, never easier.
+make the gate stricter, never more lenient.
 """
 
 import logging

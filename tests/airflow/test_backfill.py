@@ -140,7 +140,7 @@ def told(webhook: Webhook, mail: MailServer, run_id: str) -> tuple[str, str, Any
     return posts[0].partition("*\n")[0].removeprefix("*"), posts[0], mails[0]
 
 
-def test_an_interval_that_the_scheduler_runs_is_left_out_and_told(airflow):
+def test_an_interval_that_the_scheduler_runs_is_left_out_and_reported(airflow):
     settings, client = airflow
     platform.start_all(settings, (services.SCHEDULER,))
     client.unpause(POWER)

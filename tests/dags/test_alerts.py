@@ -51,7 +51,7 @@ def html(mail):
     return message.get_body(("html",)).get_content()
 
 
-def test_a_failed_task_is_told_in_slack_and_by_mail(alerts, channels):
+def test_a_failed_task_is_reported_in_slack_and_by_mail(alerts, channels):
     webhook, mail = channels
     alerts.task_failed(failure(ValueError("no such column")))
     (post,) = webhook.posts
@@ -63,7 +63,7 @@ def test_a_failed_task_is_told_in_slack_and_by_mail(alerts, channels):
     assert "run manual__1: no such column" in html(mail)
 
 
-def test_a_late_run_is_told_in_slack_and_by_mail(alerts, channels):
+def test_a_late_run_is_reported_in_slack_and_by_mail(alerts, channels):
     webhook, mail = channels
     context = {"dag_run": {"dag_run_id": "scheduled__1"}}
     asyncio.run(alerts.deadline_missed("tick_model_training", "quant-team", 4, context))
@@ -109,7 +109,7 @@ def test_a_dead_channel_fails_neither_the_caller_nor_the_other_one(alerts, chann
     assert webhook.url not in caplog.text, "the address is a secret"
 
 
-def test_without_connections_the_log_alone_is_told(alerts, caplog, monkeypatch):
+def test_without_connections_only_the_log_has_the_alert(alerts, caplog, monkeypatch):
     for name in ("SLACK", "EMAIL"):
         monkeypatch.delenv(f"AIRFLOW_CONN_TICK_ALERTS_{name}", raising=False)
     alerts.send_alert("late", "text")

@@ -166,7 +166,7 @@ def test_only_training_waits_for_a_gpu(factory):
         (5, "tpu_pool", "pool: Input should be 'default_pool', 'high_priority_cpu' or 'gpu_pool'"),
     ],
 )
-def test_an_unknown_combination_is_told_what_is_known(factory, position, value, expected):
+def test_an_unknown_combination_names_those_that_exist(factory, position, value, expected):
     args, kwargs = CALLS["tick_model_training"]
     wrong = (*args[:position], value, *args[position + 1 :])
     with pytest.raises(SettingError) as caught:

@@ -123,7 +123,7 @@ def test_every_setting_exists_and_is_valid(name, monkeypatch):
 
 
 @each
-def test_what_tick_is_told_to_run_exists(name):
+def test_every_tick_command_of_a_service_exists(name):
     command = SERVICES[name].get("command", [])
     asked = {command[1]} if command[:1] == ["run"] else set()
     check = SERVICES[name].get("healthcheck", {}).get("test", [])

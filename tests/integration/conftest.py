@@ -23,26 +23,23 @@ from streaming.job import job
 from streaming.synthetic.market import Market
 
 WAIT_S = 300.0
-COMPLAINTS = 40  # lines per service
-COMPLAINT = re.compile(
+LOG_LINES_MAX = 40  # per service
+LOG_PROBLEM = re.compile(
     r" (?:WARN|ERROR) (?!.*Name collision)|Caused by|switched from .* to (?:FAIL|RESTART|CANCEL)"
 )
 FILES = (
-    *(
-        "test_backfill",
-        "test_parity",
-        "test_conservation",
-        "test_parse_equals_sql",
-        "test_poison",
-        "test_recovery",
-        "test_training",
-    ),
-    *(
-        "test_warmup",
-        "test_end_to_end",
-        "test_refusals",
-        "test_new_feature_live",
-    ),  # the job starts without state; a model exists
+    "test_backfill",
+    "test_parity",
+    "test_conservation",
+    "test_parse_equals_sql",
+    "test_poison",
+    "test_recovery",
+    "test_training",
+    # From here on the job starts without state, and a model exists.
+    "test_warmup",
+    "test_end_to_end",
+    "test_refusals",
+    "test_new_feature_live",
     "test_liveness",  # uses a separate platform
 )
 HERE = Path(__file__).parent
@@ -72,18 +69,18 @@ def pytest_runtest_makereport(
     report = yield
     platform = getattr(item, "funcargs", {}).get("platform")
     if report.failed and report.when == "call" and platform is not None:
-        report.sections.append(("the live job", "\n".join(complaints(platform))))
+        report.sections.append(("the live job", "\n".join(log_problems(platform))))
     return report
 
 
-def complaints(settings: Settings) -> Iterator[str]:
+def log_problems(settings: Settings) -> Iterator[str]:
     """State of the job, and the last warnings of Flink's logs."""
     with contextlib.suppress(TickError, OSError):
         yield str(job.status(settings))
     for service in ("jobmanager", "taskmanager"):
         lines = (paths.logs(settings) / f"{service}.log").read_text(errors="replace").splitlines()
         yield f"{service}:"
-        yield from [line for line in lines if COMPLAINT.search(line)][-COMPLAINTS:]
+        yield from [line for line in lines if LOG_PROBLEM.search(line)][-LOG_LINES_MAX:]
 
 
 @pytest.fixture(scope="session")
@@ -139,5 +136,5 @@ def eventually(check: Callable[[], bool], what: str, timeout_s: float = WAIT_S) 
     """Poll until `check` holds; fail with `what` after the time-out."""
     deadline = time.monotonic() + timeout_s
     while not check():
-        assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s in vain: {what}"
+        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
         time.sleep(0.5)

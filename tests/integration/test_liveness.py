@@ -109,7 +109,7 @@ def test_a_job_that_does_all_of_its_work_is_well(own: Settings, tick: Tick) -> N
     } <= shown
 
 
-def test_a_group_that_falls_behind_is_told(
+def test_a_group_that_falls_behind_is_reported(
     own: Settings,
     tick: Tick,
     monkeypatch: pytest.MonkeyPatch,
@@ -127,7 +127,7 @@ def test_a_group_that_falls_behind_is_told(
 
 
 @pytest.mark.usefixtures("bounded_raw")
-def test_a_reader_that_ended_is_told_while_flink_says_running(own: Settings, tick: Tick) -> None:
+def test_a_finished_reader_is_reported_while_flink_says_running(own: Settings, tick: Tick) -> None:
     job_id = job.start(own)
     ended = "reader wire_raw has FINISHED"
     eventually(lambda: ended in tick("job", "status").stdout, "the end of the raw reader")
@@ -136,7 +136,7 @@ def test_a_reader_that_ended_is_told_while_flink_says_running(own: Settings, tic
     savepoint(own)
 
 
-def test_a_state_with_a_reader_that_ended_is_refused(own: Settings, tick: Tick) -> None:
+def test_a_state_with_a_finished_reader_is_refused(own: Settings, tick: Tick) -> None:
     poisoned = job_states.newest_state(own)
     assert poisoned is not None
     with pytest.raises(JobError, match="wire_raw") as refusal:

@@ -92,8 +92,8 @@ def test_the_documented_commands_bring_a_line_to_a_running_platform(warmed, tick
     eventually(lambda: connect(settings).hget(key, field) is not None, "the new column online")
 
     first, last = (
-        said(start_us // MINUTE_US * MINUTE_US),
-        said(close_us - 1_000_000),
+        iso_utc(start_us // MINUTE_US * MINUTE_US),
+        iso_utc(close_us - 1_000_000),
     )  # by then the heartbeat has closed every bar
     tick("backfill", "--from", first, "--to", last, "--symbols", SYMBOL)
     assert values(settings, GOLD) == pytest.approx(wanted)
@@ -103,5 +103,5 @@ def test_the_documented_commands_bring_a_line_to_a_running_platform(warmed, tick
     )  # 3 if anything were unexplained
 
 
-def said(us: int) -> str:
+def iso_utc(us: int) -> str:
     return datetime.fromtimestamp(us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -80,7 +80,7 @@ def test_a_synthetic_market_can_be_replayed_by_name(kafka):
     assert code == 0 and "from synthetic" in output, output
 
 
-def test_an_unknown_file_is_told(tmp_path, free_settings):
+def test_an_unknown_file_is_reported(tmp_path, free_settings):
     (tmp_path / "x.csv").write_text("hello\n")
     code, output = finish(command(free_settings, "replay", tmp_path / "x.csv"))
     assert code == 1 and "cannot tell the format" in output and "databento" in output

@@ -1,1 +1,1 @@
-"""The settings by topic; each function takes the narrowest group that it needs."""
+"""The settings, one module per topic."""

@@ -73,7 +73,7 @@ def test_what_both_readers_feed_must_not_have_ended(flink):
     assert problem == "GlobalWindowAggregate[13] has FINISHED (2 of 2 tasks) but must run"
 
 
-def test_a_failed_task_is_told(flink):
+def test_a_failed_task_is_reported(flink):
     flink.vertices["served"] = {"FAILED": 1, "RUNNING": 1}
     assert health(flink).problems == ("reader served is RUNNING (1 of 2 tasks run)",)
 
@@ -84,7 +84,7 @@ def test_a_job_must_be_running(flink, state):
     assert f"the job is {state}" in health(flink).problems
 
 
-def test_a_flink_without_the_live_job_is_told(flink):
+def test_a_flink_without_the_live_job_is_reported(flink):
     flink.name = "backfill"
     assert health(flink).problems == ("Flink has no live job",)
 

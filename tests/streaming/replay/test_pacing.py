@@ -108,7 +108,7 @@ def test_a_position_survives_and_is_never_half_written(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"no": 1}', b"\xff"])
-def test_a_file_that_is_not_a_position_is_told(tmp_path, content):
+def test_a_file_that_is_not_a_position_is_reported(tmp_path, content):
     file = tmp_path / "p.json"
     file.write_bytes(content)
     with pytest.raises(FeedError, match="is not a position file"):

@@ -85,7 +85,7 @@ class TestLines:
         assert lines_of(known, column(np.zeros(ROWS)))[CORE[0]].psi == 0
         assert lines_of(known, column(np.full(ROWS, moved)))[CORE[0]].level == "alert"
 
-    def test_a_column_without_numbers_is_told_by_its_nulls(self):
+    def test_a_column_without_numbers_is_judged_by_its_nulls(self):
         nothing = column([None] * ROWS)
         known = drift.build_reference(nothing)
         assert lines_of(known, nothing)[CORE[0]].psi == 0

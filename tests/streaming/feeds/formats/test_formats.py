@@ -311,7 +311,7 @@ def test_venue_and_symbol_of_the_user_win(tmp_path):
     assert {tick.key for tick in ticks} == {"MINE:XYZ"}
 
 
-def test_a_name_without_symbol_is_told_before_anything_is_read(tmp_path):
+def test_a_name_without_symbol_is_reported_before_anything_is_read(tmp_path):
     with pytest.raises(FeedError, match="does not contain a symbol") as caught:
         read(tmp_path, "whatever.csv", SPOT)
     assert "--symbol" in caught.value.hint
@@ -327,7 +327,7 @@ def test_an_unknown_format_names_the_known_ones_and_what_was_seen(tmp_path, text
     assert all(format_.name in caught.value.hint for format_ in FORMATS)
 
 
-def test_names_that_do_not_exist_are_told(tmp_path):
+def test_names_that_do_not_exist_are_reported(tmp_path):
     with pytest.raises(FeedError, match="no file matches"):
         open_feed([tmp_path / "*.csv"])
     with pytest.raises(FeedError, match="unknown format") as caught:
