@@ -92,9 +92,11 @@ def test_a_resumed_live_replay_keeps_offset_clock_and_run(speed):
     assert history == pacing.history(77, 2.0, NOW + 500 * S)
 
 
-def test_runs_are_told_apart():
-    assert pacing.as_live(HOUR, 1.0, NOW).run != pacing.as_live(HOUR, 1.0, NOW + 1_000).run
-    assert len(pacing.as_live(HOUR, 1.0, NOW).run) <= 9
+def test_trade_ids_of_two_runs_differ():
+    assert (
+        pacing.as_live(HOUR, 1.0, NOW).id_suffix != pacing.as_live(HOUR, 1.0, NOW + 1_000).id_suffix
+    )
+    assert len(pacing.as_live(HOUR, 1.0, NOW).id_suffix) <= 9
 
 
 def test_a_position_survives_and_is_never_half_written(tmp_path):
