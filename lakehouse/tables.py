@@ -46,6 +46,7 @@ from lakehouse.schemas import (
 )
 
 CATALOG = "lakehouse"
+KEY = pl.concat_str("venue", pl.lit(":"), "symbol").alias("key")  # VENUE:SYMBOL
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class Lakehouse:
             tuple(n for n in TICK_NAMES if n != "event_time"),
             snapshot,
         )
-        ticks = frame.with_columns(key=pl.col("venue") + ":" + pl.col("symbol"))
+        ticks = frame.with_columns(KEY)
         if symbols is not None:
             ticks = ticks.filter(pl.col("key").is_in(list(symbols)))
         return ticks.sort("event_time_us", "seq", "late").unique(
@@ -147,7 +148,7 @@ class Lakehouse:
         if without_venue:
             row_filter = And(row_filter, NotEqualTo("venue", without_venue))
         frame = self._read(SILVER, row_filter, (*TRADE_KEY, "late"))
-        keys = (frame["venue"] + ":" + frame["symbol"]).unique().sort().to_list()
+        keys = frame.select(KEY)["key"].unique().sort().to_list()
         late = frame.group_by(TRADE_KEY).agg(pl.col("late").all())["late"]
         return TickCount(len(frame), len(late), int(late.sum()), keys)
 
@@ -356,9 +357,9 @@ def has_manifest(table: Table) -> bool:
     return snapshot is not None and bool(snapshot.manifests(table.io))
 
 
-def between(from_us: int, to_us: int) -> BooleanExpression:
-    """Event time in [from, to) µs."""
-    return And(GreaterThanOrEqual("event_time", _iso(from_us)), LessThan("event_time", _iso(to_us)))
+def between(from_us: int, to_us: int, column: str = "event_time") -> BooleanExpression:
+    """Times of `column` in [from, to) µs."""
+    return And(GreaterThanOrEqual(column, _iso(from_us)), LessThan(column, _iso(to_us)))
 
 
 def _iso(us: int) -> str:

@@ -9,7 +9,7 @@ import polars as pl
 
 from contracts.tick import TRADE_KEY
 from lakehouse.schemas import SILVER, TICK_NAMES
-from lakehouse.tables import Lakehouse
+from lakehouse.tables import KEY, Lakehouse
 
 # Let PyIceberg plan the scan, as everywhere in this project; otherwise polars recommends one of its
 # packages at every scan.
@@ -18,7 +18,6 @@ os.environ.setdefault("POLARS_ICEBERG_PLANNER", "pyiceberg")
 SECOND_US, MINUTE_US = 1_000_000, 60_000_000
 SLICE_TICKS = 1_000_000
 LATE = (*TRADE_KEY, "event_time_us")
-KEY = pl.concat_str("venue", pl.lit(":"), "symbol").alias("key")
 
 
 def minutes(

@@ -43,10 +43,10 @@ def rebuild(
     from rich.console import Console
 
     from contracts.config.settings import settings
-    from training.tick.data.reproduce import reproduce_dataset as rebuild_dataset
+    from training.tick.data.reproduce import reproduce_dataset
 
     with Console(stderr=True).status("reading the lakehouse"):
-        rebuilt = rebuild_dataset(settings(), run_id)
+        rebuilt = reproduce_dataset(settings(), run_id)
     console = Console()
     console.print(_comparison_table(rebuilt))
     if not rebuilt.equal:

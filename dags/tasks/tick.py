@@ -28,10 +28,11 @@ def aggregate_weekly_features() -> dict[str, int]:
     from training.tick import steps
 
     settings, at_us = current_settings(), now_us()
-    Lakehouse(settings).create()
+    lake = Lakehouse(settings)
+    lake.create()
     from_us, to_us = span(context()["params"], (None, interval()[1]), at_us)
-    from_us = Lakehouse(settings).time_range()[0] if from_us is None else from_us
-    length_us = chunks.length_us(Lakehouse(settings), parameter("chunk"), from_us, to_us)
+    from_us = lake.time_range()[0] if from_us is None else from_us
+    length_us = chunks.length_us(lake, parameter("chunk"), from_us, to_us)
     counts = steps.aggregate_weekly_features(
         settings, run_key(), from_us, to_us, length_us, at_us, log_progress
     )

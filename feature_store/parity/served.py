@@ -3,10 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import polars as pl
-from pyiceberg.expressions import And, BooleanExpression, GreaterThanOrEqual, LessThan
 
 from contracts import prediction
 from contracts.features import COLUMNS
@@ -16,7 +14,7 @@ from feature_store.parity.column_diff import GOT, KEYS, ColumnDiffs, pair
 from feature_store.parity.coverage import CoverageGaps
 from feature_store.parity.explain import explained
 from lakehouse.schemas import PREDICTIONS
-from lakehouse.tables import Lakehouse
+from lakehouse.tables import Lakehouse, between
 
 COLUMNS_OF = {
     level.view: {column.name: column for column in COLUMNS if column.view == level.view}
@@ -80,13 +78,7 @@ def check(
 
 
 def _read(lake: Lakehouse, span: Chunk) -> pl.DataFrame:
-    first, last = (
-        datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="microseconds")
-        for us in (span.from_us, span.to_us)
-    )
-    row_filter: BooleanExpression = And(
-        GreaterThanOrEqual("served_at", first), LessThan("served_at", last)
-    )
+    row_filter = between(span.from_us, span.to_us, "served_at")
     frame = pl.from_arrow(lake.table(PREDICTIONS).scan(row_filter=row_filter).to_arrow())
     assert isinstance(frame, pl.DataFrame)
     return frame

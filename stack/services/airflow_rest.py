@@ -6,6 +6,8 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
+from tenacity import retry, retry_if_exception, stop_after_attempt
+
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from stack import secrets
@@ -51,15 +53,13 @@ class Client:
         self._token = ""
         self._log_in()
 
+    @retry(
+        retry=retry_if_exception(lambda error: type(error) is ServiceError),
+        stop=stop_after_attempt(GET_TRIES),
+        reraise=True,
+    )
     def get(self, path: str) -> dict[str, Any]:
-        """GET a path below /api/v2, up to GET_TRIES times when there is no response."""
-        for _ in range(GET_TRIES - 1):
-            try:
-                return self._request("GET", f"/api/v2{path}")
-            except AirflowError:
-                raise
-            except ServiceError:
-                continue
+        """GET a path below /api/v2; repeated when there is no response."""
         return self._request("GET", f"/api/v2{path}")
 
     def dags(self) -> list[dict[str, Any]]:

@@ -17,11 +17,12 @@ def load_synthetic(
 
     Returns the market at the end of the last day, so that it can be continued.
     """
-    Lakehouse(settings).create()
+    lake = Lakehouse(settings)
+    lake.create()
     market = Market(exchange, start_us)
     for day in range(days):
         progress("synthetic history", day, days)
         ticks = pl.concat(generate(exchange, market.now_us, DAY_S, market))
-        Lakehouse(settings).append_ticks(ticks)
+        lake.append_ticks(ticks)
     progress("synthetic history", days, days)
     return market

@@ -72,10 +72,11 @@ def compute_days(
         end_us,
         unfinished=[iso_date(day) for day in range(end_us, requested_end_us, DAY_US)],
     )
-    Lakehouse(settings).create()
+    lake = Lakehouse(settings)
+    lake.create()
     symbols_with_ticks: set[str] = set()
-    for batch_from_us, batch_to_us, frames in _compute_batches(settings, report, symbols, progress):
-        daily.replace(Lakehouse(settings), frames, batch_from_us, batch_to_us, symbols)
+    for batch_from_us, batch_to_us, frames in _compute_batches(lake, report, symbols, progress):
+        daily.replace(lake, frames, batch_from_us, batch_to_us, symbols)
         symbols_with_ticks |= set(frames[DAILY]["symbol"])
         for table, frame in frames.items():
             report.rows[table] = report.rows.get(table, 0) + len(frame)
@@ -85,7 +86,7 @@ def compute_days(
 
 
 def _compute_batches(
-    settings: Settings,
+    lake: Lakehouse,
     report: DailyStatsReport,
     symbols: Sequence[str] | None,
     progress: Progress,
@@ -99,7 +100,7 @@ def _compute_batches(
     total = (report.to_us - report.from_us) // DAY_US
     for done, day_us in enumerate(range(report.from_us, report.to_us, DAY_US), start=1):
         day_end_us = day_us + DAY_US
-        ticks = Lakehouse(settings).read_ticks(day_us, day_end_us, symbols)
+        ticks = lake.read_ticks(day_us, day_end_us, symbols)
         (report.holes if ticks.is_empty() else report.days).append(iso_date(day_us))
         day_rows = rows.daily_rows(ticks, day_us)
         batch = {table: pl.concat([batch[table], frame]) for table, frame in day_rows.items()}

@@ -29,11 +29,12 @@ def draw_plots(
     title = report.days[0]
     if len(report.days) > 1:
         title = f"{report.days[0]} to {report.days[-1]}, {len(report.days)} days"
-    headline = daily.read(Lakehouse(settings), DAILY, *day_range, symbols)
-    volatility = daily.read(Lakehouse(settings), DAILY_VOLATILITY, *day_range, symbols)
-    correlation = daily.read(Lakehouse(settings), DAILY_CORRELATION, *day_range, symbols)
+    lake = Lakehouse(settings)
+    headline = daily.read(lake, DAILY, *day_range, symbols)
+    volatility = daily.read(lake, DAILY_VOLATILITY, *day_range, symbols)
+    correlation = daily.read(lake, DAILY_CORRELATION, *day_range, symbols)
     last_us = int(headline["event_time"].dt.epoch("us").max())  # type: ignore[arg-type]
-    profile = daily.read(Lakehouse(settings), DAILY_PROFILE, last_us, last_us + DAY_US, symbols)
+    profile = daily.read(lake, DAILY_PROFILE, last_us, last_us + DAY_US, symbols)
     return {
         "volatility_curve.png": plots.plot_volatility(
             volatility, f"volatility over the day, {title}"

@@ -9,7 +9,6 @@ in blocks of an hour.
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import orjson
 import polars as pl
 from arch.bootstrap import StationaryBootstrap
 from numpy.typing import NDArray
-from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThan
+from pyiceberg.expressions import And, EqualTo, In
 
 from contracts import prediction
 from contracts.clock import now_us
@@ -26,7 +25,7 @@ from contracts.errors import DatasetError
 from contracts.redis_keys import DUEL_KEY
 from feature_store.online import signals
 from lakehouse.schemas import PREDICTIONS
-from lakehouse.tables import Lakehouse
+from lakehouse.tables import Lakehouse, between
 from models import registry
 from training.tick.data.dataset import SECOND_US, label_decisions
 from training.tick.data.split import DAY_US
@@ -154,13 +153,7 @@ def _require_version(settings: Settings, role: str) -> str:
 def _read_predictions(
     settings: Settings, from_us: int, to_us: int, versions: tuple[str, str]
 ) -> pl.DataFrame:
-    first, last = (
-        datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="microseconds")
-        for us in (from_us, to_us)
-    )
-    in_range: BooleanExpression = And(
-        GreaterThanOrEqual("served_at", first), LessThan("served_at", last)
-    )
+    in_range = between(from_us, to_us, "served_at")
     of_versions = And(EqualTo("model_name", settings.model_name), In("model_version", versions))
     table = Lakehouse(settings).table(PREDICTIONS)
     scan = table.scan(row_filter=And(in_range, of_versions), selected_fields=FIELDS)
@@ -216,11 +209,7 @@ def _label_day(settings: Settings, pairs: pl.DataFrame) -> Iterator[pl.DataFrame
     ) * SECOND_US + int(settings.stale_s * SECOND_US)
     first_us = int(pairs["decision_us"].min())  # type: ignore[arg-type]
     last_us = int(pairs["decision_us"].max())  # type: ignore[arg-type]
-    ticks = (
-        Lakehouse(settings)
-        .read_ticks(first_us, last_us + label_us)
-        .with_columns(key=pl.concat_str("venue", pl.lit(":"), "symbol"))
-    )
+    ticks = Lakehouse(settings).read_ticks(first_us, last_us + label_us)
     for (symbol,), symbol_pairs in pairs.group_by("symbol"):
         prices = ticks.filter(pl.col("key") == symbol).sort("event_time_us", "seq")
         if len(prices):

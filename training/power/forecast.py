@@ -56,9 +56,10 @@ def forecast_day(settings: Settings, series: str, start_us: int | None = None) -
         pl.lit(local.version).alias("model_version"),
         pl.lit(start_us).alias("known_at_us"),
     )
-    power.store_forecasts(Lakehouse(settings), rows)
+    lake = Lakehouse(settings)
+    power.store_forecasts(lake, rows)
     filled = fill_actuals(settings, series)
-    stored = power.forecasts(Lakehouse(settings), start_us, start_us + DAY_US, series)
+    stored = power.forecasts(lake, start_us, start_us + DAY_US, series)
     day = iso_dates([start_us // DAY_US])[0]
     return DayForecast(day, series, local.name, local.version, stored, filled)
 
@@ -94,17 +95,16 @@ def choose_version(settings: Settings, series: str, start_us: int) -> ModelVersi
 
 def fill_actuals(settings: Settings, series: str) -> int:
     """Write the actual power next to the forecasts of `series`; returns how many hours changed."""
-    forecasts = power.forecasts(Lakehouse(settings), series=series)
+    lake = Lakehouse(settings)
+    forecasts = power.forecasts(lake, series=series)
     if forecasts.is_empty():
         return 0
     from_us = int(forecasts["event_time_us"][0])
     to_us = int(forecasts["event_time_us"][-1]) // DAY_US * DAY_US + DAY_US
-    readings = power.readings(Lakehouse(settings), from_us, to_us)
+    readings = power.readings(lake, from_us, to_us)
     if readings.is_empty():
         return 0
-    return power.fill_actuals(
-        Lakehouse(settings), series, features.hourly_power(readings, series, to_us)
-    )
+    return power.fill_actuals(lake, series, features.hourly_power(readings, series, to_us))
 
 
 def _data_end_us(version: ModelVersion) -> int:

@@ -239,8 +239,9 @@ def read_dataset(
     from lakehouse.schemas import GOLD, SILVER
     from lakehouse.tables import Lakehouse
 
-    Lakehouse(settings).create()
-    pinned = dict(Lakehouse(settings).snapshot_ids() if snapshots is None else snapshots)
+    lake = Lakehouse(settings)
+    lake.create()
+    pinned = dict(lake.snapshot_ids() if snapshots is None else snapshots)
     hint = "load history and backfill first (`tick history`, `tick backfill`)"
     if pinned.get(SILVER) is None:
         raise DatasetError(f"{SILVER} holds no ticks", hint)
@@ -248,13 +249,11 @@ def read_dataset(
         raise DatasetError(f"{GOLD} holds no features", hint)
     fresh_us = int(settings.stale_s * SECOND_US)
     label_us = (settings.entry_delay_s + settings.horizon_s) * SECOND_US + fresh_us
-    ticks = Lakehouse(settings).read_ticks(from_us, to_us + label_us, snapshot=pinned[SILVER])
+    ticks = lake.read_ticks(from_us, to_us + label_us, snapshot=pinned[SILVER])
     ticks = ticks.select("key", "event_time_us", "seq", "price")
     features = {}
     for view, names in CORE_OF.items():
-        rows = Lakehouse(settings).read_features(
-            view, from_us - fresh_us, to_us, snapshot=pinned[GOLD]
-        )
+        rows = lake.read_features(view, from_us - fresh_us, to_us, snapshot=pinned[GOLD])
         features[view] = rows.select("symbol", "event_time_us", "known_at_us", *names)
     dataset = build_dataset(ticks, features, from_us, to_us, settings)
     return replace(dataset, snapshots=pinned, range_us=(from_us, to_us))
