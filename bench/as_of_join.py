@@ -11,9 +11,10 @@ from bench.figures import Figure
 from bench.machine import spent
 from contracts.config.settings import Settings
 from contracts.features import columns
+from contracts.units import SECOND_US
 from contracts.windows import LEVELS
 from training.tick.data import dataset
-from training.tick.data.dataset import CORE_OF, SECOND_US
+from training.tick.data.dataset import CORE_OF
 
 AIM_SHARE = 0.7
 ROWS = 1_000_000  # decisions, one a minute; each view has all its rows of that time

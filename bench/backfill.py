@@ -23,8 +23,8 @@ from bench import services
 from bench.figures import BenchError, Figure
 from bench.machine import jvm_spent, spent
 from contracts.config.settings import Settings
+from contracts.units import DAY_US, SECOND_US
 from feature_store.backfill import run as backfill
-from feature_store.backfill.chunks import DAY_US
 from lakehouse.tables import Lakehouse
 
 AIM_TICKS_PER_S = 200_000
@@ -40,7 +40,7 @@ PLAN = (
 START_US = 19_000 * DAY_US
 RANGE_DAYS = 40
 SLICE_ROWS = 500_000
-SECOND_US, MIB = 1_000_000, 1 << 20
+MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

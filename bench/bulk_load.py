@@ -11,6 +11,7 @@ from bench.figures import BenchError, Figure
 from bench.load import Chunk
 from bench.machine import Spent, spent
 from contracts.config.settings import Settings
+from contracts.units import DAY_US
 from lakehouse.tables import Lakehouse
 from streaming.bulk_load.load import LoadReport, load
 from streaming.feeds import open_feed
@@ -20,7 +21,6 @@ AIM_PER_S = 500_000
 TICKS = 5_000_000
 PER_TILE, SYMBOLS = 50, 20
 DAYS = 10
-DAY_US = 86_400_000_000
 START_US = 19_800 * DAY_US
 NOW_US = START_US + 400 * DAY_US
 MIB = 1024

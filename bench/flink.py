@@ -11,10 +11,11 @@ import time
 from bench import flink_bound, services
 from bench.figures import Figure
 from bench.flink_load import Run, run_chunk
-from bench.load import MINUTE_US, Chunk
+from bench.load import Chunk
 from bench.machine import jvm_spent
 from contracts.clock import now_us
 from contracts.config.settings import Settings
+from contracts.units import MINUTE_US
 from feature_store.flink import rest as flink_rest
 from stack.platform import PLATFORM
 from streaming.job import job

@@ -8,6 +8,7 @@ from bench.machine import cpu_s
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.redis_keys import FRESHNESS_REDIS_KEY
+from contracts.units import SECOND_US
 from feature_store.online.store import connect
 from feature_store.online.writer_stats import WriterReport, read
 from stack import platform
@@ -23,7 +24,6 @@ DURATION_S = 240.0
 DISCARD_S = 180.0  # until then the JIT compiler of the job takes a whole core
 SAMPLES_MAX = 100_000
 SETTLE_TIMEOUT_S = 120.0
-SECOND_US = 1_000_000
 
 
 @dataclass

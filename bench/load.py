@@ -12,14 +12,13 @@ from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.tick import Tick
 from contracts.topics import TICKS
+from contracts.units import MINUTE_US, SECOND_US
 from contracts.windows import LEVELS
 from streaming.feeds.tick_frame import conform
 from streaming.replay.sender import Sender
 
 FRAME_TICKS = 50_000
 FLUSH_S = 60.0
-MINUTE_US = 60_000_000
-SECOND_US = 1_000_000
 # The last message of every partition is not JSON: its dead letter shows that the raw reader has
 # reached the end as well.
 END = b"end of chunk"

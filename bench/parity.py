@@ -13,6 +13,7 @@ from bench.figures import BenchError, Figure
 from bench.machine import Spent, spent
 from contracts.config.settings import Settings
 from contracts.features import columns
+from contracts.units import HOUR_US
 from contracts.windows import LEVELS
 from feature_store.parity import meter, stored_rows
 from lakehouse import tables
@@ -21,7 +22,6 @@ from lakehouse.tables import Lakehouse
 
 AIM_S = 60
 HOURS, SYMBOLS = 5, 50  # 1,000,000 rows: 50 symbols that trade in each second
-HOUR_US = 3_600_000_000
 START_US = 19_800 * 24 * HOUR_US
 NOW_US = START_US + 24 * HOUR_US
 MIB = 1024

@@ -13,13 +13,13 @@ from contracts.clock import now_us
 from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.topics import TICKS
+from contracts.units import MINUTE_US
 from streaming.feeds import open_feed, tick_frame
 from streaming.replay import replay
 
 AIM_PER_S = 150_000
 SECONDS = 600
 PER_TILE, SYMBOLS = 50, 20
-MINUTE_US = 60_000_000
 FLUSH_S = 60.0
 
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 import polars as pl
 
 from contracts.tick import TRADE_KEY
+from contracts.units import MINUTE_US, SECOND_US
 from lakehouse.schemas import SILVER, TICK_NAMES
 from lakehouse.tables import KEY, Lakehouse
 
@@ -15,7 +16,6 @@ from lakehouse.tables import KEY, Lakehouse
 # packages at every scan.
 os.environ.setdefault("POLARS_ICEBERG_PLANNER", "pyiceberg")
 
-SECOND_US, MINUTE_US = 1_000_000, 60_000_000
 SLICE_TICKS = 1_000_000
 LATE = (*TRADE_KEY, "event_time_us")
 

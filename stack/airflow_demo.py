@@ -11,6 +11,7 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.progress import Progress
+from contracts.units import DAY_US
 from lakehouse import power
 from lakehouse.tables import Lakehouse
 from stack import platform
@@ -22,7 +23,6 @@ from training.power import files
 from training.power.files import STEP_US, ZONES
 from training.run.provenance import iso
 
-DAY_US = 86_400_000_000
 TICK_TRAINING = "tick_model_training"
 POWER_TRAINING = "power_lgbm_training"
 # These start after the tick training, because some need its model.

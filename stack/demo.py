@@ -12,6 +12,7 @@ from contracts.config.settings import Settings
 from contracts.errors import TickError
 from contracts.progress import Progress
 from contracts.redis_keys import FRESHNESS_REDIS_KEY
+from contracts.units import DAY_US
 from feature_store.backfill import run as backfill
 from feature_store.feast_repo import objects as feast_objects
 from feature_store.online import writer_stats
@@ -29,7 +30,6 @@ from streaming.synthetic.feed import SyntheticFeed
 from streaming.synthetic.market import DEMO
 from training.tick.pipeline import TickTraining, train_tick
 
-DAY_US = 86_400_000_000
 HISTORY_CHUNK_US = 366 * DAY_US  # one Flink job for the whole history: each job costs seconds
 SETTLE_S = 60.0  # more than two checkpoints: by then everything sent is in the lakehouse
 POLL_S = 1.0

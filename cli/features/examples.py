@@ -205,7 +205,8 @@ def _print_values(rows: "pl.DataFrame", feature: "Feature", window: str) -> None
     from rich.console import Console
     from rich.table import Table
 
-    from feature_store.definition.examples import SECOND_US, utc
+    from contracts.units import SECOND_US
+    from feature_store.definition.examples import utc
 
     table = Table("symbol", "row end (UTC)", f"{feature.formula} over {window}", box=None)
     values = rows[f"{feature.name}_{window}"].to_list()

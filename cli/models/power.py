@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.times import DAY_FORMAT, to_us
+from contracts.units import DAY_US
 
 if TYPE_CHECKING:
     from training.power.backfill import BackfillDay
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 REFUSED = 3
 FAILED = 1
-DAY_US = 86_400_000_000
 
 
 class Series(StrEnum):

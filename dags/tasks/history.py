@@ -3,16 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from dags.tasks.run import (
-    DAY_US,
-    context,
-    current_settings,
-    interval,
-    log,
-    log_progress,
-    parameter,
-    span,
-)
+from contracts.units import DAY_US
+from dags.tasks.run import context, current_settings, interval, log, log_progress, parameter, span
 
 Chunk = dict[str, int]
 

@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+from contracts.units import DAY_US
 from dags.tasks.run import (
-    DAY_US,
     current_settings,
     interval,
     log_progress,

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from contracts.config.settings import Settings
     from training.run.gate import GateVerdict
 
-DAY_US = 86_400_000_000
 TENTHS = 10
 log = logging.getLogger("dags.tasks")
 

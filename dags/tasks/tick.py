@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from contracts.units import DAY_US
 from dags.tasks.run import (
-    DAY_US,
     context,
     current_settings,
     interval,

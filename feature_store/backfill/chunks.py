@@ -13,15 +13,13 @@ from datetime import UTC, datetime
 import polars as pl
 
 from contracts.errors import DatasetError
+from contracts.units import DAY_US, MINUTE_US, SECOND_US
 from contracts.windows import LEVELS
 from lakehouse import tables, tick_scans
 from lakehouse.schemas import SILVER
 from lakehouse.tables import Lakehouse
-from lakehouse.tick_scans import MINUTE_US
 
-SECOND_US = 1_000_000
 WINDOW_US = max(level.window_max_s for level in LEVELS) * SECOND_US
-DAY_US = 86_400 * SECOND_US
 UNITS_US = {"h": 3600 * SECOND_US, "d": DAY_US, "w": 7 * DAY_US}
 CHUNK_TICKS, DAYS_MAX = 2_000_000, 31
 LAGS = 2  # r needs the close before the window's oldest row, r1 the close before that one

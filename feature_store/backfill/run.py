@@ -24,8 +24,9 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError, JobError, TickError
 from contracts.progress import Progress, silent
+from contracts.units import DAY_US, MINUTE_US
 from feature_store.backfill import chunks, ledger, staging
-from feature_store.backfill.chunks import DAY_US, Chunk, Lookback
+from feature_store.backfill.chunks import Chunk, Lookback
 from feature_store.backfill.ledger import Ledger
 from feature_store.flink import rest as flink_rest
 from feature_store.flink.program import Program, Submitter
@@ -239,7 +240,7 @@ class _Work:
     def _update(self, chunk: Chunk) -> None:
         minutes = tick_scans.minutes(
             self.lake,
-            chunk.from_us - chunks.WINDOW_US - 4 * tick_scans.MINUTE_US,
+            chunk.from_us - chunks.WINDOW_US - 4 * MINUTE_US,
             chunk.to_us,
             self.symbols,
         )

@@ -18,13 +18,13 @@ from contracts.errors import TickError
 from contracts.features import AGGREGATES, CONTEXT, FEATURES, Aggregate, Feature
 from contracts.parsing import parse
 from contracts.tick import Rejected, Tick
+from contracts.units import SECOND_US
 from contracts.windows import LABELS, LEVELS, level_of
 from contracts.wire import encode
 from feature_store.definition import reference
 from feature_store.definition.checks import check_lines, nearest
 from feature_store.definition.expressions import DefinitionError, evaluate
 
-SECOND_US = 1_000_000
 YAML_SUFFIXES = frozenset({".yaml", ".yml"})
 NEAREST = 5
 LENGTH_S_MAX = 366 * 86_400  # longest span of ticks written by hand

@@ -17,11 +17,11 @@ import polars as pl
 
 from contracts.features import AGGREGATES, CONTEXT, FEATURES, TICKS_MAX, Aggregate, Feature
 from contracts.tick import NOTIONAL_MAX
+from contracts.units import SECOND_US
 from contracts.windows import LABELS, LEVELS, WARM_CAP_S, Level
 from feature_store.definition.expressions import DefinitionError, evaluate, names_in
 from feature_store.sql.windows import CONSTANTS
 
-SECOND_US = 1_000_000
 DAY_S = 86_400
 Key = tuple[str, str, int]  # view, symbol (VENUE:SYMBOL), row end in seconds
 Only = Collection[Key] | range | None

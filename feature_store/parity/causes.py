@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from contracts.features import AGGREGATES, FEATURES, Column
+from contracts.units import SECOND_US
 from contracts.windows import LABELS, Level
 from feature_store.parity import stored_rows
 from feature_store.parity.added_columns import AddedColumns
@@ -19,7 +20,6 @@ from lakehouse import tick_scans
 from lakehouse.schemas import GOLD
 from lakehouse.tables import Lakehouse
 
-SECOND_US = 1_000_000
 _WITH_RETURNS = tuple(a.name for a in AGGREGATES if re.search(r"\br1?\b", a.of))
 REACHES_BACK = frozenset(
     f"{feature.name}_{LABELS[w]}"

@@ -9,6 +9,7 @@ from dataclasses import replace
 import polars as pl
 
 from contracts.features import Column
+from contracts.units import SECOND_US
 from contracts.windows import Level
 from feature_store.parity import causes
 from feature_store.parity.added_columns import AddedColumns
@@ -16,7 +17,6 @@ from feature_store.parity.causes import NO_ADDED_COLUMNS, NOTHING_LATE
 from feature_store.parity.column_diff import ColumnDiff, compare
 from lakehouse.tables import Lakehouse
 
-SECOND_US = 1_000_000
 # Margin beyond twice the longest window: it contains the bar before, unless the market was closed.
 NEAR_S = 600
 # A weekend and an adjacent holiday; read only for symbols without a nearer bar.

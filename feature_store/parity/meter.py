@@ -18,6 +18,7 @@ from contracts.features import columns
 from contracts.files import replacing
 from contracts.progress import Progress, silent
 from contracts.redis_keys import PARITY_KEY
+from contracts.units import HOUR_US
 from contracts.windows import LEVELS, Level
 from feature_store.backfill.chunks import Chunk
 from feature_store.online import signals
@@ -26,7 +27,6 @@ from feature_store.parity.added_columns import AddedColumnsTracker
 from feature_store.parity.column_diff import KEYS, pair
 from feature_store.parity.coverage import NO_LIVE_JOB, NOT_BACKFILLED, CoverageGaps
 from feature_store.parity.explain import explained, late_rows
-from feature_store.parity.reference_check import HOUR_US
 from feature_store.parity.report import Example, ParityReport, Rows
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from lakehouse.tables import Lakehouse

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from contracts.features import columns
+from contracts.units import HOUR_US
 from contracts.windows import LEVELS
 from feature_store.backfill import chunks
 from feature_store.backfill.chunks import Chunk
@@ -19,7 +20,6 @@ from feature_store.parity.column_diff import ColumnDiffs, compare, pair
 from lakehouse import tick_scans
 from lakehouse.tables import Lakehouse
 
-HOUR_US = 3_600_000_000
 # Bound the ticks that are read, however long the range is.
 HOURS_MAX = 8
 SYMBOLS_MAX = 5

@@ -10,12 +10,12 @@ import polars as pl
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, In
 
 from contracts.errors import DatasetError
+from contracts.units import SECOND_US
 from contracts.windows import LEVELS
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from lakehouse.tables import Lakehouse
 
-SECOND_US = 1_000_000
 SLICE_ROWS = 400_000
 SLICES_S = (60, 600, 3600, 6 * 3600, 86_400, 7 * 86_400)
 SETTLED_US = 120 * SECOND_US  # newer rows may not be committed yet on one of the sides

@@ -9,9 +9,9 @@ from pyiceberg.expressions import And, In
 from pyiceberg.table import Table
 
 from contracts.tick import TRADE_KEY
+from contracts.units import DAY_US
 from lakehouse import tables
 
-DAY_US = 86_400_000_000
 PAIR = ("venue", "symbol")
 # Fingerprints cached for the days used last, 16 bytes each. An evicted day is read from silver
 # again when it is needed.

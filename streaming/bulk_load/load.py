@@ -23,11 +23,12 @@ from contracts.config.settings import Settings
 from contracts.errors import FeedError
 from contracts.files import locked
 from contracts.progress import Progress, silent
+from contracts.units import DAY_US
 from lakehouse import bulk_append
 from lakehouse.schemas import SILVER
 from lakehouse.tables import Lakehouse
 from streaming.bulk_load import rejects
-from streaming.bulk_load.dedup import DAY_US, Deduplicator
+from streaming.bulk_load.dedup import Deduplicator
 from streaming.feeds import Batch, Feed, FeedReject
 from streaming.feeds.source import GZIP, Source
 

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from contracts.config.settings import Settings
+from contracts.units import DAY_US
 from stack import platform
 from stack.services import airflow_stack
 from stack.services.airflow_rest import Client
 from streaming.synthetic.history import load_synthetic
 from tests.conftest import settings_in
 from tests.support.images import cifar_batches
-from tests.support.runs import DAY_US, DAYS, MARKET, TODAY_US, wait
+from tests.support.runs import DAYS, MARKET, TODAY_US, wait
 
 
 @pytest.fixture(scope="session")

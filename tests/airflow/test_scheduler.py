@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from contracts.config.settings import Settings
+from contracts.units import DAY_US
 from lakehouse import power
 from lakehouse.tables import Lakehouse
 from models import registry, tracking
@@ -21,7 +22,7 @@ from stack.services import airflow_stack
 from stack.services.airflow_rest import Client
 from streaming.synthetic.history import load_synthetic
 from tests.support.real_data import real
-from tests.support.runs import DAY_US, DAYS, MARKET, TODAY_US, ended, states, wait
+from tests.support.runs import DAYS, MARKET, TODAY_US, ended, states, wait
 from training.power import files
 from training.power import steps as power_steps
 from training.run.provenance import iso

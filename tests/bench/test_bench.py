@@ -25,11 +25,12 @@ from bench import (
     services,
 )
 from bench.figures import BenchError, Figure, Result, quantile, readable
-from bench.load import MINUTE_US, Chunk
+from bench.load import Chunk
 from bench.machine import jit_s
 from contracts.features import columns
 from contracts.parsing import parse
 from contracts.tick import Tick
+from contracts.units import MINUTE_US
 from contracts.windows import LEVELS
 from feature_store.online.store import encode_row
 from streaming.feeds.tick_frame import encode, reject_reasons

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from contracts.errors import SettingError
+from contracts.units import DAY_US
 from dags.tasks import history, maintenance, power, run
-from dags.tasks.run import DAY_US
 
 NIGHT = (datetime(2026, 3, 1, 1, 15, tzinfo=UTC), datetime(2026, 3, 2, 1, 15, tzinfo=UTC))
 NOW_US = run.micros("2026-03-05T12:00:00")

@@ -15,10 +15,11 @@ from polars.testing import assert_frame_equal
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError, JobError
+from contracts.units import DAY_US
 from contracts.windows import LEVELS
 from feature_store.backfill import ledger, staging
 from feature_store.backfill import run as backfill
-from feature_store.backfill.chunks import DAY_US, Chunk, Lookback
+from feature_store.backfill.chunks import Chunk, Lookback
 from feature_store.flink import program as flink
 from feature_store.flink import rest as flink_rest
 from feature_store.flink.program import Program

@@ -9,10 +9,11 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.parsing import parse
 from contracts.tick import Rejected
+from contracts.units import MINUTE_US
 from lakehouse.tables import Lakehouse
 from streaming.feeds import open_feed
 from streaming.feeds.tick_frame import encode
-from tests.integration.conftest import MINUTE_US, minutes_ago, send
+from tests.integration.conftest import minutes_ago, send
 from tests.support import fates
 from tests.support.data import real
 from tests.support.faults import KINDS, inject_faults

@@ -11,6 +11,7 @@ from sklearn.ensemble import RandomForestRegressor
 from contracts.config.settings import Settings
 from contracts.features import CORE
 from contracts.topics import PREDICTIONS
+from contracts.units import MINUTE_US
 from feature_store.backfill import run as backfill
 from feature_store.online import writer_stats
 from feature_store.online.store import connect
@@ -25,7 +26,7 @@ from stack.services.own import api_client
 from streaming.feeds import open_feed
 from streaming.replay import replay
 from streaming.synthetic.market import Market
-from tests.integration.conftest import MINUTE_US, eventually, minutes_ago, send
+from tests.integration.conftest import eventually, minutes_ago, send
 from tests.support import topic
 from tests.support.data import real
 from tests.support.warmed import REAL

@@ -9,13 +9,14 @@ from pyiceberg.expressions import EqualTo
 
 from contracts.config.settings import Settings
 from contracts.tick import Tick
+from contracts.units import MINUTE_US
 from contracts.wire import encode
 from feature_store.online import redis_layout
 from feature_store.online.store import connect
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from lakehouse.tables import Lakehouse
 from stack.services.own import settings_env
-from tests.integration.conftest import MINUTE_US, eventually, minutes_ago, send
+from tests.integration.conftest import eventually, minutes_ago, send
 from tests.support import edited
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]

@@ -12,6 +12,7 @@ from contracts.clock import now_us
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.tick import Tick
+from contracts.units import MINUTE_US
 from contracts.wire import encode
 from feature_store.flink import rest as flink_rest
 from lakehouse.schemas import GOLD_LIVE, SILVER
@@ -19,7 +20,7 @@ from lakehouse.tables import Lakehouse
 from stack import platform as stack_platform
 from streaming.job import job
 from streaming.job import states as job_states
-from tests.integration.conftest import MINUTE_US, eventually, send
+from tests.integration.conftest import eventually, send
 from tests.integration.test_parity import compare, read
 from tests.support import oracle
 from tests.support.streams import LENGTH_S, Character, ticks

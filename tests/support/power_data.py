@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 
 from contracts.config.settings import Settings
+from contracts.units import DAY_US
 from tests.support import real_data
-from training.power.files import DAY_US, STEP_US
+from training.power.files import STEP_US
 
 T0 = 1_483_228_800_000_000  # 2017-01-01
 CSV_HEADER = (

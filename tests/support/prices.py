@@ -3,7 +3,8 @@
 import numpy as np
 import polars as pl
 
-from training.daily_stats.trades import DAY_US, Trades
+from contracts.units import DAY_US
+from training.daily_stats.trades import Trades
 
 D0 = 20_000 * DAY_US
 SIGMA = 0.04  # log per day

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 from contracts.config.settings import Settings
+from contracts.units import DAY_US
 from feature_store.backfill import run as backfill
-from feature_store.backfill.chunks import DAY_US, Chunk, Lookback
+from feature_store.backfill.chunks import Chunk, Lookback
 from feature_store.flink.program import Program
 from feature_store.sql import windows
 from streaming.job import job

@@ -13,12 +13,12 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.progress import Progress, silent
+from contracts.units import DAY_US
 from feature_store.feast_repo.offline import export_daily
 from lakehouse import daily
 from lakehouse.schemas import DAILY
 from lakehouse.tables import Lakehouse
 from training.daily_stats import rows
-from training.daily_stats.trades import DAY_US
 
 # Days per commit: committing all tables takes as long as computing several days.
 BATCH_DAYS = 16

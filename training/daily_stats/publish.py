@@ -6,12 +6,12 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from contracts.config.settings import Settings
+from contracts.units import DAY_US
 from lakehouse import daily
 from lakehouse.schemas import DAILY, DAILY_CORRELATION, DAILY_PROFILE, DAILY_VOLATILITY
 from lakehouse.tables import Lakehouse
 from training.daily_stats import plots
 from training.daily_stats.compute import DailyStatsReport, iso_date
-from training.daily_stats.trades import DAY_US
 from training.run import mlflow_run
 
 EXPERIMENT = "tick-daily-statistics"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from contracts.units import DAY_US
 from lakehouse.schemas import (
     DAILY,
     DAILY_CORRELATION,
@@ -16,7 +17,7 @@ from lakehouse.schemas import (
     DAILY_VOLATILITY,
 )
 from training.daily_stats import correlation, volatility, volume_profile
-from training.daily_stats.trades import DAY_US, Trades, trades_by_symbol
+from training.daily_stats.trades import Trades, trades_by_symbol
 from training.daily_stats.volume_profile import VolumeProfile
 
 _DAY = {"event_time": pl.Datetime("us", "UTC"), "known_at_us": pl.Int64(), "symbol": pl.String()}

@@ -7,10 +7,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from contracts.units import DAY_US, SECOND_US
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-SECOND_US = 1_000_000
-DAY_US = 86_400 * SECOND_US
 
 
 @dataclass(frozen=True)

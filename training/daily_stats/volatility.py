@@ -7,7 +7,8 @@ import math
 
 import numpy as np
 
-from training.daily_stats.trades import DAY_US, SECOND_US, Floats, Trades
+from contracts.units import DAY_US, SECOND_US
+from training.daily_stats.trades import Floats, Trades
 
 STEP_S = 30
 OFFSETS = 10  # 5 minutes in steps of 30 s

@@ -23,12 +23,12 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.redis_keys import DUEL_KEY
+from contracts.units import DAY_US, SECOND_US
 from feature_store.online import signals
 from lakehouse.schemas import PREDICTIONS
 from lakehouse.tables import Lakehouse, between
 from models import registry
-from training.tick.data.dataset import SECOND_US, label_decisions
-from training.tick.data.split import DAY_US
+from training.tick.data.dataset import label_decisions
 from training.tick.evaluation import metrics
 from training.tick.evaluation.metrics import Floats
 

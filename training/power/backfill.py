@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from contracts.config.settings import Settings
 from contracts.errors import TickError
 from contracts.progress import Progress, silent
+from contracts.units import DAY_US
 from training.power import forecast, pipeline
-from training.power.files import DAY_US, iso_dates
+from training.power.files import iso_dates
 from training.power.forecast import DayForecast
 from training.power.pipeline import PowerTraining
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from contracts.units import DAY_US, HOUR_US
 from models import runtime
 from models.export_lightgbm import export_booster
 from training.power import gate, model
-from training.power.features import FEATURES, HOUR_US, LAG_FEATURES, feature_matrix
-from training.power.files import DAY_US
+from training.power.features import FEATURES, LAG_FEATURES, feature_matrix
 from training.power.model import FittedModel
 from training.power.split import DataSplit
 from training.run.gate import GateVerdict

@@ -12,9 +12,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from contracts.errors import DatasetError
-from training.power.files import DAY_US, STEP_US, ZONES, iso_dates
+from contracts.units import DAY_US, HOUR_US
+from training.power.files import STEP_US, ZONES, iso_dates
 
-HOUR_US = 3_600_000_000
 HOURS_A_DAY = 24
 READINGS_AN_HOUR = HOUR_US // STEP_US
 TOTAL = "total"

@@ -12,11 +12,10 @@ from pathlib import Path
 import polars as pl
 
 from contracts.errors import FeedError
+from contracts.units import DAY_US, MINUTE_US
 
 ZONES = ("zone1", "zone2", "zone3")
-MINUTE_US = 60_000_000
 STEP_US = 10 * MINUTE_US
-DAY_US = 86_400_000_000
 TIME_NAMES = ("datetime", "date", "timestamp")
 TIME_FORMATS = ("%m/%d/%Y %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M")
 # A zone of this city consumes 6,000 to 52,000 kW; a median outside of these bounds is in another

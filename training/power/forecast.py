@@ -9,12 +9,13 @@ import polars as pl
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
+from contracts.units import DAY_US
 from lakehouse import power
 from lakehouse.tables import Lakehouse
 from models import registry, runtime
 from models.registry import ModelVersion
 from training.power import features, steps
-from training.power.files import DAY_US, iso_dates
+from training.power.files import iso_dates
 
 NEVER_US = 1 << 62
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from contracts.config.settings import Settings
 from contracts.progress import Progress
+from contracts.units import DAY_US
 from training.power import steps
 from training.power.evaluate import Metrics
-from training.power.files import DAY_US, iso_dates
+from training.power.files import iso_dates
 from training.run.gate import GateVerdict
 from training.run.training_run import RUN_ID, TrainingRun
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from contracts.errors import DatasetError
-from training.power.files import DAY_US
+from contracts.units import DAY_US
 
 FIT_DAYS_MIN = 28
 LONGEST_LAG_DAYS = 7

@@ -12,6 +12,7 @@ import polars as pl
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.progress import Progress
+from contracts.units import DAY_US
 from lakehouse import power
 from lakehouse.tables import Lakehouse
 from models import registry
@@ -19,7 +20,7 @@ from models.registry import ModelVersion
 from models.runtime import ExportedModel
 from training.power import card, evaluate, features, model, plot
 from training.power.evaluate import Metrics, PowerEvaluation
-from training.power.files import DAY_US, iso_dates
+from training.power.files import iso_dates
 from training.power.model import FittedModel
 from training.power.split import DataSplit, split_by_time
 from training.run.directory import replace_file

@@ -16,7 +16,7 @@ from scipy.stats import kstwobign
 
 from contracts.errors import DatasetError
 from contracts.features import CONTEXT, CORE
-from training.tick.data.split import DAY_US
+from contracts.units import DAY_US
 from training.tick.evaluation import metrics
 from training.tick.evaluation.metrics import Floats
 

@@ -8,7 +8,8 @@ import pytest
 from cli.features.backfill import list_days, resolve_range
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from feature_store.backfill.chunks import DAY_US, length_us
+from contracts.units import DAY_US
+from feature_store.backfill.chunks import length_us
 from lakehouse.tables import Lakehouse
 from streaming.feeds import tick_frame
 

@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 from cli.main import app
 from contracts.config.settings import settings
 from contracts.features import CORE
+from contracts.units import DAY_US
 from lakehouse.tables import Lakehouse
 from models import registry, tracking
 from models.export import export_estimator
 from tests.support.market import dataset
 from tests.support.prices import D0, ticks
 from training.daily_stats import compute, publish
-from training.daily_stats.trades import DAY_US
 from training.monitoring import drift_check
 from training.run import mlflow_run
 from training.tick import drift

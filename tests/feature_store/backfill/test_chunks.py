@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.config.settings import Settings
+from contracts.units import DAY_US, MINUTE_US
 from feature_store.backfill import chunks, ledger
-from feature_store.backfill.chunks import DAY_US, Chunk, Lookback
+from feature_store.backfill.chunks import Chunk, Lookback
 from feature_store.backfill.run import ChunkSource, accepted, holes
 from lakehouse import maintenance, tick_scans
 from lakehouse.schemas import SILVER
 from lakehouse.tables import Lakehouse
-from lakehouse.tick_scans import MINUTE_US
 from streaming.feeds import tick_frame
 
 NOON_US = 1_709_294_400_000_000 - DAY_US // 2  # 2024-03-01 00:00 UTC

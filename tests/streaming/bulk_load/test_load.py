@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from contracts.config.settings import Settings
 from contracts.errors import FeedError
 from contracts.tick import MESSAGE_BYTES_MAX
+from contracts.units import DAY_US
 from lakehouse.maintenance import compact
 from lakehouse.schemas import DEAD_LETTER, SILVER
 from lakehouse.tables import Lakehouse
-from streaming.bulk_load.dedup import DAY_US, Deduplicator, fingerprints
+from streaming.bulk_load.dedup import Deduplicator, fingerprints
 from streaming.bulk_load.load import LoadReport, load, rows_expected
 from streaming.feeds import open_feed, tick_frame
 from streaming.feeds.formats import canonical

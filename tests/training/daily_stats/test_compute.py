@@ -9,6 +9,7 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
+from contracts.units import DAY_US
 from feature_store.feast_repo import objects as feast_objects
 from lakehouse import daily, tables
 from lakehouse.schemas import (
@@ -22,7 +23,6 @@ from lakehouse.schemas import (
 from lakehouse.tables import Lakehouse
 from tests.support.prices import D0, ticks
 from training.daily_stats import compute, rows
-from training.daily_stats.trades import DAY_US
 
 TABLES = (DAILY, DAILY_VOLATILITY, DAILY_PROFILE, DAILY_CORRELATION)
 LATER_US = D0 + 1000 * DAY_US

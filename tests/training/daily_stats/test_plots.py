@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from contracts.units import DAY_US
 from tests.support.prices import D0, ticks
 from training.daily_stats import plots, rows
-from training.daily_stats.trades import DAY_US
 
 
 def tables(days=(0,), symbols=("V:A", "V:B")):

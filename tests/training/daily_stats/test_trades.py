@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from contracts.units import DAY_US, SECOND_US
 from tests.support.prices import D0, trades
-from training.daily_stats.trades import DAY_US, SECOND_US, trades_by_symbol
+from training.daily_stats.trades import trades_by_symbol
 
 
 def test_the_price_before_a_time_is_that_of_the_last_earlier_trade():

@@ -4,9 +4,9 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
+from contracts.units import DAY_US
 from models.registry import ModelVersion
 from training.power import forecast, steps
-from training.power.files import DAY_US
 from training.power.forecast import choose_version
 
 T0 = 1_483_228_800_000_000  # 2017-01-01

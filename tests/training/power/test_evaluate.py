@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from contracts.config.settings import Settings
+from contracts.units import DAY_US, HOUR_US
 from models import runtime
 from tests.support.power_data import T0, readings
 from training.power import card, evaluate, features, files, model, plot
-from training.power.files import DAY_US
 from training.power.split import split_by_time
 
 DAYS = 60
@@ -49,7 +49,7 @@ def test_the_errors_are_those_of_a_loop_over_the_hours(parts, evaluation):
     assert metrics["test_rmse"] == pytest.approx(rmse(errors))
     assert metrics["mae"] == pytest.approx(sum(map(abs, errors)) / len(errors))
     for lag in (24, 168):
-        naive = [history[time - lag * features.HOUR_US] - kw for time, kw in actual.items()]
+        naive = [history[time - lag * HOUR_US] - kw for time, kw in actual.items()]
         assert metrics[f"test_rmse.naive_{lag}"] == pytest.approx(rmse(naive))
     kw = parts.train["kw"].to_list()
     mean = sum(kw) / len(kw)
@@ -86,9 +86,7 @@ def test_the_card_has_checks_periods_and_reasons(parts, evaluation):
 
 def test_the_plot_shows_the_last_days_and_the_error_of_each():
     hours = np.arange(20 * 24)
-    test = pl.DataFrame(
-        {"event_time_us": T0 + hours * features.HOUR_US, "kw": 100.0, "forecast_kw": 103.0}
-    )
+    test = pl.DataFrame({"event_time_us": T0 + hours * HOUR_US, "kw": 100.0, "forecast_kw": 103.0})
     upper, lower = plot.plot_forecast(test, "title").axes
     assert [len(line.get_xdata()) for line in upper.lines] == [14 * 24] * 2
     assert [bar.get_height() for bar in lower.patches] == pytest.approx([3.0] * 20)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from contracts.errors import DatasetError
+from contracts.units import DAY_US, HOUR_US
 from tests.support.power_data import T0, readings
 from training.power import features, files
-from training.power.features import CALENDAR, FEATURES, HOUR_US, LAG_FEATURES, LAGS_H, SERIES
-from training.power.files import DAY_US
+from training.power.features import CALENDAR, FEATURES, LAG_FEATURES, LAGS_H, SERIES
 from training.power.split import split_by_time
 
 DAYS = 12

@@ -12,13 +12,13 @@ import polars as pl
 import pytest
 
 from contracts.errors import DatasetError, RegistryError
+from contracts.units import DAY_US
 from lakehouse import power
 from lakehouse.tables import Lakehouse
 from models import registry, runtime, tracking
 from models.runtime import LIGHTGBM_FILE
 from tests.support.power_data import T0, readings, real, settings_in
 from training.power import backfill, card, features, files, forecast, model, pipeline, steps
-from training.power.files import DAY_US
 from training.power.split import split_by_time
 
 pytestmark = pytest.mark.filterwarnings(

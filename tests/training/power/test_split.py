@@ -5,8 +5,7 @@ import polars as pl
 import pytest
 
 from contracts.errors import DatasetError
-from training.power.features import HOUR_US
-from training.power.files import DAY_US
+from contracts.units import DAY_US, HOUR_US
 from training.power.split import FIT_DAYS_MIN, split_by_time
 
 T0 = 1_483_228_800_000_000  # 2017-01-01

@@ -7,13 +7,12 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from contracts.config.settings import Settings
+from contracts.units import DAY_US, HOUR_US
 from lakehouse import power
 from lakehouse.schemas import POWER, POWER_FORECASTS
 from lakehouse.tables import Lakehouse
 from tests.support.power_data import T0, readings
 from training.power import features, files
-from training.power.features import HOUR_US
-from training.power.files import DAY_US
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.features import COLUMNS, CORE
+from contracts.units import SECOND_US
 from contracts.windows import LEVELS
 
-SECOND_US = 1_000_000
 CORE_OF = {
     level.view: [c.name for c in COLUMNS if c.view == level.view and c.core] for level in LEVELS
 }

@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 
 from contracts.config.settings import Settings
+from contracts.units import DAY_US
 from training.run.provenance import iso
 from training.tick.data.dataset import Dataset, fingerprint
-from training.tick.data.split import DAY_US
 
 DOCUMENT = "dataset.json"
 # All settings that influence a row.

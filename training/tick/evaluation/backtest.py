@@ -13,8 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from contracts.config.settings import Settings
-from training.tick.data.dataset import SECOND_US, decision_grid
-from training.tick.data.split import DAY_US
+from contracts.units import DAY_US, SECOND_US
+from training.tick.data.dataset import decision_grid
 from training.tick.evaluation import metrics
 from training.tick.evaluation.metrics import Floats
 

@@ -13,6 +13,7 @@ import polars as pl
 
 from contracts.config.settings import Settings
 from contracts.progress import Progress
+from contracts.units import SECOND_US
 from training.run.mlflow_run import MlflowRun
 from training.run.provenance import iso
 from training.tick import baselines, model
@@ -109,7 +110,7 @@ def _params(settings: Settings, fold_count: int, embargo_us: int) -> dict[str, A
     booster = {**baselines.BOOSTER, "rounds": baselines.ROUNDS}
     return {
         "folds": fold_count,
-        "embargo_s": embargo_us // dataset.SECOND_US,
+        "embargo_s": embargo_us // SECOND_US,
         "seed": settings.seed,
         **{f"{model.NAME}.{name}": value for name, value in forest.items()},
         **{f"{baselines.NAME}.{name}": value for name, value in booster.items()},

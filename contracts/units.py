@@ -1,0 +1,6 @@
+"""Lengths of time in µs, the unit of every stored time."""
+
+SECOND_US = 1_000_000
+MINUTE_US = 60 * SECOND_US
+HOUR_US = 60 * MINUTE_US
+DAY_US = 24 * HOUR_US
