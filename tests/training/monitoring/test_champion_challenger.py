@@ -99,6 +99,7 @@ def test_the_outcome_is_the_label_of_the_training(settings, monkeypatch):
         {
             "venue": "A",
             "symbol": "B",
+            "key": "A:B",
             "event_time_us": START + seconds * SECOND,
             "seq": seconds,
             "price": np.exp(seconds * 1e-4),

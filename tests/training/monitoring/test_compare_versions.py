@@ -47,6 +47,7 @@ def ticks(seconds):
         {
             "venue": "V",
             "symbol": "A",
+            "key": "V:A",
             "event_time_us": START + np.arange(seconds) * SECOND,
             "seq": np.arange(seconds),
             "price": np.exp(np.arange(seconds) * 1e-5),
