@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from confluent_kafka import Producer
 
-from contracts import wire
 from contracts.config import connections
 from contracts.config.settings import Settings
+from contracts.messages import encoding
 from contracts.tick import Tick
 from contracts.topics import TICKS
 from contracts.units import MINUTE_US, SECOND_US
@@ -108,7 +108,7 @@ def send_heartbeat(settings: Settings, chunk: Chunk) -> None:
 
     Must be repeated: Flink does not advance the watermark once all partitions are silent.
     """
-    to_every_partition(settings, wire.heartbeat(chunk.close_us))
+    to_every_partition(settings, encoding.heartbeat(chunk.close_us))
 
 
 def to_every_partition(settings: Settings, value: bytes) -> None:

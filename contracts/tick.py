@@ -1,7 +1,7 @@
 """The tick contract `tick.v1`: the fields of a tick, the rules on their values, the reasons to
 reject.
 
-Three implementations apply it: `contracts/parsing.py` to one message,
+Three implementations apply it: `contracts/messages/parsing.py` to one message,
 `streaming/feeds/tick_frame.py` to a batch, `streaming/job/validation_sql.py` to the stream, in SQL.
 Property tests compare them.
 """

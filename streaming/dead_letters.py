@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_fixed
 
-from contracts import wire
 from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.parsing import parse
+from contracts.messages import encoding
+from contracts.messages.parsing import parse
 from contracts.tick import Rejected
 from contracts.topics import DEAD_LETTER, TICKS
 from streaming.replay.sender import Sender
@@ -142,7 +142,7 @@ def replay(settings: Settings, received_us: int, reason: str | None = None) -> R
         if isinstance(parsed, Rejected):
             refused[parsed.reason.value] += 1
             continue
-        sender.send_message(parsed.key, wire.encode(parsed))
+        sender.send_message(parsed.key, encoding.encode(parsed))
         sent += 1
     sender.flush()
     return ReplayCounts(sent, refused, rows, cut)

@@ -16,11 +16,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat,
 
 from contracts.errors import TickError
 from contracts.features import AGGREGATES, CONTEXT, FEATURES, Aggregate, Feature
-from contracts.parsing import parse
+from contracts.messages.encoding import encode
+from contracts.messages.parsing import parse
 from contracts.tick import Rejected, Tick
 from contracts.units import SECOND_US
 from contracts.windows import LABELS, LEVELS, level_of
-from contracts.wire import encode
 from feature_store.definition import reference
 from feature_store.definition.checks import check_lines, nearest
 from feature_store.definition.expressions import DefinitionError, evaluate

@@ -46,7 +46,7 @@ def empty() -> pl.DataFrame:
 
 @lru_cache(maxsize=1)
 def _reason() -> pl.Expr:
-    """The first reason to reject a row, else null, in the order of `contracts.parsing.parse`."""
+    """The first reason to reject a row, else null, in the order of `contracts.messages.parsing`."""
     finite = [
         pl.col(name).is_null() | pl.col(name).is_finite() for name in names(FIELDS, Kind.REAL)
     ]
@@ -74,7 +74,7 @@ def reject_reasons(frame: pl.DataFrame, received_us: int) -> pl.Series:
 def encode(frame: pl.DataFrame) -> list[bytes]:
     """Kafka messages of a conformed batch, one per row.
 
-    Null quotes are omitted, as in `contracts.wire.encode`.
+    Null quotes are omitted, as in `contracts.messages.encoding.encode`.
     """
     nulls = [frame[name].null_count() for name in QUOTES]
     if all(count in (0, frame.height) for count in nulls):

@@ -8,6 +8,7 @@ from contracts import feature_row, live_job, prediction, topics
 from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.fields import Kind, names
+from contracts.messages.encoding import HEARTBEAT_KEY
 from contracts.tick import (
     EVENT_TIME_US_MIN,
     FIELDS,
@@ -19,7 +20,6 @@ from contracts.tick import (
     Reason,
 )
 from contracts.windows import Level
-from contracts.wire import HEARTBEAT_KEY
 from feature_store.sql.tiles import View, entry
 from lakehouse import catalog_options, tables
 from lakehouse.schemas import PREDICTION_NAMES, PREDICTIONS

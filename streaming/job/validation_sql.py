@@ -8,15 +8,7 @@ This is slow, and rare.
 """
 
 from contracts.fields import Field, Kind, names
-from contracts.tick import (
-    CHARS_MAX,
-    FUTURE_US_MAX,
-    KEY,
-    MESSAGE_BYTES_MAX,
-    MESSAGE_FIELDS,
-    RULES,
-)
-from contracts.wire_text import (
+from contracts.messages.decoding import (
     AT_NUMBER,
     AT_START,
     CHARACTER,
@@ -25,6 +17,14 @@ from contracts.wire_text import (
     KNOWN_NAME,
     NUMBER_NAME,
     UNKNOWN,
+)
+from contracts.tick import (
+    CHARS_MAX,
+    FUTURE_US_MAX,
+    KEY,
+    MESSAGE_BYTES_MAX,
+    MESSAGE_FIELDS,
+    RULES,
 )
 from feature_store.sql.tiles import View
 from streaming.job.fast_path import WITH_QUOTES, WITHOUT_QUOTES
@@ -129,7 +129,7 @@ def _misses_fast_path() -> str:
 
 
 def _reason() -> str:
-    """The first reason to reject a message, in the order of `contracts.parsing.parse`."""
+    """The first reason to reject a message, in the order of `contracts.messages.parsing.parse`."""
     heartbeat = "heartbeat AND venue IS NULL AND symbol IS NULL AND price IS NULL"
     cases = " ".join(f"WHEN {rule(text)} THEN '{reason}'" for reason, text in RULES)
     return (

@@ -12,10 +12,10 @@ from typing import Any
 import polars as pl
 from confluent_kafka import KafkaException, Producer
 
-from contracts import wire
 from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
+from contracts.messages import encoding
 from contracts.tick import MESSAGE_BYTES_MAX
 from contracts.topics import DEAD_LETTER, TICKS
 from streaming.feeds import tick_frame
@@ -111,7 +111,7 @@ class Sender:
         self._wait_for_room(self.partitions)
         pending = set(range(self.partitions))
         delivered = partial(self._heartbeat_delivered, pending, items, self._letters_sent)
-        value = wire.heartbeat(event_time_us)
+        value = encoding.heartbeat(event_time_us)
         for partition in range(self.partitions):
             self._producer.produce(TICKS.name, value, partition=partition, on_delivery=delivered)
         self.poll()

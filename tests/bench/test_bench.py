@@ -28,7 +28,7 @@ from bench.figures import BenchError, Figure, Result, quantile, readable
 from bench.load import Chunk
 from bench.machine import jit_s
 from contracts.features import columns
-from contracts.parsing import parse
+from contracts.messages.parsing import parse
 from contracts.tick import Tick
 from contracts.units import MINUTE_US
 from contracts.windows import LEVELS

@@ -11,9 +11,10 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from contracts import feature_row, prediction, wire_text
+from contracts import feature_row, prediction
 from contracts.features import COLUMNS
 from contracts.fields import names
+from contracts.messages import decoding
 from contracts.tick import CHARS_MAX, FIELDS, MESSAGE_FIELDS, QUOTES, REQUIRED, TRADE_KEY, Tick
 from contracts.windows import LEVELS
 from feature_store.online import redis_layout
@@ -38,8 +39,8 @@ def test_a_tick_has_the_fields_of_the_contract_in_their_order() -> None:
 
 
 def test_lenient_rewrites_know_the_numbers_and_the_texts_of_a_message() -> None:
-    assert tuple(NUMBERS) == wire_text.NUMBERS
-    assert wire_text.TEXTS == ("venue", "symbol", "trade_id")
+    assert tuple(NUMBERS) == decoding.NUMBERS
+    assert decoding.TEXTS == ("venue", "symbol", "trade_id")
 
 
 def test_flink_declares_the_fields_of_a_message() -> None:

@@ -17,8 +17,8 @@ from confluent_kafka import Producer
 from contracts.config import connections, paths
 from contracts.config.settings import Settings
 from contracts.errors import TickError
+from contracts.messages.encoding import heartbeat
 from contracts.topics import TICKS
-from contracts.wire import heartbeat
 from streaming.job import job
 from streaming.synthetic.market import Market
 

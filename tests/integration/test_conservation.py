@@ -7,7 +7,7 @@ import pytest
 
 from contracts.clock import now_us
 from contracts.config.settings import Settings
-from contracts.parsing import parse
+from contracts.messages.parsing import parse
 from contracts.tick import Rejected
 from contracts.units import MINUTE_US
 from lakehouse.tables import Lakehouse

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from contracts.config.settings import Settings
 from contracts.features import COLUMNS
+from contracts.messages.encoding import encode
 from contracts.windows import LEVELS
-from contracts.wire import encode
 from feature_store.backfill import run as backfill
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from lakehouse.tables import Lakehouse

@@ -8,7 +8,7 @@ from confluent_kafka import Producer
 
 from contracts.config import connections
 from contracts.config.settings import Settings
-from contracts.parsing import parse
+from contracts.messages.parsing import parse
 from contracts.tick import Rejected, Tick
 from contracts.topics import TICKS
 from lakehouse.schemas import SILVER

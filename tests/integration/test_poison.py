@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 
 from contracts.config import connections
 from contracts.config.settings import Settings
-from contracts.parsing import parse
+from contracts.messages.parsing import parse
 from contracts.tick import MESSAGE_BYTES_MAX, Rejected, Tick
 from contracts.topics import TICKS
 from feature_store.flink import rest as flink_rest

@@ -5,9 +5,9 @@ import pytest
 from pyiceberg.expressions import EqualTo
 
 from contracts.config.settings import Settings
+from contracts.messages.encoding import encode
 from contracts.tick import Tick
 from contracts.windows import LEVELS
-from contracts.wire import encode
 from lakehouse.schemas import GOLD_LIVE, SILVER
 from lakehouse.tables import Lakehouse
 from streaming.synthetic.market import Market, generate

@@ -13,8 +13,8 @@ from pyiceberg.expressions import EqualTo
 from contracts import topics
 from contracts.config import connections
 from contracts.config.settings import Settings
+from contracts.messages.encoding import encode
 from contracts.tick import Tick
-from contracts.wire import encode
 from lakehouse.schemas import SILVER
 from lakehouse.tables import Lakehouse
 from tests.integration.conftest import eventually

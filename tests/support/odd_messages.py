@@ -56,7 +56,7 @@ nul | 1d | "1d" | "1f"
 """.replace("\n", "|").split("|")
     if text.strip()
 ] + ["9" * 400, "0." + "9" * 400, "9" * 1200]
-# Replaces numbers only: inside a string it is one of the rarer cases of contracts.wire_text.
+# Replaces numbers only: inside a string it is one of the rarer cases of contracts.messages.decoding.
 NESTED = '{"price":{"size":2},"q":[]}'
 LENGTHS = (NAME_CHARS_MAX, NAME_CHARS_MAX + 1, TRADE_ID_CHARS_MAX, TRADE_ID_CHARS_MAX + 1)
 NAMES = [json.dumps(char * length, ensure_ascii=False) for char in "é😀" for length in LENGTHS]

@@ -4,7 +4,7 @@ from collections import Counter
 
 import orjson
 
-from contracts.parsing import parse
+from contracts.messages.parsing import parse
 from contracts.tick import Reason, Rejected, Tick
 from streaming.feeds.tick_frame import encode
 from streaming.synthetic.market import FIXTURE, generate

@@ -20,9 +20,9 @@ from contracts import redis_keys
 from contracts.clock import now_us
 from contracts.config import connections
 from contracts.features import OVERFLOWS
+from contracts.messages.encoding import HEARTBEAT_KEY
 from contracts.topics import TICK_FEATURES
 from contracts.windows import LEVELS
-from contracts.wire import HEARTBEAT_KEY
 from feature_store.online import redis_layout, writer_stats
 from feature_store.online.store import MalformedRowError, connect
 from feature_store.online.writer import GROUP, Batch, OnlineWriter, consumer_config

@@ -24,10 +24,10 @@ from contracts.features import (
     Aggregate,
     Feature,
 )
-from contracts.parsing import parse
+from contracts.messages.encoding import encode
+from contracts.messages.parsing import parse
 from contracts.tick import Tick
 from contracts.windows import LEVELS
-from contracts.wire import encode
 from feature_store.definition import reference
 from feature_store.definition.expressions import evaluate
 from feature_store.sql import tiles, windows

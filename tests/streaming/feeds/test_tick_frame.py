@@ -4,9 +4,9 @@ import random
 
 import polars as pl
 
-from contracts.parsing import parse
+from contracts.messages.encoding import encode as encode_one
+from contracts.messages.parsing import parse
 from contracts.tick import Rejected
-from contracts.wire import encode as encode_one
 from streaming.feeds.tick_frame import SCHEMA, conform, empty, encode, reject_reasons
 from streaming.feeds.types import ROW, Chunk
 from streaming.feeds.validator import Validator

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import wire
-from contracts.parsing import parse
+from contracts.messages import encoding
+from contracts.messages.parsing import parse
 from contracts.tick import Tick
 from streaming.feeds import open_feed, tick_frame
 from streaming.job.fast_path import WITH_QUOTES, WITHOUT_QUOTES
@@ -58,13 +58,13 @@ def test_what_is_spared_is_a_tick(price, size, side, seq, name, bid):
         tick._replace(trade_id=name * 2),
         tick._replace(bid=bid, ask=bid + 1),
     ):
-        message = wire.encode(made)
+        message = encoding.encode(made)
         assert not spared(message) or isinstance(parse(message, NOW_US), Tick), message
 
 
 @pytest.mark.parametrize("text", ["01.5", "-1.5", "1.5e5", "1.", ".5", "0.0", "NaN", '"1"', "null"])
 def test_odd_numbers_are_looked_at(text):
-    message = wire.encode(Tick("V", "S", NOW_US, NOW_US, 7.25, 7.5, 1, "1", 1)).decode()
+    message = encoding.encode(Tick("V", "S", NOW_US, NOW_US, 7.25, 7.5, 1, "1", 1)).decode()
     assert spared(message.encode())
     assert not spared(message.replace("7.25", text).encode())
     assert not spared(message.replace("7.5", text).encode())

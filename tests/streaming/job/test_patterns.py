@@ -10,8 +10,8 @@ from py4j.java_gateway import JavaGateway
 from py4j.protocol import Py4JJavaError
 
 from contracts.config import paths
+from contracts.messages.decoding import AT_NUMBER, INVALID_JSON
 from contracts.tick import MESSAGE_BYTES_MAX
-from contracts.wire_text import AT_NUMBER, INVALID_JSON
 from streaming.job.validation_sql import dead_letter_views
 from tests.support.poison import messages
 

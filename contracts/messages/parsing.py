@@ -3,7 +3,7 @@ rules in SQL.
 
 It reads JSON as Flink's JSON format does, because both must accept the same messages: numbers may
 be strings (in Java's notation), the fraction of an integer field is cut off, the last value of a
-repeated field counts, text after the object is ignored (details in `contracts.wire_text`).
+repeated field counts, text after the object is ignored (details in `contracts.messages.decoding`).
 """
 
 import json
@@ -12,8 +12,8 @@ import re
 from types import CodeType
 from typing import Any, NoReturn
 
-from contracts import wire_text
 from contracts.fields import Field, Kind, names
+from contracts.messages import decoding
 from contracts.tick import (
     CHARS_MAX,
     FIELDS,
@@ -106,7 +106,7 @@ _DECODER = json.JSONDecoder(
 
 
 def _loads(raw: bytes) -> Any:
-    text = wire_text.read(raw).lstrip(" \t\r\n")
+    text = decoding.read(raw).lstrip(" \t\r\n")
     if text.count("[") + text.count("{") > NESTING_MAX and _is_deep(text):
         raise ValueError("nested too deeply")
     return _DECODER.raw_decode(text)[0]

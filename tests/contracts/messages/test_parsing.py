@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.parsing import parse
+from contracts.messages.encoding import encode, heartbeat
+from contracts.messages.parsing import parse
 from contracts.tick import FUTURE_US_MAX, MESSAGE_BYTES_MAX, Reason, Rejected, Tick
-from contracts.wire import encode, heartbeat
 
 NOW = 1_750_000_000_000_000
 TICK = Tick("BINANCE", "BTCUSDT", NOW, NOW + 500, 60_000.5, 0.001, -1, "42", 42)
