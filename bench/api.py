@@ -14,8 +14,10 @@ from contracts.features import CORE
 from contracts.redis_keys import HEARTBEAT_REDIS_KEY
 from contracts.windows import LEVELS
 from feature_store.online.store import connect, write_rows
-from models import registry, tracking
+from models import tracking
+from models.registry import Registry
 from models.runtime import ExportedModel
+from models.versions import GATE_PASS
 from stack import platform, secrets
 
 READY_S = 90.0
@@ -32,12 +34,8 @@ def promote(settings: Settings, exported: ExportedModel) -> None:
     """Register a model and promote it to Production."""
     client = tracking.client(settings)
     run = client.create_run(tracking.experiment_id(settings, client, settings.experiment))
-    registry.promote(
-        settings,
-        registry.register_version(
-            settings, exported, run.info.run_id, {registry.GATE_PASS: "true"}
-        ),
-    )
+    registry = Registry(settings)
+    registry.promote(registry.register_version(exported, run.info.run_id, {GATE_PASS: "true"}))
 
 
 def write_features(settings: Settings) -> None:

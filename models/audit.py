@@ -39,7 +39,7 @@ class Event:
 
 def record_event(
     settings: Settings,
-    registry: MlflowClient,
+    client: MlflowClient,
     name: str,
     action: str,
     version: str | None,
@@ -51,7 +51,7 @@ def record_event(
     `production` is the Production version after the change, if that is not `version`.
     """
     event = Event(now_us(), action, version, before, f"{_user()}@{socket.gethostname()}")
-    registry.set_registered_model_tag(name, f"{TAG_PREFIX}{event.at_us}", json.dumps(asdict(event)))
+    client.set_registered_model_tag(name, f"{TAG_PREFIX}{event.at_us}", json.dumps(asdict(event)))
     signal_apis(settings, name, f"{version or production or RETIRED}@{event.at_us}")
     return event
 

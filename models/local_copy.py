@@ -17,7 +17,7 @@ from contracts.errors import RegistryError
 from contracts.files import locked
 from models import runtime
 from models.tracking import tracking_uri
-from models.versions import DIGEST, ModelVersion, list_versions, require_production
+from models.versions import DIGEST, ModelVersion
 
 
 @dataclass(frozen=True)
@@ -30,21 +30,7 @@ class LocalModel:
     digest: str
 
 
-def fetch_production(settings: Settings, name: str | None = None) -> LocalModel:
-    """The Production version, verified. Raises RegistryError if there is none, or its file is not
-    the registered one."""
-    hint = "train one: `tick train --help`"
-    return fetch_version(settings, require_production(settings, name, hint))
-
-
-def fetch_challenger(settings: Settings, name: str | None = None) -> LocalModel | None:
-    """The challenger, verified, or None. Raises RegistryError if its file is not the registered
-    one."""
-    challenger = next((each for each in list_versions(settings, name) if each.challenger), None)
-    return fetch_version(settings, challenger) if challenger else None
-
-
-def fetch_version(settings: Settings, version: ModelVersion) -> LocalModel:
+def fetch_copy(settings: Settings, version: ModelVersion) -> LocalModel:
     """The verified local copy of `version`; downloads it if there is none or it was altered.
 
     Raises RegistryError if the file in the registry is missing, altered or cannot be loaded.

@@ -9,8 +9,8 @@ from cli.models.train import From, To, optional_us
 from cli.times import format_us
 
 if TYPE_CHECKING:
-    from models.registry import ModelVersion
     from models.runtime import Manifest
+    from models.versions import ModelVersion
 
 model_app = typer.Typer(
     help="Show and change the Production version of the tick model, or of another one (--name).",
@@ -36,7 +36,8 @@ def list_versions(name: Name = None) -> None:
     from rich.table import Table
 
     from contracts.config.settings import settings
-    from models import registry
+    from models.registry import Registry
+    from models.versions import PRODUCTION_ALIAS
 
     table = Table(
         "version",
@@ -47,8 +48,8 @@ def list_versions(name: Name = None) -> None:
         "drawdown",
         title=name or settings().model_name,
     )
-    for version in registry.list_versions(settings(), name):
-        alias = registry.PRODUCTION_ALIAS if version.production else ""
+    for version in Registry(settings(), name).list_versions():
+        alias = PRODUCTION_ALIAS if version.production else ""
         numbers = (version.tags.get("sharpe", "–"), version.tags.get("max_drawdown", "–"))
         table.add_row(
             version.version, version.stage, alias, format_us(version.created_us), *numbers
@@ -66,20 +67,13 @@ def show(
     from rich.table import Table
 
     from contracts.config.settings import settings
-    from contracts.errors import RegistryError
-    from models import registry, runtime
+    from models import runtime
+    from models.registry import Registry
 
-    entry = (
-        registry.get_version(settings(), version, name)
-        if version
-        else registry.production_version(settings(), name)
-    )
-    if entry is None:
-        raise RegistryError(
-            f"{name or settings().model_name} has no Production version",
-            "train one (`tick train --help`), or choose a version of `tick model list`",
-        )
-    files = registry.fetch_version(settings(), entry)
+    registry = Registry(settings(), name)
+    hint = "train one (`tick train --help`), or choose a version of `tick model list`"
+    entry = registry.get_version(version) if version else registry.require_production(hint)
+    files = registry.fetch_version(entry)
     manifest = runtime.verify_manifest(files.path, files.digest)
     lines = {
         "stage": entry.stage,
@@ -100,18 +94,18 @@ def show(
 def promote(version: Number, name: Name = None) -> None:
     """Make a version that passed the gate Production; the previous one is archived."""
     from contracts.config.settings import settings
-    from models import registry
+    from models.registry import Registry
 
-    _print_production(registry.promote(settings(), version, name))
+    _print_production(Registry(settings(), name).promote(version))
 
 
 @model_app.command("rollback")
 def rollback(name: Name = None) -> None:
     """Make the previous Production version Production again."""
     from contracts.config.settings import settings
-    from models import registry
+    from models.registry import Registry
 
-    _print_production(registry.rollback(settings(), name))
+    _print_production(Registry(settings(), name).roll_back())
 
 
 @model_app.command("retire")
@@ -120,9 +114,9 @@ def retire(name: Name = None) -> None:
     from rich.console import Console
 
     from contracts.config.settings import settings
-    from models import registry
+    from models.registry import Registry
 
-    registry.retire(settings(), name)
+    Registry(settings(), name).retire()
     Console().print(f"{name or settings().model_name}: no version is Production now")
 
 
@@ -133,10 +127,10 @@ def history(name: Name = None) -> None:
     from rich.table import Table
 
     from contracts.config.settings import settings
-    from models import registry
+    from models.registry import Registry
 
     table = Table("time (UTC)", "action", "version", "previous", "user", box=None)
-    for event in registry.list_events(settings(), name):
+    for event in Registry(settings(), name).list_events():
         table.add_row(
             format_us(event.at_us),
             event.action,
@@ -164,16 +158,17 @@ def challenge(
     from rich.console import Console
 
     from contracts.config.settings import settings
-    from models import registry
+    from models.registry import Registry
 
     if (version is None) is not end:
         raise typer.BadParameter("choose either a version of `tick model list` or --end")
-    registry.set_challenger(settings(), version, name)
-    Console().print(
-        "the trial has ended"
-        if end
-        else f"version {version} is the challenger now: `tick model compare`"
-    )
+    registry = Registry(settings(), name)
+    if version is None:
+        registry.remove_challenger()
+        Console().print("the trial has ended")
+    else:
+        registry.set_challenger(version)
+        Console().print(f"version {version} is the challenger now: `tick model compare`")
 
 
 @model_app.command("compare")

@@ -96,11 +96,12 @@ def _print_predictions(kind: str, pictures: list[Path]) -> None:
     from rich.table import Table
 
     from contracts.config.settings import settings
-    from models import registry, runtime
+    from models import runtime
+    from models.registry import Registry
     from training.vision import images
     from training.vision.specs import DATASETS
 
-    version = registry.fetch_production(settings(), DATASETS[kind].model_name(settings()))
+    version = Registry(settings(), DATASETS[kind].model_name(settings())).fetch_production()
     model = runtime.load_model(version.path, version.digest, version.name, version.version)
     predictions = model.predict(images.load_pictures(pictures, DATASETS[kind].shape))
     table = Table(

@@ -8,14 +8,16 @@ standard output.
 
 import sys
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from contracts.config.settings import Settings
 from contracts.errors import TickError
 from serving.state.production_model import served_model_names
+
+if TYPE_CHECKING:
+    from models.registry import Registry
 
 VERSIONS_MAX = 20
 
@@ -24,18 +26,18 @@ def dump_registry(settings_json: str) -> bytes:
     """The Production version, its challenger, the other models by name, and the newest versions
     with their tags, as JSON.
     """
-    from models import registry
+    from models.registry import Registry
 
     settings = Settings.model_validate_json(settings_json)
     others = served_model_names(settings)[1:]
-    versions, is_absent = _list_versions(settings)
+    registry = Registry(settings)
+    versions, is_absent = _list_versions(registry)
     return orjson.dumps(
         {
-            "production": _version_fields(lambda: registry.fetch_production(settings)),
-            "challenger": _version_fields(lambda: registry.fetch_challenger(settings)),
+            "production": _version_fields(registry.fetch_production),
+            "challenger": _version_fields(registry.fetch_challenger),
             "others": {
-                name: _version_fields(partial(registry.fetch_production, settings, name))
-                for name in others
+                name: _version_fields(Registry(settings, name).fetch_production) for name in others
             },
             "versions": versions,
             "absent": is_absent,
@@ -58,14 +60,12 @@ def _version_fields(get_version: Callable[[], Any]) -> dict[str, str] | None:
     }
 
 
-def _list_versions(settings: Settings) -> tuple[list[dict[str, Any]], bool]:
+def _list_versions(registry: "Registry") -> tuple[list[dict[str, Any]], bool]:
     """The newest versions, and Production even if it is older; and whether the registry says that
     none of them is Production.
     """
-    from models import registry
-
     try:
-        versions = registry.list_versions(settings)
+        versions = registry.list_versions()
     except TickError:
         return [], False
     listed = [v for at, v in enumerate(versions) if at < VERSIONS_MAX or v.production]

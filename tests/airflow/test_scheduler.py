@@ -16,7 +16,8 @@ from contracts.config.settings import Settings
 from contracts.units import DAY_US
 from lakehouse import power
 from lakehouse.tables import Lakehouse
-from models import registry, tracking
+from models import tracking
+from models.registry import Registry
 from stack import platform
 from stack.services import airflow_stack
 from stack.services.airflow_rest import Client
@@ -74,22 +75,22 @@ def test_the_weekly_run_ends_in_production_though_a_kill_came_between_version_an
         lambda: next(iter(client.runs(TICK)), None), "the scheduler makes the run of last Sunday"
     )
     assert run["run_type"] == "scheduled"
-    assert registry.list_versions(settings) == []
+    assert Registry(settings).list_versions() == []
     # The process is known before: between version and alias lies one load of the model, about a
     # second.
     pid = wait(
         lambda: registering(client, run["dag_run_id"])["pid"], "the last task runs", poll_s=0.2
     )
-    wait(lambda: registry.list_versions(settings), "a version exists", poll_s=0.01)
+    wait(lambda: Registry(settings).list_versions(), "a version exists", poll_s=0.01)
     os.kill(pid, signal.SIGKILL)
-    assert registry.production_version(settings) is None, "the kill came too late to say anything"
+    assert Registry(settings).production_version() is None, "the kill came too late to say anything"
     assert ended(client, TICK, run["dag_run_id"])["state"] == "success", states(
         client, TICK, run["dag_run_id"]
     )
     assert set(states(client, TICK, run["dag_run_id"]).values()) == {"success"}
     assert registering(client, run["dag_run_id"])["try_number"] == 2
-    assert [version.version for version in registry.list_versions(settings)] == ["1"]
-    now = registry.production_version(settings)
+    assert [version.version for version in Registry(settings).list_versions()] == ["1"]
+    now = Registry(settings).production_version()
     assert (now.version, now.stage) == ("1", "Production")
     (story,) = parents(settings, settings.experiment)
     assert story.info.status == "FINISHED"
@@ -109,8 +110,8 @@ def test_noise_is_refused_and_the_run_says_why(airflow):
     assert ended(client, TICK, run_id)["state"] == "success"
     assert states(client, TICK, run_id)["register_to_production"] == "skipped"
     assert (
-        len(registry.list_versions(settings)),
-        registry.production_version(settings).version,
+        len(Registry(settings).list_versions()),
+        Registry(settings).production_version().version,
     ) == (1, "1")
     newest = max(parents(settings, settings.experiment), key=lambda run: run.info.start_time)
     assert newest.data.tags["gate"] == "refused"
@@ -127,7 +128,7 @@ def test_wrong_input_fails_at_once_and_registers_nothing(airflow):
         if task["state"] == "failed"
     }
     assert set(tried.values()) == {1}, "no second try"
-    assert len(registry.list_versions(settings)) == 1
+    assert len(Registry(settings).list_versions()) == 1
 
 
 def test_five_days_of_power_each_saw_only_its_own_past(airflow):
@@ -147,7 +148,7 @@ def test_five_days_of_power_each_saw_only_its_own_past(airflow):
         seen = pl.read_parquet(training.directory.path / power_steps.HOURS)
         assert int(seen["event_time_us"][-1]) == day_us + 23 * 3_600_000_000
         number = training.directory.read_state()["version"]
-        version = registry.get_version(settings, number, settings.power_model_name)
+        version = Registry(settings, settings.power_model_name).get_version(number)
         assert int(version.tags[power_steps.THROUGH]) == day_us + DAY_US
     assert (
         power.forecasts(Lakehouse(settings), first_us + DAY_US, last_us + 2 * DAY_US)[
@@ -228,11 +229,11 @@ def test_a_digit_model_goes_to_production_and_a_short_cifar_is_refused(airflow, 
         "cifar10_cnn_training": "skipped",
         "cifar10_simple_training": "skipped",
     }
-    now = registry.production_version(settings, settings.mnist_model_name)
+    now = Registry(settings, settings.mnist_model_name).production_version()
     assert (now.version, now.stage) == ("1", "Production")
     (story,) = parents(settings, settings.mnist_experiment)
     assert story.data.metrics["test_accuracy"] > 0.95
-    assert registry.list_versions(settings, settings.cifar10_model_name) == []
+    assert Registry(settings, settings.cifar10_model_name).list_versions() == []
 
 
 def test_every_dag_ran_to_its_end(airflow):

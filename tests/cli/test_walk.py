@@ -14,7 +14,9 @@ from click import Command
 from cli.main import app
 from contracts.config.settings import Settings
 from lakehouse import schemas
-from models import registry, tracking
+from models import tracking
+from models.registry import Registry
+from models.versions import GATE_PASS
 from stack import platform as stack
 from stack.services.own import settings_env
 from tests.conftest import REPO, settings_in
@@ -148,12 +150,9 @@ def fill(settings: Settings, folder) -> None:
     lake.put_both(settings, features, features)
     client = tracking.client(settings)
     run = client.create_run(tracking.experiment_id(settings, client, settings.experiment))
-    registry.promote(
-        settings,
-        registry.register_version(
-            settings, small.make(folder), run.info.run_id, {registry.GATE_PASS: "true"}
-        ),
-    )
+    registry = Registry(settings)
+    model_files = small.make(folder)
+    registry.promote(registry.register_version(model_files, run.info.run_id, {GATE_PASS: "true"}))
 
 
 def test_the_lists_know_every_command():

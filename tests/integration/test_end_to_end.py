@@ -19,8 +19,10 @@ from feature_store.parity import meter
 from feature_store.parity.report import ParityReport
 from lakehouse import schemas, tick_scans
 from lakehouse.tables import Lakehouse
-from models import registry, tracking
+from models import tracking
 from models.export import export_estimator
+from models.registry import Registry
+from models.versions import GATE_PASS
 from stack import platform as stack_platform
 from stack.services.own import api_client
 from streaming.feeds import open_feed
@@ -44,7 +46,7 @@ def serving(
 ):
     """The live platform with writer, API and a Production model (a small one if needed)."""
     settings = warmed[0]
-    if registry.production_version(settings) is None:
+    if Registry(settings).production_version() is None:
         rows = np.random.default_rng(1).normal(size=(400, len(CORE))).astype(np.float32)
         forest = RandomForestRegressor(5, max_depth=4, random_state=1).fit(rows, rows[:, 0] * 1e-4)
         facts = {
@@ -57,12 +59,8 @@ def serving(
         exported = export_estimator(forest, rows, tmp_path_factory.mktemp("model"), **facts)
         client = tracking.client(settings)
         run = client.create_run(tracking.experiment_id(settings, client, settings.experiment))
-        registry.promote(
-            settings,
-            registry.register_version(
-                settings, exported, run.info.run_id, {registry.GATE_PASS: "true"}
-            ),
-        )
+        registry = Registry(settings)
+        registry.promote(registry.register_version(exported, run.info.run_id, {GATE_PASS: "true"}))
     for name in ("writer", "api"):
         stack_platform.start(settings, name)
     yield settings

@@ -7,7 +7,7 @@ import pytest
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from feature_store.backfill import run as backfill
-from models import registry
+from models.registry import Registry
 from streaming.synthetic.history import load_synthetic
 from streaming.synthetic.market import FIXTURE
 from training.tick.pipeline import train_tick
@@ -27,14 +27,14 @@ def test_the_gate_tells_signal_from_noise(platform: Settings) -> None:
     backfill.run(settings, noise_us, signal_us + DAYS * DAY_US, chunk_us=366 * DAY_US)
 
     noise = train_tick(settings, noise_us, noise_us + DAYS * DAY_US)
-    assert not noise.promoted and registry.production_version(settings) is None
+    assert not noise.promoted and Registry(settings).production_version() is None
     failed = {check.name for check in noise.verdict.checks if not check.passed}
     assert failed & {"sharpe", "max_drawdown", "psr"}, "refused for its numbers"
     assert not failed & {"test_days", "trades"}, "and not for want of data"
 
     signal = train_tick(settings, signal_us, signal_us + DAYS * DAY_US)
     assert signal.promoted and signal.verdict.gate_pass, signal.verdict.reasons
-    production = registry.production_version(settings)
+    production = Registry(settings).production_version()
     assert (
         production is not None
         and production.version == signal.version

@@ -17,8 +17,10 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
-from models import registry, runtime, tracking
+from models import lightgbm_text, runtime, tracking
 from models.export_lightgbm import export_booster
+from models.lightgbm_text import Booster
+from models.registry import Registry
 from models.runtime import LIGHTGBM_FILE, MANIFEST_FILE, Manifest, MatrixError
 
 pytestmark = pytest.mark.filterwarnings(
@@ -139,6 +141,32 @@ def test_a_manifest_from_before_there_were_kinds_is_of_onnx(made):
     assert Manifest(**content).file == runtime.MODEL_FILE
 
 
+def test_a_file_that_is_not_a_model_is_refused_with_the_message_of_lightgbm(tmp_path):
+    file = tmp_path / LIGHTGBM_FILE
+    file.write_text("not a model")
+    with pytest.raises(RegistryError, match="^LightGBM: ") as error:
+        Booster(file)
+    assert error.value.hint == "train and register again"
+
+
+def test_without_lightgbm_the_error_says_what_to_install(made, monkeypatch):
+    lightgbm_text._load_library.cache_clear()
+    monkeypatch.setattr(lightgbm_text, "find_spec", lambda _: None)
+    with pytest.raises(RegistryError, match="lightgbm is not installed") as error:
+        Booster(made.folder / LIGHTGBM_FILE)
+    assert error.value.hint == "run `uv sync`"
+
+
+def test_only_the_best_iterations_are_exported(tmp_path):
+    original, x = booster()
+    shorter = lightgbm.Booster(model_str=original.model_to_string())
+    shorter.best_iteration = 5
+    exported = export_booster(shorter, x, tmp_path, **FACTS)
+    forecasts = runtime.load_model(tmp_path, exported.digest).predict(x)
+    assert np.array_equal(forecasts, original.predict(x, num_iteration=5))
+    assert not np.array_equal(forecasts, original.predict(x))
+
+
 def test_the_registry_keeps_it_by_name_next_to_the_tick_model(made, mlflow_home):
     import mlflow
 
@@ -147,12 +175,10 @@ def test_the_registry_keeps_it_by_name_next_to_the_tick_model(made, mlflow_home)
     run_id = client.create_run(
         tracking.experiment_id(settings, client, "lightgbm-registry")
     ).info.run_id
-    version = registry.register_version(
-        settings, made, run_id, {"gate_pass": "true"}, "lightgbm-own"
-    )
-    registry.promote(settings, version, "lightgbm-own")
-    assert registry.production_version(settings) is None
-    found = registry.fetch_production(settings, "lightgbm-own")
+    registry = Registry(settings, "lightgbm-own")
+    registry.promote(registry.register_version(made, run_id, {"gate_pass": "true"}))
+    assert Registry(settings).production_version() is None
+    found = registry.fetch_production()
     assert (found.name, found.version, found.digest) == ("lightgbm-own", "1", made.digest)
     names = {file.name for file in found.path.rglob("*") if file.is_file()}
     assert {LIGHTGBM_FILE, MANIFEST_FILE, "MLmodel"} <= names
@@ -167,11 +193,8 @@ def test_the_registry_keeps_it_by_name_next_to_the_tick_model(made, mlflow_home)
     )
     assert np.allclose(theirs, original.predict(x[:9]))
     with pytest.raises(RegistryError, match="lightgbm-own has no earlier"):
-        registry.rollback(settings, "lightgbm-own")
-    registry.retire(settings, "lightgbm-own")
-    assert registry.production_version(settings, "lightgbm-own") is None
+        registry.roll_back()
+    registry.retire()
+    assert registry.production_version() is None
     shutil.rmtree(found.path)
-    assert (
-        registry.fetch_version(settings, registry.get_version(settings, "1", "lightgbm-own")).digest
-        == made.digest
-    )
+    assert registry.fetch_version(registry.get_version("1")).digest == made.digest

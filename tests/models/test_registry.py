@@ -15,7 +15,8 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from contracts.redis_keys import DUEL_KEY, RETIRED, model_key
-from models import registry, runtime, tracking
+from models import runtime, tracking
+from models.registry import Registry
 from tests.feature_store.conftest import RedisServer
 from tests.support.small import FEATURES, REQUIRED, forest, make
 
@@ -32,6 +33,11 @@ def settings(mlflow_home, request, monkeypatch):
 
 
 @pytest.fixture
+def registry(settings):
+    return Registry(settings)
+
+
+@pytest.fixture
 def run_id(settings):
     client = tracking.client(settings)
     return client.create_run(
@@ -40,8 +46,8 @@ def run_id(settings):
 
 
 @pytest.fixture
-def version(settings, run_id, tmp_path):
-    return registry.register_version(settings, make(tmp_path / "one"), run_id, REQUIRED)
+def version(registry, run_id, tmp_path):
+    return registry.register_version(make(tmp_path / "one"), run_id, REQUIRED)
 
 
 def stages(settings):
@@ -62,94 +68,93 @@ def alias(settings):
     )
 
 
-def stored(settings, version) -> Path:
+def stored(registry, version) -> Path:
     """The model file in the artifact store itself."""
-    return (
-        Path(registry.get_version(settings, version).source.removeprefix("file://"))
-        / runtime.MODEL_FILE
-    )
+    return Path(registry.get_version(version).source.removeprefix("file://")) / runtime.MODEL_FILE
 
 
-def another(settings, tmp_path, seed=2):
+def another(registry, settings, tmp_path, seed=2):
     client = tracking.client(settings)
     own_run = client.create_run(
         tracking.experiment_id(settings, client, settings.experiment)
     ).info.run_id
-    return registry.register_version(
-        settings, make(tmp_path / f"model-{seed}", seed), own_run, REQUIRED
-    )
+    return registry.register_version(make(tmp_path / f"model-{seed}", seed), own_run, REQUIRED)
 
 
 class TestLife:
-    def test_a_new_version_is_not_production(self, settings, version):
+    def test_a_new_version_is_not_production(self, registry, settings, version):
         assert (version, stages(settings)) == ("1", {"1": "None"})
         with pytest.raises(RegistryError, match="no Production version"):
-            registry.fetch_production(settings)
+            registry.fetch_production()
 
-    def test_promotion_moves_alias_and_stage_together(self, settings, version, tmp_path):
-        registry.promote(settings, version)
-        second = another(settings, tmp_path)
-        promoted = registry.promote(settings, second)
+    def test_promotion_moves_alias_and_stage_together(self, registry, settings, version, tmp_path):
+        registry.promote(version)
+        second = another(registry, settings, tmp_path)
+        promoted = registry.promote(second)
         assert promoted.production
         assert stages(settings) == {"1": "Archived", "2": "Production"}
         assert alias(settings) == second
 
-    def test_rollback_goes_back_step_by_step_and_then_says_no(self, settings, version, tmp_path):
-        registry.promote(settings, version)
+    def test_rollback_goes_back_step_by_step_and_then_says_no(
+        self, registry, settings, version, tmp_path
+    ):
+        registry.promote(version)
         for seed in (2, 3):
-            registry.promote(settings, another(settings, tmp_path, seed))
-        assert [registry.rollback(settings).version, registry.rollback(settings).version] == [
+            registry.promote(another(registry, settings, tmp_path, seed))
+        assert [registry.roll_back().version, registry.roll_back().version] == [
             "2",
             "1",
         ]
         assert stages(settings) == {"1": "Production", "2": "Archived", "3": "Archived"}
         assert alias(settings) == "1"
         with pytest.raises(RegistryError, match="no earlier"):
-            registry.rollback(settings)
+            registry.roll_back()
 
     def test_promoting_again_changes_nothing_and_mends_a_half_done_promotion(
-        self, settings, version, tmp_path
+        self, registry, settings, version, tmp_path
     ):
-        registry.promote(settings, version)
-        second = another(settings, tmp_path)
+        registry.promote(version)
+        second = another(registry, settings, tmp_path)
         client = MlflowClient(tracking.tracking_uri(settings))
         client.transition_model_version_stage(
             settings.model_name, second, "Production", archive_existing_versions=True
         )  # and then killed
-        assert registry.fetch_production(settings).version == version
-        registry.promote(settings, second)
-        registry.promote(settings, second)
-        assert registry.fetch_production(settings).version == second
-        assert registry.rollback(settings).version == version
+        assert registry.fetch_production().version == version
+        registry.promote(second)
+        registry.promote(second)
+        assert registry.fetch_production().version == second
+        assert registry.roll_back().version == version
 
-    def test_retired_means_no_production_at_all(self, settings, version):
-        registry.promote(settings, version)
-        registry.retire(settings)
+    def test_retired_means_no_production_at_all(self, registry, settings, version):
+        registry.promote(version)
+        registry.retire()
         assert stages(settings) == {"1": "Archived"}
-        assert registry.production_version(settings) is None
+        assert registry.production_version() is None
         with pytest.raises(RegistryError):
-            registry.retire(settings)
+            registry.retire()
 
-    def test_what_has_not_passed_the_gate_is_never_promoted(self, settings, run_id, tmp_path):
+    def test_what_has_not_passed_the_gate_is_never_promoted(self, registry, run_id, tmp_path):
         version = registry.register_version(
-            settings, make(tmp_path / "refused"), run_id, {"gate_pass": "false"}
+            make(tmp_path / "refused"), run_id, {"gate_pass": "false"}
         )
         with pytest.raises(RegistryError, match="has not passed the gate"):
-            registry.promote(settings, version)
-        assert registry.production_version(settings) is None
+            registry.promote(version)
+        assert registry.production_version() is None
 
-    def test_an_unknown_version_or_model_is_said_so(self, settings):
-        assert registry.list_versions(settings) == []
+    def test_an_unknown_version_or_model_is_said_so(self, registry):
+        assert registry.list_versions() == []
         with pytest.raises(RegistryError, match="no version 9"):
-            registry.promote(settings, "9")
+            registry.promote("9")
 
 
 class TestProduction:
-    def test_the_fetched_copy_forecasts_like_the_original_and_like_mlflow(self, settings, version):
+    def test_the_fetched_copy_forecasts_like_the_original_and_like_mlflow(
+        self, registry, settings, version
+    ):
         import mlflow
 
-        registry.promote(settings, version)
-        found = registry.fetch_production(settings)
+        registry.promote(version)
+        found = registry.fetch_production()
         assert found.path == settings.root / "models" / settings.model_name / version
         estimator, x = forest()
         ours = runtime.load_model(found.path, found.digest, found.name, found.version).predict(
@@ -166,16 +171,18 @@ class TestProduction:
             ours,
         )
 
-    def test_an_altered_cache_is_fetched_again(self, settings, version):
-        registry.promote(settings, version)
-        found = registry.fetch_production(settings)
+    def test_an_altered_cache_is_fetched_again(self, registry, version):
+        registry.promote(version)
+        found = registry.fetch_production()
         (found.path / runtime.MODEL_FILE).write_bytes(b"altered")
-        again = registry.fetch_production(settings)
+        again = registry.fetch_production()
         runtime.load_model(again.path, again.digest)
 
     @pytest.mark.parametrize("damage", ["altered", "truncated", "gone"])
-    def test_a_damaged_store_is_refused_and_the_caller_lives(self, settings, version, damage):
-        file = stored(settings, version)
+    def test_a_damaged_store_is_refused_and_the_caller_lives(
+        self, registry, settings, version, damage
+    ):
+        file = stored(registry, version)
         content = file.read_bytes()
         if damage == "gone":
             file.unlink()
@@ -186,20 +193,20 @@ class TestProduction:
                 else content[:-1] + bytes([content[-1] ^ 1])
             )
         with pytest.raises(RegistryError):
-            registry.promote(settings, version)
-        assert registry.production_version(settings) is None
+            registry.promote(version)
+        assert registry.production_version() is None
 
     def test_a_store_damaged_after_promotion_is_refused_where_there_is_no_copy(
-        self, settings, version, tmp_path
+        self, registry, settings, version, tmp_path
     ):
-        registry.promote(settings, version)
-        stored(settings, version).write_bytes(b"altered")
+        registry.promote(version)
+        stored(registry, version).write_bytes(b"altered")
         runtime.load_model(
-            registry.fetch_production(settings).path, registry.fetch_production(settings).digest
+            registry.fetch_production().path, registry.fetch_production().digest
         )  # the verified copy still serves
-        (registry.fetch_production(settings).path / runtime.MODEL_FILE).unlink()
+        (registry.fetch_production().path / runtime.MODEL_FILE).unlink()
         with pytest.raises(RegistryError, match="is not the file that was registered"):
-            registry.fetch_production(settings)
+            registry.fetch_production()
 
 
 class TestTracking:
@@ -225,27 +232,25 @@ class TestTracking:
     ):
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         with pytest.raises(RegistryError, match="does not answer") as refused:
-            registry.list_versions(
+            Registry(
                 Settings(home=tmp_path, mlflow_tracking_uri="http://127.0.0.1:9")
-            )
+            ).list_versions()
         assert "127.0.0.1:9" in refused.value.hint
 
 
 class TestHistory:
     def test_every_change_is_written_down_with_who_and_what_before(
-        self, settings, version, tmp_path
+        self, registry, settings, version, tmp_path
     ):
         began_us = now_us()
-        assert registry.list_events(settings) == []
-        registry.promote(settings, version)
-        registry.promote(settings, version)  # mends, changes nothing
-        second = another(settings, tmp_path)
-        registry.promote(settings, second)
-        registry.rollback(settings)
-        registry.retire(settings)
-        told = [
-            (event.action, event.version, event.before) for event in registry.list_events(settings)
-        ]
+        assert registry.list_events() == []
+        registry.promote(version)
+        registry.promote(version)  # mends, changes nothing
+        second = another(registry, settings, tmp_path)
+        registry.promote(second)
+        registry.roll_back()
+        registry.retire()
+        told = [(event.action, event.version, event.before) for event in registry.list_events()]
         assert told == [
             ("retire", None, "1"),
             ("rollback", "1", "2"),
@@ -253,8 +258,8 @@ class TestHistory:
             ("promote", "1", None),
         ]
         me = f"{getpass.getuser()}@{socket.gethostname()}"
-        assert {event.by for event in registry.list_events(settings)} == {me}
-        times = [event.at_us for event in registry.list_events(settings)]
+        assert {event.by for event in registry.list_events()} == {me}
+        times = [event.at_us for event in registry.list_events()]
         assert began_us <= times[-1] and times[0] <= now_us()
         assert times == sorted(times, reverse=True)
 
@@ -262,10 +267,10 @@ class TestHistory:
         server = RedisServer(tmp_path)
         try:
             given = settings.model_copy(update={"redis_port": server.port})
-            registry.promote(given, version)
+            Registry(given).promote(version)
             with server.client() as client:
                 client.set(DUEL_KEY, b"of others")
-            registry.retire(given)
+            Registry(given).retire()
             with server.client() as client:
                 assert not client.exists(DUEL_KEY), "it compared a version that serves no longer"
                 assert client.get(model_key(settings.model_name)).startswith(f"{RETIRED}@".encode())

@@ -20,8 +20,9 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError, TickError
-from models import registry
+from models.registry import Registry
 from models.tracking import client, experiment_id
+from models.versions import GATE_PASS
 from serving.state.production_model import read_registry
 from tests.conftest import free_ports
 from tests.serving.conftest import HASTY_MS, KEY, SYMBOL, UNREACHED, Feeder
@@ -101,10 +102,10 @@ def promote_first(settings: Settings, exported) -> None:
         warnings.simplefilter("ignore")  # importing MLflow warns about its own types
         mlflow = client(settings)
         run = mlflow.create_run(experiment_id(settings, mlflow, settings.experiment))
-        version = registry.register_version(
-            settings, exported, run.info.run_id, {registry.GATE_PASS: "true"}
+        version = Registry(settings).register_version(
+            exported, run.info.run_id, {GATE_PASS: "true"}
         )
-        registry.promote(settings, version)
+        Registry(settings).promote(version)
 
 
 @pytest.fixture
@@ -313,8 +314,8 @@ def test_promote_and_roll_back_under_load_fail_no_request_and_every_answer_names
         warnings.simplefilter("ignore")
         mlflow = client(live)
         run = mlflow.create_run(experiment_id(live, mlflow, live.experiment))
-        second = registry.register_version(
-            live, export_model(seed=31), run.info.run_id, {registry.GATE_PASS: "true"}
+        second = Registry(live).register_version(
+            export_model(seed=31), run.info.run_id, {GATE_PASS: "true"}
         )
     answers: list[tuple[int, str]] = []
     stop = threading.Event()
@@ -340,9 +341,9 @@ def test_promote_and_roll_back_under_load_fail_no_request_and_every_answer_names
         thread.start()
     try:
         until("1")
-        registry.promote(live, second)
+        Registry(live).promote(second)
         until(second)
-        registry.rollback(live)
+        Registry(live).roll_back()
         until("1")
     finally:
         stop.set()

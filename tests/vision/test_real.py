@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from contracts.config.settings import Settings
-from models import registry, runtime, tracking
+from models import runtime, tracking
+from models.registry import Registry
 from tests.support.images import cifar_batches
 from tests.support.real_data import real
 from training.vision import directory, images, steps, training_loop
@@ -48,7 +49,7 @@ def test_mnist_passes_the_gate_by_the_missions_network(settings):
         settings, Spec("mnist", epochs=1), real("mnist/mnist.npz"), "k", quiet
     )
     assert result.version == "1" and result.verdict.checks[0].value > 0.95
-    now = registry.fetch_production(settings, settings.mnist_model_name)
+    now = Registry(settings, settings.mnist_model_name).fetch_production()
     made = images.read_images(MNIST, real("mnist/mnist.npz"))
     answers = runtime.load_model(now.path, now.digest).predict(made.test_x[:500])
     assert (answers.argmax(axis=1) == made.test_y[:500]).mean() > 0.9
@@ -74,7 +75,7 @@ def test_a_short_cifar_is_trained_and_refused(settings, cifar, profile):
         lambda *step: seen.append(step),
     )
     assert result.version is None and 0.1 < result.verdict.checks[0].value < 0.85
-    assert registry.list_versions(settings, settings.cifar10_model_name) == []
+    assert Registry(settings, settings.cifar10_model_name).list_versions() == []
     assert [done for name, done, _ in seen if name == "train"] == sorted(
         done for name, done, _ in seen if name == "train"
     )

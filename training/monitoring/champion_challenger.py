@@ -27,7 +27,7 @@ from contracts.units import DAY_US, SECOND_US
 from feature_store.online import signals
 from lakehouse.schemas import PREDICTIONS
 from lakehouse.tables import Lakehouse, between
-from models import registry
+from models.registry import Registry
 from training.tick.data.dataset import label_decisions
 from training.tick.evaluation import metrics
 from training.tick.evaluation.metrics import Floats
@@ -136,7 +136,7 @@ def compare_versions(
 
 
 def _version_in_role(settings: Settings, role: str) -> str | None:
-    versions = registry.list_versions(settings)
+    versions = Registry(settings).list_versions()
     return next((each.version for each in versions if getattr(each, role)), None)
 
 

@@ -16,7 +16,8 @@ from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from contracts.redis_keys import DRIFT_KEY
 from feature_store.online import signals
-from models import registry, runtime, tracking
+from models import runtime, tracking
+from models.registry import Registry
 from training.run import mlflow_run
 from training.tick import drift
 from training.tick.data import dataset
@@ -74,7 +75,7 @@ def check_drift(
     `at_us` is now. Publishes the summary to the API. Raises RegistryError if there is no Production
     model or it has no reference, DatasetError if there are too few rows.
     """
-    local = registry.fetch_production(settings)
+    local = Registry(settings).fetch_production()
     model = runtime.load_model(local.path, local.digest, local.name, local.version)
     reference = (
         _download_reference(settings)
@@ -111,7 +112,7 @@ def last_training_us(settings: Settings) -> int | None:
 
 def _download_reference(settings: Settings) -> dict[str, Any]:
     """The artifact of the Production version's training."""
-    version = registry.production_version(settings)
+    version = Registry(settings).production_version()
     assert version is not None  # `fetch_production` has returned it
     with tempfile.TemporaryDirectory() as scratch:
         try:

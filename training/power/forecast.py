@@ -12,8 +12,9 @@ from contracts.errors import RegistryError
 from contracts.units import DAY_US
 from lakehouse import power
 from lakehouse.tables import Lakehouse
-from models import registry, runtime
-from models.registry import ModelVersion
+from models import runtime
+from models.registry import Registry
+from models.versions import GATE_PASS, ModelVersion
 from training.power import features, steps
 from training.power.files import iso_dates
 
@@ -44,7 +45,7 @@ def forecast_day(settings: Settings, series: str, start_us: int | None = None) -
     """
     start_us = start_us or steps.last_end_us(settings)
     version = choose_version(settings, series, start_us)
-    local = registry.fetch_version(settings, version)
+    local = Registry(settings, version.name).fetch_version(version)
     model = runtime.load_model(local.path, local.digest, local.name, local.version)
     past = steps.past_hours(settings, series, start_us)
     hours = features.next_day_rows(features.add_features(past))
@@ -73,7 +74,8 @@ def choose_version(settings: Settings, series: str, start_us: int) -> ModelVersi
     forecast by those would be in-sample.
     """
     name = steps.model_name(settings, series)
-    production = registry.production_version(settings, name)
+    registry = Registry(settings, name)
+    production = registry.production_version()
     if production is None:
         raise RegistryError(
             f"{name} has no Production version", f"run `tick train power --series {series}`"
@@ -82,8 +84,8 @@ def choose_version(settings: Settings, series: str, start_us: int) -> ModelVersi
         return production
     candidates = [
         version
-        for version in registry.list_versions(settings, name)
-        if _data_end_us(version) <= start_us and version.tags.get(registry.GATE_PASS) == "true"
+        for version in registry.list_versions()
+        if _data_end_us(version) <= start_us and version.tags.get(GATE_PASS) == "true"
     ]
     if not candidates:
         day = iso_dates([start_us // DAY_US])[0]

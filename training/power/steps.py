@@ -15,9 +15,9 @@ from contracts.progress import Progress
 from contracts.units import DAY_US
 from lakehouse import power
 from lakehouse.tables import Lakehouse
-from models import registry
-from models.registry import ModelVersion
+from models.registry import Registry
 from models.runtime import ExportedModel
+from models.versions import ModelVersion
 from training.power import card, evaluate, features, model, plot
 from training.power.evaluate import Metrics, PowerEvaluation
 from training.power.files import iso_dates
@@ -198,7 +198,7 @@ def _register(training: TrainingRun) -> Registration:
         return production is None or int(production.tags.get(THROUGH, "0")) <= end_us
 
     policy = RegisterPolicy(
-        find_version=lambda: registry.find_version_with_digest(training.settings, digest, name),
+        find_version=lambda: Registry(training.settings, name).find_version_with_digest(digest),
         may_replace=knows_latest_data,
     )
     metric_tags = {each: f"{metrics[each]:.4f}" for each in ("rmse_over_train_std", "skill")}

@@ -13,9 +13,9 @@ from typing import Any
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from models import registry
-from models.registry import ModelVersion
+from models.registry import Registry
 from models.runtime import ExportedModel
+from models.versions import GATE_PASS, ModelVersion
 from training.run import mlflow_run
 from training.run.directory import RunDirectory, run_path
 from training.run.gate import GateVerdict
@@ -161,18 +161,15 @@ class TrainingRun:
         parent = self.parent_run()
         # 1. Whether it may replace Production, before anything changes.
         existing = policy.find_version()
-        production = registry.production_version(self.settings, model_name)
+        registry = Registry(self.settings, model_name)
+        production = registry.production_version()
         replaces = policy.may_replace(production, existing)
         # 2. At most one version per training (or content).
         version = existing or registry.register_version(
-            self.settings,
-            exported,
-            parent.run_id,
-            {registry.GATE_PASS: "true", **tags},
-            model_name,
+            exported, parent.run_id, {GATE_PASS: "true", **tags}
         )
         parent.set_tags({"registered_version": version})
         # 3. Production. Promoting again completes a promotion that a kill interrupted.
         if replaces:
-            registry.promote(self.settings, version, model_name)
+            registry.promote(version)
         return Registration(verdict, version, existing is not None, replaces)

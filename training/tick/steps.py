@@ -13,10 +13,11 @@ from contracts.config.settings import Settings
 from contracts.errors import JobError, RegistryError
 from contracts.features import CORE
 from contracts.progress import Progress
-from models import registry, runtime
+from models import runtime
 from models.export import export_estimator
-from models.registry import ModelVersion
+from models.registry import Registry
 from models.runtime import ExportedModel
+from models.versions import ModelVersion
 from training.run.gate import GateVerdict
 from training.run.mlflow_run import EXECUTION_DATE, MlflowRun
 from training.run.provenance import PLANTED, all_synthetic, data_source, iso, title_suffix
@@ -173,7 +174,7 @@ def backtest_model(settings: Settings, key: str, progress: Progress) -> TickEval
     with parent.reopened():
         walk_forward = run_walk_forward(settings, parts, parent, suffix, progress)
         progress("backtest", 0, 1)
-        incumbent = registry.production_version(settings)
+        incumbent = Registry(settings).production_version()
         holdout = evaluate_holdout(settings, parts, exported, parent, suffix)
     report = holdout.main.report
     training.directory.update_state(
@@ -222,7 +223,7 @@ def _register(training: TrainingRun, verdict: GateVerdict) -> str | None:
         return True
 
     policy = RegisterPolicy(
-        find_version=lambda: registry.find_version_of_run(settings, run_id, digest),
+        find_version=lambda: Registry(settings).find_version_of_run(run_id, digest),
         may_replace=require_compared,
     )
     tags = training.directory.require_state(TAGS, "backtest_model")

@@ -18,8 +18,9 @@ from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import TickError
 from contracts.progress import Progress
-from models import registry, runtime
+from models import runtime
 from models.export_images import export_network
+from models.registry import Registry
 from training.run import download
 from training.run.directory import replace_file
 from training.run.gate import GateCheck, GateVerdict
@@ -210,7 +211,7 @@ def register_model(settings: Settings, spec: Spec, key: str, progress: Progress)
     digest = training.saved_model().digest
     verdict = evaluate_vision_gate(spec, accuracy, test_images)
     policy = RegisterPolicy(
-        find_version=lambda: registry.find_version_with_digest(settings, digest, name),
+        find_version=lambda: Registry(settings, name).find_version_with_digest(digest),
         may_replace=lambda production, version: True,
     )
     tags = {ACCURACY: f"{accuracy:.4f}", "profile": spec.profile}

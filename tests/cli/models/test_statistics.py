@@ -16,8 +16,10 @@ from contracts.config.settings import settings
 from contracts.features import CORE
 from contracts.units import DAY_US
 from lakehouse.tables import Lakehouse
-from models import registry, tracking
+from models import tracking
 from models.export import export_estimator
+from models.registry import Registry
+from models.versions import GATE_PASS
 from tests.support.market import dataset
 from tests.support.prices import D0, ticks
 from training.daily_stats import compute, publish
@@ -168,11 +170,9 @@ class TestDrift:
                 drift.build_reference(rows, forest.predict(fresh.astype(np.float32))),
                 drift.REFERENCE_FILE,
             )
+            registry = Registry(settings())
             registry.promote(
-                settings(),
-                registry.register_version(
-                    settings(), model_files, run.run_id, {registry.GATE_PASS: "true"}
-                ),
+                registry.register_version(model_files, run.run_id, {GATE_PASS: "true"})
             )
         return run
 

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import orjson
 import pytest
 
-import models
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from serving.state.production_model import served_model_names
@@ -31,24 +30,25 @@ def dump(monkeypatch):
     """The child's result for a registry with these `versions`; an exception is raised instead."""
 
     def run(versions, challenger=None):
-        def fetch_production(_settings, name=None):
-            if name is None:
-                raise RegistryError("no Production version", "train one")
-            return model(name)
+        class Registry:
+            def __init__(self, _settings, name=None):
+                self.name = name
 
-        def list_versions(_settings):
-            if isinstance(versions, Exception):
-                raise versions
-            return versions
+            def fetch_production(self):
+                if self.name is None:
+                    raise RegistryError("no Production version", "train one")
+                return model(self.name)
 
-        registry = SimpleNamespace(
-            STAGE=STAGE,
-            fetch_production=fetch_production,
-            fetch_challenger=lambda _settings: challenger,
-            list_versions=list_versions,
-        )
+            def fetch_challenger(self):
+                return challenger
+
+            def list_versions(self):
+                if isinstance(versions, Exception):
+                    raise versions
+                return versions
+
+        registry = SimpleNamespace(Registry=Registry)
         monkeypatch.setitem(sys.modules, "models.registry", registry)
-        monkeypatch.setattr(models, "registry", registry, raising=False)
         return orjson.loads(dump_registry(Settings().model_dump_json()))
 
     return run

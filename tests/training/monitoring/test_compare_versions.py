@@ -1,6 +1,7 @@
 """Which versions are compared, when there is too little, and which comparison the API shows."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import orjson
@@ -10,7 +11,7 @@ import pytest
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.redis_keys import DUEL_KEY
-from models.registry import ModelVersion
+from models.versions import ModelVersion
 from training.monitoring import champion_challenger
 from training.monitoring.champion_challenger import compare_versions
 
@@ -67,7 +68,8 @@ def world(monkeypatch):
 
     world = World()
     world.published = []
-    monkeypatch.setattr(champion_challenger.registry, "list_versions", lambda *_: world.versions)
+    registry = SimpleNamespace(list_versions=lambda: world.versions)
+    monkeypatch.setattr(champion_challenger, "Registry", lambda _: registry)
     monkeypatch.setattr(champion_challenger, "_read_predictions", lambda *_: world.predictions)
     monkeypatch.setattr(champion_challenger.Lakehouse, "read_ticks", lambda *_: world.ticks)
     monkeypatch.setattr(

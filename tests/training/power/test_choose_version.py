@@ -1,11 +1,13 @@
 """Which version forecasts a day: Production, unless it was trained on that day or later ones."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from contracts.units import DAY_US
-from models.registry import ModelVersion
+from models.versions import ModelVersion
 from training.power import forecast, steps
 from training.power.forecast import choose_version
 
@@ -25,8 +27,10 @@ def choose(monkeypatch):
 
     def choose(day, *versions):
         production = next((each for each in versions if each.production), None)
-        monkeypatch.setattr(forecast.registry, "production_version", lambda *_: production)
-        monkeypatch.setattr(forecast.registry, "list_versions", lambda *_: list(versions))
+        registry = SimpleNamespace(
+            production_version=lambda: production, list_versions=lambda: list(versions)
+        )
+        monkeypatch.setattr(forecast, "Registry", lambda *_: registry)
         settings = Settings(power_model_name="power")
         return choose_version(settings, "total", T0 + day * DAY_US).version
 

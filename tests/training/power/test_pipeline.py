@@ -15,8 +15,10 @@ from contracts.errors import DatasetError, RegistryError
 from contracts.units import DAY_US
 from lakehouse import power
 from lakehouse.tables import Lakehouse
-from models import registry, runtime, tracking
+from models import runtime, tracking
+from models.registry import Registry
 from models.runtime import LIGHTGBM_FILE
+from models.versions import GATE_PASS
 from tests.support.power_data import T0, readings, real, settings_in
 from training.power import backfill, card, features, files, forecast, model, pipeline, steps
 from training.power.split import split_by_time
@@ -102,7 +104,7 @@ class TestTotal:
         ]
         assert shares == pytest.approx([0.126, 0.191, 0.170], abs=0.002)
         assert result.metrics["skill"] == pytest.approx(0.26, abs=0.02)
-        assert registry.production_version(settings, "power-total").version == "1"
+        assert Registry(settings, "power-total").production_version().version == "1"
         assert (result.train_rows, result.test_rows) == ((364 - 7 - 56) * 24, 56 * 24)
         ends = [step for step, done, total in steps if done == total]
         assert ends == ["prepare", "train", "evaluate", "register"]
@@ -163,7 +165,7 @@ class TestTotal:
 
     def test_production_is_a_sealed_text_file_with_a_signature_and_no_pickle(self, promoted):
         settings, _, _ = promoted
-        found = registry.fetch_production(settings, "power-total")
+        found = Registry(settings, "power-total").fetch_production()
         manifest = runtime.verify_manifest(found.path, found.digest)
         assert (manifest.file, manifest.features) == (LIGHTGBM_FILE, features.FEATURES)
         assert manifest.trained_to_us == END_US - 56 * DAY_US
@@ -177,7 +179,7 @@ class TestTotal:
         again = pipeline.train_power(settings, "total", None, AT_US + DAY_US, quiet)
         assert (again.version, again.repeated, again.promoted) == ("1", True, True)
         assert again.metrics == first.metrics
-        assert len(registry.list_versions(settings, "power-total")) == 1
+        assert len(Registry(settings, "power-total").list_versions()) == 1
 
     def test_a_seed_and_the_data_decide_not_the_number_of_cores(self, small, mlflow_home):
         settings = settings_in(small, mlflow_home, "unused")
@@ -216,7 +218,7 @@ class TestZone1:
             in artifact(settings, result.run_id, card.CARD, tmp_path).read_text()
         )
         for name in ("power-zone", "power-zone-zone1"):
-            assert registry.list_versions(settings, name) == []
+            assert Registry(settings, name).list_versions() == []
         with pytest.raises(RegistryError, match="no Production version"):
             forecast.forecast_day(settings, "zone1")
 
@@ -264,14 +266,14 @@ class TestBackfill:
         assert all(day.forecast.rows["actual_kw"].null_count() == 0 for day in days)
         # Production knows more than either and stays.
         assert not any(day.result.promoted for day in days)
-        assert registry.production_version(settings, "power-backfill").version == "1"
+        assert Registry(settings, "power-backfill").production_version().version == "1"
         # A lakehouse that ends on that day makes the very same model.
         ended = settings_in(tmp_path, mlflow_home, "power-ended")
         power.store(Lakehouse(ended), SMALL.filter(pl.col("event_time_us") < first_us + DAY_US))
         assert pipeline.train_power(ended, "total", None, AT_US, quiet).promoted
         assert (
-            registry.production_version(ended, "power-ended").tags["digest"]
-            == registry.get_version(settings, "2", "power-backfill").tags["digest"]
+            Registry(ended, "power-ended").production_version().tags["digest"]
+            == Registry(settings, "power-backfill").get_version("2").tags["digest"]
         )
         # What comes later is written alongside the forecast.
         assert forecast.forecast_day(ended, "total").rows["actual_kw"].null_count() == 24
@@ -294,7 +296,7 @@ class TestBackfill:
             "2017-05-06 lacks 24 of its 24 hours",
             "2017-05-07 lacks 24 of its 24 hours",
         ]
-        assert registry.list_versions(settings, "power-holes") == []
+        assert Registry(settings, "power-holes").list_versions() == []
 
 
 class TestFailures:
@@ -316,7 +318,7 @@ class TestFailures:
         with pytest.raises(DatasetError, match=said):
             pipeline.train_power(settings, "total", end_us, AT_US, quiet)
         assert {run.info.status for run in runs(settings).values()} == {"FAILED"}
-        assert registry.list_versions(settings, settings.power_model_name) == []
+        assert Registry(settings, settings.power_model_name).list_versions() == []
 
     def test_an_interrupted_training_registers_nothing(self, small, mlflow_home):
         settings = settings_in(small, mlflow_home, "power-interrupted")
@@ -328,7 +330,7 @@ class TestFailures:
         with pytest.raises(KeyboardInterrupt):
             pipeline.train_power(settings, "total", None, AT_US, interrupt)
         assert runs(settings)["power-training"].info.status == "FAILED"
-        assert registry.list_versions(settings, "power-interrupted") == []
+        assert Registry(settings, "power-interrupted").list_versions() == []
 
     def test_a_kill_between_version_and_alias_leaves_a_whole_version_that_the_next_run_promotes(
         self, small, mlflow_home
@@ -338,9 +340,10 @@ class TestFailures:
 import os, signal
 from pathlib import Path
 from tests.support.power_data import settings_in
-from models import registry
+from models.registry import Registry
+from models.versions import GATE_PASS
 from training.power import pipeline
-registry.promote = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+Registry.promote = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 settings = settings_in(Path({str(small)!r}), Path({str(mlflow_home)!r}), "power-killed")
 pipeline.train_power(settings, "total", None, {AT_US}, lambda *_: None)
 """
@@ -351,10 +354,10 @@ pipeline.train_power(settings, "total", None, {AT_US}, lambda *_: None)
             check=False,
         )
         assert child.returncode == -signal.SIGKILL, child.stderr.decode()[-2000:]
-        (left,) = registry.list_versions(settings, "power-killed")
+        (left,) = Registry(settings, "power-killed").list_versions()
         assert not left.production
-        assert left.tags[registry.GATE_PASS] == "true"
-        registry.fetch_version(settings, left)
+        assert left.tags[GATE_PASS] == "true"
+        Registry(settings, left.name).fetch_version(left)
         again = pipeline.train_power(settings, "total", None, AT_US, quiet)
         assert (again.version, again.repeated, again.promoted) == ("1", True, True)
-        assert len(registry.list_versions(settings, "power-killed")) == 1
+        assert len(Registry(settings, "power-killed").list_versions()) == 1

@@ -6,8 +6,9 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError, RegistryError
-from models import registry, tracking
-from models.registry import ModelVersion
+from models import tracking
+from models.registry import Registry
+from models.versions import ModelVersion
 from tests.support.small import make
 from training.run.gate import GateCheck, GateVerdict
 from training.run.mlflow_run import EXECUTION_DATE
@@ -56,7 +57,7 @@ def evaluate(settings, key, score=0.9):
 def register(settings, key, may_replace=lambda production, version: True):
     training = TrainingRun(settings, PIPELINE, key)
     digest = training.saved_model().digest
-    find_version = partial(registry.find_version_with_digest, settings, digest)
+    find_version = partial(Registry(settings).find_version_with_digest, digest)
     policy = RegisterPolicy(find_version, may_replace)
     with training.parent_run().closing():
         return training.register(training.saved_verdict(), {"kind": "small"}, policy)
@@ -89,7 +90,7 @@ def statuses(settings):
 def test_a_model_that_passes_becomes_production_with_its_tags(settings):
     result = run_all(settings, "k")
     assert (result.version, result.repeated, result.promoted) == ("1", False, True)
-    production = registry.production_version(settings)
+    production = Registry(settings).production_version()
     assert (production.version, production.tags["kind"]) == ("1", "small")
     parent = tracking.client(settings).get_run(production.run_id).data
     assert parent.params == {"model_type": "forest", "execution_date": iso(AT_US)}
@@ -104,15 +105,15 @@ def test_repeated_steps_resume_their_runs_and_register_nothing_new(settings):
     again = run_all(settings, "k")
     assert (again.version, again.repeated, again.promoted) == ("1", True, True)
     assert len(statuses(settings)) == 4
-    assert len(registry.list_versions(settings)) == 1
-    assert len(registry.list_events(settings)) == 1
+    assert len(Registry(settings).list_versions()) == 1
+    assert len(Registry(settings).list_events()) == 1
 
 
 def test_a_refused_model_never_enters_the_registry(settings):
     result = run_all(settings, "k", score=0.4)
     assert result == Registration(result.verdict)
     assert result.verdict.reasons == ["score 0.4 is not > 0.5"]
-    assert registry.list_versions(settings) == []
+    assert Registry(settings).list_versions() == []
 
 
 def test_a_policy_may_register_without_promoting(settings):
@@ -129,7 +130,7 @@ def test_a_policy_may_register_without_promoting(settings):
     result = register(settings, "second", keep_production)
     assert (result.version, result.promoted) == ("2", False)
     assert seen == [("1", None)]
-    assert registry.production_version(settings).version == "1"
+    assert Registry(settings).production_version().version == "1"
 
 
 def test_a_policy_that_raises_registers_nothing_and_fails_the_run(settings):
@@ -142,7 +143,7 @@ def test_a_policy_that_raises_registers_nothing_and_fails_the_run(settings):
 
     with pytest.raises(RegistryError, match="has changed"):
         register(settings, "k", refuse)
-    assert registry.list_versions(settings) == []
+    assert Registry(settings).list_versions() == []
     assert statuses(settings)["small-training"] == "FAILED"
 
 
@@ -151,12 +152,12 @@ def test_a_promotion_that_was_interrupted_is_completed(settings, monkeypatch):
     train(settings, "k")
     evaluate(settings, "k")
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(registry, "promote", _interrupt)
+        patched.setattr(Registry, "promote", _interrupt)
         register(settings, "k")
-    (version,) = registry.list_versions(settings)
+    (version,) = Registry(settings).list_versions()
     assert not version.production
     assert register(settings, "k").promoted
-    assert registry.production_version(settings).version == version.version == "1"
+    assert Registry(settings).production_version().version == version.version == "1"
 
 
 def _interrupt(*_):

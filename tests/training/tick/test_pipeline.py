@@ -10,7 +10,8 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from models import registry, runtime, tracking
+from models import runtime, tracking
+from models.registry import Registry
 from tests.support.market import T0, dataset
 from training.run.provenance import iso
 from training.tick import pipeline
@@ -69,7 +70,7 @@ class TestPlanted:
         settings, result, _ = planted
         assert result.promoted
         assert result.verdict.gate_pass
-        assert registry.production_version(settings).version == result.version == "1"
+        assert Registry(settings).production_version().version == result.version == "1"
         assert result.reports[1.0].ic == pytest.approx(0.3, abs=0.05)
         assert result.comparisons["ols"].sharpe > 1.5
         assert result.comparisons["buy_and_hold"].sharpe == pytest.approx(_sharpe_of_holding())
@@ -77,7 +78,7 @@ class TestPlanted:
 
     def test_production_answers_what_the_backtest_used(self, planted):
         settings, result, _ = planted
-        found = registry.fetch_production(settings)
+        found = Registry(settings).fetch_production()
         model = runtime.load_model(found.path, found.digest)
         data = dataset(strength=0.3).frame
         assert model.predict(datasets.feature_matrix(data)).shape == (len(data),)
@@ -178,7 +179,7 @@ class TestRefused:
         assert parent.data.tags["gate_reasons"] == "; ".join(result.verdict.reasons)
         assert "planted signal" not in parent.data.tags
         assert parent.data.metrics["gate_pass"] == 0
-        assert registry.list_versions(settings) == []
+        assert Registry(settings).list_versions() == []
 
 
 class TestIncumbent:
@@ -197,19 +198,19 @@ class TestIncumbent:
         weaker = pipeline.train_on(settings, lambda: _backwards(small()), AT_US)
         assert not weaker.promoted
         assert any("sharpe_against_production" in reason for reason in weaker.verdict.reasons)
-        assert registry.production_version(settings).version == "2"
+        assert Registry(settings).production_version().version == "2"
 
     def test_an_incumbent_that_cannot_be_loaded_is_an_obstacle_with_a_way_out(self, make_settings):
         settings = make_settings("damaged")
         pipeline.train_on(settings, small, AT_US)
-        home = registry.fetch_production(settings).path
+        home = Registry(settings).fetch_production().path
         for file in (home / runtime.MODEL_FILE, _stored(settings)):
             file.write_bytes(b"altered")
         result = pipeline.train_on(settings, small, AT_US)
         assert not result.promoted
         assert "cannot be compared" in result.verdict.reasons[0]
         assert "retire" in result.verdict.reasons[0]
-        registry.retire(settings)
+        Registry(settings).retire()
         assert pipeline.train_on(settings, small, AT_US).version == "2"
 
 
@@ -246,6 +247,6 @@ def _backwards(data):
 
 def _stored(settings):
     return (
-        Path(registry.production_version(settings).source.removeprefix("file://"))
+        Path(Registry(settings).production_version().source.removeprefix("file://"))
         / runtime.MODEL_FILE
     )

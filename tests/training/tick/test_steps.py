@@ -9,7 +9,8 @@ import pytest
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError, JobError, RegistryError
 from contracts.progress import silent
-from models import registry, tracking
+from models import tracking
+from models.registry import Registry
 from tests.support.market import T0
 from tests.support.small import make
 from training.run.gate import GateCheck, GateVerdict
@@ -53,15 +54,15 @@ class TestRegister:
             verdict, version = steps.register_to_production(settings, "k")
             assert (verdict.gate_pass, version) == (True, "1")
         assert training.directory.read_state()["version"] == "1"
-        assert len(registry.list_versions(settings)) == 1
-        assert registry.production_version(settings).tags["sharpe"] == "3.0000"
+        assert len(Registry(settings).list_versions()) == 1
+        assert Registry(settings).production_version().tags["sharpe"] == "3.0000"
 
     def test_another_training_of_equal_content_registers_another_version(self, settings):
         backtested(settings, "one")
         backtested(settings, "two", compared_with="1")
         assert steps.register_to_production(settings, "one")[1] == "1"
         assert steps.register_to_production(settings, "two")[1] == "2"
-        digests = {each.tags["digest"] for each in registry.list_versions(settings)}
+        digests = {each.tags["digest"] for each in Registry(settings).list_versions()}
         assert len(digests) == 1
 
     def test_a_production_model_that_is_new_since_the_backtest_stops_it(self, settings):
@@ -71,13 +72,13 @@ class TestRegister:
         with pytest.raises(RegistryError, match="version 1 became Production since") as error:
             steps.register_to_production(settings, "two")
         assert "backtest_model" in error.value.hint
-        assert [each.version for each in registry.list_versions(settings)] == ["1"]
+        assert [each.version for each in Registry(settings).list_versions()] == ["1"]
 
     def test_a_refused_model_is_not_registered_and_its_run_is_finished(self, settings):
         training = backtested(settings, "k", passed=False)
         verdict, version = steps.register_to_production(settings, "k")
         assert (version, verdict.reasons) == (None, ["sharpe 1 is not > 1.5"])
-        assert registry.list_versions(settings) == []
+        assert Registry(settings).list_versions() == []
         run = tracking.client(settings).get_run(training.parent_run().run_id)
         assert run.info.status == "FINISHED"
 

@@ -11,7 +11,8 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError, RegistryError
-from models import registry, runtime, tracking
+from models import runtime, tracking
+from models.registry import Registry
 from tests.support.made_images import digits, trained
 from tests.training.vision.test_images import keras_file
 from training.run import mlflow_run
@@ -84,7 +85,7 @@ def test_what_passes_is_registered_once_and_served_by_the_runtime(settings, tmp_
     first = steps.register_model(settings, SPEC, "k", quiet)
     again = steps.register_model(settings, SPEC, "k", quiet)
     assert (first.version, first.repeated, again.version, again.repeated) == ("1", False, "1", True)
-    now = registry.fetch_production(settings, settings.mnist_model_name)
+    now = Registry(settings, settings.mnist_model_name).fetch_production()
     model = runtime.load_model(now.path, now.digest)
     assert model.labels == tuple("0123456789") and model.shape == (28, 28, 1)
     assert (model.predict(made.test_x).argmax(axis=1) == made.test_y).all()
@@ -181,7 +182,7 @@ def test_a_file_that_cannot_be_read_fails_its_runs_and_the_right_one_then_goes_o
     assert runs(settings) == {"mnist-training": "FAILED", "prepare_data": "FAILED"}
     steps.prepare_data(settings, SPEC, "k", keras_file(tmp_path / "mnist.npz", made), quiet)
     assert runs(settings) == {"mnist-training": "RUNNING", "prepare_data": "FINISHED"}
-    assert registry.list_versions(settings, settings.mnist_model_name) == []
+    assert Registry(settings, settings.mnist_model_name).list_versions() == []
 
 
 def test_without_a_network_the_runs_fail_too(settings):
@@ -198,7 +199,7 @@ def test_few_test_images_open_no_gate(settings, tmp_path):
     assert verdict.threshold_pass
     assert verdict.reasons == ["test_images 60 is not >= 10000"]
     assert steps.register_model(settings, SPEC, "k", quiet).version is None
-    assert registry.list_versions(settings, settings.mnist_model_name) == []
+    assert Registry(settings, settings.mnist_model_name).list_versions() == []
 
 
 def test_what_is_not_accurate_enough_never_enters_the_registry(settings, tmp_path, made):
@@ -208,7 +209,7 @@ def test_what_is_not_accurate_enough_never_enters_the_registry(settings, tmp_pat
     verdict = steps.evaluate_model(settings, SPEC, "k", quiet)
     result = steps.register_model(settings, SPEC, "k", quiet)
     assert not verdict.gate_pass and result.version is None and "accuracy" in verdict.reasons[0]
-    assert registry.list_versions(settings, settings.mnist_model_name) == []
+    assert Registry(settings, settings.mnist_model_name).list_versions() == []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import polars as pl
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
-from models import registry, runtime
+from models import runtime
+from models.registry import Registry
 from training.run import gate, mlflow_run
 from training.run.gate import GateVerdict
 from training.run.mlflow_run import MlflowRun
@@ -131,10 +132,11 @@ def _incumbent_sharpe(
 
     0 for a model that never trades, None if there is no Production model or an obstacle.
     """
-    if registry.production_version(settings) is None:
+    registry = Registry(settings)
+    if registry.production_version() is None:
         return None, ()
     try:
-        local = registry.fetch_production(settings)
+        local = registry.fetch_production()
         incumbent = runtime.load_model(local.path, local.digest, local.name, local.version)
         missing = set(incumbent.features) - set(test.columns)
         if missing:
