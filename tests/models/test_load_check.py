@@ -1,6 +1,8 @@
 """The check of a new model, without the child process: what it accepts and what it reports."""
 
 import json
+import subprocess
+import sys
 
 from models import runtime
 from models.load_check import find_problem
@@ -32,3 +34,12 @@ def test_a_nan_difference_is_a_problem(tmp_path):
     values["golden_forecasts"][0] = float("nan")
     digest = runtime.Manifest(**values).write(exported.folder)
     assert find_problem(exported.folder, digest) == "golden forecasts differ by nan"
+
+
+def test_the_process_exits_with_zero_or_with_the_problem_on_standard_error(tmp_path):
+    exported = make(tmp_path)
+    for digest, code in ((exported.digest, 0), ("0" * 64, 1)):
+        command = [sys.executable, "-m", "models.load_check", str(tmp_path), digest]
+        child = subprocess.run(command, capture_output=True, text=True, check=False)
+        problem = find_problem(tmp_path, digest)
+        assert (child.returncode, child.stderr.strip()) == (code, problem or "")

@@ -1,10 +1,19 @@
-"""Signatures of MLflow models: named columns for features, tensors for images."""
+"""MLflow models: the verified files, and a signature with named columns or tensors."""
+
+from importlib.metadata import version
 
 import pytest
 from mlflow.types import DataType
 
-from models.mlflow_model import model_signature
-from models.runtime import LIGHTGBM_FILE, MODEL_FILE, Manifest
+from contracts.errors import RegistryError
+from models.mlflow_model import (
+    LIGHTGBM_REQUIREMENTS,
+    ONNX_REQUIREMENTS,
+    model_signature,
+    write_mlflow_model,
+)
+from models.runtime import LIGHTGBM_FILE, MANIFEST_FILE, MODEL_FILE, Manifest
+from tests.support.small import make
 
 FIELDS = {
     "sha256": "",
@@ -31,3 +40,26 @@ def test_images_are_tensors_with_any_number_of_rows():
     signature = model_signature(manifest)
     assert [spec.shape for spec in signature.inputs.inputs] == [(-1, 28, 28, 1)]
     assert [spec.shape for spec in signature.outputs.inputs] == [(-1, 2)]
+
+
+def test_the_pinned_requirement_is_the_installed_mlflow():
+    for requirements in (ONNX_REQUIREMENTS, LIGHTGBM_REQUIREMENTS):
+        assert requirements[0] == f"mlflow=={version('mlflow')}"
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_the_verified_files_are_in_the_mlflow_folder_unchanged(tmp_path):
+    exported = make(tmp_path / "model")
+    write_mlflow_model(exported, tmp_path / "mlflow")
+    for name in (MODEL_FILE, MANIFEST_FILE):
+        written = (tmp_path / "mlflow" / name).read_bytes()
+        assert written == (exported.folder / name).read_bytes()
+    assert (tmp_path / "mlflow" / "MLmodel").is_file()
+
+
+def test_an_altered_file_is_not_written(tmp_path):
+    exported = make(tmp_path / "model")
+    (exported.folder / MODEL_FILE).write_bytes(b"altered")
+    with pytest.raises(RegistryError, match="is not the file that was registered"):
+        write_mlflow_model(exported, tmp_path / "mlflow")
+    assert not (tmp_path / "mlflow").exists()

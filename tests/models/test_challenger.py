@@ -1,0 +1,84 @@
+"""The trial of a challenger: what running APIs are told, and when nothing changes."""
+
+import pytest
+
+from contracts.config.settings import Settings
+from contracts.errors import RegistryError
+from contracts.redis_keys import DUEL_KEY, RETIRED, model_key
+from models import audit, tracking
+from models.registry import Registry
+from tests.feature_store.conftest import RedisServer
+from tests.support.small import REQUIRED, make
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory):
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def registry(mlflow_home, request, redis_server, tmp_path):
+    """A registry with one version that passed the gate, which is not Production."""
+    name = request.node.name
+    settings = Settings(home=mlflow_home, model_name=name, redis_port=redis_server.port)
+    client = tracking.client(settings)
+    experiment = tracking.experiment_id(settings, client, settings.experiment)
+    registry = Registry(settings)
+    run_id = client.create_run(experiment).info.run_id
+    registry.register_version(make(tmp_path / "model"), run_id, REQUIRED)
+    return registry
+
+
+@pytest.fixture
+def signal(registry, redis_server):
+    """The version that the newest signal names."""
+
+    def read():
+        with redis_server.client() as client:
+            return client.get(model_key(registry.name)).decode().partition("@")[0]
+
+    return read
+
+
+def test_apis_are_told_of_a_challenger_and_of_the_end_of_its_trial(registry, signal):
+    registry.set_challenger("1")
+    assert signal() == "1"
+    registry.remove_challenger()
+    assert signal() == RETIRED  # nothing is Production either
+
+
+def test_the_end_of_a_trial_names_the_production_version(registry, signal):
+    registry.promote("1")
+    registry.remove_challenger()
+    assert signal() == "1"
+    assert registry.production_version().version == "1"
+
+
+def test_ending_no_trial_changes_no_version(registry):
+    before = registry.list_versions()
+    registry.remove_challenger()
+    assert registry.list_versions() == before
+
+
+def test_an_unknown_version_is_not_tried_and_nothing_is_recorded(registry):
+    with pytest.raises(RegistryError) as error:
+        registry.set_challenger("2")
+    assert error.value.message == f"{registry.name} has no version 2"
+    assert error.value.hint == "see `tick model list`"
+    assert registry.list_events() == []
+
+
+def test_only_the_served_model_forgets_the_last_comparison(registry, redis_server):
+    settings = registry._settings.model_copy(update={"model_name": "served"})
+    with redis_server.client() as client:
+        client.set(DUEL_KEY, b"numbers")
+        audit.signal_apis(settings, "power", "3@1")
+        assert client.get(DUEL_KEY) == b"numbers"
+        audit.signal_apis(settings, "served", "3@1")
+        assert client.get(DUEL_KEY) is None
