@@ -1,6 +1,6 @@
 """`cifar10_cnn_training`: an Airflow DAG that trains a CIFAR-10 network with PyTorch, on demand."""
 
-from dags.model_training_factory import create_ml_training_dag
+from dags.factory.model_training import create_ml_training_dag
 
 dag = create_ml_training_dag(
     dag_id="cifar10_cnn_training",

@@ -1,6 +1,6 @@
 """`mnist_cnn_training`: an Airflow DAG that trains an MNIST network with Keras, on demand."""
 
-from dags.model_training_factory import create_ml_training_dag
+from dags.factory.model_training import create_ml_training_dag
 
 dag = create_ml_training_dag(
     dag_id="mnist_cnn_training",

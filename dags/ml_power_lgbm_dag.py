@@ -3,7 +3,7 @@
 Runs daily at 01:00 UTC; a model that passes its gate forecasts today.
 """
 
-from dags.model_training_factory import create_ml_training_dag
+from dags.factory.model_training import create_ml_training_dag
 
 dag = create_ml_training_dag(
     dag_id="power_lgbm_training",

@@ -3,7 +3,7 @@
 Runs on Sundays at 02:00 UTC and after the drift event; the gate decides about Production.
 """
 
-from dags.model_training_factory import create_ml_training_dag
+from dags.factory.model_training import create_ml_training_dag
 
 dag = create_ml_training_dag(
     dag_id="tick_model_training",

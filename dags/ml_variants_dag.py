@@ -2,6 +2,6 @@
 
 from pathlib import Path
 
-from dags.model_training_factory import variant_dags
+from dags.factory.model_training import variant_dags
 
 globals().update(variant_dags(Path(__file__).with_name("variants")))

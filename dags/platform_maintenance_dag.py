@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG, Param, task
 
-from dags.spec import Spec, arguments
+from dags.factory.spec import Spec, arguments
 from dags.tasks import maintenance
 
 SPEC = Spec(

@@ -5,7 +5,7 @@ It retrains when features or predictions have drifted from the Production model'
 
 from airflow.sdk import DAG, Asset, task
 
-from dags.spec import Spec, arguments, time_param
+from dags.factory.spec import Spec, arguments, time_param
 from dags.tasks import tick
 
 SPEC = Spec(

@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG, Param, task
 
-from dags.spec import Spec, arguments, time_param
+from dags.factory.spec import Spec, arguments, time_param
 from dags.tasks import history
 
 SPEC = Spec(

@@ -44,7 +44,7 @@ def test_every_line_names_a_path_that_exists_and_a_team():
 
 def test_the_owner_of_a_dag_reviews_its_file():
     """The owner in the code (`owner="…-team"`) is among the reviewers of the file."""
-    from dags.variant import DATASETS
+    from dags.factory.variant import DATASETS
 
     for file in (name for name in files("dags/") if name.endswith("_dag.py")):
         text = (ROOT / file).read_text()

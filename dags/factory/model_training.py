@@ -7,11 +7,11 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, chain, task
 
-from dags import spec
-from dags.approval import approval_step
-from dags.spec import Spec, arguments, time_param
+from dags.factory import spec
+from dags.factory.approval import approval_step
+from dags.factory.spec import Spec, arguments, time_param
+from dags.factory.variant import DATASETS, Variant, load_variants, validate_variant
 from dags.tasks import power, tick, vision
-from dags.variant import DATASETS, Variant, load_variants, validate_variant
 
 STEPS = ("prepare_data", "train_model", "evaluate_model", "register_model")
 TEXT, NUMBER = ["null", "string"], ["null", "integer"]

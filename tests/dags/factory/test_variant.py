@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from contracts.errors import SettingError
-from dags.variant import DATASETS, load_variants, validate_variant
+from dags.factory.variant import DATASETS, load_variants, validate_variant
 from tests.support.documented import CALLS
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 GOOD = """\
 dag_id: mnist_short_training
 model_type: cnn
@@ -95,6 +95,80 @@ def test_what_is_wrong_is_named(tmp_path, old, new, expected):
 def test_what_is_not_a_mapping_is_refused(tmp_path, text):
     (tmp_path / "broken.yaml").write_text(text)
     assert error_message(tmp_path).startswith("broken.yaml: ")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("priority_weight", 1),
+        ("priority_weight", 10),
+        ("dag_id", "abc"),
+        ("dag_id", "a" * 100),
+        ("schedule", "0 1 * * *"),
+        ("schedule", None),
+        ("params", {"seed": None}),
+    ],
+)
+def test_a_value_at_its_limit_is_accepted(field, value):
+    variant = validate_variant(yaml.safe_load(GOOD) | {field: value}, "create")
+    assert getattr(variant, field) == value
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("priority_weight", 0),
+        ("priority_weight", 11),
+        ("dag_id", "ab"),
+        ("dag_id", "a" * 101),
+        ("dag_id", "9abc"),
+        ("schedule", "0 1 * *"),
+        ("schedule", "0 1 * * * *"),
+        ("params", {"seed": [1]}),
+    ],
+)
+def test_a_value_beyond_its_limit_is_refused_by_name(field, value):
+    with pytest.raises(SettingError, match=f"create: {field}"):
+        validate_variant(yaml.safe_load(GOOD) | {field: value}, "create")
+
+
+def test_every_conflict_of_a_file_is_listed_with_what_is_supported(tmp_path):
+    wrong = {"framework": "jax", "model_type": "mlp", "params": {"x": 1, "epochs": 2, "y": 3}}
+    (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(yaml.safe_load(GOOD) | wrong))
+    with pytest.raises(SettingError) as caught:
+        load_variants(tmp_path, ())
+    assert caught.value.message == (
+        "wrong.yaml: framework: mnist is trained by tensorflow, not 'jax';"
+        " model_type: 'mlp' is none of cnn; params: mnist has no 'x'; params: mnist has no 'y'"
+    )
+    assert "cifar10: cnn, resnet9, simple by pytorch" in caught.value.hint
+    assert "docs/airflow.md" in caught.value.hint
+
+
+def test_a_folder_and_a_file_that_is_not_text_are_refused_by_name(tmp_path):
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "latin.yml").write_bytes(b"dag_id: \xe9\xe8")
+    lines = error_message(tmp_path).splitlines()
+    assert [line.partition(": ")[0] for line in lines] == ["folder.yaml", "latin.yml"]
+    assert all("not valid YAML" in line for line in lines)
+
+
+def test_a_long_error_of_the_parser_is_cut_to_one_line(tmp_path):
+    (tmp_path / "long.yaml").write_text(f"a: '{'x' * 5_000}\nb: [")
+    message = error_message(tmp_path)
+    assert len(message) < 250
+    assert "\n" not in message
+
+
+def test_other_files_of_the_folder_are_ignored(tmp_path):
+    (tmp_path / "a.yml").write_text(GOOD)
+    (tmp_path / "notes.md").write_text("- not a variant")
+    (tmp_path / "b.yaml.disabled").write_text("- not a variant")
+    assert [variant.dag_id for variant in load_variants(tmp_path, ())] == ["mnist_short_training"]
+
+
+def test_an_empty_folder_has_no_variants(tmp_path):
+    assert load_variants(tmp_path, ()) == load_variants(tmp_path / "none", ()) == []
 
 
 def test_never_two_of_one_id(tmp_path):

@@ -1,5 +1,5 @@
 """A DAG as data: owner, schedule, resources, retries, gate. Each DAG is built from one `Spec`;
-those of training DAGs come from `model_training_factory`.
+those of training DAGs come from `model_training`.
 
 `arguments` turns it into the arguments of Airflow's DAG, so that no DAG file repeats them.
 """
@@ -40,7 +40,7 @@ DAG_IDS = (
     "tick_drift_retrain",
     "platform_maintenance",
 )
-DOCS = Path(__file__).with_name("docs")
+DOCS = Path(__file__).parents[1] / "docs"
 BACK_OFF = 2.0  # `True` would mean a factor of 1: no back-off at all
 # Errors caused by wrong input, which would fail again on a retry.
 NOT_RETRIED = [

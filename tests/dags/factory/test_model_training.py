@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.airflow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 each = pytest.mark.parametrize("name", CALLS)
 TRAINING = ["prepare_data", "train_model", "evaluate_model", "register_model"]
 TASKS = {
@@ -40,9 +40,9 @@ def own_airflow_home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def factory(own_airflow_home):
-    from dags import model_training_factory
+    from dags.factory import model_training
 
-    return model_training_factory
+    return model_training
 
 
 @pytest.fixture(scope="module")
