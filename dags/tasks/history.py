@@ -4,12 +4,20 @@ from collections.abc import Iterable
 from typing import Any
 
 from contracts.units import DAY_US
-from dags.tasks.run import context, current_settings, interval, log, log_progress, parameter, span
+from dags.tasks.task_context import (
+    context,
+    current_settings,
+    data_interval,
+    log,
+    log_progress,
+    parameter,
+    time_range,
+)
 
 Chunk = dict[str, int]
 
 
-def days(from_us: int | None, to_us: int) -> tuple[int, int]:
+def whole_days(from_us: int | None, to_us: int) -> tuple[int, int]:
     """The range in whole days; by default the day before `to`.
 
     An interval from 01:15 to 01:15 means the day on which it begins.
@@ -22,11 +30,11 @@ def _range() -> tuple[int, int]:
     from contracts.clock import now_us
 
     params = context()["params"]
-    from_us, to_us = span(params, interval(), now_us())
+    from_us, to_us = time_range(params, data_interval(), now_us())
     return (
         (from_us, to_us)
         if from_us is not None and params.get("from") and params.get("to")
-        else days(from_us, to_us)
+        else whole_days(from_us, to_us)
     )
 
 

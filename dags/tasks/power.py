@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Any
 
 from contracts.units import DAY_US
-from dags.tasks.run import (
+from dags.tasks.task_context import (
     current_settings,
-    interval,
+    data_interval,
     log_progress,
-    micros,
     parameter,
+    parse_us,
     refuse_unless_passed,
     run_key,
     to_us,
@@ -22,7 +22,7 @@ def end_us(day: str | None, start: datetime | None) -> int | None:
     None: neither is given, so the last complete day applies.
     """
     if day:
-        return micros(day) // DAY_US * DAY_US + DAY_US
+        return parse_us(day) // DAY_US * DAY_US + DAY_US
     return None if start is None else to_us(start) // DAY_US * DAY_US + DAY_US
 
 
@@ -31,7 +31,7 @@ def prepare_data() -> dict[str, int]:
     from contracts.clock import now_us
     from training.power import steps
 
-    until_us = end_us(parameter("day"), interval()[0])
+    until_us = end_us(parameter("day"), data_interval()[0])
     dataset = steps.prepare_data(
         current_settings(),
         run_key(),

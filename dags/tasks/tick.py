@@ -3,15 +3,15 @@
 from typing import Any
 
 from contracts.units import DAY_US
-from dags.tasks.run import (
+from dags.tasks.task_context import (
     context,
     current_settings,
-    interval,
+    data_interval,
     log_progress,
     parameter,
     refuse_unless_passed,
     run_key,
-    span,
+    time_range,
 )
 
 DRIFT_DAYS = 7
@@ -30,7 +30,7 @@ def aggregate_weekly_features() -> dict[str, int]:
     settings, at_us = current_settings(), now_us()
     lake = Lakehouse(settings)
     lake.create()
-    from_us, to_us = span(context()["params"], (None, interval()[1]), at_us)
+    from_us, to_us = time_range(context()["params"], (None, data_interval()[1]), at_us)
     from_us = lake.time_range()[0] if from_us is None else from_us
     length_us = chunks.length_us(lake, parameter("chunk"), from_us, to_us)
     counts = steps.aggregate_weekly_features(
@@ -88,7 +88,7 @@ def check_drift() -> dict[str, Any]:
     from training.monitoring.drift_check import check_drift as run_check
 
     at_us = now_us()
-    from_us, to_us = span(context()["params"], (None, interval()[1]), at_us)
+    from_us, to_us = time_range(context()["params"], (None, data_interval()[1]), at_us)
     outcome = run_check(
         current_settings(),
         to_us - DRIFT_DAYS * DAY_US if from_us is None else from_us,

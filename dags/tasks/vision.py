@@ -3,7 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dags.tasks.run import current_settings, log_progress, parameter, refuse_unless_passed, run_key
+from dags.tasks.task_context import (
+    current_settings,
+    log_progress,
+    parameter,
+    refuse_unless_passed,
+    run_key,
+)
 
 if TYPE_CHECKING:
     from training.vision.specs import Spec

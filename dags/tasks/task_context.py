@@ -44,7 +44,7 @@ def parameter(name: str) -> Any:
     return context()["params"].get(name)
 
 
-def micros(text: str) -> int:
+def parse_us(text: str) -> int:
     """Parse a time in ISO 8601, UTC unless it has an offset, to µs. Raises SettingError."""
     try:
         moment = datetime.fromisoformat(text)
@@ -61,7 +61,7 @@ def to_us(moment: datetime) -> int:
     return round(moment.timestamp() * 1e6)
 
 
-def span(
+def time_range(
     params: Mapping[str, Any], interval: tuple[datetime | None, datetime | None], now_us: int
 ) -> tuple[int | None, int]:
     """[from, to) in µs from the parameters, or else from the run's data interval.
@@ -70,11 +70,11 @@ def span(
     """
     start, end = (None if moment is None else to_us(moment) for moment in interval)
     first, last = params.get("from"), params.get("to")
-    last_us = micros(last) if last else now_us if end is None else end
-    return (micros(first) if first else start), last_us
+    last_us = parse_us(last) if last else now_us if end is None else end
+    return (parse_us(first) if first else start), last_us
 
 
-def interval() -> tuple[datetime | None, datetime | None]:
+def data_interval() -> tuple[datetime | None, datetime | None]:
     """The run's data interval; (None, None) if it was started manually or by an asset."""
     run = context()["dag_run"]
     return run.data_interval_start, run.data_interval_end

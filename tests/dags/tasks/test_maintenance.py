@@ -1,0 +1,41 @@
+"""What maintenance deletes: only what nothing was written to lately."""
+
+import os
+
+from dags.tasks import maintenance
+
+NOW_US = 1_772_712_000_000_000  # 2026-03-05T12:00
+
+
+def test_old_files_go_and_young_ones_stay(tmp_path):
+    for name, age_s in (("a/old.log", 100), ("a/young.log", 0), ("b/old.log", 100)):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("x")
+        os.utime(file, (NOW_US / 1e6 - age_s,) * 2)
+    assert maintenance.delete_old_files(tmp_path, NOW_US - 50_000_000) == 2
+    assert [file.name for file in tmp_path.rglob("*")] == ["a", "young.log"]
+
+
+def test_a_training_goes_only_when_nothing_in_it_is_young(tmp_path):
+    for name, age_s in (
+        ("tick/old/state.json", 100),
+        ("tick/busy/state.json", 100),
+        ("tick/busy/model/model.onnx", 0),
+    ):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("x")
+        os.utime(file, (NOW_US / 1e6 - age_s,) * 2)
+    for folder in ("tick/old", "tick/busy", "tick/busy/model"):
+        os.utime(tmp_path / folder, (NOW_US / 1e6 - 100,) * 2)
+    assert maintenance.delete_old_runs(tmp_path, NOW_US - 50_000_000) == 1
+    assert [folder.name for folder in (tmp_path / "tick").iterdir()] == ["busy"]
+
+
+def test_nothing_there_is_nothing_to_do(tmp_path):
+    assert (
+        maintenance.delete_old_files(tmp_path / "none", NOW_US)
+        == maintenance.delete_old_runs(tmp_path / "none", NOW_US)
+        == 0
+    )
