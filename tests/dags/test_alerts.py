@@ -72,6 +72,20 @@ def test_a_late_run_is_reported_in_slack_and_by_mail(alerts, channels):
     assert "has not finished 4 h after it was queued" in html(mail)
 
 
+def test_a_deadline_without_a_run_is_reported_too(alerts, channels):
+    webhook, _ = channels
+    asyncio.run(alerts.deadline_missed("tick_drift_retrain", "quant-team", 0.5))
+    assert webhook.posts[0]["text"].endswith(
+        "\nthe current run has not finished 0.5 h after it was queued"
+    )
+
+
+def test_a_failure_without_an_exception_points_to_the_log(alerts, channels):
+    webhook, _ = channels
+    alerts.task_failed(failure(None))
+    assert webhook.posts[0]["text"].endswith("\nrun manual__1: see its log")
+
+
 def test_hostile_text_is_not_markup(alerts, channels):
     webhook, mail = channels
     alerts.task_failed(failure(ValueError(f"{HOSTILE}\nsecond line")))
@@ -98,6 +112,52 @@ def test_an_endless_exception_is_cut(alerts, channels):
     alerts.task_failed(failure(ValueError("x" * 1_000_000)))
     assert len(webhook.posts[0]["text"]) < 4_000
     assert len(html(mail)) < 4_000
+
+
+@pytest.mark.parametrize(("length", "sent"), [(199, 199), (200, 200), (201, 200)])
+def test_a_subject_has_at_most_200_characters(alerts, channels, length, sent):
+    webhook, mail = channels
+    alerts.send_alert("s" * length, "text")
+    assert mail.messages[0]["subject"] == "s" * sent
+    assert webhook.posts[0]["text"] == f"*{'s' * sent}*\ntext"
+
+
+@pytest.mark.parametrize(("length", "sent"), [(2_999, 2_999), (3_000, 3_000), (3_001, 3_000)])
+def test_a_text_has_at_most_3000_characters(alerts, channels, length, sent):
+    webhook, mail = channels
+    alerts.send_alert("late", "é" * length)
+    assert webhook.posts[0]["text"] == f"*late*\n{'é' * sent}"
+    assert html(mail).count("é") == sent
+
+
+def test_the_log_has_the_whole_text(alerts, channels, caplog):
+    alerts.send_alert("late", "x" * 5_000)
+    assert "x" * 5_000 in caplog.text
+
+
+def test_a_dead_mail_server_does_not_keep_slack_from_the_alert(alerts, channels, caplog):
+    webhook, mail = channels
+    mail.shutdown()
+    mail.server_close()
+    alerts.send_alert("late", "text")
+    assert len(webhook.posts) == 1
+    assert "could not send the alert by connection tick_alerts_email" in caplog.text
+
+
+def test_incomplete_connections_are_logged_and_fail_nothing(alerts, caplog, monkeypatch):
+    for name in ("SLACK", "EMAIL"):
+        monkeypatch.setenv(f"AIRFLOW_CONN_TICK_ALERTS_{name}", json.dumps({"conn_type": "http"}))
+    alerts.send_alert("late", "text")
+    for name in ("slack", "email"):
+        assert f"could not send the alert by connection tick_alerts_{name}" in caplog.text
+
+
+def test_one_connection_is_enough(alerts, channels, caplog, monkeypatch):
+    webhook, mail = channels
+    monkeypatch.delenv("AIRFLOW_CONN_TICK_ALERTS_EMAIL")
+    alerts.send_alert("late", "text")
+    assert (len(webhook.posts), mail.messages) == (1, [])
+    assert "could not send" not in caplog.text
 
 
 def test_a_dead_channel_fails_neither_the_caller_nor_the_other_one(alerts, channels, caplog):

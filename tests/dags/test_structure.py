@@ -141,6 +141,55 @@ def test_by_time_means_intervals_and_drift_starts_the_training_too(probed):
     } == {"CronDataIntervalTimetable"}
 
 
+PARAMS = {
+    "tick_model_training": ["chunk", "from", "to"],
+    "power_lgbm_training": ["day", "series"],
+    "mnist_cnn_training": ["data", "epochs", "rows_max", "seed"],
+    "cifar10_cnn_training": ["data", "epochs", "rows_max", "seed"],
+    "tick_feature_backfill": ["chunk", "from", "symbols", "to"],
+    "tick_daily_statistics": ["from", "symbols", "to"],
+    "tick_drift_retrain": ["from", "to"],
+    "platform_maintenance": ["keep_days"],
+}
+
+
+@pytest.mark.parametrize("name", DAGS)
+def test_a_run_takes_these_parameters(probed, name):
+    assert probed[DAGS[name][0]]["dags"][name]["params"] == PARAMS[name]
+
+
+@pytest.mark.parametrize("name", DAGS)
+def test_priorities_are_not_summed_over_tasks(probed, name):
+    tasks = probed[DAGS[name][0]]["dags"][name]["tasks"].values()
+    assert {task["weight_rule"] for task in tasks} == {"absolute"}
+
+
+def test_snapshots_expire_after_compaction_and_the_rest_waits_for_nothing(probed):
+    tasks = probed["platform_maintenance_dag.py"]["dags"]["platform_maintenance"]["tasks"]
+    assert {name: task["next"] for name, task in tasks.items()} == {
+        "compact_tables": ["expire_snapshots"],
+        "expire_snapshots": [],
+        "delete_old_logs": [],
+        "delete_old_trainings": [],
+        "clean_database": [],
+    }
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_airflow_reads_the_dag_files_and_nothing_else(home, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_HOME", str(home))
+    from airflow.utils.file import list_py_file_paths
+
+    found = list_py_file_paths(REPO / "dags", safe_mode=False)
+    assert sorted(str(Path(path).relative_to(REPO / "dags")) for path in found) == FILES
+
+
+def test_no_variant_may_take_the_id_of_a_dag_file():
+    from dags.factory.spec import DAG_IDS
+
+    assert sorted(DAG_IDS) == sorted(DAGS)
+
+
 def test_variants_are_dags_with_their_own_defaults(probed):
     dags = probed["ml_variants_dag.py"]["dags"]
     assert set(dags) == {"cifar10_simple_training", "power_zone1_training"}
