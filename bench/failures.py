@@ -12,7 +12,7 @@ from bench.figures import BenchError, Figure, quantile
 from contracts.config.settings import Settings
 from contracts.features import CORE
 from feature_store.online.store import connect
-from models import export
+from models.export.sklearn_estimator import export_estimator
 from stack import platform
 
 AIM_P99_MS = 250.0
@@ -29,9 +29,7 @@ def measure(scale: float = 1.0) -> list[Figure]:
         forest = RandomForestRegressor(n_estimators=5, random_state=SEED)
         forest.fit(rows, rows[:, 0] * 1e-4)
         folder = settings.root / "forest"
-        api.promote(
-            settings, export.export_estimator(forest, rows, folder, seed=SEED, **api.MODEL_FACTS)
-        )
+        api.promote(settings, export_estimator(forest, rows, folder, seed=SEED, **api.MODEL_FACTS))
         api.write_features(settings)
         api.restart(settings)
         count = max(100, int(REQUESTS * scale))

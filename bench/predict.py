@@ -26,7 +26,8 @@ from bench.http_load import Load
 from contracts.config.settings import Settings
 from contracts.features import CORE
 from feature_store.feast_repo import objects as feast_objects
-from models import export, export_lightgbm
+from models.export.lightgbm_booster import export_booster
+from models.export.sklearn_estimator import export_estimator
 from models.runtime import ExportedModel
 from stack import platform
 from training.tick.model import FOREST
@@ -63,18 +64,14 @@ def measure(scale: float = 1.0) -> list[Figure]:
         forest, booster, rows = _train_models()
         forest_folder, booster_folder = settings.root / "forest", settings.root / "lightgbm"
         facts = api.MODEL_FACTS
-        api.promote(
-            settings, export.export_estimator(forest, rows, forest_folder, seed=SEED, **facts)
-        )
+        api.promote(settings, export_estimator(forest, rows, forest_folder, seed=SEED, **facts))
         api.write_features(settings)
         api.restart(settings)
         started_s = api.restart(settings)  # the first start had to download the model
         forest_figures = _forest_figures(
             _measure_api(settings, scale), _measure_mlflow(settings, "sklearn", forest, rows, scale)
         )
-        swap = _swap(
-            settings, export_lightgbm.export_booster(booster, rows, booster_folder, **facts)
-        )
+        swap = _swap(settings, export_booster(booster, rows, booster_folder, **facts))
         api.write_features(settings)
         lightgbm = _measure_api(settings, scale)
         mlflow = _measure_mlflow(settings, "lightgbm", booster, rows, scale)

@@ -120,7 +120,7 @@ class Model:
 
         Raises MatrixError for another shape, or a value that is not a finite float32.
         """
-        if matrix.ndim != 1 + len(self.row_shape) or matrix.shape[1:] != self.row_shape:
+        if matrix.shape[1:] != self.row_shape:
             expected = f"of the shape {self.shape}" if self.shape else self._feature_count()
             raise MatrixError(f"the model takes rows {expected}, not the shape {matrix.shape}")
         with np.errstate(over="ignore"):
@@ -155,15 +155,30 @@ def verify_manifest(folder: Path, digest: str) -> Manifest:
 
     Does not parse the model file. Raises RegistryError if a file is missing or does not match.
     """
-    manifest_path = folder / MANIFEST_FILE
-    if not manifest_path.is_file():
-        raise RegistryError(f"{folder} lacks {MANIFEST_FILE}", "register the model again")
+    manifest_path = _require_file(folder, MANIFEST_FILE)
     if file_sha256(manifest_path) != digest:
         raise RegistryError(
             f"{manifest_path} is not the one that was registered",
             "the file was altered: roll back or train again",
         )
-    values: dict[str, Any] = json.loads(manifest_path.read_bytes())
+    manifest = _parse_manifest(manifest_path.read_bytes())
+    model_path = _require_file(folder, manifest.file)
+    if model_path.stat().st_size > MODEL_BYTES_MAX or file_sha256(model_path) != manifest.sha256:
+        raise RegistryError(
+            f"{model_path} is not the file that was registered",
+            "it was truncated or altered: roll back or train again",
+        )
+    return manifest
+
+
+def _require_file(folder: Path, name: str) -> Path:
+    if not (folder / name).is_file():
+        raise RegistryError(f"{folder} lacks {name}", "register the model again")
+    return folder / name
+
+
+def _parse_manifest(content: bytes) -> Manifest:
+    values: dict[str, Any] = json.loads(content)
     for key in ("features", "golden_forecasts", "golden_rows", "shape", "labels"):
         values[key] = _as_tuples(values.get(key, []))
     manifest = Manifest(**values)
@@ -171,14 +186,6 @@ def verify_manifest(folder: Path, digest: str) -> Manifest:
         raise RegistryError(
             f"{manifest.file!r} is not a kind of model file",
             f"a model is one of {', '.join(LOADERS)}",
-        )
-    model_path = folder / manifest.file
-    if not model_path.is_file():
-        raise RegistryError(f"{folder} lacks {manifest.file}", "register the model again")
-    if model_path.stat().st_size > MODEL_BYTES_MAX or file_sha256(model_path) != manifest.sha256:
-        raise RegistryError(
-            f"{model_path} is not the file that was registered",
-            "it was truncated or altered: roll back or train again",
         )
     return manifest
 

@@ -20,7 +20,7 @@ from feature_store.parity.report import ParityReport
 from lakehouse import schemas, tick_scans
 from lakehouse.tables import Lakehouse
 from models import tracking
-from models.export import export_estimator
+from models.export.sklearn_estimator import export_estimator
 from models.registry import Registry
 from models.versions import GATE_PASS
 from stack import platform as stack_platform

@@ -18,7 +18,7 @@ import pytest
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from models import lightgbm_text, runtime, tracking
-from models.export_lightgbm import export_booster
+from models.export.lightgbm_booster import export_booster
 from models.lightgbm_text import Booster
 from models.registry import Registry
 from models.runtime import LIGHTGBM_FILE, MANIFEST_FILE, Manifest, MatrixError

@@ -19,7 +19,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from contracts.errors import RegistryError
 from models import runtime
-from models.export import edge_rows, export_estimator
+from models.export.sklearn_estimator import edge_rows, export_estimator
 from models.runtime import MANIFEST_FILE, MODEL_FILE, Manifest, MatrixError
 from tests.support.small import FEATURES, forest, make
 

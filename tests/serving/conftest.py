@@ -15,7 +15,7 @@ from contracts.features import CORE
 from contracts.redis_keys import HEARTBEAT_REDIS_KEY
 from contracts.windows import LEVELS
 from feature_store.online.store import write_rows
-from models.export import export_estimator
+from models.export.sklearn_estimator import export_estimator
 from models.runtime import ExportedModel
 from serving.app import create_app
 from serving.state.production_model import ModelVersion, RegistryState

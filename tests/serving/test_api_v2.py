@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contracts.features import CORE
-from models.export_images import export_network, keras_to_onnx
+from models.export.image_network import export_network, keras_to_onnx
 from models.runtime import MatrixError, load_model
 from serving.state.production_model import ModelVersion, RegistryState
 from tests.serving.test_api_predict import refused

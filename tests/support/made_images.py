@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from contracts.config.settings import Settings
-from models.export_images import keras_to_onnx
+from models.export.image_network import keras_to_onnx
 from training.vision import directory
 from training.vision.images import Images
 from training.vision.specs import Spec

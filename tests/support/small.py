@@ -5,7 +5,7 @@ import functools
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
-from models.export import export_estimator
+from models.export.sklearn_estimator import export_estimator
 
 FEATURES = ("a", "b", "c")
 REQUIRED = {"gate_pass": "true"}

@@ -8,7 +8,7 @@ import polars as pl
 
 from contracts.units import DAY_US, HOUR_US
 from models import runtime
-from models.export_lightgbm import export_booster
+from models.export.lightgbm_booster import export_booster
 from training.power import gate, model
 from training.power.features import FEATURES, LAG_FEATURES, feature_matrix
 from training.power.model import FittedModel

@@ -14,7 +14,7 @@ from contracts.errors import JobError, RegistryError
 from contracts.features import CORE
 from contracts.progress import Progress
 from models import runtime
-from models.export import export_estimator
+from models.export.sklearn_estimator import export_estimator
 from models.registry import Registry
 from models.runtime import ExportedModel
 from models.versions import ModelVersion

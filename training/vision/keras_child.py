@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models.export_images import keras_to_onnx
+from models.export.image_network import keras_to_onnx
 from training.vision import training_loop, worker_common
 from training.vision.images import Images
 from training.vision.specs import Spec

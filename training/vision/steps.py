@@ -19,7 +19,7 @@ from contracts.config.settings import Settings
 from contracts.errors import TickError
 from contracts.progress import Progress
 from models import runtime
-from models.export_images import export_network
+from models.export.image_network import export_network
 from models.registry import Registry
 from training.run import download
 from training.run.directory import replace_file

@@ -17,7 +17,7 @@ from contracts.features import CORE
 from contracts.units import DAY_US
 from lakehouse.tables import Lakehouse
 from models import tracking
-from models.export import export_estimator
+from models.export.sklearn_estimator import export_estimator
 from models.registry import Registry
 from models.versions import GATE_PASS
 from tests.support.market import dataset

@@ -13,15 +13,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from contracts.errors import RegistryError
-from models.runtime import (
-    MODEL_FILE,
-    PROBABILITY_DIFFERENCE_MAX,
-    ExportedModel,
-    Manifest,
-    file_sha256,
-    load_model,
-)
+from models.export.seal import golden_indices, seal_model
+from models.runtime import MODEL_FILE, ExportedModel, Manifest, file_sha256
 
 OPSET, IR_VERSION = 15, 8  # as of the other ONNX models of the project
 GOLDEN_ROWS = 8
@@ -124,7 +117,7 @@ def export_network(
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MODEL_FILE).write_bytes(content)
-    golden = np.linspace(0, len(images) - 1, min(GOLDEN_ROWS, len(images)), dtype=int)
+    golden = golden_indices(len(images), GOLDEN_ROWS)
     manifest = Manifest(
         sha256=file_sha256(folder / MODEL_FILE),
         features=(),
@@ -136,11 +129,11 @@ def export_network(
         shape=tuple(images.shape[1:]),
         labels=labels,
     )
-    digest = manifest.write(folder)
-    difference = float(np.abs(load_model(folder, digest).predict(images) - probabilities).max())
-    if not difference <= PROBABILITY_DIFFERENCE_MAX:  # also true for NaN
-        raise RegistryError(
-            f"the converted network differs from the original by {difference:g}",
-            "the exporter does not support this network",
-        )
-    return ExportedModel(folder, digest, difference)
+    return seal_model(
+        folder,
+        manifest,
+        images,
+        probabilities,
+        subject="converted network",
+        hint="the exporter does not support this network",
+    )

@@ -10,15 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skl2onnx import to_onnx
 
-from contracts.errors import RegistryError
-from models.runtime import (
-    DIFFERENCE_MAX,
-    MODEL_FILE,
-    ExportedModel,
-    Manifest,
-    file_sha256,
-    load_model,
-)
+from models.export.seal import golden_indices, seal_model
+from models.runtime import MODEL_FILE, ExportedModel, Manifest, file_sha256
 
 # The newest opsets that both the pinned converter and the pinned runtime support completely.
 OPSET = {"": 15, "ai.onnx.ml": 3}
@@ -71,23 +64,22 @@ def export_estimator(
     model_path = folder / MODEL_FILE
     onnx_model = to_onnx(estimator, samples[:1], target_opset=OPSET)
     model_path.write_bytes(onnx_model.SerializeToString())
-    golden = samples[np.linspace(0, len(samples) - 1, min(GOLDEN_ROWS, len(samples)), dtype=int)]
+    golden = samples[golden_indices(len(samples), GOLDEN_ROWS)]
     manifest = Manifest(
         sha256=file_sha256(model_path),
         features=features,
         trained_on=trained_on,
         trained_to_us=trained_to_us,
         horizon_s=horizon_s,
-        golden_rows=tuple(tuple(map(float, row)) for row in golden),
-        golden_forecasts=tuple(map(float, estimator.predict(golden))),
+        golden_rows=tuple(map(tuple, golden.tolist())),
+        golden_forecasts=tuple(estimator.predict(golden).tolist()),
     )
-    digest = manifest.write(folder)
     probes = np.concatenate([samples, edge_rows(estimator, samples, seed)])
-    forecasts = load_model(folder, digest).predict(probes)
-    difference = float(np.abs(forecasts - estimator.predict(probes)).max())
-    if not difference <= DIFFERENCE_MAX:  # also true for NaN
-        raise RegistryError(
-            f"the converted model differs from the original by {difference:g}",
-            "the converter does not support this estimator",
-        )
-    return ExportedModel(folder, digest, difference)
+    return seal_model(
+        folder,
+        manifest,
+        probes,
+        estimator.predict(probes),
+        subject="converted model",
+        hint="the converter does not support this estimator",
+    )

@@ -9,15 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.errors import RegistryError
-from models.runtime import (
-    DIFFERENCE_MAX,
-    LIGHTGBM_FILE,
-    ExportedModel,
-    Manifest,
-    file_sha256,
-    load_model,
-)
+from models.export.seal import golden_indices, seal_model
+from models.runtime import LIGHTGBM_FILE, ExportedModel, Manifest, file_sha256
 
 GOLDEN_ROWS = 32
 
@@ -44,22 +37,22 @@ def export_booster(
     iterations = booster.best_iteration or -1
     model_path.write_text(booster.model_to_string(num_iteration=iterations))
     expected = np.asarray(booster.predict(samples, num_iteration=iterations, num_threads=1))
-    golden = np.linspace(0, len(samples) - 1, min(GOLDEN_ROWS, len(samples)), dtype=int)
+    golden = golden_indices(len(samples), GOLDEN_ROWS)
     manifest = Manifest(
         sha256=file_sha256(model_path),
         features=features,
         trained_on=trained_on,
         trained_to_us=trained_to_us,
         horizon_s=horizon_s,
-        golden_rows=tuple(tuple(map(float, row)) for row in samples[golden]),
-        golden_forecasts=tuple(map(float, expected[golden])),
+        golden_rows=tuple(map(tuple, samples[golden].tolist())),
+        golden_forecasts=tuple(expected[golden].tolist()),
         file=LIGHTGBM_FILE,
     )
-    digest = manifest.write(folder)
-    difference = float(np.abs(load_model(folder, digest).predict(samples) - expected).max())
-    if not difference <= DIFFERENCE_MAX:  # also true for NaN
-        raise RegistryError(
-            f"the written model differs from the original by {difference:g}",
-            "LightGBM's text format does not support this booster",
-        )
-    return ExportedModel(folder, digest, difference)
+    return seal_model(
+        folder,
+        manifest,
+        samples,
+        expected,
+        subject="written model",
+        hint="LightGBM's text format does not support this booster",
+    )

@@ -9,7 +9,7 @@ import pytest
 
 from contracts.errors import RegistryError
 from models import runtime
-from models.export_images import export_network, keras_to_onnx
+from models.export.image_network import export_network, keras_to_onnx
 from models.runtime import MANIFEST_FILE, Manifest, MatrixError
 from tests.support.made_images import answers, chain, digits
 

@@ -1,0 +1,1 @@
+"""Export of trained models to model folders, each compared with its original."""
