@@ -1,5 +1,6 @@
 """Maintenance tasks: delete old logs, run directories, snapshots and rows; merge small files."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -100,10 +101,16 @@ def delete_old_files(folder: Path, before_us: int) -> int:
     ]
     for file in old:
         file.unlink(missing_ok=True)
-    for inner in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
-        if not any(inner.iterdir()):
-            inner.rmdir()
+    _delete_empty_folders(folder)
     return len(old)
+
+
+def _delete_empty_folders(folder: Path) -> None:
+    """Innermost first, so that a folder of empty folders is deleted too."""
+    for inner in sorted(filter(Path.is_dir, folder.rglob("*")), reverse=True):
+        # Not empty, a link (Airflow's `latest`), or filled by another task meanwhile.
+        with contextlib.suppress(OSError):
+            inner.rmdir()
 
 
 def delete_old_runs(folder: Path, before_us: int) -> int:
