@@ -22,8 +22,10 @@ from airflow.sdk import (
     RetryAction,
     RetryRule,
 )
+from airflow.sdk.exceptions import AirflowTimetableInvalid
 
 from contracts.config.settings import settings
+from contracts.errors import SettingError
 from dags import alerts
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -93,13 +95,19 @@ def arguments(spec: Spec) -> dict[str, Any]:
 
 
 def timetable(spec: Spec) -> Any:
-    """The timetable of the DAG, None = on demand.
+    """The timetable of the DAG, None = on demand. Raises SettingError for an impossible schedule.
 
     Not a plain cron string: its data intervals are empty, so that a run would not know its day.
     """
     if spec.schedule is None:
         return None
     by_time = CronDataIntervalTimetable(spec.schedule, timezone="UTC")
+    try:
+        by_time.validate()
+    except AirflowTimetableInvalid as error:
+        raise SettingError(
+            f"{spec.dag_id}: schedule: {error}", "write cron in UTC, for example '0 1 * * *'"
+        ) from error
     return (
         AssetOrTimeSchedule(timetable=by_time, assets=[Asset(spec.asset)])
         if spec.asset
@@ -161,12 +169,8 @@ def _doc(spec: Spec) -> str:
         "priority": str(spec.priority),
         "retries": f"{spec.retries}, the first after {spec.retry_min:g} min",
         "deadline": f"{spec.deadline_h:g} h after it was queued",
+        "MLflow experiment": spec.experiment,
+        "gate": spec.gate,
     }
-    facts |= {
-        name: value
-        for name, value in (("MLflow experiment", spec.experiment), ("gate", spec.gate))
-        if value
-    }
-    return f"{text}\n| | |\n|---|---|\n" + "".join(
-        f"| {name} | {value} |\n" for name, value in facts.items()
-    )
+    rows = "".join(f"| {name} | {value} |\n" for name, value in facts.items() if value)
+    return f"{text}\n| | |\n|---|---|\n{rows}"

@@ -44,6 +44,14 @@ def test_cron_has_an_interval_of_one_period(spec, made):
     assert (last.end - last.start, last.end.hour) == (timedelta(days=1), 1)
 
 
+@pytest.mark.parametrize("schedule", ["61 1 * * *", "0 24 * * *", "a b c d e"])
+def test_an_impossible_schedule_names_the_dag_and_the_field(spec, made, schedule):
+    with pytest.raises(errors.SettingError, match="^made_up: schedule: ") as error:
+        spec.arguments(made(schedule=schedule))
+    assert schedule in error.value.message
+    assert "0 1 * * *" in error.value.hint
+
+
 def test_an_asset_starts_a_scheduled_dag_as_well(spec, made):
     table = spec.timetable(made(schedule="0 1 * * *", asset="drift"))
     assert type(table).__name__ == "AssetOrTimeSchedule"
