@@ -35,7 +35,7 @@ ARTIFACT = "model"
 class Registry:
     """One registered model, by default `settings.model_name`.
 
-    Opening it creates the default database if there is none. The model need not exist yet. Methods
+    Opening it creates the default database if there is none. The model need not exist yet. Look-ups
     raise RegistryError if the registry does not answer.
     """
 
