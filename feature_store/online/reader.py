@@ -23,7 +23,7 @@ from contracts.features import COLUMNS, CORE
 from contracts.redis_keys import HEARTBEAT_REDIS_KEY
 from contracts.windows import LEVELS
 from feature_store.online.redis_layout import (
-    EXTRAS,
+    METADATA_NAMES,
     PROJECT,
     decode_double,
     decode_int64,
@@ -91,7 +91,8 @@ class ReadPlan:
         self._limit_us = [(TILE_S[view] + settings.stale_s) * 1e6 for view in self.views]
         self._ttl_us = settings.redis_ttl_s * 1_000_000
         tails = [
-            (time_field(view), *(field(view, extra) for extra in EXTRAS)) for view in self.views
+            (time_field(view), *(field(view, extra) for extra in METADATA_NAMES))
+            for view in self.views
         ]
         self.fields = [
             *(field(VIEW_OF[name], name) for name in names),

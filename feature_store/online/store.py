@@ -162,7 +162,7 @@ def script(level: Level) -> str:
     ]
     pairs += [
         f"{_literal(redis_layout.field(view, name))}, ARGV[{3 + i}]"
-        for i, name in enumerate(redis_layout.EXTRAS)
+        for i, name in enumerate(redis_layout.METADATA_NAMES)
     ]
     pairs.append(f"{_literal(redis_layout.time_field(view))}, ARGV[1]")
     cuts = range(0, len(pairs), FIELDS_PER_CALL_MAX)
