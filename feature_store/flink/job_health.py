@@ -18,6 +18,7 @@ from feature_store.flink.state import SOURCE
 # A killed process is one failure, sometimes two; three within ten minutes have a lasting cause.
 FAILURES_MAX = 2
 FAILURE_WINDOW_S = 600.0
+FAILURE_WINDOW_MS = FAILURE_WINDOW_S * 1000
 EXCEPTIONS_MAX = 16  # how many Flink keeps per job
 
 
@@ -99,11 +100,11 @@ def examine(
     job_id = str(live[0]["jid"])
     job = flink_rest.call(settings, f"/jobs/{job_id}", timeout_s=timeout_s)
     history = flink_rest.failures(settings, job_id, EXCEPTIONS_MAX, timeout_s)
-    failures = sum(failure.time_ms >= now_ms - FAILURE_WINDOW_S * 1000 for failure in history)
+    recent = [failure for failure in history if failure.time_ms >= now_ms - FAILURE_WINDOW_MS]
     group_lags, kafka_problems = _read_lags(lags)
     state, vertices = str(job["state"]), vertices_of(job)
     problems = (
-        *_state_problems(state, failures),
+        *_state_problems(state, len(recent)),
         *(vertex.problem for vertex in vertices if not vertex.works),
         *lag_problems(group_lags or (), settings.consumer_lag_max),
         *kafka_problems,
@@ -112,7 +113,7 @@ def examine(
         state=state,
         job_id=job_id,
         restarts=flink_rest.restarts(settings, job_id, timeout_s),
-        failures=failures,
+        failures=len(recent),
         newest_failure=history[0].cause if history else None,
         vertices=vertices,
         lags=group_lags,
@@ -129,21 +130,27 @@ def _read_lags(lags: ConsumerLags) -> tuple[tuple[GroupLag, ...] | None, tuple[s
 
 def vertices_of(job: Mapping[str, Any]) -> tuple[Vertex, ...]:
     """The vertices in Flink's response to `/jobs/ID`, those with sources first."""
-    nodes = job["plan"]["nodes"]
-    inputs = {node["id"]: [edge["id"] for edge in node.get("inputs", ())] for node in nodes}
+    inputs = {node["id"]: _input_ids(node) for node in job["plan"]["nodes"]}
     names = {vertex["id"]: str(vertex["name"]) for vertex in job["vertices"]}
     vertices = [
-        Vertex(
-            name=names[vertex["id"]],
-            status=str(vertex["status"]),
-            tasks=int(vertex["parallelism"]),
-            running=int(vertex["tasks"]["RUNNING"]),
-            finished=int(vertex["tasks"]["FINISHED"]),
-            readers=_readers(vertex["id"], inputs, names),
-        )
-        for vertex in job["vertices"]
+        _vertex(vertex, _readers(vertex["id"], inputs, names)) for vertex in job["vertices"]
     ]
     return tuple(sorted(vertices, key=lambda vertex: not vertex.tables))
+
+
+def _vertex(vertex: Mapping[str, Any], readers: tuple[str, ...]) -> Vertex:
+    return Vertex(
+        name=str(vertex["name"]),
+        status=str(vertex["status"]),
+        tasks=int(vertex["parallelism"]),
+        running=int(vertex["tasks"]["RUNNING"]),
+        finished=int(vertex["tasks"]["FINISHED"]),
+        readers=readers,
+    )
+
+
+def _input_ids(node: Mapping[str, Any]) -> list[str]:
+    return [edge["id"] for edge in node.get("inputs", ())]
 
 
 def _readers(
