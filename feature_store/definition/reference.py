@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, chain, repeat
 
 import numpy as np
 import polars as pl
@@ -61,8 +62,10 @@ def features(
     views = {}
     for level in levels:
         own = tuple(f for f in features if not set(f.windows_s).isdisjoint(level.windows_s))
-        charts = (Chart(str(symbol), frame, level) for (symbol,), frame in trades)
-        selections = [Selection.of_chart(chart, is_selected) for chart in charts]
+        selections = [
+            Selection.of_chart(Chart(str(symbol), frame, level), is_selected)
+            for (symbol,), frame in trades
+        ]
         parts = _aggregate(selections, level, _used_by(own, aggregates), strict)
         frame = _evaluate_features(parts, own, aggregates, level)
         views[level.view] = frame.hstack(_context(parts["sec"]) if level is levels[0] else [])
@@ -177,37 +180,39 @@ def _aggregate(
     selections: Sequence[Selection], level: Level, used: Sequence[Aggregate], strict: bool
 ) -> pl.DataFrame:
     """KEYS of the selected rows and, per window of the level, a column `<aggregate>_<window>`."""
-    bars = pl.DataFrame([s.chart.row(at) for s in selections for at in s.bars], BAR, orient="row")
-    summands = {a.name: a.of for a in used if a.of}
-    frame = evaluate(bars, summands)
+    bars = _bars(selections)
+    summands = evaluate(bars, {a.name: a.of for a in used if a.of})
     if strict:
-        _require_summable(bars, frame, used)
-    terms: Columns = frame.to_dict(as_series=False) | _counts(bars, frame, used)
-    rows: list[tuple[object, ...]] = []
-    offset = 0
-    for selection in selections:
-        rows += _rows(selection, offset, terms, used)
-        offset += len(selection.bars)
+        _require_summable(bars, summands, used)
+    terms: Columns = summands.to_dict(as_series=False) | _counts(bars, summands, used)
+    starts = accumulate((len(s.bars) for s in selections), initial=0)
+    rows = chain.from_iterable(map(_rows, selections, starts, repeat(terms), repeat(used)))
     names = [f"{a.name}_{w}" for w in level.windows_s for a in used]
-    return pl.DataFrame(rows, KEYS | dict.fromkeys(names, pl.Float64()), orient="row")
+    return pl.DataFrame([*rows], KEYS | dict.fromkeys(names, pl.Float64()), orient="row")
 
 
-def _counts(bars: pl.DataFrame, terms: pl.DataFrame, used: Iterable[Aggregate]) -> Columns:
+def _bars(selections: Iterable[Selection]) -> pl.DataFrame:
+    rows = [s.chart.row(at) for s in selections for at in s.bars]
+    return pl.DataFrame(rows, BAR, orient="row")
+
+
+def _counts(bars: pl.DataFrame, summands: pl.DataFrame, used: Iterable[Aggregate]) -> Columns:
     """What each bar adds to a count: 1 row, and the number of its summands that are too large.
 
     Also per sum that can overflow `<aggregate>:over`, 1 for a bar whose summand is too large.
     """
-    at_risk = [a for a in used if a.unit and not a.always_fits]
-    crowded = bars["n"] > TICKS_MAX
-    over: dict[Aggregate, pl.Series] = {}
-    for a in at_risk:
-        too_large = (terms[a.name].abs() > a.summand_max).fill_null(value=False)
-        over[a] = (crowded | too_large).cast(pl.Float64)
-    summands = {(a.of, a.unit): flags for a, flags in over.items()}
+    too_large = {a: _too_large(bars, summands, a) for a in used if a.unit and not a.always_fits}
+    by_summand = {(a.of, a.unit): flags for a, flags in too_large.items()}
     none = pl.zeros(len(bars), pl.Float64, eager=True)
-    by_verb = {"rows": [1.0] * len(bars), "overflows": sum(summands.values(), none).to_list()}
-    columns: Columns = {f"{a.name}:over": flags.to_list() for a, flags in over.items()}
+    by_verb = {"rows": [1.0] * len(bars), "overflows": sum(by_summand.values(), none).to_list()}
+    columns: Columns = {f"{a.name}:over": flags.to_list() for a, flags in too_large.items()}
     return columns | {a.name: by_verb[a.verb] for a in used if a.verb in COUNTS}
+
+
+def _too_large(bars: pl.DataFrame, summands: pl.DataFrame, aggregate: Aggregate) -> pl.Series:
+    """1 for each bar whose summand, or whose number of trades, is too large for an exact sum."""
+    beyond = summands[aggregate.name].abs() > aggregate.summand_max
+    return ((bars["n"] > TICKS_MAX) | beyond.fill_null(value=False)).cast(pl.Float64)
 
 
 def _require_summable(bars: pl.DataFrame, terms: pl.DataFrame, used: Iterable[Aggregate]) -> None:
@@ -300,9 +305,15 @@ def _names(aggregates: tuple[Aggregate, ...], window_s: int) -> dict[str, str]:
 
 def _formula(feature: Feature, aggregates: Sequence[Aggregate], window_s: int) -> str:
     names = _names(tuple(aggregates), window_s)
-    used = names_in(feature.formula, feature.null_if)
-    exact = [names[a.name] for a in aggregates if a.unit and a.name in used]
-    nulls = [f"warm_s < {window_s}", *(f"{name} IS NULL" for name in exact)]
-    nulls.append(feature.null_if.format_map(names) or "FALSE")
-    null_cases = " ".join(f"WHEN {null} THEN NULL" for null in nulls)
-    return f"CASE {null_cases} ELSE {feature.formula.format_map(names)} END"
+    conditions = filter(None, _null_conditions(feature, aggregates, window_s))
+    cases = [f"WHEN {null} THEN NULL" for null in conditions]
+    return f"CASE {' '.join(cases)} ELSE {feature.formula.format_map(names)} END"
+
+
+def _null_conditions(
+    feature: Feature, aggregates: Iterable[Aggregate], window_s: int
+) -> tuple[str, ...]:
+    names = _names(tuple(aggregates), window_s)
+    used = _used_by((feature,), aggregates)
+    overflow = (f"{names[a.name]} IS NULL" for a in used if a.unit)
+    return (f"warm_s < {window_s}", *overflow, feature.null_if.format_map(names))
