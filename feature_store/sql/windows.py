@@ -145,7 +145,10 @@ def _range(seconds: int, mode: Mode) -> str:
 def _used(level: Level) -> tuple[Aggregate, ...]:
     """Aggregates that some feature of this level names."""
     own = (f for f in FEATURES if not set(f.windows_s).isdisjoint(level.windows_s))
-    text = " ".join(f.formula + f.null_if for f in own)
+    return _named_in(" ".join(f.formula + f.null_if for f in own))
+
+
+def _named_in(text: str) -> tuple[Aggregate, ...]:
     return tuple(a for a in AGGREGATES if f"{{{a.name}}}" in text)
 
 
@@ -218,11 +221,8 @@ def _term(aggregate: Aggregate) -> str:
     """The summand columns: one or two integer limbs, never NULL; other verbs take the raw value."""
     name = _summand(aggregate)
     if aggregate.unit is None:
-        return (
-            f"COALESCE({aggregate.of}, 0) AS {name}"
-            if aggregate.verb == "sum"
-            else f"{aggregate.of} AS {name}"
-        )
+        value = f"COALESCE({aggregate.of}, 0)" if aggregate.verb == "sum" else aggregate.of
+        return f"{value} AS {name}"
     hi, lo = _limbs(aggregate.of, aggregate.unit)
     return f"COALESCE({hi}, 0) AS {name}_hi, COALESCE({lo}, 0) AS {name}_lo"
 
@@ -259,8 +259,7 @@ def _names(w: int) -> dict[str, str]:
 
 def _sums_overflow(feature: Feature, w: int) -> str:
     """Conditions, each after OR: the digits of the sums that a formula uses are not zero."""
-    text = feature.formula + feature.null_if
-    used = [a for a in AGGREGATES if f"{{{a.name}}}" in text]
+    used = _named_in(feature.formula + feature.null_if)
     # The counter first: it is almost always 0, and then the digits are not evaluated.
     return "".join(
         f" OR ({counter} > 0 AND ({' OR '.join(f'{digit} > 0' for digit in digits)}))"
@@ -272,6 +271,6 @@ def _overflows(level: Level, w: int) -> dict[str, str]:
     """The aggregates that count overflows, as the sum of all digits."""
     digits = _digits(level, w, _overflowing(level).values())
     none = " AND ".join(f"{counter} = 0" for counter in digits)
-    total = " + ".join(digit for group in digits.values() for digit in group)
+    total = " + ".join(chain.from_iterable(digits.values()))
     count = f"CASE WHEN {none} THEN 0e0 ELSE CAST({total} AS DOUBLE) END"
     return {a.name: count for a in AGGREGATES if a.verb == "overflows"}
