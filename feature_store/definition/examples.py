@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import polars as pl
 import yaml  # type: ignore[import-untyped]  # its stubs are not installed
@@ -28,7 +28,11 @@ from feature_store.definition.expressions import DefinitionError, evaluate
 
 YAML_SUFFIXES = frozenset({".yaml", ".yml"})
 NEAREST = 5
+LEVEL_OF = {level.view: level for level in LEVELS}
 LENGTH_S_MAX = 366 * 86_400  # longest span of ticks written by hand
+
+
+Line = TypeVar("Line", Feature, Aggregate)
 
 
 class ExampleError(TickError):
@@ -44,6 +48,12 @@ def _refuse_other_fields(names: Sequence[str], line: object) -> object:
 
 def _only_fields(kind: type[Feature] | type[Aggregate]) -> BeforeValidator:
     return BeforeValidator(partial(_refuse_other_fields, [field.name for field in fields(kind)]))
+
+
+def _replace_by_name(lines: Sequence[Line], replacements: Sequence[Line]) -> tuple[Line, ...]:
+    """The lines, with new ones in the place of those of the same name or at the end."""
+    by_name: dict[str, Line] = {line.name: line for line in (*lines, *replacements)}
+    return tuple(by_name.values())
 
 
 class FeatureExample(BaseModel):
@@ -68,12 +78,12 @@ class FeatureExample(BaseModel):
     @property
     def all_features(self) -> tuple[Feature, ...]:
         """The platform's features and those of the example."""
-        return tuple({f.name: f for f in (*FEATURES, *self.features)}.values())
+        return _replace_by_name(FEATURES, self.features)
 
     @property
     def all_aggregates(self) -> tuple[Aggregate, ...]:
         """The platform's aggregates and those of the example."""
-        return tuple({a.name: a for a in (*AGGREGATES, *self.aggregates)}.values())
+        return _replace_by_name(AGGREGATES, self.aggregates)
 
     @property
     def start_s(self) -> int:
@@ -311,10 +321,14 @@ def _expected(name: str, text: object) -> float | None:
 def _nearest_rows(
     example: FeatureExample, ticks: pl.DataFrame, view: str, symbol: str, sec: int
 ) -> str:
-    level = next(level for level in LEVELS if level.view == view)
+    level = LEVEL_OF[view]
     ends = reference.row_ends(ticks, level).filter(pl.col("symbol") == symbol)["sec"].to_list()
     near = sorted(sorted(ends, key=lambda end: abs(end - sec))[:NEAREST])
-    times = [utc(end) for end in near]
-    if isinstance(example.ticks, list):
-        times = [f"{utc(end)} (at: {end - example.start_s})" for end in near]
-    return f"a row ends at every {level.tile_s} s bar with a trade; the nearest: {', '.join(times)}"
+    times = ", ".join(_row_time(example, end) for end in near)
+    return f"a row ends at every {level.tile_s} s bar with a trade; the nearest: {times}"
+
+
+def _row_time(example: FeatureExample, end_s: int) -> str:
+    """A row end as UTC text, and as the file counts it when it contains the ticks."""
+    in_file = f" (at: {end_s - example.start_s})" if isinstance(example.ticks, list) else ""
+    return utc(end_s) + in_file
