@@ -103,5 +103,7 @@ class ConsumerLags:
 
 def lag_of(committed: Offsets, starts: Offsets, ends: Offsets) -> int:
     """Messages behind. A partition without a commit (below 0) counts from its first message."""
-    begins = {at: offset if offset >= 0 else starts[at] for at, offset in committed.items()}
-    return sum(max(0, ends[at] - begin) for at, begin in begins.items())
+    return sum(
+        max(0, ends[at] - (offset if offset >= 0 else starts[at]))
+        for at, offset in committed.items()
+    )

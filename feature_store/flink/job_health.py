@@ -19,6 +19,7 @@ from feature_store.flink.state import SOURCE
 FAILURES_MAX = 2
 FAILURE_WINDOW_S = 600.0
 FAILURE_WINDOW_MS = FAILURE_WINDOW_S * 1000
+BOUNDED_GROUPS = frozenset(reader.group for reader in live_job.READERS if reader.bounded)
 EXCEPTIONS_MAX = 16  # how many Flink keeps per job
 
 
@@ -94,17 +95,16 @@ def examine(
 
     Sends Flink four requests of up to `timeout_s` each.
     """
-    live = [job for job in flink_rest.jobs(settings, timeout_s) if job["name"] == live_job.NAME]
-    if not live:
+    job_id = _newest_live_job(settings, timeout_s)
+    if job_id is None:
         return JobHealth(None, problems=("Flink has no live job",))
-    job_id = str(live[0]["jid"])
     job = flink_rest.call(settings, f"/jobs/{job_id}", timeout_s=timeout_s)
     history = flink_rest.failures(settings, job_id, EXCEPTIONS_MAX, timeout_s)
-    recent = [failure for failure in history if failure.time_ms >= now_ms - FAILURE_WINDOW_MS]
+    failures = sum(failure.time_ms >= now_ms - FAILURE_WINDOW_MS for failure in history)
     group_lags, kafka_problems = _read_lags(lags)
     state, vertices = str(job["state"]), vertices_of(job)
     problems = (
-        *_state_problems(state, len(recent)),
+        *_state_problems(state, failures),
         *(vertex.problem for vertex in vertices if not vertex.works),
         *lag_problems(group_lags or (), settings.consumer_lag_max),
         *kafka_problems,
@@ -113,12 +113,17 @@ def examine(
         state=state,
         job_id=job_id,
         restarts=flink_rest.restarts(settings, job_id, timeout_s),
-        failures=len(recent),
+        failures=failures,
         newest_failure=history[0].cause if history else None,
         vertices=vertices,
         lags=group_lags,
         problems=problems,
     )
+
+
+def _newest_live_job(settings: Settings, timeout_s: float) -> str | None:
+    jobs = flink_rest.jobs(settings, timeout_s)
+    return next((str(job["jid"]) for job in jobs if job["name"] == live_job.NAME), None)
 
 
 def _read_lags(lags: ConsumerLags) -> tuple[tuple[GroupLag, ...] | None, tuple[str, ...]]:
@@ -176,9 +181,8 @@ def _state_problems(state: str, failures: int) -> list[str]:
 
 def lag_problems(lags: Sequence[GroupLag], messages_max: int) -> list[str]:
     """Groups that are too far behind. A bounded reader catches up once, so it has no limit."""
-    bounded = {reader.group for reader in live_job.READERS if reader.bounded}
     return [
         f"group {lag.group} is {lag.messages:,} messages behind (limit {messages_max:,})"
         for lag in lags
-        if lag.messages > messages_max and lag.group not in bounded
+        if lag.messages > messages_max and lag.group not in BOUNDED_GROUPS
     ]

@@ -185,9 +185,8 @@ def root_cause(settings: Settings, job_id: str) -> str:
 
 
 def _failure(settings: Settings, job_id: str) -> str | None:
-    newest = _exceptions(settings, f"/jobs/{job_id}/exceptions")[:1]
-    causes = [line for entry in newest for line in _causes(_stacktrace(entry))]
-    return "\n".join(causes[:CAUSES_SHOWN]) or None
+    newest = next(iter(_exceptions(settings, f"/jobs/{job_id}/exceptions")), {})
+    return "\n".join(_causes(_stacktrace(newest))[:CAUSES_SHOWN]) or None
 
 
 def _exceptions(
