@@ -88,10 +88,11 @@ class Batch:
 
     def _add_row(self, row: Row) -> None:
         key = row.symbol, row.view
-        previous = self.rows.get(key)
-        if previous is not None:
-            self.counters.superseded += 1
-        if previous is None or row.event_time_ms >= previous.event_time_ms:
+        previous = self.rows.setdefault(key, row)
+        if previous is row:
+            return
+        self.counters.superseded += 1
+        if row.event_time_ms >= previous.event_time_ms:
             self.rows[key] = row
 
 
