@@ -27,6 +27,8 @@ CONSTANTS = {
     "ln2": f"{math.log(2)!r}e0",
     "year_s": f"CASE WHEN symbol LIKE 'CME:%' THEN {SESSION_YEAR_S}e0 ELSE {YEAR_S}e0 END",
 }
+_ANGLE = f"2 * {CONSTANTS['pi']} * MOD(sec, 86400) / 86400e0"
+TIME_OF_DAY = [f"SIN({_ANGLE}) AS hour_sin", f"COS({_ANGLE}) AS hour_cos"]
 SUM = "`$SUM0`"  # for columns that are never NULL; SUM would also keep a count for each sum
 FINE = 1e17  # the fine limb counts 1e-17 of the coarse one: 90 of them stay below 2^63
 DIGIT, DIGITS = 128, 9  # base and digits of an overflow counter: up to 127 rows each, 9 fit 63 bits
@@ -101,11 +103,13 @@ def _window_view(level: Level, w: int) -> str:
 
 def rows(level: Level) -> View:
     """The published rows of a level: keys, known_at_us, warm_s and every feature column."""
-    pairs = [(f, w) for w in level.windows_s for f in FEATURES if w in f.windows_s]
-    features = [f"{_formula(f, w)} AS {f.name}_{LABELS[w]}" for f, w in pairs]
-    if level is LEVELS[0]:
-        angle = f"2 * {CONSTANTS['pi']} * MOD(sec, 86400) / 86400e0"
-        features += [f"SIN({angle}) AS hour_sin", f"COS({angle}) AS hour_cos"]
+    features = [
+        f"{_formula(f, w)} AS {f.name}_{LABELS[w]}"
+        for w in level.windows_s
+        for f in FEATURES
+        if w in f.windows_s
+    ]
+    features += TIME_OF_DAY if level is LEVELS[0] else []
     source = _window_view(level, level.window_max_s)
     warm = f"SELECT *, LEAST(sec - first_sec, {WARM_CAP_S}) AS warm_s FROM {source}"
     return View(
