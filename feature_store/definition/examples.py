@@ -32,7 +32,7 @@ LEVEL_OF = {level.view: level for level in LEVELS}
 LENGTH_S_MAX = 366 * 86_400  # longest span of ticks written by hand
 
 
-Line = TypeVar("Line", Feature, Aggregate)
+Line = TypeVar("Line", bound=Feature | Aggregate)
 
 
 class ExampleError(TickError):

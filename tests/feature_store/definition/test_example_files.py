@@ -116,7 +116,7 @@ def test_rows_become_ticks_of_the_symbol_in_microseconds_since_1970():
     assert ticks["trade_id"].n_unique() == 3
 
 
-def test_a_file_of_ticks_has_no_rows_of_its_own():
+def test_ticks_in_another_file_are_not_rows_of_this_one():
     assert example(ticks="trades.csv").inline_ticks().is_empty()
 
 
