@@ -57,7 +57,7 @@ def features(
     large for the exact sums of the SQL. `strict` raises DefinitionError for such a summand, and for
     one that is not finite.
     """
-    trades = sorted(distinct(ticks).partition_by("symbol", as_dict=True).items())
+    trades = sorted(distinct_trades(ticks).partition_by("symbol", as_dict=True).items())
     is_selected = _selector(only)
     views = {}
     for level in levels:
@@ -78,7 +78,7 @@ def row_ends(ticks: pl.DataFrame, level: Level) -> pl.DataFrame:
     return ticks.select(symbol=_symbol(), sec=sec).unique().sort("symbol", "sec")
 
 
-def distinct(ticks: pl.DataFrame) -> pl.DataFrame:
+def distinct_trades(ticks: pl.DataFrame) -> pl.DataFrame:
     """One tick per trade id and second, known since the arrival of its first copy.
 
     Of copies that contradict each other the largest value of each field counts. Where price × size

@@ -81,7 +81,7 @@ def jobs(settings: Settings, timeout_s: float = TIMEOUT_S) -> list[dict[str, Any
     )
 
 
-def running(settings: Settings, name: str) -> str | None:
+def running_job(settings: Settings, name: str) -> str | None:
     """Id of the unfinished job of that name, None when there is none."""
     of_name = (job for job in jobs(settings) if job["name"] == name)
     return next((str(job["jid"]) for job in of_name if job["state"] not in ENDED), None)

@@ -35,7 +35,7 @@ DIGIT, DIGITS = 128, 9  # base and digits of an overflow counter: up to 127 rows
 BASE = f"symbol, sec, wt, n, {', '.join(PARTS)}"
 
 
-def named(views: Iterable[View]) -> tuple[tuple[str, str], ...]:
+def to_pairs(views: Iterable[View]) -> tuple[tuple[str, str], ...]:
     """Views as (name, SELECT) pairs for `feature_store.flink.program.Program`."""
     return tuple((view.name, view.select) for view in views)
 
@@ -89,7 +89,7 @@ def window(level: Level, index: int, mode: Mode) -> View:
     w = level.windows_s[index]
     sources = (f"terms_{level.view}", *(_window_view(level, each) for each in level.windows_s))
     sums = ", ".join(_over(a, w) for a in _used(level) if a.verb not in ("last", "overflows"))
-    counters = range(-(-len(_overflowing(level)) // DIGITS))
+    counters = range(-(-len(_sums_at_risk(level)) // DIGITS))
     sums += "".join(f", {SUM}(x_{c}_over) OVER w AS x_{c}_over_{w}" for c in counters)
     known = ", MAX(known_at_us) OVER w AS known_w" if w == level.window_max_s else ""
     between = f"RANGE BETWEEN {_range(w - level.tile_s, mode)} PRECEDING AND CURRENT ROW"
@@ -149,14 +149,14 @@ def _range(seconds: int, mode: Mode) -> str:
 def _used(level: Level) -> tuple[Aggregate, ...]:
     """Aggregates that some feature of this level names."""
     own = (f for f in FEATURES if not set(f.windows_s).isdisjoint(level.windows_s))
-    return _named_in(" ".join(f.formula + f.null_if for f in own))
+    return _aggregates_in(" ".join(f.formula + f.null_if for f in own))
 
 
-def _named_in(text: str) -> tuple[Aggregate, ...]:
+def _aggregates_in(text: str) -> tuple[Aggregate, ...]:
     return tuple(a for a in AGGREGATES if f"{{{a.name}}}" in text)
 
 
-def _overflowing(level: Level) -> dict[str, Aggregate]:
+def _sums_at_risk(level: Level) -> dict[str, Aggregate]:
     """The exact sums of a level that can overflow, by the stem of their summand, in the order of
     their digits.
     """
@@ -168,7 +168,7 @@ def _overflow_counters(level: Level) -> list[str]:
 
     All digits are 1 where the bar holds too many ticks for its own sums.
     """
-    at_risk = list(_overflowing(level).values())
+    at_risk = list(_sums_at_risk(level).values())
     starts = range(0, len(at_risk), DIGITS)
     return [_overflow_counter(c, at_risk[at : at + DIGITS]) for c, at in enumerate(starts)]
 
@@ -187,7 +187,7 @@ def _digits(level: Level, w: int, aggregates: Iterable[Aggregate]) -> dict[str, 
     """By counter of window `w`: the expressions for the digits of these sums."""
     stems = {_summand(a) for a in aggregates}
     digits: dict[str, list[str]] = {}
-    for position, stem in enumerate(_overflowing(level)):
+    for position, stem in enumerate(_sums_at_risk(level)):
         c, i = divmod(position, DIGITS)
         if stem in stems:
             counter = f"x_{c}_over_{w}"
@@ -263,7 +263,7 @@ def _names(w: int) -> dict[str, str]:
 
 def _sums_overflow(feature: Feature, w: int) -> str:
     """Conditions, each after OR: the digits of the sums that a formula uses are not zero."""
-    used = _named_in(feature.formula + feature.null_if)
+    used = _aggregates_in(feature.formula + feature.null_if)
     # The counter first: it is almost always 0, and then the digits are not evaluated.
     return "".join(
         f" OR ({counter} > 0 AND ({' OR '.join(f'{digit} > 0' for digit in digits)}))"
@@ -273,7 +273,7 @@ def _sums_overflow(feature: Feature, w: int) -> str:
 
 def _overflows(level: Level, w: int) -> dict[str, str]:
     """The aggregates that count overflows, as the sum of all digits."""
-    digits = _digits(level, w, _overflowing(level).values())
+    digits = _digits(level, w, _sums_at_risk(level).values())
     none = " AND ".join(f"{counter} = 0" for counter in digits)
     total = " + ".join(chain.from_iterable(digits.values()))
     count = f"CASE WHEN {none} THEN 0e0 ELSE CAST({total} AS DOUBLE) END"

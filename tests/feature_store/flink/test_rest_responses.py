@@ -63,14 +63,14 @@ def test_the_running_job_is_the_newest_unfinished_one_of_the_name(script, settin
         ("mine", "FAILED", 3),
         ("other", "RUNNING", 4),
     )
-    assert flink_rest.running(settings, "mine") == "mineRESTARTING"
-    assert flink_rest.running(settings, "none") is None
+    assert flink_rest.running_job(settings, "mine") == "mineRESTARTING"
+    assert flink_rest.running_job(settings, "none") is None
 
 
 @pytest.mark.parametrize("ended", sorted(flink_rest.ENDED))
 def test_a_job_that_ended_is_not_running(script, settings, ended):
     script.overview = overview(("mine", ended, 1))
-    assert flink_rest.running(settings, "mine") is None
+    assert flink_rest.running_job(settings, "mine") is None
 
 
 def test_the_state_is_that_of_the_job(script, settings):

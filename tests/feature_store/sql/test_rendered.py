@@ -64,7 +64,7 @@ def test_the_published_columns_are_those_of_the_contract_in_their_order(ladder):
 
 def test_named_views_are_pairs_in_their_order():
     views = (tiles.View("a", "SELECT 1"), tiles.View("b", "SELECT 2"))
-    assert windows.named(views) == (("a", "SELECT 1"), ("b", "SELECT 2"))
+    assert windows.to_pairs(views) == (("a", "SELECT 1"), ("b", "SELECT 2"))
 
 
 def test_only_the_stream_uses_time_attributes():
