@@ -57,7 +57,7 @@ def _require_no_state(settings: "Settings") -> None:
     from streaming.job import states as job_states
 
     newest = job_states.newest_state(settings)
-    if newest is not None and flink_rest.running(settings, job.NAME) is None:
+    if newest is not None and flink_rest.running_job(settings, job.NAME) is None:
         raise JobError(
             f"a previous job left its state in {newest}",
             "continue it with `tick job resume`, or start without it: `tick job submit --fresh`",

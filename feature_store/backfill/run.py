@@ -95,7 +95,7 @@ def program(settings: Settings, chunk: Chunk, source: ChunkSource, into: str) ->
         f"{NAME} {chunk}",
         "batch",
         catalog,
-        windows.named(views),
+        windows.to_pairs(views),
         (insert,),
         settings.backfill_parallelism,
         options,

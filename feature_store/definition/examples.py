@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import polars as pl
 import yaml  # type: ignore[import-untyped]  # its stubs are not installed
@@ -27,24 +28,32 @@ from feature_store.definition.expressions import DefinitionError, evaluate
 
 YAML_SUFFIXES = frozenset({".yaml", ".yml"})
 NEAREST = 5
+LEVEL_OF = {level.view: level for level in LEVELS}
 LENGTH_S_MAX = 366 * 86_400  # longest span of ticks written by hand
+
+
+Line = TypeVar("Line", bound=Feature | Aggregate)
 
 
 class ExampleError(TickError):
     """A feature example file is invalid, or expects a value of a row that does not exist."""
 
 
+def _refuse_other_fields(names: Sequence[str], line: object) -> object:
+    unknown = [str(key) for key in line if key not in names] if isinstance(line, Mapping) else []
+    if unknown:
+        raise ValueError(f"unknown field {', '.join(unknown)} (fields: {', '.join(names)})")
+    return line
+
+
 def _only_fields(kind: type[Feature] | type[Aggregate]) -> BeforeValidator:
-    names = [field.name for field in fields(kind)]
+    return BeforeValidator(partial(_refuse_other_fields, [field.name for field in fields(kind)]))
 
-    def reject_others(line: object) -> object:
-        if isinstance(line, Mapping) and (
-            unknown := [str(key) for key in line if key not in names]
-        ):
-            raise ValueError(f"unknown field {', '.join(unknown)} (fields: {', '.join(names)})")
-        return line
 
-    return BeforeValidator(reject_others)
+def _replace_by_name(lines: Sequence[Line], replacements: Sequence[Line]) -> tuple[Line, ...]:
+    """The lines, with new ones in the place of those of the same name or at the end."""
+    by_name: dict[str, Line] = {line.name: line for line in (*lines, *replacements)}
+    return tuple(by_name.values())
 
 
 class FeatureExample(BaseModel):
@@ -69,12 +78,12 @@ class FeatureExample(BaseModel):
     @property
     def all_features(self) -> tuple[Feature, ...]:
         """The platform's features and those of the example."""
-        return tuple({f.name: f for f in (*FEATURES, *self.features)}.values())
+        return _replace_by_name(FEATURES, self.features)
 
     @property
     def all_aggregates(self) -> tuple[Aggregate, ...]:
         """The platform's aggregates and those of the example."""
-        return tuple({a.name: a for a in (*AGGREGATES, *self.aggregates)}.values())
+        return _replace_by_name(AGGREGATES, self.aggregates)
 
     @property
     def start_s(self) -> int:
@@ -84,9 +93,8 @@ class FeatureExample(BaseModel):
     def inline_ticks(self) -> pl.DataFrame:
         """The rows of the file as ticks. Raises ExampleError for an invalid row."""
         rows = self.ticks if isinstance(self.ticks, list) else []
-        return pl.DataFrame(
-            [self._tick(i, row) for i, row in enumerate(rows, 1)], list(Tick._fields), orient="row"
-        )
+        ticks = [self._tick(number, row) for number, row in enumerate(rows, 1)]
+        return pl.DataFrame(ticks, list(Tick._fields), orient="row")
 
     def _tick(self, number: int, row: Sequence[float]) -> Tick:
         venue, _, symbol = self.symbol.partition(":")
@@ -96,18 +104,9 @@ class FeatureExample(BaseModel):
                 "write [seconds from start, price, size, side]; side is 1, -1 or 0, and may be"
                 " left out",
             )
-        at_us = self.start_s * SECOND_US + round(row[0] * SECOND_US)
-        tick = Tick(
-            venue,
-            symbol,
-            at_us,
-            at_us,
-            row[1],
-            row[2],
-            int(row[3]) if len(row) == 4 else 0,
-            str(number),
-            number,
-        )
+        second, price, size, side = (*row, 0.0)[:4]
+        at_us = self.start_s * SECOND_US + round(second * SECOND_US)
+        tick = Tick(venue, symbol, at_us, at_us, price, size, int(side), str(number), number)
         parsed = parse(encode(tick), (self.start_s + LENGTH_S_MAX) * SECOND_US)
         if isinstance(parsed, Rejected):
             raise ExampleError(
@@ -158,17 +157,19 @@ def read_example(file: Path) -> FeatureExample:
             f"{file} is not valid YAML: {error}", "quote text with {braces} or a colon"
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = (
-            " → ".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
-            or "the file"
-        )
         raise ExampleError(
-            f"{file}: {where}: {first['msg']}",
+            f"{file}: {_first_problem(error)}",
             f"a feature example has the fields {', '.join(FeatureExample.model_fields)}",
         ) from error
     check_lines(example.all_features, example.all_aggregates)
     return example
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Where in the file, counted from 1, and what is wrong there."""
+    first = error.errors()[0]
+    path = [str(part + 1) if isinstance(part, int) else part for part in first["loc"]]
+    return f"{' → '.join(path) or 'the file'}: {first['msg']}"
 
 
 class Expectation(NamedTuple):
@@ -180,48 +181,65 @@ class Expectation(NamedTuple):
     value: object
 
 
+class Column(NamedTuple):
+    """Where a feature of one window is published, and below which size differences do not count."""
+
+    view: str
+    scale: float
+
+
 def evaluate_example(example: FeatureExample, ticks: pl.DataFrame) -> list[Outcome]:
     """Compare every expected value with the reference implementation's value over the ticks.
 
     Only the expected rows are computed. Raises ExampleError for an unknown feature, symbol or row,
     DefinitionError where a formula cannot be computed.
     """
-    columns = {
-        f"{f.name}_{LABELS[w]}": (level_of(w).view, f.scale)
-        for f in example.all_features
-        for w in f.windows_s
-    }
-    columns |= dict.fromkeys(CONTEXT, (LEVELS[0].view, 1.0))
+    columns = _columns(example.all_features)
     expectations = _expectations(example, ticks)
     if unknown := next((e.feature for e in expectations if e.feature not in columns), None):
         raise ExampleError(f"unknown feature {unknown!r}", nearest(unknown, columns))
-    keys = [(columns[e.feature][0], e.symbol, e.sec) for e in expectations]
-    computed = reference.features(
-        ticks, example.all_features, example.all_aggregates, only=set(keys), strict=True
-    )
-    rows = {
-        (view, r["symbol"], r["event_time_us"] // SECOND_US): r
-        for view, frame in computed.items()
-        for r in frame.iter_rows(named=True)
-    }
-    if missing := next((key for key in keys if key not in rows), None):
-        raise ExampleError(
-            f"{missing[0]} has no row of {missing[1]} that ends at {utc(missing[2])}",
-            _nearest_rows(example, ticks, *missing),
-        )
+    keys = [(columns[e.feature].view, e.symbol, e.sec) for e in expectations]
+    rows = _compute_rows(example, ticks, keys)
     return [
-        _outcome(e, rows[key][e.feature], columns[e.feature][1], example.tolerance)
+        _outcome(e, rows[key][e.feature], columns[e.feature].scale, example.tolerance)
         for key, e in zip(keys, expectations, strict=True)
     ]
 
 
+def _columns(features: Sequence[Feature]) -> dict[str, Column]:
+    windows = ((f, w) for f in features for w in f.windows_s)
+    columns = {f"{f.name}_{LABELS[w]}": Column(level_of(w).view, f.scale) for f, w in windows}
+    return columns | dict.fromkeys(CONTEXT, Column(LEVELS[0].view, 1.0))
+
+
+def _compute_rows(
+    example: FeatureExample, ticks: pl.DataFrame, keys: Sequence[reference.Key]
+) -> dict[reference.Key, dict[str, Any]]:
+    """The rows at these keys. Raises ExampleError for the first one without a trade."""
+    computed = reference.features(
+        ticks, example.all_features, example.all_aggregates, only=set(keys), strict=True
+    )
+    rows = {
+        (view, row["symbol"], row["event_time_us"] // SECOND_US): row
+        for view, frame in computed.items()
+        for row in frame.iter_rows(named=True)
+    }
+    if missing := next((key for key in keys if key not in rows), None):
+        view, symbol, sec = missing
+        raise ExampleError(
+            f"{view} has no row of {symbol} that ends at {utc(sec)}",
+            _nearest_rows(example, ticks, view, symbol, sec),
+        )
+    return rows
+
+
 def _expectations(example: FeatureExample, ticks: pl.DataFrame) -> list[Expectation]:
-    expectations: list[Expectation] = []
-    for line in example.expect:
-        for name, value in _values(line):
-            symbol, sec = _row_of(example, line, ticks)
-            expectations.append(Expectation(symbol, sec, name, value))
-    return expectations
+    symbols = sorted((ticks["venue"] + ":" + ticks["symbol"]).unique().to_list())
+    return [
+        Expectation(_symbol_of(line, symbols), _row_end(example, line["at"]), feature, value)
+        for line in example.expect
+        for feature, value in _values(line)
+    ]
 
 
 def _outcome(
@@ -248,24 +266,19 @@ def _values(line: Mapping[str, Any]) -> list[tuple[str, object]]:
     return values
 
 
-def _row_of(
-    example: FeatureExample, line: Mapping[str, Any], ticks: pl.DataFrame
-) -> tuple[str, int]:
-    """Symbol and row end (seconds since 1970) of one entry of `expect`."""
-    symbols = sorted((ticks["venue"] + ":" + ticks["symbol"]).unique().to_list())
+def _symbol_of(line: Mapping[str, Any], symbols: Sequence[str]) -> str:
+    """The symbol of one entry of `expect`, which need not name the only one."""
     symbol = line.get("symbol", symbols[0] if len(symbols) == 1 else None)
-    if symbol not in symbols:
-        problem = (
-            "an expectation names no symbol"
-            if symbol is None
-            else f"there are no ticks of {symbol}"
-        )
-        raise ExampleError(problem, f"set `symbol` to one of {', '.join(symbols) or '(no ticks)'}")
-    return str(symbol), _seconds(example, line.get("at"))
+    if symbol in symbols:
+        return str(symbol)
+    raise ExampleError(
+        "an expectation names no symbol" if symbol is None else f"there are no ticks of {symbol}",
+        f"set `symbol` to one of {', '.join(symbols) or '(no ticks)'}",
+    )
 
 
-def _seconds(example: FeatureExample, at: object) -> int:
-    """`at` as seconds since 1970."""
+def _row_end(example: FeatureExample, at: object) -> int:
+    """`at` of one entry of `expect` as seconds since 1970."""
     with suppress(ValueError, OverflowError):
         sec = (
             example.start_s + int(at)
@@ -308,11 +321,14 @@ def _expected(name: str, text: object) -> float | None:
 def _nearest_rows(
     example: FeatureExample, ticks: pl.DataFrame, view: str, symbol: str, sec: int
 ) -> str:
-    level = next(level for level in LEVELS if level.view == view)
+    level = LEVEL_OF[view]
     ends = reference.row_ends(ticks, level).filter(pl.col("symbol") == symbol)["sec"].to_list()
     near = sorted(sorted(ends, key=lambda end: abs(end - sec))[:NEAREST])
-    times = ", ".join(
-        f"{utc(end)} (at: {end - example.start_s})" if isinstance(example.ticks, list) else utc(end)
-        for end in near
-    )
+    times = ", ".join(_row_time(example, end) for end in near)
     return f"a row ends at every {level.tile_s} s bar with a trade; the nearest: {times}"
+
+
+def _row_time(example: FeatureExample, end_s: int) -> str:
+    """A row end as UTC text, and as the file counts it when it contains the ticks."""
+    in_file = f" (at: {end_s - example.start_s})" if isinstance(example.ticks, list) else ""
+    return utc(end_s) + in_file

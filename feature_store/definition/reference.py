@@ -8,9 +8,10 @@ it.
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, chain, repeat
 
 import numpy as np
 import polars as pl
@@ -26,6 +27,7 @@ DAY_S = 86_400
 Key = tuple[str, str, int]  # view, symbol (VENUE:SYMBOL), row end in seconds
 Only = Collection[Key] | range | None
 Terms = Sequence[float | None]
+Columns = dict[str, Terms]  # by aggregate: the term of each bar
 
 BAR: dict[str, pl.DataType] = {
     "symbol": pl.String(),
@@ -55,16 +57,18 @@ def features(
     large for the exact sums of the SQL. `strict` raises DefinitionError for such a summand, and for
     one that is not finite.
     """
-    trades = distinct(ticks).partition_by("symbol", as_dict=True)
+    trades = sorted(distinct_trades(ticks).partition_by("symbol", as_dict=True).items())
+    is_selected = _selector(only)
     views = {}
     for level in levels:
-        own = tuple(f for f in features if set(f.windows_s) & set(level.windows_s))
-        used = names_in(*(text for f in own for text in (f.formula, f.null_if)))
-        charts = [Chart(str(symbol), frame, level) for (symbol,), frame in sorted(trades.items())]
-        parts = _aggregated(
-            charts, level, tuple(a for a in aggregates if a.name in used), only, strict
-        )
-        views[level.view] = _published(parts, own, aggregates, level, context=level is levels[0])
+        own = tuple(f for f in features if not set(f.windows_s).isdisjoint(level.windows_s))
+        selections = [
+            Selection.of_chart(Chart(str(symbol), frame, level), is_selected)
+            for (symbol,), frame in trades
+        ]
+        parts = _aggregate(selections, level, _used_by(own, aggregates), strict)
+        frame = _evaluate_features(parts, own, aggregates, level)
+        views[level.view] = frame.hstack(_context(parts["sec"]) if level is levels[0] else [])
     return views
 
 
@@ -74,7 +78,7 @@ def row_ends(ticks: pl.DataFrame, level: Level) -> pl.DataFrame:
     return ticks.select(symbol=_symbol(), sec=sec).unique().sort("symbol", "sec")
 
 
-def distinct(ticks: pl.DataFrame) -> pl.DataFrame:
+def distinct_trades(ticks: pl.DataFrame) -> pl.DataFrame:
     """One tick per trade id and second, known since the arrival of its first copy.
 
     Of copies that contradict each other the largest value of each field counts. Where price × size
@@ -122,12 +126,10 @@ class Chart:
 
         Of several such trades the one whose price is largest as text, as in the SQL.
         """
-        newest = last = self._stops[at + 1] - 1
-        while last > self._stops[at] and all(
-            self._of[name][last - 1] == self._of[name][newest] for name in ("event_time_us", "seq")
-        ):
-            last -= 1
-        return float(max(self._of["price"][last : newest + 1].tolist(), key=str))
+        trades = slice(self._stops[at], self._stops[at + 1])
+        price, time_us, seq = (self._of[name][trades] for name in ("price", "event_time_us", "seq"))
+        last = (time_us == time_us[-1]) & (seq == seq[-1])
+        return float(max(price[last].tolist(), key=str))
 
     def returns(self, at: int) -> float | None:
         """ln(close/previous close) of bar `at`; None without a previous bar."""
@@ -138,8 +140,8 @@ class Chart:
         trades = slice(self._stops[at], self._stops[at + 1])
         price, size, side = (self._of[name][trades] for name in ("price", "size", "side"))
         sums = (math.fsum(amounts.tolist()) for amounts in (size, price * size, side * size))
-        r1 = self.returns(at - 1) if at > 0 else None
-        ends = (float(price.max()), float(price.min()), self.close(at), self.returns(at), r1)
+        returns = (self.returns(at), self.returns(at - 1))
+        ends = (float(price.max()), float(price.min()), self.close(at), *returns)
         return (self.symbol, self.ends[at], len(price), int(side.sum()), *sums, *ends)
 
 
@@ -152,113 +154,114 @@ class Selection:
     bars: list[int]
 
     @classmethod
-    def of_chart(cls, chart: Chart, only: Only) -> "Selection":
-        """All rows, or those that `only` selects."""
-        view = chart.level.view
-        rows = [
-            at for at, sec in enumerate(chart.ends) if _is_selected(only, view, chart.symbol, sec)
-        ]
+    def of_chart(cls, chart: Chart, is_selected: Callable[[Key], bool]) -> "Selection":
+        """The rows whose key is selected."""
+        view, symbol = chart.level.view, chart.symbol
+        rows = [at for at, sec in enumerate(chart.ends) if is_selected((view, symbol, sec))]
         spans = (range(chart.first(at, chart.level.window_max_s), at + 1) for at in rows)
         return cls(chart, rows, sorted(set().union(*spans)))
 
 
-def _is_selected(only: Only, view: str, symbol: str, sec: int) -> bool:
+def _selector(only: Only) -> Callable[[Key], bool]:
+    """Whether a row is to be computed."""
     if only is None:
-        return True
-    return sec in only if isinstance(only, range) else (view, symbol, sec) in only
+        return lambda _: True
+    if isinstance(only, range):
+        return lambda key: key[2] in only
+    return frozenset(only).__contains__
 
 
-def _aggregated(
-    charts: Iterable[Chart], level: Level, used: Sequence[Aggregate], only: Only, strict: bool
+def _used_by(features: Iterable[Feature], aggregates: Iterable[Aggregate]) -> list[Aggregate]:
+    names = names_in(*(text for f in features for text in (f.formula, f.null_if)))
+    return [a for a in aggregates if a.name in names]
+
+
+def _aggregate(
+    selections: Sequence[Selection], level: Level, used: Sequence[Aggregate], strict: bool
 ) -> pl.DataFrame:
     """KEYS of the selected rows and, per window of the level, a column `<aggregate>_<window>`."""
-    keys = only if only is None or isinstance(only, range) else frozenset(only)
-    selections = [Selection.of_chart(chart, keys) for chart in charts]
-    bars = pl.DataFrame([s.chart.row(at) for s in selections for at in s.bars], BAR, orient="row")
-    terms = evaluate(bars, {a.name: a.of for a in used if a.of})
+    bars = _bars(selections)
+    summands = evaluate(bars, {a.name: a.of for a in used if a.of})
     if strict:
-        _require_summable(bars, terms, used)
-    columns: dict[str, Terms] = {name: terms[name].to_list() for name in terms.columns}
-    columns |= _overflow_columns(bars, terms, used)
-    rows, offset = [], 0
-    for selection in selections:
-        end = offset + len(selection.bars)
-        terms_here = {name: values[offset:end] for name, values in columns.items()}
-        rows += _rows(selection, terms_here, used)
-        offset = end
+        _require_summable(bars, summands, used)
+    terms: Columns = summands.to_dict(as_series=False) | _counts(bars, summands, used)
+    starts = accumulate((len(s.bars) for s in selections), initial=0)
+    rows = chain.from_iterable(map(_rows, selections, starts, repeat(terms), repeat(used)))
     names = [f"{a.name}_{w}" for w in level.windows_s for a in used]
-    return pl.DataFrame(rows, KEYS | dict.fromkeys(names, pl.Float64()), orient="row")
+    return pl.DataFrame([*rows], KEYS | dict.fromkeys(names, pl.Float64()), orient="row")
 
 
-def _overflow_columns(
-    bars: pl.DataFrame, terms: pl.DataFrame, used: Sequence[Aggregate]
-) -> dict[str, Terms]:
-    """Per sum that can overflow `<aggregate>:over`, 1 for a bar whose summand is too large; and
-    their count.
+def _bars(selections: Iterable[Selection]) -> pl.DataFrame:
+    rows = [s.chart.row(at) for s in selections for at in s.bars]
+    return pl.DataFrame(rows, BAR, orient="row")
+
+
+def _counts(bars: pl.DataFrame, summands: pl.DataFrame, used: Iterable[Aggregate]) -> Columns:
+    """What each bar adds to a count: 1 row, and the number of its summands that are too large.
+
+    Also per sum that can overflow `<aggregate>:over`, 1 for a bar whose summand is too large.
     """
-    crowded = bars["n"] > TICKS_MAX
-    over: dict[Aggregate, pl.Series] = {}
-    for a in (a for a in used if a.unit and not a.always_fits):
-        too_large = (terms[a.name].abs() > a.summand_max).fill_null(value=False)
-        over[a] = (crowded | too_large).cast(pl.Float64)
-    summands = {(a.of, a.unit): flags for a, flags in over.items()}
-    total = pl.zeros(len(bars), pl.Float64, eager=True)
-    for flags in summands.values():
-        total += flags
-    counts = {a.name: total.to_list() for a in used if a.verb == "overflows"}
-    columns: dict[str, Terms] = {f"{a.name}:over": flags.to_list() for a, flags in over.items()}
-    return columns | counts
+    too_large = {a: _too_large(bars, summands, a) for a in used if a.unit and not a.always_fits}
+    by_summand = {(a.of, a.unit): flags for a, flags in too_large.items()}
+    none = pl.zeros(len(bars), pl.Float64, eager=True)
+    by_verb = {"rows": [1.0] * len(bars), "overflows": sum(by_summand.values(), none).to_list()}
+    columns: Columns = {f"{a.name}:over": flags.to_list() for a, flags in too_large.items()}
+    return columns | {a.name: by_verb[a.verb] for a in used if a.verb in COUNTS}
 
 
-def _require_summable(bars: pl.DataFrame, terms: pl.DataFrame, used: Sequence[Aggregate]) -> None:
-    for aggregate in (a for a in used if a.name in terms.columns):
-        term = terms[aggregate.name]
-        limit = aggregate.summand_max
-        for at in (
-            (term.is_not_null() & ~(term.is_finite() & (term.abs() <= limit)))
-            .arg_true()
-            .head(1)
-            .to_list()
-        ):
-            where = f"{term[at]:g} for {bars['symbol'][at]}, row end {bars['sec'][at]} s"
-            hint = (
-                "replace it by 0e0 there (CASE WHEN …), or choose a larger unit"
-                if aggregate.unit
-                else "make it NULL there (CASE WHEN …)"
-            )
-            raise DefinitionError(
-                f"aggregate {aggregate.name}: {aggregate.of} is {where}; the limit is {limit:g}",
-                hint,
-            )
+def _too_large(bars: pl.DataFrame, summands: pl.DataFrame, aggregate: Aggregate) -> pl.Series:
+    """1 for each bar whose summand, or whose number of trades, is too large for an exact sum."""
+    beyond = summands[aggregate.name].abs() > aggregate.summand_max
+    return ((bars["n"] > TICKS_MAX) | beyond.fill_null(value=False)).cast(pl.Float64)
+
+
+def _require_summable(bars: pl.DataFrame, terms: pl.DataFrame, used: Iterable[Aggregate]) -> None:
+    for aggregate in used:
+        if aggregate.of:
+            summand = terms[aggregate.name].alias("summand")
+            _require_finite(aggregate, bars.select("symbol", "sec", summand))
+
+
+def _require_finite(aggregate: Aggregate, bars: pl.DataFrame) -> None:
+    """Raise DefinitionError for the first bar whose `summand` the aggregate cannot hold."""
+    summand, limit = pl.col("summand"), aggregate.summand_max
+    wrong = bars.filter(~(summand.is_finite() & (summand.abs() <= limit)))  # NULL is none of them
+    if wrong.is_empty():
+        return
+    symbol, sec, value = wrong.row(0)
+    raise DefinitionError(
+        f"aggregate {aggregate.name}: {aggregate.of} is {value:g} for {symbol}, row end {sec} s;"
+        f" the limit is {limit:g}",
+        "replace it by 0e0 there (CASE WHEN …), or choose a larger unit"
+        if aggregate.unit
+        else "make it NULL there (CASE WHEN …)",
+    )
 
 
 def _rows(
-    selection: Selection, terms: dict[str, Terms], used: Sequence[Aggregate]
-) -> list[tuple[object, ...]]:
+    selection: Selection, offset: int, terms: Columns, used: Sequence[Aggregate]
+) -> Iterator[tuple[object, ...]]:
+    """KEYS and aggregates of each selected row; its bars start at `offset` of the terms."""
     chart = selection.chart
-    place = {at: i for i, at in enumerate(selection.bars)}
-    rows: list[tuple[object, ...]] = []
+    place = {at: i for i, at in enumerate(selection.bars, offset)}
     for at in selection.rows:
         sec, first = chart.ends[at], chart.first(at, chart.level.window_max_s)
-        keys = (
-            chart.symbol,
-            sec,
-            chart.known_at_us(first, at),
-            min(sec - chart.ends[0], WARM_CAP_S),
-        )
-        values: list[float | None] = []
-        for window_s in chart.level.windows_s:
-            inside = range(place[chart.first(at, window_s)], place[at] + 1)
-            window = {name: term[inside.start : inside.stop] for name, term in terms.items()}
-            values += [_verb(a, len(inside), window) for a in used]
-        rows.append((*keys, *values))
-    return rows
+        warm_s = min(sec - chart.ends[0], WARM_CAP_S)
+        starts = [place[chart.first(at, window_s)] for window_s in chart.level.windows_s]
+        values = (_compute(a, terms, slice(start, place[at] + 1)) for start in starts for a in used)
+        yield (chart.symbol, sec, chart.known_at_us(first, at), warm_s, *values)
+
+
+def _sum(terms: Terms) -> float:
+    return math.fsum(_present(terms))
 
 
 # Each verb as a function of a window's terms, oldest first. A missing summand counts as zero.
 VERBS: dict[str, Callable[[Terms], float | None]] = {
-    "sum": lambda terms: math.fsum(_present(terms)),
-    "sum_inner": lambda terms: math.fsum(_present(terms[1:])),
+    "rows": _sum,
+    "overflows": _sum,
+    "sum": _sum,
+    "sum_inner": lambda terms: _sum(terms[1:]),
     "last": lambda terms: terms[-1],
     "max": lambda terms: max(_present(terms), default=None),
     "min": lambda terms: min(_present(terms), default=None),
@@ -266,46 +269,33 @@ VERBS: dict[str, Callable[[Terms], float | None]] = {
 COUNTS = ("rows", "overflows")  # verbs without a summand
 
 
-def _verb(aggregate: Aggregate, rows: int, terms: dict[str, Terms]) -> float | None:
-    """The aggregate over the terms of a window; None where a summand is too large for its sum."""
-    if aggregate.verb == "rows":
-        return float(rows)
-    if aggregate.verb == "overflows":
-        return math.fsum(_present(terms[aggregate.name]))
-    if any(terms.get(f"{aggregate.name}:over", ())):
+def _compute(aggregate: Aggregate, terms: Columns, window: slice) -> float | None:
+    """The aggregate over a window; None where a summand is too large for its sum."""
+    if any(terms.get(f"{aggregate.name}:over", ())[window]):
         return None
-    return VERBS[aggregate.verb](terms[aggregate.name])
+    return VERBS[aggregate.verb](terms[aggregate.name][window])
 
 
 def _present(terms: Terms) -> list[float]:
     return [term for term in terms if term is not None]
 
 
-def _published(
-    parts: pl.DataFrame,
-    features: Sequence[Feature],
-    aggregates: Sequence[Aggregate],
-    level: Level,
-    *,
-    context: bool,
+def _evaluate_features(
+    parts: pl.DataFrame, features: Sequence[Feature], aggregates: Sequence[Aggregate], level: Level
 ) -> pl.DataFrame:
     """The formulas over the aggregates, in the column order of `contracts.features.columns`."""
-    formulas = {
-        f"{f.name}_{LABELS[w]}": _formula(f, aggregates, w)
-        for w in level.windows_s
-        for f in features
-        if w in f.windows_s
-    }
-    frame = evaluate(parts, formulas)
-    keys = parts.select(
-        "symbol", pl.col("sec").mul(SECOND_US).alias("event_time_us"), "known_at_us", "warm_s"
-    )
-    angles = [2 * math.pi * (sec % DAY_S) / DAY_S for sec in parts["sec"].to_list()]
-    waves = [
-        pl.Series(name, map(wave, angles), pl.Float64)
-        for name, wave in zip(CONTEXT, (math.sin, math.cos), strict=True)
-    ]
-    return keys.hstack(frame).hstack(waves if context else [])
+    pairs = [(f, w) for w in level.windows_s for f in features if w in f.windows_s]
+    formulas = {f"{f.name}_{LABELS[w]}": _formula(f, aggregates, w) for f, w in pairs}
+    event_time_us = pl.col("sec").mul(SECOND_US).alias("event_time_us")
+    keys = parts.select("symbol", event_time_us, "known_at_us", "warm_s")
+    return keys.hstack(evaluate(parts, formulas))
+
+
+def _context(secs: pl.Series) -> list[pl.Series]:
+    """The time of day of each row end (seconds since 1970) as a point of a circle."""
+    angles = [2 * math.pi * (sec % DAY_S) / DAY_S for sec in secs.to_list()]
+    waves = zip(CONTEXT, (math.sin, math.cos), strict=True)
+    return [pl.Series(name, map(wave, angles), pl.Float64) for name, wave in waves]
 
 
 @cache
@@ -315,9 +305,15 @@ def _names(aggregates: tuple[Aggregate, ...], window_s: int) -> dict[str, str]:
 
 def _formula(feature: Feature, aggregates: Sequence[Aggregate], window_s: int) -> str:
     names = _names(tuple(aggregates), window_s)
-    used = names_in(feature.formula, feature.null_if)
-    exact = [names[a.name] for a in aggregates if a.unit and a.name in used]
-    nulls = [f"warm_s < {window_s}", *(f"{name} IS NULL" for name in exact)]
-    nulls += [feature.null_if.format_map(names)] if feature.null_if else []
-    null_cases = " ".join(f"WHEN {null} THEN NULL" for null in nulls)
-    return f"CASE {null_cases} ELSE {feature.formula.format_map(names)} END"
+    conditions = filter(None, _null_conditions(feature, aggregates, window_s))
+    cases = [f"WHEN {null} THEN NULL" for null in conditions]
+    return f"CASE {' '.join(cases)} ELSE {feature.formula.format_map(names)} END"
+
+
+def _null_conditions(
+    feature: Feature, aggregates: Iterable[Aggregate], window_s: int
+) -> tuple[str, ...]:
+    names = _names(tuple(aggregates), window_s)
+    used = _used_by((feature,), aggregates)
+    overflow = (f"{names[a.name]} IS NULL" for a in used if a.unit)
+    return (f"warm_s < {window_s}", *overflow, feature.null_if.format_map(names))

@@ -13,7 +13,7 @@ from contracts.config.settings import Settings
 from contracts.errors import SettingError
 from contracts.features import COLUMNS, CORE, columns
 from contracts.windows import LEVELS, Level
-from feature_store.online.redis_layout import ENTITY, EXTRAS, PROJECT
+from feature_store.online.redis_layout import ENTITY, METADATA_NAMES, PROJECT
 from lakehouse.schemas import DAILY_COUNTS, DAILY_NUMBERS
 
 SERVICE = "tick_model"
@@ -91,7 +91,7 @@ def _view(settings: Settings, level: Level, entity: Any) -> Any:
         timestamp_field="event_timestamp",
     )
     schema = [Field(name=c.name, dtype=Float64, description=c.unit) for c in columns(level)]
-    schema += [Field(name=name, dtype=Int64) for name in EXTRAS]
+    schema += [Field(name=name, dtype=Int64) for name in METADATA_NAMES]
     ttl = timedelta(seconds=settings.redis_ttl_s)
     tags = {"tile_s": str(level.tile_s), "windows_s": ",".join(map(str, level.windows_s))}
     return FeatureView(

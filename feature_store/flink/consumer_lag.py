@@ -6,6 +6,7 @@ Computed from committed offsets; the groups of the live job commit only at check
 from collections.abc import Iterable, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
@@ -21,6 +22,7 @@ MONITORED = (
     *((reader.group, reader.topic) for reader in live_job.READERS),
     (live_job.WRITER_GROUP, TICK_FEATURES.name),
 )
+MONITORED_TOPICS = frozenset(topic for _, topic in MONITORED)
 # Errors are raised as exceptions; librdkafka's log would repeat them on stderr.
 QUIET: dict[str, Any] = {"log_level": 0, "error_cb": lambda _error: None}
 Offsets = Mapping[tuple[str, int], int]  # (topic, partition) → offset
@@ -56,19 +58,23 @@ class ConsumerLags:
             raise ServiceError(problem, "see `tick status` and `tick logs kafka`") from error
 
     def _read(self, client: AdminClient) -> tuple[GroupLag, ...]:
-        existing = client.list_topics(timeout=self._timeout_s).topics
-        partitions = {
-            topic: [TopicPartition(topic, number) for number in existing[topic].partitions]
-            for topic in {topic for _, topic in MONITORED} & existing.keys()
-        }
-        flat = [partition for group in partitions.values() for partition in group]
-        starts = self._offsets(client, flat, OffsetSpec.earliest())
-        ends = self._offsets(client, flat, OffsetSpec.latest())
+        partitions = self._partitions(client)
+        every = list(chain.from_iterable(partitions.values()))
+        starts = self._offsets(client, every, OffsetSpec.earliest())
+        ends = self._offsets(client, every, OffsetSpec.latest())
         lags = []
         for group, topic in [pair for pair in MONITORED if pair[1] in partitions]:
             committed = self._committed(client, group, partitions[topic])
             lags.append(GroupLag(group, topic, lag_of(committed, starts, ends)))
         return tuple(lags)
+
+    def _partitions(self, client: AdminClient) -> dict[str, list[TopicPartition]]:
+        """The partitions of each monitored topic that exists."""
+        existing = client.list_topics(timeout=self._timeout_s).topics
+        return {
+            topic: [TopicPartition(topic, number) for number in existing[topic].partitions]
+            for topic in MONITORED_TOPICS & existing.keys()
+        }
 
     def _offsets(
         self,
@@ -78,8 +84,10 @@ class ConsumerLags:
     ) -> Offsets:
         requests = dict.fromkeys(partitions, which)
         answers = client.list_offsets(requests, request_timeout=self._timeout_s)
-        offsets = {at: answer.result(self._timeout_s).offset for at, answer in answers.items()}
-        return {(at.topic, at.partition): int(offset) for at, offset in offsets.items()}
+        return {
+            (at.topic, at.partition): int(answer.result(self._timeout_s).offset)
+            for at, answer in answers.items()
+        }
 
     def _committed(
         self,
@@ -95,5 +103,7 @@ class ConsumerLags:
 
 def lag_of(committed: Offsets, starts: Offsets, ends: Offsets) -> int:
     """Messages behind. A partition without a commit (below 0) counts from its first message."""
-    begins = {at: offset if offset >= 0 else starts[at] for at, offset in committed.items()}
-    return sum(max(0, ends[at] - begin) for at, begin in begins.items())
+    return sum(
+        max(0, ends[at] - (offset if offset >= 0 else starts[at]))
+        for at, offset in committed.items()
+    )

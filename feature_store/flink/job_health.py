@@ -18,6 +18,8 @@ from feature_store.flink.state import SOURCE
 # A killed process is one failure, sometimes two; three within ten minutes have a lasting cause.
 FAILURES_MAX = 2
 FAILURE_WINDOW_S = 600.0
+FAILURE_WINDOW_MS = FAILURE_WINDOW_S * 1000
+BOUNDED_GROUPS = frozenset(reader.group for reader in live_job.READERS if reader.bounded)
 EXCEPTIONS_MAX = 16  # how many Flink keeps per job
 
 
@@ -93,13 +95,12 @@ def examine(
 
     Sends Flink four requests of up to `timeout_s` each.
     """
-    live = [job for job in flink_rest.jobs(settings, timeout_s) if job["name"] == live_job.NAME]
-    if not live:
+    job_id = _newest_live_job(settings, timeout_s)
+    if job_id is None:
         return JobHealth(None, problems=("Flink has no live job",))
-    job_id = str(live[0]["jid"])
     job = flink_rest.call(settings, f"/jobs/{job_id}", timeout_s=timeout_s)
     history = flink_rest.failures(settings, job_id, EXCEPTIONS_MAX, timeout_s)
-    failures = sum(failure.time_ms >= now_ms - FAILURE_WINDOW_S * 1000 for failure in history)
+    failures = sum(failure.time_ms >= now_ms - FAILURE_WINDOW_MS for failure in history)
     group_lags, kafka_problems = _read_lags(lags)
     state, vertices = str(job["state"]), vertices_of(job)
     problems = (
@@ -120,6 +121,11 @@ def examine(
     )
 
 
+def _newest_live_job(settings: Settings, timeout_s: float) -> str | None:
+    jobs = flink_rest.jobs(settings, timeout_s)
+    return next((str(job["jid"]) for job in jobs if job["name"] == live_job.NAME), None)
+
+
 def _read_lags(lags: ConsumerLags) -> tuple[tuple[GroupLag, ...] | None, tuple[str, ...]]:
     try:
         return lags.read(), ()
@@ -129,21 +135,27 @@ def _read_lags(lags: ConsumerLags) -> tuple[tuple[GroupLag, ...] | None, tuple[s
 
 def vertices_of(job: Mapping[str, Any]) -> tuple[Vertex, ...]:
     """The vertices in Flink's response to `/jobs/ID`, those with sources first."""
-    nodes = job["plan"]["nodes"]
-    inputs = {node["id"]: [edge["id"] for edge in node.get("inputs", ())] for node in nodes}
+    inputs = {node["id"]: _input_ids(node) for node in job["plan"]["nodes"]}
     names = {vertex["id"]: str(vertex["name"]) for vertex in job["vertices"]}
     vertices = [
-        Vertex(
-            name=names[vertex["id"]],
-            status=str(vertex["status"]),
-            tasks=int(vertex["parallelism"]),
-            running=int(vertex["tasks"]["RUNNING"]),
-            finished=int(vertex["tasks"]["FINISHED"]),
-            readers=_readers(vertex["id"], inputs, names),
-        )
-        for vertex in job["vertices"]
+        _vertex(vertex, _readers(vertex["id"], inputs, names)) for vertex in job["vertices"]
     ]
     return tuple(sorted(vertices, key=lambda vertex: not vertex.tables))
+
+
+def _vertex(vertex: Mapping[str, Any], readers: tuple[str, ...]) -> Vertex:
+    return Vertex(
+        name=str(vertex["name"]),
+        status=str(vertex["status"]),
+        tasks=int(vertex["parallelism"]),
+        running=int(vertex["tasks"]["RUNNING"]),
+        finished=int(vertex["tasks"]["FINISHED"]),
+        readers=readers,
+    )
+
+
+def _input_ids(node: Mapping[str, Any]) -> list[str]:
+    return [edge["id"] for edge in node.get("inputs", ())]
 
 
 def _readers(
@@ -169,9 +181,8 @@ def _state_problems(state: str, failures: int) -> list[str]:
 
 def lag_problems(lags: Sequence[GroupLag], messages_max: int) -> list[str]:
     """Groups that are too far behind. A bounded reader catches up once, so it has no limit."""
-    bounded = {reader.group for reader in live_job.READERS if reader.bounded}
     return [
         f"group {lag.group} is {lag.messages:,} messages behind (limit {messages_max:,})"
         for lag in lags
-        if lag.messages > messages_max and lag.group not in bounded
+        if lag.messages > messages_max and lag.group not in BOUNDED_GROUPS
     ]

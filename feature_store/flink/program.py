@@ -24,10 +24,12 @@ from lakehouse.catalog_options import masked
 
 CLOSE_TIMEOUT_S = 10.0
 ERROR_LINES = 12
+CAUSES = ("Caused by", "py4j.protocol", "TypeError")  # lines of an error output that tell why
 # Planning runs cold code once, so the optimising compiler costs more than it saves: without it,
 # planning the live job takes 48 s of CPU instead of 82.
 PLANNER_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 JOB_ID, REFUSED, FINISHED = "job_id=", "refused=", "finished="
+RESPONSES = (JOB_ID.encode(), REFUSED.encode(), FINISHED.encode())
 RECOVERY_PATH = "execution.state-recovery.path"
 
 
@@ -124,11 +126,7 @@ class Submitter:
         Raises JobError with Flink's reason, FinishedReaderError for a state that must not be
         continued.
         """
-        state = program.options.get(RECOVERY_PATH)
-        if state and (
-            readers := sorted(set(self.finished_readers(state)) - set(program.may_finish))
-        ):
-            raise FinishedReaderError(state, readers)
+        self._refuse_finished_readers(program)
         options = (
             base_options(self._settings)
             | {"parallelism.default": str(program.parallelism)}
@@ -136,6 +134,12 @@ class Submitter:
         )
         spec = json.dumps(asdict(program) | {"options": options})
         return self._request(spec, JOB_ID, f"Flink rejected {program.name}")
+
+    def _refuse_finished_readers(self, program: Program) -> None:
+        if state := program.options.get(RECOVERY_PATH):
+            readers = set(self.finished_readers(state)) - set(program.may_finish)
+            if readers:
+                raise FinishedReaderError(state, sorted(readers))
 
     def finished_readers(self, state: str) -> list[str]:
         """Tables of the sources with a finished task in the checkpoint or savepoint at this URI.
@@ -153,11 +157,8 @@ class Submitter:
             )
         if response.startswith(kind):
             return response.removeprefix(kind)
-        output = (
-            json.loads(response.removeprefix(REFUSED))
-            if response.startswith(REFUSED)
-            else self._errors()
-        )
+        refused = response.startswith(REFUSED)
+        output = json.loads(response.removeprefix(REFUSED)) if refused else self._errors()
         causes = _causes(masked(self._settings, output))
         raise JobError(
             f"{problem}:\n{causes}", "see `tick logs jobmanager`; is it up? `tick status`"
@@ -183,7 +184,7 @@ class Submitter:
         deadline.start()
         try:
             for response in stdout:  # Flink may print other lines
-                if response.startswith((JOB_ID.encode(), REFUSED.encode(), FINISHED.encode())):
+                if response.startswith(RESPONSES):
                     return response.decode().strip()
         finally:
             deadline.cancel()
@@ -199,23 +200,19 @@ class Submitter:
 
 
 def _causes(output: str) -> str:
-    causes = [
-        line
-        for line in output.splitlines()
-        if line.startswith(("Caused by", "py4j.protocol", "TypeError"))
-    ]
-    return "\n".join((causes or output.splitlines())[-ERROR_LINES:])
+    lines = output.splitlines()
+    causes = [line for line in lines if line.startswith(CAUSES)]
+    return "\n".join((causes or lines)[-ERROR_LINES:])
 
 
 def _run(spec: dict[str, Any]) -> str:
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
-    mode = (
-        EnvironmentSettings.in_batch_mode()
-        if spec["mode"] == "batch"
-        else EnvironmentSettings.in_streaming_mode()
-    )
-    env = TableEnvironment.create(mode)
+    modes = {
+        "batch": EnvironmentSettings.in_batch_mode,
+        "stream": EnvironmentSettings.in_streaming_mode,
+    }
+    env = TableEnvironment.create(modes[spec["mode"]]())
     for key, value in (spec["options"] | {"pipeline.name": spec["name"]}).items():
         env.get_config().set(key, value)
     for statement in spec["ddl"]:

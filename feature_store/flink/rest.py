@@ -6,6 +6,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ TIMEOUT_S = 10.0
 POLL_S = 0.5
 UP = ("RUNNING", "FINISHED")  # task states
 ENDED = {"FINISHED", "CANCELED", "FAILED"}
+CAUSES_SHOWN = 8
 
 
 class StartError(JobError):
@@ -79,16 +81,10 @@ def jobs(settings: Settings, timeout_s: float = TIMEOUT_S) -> list[dict[str, Any
     )
 
 
-def running(settings: Settings, name: str) -> str | None:
+def running_job(settings: Settings, name: str) -> str | None:
     """Id of the unfinished job of that name, None when there is none."""
-    return next(
-        (
-            str(job["jid"])
-            for job in jobs(settings)
-            if job["name"] == name and job["state"] not in ENDED
-        ),
-        None,
-    )
+    of_name = (job for job in jobs(settings) if job["name"] == name)
+    return next((str(job["jid"]) for job in of_name if job["state"] not in ENDED), None)
 
 
 def state(settings: Settings, job_id: str) -> str:
@@ -135,7 +131,7 @@ def wait_running(settings: Settings, job_id: str, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
     while True:
         job, problem = _look_up(settings, job_id)
-        if job.get("state") == "RUNNING" and all(task["status"] in UP for task in job["vertices"]):
+        if _is_up(job):
             return
         if job.get("state") in ENDED:
             raise JobError(
@@ -145,6 +141,13 @@ def wait_running(settings: Settings, job_id: str, timeout_s: float) -> None:
         if time.monotonic() > deadline:
             raise problem or _not_up(settings, job_id, job["state"], timeout_s)
         time.sleep(POLL_S)
+
+
+def _is_up(job: dict[str, Any]) -> bool:
+    """Whether a job, or {} where its state is unknown, is RUNNING with all of its tasks."""
+    if job.get("state") != "RUNNING":
+        return False
+    return all(vertex["status"] in UP for vertex in job["vertices"])
 
 
 def _look_up(settings: Settings, job_id: str) -> tuple[dict[str, Any], JobError | None]:
@@ -170,10 +173,10 @@ def _not_up(settings: Settings, job_id: str, state: str, timeout_s: float) -> Jo
 
 def tasks(settings: Settings, job_id: str) -> tuple[int, int]:
     """(finished, all) tasks of a job: the progress of a batch job."""
-    counts = [vertex["tasks"] for vertex in call(settings, f"/jobs/{job_id}")["vertices"]]
-    return sum(int(count["FINISHED"]) for count in counts), max(
-        1, sum(sum(map(int, count.values())) for count in counts)
-    )
+    counts: Counter[str] = Counter()
+    for vertex in call(settings, f"/jobs/{job_id}")["vertices"]:
+        counts.update(vertex["tasks"])
+    return counts["FINISHED"], max(1, counts.total())
 
 
 def root_cause(settings: Settings, job_id: str) -> str:
@@ -182,24 +185,29 @@ def root_cause(settings: Settings, job_id: str) -> str:
 
 
 def _failure(settings: Settings, job_id: str) -> str | None:
-    history = call(settings, f"/jobs/{job_id}/exceptions").get("exceptionHistory", {})
-    entries = history.get("entries", [])
-    causes = _causes(str(entries[0].get("stacktrace", ""))) if entries else []
-    return "\n".join(causes[:8]) or None
+    newest = next(iter(_exceptions(settings, f"/jobs/{job_id}/exceptions")), {})
+    return "\n".join(_causes(_stacktrace(newest))[:CAUSES_SHOWN]) or None
+
+
+def _exceptions(
+    settings: Settings, path: str, timeout_s: float = TIMEOUT_S
+) -> list[dict[str, Any]]:
+    """The exception history of a job, newest first."""
+    history = call(settings, path, timeout_s=timeout_s).get("exceptionHistory", {})
+    return list(history.get("entries", ()))
+
+
+def _stacktrace(entry: dict[str, Any]) -> str:
+    return str(entry.get("stacktrace", ""))
 
 
 def failures(
     settings: Settings, job_id: str, count_max: int, timeout_s: float = TIMEOUT_S
 ) -> list[Failure]:
     """The newest failures of a job, newest first. Flink keeps 16 per job."""
-    response = call(
-        settings, f"/jobs/{job_id}/exceptions?maxExceptions={count_max}", timeout_s=timeout_s
-    )
-    entries = response.get("exceptionHistory", {}).get("entries", [])
-    return [
-        Failure(int(entry["timestamp"]), _root(str(entry.get("stacktrace", ""))))
-        for entry in entries
-    ]
+    path = f"/jobs/{job_id}/exceptions?maxExceptions={count_max}"
+    entries = _exceptions(settings, path, timeout_s)
+    return [Failure(int(entry["timestamp"]), _root(_stacktrace(entry))) for entry in entries]
 
 
 def _root(stacktrace: str) -> str:
@@ -231,19 +239,23 @@ def stop_with_savepoint(settings: Settings, job_id: str, timeout_s: float) -> st
     while time.monotonic() < deadline:
         response = call(settings, f"/jobs/{job_id}/savepoints/{trigger}")
         if response["status"]["id"] == "COMPLETED":
-            operation = response["operation"]
-            if "location" not in operation:
-                raise JobError(
-                    f"the savepoint failed: {str(operation.get('failure-cause'))[:500]}",
-                    "the job still runs; see `tick logs taskmanager`",
-                )
+            location = _savepoint_location(response["operation"])
             _wait_for_end(settings, job_id, deadline)
-            return str(operation["location"])
+            return location
         time.sleep(POLL_S)
     raise JobError(
         f"no savepoint within {timeout_s:.0f} s",
         "the job may still be stopping; see `tick job status`",
     )
+
+
+def _savepoint_location(operation: dict[str, Any]) -> str:
+    if "location" not in operation:
+        raise JobError(
+            f"the savepoint failed: {str(operation.get('failure-cause'))[:500]}",
+            "the job still runs; see `tick logs taskmanager`",
+        )
+    return str(operation["location"])
 
 
 def _wait_for_end(settings: Settings, job_id: str, deadline: float) -> None:

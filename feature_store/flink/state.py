@@ -5,6 +5,7 @@ Flink's own classes read `_metadata`, in the JVM that PyFlink has started.
 """
 
 import re
+from itertools import chain
 from typing import Any
 
 # Flink names a source by its table, in metadata and as the first operator of a vertex:
@@ -21,8 +22,8 @@ def finished_readers(state: str) -> list[str]:
     from pyflink.java_gateway import get_gateway
 
     operators = _load(get_gateway().jvm, state).getOperatorStates().toArray()
-    finished = [operator for operator in operators if _has_finished(operator)]
-    return sorted({name for operator in finished for name in _readers(operator)})
+    finished = filter(_has_finished, operators)
+    return sorted(set(chain.from_iterable(map(_readers, finished))))
 
 
 def _load(jvm: Any, state: str) -> Any:

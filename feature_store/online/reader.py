@@ -23,7 +23,7 @@ from contracts.features import COLUMNS, CORE
 from contracts.redis_keys import HEARTBEAT_REDIS_KEY
 from contracts.windows import LEVELS
 from feature_store.online.redis_layout import (
-    EXTRAS,
+    METADATA_NAMES,
     PROJECT,
     decode_double,
     decode_int64,
@@ -37,6 +37,7 @@ from feature_store.online.redis_layout import (
 VIEW_OF = {column.name: column.view for column in COLUMNS}
 TILE_S = {level.view: level.tile_s for level in LEVELS}
 FASTEST = LEVELS[0].view
+FIELDS_PER_VIEW = 1 + len(METADATA_NAMES)  # its time first
 
 
 class OnlineStoreUnavailable(TickError):  # noqa: N818 - named after the state reported (503)
@@ -72,60 +73,58 @@ class FeatureRow:
 class ReadPlan:
     """Maps feature names to hash fields and positions, computed once.
 
-    The fields are the features in their order, then time and extras of each view.
+    The fields are the features in their order, then time and metadata of each view.
     """
 
     def __init__(self, names: Sequence[str], settings: Settings) -> None:
-        unknown = [name for name in names if name not in VIEW_OF]
-        if unknown:
-            raise TickError(
-                f"unknown features: {', '.join(unknown)}",
-                "the model needs another version of contracts/features.py: retrain it, or serve"
-                " the matching version of the code",
-            )
+        _refuse_unknown(names)
+        views = [VIEW_OF[name] for name in names]
+        used = {FASTEST, *views}
         self.names = tuple(names)
-        self.views = tuple(
-            view for view in TILE_S if view == FASTEST or view in {VIEW_OF[name] for name in names}
-        )
-        self._view_at = [self.views.index(VIEW_OF[name]) for name in names]
+        self.views = tuple(view for view in TILE_S if view in used)
+        self.fields = [*map(field, views, names)]
+        for view in self.views:
+            self.fields += _view_fields(view)
+        self._view_at = [self.views.index(view) for view in views]
         self._limit_us = [(TILE_S[view] + settings.stale_s) * 1e6 for view in self.views]
         self._ttl_us = settings.redis_ttl_s * 1_000_000
-        tails = [
-            (time_field(view), *(field(view, extra) for extra in EXTRAS)) for view in self.views
-        ]
-        self.fields = [
-            *(field(VIEW_OF[name], name) for name in names),
-            *(part for tail in tails for part in tail),
-        ]
 
     def row(self, symbol: str, raw: Sequence[bytes | None], now_us: int) -> FeatureRow:
         """The feature row of one symbol, from the plan's hash fields."""
-        n, views = len(self.names), range(len(self.views))
-        times = [self._time(raw[n + 3 * i], now_us) for i in views]
+        n = len(self.names)
+        times = [self._time(data, now_us) for data in raw[n::FIELDS_PER_VIEW]]
+        present = [(at, time_us) for at, time_us in enumerate(times) if time_us is not None]
+        warm_s = _integers(raw[n + 1 :: FIELDS_PER_VIEW], present)
+        known_at_us = _integers(raw[n + 2 :: FIELDS_PER_VIEW], present)
         values = [decode_double(data) for data in raw[:n]]
-        if None in times:
-            values = [
-                None if times[at] is None else value
-                for value, at in zip(values, self._view_at, strict=True)
-            ]
-        missing = (
-            tuple(name for name, value in zip(self.names, values, strict=True) if value is None)
-            if None in values
-            else ()
-        )
-        present = [i for i in views if times[i] is not None]
-        old = tuple(self.views[i] for i in present if now_us - (times[i] or 0) > self._limit_us[i])
+        if len(present) < len(times):
+            values = self._drop_absent(values, times)
         return FeatureRow(
             symbol=symbol,
             found=bool(present),
             values=values,
-            missing=missing,
+            missing=self._missing(values),
             event_time_us=dict(zip(self.views, times, strict=True)),
             age_s=None if times[0] is None else max(0.0, (now_us - times[0]) / 1e6),
-            old_views=old,
-            warm_s=min((decode_int64(raw[n + 3 * i + 1]) or 0 for i in present), default=0),
-            known_at_us=max((decode_int64(raw[n + 3 * i + 2]) or 0 for i in present), default=0),
+            old_views=tuple(
+                self.views[at] for at, time_us in present if now_us - time_us > self._limit_us[at]
+            ),
+            warm_s=min(warm_s, default=0),
+            known_at_us=max(known_at_us, default=0),
         )
+
+    def _drop_absent(
+        self, values: list[float | None], times: Sequence[int | None]
+    ) -> list[float | None]:
+        """The values with None for those of absent views."""
+        pairs = zip(values, self._view_at, strict=True)
+        return [None if times[at] is None else value for value, at in pairs]
+
+    def _missing(self, values: list[float | None]) -> tuple[str, ...]:
+        if None not in values:  # faster than to look at every value
+            return ()
+        pairs = zip(self.names, values, strict=True)
+        return tuple(name for name, value in pairs if value is None)
 
     def _time(self, data: bytes | None, now_us: int) -> int | None:
         """Event time of a view; None when the view is absent or older than the TTL.
@@ -134,6 +133,24 @@ class ReadPlan:
         """
         time_us = decode_time_us(data)
         return None if time_us is None or now_us - time_us > self._ttl_us else time_us
+
+
+def _refuse_unknown(names: Sequence[str]) -> None:
+    if unknown := [name for name in names if name not in VIEW_OF]:
+        raise TickError(
+            f"unknown features: {', '.join(unknown)}",
+            "the model needs another version of contracts/features.py: retrain it, or serve"
+            " the matching version of the code",
+        )
+
+
+def _view_fields(view: str) -> list[bytes]:
+    return [time_field(view), *(field(view, name) for name in METADATA_NAMES)]
+
+
+def _integers(raw: Sequence[bytes | None], present: Sequence[tuple[int, int]]) -> list[int]:
+    """The integers of the present views; 0 where a view has none."""
+    return [decode_int64(raw[at]) or 0 for at, _ in present]
 
 
 class OnlineReader:

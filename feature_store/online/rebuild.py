@@ -19,7 +19,7 @@ from lakehouse.tables import Lakehouse
 SLICE_US = 3_600_000_000  # an hour of rows at a time bounds the memory
 
 
-def newest(settings: Settings, view: str, now_us: int) -> pl.DataFrame:
+def newest_rows(settings: Settings, view: str, now_us: int) -> pl.DataFrame:
     """Newest row per symbol of one view within the TTL, live or backfilled.
 
     Columns as in `Lakehouse.read_features`. Of two rows with equal time the backfilled one is kept:
@@ -44,7 +44,7 @@ def newest(settings: Settings, view: str, now_us: int) -> pl.DataFrame:
 def rows(settings: Settings, now_us: int) -> Iterator[dict[str, Any]]:
     """The newest rows of all views, in the form of topic `tick_features`."""
     for level in LEVELS:
-        for row in newest(settings, level.view, now_us).iter_rows(named=True):
+        for row in newest_rows(settings, level.view, now_us).iter_rows(named=True):
             yield {"view": level.view, "event_time_ms": row.pop("event_time_us") // 1000, **row}
 
 

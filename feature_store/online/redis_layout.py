@@ -13,7 +13,7 @@ import mmh3
 PROJECT = "lakehouse_tick"
 ENTITY = "symbol"
 # Published with every row: seconds of unbroken history, newest ingest time of its ticks.
-EXTRAS = ("warm_s", "known_at_us")
+METADATA_NAMES = ("warm_s", "known_at_us")
 SYMBOLS_CACHED_MAX = 65_536
 
 _STRING = 2  # feast ValueType.STRING

@@ -9,6 +9,7 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -156,21 +157,28 @@ def script(level: Level) -> str:
 
     KEYS: entity. ARGV: time, values, warm_s, known_at_us, TTL s, future bound s.
     """
+    pairs = _assignments(level)
+    cuts = range(0, len(pairs), FIELDS_PER_CALL_MAX)
+    calls = [
+        f"redis.call('HSET', KEYS[1], {', '.join(pairs[at : at + FIELDS_PER_CALL_MAX])})"
+        for at in cuts
+    ]
+    time_field = _literal(redis_layout.time_field(level.view))
+    return _GUARD.format(time_field=time_field, calls="\n".join(calls))
+
+
+def _assignments(level: Level) -> list[str]:
+    """Per field of a view: the field and its value, as arguments of HSET."""
     view, names = level.view, [column.name for column in columns(level)]
     pairs = [
         f"{_literal(redis_layout.field(view, name))}, v[{i + 1}]" for i, name in enumerate(names)
     ]
     pairs += [
         f"{_literal(redis_layout.field(view, name))}, ARGV[{3 + i}]"
-        for i, name in enumerate(redis_layout.EXTRAS)
+        for i, name in enumerate(redis_layout.METADATA_NAMES)
     ]
     pairs.append(f"{_literal(redis_layout.time_field(view))}, ARGV[1]")
-    cuts = range(0, len(pairs), FIELDS_PER_CALL_MAX)
-    calls = [
-        f"redis.call('HSET', KEYS[1], {', '.join(pairs[at : at + FIELDS_PER_CALL_MAX])})"
-        for at in cuts
-    ]
-    return _GUARD.format(time_field=_literal(redis_layout.time_field(view)), calls="\n".join(calls))
+    return pairs
 
 
 _GUARD = """\
@@ -229,10 +237,8 @@ class OnlineTable:
         candidates = list(rows)
         accepted = [row for row in candidates if row.event_time_ms <= bound_ms]
         beat_ms = heartbeat_ms if heartbeat_ms <= bound_ms else 0
-        replies = self._send(accepted, bound_ms, beat_ms) if accepted or beat_ms else []
-        times_ms = [
-            row.event_time_ms for row, wrote in zip(accepted, replies, strict=False) if wrote
-        ]
+        replies = self._send(accepted, bound_ms, beat_ms)  # without commands no round trip
+        times_ms = [row.event_time_ms for row in compress(accepted, replies)]
         return WriteCounts(times_ms, len(accepted) - len(times_ms), len(candidates) - len(accepted))
 
     def _send(self, rows: list[Row], bound_ms: int, heartbeat_ms: int) -> list[int]:

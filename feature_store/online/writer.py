@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
@@ -49,6 +49,7 @@ from feature_store.online.writer_stats import Counters
 GROUP = live_job.WRITER_GROUP
 REPORT_S = 1.0
 LOG_S = 10.0
+LOGGED = ("written", "older", "future", "malformed", "lag")  # counters
 DAY_MS = 86_400_000
 RETRY_S_MIN = 0.05
 
@@ -87,10 +88,11 @@ class Batch:
 
     def _add_row(self, row: Row) -> None:
         key = row.symbol, row.view
-        previous = self.rows.get(key)
-        if previous is not None:
-            self.counters.superseded += 1
-        if previous is None or row.event_time_ms >= previous.event_time_ms:
+        previous = self.rows.setdefault(key, row)
+        if previous is row:
+            return
+        self.counters.superseded += 1
+        if row.event_time_ms >= previous.event_time_ms:
             self.rows[key] = row
 
 
@@ -166,12 +168,7 @@ class OnlineWriter:
                 batch.add(message.value() or b"")
             except MalformedRowError as error:
                 batch.counters.malformed += 1
-                log.warning(
-                    "malformed row",
-                    partition=message.partition(),
-                    offset=message.offset(),
-                    error=str(error)[:200],
-                )
+                _log_malformed(message, error)
         return batch
 
     def _write(self, batch: Batch, stop: threading.Event) -> WriteCounts | None:
@@ -227,25 +224,17 @@ class OnlineWriter:
         self._publish()
         if now_s - self._logged_s >= LOG_S:
             self._logged_s = now_s
-            log.info(
-                "online writer",
-                written=self.counters.written,
-                older=self.counters.older,
-                future=self.counters.future,
-                malformed=self.counters.malformed,
-                lag=self.counters.lag,
-            )
+            counters = asdict(self.counters)
+            log.info("online writer", **{name: counters[name] for name in LOGGED})
 
     def _commit(self, wait: bool = False) -> None:
-        if not self._written_offsets or (self._written_offsets == self._committed and not wait):
+        due = self._written_offsets if wait or self._written_offsets != self._committed else {}
+        if not due:
             return
-        offsets = [
-            TopicPartition(TICK_FEATURES.name, partition, offset)
-            for partition, offset in self._written_offsets.items()
-        ]
+        offsets = [TopicPartition(TICK_FEATURES.name, *written) for written in due.items()]
         try:
             self._consumer.commit(offsets=offsets, asynchronous=not wait)
-            self._committed = dict(self._written_offsets)
+            self._committed = dict(due)
         except KafkaException as error:
             # The rows are in Redis; uncommitted ones are delivered again and change nothing.
             log.warning("offsets not committed", error=str(error))
@@ -269,6 +258,15 @@ class OnlineWriter:
             for at, end in zip(positions, ends, strict=True)
             if at.offset >= 0
         )
+
+
+def _log_malformed(message: Any, error: MalformedRowError) -> None:
+    log.warning(
+        "malformed row",
+        partition=message.partition(),
+        offset=message.offset(),
+        error=str(error)[:200],
+    )
 
 
 def _raise_if_fatal(error: Any) -> None:

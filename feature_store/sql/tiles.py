@@ -87,7 +87,7 @@ def batch(*, copies: bool) -> tuple[View, ...]:
         f"(SELECT {WHO}, {PRICE_HERE}, size, side, seq, event_time_us, ingest_time_us FROM"
         " accepted)"
     )
-    return View("counted_tiles", _counted("batch", _cut("batch", raw, EVENT_S, 1))), View(
+    return View("counted_tiles", _tile_trades("batch", _cut("batch", raw, EVENT_S, 1))), View(
         TILES, _tile("batch", "counted_tiles")
     )
 
@@ -118,10 +118,10 @@ def _by_trade(mode: Mode, source: str, time: str) -> tuple[View, View]:
     trades = f"""SELECT {WHO}, trade_id, {KEYS[mode]}, MAX(price) AS price, {size} AS size,
     MAX(side) AS side, MAX(seq) AS seq, MAX(event_time_us) AS event_time_us, MIN(ingest_time_us) AS ingest_time_us
   FROM {_cut(mode, source, time, 1)} GROUP BY {_group(mode, WHO)}, trade_id"""
-    return View("trades", trades), View("by_trade", _counted(mode, "trades"))
+    return View("trades", trades), View("by_trade", _tile_trades(mode, "trades"))
 
 
-def _counted(mode: Mode, source: str) -> str:
+def _tile_trades(mode: Mode, source: str) -> str:
     """Tiles from rows that are one trade each, with the keys of their tile."""
     summands = f"SELECT {WHO}, {KEYS[mode]}, {_summands()} FROM {source}"
     return (

@@ -12,9 +12,10 @@ NULL while a digit of its sums is not zero.
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain, pairwise
 
-from contracts.features import AGGREGATES, FEATURES, TICKS_MAX, Aggregate, Feature, columns
+from contracts.features import AGGREGATES, COLUMNS, FEATURES, TICKS_MAX, Aggregate, Feature, columns
 from contracts.windows import LABELS, LEVELS, WARM_CAP_S, Level, level_of
 from feature_store.sql import tiles
 from feature_store.sql.tiles import PARTS, Mode, View
@@ -26,13 +27,15 @@ CONSTANTS = {
     "ln2": f"{math.log(2)!r}e0",
     "year_s": f"CASE WHEN symbol LIKE 'CME:%' THEN {SESSION_YEAR_S}e0 ELSE {YEAR_S}e0 END",
 }
+_ANGLE = f"2 * {CONSTANTS['pi']} * MOD(sec, 86400) / 86400e0"
+TIME_OF_DAY = [f"SIN({_ANGLE}) AS hour_sin", f"COS({_ANGLE}) AS hour_cos"]
 SUM = "`$SUM0`"  # for columns that are never NULL; SUM would also keep a count for each sum
 FINE = 1e17  # the fine limb counts 1e-17 of the coarse one: 90 of them stay below 2^63
 DIGIT, DIGITS = 128, 9  # base and digits of an overflow counter: up to 127 rows each, 9 fit 63 bits
 BASE = f"symbol, sec, wt, n, {', '.join(PARTS)}"
 
 
-def named(views: Iterable[View]) -> tuple[tuple[str, str], ...]:
+def to_pairs(views: Iterable[View]) -> tuple[tuple[str, str], ...]:
     """Views as (name, SELECT) pairs for `feature_store.flink.program.Program`."""
     return tuple((view.name, view.select) for view in views)
 
@@ -43,18 +46,15 @@ def ladder(mode: Mode, *, copies: bool = True) -> tuple[View, ...]:
     In a batch `accepted` has the WHO and TRADE columns of `tiles`; on the stream its rows come from
     `tiles.entry`.
     """
-    views = [*(tiles.stream() if mode == "stream" else tiles.batch(copies=copies))]
-    views += [
-        tiles.bars(mode, lower, level) for lower, level in zip(LEVELS, LEVELS[1:], strict=False)
-    ]
-    for level in LEVELS:
-        views += [
-            returns(level),
-            terms(level),
-            *(window(level, i, mode) for i in range(len(level.windows_s))),
-            rows(level),
-        ]
-    return tuple(views)
+    lowest = tiles.stream() if mode == "stream" else tiles.batch(copies=copies)
+    bars = (tiles.bars(mode, lower, level) for lower, level in pairwise(LEVELS))
+    of_levels = chain.from_iterable(_level_views(level, mode) for level in LEVELS)
+    return (*lowest, *bars, *of_levels)
+
+
+def _level_views(level: Level, mode: Mode) -> tuple[View, ...]:
+    windows = (window(level, index, mode) for index in range(len(level.windows_s)))
+    return (returns(level), terms(level), *windows, rows(level))
 
 
 def returns(level: Level) -> View:
@@ -87,18 +87,18 @@ def terms(level: Level) -> View:
 def window(level: Level, index: int, mode: Mode) -> View:
     """The aggregates of one window of a level, next to all columns of the windows before it."""
     w = level.windows_s[index]
-    source = (
-        f"terms_{level.view}"
-        if index == 0
-        else f"win_{level.view}_{LABELS[level.windows_s[index - 1]]}"
-    )
+    sources = (f"terms_{level.view}", *(_window_view(level, each) for each in level.windows_s))
     sums = ", ".join(_over(a, w) for a in _used(level) if a.verb not in ("last", "overflows"))
-    counters = range(-(-len(_overflowing(level)) // DIGITS))
+    counters = range(-(-len(_sums_at_risk(level)) // DIGITS))
     sums += "".join(f", {SUM}(x_{c}_over) OVER w AS x_{c}_over_{w}" for c in counters)
     known = ", MAX(known_at_us) OVER w AS known_w" if w == level.window_max_s else ""
     between = f"RANGE BETWEEN {_range(w - level.tile_s, mode)} PRECEDING AND CURRENT ROW"
     frame = f"WINDOW w AS (PARTITION BY symbol ORDER BY wt {between})"
-    return View(f"win_{level.view}_{LABELS[w]}", f"SELECT *, {sums}{known} FROM {source} {frame}")
+    return View(_window_view(level, w), f"SELECT *, {sums}{known} FROM {sources[index]} {frame}")
+
+
+def _window_view(level: Level, w: int) -> str:
+    return f"win_{level.view}_{LABELS[w]}"
 
 
 def rows(level: Level) -> View:
@@ -109,10 +109,8 @@ def rows(level: Level) -> View:
         for f in FEATURES
         if w in f.windows_s
     ]
-    if level is LEVELS[0]:
-        angle = f"2 * {CONSTANTS['pi']} * MOD(sec, 86400) / 86400e0"
-        features += [f"SIN({angle}) AS hour_sin", f"COS({angle}) AS hour_cos"]
-    source = f"win_{level.view}_{LABELS[level.window_max_s]}"
+    features += TIME_OF_DAY if level is LEVELS[0] else []
+    source = _window_view(level, level.window_max_s)
     warm = f"SELECT *, LEAST(sec - first_sec, {WARM_CAP_S}) AS warm_s FROM {source}"
     return View(
         f"rows_{level.view}",
@@ -126,20 +124,19 @@ def union_rows() -> str:
 
     A column is NULL where a level does not have it.
     """
-    selects = []
-    for level in LEVELS:
-        own = {column.name for column in columns(level)}
-        every = ", ".join(
-            c.name if c.name in own else f"CAST(NULL AS DOUBLE) AS {c.name}"
-            for lv in LEVELS
-            for c in columns(lv)
-        )
-        keys = (
-            f"'{level.view}' AS `view`, symbol, TO_TIMESTAMP_LTZ(sec * 1000, 3) AS event_time,"
-            " known_at_us, warm_s"
-        )
-        selects.append(f"SELECT {keys}, {every} FROM rows_{level.view}")
-    return "\nUNION ALL ".join(selects)
+    return "\nUNION ALL ".join(map(_select_rows, LEVELS))
+
+
+def _select_rows(level: Level) -> str:
+    own = {column.name for column in columns(level)}
+    every = ", ".join(
+        c.name if c.name in own else f"CAST(NULL AS DOUBLE) AS {c.name}" for c in COLUMNS
+    )
+    keys = (
+        f"'{level.view}' AS `view`, symbol, TO_TIMESTAMP_LTZ(sec * 1000, 3) AS event_time,"
+        " known_at_us, warm_s"
+    )
+    return f"SELECT {keys}, {every} FROM rows_{level.view}"
 
 
 def _range(seconds: int, mode: Mode) -> str:
@@ -151,13 +148,15 @@ def _range(seconds: int, mode: Mode) -> str:
 
 def _used(level: Level) -> tuple[Aggregate, ...]:
     """Aggregates that some feature of this level names."""
-    text = " ".join(
-        f.formula + f.null_if for f in FEATURES if set(f.windows_s) & set(level.windows_s)
-    )
-    return tuple(a for a in AGGREGATES if re.search(r"\{" + a.name + r"\}", text))
+    own = (f for f in FEATURES if not set(f.windows_s).isdisjoint(level.windows_s))
+    return _aggregates_in(" ".join(f.formula + f.null_if for f in own))
 
 
-def _overflowing(level: Level) -> dict[str, Aggregate]:
+def _aggregates_in(text: str) -> tuple[Aggregate, ...]:
+    return tuple(a for a in AGGREGATES if f"{{{a.name}}}" in text)
+
+
+def _sums_at_risk(level: Level) -> dict[str, Aggregate]:
     """The exact sums of a level that can overflow, by the stem of their summand, in the order of
     their digits.
     """
@@ -169,25 +168,26 @@ def _overflow_counters(level: Level) -> list[str]:
 
     All digits are 1 where the bar holds too many ticks for its own sums.
     """
-    sums_at_risk = list(_overflowing(level).values())
-    counters = []
-    for c, at in enumerate(range(0, len(sums_at_risk), DIGITS)):
-        sums = sums_at_risk[at : at + DIGITS]
-        digits = " + ".join(
-            f"CASE WHEN ABS({a.of}) > {a.summand_max:.0e} THEN {DIGIT**i} ELSE 0 END"
-            for i, a in enumerate(sums)
-        )
-        every = sum(DIGIT**i for i in range(len(sums)))
-        counter = f"CASE WHEN n > {TICKS_MAX} THEN {every} ELSE {digits} END"
-        counters.append(f"CAST({counter} AS BIGINT) AS x_{c}_over")
-    return counters
+    at_risk = list(_sums_at_risk(level).values())
+    starts = range(0, len(at_risk), DIGITS)
+    return [_overflow_counter(c, at_risk[at : at + DIGITS]) for c, at in enumerate(starts)]
+
+
+def _overflow_counter(number: int, sums: Sequence[Aggregate]) -> str:
+    digits = " + ".join(
+        f"CASE WHEN ABS({a.of}) > {a.summand_max:.0e} THEN {DIGIT**i} ELSE 0 END"
+        for i, a in enumerate(sums)
+    )
+    every = sum(DIGIT**i for i in range(len(sums)))
+    counter = f"CASE WHEN n > {TICKS_MAX} THEN {every} ELSE {digits} END"
+    return f"CAST({counter} AS BIGINT) AS x_{number}_over"
 
 
 def _digits(level: Level, w: int, aggregates: Iterable[Aggregate]) -> dict[str, list[str]]:
     """By counter of window `w`: the expressions for the digits of these sums."""
     stems = {_summand(a) for a in aggregates}
     digits: dict[str, list[str]] = {}
-    for position, stem in enumerate(_overflowing(level)):
+    for position, stem in enumerate(_sums_at_risk(level)):
         c, i = divmod(position, DIGITS)
         if stem in stems:
             counter = f"x_{c}_over_{w}"
@@ -225,11 +225,8 @@ def _term(aggregate: Aggregate) -> str:
     """The summand columns: one or two integer limbs, never NULL; other verbs take the raw value."""
     name = _summand(aggregate)
     if aggregate.unit is None:
-        return (
-            f"COALESCE({aggregate.of}, 0) AS {name}"
-            if aggregate.verb == "sum"
-            else f"{aggregate.of} AS {name}"
-        )
+        value = f"COALESCE({aggregate.of}, 0)" if aggregate.verb == "sum" else aggregate.of
+        return f"{value} AS {name}"
     hi, lo = _limbs(aggregate.of, aggregate.unit)
     return f"COALESCE({hi}, 0) AS {name}_hi, COALESCE({lo}, 0) AS {name}_lo"
 
@@ -250,24 +247,34 @@ def _over(aggregate: Aggregate, w: int) -> str:
 
 
 def _formula(feature: Feature, w: int) -> str:
-    level, text = level_of(w), feature.formula + feature.null_if
-    names = {a.name: f"x_{a.name}" if a.verb == "last" else f"{a.name}_{w}" for a in AGGREGATES}
-    names |= CONSTANTS | {"w": f"{w}e0"} | _overflows(level, w)
+    names = _names(w)
     null_if = f" OR {feature.null_if.format_map(names)}" if feature.null_if else ""
-    used = (a for a in AGGREGATES if f"{{{a.name}}}" in text)
-    for counter, digits in _digits(level, w, used).items():
-        # The counter first: it is almost always 0, and then the digits are not evaluated.
-        null_if += f" OR ({counter} > 0 AND ({' OR '.join(f'{digit} > 0' for digit in digits)}))"
     return (
-        f"CASE WHEN warm_s < {w}{null_if} THEN CAST(NULL AS DOUBLE) ELSE"
-        f" {feature.formula.format_map(names)} END"
+        f"CASE WHEN warm_s < {w}{null_if}{_sums_overflow(feature, w)} THEN CAST(NULL AS DOUBLE)"
+        f" ELSE {feature.formula.format_map(names)} END"
+    )
+
+
+def _names(w: int) -> dict[str, str]:
+    """By the name in a formula: the expression for it over the columns of window `w`."""
+    names = {a.name: f"x_{a.name}" if a.verb == "last" else f"{a.name}_{w}" for a in AGGREGATES}
+    return names | CONSTANTS | {"w": f"{w}e0"} | _overflows(level_of(w), w)
+
+
+def _sums_overflow(feature: Feature, w: int) -> str:
+    """Conditions, each after OR: the digits of the sums that a formula uses are not zero."""
+    used = _aggregates_in(feature.formula + feature.null_if)
+    # The counter first: it is almost always 0, and then the digits are not evaluated.
+    return "".join(
+        f" OR ({counter} > 0 AND ({' OR '.join(f'{digit} > 0' for digit in digits)}))"
+        for counter, digits in _digits(level_of(w), w, used).items()
     )
 
 
 def _overflows(level: Level, w: int) -> dict[str, str]:
     """The aggregates that count overflows, as the sum of all digits."""
-    digits = _digits(level, w, _overflowing(level).values())
+    digits = _digits(level, w, _sums_at_risk(level).values())
     none = " AND ".join(f"{counter} = 0" for counter in digits)
-    total = " + ".join(digit for group in digits.values() for digit in group)
+    total = " + ".join(chain.from_iterable(digits.values()))
     count = f"CASE WHEN {none} THEN 0e0 ELSE CAST({total} AS DOUBLE) END"
     return {a.name: count for a in AGGREGATES if a.verb == "overflows"}

@@ -55,7 +55,7 @@ def program(settings: Settings, restore: str | None = None) -> Program:
         NAME,
         "stream",
         tuple(ddl),
-        windows.named(views),
+        windows.to_pairs(views),
         tuple(inserts),
         settings.parallelism,
         options(settings) | ({RECOVERY_PATH: restore} if restore else {}),
@@ -100,7 +100,7 @@ def start(settings: Settings, restore: str | None = None) -> str:
     If the job is already running, only returns its id. Raises JobError; `await_start` describes
     what happens to the job in that case.
     """
-    if job_id := flink_rest.running(settings, NAME):
+    if job_id := flink_rest.running_job(settings, NAME):
         return job_id
     Lakehouse(settings).create()
     job_id = submit(settings, program(settings, restore))
@@ -131,7 +131,7 @@ def submit_fresh(settings: Settings, now_us: int) -> str:
 
     If the job is already running, only returns its id.
     """
-    if job_id := flink_rest.running(settings, NAME):
+    if job_id := flink_rest.running_job(settings, NAME):
         return job_id
     Lakehouse(settings).create()
     warmup.publish(settings, now_us)
@@ -179,7 +179,7 @@ def status(settings: Settings) -> dict[str, Any]:
 
 
 def _running(settings: Settings) -> str:
-    job_id = flink_rest.running(settings, NAME)
+    job_id = flink_rest.running_job(settings, NAME)
     if job_id is None:
         raise JobError(
             "the live job is not running", "start it with `tick job submit` or `tick job resume`"

@@ -78,7 +78,7 @@ def _wait_validated(settings: Settings, ends: dict[int, int]) -> Coverage:
 
 def _has_job(settings: Settings) -> bool:
     try:
-        return flink_rest.running(settings, job.NAME) is not None
+        return flink_rest.running_job(settings, job.NAME) is not None
     except JobError:  # Flink is not running
         return False
 

@@ -142,7 +142,7 @@ def test_a_state_with_a_finished_reader_is_refused(own: Settings, tick: Tick) ->
     with pytest.raises(JobError, match="wire_raw") as refusal:
         job.resume(own)
     assert str(poisoned) in refusal.value.message
-    assert flink_rest.running(own, job.NAME) is None
+    assert flink_rest.running_job(own, job.NAME) is None
     assert "`tick job submit --fresh`" in refusal.value.hint
     sound = refusal.value.hint.split("`tick job resume --state ")[1].split("`")[0]
     assert Path(sound) != poisoned and Path(sound).parent == paths.savepoints(own)

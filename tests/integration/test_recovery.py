@@ -111,7 +111,7 @@ def test_a_job_is_resumed_from_its_newest_checkpoint_after_tick_down(live: Setti
     parts = [[(tick.key, encode(tick)) for tick in ticks[n : n + 300]] for n in (0, 300, 600)]
     send(live, parts[0], part_us[0], part_us[1])
     eventually(lambda: len(stored_ids(live)) > 0, "the first ticks in silver")
-    job_id = flink_rest.running(live, job.NAME)
+    job_id = flink_rest.running_job(live, job.NAME)
     config = flink_rest.call(live, f"/jobs/{job_id}/checkpoints/config")
     oldest, _ = [plant_state(live, digit) for digit in "01"]
 

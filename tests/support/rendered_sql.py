@@ -48,7 +48,7 @@ def main(folder: Path, renames: dict[str, str]) -> None:
         for name, text in statements(program).items():
             file = folder / kind / f"{mapped(name, renames)}.sql"
             file.write_text(mapped(text, renames) + "\n")
-    views = "\n\n".join(text for _, text in windows.named(windows.ladder("batch")))
+    views = "\n\n".join(text for _, text in windows.to_pairs(windows.ladder("batch")))
     (folder / "definition.sql").write_text(mapped(views, renames) + "\n")
 
 

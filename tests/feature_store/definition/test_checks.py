@@ -106,5 +106,67 @@ def test_a_misspelt_aggregate_is_guessed():
     assert "sv2_small" in error.value.hint
 
 
+@pytest.mark.parametrize(
+    ("feature", "aggregate", "message", "hint"),
+    [
+        ({"name": "1st"}, {}, "'1st' is not a valid feature name", "beginning with a letter"),
+        ({"name": "log_return"}, {}, "feature 'log_return'", "rename one of them"),
+        ({"formula": "{sv2}"}, {}, "feature mine: unknown aggregate {sv2}", "did you mean s"),
+        ({"formula": "{zzzzz}"}, {}, "unknown aggregate {zzzzz}", "choose one of: close, high"),
+        ({"scale": float("inf")}, {}, "and has scale inf", "set `scale` to the size below"),
+        ({"formula": "  "}, {}, "needs a formula", "set `scale`"),
+        ({"core": (17,)}, {}, "no window of 17 s", "choose from 10, 60, 300, 900, 3600 s"),
+        ({"windows_s": ()}, {}, "only contain its windows, ()", "correct windows_s or core"),
+        ({}, {"name": "oldest"}, "aggregate oldest: this name is reserved", "choose another name"),
+        ({}, {"verb": "summ"}, "aggregate x: unknown verb 'summ'", "did you mean sum"),
+        ({}, {"verb": "rows"}, "a count (rows, overflows) has no `of`", "high, low, close_price"),
+        ({}, {"unit": None}, "aggregate x: a sum of fractions needs a `unit`", "a power of ten"),
+        ({}, {"verb": "min"}, "only sums have a `unit`, min takes", "remove the unit"),
+        ({}, {"unit": 0.5}, "the unit 0.5 is not a power of ten", "use one, such as 1e-4"),
+        ({}, {"unit": float("inf")}, "the unit inf is not", "use one"),
+        ({}, {"unit": float("nan")}, "the unit nan is not", "use one"),
+        ({}, {"unit": 0.0}, "the unit 0 is not", "use one"),
+        ({}, {"verb": "sum_inner", "of": "r * v + n"}, "r and r1, not n, r, v", "use the verb sum"),
+    ],
+)
+def test_an_error_says_what_is_wrong_and_what_to_write(feature, aggregate, message, hint):
+    lines = (*FEATURES, replace(LINE, **feature)), (*AGGREGATES, replace(SUM, **aggregate))
+    with pytest.raises(DefinitionError) as error:
+        check_lines(*lines)
+    assert message in error.value.message
+    assert hint in error.value.hint
+
+
+@pytest.mark.parametrize("of", ["n", "s", "n * s", "CASE WHEN s > 0 THEN n ELSE 0 END"])
+def test_a_sum_of_whole_numbers_needs_no_unit(of):
+    check_lines(FEATURES, (*AGGREGATES, Aggregate("x", "sum", of)))
+
+
+@pytest.mark.parametrize("of", ["n / s", "n * v", "r", "high"])
+def test_any_other_sum_needs_one(of):
+    with pytest.raises(DefinitionError, match="a sum of fractions needs a `unit`"):
+        check_lines(FEATURES, (*AGGREGATES, Aggregate("x", "sum", of)))
+
+
+@pytest.mark.parametrize("power", range(-18, 13))
+def test_every_power_of_ten_is_a_unit(power):
+    check_lines(FEATURES, (*AGGREGATES, replace(SUM, unit=float(f"1e{power}"))))
+
+
+@pytest.mark.parametrize("verb", ["last", "max", "min"])
+def test_a_value_as_it_is_needs_no_unit(verb):
+    check_lines(FEATURES, (*AGGREGATES, Aggregate("x", verb, "high - low")))
+
+
+def test_the_first_of_several_mistakes_is_reported():
+    wrong = replace(SUM, verb="mean", unit=3.0, of="volume")
+    with pytest.raises(DefinitionError, match="unknown verb"):
+        check_lines((replace(LINE, scale=0.0),), (*AGGREGATES, wrong))
+
+
+def test_no_lines_are_valid():
+    check_lines((), ())
+
+
 def test_names_are_those_in_braces():
     assert names_in("{a} + {b} * {a}", "{c} = 0") == {"a", "b", "c"}

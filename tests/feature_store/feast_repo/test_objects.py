@@ -37,7 +37,7 @@ def test_apply_is_idempotent(store_settings, applied):
 def test_a_view_has_the_columns_of_its_level(store_settings, applied, level):
     view = feast_objects.store(store_settings).get_feature_view(level.view)
     expected = [(column.name, Float64) for column in columns(level)] + [
-        (name, Int64) for name in redis_layout.EXTRAS
+        (name, Int64) for name in redis_layout.METADATA_NAMES
     ]
     assert [(field.name, field.dtype) for field in view.features] == expected
     assert view.ttl.total_seconds() == store_settings.redis_ttl_s

@@ -12,7 +12,7 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from contracts.errors import ServiceError
 from contracts.windows import LEVELS
 from feature_store.online import redis_layout
-from feature_store.online.rebuild import newest, rebuild
+from feature_store.online.rebuild import newest_rows, rebuild
 from feature_store.online.store import write_rows
 from lakehouse.schemas import FEATURE_NAMES, GOLD, GOLD_LIVE, schema
 from lakehouse.tables import Lakehouse
@@ -85,7 +85,7 @@ def test_the_newest_row_of_every_symbol_and_view_comes_back(client, lake):
 def test_a_backfilled_row_wins_over_the_live_one_of_equal_time(client, lake):
     append(lake, GOLD, plain_row(value=2.0))
     append(lake, GOLD_LIVE, plain_row(value=1.0))
-    assert newest(lake, "tick_1s", NOW_US).height == 1
+    assert newest_rows(lake, "tick_1s", NOW_US).height == 1
     rebuild(lake, NOW_US)
     assert stored(client, "tick_1s", "BINANCE:BTCUSDT") == (NOW_MS, 2.0)
 

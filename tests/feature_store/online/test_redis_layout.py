@@ -42,7 +42,7 @@ def test_fields_are_feasts():
 
 def test_no_two_fields_collide():
     names = [(c.view, c.name) for c in COLUMNS] + [
-        (lv.view, extra) for lv in LEVELS for extra in redis_layout.EXTRAS
+        (lv.view, extra) for lv in LEVELS for extra in redis_layout.METADATA_NAMES
     ]
     assert len({redis_layout.field(*name) for name in names}) == len(names)
 
@@ -92,7 +92,7 @@ def test_null_is_feasts():
 
 def _ask_feast(feast_store, view, symbol):
     names = [c.name for c in columns(next(lv for lv in LEVELS if lv.view == view))] + list(
-        redis_layout.EXTRAS
+        redis_layout.METADATA_NAMES
     )
     answer = feast_store.get_online_features(
         [f"{view}:{name}" for name in names], [{"symbol": symbol}]
@@ -131,7 +131,7 @@ def test_we_read_what_feast_writes(client, store_settings, feast_store):
         frame = pd.DataFrame(
             {
                 name: [row[name]]
-                for name in [*(c.name for c in columns(level)), *redis_layout.EXTRAS]
+                for name in [*(c.name for c in columns(level)), *redis_layout.METADATA_NAMES]
             }
         ).astype({c.name: "float64" for c in columns(level)})
         frame.insert(0, "symbol", ["CME:ESU4"])
