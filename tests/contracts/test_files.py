@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from contracts.files import locked, replacing
+from contracts.files import hold_lock, replace_atomically
 from tests.conftest import REPO
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from contracts.files import locked
-with locked(Path(sys.argv[1]), wait=False):
+from contracts.files import hold_lock
+with hold_lock(Path(sys.argv[1]), wait=False):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -30,7 +30,7 @@ def test_readers_see_old_or_new_content_only(tmp_path):
     reader = threading.Thread(target=read)
     reader.start()
     for digit in "123456789" * 5:
-        with replacing(file) as partial:
+        with replace_atomically(file) as partial:
             partial.write_text(digit * 100_000)
     stop.set()
     reader.join()
@@ -41,7 +41,7 @@ def test_readers_see_old_or_new_content_only(tmp_path):
 def test_an_error_leaves_the_old_content_and_nothing_else(tmp_path):
     file = tmp_path / "state"
     file.write_text("old")
-    with pytest.raises(RuntimeError, match="half way"), replacing(file) as partial:
+    with pytest.raises(RuntimeError, match="half way"), replace_atomically(file) as partial:
         partial.write_text("ne")
         raise RuntimeError("half way")
     assert file.read_text() == "old"
@@ -51,17 +51,17 @@ def test_an_error_leaves_the_old_content_and_nothing_else(tmp_path):
 def test_what_a_killed_process_of_the_same_number_left_is_not_an_obstacle(tmp_path):
     """In a container a service has the same small PID after each restart."""
     file = tmp_path / "secrets"
-    with replacing(file) as partial:
+    with replace_atomically(file) as partial:
         partial.write_text("first")
     partial.write_text("left behind")
-    with replacing(file) as partial, partial.open("x") as out:
+    with replace_atomically(file) as partial, partial.open("x") as out:
         out.write("second")
     assert file.read_text() == "second"
     assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_missing_folder_is_made(tmp_path):
-    with replacing(tmp_path / "a" / "b" / "file") as partial:
+    with replace_atomically(tmp_path / "a" / "b" / "file") as partial:
         partial.write_bytes(b"new")
     assert (tmp_path / "a" / "b" / "file").read_bytes() == b"new"
 
@@ -71,10 +71,10 @@ def test_a_lock_excludes_another_process_until_it_is_killed(tmp_path):
     command = [sys.executable, "-c", HOLDER, str(file)]
     with subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(BlockingIOError), locked(file, wait=False):
+        with pytest.raises(BlockingIOError), hold_lock(file, wait=False):
             pass
         holder.kill()
         holder.wait()
-        with locked(file, wait=False) as lock:
+        with hold_lock(file, wait=False) as lock:
             lock.write("ours")
     assert file.read_text() == "ours"
