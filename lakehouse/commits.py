@@ -11,7 +11,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def retried(commit: Callable[P, T]) -> Callable[P, T]:
+def retry_commit(commit: Callable[P, T]) -> Callable[P, T]:
     """Decorates a function that refreshes its table and commits: repeats it after a conflict.
 
     The wait is random, so that two writers do not conflict again at once.

@@ -20,7 +20,7 @@ from typing import Any, Literal, Self
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import JobError
-from lakehouse.catalog_options import masked
+from lakehouse.catalog_options import mask_secrets
 
 CLOSE_TIMEOUT_S = 10.0
 ERROR_LINES = 12
@@ -158,7 +158,7 @@ class Submitter:
             if response.startswith(REFUSED)
             else self._errors()
         )
-        causes = _causes(masked(self._settings, output))
+        causes = _causes(mask_secrets(self._settings, output))
         raise JobError(
             f"{problem}:\n{causes}", "see `tick logs jobmanager`; is it up? `tick status`"
         )

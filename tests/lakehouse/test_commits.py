@@ -3,13 +3,13 @@
 import pytest
 from pyiceberg.exceptions import CommitFailedException
 
-from lakehouse.commits import retried
+from lakehouse.commits import retry_commit
 
 
 def test_a_conflict_is_repeated_until_the_commit_succeeds() -> None:
     attempts: list[str] = []
 
-    @retried
+    @retry_commit
     def commit(name: str) -> int:
         attempts.append(name)
         if len(attempts) < 3:
@@ -23,7 +23,7 @@ def test_a_conflict_is_repeated_until_the_commit_succeeds() -> None:
 def test_any_other_error_is_raised_at_once() -> None:
     attempts: list[int] = []
 
-    @retried
+    @retry_commit
     def commit() -> None:
         attempts.append(1)
         raise ValueError("not a conflict")
