@@ -98,7 +98,10 @@ class Lakehouse:
             # Without this check every call would leave a metadata file behind.
             if not store.table_exists(table):
                 store.create_table_if_not_exists(
-                    table, schema(table), partition_spec=partitions(table), properties=PROPERTIES
+                    table,
+                    schema(table),
+                    partition_spec=partitions(table),
+                    properties=dict(PROPERTIES),
                 )
             _evolve(store.load_table(table), table)
 

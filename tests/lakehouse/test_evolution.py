@@ -43,7 +43,7 @@ def older(settings: Settings, *columns: tuple[str, object]):
         for i, (name, kind) in enumerate(columns, start=1)
     )
     return Lakehouse(settings).catalog.create_table(
-        POWER, Schema(*fields), partition_spec=partitions(POWER), properties=PROPERTIES
+        POWER, Schema(*fields), partition_spec=partitions(POWER), properties=dict(PROPERTIES)
     )
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.table import Table
+from tenacity import wait_none
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
@@ -122,6 +124,25 @@ def test_compacting_gold_merges_each_day_and_view_apart(lake):
         sorted((file["record_count"], file["partition"]["view"]) for file in merged)
         == [(3, "tick_1m")] * 2 + [(3, "tick_1s")] * 2
     )
+
+
+def test_a_commit_during_a_compaction_is_kept_and_the_compaction_repeated(lake, monkeypatch):
+    crowd(lake)
+    attempts, overwrite = [], Table.overwrite
+
+    def overwrite_after_the_live_job(self, *arguments, **options):
+        attempts.append(1)
+        if len(attempts) == 1:
+            for day in (0, 1):
+                Lakehouse(lake).append_ticks(ticks(7, day))
+        overwrite(self, *arguments, **options)
+
+    monkeypatch.setattr(Table, "overwrite", overwrite_after_the_live_job)
+    monkeypatch.setattr(maintenance._rewrite.retry, "wait", wait_none())
+    assert compact(Lakehouse(lake), 2, silent_progress) == 2
+    assert len(attempts) == 3, "the first day twice"
+    assert len(rows(lake)) == 80
+    assert table(lake).inspect.files().num_rows == 2
 
 
 def test_expiring_deletes_the_files_of_forgotten_snapshots_and_no_row(lake):
