@@ -56,31 +56,35 @@ class Settings(
 
     @model_validator(mode="after")
     def _require_consistent(self) -> Self:
-        for is_consistent, message in CONSISTENCY:
+        for is_consistent, message, hint in CONSISTENCY:
             if not is_consistent(self):
-                raise ValueError(message)
+                # Not a ValueError: pydantic's message would print every value, also passwords.
+                raise SettingError(message, hint)
         return self
 
 
-# What must hold between settings, and the message where it does not.
-CONSISTENCY: tuple[tuple[Callable[[Settings], bool], str], ...] = (
+# What must hold between settings; the message and the hint where it does not.
+CONSISTENCY: tuple[tuple[Callable[[Settings], bool], str, str], ...] = (
     (
         lambda s: s.fresh_s <= s.stale_s,
-        "stale_s must not be below fresh_s: fresh features would be refused; raise TICK_STALE_S or"
-        " lower TICK_FRESH_S",
+        "stale_s must not be below fresh_s: fresh features would be refused",
+        "raise TICK_STALE_S or lower TICK_FRESH_S",
     ),
     (
         lambda s: max(s.parallelism, s.backfill_parallelism) <= s.flink_slots,
         "flink_slots must not be below parallelism or backfill_parallelism: the job would wait for"
-        " slots indefinitely; raise TICK_FLINK_SLOTS",
+        " slots indefinitely",
+        "raise TICK_FLINK_SLOTS",
     ),
     (
         lambda s: bool(s.catalog_uri) or (s.warehouse_uri or "s3://").startswith("s3://"),
         "warehouse_uri must begin with s3:// unless catalog_uri names a REST catalog",
+        "correct TICK_WAREHOUSE_URI, or set TICK_CATALOG_URI",
     ),
     (
         lambda s: (s.s3_access_key is None) == (s.s3_secret_key is None),
         "s3_access_key and s3_secret_key must be set together",
+        "set or unset both TICK_S3_ACCESS_KEY and TICK_S3_SECRET_KEY",
     ),
 )
 VARIABLES = tuple(PREFIX + name.upper() for name in Settings.model_fields)
@@ -91,7 +95,8 @@ KNOWN_VARIABLES = {*VARIABLES, *(PREFIX + name.upper() for name in RENAMED)}
 def settings() -> Settings:
     """The settings of this process, read once from the environment.
 
-    Raises SettingError for an unknown TICK_ variable.
+    Raises SettingError for an unknown TICK_ variable or settings that contradict each other, and
+    pydantic's ValidationError for a value that a setting cannot have.
     """
     values = read_old_names(os.environ)
     require_known(os.environ)
