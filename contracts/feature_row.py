@@ -13,9 +13,9 @@ IDENTITY = (
     Field("symbol", Kind.TEXT, required=True),  # VENUE:SYMBOL, also the key of the message
     Field("event_time_ms", Kind.LONG, required=True),  # end of the row
 )
-# Newest ingest time of the ticks in the row's longest window; seconds since the symbol's first row,
-# capped.
-EXTRAS = (
+# What a row was computed from: newest ingest time of the ticks in its longest window; seconds since
+# the symbol's first row, capped.
+METADATA = (
     Field("known_at_us", Kind.LONG, required=True),
     Field("warm_s", Kind.LONG, required=True),
 )
@@ -28,8 +28,8 @@ def features(published: tuple[Column, ...]) -> tuple[Field, ...]:
 
 def fields(level: Level) -> tuple[Field, ...]:
     """The fields of a row of one level."""
-    return (*IDENTITY, *EXTRAS, *features(columns(level)))
+    return (*IDENTITY, *METADATA, *features(columns(level)))
 
 
 # The fields of any row, in the order of the tables that hold all levels.
-FIELDS = (*IDENTITY, *EXTRAS, *features(COLUMNS))
+FIELDS = (*IDENTITY, *METADATA, *features(COLUMNS))

@@ -11,6 +11,7 @@ To add a feature, follow docs/adding-a-feature.md.
 import math
 import re
 from dataclasses import dataclass
+from itertools import product
 
 from contracts.tick import PRICE_MAX, PRICE_MIN
 from contracts.windows import LABELS, LEVELS, Level
@@ -169,8 +170,7 @@ def columns(level: Level) -> tuple[Column, ...]:
     """Published feature columns of one level, in the order every consumer uses."""
     published = [
         Column(f"{f.name}_{LABELS[w]}", level.view, f.unit, f.scale, w in f.core, w)
-        for w in level.windows_s
-        for f in FEATURES
+        for w, f in product(level.windows_s, FEATURES)
         if w in f.windows_s
     ]
     if level is LEVELS[0]:

@@ -9,7 +9,7 @@ from typing import TextIO
 
 
 @contextmanager
-def replacing(file: Path, *, durable: bool = True) -> Iterator[Path]:
+def replace_atomically(file: Path, *, durable: bool = True) -> Iterator[Path]:
     """A path to write the new content of `file` to; it takes the place of `file` at the end.
 
     Readers see the old content or the new one, never a part; if `durable`, also after a crash of
@@ -39,7 +39,7 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def locked(file: Path, *, wait: bool) -> Iterator[TextIO]:
+def hold_lock(file: Path, *, wait: bool) -> Iterator[TextIO]:
     """Hold an exclusive lock on `file`; yields it, open to append. A missing file is made.
 
     The system frees the lock of a killed process. Never delete the file: its holder would no longer

@@ -7,6 +7,7 @@ records, so readers check them.
 
 from collections.abc import Mapping
 from enum import StrEnum
+from types import NoneType
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import orjson
@@ -59,12 +60,12 @@ FIELDS = tuple(
 
 def read_event_times(text: str | None) -> dict[str, int | None] | None:
     """The stored `event_times_us` as a map; None where it is malformed."""
-    return _read_map(text, (int,))
+    return _read_map(text, {int, NoneType})
 
 
 def read_features(text: str | None) -> dict[str, float | None] | None:
     """The stored `features` as a map; None where it is malformed."""
-    values = _read_map(text, (int, float))
+    values = _read_map(text, {int, float, NoneType})
     if values is None:
         return None
     return {name: None if value is None else float(value) for name, value in values.items()}
@@ -76,12 +77,11 @@ def newest_event_time_us(text: str | None) -> int | None:
     return max((us for us in times.values() if us is not None), default=None)
 
 
-def _read_map(text: str | None, kinds: tuple[type, ...]) -> dict[str, Any] | None:
+def _read_map(text: str | None, kinds: set[type]) -> dict[str, Any] | None:
+    """The JSON object in `text`; None unless each of its values has exactly one of these types."""
     try:
         parsed = orjson.loads(text or "")
     except orjson.JSONDecodeError:
         return None
-    is_map = isinstance(parsed, dict) and all(
-        value is None or type(value) in kinds for value in parsed.values()
-    )
+    is_map = isinstance(parsed, dict) and set(map(type, parsed.values())) <= kinds
     return parsed if is_map else None

@@ -26,6 +26,8 @@ LEVELS = (
     Level("tick_1m", 60, (3600,)),
 )
 
+_LEVEL_OF = {window_s: level for level in LEVELS for window_s in level.windows_s}
+
 LABELS = {10: "10s", 60: "1m", 300: "5m", 900: "15m", 3600: "1h"}
 
 # Cap of `warm_s`: the longest window, so that a restarted job and a backfill agree as soon as both
@@ -37,7 +39,4 @@ def level_of(window_s: int) -> Level:
     """The level whose rows have the window of `window_s` seconds. Raises KeyError for an unknown
     window.
     """
-    for level in LEVELS:
-        if window_s in level.windows_s:
-            return level
-    raise KeyError(window_s)
+    return _LEVEL_OF[window_s]

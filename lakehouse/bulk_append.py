@@ -6,6 +6,7 @@ more than the rest of the load.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from uuid import uuid4
 
 import polars as pl
@@ -15,7 +16,7 @@ from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
 from pyiceberg.table import Table, WriteTask
 
 from lakehouse import tables
-from lakehouse.commits import retried
+from lakehouse.commits import retry_commit
 from lakehouse.schemas import TICK_NAMES
 
 
@@ -24,7 +25,8 @@ def append_days(table: Table, days: Iterable[tuple[int, pl.DataFrame]]) -> int:
 
     Empty days are skipped.
     """
-    files = [file for day, ticks in days if ticks.height for file in _write(table, day, ticks)]
+    filled = ((day, ticks) for day, ticks in days if ticks.height)
+    files = list(chain.from_iterable(_write(table, day, ticks) for day, ticks in filled))
     if files:
         _commit(table, files)
     return sum(file.record_count for file in files)
@@ -43,11 +45,11 @@ def _write(table: Table, day: int, ticks: pl.DataFrame) -> Iterable[DataFile]:
         arrow.combine_chunks().to_batches(),
         partition_key=key,
     )
-    with tables.writing():
+    with tables.ignore_row_group_warning():
         return list(write_file(table.io, table.metadata, iter([task])))
 
 
-@retried
+@retry_commit
 def _commit(table: Table, files: Sequence[DataFile]) -> None:
     table.refresh()
     with table.transaction() as transaction, transaction.update_snapshot().fast_append() as append:

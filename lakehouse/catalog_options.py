@@ -75,7 +75,7 @@ def _object_store(
 
     What the settings leave open comes from the engine's own sources (environment, profile, role).
     """
-    if not (settings.warehouse_uri or "").startswith("s3://") and settings.s3_endpoint is None:
+    if not _uses_s3(settings):
         return {}, {}
     keys: dict[str, Value | None] = {
         "s3.endpoint": settings.s3_endpoint,
@@ -93,11 +93,16 @@ def _object_store(
     return keys | {"s3.region": settings.s3_region}, keys | flink
 
 
+def _uses_s3(settings: LakehouseSettings) -> bool:
+    """An S3 warehouse, or an endpoint for one that the REST catalog names."""
+    return bool(settings.s3_endpoint) or (settings.warehouse_uri or "").startswith("s3://")
+
+
 def _without_none(options: Mapping[str, Value | None]) -> dict[str, Value]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def revealed(options: Mapping[str, Value]) -> dict[str, str]:
+def reveal(options: Mapping[str, Value]) -> dict[str, str]:
     """Options with their secrets in plain text: for the engine only, never for a log."""
     return {
         name: value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -105,24 +110,23 @@ def revealed(options: Mapping[str, Value]) -> dict[str, str]:
     }
 
 
-def masked(settings: Settings, text: str) -> str:
+def mask_secrets(settings: Settings, text: str) -> str:
     """The text without the secrets of the catalog and of Kafka: engines repeat their options in
     errors.
     """
-    for value in (*render(settings).flink.values(), settings.kafka_password):
-        if isinstance(value, SecretStr) and value.get_secret_value():
-            text = text.replace(value.get_secret_value(), HIDDEN).replace(
-                literal(value.get_secret_value())[1:-1], HIDDEN
-            )
+    options = (*render(settings).flink.values(), settings.kafka_password)
+    secrets = (value.get_secret_value() for value in options if isinstance(value, SecretStr))
+    for secret in filter(None, secrets):
+        text = text.replace(secret, HIDDEN).replace(literal(secret)[1:-1], HIDDEN)
     return text
 
 
 def create_statement(name: str, options: Mapping[str, str]) -> str:
     """Flink's `CREATE CATALOG`. With revealed options it holds secrets: pass it only to Flink."""
-    return f"CREATE CATALOG {name} WITH ({listed(options)})"
+    return f"CREATE CATALOG {name} WITH ({format_options(options)})"
 
 
-def listed(options: Mapping[str, str]) -> str:
+def format_options(options: Mapping[str, str]) -> str:
     """Options in the form of Flink's WITH (…)."""
     return ", ".join(f"{literal(key)}={literal(value)}" for key, value in options.items())
 

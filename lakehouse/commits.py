@@ -3,21 +3,24 @@
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.exceptions import CommitFailedException, ValidationException
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 ATTEMPTS = 10
+# What PyIceberg raises when it finds that another writer was first: of appends, and of overwrites
+# whose rows the other writer added to or deleted.
+CONFLICTS = (CommitFailedException, ValidationException)
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def retried(commit: Callable[P, T]) -> Callable[P, T]:
+def retry_commit(commit: Callable[P, T]) -> Callable[P, T]:
     """Decorates a function that refreshes its table and commits: repeats it after a conflict.
 
     The wait is random, so that two writers do not conflict again at once.
     """
     return retry(
-        retry=retry_if_exception_type(CommitFailedException),
+        retry=retry_if_exception_type(CONFLICTS),
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_random(0.1, 1.0),
         reraise=True,

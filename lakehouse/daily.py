@@ -11,7 +11,7 @@ from pyiceberg.table import Table
 
 from contracts.tick import EVENT_TIME_US_MIN
 from lakehouse import tables
-from lakehouse.commits import retried
+from lakehouse.commits import retry_commit
 from lakehouse.schemas import COLUMNS_OF
 from lakehouse.tables import Lakehouse
 
@@ -50,11 +50,11 @@ def _row_filter(
     return row_filter
 
 
-@retried
+@retry_commit
 def overwrite(table: Table, arrow: pa.Table, replaced: BooleanExpression) -> None:
     """Replace the rows that match `replaced` by `arrow` in one commit; retried on conflict."""
     table.refresh()
-    with tables.writing():
+    with tables.ignore_row_group_warning():
         # Usually the day has no rows yet, which PyIceberg warns about.
         warnings.filterwarnings(
             "ignore", message="Delete operation did not match any records", category=UserWarning

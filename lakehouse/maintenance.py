@@ -8,7 +8,7 @@ from pyiceberg.table import Table
 
 from contracts.progress import Progress
 from lakehouse import orphan_files, tables
-from lakehouse.commits import retried
+from lakehouse.commits import retry_commit
 from lakehouse.schemas import COLUMNS_OF, GOLD, TIME_OF
 from lakehouse.tables import Lakehouse
 
@@ -50,13 +50,19 @@ def compact(lake: Lakehouse, files_max: int, progress: Progress) -> int:
     merged = 0
     for name in COLUMNS_OF:
         table = lake.table(name)
-        parts = table.inspect.partitions().to_pylist() if tables.has_manifest(table) else []
-        crowded = [part["partition"] for part in parts if part["file_count"] > files_max]
+        crowded = _crowded_partitions(table, files_max)
         for done, partition in enumerate(crowded, start=1):
             _rewrite(table, _partition_filter(partition, TIME_OF.get(name, "event_time")))
             progress(name, done, len(crowded))
         merged += len(crowded)
     return merged
+
+
+def _crowded_partitions(table: Table, files_max: int) -> list[dict[str, object]]:
+    if not tables.has_manifest(table):
+        return []
+    parts = table.inspect.partitions().to_pylist()
+    return [part["partition"] for part in parts if part["file_count"] > files_max]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +82,8 @@ def expire(lake: Lakehouse, before_us: int, now_us: int, state_us: int | None) -
     `orphan_age_s` before it (or before now) always stay. Files in a bucket always stay: listing a
     whole bucket is a job for the catalog's own service.
     """
-    written_us = min(now_us, now_us if state_us is None else state_us) - int(
-        lake.settings.orphan_age_s * 1e6
-    )
+    newest_us = now_us if state_us is None else min(now_us, state_us)
+    written_us = newest_us - int(lake.settings.orphan_age_s * 1e6)
     lake.create()
     snapshots, files, size = 0, 0, 0
     for name in COLUMNS_OF:
@@ -92,7 +97,7 @@ def expire(lake: Lakehouse, before_us: int, now_us: int, state_us: int | None) -
     return Expired(snapshots, files, size)
 
 
-@retried
+@retry_commit
 def _expire_snapshots(table: Table, before_us: int, *, resumable: bool) -> int:
     """Expire old snapshots; returns how many.
 
@@ -100,32 +105,41 @@ def _expire_snapshots(table: Table, before_us: int, *, resumable: bool) -> int:
     what it has already committed.
     """
     table.refresh()
-    snapshots = table.snapshots()
-    referenced = {ref.snapshot_id for ref in table.refs().values()}
-    flink_times_us = [
-        s.timestamp_ms * 1000
-        for s in snapshots
-        if resumable and s.summary and FLINK_CHECKPOINT in s.summary.additional_properties
-    ]
-    bound_us = min(before_us, max(flink_times_us, default=before_us))
-    old = [
-        s.snapshot_id
-        for s in snapshots
-        if s.timestamp_ms * 1000 < bound_us and s.snapshot_id not in referenced
-    ]
+    bound_us = min(before_us, _flink_us(table, before_us)) if resumable else before_us
+    old = _unreferenced(table, bound_us)
     if old:
         table.maintenance.expire_snapshots().by_ids(old).commit()
     return len(old)
 
 
-@retried
+def _unreferenced(table: Table, before_us: int) -> list[int]:
+    """Snapshots taken before `before_us` that no branch or tag refers to."""
+    referenced = {ref.snapshot_id for ref in table.refs().values()}
+    return [
+        s.snapshot_id
+        for s in table.snapshots()
+        if s.timestamp_ms * 1000 < before_us and s.snapshot_id not in referenced
+    ]
+
+
+def _flink_us(table: Table, default_us: int) -> int:
+    """Time of the newest snapshot that Flink committed, µs UTC; the default where there is none."""
+    times_us = (
+        s.timestamp_ms * 1000
+        for s in table.snapshots()
+        if s.summary and FLINK_CHECKPOINT in s.summary.additional_properties
+    )
+    return max(times_us, default=default_us)
+
+
+@retry_commit
 def _rewrite(table: Table, partition: BooleanExpression) -> None:
     """Read and overwrite a partition on one base snapshot.
 
     A commit of the live job in between fails this one, which is retried.
     """
     table.refresh()
-    with tables.writing():
+    with tables.ignore_row_group_warning():
         table.overwrite(table.scan(row_filter=partition).to_arrow(), overwrite_filter=partition)
 
 

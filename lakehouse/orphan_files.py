@@ -26,12 +26,7 @@ def remove(table: Table, before_us: int) -> tuple[int, int]:
     present = dict(_files(Path(_local(table.location()))))
     table.refresh()
     needed = _needed(table)
-    if missing := needed - present.keys():
-        raise DatasetError(
-            f"{'.'.join(table.name())} lacks {len(missing)} files, such as {min(missing)}",
-            "nothing was deleted; restore the files, or `tick lake rollback` to a snapshot"
-            " without them",
-        )
+    _require_present(table, needed - present.keys())
     referenced = needed | _metadata(table)
     orphans = {
         path: stat
@@ -41,6 +36,15 @@ def remove(table: Table, before_us: int) -> tuple[int, int]:
     for path in orphans:
         Path(path).unlink(missing_ok=True)
     return len(orphans), sum(stat.st_size for stat in orphans.values())
+
+
+def _require_present(table: Table, missing: set[str]) -> None:
+    if missing:
+        raise DatasetError(
+            f"{'.'.join(table.name())} lacks {len(missing)} files, such as {min(missing)}",
+            "nothing was deleted; restore the files, or `tick lake rollback` to a snapshot"
+            " without them",
+        )
 
 
 def is_local(table: Table) -> bool:
@@ -70,32 +74,30 @@ def _owner(path: str) -> str:
 
 def _needed(table: Table) -> set[str]:
     """Manifest lists, manifests, data files and delete files of every snapshot."""
-    lists: set[str] = set()
-    manifests: dict[str, ManifestFile] = {}
-    for snapshot in table.snapshots():
-        lists.add(_local(snapshot.manifest_list))
-        manifests |= {
-            _local(manifest.manifest_path): manifest for manifest in snapshot.manifests(table.io)
-        }
-    entries = (
-        entry
-        for manifest in manifests.values()
-        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
-    )
-    return lists | manifests.keys() | {_local(entry.data_file.file_path) for entry in entries}
+    snapshots = table.snapshots()
+    lists = {_local(snapshot.manifest_list) for snapshot in snapshots}
+    manifests = {
+        _local(manifest.manifest_path): manifest
+        for snapshot in snapshots
+        for manifest in snapshot.manifests(table.io)
+    }
+    return lists.union(manifests, *(_content(table, one) for one in manifests.values()))
+
+
+def _content(table: Table, manifest: ManifestFile) -> set[str]:
+    """The data files or delete files that the manifest lists."""
+    entries = manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+    return {_local(entry.data_file.file_path) for entry in entries}
 
 
 def _metadata(table: Table) -> set[str]:
     """The current metadata file, the earlier ones that Iceberg still lists, statistics files."""
     metadata = table.metadata
-    statistics = [
-        entry.statistics_path for entry in (*metadata.statistics, *metadata.partition_statistics)
-    ]
-    return {
-        _local(uri)
-        for uri in (
-            table.metadata_location,
-            *(entry.metadata_file for entry in metadata.metadata_log),
-            *statistics,
+    earlier = [entry.metadata_file for entry in metadata.metadata_log]
+    statistics = (*metadata.statistics, *metadata.partition_statistics)
+    return set(
+        map(
+            _local,
+            (table.metadata_location, *earlier, *(entry.statistics_path for entry in statistics)),
         )
-    }
+    )

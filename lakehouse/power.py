@@ -88,8 +88,7 @@ def end_us(lake: Lakehouse) -> int | None:
 
 def snapshot_id(lake: Lakehouse) -> int | None:
     """Current snapshot of the readings, None while there is none."""
-    snapshot = lake.table(POWER).current_snapshot()
-    return None if snapshot is None else snapshot.snapshot_id
+    return lake.table(POWER).metadata.current_snapshot_id
 
 
 def store_forecasts(lake: Lakehouse, rows: pl.DataFrame) -> None:

@@ -190,12 +190,9 @@ def partitions(table: str) -> PartitionSpec:
     Features also by view, because every reader needs one view.
     """
     names = [name for name, _ in COLUMNS_OF[table]]
-    day = PartitionField(
-        names.index(TIME_OF.get(table, "event_time")) + 1, 1000, DayTransform(), "event_day"
-    )
-    view = (
-        PartitionField(names.index("view") + 1, 1001, IdentityTransform(), "view")
-        if "view" in names
-        else None
-    )
-    return PartitionSpec(day, view) if view else PartitionSpec(day)
+    time_id = names.index(TIME_OF.get(table, "event_time")) + 1
+    fields = [PartitionField(time_id, 1000, DayTransform(), "event_day")]
+    if "view" in names:
+        view_id = names.index("view") + 1
+        fields.append(PartitionField(view_id, 1001, IdentityTransform(), "view"))
+    return PartitionSpec(*fields)

@@ -30,9 +30,11 @@ def list_snapshots(lake: Lakehouse, name: str) -> list[SnapshotInfo]:
     """The snapshots that have not expired, oldest first. Raises DatasetError for unknown tables."""
     table = open_table(lake, name)
     current = table.current_snapshot()
-    past = {snapshot.snapshot_id for snapshot in ancestors_of(current, table.metadata)}
+    states = {snapshot.snapshot_id: "past" for snapshot in ancestors_of(current, table.metadata)}
+    if current is not None:
+        states[current.snapshot_id] = "current"
     return [
-        _snapshot_info(snapshot, current, past)
+        _snapshot_info(snapshot, states.get(snapshot.snapshot_id, "set aside"))
         for snapshot in sorted(table.snapshots(), key=lambda s: s.sequence_number or 0)
     ]
 
@@ -45,15 +47,15 @@ def open_table(lake: Lakehouse, name: str) -> Table:
     return lake.table(name)
 
 
-def _snapshot_info(snapshot: Snapshot, current: Snapshot | None, past: set[int]) -> SnapshotInfo:
-    counts = snapshot.summary.additional_properties if snapshot.summary else {}
-    is_current = current is not None and snapshot.snapshot_id == current.snapshot_id
+def _snapshot_info(snapshot: Snapshot, state: str) -> SnapshotInfo:
+    assert snapshot.summary is not None  # required in every table of format version 2
+    counts = snapshot.summary.additional_properties
     return SnapshotInfo(
         snapshot.snapshot_id,
         snapshot.timestamp_ms * 1000,
-        snapshot.summary.operation.value if snapshot.summary else "",
+        snapshot.summary.operation.value,
         int(counts.get("added-records", 0)),
         int(counts.get("deleted-records", 0)),
         int(counts.get("total-records", 0)),
-        "current" if is_current else "past" if snapshot.snapshot_id in past else "set aside",
+        state,
     )

@@ -4,7 +4,7 @@ with polars.
 
 import sqlite3
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,12 +29,13 @@ from pyiceberg.expressions import (
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
+from pyiceberg.types import IcebergType
 
 from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.errors import DatasetError
 from contracts.tick import TRADE_KEY
 from lakehouse import catalog_options
-from lakehouse.commits import retried
+from lakehouse.commits import retry_commit
 from lakehouse.schemas import (
     COLUMNS_OF,
     GOLD,
@@ -79,7 +80,7 @@ class Lakehouse:
         """
         if self.settings.catalog_uri is None:
             _prepare(self.settings.catalog_file)
-        options = catalog_options.revealed(catalog_options.render(self.settings).pyiceberg)
+        options = catalog_options.reveal(catalog_options.render(self.settings).pyiceberg)
         return _open(tuple(options.items()))
 
     def table(self, name: str) -> Table:
@@ -97,14 +98,17 @@ class Lakehouse:
             # Without this check every call would leave a metadata file behind.
             if not store.table_exists(table):
                 store.create_table_if_not_exists(
-                    table, schema(table), partition_spec=partitions(table), properties=PROPERTIES
+                    table,
+                    schema(table),
+                    partition_spec=partitions(table),
+                    properties=dict(PROPERTIES),
                 )
             _evolve(store.load_table(table), table)
 
     def flink_catalog(self) -> str:
         """The DDL with which Flink opens the same catalog. It may contain secrets: never log it."""
         return catalog_options.create_statement(
-            CATALOG, catalog_options.revealed(catalog_options.render(self.settings).flink)
+            CATALOG, catalog_options.reveal(catalog_options.render(self.settings).flink)
         )
 
     def append_ticks(self, ticks: pl.DataFrame) -> int:
@@ -183,14 +187,7 @@ class Lakehouse:
     def snapshot_ids(self) -> dict[str, int | None]:
         """Current snapshot of each table, None while it is empty."""
         store = self.catalog
-        return {
-            name: (
-                snapshot.snapshot_id
-                if (snapshot := store.load_table(name).current_snapshot())
-                else None
-            )
-            for name in COLUMNS_OF
-        }
+        return {name: store.load_table(name).metadata.current_snapshot_id for name in COLUMNS_OF}
 
     def time_range(self) -> tuple[int, int]:
         """First and last event time (µs) in silver, from file statistics alone.
@@ -214,25 +211,26 @@ class Lakehouse:
         snapshot: int | None = None,
     ) -> pl.DataFrame:
         stored = self.table(table)
-        if snapshot is not None and stored.snapshot_by_id(snapshot) is None:
-            hint = (
-                "it has expired and cannot be read again; keep snapshots longer with `tick lake"
-                " expire --hours`"
-            )
-            raise DatasetError(f"{table} has no snapshot {snapshot} any more", hint)
+        if snapshot is not None:
+            _require_snapshot(stored, table, snapshot)
         scan = stored.scan(row_filter=row_filter, snapshot_id=snapshot)
         # The schema of that snapshot may be older than the current one.
-        stored_names = scan.projection().column_names
+        added = set(fields).difference(scan.projection().column_names)
         frame = pl.from_arrow(
-            scan.select(*(name for name in fields if name in stored_names)).to_arrow()
+            scan.select(*(name for name in fields if name not in added)).to_arrow()
         )
         assert isinstance(frame, pl.DataFrame)
-        added = [
-            pl.lit(None, dtype=pl.Float64).alias(name)
-            for name in fields
-            if name not in stored_names
-        ]
-        return frame.with_columns(added).select(fields) if added else frame
+        nulls = {name: pl.lit(None, dtype=pl.Float64) for name in added}
+        return frame.with_columns(**nulls).select(fields)
+
+
+def _require_snapshot(stored: Table, name: str, snapshot_id: int) -> None:
+    if stored.snapshot_by_id(snapshot_id) is None:
+        raise DatasetError(
+            f"{name} has no snapshot {snapshot_id} any more",
+            "it has expired and cannot be read again; keep snapshots longer with `tick lake"
+            " expire --hours`",
+        )
 
 
 @lru_cache(maxsize=4)
@@ -270,27 +268,31 @@ def _evolve(table: Table, name: str) -> None:
     """
     stored = {field.name: field.field_type for field in table.schema().fields}
     changed = [(column, kind) for column, kind in COLUMNS_OF[name] if stored.get(column) != kind]
-    if not changed:
-        return
+    if changed:
+        _change_columns(table, name, stored, changed)
+
+
+def _change_columns(
+    table: Table,
+    name: str,
+    stored: Mapping[str, IcebergType],
+    changed: Sequence[tuple[str, IcebergType]],
+) -> None:
     try:
         with table.update_schema() as update:
             for column, kind in changed:
-                if column in stored:
-                    update.update_column(column, kind)
-                else:
-                    update.add_column(column, kind)
+                change = update.update_column if column in stored else update.add_column
+                change(column, kind)
     except (ValidationError, ResolveError) as error:
-        narrowed = ", ".join(
+        present = (
             f"{column} is {stored[column]}, not {kind}"
             for column, kind in changed
             if column in stored
         )
-        hint = (
-            "only int → long and float → double keep the stored values; give the new column"
-            " another name"
-        )
         raise DatasetError(
-            f"{name} cannot evolve to the contract's schema: {narrowed}", hint
+            f"{name} cannot evolve to the contract's schema: {', '.join(present)}",
+            "only int → long and float → double keep the stored values; give the new column"
+            " another name",
         ) from error
 
 
@@ -302,10 +304,10 @@ NO_SHUFFLE = "/*+ OPTIONS('distribution-mode'='none') */ "
 
 def insert(table: str, names: Sequence[str], select: str, hint: str = "") -> str:
     """The Flink statement that appends the rows of `select`, columns in the order of `names`."""
-    return f"INSERT INTO {CATALOG}.{table} {hint}({quoted(names)}) {select}"
+    return f"INSERT INTO {CATALOG}.{table} {hint}({quote_names(names)}) {select}"
 
 
-def quoted(names: Sequence[str]) -> str:
+def quote_names(names: Sequence[str]) -> str:
     """Column names as a list in SQL."""
     return ", ".join(f"`{name}`" for name in names)
 
@@ -321,16 +323,16 @@ def silver_rows(ticks: pl.DataFrame, stored: Schema) -> pa.Table:
     )
 
 
-@retried
+@retry_commit
 def append(table: Table, arrow: pa.Table) -> None:
     """Append rows in one commit; retried when others commit to the same table."""
     table.refresh()
-    with writing():
+    with ignore_row_group_warning():
         table.append(arrow)
 
 
 @contextmanager
-def writing() -> Iterator[None]:
+def ignore_row_group_warning() -> Iterator[None]:
     """Suppress PyIceberg's warning, at every write, about the row group size meant for Flink's
     writer.
     """

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
-from contracts.files import locked
+from contracts.files import hold_lock
 from models import runtime
 from models.tracking import tracking_uri
 from models.versions import DIGEST, ModelVersion
@@ -39,7 +39,7 @@ def fetch_copy(settings: Settings, version: ModelVersion) -> LocalModel:
     folder = settings.root / "models" / version.name / version.version
     if not _is_verified(folder, digest):
         # API workers discover a new version at the same time: one downloads, the others wait.
-        with locked(folder.with_name(f".{folder.name}.lock"), wait=True):
+        with hold_lock(folder.with_name(f".{folder.name}.lock"), wait=True):
             if not _is_verified(folder, digest):
                 _download(settings, version, folder, digest)
     return LocalModel(version.name, version.version, folder, digest)

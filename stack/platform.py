@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.files import locked
+from contracts.files import hold_lock
 from contracts.progress import Progress, silent
 from stack import bounded_value, jars, secrets
 from stack.process.service import (
@@ -124,7 +124,7 @@ def _exclusive(settings: Settings) -> Iterator[None]:
 
     The second one waits, then sees that the services run.
     """
-    with locked(paths.run(settings) / "lock", wait=True):
+    with hold_lock(paths.run(settings) / "lock", wait=True):
         yield
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
-from contracts.files import replacing
+from contracts.files import replace_atomically
 
 KEY_BYTES = 32
 API_KEY_NAME = "TICK_API_KEY"
@@ -51,7 +51,7 @@ def write_private(file: Path, text: str) -> None:
     """Write a file atomically, readable by its owner only."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     with (
-        replacing(file) as partial,
+        replace_atomically(file) as partial,
         os.fdopen(os.open(partial, flags, 0o600), "w") as stream,
     ):
         stream.write(text)

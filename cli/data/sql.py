@@ -67,7 +67,7 @@ def sql(
 def _write_result(result: "pa.RecordBatchReader", kind: str, file: Path) -> None:
     from cli.reports import result_writers
     from contracts.errors import DatasetError
-    from contracts.files import replacing
+    from contracts.files import replace_atomically
 
     if str(file) == "-" and kind != "parquet":
         result_writers.write_result(result, kind, typer.get_binary_stream("stdout"))
@@ -78,7 +78,7 @@ def _write_result(result: "pa.RecordBatchReader", kind: str, file: Path) -> None
             f"create it with `mkdir -p {file.parent}`",
         )
     try:
-        with replacing(file, durable=False) as partial, partial.open("wb") as out:
+        with replace_atomically(file, durable=False) as partial, partial.open("wb") as out:
             rows = result_writers.write_result(result, kind, out)
     except OSError as error:
         raise DatasetError(

@@ -24,15 +24,15 @@ def kafka(settings: Settings) -> dict[str, Any]:
         "bootstrap.servers": settings.kafka,
         "security.protocol": settings.kafka_protocol,
     }
-    if settings.kafka_protocol.startswith("SASL"):
+    if _needs_login(settings):
         user, password = login(settings)
         options |= {
             "sasl.mechanism": settings.kafka_mechanism,
             "sasl.username": user,
             "sasl.password": password,
         }
-    if settings.kafka_protocol.endswith("SSL") and settings.kafka_ca:
-        options["ssl.ca.location"] = str(settings.kafka_ca)
+    if authority := _kafka_ca(settings):
+        options["ssl.ca.location"] = authority
     return options
 
 
@@ -44,14 +44,24 @@ def kafka_flink(settings: Settings) -> dict[str, str]:
     options = {"bootstrap.servers": settings.kafka}
     if settings.kafka_protocol != "PLAINTEXT":
         options["security.protocol"] = settings.kafka_protocol
-    if settings.kafka_protocol.startswith("SASL"):
+    if _needs_login(settings):
         options |= {
             "sasl.mechanism": settings.kafka_mechanism,
             "sasl.jaas.config": SHADED + jaas(settings.kafka_mechanism, *login(settings)),
         }
-    if settings.kafka_protocol.endswith("SSL") and settings.kafka_ca:
-        options |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": str(settings.kafka_ca)}
+    if authority := _kafka_ca(settings):
+        options |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": authority}
     return {f"properties.{name}": value for name, value in options.items()}
+
+
+def _needs_login(settings: Settings) -> bool:
+    return settings.kafka_protocol.startswith("SASL")
+
+
+def _kafka_ca(settings: Settings) -> str | None:
+    """The CA file, where the protocol uses TLS and one is configured."""
+    uses_tls = settings.kafka_protocol.endswith("SSL")
+    return str(settings.kafka_ca) if uses_tls and settings.kafka_ca else None
 
 
 def redis(settings: Settings) -> dict[str, Any]:
@@ -81,11 +91,11 @@ def jaas(mechanism: str, user: str, password: str, *more: str) -> str:
 
     A broker declares its users that way, as `user_NAME`.
     """
-    secret = _escaped(password)
+    secret = _escape(password)
     options = " ".join(f'{name}="{secret}"' for name in ("password", *more))
-    return f'{LOGIN_MODULES[mechanism]} required username="{_escaped(user)}" {options};'
+    return f'{LOGIN_MODULES[mechanism]} required username="{_escape(user)}" {options};'
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     """Escape text for a quoted JAAS value."""
     return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -7,7 +7,7 @@ make the gate stricter, never more lenient.
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Self
@@ -56,41 +56,54 @@ class Settings(
 
     @model_validator(mode="after")
     def _require_consistent(self) -> Self:
-        if self.stale_s < self.fresh_s:
-            raise ValueError(
-                "stale_s must not be below fresh_s: fresh features would be refused; raise"
-                " TICK_STALE_S or lower TICK_FRESH_S"
-            )
-        if self.flink_slots < max(self.parallelism, self.backfill_parallelism):
-            raise ValueError(
-                "flink_slots must not be below parallelism or backfill_parallelism: the job would"
-                " wait for slots indefinitely; raise TICK_FLINK_SLOTS"
-            )
-        if (
-            self.warehouse_uri
-            and not self.catalog_uri
-            and not self.warehouse_uri.startswith("s3://")
-        ):
-            raise ValueError(
-                "warehouse_uri must begin with s3:// unless catalog_uri names a REST catalog"
-            )
-        if (self.s3_access_key is None) != (self.s3_secret_key is None):
-            raise ValueError("s3_access_key and s3_secret_key must be set together")
+        for is_consistent, message, hint in CONSISTENCY:
+            if not is_consistent(self):
+                # Not a ValueError: pydantic's message would print every value, also passwords.
+                raise SettingError(message, hint)
         return self
+
+
+# What must hold between settings; the message and the hint where it does not.
+CONSISTENCY: tuple[tuple[Callable[[Settings], bool], str, str], ...] = (
+    (
+        lambda s: s.fresh_s <= s.stale_s,
+        "stale_s must not be below fresh_s: fresh features would be refused",
+        "raise TICK_STALE_S or lower TICK_FRESH_S",
+    ),
+    (
+        lambda s: max(s.parallelism, s.backfill_parallelism) <= s.flink_slots,
+        "flink_slots must not be below parallelism or backfill_parallelism: the job would wait for"
+        " slots indefinitely",
+        "raise TICK_FLINK_SLOTS",
+    ),
+    (
+        lambda s: bool(s.catalog_uri) or (s.warehouse_uri or "s3://").startswith("s3://"),
+        "warehouse_uri must begin with s3:// unless catalog_uri names a REST catalog",
+        "correct TICK_WAREHOUSE_URI, or set TICK_CATALOG_URI",
+    ),
+    (
+        lambda s: (s.s3_access_key is None) == (s.s3_secret_key is None),
+        "s3_access_key and s3_secret_key must be set together",
+        "set or unset both TICK_S3_ACCESS_KEY and TICK_S3_SECRET_KEY",
+    ),
+)
+VARIABLES = tuple(PREFIX + name.upper() for name in Settings.model_fields)
+KNOWN_VARIABLES = {*VARIABLES, *(PREFIX + name.upper() for name in RENAMED)}
 
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """The settings of this process, read once from the environment.
 
-    Raises SettingError for an unknown TICK_ variable.
+    Raises SettingError for an unknown TICK_ variable or settings that contradict each other, and
+    pydantic's ValidationError for a value that a setting cannot have.
     """
-    values = renamed(os.environ)
+    values = read_old_names(os.environ)
     require_known(os.environ)
     return Settings(**values)
 
 
-def renamed(environment: Mapping[str, str]) -> dict[str, Any]:
+def read_old_names(environment: Mapping[str, str]) -> dict[str, Any]:
     """Values given under an old name, by the present one; a warning for each.
 
     Raises SettingError when both are set to different numbers: a child process has both, from the
@@ -100,16 +113,19 @@ def renamed(environment: Mapping[str, str]) -> dict[str, Any]:
     values = {}
     for old, name in RENAMED.items():
         before, now = PREFIX + old.upper(), PREFIX + name.upper()
-        if before not in variables:
-            continue
-        if now not in variables:
+        if before in variables and now not in variables:
             warning = "%s is now %s; the old name will be refused in the next release"
             logging.getLogger("tick").warning(warning, before, now)
             values[name] = variables[before]
-        elif not _is_same(variables[now], variables[before]):
-            message = f"{before} is the old name of {now}, and they differ"
-            raise SettingError(message, f"unset {before}")
+        else:
+            _require_same(variables, before, now)
     return values
+
+
+def _require_same(variables: Mapping[str, str], before: str, now: str) -> None:
+    if before in variables and not _is_same(variables[now], variables[before]):
+        message = f"{before} is the old name of {now}, and they differ"
+        raise SettingError(message, f"unset {before}")
 
 
 def _is_same(one: str, other: str) -> bool:
@@ -124,14 +140,19 @@ def require_known(names: Iterable[str]) -> None:
 
     The hint names the nearest setting.
     """
-    present = [PREFIX + name.upper() for name in Settings.model_fields]
-    known = {*present, *(PREFIX + name.upper() for name in RENAMED)}
-    for name in (name.upper() for name in names):
-        if name.startswith(PREFIX) and not name.startswith(NOT_SETTINGS) and name not in known:
-            near = get_close_matches(name, present, 1)
-            hint = (
-                f"did you mean {near[0]}?"
-                if near
-                else "every setting is described in contracts/config/"
-            )
-            raise SettingError(f"unknown setting {name}", f"{hint} (or unset {name})")
+    unknown = next(filter(_is_unknown, map(str.upper, names)), None)
+    if unknown is not None:
+        raise SettingError(f"unknown setting {unknown}", f"{_advice(unknown)} (or unset {unknown})")
+
+
+def _is_unknown(name: str) -> bool:
+    return (
+        name.startswith(PREFIX)
+        and not name.startswith(NOT_SETTINGS)
+        and name not in KNOWN_VARIABLES
+    )
+
+
+def _advice(name: str) -> str:
+    near = get_close_matches(name, VARIABLES, 1)
+    return f"did you mean {near[0]}?" if near else "every setting is described in contracts/config/"

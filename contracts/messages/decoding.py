@@ -55,16 +55,9 @@ _REWRITES = tuple(
 _CHARACTER = re.compile(CHARACTER.encode("ascii"))
 
 
-def read(raw: bytes) -> str:
+def decode(raw: bytes) -> str:
     """The text to parse as JSON. It contains INVALID_JSON where Flink's reader stops."""
-    encoding = json.detect_encoding(raw)
-    if encoding.startswith("utf-8"):
-        text = (
-            _CHARACTER.sub(_escaped, raw).decode("utf-8", "replace").replace("\ufffd", INVALID_JSON)
-        )
-    else:
-        text = raw.decode(encoding, "replace")
-    text = text.removeprefix("\ufeff")
+    text = _decode_characters(raw).removeprefix("\ufeff")
     if full := _FULL.match(text):
         text = full[1] + _KNOWN_NAME.sub(UNKNOWN, full[2])
     for pattern, replacement in _REWRITES:
@@ -72,11 +65,19 @@ def read(raw: bytes) -> str:
     return text
 
 
-def _escaped(match: re.Match[bytes]) -> bytes:
+def _decode_characters(raw: bytes) -> str:
+    encoding = json.detect_encoding(raw)
+    if not encoding.startswith("utf-8"):
+        return raw.decode(encoding, "replace")
+    text = _CHARACTER.sub(_escape, raw).decode("utf-8", "replace")
+    return text.replace("\ufffd", INVALID_JSON)
+
+
+def _escape(match: re.Match[bytes]) -> bytes:
     """The same character, or two surrogates, as JSON escapes."""
     *before, last = match[0]
     if len(before) == 5:
-        return _escaped(_CHARACTER.match(match[0][:3])) + _escaped(_CHARACTER.match(match[0][3:]))  # type: ignore[arg-type]
+        return _escape(_CHARACTER.match(match[0][:3])) + _escape(_CHARACTER.match(match[0][3:]))  # type: ignore[arg-type]
     code = before[0] & (0x1F if len(before) == 1 else 0x0F)
     for byte in (*before[1:], last):
         code = code << 6 | byte & 0x3F

@@ -9,10 +9,11 @@ repeated field counts, text after the object is ignored (details in `contracts.m
 import json
 import math
 import re
+from itertools import accumulate, takewhile
 from types import CodeType
 from typing import Any, NoReturn
 
-from contracts.fields import Field, Kind, names
+from contracts.fields import Field, Kind
 from contracts.messages import decoding
 from contracts.tick import (
     CHARS_MAX,
@@ -22,7 +23,6 @@ from contracts.tick import (
     MESSAGE_BYTES_MAX,
     MESSAGE_FIELDS,
     QUOTES,
-    REQUIRED,
     RULES,
     Reason,
     Rejected,
@@ -31,16 +31,27 @@ from contracts.tick import (
 
 NESTING_MAX = 200  # deeper is an attack: Python's parser would hit its recursion limit
 NUMBER_CHARS_MAX = 1000  # Jackson's limit
-WHOLE = tuple(field for field in MESSAGE_FIELDS if field.kind in (Kind.INT, Kind.LONG))
-REAL = names(FIELDS, Kind.REAL)
+_WHOLES = tuple(field for field in MESSAGE_FIELDS if field.kind in (Kind.INT, Kind.LONG))
+_REALS = tuple(field for field in FIELDS if field.kind is Kind.REAL)
+_TEXTS = {
+    name: re.compile(f"{'[^:]' if name in KEY else '.'}{{1,{longest}}}", re.DOTALL)
+    for name, longest in CHARS_MAX.items()
+}
 _BLANK = "".join(map(chr, range(33)))  # the characters that Java's trim() strips
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[fFdD]?", re.ASCII)
+_SUFFIX = "fFdD"  # of Java's float and double literals
+_DECIMAL = re.compile(
+    r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[fFdD]?|NaN|Infinity)", re.ASCII
+)
 _HEX = re.compile(
     r"[+-]?0[xX]([0-9a-fA-F]+\.?|[0-9a-fA-F]*\.[0-9a-fA-F]+)[pP][+-]?\d+[fFdD]?", re.ASCII
 )
 _WHOLE = re.compile(r"[+-]?\d{1,4000}", re.ASCII)
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+_DEPTH = {"[": 1, "{": 1, "]": -1, "}": -1}  # a string changes nothing
 _MOST = {Kind.INT: 2**31 - 1, Kind.LONG: LONG_MAX}
+_RULES: tuple[tuple[Reason, CodeType], ...] = tuple(
+    (reason, compile(text, reason, "eval")) for reason, text in RULES
+)
 
 
 class _Number(str):
@@ -49,64 +60,65 @@ class _Number(str):
     __slots__ = ()
 
 
-def _compiled() -> tuple[tuple[Reason, CodeType], ...]:
-    return tuple((reason, compile(text, reason, "eval")) for reason, text in RULES)
+class _NotATickError(Exception):
+    """Why a message is not a tick."""
 
-
-_RULES = _compiled()
-
-
-class _InvalidError(ValueError):
-    """A field is missing or has the wrong type."""
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
 
 
 def parse(raw: bytes, received_us: int) -> Tick | Rejected:
     """The tick in `raw`, or why it is none. `received_us` (µs UTC) is its arrival, the bound of its
     event time.
     """
+    try:
+        return _read_tick(_load_object(raw), received_us)
+    except _NotATickError as error:
+        return Rejected(error.reason, raw, error.detail)
+
+
+def _load_object(raw: bytes) -> dict[str, Any]:
+    """The JSON object at the start of the message."""
     if len(raw) > MESSAGE_BYTES_MAX:
-        return Rejected(Reason.TOO_LONG, raw, f"{len(raw):,} bytes")
+        raise _NotATickError(Reason.TOO_LONG, f"{len(raw):,} bytes")
     try:
-        message = _loads(raw)
-    except (ValueError, RecursionError):
-        return Rejected(Reason.MALFORMED_JSON, raw)
+        message = _load_json(raw)
+    except (ValueError, RecursionError) as error:
+        raise _NotATickError(Reason.MALFORMED_JSON) from error
     if not isinstance(message, dict):
-        return Rejected(Reason.MALFORMED_JSON, raw, "not an object")
-    try:
-        fields = _typed(message)
-    except _InvalidError as error:
-        return Rejected(Reason.INVALID_FIELD, raw, str(error))
-    reason = _broken_rule(fields | {"received_us": received_us})
+        raise _NotATickError(Reason.MALFORMED_JSON, "not an object")
+    return message
+
+
+def _read_tick(message: dict[str, Any], received_us: int) -> Tick:
+    """The tick of a message. An infinite quote, or NaN, counts as absent once the rules hold."""
+    fields = _read_fields(message)
+    reason = _find_broken_rule(fields | {"received_us": received_us})
     if reason is not None:
-        return Rejected(reason, raw)
+        raise _NotATickError(reason)
     del fields["schema_version"]
-    return Tick(
-        **fields
-        | {
-            name: None
-            for name in QUOTES
-            if fields[name] is not None and not math.isfinite(fields[name])
-        }
-    )
+    return Tick(**fields | {name: None for name in QUOTES if not _is_finite(fields[name])})
 
 
-def _constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _number(text: str) -> _Number:
-    if len(text) > NUMBER_CHARS_MAX:
+def _keep_text(number: str) -> _Number:
+    if len(number) > NUMBER_CHARS_MAX:
         raise ValueError(f"number longer than {NUMBER_CHARS_MAX:,} characters")
-    return _Number(text)
+    return _Number(number)
 
 
 _DECODER = json.JSONDecoder(
-    parse_float=_number, parse_int=_number, parse_constant=_constant, strict=False
+    parse_float=_keep_text, parse_int=_keep_text, parse_constant=_reject_constant, strict=False
 )
 
 
-def _loads(raw: bytes) -> Any:
-    text = decoding.read(raw).lstrip(" \t\r\n")
+def _load_json(raw: bytes) -> Any:
+    text = decoding.decode(raw).lstrip(" \t\r\n")
     if text.count("[") + text.count("{") > NESTING_MAX and _is_deep(text):
         raise ValueError("nested too deeply")
     return _DECODER.raw_decode(text)[0]
@@ -117,94 +129,88 @@ def _is_deep(text: str) -> bool:
 
     Brackets inside strings do not count, nor does text after that value.
     """
-    depth = 0
-    for token in _BRACKETS.finditer(text):
-        depth += 1 if token[0] in "[{" else -1 if token[0] in "]}" else 0
-        if depth > NESTING_MAX or depth == 0:
-            break
-    return depth > NESTING_MAX
+    depths = accumulate(_DEPTH.get(token[0], 0) for token in _BRACKETS.finditer(text))
+    return any(depth > NESTING_MAX for depth in takewhile(bool, depths))
 
 
-def _typed(message: dict[str, Any]) -> dict[str, Any]:
+def _read_fields(message: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a tick by name. The first invalid one, in this order, is the detail."""
     if str(message.get("heartbeat")).strip(_BLANK).lower() == "true":
-        raise _InvalidError("heartbeat")
-    fields: dict[str, Any] = {
-        name: _text(message, name, longest) for name, longest in CHARS_MAX.items()
-    }
-    fields |= {field.name: _whole(message, field) for field in WHOLE}
-    fields |= {name: _real(message, name) for name in REAL}
-    for name in REAL:
-        value = fields[name]
-        if name in REQUIRED and (value is None or not math.isfinite(value)):
-            raise _InvalidError(name)
-    return fields
+        raise _NotATickError(Reason.INVALID_FIELD, "heartbeat")
+    texts = {name: _read_text(message, name) for name in _TEXTS}
+    wholes = {field.name: _read_whole(message, field) for field in _WHOLES}
+    reals = {field.name: _read_real(message, field) for field in _REALS}
+    return texts | wholes | reals
 
 
-def _text(message: dict[str, Any], name: str, longest: int) -> str:
+def _read_text(message: dict[str, Any], name: str) -> str:
     value = message.get(name)
-    if value is not None and not isinstance(value, str):
-        value = _dumped(value)
-    if value is None or not 1 <= len(value) <= longest or (":" in value and name in KEY):
-        raise _InvalidError(name)
+    text = value if isinstance(value, str) else _dump_json(value)
+    if value is None or not _TEXTS[name].fullmatch(text):
+        raise _NotATickError(Reason.INVALID_FIELD, name)
     # A lone surrogate cannot be encoded: replace it.
-    return str(value).encode("utf-8", "replace").decode("utf-8")
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _dumped(value: Any) -> str:
+def _dump_json(value: Any) -> str:
     """JSON without whitespace, numbers as they were written."""
     if isinstance(value, _Number):
         return str(value)
     if isinstance(value, dict):
-        return (
-            "{" + ",".join(f"{_dumped(name)}:{_dumped(one)}" for name, one in value.items()) + "}"
-        )
-    return (
-        "[" + ",".join(map(_dumped, value)) + "]"
-        if isinstance(value, list)
-        else json.dumps(value, ensure_ascii=False)
-    )
+        pairs = (f"{_dump_json(name)}:{_dump_json(member)}" for name, member in value.items())
+        return f"{{{','.join(pairs)}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(_dump_json, value))}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
-def _whole(message: dict[str, Any], field: Field) -> int:
-    value = message.get(field.name)
+def _read_whole(message: dict[str, Any], field: Field) -> int:
     most = _MOST[field.kind]
-    number: int | None = None
-    if isinstance(value, str) and _WHOLE.fullmatch(value.strip(_BLANK)):
-        number = int(value.strip(_BLANK))
-    elif isinstance(value, _Number) and float(-most - 1) <= float(value) <= float(most):
-        number = min(int(float(value)), most)
+    number = _parse_whole(message.get(field.name), most)
     if number is None or not -most - 1 <= number <= most:
-        raise _InvalidError(field.name)
+        raise _NotATickError(Reason.INVALID_FIELD, field.name)
     return number
 
 
-def _real(message: dict[str, Any], name: str) -> float | None:
+def _parse_whole(value: Any, most: int) -> int | None:
+    """A whole number as text, or the whole part of a JSON number in the type's range."""
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip(_BLANK)):
+        return int(value.strip(_BLANK))
+    if isinstance(value, _Number) and float(-most - 1) <= float(value) <= float(most):
+        return min(int(float(value)), most)
+    return None
+
+
+def _read_real(message: dict[str, Any], field: Field) -> float | None:
+    number = _parse_real(message.get(field.name))
+    if field.required and not _is_finite(number):
+        raise _NotATickError(Reason.INVALID_FIELD, field.name)
+    return number
+
+
+def _parse_real(value: Any) -> float | None:
     """Parse as Java's `Double.parseDouble` does: also hexadecimal, `1d`, `NaN`, `Infinity`."""
-    value = message.get(name)
     if not isinstance(value, str):
         return None
     text = value.strip(_BLANK)
-    if (
-        _DECIMAL.fullmatch(text)
-        or text.lstrip("+-") in ("NaN", "Infinity")
-        and len(text.lstrip("+-")) >= len(text) - 1
-    ):
-        return float(text.rstrip("fFdD") if text[-1] in "fFdD" and text[-3:] != "inf" else text)
+    if _DECIMAL.fullmatch(text):
+        return float(text.rstrip(_SUFFIX))
     return _from_hex(text) if _HEX.fullmatch(text) else None
 
 
 def _from_hex(text: str) -> float:
     try:
-        return float.fromhex(text.rstrip("fFdD"))
+        return float.fromhex(text.rstrip(_SUFFIX))
     except OverflowError:
         return -math.inf if text.startswith("-") else math.inf
 
 
-def _broken_rule(values: dict[str, Any]) -> Reason | None:
-    quoted = values["bid"] is not None and values["ask"] is not None
-    for reason, rule in _RULES:
-        if (reason is not Reason.CROSSED_QUOTE or quoted) and eval(
-            rule, {"__builtins__": {}}, values
-        ):
-            return reason
-    return None
+def _is_finite(number: float | None) -> bool:
+    return number is not None and math.isfinite(number)
+
+
+def _find_broken_rule(values: dict[str, Any]) -> Reason | None:
+    """The reason of the first rule that rejects. An absent quote is NaN: nothing exceeds it."""
+    operands = {name: math.nan if value is None else value for name, value in values.items()}
+    broken = (reason for reason, rule in _RULES if eval(rule, {"__builtins__": {}}, operands))
+    return next(broken, None)

@@ -16,7 +16,7 @@ from pathlib import Path
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import JobError
-from contracts.files import locked, replacing
+from contracts.files import hold_lock, replace_atomically
 from feature_store.backfill.chunks import Chunk
 
 HOLDER_CHARS = 200  # far longer than the text that `alone` writes
@@ -43,7 +43,7 @@ class Ledger:
             {"from_us": c.from_us, "to_us": c.to_us, "who": symbols, "digest": digest_}
             for (c, symbols), digest_ in self.done.items()
         ]
-        with replacing(self.file) as partial:
+        with replace_atomically(self.file) as partial:
             partial.write_text(json.dumps(lines))
 
 
@@ -88,7 +88,7 @@ def alone(settings: Settings, holder: str) -> Iterator[None]:
     file = folder(settings) / "lock"
     with ExitStack() as stack:
         try:
-            lock = stack.enter_context(locked(file, wait=False))
+            lock = stack.enter_context(hold_lock(file, wait=False))
         except BlockingIOError:
             owner = file.read_text()[:HOLDER_CHARS] or "another process"
             hint = "wait until it ends, or stop it; the next `tick backfill` continues from there"

@@ -8,7 +8,7 @@ from pyiceberg.table import Table
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from feature_store.backfill import ledger
-from lakehouse.commits import retried
+from lakehouse.commits import retry_commit
 from lakehouse.schemas import GOLD, SILVER
 from lakehouse.snapshots import SnapshotInfo, list_snapshots, open_table
 from lakehouse.tables import Lakehouse
@@ -53,7 +53,7 @@ def _without_backfill(settings: Settings, name: str) -> Iterator[None]:
         yield
 
 
-@retried
+@retry_commit
 def _set_current(table: Table, snapshot_id: int) -> None:
     table.refresh()
     table.manage_snapshots().set_current_snapshot(snapshot_id=snapshot_id).commit()

@@ -81,7 +81,7 @@ def program(settings: Settings, chunk: Chunk, source: ChunkSource, into: str) ->
     insert = tables.insert(
         into,
         FEATURE_NAMES,
-        f"SELECT {tables.quoted(FEATURE_NAMES)} FROM ({windows.union_rows()}) WHERE {inside}",
+        f"SELECT {tables.quote_names(FEATURE_NAMES)} FROM ({windows.union_rows()}) WHERE {inside}",
     )
     options = flink_rest.client_options(settings) | {
         "table.exec.resource.default-parallelism": str(settings.backfill_parallelism),

@@ -14,7 +14,7 @@ from pyiceberg.table import Table
 
 from contracts.errors import DatasetError
 from lakehouse import tables
-from lakehouse.commits import retried
+from lakehouse.commits import retry_commit
 from lakehouse.schemas import GOLD
 from lakehouse.tables import Lakehouse
 
@@ -88,10 +88,10 @@ def swap(
     _commit(lake.table(GOLD), replaced, files)
 
 
-@retried
+@retry_commit
 def _commit(gold: Table, replaced: BooleanExpression, files: Sequence[DataFile]) -> None:
     gold.refresh()
-    with gold.transaction() as transaction, tables.writing():
+    with gold.transaction() as transaction, tables.ignore_row_group_warning():
         if next(iter(gold.scan(row_filter=replaced).plan_files()), None) is not None:
             transaction.delete(replaced)
         if files:

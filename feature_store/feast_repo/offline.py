@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from contracts.config.settings import Settings
-from contracts.files import replacing
+from contracts.files import replace_atomically
 from feature_store.feast_repo.objects import DAILY_VIEW, offline_file
 from lakehouse import daily
 from lakehouse.schemas import DAILY, DAILY_COUNTS, DAILY_NUMBERS
@@ -24,6 +24,6 @@ def export_daily(settings: Settings) -> Path:
         .alias("event_timestamp")
     )
     file = offline_file(settings, DAILY_VIEW)
-    with replacing(file) as partial:
+    with replace_atomically(file) as partial:
         rows.select("symbol", known_at, *DAILY_COUNTS, *DAILY_NUMBERS).write_parquet(partial)
     return file

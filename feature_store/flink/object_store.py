@@ -66,7 +66,7 @@ def _read_back(
             content = stream.read()
         files.delete(location)
     except (OSError, subprocess.SubprocessError) as error:
-        reason = catalog_options.masked(settings, str(error))
+        reason = catalog_options.mask_secrets(settings, str(error))
         hint = "check TICK_S3_ENDPOINT, TICK_S3_ACCESS_KEY and TICK_S3_SECRET_KEY"
         raise DatasetError(f"cannot write and read {location}: {reason}", hint) from error
     return content
@@ -79,7 +79,7 @@ def _write_with_pyiceberg(files: FileIO, location: str) -> None:
 
 def _write_with_flink(settings: Settings, location: str) -> None:
     """Write in a JVM with Flink's class path and environment. Secrets are passed on its stdin."""
-    options = catalog_options.revealed(catalog_options.render(settings).flink)
+    options = catalog_options.reveal(catalog_options.render(settings).flink)
     child = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "feature_store.flink.object_store"],
         input=json.dumps({"options": options, "location": location}),

@@ -20,7 +20,7 @@ from typing import Any, Literal, Self
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import JobError
-from lakehouse.catalog_options import masked
+from lakehouse.catalog_options import mask_secrets
 
 CLOSE_TIMEOUT_S = 10.0
 ERROR_LINES = 12
@@ -159,7 +159,7 @@ class Submitter:
             return response.removeprefix(kind)
         refused = response.startswith(REFUSED)
         output = json.loads(response.removeprefix(REFUSED)) if refused else self._errors()
-        causes = _causes(masked(self._settings, output))
+        causes = _causes(mask_secrets(self._settings, output))
         raise JobError(
             f"{problem}:\n{causes}", "see `tick logs jobmanager`; is it up? `tick status`"
         )

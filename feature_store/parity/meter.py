@@ -15,7 +15,7 @@ import polars as pl
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.features import columns
-from contracts.files import replacing
+from contracts.files import replace_atomically
 from contracts.progress import Progress, silent
 from contracts.redis_keys import PARITY_KEY
 from contracts.units import HOUR_US
@@ -76,7 +76,7 @@ def measure(
 def save(settings: Settings, report: ParityReport) -> None:
     """Save the totals to TICK_HOME/parity.json, replaced atomically, and publish them."""
     file, totals = settings.root / FILE, report.totals()
-    with replacing(file) as partial:
+    with replace_atomically(file) as partial:
         partial.write_bytes(orjson.dumps(totals, option=orjson.OPT_INDENT_2))
     signals.publish(settings, PARITY_KEY, orjson.dumps(totals))
 

@@ -17,7 +17,7 @@ import orjson
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError, ServiceError, TickError
-from contracts.files import replacing
+from contracts.files import replace_atomically
 from models.runtime import Model, load_model
 from serving.state.shared_cache import get_or_compute
 
@@ -170,7 +170,7 @@ def _parse_version(fields: dict[str, str]) -> ModelVersion | TickError:
 
 def write_served_note(settings: Settings, version: ModelVersion) -> None:
     """Note `version` as the model to serve at the next start; the file is replaced atomically."""
-    with replacing(_served_note(settings), durable=False) as partial:
+    with replace_atomically(_served_note(settings), durable=False) as partial:
         partial.write_bytes(orjson.dumps(version._asdict()))
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import orjson
 
-from contracts.files import locked, replacing
+from contracts.files import hold_lock, replace_atomically
 
 POLL_S = 0.1
 Compute = Callable[[], Awaitable[bytes]]
@@ -51,7 +51,7 @@ async def _lock(file: Path, wait_s_max: float) -> AsyncIterator[None]:
 
 def _try_lock(stack: contextlib.ExitStack, file: Path) -> bool:
     try:
-        stack.enter_context(locked(file, wait=False))
+        stack.enter_context(hold_lock(file, wait=False))
     except BlockingIOError:
         return False
     return True
@@ -72,5 +72,5 @@ def _read_cache(file: Path, key: str, age_s_max: float) -> CachedValue | None:
 def _write_cache(file: Path, key: str, value: bytes) -> None:
     entry = {"key": key, "written_s": time.monotonic(), "value": value.decode()}
     # Not durable: an fsync would block the event loop, and a lost entry is computed again.
-    with replacing(file, durable=False) as partial:
+    with replace_atomically(file, durable=False) as partial:
         partial.write_bytes(orjson.dumps(entry))

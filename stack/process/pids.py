@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from contracts.files import replacing
+from contracts.files import replace_atomically
 
 CLOCK_TICK_S = 0.01  # the kernel's resolution of a process' creation time
 POLL_S = 0.05
@@ -43,7 +43,7 @@ class ProcessRecord:
 
     def write(self, file: Path) -> None:
         """Write the PID file atomically."""
-        with replacing(file) as partial:
+        with replace_atomically(file) as partial:
             partial.write_text(json.dumps(asdict(self)))
 
     def process(self) -> psutil.Process | None:

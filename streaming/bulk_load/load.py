@@ -21,7 +21,7 @@ import polars as pl
 
 from contracts.config.settings import Settings
 from contracts.errors import FeedError
-from contracts.files import locked
+from contracts.files import hold_lock
 from contracts.progress import Progress, silent
 from contracts.units import DAY_US
 from lakehouse import bulk_append
@@ -179,7 +179,7 @@ def _exclusive(settings: Settings) -> Iterator[None]:
     """Allow one load at a time: two that read a day before either commits would both write it."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(settings.root / "lakehouse" / "load.lock", wait=False))
+            stack.enter_context(hold_lock(settings.root / "lakehouse" / "load.lock", wait=False))
         except BlockingIOError as error:
             message = "another `tick load` is running on this lakehouse"
             raise FeedError(message, "wait until it has finished") from error

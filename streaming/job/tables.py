@@ -50,7 +50,7 @@ LETTERS = (
 def kafka(settings: Settings, topic: str, extra: str = "") -> str:
     """Connector options of a topic. They may contain a password: never log them."""
     options = {"connector": "kafka", **connections.kafka_flink(settings), "topic": topic}
-    return f"{catalog_options.listed(options)}{', ' + extra if extra else ''}"
+    return f"{catalog_options.format_options(options)}{', ' + extra if extra else ''}"
 
 
 def _source_options(settings: Settings, topic: str, extra: str, group: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from contracts.errors import FeedError
-from contracts.files import replacing
+from contracts.files import replace_atomically
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Position:
 
 def save(file: Path, position: Position) -> None:
     """Replace the saved position; it survives a crash of the machine."""
-    with replacing(file) as partial:
+    with replace_atomically(file) as partial:
         partial.write_bytes(orjson.dumps(asdict(position), option=orjson.OPT_INDENT_2))
 
 

@@ -106,7 +106,7 @@ def test_feature_rows_have_the_same_columns_in_the_topic_and_in_both_tables() ->
         *((column.name, DoubleType()) for column in COLUMNS),
     )
     assert COLUMNS_OF[GOLD] == COLUMNS_OF[GOLD_LIVE] == stored
-    assert set(redis_layout.METADATA_NAMES) == set(names(feature_row.EXTRAS))
+    assert set(redis_layout.METADATA_NAMES) == set(names(feature_row.METADATA))
 
 
 def test_predictions_have_the_same_columns_in_the_reader_and_in_the_table() -> None:

@@ -40,7 +40,7 @@ def test_what_an_engine_repeats_is_masked(make_settings):
         s3_access_key=CANARY,
         s3_secret_key=CANARY,
     )
-    assert CANARY not in catalog_options.masked(
+    assert CANARY not in catalog_options.mask_secrets(
         given, f'could not open catalog with token={CANARY} and password="{CANARY}"'
     )
 

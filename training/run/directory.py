@@ -16,7 +16,7 @@ from typing import Any
 from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.files import replacing
+from contracts.files import replace_atomically
 
 KEY_CHARS_MAX = 80
 
@@ -75,5 +75,5 @@ def run_path(settings: Settings, pipeline: str, key: str) -> Path:
 
 def replace_file(file: Path, write: Callable[[Path], object]) -> None:
     """Replace `file` atomically by what `write` writes to the path it is called with."""
-    with replacing(file) as partial:
+    with replace_atomically(file) as partial:
         write(partial)

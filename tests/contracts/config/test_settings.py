@@ -4,8 +4,22 @@ import pytest
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ValidationError
 
-from contracts.config.settings import RENAMED, Settings, require_known, settings
+from contracts.config.groups.airflow import AirflowSettings
+from contracts.config.groups.feeds import FeedSettings
+from contracts.config.groups.flink import FlinkSettings
+from contracts.config.groups.kafka import KafkaSettings
+from contracts.config.groups.lakehouse import LakehouseSettings
+from contracts.config.groups.redis import RedisSettings
+from contracts.config.groups.serving import ServingSettings
+from contracts.config.groups.training import TrainingSettings
+from contracts.config.home import HomeSettings
+from contracts.config.settings import RENAMED, Settings, read_old_names, require_known, settings
 from contracts.errors import SettingError
+
+GROUPS = (
+    *(AirflowSettings, FeedSettings, FlinkSettings, KafkaSettings),
+    *(LakehouseSettings, RedisSettings, ServingSettings, TrainingSettings),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +77,7 @@ def test_a_more_expensive_trade_is_allowed(monkeypatch):
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(fields, word):
-    with pytest.raises(ValidationError, match=word):
+    with pytest.raises(SettingError, match=word):
         Settings(**fields)
 
 
@@ -119,3 +133,110 @@ def test_an_old_name_is_never_the_advice():
     with pytest.raises(SettingError) as caught:
         require_known(["TICK_FOLD"])
     assert "TICK_FOLDS" not in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"fresh_s": 300, "stale_s": 300},
+        {"parallelism": 4, "backfill_parallelism": 4, "flink_slots": 4},
+        {"warehouse_uri": "s3://bucket/lake"},
+        {"warehouse_uri": "main", "catalog_uri": "https://catalog"},
+        {"s3_access_key": "id", "s3_secret_key": "secret"},
+    ],
+)
+def test_settings_that_just_agree_are_taken(fields):
+    Settings(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "hint"),
+    [
+        ({"fresh_s": 60, "stale_s": 59.9}, "raise TICK_STALE_S or lower TICK_FRESH_S"),
+        ({"parallelism": 3, "flink_slots": 2}, "raise TICK_FLINK_SLOTS"),
+        ({"warehouse_uri": "lake"}, "correct TICK_WAREHOUSE_URI, or set TICK_CATALOG_URI"),
+        (
+            {"s3_secret_key": "secret"},
+            "set or unset both TICK_S3_ACCESS_KEY and TICK_S3_SECRET_KEY",
+        ),
+    ],
+)
+def test_a_contradiction_says_what_to_change(fields, hint):
+    with pytest.raises(SettingError) as caught:
+        Settings(**fields)
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("FRESH_S", "301"), ("S3_SECRET_KEY", "hush"), ("KAFKA_PORT", "0")]
+)
+def test_an_error_does_not_print_secrets(name, value, monkeypatch):
+    monkeypatch.setenv("TICK_KAFKA_PASSWORD", "hush")
+    monkeypatch.setenv(f"TICK_{name}", value)
+    with pytest.raises((SettingError, ValidationError), match=name.lower()) as caught:
+        settings()
+    assert "hush" not in f"{caught.value} {caught.value!r}"
+
+
+def test_every_setting_is_in_one_group_only():
+    groups = [set(group.model_fields) - set(HomeSettings.model_fields) for group in GROUPS]
+    assert sum(map(len, groups)) == len(set().union(*groups))
+    assert set().union(*groups) | set(HomeSettings.model_fields) == set(Settings.model_fields)
+
+
+def test_no_two_local_services_share_a_port():
+    defaults = Settings()
+    ports = [getattr(defaults, name) for name in Settings.model_fields if name.endswith("_port")]
+    assert len(ports) == 7
+    # Kafka's controller takes the next port; Flink's RPC and blob server the next two.
+    used = {*ports, defaults.kafka_port + 1, defaults.flink_port + 1, defaults.flink_port + 2}
+    assert len(used) == len(ports) + 3
+
+
+def test_variables_are_read_in_any_case(monkeypatch):
+    monkeypatch.setenv("tick_seed", "11")
+    assert settings().seed == 11
+
+
+def test_settings_are_read_once(monkeypatch):
+    before = settings()
+    monkeypatch.setenv("TICK_SEED", "11")
+    assert settings() is before
+
+
+def test_a_value_of_the_wrong_type_names_the_setting(monkeypatch):
+    monkeypatch.setenv("TICK_KAFKA_PORT", "seventy")
+    with pytest.raises(ValidationError, match="kafka_port"):
+        settings()
+
+
+def test_the_present_name_gets_no_warning(monkeypatch, caplog):
+    monkeypatch.setenv("TICK_WALK_FORWARD_FOLDS", "7")
+    assert settings().walk_forward_folds == 7
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(("before", "now"), [("seven", "seven"), ("7", "seven"), ("", "7")])
+def test_values_that_cannot_be_compared_as_numbers_are_refused(before, now):
+    environment = {"TICK_FOLDS": before, "TICK_WALK_FORWARD_FOLDS": now}
+    with pytest.raises(SettingError, match="they differ") as caught:
+        read_old_names(environment)
+    assert caught.value.hint == "unset TICK_FOLDS"
+
+
+def test_an_old_name_has_the_limits_of_the_present_one(monkeypatch):
+    monkeypatch.setenv("TICK_FOLDS", "21")
+    with pytest.raises(ValidationError, match="walk_forward_folds"):
+        settings()
+
+
+def test_old_names_are_not_settings_but_present_names_are():
+    assert not RENAMED.keys() & Settings.model_fields.keys()
+    assert set(RENAMED.values()) <= Settings.model_fields.keys()
+
+
+def test_the_first_unknown_variable_is_named_with_how_to_go_on():
+    with pytest.raises(SettingError) as caught:
+        require_known(["PATH", "TICK_HOST", "tick_hosts", "TICK_QQQQ"])
+    assert caught.value.message == "unknown setting TICK_HOSTS"
+    assert caught.value.hint == "did you mean TICK_HOST? (or unset TICK_HOSTS)"

@@ -9,7 +9,7 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError, ServiceError
-from contracts.files import locked
+from contracts.files import hold_lock
 from serving.state import production_model
 from serving.state.production_model import ModelVersion, RegistryState, read_registry
 
@@ -79,7 +79,7 @@ def test_waiting_for_another_process_times_out(child, tmp_path, monkeypatch):
     settings = Settings(home=tmp_path)
     lock = settings.root / "models" / "tick-model.registry.lock"
     lock.parent.mkdir(parents=True)
-    with locked(lock, wait=False), pytest.raises(ServiceError, match="another API process"):
+    with hold_lock(lock, wait=False), pytest.raises(ServiceError, match="another API process"):
         read(tmp_path)
 
 

@@ -1,0 +1,78 @@
+"""Orphan files: only files that no snapshot needs are deleted, however their paths are written."""
+
+from pathlib import Path
+
+import pytest
+
+from contracts.config.settings import Settings
+from contracts.errors import DatasetError
+from lakehouse import orphan_files
+from lakehouse.schemas import SILVER
+from lakehouse.tables import Lakehouse
+from tests.support import lake
+
+LATER_US = 4_000_000_000_000_000
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Silver after two commits."""
+    settings = Settings(home=tmp_path)
+    Lakehouse(settings).create()
+    for seed in (1, 2):
+        Lakehouse(settings).append_ticks(lake.ticks(seed=seed, count=10))
+    return Lakehouse(settings).table(SILVER)
+
+
+def folder(table) -> Path:
+    return Path(table.location().removeprefix("file://"))
+
+
+def test_a_table_without_orphans_keeps_every_file(table):
+    before = set(folder(table).rglob("*"))
+    assert orphan_files.remove(table, LATER_US) == (0, 0)
+    assert set(folder(table).rglob("*")) == before
+
+
+def test_orphans_are_counted_with_their_bytes(table):
+    for name, size in (("data/a.parquet", 10), ("metadata/b.avro", 7)):
+        (folder(table) / name).write_bytes(bytes(size))
+    assert orphan_files.remove(table, LATER_US) == (2, 17)
+    assert orphan_files.remove(table, LATER_US) == (0, 0)
+
+
+def test_a_file_as_old_as_the_bound_stays(table):
+    orphan = folder(table) / "data" / "a.parquet"
+    orphan.touch()
+    written_us = orphan.stat().st_mtime_ns // 1000
+    assert orphan_files.remove(table, written_us) == (0, 0)
+    assert orphan_files.remove(table, written_us + 1) == (1, 0)
+
+
+def test_a_missing_file_is_named_with_what_to_do(table):
+    (needed, *_) = sorted((folder(table) / "data").rglob("*.parquet"))
+    needed.unlink()
+    orphan = folder(table) / "data" / "a.parquet"
+    orphan.touch()
+    with pytest.raises(DatasetError, match=rf"silver.tick_data lacks 1 files.*{needed.name}") as e:
+        orphan_files.remove(table, LATER_US)
+    assert "tick lake rollback" in e.value.hint
+    assert orphan.exists()
+
+
+@pytest.mark.parametrize("uri", ["/a/b", "file:/a/b", "file:///a/b"])
+def test_one_file_has_one_path_however_its_uri_is_written(uri):
+    assert orphan_files._local(uri) == "/a/b"
+
+
+@pytest.mark.parametrize(
+    ("path", "owner"),
+    [
+        ("/t/.a.parquet.crc", "/t/a.parquet"),
+        ("/t/a.parquet", "/t/a.parquet"),
+        ("/t/a.crc", "/t/a.crc"),
+        ("/t/.hidden", "/t/.hidden"),
+    ],
+)
+def test_a_checksum_belongs_to_the_file_of_its_name(path, owner):
+    assert orphan_files._owner(path) == owner
