@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.times import DAY_FORMAT, format_day, to_us
+from cli.times import DAY_FORMAT, format_day, us_or
 
 app = typer.Typer(help="The Iceberg tables: their contents and maintenance.", no_args_is_help=True)
 PANEL = "The data"
@@ -43,7 +43,7 @@ def history(
     from streaming.synthetic.market import preset_with
 
     length_us = days * 86_400_000_000
-    start_us = now_us() - length_us if start is None else to_us(start)
+    start_us = us_or(start, now_us() - length_us)
     if start_us + length_us > now_us():
         raise typer.BadParameter(
             f"{days} days from {format_day(start_us)} end in the future", param_hint="--from"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.symbols import split_symbols
-from cli.times import FORMATS, format_day, to_us
+from cli.times import FORMATS, format_day, resolve_range
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,7 +80,7 @@ def backfill(
     from lakehouse.tables import Lakehouse
 
     names = split_symbols(symbols)
-    from_us, end_us = resolve_range(settings(), start, end)
+    from_us, end_us = resolve_silver_range(settings(), start, end)
     length_us = chunks.length_us(Lakehouse(settings()), chunk, from_us, end_us)
     with _interrupted_by_signals(), progress_bars() as report:
         result = run.run(
@@ -146,17 +146,20 @@ def _write_online(console: "Console", settings: "Settings") -> None:
     )
 
 
-def resolve_range(
+def resolve_silver_range(
     settings: "Settings", start: datetime | None, end: datetime | None
 ) -> tuple[int, int]:
     """The range in µs; by default all ticks of silver, to the end of their last bar."""
+    from contracts.units import SECOND_US
     from contracts.windows import LEVELS
     from lakehouse.tables import Lakehouse
 
     lakehouse = Lakehouse(settings)
     lakehouse.create()
-    first_us, last_us = lakehouse.time_range() if start is None or end is None else (0, 0)
-    longest_tile_s = max(level.tile_s for level in LEVELS)
-    from_us = first_us if start is None else to_us(start)
-    end_us = last_us + (longest_tile_s + 1) * 1_000_000 if end is None else to_us(end)
-    return from_us, end_us
+
+    def find_default() -> tuple[int, int]:
+        first_us, last_us = lakehouse.time_range()
+        longest_tile_s = max(level.tile_s for level in LEVELS)
+        return first_us, last_us + (longest_tile_s + 1) * SECOND_US
+
+    return resolve_range(start, end, find_default)

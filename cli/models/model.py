@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.models.train import From, To, optional_us
-from cli.times import format_us
+from cli.models.train import From, To
+from cli.times import format_us, us_or
 
 if TYPE_CHECKING:
     from models.registry import ModelVersion
@@ -200,8 +200,8 @@ def compare(
     from contracts.config.settings import settings
     from training.monitoring import champion_challenger
 
-    last_us = optional_us(end) or now_us()
-    first_us = optional_us(start) or last_us - COMPARED_US
+    last_us = us_or(end, now_us())
+    first_us = us_or(start, last_us - COMPARED_US)
     comparison = champion_challenger.compare_versions(
         settings(), first_us, last_us, champion, challenger
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.times import DAY_FORMAT, to_us
+from cli.times import DAY_FORMAT, optional_us, to_us
 from contracts.units import DAY_US
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def predict(series: SeriesOption = Series.TOTAL, day: ForecastDay = None) -> Non
     from contracts.config.settings import settings
     from training.power import forecast
 
-    print_forecast(forecast.forecast_day(settings(), series, None if day is None else to_us(day)))
+    print_forecast(forecast.forecast_day(settings(), series, optional_us(day)))
 
 
 def _download_readings() -> Path:

@@ -4,12 +4,15 @@ forecasts since the training.
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.symbols import require_venues
-from cli.times import FORMATS, to_us
+from cli.times import FORMATS, resolve_range, to_us, us_or
+
+if TYPE_CHECKING:
+    from lakehouse.tables import Lakehouse
 
 RETRAIN = 3
 
@@ -78,9 +81,7 @@ def stats(
     names = require_venues(symbols)
     lakehouse = Lakehouse(settings())
     lakehouse.create()
-    first_us, last_us = lakehouse.time_range() if start is None or end is None else (0, 0)
-    from_us = _us_or(start, first_us)
-    end_us = _us_or(end, last_us + 1)
+    from_us, end_us = resolve_range(start, end, lambda: _range_of_ticks(lakehouse))
     at_us = now_us()
     with progress_bars() as progress:
         report = compute_days(settings(), from_us, end_us, names, progress, at_us)
@@ -89,6 +90,12 @@ def stats(
     print_statistics(console, report)
     plots = f"; plots in {out}" if out is not None and report.days else ""
     console.print(f"MLflow run {run_id}{plots}", soft_wrap=True)
+
+
+def _range_of_ticks(lakehouse: "Lakehouse") -> tuple[int, int]:
+    """From the first tick to just after the last one, in µs."""
+    first_us, last_us = lakehouse.time_range()
+    return first_us, last_us + 1
 
 
 def drift(
@@ -116,15 +123,11 @@ def drift(
 
     at_us = now_us()
     from_us = to_us(start)
-    reference = None if against_from is None else (to_us(against_from), _us_or(against_to, from_us))
-    outcome = check_drift(settings(), from_us, _us_or(end, at_us), at_us, reference)
+    reference = None if against_from is None else (to_us(against_from), us_or(against_to, from_us))
+    outcome = check_drift(settings(), from_us, us_or(end, at_us), at_us, reference)
     if as_json:
         typer.echo(json.dumps(outcome.as_dict(), indent=2))
     else:
         print_drift(Console(), outcome)
     if outcome.due:
         raise typer.Exit(RETRAIN)
-
-
-def _us_or(time: datetime | None, default_us: int) -> int:
-    return default_us if time is None else to_us(time)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.models import power, vision
-from cli.times import FORMATS, to_us
+from cli.times import FORMATS, optional_us
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,8 +94,3 @@ def _print_summary(console: "Console", result: "TickTraining") -> None:
         console.print(f"[bold green]promoted[/]: version {result.version} is Production")
     else:
         console.print("[bold red]refused[/]: " + "; ".join(result.verdict.reasons))
-
-
-def optional_us(time: datetime | None) -> int | None:
-    """A time of an option in µs since 1970; None when it was not given."""
-    return None if time is None else to_us(time)
