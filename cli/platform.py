@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli.exit_codes import FAILED, exit_if
 from cli.logs import logs
 
 if TYPE_CHECKING:
@@ -132,8 +133,7 @@ def doctor() -> None:
         advice = "" if finding.ok else f"→ {finding.advice}"
         table.add_row(mark, finding.subject, finding.observed, advice)
     Console().print(table)
-    if not all(finding.ok for finding in findings):
-        raise typer.Exit(1)
+    exit_if(not all(finding.ok for finding in findings), FAILED)
 
 
 def open_page(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.exit_codes import FAILED, exit_if
 from cli.symbols import split_symbols
 from cli.times import FORMATS, format_day, resolve_range
 
@@ -90,8 +91,7 @@ def backfill(
     print_result(console, result)
     if to_online:
         _write_online(console, settings())
-    if result.failed:
-        raise typer.Exit(1)
+    exit_if(bool(result.failed), FAILED)
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.exit_codes import FAILED, exit_if
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -63,8 +65,7 @@ def test(
     ticks = _example_ticks(example, file, format, venue, symbol)
     outcomes = feature_examples.evaluate_example(example, ticks)
     _print_outcomes(outcomes)
-    if not all(outcome.ok for outcome in outcomes):
-        raise typer.Exit(1)
+    exit_if(not all(outcome.ok for outcome in outcomes), FAILED)
 
 
 def try_formula(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.exit_codes import exit_if
 from cli.symbols import split_symbols
 from cli.times import FORMATS, resolve_range
 
@@ -84,8 +85,7 @@ def parity(
         parity_report.print_report(Console(), report)
     if out is not None:
         parity_report.write_report(out, report)
-    if report.unexplained:
-        raise typer.Exit(UNEXPLAINED)
+    exit_if(report.unexplained > 0, UNEXPLAINED)
 
 
 def _covered_range(settings: "Settings", taken_us: int) -> tuple[int, int]:

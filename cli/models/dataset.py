@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.exit_codes import FAILED, exit_if
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -49,10 +51,9 @@ def rebuild(
         rebuilt = reproduce_dataset(settings(), run_id)
     console = Console()
     console.print(_comparison_table(rebuilt))
-    if not rebuilt.equal:
-        for difference in rebuilt.differences:
-            console.print(f"[bold red]✗[/] {difference}", soft_wrap=True)
-        raise typer.Exit(1)
+    for difference in rebuilt.differences:
+        console.print(f"[bold red]✗[/] {difference}", soft_wrap=True)
+    exit_if(not rebuilt.equal, FAILED)
     console.print("[bold green]equal[/]: all rows are as recorded")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.exit_codes import exit_if
 from cli.symbols import require_venues
 from cli.times import FORMATS, resolve_range, to_us, us_or
 
@@ -129,5 +130,4 @@ def drift(
         typer.echo(json.dumps(outcome.as_dict(), indent=2))
     else:
         print_drift(Console(), outcome)
-    if outcome.due:
-        raise typer.Exit(RETRAIN)
+    exit_if(outcome.due, RETRAIN)

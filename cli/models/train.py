@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.exit_codes import REFUSED, exit_if
 from cli.models import power, vision
 from cli.times import FORMATS, optional_us
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
     from training.tick.pipeline import TickTraining
 
-
-REFUSED = 3
 
 train_app = typer.Typer(
     help="Train a model, and promote it if it passes the gate.", no_args_is_help=True
@@ -68,8 +67,7 @@ def tick(start: From = None, end: To = None) -> None:
     console.print(train_report.verdict_table(result.verdict))
     console.print(train_report.backtest_table(result))
     _print_summary(console, result)
-    if not result.promoted:
-        raise typer.Exit(REFUSED)
+    exit_if(not result.promoted, REFUSED)
 
 
 def _print_summary(console: "Console", result: "TickTraining") -> None:

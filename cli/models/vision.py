@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.exit_codes import REFUSED, exit_if
+
 if TYPE_CHECKING:
     from training.vision.specs import Spec
     from training.vision.steps import VisionTraining
-
-REFUSED = 3
 
 
 class Profile(StrEnum):
@@ -136,8 +136,7 @@ def _train(
     with progress_bars() as report:
         result = steps.train_network(settings(), spec, data, key, report)
     _print_result(spec, result)
-    if result.version is None:
-        raise typer.Exit(REFUSED)
+    exit_if(result.version is None, REFUSED)
 
 
 def _print_result(spec: "Spec", result: "VisionTraining") -> None:
