@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.exit_codes import FAILED, exit_if
+from cli.tables import build_table, format_optional
 
 if TYPE_CHECKING:
     import polars as pl
@@ -125,10 +126,10 @@ def _window_s(label: str) -> int:
     from feature_store.definition.checks import nearest
     from feature_store.definition.expressions import DefinitionError
 
-    for window_s, window_label in LABELS.items():
-        if label == window_label:
-            return window_s
-    raise DefinitionError(f"unknown window {label!r}", nearest(label, LABELS.values()))
+    lengths_s = {label: window_s for window_s, label in LABELS.items()}
+    if label not in lengths_s:
+        raise DefinitionError(f"unknown window {label!r}", nearest(label, lengths_s))
+    return lengths_s[label]
 
 
 def _example_ticks(
@@ -167,10 +168,8 @@ def _full_rows(
 
     ends = reference.row_ends(ticks, level)
     full = ends.filter(pl.col("sec") - pl.col("sec").min().over("symbol") >= window_s)
-    return [
-        (level.view, *row)
-        for row in full.group_by("symbol", maintain_order=True).head(head).iter_rows()
-    ]
+    first = full.group_by("symbol", maintain_order=True).head(head)
+    return [(level.view, *row) for row in first.iter_rows()]
 
 
 def _print_outcomes(outcomes: "Sequence[Outcome]") -> None:
@@ -192,30 +191,28 @@ def _print_outcomes(outcomes: "Sequence[Outcome]") -> None:
 
 
 def _outcome_line(outcome: "Outcome") -> str:
-    mark = "[green]✓[/]" if outcome.ok else "[bold red]✗[/]"
     expected = _format_value(outcome.expected)
     got = _format_value(outcome.got)
-    difference = "–" if outcome.difference is None else f"{outcome.difference:+.1e}"
-    allowed = "" if outcome.ok else f" [red]allowed ±{outcome.allowed:.1e}[/]"
-    return f"{mark} {outcome.feature:<28} {expected:>18} {got:>18} {difference:>10}{allowed}"
+    difference = format_optional(outcome.difference, "{:+.1e}")
+    line = f"{outcome.feature:<28} {expected:>18} {got:>18} {difference:>10}"
+    if outcome.ok:
+        return f"[green]✓[/] {line}"
+    return f"[bold red]✗[/] {line} [red]allowed ±{outcome.allowed:.1e}[/]"
 
 
 def _print_values(rows: "pl.DataFrame", feature: "Feature", window: str) -> None:
-    from math import isfinite
-
     from rich.console import Console
-    from rich.table import Table
 
     from contracts.units import SECOND_US
     from feature_store.definition.examples import utc
 
-    table = Table("symbol", "row end (UTC)", f"{feature.formula} over {window}", box=None)
-    values = rows[f"{feature.name}_{window}"].to_list()
-    for symbol, time_us, value in zip(rows["symbol"], rows["event_time_us"], values, strict=True):
-        table.add_row(symbol, utc(time_us // SECOND_US), _format_value(value))
+    columns = ("symbol", "row end (UTC)", f"{feature.formula} over {window}")
+    values = rows[f"{feature.name}_{window}"]
+    ends = (utc(time_us // SECOND_US) for time_us in rows["event_time_us"])
+    cells = zip(rows["symbol"], ends, map(_format_value, values), strict=True)
     console = Console(highlight=False)
-    console.print(table, markup=False)
-    if any(value is not None and not isfinite(value) for value in values):
+    console.print(build_table(columns, cells, box=None), markup=False)
+    if not values.is_finite().all():
         console.print(
             "[bold red]✗[/] a feature is a number or NULL, never NaN or infinite: define with"
             " --null-if where it is NULL"

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.models.train import From, To
+from cli.tables import build_list, build_table
 from cli.times import format_us, us_or
 
 if TYPE_CHECKING:
+    from contracts.config.settings import Settings
+    from models.audit import Event
     from models.registry import ModelVersion
     from models.runtime import Manifest
 
@@ -33,27 +36,27 @@ def register(app: typer.Typer) -> None:
 def list_versions(name: Name = None) -> None:
     """List every registered version, newest first."""
     from rich.console import Console
-    from rich.table import Table
 
     from contracts.config.settings import settings
     from models import registry
 
-    table = Table(
-        "version",
-        "stage",
-        "alias",
-        "registered (UTC)",
-        "Sharpe",
-        "drawdown",
-        title=name or settings().model_name,
+    columns = ("version", "stage", "alias", "registered (UTC)", "Sharpe", "drawdown")
+    rows = map(_version_cells, registry.list_versions(settings(), name))
+    title = name or settings().model_name
+    Console().print(build_table(columns, rows, title=title))
+
+
+def _version_cells(version: "ModelVersion") -> tuple[str, ...]:
+    from models.registry import PRODUCTION_ALIAS
+
+    return (
+        version.version,
+        version.stage,
+        PRODUCTION_ALIAS if version.production else "",
+        format_us(version.created_us),
+        version.tags.get("sharpe", "–"),
+        version.tags.get("max_drawdown", "–"),
     )
-    for version in registry.list_versions(settings(), name):
-        alias = registry.PRODUCTION_ALIAS if version.production else ""
-        numbers = (version.tags.get("sharpe", "–"), version.tags.get("max_drawdown", "–"))
-        table.add_row(
-            version.version, version.stage, alias, format_us(version.created_us), *numbers
-        )
-    Console().print(table)
 
 
 @model_app.command("show")
@@ -63,22 +66,15 @@ def show(
 ) -> None:
     """Show one version: its provenance and tags. Verifies that its file is the registered one."""
     from rich.console import Console
-    from rich.table import Table
 
     from contracts.config.settings import settings
-    from contracts.errors import RegistryError
     from models import registry, runtime
 
     entry = (
         registry.get_version(settings(), version, name)
         if version
-        else registry.production_version(settings(), name)
+        else _require_production(settings(), name)
     )
-    if entry is None:
-        raise RegistryError(
-            f"{name or settings().model_name} has no Production version",
-            "train one (`tick train --help`), or choose a version of `tick model list`",
-        )
     files = registry.fetch_version(settings(), entry)
     manifest = runtime.verify_manifest(files.path, files.digest)
     lines = {
@@ -90,10 +86,21 @@ def show(
         "trained on": manifest.trained_on,
         **_describe_input(manifest),
     }
-    table = Table("", "", show_header=False, title=f"{entry.name} version {entry.version}")
-    for label, value in lines.items():
-        table.add_row(label, value)
-    Console().print(table)
+    title = f"{entry.name} version {entry.version}"
+    Console().print(build_list(lines, title=title))
+
+
+def _require_production(settings: "Settings", name: str | None) -> "ModelVersion":
+    from contracts.errors import RegistryError
+    from models import registry
+
+    entry = registry.production_version(settings, name)
+    if entry is None:
+        raise RegistryError(
+            f"{name or settings.model_name} has no Production version",
+            "train one (`tick train --help`), or choose a version of `tick model list`",
+        )
+    return entry
 
 
 @model_app.command("promote")
@@ -130,21 +137,20 @@ def retire(name: Name = None) -> None:
 def history(name: Name = None) -> None:
     """List the promotions, rollbacks and retirements with time and user, newest first."""
     from rich.console import Console
-    from rich.table import Table
 
     from contracts.config.settings import settings
     from models import registry
 
-    table = Table("time (UTC)", "action", "version", "previous", "user", box=None)
-    for event in registry.list_events(settings(), name):
-        table.add_row(
-            format_us(event.at_us),
-            event.action,
-            event.version or "–",
-            event.before or "–",
-            event.by,
-        )
+    columns = ("time (UTC)", "action", "version", "previous", "user")
+    table = build_table(
+        columns, map(_event_cells, registry.list_events(settings(), name)), box=None
+    )
     Console().print(table if table.rows else "Production was never changed")
+
+
+def _event_cells(event: "Event") -> tuple[str, ...]:
+    version, before = event.version or "–", event.before or "–"
+    return format_us(event.at_us), event.action, version, before, event.by
 
 
 @model_app.command("challenge")
