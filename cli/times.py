@@ -4,7 +4,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 DAY_FORMAT = "%Y-%m-%d"
+DAY_METAVAR = "YYYY-MM-DD"
 FORMATS = [DAY_FORMAT, "%Y-%m-%dT%H:%M:%S"]
+TIME_METAVAR = "YYYY-MM-DD[THH:MM:SS]"
 
 
 def to_us(time: datetime) -> int:

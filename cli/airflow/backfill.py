@@ -10,7 +10,7 @@ import typer
 from cli.airflow.options import Dag, Parameters, Wait, build_conf
 from cli.exit_codes import FAILED, exit_if
 from cli.reports.airflow_tables import runs_summary, runs_table
-from cli.times import DAY_FORMAT
+from cli.times import DAY_FORMAT, DAY_METAVAR
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,10 +27,15 @@ Response = TypeVar("Response")
 
 def backfill(
     dag: Dag,
-    start: Annotated[datetime, typer.Option("--from", formats=[DAY_FORMAT], help="first day, UTC")],
+    start: Annotated[
+        datetime,
+        typer.Option("--from", formats=[DAY_FORMAT], metavar=DAY_METAVAR, help="first day, UTC"),
+    ],
     end: Annotated[
         datetime,
-        typer.Option("--to", formats=[DAY_FORMAT], help="last day, UTC, inclusive"),
+        typer.Option(
+            "--to", formats=[DAY_FORMAT], metavar=DAY_METAVAR, help="last day, UTC, inclusive"
+        ),
     ],
     parameters: Parameters = None,
     wait: Wait = True,

@@ -11,7 +11,7 @@ from cli.airflow import demo as airflow_demo
 from cli.airflow.options import Dag, Parameters, Wait, build_conf
 from cli.exit_codes import FAILED, REFUSED
 from cli.reports.airflow_tables import coloured_state, dags_table
-from cli.times import FORMATS
+from cli.times import FORMATS, TIME_METAVAR
 
 if TYPE_CHECKING:
     from stack.services.airflow_rest import Client
@@ -24,9 +24,13 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 Start = Annotated[
-    datetime | None, typer.Option("--from", formats=FORMATS, help="parameter `from`, UTC")
+    datetime | None,
+    typer.Option("--from", formats=FORMATS, metavar=TIME_METAVAR, help="parameter `from`, UTC"),
 ]
-End = Annotated[datetime | None, typer.Option("--to", formats=FORMATS, help="parameter `to`, UTC")]
+End = Annotated[
+    datetime | None,
+    typer.Option("--to", formats=FORMATS, metavar=TIME_METAVAR, help="parameter `to`, UTC"),
+]
 
 
 def register(into: typer.Typer) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.tables import build_table
-from cli.times import DAY_FORMAT, format_day, us_or
+from cli.times import DAY_FORMAT, DAY_METAVAR, format_day, us_or
 
 if TYPE_CHECKING:
     from lakehouse.maintenance import Summary
@@ -26,7 +26,10 @@ def history(
     start: Annotated[
         datetime | None,
         typer.Option(
-            "--from", formats=[DAY_FORMAT], help="first day, UTC; default: so that it ends now"
+            "--from",
+            formats=[DAY_FORMAT],
+            metavar=DAY_METAVAR,
+            help="first day, UTC; default: so that it ends now",
         ),
     ] = None,
     preset: Annotated[str, typer.Option(help="demo or fixture")] = "demo",

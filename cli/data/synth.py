@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.times import FORMATS, us_or
+from cli.times import FORMATS, TIME_METAVAR, us_or
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +20,11 @@ def synth(
     days: Annotated[float, typer.Option(min=0.0, help="length in days")] = 1.0,
     start: Annotated[
         datetime | None,
-        typer.Option(formats=FORMATS, help="start time, UTC; default: so that it ends now"),
+        typer.Option(
+            formats=FORMATS,
+            metavar=TIME_METAVAR,
+            help="start time, UTC; default: so that it ends now",
+        ),
     ] = None,
     rate: Annotated[
         float | None, typer.Option(min=0.0, help="trades per second and symbol")

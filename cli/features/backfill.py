@@ -12,7 +12,7 @@ import typer
 
 from cli.exit_codes import FAILED, exit_if
 from cli.symbols import split_symbols
-from cli.times import FORMATS, format_day, resolve_range
+from cli.times import FORMATS, TIME_METAVAR, format_day, resolve_range
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,11 +24,21 @@ DAYS_LISTED_MAX = 6
 
 Start = Annotated[
     datetime | None,
-    typer.Option("--from", formats=FORMATS, help="UTC; default: the first tick of the lakehouse"),
+    typer.Option(
+        "--from",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="UTC; default: the first tick of the lakehouse",
+    ),
 ]
 End = Annotated[
     datetime | None,
-    typer.Option("--to", formats=FORMATS, help="UTC; default: the last tick of the lakehouse"),
+    typer.Option(
+        "--to",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="UTC; default: the last tick of the lakehouse",
+    ),
 ]
 Symbols = Annotated[
     str | None,

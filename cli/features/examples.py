@@ -78,7 +78,9 @@ def try_formula(
         ),
     ],
     window: Annotated[str, typer.Option(help="10s, 1m, 5m, 15m or 1h")] = "1m",
-    null_if: Annotated[str, typer.Option("--null-if", help="where the value is NULL")] = "",
+    null_if: Annotated[
+        str, typer.Option("--null-if", help='where the value is NULL, such as "{n} = 0"')
+    ] = "",
     head: Annotated[
         int,
         typer.Option(

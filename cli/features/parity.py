@@ -10,7 +10,7 @@ import typer
 
 from cli.exit_codes import exit_if
 from cli.symbols import split_symbols
-from cli.times import FORMATS, resolve_range
+from cli.times import FORMATS, TIME_METAVAR, resolve_range
 
 if TYPE_CHECKING:
     from contracts.config.settings import Settings
@@ -19,12 +19,20 @@ UNEXPLAINED = 3
 
 Start = Annotated[
     datetime | None,
-    typer.Option("--from", formats=FORMATS, help="UTC; default: where both tables begin"),
+    typer.Option(
+        "--from",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="UTC; default: where both tables begin",
+    ),
 ]
 End = Annotated[
     datetime | None,
     typer.Option(
-        "--to", formats=FORMATS, help="UTC; default: where both end, two minutes before now"
+        "--to",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="UTC; default: where both end, two minutes before now",
     ),
 ]
 Symbols = Annotated[

@@ -156,7 +156,10 @@ def _event_cells(event: "Event") -> tuple[str, ...]:
 @model_app.command("challenge")
 def challenge(
     version: Annotated[
-        str | None, typer.Argument(help="a version that passed the gate", show_default=False)
+        str | None,
+        typer.Argument(
+            help="a version of `tick model list` that passed the gate", show_default=False
+        ),
     ] = None,
     end: Annotated[bool, typer.Option("--end", help="end the trial instead")] = False,
     name: Name = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.exit_codes import FAILED, REFUSED, exit_if
-from cli.times import DAY_FORMAT, optional_us, to_us
+from cli.times import DAY_FORMAT, DAY_METAVAR, optional_us, to_us
 from contracts.units import DAY_US
 
 if TYPE_CHECKING:
@@ -38,18 +38,27 @@ Download = Annotated[
 LastDay = Annotated[
     datetime | None,
     typer.Option(
-        "--to", formats=[DAY_FORMAT], help="last day of data, UTC; default: the last complete day"
+        "--to",
+        formats=[DAY_FORMAT],
+        metavar=DAY_METAVAR,
+        help="last day of data, UTC; default: the last complete day",
     ),
 ]
 FirstDay = Annotated[
     datetime | None,
-    typer.Option("--from", formats=[DAY_FORMAT], help="train once per day, from this day to --to"),
+    typer.Option(
+        "--from",
+        formats=[DAY_FORMAT],
+        metavar=DAY_METAVAR,
+        help="train once per day, from this day to --to",
+    ),
 ]
 ForecastDay = Annotated[
     datetime | None,
     typer.Option(
         "--day",
         formats=[DAY_FORMAT],
+        metavar=DAY_METAVAR,
         help="UTC; default: the day after the last complete day of data",
     ),
 ]

@@ -10,7 +10,7 @@ import typer
 
 from cli.exit_codes import exit_if
 from cli.symbols import require_venues
-from cli.times import FORMATS, resolve_range, to_us, us_or
+from cli.times import FORMATS, TIME_METAVAR, resolve_range, to_us, us_or
 
 if TYPE_CHECKING:
     from lakehouse.tables import Lakehouse
@@ -19,12 +19,20 @@ RETRAIN = 3
 
 StatsStart = Annotated[
     datetime | None,
-    typer.Option("--from", formats=FORMATS, help="UTC; default: the first day of the lakehouse"),
+    typer.Option(
+        "--from",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="UTC; default: the first day of the lakehouse",
+    ),
 ]
 StatsEnd = Annotated[
     datetime | None,
     typer.Option(
-        "--to", formats=FORMATS, help="UTC; default: the last complete day of the lakehouse"
+        "--to",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="UTC; default: the last complete day of the lakehouse",
     ),
 ]
 Symbols = Annotated[
@@ -34,23 +42,35 @@ Out = Annotated[
     Path | None, typer.Option(file_okay=False, help="also write the plots to this folder")
 ]
 DriftStart = Annotated[
-    datetime, typer.Option("--from", formats=FORMATS, help="first decision, UTC")
+    datetime,
+    typer.Option("--from", formats=FORMATS, metavar=TIME_METAVAR, help="first decision, UTC"),
 ]
 DriftEnd = Annotated[
     datetime | None,
-    typer.Option("--to", formats=FORMATS, help="no decision at or after this, UTC; default: now"),
+    typer.Option(
+        "--to",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="no decision at or after this, UTC; default: now",
+    ),
 ]
 ReferenceStart = Annotated[
     datetime | None,
     typer.Option(
         "--reference-from",
         formats=FORMATS,
+        metavar=TIME_METAVAR,
         help="compare with this range instead of the model's training",
     ),
 ]
 ReferenceEnd = Annotated[
     datetime | None,
-    typer.Option("--reference-to", formats=FORMATS, help="end of that range; default: --from"),
+    typer.Option(
+        "--reference-to",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="end of that range; default: --from",
+    ),
 ]
 
 

@@ -7,7 +7,7 @@ import typer
 
 from cli.exit_codes import REFUSED, exit_if
 from cli.models import power, vision
-from cli.times import FORMATS, optional_us
+from cli.times import FORMATS, TIME_METAVAR, optional_us
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,11 +20,21 @@ train_app = typer.Typer(
 )
 From = Annotated[
     datetime | None,
-    typer.Option("--from", formats=FORMATS, help="first decision, UTC; default: the oldest data"),
+    typer.Option(
+        "--from",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="first decision, UTC; default: the oldest data",
+    ),
 ]
 To = Annotated[
     datetime | None,
-    typer.Option("--to", formats=FORMATS, help="no decision at or after this, UTC; default: now"),
+    typer.Option(
+        "--to",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="no decision at or after this, UTC; default: now",
+    ),
 ]
 
 
