@@ -86,6 +86,7 @@ def status() -> None:
     the files that failed to import.
     """
     from rich.console import Console
+    from rich.markup import escape
 
     from contracts.config.settings import settings
     from stack.services.airflow_rest import Client
@@ -95,7 +96,8 @@ def status() -> None:
     console.print(dags_table(client.dags(), client.runs()))
     for error in client.import_errors():
         reason = error["stack_trace"].strip().splitlines()[-1]
-        console.print(f"[bold red]✗[/] {error['filename']}: {reason}", soft_wrap=True)
+        cause = escape(f"{error['filename']}: {reason}")
+        console.print(f"[bold red]✗[/] {cause}", soft_wrap=True)
 
 
 @app.command("run")

@@ -47,10 +47,10 @@ def list_letters(
     for letter in dead_letters.read(settings(), reason):
         counts[letter.reason] += 1
         newest.append(letter)
-    console = Console()
+    console = Console(emoji=False)  # `:v:` in a message is not a picture
     if newest:
         console.print(_letters_table(newest))
-    console.print(list_counts(counts) or "no dead letters")
+    console.print(list_counts(counts) or "no dead letters", markup=False)
 
 
 def _letters_table(letters: "Iterable[DeadLetter]") -> "Table":
@@ -63,7 +63,7 @@ def _letter_cells(letter: "DeadLetter") -> tuple[str, ...]:
 
     return (
         format_us(letter.refused_ms * 1000),
-        letter.reason,
+        escape(letter.reason),
         escape(letter.origin),
         f"{letter.true_bytes:,}",
         # repr: bytes of unknown senders must not move the cursor or colour the screen

@@ -102,7 +102,7 @@ def _print_result(result: "pa.RecordBatchReader", limit: int) -> None:
     from rich.console import Console
 
     rows, hidden = _take_rows(result, limit)
-    console = Console()
+    console = Console(emoji=False)  # `:v:` in a value is not a picture
     if result.schema.names == ["explain_key", "explain_value"]:
         plan = "\n".join(row["explain_value"] for row in rows)
         console.print(plan, markup=False, highlight=False)
@@ -140,7 +140,7 @@ def _print_rows(console: "Console", schema: "pa.Schema", rows: list[list[str]]) 
     columns = zip(schema.names, *rows, strict=True)
     width = sum(max(map(len, column)) + 2 for column in columns)
     if not console.is_terminal:
-        console = Console(width=max(width, 1), file=console.file)
+        console = Console(width=max(width, 1), file=console.file, emoji=False)
     if width <= console.width:
         console.print(_rows_table(schema, rows))
         return

@@ -46,5 +46,6 @@ def synth(
     start_us = us_or(start, now_us() - int(duration_s * 1e6))
     rows = canonical.write(out, generate(market, start_us, duration_s))
     Console().print(
-        f"{rows:,} ticks of {', '.join(market.symbols)} in {out} (planted ic {market.ic})"
+        f"{rows:,} ticks of {', '.join(market.symbols)} in {out} (planted ic {market.ic})",
+        markup=False,
     )

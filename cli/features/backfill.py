@@ -128,15 +128,17 @@ def _interrupted_by_signals() -> Iterator[None]:
 
 def print_result(console: "Console", result: "BackfillReport") -> None:
     """Print what was computed, the failed chunks, and the days without ticks."""
+    from rich.markup import escape
+
     console.print(
         f"{len(result.computed)} chunks computed, {result.rows:,} rows from {result.ticks:,} ticks;"
         f" {len(result.unchanged)} were up to date"
     )
     for chunk, reason in result.failed.items():
-        console.print(f"[bold red]✗[/] failed: {chunk}: {reason}", markup=True)
+        console.print(f"[bold red]✗[/] failed: {chunk}: {escape(reason)}", markup=True)
     for symbol, days in result.holes.items():
         console.print(
-            f"[yellow]hole[/]: {symbol} has no ticks on {len(days)} days: {list_days(days)}"
+            f"[yellow]hole[/]: {escape(symbol)} has no ticks on {len(days)} days: {list_days(days)}"
         )
 
 

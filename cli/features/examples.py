@@ -156,7 +156,7 @@ def _read_ticks(
     batches = list(open_feed([file], format, venue, symbol).batches(now_us()))
     if rejected := sum(len(batch.rejected) for batch in batches):
         Console(stderr=True).print(
-            f"{rejected:,} rows of {file.name} are not ticks and are ignored"
+            f"{rejected:,} rows of {file.name} are not ticks and are ignored", markup=False
         )
     return pl.concat([empty(), *(batch.ticks for batch in batches)])
 
@@ -179,13 +179,14 @@ def _print_outcomes(outcomes: "Sequence[Outcome]") -> None:
     from itertools import groupby
 
     from rich.console import Console
+    from rich.markup import escape
 
     from feature_store.definition.examples import utc
 
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"  {'':<28} {'expected':>18} {'got':>18} difference", style="bold")
     for (symbol, sec), row in groupby(outcomes, lambda outcome: (outcome.symbol, outcome.sec)):
-        console.print(f"{symbol}, row that ends at {utc(sec)} UTC")
+        console.print(f"{escape(symbol)}, row that ends at {utc(sec)} UTC")
         for outcome in row:
             console.print(_outcome_line(outcome))
     correct = sum(outcome.ok for outcome in outcomes)

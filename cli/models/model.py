@@ -66,6 +66,7 @@ def show(
 ) -> None:
     """Show one version: its provenance and tags. Verifies that its file is the registered one."""
     from rich.console import Console
+    from rich.markup import escape
 
     from contracts.config.settings import settings
     from models import registry, runtime
@@ -87,7 +88,8 @@ def show(
         **_describe_input(manifest),
     }
     title = f"{entry.name} version {entry.version}"
-    Console().print(build_list(lines, title=title))
+    escaped = {escape(label): escape(value) for label, value in lines.items()}
+    Console().print(build_list(escaped, title=title))
 
 
 def _require_production(settings: "Settings", name: str | None) -> "ModelVersion":

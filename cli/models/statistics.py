@@ -110,7 +110,7 @@ def stats(
     console = Console()
     print_statistics(console, report)
     plots = f"; plots in {out}" if out is not None and report.days else ""
-    console.print(f"MLflow run {run_id}{plots}", soft_wrap=True)
+    console.print(f"MLflow run {run_id}{plots}", soft_wrap=True, markup=False)
 
 
 def _range_of_ticks(lakehouse: "Lakehouse") -> tuple[int, int]:

@@ -100,6 +100,7 @@ def predict_cifar10(pictures: Pictures) -> None:
 
 def _print_predictions(kind: str, pictures: list[Path]) -> None:
     from rich.console import Console
+    from rich.markup import escape
 
     from contracts.config.settings import settings
     from models import registry, runtime
@@ -110,7 +111,7 @@ def _print_predictions(kind: str, pictures: list[Path]) -> None:
     model = runtime.load_model(version.path, version.digest, version.name, version.version)
     predictions = model.predict(images.load_pictures(pictures, DATASETS[kind].shape))
     rows = (
-        (str(picture), *_class_cells(model.labels, probabilities))
+        (escape(str(picture)), *_class_cells(model.labels, probabilities))
         for picture, probabilities in zip(pictures, predictions, strict=True)
     )
     title = f"{model.name} version {model.version}"

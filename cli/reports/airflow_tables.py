@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from cli.tables import build_table
@@ -30,7 +31,7 @@ def _dag_cells(dag: dict[str, Any], newest_run: dict[str, Any]) -> tuple[str, ..
     return (
         dag["dag_id"],
         "[dim]off[/]" if dag["is_paused"] else "on",
-        ", ".join(dag["owners"]),
+        escape(", ".join(dag["owners"])),
         dag["timetable_summary"] or "manual",
         _format_time(newest_run.get("run_after"), 19),
         coloured_state(newest_run.get("state", "")),

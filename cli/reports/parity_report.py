@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
+
 from cli.tables import build_table
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def print_report(console: "Console", report: "ParityReport") -> None:
     _print_coverage(console, report)
     for example in report.examples:
         console.print(
-            f"[red]{example.what}[/]: {example.view} {example.symbol}"
+            f"[red]{example.what}[/]: {example.view} {escape(example.symbol)}"
             f" {format_time(example.event_time_us)}",
             soft_wrap=True,
         )
@@ -78,7 +80,7 @@ def _print_coverage(console: "Console", report: "ParityReport") -> None:
 
 def _print_symbols(console: "Console", description: str, symbols: "Sequence[str]") -> None:
     if symbols:
-        listed = ", ".join(symbols[:LISTED_MAX])
+        listed = escape(", ".join(symbols[:LISTED_MAX]))
         console.print(f"[yellow]{description}[/]: {listed}", soft_wrap=True)
 
 
@@ -166,7 +168,7 @@ def _is_notable(diff: "ColumnDiff") -> bool:
 def _worst_cells(worst: "Where") -> tuple[str, str]:
     error = "NULL" if worst.expected is None or worst.got is None else f"{worst.relative:.1e}"
     values = f"{_format_value(worst.got)} for {_format_value(worst.expected)}"
-    return error, f"{worst.symbol} {format_time(worst.event_time_us)}: {values}"
+    return error, f"{escape(worst.symbol)} {format_time(worst.event_time_us)}: {values}"
 
 
 def _format_value(value: float | None) -> str:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cli.reports.train_report import describe_refusal, describe_repeated, verdict_table
@@ -76,8 +77,8 @@ def print_days(days: "list[BackfillDay]") -> None:
 def _day_cells(day: "BackfillDay") -> tuple[str, ...]:
     forecast = f"version {day.forecast.version}" if day.forecast else NONE
     if day.result is None:
-        return day.day, NONE, NONE, NONE, forecast, day.error
-    remark = day.error or "; ".join(day.result.verdict.reasons)
+        return day.day, NONE, NONE, NONE, forecast, escape(day.error)
+    remark = escape(day.error) or "; ".join(day.result.verdict.reasons)
     return day.day, *_format_numbers(day.result), forecast, remark
 
 

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
 from cli.tables import NONE, build_table, format_optional
 
 if TYPE_CHECKING:
@@ -18,15 +20,17 @@ def print_predictions(console: "Console", results: list[dict[str, Any]]) -> None
 
 
 def _cells(result: dict[str, Any]) -> tuple[str, ...]:
+    symbol = escape(result["symbol"])
     age = format_optional(result.get("age_s"), "{:.1f} s")
     if result["status"] != "ok":
-        return result["symbol"], NONE, NONE, NONE, age, f"{result['status']}: {result['reason']}"
+        reason = escape(f"{result['status']}: {result['reason']}")
+        return symbol, NONE, NONE, NONE, age, reason
     remarks = ("stale" if result.get("stale") else None, result.get("note"))
     return (
-        result["symbol"],
+        symbol,
         f"{result['prediction_bps']:+.3f}",
         f"{result['horizon_s']} s",
         f"{result['model_name']} v{result['model_version']}",
         age,
-        "; ".join(filter(None, remarks)),
+        escape("; ".join(filter(None, remarks))),
     )

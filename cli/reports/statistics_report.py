@@ -4,6 +4,7 @@ from math import isnan
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cli.tables import build_table
@@ -26,7 +27,7 @@ def print_statistics(console: Console, report: "DailyStatsReport") -> None:
     _print_days(console, report.holes, "without ticks")
     _print_days(console, report.unfinished, "not over yet, skipped")
     if report.missing:
-        console.print(f"[yellow]no ticks of[/] {', '.join(report.missing)}", soft_wrap=True)
+        console.print(f"[yellow]no ticks of[/] {escape(', '.join(report.missing))}", soft_wrap=True)
 
 
 def _print_days(console: Console, days: list[str], description: str) -> None:

@@ -19,6 +19,7 @@ def screen(width: int = COLUMNS, *, terminal: bool = False) -> Console:
         force_terminal=terminal,
         color_system=colours,
         highlight=False,
+        emoji=False,
     )
 
 
