@@ -10,14 +10,13 @@ from rich.console import Console, RenderableType
 COLUMNS = 80
 
 
-def screen(width: int = COLUMNS, *, terminal: bool = False) -> Console:
-    """A console that keeps what is printed; `text` returns it."""
-    colours = "truecolor" if terminal else None
+def screen(width: int = COLUMNS, *, terminal: bool = False, colours: bool = True) -> Console:
+    """A console that keeps what is printed; `text` returns it. Only a terminal has colours."""
     return Console(
         file=io.StringIO(),
         width=width,
         force_terminal=terminal,
-        color_system=colours,
+        color_system="truecolor" if terminal and colours else None,
         highlight=False,
         emoji=False,
     )
