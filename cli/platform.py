@@ -71,6 +71,8 @@ def down(
     from contracts.config.settings import settings
     from stack import platform
 
+    for unknown in sorted(set(services or ()).difference(platform.FACTORIES)):
+        platform.find_service(settings(), unknown)  # raises, with the names of all services
     with Console(stderr=True).status("stopping"):
         stopped = platform.down(settings(), services)
     Console().print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
