@@ -80,5 +80,7 @@ def write_env(
 
     added = compose_env.complete_env(file)
     Console().print(
-        f"{file}: added {', '.join(added)}" if added else f"{file} is complete", soft_wrap=True
+        f"{file}: added {', '.join(added)}" if added else f"{file} is complete",
+        soft_wrap=True,
+        markup=False,
     )

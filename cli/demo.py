@@ -47,6 +47,7 @@ def demo(
     """
     from rich.console import Console
 
+    from cli.exit_codes import FAILED, exit_if
     from cli.isolated_home import create_isolated_home
     from cli.reports.demo_report import print_report
     from cli.reports.progress_bars import progress_bars
@@ -68,5 +69,4 @@ def demo(
             )
         else:
             platform.down(settings)
-    if not report.complete:
-        raise typer.Exit(1)
+    exit_if(not report.complete, FAILED)

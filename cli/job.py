@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.exit_codes import FAILED, exit_if
+
 if TYPE_CHECKING:
     from contracts.config.settings import Settings
 
@@ -121,8 +123,7 @@ def status() -> None:
     """
     from cli.reports.job_page import print_job_status
 
-    if not print_job_status():
-        raise typer.Exit(1)
+    exit_if(not print_job_status(), FAILED)
 
 
 @contextmanager

@@ -54,13 +54,19 @@ def _follow(console: Console, files: list[Path]) -> None:
     offsets = {file: _size(file) for file in files}
     while True:
         for file in files:
-            size = _size(file)
-            if size != offsets[file]:
-                with file.open("rb") as stream:
-                    stream.seek(offsets[file] if size > offsets[file] else 0)
-                    console.print(stream.read().decode(errors="replace"), end="")
-                    offsets[file] = stream.tell()
+            offsets[file] = _print_appended(console, file, offsets[file])
         time.sleep(POLL_S)
+
+
+def _print_appended(console: Console, file: Path, offset: int) -> int:
+    """Print what follows the offset; returns the offset of what will be appended next."""
+    size = _size(file)
+    if size in (0, offset):
+        return size
+    with file.open("rb") as stream:
+        stream.seek(offset if size > offset else 0)
+        console.print(stream.read().decode(errors="replace"), end="")
+        return stream.tell()
 
 
 def _size(file: Path) -> int:

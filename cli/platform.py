@@ -7,13 +7,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli.exit_codes import FAILED, exit_if
 from cli.logs import logs
+from cli.tables import build_table
 
 if TYPE_CHECKING:
     from contracts.config.settings import Settings
+    from stack.doctor import Finding
     from stack.process.service import ServiceStatus
 
 STATE_STYLE = {"ready": "green", "not ready": "yellow", "died": "bold red", "off": "dim"}
+STATUS_COLUMNS = ("service", "version", "state", "pid", "ports", "memory", "up")
 PANEL = "The services"
 
 
@@ -24,6 +28,9 @@ class Page(StrEnum):
     FLINK = "flink"
     API = "api"
     LIVE = "live"
+
+
+NEEDS_KEY = (Page.API, Page.LIVE)
 
 
 def register(app: typer.Typer) -> None:
@@ -64,6 +71,8 @@ def down(
     from contracts.config.settings import settings
     from stack import platform
 
+    for unknown in sorted(set(services or ()).difference(platform.FACTORIES)):
+        platform.find_service(settings(), unknown)  # raises, with the names of all services
     with Console(stderr=True).status("stopping"):
         stopped = platform.down(settings(), services)
     Console().print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
@@ -85,20 +94,22 @@ def status() -> None:
 
 
 def _status_table(services: "list[ServiceStatus]") -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("service", "version", "state", "pid", "ports", "memory", "up"):
-        table.add_column(column, no_wrap=True)
-    for service in services:
-        table.add_row(
-            service.name,
-            service.version,
-            f"[{STATE_STYLE[service.state]}]{service.state}[/]",
-            str(service.pid or ""),
-            " ".join(map(str, service.ports)),
-            _format_memory(service),
-            "" if service.uptime_s is None else _format_duration(service.uptime_s),
-        )
+    table = build_table(STATUS_COLUMNS, map(_status_cells, services), pad_edge=False, box=None)
+    for column in table.columns:
+        column.no_wrap = True
     return table
+
+
+def _status_cells(service: "ServiceStatus") -> tuple[str, ...]:
+    return (
+        service.name,
+        service.version,
+        f"[{STATE_STYLE[service.state]}]{service.state}[/]",
+        str(service.pid or ""),
+        " ".join(map(str, service.ports)),
+        _format_memory(service),
+        "" if service.uptime_s is None else _format_duration(service.uptime_s),
+    )
 
 
 def _format_memory(service: "ServiceStatus") -> str:
@@ -126,14 +137,17 @@ def doctor() -> None:
     from stack.doctor import examine_machine
 
     findings = examine_machine(settings())
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for finding in findings:
-        mark = "[green]ok[/]" if finding.ok else "[bold red]✗[/]"
-        advice = "" if finding.ok else f"→ {finding.advice}"
-        table.add_row(mark, finding.subject, finding.observed, advice)
-    Console().print(table)
-    if not all(finding.ok for finding in findings):
-        raise typer.Exit(1)
+    rows = map(_finding_cells, findings)
+    Console().print(
+        build_table(("", "", "", ""), rows, pad_edge=False, show_header=False, box=None)
+    )
+    exit_if(not all(finding.ok for finding in findings), FAILED)
+
+
+def _finding_cells(finding: "Finding") -> tuple[str, ...]:
+    if finding.ok:
+        return "[green]ok[/]", finding.subject, finding.observed, ""
+    return "[bold red]✗[/]", finding.subject, finding.observed, f"→ {finding.advice}"
 
 
 def open_page(
@@ -151,7 +165,7 @@ def open_page(
     if page is Page.MLFLOW:
         _start_mlflow_page(settings())
     Console().print(_page_address(settings(), page))
-    if page in (Page.API, Page.LIVE) and not settings().api_open:
+    if page in NEEDS_KEY and not settings().api_open:
         hint = (
             "the browser prompts for a user name (any) and a password: the API key, TICK_API_KEY in"
             f" {paths.secrets_file(settings())}"

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from cli.exit_codes import FAILED, exit_if
 from cli.models import power, vision
 
 
@@ -118,5 +119,4 @@ def predict(
         console.print_json(data=response)
     else:
         print_predictions(console, response["results"])
-    if any(result["status"] != "ok" for result in response["results"]):
-        raise typer.Exit(1)
+    exit_if(any(result["status"] != "ok" for result in response["results"]), FAILED)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from cli.airflow.options import Dag, Parameters, Wait, build_conf
+from cli.exit_codes import FAILED, exit_if
 from cli.reports.airflow_tables import runs_summary, runs_table
-from cli.times import DAY_FORMAT
+from cli.times import DAY_FORMAT, DAY_METAVAR
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from contracts.progress import Progress
     from stack.services.airflow_rest import Client
 
-FAILED = 1
 POLL_S = 2.0
 UNAVAILABLE_S_MAX = 300.0  # an api-server is back within a minute or two after a restart
 ESTIMATE_PERIOD_S = 6 * 3600.0  # runs take minutes: estimate from the last hours
@@ -27,10 +27,15 @@ Response = TypeVar("Response")
 
 def backfill(
     dag: Dag,
-    start: Annotated[datetime, typer.Option("--from", formats=[DAY_FORMAT], help="first day, UTC")],
+    start: Annotated[
+        datetime,
+        typer.Option("--from", formats=[DAY_FORMAT], metavar=DAY_METAVAR, help="first day, UTC"),
+    ],
     end: Annotated[
         datetime,
-        typer.Option("--to", formats=[DAY_FORMAT], help="last day, UTC, inclusive"),
+        typer.Option(
+            "--to", formats=[DAY_FORMAT], metavar=DAY_METAVAR, help="last day, UTC, inclusive"
+        ),
     ],
     parameters: Parameters = None,
     wait: Wait = True,
@@ -58,12 +63,12 @@ def backfill(
     console.print(f"{dag}: backfill {backfill_id}")
     for run in skipped:
         console.print(f"[yellow]skipped[/]: {run['dag_run_id']} is running", soft_wrap=True)
-    code = _print_backfill(client, dag, backfill_id, console) if wait else 0
-    raise typer.Exit(code or (FAILED if skipped else 0))
+    failed = wait and _print_backfill(client, dag, backfill_id, console)
+    exit_if(failed or bool(skipped), FAILED)
 
 
-def _print_backfill(client: "Client", dag: str, backfill_id: int, console: "Console") -> int:
-    """Show progress until the backfill has completed, then its runs; returns the exit code."""
+def _print_backfill(client: "Client", dag: str, backfill_id: int, console: "Console") -> bool:
+    """Show progress until the backfill has completed, then its runs; returns whether one failed."""
     from cli.reports.progress_bars import progress_bars
 
     with progress_bars(estimate_period_s=ESTIMATE_PERIOD_S) as report:
@@ -73,7 +78,7 @@ def _print_backfill(client: "Client", dag: str, backfill_id: int, console: "Cons
     if listed:
         console.print(runs_table(listed))
     console.print(runs_summary(runs), soft_wrap=True)
-    return FAILED if failed else 0
+    return bool(failed)
 
 
 def follow_backfill(

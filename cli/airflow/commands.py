@@ -9,25 +9,28 @@ import typer
 from cli.airflow import backfill as airflow_backfill
 from cli.airflow import demo as airflow_demo
 from cli.airflow.options import Dag, Parameters, Wait, build_conf
+from cli.exit_codes import FAILED, REFUSED
 from cli.reports.airflow_tables import coloured_state, dags_table
-from cli.times import FORMATS
+from cli.times import FORMATS, TIME_METAVAR
 
 if TYPE_CHECKING:
     from stack.services.airflow_rest import Client
 
-FAILED = 1
-REFUSED = 3
 POLL_S = 2.0
-NOT_STARTED = ("waiting", "scheduled", "queued")
+NOT_STARTED = (None, "scheduled", "queued")
 
 app = typer.Typer(
     help="Airflow: scheduled training, backfills, maintenance. Needs `make install-airflow`.",
     no_args_is_help=True,
 )
 Start = Annotated[
-    datetime | None, typer.Option("--from", formats=FORMATS, help="parameter `from`, UTC")
+    datetime | None,
+    typer.Option("--from", formats=FORMATS, metavar=TIME_METAVAR, help="parameter `from`, UTC"),
 ]
-End = Annotated[datetime | None, typer.Option("--to", formats=FORMATS, help="parameter `to`, UTC")]
+End = Annotated[
+    datetime | None,
+    typer.Option("--to", formats=FORMATS, metavar=TIME_METAVAR, help="parameter `to`, UTC"),
+]
 
 
 def register(into: typer.Typer) -> None:
@@ -83,6 +86,7 @@ def status() -> None:
     the files that failed to import.
     """
     from rich.console import Console
+    from rich.markup import escape
 
     from contracts.config.settings import settings
     from stack.services.airflow_rest import Client
@@ -92,7 +96,8 @@ def status() -> None:
     console.print(dags_table(client.dags(), client.runs()))
     for error in client.import_errors():
         reason = error["stack_trace"].strip().splitlines()[-1]
-        console.print(f"[bold red]✗[/] {error['filename']}: {reason}", soft_wrap=True)
+        cause = escape(f"{error['filename']}: {reason}")
+        console.print(f"[bold red]✗[/] {cause}", soft_wrap=True)
 
 
 @app.command("run")
@@ -133,18 +138,30 @@ def _follow_run(client: "Client", dag: str, run_id: str) -> int:
     states: dict[str, str] = {}
     while True:
         run_state = client.get_run(dag, run_id)["state"]
-        for task in client.tasks(dag, run_id):
-            name = _task_name(task)
-            state = task["state"] or "waiting"
-            if states.get(name) != state and state not in NOT_STARTED:
-                states[name] = state
-                console.print(f"  {name}: {coloured_state(state)}", soft_wrap=True)
+        changed = _find_changes(states, client.tasks(dag, run_id))
+        for name, state in changed.items():
+            console.print(f"  {name}: {coloured_state(state)}", soft_wrap=True)
+        states |= changed
         if run_state in ENDED_STATES:
-            console.print(f"{dag}: {coloured_state(run_state)}")
-            if run_state == "failed":
-                return FAILED
-            return REFUSED if "skipped" in states.values() else 0
+            break
         time.sleep(POLL_S)
+    console.print(f"{dag}: {coloured_state(run_state)}")
+    return _exit_code(run_state, states)
+
+
+def _find_changes(states: dict[str, str], tasks: list[dict[str, Any]]) -> dict[str, str]:
+    """The states of tasks that have started and are not in `states`, by name."""
+    started = {
+        _task_name(task): task["state"] for task in tasks if task["state"] not in NOT_STARTED
+    }
+    return dict(item for item in started.items() if item not in states.items())
+
+
+def _exit_code(run_state: str, states: dict[str, str]) -> int:
+    """A training that its gate refused skips the tasks that come after it."""
+    if run_state == "failed":
+        return FAILED
+    return REFUSED if "skipped" in states.values() else 0
 
 
 def _task_name(task: dict[str, Any]) -> str:

@@ -2,8 +2,6 @@
 table of the runs.
 """
 
-import typer
-
 
 def demo() -> None:
     """Start Flink and Airflow, load history, run every DAG, print a table, stop everything.
@@ -14,6 +12,7 @@ def demo() -> None:
     """
     from rich.console import Console
 
+    from cli.exit_codes import FAILED, exit_if
     from cli.isolated_home import create_isolated_home
     from cli.reports.airflow_tables import runs_table
     from cli.reports.progress_bars import progress_bars
@@ -39,5 +38,4 @@ def demo() -> None:
         f"skipped: {', '.join(VISION_DAGS)} (run `make install-vision`, then `tick airflow run …"
         " --set data=…`)"
     )
-    if any(run["state"] != "success" for run in runs):
-        raise typer.Exit(1)
+    exit_if(any(run["state"] != "success" for run in runs), FAILED)

@@ -22,14 +22,18 @@ def build_conf(
     parameters: list[str] | None, start: datetime | None, end: datetime | None
 ) -> dict[str, Any]:
     """The parameters of a run. Raises BadParameter for text that is not name=value."""
-    conf: dict[str, Any] = {}
-    for parameter in parameters or []:
-        name, equals, value = parameter.partition("=")
-        if not equals or not name:
-            raise typer.BadParameter(f"{parameter!r} is not name=value", param_hint="--set")
-        conf[name] = _parse_value(value)
     times = {"from": start, "to": end}
-    return conf | {name: time.isoformat() for name, time in times.items() if time is not None}
+    return {
+        **dict(map(_parse_parameter, parameters or ())),
+        **{name: time.isoformat() for name, time in times.items() if time is not None},
+    }
+
+
+def _parse_parameter(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    if not name or name == text:
+        raise typer.BadParameter(f"{text!r} is not name=value", param_hint="--set")
+    return name, _parse_value(value)
 
 
 def _parse_value(text: str) -> Any:

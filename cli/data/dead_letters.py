@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.tables import build_table, list_counts
+from cli.times import format_us
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -44,32 +47,28 @@ def list_letters(
     for letter in dead_letters.read(settings(), reason):
         counts[letter.reason] += 1
         newest.append(letter)
-    console = Console()
+    console = Console(emoji=False)  # `:v:` in a message is not a picture
     if newest:
         console.print(_letters_table(newest))
-    console.print(
-        ", ".join(f"{name} {count:,}" for name, count in counts.most_common()) or "no dead letters"
-    )
+    console.print(list_counts(counts) or "no dead letters", markup=False)
 
 
 def _letters_table(letters: "Iterable[DeadLetter]") -> "Table":
-    from datetime import UTC, datetime
+    columns = ("refused (UTC)", "reason", "from", "bytes", "message")
+    return build_table(columns, map(_letter_cells, letters), box=None)
 
+
+def _letter_cells(letter: "DeadLetter") -> tuple[str, ...]:
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table("refused (UTC)", "reason", "from", "bytes", "message", box=None)
-    for letter in letters:
-        refused = datetime.fromtimestamp(letter.refused_ms / 1000, UTC)
-        table.add_row(
-            refused.strftime("%Y-%m-%d %H:%M:%S"),
-            letter.reason,
-            escape(letter.origin),
-            f"{letter.true_bytes:,}",
-            # repr: bytes of unknown senders must not move the cursor or colour the screen
-            escape(repr(letter.raw[:RAW_CHARS])[2:-1]),
-        )
-    return table
+    return (
+        format_us(letter.refused_ms * 1000),
+        escape(letter.reason),
+        escape(letter.origin),
+        f"{letter.true_bytes:,}",
+        # repr: bytes of unknown senders must not move the cursor or colour the screen
+        escape(repr(letter.raw[:RAW_CHARS])[2:-1]),
+    )
 
 
 @app.command("replay")

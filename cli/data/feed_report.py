@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cli.data.options import SYNTHETIC
+from cli.tables import list_counts
 from cli.times import format_us
 
 if TYPE_CHECKING:
@@ -61,7 +62,6 @@ def print_row_counts(console: "Console", skipped: Counter[str], sides_inferred: 
     from rich.markup import escape
 
     if skipped:
-        counts = ", ".join(f"{kind} {count:,}" for kind, count in skipped.most_common())
-        console.print(escape(f"  not trades: {counts}"))
+        console.print(escape(f"  not trades: {list_counts(skipped)}"))
     if sides_inferred:
         console.print(f"  {sides_inferred:,} unknown sides inferred by quote and tick rule")

@@ -1,11 +1,15 @@
 """`tick history` and `tick lake …`: load synthetic ticks, maintain the tables."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.times import DAY_FORMAT, format_day, to_us
+from cli.tables import build_table
+from cli.times import DAY_FORMAT, DAY_METAVAR, format_day, us_or
+
+if TYPE_CHECKING:
+    from lakehouse.maintenance import Summary
 
 app = typer.Typer(help="The Iceberg tables: their contents and maintenance.", no_args_is_help=True)
 PANEL = "The data"
@@ -22,7 +26,10 @@ def history(
     start: Annotated[
         datetime | None,
         typer.Option(
-            "--from", formats=[DAY_FORMAT], help="first day, UTC; default: so that it ends now"
+            "--from",
+            formats=[DAY_FORMAT],
+            metavar=DAY_METAVAR,
+            help="first day, UTC; default: so that it ends now",
         ),
     ] = None,
     preset: Annotated[str, typer.Option(help="demo or fixture")] = "demo",
@@ -43,7 +50,7 @@ def history(
     from streaming.synthetic.market import preset_with
 
     length_us = days * 86_400_000_000
-    start_us = now_us() - length_us if start is None else to_us(start)
+    start_us = us_or(start, now_us() - length_us)
     if start_us + length_us > now_us():
         raise typer.BadParameter(
             f"{days} days from {format_day(start_us)} end in the future", param_hint="--from"
@@ -56,22 +63,24 @@ def history(
 def tables() -> None:
     """Rows, files, size and number of snapshots of each table."""
     from rich.console import Console
-    from rich.table import Table
 
     from contracts.config.settings import settings
     from lakehouse import maintenance
     from lakehouse.tables import Lakehouse
 
-    table = Table("table", "rows", "files", "MiB", "snapshots", box=None)
-    for summary in maintenance.summary(Lakehouse(settings())):
-        table.add_row(
-            summary.table,
-            f"{summary.rows:,}",
-            f"{summary.files:,}",
-            f"{summary.bytes / 2**20:,.1f}",
-            str(summary.snapshots),
-        )
-    Console().print(table)
+    columns = ("table", "rows", "files", "MiB", "snapshots")
+    summaries = maintenance.summary(Lakehouse(settings()))
+    Console().print(build_table(columns, map(_summary_cells, summaries), box=None))
+
+
+def _summary_cells(summary: "Summary") -> tuple[str, ...]:
+    return (
+        summary.table,
+        f"{summary.rows:,}",
+        f"{summary.files:,}",
+        f"{summary.bytes / 2**20:,.1f}",
+        str(summary.snapshots),
+    )
 
 
 @app.command("compact")

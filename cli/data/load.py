@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.data import options
+from cli.tables import list_counts
 
 if TYPE_CHECKING:
     from streaming.bulk_load.load import LoadReport
@@ -67,5 +68,5 @@ def _describe_rejected(result: "LoadReport") -> str:
     rejected = sum(result.rejected.values())
     if not rejected:
         return "0 rejected"
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in result.rejected.most_common())
+    reasons = list_counts(result.rejected)
     return f"{rejected:,} rejected ({reasons}): `tick sql 'from silver.dead_letter'` shows them"

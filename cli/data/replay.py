@@ -7,6 +7,7 @@ import typer
 
 from cli.data import options
 from cli.data.options import SYNTHETIC
+from cli.tables import list_counts
 from cli.times import format_us
 
 if TYPE_CHECKING:
@@ -127,11 +128,10 @@ def _require_no_refusals(
         refused = refusals.count(settings, result.written, letter_offsets)
     if refused.coverage is not Coverage.COMPLETE:
         console.print(f"[yellow]![/] {INCOMPLETE_COVERAGE[refused.coverage]}")
-    reasons = refused.reasons.most_common()
-    if reasons:
-        counts = ", ".join(f"{reason} {count:,}" for reason, count in reasons)
+    if refused.reasons:
+        [(reason, _)] = refused.reasons.most_common(1)
         share = f"{refused.reasons.total():,} of {result.sent:,} ticks"
         raise FeedError(
-            f"the live job refused {share}: {counts}",
-            f"see `tick dead-letters list --reason {reasons[0][0]}`",
+            f"the live job refused {share}: {list_counts(refused.reasons)}",
+            f"see `tick dead-letters list --reason {reason}`",
         )

@@ -1,11 +1,15 @@
 """`tick lake snapshots` and `tick lake rollback`: earlier states of a table, and going back."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.data.lake import app
+from cli.tables import build_table
 from cli.times import format_us
+
+if TYPE_CHECKING:
+    from lakehouse.snapshots import SnapshotInfo
 
 Table = Annotated[
     str, typer.Argument(help="a table of `tick lake tables`, such as silver.tick_data")
@@ -20,27 +24,28 @@ def register(_into: typer.Typer) -> None:
 
 def snapshots(table: Table) -> None:
     """List the snapshots of a table that can be read (`tick sql --as-of`) or rolled back to."""
-    import rich.table
     from rich.console import Console
 
     from contracts.config.settings import settings
     from lakehouse.snapshots import list_snapshots
     from lakehouse.tables import Lakehouse
 
-    listing = rich.table.Table(
-        "snapshot", "taken (UTC)", "operation", "added", "deleted", "rows", "state", box=None
-    )
-    for snapshot in list_snapshots(Lakehouse(settings()), table):
-        listing.add_row(
-            str(snapshot.snapshot_id),
-            format_us(snapshot.taken_us),
-            snapshot.operation,
-            f"{snapshot.rows_added:,}",
-            f"{snapshot.rows_deleted:,}",
-            f"{snapshot.rows:,}",
-            snapshot.state,
-        )
+    columns = ("snapshot", "taken (UTC)", "operation", "added", "deleted", "rows", "state")
+    rows = map(_snapshot_cells, list_snapshots(Lakehouse(settings()), table))
+    listing = build_table(columns, rows, box=None)
     Console().print(listing if listing.rows else f"{table} is empty: it has no snapshot yet")
+
+
+def _snapshot_cells(snapshot: "SnapshotInfo") -> tuple[str, ...]:
+    return (
+        str(snapshot.snapshot_id),
+        format_us(snapshot.taken_us),
+        snapshot.operation,
+        f"{snapshot.rows_added:,}",
+        f"{snapshot.rows_deleted:,}",
+        f"{snapshot.rows:,}",
+        snapshot.state,
+    )
 
 
 def rollback(

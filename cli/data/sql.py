@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.tables import build_table
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import Console
@@ -42,36 +44,45 @@ def sql(
     Times are UTC. A condition on event_time skips the files of other days.
     """
     from contracts.config.settings import settings
-    from contracts.errors import DatasetError
     from lakehouse.query import open_session
     from lakehouse.tables import Lakehouse
 
-    targets = [
-        (kind, file)
-        for kind, file in (("csv", csv), ("json", json), ("parquet", parquet))
-        if file is not None
-    ]
-    if len(targets) > 1:
-        names = ", ".join(f"--{kind}" for kind, _ in targets)
+    target = _choose_file({"csv": csv, "json": json, "parquet": parquet})
+    with open_session(Lakehouse(settings()), query, as_of) as lake:
+        result = lake.execute(query)
+        if target is None:
+            _print_result(result, limit)
+        else:
+            _write_result(result, *target)
+
+
+def _choose_file(files: dict[str, Path | None]) -> tuple[str, Path] | None:
+    """The format and the file to write; None without one. Raises DatasetError for several."""
+    from contracts.errors import DatasetError
+
+    given = [(kind, file) for kind, file in files.items() if file is not None]
+    if len(given) > 1:
+        names = ", ".join(f"--{kind}" for kind, _ in given)
         raise DatasetError(
             f"{names}: only one file at a time", "use one of --csv, --json and --parquet"
         )
-    with open_session(Lakehouse(settings()), query, as_of) as lake:
-        result = lake.execute(query)
-        if targets:
-            _write_result(result, *targets[0])
-        else:
-            _print_result(result, limit)
+    return next(iter(given), None)
 
 
 def _write_result(result: "pa.RecordBatchReader", kind: str, file: Path) -> None:
     from cli.reports import result_writers
-    from contracts.errors import DatasetError
-    from contracts.files import replace_atomically
 
     if str(file) == "-" and kind != "parquet":
         result_writers.write_result(result, kind, typer.get_binary_stream("stdout"))
-        return
+    else:
+        _write_file(result, kind, file)
+
+
+def _write_file(result: "pa.RecordBatchReader", kind: str, file: Path) -> None:
+    from cli.reports import result_writers
+    from contracts.errors import DatasetError
+    from contracts.files import replace_atomically
+
     if not file.parent.is_dir():
         raise DatasetError(
             f"{file} cannot be written: there is no folder {file.parent}",
@@ -90,6 +101,18 @@ def _write_result(result: "pa.RecordBatchReader", kind: str, file: Path) -> None
 def _print_result(result: "pa.RecordBatchReader", limit: int) -> None:
     from rich.console import Console
 
+    rows, hidden = _take_rows(result, limit)
+    console = Console(emoji=False)  # `:v:` in a value is not a picture
+    if result.schema.names == ["explain_key", "explain_value"]:
+        plan = "\n".join(row["explain_value"] for row in rows)
+        console.print(plan, markup=False, highlight=False)
+        return
+    _print_rows(console, result.schema, [list(map(_format_value, row.values())) for row in rows])
+    console.print(f"{len(rows):,} rows{_describe_hidden(hidden)}", soft_wrap=True)
+
+
+def _take_rows(result: "pa.RecordBatchReader", limit: int) -> tuple[list[dict[str, Any]], int]:
+    """The first rows, and the number of the others, which is counted until COUNTED_MAX."""
     rows: list[dict[str, Any]] = []
     hidden = 0
     for batch in result:
@@ -98,13 +121,7 @@ def _print_result(result: "pa.RecordBatchReader", limit: int) -> None:
         hidden += batch.num_rows - len(shown)
         if hidden > COUNTED_MAX:
             break
-    console = Console()
-    if result.schema.names == ["explain_key", "explain_value"]:
-        plan = "\n".join(row["explain_value"] for row in rows)
-        console.print(plan, markup=False, highlight=False)
-        return
-    _print_rows(console, result.schema, [list(map(_format_value, row.values())) for row in rows])
-    console.print(f"{len(rows):,} rows{_describe_hidden(hidden)}", soft_wrap=True)
+    return rows, hidden
 
 
 def _describe_hidden(hidden: int) -> str:
@@ -120,19 +137,15 @@ def _print_rows(console: "Console", schema: "pa.Schema", rows: list[list[str]]) 
     """
     from rich.console import Console
 
-    widths = [
-        max(len(cell) for cell in (name, *cells))
-        for name, *cells in zip(schema.names, *rows, strict=True)
-    ]
-    width = sum(widths) + 2 * len(widths)
+    columns = zip(schema.names, *rows, strict=True)
+    width = sum(max(map(len, column)) + 2 for column in columns)
     if not console.is_terminal:
-        wide_console = Console(width=max(width, 1), file=console.file)
-        wide_console.print(_rows_table(schema, rows))
-    elif width <= console.width:
+        console = Console(width=max(width, 1), file=console.file, emoji=False)
+    if width <= console.width:
         console.print(_rows_table(schema, rows))
-    else:
-        for number, row in enumerate(rows, 1):
-            console.print(_row_table(schema, number, row))
+        return
+    for number, row in enumerate(rows, 1):
+        console.print(_row_table(schema, number, row))
 
 
 def _rows_table(schema: "pa.Schema", rows: list[list[str]]) -> "Table":
@@ -150,12 +163,10 @@ def _rows_table(schema: "pa.Schema", rows: list[list[str]]) -> "Table":
 
 def _row_table(schema: "pa.Schema", number: int, row: list[str]) -> "Table":
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table("column", "value", box=None, title=f"row {number}", title_justify="left")
-    for name, value in zip(schema.names, row, strict=True):
-        table.add_row(escape(name), escape(value))
-    return table
+    cells = zip(map(escape, schema.names), map(escape, row), strict=True)
+    title = f"row {number}"
+    return build_table(("column", "value"), cells, box=None, title=title, title_justify="left")
 
 
 def _format_value(value: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.times import FORMATS, to_us
+from cli.times import FORMATS, TIME_METAVAR, us_or
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +20,11 @@ def synth(
     days: Annotated[float, typer.Option(min=0.0, help="length in days")] = 1.0,
     start: Annotated[
         datetime | None,
-        typer.Option(formats=FORMATS, help="start time, UTC; default: so that it ends now"),
+        typer.Option(
+            formats=FORMATS,
+            metavar=TIME_METAVAR,
+            help="start time, UTC; default: so that it ends now",
+        ),
     ] = None,
     rate: Annotated[
         float | None, typer.Option(min=0.0, help="trades per second and symbol")
@@ -39,8 +43,9 @@ def synth(
 
     market = preset_with(preset, rate=rate, ic=ic, seed=seed)
     duration_s = days * 86_400
-    start_us = now_us() - int(duration_s * 1e6) if start is None else to_us(start)
+    start_us = us_or(start, now_us() - int(duration_s * 1e6))
     rows = canonical.write(out, generate(market, start_us, duration_s))
     Console().print(
-        f"{rows:,} ticks of {', '.join(market.symbols)} in {out} (planted ic {market.ic})"
+        f"{rows:,} ticks of {', '.join(market.symbols)} in {out} (planted ic {market.ic})",
+        markup=False,
     )

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.exit_codes import FAILED, exit_if
 from cli.symbols import split_symbols
-from cli.times import FORMATS, format_day, to_us
+from cli.times import FORMATS, TIME_METAVAR, format_day, resolve_range
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,11 +24,21 @@ DAYS_LISTED_MAX = 6
 
 Start = Annotated[
     datetime | None,
-    typer.Option("--from", formats=FORMATS, help="UTC; default: the first tick of the lakehouse"),
+    typer.Option(
+        "--from",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="UTC; default: the first tick of the lakehouse",
+    ),
 ]
 End = Annotated[
     datetime | None,
-    typer.Option("--to", formats=FORMATS, help="UTC; default: the last tick of the lakehouse"),
+    typer.Option(
+        "--to",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="UTC; default: the last tick of the lakehouse",
+    ),
 ]
 Symbols = Annotated[
     str | None,
@@ -80,7 +91,7 @@ def backfill(
     from lakehouse.tables import Lakehouse
 
     names = split_symbols(symbols)
-    from_us, end_us = resolve_range(settings(), start, end)
+    from_us, end_us = resolve_silver_range(settings(), start, end)
     length_us = chunks.length_us(Lakehouse(settings()), chunk, from_us, end_us)
     with _interrupted_by_signals(), progress_bars() as report:
         result = run.run(
@@ -90,8 +101,7 @@ def backfill(
     print_result(console, result)
     if to_online:
         _write_online(console, settings())
-    if result.failed:
-        raise typer.Exit(1)
+    exit_if(bool(result.failed), FAILED)
 
 
 @contextmanager
@@ -118,15 +128,17 @@ def _interrupted_by_signals() -> Iterator[None]:
 
 def print_result(console: "Console", result: "BackfillReport") -> None:
     """Print what was computed, the failed chunks, and the days without ticks."""
+    from rich.markup import escape
+
     console.print(
         f"{len(result.computed)} chunks computed, {result.rows:,} rows from {result.ticks:,} ticks;"
         f" {len(result.unchanged)} were up to date"
     )
     for chunk, reason in result.failed.items():
-        console.print(f"[bold red]✗[/] failed: {chunk}: {reason}", markup=True)
+        console.print(f"[bold red]✗[/] failed: {chunk}: {escape(reason)}", markup=True)
     for symbol, days in result.holes.items():
         console.print(
-            f"[yellow]hole[/]: {symbol} has no ticks on {len(days)} days: {list_days(days)}"
+            f"[yellow]hole[/]: {escape(symbol)} has no ticks on {len(days)} days: {list_days(days)}"
         )
 
 
@@ -146,17 +158,20 @@ def _write_online(console: "Console", settings: "Settings") -> None:
     )
 
 
-def resolve_range(
+def resolve_silver_range(
     settings: "Settings", start: datetime | None, end: datetime | None
 ) -> tuple[int, int]:
     """The range in µs; by default all ticks of silver, to the end of their last bar."""
+    from contracts.units import SECOND_US
     from contracts.windows import LEVELS
     from lakehouse.tables import Lakehouse
 
     lakehouse = Lakehouse(settings)
     lakehouse.create()
-    first_us, last_us = lakehouse.time_range() if start is None or end is None else (0, 0)
-    longest_tile_s = max(level.tile_s for level in LEVELS)
-    from_us = first_us if start is None else to_us(start)
-    end_us = last_us + (longest_tile_s + 1) * 1_000_000 if end is None else to_us(end)
-    return from_us, end_us
+
+    def find_default() -> tuple[int, int]:
+        first_us, last_us = lakehouse.time_range()
+        longest_tile_s = max(level.tile_s for level in LEVELS)
+        return first_us, last_us + (longest_tile_s + 1) * SECOND_US
+
+    return resolve_range(start, end, find_default)

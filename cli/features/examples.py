@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.exit_codes import FAILED, exit_if
+from cli.tables import build_table, format_optional
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -63,8 +66,7 @@ def test(
     ticks = _example_ticks(example, file, format, venue, symbol)
     outcomes = feature_examples.evaluate_example(example, ticks)
     _print_outcomes(outcomes)
-    if not all(outcome.ok for outcome in outcomes):
-        raise typer.Exit(1)
+    exit_if(not all(outcome.ok for outcome in outcomes), FAILED)
 
 
 def try_formula(
@@ -76,7 +78,9 @@ def try_formula(
         ),
     ],
     window: Annotated[str, typer.Option(help="10s, 1m, 5m, 15m or 1h")] = "1m",
-    null_if: Annotated[str, typer.Option("--null-if", help="where the value is NULL")] = "",
+    null_if: Annotated[
+        str, typer.Option("--null-if", help='where the value is NULL, such as "{n} = 0"')
+    ] = "",
     head: Annotated[
         int,
         typer.Option(
@@ -124,10 +128,10 @@ def _window_s(label: str) -> int:
     from feature_store.definition.checks import nearest
     from feature_store.definition.expressions import DefinitionError
 
-    for window_s, window_label in LABELS.items():
-        if label == window_label:
-            return window_s
-    raise DefinitionError(f"unknown window {label!r}", nearest(label, LABELS.values()))
+    lengths_s = {label: window_s for window_s, label in LABELS.items()}
+    if label not in lengths_s:
+        raise DefinitionError(f"unknown window {label!r}", nearest(label, lengths_s))
+    return lengths_s[label]
 
 
 def _example_ticks(
@@ -152,7 +156,7 @@ def _read_ticks(
     batches = list(open_feed([file], format, venue, symbol).batches(now_us()))
     if rejected := sum(len(batch.rejected) for batch in batches):
         Console(stderr=True).print(
-            f"{rejected:,} rows of {file.name} are not ticks and are ignored"
+            f"{rejected:,} rows of {file.name} are not ticks and are ignored", markup=False
         )
     return pl.concat([empty(), *(batch.ticks for batch in batches)])
 
@@ -166,10 +170,8 @@ def _full_rows(
 
     ends = reference.row_ends(ticks, level)
     full = ends.filter(pl.col("sec") - pl.col("sec").min().over("symbol") >= window_s)
-    return [
-        (level.view, *row)
-        for row in full.group_by("symbol", maintain_order=True).head(head).iter_rows()
-    ]
+    first = full.group_by("symbol", maintain_order=True).head(head)
+    return [(level.view, *row) for row in first.iter_rows()]
 
 
 def _print_outcomes(outcomes: "Sequence[Outcome]") -> None:
@@ -177,13 +179,14 @@ def _print_outcomes(outcomes: "Sequence[Outcome]") -> None:
     from itertools import groupby
 
     from rich.console import Console
+    from rich.markup import escape
 
     from feature_store.definition.examples import utc
 
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"  {'':<28} {'expected':>18} {'got':>18} difference", style="bold")
     for (symbol, sec), row in groupby(outcomes, lambda outcome: (outcome.symbol, outcome.sec)):
-        console.print(f"{symbol}, row that ends at {utc(sec)} UTC")
+        console.print(f"{escape(symbol)}, row that ends at {utc(sec)} UTC")
         for outcome in row:
             console.print(_outcome_line(outcome))
     correct = sum(outcome.ok for outcome in outcomes)
@@ -191,30 +194,28 @@ def _print_outcomes(outcomes: "Sequence[Outcome]") -> None:
 
 
 def _outcome_line(outcome: "Outcome") -> str:
-    mark = "[green]✓[/]" if outcome.ok else "[bold red]✗[/]"
     expected = _format_value(outcome.expected)
     got = _format_value(outcome.got)
-    difference = "–" if outcome.difference is None else f"{outcome.difference:+.1e}"
-    allowed = "" if outcome.ok else f" [red]allowed ±{outcome.allowed:.1e}[/]"
-    return f"{mark} {outcome.feature:<28} {expected:>18} {got:>18} {difference:>10}{allowed}"
+    difference = format_optional(outcome.difference, "{:+.1e}")
+    line = f"{outcome.feature:<28} {expected:>18} {got:>18} {difference:>10}"
+    if outcome.ok:
+        return f"[green]✓[/] {line}"
+    return f"[bold red]✗[/] {line} [red]allowed ±{outcome.allowed:.1e}[/]"
 
 
 def _print_values(rows: "pl.DataFrame", feature: "Feature", window: str) -> None:
-    from math import isfinite
-
     from rich.console import Console
-    from rich.table import Table
 
     from contracts.units import SECOND_US
     from feature_store.definition.examples import utc
 
-    table = Table("symbol", "row end (UTC)", f"{feature.formula} over {window}", box=None)
-    values = rows[f"{feature.name}_{window}"].to_list()
-    for symbol, time_us, value in zip(rows["symbol"], rows["event_time_us"], values, strict=True):
-        table.add_row(symbol, utc(time_us // SECOND_US), _format_value(value))
+    columns = ("symbol", "row end (UTC)", f"{feature.formula} over {window}")
+    values = rows[f"{feature.name}_{window}"]
+    ends = (utc(time_us // SECOND_US) for time_us in rows["event_time_us"])
+    cells = zip(rows["symbol"], ends, map(_format_value, values), strict=True)
     console = Console(highlight=False)
-    console.print(table, markup=False)
-    if any(value is not None and not isfinite(value) for value in values):
+    console.print(build_table(columns, cells, box=None), markup=False)
+    if not values.is_finite().all():
         console.print(
             "[bold red]✗[/] a feature is a number or NULL, never NaN or infinite: define with"
             " --null-if where it is NULL"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.exit_codes import exit_if
 from cli.symbols import split_symbols
-from cli.times import FORMATS, to_us
+from cli.times import FORMATS, TIME_METAVAR, resolve_range
 
 if TYPE_CHECKING:
     from contracts.config.settings import Settings
@@ -18,12 +19,20 @@ UNEXPLAINED = 3
 
 Start = Annotated[
     datetime | None,
-    typer.Option("--from", formats=FORMATS, help="UTC; default: where both tables begin"),
+    typer.Option(
+        "--from",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="UTC; default: where both tables begin",
+    ),
 ]
 End = Annotated[
     datetime | None,
     typer.Option(
-        "--to", formats=FORMATS, help="UTC; default: where both end, two minutes before now"
+        "--to",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="UTC; default: where both end, two minutes before now",
     ),
 ]
 Symbols = Annotated[
@@ -74,7 +83,7 @@ def parity(
 
     names = split_symbols(symbols)
     taken_us = now_us()
-    from_us, end_us = _resolve_range(settings(), start, end, taken_us)
+    from_us, end_us = resolve_range(start, end, lambda: _covered_range(settings(), taken_us))
     with progress_bars() as progress:
         report = meter.measure(settings(), from_us, end_us, taken_us, names, sample, progress)
     meter.save(settings(), report)
@@ -84,20 +93,14 @@ def parity(
         parity_report.print_report(Console(), report)
     if out is not None:
         parity_report.write_report(out, report)
-    if report.unexplained:
-        raise typer.Exit(UNEXPLAINED)
+    exit_if(report.unexplained > 0, UNEXPLAINED)
 
 
-def _resolve_range(
-    settings: "Settings", start: datetime | None, end: datetime | None, taken_us: int
-) -> tuple[int, int]:
-    """The range in µs; by default the range that both tables cover."""
+def _covered_range(settings: "Settings", taken_us: int) -> tuple[int, int]:
+    """The range in µs that both tables cover."""
     from feature_store.parity import stored_rows
     from lakehouse.tables import Lakehouse
 
-    if start is not None and end is not None:
-        return to_us(start), to_us(end)
     lakehouse = Lakehouse(settings)
     lakehouse.create()
-    first_us, last_us = stored_rows.covered(lakehouse, taken_us)
-    return first_us if start is None else to_us(start), last_us if end is None else to_us(end)
+    return stored_rows.covered(lakehouse, taken_us)

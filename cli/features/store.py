@@ -2,16 +2,19 @@
 store.
 """
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from cli.features import examples
+from cli.tables import build_list, build_table, format_optional
 from contracts.errors import TickError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from contracts.features import Column
 
 PANEL = "The feature store"
@@ -36,19 +39,18 @@ def list_features(
 ) -> None:
     """List every published feature with its view, window, unit and whether the model uses it."""
     from contracts.features import COLUMNS
+
+    listed = (column for column in COLUMNS if column.core or not core)
+    rows = map(_column_cells, listed)
+    titles = ("feature", "view", "window", "unit", "core")
+    Console().print(build_table(titles, rows))
+
+
+def _column_cells(column: "Column") -> tuple[str, ...]:
     from contracts.windows import LABELS
 
-    table = Table("feature", "view", "window", "unit", "core")
-    for column in COLUMNS:
-        if column.core or not core:
-            table.add_row(
-                column.name,
-                column.view,
-                LABELS.get(column.window_s, "–"),
-                column.unit,
-                "●" if column.core else "",
-            )
-    Console().print(table)
+    window = LABELS.get(column.window_s, "–")
+    return column.name, column.view, window, column.unit, "●" if column.core else ""
 
 
 @features.command()
@@ -58,45 +60,48 @@ def show(
     ],
 ) -> None:
     """Show one feature: formula, null rule, unit, tolerance and source."""
-    table = Table(show_header=False, box=None)
-    for label, value in _describe_column(_find_column(name)).items():
-        table.add_row(label, value)
-    Console(highlight=False).print(table, markup=False)
+    description = _describe_column(_find_column(name))
+    Console(highlight=False).print(build_list(description, box=None), markup=False)
 
 
 def _find_column(name: str) -> "Column":
     from contracts.features import COLUMNS
 
-    column = next((column for column in COLUMNS if column.name == name), None)
-    if column is None:
-        similar = [column.name for column in COLUMNS if name in column.name][:5]
-        raise TickError(
-            f"unknown feature {name!r}",
-            f"did you mean {', '.join(similar)}?" if similar else "`tick features list` lists all",
-        )
-    return column
+    by_name = {column.name: column for column in COLUMNS}
+    if name not in by_name:
+        raise TickError(f"unknown feature {name!r}", _suggest_names(name, by_name))
+    return by_name[name]
+
+
+def _suggest_names(part: str, names: "Iterable[str]") -> str:
+    similar = [name for name in names if part in name][:5]
+    return f"did you mean {', '.join(similar)}?" if similar else "`tick features list` lists all"
 
 
 def _describe_column(column: "Column") -> dict[str, str]:
-    from contracts.features import FEATURES
-
-    lines = {
+    return {
         "feature": column.name,
         "view": column.view,
         "window s": str(column.window_s or "–"),
         "unit": column.unit,
         "core": "yes" if column.core else "no",
         "tolerance": f"1e-9 · max(|x|, {column.scale:g})",
+        **_describe_formula(column.name.rsplit("_", 1)[0]),
     }
-    base_name = column.name.rsplit("_", 1)[0]
-    feature = next((feature for feature in FEATURES if feature.name == base_name), None)
-    if feature is not None:
-        lines |= {
-            "formula": feature.formula,
-            "null if": feature.null_if or "never, once warm",
-            "source": feature.source or "–",
-        }
-    return lines
+
+
+def _describe_formula(name: str) -> dict[str, str]:
+    """The definition of a feature; nothing for a column of the context, which has none."""
+    from contracts.features import FEATURES
+
+    feature = {feature.name: feature for feature in FEATURES}.get(name)
+    if feature is None:
+        return {}
+    return {
+        "formula": feature.formula,
+        "null if": feature.null_if or "never, once warm",
+        "source": feature.source or "–",
+    }
 
 
 @features.command()
@@ -150,9 +155,9 @@ def status() -> None:
             report = writer_stats.read(client)
     except redis.RedisError as error:
         raise TickError(f"Redis does not respond: {error}", "start it with `tick up`") from error
-    table = Table("online writer", "")
-    for name in type(report.counters).__dataclass_fields__:
-        table.add_row(name, str(getattr(report.counters, name)))
-    for name, value in (("freshness p50 ms", report.p50_ms), ("freshness p99 ms", report.p99_ms)):
-        table.add_row(name, "–" if value is None else f"{value:.0f}")
-    Console().print(table)
+    lines = {
+        **{name: str(count) for name, count in asdict(report.counters).items()},
+        "freshness p50 ms": format_optional(report.p50_ms, "{:.0f}"),
+        "freshness p99 ms": format_optional(report.p99_ms, "{:.0f}"),
+    }
+    Console().print(build_table(("online writer", ""), lines.items()))

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.exit_codes import FAILED, exit_if
+from cli.tables import build_table
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -49,26 +52,23 @@ def rebuild(
         rebuilt = reproduce_dataset(settings(), run_id)
     console = Console()
     console.print(_comparison_table(rebuilt))
-    if not rebuilt.equal:
-        for difference in rebuilt.differences:
-            console.print(f"[bold red]✗[/] {difference}", soft_wrap=True)
-        raise typer.Exit(1)
+    for difference in rebuilt.differences:
+        console.print(f"[bold red]✗[/] {difference}", soft_wrap=True)
+    exit_if(not rebuilt.equal, FAILED)
     console.print("[bold green]equal[/]: all rows are as recorded")
 
 
 def _comparison_table(rebuilt: "ReproducedDataset") -> "Table":
-    from rich.table import Table
-
     from training.run.provenance import iso
 
     recorded = rebuilt.recorded
-    table = Table("", "recorded", "rebuilt", title=f"training set of run {rebuilt.run_id}")
-    table.add_row("rows", f"{recorded.rows:,}", f"{rebuilt.rows:,}")
-    table.add_row("SHA-256", recorded.fingerprint[:16], rebuilt.fingerprint[:16])
-    table.add_row("decisions from", iso(recorded.from_us), "")
-    table.add_row("to", iso(recorded.to_us), "")
-    for name, snapshot in recorded.snapshots.items():
-        table.add_row(f"snapshot of {name}", str(snapshot), "")
-    for name, value in recorded.settings.items():
-        table.add_row(name, str(value), "")
-    return table
+    rows = (
+        ("rows", f"{recorded.rows:,}", f"{rebuilt.rows:,}"),
+        ("SHA-256", recorded.fingerprint[:16], rebuilt.fingerprint[:16]),
+        ("decisions from", iso(recorded.from_us), ""),
+        ("to", iso(recorded.to_us), ""),
+        *((f"snapshot of {name}", str(id_), "") for name, id_ in recorded.snapshots.items()),
+        *((name, str(value), "") for name, value in recorded.settings.items()),
+    )
+    title = f"training set of run {rebuilt.run_id}"
+    return build_table(("", "recorded", "rebuilt"), rows, title=title)

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.models.train import From, To, optional_us
-from cli.times import format_us
+from cli.models.train import From, To
+from cli.tables import build_list, build_table
+from cli.times import format_us, us_or
 
 if TYPE_CHECKING:
+    from models.audit import Event
     from models.runtime import Manifest
     from models.versions import ModelVersion
 
@@ -33,28 +35,27 @@ def register(app: typer.Typer) -> None:
 def list_versions(name: Name = None) -> None:
     """List every registered version, newest first."""
     from rich.console import Console
-    from rich.table import Table
 
     from contracts.config.settings import settings
     from models.registry import Registry
+
+    columns = ("version", "stage", "alias", "registered (UTC)", "Sharpe", "drawdown")
+    rows = map(_version_cells, Registry(settings(), name).list_versions())
+    title = name or settings().model_name
+    Console().print(build_table(columns, rows, title=title))
+
+
+def _version_cells(version: "ModelVersion") -> tuple[str, ...]:
     from models.versions import PRODUCTION_ALIAS
 
-    table = Table(
-        "version",
-        "stage",
-        "alias",
-        "registered (UTC)",
-        "Sharpe",
-        "drawdown",
-        title=name or settings().model_name,
+    return (
+        version.version,
+        version.stage,
+        PRODUCTION_ALIAS if version.production else "",
+        format_us(version.created_us),
+        version.tags.get("sharpe", "–"),
+        version.tags.get("max_drawdown", "–"),
     )
-    for version in Registry(settings(), name).list_versions():
-        alias = PRODUCTION_ALIAS if version.production else ""
-        numbers = (version.tags.get("sharpe", "–"), version.tags.get("max_drawdown", "–"))
-        table.add_row(
-            version.version, version.stage, alias, format_us(version.created_us), *numbers
-        )
-    Console().print(table)
 
 
 @model_app.command("show")
@@ -64,7 +65,7 @@ def show(
 ) -> None:
     """Show one version: its provenance and tags. Verifies that its file is the registered one."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
 
     from contracts.config.settings import settings
     from models import runtime
@@ -84,10 +85,9 @@ def show(
         "trained on": manifest.trained_on,
         **_describe_input(manifest),
     }
-    table = Table("", "", show_header=False, title=f"{entry.name} version {entry.version}")
-    for label, value in lines.items():
-        table.add_row(label, value)
-    Console().print(table)
+    title = f"{entry.name} version {entry.version}"
+    escaped = {escape(label): escape(value) for label, value in lines.items()}
+    Console().print(build_list(escaped, title=title))
 
 
 @model_app.command("promote")
@@ -124,27 +124,28 @@ def retire(name: Name = None) -> None:
 def history(name: Name = None) -> None:
     """List the promotions, rollbacks and retirements with time and user, newest first."""
     from rich.console import Console
-    from rich.table import Table
 
     from contracts.config.settings import settings
     from models.registry import Registry
 
-    table = Table("time (UTC)", "action", "version", "previous", "user", box=None)
-    for event in Registry(settings(), name).list_events():
-        table.add_row(
-            format_us(event.at_us),
-            event.action,
-            event.version or "–",
-            event.before or "–",
-            event.by,
-        )
+    columns = ("time (UTC)", "action", "version", "previous", "user")
+    events = Registry(settings(), name).list_events()
+    table = build_table(columns, map(_event_cells, events), box=None)
     Console().print(table if table.rows else "Production was never changed")
+
+
+def _event_cells(event: "Event") -> tuple[str, ...]:
+    version, before = event.version or "–", event.before or "–"
+    return format_us(event.at_us), event.action, version, before, event.by
 
 
 @model_app.command("challenge")
 def challenge(
     version: Annotated[
-        str | None, typer.Argument(help="a version that passed the gate", show_default=False)
+        str | None,
+        typer.Argument(
+            help="a version of `tick model list` that passed the gate", show_default=False
+        ),
     ] = None,
     end: Annotated[bool, typer.Option("--end", help="end the trial instead")] = False,
     name: Name = None,
@@ -195,8 +196,8 @@ def compare(
     from contracts.config.settings import settings
     from training.monitoring import champion_challenger
 
-    last_us = optional_us(end) or now_us()
-    first_us = optional_us(start) or last_us - COMPARED_US
+    last_us = us_or(end, now_us())
+    first_us = us_or(start, last_us - COMPARED_US)
     comparison = champion_challenger.compare_versions(
         settings(), first_us, last_us, champion, challenger
     )

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.times import DAY_FORMAT, to_us
+from cli.exit_codes import FAILED, REFUSED, exit_if
+from cli.times import DAY_FORMAT, DAY_METAVAR, optional_us, to_us
 from contracts.units import DAY_US
 
 if TYPE_CHECKING:
     from training.power.backfill import BackfillDay
-
-
-REFUSED = 3
-FAILED = 1
 
 
 class Series(StrEnum):
@@ -41,18 +38,27 @@ Download = Annotated[
 LastDay = Annotated[
     datetime | None,
     typer.Option(
-        "--to", formats=[DAY_FORMAT], help="last day of data, UTC; default: the last complete day"
+        "--to",
+        formats=[DAY_FORMAT],
+        metavar=DAY_METAVAR,
+        help="last day of data, UTC; default: the last complete day",
     ),
 ]
 FirstDay = Annotated[
     datetime | None,
-    typer.Option("--from", formats=[DAY_FORMAT], help="train once per day, from this day to --to"),
+    typer.Option(
+        "--from",
+        formats=[DAY_FORMAT],
+        metavar=DAY_METAVAR,
+        help="train once per day, from this day to --to",
+    ),
 ]
 ForecastDay = Annotated[
     datetime | None,
     typer.Option(
         "--day",
         formats=[DAY_FORMAT],
+        metavar=DAY_METAVAR,
         help="UTC; default: the day after the last complete day of data",
     ),
 ]
@@ -91,8 +97,7 @@ def train(
     with progress_bars() as report:
         result = pipeline.train_power(settings(), series, _end_us(end), now_us(), report)
     print_training(result)
-    if result.version is None:
-        raise typer.Exit(REFUSED)
+    exit_if(result.version is None, REFUSED)
 
 
 def predict(series: SeriesOption = Series.TOTAL, day: ForecastDay = None) -> None:
@@ -105,7 +110,7 @@ def predict(series: SeriesOption = Series.TOTAL, day: ForecastDay = None) -> Non
     from contracts.config.settings import settings
     from training.power import forecast
 
-    print_forecast(forecast.forecast_day(settings(), series, None if day is None else to_us(day)))
+    print_forecast(forecast.forecast_day(settings(), series, optional_us(day)))
 
 
 def _download_readings() -> Path:
@@ -151,7 +156,7 @@ def _train_every_day(series: Series, start: datetime, end: datetime | None) -> N
     from training.power import backfill, steps
 
     first_us = to_us(start)
-    last_us = (_end_us(end) or steps.last_end_us(settings())) - DAY_US
+    last_us = steps.last_end_us(settings()) - DAY_US if end is None else to_us(end)
     if first_us > last_us:
         raise DatasetError(
             f"--from {start:{DAY_FORMAT}} is after the last day",
@@ -160,15 +165,12 @@ def _train_every_day(series: Series, start: datetime, end: datetime | None) -> N
     with progress_bars() as report:
         days = list(backfill.backfill_days(settings(), series, first_us, last_us, now_us, report))
     print_days(days)
-    codes = list(map(_exit_code, days))
-    if any(codes):
-        raise typer.Exit(FAILED if FAILED in codes else REFUSED)
+    exit_if(any(day.result is None for day in days), FAILED)
+    exit_if(any(_is_refused(day) for day in days), REFUSED)
 
 
-def _exit_code(day: "BackfillDay") -> int:
-    if day.result is None:
-        return FAILED
-    return REFUSED if day.result.version is None else 0
+def _is_refused(day: "BackfillDay") -> bool:
+    return day.result is not None and day.result.version is None
 
 
 def _end_us(day: datetime | None) -> int | None:

@@ -4,23 +4,35 @@ forecasts since the training.
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.exit_codes import exit_if
 from cli.symbols import require_venues
-from cli.times import FORMATS, to_us
+from cli.times import FORMATS, TIME_METAVAR, resolve_range, to_us, us_or
+
+if TYPE_CHECKING:
+    from lakehouse.tables import Lakehouse
 
 RETRAIN = 3
 
 StatsStart = Annotated[
     datetime | None,
-    typer.Option("--from", formats=FORMATS, help="UTC; default: the first day of the lakehouse"),
+    typer.Option(
+        "--from",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="UTC; default: the first day of the lakehouse",
+    ),
 ]
 StatsEnd = Annotated[
     datetime | None,
     typer.Option(
-        "--to", formats=FORMATS, help="UTC; default: the last complete day of the lakehouse"
+        "--to",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="UTC; default: the last complete day of the lakehouse",
     ),
 ]
 Symbols = Annotated[
@@ -30,23 +42,35 @@ Out = Annotated[
     Path | None, typer.Option(file_okay=False, help="also write the plots to this folder")
 ]
 DriftStart = Annotated[
-    datetime, typer.Option("--from", formats=FORMATS, help="first decision, UTC")
+    datetime,
+    typer.Option("--from", formats=FORMATS, metavar=TIME_METAVAR, help="first decision, UTC"),
 ]
 DriftEnd = Annotated[
     datetime | None,
-    typer.Option("--to", formats=FORMATS, help="no decision at or after this, UTC; default: now"),
+    typer.Option(
+        "--to",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="no decision at or after this, UTC; default: now",
+    ),
 ]
 ReferenceStart = Annotated[
     datetime | None,
     typer.Option(
         "--reference-from",
         formats=FORMATS,
+        metavar=TIME_METAVAR,
         help="compare with this range instead of the model's training",
     ),
 ]
 ReferenceEnd = Annotated[
     datetime | None,
-    typer.Option("--reference-to", formats=FORMATS, help="end of that range; default: --from"),
+    typer.Option(
+        "--reference-to",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="end of that range; default: --from",
+    ),
 ]
 
 
@@ -78,9 +102,7 @@ def stats(
     names = require_venues(symbols)
     lakehouse = Lakehouse(settings())
     lakehouse.create()
-    first_us, last_us = lakehouse.time_range() if start is None or end is None else (0, 0)
-    from_us = _us_or(start, first_us)
-    end_us = _us_or(end, last_us + 1)
+    from_us, end_us = resolve_range(start, end, lambda: _range_of_ticks(lakehouse))
     at_us = now_us()
     with progress_bars() as progress:
         report = compute_days(settings(), from_us, end_us, names, progress, at_us)
@@ -88,7 +110,13 @@ def stats(
     console = Console()
     print_statistics(console, report)
     plots = f"; plots in {out}" if out is not None and report.days else ""
-    console.print(f"MLflow run {run_id}{plots}", soft_wrap=True)
+    console.print(f"MLflow run {run_id}{plots}", soft_wrap=True, markup=False)
+
+
+def _range_of_ticks(lakehouse: "Lakehouse") -> tuple[int, int]:
+    """From the first tick to just after the last one, in µs."""
+    first_us, last_us = lakehouse.time_range()
+    return first_us, last_us + 1
 
 
 def drift(
@@ -116,15 +144,10 @@ def drift(
 
     at_us = now_us()
     from_us = to_us(start)
-    reference = None if against_from is None else (to_us(against_from), _us_or(against_to, from_us))
-    outcome = check_drift(settings(), from_us, _us_or(end, at_us), at_us, reference)
+    reference = None if against_from is None else (to_us(against_from), us_or(against_to, from_us))
+    outcome = check_drift(settings(), from_us, us_or(end, at_us), at_us, reference)
     if as_json:
         typer.echo(json.dumps(outcome.as_dict(), indent=2))
     else:
         print_drift(Console(), outcome)
-    if outcome.due:
-        raise typer.Exit(RETRAIN)
-
-
-def _us_or(time: datetime | None, default_us: int) -> int:
-    return default_us if time is None else to_us(time)
+    exit_if(outcome.due, RETRAIN)

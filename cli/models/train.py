@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.exit_codes import REFUSED, exit_if
 from cli.models import power, vision
-from cli.times import FORMATS, to_us
+from cli.times import FORMATS, TIME_METAVAR, optional_us
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,18 +15,26 @@ if TYPE_CHECKING:
     from training.tick.pipeline import TickTraining
 
 
-REFUSED = 3
-
 train_app = typer.Typer(
     help="Train a model, and promote it if it passes the gate.", no_args_is_help=True
 )
 From = Annotated[
     datetime | None,
-    typer.Option("--from", formats=FORMATS, help="first decision, UTC; default: the oldest data"),
+    typer.Option(
+        "--from",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="first decision, UTC; default: the oldest data",
+    ),
 ]
 To = Annotated[
     datetime | None,
-    typer.Option("--to", formats=FORMATS, help="no decision at or after this, UTC; default: now"),
+    typer.Option(
+        "--to",
+        formats=FORMATS,
+        metavar=TIME_METAVAR,
+        help="no decision at or after this, UTC; default: now",
+    ),
 ]
 
 
@@ -68,8 +77,7 @@ def tick(start: From = None, end: To = None) -> None:
     console.print(train_report.verdict_table(result.verdict))
     console.print(train_report.backtest_table(result))
     _print_summary(console, result)
-    if not result.promoted:
-        raise typer.Exit(REFUSED)
+    exit_if(not result.promoted, REFUSED)
 
 
 def _print_summary(console: "Console", result: "TickTraining") -> None:
@@ -94,8 +102,3 @@ def _print_summary(console: "Console", result: "TickTraining") -> None:
         console.print(f"[bold green]promoted[/]: version {result.version} is Production")
     else:
         console.print("[bold red]refused[/]: " + "; ".join(result.verdict.reasons))
-
-
-def optional_us(time: datetime | None) -> int | None:
-    """A time of an option in µs since 1970; None when it was not given."""
-    return None if time is None else to_us(time)

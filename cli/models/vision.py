@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.exit_codes import REFUSED, exit_if
+from cli.reports.train_report import describe_refusal, describe_repeated
+from cli.tables import build_table
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
     from training.vision.specs import Spec
     from training.vision.steps import VisionTraining
-
-REFUSED = 3
 
 
 class Profile(StrEnum):
@@ -93,7 +100,7 @@ def predict_cifar10(pictures: Pictures) -> None:
 
 def _print_predictions(kind: str, pictures: list[Path]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
 
     from contracts.config.settings import settings
     from models import runtime
@@ -104,22 +111,25 @@ def _print_predictions(kind: str, pictures: list[Path]) -> None:
     version = Registry(settings(), DATASETS[kind].model_name(settings())).fetch_production()
     model = runtime.load_model(version.path, version.digest, version.name, version.version)
     predictions = model.predict(images.load_pictures(pictures, DATASETS[kind].shape))
-    table = Table(
-        "picture",
-        "class",
-        "probability",
-        "second class",
-        title=f"{model.name} version {model.version}",
+    rows = (
+        (escape(str(picture)), *_class_cells(model.labels, probabilities))
+        for picture, probabilities in zip(pictures, predictions, strict=True)
     )
-    for picture, probabilities in zip(pictures, predictions, strict=True):
-        first, second = probabilities.argsort()[::-1][:2]
-        table.add_row(
-            str(picture),
-            model.labels[first],
-            f"{probabilities[first]:.1%}",
-            f"{model.labels[second]} {probabilities[second]:.1%}",
-        )
-    Console().print(table)
+    title = f"{model.name} version {model.version}"
+    columns = ("picture", "class", "probability", "second class")
+    Console().print(build_table(columns, rows, title=title))
+
+
+def _class_cells(
+    labels: "Sequence[str]", probabilities: "npt.NDArray[np.float64]"
+) -> tuple[str, ...]:
+    """The most probable class with its probability, and the second one with its."""
+    first, second = probabilities.argsort()[::-1][:2]
+    return (
+        labels[first],
+        f"{probabilities[first]:.1%}",
+        f"{labels[second]} {probabilities[second]:.1%}",
+    )
 
 
 def _train(
@@ -137,8 +147,7 @@ def _train(
     with progress_bars() as report:
         result = steps.train_network(settings(), spec, data, key, report)
     _print_result(spec, result)
-    if result.version is None:
-        raise typer.Exit(REFUSED)
+    exit_if(result.version is None, REFUSED)
 
 
 def _print_result(spec: "Spec", result: "VisionTraining") -> None:
@@ -156,19 +165,13 @@ def _print_result(spec: "Spec", result: "VisionTraining") -> None:
     console.print(
         f"MLflow run {result.run_id}: epochs, confusion matrix, model card", soft_wrap=True
     )
+    console.print(_describe_outcome(result), soft_wrap=True)
+
+
+def _describe_outcome(result: "VisionTraining") -> str:
     if result.version is None:
-        console.print(
-            "[bold red]refused[/], nothing registered: " + "; ".join(result.verdict.reasons),
-            soft_wrap=True,
-        )
-    else:
-        repeated = (
-            " (the same content was registered before: no second version)"
-            if result.repeated
-            else ""
-        )
-        console.print(
-            f"[bold green]promoted[/]: {result.model} version {result.version} is"
-            f" Production{repeated}",
-            soft_wrap=True,
-        )
+        return describe_refusal(result.verdict)
+    return (
+        f"[bold green]promoted[/]: {result.model} version {result.version} is"
+        f" Production{describe_repeated(repeated=result.repeated)}"
+    )

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from rich.markup import escape
+from rich.table import Table
+
+from cli.tables import build_table
 
 COLOUR = {
     "success": "green",
@@ -16,42 +18,42 @@ COLOUR = {
 }
 
 
-def dags_table(dags: list[dict[str, Any]], runs: list[dict[str, Any]]) -> "Table":
+def dags_table(dags: list[dict[str, Any]], runs: list[dict[str, Any]]) -> Table:
     """A row per DAG with its newest run; `runs` are newest first."""
-    from rich.table import Table
-
-    newest_runs: dict[str, dict[str, Any]] = {}
-    for run in runs:
-        newest_runs.setdefault(run["dag_id"], run)
-    table = Table("DAG", "", "owner", "schedule", "newest run", "state", box=None)
-    for dag in dags:
-        newest = newest_runs.get(dag["dag_id"], {})
-        table.add_row(
-            dag["dag_id"],
-            "[dim]off[/]" if dag["is_paused"] else "on",
-            ", ".join(dag["owners"]),
-            dag["timetable_summary"] or "manual",
-            _format_time(newest.get("run_after"), 19),
-            coloured_state(newest.get("state", "")),
-        )
-    return table
+    newest_runs = {run["dag_id"]: run for run in reversed(runs)}
+    columns = ("DAG", "", "owner", "schedule", "newest run", "state")
+    return build_table(
+        columns, (_dag_cells(dag, newest_runs.get(dag["dag_id"], {})) for dag in dags), box=None
+    )
 
 
-def runs_table(runs: list[dict[str, Any]]) -> "Table":
+def _dag_cells(dag: dict[str, Any], newest_run: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        dag["dag_id"],
+        "[dim]off[/]" if dag["is_paused"] else "on",
+        escape(", ".join(dag["owners"])),
+        dag["timetable_summary"] or "manual",
+        _format_time(newest_run.get("run_after"), 19),
+        coloured_state(newest_run.get("state", "")),
+    )
+
+
+def runs_table(runs: list[dict[str, Any]]) -> Table:
     """A row per run, oldest first."""
-    from rich.table import Table
+    columns = ("DAG", "type", "interval start", "started", "duration", "state")
+    oldest_first = sorted(runs, key=lambda run: (run["run_after"], run["dag_run_id"]))
+    return build_table(columns, map(_run_cells, oldest_first), box=None)
 
-    table = Table("DAG", "type", "interval start", "started", "duration", "state", box=None)
-    for run in sorted(runs, key=lambda run: (run["run_after"], run["dag_run_id"])):
-        table.add_row(
-            run["dag_id"],
-            run["run_type"],
-            _format_time(run["data_interval_start"], 16),
-            _format_time(run["start_date"], 16),
-            _format_duration(run["start_date"], run["end_date"]),
-            coloured_state(run["state"]),
-        )
-    return table
+
+def _run_cells(run: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        run["dag_id"],
+        run["run_type"],
+        _format_time(run["data_interval_start"], 16),
+        _format_time(run["start_date"], 16),
+        _format_duration(run["start_date"], run["end_date"]),
+        coloured_state(run["state"]),
+    )
 
 
 def _format_time(iso_time: str | None, characters: int) -> str:

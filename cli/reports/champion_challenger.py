@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
+from cli.tables import build_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,10 +23,11 @@ ROWS = (
 
 def print_comparison(console: "Console", duel: "VersionComparison") -> None:
     """Print both models, and whether their difference is significant."""
-    table = Table("", "champion", "challenger", box=None)
-    for name, template in ROWS:
-        table.add_row(name, template.format(duel.champion), template.format(duel.challenger))
-    console.print(table)
+    rows = (
+        (name, template.format(duel.champion), template.format(duel.challenger))
+        for name, template in ROWS
+    )
+    console.print(build_table(("", "champion", "challenger"), rows, box=None))
     interval = f"{duel.low_bps:+.3f} to {duel.high_bps:+.3f}"
     console.print(f"{duel.moments:,} rows with a prediction of both")
     console.print(

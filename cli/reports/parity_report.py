@@ -2,33 +2,49 @@
 verdict.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from cli.tables import build_table
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
     from feature_store.parity.column_diff import ColumnDiff, Where
-    from feature_store.parity.report import ParityReport
+    from feature_store.parity.report import ParityReport, Rows
 
 LISTED_MAX = 10
 NEAR = 0.01  # list a column whose error exceeds this share of the tolerance
-ROW_COUNTS = (
+VIEW_COLUMNS = (
+    "view",
     "live",
     "batch",
     "compared",
     "repeated",
     "late",
-    "no_live_job",
-    "not_backfilled",
+    "no live job",
+    "not backfilled",
     "missing",
     "extra",
     "doubled",
 )
-UNEXPLAINED_COUNTS = ("missing", "extra", "doubled")
+DIFF_COLUMNS = (
+    "column",
+    "compared",
+    "differ",
+    "late",
+    "warm-up",
+    "new",
+    "unexplained",
+    "largest error",
+    "where",
+)
+SERVED_COUNTS = ("given", "repeated", "undone", "missing", "malformed")
 
 
 def print_report(console: "Console", report: "ParityReport") -> None:
@@ -41,7 +57,7 @@ def print_report(console: "Console", report: "ParityReport") -> None:
     _print_coverage(console, report)
     for example in report.examples:
         console.print(
-            f"[red]{example.what}[/]: {example.view} {example.symbol}"
+            f"[red]{example.what}[/]: {example.view} {escape(example.symbol)}"
             f" {format_time(example.event_time_us)}",
             soft_wrap=True,
         )
@@ -58,59 +74,59 @@ def _print_coverage(console: "Console", report: "ParityReport") -> None:
         )
     if len(report.coverage_gaps) > LISTED_MAX:
         console.print(f"… and {len(report.coverage_gaps) - LISTED_MAX} more coverage gaps")
-    if report.never_live:
-        console.print(
-            f"[yellow]loaded, never live[/]: {', '.join(report.never_live[:LISTED_MAX])}",
-            soft_wrap=True,
-        )
-    if report.never_backfilled:
-        console.print(
-            f"[yellow]never backfilled[/]: {', '.join(report.never_backfilled[:LISTED_MAX])}",
-            soft_wrap=True,
-        )
+    _print_symbols(console, "loaded, never live", report.never_live)
+    _print_symbols(console, "never backfilled", report.never_backfilled)
+
+
+def _print_symbols(console: "Console", description: str, symbols: "Sequence[str]") -> None:
+    if symbols:
+        listed = escape(", ".join(symbols[:LISTED_MAX]))
+        console.print(f"[yellow]{description}[/]: {listed}", soft_wrap=True)
 
 
 def views_table(report: "ParityReport") -> "Table":
     """Number of rows per view, by the outcome of their comparison."""
-    from rich.table import Table
-
     title = f"Live against history, {format_time(report.from_us)} – {format_time(report.to_us)} UTC"
-    table = Table(
-        "view", *(name.replace("_", " ") for name in ROW_COUNTS), title=title, title_justify="left"
+    rows = map(_view_cells, report.rows.values())
+    return build_table(VIEW_COLUMNS, rows, title=title, title_justify="left")
+
+
+def _view_cells(rows: "Rows") -> tuple[str, ...]:
+    return (
+        rows.view,
+        f"{rows.live:,}",
+        f"{rows.batch:,}",
+        f"{rows.compared:,}",
+        f"{rows.repeated:,}",
+        f"{rows.late:,}",
+        f"{rows.no_live_job:,}",
+        f"{rows.not_backfilled:,}",
+        _format_unexplained(rows.missing),
+        _format_unexplained(rows.extra),
+        _format_unexplained(rows.doubled),
     )
-    for rows in report.rows.values():
-        counts = {name: getattr(rows, name) for name in ROW_COUNTS}
-        cells = (
-            f"[bold red]{count:,}[/]" if count and name in UNEXPLAINED_COUNTS else f"{count:,}"
-            for name, count in counts.items()
-        )
-        table.add_row(rows.view, *cells)
-    return table
+
+
+def _format_unexplained(count: int) -> str:
+    return f"[bold red]{count:,}[/]" if count else "0"
 
 
 def columns_table(title: str, diffs: "Iterable[ColumnDiff]") -> "Table":
     """A row per column: its counts of differences by cause, and its largest error."""
-    from rich.table import Table
+    return build_table(DIFF_COLUMNS, map(_diff_cells, diffs), title=title, title_justify="left")
 
-    table = Table(
-        "column",
-        "compared",
-        "differ",
-        "late",
-        "warm-up",
-        "new",
-        "unexplained",
-        "largest error",
-        "where",
-        title=title,
-        title_justify="left",
+
+def _diff_cells(diff: "ColumnDiff") -> tuple[str, ...]:
+    return (
+        diff.name,
+        f"{diff.compared:,}",
+        f"{diff.mismatch:,}",
+        f"{diff.late:,}",
+        f"{diff.warm_up:,}",
+        f"{diff.new_column:,}",
+        _format_unexplained(diff.unexplained),
+        *(_worst_cells(diff.worst) if diff.worst else ("0", "")),
     )
-    for diff in diffs:
-        unexplained = f"[bold red]{diff.unexplained:,}[/]" if diff.unexplained else "0"
-        counts = (diff.compared, diff.mismatch, diff.late, diff.warm_up, diff.new_column)
-        worst = _worst_cells(diff.worst) if diff.worst else ("0", "")
-        table.add_row(diff.name, *(f"{count:,}" for count in counts), unexplained, *worst)
-    return table
 
 
 def format_time(time_us: int) -> str:
@@ -152,7 +168,7 @@ def _is_notable(diff: "ColumnDiff") -> bool:
 def _worst_cells(worst: "Where") -> tuple[str, str]:
     error = "NULL" if worst.expected is None or worst.got is None else f"{worst.relative:.1e}"
     values = f"{_format_value(worst.got)} for {_format_value(worst.expected)}"
-    return error, f"{worst.symbol} {format_time(worst.event_time_us)}: {values}"
+    return error, f"{escape(worst.symbol)} {format_time(worst.event_time_us)}: {values}"
 
 
 def _format_value(value: float | None) -> str:
@@ -168,9 +184,8 @@ def _print_other_comparisons(console: "Console", report: "ParityReport") -> None
         )
     served = report.served
     if served.records:
-        names = ("given", "repeated", "undone", "missing", "malformed")
         counts = "".join(
-            f", {getattr(served, name):,} {name}" for name in names if getattr(served, name)
+            f", {getattr(served, name):,} {name}" for name in SERVED_COUNTS if getattr(served, name)
         )
         console.print(
             f"served: {served.compared:,} of {served.records:,} records compared,"

@@ -3,17 +3,29 @@
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from cli.reports.train_report import verdict_table
+from cli.reports.train_report import describe_refusal, describe_repeated, verdict_table
+from cli.tables import NONE, build_table, format_optional
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from training.power.backfill import BackfillDay
     from training.power.forecast import DayForecast
     from training.power.pipeline import PowerTraining
 
 
 FORECASTS = ("model", "naive_24", "naive_168")
+DAY_COLUMNS = (
+    "data through",
+    "share of train std",
+    "skill",
+    "version",
+    "forecast of the next day by",
+    "remark",
+)
 
 
 def print_training(result: "PowerTraining") -> None:
@@ -22,14 +34,7 @@ def print_training(result: "PowerTraining") -> None:
     console.print(
         verdict_table(result.verdict, f"The gate for {result.series}, data through {result.day}")
     )
-    table = Table("forecast", "RMSE, kW", "share of train std", title="On the same unseen hours")
-    for name in FORECASTS:
-        table.add_row(
-            name,
-            f"{result.metrics[f'test_rmse.{name}']:,.0f}",
-            f"{result.metrics[f'rmse_over_train_std.{name}']:.3f}",
-        )
-    console.print(table)
+    console.print(_errors_table(result.metrics))
     console.print(
         f"{result.train_rows:,} training and {result.test_rows:,} test hours; MLflow run"
         f" {result.run_id}",
@@ -38,13 +43,24 @@ def print_training(result: "PowerTraining") -> None:
     console.print(_describe_outcome(result), soft_wrap=True)
 
 
+def _errors_table(metrics: "Mapping[str, float]") -> Table:
+    """The error of each forecast, absolute and relative."""
+    rows = (
+        (
+            name,
+            f"{metrics[f'test_rmse.{name}']:,.0f}",
+            f"{metrics[f'rmse_over_train_std.{name}']:.3f}",
+        )
+        for name in FORECASTS
+    )
+    columns = ("forecast", "RMSE, kW", "share of train std")
+    return build_table(columns, rows, title="On the same unseen hours")
+
+
 def _describe_outcome(result: "PowerTraining") -> str:
     if result.version is None:
-        reasons = "; ".join(result.verdict.reasons)
-        return f"[bold red]refused[/], nothing registered: {reasons}"
-    repeated = (
-        " (the same content was registered before: no second version)" if result.repeated else ""
-    )
+        return describe_refusal(result.verdict)
+    repeated = describe_repeated(repeated=result.repeated)
     if result.promoted:
         return f"[bold green]promoted[/]: version {result.version} is Production{repeated}"
     return (
@@ -55,21 +71,15 @@ def _describe_outcome(result: "PowerTraining") -> str:
 
 def print_days(days: "list[BackfillDay]") -> None:
     """Print a row per training of a range of days."""
-    table = Table(
-        "data through",
-        "share of train std",
-        "skill",
-        "version",
-        "forecast of the next day by",
-        "remark",
-        title="One training per day",
-    )
-    for day in days:
-        forecast = f"version {day.forecast.version}" if day.forecast else "–"
-        numbers = ("–", "–", "–") if day.result is None else _format_numbers(day.result)
-        remark = day.error or ("; ".join(day.result.verdict.reasons) if day.result else "")
-        table.add_row(day.day, *numbers, forecast, remark)
-    Console().print(table)
+    Console().print(build_table(DAY_COLUMNS, map(_day_cells, days), title="One training per day"))
+
+
+def _day_cells(day: "BackfillDay") -> tuple[str, ...]:
+    forecast = f"version {day.forecast.version}" if day.forecast else NONE
+    if day.result is None:
+        return day.day, NONE, NONE, NONE, forecast, escape(day.error)
+    remark = escape(day.error) or "; ".join(day.result.verdict.reasons)
+    return day.day, *_format_numbers(day.result), forecast, remark
 
 
 def _format_numbers(result: "PowerTraining") -> tuple[str, str, str]:
@@ -84,17 +94,14 @@ def _format_numbers(result: "PowerTraining") -> tuple[str, str, str]:
 def print_forecast(forecast: "DayForecast") -> None:
     """Print the forecast of each hour of a day, with the actual values so far."""
     console = Console()
-    table = Table(
-        "hour (UTC)",
-        "forecast, kW",
-        "actual, kW",
-        title=f"{forecast.series} on {forecast.day}, by {forecast.model} version"
-        f" {forecast.version}",
+    kilowatts = forecast.rows.select("forecast_kw", "actual_kw").iter_rows()
+    rows = (
+        (f"{hour:02}:00", f"{forecast_kw:,.0f}", format_optional(actual_kw, "{:,.0f}"))
+        for hour, (forecast_kw, actual_kw) in enumerate(kilowatts)
     )
-    for hour, row in enumerate(forecast.rows.iter_rows(named=True)):
-        actual = "–" if row["actual_kw"] is None else f"{row['actual_kw']:,.0f}"
-        table.add_row(f"{hour:02}:00", f"{row['forecast_kw']:,.0f}", actual)
-    console.print(table)
+    title = f"{forecast.series} on {forecast.day}, by {forecast.model} version {forecast.version}"
+    columns = ("hour (UTC)", "forecast, kW", "actual, kW")
+    console.print(build_table(columns, rows, title=title))
     console.print(
         f"stored in gold.power_forecasts; {forecast.filled} actuals written alongside forecasts",
         soft_wrap=True,

@@ -3,12 +3,16 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from cli.platform import _format_duration
+from cli.platform import Page, _finding_cells, _format_duration, _page_address, _status_table
 from contracts.config import paths
-from stack.services.own import settings_env
+from stack.doctor import Finding
+from stack.process.service import ServiceStatus
+from stack.services.own import mlflow_url, settings_env
+from tests.cli.screens import cells, render, screen, text
 
 
 def test_status_without_services(tick, free_settings):
@@ -95,3 +99,84 @@ def test_up_open_jars_and_logs(tick, platform):
     assert tick(platform, "open", "flink").stdout == f"{platform.flink_url}\n"
     assert "all as pinned" in " ".join(tick(platform, "jars").stdout.split())
     assert "started" in tick(platform, "logs", "kafka").stdout
+
+
+def status_of(**fields) -> ServiceStatus:
+    defaults = {"name": "redis", "version": "8.0", "state": "off", "ports": (), "log": Path("x")}
+    return ServiceStatus(**{**defaults, **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "row"),
+    [
+        ({}, ["redis", "8.0", "off"]),
+        ({"state": "died", "ports": (6379,)}, ["redis", "8.0", "died", "6379"]),
+        (
+            {
+                "state": "ready",
+                "pid": 12,
+                "ports": (1, 2),
+                "memory_mb": 90,
+                "memory_limit_mb": 256,
+                "uptime_s": 61.5,
+            },
+            ["redis", "8.0", "ready", "12", "1 2", "90 / 256", "1 min 01 s"],
+        ),
+        (
+            {"state": "not ready", "pid": 12, "memory_mb": 0, "uptime_s": 0.0},
+            ["redis", "8.0", "not ready", "12", "0", "0 s"],
+        ),
+    ],
+    ids=["off", "died", "ready", "not ready"],
+)
+def test_a_service_is_one_line_whatever_is_known_of_it(fields, row):
+    printed = render(_status_table([status_of(**fields)]))
+    assert cells(printed[1]) == row
+    assert max(map(len, printed)) <= 80
+
+
+def test_every_state_of_a_service_has_a_colour():
+    for state in ("ready", "not ready", "died", "off"):
+        console = screen(terminal=True)
+        console.print(_status_table([status_of(state=state)]))
+        assert f"{state}\x1b[0m" in text(console)
+
+
+def test_a_failed_check_comes_with_advice_and_a_passed_one_without():
+    assert _finding_cells(Finding("Disk", ok=True, observed="9 GB", advice="free some"))[2:] == (
+        "9 GB",
+        "",
+    )
+    mark, *others = _finding_cells(Finding("Disk", ok=False, observed="1 GB", advice="free some"))
+    assert "✗" in mark
+    assert others == ["Disk", "1 GB", "→ free some"]
+
+
+@pytest.mark.parametrize(
+    ("page", "path"), [("flink", ""), ("api", "/docs"), ("live", "/live"), ("mlflow", "")]
+)
+def test_each_page_has_its_address(make_settings, page, path):
+    settings = make_settings()
+    bases = {"flink": settings.flink_url, "mlflow": mlflow_url(settings)}
+    address = _page_address(settings, Page(page))
+    assert address == bases.get(page, settings.api_url) + path
+
+
+def test_another_mlflow_server_is_not_started(tick, make_settings):
+    result = tick(make_settings(mlflow_tracking_uri="http://mlflow.test:5000"), "open", "mlflow")
+    assert result.stdout == "http://mlflow.test:5000\n"
+    assert result.exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["nothing", "kafkaa"])
+def test_an_unknown_service_cannot_be_stopped(tick, free_settings, name):
+    result = tick(free_settings, "down", "kafka", name)
+    assert result.exit_code == 1
+    assert f"unknown service '{name}'" in result.stderr
+    assert "kafka, redis" in result.stderr
+    assert "nothing was running" not in result.stdout
+
+
+def test_a_service_that_does_not_run_is_not_an_error(tick, free_settings):
+    result = tick(free_settings, "down", "kafka", "redis")
+    assert (result.exit_code, result.stdout) == (0, "nothing was running\n")

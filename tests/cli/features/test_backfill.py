@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from cli.features.backfill import list_days, resolve_range
+from cli.features.backfill import list_days, resolve_silver_range
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.units import DAY_US
@@ -41,19 +41,23 @@ def lake(tmp_path):
 
 
 def test_without_a_range_all_of_silver_is_covered_up_to_the_end_of_its_last_bar(lake):
-    assert resolve_range(lake, None, None) == (us(START), us(START) + 161_000_000)
+    assert resolve_silver_range(lake, None, None) == (us(START), us(START) + 161_000_000)
 
 
 def test_an_option_overrides_its_end_of_the_range(lake):
-    assert resolve_range(lake, START.replace(second=0), None)[0] == us(START.replace(second=0))
-    assert resolve_range(lake, None, START.replace(minute=9))[1] == us(START.replace(minute=9))
+    assert resolve_silver_range(lake, START.replace(second=0), None)[0] == us(
+        START.replace(second=0)
+    )
+    assert resolve_silver_range(lake, None, START.replace(minute=9))[1] == us(
+        START.replace(minute=9)
+    )
 
 
 def test_an_empty_lakehouse_names_the_command_that_fills_it(tmp_path):
     empty = Settings(home=tmp_path)
     Lakehouse(empty).create()
     with pytest.raises(DatasetError, match="no ticks") as caught:
-        resolve_range(empty, None, None)
+        resolve_silver_range(empty, None, None)
     assert "`tick history`" in caught.value.hint
 
 
