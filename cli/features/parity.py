@@ -99,5 +99,5 @@ def _resolve_range(
         return to_us(start), to_us(end)
     lakehouse = Lakehouse(settings)
     lakehouse.create()
-    first_us, last_us = stored_rows.covered(lakehouse, taken_us)
+    first_us, last_us = stored_rows.covered_range(lakehouse, taken_us)
     return first_us if start is None else to_us(start), last_us if end is None else to_us(end)
