@@ -83,9 +83,13 @@ def _read(lake: Lakehouse, span: Chunk) -> pl.DataFrame:
 
 
 def _records(rows: pl.DataFrame, symbols: Sequence[str] | None, result: Served) -> list[Record]:
-    """The records to compare; the others are only counted."""
-    distinct = rows.unique(IDENTITY, maintain_order=True)
-    result.repeated += len(rows) - len(distinct)
+    """The records to compare; the others are only counted.
+
+    A shadow record was not served: it has the features of the served one, and often its identity.
+    """
+    served = rows.filter(pl.col("source").ne_missing(Source.SHADOW.value))
+    distinct = served.unique(IDENTITY, maintain_order=True)
+    result.repeated += len(served) - len(distinct)
     if symbols is not None:
         distinct = distinct.filter(pl.col("symbol").is_in(list(symbols)))
     given = distinct.filter(pl.col("source") == Source.REQUEST.value)
