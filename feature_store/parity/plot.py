@@ -45,7 +45,7 @@ def _draw_errors(axes: Axes, diffs: Sequence[ColumnDiff]) -> None:
     axes.set(xscale="log", xlim=(FLOOR / 3, TOP * 3), xlabel="largest error / max(|x|, scale)")
     axes.set_yticks(places, [diff.name for diff in diffs], fontsize=6)
     axes.legend(loc="upper right", fontsize="small")
-    axes.set_ylim(len(diffs) - 0.5, -0.5)
+    axes.set_ylim(max(len(diffs), 1) - 0.5, -0.5)
 
 
 def _draw_counts(axes: Axes, diffs: Sequence[ColumnDiff]) -> None:
