@@ -81,11 +81,11 @@ def test_ticks_of_a_gap_are_read_for_their_symbol_alone():
     )
     assert "event_time >= TO_TIMESTAMP_LTZ(1000, 3) AND" in text
     assert "silver.tick_data /*+ OPTIONS('snapshot-id'='77') */ WHERE" in text, (
-        "what was looked at for copies is what is read"
+        "what was searched for duplicates is what is read"
     )
 
 
-def test_minutes_are_counted_with_copies_and_symbols_told_apart(lake):
+def test_minutes_are_counted_with_duplicates_and_symbols_told_apart(lake):
     fill(lake, "BUSY", [7])
     counted = tick_scans.minutes(Lakehouse(lake), NOON_US, NOON_US + HOUR_US, ["V:BUSY"])
     assert counted["ticks"].sum() == 61 and counted.filter(pl.col("ticks") == 2)[
