@@ -103,4 +103,4 @@ def _covered_range(settings: "Settings", taken_us: int) -> tuple[int, int]:
 
     lakehouse = Lakehouse(settings)
     lakehouse.create()
-    return stored_rows.covered(lakehouse, taken_us)
+    return stored_rows.covered_range(lakehouse, taken_us)

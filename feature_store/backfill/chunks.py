@@ -6,26 +6,28 @@ chunk would differ from those of one long run.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise, starmap
 
 import polars as pl
 
 from contracts.errors import DatasetError
-from contracts.units import DAY_US, MINUTE_US, SECOND_US
+from contracts.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from contracts.windows import LEVELS
 from lakehouse import tables, tick_scans
 from lakehouse.schemas import SILVER
 from lakehouse.tables import Lakehouse
 
 WINDOW_US = max(level.window_max_s for level in LEVELS) * SECOND_US
-UNITS_US = {"h": 3600 * SECOND_US, "d": DAY_US, "w": 7 * DAY_US}
+UNITS_US = {"h": HOUR_US, "d": DAY_US, "w": 7 * DAY_US}
+LENGTH = r"(?P<number>0*[1-9][0-9]*)(?P<unit>[hdw])"
 CHUNK_TICKS, DAYS_MAX = 2_000_000, 31
 LAGS = 2  # r needs the close before the window's oldest row, r1 the close before that one
-SEARCH_STEPS_US = tuple(
-    int(hours * 3600 * SECOND_US) for hours in (0.1, 1, 24, 24 * 7, 24 * 31, 24 * 366)
-)
+# How far back to search for the minutes before the window, one step after the other.
+SEARCH_STEPS_US = (6 * MINUTE_US, HOUR_US, DAY_US, 7 * DAY_US, 31 * DAY_US, 366 * DAY_US)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,14 @@ class Lookback:
 
 
 def split(from_us: int, to_us: int, chunk_us: int) -> list[Chunk]:
-    """Cut [from, to) at multiples of `chunk_us`: the same days always form the same chunks."""
-    cuts = range((from_us // chunk_us + 1) * chunk_us, to_us, chunk_us)
-    edges = [from_us, *cuts, to_us]
-    return [
-        Chunk(first, last) for first, last in zip(edges, edges[1:], strict=False) if first < last
-    ]
+    """Split [from, to) at multiples of `chunk_us`: the same days always form the same chunks.
+
+    An empty range has no chunk.
+    """
+    if from_us >= to_us:
+        return []
+    inner = range((from_us // chunk_us + 1) * chunk_us, to_us, chunk_us)
+    return list(starmap(Chunk, pairwise([from_us, *inner, to_us])))
 
 
 def length_us(lake: Lakehouse, text: str | None, from_us: int, to_us: int) -> int:
@@ -69,15 +73,15 @@ def length_us(lake: Lakehouse, text: str | None, from_us: int, to_us: int) -> in
 
     Raises DatasetError for other text.
     """
-    if text is None or text == "auto":
-        return suitable_us(lake, from_us, to_us)
-    number, unit = text[:-1], text[-1:]
-    if unit not in UNITS_US or not (number.isascii() and number.isdigit()) or int(number) == 0:
+    if text in (None, "auto"):
+        return fit_us(lake, from_us, to_us)
+    length = re.fullmatch(LENGTH, text)
+    if length is None:
         raise DatasetError(f"{text!r} is not a chunk length", "use --chunk 12h, 1d, 2w or auto")
-    return int(number) * UNITS_US[unit]
+    return int(length["number"]) * UNITS_US[length["unit"]]
 
 
-def suitable_us(lake: Lakehouse, from_us: int, to_us: int) -> int:
+def fit_us(lake: Lakehouse, from_us: int, to_us: int) -> int:
     """Chunk length, in whole days, for about CHUNK_TICKS ticks: each chunk has a fixed cost."""
     scan = lake.table(SILVER).scan(row_filter=tables.between(from_us, to_us))
     ticks = sum(task.file.record_count for task in scan.plan_files())
@@ -88,33 +92,37 @@ def suitable_us(lake: Lakehouse, from_us: int, to_us: int) -> int:
 def lookback(lake: Lakehouse, chunk: Chunk, symbols: Sequence[str]) -> Lookback:
     """The lookback of a chunk: the longest window, then `LAGS` non-empty minutes per symbol."""
     window_us = (chunk.from_us - WINDOW_US) // MINUTE_US * MINUTE_US - MINUTE_US
+    base_us = window_us - LAGS * MINUTE_US
+    begins_us = _search_back(lake, window_us, symbols)
+    further = sorted((symbol, us) for symbol, us in begins_us.items() if us < base_us)
+    return Lookback(base_us, tuple(further))
+
+
+def _search_back(lake: Lakehouse, window_us: int, symbols: Sequence[str]) -> dict[str, int]:
+    """Begin of the `LAGS`-th last non-empty minute before the window, by symbol.
+
+    Where history begins, one minute is enough. A symbol without ticks there is left out.
+    """
     oldest_us = tick_scans.first_us(lake)
     remaining = set(symbols)
-    further: dict[str, int] = {}
-    for back_us in SEARCH_STEPS_US:
-        begin_us = max(window_us - back_us, oldest_us)
-        begins_us = _lag_begins_us(
-            lake, begin_us, window_us, remaining, count_min=1 if begin_us == oldest_us else LAGS
-        )
-        further |= begins_us
+    found: dict[str, int] = {}
+    for from_us in sorted({max(window_us - step, oldest_us) for step in SEARCH_STEPS_US})[::-1]:
+        minutes_min = LAGS if from_us > oldest_us else 1
+        begins_us = _lag_begins_us(lake, from_us, window_us, remaining, minutes_min)
+        found |= begins_us
         remaining -= begins_us.keys()
-        if not remaining or begin_us == oldest_us:
-            break
-    base_us = window_us - LAGS * MINUTE_US
-    return Lookback(
-        base_us, tuple(sorted((symbol, us) for symbol, us in further.items() if us < base_us))
-    )
+    return found
 
 
 def _lag_begins_us(
-    lake: Lakehouse, from_us: int, to_us: int, symbols: set[str], count_min: int
+    lake: Lakehouse, from_us: int, to_us: int, symbols: set[str], minutes_min: int
 ) -> dict[str, int]:
-    """Begin of the `LAGS`-th last non-empty minute, of symbols with `count_min` such minutes."""
+    """Begin of the `LAGS`-th last non-empty minute, of symbols with `minutes_min` of them."""
     if from_us >= to_us or not symbols:
         return {}
     minutes = tick_scans.minutes(lake, from_us, to_us, sorted(symbols))
     newest = minutes.group_by("key").agg(pl.col("minute_us").sort(descending=True).head(LAGS))
-    complete = newest.filter(pl.col("minute_us").list.len() >= count_min)
+    complete = newest.filter(pl.col("minute_us").list.len() >= minutes_min)
     return dict(complete.select("key", pl.col("minute_us").list.min()).iter_rows())
 
 

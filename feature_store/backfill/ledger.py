@@ -19,7 +19,7 @@ from contracts.errors import JobError
 from contracts.files import hold_lock, replace_atomically
 from feature_store.backfill.chunks import Chunk
 
-HOLDER_CHARS = 200  # far longer than the text that `alone` writes
+HOLDER_CHARS = 200  # far longer than the text that `exclusive_access` writes
 
 
 @dataclass
@@ -33,10 +33,10 @@ class Ledger:
         """Whether gold already has exactly this chunk."""
         return self.done.get((chunk, who)) == digest
 
-    def note(self, chunk: Chunk, who: str, digest: str) -> None:
+    def record(self, chunk: Chunk, who: str, digest: str) -> None:
         """Record a chunk and drop those whose rows it replaced; on disk when this returns."""
         untouched = {
-            key: digest_ for key, digest_ in self.done.items() if not overlap(key[0], chunk)
+            key: digest_ for key, digest_ in self.done.items() if not overlaps(key[0], chunk)
         }
         self.done = untouched | {(chunk, who): digest}
         lines = [
@@ -47,7 +47,7 @@ class Ledger:
             partial.write_text(json.dumps(lines))
 
 
-def overlap(one: Chunk, other: Chunk) -> bool:
+def overlaps(one: Chunk, other: Chunk) -> bool:
     """Whether two chunks overlap."""
     return one.from_us < other.to_us and other.from_us < one.to_us
 
@@ -57,7 +57,7 @@ def folder(settings: Settings) -> Path:
     return settings.root / "lakehouse" / "backfill"
 
 
-def read(settings: Settings) -> Ledger:
+def read_ledger(settings: Settings) -> Ledger:
     """The ledger; empty when the file is missing or unreadable."""
     file = folder(settings) / "ledger.json"
     try:
@@ -73,13 +73,14 @@ def read(settings: Settings) -> Ledger:
         return Ledger(file, {})
 
 
-def forget(settings: Settings) -> None:
-    """Delete the ledger, so that the next backfill computes every chunk. Call it under `alone`."""
+def clear(settings: Settings) -> None:
+    """Delete the ledger, so that the next backfill computes every chunk. Call it under
+    `exclusive_access`."""
     (folder(settings) / "ledger.json").unlink(missing_ok=True)
 
 
 @contextmanager
-def alone(settings: Settings, holder: str) -> Iterator[None]:
+def exclusive_access(settings: Settings, holder: str) -> Iterator[None]:
     """Exclusive access to gold and the ledger for `holder`, such as "a backfill".
 
     The operating system releases the lock of a killed process. Raises JobError, naming the holder,

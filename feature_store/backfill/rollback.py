@@ -21,7 +21,15 @@ def rollback(settings: Settings, name: str, snapshot_id: int) -> SnapshotInfo:
     table, and for a snapshot that does not exist, has expired or is the current one; JobError while
     a backfill that reads or writes the table is running.
     """
-    table = open_table(Lakehouse(settings), name)
+    lake = Lakehouse(settings)
+    table = open_table(lake, name)
+    _require_earlier(table, name, snapshot_id)
+    with _without_backfill(settings, name):
+        _set_current(table, snapshot_id)
+    return next(info for info in list_snapshots(lake, name) if info.snapshot_id == snapshot_id)
+
+
+def _require_earlier(table: Table, name: str, snapshot_id: int) -> None:
     if table.snapshot_by_id(snapshot_id) is None:
         raise DatasetError(
             f"{name} has no snapshot {snapshot_id}",
@@ -31,13 +39,6 @@ def rollback(settings: Settings, name: str, snapshot_id: int) -> SnapshotInfo:
         raise DatasetError(
             f"{snapshot_id} is the current snapshot of {name}", "nothing was changed"
         )
-    with _without_backfill(settings, name):
-        _set_current(table, snapshot_id)
-    return next(
-        snapshot
-        for snapshot in list_snapshots(Lakehouse(settings), name)
-        if snapshot.snapshot_id == snapshot_id
-    )
 
 
 @contextmanager
@@ -46,10 +47,10 @@ def _without_backfill(settings: Settings, name: str) -> Iterator[None]:
     if name not in (GOLD, SILVER):
         yield
         return
-    with ledger.alone(settings, f"a rollback of {name}"):
+    with ledger.exclusive_access(settings, f"a rollback of {name}"):
         # Chunks in the ledger may be gone after the rollback, or depend on other ticks. Clear it
         # first: a kill in between then only costs work.
-        ledger.forget(settings)
+        ledger.clear(settings)
         yield
 
 

@@ -12,7 +12,7 @@ there.
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -47,13 +47,13 @@ RESTARTS_MAX = 5
 class ChunkSource:
     """What a chunk reads of silver: lookback, symbols (None: all) and snapshot (None: the newest).
 
-    `copies`: whether a trade may occur more than once in it.
+    `duplicates`: whether a trade may occur more than once in it.
     """
 
     lookback: Lookback
     symbols: Sequence[str] | None = None
     snapshot: int | None = None
-    copies: bool = True
+    duplicates: bool = True
 
 
 @dataclass
@@ -74,8 +74,8 @@ class BackfillReport:
 def program(settings: Settings, chunk: Chunk, source: ChunkSource, into: str) -> Program:
     """The Flink program that writes the chunk's features into the table `into`."""
     views = [
-        View("accepted", accepted(source, chunk.to_us)),
-        *windows.ladder("batch", copies=source.copies),
+        View("accepted", select_accepted(source, chunk.to_us)),
+        *windows.ladder("batch", copies=source.duplicates),
     ]
     inside = f"event_time >= {_timestamp(chunk.from_us)} AND event_time < {_timestamp(chunk.to_us)}"
     insert = tables.insert(
@@ -102,25 +102,24 @@ def program(settings: Settings, chunk: Chunk, source: ChunkSource, into: str) ->
     )
 
 
-def accepted(source: ChunkSource, to_us: int) -> str:
+def select_accepted(source: ChunkSource, to_us: int) -> str:
     """SELECT of the silver ticks before `to` µs that a chunk needs."""
-    lookback, symbols = source.lookback, source.symbols
-    conditions = [
-        f"event_time < {_timestamp(to_us)}",
-        f"event_time >= {_timestamp(lookback.first_us)}",
-    ]
-    if lookback.further:
-        gaps = [
-            f"({_is(symbol)} AND event_time >= {_timestamp(us)})" for symbol, us in lookback.further
-        ]
-        conditions.append(
-            f"({' OR '.join([f'event_time >= {_timestamp(lookback.base_us)}', *gaps])})"
-        )
-    if symbols is not None:
-        conditions.append(f"({' OR '.join(map(_is, symbols))})")
+    conditions = [f"event_time < {_timestamp(to_us)}", *_conditions_of(source.lookback)]
+    if source.symbols is not None:
+        conditions.append(_any_of(map(_is, source.symbols)))
     hint = f"/*+ OPTIONS('snapshot-id'='{source.snapshot}') */ " if source.snapshot else ""
     where = " AND ".join(conditions)
     return f"SELECT {WHO}, {TRADE} FROM {tables.CATALOG}.{SILVER} {hint}WHERE {where}"
+
+
+def _conditions_of(lookback: Lookback) -> Iterator[str]:
+    """The oldest time, which prunes files; then, if symbols differ, the time of each."""
+    yield f"event_time >= {_timestamp(lookback.first_us)}"
+    if lookback.further:
+        begins = [
+            f"({_is(symbol)} AND event_time >= {_timestamp(us)})" for symbol, us in lookback.further
+        ]
+        yield _any_of([f"event_time >= {_timestamp(lookback.base_us)}", *begins])
 
 
 def definition() -> str:
@@ -150,35 +149,39 @@ def run(
     JobError when another backfill is running or Flink does not answer. An exception that ends this
     call, such as Ctrl-C, cancels its Flink jobs; when the client is killed, Flink cancels them.
     """
-    Lakehouse(settings).create()
-    _require_possible(settings, from_us, to_us, symbols)
+    lake = Lakehouse(settings)
+    lake.create()
+    _require_past_range(from_us, to_us)
+    if symbols:
+        _require_known_symbols(lake, symbols)
     with (
-        ledger.alone(settings, "a backfill"),
-        _Work(settings, symbols, again) as work,
-        _threads(parallel, work.stop) as pool,
+        ledger.exclusive_access(settings, "a backfill"),
+        _Backfill(settings, symbols, again) as backfill,
+        _threads(parallel, backfill.stop) as pool,
     ):
         todo = chunks.split(from_us, to_us, chunk_us)
         progress("backfill", 0, len(todo))
-        for done, _ in enumerate(pool.map(work.chunk, todo), start=1):
+        for done, _ in enumerate(pool.map(backfill.update_chunk, todo), start=1):
             progress("backfill", done, len(todo))
-        work.report.holes = holes(work.ticks_by_day, from_us, to_us, symbols)
-        return work.report
+        backfill.report.holes = find_holes(backfill.ticks_by_day, from_us, to_us, symbols)
+        return backfill.report
 
 
-def holes(
+def find_holes(
     ticks: pl.DataFrame, from_us: int, to_us: int, symbols: Sequence[str] | None
 ) -> dict[str, list[int]]:
     """Days in [from, to) without a tick, by symbol: for `symbols`, else for those in `ticks`.
 
     `ticks` has the columns key and day_us.
     """
-    every = range(from_us // DAY_US * DAY_US, to_us, DAY_US)
-    seen = set(ticks.select("key", "day_us").iter_rows())
-    missing = {
-        key: [day for day in every if (key, day) not in seen]
-        for key in symbols or sorted(ticks["key"].unique())
-    }
-    return {key: gaps for key, gaps in missing.items() if gaps}
+    days = pl.int_range(from_us // DAY_US * DAY_US, to_us, DAY_US, eager=True).alias("day_us")
+    keys = pl.Series("key", symbols or ticks["key"].unique().sort(), pl.String)
+    missing = (
+        keys.to_frame()
+        .join(days.to_frame(), how="cross")
+        .join(ticks, on=["key", "day_us"], how="anti", maintain_order="left")
+    )
+    return dict(missing.group_by("key", maintain_order=True).agg("day_us").iter_rows())
 
 
 @contextmanager
@@ -195,8 +198,11 @@ def _threads(count: int, stop: Callable[[], None]) -> Iterator[ThreadPoolExecuto
         pool.shutdown()
 
 
-class _Work:
-    """The state of one run: Flink client, ledger, report. Threads may call `chunk` concurrently."""
+class _Backfill:
+    """The state of one run: Flink client, ledger, report.
+
+    Threads may call `update_chunk` concurrently.
+    """
 
     def __init__(self, settings: Settings, symbols: Sequence[str] | None, again: bool) -> None:
         self.settings, self.symbols, self.again = settings, symbols, again
@@ -206,11 +212,11 @@ class _Work:
         self._definition = definition()
         self._lock = Lock()
         self._token = secrets.token_hex(4)
-        self._ledger: Ledger = ledger.read(settings)
+        self._ledger: Ledger = ledger.read_ledger(settings)
         self._flink: Submitter | None = None
         self._stopping = Event()
 
-    def __enter__(self) -> "_Work":
+    def __enter__(self) -> "_Backfill":
         cancel_abandoned(self.settings)
         staging.clear(self.lake)
         return self
@@ -227,15 +233,14 @@ class _Work:
         with suppress(JobError):  # if Flink is down, it cancels them later: see client_options
             cancel_abandoned(self.settings)
 
-    def chunk(self, chunk: Chunk) -> None:
+    def update_chunk(self, chunk: Chunk) -> None:
         """Bring one chunk up to date; a failure is recorded, not raised."""
         try:
             self._update(chunk)
         except TickError as error:
             with self._lock:
-                self.report.failed[chunk] = (
-                    f"{error.message} ({error.hint})" if error.hint else error.message
-                )
+                hint = f" ({error.hint})" if error.hint else ""
+                self.report.failed[chunk] = error.message + hint
 
     def _update(self, chunk: Chunk) -> None:
         minutes = tick_scans.minutes(
@@ -254,7 +259,7 @@ class _Work:
                 return
         rows = self._compute(chunk, lookback, minutes)
         with self._lock:
-            self._ledger.note(chunk, who, digest)
+            self._ledger.record(chunk, who, digest)
             self.report.computed.append(chunk)
             self.report.rows += rows
 
@@ -262,29 +267,32 @@ class _Work:
         # The token makes the name unique: a job still in flight from a killed run must not find it.
         with staged_table(self.lake, f"c{chunk.from_us // 1_000_000}_{self._token}") as table:
             if not minutes.is_empty():
-                job_id = self._client().submit(
-                    program(self.settings, chunk, self._source(chunk, lookback, minutes), table)
-                )
-                if self._stopping.is_set():
-                    flink_rest.cancel(self.settings, job_id)
-                flink_rest.wait(self.settings, job_id, self.settings.backfill_timeout_s)
-            files = staging.staged(self.lake, table)
+                source = self._source(chunk, lookback, minutes)
+                self._run_job(program(self.settings, chunk, source, table))
+            files = staging.staged_files(self.lake, table)
             with self._lock:
                 staging.swap(self.lake, files, chunk.from_us, chunk.to_us, self.symbols)
             return sum(file.record_count for file in files)
 
-    def _source(self, chunk: Chunk, lookback: Lookback, minutes: pl.DataFrame) -> ChunkSource:
-        """What the chunk reads. The search for copies and the job read the same snapshot.
+    def _run_job(self, job: Program) -> None:
+        """Submit a job and wait for its end. Raises JobError when it fails."""
+        job_id = self._client().submit(job)
+        if self._stopping.is_set():
+            flink_rest.cancel(self.settings, job_id)
+        flink_rest.wait(self.settings, job_id, self.settings.backfill_timeout_s)
 
-        Otherwise a copy that arrives in between would count twice.
+    def _source(self, chunk: Chunk, lookback: Lookback, minutes: pl.DataFrame) -> ChunkSource:
+        """What the chunk reads. The search for duplicates and the job read the same snapshot.
+
+        Otherwise a duplicate that arrives in between would count twice.
         """
         current = self.lake.table(SILVER).current_snapshot()
         snapshot = current.snapshot_id if current else None
-        copies = any(
+        duplicates = any(
             tick_scans.has_copies(self.lake, parts, symbols, snapshot)
             for parts, symbols in self._slices(chunk, lookback, minutes)
         )
-        return ChunkSource(lookback, self.symbols, snapshot, copies)
+        return ChunkSource(lookback, self.symbols, snapshot, duplicates)
 
     def _slices(
         self, chunk: Chunk, lookback: Lookback, minutes: pl.DataFrame
@@ -326,9 +334,7 @@ def cancel_abandoned(settings: Settings) -> None:
             flink_rest.cancel(settings, job["jid"])
 
 
-def _require_possible(
-    settings: Settings, from_us: int, to_us: int, symbols: Sequence[str] | None
-) -> None:
+def _require_past_range(from_us: int, to_us: int) -> None:
     if from_us >= to_us:
         raise DatasetError(
             f"the range is empty: --from {_day(from_us)} is not before --to {_day(to_us)}",
@@ -339,8 +345,11 @@ def _require_possible(
             f"--to {_day(to_us)} is in the future",
             "a backfill computes the past: pass an earlier --to",
         )
-    available = tick_scans.symbols(Lakehouse(settings)) if symbols else []
-    if unknown := set(symbols or ()) - set(available):
+
+
+def _require_known_symbols(lake: Lakehouse, symbols: Sequence[str]) -> None:
+    available = tick_scans.symbols(lake)
+    if unknown := set(symbols).difference(available):
         raise DatasetError(
             f"the lakehouse has no tick of {', '.join(sorted(unknown))}",
             f"--symbols can be: {', '.join(available[:10]) or 'none, the lakehouse is empty'}",
@@ -350,6 +359,10 @@ def _require_possible(
 def _is(symbol: str) -> str:
     venue, _, name = symbol.partition(":")
     return f"(venue = {literal(venue)} AND symbol = {literal(name)})"
+
+
+def _any_of(conditions: Iterable[str]) -> str:
+    return f"({' OR '.join(conditions)})"
 
 
 def _day(us: int) -> str:

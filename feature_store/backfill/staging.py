@@ -6,6 +6,8 @@ transaction. Readers see either all old rows or all new ones.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import chain
 
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import And, BooleanExpression, In
@@ -44,11 +46,8 @@ def stage(lake: Lakehouse, name: str) -> str:
 
 def drop(lake: Lakehouse, identifier: str) -> None:
     """Drop a staging table; files that no swap took stay until `tick lake expire` deletes them."""
-    store = lake.catalog
-    try:
-        store.drop_table(identifier)
-    except NoSuchTableError:
-        return
+    with suppress(NoSuchTableError):
+        lake.catalog.drop_table(identifier)
 
 
 def clear(lake: Lakehouse) -> None:
@@ -59,16 +58,13 @@ def clear(lake: Lakehouse) -> None:
             drop(lake, f"{namespace}.{name}")
 
 
-def staged(lake: Lakehouse, identifier: str) -> list[DataFile]:
+def staged_files(lake: Lakehouse, identifier: str) -> list[DataFile]:
     """The data files that Flink wrote into a staging table."""
     table = lake.table(identifier)
     snapshot = table.current_snapshot()
     manifests = snapshot.manifests(table.io) if snapshot else []
-    return [
-        entry.data_file
-        for manifest in manifests
-        for entry in manifest.fetch_manifest_entry(table.io)
-    ]
+    entries = (manifest.fetch_manifest_entry(table.io) for manifest in manifests)
+    return [entry.data_file for entry in chain.from_iterable(entries)]
 
 
 def swap(

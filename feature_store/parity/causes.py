@@ -1,8 +1,8 @@
 """Causes of differences between live and history: less history, a late tick, an added column.
 
-Pure, except for `read`. A late tick is in silver, hence in history, but not in the live windows. It
-changes what sums over its bar, and the return of the bar after it: a window with returns also
-depends on the last bar before it. It explains nothing else, however near it is.
+Pure, except for `read_causes`. A late tick is in silver, hence in history, but not in the live
+windows. It changes what sums over its bar, and the return of the bar after it: a window with
+returns also depends on the last bar before it. It explains nothing else, however near it is.
 """
 
 import re
@@ -43,12 +43,10 @@ class Causes:
     bars: pl.DataFrame
     added: AddedColumns = NO_ADDED_COLUMNS
 
-    def joined(self, other: "Causes") -> "Causes":
-        """With the bars of both."""
-        late_bars, bars = (
-            pl.concat(pair).unique().sort("end_us")
-            for pair in ((self.late_bars, other.late_bars), (self.bars, other.bars))
-        )
+    def combine(self, other: "Causes") -> "Causes":
+        """The bars of both, and the added columns of this one."""
+        late_bars = pl.concat([self.late_bars, other.late_bars]).unique().sort("end_us")
+        bars = pl.concat([self.bars, other.bars]).unique().sort("end_us")
         return Causes(late_bars, bars, self.added)
 
     def warm_up(self, rows: pl.DataFrame, window_s: int) -> pl.Series:
@@ -59,9 +57,9 @@ class Causes:
     def new_column(self, rows: pl.DataFrame, column: Column) -> pl.Series:
         """Whether a side has no value because its row is older than the column."""
         before_batch = rows[column.name].is_null() & (column.name in self.added.batch)
-        begins = self.added.live.get(column.name)
-        if begins is None:
+        if column.name not in self.added.live.columns:
             return before_batch
+        begins = self.added.live.select("symbol", begin_us=column.name)
         begin_us = rows.select("symbol").join(
             begins, on="symbol", how="left", maintain_order="left"
         )["begin_us"]
@@ -101,7 +99,7 @@ class Causes:
 NOTHING_LATE = Causes(pl.DataFrame(schema=BAR_ENDS), pl.DataFrame(schema=BAR_ENDS))
 
 
-def read(
+def read_causes(
     lake: Lakehouse,
     level: Level,
     from_us: int,
@@ -127,7 +125,7 @@ def late_bars(ticks: pl.DataFrame, level: Level) -> pl.DataFrame:
 
 
 def _newest(rows: pl.DataFrame, at: str, ends: pl.DataFrame, name: str) -> pl.DataFrame:
-    """Adds the newest of `ends` that is not later than the time `at`.
+    """Adds to `rows`, as column `name`, the newest of `ends` that is not later than the time `at`.
 
     Rows and ends must be sorted by time, and so is the result.
     """

@@ -6,7 +6,7 @@ agree within 1e-9·max(|x|, scale).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import polars as pl
@@ -17,6 +17,8 @@ from feature_store.parity.causes import Causes
 GOT = ":got"
 TOLERANCE = 1e-9
 KEYS = ("symbol", "event_time_us")
+CAUSES = ("late", "warm_up", "new_column", "unexplained")
+COUNTS = ("compared", "null_got", "null_expected", *CAUSES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,11 @@ class Where:
     event_time_us: int
     expected: float | None
     got: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The place as JSON, in which NaN and infinity are None."""
+        numbers = ("relative", "expected", "got")
+        return asdict(self) | {name: finite_or_none(getattr(self, name)) for name in numbers}
 
 
 @dataclass(slots=True)
@@ -58,33 +65,22 @@ class ColumnDiff:
         """Values beyond the tolerance, and NULLs against values, explained or not."""
         return self.late + self.warm_up + self.new_column + self.unexplained
 
+    @property
+    def largest_error(self) -> float:
+        """The relative error at `worst`; 0 when there is none, infinite for NULL on one side."""
+        return self.worst.relative if self.worst else 0.0
+
     def add(self, other: "ColumnDiff") -> None:
         """Add the counts of another part of the same column."""
-        for name in (
-            "compared",
-            "null_got",
-            "null_expected",
-            "late",
-            "warm_up",
-            "new_column",
-            "unexplained",
-        ):
+        for name in COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.worst = _larger(self.worst, other.worst)
 
     def as_dict(self) -> dict[str, Any]:
         """The diff as JSON; an infinite error is None."""
-        counts = {
-            name: getattr(self, name)
-            for name in ("name", "view", "compared", "mismatch", "null_got", "null_expected")
-        }
-        counts |= {
-            "late": self.late,
-            "warm_up": self.warm_up,
-            "new_column": self.new_column,
-            "unexplained": self.unexplained,
-        }
-        return counts | {"worst": None if self.worst is None else _plain(self.worst)}
+        names = ("name", "view", "compared", "mismatch", "null_got", "null_expected", *CAUSES)
+        values = {name: getattr(self, name) for name in names}
+        return values | {"worst": self.worst.as_dict() if self.worst else None}
 
 
 class ColumnDiffs(dict[tuple[str, str], ColumnDiff]):
@@ -98,7 +94,18 @@ class ColumnDiffs(dict[tuple[str, str], ColumnDiff]):
     @property
     def unexplained(self) -> int:
         """Values that differ without a cause."""
-        return sum(diff.unexplained for diff in self.values())
+        return self.total().unexplained
+
+    def total(self) -> ColumnDiff:
+        """The sum over all columns, with the worst place of all."""
+        total = ColumnDiff("", "")
+        for diff in self.values():
+            total.add(diff)
+        return total
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """The diffs as JSON, in the order in which their columns were compared."""
+        return [diff.as_dict() for diff in self.values()]
 
 
 def pair(expected: pl.DataFrame, got: pl.DataFrame) -> pl.DataFrame:
@@ -112,24 +119,13 @@ def compare(pairs: pl.DataFrame, columns: Sequence[Column], causes: Causes) -> l
     beyond = errors.select(pl.all().is_null() | (pl.all() > TOLERANCE))
     differs = beyond.select(pl.any_horizontal(pl.all())).to_series()
     same, same_errors = pairs.filter(~differs), errors.filter(~differs)
-    other, other_errors, other_beyond = (
-        pairs.filter(differs),
-        errors.filter(differs),
-        beyond.filter(differs),
-    )
+    other, other_errors, other_beyond = (frame.filter(differs) for frame in (pairs, errors, beyond))
     diffs = []
     for column in columns:
-        diff = ColumnDiff(
-            column.name,
-            column.view,
-            len(pairs),
-            worst=_worst(same, column, same_errors[column.name]),
-        )
         name = column.name
-        if other_beyond[name].any():
-            diff.add(_explain(other, column, other_errors[name], other_beyond[name], causes))
-        else:
-            diff.worst = _larger(diff.worst, _worst(other, column, other_errors[name]))
+        diff = _explain(other, column, other_errors[name], other_beyond[name], causes)
+        diff.compared = len(pairs)
+        diff.worst = _larger(_worst(same, column, same_errors[name]), diff.worst)
         diffs.append(diff)
     return diffs
 
@@ -151,6 +147,12 @@ def _error(column: Column) -> pl.Expr:
 def _explain(
     rows: pl.DataFrame, column: Column, errors: pl.Series, beyond: pl.Series, causes: Causes
 ) -> ColumnDiff:
+    """The differences of one column in `rows`, of which those `beyond` the tolerance need a cause.
+
+    The search for late ticks is expensive: a column without such rows skips it.
+    """
+    if not beyond.any():
+        return ColumnDiff(column.name, column.view, worst=_worst(rows, column, errors))
     got_null, expected_null = rows[column.name + GOT].is_null(), rows[column.name].is_null()
     warm_up = beyond & got_null & causes.warm_up(rows, column.window_s)
     new = beyond & ~warm_up & causes.new_column(rows, column)
@@ -179,20 +181,10 @@ def _worst(rows: pl.DataFrame, column: Column, errors: pl.Series) -> Where | Non
 
 
 def _larger(one: Where | None, other: Where | None) -> Where | None:
-    if one is None or other is None:
-        return one or other
-    return other if other.relative > one.relative else one
+    places = (where for where in (one, other) if where)
+    return max(places, key=lambda where: where.relative, default=None)
 
 
-def _plain(where: Where) -> dict[str, Any]:
-    relative = where.relative if math.isfinite(where.relative) else None
-    values = {"expected": _finite(where.expected), "got": _finite(where.got)}
-    return {
-        "relative": relative,
-        "symbol": where.symbol,
-        "event_time_us": where.event_time_us,
-    } | values
-
-
-def _finite(value: float | None) -> float | None:
+def finite_or_none(value: float | None) -> float | None:
+    """The value, or None for NaN and infinity, which JSON does not have."""
     return value if value is not None and math.isfinite(value) else None

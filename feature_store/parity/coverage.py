@@ -34,7 +34,7 @@ class CoverageGaps:
         self.kind = kind
         self.gaps: list[CoverageGap] = []
         self._present_us = from_us - 1
-        self._first_us = self._last_us = self._times = 0
+        self._times = 0  # row times of the other side since then
 
     def take(self, times: pl.DataFrame) -> None:
         """Take in a slice.
@@ -53,8 +53,7 @@ class CoverageGaps:
                 self._close(first_us)
                 self._present_us = last_us
             else:
-                self._first_us = self._first_us if self._times else first_us
-                self._last_us, self._times = last_us, self._times + count
+                self._times += count
 
     def end(self, to_us: int) -> "CoverageGaps":
         """Close the last gap at `to` µs."""

@@ -13,7 +13,7 @@ from contracts.units import SECOND_US
 from contracts.windows import Level
 from feature_store.parity import causes
 from feature_store.parity.added_columns import AddedColumns
-from feature_store.parity.causes import NO_ADDED_COLUMNS, NOTHING_LATE
+from feature_store.parity.causes import NO_ADDED_COLUMNS, NOTHING_LATE, Causes
 from feature_store.parity.column_diff import ColumnDiff, compare
 from lakehouse.tables import Lakehouse
 
@@ -23,7 +23,7 @@ NEAR_S = 600
 FAR_US = 4 * 86_400 * SECOND_US
 
 
-def explained(
+def explain_differences(
     lake: Lakehouse,
     level: Level,
     pairs: pl.DataFrame,
@@ -33,22 +33,27 @@ def explained(
 ) -> list[ColumnDiff]:
     """One diff per column over pairs of rows of one level, explained as far as possible."""
     diffs = compare(pairs, columns, replace(NOTHING_LATE, added=added))
-    if not _open(diffs):
+    if not _has_unexplained(diffs):
         return diffs
     first_us, last_us = _span(pairs)
     near_us = first_us - (2 * level.window_max_s + NEAR_S) * SECOND_US
-    near = causes.read(lake, level, near_us, last_us + 1, symbols, added)
+    near = causes.read_causes(lake, level, near_us, last_us + 1, symbols, added)
     diffs = compare(pairs, columns, near)
-    before = near.bars.filter(pl.col("end_us") <= first_us - level.window_max_s * SECOND_US)
-    without_bar = sorted(set(pairs["symbol"].unique()) - set(before["symbol"].unique()))
-    if _open(diffs) and without_bar:
-        far = causes.read(lake, level, first_us - FAR_US, last_us + 1, without_bar)
-        diffs = compare(pairs, columns, near.joined(far))
+    without_bar = _without_bar_before(pairs, near, first_us - level.window_max_s * SECOND_US)
+    if _has_unexplained(diffs) and without_bar:
+        far = causes.read_causes(lake, level, first_us - FAR_US, last_us + 1, without_bar)
+        diffs = compare(pairs, columns, near.combine(far))
     return diffs
 
 
-def _open(diffs: Sequence[ColumnDiff]) -> bool:
+def _has_unexplained(diffs: Sequence[ColumnDiff]) -> bool:
     return any(diff.unexplained for diff in diffs)
+
+
+def _without_bar_before(rows: pl.DataFrame, near: Causes, time_us: int) -> list[str]:
+    """The symbols of `rows` of which no bar ended until `time_us`."""
+    before = near.bars.filter(pl.col("end_us") <= time_us)
+    return sorted(set(rows["symbol"]) - set(before["symbol"]))
 
 
 def _span(rows: pl.DataFrame) -> tuple[int, int]:
@@ -65,4 +70,4 @@ def late_rows(
     if rows.is_empty():
         return pl.Series(dtype=pl.Boolean)
     first_us, last_us = _span(rows)
-    return causes.read(lake, level, first_us, last_us + 1, symbols).in_bar(rows)
+    return causes.read_causes(lake, level, first_us, last_us + 1, symbols).in_bar(rows)

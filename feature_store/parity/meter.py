@@ -7,7 +7,7 @@
 5. Save the totals to a small file for monitoring.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import orjson
 import polars as pl
@@ -26,12 +26,17 @@ from feature_store.parity import reference_check, served, stored_rows
 from feature_store.parity.added_columns import AddedColumnsTracker
 from feature_store.parity.column_diff import KEYS, pair
 from feature_store.parity.coverage import NO_LIVE_JOB, NOT_BACKFILLED, CoverageGaps
-from feature_store.parity.explain import explained, late_rows
+from feature_store.parity.explain import explain_differences, late_rows
 from feature_store.parity.report import Example, ParityReport, Rows
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from lakehouse.tables import Lakehouse
 
 FILE = "parity.json"
+# What to do when a side has no row in the range.
+HINTS = {
+    GOLD_LIVE: "was the live job running? `tick job status`",
+    GOLD: "compute it with `tick backfill`",
+}
 
 
 def measure(
@@ -54,23 +59,23 @@ def measure(
         )
     lake = Lakehouse(settings)
     lake.create()
-    work = _Work(lake, ParityReport(from_us, to_us, taken_us), symbols)
+    comparison = _Comparison(lake, ParityReport(from_us, to_us, taken_us), symbols)
     parts = [Chunk(first, last) for first, last in stored_rows.slices(lake, from_us, to_us)]
-    for done, part in enumerate(parts):
-        progress("finding rows", done, len(parts))
-        work.scan(part)
-    work.finish_scan()
-    for done, part in enumerate(parts):
-        progress("comparing", done, len(parts))
-        work.compare(part)
+    for part in _with_progress(parts, "finding rows", progress):
+        comparison.scan(part)
+    comparison.finish_scan()
+    for part in _with_progress(parts, "comparing", progress):
+        comparison.compare(part)
     progress("comparing", len(parts), len(parts))
     if sample:
-        span = Chunk(from_us, to_us)
-        work.report.reference = reference_check.check(
-            lake, span, work.hours, sample, settings.seed, symbols
-        )
-    work.report.coverage_gaps = [gap for side in (work.down, work.undone) for gap in side.gaps]
-    return work.report
+        comparison.check_sample(sample, settings.seed)
+    return comparison.report
+
+
+def _with_progress(parts: Sequence[Chunk], step: str, progress: Progress) -> Iterator[Chunk]:
+    for done, part in enumerate(parts):
+        progress(step, done, len(parts))
+        yield part
 
 
 def save(settings: Settings, report: ParityReport) -> None:
@@ -81,15 +86,15 @@ def save(settings: Settings, report: ParityReport) -> None:
     signals.publish(settings, PARITY_KEY, orjson.dumps(totals))
 
 
-class _Work:
+class _Comparison:
     """The state of one run: the coverage of each side, and the report so far."""
 
     def __init__(
         self, lake: Lakehouse, report: ParityReport, symbols: Sequence[str] | None
     ) -> None:
         self.lake, self.report, self.symbols = lake, report, symbols
-        self.down = CoverageGaps(NO_LIVE_JOB, report.from_us)
-        self.undone = CoverageGaps(NOT_BACKFILLED, report.from_us)
+        self.no_live_job = CoverageGaps(NO_LIVE_JOB, report.from_us)
+        self.not_backfilled = CoverageGaps(NOT_BACKFILLED, report.from_us)
         self.hours: set[int] = set()
         self._added_columns = AddedColumnsTracker(lake)
         self._seen: dict[str, set[str]] = {GOLD: set(), GOLD_LIVE: set()}
@@ -104,7 +109,7 @@ class _Work:
             times[table] = keys.select("event_time_us").unique()
         self.hours |= set((times[GOLD]["event_time_us"] // HOUR_US).unique())
         every = pl.concat(times.values()).unique().sort("event_time_us")
-        for side, table in ((self.down, GOLD_LIVE), (self.undone, GOLD)):
+        for side, table in ((self.no_live_job, GOLD_LIVE), (self.not_backfilled, GOLD)):
             side.take(
                 every.with_columns(
                     present=pl.col("event_time_us").is_in(times[table]["event_time_us"].implode())
@@ -113,40 +118,50 @@ class _Work:
 
     def finish_scan(self) -> None:
         """Close the coverage gaps. Raises DatasetError for an empty side or an unknown symbol."""
-        for table, hint in (
-            (GOLD_LIVE, "was the live job running? `tick job status`"),
-            (GOLD, "compute it with `tick backfill`"),
-        ):
+        for table, hint in HINTS.items():
             if not self._seen[table]:
                 raise DatasetError(f"{table} has no rows in this range", hint)
-        available = self._seen[GOLD] | self._seen[GOLD_LIVE]
-        if unknown := set(self.symbols or ()) - available:
-            hint = f"--symbols can be: {', '.join(sorted(available)[:10])}"
-            raise DatasetError(f"no row of {', '.join(sorted(unknown))} in this range", hint)
-        selected = set(self.symbols or available)
         live, batch = self._seen[GOLD_LIVE], self._seen[GOLD]
+        selected = self._select_symbols(live | batch)
         self.report.never_backfilled = sorted((live - batch) & selected)
         self.report.never_live = sorted((batch - live) & selected)
-        for side in (self.down, self.undone):
-            side.end(self.report.to_us)
+        no_live_job = self.no_live_job.end(self.report.to_us)
+        not_backfilled = self.not_backfilled.end(self.report.to_us)
+        self.report.coverage_gaps = no_live_job.gaps + not_backfilled.gaps
+
+    def _select_symbols(self, available: set[str]) -> set[str]:
+        """The symbols to compare. Raises DatasetError when one has no row on either side."""
+        if self.symbols is None:
+            return available
+        if unknown := set(self.symbols) - available:
+            hint = f"--symbols can be: {', '.join(sorted(available)[:10])}"
+            raise DatasetError(f"no row of {', '.join(sorted(unknown))} in this range", hint)
+        return set(self.symbols)
 
     def compare(self, part: Chunk) -> None:
         """Compare one slice of every view, and the records served in it."""
         for level in LEVELS:
-            self._view(level, part)
-        served.check(
+            self._compare_view(level, part)
+        served.compare_served(
             self.lake,
             self.report.served,
             part,
             Chunk(self.report.from_us, self.report.to_us),
             self.symbols,
-            self.undone,
+            self.not_backfilled,
         )
 
-    def _view(self, level: Level, part: Chunk) -> None:
+    def check_sample(self, rows: int, seed: int) -> None:
+        """Compare about `rows` rows of each view with the reference implementation."""
+        span = Chunk(self.report.from_us, self.report.to_us)
+        self.report.reference = reference_check.check_sample(
+            self.lake, span, self.hours, rows, seed, self.symbols
+        )
+
+    def _compare_view(self, level: Level, part: Chunk) -> None:
         rows = self.report.rows[level.view]
         batch = self.lake.read_features(level.view, part.from_us, part.to_us, self.symbols)
-        live, repeated = stored_rows.live(
+        live, repeated = stored_rows.live_rows(
             self.lake, level.view, part.from_us, part.to_us, self.symbols
         )
         doubled = len(batch) - batch.select(pl.struct(KEYS).n_unique()).item()
@@ -159,7 +174,7 @@ class _Work:
         if len(pairs):
             added = self._added_columns.update(columns(level), live, batch)
             self.report.diffs.add(
-                explained(self.lake, level, pairs, columns(level), self.symbols, added)
+                explain_differences(self.lake, level, pairs, columns(level), self.symbols, added)
             )
         if len(pairs) < len(batch):
             self._missing(level, batch.select(KEYS).join(live, on=KEYS, how="anti"))
@@ -169,10 +184,10 @@ class _Work:
     def _missing(self, level: Level, absent: pl.DataFrame) -> None:
         rows = self.report.rows[level.view]
         never_live = absent["symbol"].is_in(self.report.never_live)
-        down = never_live | self.down.inside(absent["event_time_us"])
-        open_rows = absent.filter(~down)
+        without_job = never_live | self.no_live_job.inside(absent["event_time_us"])
+        open_rows = absent.filter(~without_job)
         late = late_rows(self.lake, level, open_rows, self.symbols)
-        rows.no_live_job += int(down.sum())
+        rows.no_live_job += int(without_job.sum())
         rows.late += int(late.sum())
         rows.missing += self._add_examples("missing", level, open_rows.filter(~late))
 
@@ -180,9 +195,9 @@ class _Work:
         rows = self.report.rows[level.view]
         never_backfilled = absent["symbol"].is_in(self.report.never_backfilled)
         open_rows = absent.filter(~never_backfilled)
-        undone = self.undone.inside(open_rows["event_time_us"])
-        rows.not_backfilled += int(never_backfilled.sum()) + int(undone.sum())
-        rows.extra += self._add_examples("extra", level, open_rows.filter(~undone))
+        in_gap = self.not_backfilled.inside(open_rows["event_time_us"])
+        rows.not_backfilled += int(never_backfilled.sum()) + int(in_gap.sum())
+        rows.extra += self._add_examples("extra", level, open_rows.filter(~in_gap))
 
     def _add_examples(self, what: str, level: Level, rows: pl.DataFrame) -> int:
         """Add the first rows to the report; returns how many rows there are."""

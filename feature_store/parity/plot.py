@@ -3,8 +3,10 @@
 Errors are the unexplained ones, drawn against the tolerance.
 """
 
-import math
+from collections.abc import Sequence
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -27,34 +29,32 @@ def draw(report: ParityReport, title: str) -> Figure:
     figure = Figure(figsize=(12, max(4.0, 1.5 + INCH_PER_LINE * len(diffs))), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
-    places, errors = range(len(diffs)), [_error(diff) for diff in diffs]
-    left.scatter(
-        errors, places, s=14, c=["tab:red" if diff.unexplained else "tab:green" for diff in diffs]
-    )
-    left.axvline(TOLERANCE, color="black", linewidth=1, label="tolerance")
-    left.set(
-        xscale="log",
-        xlim=(FLOOR / 3, TOP * 3),
-        xlabel="largest error / max(|x|, scale)",
-        title=title,
-    )
-    left.set_yticks(places, [diff.name for diff in diffs], fontsize=6)
-    left.legend(loc="upper right", fontsize="small")
-    left.set_ylim(len(diffs) - 0.5, -0.5)
-    start = [0] * len(diffs)
-    for name, colour in COLOURS.items():
-        counts = [getattr(diff, name) for diff in diffs]
-        right.barh(places, counts, left=start, color=colour, label=name.replace("_", "-"))
-        start = [one + other for one, other in zip(start, counts, strict=True)]
-    right.set(
-        xlabel="values that differ, by cause",
-        xlim=(0, max(1, *start) if start else 1),
-        xscale="symlog",
-    )
-    right.legend(loc="upper right", fontsize="small")
+    left.set_title(title)
+    _draw_errors(left, diffs)
+    _draw_counts(right, diffs)
     return figure
 
 
-def _error(diff: ColumnDiff) -> float:
-    relative = diff.worst.relative if diff.worst else 0.0
-    return min(max(relative, FLOOR), TOP) if math.isfinite(relative) else TOP
+def _draw_errors(axes: Axes, diffs: Sequence[ColumnDiff]) -> None:
+    """The largest error of each column as a point, red where one has no explanation."""
+    places = range(len(diffs))
+    errors = np.clip([diff.largest_error for diff in diffs], FLOOR, TOP)
+    colours = ["tab:red" if diff.unexplained else "tab:green" for diff in diffs]
+    axes.scatter(errors, places, s=14, c=colours)
+    axes.axvline(TOLERANCE, color="black", linewidth=1, label="tolerance")
+    axes.set(xscale="log", xlim=(FLOOR / 3, TOP * 3), xlabel="largest error / max(|x|, scale)")
+    axes.set_yticks(places, [diff.name for diff in diffs], fontsize=6)
+    axes.legend(loc="upper right", fontsize="small")
+    axes.set_ylim(max(len(diffs), 1) - 0.5, -0.5)
+
+
+def _draw_counts(axes: Axes, diffs: Sequence[ColumnDiff]) -> None:
+    """The number of values that differ in each column, as bars stacked by cause."""
+    places, start = range(len(diffs)), np.zeros(len(diffs))
+    for name, colour in COLOURS.items():
+        counts = np.array([getattr(diff, name) for diff in diffs], dtype=float)
+        axes.barh(places, counts, left=start, color=colour, label=name.replace("_", "-"))
+        start = start + counts
+    widest = start.max(initial=1)
+    axes.set(xlabel="values that differ, by cause", xlim=(0, widest), xscale="symlog")
+    axes.legend(loc="upper right", fontsize="small")

@@ -4,13 +4,13 @@ The sample is from a few hours, and its ticks are read as far back as its window
 """
 
 import random
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from contracts.features import columns
-from contracts.units import HOUR_US
+from contracts.units import HOUR_US, SECOND_US
 from contracts.windows import LEVELS
 from feature_store.backfill import chunks
 from feature_store.backfill.chunks import Chunk
@@ -43,7 +43,7 @@ class ReferenceCheck:
         return self.extra + self.diffs.unexplained
 
 
-def check(
+def check_sample(
     lake: Lakehouse,
     span: Chunk,
     hours: Collection[int],
@@ -60,7 +60,7 @@ def check(
     for hour in chosen:
         inside = Chunk(max(hour * HOUR_US, span.from_us), min((hour + 1) * HOUR_US, span.to_us))
         drawn = _draw(lake, inside, -(-sample // len(chosen)), generator, symbols)
-        for view, expected in _evaluate(lake, inside, drawn):
+        for view, expected in _evaluate(lake, inside, drawn).items():
             _compare(result, view, expected, drawn[view])
     return result
 
@@ -76,35 +76,33 @@ def _draw(
     views = {
         lv.view: lake.read_features(lv.view, span.from_us, span.to_us, symbols) for lv in LEVELS
     }
-    available = sorted(set[str]().union(*(frame["symbol"].unique() for frame in views.values())))
+    available = pl.concat(frame["symbol"] for frame in views.values()).unique().sort().to_list()
     few = generator.sample(available, min(SYMBOLS_MAX, len(available)))
-    drawn = {}
-    for view, frame in views.items():
-        candidates = frame.filter(pl.col("symbol").is_in(few))
-        positions = generator.sample(range(len(candidates)), min(rows, len(candidates)))
-        drawn[view] = candidates[sorted(positions)]
-    return drawn
+    candidates = {view: frame.filter(pl.col("symbol").is_in(few)) for view, frame in views.items()}
+    return {view: _draw_rows(frame, rows, generator) for view, frame in candidates.items()}
+
+
+def _draw_rows(rows: pl.DataFrame, count: int, generator: random.Random) -> pl.DataFrame:
+    """At most `count` of the rows, in their order."""
+    positions = generator.sample(range(len(rows)), min(count, len(rows)))
+    return rows[sorted(positions)]
 
 
 def _evaluate(
     lake: Lakehouse, span: Chunk, drawn: dict[str, pl.DataFrame]
-) -> Iterator[tuple[str, pl.DataFrame]]:
+) -> dict[str, pl.DataFrame]:
     """The same rows by the reference implementation, per view."""
-    only = {
-        (view, symbol, us // 1_000_000)
+    drawn_keys = pl.concat(
+        rows.select(pl.lit(view), "symbol", pl.col("event_time_us") // SECOND_US)
         for view, rows in drawn.items()
-        for symbol, us in rows["symbol", "event_time_us"].iter_rows()
-    }
-    symbols = sorted({symbol for _, symbol, _ in only})
-    lookback = chunks.lookback(lake, span, symbols)
-    begins = dict.fromkeys(symbols, lookback.base_us) | {
-        symbol: us for symbol, us in lookback.further if symbol in symbols
-    }
-    yield from (
-        reference.features(tick_scans.copies(lake, begins, span.to_us), only=only).items()
-        if only
-        else ()
     )
+    if drawn_keys.is_empty():
+        return {}
+    symbols = drawn_keys["symbol"].unique().sort().to_list()
+    lookback = chunks.lookback(lake, span, symbols)
+    begins_us = dict.fromkeys(symbols, lookback.base_us) | dict(lookback.further)
+    ticks = tick_scans.copies(lake, begins_us, span.to_us)
+    return reference.features(ticks, only=set(drawn_keys.iter_rows()))
 
 
 def _compare(result: ReferenceCheck, view: str, expected: pl.DataFrame, got: pl.DataFrame) -> None:

@@ -3,11 +3,10 @@
 Plain data.
 """
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from feature_store.parity.column_diff import TOLERANCE, ColumnDiffs
+from feature_store.parity.column_diff import TOLERANCE, ColumnDiffs, finite_or_none
 from feature_store.parity.coverage import CoverageGap
 from feature_store.parity.reference_check import ReferenceCheck
 from feature_store.parity.served import Served
@@ -42,6 +41,10 @@ class Rows:
         """Rows that one side has and the other lacks, or history has twice, without a cause."""
         return self.missing + self.extra + self.doubled
 
+    def as_dict(self) -> dict[str, Any]:
+        """The counts as JSON."""
+        return asdict(self) | {"unexplained": self.unexplained}
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -68,38 +71,40 @@ class ParityReport:
     coverage_gaps: list[CoverageGap] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     never_backfilled: list[str] = field(default_factory=list)
-    never_live: list[str] = field(
-        default_factory=list
-    )  # loaded, not streamed: such as synthetic history
+    # Loaded, not streamed: such as synthetic history.
+    never_live: list[str] = field(default_factory=list)
     reference: ReferenceCheck = field(default_factory=ReferenceCheck)
     served: Served = field(default_factory=Served)
 
     @property
     def unexplained(self) -> int:
         """Everything that differs without a cause: above zero, something is broken."""
-        rows = sum(rows.unexplained for rows in self.rows.values())
-        return rows + self.diffs.unexplained + self.reference.unexplained + self.served.unexplained
+        values = self.diffs.unexplained + self.reference.unexplained + self.served.unexplained
+        return self._count_rows("unexplained") + values
 
     def totals(self) -> dict[str, Any]:
         """The few numbers for monitoring."""
-        diffs = self.diffs.values()
-        worst = max((diff.worst.relative for diff in diffs if diff.worst), default=0.0)
+        values = self.diffs.total()
         return {
             "unexplained": self.unexplained,
-            "rows_compared": sum(rows.compared for rows in self.rows.values()),
-            "values_compared": sum(diff.compared for diff in diffs),
-            "values_late": sum(diff.late for diff in diffs),
-            "values_warm_up": sum(diff.warm_up for diff in diffs),
-            "values_new_column": sum(diff.new_column for diff in diffs),
-            "rows_missing": sum(rows.missing for rows in self.rows.values()),
-            "rows_extra": sum(rows.extra for rows in self.rows.values()),
-            "largest_relative_error": worst if worst < float("inf") else None,
+            "rows_compared": self._count_rows("compared"),
+            "values_compared": values.compared,
+            "values_late": values.late,
+            "values_warm_up": values.warm_up,
+            "values_new_column": values.new_column,
+            "rows_missing": self._count_rows("missing"),
+            "rows_extra": self._count_rows("extra"),
+            "largest_relative_error": finite_or_none(values.largest_error),
             "oracle_rows": self.reference.rows,
             "served_records": self.served.compared,
             "from_us": self.from_us,
             "to_us": self.to_us,
             "taken_us": self.taken_us,
         }
+
+    def _count_rows(self, name: str) -> int:
+        """One of the counts of `Rows`, summed over the views."""
+        return sum(getattr(rows, name) for rows in self.rows.values())
 
     def add_example(self, example: Example) -> None:
         """Keep the first few rows of each kind."""
@@ -111,20 +116,18 @@ class ParityReport:
         return {
             "tolerance": TOLERANCE,
             **self.totals(),
-            "views": [
-                asdict(rows) | {"unexplained": rows.unexplained} for rows in self.rows.values()
-            ],
-            "features": [diff.as_dict() for diff in self.diffs.values()],
-            "stretches": [asdict(gap) for gap in self.coverage_gaps],
-            "examples": [asdict(example) for example in self.examples],
+            "views": [rows.as_dict() for rows in self.rows.values()],
+            "features": self.diffs.as_dicts(),
+            "stretches": list(map(asdict, self.coverage_gaps)),
+            "examples": list(map(asdict, self.examples)),
             "never_backfilled": self.never_backfilled,
             "never_live": self.never_live,
-            "oracle": dict(_part(self.reference)),
-            "served": dict(_part(self.served)),
+            "oracle": _part_as_dict(self.reference),
+            "served": _part_as_dict(self.served),
         }
 
 
-def _part(check: ReferenceCheck | Served) -> Iterator[tuple[str, Any]]:
-    yield "unexplained", check.unexplained
-    yield from ((name, value) for name, value in vars(check).items() if name != "diffs")
-    yield "features", [diff.as_dict() for diff in check.diffs.values()]
+def _part_as_dict(part: ReferenceCheck | Served) -> dict[str, Any]:
+    """A further check as JSON: its counts, and its diffs as `features`."""
+    counts = {name: value for name, value in vars(part).items() if name != "diffs"}
+    return {"unexplained": part.unexplained, **counts, "features": part.diffs.as_dicts()}

@@ -1,18 +1,19 @@
 """Compares the features that /predict served with history's rows of the times in each record."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from contracts import prediction
 from contracts.features import COLUMNS
+from contracts.prediction import Source
 from contracts.windows import LEVELS, Level
 from feature_store.backfill.chunks import Chunk
 from feature_store.parity.column_diff import GOT, KEYS, ColumnDiffs, pair
 from feature_store.parity.coverage import CoverageGaps
-from feature_store.parity.explain import explained
+from feature_store.parity.explain import explain_differences
 from lakehouse.schemas import PREDICTIONS
 from lakehouse.tables import Lakehouse, between
 
@@ -20,6 +21,8 @@ COLUMNS_OF = {
     level.view: {column.name: column for column in COLUMNS if column.view == level.view}
     for level in LEVELS
 }
+# What makes a record: delivery is at-least-once, so the same one may be stored twice.
+IDENTITY = ("request_id", "symbol", "served_at_us", "event_times_us", "features")
 
 
 @dataclass
@@ -57,24 +60,19 @@ class Record:
     features: dict[str, float | None]
 
 
-def check(
+def compare_served(
     lake: Lakehouse,
     result: Served,
     span: Chunk,
     bounds: Chunk,
     symbols: Sequence[str] | None,
-    undone: CoverageGaps,
+    not_backfilled: CoverageGaps,
 ) -> None:
     """Add to `result` the records served in `span`, with those of their rows ending in `bounds`."""
-    by_features: dict[tuple[str, ...], list[Record]] = defaultdict(list)
-    for record in _records(_read(lake, span), symbols, result):
-        by_features[tuple(sorted(record.features))].append(record)
-    for names, records in by_features.items():
+    records = _records(_read(lake, span), symbols, result)
+    for names, similar in _by_features(records).items():
         for level in LEVELS:
-            own = [name for name in names if name in COLUMNS_OF[level.view]]
-            used = _used(records, level, own, bounds)
-            if own and len(used):
-                _compare(lake, result, level, used, undone)
+            _compare(lake, result, level, _used(similar, level, names, bounds), not_backfilled)
 
 
 def _read(lake: Lakehouse, span: Chunk) -> pl.DataFrame:
@@ -84,26 +82,25 @@ def _read(lake: Lakehouse, span: Chunk) -> pl.DataFrame:
     return frame
 
 
-def _records(rows: pl.DataFrame, symbols: Sequence[str] | None, result: Served) -> Iterator[Record]:
-    """The records to compare; the others are only counted."""
-    distinct = rows.unique(
-        ["request_id", "symbol", "served_at_us", "event_times_us", "features"], maintain_order=True
-    )
-    result.repeated += len(rows) - len(distinct)
-    for source, symbol, times, features in distinct.select(
-        "source", "symbol", "event_times_us", "features"
-    ).iter_rows():
-        if symbols is not None and symbol not in symbols:
-            continue
-        result.records += 1
-        record = _record(symbol, times, features) if source == prediction.Source.ONLINE else None
-        if source == prediction.Source.REQUEST:
-            result.given += 1
-        elif record is None:
-            result.malformed += 1
-        else:
-            result.compared += 1
-            yield record
+def _records(rows: pl.DataFrame, symbols: Sequence[str] | None, result: Served) -> list[Record]:
+    """The records to compare; the others are only counted.
+
+    A shadow record was not served: it has the features of the served one, and often its identity.
+    """
+    served = rows.filter(pl.col("source").ne_missing(Source.SHADOW.value))
+    distinct = served.unique(IDENTITY, maintain_order=True)
+    result.repeated += len(served) - len(distinct)
+    if symbols is not None:
+        distinct = distinct.filter(pl.col("symbol").is_in(list(symbols)))
+    given = distinct.filter(pl.col("source") == Source.REQUEST.value)
+    online = distinct.filter(pl.col("source") == Source.ONLINE.value)
+    stored = online.select("symbol", "event_times_us", "features").iter_rows()
+    records = [record for row in stored if (record := _record(*row)) is not None]
+    result.records += len(distinct)
+    result.given += len(given)
+    result.compared += len(records)
+    result.malformed += len(distinct) - len(given) - len(records)
+    return records
 
 
 def _record(symbol: str | None, times: str | None, features: str | None) -> Record | None:
@@ -115,35 +112,50 @@ def _record(symbol: str | None, times: str | None, features: str | None) -> Reco
     return Record(symbol, ends, values) if len(ends) == len(used) else None
 
 
+def _by_features(records: Sequence[Record]) -> dict[tuple[str, ...], list[Record]]:
+    """The records by the names of their features, which differ between models."""
+    groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        groups[tuple(sorted(record.features))].append(record)
+    return groups
+
+
 def _used(
-    records: Sequence[Record], level: Level, names: Sequence[str], bounds: Chunk
+    records: Sequence[Record], level: Level, features: Sequence[str], bounds: Chunk
 ) -> pl.DataFrame:
-    """The rows of a view as they were served: symbol, event_time_us and the features `names`."""
+    """The rows of a view as they were served, with their end in `bounds`.
+
+    symbol, event_time_us and those of `features` that are columns of the view.
+    """
+    names = [name for name in features if name in COLUMNS_OF[level.view]]
     rows = [
-        (record.symbol, us, *(record.features[name] for name in names))
+        (record.symbol, us, *map(record.features.get, names))
         for record in records
+        # A malformed time may exceed 64 bits.
         if bounds.from_us <= (us := record.event_times_us.get(level.view, -1)) < bounds.to_us
     ]
-    return pl.DataFrame(
-        rows,
-        {"symbol": pl.String(), "event_time_us": pl.Int64(), **dict.fromkeys(names, pl.Float64())},
-        orient="row",
-    )
+    schema = {"symbol": pl.String(), "event_time_us": pl.Int64()}
+    return pl.DataFrame(rows, schema | dict.fromkeys(names, pl.Float64()), orient="row")
 
 
 def _compare(
-    lake: Lakehouse, result: Served, level: Level, used: pl.DataFrame, undone: CoverageGaps
+    lake: Lakehouse, result: Served, level: Level, used: pl.DataFrame, not_backfilled: CoverageGaps
 ) -> None:
+    """Add the rows of a view to `result`: those that history lacks, and the diffs of the others."""
+    columns = [COLUMNS_OF[level.view][name] for name in used.columns[len(KEYS) :]]
+    if used.is_empty() or not columns:
+        return
     first_us, last_us = used.select(
         first=pl.col("event_time_us").min(), last=pl.col("event_time_us").max()
     ).row(0)
     symbols = used["symbol"].unique().sort().to_list()
     history = lake.read_features(level.view, first_us, last_us + 1, symbols)
-    absent = undone.inside(used.join(history, on=KEYS, how="anti")["event_time_us"])
-    result.undone += int(absent.sum())
-    result.missing += len(absent) - int(absent.sum())
-    columns = [COLUMNS_OF[level.view][name] for name in used.columns[len(KEYS) :]]
+    absent = used.join(history, on=KEYS, how="anti")
+    in_gap = not_backfilled.inside(absent["event_time_us"])
+    result.undone += int(in_gap.sum())
+    result.missing += int((~in_gap).sum())
     # A record does not contain warm_s. Take history's: predictions are never served while a feature
     # has no value.
     pairs = pair(history, used).with_columns(pl.col("warm_s").alias("warm_s" + GOT))
-    result.diffs.add(explained(lake, level, pairs, columns, symbols) if len(pairs) else [])
+    if len(pairs):
+        result.diffs.add(explain_differences(lake, level, pairs, columns, symbols))

@@ -4,7 +4,9 @@ It reads one time slice after the other, so that memory does not grow with the r
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from operator import itemgetter
 
 import polars as pl
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, In
@@ -16,33 +18,30 @@ from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from lakehouse.tables import Lakehouse
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SLICE_ROWS = 400_000
 SLICES_S = (60, 600, 3600, 6 * 3600, 86_400, 7 * 86_400)
 SETTLED_US = 120 * SECOND_US  # newer rows may not be committed yet on one of the sides
 BAR_US_MAX = max(level.tile_s for level in LEVELS) * SECOND_US
+# What an empty table means, and what to do.
+NO_LIVE_ROWS = (
+    "no live job has published a row",
+    "start one with `tick job submit`, and send it ticks with `tick replay`",
+)
+NO_BATCH_ROWS = ("nothing was backfilled", "compute it with `tick backfill`")
 
 
-def covered(lake: Lakehouse, now_us: int) -> tuple[int, int]:
+def covered_range(lake: Lakehouse, now_us: int) -> tuple[int, int]:
     """The range that both tables cover, from file statistics, without bars that were still open.
 
     Raises DatasetError when one of them is empty, or when they have no time in common.
     """
-    live, batch = (_bounds(lake, table) for table in (GOLD_LIVE, GOLD))
-    if live is None:
-        raise DatasetError(
-            f"{GOLD_LIVE} is empty: no live job has published a row",
-            "start one with `tick job submit`, and send it ticks with `tick replay`",
-        )
-    if batch is None:
-        raise DatasetError(
-            f"{GOLD} is empty: nothing was backfilled", "compute it with `tick backfill`"
-        )
+    live = _bounds_us(lake, GOLD_LIVE, NO_LIVE_ROWS)
+    batch = _bounds_us(lake, GOLD, NO_BATCH_ROWS)
     # A backfill alongside the live job ends with bars that were not complete: rows within one bar
     # of its end are not compared.
-    from_us, to_us = (
-        max(live[0], batch[0]),
-        min(live[1] + 1, batch[1] - BAR_US_MAX, now_us - SETTLED_US),
-    )
+    from_us = max(live[0], batch[0])
+    to_us = min(live[1] + 1, batch[1] - BAR_US_MAX, now_us - SETTLED_US)
     if from_us >= to_us:
         hint = (
             "backfill the time of the live job (`tick backfill`), or set --from and --to; the last"
@@ -53,13 +52,12 @@ def covered(lake: Lakehouse, now_us: int) -> tuple[int, int]:
 
 
 def slices(lake: Lakehouse, from_us: int, to_us: int) -> Iterator[tuple[int, int]]:
-    """[from, to) in slices of about SLICE_ROWS rows of both tables, cut at round times."""
+    """[from, to) in slices of about SLICE_ROWS rows of both tables, split at round times."""
     count = sum(_count(lake, table, from_us, to_us) for table in (GOLD_LIVE, GOLD))
     fitting = [s for s in SLICES_S if s * SECOND_US * count <= SLICE_ROWS * (to_us - from_us)]
     step_us = max(fitting, default=SLICES_S[0]) * SECOND_US
-    cuts = range((from_us // step_us + 1) * step_us, to_us, step_us)
-    edges = [from_us, *cuts, to_us]
-    yield from zip(edges, edges[1:], strict=False)
+    inner = range((from_us // step_us + 1) * step_us, to_us, step_us)
+    yield from pairwise([from_us, *inner, to_us])
 
 
 def keys(
@@ -80,7 +78,7 @@ def keys(
     return frame.select("symbol", event_time_us=pl.col("event_time").dt.epoch("us"))
 
 
-def live(
+def live_rows(
     lake: Lakehouse, view: str, from_us: int, to_us: int, symbols: Sequence[str] | None
 ) -> tuple[pl.DataFrame, int]:
     """The live rows of a view, and the number of further rows of the same symbol and time.
@@ -106,15 +104,16 @@ def _count(lake: Lakehouse, table: str, from_us: int, to_us: int) -> int:
     return sum(task.file.record_count for task in files)
 
 
-def _bounds(lake: Lakehouse, table: str) -> tuple[int, int] | None:
-    stored = lake.table(table)
-    files = tables.files(stored, ["readable_metrics"])
+def _bounds_us(lake: Lakehouse, table: str, empty: tuple[str, str]) -> tuple[int, int]:
+    """First and last event time (µs) of a table. Raises DatasetError as in `empty` without rows."""
+    files = tables.files(lake.table(table), ["readable_metrics"])
     times = [file["readable_metrics"]["event_time"] for file in files]
     if not times:
-        return None
-    return _us(min(t["lower_bound"] for t in times)), _us(max(t["upper_bound"] for t in times))
+        message, hint = empty
+        raise DatasetError(f"{table} is empty: {message}", hint)
+    first = min(map(itemgetter("lower_bound"), times))
+    return _us(first), _us(max(map(itemgetter("upper_bound"), times)))
 
 
 def _us(moment: datetime) -> int:
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int((aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1e6)
+    return (moment - EPOCH) // timedelta(microseconds=1)

@@ -197,10 +197,12 @@ def test_the_job_of_a_client_that_ends_is_cancelled(
 
 
 def test_a_killed_run_goes_on_where_it_was(history: Settings, whole: pl.DataFrame) -> None:
-    done = ledger.read(history).done
+    done = ledger.read_ledger(history).done
     child = client(history)
     eventually(
-        lambda: len(set(ledger.read(history).done) - set(done)) >= 1 or child.poll() is not None,
+        lambda: (
+            len(set(ledger.read_ledger(history).done) - set(done)) >= 1 or child.poll() is not None
+        ),
         "a chunk done",
     )
     with pytest.raises(JobError, match=r"a backfill \(PID .* is running"):

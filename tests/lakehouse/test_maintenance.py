@@ -253,7 +253,7 @@ def test_ranges_of_tables_without_files_are_empty(lake):
         Lakehouse(lake).time_range()
     assert power.end_us(Lakehouse(lake)) is None
     with pytest.raises(DatasetError, match="is empty"):
-        stored_rows.covered(Lakehouse(lake), LATER_US)
+        stored_rows.covered_range(Lakehouse(lake), LATER_US)
 
 
 def test_a_table_whose_rows_were_all_deleted_counts_as_empty(lake):

@@ -129,7 +129,7 @@ import sys
 from pathlib import Path
 from contracts.config.settings import Settings
 from feature_store.backfill import ledger
-with ledger.alone(Settings(home=Path(sys.argv[1])), "a backfill"):
+with ledger.exclusive_access(Settings(home=Path(sys.argv[1])), "a backfill"):
     print("holds the lock", flush=True)
     sys.stdin.read()
 """
@@ -171,13 +171,13 @@ def test_a_rollback_is_refused_while_a_backfill_runs_which_keeps_its_lock(lake, 
     )
     with (
         pytest.raises(JobError, match=r"a backfill \(PID .* is running"),
-        ledger.alone(lake, "a second backfill"),
+        ledger.exclusive_access(lake, "a second backfill"),
     ):
         pass
     backfill.communicate("")
     rollback(lake, name, first)
     assert not ledger_file.exists()
-    with ledger.alone(lake, "the next backfill"):
+    with ledger.exclusive_access(lake, "the next backfill"):
         pass
 
 

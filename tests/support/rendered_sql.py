@@ -24,8 +24,8 @@ def programs() -> dict[str, Program]:
     """The live job, and a backfill with and without copies of trades."""
     settings = Settings(home=Path("/tick"))
     chunk, lookback = Chunk(START_US, START_US + DAY_US), Lookback(START_US - DAY_US)
-    everything = backfill.ChunkSource(lookback, copies=False)
-    some = backfill.ChunkSource(lookback, ("V:A",), 7, copies=True)
+    everything = backfill.ChunkSource(lookback, duplicates=False)
+    some = backfill.ChunkSource(lookback, ("V:A",), 7, duplicates=True)
     return {
         "live": job.program(settings, "/tick/flink/checkpoints/x/chk-1"),
         "backfill": backfill.program(settings, chunk, some, "lakehouse.staging.x"),

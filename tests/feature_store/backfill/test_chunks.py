@@ -9,7 +9,7 @@ from contracts.config.settings import Settings
 from contracts.units import DAY_US, MINUTE_US
 from feature_store.backfill import chunks, ledger
 from feature_store.backfill.chunks import Chunk, Lookback
-from feature_store.backfill.run import ChunkSource, accepted, holes
+from feature_store.backfill.run import ChunkSource, find_holes, select_accepted
 from lakehouse import maintenance, tick_scans
 from lakehouse.schemas import SILVER
 from lakehouse.tables import Lakehouse
@@ -46,6 +46,11 @@ def test_chunks_cover_the_range_once_and_end_at_the_same_cuts(start, length, siz
     assert all(chunk.to_us % max(size, length // 50) == 0 for chunk in made[:-1])
 
 
+@pytest.mark.parametrize("to_us", [5, 4])
+def test_an_empty_range_has_no_chunk(to_us):
+    assert chunks.split(5, to_us, 10) == []
+
+
 def test_the_warm_up_is_the_window_and_two_minutes_with_ticks_before_it(lake):
     chunk = Chunk(NOON_US + 150 * MINUTE_US, NOON_US + 180 * MINUTE_US)
     lookback = chunks.lookback(Lakehouse(lake), chunk, ["V:BUSY", "V:RESTED", "V:YOUNG"])
@@ -64,7 +69,7 @@ def test_at_the_beginning_of_history_one_minute_will_do(lake):
 
 
 def test_ticks_of_a_gap_are_read_for_their_symbol_alone():
-    text = accepted(
+    text = select_accepted(
         ChunkSource(Lookback(5_000_000, (("V:O'NEIL", 1_000_000),)), snapshot=77), 9_000_000
     )
     assert (
@@ -76,11 +81,11 @@ def test_ticks_of_a_gap_are_read_for_their_symbol_alone():
     )
     assert "event_time >= TO_TIMESTAMP_LTZ(1000, 3) AND" in text
     assert "silver.tick_data /*+ OPTIONS('snapshot-id'='77') */ WHERE" in text, (
-        "what was looked at for copies is what is read"
+        "what was searched for duplicates is what is read"
     )
 
 
-def test_minutes_are_counted_with_copies_and_symbols_told_apart(lake):
+def test_minutes_are_counted_with_duplicates_and_symbols_told_apart(lake):
     fill(lake, "BUSY", [7])
     counted = tick_scans.minutes(Lakehouse(lake), NOON_US, NOON_US + HOUR_US, ["V:BUSY"])
     assert counted["ticks"].sum() == 61 and counted.filter(pl.col("ticks") == 2)[
@@ -108,15 +113,17 @@ def test_new_ticks_new_definitions_and_other_chunks_make_a_chunk_due(lake):
         Lookback(NOON_US - HOUR_US, (("V:RESTED", NOON_US - 8 * DAY_US),)),
     )
     first = digest(lake, chunk, lookback)
-    notes = ledger.read(lake)
+    notes = ledger.read_ledger(lake)
     (ledger.folder(lake)).mkdir(parents=True)
-    notes.note(chunk, "*", first)
-    assert ledger.read(lake).is_done(chunk, "*", digest(lake, chunk, lookback))
-    assert not ledger.read(lake).is_done(chunk, "*", digest(lake, chunk, lookback, "another"))
+    notes.record(chunk, "*", first)
+    assert ledger.read_ledger(lake).is_done(chunk, "*", digest(lake, chunk, lookback))
+    assert not ledger.read_ledger(lake).is_done(
+        chunk, "*", digest(lake, chunk, lookback, "another")
+    )
     fill(lake, "BUSY", [3])
-    assert not ledger.read(lake).is_done(chunk, "*", digest(lake, chunk, lookback))
-    notes.note(Chunk(NOON_US + MINUTE_US, NOON_US + DAY_US), "V:BUSY", first)
-    assert not ledger.read(lake).is_done(chunk, "*", first)
+    assert not ledger.read_ledger(lake).is_done(chunk, "*", digest(lake, chunk, lookback))
+    notes.record(Chunk(NOON_US + MINUTE_US, NOON_US + DAY_US), "V:BUSY", first)
+    assert not ledger.read_ledger(lake).is_done(chunk, "*", first)
 
 
 def test_a_tick_in_the_gap_that_a_symbol_reaches_over_makes_a_chunk_due(lake):
@@ -143,20 +150,19 @@ def test_compaction_makes_no_chunk_due(lake):
 def test_a_ledger_that_cannot_be_read_is_empty(lake, text):
     ledger.folder(lake).mkdir(parents=True)
     (ledger.folder(lake) / "ledger.json").write_text(text)
-    assert ledger.read(lake).done == {}
+    assert ledger.read_ledger(lake).done == {}
 
 
 def test_days_without_ticks_are_holes_of_each_symbol():
     ticks = pl.DataFrame({"key": ["A", "A", "B"], "day_us": [0, 2 * DAY_US, DAY_US]})
-    assert holes(ticks, 0, 3 * DAY_US, None) == {"A": [DAY_US], "B": [0, 2 * DAY_US]}
-    assert holes(ticks, 0, 3 * DAY_US, ["A", "C"]) == {"A": [DAY_US], "C": [0, DAY_US, 2 * DAY_US]}
+    assert find_holes(ticks, 0, 3 * DAY_US, None) == {"A": [DAY_US], "B": [0, 2 * DAY_US]}
+    assert find_holes(ticks, 0, 3 * DAY_US, ["A", "C"]) == {
+        "A": [DAY_US],
+        "C": [0, DAY_US, 2 * DAY_US],
+    }
 
 
 def test_a_chunk_holds_whole_days_by_the_number_of_ticks(lake, monkeypatch):
-    assert (
-        chunks.suitable_us(Lakehouse(lake), NOON_US - 30 * DAY_US, NOON_US + DAY_US) == 31 * DAY_US
-    )
+    assert chunks.fit_us(Lakehouse(lake), NOON_US - 30 * DAY_US, NOON_US + DAY_US) == 31 * DAY_US
     monkeypatch.setattr(chunks, "CHUNK_TICKS", 20)
-    assert (
-        chunks.suitable_us(Lakehouse(lake), NOON_US - 30 * DAY_US, NOON_US + DAY_US) == 3 * DAY_US
-    )
+    assert chunks.fit_us(Lakehouse(lake), NOON_US - 30 * DAY_US, NOON_US + DAY_US) == 3 * DAY_US

@@ -263,19 +263,22 @@ def test_the_range_both_tables_cover_leaves_out_bars_that_were_open(tmp_path, vi
     Lakehouse(settings).create()
     for table, message in ((GOLD_LIVE, "no live job"), (GOLD, "nothing was backfilled")):
         with pytest.raises(DatasetError, match=message):
-            stored_rows.covered(Lakehouse(settings), NOW_US)
+            stored_rows.covered_range(Lakehouse(settings), NOW_US)
         lake.put_features(
             settings,
             table,
             lake.only(views, pl.col("event_time_us") > START + 600 * S) if table == GOLD else views,
         )
-    first, last = stored_rows.covered(Lakehouse(settings), NOW_US)
+    first, last = stored_rows.covered_range(Lakehouse(settings), NOW_US)
     newest = max(frame["event_time_us"].max() for frame in views.values())
     assert START + 600 * S < first < START + 660 * S and last == newest - 60 * S
-    assert stored_rows.covered(Lakehouse(settings), START + 3000 * S) == (first, START + 2880 * S)
+    assert stored_rows.covered_range(Lakehouse(settings), START + 3000 * S) == (
+        first,
+        START + 2880 * S,
+    )
     assert meter.measure(settings, first, last, NOW_US).unexplained == 0
     with pytest.raises(DatasetError, match="no time in common"):
-        stored_rows.covered(Lakehouse(settings), START + 600 * S)
+        stored_rows.covered_range(Lakehouse(settings), START + 600 * S)
 
 
 def test_a_range_that_cannot_be_compared_is_an_error(settings):

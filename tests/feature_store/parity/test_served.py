@@ -119,6 +119,16 @@ def test_features_of_the_request_and_repeated_records_are_counted_not_compared(s
     assert counts == (2, 1, 1, 1) and report.unexplained == 0
 
 
+def test_what_a_challenger_only_predicted_is_neither_a_repetition_nor_malformed(settings, views):
+    """Its record has the identity of the served one, and may be stored before it."""
+    shadow = record(views, source="shadow", model_version="8")
+    fewer = shadow | {"features": {"volume_1m": shadow["features"]["volume_1m"]}}
+    report = served(settings, views, shadow, record(views), fewer)
+    counts = report.served
+    assert (counts.records, counts.compared, counts.repeated, counts.malformed) == (1, 1, 0, 0)
+    assert {diff.compared for diff in counts.diffs.values()} == {1}
+
+
 @pytest.mark.parametrize(
     "broken",
     [
@@ -134,6 +144,12 @@ def test_features_of_the_request_and_repeated_records_are_counted_not_compared(s
 def test_what_is_not_a_record_is_counted_and_stops_nothing(settings, views, broken):
     report = served(settings, views, record(views) | broken, record(views, B))
     assert (report.served.malformed, report.served.compared, report.unexplained) == (1, 1, 0)
+
+
+def test_a_row_end_of_more_than_64_bits_stops_nothing(settings, views):
+    odd = record(views, event_times_us=dict.fromkeys(views, 2**64 - 1))
+    report = served(settings, views, odd, record(views, B))
+    assert (report.served.compared, report.served.missing, report.unexplained) == (2, 0, 0)
 
 
 def test_models_with_other_features_are_compared_by_name(settings, views):
