@@ -60,7 +60,7 @@ def _letters_table(letters: "Iterable[DeadLetter]") -> "Table":
 
     table = Table("refused (UTC)", "reason", "from", "bytes", "message", box=None)
     for letter in letters:
-        refused = datetime.fromtimestamp(letter.refused_ms / 1000, UTC)
+        refused = datetime.fromtimestamp(letter.rejected_ms / 1000, UTC)
         table.add_row(
             refused.strftime("%Y-%m-%d %H:%M:%S"),
             letter.reason,
@@ -87,12 +87,12 @@ def replay_letters(reason: Reason = None) -> None:
     result = dead_letters.replay(settings(), now_us(), reason)
     console = Console()
     console.print(
-        f"sent again {result.sent:,}, still refused {sum(result.refused.values()):,},"
-        f" rows of files {result.rows:,}, cut {result.cut:,}"
+        f"sent again {result.sent:,}, still refused {sum(result.rejected.values()):,},"
+        f" rows of files {result.rows:,}, cut {result.truncated:,}"
     )
     if result.rows:
         console.print("rows of files are not sent from here: repair the file, then `tick replay`")
-    if result.cut:
+    if result.truncated:
         console.print(
             f"of messages longer than {MESSAGE_BYTES_MAX:,} bytes only the start is kept:"
         )
