@@ -60,7 +60,7 @@ class DeadLetter:
 
     @property
     def place(self) -> tuple[int, int] | None:
-        """Partition and offset of the rejected message in `ticks`; None if it has another origin."""
+        """Partition and offset of the message in `ticks`; None if it has another origin."""
         topic, _, place = self.origin.partition("/")
         partition, _, offset = place.partition("/")
         is_tick = topic == TICKS.name and partition.isdecimal() and offset.isdecimal()
@@ -71,7 +71,7 @@ class DeadLetter:
 class ReplayCounts:
     """Dead letters that a replay sent, that are still rejected (by reason), and that it skipped.
 
-    Skipped are rows of files (`rows`), which only their feed can parse, and truncated messages (`truncated`).
+    Skipped are rows of files (`rows`), which only their feed can parse, and `truncated` messages.
     """
 
     sent: int
