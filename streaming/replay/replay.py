@@ -212,7 +212,7 @@ class _Replay:
             self.done.sides_inferred += batch.sides_inferred
             if batch.ticks.height:
                 ticks = self._restamp(batch.ticks)
-                if not self.heartbeat_us:
+                if not self.done.first_us:
                     self._begin(int(ticks["event_time_us"][0]))
                 self._send_ticks(ticks)
             self.sender.send_dead_letters(batch.rejected)
@@ -349,9 +349,12 @@ class _Replay:
 
 
 def _skip_items(batches: Iterator[Batch], items: int) -> Iterator[Batch]:
-    """Batches without their first `items` ticks and rejects (a batch counts its ticks first)."""
+    """Batches without their first `items` ticks and rejects (a batch counts its ticks first).
+
+    A batch without any is passed on: it shows that a live exchange is silent.
+    """
     for batch in batches:
         skipped = min(items, batch.items)
         items -= skipped
-        if skipped < batch.items:
+        if skipped < batch.items or not batch.items:
             yield batch.without_first(skipped)
