@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from itertools import chain
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -181,8 +182,8 @@ class LiveFeed:
             with urllib.request.urlopen(url, timeout=REST_TIMEOUT_S) as response:
                 rows = json.load(response)
             return [_as_message(symbol, row) for row in rows if first <= int(row["id"]) < until]
-        except (OSError, ValueError) as error:
-            log.warning("could not fill a gap", symbol=symbol, first=first, error=str(error)[:200])
+        except (OSError, HTTPException, ValueError, TypeError, KeyError) as error:
+            log.warning("could not fill a gap", symbol=symbol, first=first, error=repr(error)[:200])
             return []
 
 
