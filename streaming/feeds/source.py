@@ -107,7 +107,7 @@ class Source:
 
                 return Head(columns=frozenset(pq.ParquetFile(self.path).schema_arrow.names))
             with self.open() as stream:
-                text = stream.read(HEAD_BYTES).decode("utf-8", "replace")
+                text = stream.read(HEAD_BYTES).decode("utf-8-sig", "replace")
         except (*DAMAGED, ValueError) as error:
             raise FeedError(
                 f"{self.path} cannot be read: {error}", "download it again; it may be incomplete"
