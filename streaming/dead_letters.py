@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -149,16 +150,26 @@ def _unread(bounds: Bounds, after: dict[int, int]) -> Bounds:
 
 
 def _letters(consumer: Consumer, bounds: Bounds) -> Iterator[DeadLetter]:
-    """The letters within `bounds`. Gives up after SILENT_S_MAX without a message."""
+    """The letters within `bounds`."""
+    messages = chain.from_iterable(_poll(consumer, bounds))
+    return (_letter(message) for message in messages if _is_within(message, bounds))
+
+
+def _poll(consumer: Consumer, bounds: Bounds) -> Iterator[list[Message]]:
+    """Messages up to the end of `bounds`. Gives up after SILENT_S_MAX without a message."""
     consumer.assign(
         [TopicPartition(DEAD_LETTER.name, p, start) for p, (start, _) in bounds.items()]
     )
-    left, silent_s = set(bounds), 0.0
-    while left and silent_s < SILENT_S_MAX:
+    silent_s = 0.0
+    while silent_s < SILENT_S_MAX and _is_unread(consumer, bounds):
         messages = consumer.consume(BATCH, POLL_S)
         silent_s = 0.0 if messages else silent_s + POLL_S
-        yield from (_letter(message) for message in messages if _is_within(message, bounds))
-        left = {p for p in left if _position(consumer, p) < bounds[p][1]}
+        yield messages
+
+
+def _is_unread(consumer: Consumer, bounds: Bounds) -> bool:
+    """Whether the consumer has not reached the end of every partition."""
+    return any(_position(consumer, p) < end for p, (_, end) in bounds.items())
 
 
 def _is_within(message: Message, bounds: Bounds) -> bool:

@@ -12,7 +12,7 @@ import orjson
 import polars as pl
 
 from streaming.feeds.formats.binance import COINM, SPOT, USDM, base_size, market_of
-from streaming.feeds.formats.columns import epoch_us, number
+from streaming.feeds.formats.columns import epoch_us, given_or, number
 from streaming.feeds.formats.text import raw_lines
 from streaming.feeds.source import DAMAGED, Head, Source
 from streaming.feeds.types import ROW, Chunk, Names
@@ -41,8 +41,8 @@ class SocketFormat:
 
     def recognises(self, head: Head) -> bool:
         """Whether most of the first lines have this form."""
-        lines = [line for line in head.lines[:-1] or head.lines if line.strip()]
-        return sum(LINE.match(line) is not None for line in lines) * 2 > len(lines)
+        lines = list(filter(str.strip, head.lines[:-1] or head.lines))
+        return len(list(filter(LINE.match, lines))) * 2 > len(lines)
 
     def read(self, source: Source, names: Names) -> Iterator[Chunk]:
         """All lines in order of arrival."""
@@ -126,9 +126,7 @@ class Reader:
         )
         return {
             "venue": pl.col("venue"),
-            "symbol": pl.lit(self.names.symbol)
-            if self.names.symbol
-            else pl.col("symbol").str.to_uppercase(),
+            "symbol": given_or(self.names.symbol, pl.col("symbol").str.to_uppercase()),
             "event_time_us": epoch_us("event"),
             "ingest_time_us": epoch_us("received"),
             "price": price,
@@ -154,12 +152,16 @@ def _data(text: bytes) -> dict[str, Any] | None:
 
 def _kind(data: dict[str, Any]) -> str:
     """The event of a message: a trade of TRADES, "quote", or why the message is skipped."""
-    kind = str(data.get("e") or ("bookTicker" if data.keys() >= {"A", "B"} else "other"))
-    if kind in TRADES:
-        # Insurance-fund and ADL fills are booked far from the market price and are not in the
-        # dumps.
-        return kind if data.get("X") in (None, "MARKET") else "not_market"
+    kind = str(data.get("e") or _kind_by_fields(data))
+    # Insurance-fund and ADL fills are booked far from the market price and are not in the dumps.
+    if kind in TRADES and data.get("X") not in (None, "MARKET"):
+        return "not_market"
     return "quote" if kind == "bookTicker" else kind
+
+
+def _kind_by_fields(data: dict[str, Any]) -> str:
+    """The event of a message without a name: on spot, quotes have none."""
+    return "bookTicker" if data.keys() >= {"A", "B"} else "other"
 
 
 def _is_crossed(quote: dict[str, str | None]) -> bool:

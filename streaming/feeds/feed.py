@@ -11,7 +11,7 @@ import polars as pl
 from contracts.errors import FeedError
 from streaming.feeds import binance_socket
 from streaming.feeds.formats import binance, canonical, cme, vendors
-from streaming.feeds.merge import merge
+from streaming.feeds.merge import File, merge
 from streaming.feeds.source import Head, Source, expand
 from streaming.feeds.types import Batch, Format, Names, Span
 from streaming.feeds.validator import Validator
@@ -77,13 +77,7 @@ class Feed:
         """
         if len(self.files) == 1:
             return self._file(*self.files[0], received_us)
-        openers = []
-        for source, format_ in self.files:
-            span = self._span(source, format_, received_us)
-            openers.append(
-                (span.first_us if span else 0, partial(self._file, source, format_, received_us))
-            )
-        return merge(openers)
+        return merge([self._opener(*file, received_us) for file in self.files])
 
     def span(self, received_us: int) -> Span:
         """First and last event time, from the ends of the files.
@@ -98,6 +92,11 @@ class Feed:
                 "check the first lines of the file, or name its format with --format",
             )
         return span
+
+    def _opener(self, source: Source, format_: Format, received_us: int) -> File:
+        """For `merge`: the first event time, and what reads the file from its beginning."""
+        span = self._span(source, format_, received_us)
+        return span.first_us if span else 0, partial(self._file, source, format_, received_us)
 
     def _file(self, source: Source, format_: Format, received_us: int) -> Iterator[Batch]:
         validator = Validator(source.name, received_us, format_.infer_sides)

@@ -91,9 +91,7 @@ class Source:
             with gzip.open(self.path, "rb") as unpacked:
                 yield cast(BinaryIO, unpacked)
         elif magic == ZSTD:
-            import pyarrow as pa
-
-            with pa.input_stream(str(self.path), compression="zstd") as stream:
+            with _open_zstd(self.path) as stream:
                 yield stream
         else:
             with self.path.open("rb") as file:
@@ -102,16 +100,20 @@ class Source:
     def head(self) -> Head:
         """The beginning of the file. Raises FeedError if it cannot be opened."""
         try:
-            if self.is_parquet:
-                import pyarrow.parquet as pq
-
-                return Head(columns=frozenset(pq.ParquetFile(self.path).schema_arrow.names))
-            with self.open() as stream:
-                text = stream.read(HEAD_BYTES).decode("utf-8-sig", "replace")
+            return self._parquet_head() if self.is_parquet else self._text_head()
         except (*DAMAGED, ValueError) as error:
             raise FeedError(
                 f"{self.path} cannot be read: {error}", "download it again; it may be incomplete"
             ) from error
+
+    def _parquet_head(self) -> Head:
+        import pyarrow.parquet as pq
+
+        return Head(columns=frozenset(pq.ParquetFile(self.path).schema_arrow.names))
+
+    def _text_head(self) -> Head:
+        with self.open() as stream:
+            text = stream.read(HEAD_BYTES).decode("utf-8-sig", "replace")
         return Head(lines=tuple(line.rstrip("\r") for line in text.split("\n")[:50]))
 
     def blocks(self) -> Iterator[bytes]:
@@ -146,6 +148,12 @@ class Source:
         """Blocks up to a damage, which is reported when the file is read."""
         with suppress(*DAMAGED):
             yield from self.blocks()
+
+
+def _open_zstd(path: Path) -> BinaryIO:
+    import pyarrow as pa
+
+    return cast(BinaryIO, pa.input_stream(str(path), compression="zstd"))
 
 
 def first_and_last(items: Iterable[T]) -> Iterator[T]:

@@ -46,13 +46,12 @@ def empty() -> pl.DataFrame:
 
 def _is_well_typed() -> pl.Expr:
     """Whether a row has all required fields, finite numbers, and texts of a valid length."""
-    finite = [
-        pl.col(name).is_null() | pl.col(name).is_finite() for name in names(FIELDS, Kind.REAL)
-    ]
+    reals = pl.col(names(FIELDS, Kind.REAL))
     texts = [pl.col(name).str.len_chars().is_between(1, most) for name, most in CHARS_MAX.items()]
-    texts += [~pl.col(name).str.contains(":", literal=True) for name in KEY]
-    present = [pl.col(name).is_not_null() for name in REQUIRED]
-    return pl.all_horizontal(*present, *finite, *texts).fill_null(False)
+    texts.append(~pl.col(KEY).str.contains(":", literal=True))
+    return pl.all_horizontal(
+        pl.col(REQUIRED).is_not_null(), reals.is_null() | reals.is_finite(), *texts
+    ).fill_null(False)
 
 
 @lru_cache(maxsize=1)

@@ -183,9 +183,8 @@ class _Replay:
         offset and trade-id suffix.
         """
         self.idle_lag_us = feed.idle_lag_us
-        is_moved = as_live and not feed.in_real_time
-        if saved is None and (is_moved or feed.span_is_cheap):
-            self.span = feed.span(self.began_us)
+        if saved is None:
+            self.span = _find_span(feed, as_live, self.began_us)
         self.pacing = chosen = self._pacing(feed, speed, as_live, saved)
         self.items = self.done.resent_from = saved.items if saved else 0
         self.sender.acknowledged = self.items
@@ -346,6 +345,12 @@ class _Replay:
             return left_us / 1e6 / self.pacing.speed
         sent_us = self.reached_us - self.pacing.move_us(self.span.first_us)
         return elapsed_s * left_us / sent_us if sent_us > 0 else None
+
+
+def _find_span(feed: Replayable, as_live: bool, received_us: int) -> Span | None:
+    """The span if it is needed to move event times, or cheap enough for the display."""
+    is_moved = as_live and not feed.in_real_time
+    return feed.span(received_us) if is_moved or feed.span_is_cheap else None
 
 
 def _skip_items(batches: Iterator[Batch], items: int) -> Iterator[Batch]:

@@ -181,8 +181,6 @@ class Sender:
         self, pending: set[int], items: int, letters: int, error: Any, message: Any
     ) -> None:
         self._delivered(error, message)
-        if error is not None:
-            return
         pending.discard(message.partition())
-        if not pending and not self.failed and self._letters_acknowledged >= letters:
+        if not (pending or self.failed) and self._letters_acknowledged >= letters:
             self.acknowledged = max(self.acknowledged, items)

@@ -8,6 +8,7 @@ market impact nor a capacity limit: Sharpe ratios on it are unrealistic.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
@@ -132,9 +133,9 @@ class Market:
         self.rng = np.random.default_rng(exchange.seed)
         self.common, self.common_clock, self.clock = 0.0, 0.0, 0.0
         self.log_vol = float(self.rng.standard_normal())
-        prices = [exchange.prices[i % len(exchange.prices)] for i in range(len(exchange.symbols))]
+        prices = islice(cycle(exchange.prices), len(exchange.symbols))
         self.books = [Book(float(self.rng.standard_normal()), math.log(price)) for price in prices]
-        self.clocks = [0.0] * len(prices)
+        self.clocks = [0.0] * len(self.books)
 
     @property
     def now_us(self) -> int:
@@ -147,7 +148,7 @@ class Market:
             "exchange": asdict(self.exchange),
             "start_us": self.start_us,
             **{name: getattr(self, name) for name in (*SCALARS, "clocks")},
-            "books": [asdict(b) for b in self.books],
+            "books": list(map(asdict, self.books)),
             "rng": self.rng.bit_generator.state,
         }
 
