@@ -166,7 +166,7 @@ def rows_expected(source: Source) -> int:
 
 
 def _text_bytes(source: Source) -> int:
-    """Uncompressed size, as far as the file says."""
+    """Uncompressed size; for zstandard an estimate."""
     size = source.path.stat().st_size
     if source.member:
         with zipfile.ZipFile(source.path) as archive:

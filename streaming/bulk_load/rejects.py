@@ -22,7 +22,7 @@ FIELDS = ("row_number", "reason", "raw")
 def append_rejects(settings: Settings, rejects: Sequence[FeedReject], now_us: int) -> int:
     """Append rejects that are not stored yet (by file, row, reason and bytes); returns their count.
 
-    Rows longer than MESSAGE_BYTES_MAX are cut.
+    Rows longer than MESSAGE_BYTES_MAX are truncated.
     """
     table = Lakehouse(settings).table(DEAD_LETTER)
     by_source = groupby(rejects, lambda reject: reject.origin)

@@ -18,7 +18,7 @@ from contracts.errors import FeedError
 T = TypeVar("T")
 BLOCK_BYTES = 2 << 20
 HEAD_BYTES = 1 << 16
-LINE_BYTES_MAX = 4 << 20  # a longer "line" is cut here and rejected as a row
+LINE_BYTES_MAX = 4 << 20  # a longer "line" is split here and rejected as a row
 GZIP, ZSTD, ZIP, PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"PAR1"
 DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, OSError)
 

@@ -179,7 +179,7 @@ def status(settings: Settings) -> dict[str, Any]:
 
 
 def _last_completed(checkpoints: dict[str, Any]) -> dict[str, Any]:
-    """The newest complete checkpoint; Flink says null for what there is not yet."""
+    """The newest complete checkpoint; Flink returns null before the first one."""
     latest = checkpoints.get("latest") or {}
     return latest.get("completed") or {}
 

@@ -99,7 +99,7 @@ def dead_letter_views() -> tuple[View, ...]:
     The reason is the first that applies, NULL for a tick or a heartbeat. UNNEST keeps the planner
     from repeating an expression wherever its name is used.
     """
-    # A message that is too long is cut and followed by its true length (BoundedValue.java).
+    # A message that is too long is truncated and followed by its true length (BoundedValue.java).
     length = f"SUBSTRING(DECODE(message, 'ISO-8859-1') FROM {MESSAGE_BYTES_MAX + 1}) AS true_length"
     text = f"CASE WHEN true_length <> '' THEN CAST(NULL AS STRING) ELSE {_as_jackson_reads()} END"
     unnest_text = f"UNNEST(ARRAY[{text}]) AS t(as_read)"

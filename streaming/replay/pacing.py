@@ -70,7 +70,7 @@ def as_live(span: Span, speed: float, now_us: int) -> Pacing:
     At speed 0 and from speed 1 on, one constant offset keeps features undistorted: the first event
     is moved to L·(1 − 1/speed) before now, L being the length of the feed (at speed 0 to L before
     now). Below speed 1 a constant offset would put events into the future, which the live job
-    refuses: there the first event is now, and the time between events is stretched by 1/speed.
+    rejects: there the first event is now, and the time between events is stretched by 1/speed.
     Raises FeedError below `SLOWEST`.
     """
     if 0 < speed < SLOWEST:

@@ -74,7 +74,7 @@ def test_missing_trades_come_before_the_one_that_showed_the_gap(tmp_path):
     assert all(line.startswith(b"%d " % (NOW_US * 1000)) for line in lines)
 
 
-def test_the_first_trade_of_a_symbol_is_no_gap(tmp_path):
+def test_the_first_trade_of_a_symbol_is_not_a_gap(tmp_path):
     live = feed(tmp_path)
     live._complete_lines([message(HUGE), message(5, "ETHUSDT"), message(6, "ETHUSDT")])
     assert live.stats.gaps == 0

@@ -8,8 +8,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from contracts.config import connections
 from streaming import dead_letters
 from streaming.job.tables import GROUP_RAW
-from streaming.replay import refusals
-from streaming.replay.refusals import Coverage
+from streaming.replay import rejections
+from streaming.replay.rejections import Coverage
 from streaming.replay.sender import Sender
 from tests.support.flink_server import flink_server
 
@@ -53,7 +53,7 @@ def test_a_job_that_committed_everything_covers_the_replay(broker, flink, writte
     reject(settings, partition, end - 1, "late")
     reject(settings, partition, end, "of_another_sender")
     commit(settings, written.ends)
-    result = refusals.count(settings, written, before)
+    result = rejections.count(settings, written, before)
     assert (result.reasons, result.coverage) == (Counter(late=1), Coverage.COMPLETE)
 
 
@@ -61,27 +61,27 @@ def test_a_job_that_committed_everything_covers_the_replay(broker, flink, writte
 def test_a_job_that_is_behind_is_waited_for_and_then_reported(
     broker, flink, written, monkeypatch, committed
 ):
-    monkeypatch.setattr(refusals, "wait_s_max", lambda _settings: 0.0)
-    monkeypatch.setattr(refusals, "POLL_S", 0.01)
+    monkeypatch.setattr(rejections, "wait_s_max", lambda _settings: 0.0)
+    monkeypatch.setattr(rejections, "POLL_S", 0.01)
     settings = broker.model_copy(update={"flink_port": flink.port})
     if committed is not None:
         commit(settings, dict.fromkeys(written.ends, committed))
-    assert refusals.count(settings, written, {}).coverage is Coverage.BEHIND
+    assert rejections.count(settings, written, {}).coverage is Coverage.BEHIND
 
 
 def test_without_a_live_job_nothing_is_waited_for(broker, flink, written):
     settings = broker.model_copy(update={"flink_port": flink.port})
     flink.state = "FINISHED"
-    assert refusals.count(settings, written, {}).coverage is Coverage.NO_JOB
+    assert rejections.count(settings, written, {}).coverage is Coverage.NO_JOB
 
 
 def test_without_flink_there_is_no_job(broker, written):
     with flink_server() as server:
         port = server.port
     settings = broker.model_copy(update={"flink_port": port})
-    assert refusals.count(settings, written, {}).coverage is Coverage.NO_JOB
+    assert rejections.count(settings, written, {}).coverage is Coverage.NO_JOB
 
 
 def test_the_wait_covers_two_checkpoints(broker):
     settings = broker.model_copy(update={"checkpoint_interval_s": 7.0})
-    assert refusals.wait_s_max(settings) == 14.0 + refusals.CATCH_UP_S
+    assert rejections.wait_s_max(settings) == 14.0 + rejections.CATCH_UP_S
