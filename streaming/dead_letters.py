@@ -2,7 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
+from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_fixed
@@ -22,11 +25,17 @@ POLL_S = 0.2
 # Letters of a transaction that a dead job left open cannot be read: stop waiting for them.
 SILENT_S_MAX = 5.0
 BATCH = 500
+# What a message without one of these headers gets: any client with write access can write one.
+NO_HEADERS = dict.fromkeys(("reason", "topic", "partition", "offset"), "?") | dict.fromkeys(
+    ("detail", "bytes"), ""
+)
+# First offset and end of the letters in each partition.
+Bounds = dict[int, tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A refused message: reason, origin, time of refusal and bytes.
+    """A rejected message: reason, origin, time of rejection and bytes.
 
     The origin is `topic/partition/offset`, or `feed:<file>/0/<row>`. `raw` has at most
     MESSAGE_BYTES_MAX bytes of the message; `true_bytes` is its original length.
@@ -35,7 +44,7 @@ class DeadLetter:
     reason: str
     origin: str
     raw: bytes
-    refused_ms: int
+    rejected_ms: int
     true_bytes: int
     key: bytes | None = None
     detail: str = ""
@@ -46,13 +55,13 @@ class DeadLetter:
         return self.origin.startswith("feed:")
 
     @property
-    def is_cut(self) -> bool:
+    def is_truncated(self) -> bool:
         """Whether bytes are missing, so that it cannot be replayed."""
         return self.true_bytes > len(self.raw)
 
     @property
     def place(self) -> tuple[int, int] | None:
-        """Partition and offset of the refused message in `ticks`; None if it has another origin."""
+        """Partition and offset of the message in `ticks`; None if it has another origin."""
         topic, _, place = self.origin.partition("/")
         partition, _, offset = place.partition("/")
         is_tick = topic == TICKS.name and partition.isdecimal() and offset.isdecimal()
@@ -61,24 +70,21 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class ReplayCounts:
-    """Dead letters that a replay sent, that are still refused (by reason), and that it skipped.
+    """Dead letters that a replay sent, that are still rejected (by reason), and that it skipped.
 
-    Skipped are rows of files (`rows`), which only their feed can parse, and cut messages (`cut`).
+    Skipped are rows of files (`rows`), which only their feed can parse, and `truncated` messages.
     """
 
     sent: int
-    refused: Counter[str]
+    rejected: Counter[str]
     rows: int
-    cut: int
+    truncated: int
 
 
 def ends(settings: Settings) -> dict[int, int]:
     """The current end of every partition, for `read`. Raises ServiceError without Kafka."""
-    consumer = _consumer(settings)
-    try:
-        return {partition: high for partition, (_, high) in _ends(consumer, settings).items()}
-    finally:
-        consumer.close()
+    with closing(_consumer(settings)) as consumer:
+        return {partition: end for partition, (_, end) in _bounds(consumer, settings).items()}
 
 
 def read(
@@ -90,20 +96,9 @@ def read(
 
     `after`: only those since these `ends`. Raises ServiceError if Kafka is unavailable.
     """
-    consumer = _consumer(settings)
-    try:
-        bounds = _ends(consumer, settings)
-        starts = {p: max(low, (after or {}).get(p, low)) for p, (low, _) in bounds.items()}
-        consumer.assign([TopicPartition(DEAD_LETTER.name, p, start) for p, start in starts.items()])
-        left, silent_s = {p for p, (_, high) in bounds.items() if starts[p] < high}, 0.0
-        while left and silent_s < SILENT_S_MAX:
-            messages = consumer.consume(BATCH, POLL_S)
-            silent_s = 0.0 if messages else silent_s + POLL_S
-            letters = _letters(messages, bounds)
-            yield from (letter for letter in letters if reason in (None, letter.reason))
-            left = {p for p in left if _position(consumer, p) < bounds[p][1]}
-    finally:
-        consumer.close()
+    with closing(_consumer(settings)) as consumer:
+        letters = _letters(consumer, _unread(_bounds(consumer, settings), after or {}))
+        yield from (letter for letter in letters if reason in (None, letter.reason))
 
 
 def counts(settings: Settings) -> Counter[str]:
@@ -112,7 +107,7 @@ def counts(settings: Settings) -> Counter[str]:
 
 
 def counts_of(settings: Settings, written: SentOffsets, after: dict[int, int]) -> Counter[str]:
-    """Messages of `written` that the live job refused, by reason.
+    """Messages of `written` that the live job rejected, by reason.
 
     `after`: `ends` from before they were sent. A restarted job writes some dead letters again, so
     each message is counted once.
@@ -129,35 +124,59 @@ def replay(settings: Settings, received_us: int, reason: str | None = None) -> R
 
     A letter that is replayed twice does no harm: duplicates of a trade are counted once.
     """
-    sender, refused = Sender(settings), Counter[str]()
-    sent = rows = cut = 0
+    sender, rejected = Sender(settings), Counter[str]()
+    sent = rows = truncated = 0
     for letter in read(settings, reason):
         if letter.from_feed:
             rows += 1
             continue
-        if letter.is_cut:
-            cut += 1
+        if letter.is_truncated:
+            truncated += 1
             continue
         parsed = parse(letter.raw, received_us)
         if isinstance(parsed, Rejected):
-            refused[parsed.reason.value] += 1
+            rejected[parsed.reason.value] += 1
             continue
         sender.send_message(parsed.key, encoding.encode(parsed))
         sent += 1
     sender.flush()
-    return ReplayCounts(sent, refused, rows, cut)
+    return ReplayCounts(sent, rejected, rows, truncated)
 
 
-def _letters(messages: list[Message], ends: dict[int, tuple[int, int]]) -> Iterator[DeadLetter]:
-    for message in messages:
-        partition, offset = message.partition(), message.offset()
-        if (
-            not message.error()
-            and partition is not None
-            and offset is not None
-            and offset < ends[partition][1]
-        ):
-            yield _letter(message)
+def _unread(bounds: Bounds, after: dict[int, int]) -> Bounds:
+    """The part of `bounds` from the offsets `after` on, without partitions that have nothing."""
+    starts = {p: (max(low, after.get(p, low)), end) for p, (low, end) in bounds.items()}
+    return {p: (start, end) for p, (start, end) in starts.items() if start < end}
+
+
+def _letters(consumer: Consumer, bounds: Bounds) -> Iterator[DeadLetter]:
+    """The letters within `bounds`."""
+    messages = chain.from_iterable(_poll(consumer, bounds))
+    return (_letter(message) for message in messages if _is_within(message, bounds))
+
+
+def _poll(consumer: Consumer, bounds: Bounds) -> Iterator[list[Message]]:
+    """Messages up to the end of `bounds`. Gives up after SILENT_S_MAX without a message."""
+    consumer.assign(
+        [TopicPartition(DEAD_LETTER.name, p, start) for p, (start, _) in bounds.items()]
+    )
+    silent_s = 0.0
+    while silent_s < SILENT_S_MAX and _is_unread(consumer, bounds):
+        messages = consumer.consume(BATCH, POLL_S)
+        silent_s = 0.0 if messages else silent_s + POLL_S
+        yield messages
+
+
+def _is_unread(consumer: Consumer, bounds: Bounds) -> bool:
+    """Whether the consumer has not reached the end of every partition."""
+    return any(_position(consumer, p) < end for p, (_, end) in bounds.items())
+
+
+def _is_within(message: Message, bounds: Bounds) -> bool:
+    """Whether it is a message before the end of its partition, not an error of the consumer."""
+    if message.error():
+        return False
+    return cast(int, message.offset()) < bounds[cast(int, message.partition())][1]
 
 
 def _has_no_leader_yet(error: BaseException) -> bool:
@@ -177,7 +196,7 @@ def _consumer(settings: Settings) -> Consumer:
     wait=wait_fixed(0.25),
     reraise=True,
 )
-def _watermarks(consumer: Consumer) -> dict[int, tuple[int, int]]:
+def _watermarks(consumer: Consumer) -> Bounds:
     partitions = (
         consumer.list_topics(DEAD_LETTER.name, timeout=TIMEOUT_S)
         .topics[DEAD_LETTER.name]
@@ -189,7 +208,8 @@ def _watermarks(consumer: Consumer) -> dict[int, tuple[int, int]]:
     }
 
 
-def _ends(consumer: Consumer, settings: Settings) -> dict[int, tuple[int, int]]:
+def _bounds(consumer: Consumer, settings: Settings) -> Bounds:
+    """All letters that Kafka has. Raises ServiceError without Kafka."""
     try:
         return _watermarks(consumer)
     except KafkaException as error:
@@ -204,12 +224,25 @@ def _position(consumer: Consumer, partition: int) -> int:
 
 
 def _letter(message: Message) -> DeadLetter:
-    headers = {
+    headers = NO_HEADERS | _headers(message)
+    raw, (_, rejected_ms) = message.value() or b"", message.timestamp()
+    return DeadLetter(
+        headers["reason"],
+        "{topic}/{partition}/{offset}".format_map(headers),
+        raw,
+        rejected_ms,
+        _true_bytes(headers["bytes"], len(raw)),
+        message.key(),
+        headers["detail"],
+    )
+
+
+def _headers(message: Message) -> dict[str, str]:
+    return {
         name: (value or b"").decode("utf-8", "replace") for name, value in message.headers() or ()
     }
-    origin = "/".join(headers.get(name, "?") for name in ("topic", "partition", "offset"))
-    raw, (_, refused_ms) = message.value() or b"", message.timestamp()
-    size = headers.get("bytes", "")  # not trusted: any client with write access can set it
-    true_bytes = int(size) if size.isdecimal() and len(size) < 16 else len(raw)
-    reason, detail = headers.get("reason", "?"), headers.get("detail", "")
-    return DeadLetter(reason, origin, raw, refused_ms, true_bytes, message.key(), detail)
+
+
+def _true_bytes(header: str, received: int) -> int:
+    """The length in the header if it is one, else the `received` bytes."""
+    return int(header) if header.isdecimal() and len(header) < 16 else received

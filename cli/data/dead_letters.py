@@ -62,7 +62,7 @@ def _letter_cells(letter: "DeadLetter") -> tuple[str, ...]:
     from rich.markup import escape
 
     return (
-        format_us(letter.refused_ms * 1000),
+        format_us(letter.rejected_ms * 1000),
         escape(letter.reason),
         escape(letter.origin),
         f"{letter.true_bytes:,}",
@@ -86,12 +86,12 @@ def replay_letters(reason: Reason = None) -> None:
     result = dead_letters.replay(settings(), now_us(), reason)
     console = Console()
     console.print(
-        f"sent again {result.sent:,}, still refused {sum(result.refused.values()):,},"
-        f" rows of files {result.rows:,}, cut {result.cut:,}"
+        f"sent again {result.sent:,}, still refused {sum(result.rejected.values()):,},"
+        f" rows of files {result.rows:,}, cut {result.truncated:,}"
     )
     if result.rows:
         console.print("rows of files are not sent from here: repair the file, then `tick replay`")
-    if result.cut:
+    if result.truncated:
         console.print(
             f"of messages longer than {MESSAGE_BYTES_MAX:,} bytes only the start is kept:"
         )

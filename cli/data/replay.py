@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from contracts.config.settings import Settings
     from streaming.replay.replay import Replayable, ReplayProgress
 
-INCOMPLETE_COVERAGE = {  # by refusals.Coverage
+INCOMPLETE_COVERAGE = {  # by rejections.Coverage
     "no job": (
         "no live job runs that could validate these ticks: `tick job resume`, or `tick job submit`"
     ),
@@ -119,13 +119,13 @@ def _require_no_refusals(
     from rich.console import Console
 
     from contracts.errors import FeedError
-    from streaming.replay import refusals
-    from streaming.replay.refusals import Coverage
+    from streaming.replay import rejections
+    from streaming.replay.rejections import Coverage
 
     console = Console(stderr=True, highlight=False)
-    limit_s = refusals.wait_s_max(settings)
+    limit_s = rejections.wait_s_max(settings)
     with console.status(f"waiting until the live job has validated it ({limit_s:.0f} s at most)"):
-        refused = refusals.count(settings, result.written, letter_offsets)
+        refused = rejections.count(settings, result.written, letter_offsets)
     if refused.coverage is not Coverage.COMPLETE:
         console.print(f"[yellow]![/] {INCOMPLETE_COVERAGE[refused.coverage]}")
     if refused.reasons:

@@ -67,18 +67,13 @@ class Deduplicator:
     def remove_duplicates(self, number: int, ticks: pl.DataFrame) -> DedupResult:
         """The new ticks of one UTC day (`number`: days since 1970), which then count as loaded."""
         day, marks = self._day(number, ticks), fingerprints(ticks)
-        is_stored = _contained(marks, day.stored)
-        is_copy = ~is_stored & (_contained(marks, day.loaded) | ~_first_occurrence(marks))
-        is_fresh = ~(is_stored | is_copy)
-        day.loaded = pl.concat(
-            [day.loaded, marks if is_fresh.all() else marks.filter(is_fresh)], rechunk=False
-        )
+        is_stored = _is_contained(marks, day.stored)
+        is_repeated = _is_contained(marks, day.loaded) | ~_is_first(marks)
+        is_duplicate = ~is_stored & is_repeated
+        is_fresh = ~(is_stored | is_duplicate)
+        day.loaded = pl.concat([day.loaded, marks.filter(is_fresh)], rechunk=False)
         self._evict(keep=number)
-        return DedupResult(
-            ticks if is_fresh.all() else ticks.filter(is_fresh),
-            int(is_stored.sum()),
-            int(is_copy.sum()),
-        )
+        return DedupResult(ticks.filter(is_fresh), int(is_stored.sum()), int(is_duplicate.sum()))
 
     def _day(self, number: int, ticks: pl.DataFrame) -> _Day:
         day = self._days.setdefault(number, _Day())
@@ -113,14 +108,14 @@ class Deduplicator:
             self._days.popitem(last=False)
 
 
-def _contained(marks: pl.Series, others: pl.Series) -> pl.Series:
+def _is_contained(marks: pl.Series, others: pl.Series) -> pl.Series:
     """Whether each fingerprint is one of the others."""
     return (
         marks.is_in(others.implode()) if len(others) else pl.repeat(False, len(marks), eager=True)
     )
 
 
-def _first_occurrence(marks: pl.Series) -> pl.Series:
+def _is_first(marks: pl.Series) -> pl.Series:
     """Whether each fingerprint is the first of its value."""
     return (
         pl.repeat(True, len(marks), eager=True)

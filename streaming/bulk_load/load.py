@@ -9,13 +9,14 @@ The only state is the lakehouse itself: after a kill, or when the same files are
 the missing ticks are added.
 """
 
-import struct
+import io
 import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import polars as pl
 
@@ -88,8 +89,12 @@ class _Loader:
         self.table = Lakehouse(settings).table(SILVER)
         self.deduplicator = Deduplicator(self.table)
         self.buffer: list[pl.DataFrame] = []
-        self.rows = 0
         self.rejects: list[FeedReject] = []
+
+    @property
+    def rows(self) -> int:
+        """Ticks in the buffer."""
+        return sum(frame.height for frame in self.buffer)
 
     def load_file(self, feed: Feed) -> Iterator[int]:
         """Load one file; yields how many of its rows have been read."""
@@ -111,7 +116,6 @@ class _Loader:
             self.rejects += batch.rejected
         if batch.ticks.height:
             self.buffer.append(batch.ticks)
-            self.rows += batch.ticks.height
 
     def flush(self, *, final: bool) -> None:
         """Commit the buffer.
@@ -120,14 +124,15 @@ class _Loader:
         """
         rejects.append_rejects(self.settings, self.rejects, self.now_us)
         self.rejects = []
-        if not self.buffer:
-            return
+        if self.buffer:
+            self._commit(final=final)
+
+    def _commit(self, *, final: bool) -> None:
         ticks = pl.concat(self.buffer, rechunk=False).sort(
             "event_time_us", "seq", maintain_order=True
         )
         days = list(_split_days(ticks))
         self.buffer = [] if final or len(days) == 1 else [days.pop()[1]]
-        self.rows = sum(frame.height for frame in self.buffer)
         loaded = bulk_append.append_days(
             self.table, ((day, self._deduplicate(day, frame)) for day, frame in days)
         )
@@ -161,17 +166,21 @@ def rows_expected(source: Source) -> int:
 
 
 def _text_bytes(source: Source) -> int:
-    """Uncompressed size; gzip stores it in its last four bytes, modulo 4 GiB."""
+    """Uncompressed size; for zstandard an estimate."""
     size = source.path.stat().st_size
     if source.member:
         with zipfile.ZipFile(source.path) as archive:
             return archive.getinfo(source.member).file_size
     if source.magic.startswith(GZIP):
-        with source.path.open("rb") as file:
-            file.seek(max(size - 4, 0))
-            trailer = file.read(4)
-        return max(int(struct.unpack("<I", trailer)[0]), size) if len(trailer) == 4 else size
+        return max(_gzip_bytes(source.path), size)
     return size if source.is_plain else size * ZSTD_RATIO
+
+
+def _gzip_bytes(path: Path) -> int:
+    """Uncompressed size, modulo 4 GiB, which is stored in the last four bytes."""
+    with path.open("rb") as file:
+        file.seek(-4, io.SEEK_END)
+        return int.from_bytes(file.read(), "little")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import chain, groupby
 
 import pyarrow as pa
 from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, LessThanOrEqual
@@ -22,20 +22,15 @@ FIELDS = ("row_number", "reason", "raw")
 def append_rejects(settings: Settings, rejects: Sequence[FeedReject], now_us: int) -> int:
     """Append rejects that are not stored yet (by file, row, reason and bytes); returns their count.
 
-    Rows longer than MESSAGE_BYTES_MAX are cut.
+    Rows longer than MESSAGE_BYTES_MAX are truncated.
     """
     table = Lakehouse(settings).table(DEAD_LETTER)
-    new = [
-        reject
-        for source, group in groupby(rejects, lambda reject: reject.origin)
-        for reject in _not_stored(table, source, list(group))
-    ]
-    if new:
-        tables.append(
-            table,
-            pa.Table.from_pylist([_row(reject, now_us) for reject in new], schema=_schema(table)),
-        )
-    return len(new)
+    by_source = groupby(rejects, lambda reject: reject.origin)
+    new = [_not_stored(table, source, list(group)) for source, group in by_source]
+    rows = [_row(reject, now_us) for reject in chain.from_iterable(new)]
+    if rows:
+        tables.append(table, pa.Table.from_pylist(rows, schema=_schema(table)))
+    return len(rows)
 
 
 def _not_stored(table: Table, source: str, rejects: list[FeedReject]) -> list[FeedReject]:

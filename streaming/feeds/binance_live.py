@@ -5,11 +5,14 @@ reader and validator as recorded sockets, so a live tick and its recording are t
 """
 
 import json
+import math
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from http.client import HTTPException
+from itertools import chain
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -58,7 +61,7 @@ class LiveFeed:
     in_real_time: bool = True
     span_is_cheap: bool = False
     stats: LiveStats = field(default_factory=LiveStats)
-    _last: dict[str, int] = field(default_factory=dict)
+    _next: dict[str, int] = field(default_factory=dict)  # trade id expected per symbol
 
     @property
     def fingerprint(self) -> str:
@@ -86,17 +89,17 @@ class LiveFeed:
         """
         reader = Reader(Names(self.venue, None), _venue(self.settings.live_url))
         validator = Validator(self.settings.live_url, received_us)
-        ends_s = None if self.duration_s is None else time.monotonic() + self.duration_s
+        ends_s = time.monotonic() + (math.inf if self.duration_s is None else self.duration_s)
         row = 0
         for lines in self._lines(ends_s):
             validator.received_us = self.clock()
             yield validator.batch(reader.chunk(b"\n".join(lines), lines, row))
             row += len(lines)
 
-    def _lines(self, ends_s: float | None) -> Iterator[list[bytes]]:
+    def _lines(self, ends_s: float) -> Iterator[list[bytes]]:
         """Lines in the form of a recording, gaps filled, until `ends_s` of the monotonic clock."""
         pause_s = 0.0
-        while ends_s is None or time.monotonic() < ends_s:
+        while time.monotonic() < ends_s:
             try:
                 with self._connect() as connection:
                     self.stats.connections += 1
@@ -132,19 +135,22 @@ class LiveFeed:
 
         Trades missing before a message are inserted; trades that were already received are dropped.
         """
-        lines: list[bytes] = []
-        for message in messages:
-            trade = _trade(message)
-            if trade is not None:
-                symbol, number = trade
-                last = self._last.get(symbol)
-                if last is not None and number <= last:
-                    continue
-                if last is not None and number > last + 1:
-                    lines += self._fill_gap(symbol, last + 1, number)
-                self._last[symbol] = number
-            lines.append(b"%d %s" % (self.clock() * 1000, message))
-        return lines
+        return list(chain.from_iterable(map(self._complete, messages)))
+
+    def _complete(self, message: bytes) -> list[bytes]:
+        trade = _trade(message)
+        if trade is None:
+            return [self._line(message)]
+        symbol, number = trade
+        expected = self._next.get(symbol, number)
+        if number < expected:
+            return []
+        self._next[symbol] = number + 1
+        missing = self._fill_gap(symbol, expected, number) if number > expected else []
+        return [*missing, self._line(message)]
+
+    def _line(self, message: bytes) -> bytes:
+        return b"%d %s" % (self.clock() * 1000, message)
 
     def _fill_gap(self, symbol: str, first: int, until: int) -> list[bytes]:
         """The trades [first, until) as far as REST returns them."""
@@ -158,53 +164,53 @@ class LiveFeed:
         log.info(
             "filled a gap", symbol=symbol, first=first, missing=until - first, filled=len(trades)
         )
-        return [
-            b"%d %s" % (self.clock() * 1000, orjson.dumps(_as_message(symbol, trade)))
-            for trade in trades
-        ]
+        return [self._line(orjson.dumps(trade)) for trade in trades]
 
     def _fetch(self, symbol: str, first: int, until: int) -> Iterator[dict[str, Any]]:
-        while first < until:
-            query = urlencode(
-                {"symbol": symbol, "fromId": first, "limit": min(REST_ROWS_MAX, until - first)}
-            )
-            url = f"{self.settings.live_rest_url}/api/v3/historicalTrades?{query}"
-            try:
-                with urllib.request.urlopen(url, timeout=REST_TIMEOUT_S) as response:
-                    rows = json.load(response)
-            except (OSError, ValueError, urllib.error.HTTPError) as error:
-                log.warning(
-                    "could not fill a gap", symbol=symbol, first=first, error=str(error)[:200]
-                )
-                return
-            rows = [row for row in rows if first <= int(row["id"]) < until]
-            if not rows:
-                return
-            yield from rows
-            first = int(rows[-1]["id"]) + 1
+        """Trades [first, until) from REST as socket messages, up to the first one it lacks."""
+        while first < until and (trades := self._fetch_page(symbol, first, until)):
+            yield from trades
+            first = int(trades[-1]["data"]["t"]) + 1
+
+    def _fetch_page(self, symbol: str, first: int, until: int) -> list[dict[str, Any]]:
+        """Trades of one request; none after an error, which is logged."""
+        query = urlencode(
+            {"symbol": symbol, "fromId": first, "limit": min(REST_ROWS_MAX, until - first)}
+        )
+        url = f"{self.settings.live_rest_url}/api/v3/historicalTrades?{query}"
+        try:
+            with urllib.request.urlopen(url, timeout=REST_TIMEOUT_S) as response:
+                rows = json.load(response)
+            return [_as_message(symbol, row) for row in rows if first <= int(row["id"]) < until]
+        except (OSError, HTTPException, ValueError, TypeError, KeyError) as error:
+            log.warning("could not fill a gap", symbol=symbol, first=first, error=repr(error)[:200])
+            return []
 
 
 def _receive(
-    connection: ClientConnection, silence_s: float, ends_s: float | None
+    connection: ClientConnection, silence_s: float, ends_s: float
 ) -> Iterator[list[bytes]]:
     """Messages, collected for 50 ms each. Raises TimeoutError after `silence_s` without one."""
     received_s = time.monotonic()
-    while ends_s is None or time.monotonic() < ends_s:
+    while time.monotonic() < ends_s:
         messages: list[bytes] = []
-        until_s = time.monotonic() + POLL_S
-        while len(messages) < LINES_MAX and (left_s := until_s - time.monotonic()) > 0:
-            try:
-                message = connection.recv(timeout=left_s)
-            except TimeoutError:
-                break
-            except WebSocketException:
-                yield messages  # received before the connection was lost
-                raise
-            messages.append(message.encode() if isinstance(message, str) else message)
+        try:
+            _collect(connection, messages)
+        except WebSocketException:
+            yield messages  # received before the connection was lost
+            raise
         received_s = time.monotonic() if messages else received_s
         if time.monotonic() - received_s > silence_s:
             raise TimeoutError(f"no message for {silence_s:g} s")
         yield messages
+
+
+def _collect(connection: ClientConnection, messages: list[bytes]) -> None:
+    """Append the messages of the next 50 ms, LINES_MAX at most."""
+    until_s = time.monotonic() + POLL_S
+    with suppress(TimeoutError):
+        while len(messages) < LINES_MAX and (left_s := until_s - time.monotonic()) > 0:
+            messages.append(connection.recv(timeout=left_s, decode=False))
 
 
 def _empty_batches(pause_s: float) -> Iterator[list[bytes]]:

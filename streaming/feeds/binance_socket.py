@@ -3,6 +3,7 @@
 Trades become ticks, with the newest quote of their symbol.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import orjson
 import polars as pl
 
 from streaming.feeds.formats.binance import COINM, SPOT, USDM, base_size, market_of
-from streaming.feeds.formats.columns import epoch_us, number
+from streaming.feeds.formats.columns import epoch_us, given_or, number
 from streaming.feeds.formats.text import raw_lines
 from streaming.feeds.source import DAMAGED, Head, Source
 from streaming.feeds.types import ROW, Chunk, Names
@@ -19,8 +20,12 @@ from streaming.feeds.types import ROW, Chunk, Names
 PREFIX_BYTES = 80  # contains the stream's name, so that lines of other streams are not parsed
 TRADE_TEXT = {"event": "T", "price": "p", "size": "q", "identity": "t", "symbol": "s"}
 QUOTE_TEXT = {"bid": "b", "ask": "a", "bid_size": "B", "ask_size": "A"}
-COLUMNS = (ROW, "received", "maker", "venue", *TRADE_TEXT, *QUOTE_TEXT)
+TEXTS = ("received", "maker", "venue", *TRADE_TEXT, *QUOTE_TEXT)
+SCHEMA = {ROW: pl.Int64, **dict.fromkeys(TEXTS, pl.String)}
 NO_QUOTE = dict.fromkeys(QUOTE_TEXT)
+TRADES = ("trade", "aggTrade")
+NOT_TEXT = (type(None), bool, list, dict)
+LINE = re.compile(r"\d+ \{")
 
 
 class SocketFormat:
@@ -36,12 +41,8 @@ class SocketFormat:
 
     def recognises(self, head: Head) -> bool:
         """Whether most of the first lines have this form."""
-        lines = [line for line in head.lines[:-1] or head.lines if line.strip()]
-        fitting = sum(
-            line.partition(" ")[0].isdigit() and line.partition(" ")[2].startswith("{")
-            for line in lines
-        )
-        return fitting * 2 > len(lines)
+        lines = list(filter(str.strip, head.lines[:-1] or head.lines))
+        return len(list(filter(LINE.match, lines))) * 2 > len(lines)
 
     def read(self, source: Source, names: Names) -> Iterator[Chunk]:
         """All lines in order of arrival."""
@@ -55,17 +56,11 @@ class SocketFormat:
         reader, row = Reader(names, market_of(source)), 0
         try:
             for block in blocks:
-                lines = block.split(b"\n")
-                if block.endswith(b"\n"):
-                    lines.pop()
+                lines = block.removesuffix(b"\n").split(b"\n")
                 yield reader.chunk(block, lines, row)
                 row += len(lines)
         except DAMAGED as error:
-            yield Chunk(
-                pl.DataFrame({ROW: [row]}),
-                lambda rows: [b""] * len(rows),
-                damage=f"the file ends early: {error}",
-            )
+            yield Chunk.early_end(row, error)
 
 
 class Reader:
@@ -85,9 +80,7 @@ class Reader:
                 skipped["depth"] += 1
             else:
                 self._line(row, line, rows, skipped)
-        frame = pl.DataFrame(
-            rows, schema={name: pl.Int64 if name == ROW else pl.String for name in COLUMNS}
-        )
+        frame = pl.DataFrame(rows, schema=SCHEMA)
         return Chunk(frame.select(ROW, **self._fields()), raw_lines(block, first_row), skipped)
 
     def _line(
@@ -98,41 +91,28 @@ class Reader:
         if data is None:
             rows.append({ROW: row})
             return
-        kind = data.get("e") or ("bookTicker" if "A" in data and "B" in data else "other")
-        if kind == "bookTicker":
+        kind = _kind(data)
+        if kind in TRADES:
+            rows.append(self._trade(row, received, data))
+            return
+        skipped[kind] += 1
+        if kind == "quote":
             self._quote(data)
-        if kind not in ("trade", "aggTrade"):
-            skipped["quote" if kind == "bookTicker" else str(kind)] += 1
-        elif data.get("X") not in (None, "MARKET"):
-            # Insurance-fund and ADL fills are booked far from the market price and are not in the
-            # dumps.
-            skipped["not_market"] += 1
-        else:
-            rows.append(self._trade(row, received, data, aggregated=kind == "aggTrade"))
 
     def _quote(self, data: dict[str, Any]) -> None:
         quote = {name: _text(data.get(key)) for name, key in QUOTE_TEXT.items()}
-        try:
-            crossed = float(quote["bid"] or "nan") > float(quote["ask"] or "nan")
-        except ValueError:
-            crossed = True
-        if not crossed:
+        if not _is_crossed(quote):
             self.quotes[str(data.get("s"))] = quote
 
-    def _trade(
-        self, row: int, received: bytes, data: dict[str, Any], aggregated: bool
-    ) -> dict[str, Any]:
+    def _trade(self, row: int, received: bytes, data: dict[str, Any]) -> dict[str, Any]:
         trade: dict[str, Any] = {name: _text(data.get(key)) for name, key in TRADE_TEXT.items()}
-        if aggregated:
+        if data["e"] == "aggTrade":
             trade["identity"] = f"a{data.get('a')}"
-        futures = "X" in data or "M" not in data
-        default = (COINM if "USD_" in str(trade["symbol"]) else USDM) if futures else SPOT
-        maker = str(data["m"]).lower() if isinstance(data.get("m"), bool) else None
         origin = {
             ROW: row,
             "received": received.decode("ascii", "replace"),
-            "maker": maker,
-            "venue": self.names.venue or self.market or default,
+            "maker": _maker(data),
+            "venue": self.names.venue or self.market or _market(data),
         }
         return origin | trade | self.quotes.get(str(data.get("s")), NO_QUOTE)
 
@@ -146,9 +126,7 @@ class Reader:
         )
         return {
             "venue": pl.col("venue"),
-            "symbol": pl.lit(self.names.symbol)
-            if self.names.symbol
-            else pl.col("symbol").str.to_uppercase(),
+            "symbol": given_or(self.names.symbol, pl.col("symbol").str.to_uppercase()),
             "event_time_us": epoch_us("event"),
             "ingest_time_us": epoch_us("received"),
             "price": price,
@@ -166,14 +144,48 @@ def _data(text: bytes) -> dict[str, Any] | None:
     """The message inside the envelope; None if it is not a JSON object."""
     try:
         message = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        data = message.get("data", message)
+    except (orjson.JSONDecodeError, AttributeError):
         return None
-    data = message.get("data", message) if isinstance(message, dict) else None
     return data if isinstance(data, dict) else None
 
 
+def _kind(data: dict[str, Any]) -> str:
+    """The event of a message: a trade of TRADES, "quote", or why the message is skipped."""
+    kind = str(data.get("e") or _kind_by_fields(data))
+    # Insurance-fund and ADL fills are booked far from the market price and are not in the dumps.
+    if kind in TRADES and data.get("X") not in (None, "MARKET"):
+        return "not_market"
+    return "quote" if kind == "bookTicker" else kind
+
+
+def _kind_by_fields(data: dict[str, Any]) -> str:
+    """The event of a message without a name: on spot, quotes have none."""
+    return "bookTicker" if data.keys() >= {"A", "B"} else "other"
+
+
+def _is_crossed(quote: dict[str, str | None]) -> bool:
+    """Whether the bid is above the ask, or one of them is text that is not a number."""
+    try:
+        return float(quote["bid"] or "nan") > float(quote["ask"] or "nan")
+    except ValueError:
+        return True
+
+
+def _market(data: dict[str, Any]) -> str:
+    """The venue by the fields of a trade: only futures have X, only spot has M."""
+    if "M" in data and "X" not in data:
+        return SPOT
+    return COINM if "USD_" in str(data.get("s")) else USDM
+
+
+def _maker(data: dict[str, Any]) -> str | None:
+    maker = data.get("m")
+    return str(maker).lower() if isinstance(maker, bool) else None
+
+
 def _text(value: Any) -> str | None:
-    return None if value is None or isinstance(value, bool | list | dict) else str(value)
+    return None if isinstance(value, NOT_TEXT) else str(value)
 
 
 SOCKET = SocketFormat()

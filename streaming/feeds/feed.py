@@ -11,7 +11,7 @@ import polars as pl
 from contracts.errors import FeedError
 from streaming.feeds import binance_socket
 from streaming.feeds.formats import binance, canonical, cme, vendors
-from streaming.feeds.merge import merged
+from streaming.feeds.merge import File, merge
 from streaming.feeds.source import Head, Source, expand
 from streaming.feeds.types import Batch, Format, Names, Span
 from streaming.feeds.validator import Validator
@@ -77,30 +77,26 @@ class Feed:
         """
         if len(self.files) == 1:
             return self._file(*self.files[0], received_us)
-        openers = []
-        for source, format_ in self.files:
-            span = self._span(source, format_, received_us)
-            openers.append(
-                (span.first_us if span else 0, partial(self._file, source, format_, received_us))
-            )
-        return merged(openers)
+        return merge([self._opener(*file, received_us) for file in self.files])
 
     def span(self, received_us: int) -> Span:
         """First and last event time, from the ends of the files.
 
         Raises FeedError if there are no ticks.
         """
-        spans = [
-            span
-            for source, format_ in self.files
-            if (span := self._span(source, format_, received_us))
-        ]
-        if not spans:
+        spans = (self._span(source, format_, received_us) for source, format_ in self.files)
+        span = Span.cover(filter(None, spans))
+        if span is None:
             raise FeedError(
                 f"no tick in {', '.join(source.name for source, _ in self.files[:3])}",
                 "check the first lines of the file, or name its format with --format",
             )
-        return Span(min(span.first_us for span in spans), max(span.last_us for span in spans))
+        return span
+
+    def _opener(self, source: Source, format_: Format, received_us: int) -> File:
+        """For `merge`: the first event time, and what reads the file from its beginning."""
+        span = self._span(source, format_, received_us)
+        return span.first_us if span else 0, partial(self._file, source, format_, received_us)
 
     def _file(self, source: Source, format_: Format, received_us: int) -> Iterator[Batch]:
         validator = Validator(source.name, received_us, format_.infer_sides)
@@ -115,14 +111,9 @@ class Feed:
 
 
 def _span(batches: Iterator[Batch]) -> Span | None:
-    ends = [
-        b.ticks.select(first=pl.col("event_time_us").min(), last=pl.col("event_time_us").max()).row(
-            0
-        )
-        for b in batches
-        if b.ticks.height
-    ]
-    return Span(min(first for first, _ in ends), max(last for _, last in ends)) if ends else None
+    time_us = pl.col("event_time_us")
+    bounds = (batch.ticks.select(first=time_us.min(), last=time_us.max()) for batch in batches)
+    return Span.cover(Span(*bound.row(0)) for bound in bounds if bound["first"].null_count() == 0)
 
 
 def open_feed(
@@ -136,16 +127,21 @@ def open_feed(
     Raises FeedError if nothing matches, a file cannot be opened, or its format is unknown; the
     message lists the known formats and shows how the file begins.
     """
-    if format is not None and format not in BY_NAME:
-        raise FeedError(f"unknown format {format!r}", f"known formats: {', '.join(BY_NAME)}")
-    names = Names(venue, symbol)
-    files = tuple(
-        (source, BY_NAME[format] if format else detect(source)) for source in expand(paths)
-    )
+    names, given = Names(venue, symbol), find_format(format)
+    files = tuple((source, given or detect(source)) for source in expand(paths))
     for source, format_ in files:
         # Fails here, before anything is sent, if a file name does not contain its symbol.
         next(format_.read(source, names), None)
     return Feed(files, names)
+
+
+def find_format(name: str | None) -> Format | None:
+    """The format with this name, None without a name. Raises FeedError with the known names."""
+    if name is None:
+        return None
+    if name not in BY_NAME:
+        raise FeedError(f"unknown format {name!r}", f"known formats: {', '.join(BY_NAME)}")
+    return BY_NAME[name]
 
 
 def detect(source: Source) -> Format:

@@ -2,13 +2,15 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from streaming.feeds.types import ROW, Batch
 
 KEY = "_reached"
+# First event time of a file, and the function that opens it.
+File = tuple[int, Callable[[], Iterator[Batch]]]
 
 
 @dataclass
@@ -20,70 +22,65 @@ class Cursor:
     """
 
     batches: Iterator[Batch]
-    buffer: pl.DataFrame | None = None
+    buffer: pl.DataFrame = field(default_factory=pl.DataFrame)
     reached_us: int = 0
 
-    def refill(self) -> Batch | None:
-        """Read the next batch into the buffer; returns it for its rejects, None at the end."""
-        batch = next(self.batches, None)
-        if batch is not None and batch.ticks.height:
-            running = pl.max_horizontal(
-                pl.col("event_time_us").cum_max(), pl.lit(self.reached_us)
-            ).alias(KEY)
-            self.buffer = batch.ticks.with_columns(running, batch.rows.alias(ROW))
-            self.reached_us = self.buffer[KEY][-1]
-        return batch
+    def fill(self) -> Iterator[Batch]:
+        """Read until the buffer has rows or the file ends; yields rejects and counts at once."""
+        while self.buffer.is_empty() and (batch := next(self.batches, None)) is not None:
+            if batch.ticks.height:
+                self._load(batch)
+            yield replace(batch, ticks=batch.ticks.clear(), rows=batch.rows.clear())
+
+    def _load(self, batch: Batch) -> None:
+        running = pl.max_horizontal(pl.col("event_time_us").cum_max(), pl.lit(self.reached_us))
+        self.buffer = batch.ticks.with_columns(running.alias(KEY), batch.rows.alias(ROW))
+        self.reached_us = self.buffer[KEY][-1]
 
     def take(self, until_us: int) -> pl.DataFrame:
         """Remove and return the buffered rows up to `until_us`."""
-        if self.buffer is None or self.buffer[KEY][0] > until_us:
-            return pl.DataFrame()
         count = int(self.buffer[KEY].search_sorted(until_us, side="right"))
-        rows, rest = self.buffer.head(count), self.buffer.slice(count)
-        self.buffer = rest if rest.height else None
+        rows, self.buffer = self.buffer.head(count), self.buffer.slice(count)
         return rows
 
 
-def merged(files: Sequence[tuple[int, Callable[[], Iterator[Batch]]]]) -> Iterator[Batch]:
-    """Batches of all files, given as (first event time, opener).
-
-    A file is opened only when the merge reaches its first event time.
-    """
+def merge(files: Sequence[File]) -> Iterator[Batch]:
+    """Batches of all files. A file is opened only when the merge reaches its first event time."""
     waiting = deque(sorted(files, key=lambda file: file[0]))
     active: list[Cursor] = []
     while waiting or active:
-        while waiting and (
-            not active or waiting[0][0] <= min(cursor.reached_us for cursor in active)
-        ):
-            active.append(Cursor(waiting.popleft()[1]()))
-            yield from _fill(active)
+        yield from _open_reached(waiting, active)
         yield from _fill(active)
-        frontier = min(
-            [cursor.reached_us for cursor in active] + [file[0] for file in list(waiting)[:1]],
-            default=0,
-        )
-        parts = [part for cursor in active if (part := cursor.take(frontier)).height]
-        if parts:
-            yield _merge_parts(parts)
+        yield from _take(active, _frontier_us(waiting, active))
+
+
+def _open_reached(waiting: deque[File], active: list[Cursor]) -> Iterator[Batch]:
+    """Open every file whose first event time is reached; the first file if none is open."""
+    while waiting and waiting[0][0] <= min(_reached(active), default=waiting[0][0]):
+        active.append(Cursor(waiting.popleft()[1]()))
+        yield from _fill(active)
 
 
 def _fill(active: list[Cursor]) -> Iterator[Batch]:
-    """Fill the buffer of every open file, or close the file; yields rejects and counts at once."""
-    for cursor in list(active):
-        while cursor.buffer is None:
-            batch = cursor.refill()
-            if batch is None:
-                active.remove(cursor)
-                break
-            yield Batch(
-                batch.ticks.clear(),
-                batch.rows.clear(),
-                batch.rejected,
-                batch.skipped,
-                batch.sides_inferred,
-            )
+    """Fill the buffer of every open file, and close the files that have ended."""
+    for cursor in active:
+        yield from cursor.fill()
+    active[:] = [cursor for cursor in active if not cursor.buffer.is_empty()]
 
 
-def _merge_parts(parts: list[pl.DataFrame]) -> Batch:
-    rows = parts[0] if len(parts) == 1 else pl.concat(parts).sort(KEY, maintain_order=True)
-    return Batch(rows.drop(KEY, ROW), rows[ROW])
+def _frontier_us(waiting: deque[File], active: list[Cursor]) -> int:
+    """The event time up to which no file can still add a row."""
+    return min([*_reached(active), *(first_us for first_us, _ in list(waiting)[:1])], default=0)
+
+
+def _reached(active: list[Cursor]) -> list[int]:
+    return [cursor.reached_us for cursor in active]
+
+
+def _take(active: list[Cursor], until_us: int) -> Iterator[Batch]:
+    """The buffered rows up to `until_us` as one batch by event time; nothing if there are none."""
+    taken = (cursor.take(until_us) for cursor in active)
+    parts = [rows for rows in taken if rows.height]
+    if parts:
+        merged = parts[0] if len(parts) == 1 else pl.concat(parts).sort(KEY, maintain_order=True)
+        yield Batch(merged.drop(KEY, ROW), merged[ROW])

@@ -5,17 +5,20 @@ import gzip
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 from contracts.errors import FeedError
 
+T = TypeVar("T")
 BLOCK_BYTES = 2 << 20
 HEAD_BYTES = 1 << 16
-LINE_BYTES_MAX = 4 << 20  # a longer "line" is cut here and rejected as a row
+LINE_BYTES_MAX = 4 << 20  # a longer "line" is split here and rejected as a row
 GZIP, ZSTD, ZIP, PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"PAR1"
 DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, OSError)
 
@@ -30,20 +33,18 @@ class Head:
     @property
     def header(self) -> tuple[str, ...]:
         """Lower-case fields of the first line."""
-        return (
-            tuple(cell.strip().strip('"').lower() for cell in self.lines[0].split(","))
-            if self.lines
-            else ()
-        )
+        return tuple(cell.strip().strip('"').lower() for cell in self._first_line.split(","))
 
     @property
     def shown(self) -> str:
         """The beginning as text for an error message."""
-        return (
-            f"Parquet with columns {', '.join(sorted(self.columns))}"
-            if self.columns
-            else ascii(self.lines[0][:120] if self.lines else "")
-        )
+        if self.columns:
+            return f"Parquet with columns {', '.join(sorted(self.columns))}"
+        return ascii(self._first_line[:120])
+
+    @property
+    def _first_line(self) -> str:
+        return self.lines[0] if self.lines else ""
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,7 @@ class Source:
             with gzip.open(self.path, "rb") as unpacked:
                 yield cast(BinaryIO, unpacked)
         elif magic == ZSTD:
-            import pyarrow as pa
-
-            with pa.input_stream(str(self.path), compression="zstd") as stream:
+            with _open_zstd(self.path) as stream:
                 yield stream
         else:
             with self.path.open("rb") as file:
@@ -101,16 +100,20 @@ class Source:
     def head(self) -> Head:
         """The beginning of the file. Raises FeedError if it cannot be opened."""
         try:
-            if self.is_parquet:
-                import pyarrow.parquet as pq
-
-                return Head(columns=frozenset(pq.ParquetFile(self.path).schema_arrow.names))
-            with self.open() as stream:
-                text = stream.read(HEAD_BYTES).decode("utf-8", "replace")
+            return self._parquet_head() if self.is_parquet else self._text_head()
         except (*DAMAGED, ValueError) as error:
             raise FeedError(
                 f"{self.path} cannot be read: {error}", "download it again; it may be incomplete"
             ) from error
+
+    def _parquet_head(self) -> Head:
+        import pyarrow.parquet as pq
+
+        return Head(columns=frozenset(pq.ParquetFile(self.path).schema_arrow.names))
+
+    def _text_head(self) -> Head:
+        with self.open() as stream:
+            text = stream.read(HEAD_BYTES).decode("utf-8-sig", "replace")
         return Head(lines=tuple(line.rstrip("\r") for line in text.split("\n")[:50]))
 
     def blocks(self) -> Iterator[bytes]:
@@ -121,30 +124,50 @@ class Source:
         with self.open() as stream:
             while block := stream.read(BLOCK_BYTES):
                 block = rest + block
-                cut = block.rfind(b"\n") + 1
-                if cut == 0 and len(block) > LINE_BYTES_MAX:
-                    cut = len(block)
-                rest = block[cut:]
-                if cut:
-                    yield block[:cut]
+                end = _whole_lines_end(block)
+                rest = block[end:]
+                if end:
+                    yield block[:end]
         if rest:
             yield rest
 
     def end_blocks(self) -> Iterator[bytes]:
         """The first and the last block; compressed files are decompressed as a stream."""
-        first = last = b""
         if self.is_plain and self.path.stat().st_size > 3 * BLOCK_BYTES:
             yield next(self.blocks())
-            with self.path.open("rb") as file:
-                file.seek(-BLOCK_BYTES, io.SEEK_END)
-                yield file.read().partition(b"\n")[2]
-            return
-        try:
-            for block in self.blocks():
-                first, last = first or block, block
-        except DAMAGED:
-            pass  # reported when the file is read; the readable part has end blocks as well
-        yield from (first, last)
+            yield self._last_block()
+        else:
+            yield from first_and_last(self._readable_blocks())
+
+    def _last_block(self) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(-BLOCK_BYTES, io.SEEK_END)
+            return file.read().partition(b"\n")[2]
+
+    def _readable_blocks(self) -> Iterator[bytes]:
+        """Blocks up to a damage, which is reported when the file is read."""
+        with suppress(*DAMAGED):
+            yield from self.blocks()
+
+
+def _open_zstd(path: Path) -> BinaryIO:
+    import pyarrow as pa
+
+    return cast(BinaryIO, pa.input_stream(str(path), compression="zstd"))
+
+
+def first_and_last(items: Iterable[T]) -> Iterator[T]:
+    """The first and the last item; only one if they are the same, none if there is none."""
+    remaining = iter(items)
+    yield from islice(remaining, 1)
+    yield from deque(remaining, maxlen=1)
+
+
+def _whole_lines_end(block: bytes) -> int:
+    """Where the last whole line of a block ends; its end if a single line is too long."""
+    if len(block) > LINE_BYTES_MAX and b"\n" not in block:
+        return len(block)
+    return block.rfind(b"\n") + 1
 
 
 def expand(paths: Sequence[str | Path]) -> list[Source]:
@@ -152,20 +175,22 @@ def expand(paths: Sequence[str | Path]) -> list[Source]:
 
     Raises FeedError if a pattern matches nothing.
     """
-    sources: list[Source] = []
-    for pattern in map(str, paths):
-        matches = [pattern]
-        if not Path(pattern).is_file():
-            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - may be absolute
-        files = [Path(name) for name in matches if Path(name).is_file()]
-        if not files:
-            raise FeedError(
-                f"no file matches {pattern}",
-                "give a file, several files or a quoted glob such as 'data/*.csv.gz'",
-            )
-        for file in files:
-            sources += _members(file)
-    return sources
+    files = chain.from_iterable(_find_files(str(path)) for path in paths)
+    return list(chain.from_iterable(map(_members, files)))
+
+
+def _find_files(pattern: str) -> list[Path]:
+    """The file with this name, or else those that match it as a glob, by name."""
+    if Path(pattern).is_file():
+        return [Path(pattern)]
+    matches = map(Path, sorted(glob.glob(pattern, recursive=True)))  # noqa: PTH207 - may be absolute
+    files = [path for path in matches if path.is_file()]
+    if not files:
+        raise FeedError(
+            f"no file matches {pattern}",
+            "give a file, several files or a quoted glob such as 'data/*.csv.gz'",
+        )
+    return files
 
 
 def _members(file: Path) -> list[Source]:

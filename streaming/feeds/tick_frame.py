@@ -44,19 +44,21 @@ def empty() -> pl.DataFrame:
     return pl.DataFrame(schema=SCHEMA)
 
 
+def _is_well_typed() -> pl.Expr:
+    """Whether a row has all required fields, finite numbers, and texts of a valid length."""
+    reals = pl.col(names(FIELDS, Kind.REAL))
+    texts = [pl.col(name).str.len_chars().is_between(1, most) for name, most in CHARS_MAX.items()]
+    texts.append(~pl.col(KEY).str.contains(":", literal=True))
+    return pl.all_horizontal(
+        pl.col(REQUIRED).is_not_null(), reals.is_null() | reals.is_finite(), *texts
+    ).fill_null(False)
+
+
 @lru_cache(maxsize=1)
 def _reason() -> pl.Expr:
     """The first reason to reject a row, else null, in the order of `contracts.messages.parsing`."""
-    finite = [
-        pl.col(name).is_null() | pl.col(name).is_finite() for name in names(FIELDS, Kind.REAL)
-    ]
-    texts = [pl.col(name).str.len_chars().is_between(1, most) for name, most in CHARS_MAX.items()]
-    texts += [~pl.col(name).str.contains(":", literal=True) for name in KEY]
-    well_typed = pl.all_horizontal(
-        *(pl.col(name).is_not_null() for name in REQUIRED), *finite, *texts
-    ).fill_null(False)
     broken = [
-        (~well_typed, Reason.INVALID_FIELD),
+        (~_is_well_typed(), Reason.INVALID_FIELD),
         *((pl.sql_expr(rule).fill_null(False), reason) for reason, rule in RULES),
     ]
     return pl.coalesce(pl.when(rule).then(pl.lit(reason.value)) for rule, reason in broken)
@@ -76,24 +78,23 @@ def encode(frame: pl.DataFrame) -> list[bytes]:
 
     Null quotes are omitted, as in `contracts.messages.encoding.encode`.
     """
-    nulls = [frame[name].null_count() for name in QUOTES]
-    if all(count in (0, frame.height) for count in nulls):
-        return _lines(frame, [name for name, count in zip(QUOTES, nulls, strict=True) if count])
+    if all(frame[name].null_count() in (0, frame.height) for name in QUOTES):
+        return _lines(frame)
     patterns = frame.with_row_index("_row").with_columns(
         _absent=pl.concat_str(pl.col(QUOTES).is_null().cast(pl.Int8))
     )
     messages: list[bytes] = [b""] * frame.height
     for part in patterns.partition_by("_absent", maintain_order=True):
-        lines = _lines(
-            part.select(tuple(SCHEMA)), [name for name in QUOTES if part[name][0] is None]
-        )
+        lines = _lines(part.select(tuple(SCHEMA)))
         for row, line in zip(part["_row"], lines, strict=True):
             messages[row] = line
     return messages
 
 
-def _lines(frame: pl.DataFrame, without: list[str]) -> list[bytes]:
-    versioned = frame.drop(without).select(pl.lit(SCHEMA_VERSION).alias("schema_version"), pl.all())
+def _lines(frame: pl.DataFrame) -> list[bytes]:
+    """Messages of a frame in which each quote is null in all rows or in none."""
+    absent = [name for name in QUOTES if frame[name].null_count()]
+    versioned = frame.drop(absent).select(pl.lit(SCHEMA_VERSION).alias("schema_version"), pl.all())
     buffer = io.BytesIO()
     versioned.write_ndjson(buffer)
     return buffer.getvalue().splitlines()

@@ -1,8 +1,8 @@
 """Types of a feed: chunks as a format reads them, batches after validation."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import polars as pl
@@ -34,6 +34,15 @@ class Chunk:
     skipped: Counter[str] = field(default_factory=Counter)
     damage: str = ""  # why the file ends here, if it is truncated
 
+    @classmethod
+    def early_end(cls, row: int, error: Exception) -> "Chunk":
+        """The last chunk of a damaged file: `row` is the first one that cannot be read."""
+        return cls(
+            pl.DataFrame({ROW: [row]}),
+            lambda rows: [b""] * len(rows),
+            damage=f"the file ends early: {error}",
+        )
+
 
 @dataclass(frozen=True)
 class FeedReject:
@@ -59,6 +68,15 @@ class Batch:
         """Number of ticks and rejects, the unit of a replay's position."""
         return self.ticks.height + len(self.rejected)
 
+    def without_first(self, items: int) -> "Batch":
+        """The batch without its first `items`; its ticks count before its rejects."""
+        return replace(
+            self,
+            ticks=self.ticks.slice(items),
+            rows=self.rows.slice(items),
+            rejected=self.rejected[max(items - self.ticks.height, 0) :],
+        )
+
 
 @dataclass(frozen=True)
 class Span:
@@ -66,6 +84,14 @@ class Span:
 
     first_us: int
     last_us: int
+
+    @classmethod
+    def cover(cls, spans: Iterable["Span"]) -> "Span | None":
+        """The span from the beginning of the first to the end of the last; None without any."""
+        known = list(spans)
+        if not known:
+            return None
+        return cls(min(span.first_us for span in known), max(span.last_us for span in known))
 
 
 class Format(Protocol):

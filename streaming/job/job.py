@@ -167,7 +167,7 @@ def status(settings: Settings) -> dict[str, Any]:
         return {}
     newest = jobs[0]
     checkpoints = flink_rest.call(settings, f"/jobs/{newest['jid']}/checkpoints")
-    completed = (checkpoints.get("latest") or {}).get("completed") or {}
+    completed = _last_completed(checkpoints)
     return {
         "job_id": newest["jid"],
         "state": newest["state"],
@@ -176,6 +176,12 @@ def status(settings: Settings) -> dict[str, Any]:
         "checkpoint_ms": completed.get("end_to_end_duration"),
         "state_bytes": completed.get("state_size"),
     }
+
+
+def _last_completed(checkpoints: dict[str, Any]) -> dict[str, Any]:
+    """The newest complete checkpoint; Flink returns null before the first one."""
+    latest = checkpoints.get("latest") or {}
+    return latest.get("completed") or {}
 
 
 def _running(settings: Settings) -> str:

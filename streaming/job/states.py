@@ -79,13 +79,23 @@ def _superseded_now(settings: Settings, restored: str | None) -> list[Path]:
 
     The folders are listed before the jobs: a job is registered before it has a folder.
     """
-    all_folders = list(_folders(settings))
+    folders = list(_folders(settings))
+    live = _live_lineages(settings)
+    ended = [folder for folder in folders if folder.lineage not in live]
+    in_use = [folder.lineage for folder in ended if _contains(folder.path, restored)]
+    return superseded(ended, in_use)
+
+
+def _live_lineages(settings: Settings) -> set[str]:
     jobs = flink_rest.jobs(settings)
-    live = {job["jid"][:DIGITS] for job in jobs if job["state"] not in flink_rest.ENDED}
-    folders = [folder for folder in all_folders if folder.lineage not in live]
-    source = Path(restored.removeprefix("file://")).resolve() if restored else None
-    in_use = [f.lineage for f in folders if source and source.is_relative_to(f.path.resolve())]
-    return superseded(folders, in_use)
+    return {job["jid"][:DIGITS] for job in jobs if job["state"] not in flink_rest.ENDED}
+
+
+def _contains(folder: Path, state: str | None) -> bool:
+    """Whether the state with this URL is the folder or inside it."""
+    if state is None:
+        return False
+    return Path(state.removeprefix("file://")).resolve().is_relative_to(folder.resolve())
 
 
 def _delete(path: Path) -> None:
@@ -105,13 +115,17 @@ def _complete(settings: Settings) -> dict[Path, int]:
 
 def _folders(settings: Settings) -> Iterator[Folder]:
     """Folders named by Flink; a copy under any other name is ignored, hence never deleted."""
-    for path in paths.checkpoints(settings).glob("*"):
-        if name := CHECKPOINTS.fullmatch(path.name):
-            saved_ns = max(map(_saved_ns, path.glob("chk-*/_metadata")), default=0)
-            yield Folder(path, name[1], saved_ns)
-    for path in paths.savepoints(settings).glob("*"):
-        if name := SAVEPOINT.fullmatch(path.name):
-            yield Folder(path, name[1], _saved_ns(path / "_metadata"))
+    for path, lineage in _named_by_flink(paths.checkpoints(settings), CHECKPOINTS):
+        saved_ns = max(map(_saved_ns, path.glob("chk-*/_metadata")), default=0)
+        yield Folder(path, lineage, saved_ns)
+    for path, lineage in _named_by_flink(paths.savepoints(settings), SAVEPOINT):
+        yield Folder(path, lineage, _saved_ns(path / "_metadata"))
+
+
+def _named_by_flink(parent: Path, name: re.Pattern[str]) -> Iterator[tuple[Path, str]]:
+    """Folders in `parent` with such a name, and the lineage in it."""
+    matches = ((path, name.fullmatch(path.name)) for path in parent.glob("*"))
+    return ((path, match[1]) for path, match in matches if match)
 
 
 def _saved_ns(metadata: Path) -> int:

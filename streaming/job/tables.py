@@ -37,9 +37,9 @@ BOUNDED = (
     f"'properties.value.deserializer'='{connections.BOUNDED_VALUE}',"
     f" 'properties.bounded.value.bytes.max'='{MESSAGE_BYTES_MAX}'"
 )
-CUT = f"{BOUNDED}, 'properties.bounded.value.cut'='true'"
+TRUNCATED = f"{BOUNDED}, 'properties.bounded.value.cut'='true'"
 # A record that the sink's Kafka client refuses would fail the job on every restart. A dead letter
-# is cut at MESSAGE_BYTES_MAX and its headers have about 100 bytes, far below these limits.
+# is truncated at MESSAGE_BYTES_MAX and its headers have about 100 bytes, far below these limits.
 # `max.request.size` counts uncompressed bytes; a buffer of 32 MiB that is full is backpressure.
 LETTERS = (
     f"'properties.max.request.size'='{4 * MESSAGE_BYTES_MAX}',"
@@ -115,7 +115,7 @@ def raw_source(settings: Settings) -> str:
     """
     return f"""CREATE TABLE wire_raw (message BYTES, arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL
-) WITH ({_source_options(settings, topics.TICKS.name, f"{CUT}, 'format'='raw'", GROUP_RAW)})"""
+) WITH ({_source_options(settings, topics.TICKS.name, f"{TRUNCATED}, 'format'='raw'", GROUP_RAW)})"""
 
 
 # Fields in the reader's order, by kind. Nested objects are read as JSON text: a bad value inside one
@@ -193,7 +193,7 @@ def accepted_ticks() -> View:
 def dead_letter_sink(settings: Settings) -> str:
     """Topic `ticks.dead_letter`: raw bytes as the value; origin and reason as headers.
 
-    The value has at most MESSAGE_BYTES_MAX bytes; if it was cut, another header has the length.
+    The value has at most MESSAGE_BYTES_MAX bytes; if it was truncated, another header has the length.
     """
     connector = kafka(settings, topics.DEAD_LETTER.name, f"{LETTERS}, 'format'='raw'")
     return (
@@ -213,9 +213,9 @@ def dead_letter_insert() -> str:
             "offset": "CAST(`offset` AS STRING)",
         }.items()
     )
-    is_cut = f"reason = '{Reason.TOO_LONG}'"
+    is_truncated = f"reason = '{Reason.TOO_LONG}'"
     with_length = f"MAP[{entries}, 'bytes', ENCODE(true_length, 'UTF-8')]"
-    headers = f"CASE WHEN {is_cut} THEN {with_length} ELSE MAP[{entries}] END"
+    headers = f"CASE WHEN {is_truncated} THEN {with_length} ELSE MAP[{entries}] END"
     letter = f"CAST(message AS VARBINARY({MESSAGE_BYTES_MAX})), {headers}"
     return f"INSERT INTO dead_letter SELECT {letter} FROM raw_with_reason WHERE reason IS NOT NULL"
 

@@ -60,14 +60,18 @@ _STRICTER = (
 def well_typed() -> str:
     """SQL condition: all required fields are present, in type and length; numbers are finite."""
     required = [field for field in MESSAGE_FIELDS if field.required]
+    present = " AND ".join(f"{name} IS NOT NULL" for name in names(required))
+    finite = " AND ".join(map(_finite, names(required, Kind.REAL)))
+    return f"{present} AND {finite} AND {_texts_fit()}"
+
+
+def _texts_fit() -> str:
     # Not BETWEEN: Flink would evaluate CHAR_LENGTH twice.
     lengths = " AND ".join(
         f"{name} <> '' AND CHAR_LENGTH({name}) <= {limit}" for name, limit in CHARS_MAX.items()
     )
     no_colon = " AND ".join(f"{name} NOT LIKE '%:%'" for name in KEY)
-    present = " AND ".join(f"{name} IS NOT NULL" for name in names(required))
-    finite = " AND ".join(_finite(name) for name in names(required, Kind.REAL))
-    return f"{present} AND {finite} AND {lengths} AND {no_colon}"
+    return f"{lengths} AND {no_colon}"
 
 
 def _finite(name: str) -> str:
@@ -95,7 +99,7 @@ def dead_letter_views() -> tuple[View, ...]:
     The reason is the first that applies, NULL for a tick or a heartbeat. UNNEST keeps the planner
     from repeating an expression wherever its name is used.
     """
-    # A message that is too long is cut and followed by its true length (BoundedValue.java).
+    # A message that is too long is truncated and followed by its true length (BoundedValue.java).
     length = f"SUBSTRING(DECODE(message, 'ISO-8859-1') FROM {MESSAGE_BYTES_MAX + 1}) AS true_length"
     text = f"CASE WHEN true_length <> '' THEN CAST(NULL AS STRING) ELSE {_as_jackson_reads()} END"
     unnest_text = f"UNNEST(ARRAY[{text}]) AS t(as_read)"

@@ -1,1 +1,1 @@
-"""Replay a feed into Kafka: paced by event time, resumable, with a count of refused messages."""
+"""Replay a feed into Kafka: paced by event time, resumable, with a count of rejected messages."""

@@ -32,12 +32,12 @@ class Pacing:
     id_suffix: str = ""
     stretch: float = 1.0
 
-    def moved_us(self, event_us: int) -> int:
+    def move_us(self, event_us: int) -> int:
         """The event time (µs) that is sent for an event time of the feed."""
         return self.anchor_event_us + round((event_us - self._origin_us) * self.stretch)
 
-    def moved(self, column: str) -> pl.Expr:
-        """`moved_us` for a column of event times; exact to the microsecond up to 285 years."""
+    def move(self, column: str) -> pl.Expr:
+        """`move_us` for a column of event times; exact to the microsecond up to 285 years."""
         since = pl.col(column) - self._origin_us
         return ((since * self.stretch).round().cast(pl.Int64) + self.anchor_event_us).alias(column)
 
@@ -70,7 +70,7 @@ def as_live(span: Span, speed: float, now_us: int) -> Pacing:
     At speed 0 and from speed 1 on, one constant offset keeps features undistorted: the first event
     is moved to L·(1 − 1/speed) before now, L being the length of the feed (at speed 0 to L before
     now). Below speed 1 a constant offset would put events into the future, which the live job
-    refuses: there the first event is now, and the time between events is stretched by 1/speed.
+    rejects: there the first event is now, and the time between events is stretched by 1/speed.
     Raises FeedError below `SLOWEST`.
     """
     if 0 < speed < SLOWEST:
@@ -92,7 +92,7 @@ def real_time(now_us: int) -> Pacing:
     return Pacing(1.0, 0, now_us, now_us, follows_clock=True)
 
 
-def resumed(position: Position, first_us: int, now_us: int) -> Pacing:
+def resume(position: Position, first_us: int, now_us: int) -> Pacing:
     """The pacing of an interrupted replay.
 
     A live one keeps its anchor and catches up with the wall clock; history continues at its speed
@@ -109,6 +109,21 @@ def resumed(position: Position, first_us: int, now_us: int) -> Pacing:
             stretch=position.stretch,
         )
     return history(first_us, position.speed, now_us)
+
+
+def position_of(pacing: Pacing, fingerprint: str, items: int) -> Position:
+    """The position of a replay at this pacing, from which `resume` restores it."""
+    return Position(
+        fingerprint,
+        items,
+        pacing.offset_us,
+        pacing.anchor_event_us,
+        pacing.anchor_wall_us,
+        pacing.speed,
+        pacing.follows_clock,
+        pacing.id_suffix,
+        stretch=pacing.stretch,
+    )
 
 
 def _base36(number: int) -> str:

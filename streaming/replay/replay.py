@@ -24,6 +24,7 @@ from contracts.config.settings import Settings
 from contracts.errors import FeedError
 from streaming.feeds.types import Batch, Span
 from streaming.replay import pacing, position
+from streaming.replay.interval import Interval
 from streaming.replay.pacing import Pacing
 from streaming.replay.position import Position
 from streaming.replay.sender import Sender
@@ -173,38 +174,30 @@ class _Replay:
         self.idle_lag_us: int | None = None
         self.began_us = clock()
         self.ended_us = 0
-        self.next_heartbeat_us = self.next_save_us = self.next_report_us = 0
+        self.heartbeats = Interval.of_seconds(settings.heartbeat_interval_s)
+        self.saves = Interval.of_seconds(settings.position_interval_s)
+        self.reports = Interval.of_seconds(REPORT_S)
 
     def start(self, feed: Replayable, speed: float, as_live: bool, saved: Position | None) -> None:
         """Set the pacing and save it before the first message, so that a resumed run has the same
         offset and trade-id suffix.
         """
         self.idle_lag_us = feed.idle_lag_us
-        if saved is None and (feed.span_is_cheap or (as_live and not feed.in_real_time)):
-            self.span = feed.span(self.began_us)
+        if saved is None:
+            self.span = _find_span(feed, as_live, self.began_us)
         self.pacing = chosen = self._pacing(feed, speed, as_live, saved)
         self.items = self.done.resent_from = saved.items if saved else 0
         self.sender.acknowledged = self.items
         self.done.offset_us = chosen.offset_us
         self.done.stretch = chosen.stretch
-        self.position = Position(
-            feed.fingerprint,
-            self.items,
-            chosen.offset_us,
-            chosen.anchor_event_us,
-            chosen.anchor_wall_us,
-            chosen.speed,
-            chosen.follows_clock,
-            chosen.id_suffix,
-            stretch=chosen.stretch,
-        )
+        self.position = pacing.position_of(chosen, feed.fingerprint, self.items)
         self._save()
 
     def _pacing(
         self, feed: Replayable, speed: float, as_live: bool, saved: Position | None
     ) -> Pacing:
         if saved is not None:
-            return pacing.resumed(saved, 0, self.began_us)
+            return pacing.resume(saved, 0, self.began_us)
         if feed.in_real_time:
             return pacing.real_time(self.began_us)
         if as_live:
@@ -218,7 +211,7 @@ class _Replay:
             self.done.sides_inferred += batch.sides_inferred
             if batch.ticks.height:
                 ticks = self._restamp(batch.ticks)
-                if not self.heartbeat_us:
+                if not self.done.first_us:
                     self._begin(int(ticks["event_time_us"][0]))
                 self._send_ticks(ticks)
             self.sender.send_dead_letters(batch.rejected)
@@ -268,7 +261,7 @@ class _Replay:
         if not self.pacing.id_suffix:
             return ticks
         marked_id = pl.concat_str("trade_id", pl.lit(f"~{self.pacing.id_suffix}"))
-        return ticks.with_columns(self.pacing.moved("event_time_us"), trade_id=marked_id)
+        return ticks.with_columns(self.pacing.move("event_time_us"), trade_id=marked_id)
 
     def _begin(self, first_us: int) -> None:
         """Send heartbeats just before the first tick: an empty partition would hold the watermark
@@ -287,22 +280,23 @@ class _Replay:
             due = int(reached.search_sorted(self.pacing.reached_us(now), side="right"))
             stop = min(due, start + SLICE_ROWS)
             if stop > start:
-                part = ticks.slice(start, stop - start)
-                self.sender.send_ticks(
-                    part.with_columns(ingest_time_us=pl.lit(now))
-                    if self.pacing.follows_clock
-                    else part
-                )
+                self._send_slice(ticks.slice(start, stop - start), now)
                 self.reached_us = int(reached[stop - 1])
-                self.items += stop - start
-                self.done.sent += stop - start
                 start = stop
-            self._run_periodic(int(reached[start]) if start < ticks.height else None)
-            if start < ticks.height and start == due:
-                self._wait(self.pacing.due_us(int(reached[start])))
+            next_us = int(reached[start]) if start < ticks.height else None
+            self._run_periodic(next_us)
+            if next_us is not None and start == due:
+                self._wait(self.pacing.due_us(next_us))
+
+    def _send_slice(self, ticks: pl.DataFrame, now: int) -> None:
+        if self.pacing.follows_clock:
+            ticks = ticks.with_columns(ingest_time_us=pl.lit(now))
+        self.sender.send_ticks(ticks)
+        self.items += ticks.height
+        self.done.sent += ticks.height
 
     def _wait(self, due_us: int) -> None:
-        wait_s = (min(due_us, self.next_heartbeat_us) - self.clock()) / 1e6
+        wait_s = (min(due_us, self.heartbeats.next_us) - self.clock()) / 1e6
         self.sleep(min(max(wait_s, SLEEP_S_MIN), SLEEP_S_MAX))
 
     def _run_periodic(self, next_us: int | None) -> None:
@@ -311,25 +305,22 @@ class _Replay:
         `next_us`: the event time of the next tick, if known; heartbeats stay before it.
         """
         now = self.clock()
-        if now >= self.next_heartbeat_us:
-            event_time_us = (
-                self.pacing.reached_us(now)
-                if next_us is not None and self.pacing.speed > 0
-                else self.reached_us
-            )
-            if self.idle_lag_us is not None:
-                event_time_us = max(event_time_us, now - self.idle_lag_us)
-            if next_us is not None:
-                event_time_us = min(event_time_us, next_us - 1)
-            self._send_heartbeat(min(event_time_us, now))
-            self.next_heartbeat_us = now + int(self.settings.heartbeat_interval_s * 1e6)
+        if self.heartbeats.is_due(now):
+            self._send_heartbeat(min(self._proven_us(now, next_us), now))
         self.sender.poll()
-        if now >= self.next_save_us:
+        if self.saves.is_due(now):
             self._save()
-            self.next_save_us = now + int(self.settings.position_interval_s * 1e6)
-        if now >= self.next_report_us:
+        if self.reports.is_due(now):
             self._report(now)
-            self.next_report_us = now + int(REPORT_S * 1e6)
+
+    def _proven_us(self, now: int, next_us: int | None) -> int:
+        """The event time that no later tick of the feed will be before."""
+        proven_us = self.reached_us
+        if next_us is not None and self.pacing.speed > 0:
+            proven_us = self.pacing.reached_us(now)
+        if self.idle_lag_us is not None:
+            proven_us = max(proven_us, now - self.idle_lag_us)
+        return proven_us if next_us is None else min(proven_us, next_us - 1)
 
     def _save(self) -> None:
         self.position = replace(self.position, items=self.sender.acknowledged)
@@ -349,28 +340,26 @@ class _Replay:
     def _eta_s(self, elapsed_s: float) -> float | None:
         if self.span is None or not self.done.sent:
             return None
-        left_us = max(self.pacing.moved_us(self.span.last_us) - self.reached_us, 0)
+        left_us = max(self.pacing.move_us(self.span.last_us) - self.reached_us, 0)
         if self.pacing.speed > 0:
             return left_us / 1e6 / self.pacing.speed
-        sent_us = self.reached_us - self.pacing.moved_us(self.span.first_us)
+        sent_us = self.reached_us - self.pacing.move_us(self.span.first_us)
         return elapsed_s * left_us / sent_us if sent_us > 0 else None
 
 
+def _find_span(feed: Replayable, as_live: bool, received_us: int) -> Span | None:
+    """The span if it is needed to move event times, or cheap enough for the display."""
+    is_moved = as_live and not feed.in_real_time
+    return feed.span(received_us) if is_moved or feed.span_is_cheap else None
+
+
 def _skip_items(batches: Iterator[Batch], items: int) -> Iterator[Batch]:
-    """Batches without their first `items` ticks and rejects (a batch counts its ticks first)."""
+    """Batches without their first `items` ticks and rejects (a batch counts its ticks first).
+
+    A batch without any is passed on: it shows that a live exchange is silent.
+    """
     for batch in batches:
-        if items >= batch.items:
-            items -= batch.items
-            continue
-        if items:
-            ticks = min(items, batch.ticks.height)
-            rejects = max(items - batch.ticks.height, 0)
-            batch = Batch(
-                batch.ticks.slice(ticks),
-                batch.rows.slice(ticks),
-                batch.rejected[rejects:],
-                batch.skipped,
-                batch.sides_inferred,
-            )
-            items = 0
-        yield batch
+        skipped = min(items, batch.items)
+        items -= skipped
+        if skipped < batch.items or not batch.items:
+            yield batch.without_first(skipped)

@@ -81,7 +81,7 @@ class Sender:
     def send_dead_letters(self, rejects: Sequence[FeedReject]) -> None:
         """Send rejected rows of a feed, with their origin, to the dead-letter topic.
 
-        A long row is cut at MESSAGE_BYTES_MAX bytes: a producer refuses messages of more than
+        A long row is truncated at MESSAGE_BYTES_MAX bytes: a producer refuses messages of more than
         1,000,000 bytes.
         """
         for reject in rejects:
@@ -181,8 +181,6 @@ class Sender:
         self, pending: set[int], items: int, letters: int, error: Any, message: Any
     ) -> None:
         self._delivered(error, message)
-        if error is not None:
-            return
         pending.discard(message.partition())
-        if not pending and not self.failed and self._letters_acknowledged >= letters:
+        if not (pending or self.failed) and self._letters_acknowledged >= letters:
             self.acknowledged = max(self.acknowledged, items)

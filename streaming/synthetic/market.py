@@ -6,8 +6,9 @@ market impact nor a capacity limit: Sharpe ratios on it are unrealistic.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ DAY_S, YEAR_S = 86_400, 31_536_000
 FLOW_CLIP = 2.5  # keeps P(buy) inside [0, 1] for any kappa ≤ 0.4
 CHUNK_ROWS = 100_000  # ticks generated at once (approximately), which bounds memory
 CHUNK_S_MAX = 4 * 3600.0
+# Attributes of a market that its state contains as they are.
+SCALARS = ("now_s", "common", "common_clock", "log_vol", "clock")
 GRID_S = 60.0  # intensity and variance are constant within a step of this length
 
 
@@ -130,9 +133,9 @@ class Market:
         self.rng = np.random.default_rng(exchange.seed)
         self.common, self.common_clock, self.clock = 0.0, 0.0, 0.0
         self.log_vol = float(self.rng.standard_normal())
-        prices = [exchange.prices[i % len(exchange.prices)] for i in range(len(exchange.symbols))]
+        prices = islice(cycle(exchange.prices), len(exchange.symbols))
         self.books = [Book(float(self.rng.standard_normal()), math.log(price)) for price in prices]
-        self.clocks = [0.0] * len(prices)
+        self.clocks = [0.0] * len(self.books)
 
     @property
     def now_us(self) -> int:
@@ -141,34 +144,21 @@ class Market:
 
     def state(self) -> dict[str, Any]:
         """The complete state as plain JSON values, see `restore`."""
-        scalars = {
-            name: getattr(self, name)
-            for name in (
-                "start_us",
-                "now_s",
-                "common",
-                "common_clock",
-                "log_vol",
-                "clock",
-                "clocks",
-            )
-        }
         return {
             "exchange": asdict(self.exchange),
-            **scalars,
-            "books": [asdict(b) for b in self.books],
+            "start_us": self.start_us,
+            **{name: getattr(self, name) for name in (*SCALARS, "clocks")},
+            "books": list(map(asdict, self.books)),
             "rng": self.rng.bit_generator.state,
         }
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> "Market":
         """The market with this `state()`, which continues with the ticks of the original."""
-        config: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in state["exchange"].items()
-        }
-        market = cls(Exchange(**config), state["start_us"])
-        for name in ("now_s", "common", "common_clock", "log_vol", "clock"):
+        config = state["exchange"]
+        lists = {name: tuple(config[name]) for name in ("symbols", "prices")}  # JSON has no tuples
+        market = cls(Exchange(**(config | lists)), state["start_us"])
+        for name in SCALARS:
             setattr(market, name, state[name])
         market.clocks = list(state["clocks"])
         market.books = [Book(**book) for book in state["books"]]
@@ -181,10 +171,7 @@ class Market:
         grid, activity, clock = self._grid(begin, end)
         parts = [self._trade(i, grid, activity, clock) for i in range(len(self.books))]
         self.now_s = end
-        which = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
-        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        order = np.argsort(columns[0], kind="stable")
-        frame = self._frame(which[order], *(column[order] for column in columns))
+        frame = self._frame(*_merge_by_time(parts))
         return frame if self.exchange.empty_minutes == 0 else self._without_empty_minutes(frame)
 
     def _grid(self, begin: float, end: float) -> tuple[Floats, Floats, Floats]:
@@ -318,6 +305,14 @@ class Market:
             if np.random.default_rng([self.exchange.seed, m]).random() < self.exchange.empty_minutes
         ]
         return frame.filter(~minutes.is_in(empty))
+
+
+def _merge_by_time(parts: Sequence[tuple[Floats, ...]]) -> tuple[Any, ...]:
+    """The columns of all symbols by time, which is their first column, after the symbol's index."""
+    which = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
+    columns = [which, *(np.concatenate(column) for column in zip(*parts, strict=True))]
+    order = np.argsort(columns[1], kind="stable")
+    return tuple(column[order] for column in columns)
 
 
 def generate(

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.conftest import settings_in
+from tests.streaming.broker import running_broker, settings_of
 
 
 @pytest.fixture(scope="package")
@@ -18,3 +19,10 @@ def kafka(tmp_path_factory):
         yield settings
     finally:
         platform.down(settings)
+
+
+@pytest.fixture
+def broker(tmp_path):
+    """Settings of an empty in-process Kafka with the topics of ticks and dead letters."""
+    with running_broker() as address:
+        yield settings_of(address, tmp_path / "home")

@@ -45,7 +45,7 @@ def test_letters_say_why_and_whence(kafka):
     ]
     assert [letter.origin for letter in letters] == ["ticks/2/0", "feed:x.csv/2/1"]
     assert [letter.from_feed for letter in letters] == [False, True]
-    assert letters[0].key == b"SYNTH:AAAUSD" and letters[0].refused_ms > 1_600_000_000_000
+    assert letters[0].key == b"SYNTH:AAAUSD" and letters[0].rejected_ms > 1_600_000_000_000
     assert dead_letters.counts(kafka) - before == Counter(crossed_quote=1, malformed_json=1)
     assert list(dead_letters.read(kafka, "crossed_quote"))[-1].origin == "ticks/2/0"
 
@@ -80,7 +80,7 @@ def test_what_passes_now_goes_back_to_the_stream(kafka):
     done = dead_letters.replay(kafka, now_us(), "old_rule")
     sent = topic.since(kafka, "ticks", marks)
     assert (done.sent, done.rows) == (10, 1)
-    assert done.refused == mixed.rejected
+    assert done.rejected == mixed.rejected
     assert Counter(orjson.dumps(m.fields) for m in sent) == Counter(GOOD[:10])
     assert {m.key for m in sent} == {f"SYNTH:{orjson.loads(raw)['symbol']}" for raw in GOOD[:10]}
 
@@ -93,14 +93,14 @@ def test_a_letter_that_was_cut_says_so_and_is_not_sent_again(kafka):
     )
     refuse(kafka, [whole, cut, nonsense])
     letters = list(dead_letters.read(kafka, "big"))
-    assert [(letter.true_bytes, letter.is_cut) for letter in letters] == [
+    assert [(letter.true_bytes, letter.is_truncated) for letter in letters] == [
         (len(GOOD[0]), False),
         (70_000, True),
         (len(GOOD[2]), False),
     ]
     marks = topic.ends(kafka, "ticks")
     done = dead_letters.replay(kafka, now_us(), "big")
-    assert (done.sent, done.cut, done.rows, done.refused) == (2, 1, 0, Counter())
+    assert (done.sent, done.truncated, done.rows, done.rejected) == (2, 1, 0, Counter())
     assert len(topic.since(kafka, "ticks", marks)) == 2
 
     code, output = finish(command(kafka, "dead-letters", "list", "--reason", "big"))

@@ -13,6 +13,8 @@ from streaming.feeds.types import Names
 
 SPOT, USDM, COINM = "BINANCE", "BINANCE_USDM", "BINANCE_COINM"
 PREFIXES = {"spot": SPOT, "usdm": USDM, "cm": COINM}
+# Columns that only the dumps of one market have.
+TYPICAL_COLUMNS = {"base_qty": COINM, "is_best_match": SPOT}
 # The official name is BTCUSDT-trades-2024-08-08.csv; a prefix spot_, usdm_ or cm_ names the market.
 FILE_NAME = re.compile(r"^(?:(?:spot|usdm|cm)_)?([A-Za-z0-9_]+?)-(?:trades|aggTrades)(?:-|$)")
 
@@ -28,18 +30,20 @@ def base_size(quantity: pl.Expr, price: pl.Expr, symbol: str) -> pl.Expr:
 
 
 def _venue(source: Source, names: Names, columns: Sequence[str]) -> str:
-    guess = COINM if "base_qty" in columns else SPOT if "is_best_match" in columns else USDM
-    return names.venue or market_of(source) or guess
+    typical = (venue for column, venue in TYPICAL_COLUMNS.items() if column in columns)
+    return names.venue or market_of(source) or next(typical, USDM)
 
 
 def _symbol(source: Source, names: Names) -> str:
+    if names.symbol:
+        return names.symbol
     match = FILE_NAME.match(source.stem)
-    if names.symbol is None and match is None:
+    if match is None:
         raise FeedError(
             f"the file name {source.name} does not contain a symbol",
             "pass it, e.g. --symbol BTCUSDT",
         )
-    return names.symbol or (match[1].upper() if match else "")
+    return match[1].upper()
 
 
 def _trades(source: Source, names: Names, columns: Sequence[str]) -> Mapping[str, pl.Expr]:

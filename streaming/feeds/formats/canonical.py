@@ -9,7 +9,7 @@ import polars as pl
 
 from streaming.feeds.formats.columns import epoch_us, number, row_id, scaled_us
 from streaming.feeds.formats.text import CsvFormat
-from streaming.feeds.source import DAMAGED, Head, Source
+from streaming.feeds.source import DAMAGED, Head, Source, first_and_last
 from streaming.feeds.tick_frame import SCHEMA
 from streaming.feeds.types import ROW, Chunk, Names
 
@@ -83,24 +83,16 @@ class ParquetFormat:
                 yield self._chunk(source, names, pl.DataFrame(pl.from_arrow(batch)), row)
                 row += batch.num_rows
         except (*DAMAGED, ValueError) as error:
-            yield Chunk(
-                pl.DataFrame({ROW: [row]}),
-                lambda rows: [b""] * len(rows),
-                damage=f"the file ends early: {error}",
-            )
+            yield Chunk.early_end(row, error)
 
     def ends(self, source: Source, names: Names) -> Iterator[Chunk]:
-        """The first batch of the first and the last batch of the last row group."""
+        """The first and the last batch of the first and of the last row group."""
         import pyarrow.parquet as pq
 
         file = pq.ParquetFile(source.path, pre_buffer=False, buffer_size=1 << 20)
-        for group in sorted({0, max(file.num_row_groups - 1, 0)}) if file.num_row_groups else ():
-            first = last = None
-            for last in file.iter_batches(ROWS, row_groups=[group]):
-                first = first or last
-            for batch in (first, last):
-                if batch is not None:
-                    yield self._chunk(source, names, pl.DataFrame(pl.from_arrow(batch)), 0)
+        for group in first_and_last(range(file.num_row_groups)):
+            for batch in first_and_last(file.iter_batches(ROWS, row_groups=[group])):
+                yield self._chunk(source, names, pl.DataFrame(pl.from_arrow(batch)), 0)
 
     def _chunk(self, source: Source, names: Names, frame: pl.DataFrame, first_row: int) -> Chunk:
         fields = self.fields(source, names, frame)

@@ -18,6 +18,11 @@ def number(name: str) -> pl.Expr:
     return pl.col(name).cast(pl.Float64, strict=False)
 
 
+def given_or(name: str | None, default: pl.Expr) -> pl.Expr:
+    """The venue or symbol that the user gave, else the one in the rows."""
+    return pl.lit(name) if name else default
+
+
 def upper(name: str) -> pl.Expr:
     """The field in upper case; null if empty."""
     cell = pl.col(name).str.to_uppercase()

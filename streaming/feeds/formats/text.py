@@ -60,31 +60,24 @@ class CsvFormat:
 
     def _layout(self, head: Head) -> tuple[str, ...] | None:
         rows = [line.split(",") for line in head.lines[: self.checked_lines] if line.strip()]
-        for kinds, columns in self.layouts:
-            fitting = sum(_fits(row, kinds) for row in rows)
-            if fitting * 2 > len(rows):
-                return columns
-        return None
+        return next((columns for kinds, columns in self.layouts if _most_fit(rows, kinds)), None)
+
+    def _columns(self, head: Head) -> Sequence[str]:
+        """The columns of the file; if the user named a format that does not fit, its usual ones."""
+        if self._has_header(head):
+            return head.header
+        return self._layout(head) or (self.layouts[0][1] if self.layouts else self.header)
 
     def _chunks(self, source: Source, names: Names, blocks: Iterator[bytes]) -> Iterator[Chunk]:
         head = source.head()
-        headed = self._has_header(head)
-        columns = (
-            head.header
-            if headed
-            else self._layout(head) or (self.layouts[0][1] if self.layouts else self.header)
-        )
+        headed, columns = self._has_header(head), self._columns(head)
         fields, row = self.fields(source, names, columns), 0
         try:
             for block in blocks:
                 yield self._chunk(block, row, columns, fields, headed)
-                row += lines_of(block)
+                row += count_lines(block)
         except DAMAGED as error:
-            yield Chunk(
-                pl.DataFrame({ROW: [row]}),
-                lambda rows: [b""] * len(rows),
-                damage=f"the file ends early: {error}",
-            )
+            yield Chunk.early_end(row, error)
 
     def _chunk(
         self,
@@ -94,7 +87,7 @@ class CsvFormat:
         fields: Mapping[str, pl.Expr],
         headed: bool,
     ) -> Chunk:
-        cells = cells_of(block, columns)
+        cells = read_cells(block, columns)
         if cells is None:
             return self._by_line(block, first_row, columns, fields, headed)
         numbered = cells.with_row_index(ROW, first_row).with_columns(pl.col(ROW).cast(pl.Int64))
@@ -114,9 +107,7 @@ class CsvFormat:
         A line with another number of cells gets nulls, broken UTF-8 is replaced, blank lines are
         counted as skipped.
         """
-        lines = block.decode("utf-8", "replace").split("\n")
-        if block.endswith(b"\n"):
-            lines.pop()
+        lines = block.removesuffix(b"\n").decode("utf-8", "replace").split("\n")
         frame = pl.DataFrame({LINE: pl.Series(lines, dtype=pl.String)}).with_row_index(
             ROW, first_row
         )
@@ -131,28 +122,26 @@ class CsvFormat:
             .struct.rename_fields(list(columns))
             .alias("cells")
         )
-        parsed = stripped(rows.select(pl.col(ROW).cast(pl.Int64), cells).unnest("cells")).select(
+        parsed = strip(rows.select(pl.col(ROW).cast(pl.Int64), cells).unnest("cells")).select(
             ROW, **fields
         )
         return Chunk(parsed, raw_lines(block, first_row), +skipped)
 
 
-def stripped(cells: pl.DataFrame) -> pl.DataFrame:
+def strip(cells: pl.DataFrame) -> pl.DataFrame:
     """Cells without surrounding blanks and quotes."""
     return cells.with_columns(pl.col(pl.String).str.strip_chars(' \t\r"'))
 
 
-def cells_of(block: bytes, columns: Sequence[str]) -> pl.DataFrame | None:
+def read_cells(block: bytes, columns: Sequence[str]) -> pl.DataFrame | None:
     """Fast path: the stripped cells of a block as text, from polars' CSV reader.
 
     None if a line could be blank, have another number of cells, or contain unusual bytes. The
     check: the block has exactly the separators that lines of this width need, and the CSV reader
     rejects lines with more, so no line can have fewer.
     """
-    lines = lines_of(block)
-    if _count(block, b",") != lines * (len(columns) - 1):
-        return None
-    if any(sequence in block for sequence in SLOW_PATH_BYTES):
+    lines = count_lines(block)
+    if not _is_regular(block, separators=lines * (len(columns) - 1)):
         return None
     schema = dict.fromkeys(columns, pl.String)
     try:
@@ -163,10 +152,17 @@ def cells_of(block: bytes, columns: Sequence[str]) -> pl.DataFrame | None:
         return None
     if cells.height != lines:
         return None
-    return stripped(cells) if b" " in block or b'"' in block else cells
+    return strip(cells) if b" " in block or b'"' in block else cells
 
 
-def lines_of(block: bytes) -> int:
+def _is_regular(block: bytes, separators: int) -> bool:
+    """Whether a block has this number of separators and no unusual bytes."""
+    return _count(block, b",") == separators and not any(
+        sequence in block for sequence in SLOW_PATH_BYTES
+    )
+
+
+def count_lines(block: bytes) -> int:
     """The number of lines in a block, including an unterminated last one."""
     return _count(block, b"\n") + (not block.endswith(b"\n"))
 
@@ -176,13 +172,16 @@ def _count(block: bytes, sign: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(block, np.uint8) == sign[0]))
 
 
+def _most_fit(rows: Sequence[Sequence[str]], kinds: str) -> bool:
+    return sum(_fits(row, kinds) for row in rows) * 2 > len(rows)
+
+
 def _fits(row: Sequence[str], kinds: str) -> bool:
-    return len(row) == len(kinds) and all(
-        _is(cell.strip(), kind) for cell, kind in zip(row, kinds, strict=True)
-    )
+    return len(row) == len(kinds) and all(map(_is_of_kind, row, kinds))
 
 
-def _is(cell: str, kind: str) -> bool:
+def _is_of_kind(text: str, kind: str) -> bool:
+    cell = text.strip()
     if kind == "b":
         return cell.lower() in ("true", "false")
     return cell.replace(".", "", 1).replace("-", "", 1).isdigit() or "e-" in cell.lower()

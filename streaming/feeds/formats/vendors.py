@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from streaming.feeds.formats.columns import epoch_us, number, row_id, side, upper
+from streaming.feeds.formats.columns import epoch_us, given_or, number, row_id, side, upper
 from streaming.feeds.formats.text import CsvFormat
 from streaming.feeds.source import Source
 from streaming.feeds.types import ROW, Names
@@ -13,14 +13,10 @@ TARDIS_VENUES = {"binance-futures": "BINANCE_USDM", "binance-delivery": "BINANCE
 DATABENTO_VENUES = {"1": "CME"}  # publisher 1 is CME Globex MDP 3.0; the others keep their number
 
 
-def _given_or(name: str | None, default: pl.Expr) -> pl.Expr:
-    return pl.lit(name) if name else default
-
-
 def _bybit(_source: Source, names: Names, _columns: Sequence[str]) -> Mapping[str, pl.Expr]:
     return {
         "venue": pl.lit(names.venue or "BYBIT"),
-        "symbol": _given_or(names.symbol, upper("symbol")),
+        "symbol": given_or(names.symbol, upper("symbol")),
         "event_time_us": epoch_us("timestamp"),
         "price": number("price"),
         "size": number("size"),
@@ -35,8 +31,8 @@ def _tardis(source: Source, names: Names, _columns: Sequence[str]) -> Mapping[st
         TARDIS_VENUES, default=exchange.str.to_uppercase().str.replace_all("-", "_", literal=True)
     )
     return {
-        "venue": _given_or(names.venue, venue),
-        "symbol": _given_or(names.symbol, upper("symbol")),
+        "venue": given_or(names.venue, venue),
+        "symbol": given_or(names.symbol, upper("symbol")),
         "event_time_us": epoch_us("timestamp"),
         "ingest_time_us": epoch_us("local_timestamp"),
         "price": number("price"),
@@ -54,13 +50,13 @@ def _databento(source: Source, names: Names, columns: Sequence[str]) -> Mapping[
     # one bit. Decimal text ("pretty" prices) is parsed unchanged.
     fixed = (pl.col("price").cast(pl.Int64, strict=False).cast(pl.Float64) / 1e9).round(9)
     return {
-        "venue": _given_or(
+        "venue": given_or(
             names.venue,
             publisher.replace_strict(
                 DATABENTO_VENUES, default=pl.concat_str(pl.lit("DBN"), publisher)
             ),
         ),
-        "symbol": _given_or(
+        "symbol": given_or(
             names.symbol, upper("symbol" if "symbol" in columns else "instrument_id")
         ),
         "event_time_us": epoch_us("ts_event"),

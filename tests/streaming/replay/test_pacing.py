@@ -19,7 +19,7 @@ NOW = 1_760_000_000 * S
 )
 def test_a_live_replay_lands_in_the_present(speed, back_s):
     made = pacing.as_live(HOUR, speed, NOW)
-    first, last = made.moved_us(HOUR.first_us), made.moved_us(HOUR.last_us)
+    first, last = made.move_us(HOUR.first_us), made.move_us(HOUR.last_us)
     assert first == NOW - back_s * S
     ends_at = NOW if speed == 0 else NOW + int(3_600 * S / speed)
     assert last == ends_at == max(made.due_us(last), NOW)
@@ -37,10 +37,10 @@ def test_no_trade_of_a_live_replay_is_due_before_it_happens(speed):
         HOUR.last_us - 1,
         HOUR.last_us,
     ]
-    assert all(made.due_us(made.moved_us(time)) >= made.moved_us(time) for time in times)
+    assert all(made.due_us(made.move_us(time)) >= made.move_us(time) for time in times)
     frame = pl.DataFrame({"event_time_us": times})
-    assert frame.select(made.moved("event_time_us")).to_series().to_list() == [
-        made.moved_us(time) for time in times
+    assert frame.select(made.move("event_time_us")).to_series().to_list() == [
+        made.move_us(time) for time in times
     ]
 
 
@@ -55,7 +55,7 @@ def test_slow_motion_stretches_the_time_between_trades():
         1.0,
         2.0,
     )  # due when it happens, in a market at half the pace
-    assert made.moved_us(HOUR.first_us + 7 * S) == NOW + 14 * S
+    assert made.move_us(HOUR.first_us + 7 * S) == NOW + 14 * S
     assert pacing.as_live(HOUR, 2.0, NOW).stretch == 1.0
 
 
@@ -87,8 +87,8 @@ def test_a_resumed_live_replay_keeps_offset_clock_and_run(speed):
         made.id_suffix,
         stretch=made.stretch,
     )
-    assert pacing.resumed(kept, 0, NOW + 500 * S) == made
-    history = pacing.resumed(Position("f", 10, speed=2.0), 77, NOW + 500 * S)
+    assert pacing.resume(kept, 0, NOW + 500 * S) == made
+    history = pacing.resume(Position("f", 10, speed=2.0), 77, NOW + 500 * S)
     assert history == pacing.history(77, 2.0, NOW + 500 * S)
 
 

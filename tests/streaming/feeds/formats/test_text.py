@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from streaming.feeds.formats.canonical import CSV
-from streaming.feeds.formats.text import CsvFormat, cells_of
+from streaming.feeds.formats.text import CsvFormat, read_cells
 from streaming.feeds.source import Source
 from streaming.feeds.types import Names
 
@@ -58,9 +58,9 @@ def test_broken_bytes_too(block):
 
 
 def test_ordinary_blocks_take_the_fast_way():
-    made = cells_of(b"1,BTC,\n2,,x\n", COLUMNS)
+    made = read_cells(b"1,BTC,\n2,,x\n", COLUMNS)
     assert made is not None and made.rows() == [("1", "BTC", ""), ("2", "", "x")]
-    assert cells_of(b"1,2,3", COLUMNS) is not None
+    assert read_cells(b"1,2,3", COLUMNS) is not None
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_ordinary_blocks_take_the_fast_way():
     ],
 )
 def test_odd_blocks_do_not(block):
-    assert cells_of(block, COLUMNS) is None
+    assert read_cells(block, COLUMNS) is None
 
 
 def test_a_header_is_not_a_row(tmp_path: Path):

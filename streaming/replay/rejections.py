@@ -1,4 +1,4 @@
-"""Messages of a finished replay that the live job refused.
+"""Messages of a finished replay that the live job rejected.
 
 1. note the end of the dead-letter topic before the first message
 2. send the replay
@@ -38,8 +38,8 @@ class Coverage(StrEnum):
 
 
 @dataclass(frozen=True)
-class Refusals:
-    """Refused messages by reason, and how much of the replay these counts cover."""
+class Rejections:
+    """Rejected messages by reason, and how much of the replay these counts cover."""
 
     reasons: Counter[str]
     coverage: Coverage
@@ -50,14 +50,14 @@ def wait_s_max(settings: Settings) -> float:
     return 2 * settings.checkpoint_interval_s + CATCH_UP_S
 
 
-def count(settings: Settings, written: SentOffsets, after: dict[int, int]) -> Refusals:
+def count(settings: Settings, written: SentOffsets, after: dict[int, int]) -> Rejections:
     """Wait until the live job has validated `written`, then count its dead letters.
 
     `after`: `dead_letters.ends` from before the replay. Waits for `wait_s_max` at most, and not at
     all if no live job runs. Raises ServiceError if Kafka is unavailable.
     """
     coverage = _wait_validated(settings, written.ends)
-    return Refusals(dead_letters.counts_of(settings, written, after), coverage)
+    return Rejections(dead_letters.counts_of(settings, written, after), coverage)
 
 
 def _wait_validated(settings: Settings, ends: dict[int, int]) -> Coverage:

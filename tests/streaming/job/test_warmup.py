@@ -1,0 +1,52 @@
+"""The warm-up: the newest minutes of silver as messages on their own topic."""
+
+import polars as pl
+import pytest
+
+from contracts.messages.parsing import parse
+from contracts.tick import Rejected
+from lakehouse.tables import Lakehouse
+from streaming.job import warmup
+from streaming.synthetic.market import FIXTURE, generate
+from tests.support import topic
+
+START_US = 1_700_000_000_000_000
+TICKS = pl.concat(generate(FIXTURE, START_US, 600))
+END_US = START_US + 600_000_000
+NOTHING = dict.fromkeys(range(4), 0)
+
+
+@pytest.fixture
+def lake(broker):
+    lake = Lakehouse(broker)
+    lake.create()
+    lake.append_ticks(TICKS)
+    return broker
+
+
+def test_the_last_seconds_are_published_under_their_key(lake):
+    settings = lake.model_copy(update={"warmup_s": 120})
+    newest = TICKS.filter(pl.col("event_time_us") >= END_US - 120_000_000)
+    assert warmup.publish(settings, END_US) == newest.height > 0
+    messages = topic.since(settings, "ticks.warmup", NOTHING)
+    ticks = [parse(message.value, END_US) for message in messages]
+    assert not any(isinstance(tick, Rejected) for tick in ticks)
+    assert [message.key for message in messages] == [tick.key for tick in ticks]
+    assert sorted(ticks) == sorted(newest.rows())
+    assert topic.ends(settings, "ticks") == NOTHING
+
+
+def test_an_empty_lakehouse_publishes_nothing(broker):
+    Lakehouse(broker).create()
+    assert warmup.publish(broker, END_US) == 0
+    assert topic.ends(broker, "ticks.warmup") == NOTHING
+
+
+def test_ticks_at_or_after_now_are_not_published(lake):
+    assert warmup.publish(lake, START_US) == 0
+
+
+def test_more_than_one_batch_is_published_whole(lake, monkeypatch):
+    monkeypatch.setattr(warmup, "BATCH_ROWS", 50)
+    assert warmup.publish(lake, END_US) == TICKS.height
+    assert sum(topic.ends(lake, "ticks.warmup").values()) == TICKS.height
