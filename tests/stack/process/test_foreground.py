@@ -1,4 +1,4 @@
-"""A service in the foreground: it replaces the process, and the setup of a platform has an order."""
+"""A service in the foreground replaces the process; the setup of a platform has an order."""
 
 import json
 import os
