@@ -114,7 +114,9 @@ def test_another_user_than_root_runs_it_directly(free_settings, monkeypatch):
     assert postgres._unprivileged_prefix(free_settings) == ()
 
 
-def test_root_gives_it_to_nobody_and_enters_closed_folders(free_settings, monkeypatch, tmp_path):
+def test_root_runs_it_as_another_user_that_may_enter_closed_folders(
+    free_settings, monkeypatch, tmp_path
+):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     (tmp_path / "tick").mkdir(mode=0o700)
     prefix = postgres._unprivileged_prefix(free_settings)
