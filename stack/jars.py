@@ -195,12 +195,7 @@ def relock(progress: Progress = silent, lock: Path = LOCK_FILE) -> int:
 
 
 def _resolve_role(context: Any, role: str, progress: Progress) -> list[dict[str, str | int]]:
-    roots = [context.create_dependency(coordinate) for coordinate in ROOTS[role]]
-    artifacts = (
-        [dependency.artifact for dependency in sum(context.resolver.resolve(roots), [])]
-        if role in TRANSITIVE
-        else [root.artifact for root in roots]
-    )
+    artifacts = [dependency.artifact for dependency in _resolve_dependencies(context, role)]
     entries: list[dict[str, str | int]] = []
     for number, artifact in enumerate(sorted(artifacts, key=str), 1):
         file = artifact.resolve()
@@ -210,3 +205,8 @@ def _resolve_role(context: Any, role: str, progress: Progress) -> list[dict[str,
         )
         progress(f"lock {role}", number, len(artifacts))
     return entries
+
+
+def _resolve_dependencies(context: Any, role: str) -> list[Any]:
+    roots = [context.create_dependency(coordinate) for coordinate in ROOTS[role]]
+    return sum(context.resolver.resolve(roots), []) if role in TRANSITIVE else roots

@@ -103,19 +103,23 @@ def _wait_until_ready(
     pending = list(services)
     deadline = time.monotonic() + timeout_s
     while pending:
-        for service in [service for service in pending if is_ready(service)]:
+        for service in list(filter(is_ready, pending)):
             service.after_ready()
             pending.remove(service)
             progress("start services", len(services) - len(pending), len(services))
         for service in pending:
             require_alive(service)
-        if pending and time.monotonic() > deadline:
-            raise ServiceError(
-                f"{pending[0].name} is not ready after {timeout_s:.0f} s:\n"
-                f"{log_tail(pending[0].log)}",
-                f"see {pending[0].log}",
-            )
-        time.sleep(POLL_S if pending else 0)
+        if pending:
+            _await_next_poll(pending[0], deadline, timeout_s)
+
+
+def _await_next_poll(service: Service, deadline: float, timeout_s: float) -> None:
+    if time.monotonic() > deadline:
+        raise ServiceError(
+            f"{service.name} is not ready after {timeout_s:.0f} s:\n{log_tail(service.log)}",
+            f"see {service.log}",
+        )
+    time.sleep(POLL_S)
 
 
 @contextmanager
@@ -132,11 +136,7 @@ def down(settings: Settings, services: Iterable[str] | None = None) -> list[str]
     """Stop these services, by default every one that was started here; returns the names of those
     that were running.
     """
-    names = (
-        set(services)
-        if services is not None
-        else {file.stem for file in paths.run(settings).glob("[!.]*.json")}
-    )
+    names = _recorded_names(settings) if services is None else set(services)
     stopped: list[str] = []
     if not names:
         return stopped
@@ -144,6 +144,11 @@ def down(settings: Settings, services: Iterable[str] | None = None) -> list[str]
         for group in (*STOP_ORDER, tuple(names.difference(*STOP_ORDER))):
             stopped += _stop_all(settings, [name for name in group if name in names])
     return stopped
+
+
+def _recorded_names(settings: Settings) -> set[str]:
+    """Services with a PID file: those that were started and not stopped."""
+    return {file.stem for file in paths.run(settings).glob("[!.]*.json")}
 
 
 def _stop_all(settings: Settings, names: list[str]) -> list[str]:

@@ -40,11 +40,13 @@ class AirflowSecrets:
 
 
 def airflow_secrets(settings: Settings) -> AirflowSecrets:
-    """Airflow's secrets; the first call generates them."""
+    """Airflow's secrets; the first call generates them, and later ones what it lacks."""
     file = paths.airflow_home(settings) / "secrets.json"
-    if not file.exists():
-        write_private(file, json.dumps(asdict(AirflowSecrets())))
-    return AirflowSecrets(**json.loads(file.read_text()))
+    stored = json.loads(file.read_text()) if file.exists() else {}
+    complete = AirflowSecrets(**stored)
+    if stored != asdict(complete):
+        write_private(file, json.dumps(asdict(complete)))
+    return complete
 
 
 def write_private(file: Path, text: str) -> None:

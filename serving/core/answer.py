@@ -3,7 +3,7 @@ the API, `serving.state.recorder` for topic `predictions`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -48,6 +48,11 @@ class Answer:
     def status(self) -> Status:
         """Status of the outcome."""
         return self.outcome.status
+
+    def feature_values(self, names: Sequence[str]) -> list[float | None]:
+        """The values of these features, in this order; for an answer that has features."""
+        assert self.features is not None
+        return [self.features[name] for name in names]
 
 
 @lru_cache(maxsize=16)  # called per answer, with the few models that are served

@@ -28,27 +28,28 @@ def evaluate_row(row: FeatureRow, names: Sequence[str], settings: Settings, now_
     if not row.found:
         return Outcome(Status.UNKNOWN_SYMBOL, "no features were ever published for this symbol")
     times = {view: time for view, time in row.event_time_us.items() if time is not None}
-    absent_views = [view for view in row.event_time_us if view not in times]
     newest_us = max(times.values())
-    age_s = row.age_s
-    if absent_views or age_s is None:
-        wait_s = max(_TILE_S[view] for view in absent_views)
-        reason = f"no row yet in {', '.join(absent_views)}"
-        return Outcome(Status.MISSING_FEATURES, reason, row.missing, wait_s, newest_us, age_s)
+    if len(times) < len(row.event_time_us):
+        return _absent_views(row, newest_us)
+    assert row.age_s is not None  # the age of the fastest view, which every model reads
     if newest_us > now_us + settings.future_row_ms_max * 1000:
         reason = "the features have an event time in the future: check the clocks"
-        return Outcome(Status.FUTURE_FEATURES, reason, (), None, newest_us, age_s)
-    if age_s > settings.stale_s or row.old_views:
-        return _too_old(row, settings, newest_us, age_s)
-    missing = _missing_features(row, names)
-    if missing:
-        return _incomplete(missing, row.warm_s, settings, newest_us, age_s)
-    return Outcome(
-        Status.OK,
-        event_time_us=newest_us,
-        age_s=age_s,
-        stale=_is_stale(times, settings, now_us),
-    )
+        return Outcome(Status.FUTURE_FEATURES, reason, (), None, newest_us, row.age_s)
+    if row.age_s > settings.stale_s or row.old_views:
+        return _too_old(row, settings, newest_us, row.age_s)
+    if missing := _missing_features(row, names):
+        return _incomplete(missing, row.warm_s, settings, newest_us, row.age_s)
+    is_stale = _is_stale(times, settings, now_us)
+    return Outcome(Status.OK, event_time_us=newest_us, age_s=row.age_s, stale=is_stale)
+
+
+def _absent_views(row: FeatureRow, event_time_us: int) -> Outcome:
+    """No row yet in some views: the slowest of them needs the length of its tile."""
+    absent_views = [view for view, time in row.event_time_us.items() if time is None]
+    wait_s = max(_TILE_S[view] for view in absent_views)
+    reason = f"no row yet in {', '.join(absent_views)}"
+    status = Status.MISSING_FEATURES
+    return Outcome(status, reason, row.missing, wait_s, event_time_us, row.age_s)
 
 
 def _is_stale(times: dict[str, int], settings: Settings, now_us: int) -> bool:

@@ -3,7 +3,7 @@ gets an answer with the reason.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -19,15 +19,15 @@ BPS = 1e4
 
 
 class UnknownFeaturesError(ValueError):
-    """The features of row `index` of a request are not those of the model: the names that are
-    `unknown`, and those that are `missing`.
+    """The features of row `index` of a request are not the `expected` ones of the model: the names
+    that are `unknown`, and those that are `missing`.
     """
 
-    def __init__(self, index: int, unknown: tuple[str, ...], missing: tuple[str, ...]) -> None:
-        super().__init__(index, unknown, missing)
+    def __init__(self, names: Collection[str], expected: Sequence[str], index: int = 0) -> None:
+        super().__init__(names, expected, index)
         self.index = index
-        self.unknown = unknown
-        self.missing = missing
+        self.unknown = tuple(sorted(set(names).difference(expected)))
+        self.missing = tuple(name for name in expected if name not in names)
 
 
 class Predictor:
@@ -50,19 +50,19 @@ class Predictor:
     async def _predict_online(self, symbols: Sequence[str], now_us: int) -> dict[str, Answer]:
         try:
             rows = await self.reader.read(symbols, now_us)
-            is_empty = (
-                not any(row.found for row in rows) and await self.reader.heartbeat_ms() is None
-            )
+            is_empty = await self._is_store_empty(rows)
         except OnlineStoreUnavailable:
             reason = "the online feature store does not answer"
-            outcome = Outcome(Status.STORE_UNREACHABLE, reason, (), 1)
-            return {symbol: Answer(symbol, outcome) for symbol in symbols}
+            return _refuse_all(symbols, Outcome(Status.STORE_UNREACHABLE, reason, (), 1))
         if is_empty:
             reason = "the online feature store is empty: nothing was written since it started"
             outcome = Outcome(Status.STORE_EMPTY, reason, (), self.settings.retry_after_s)
-            return {symbol: Answer(symbol, outcome) for symbol in symbols}
+            return _refuse_all(symbols, outcome)
         answers = self._add_predictions(self._evaluate_rows(symbols, rows, now_us))
-        return {answer.symbol: answer for answer in answers}
+        return dict(zip(symbols, answers, strict=True))
+
+    async def _is_store_empty(self, rows: Sequence[FeatureRow]) -> bool:
+        return not any(row.found for row in rows) and await self.reader.heartbeat_ms() is None
 
     def _evaluate_rows(
         self, symbols: Iterable[str], rows: Iterable[FeatureRow], now_us: int
@@ -84,9 +84,7 @@ class Predictor:
         """
         for index, (_, features) in enumerate(rows):
             if features.keys() != self._names:
-                unknown = tuple(sorted(features.keys() - self._names))
-                missing = tuple(name for name in self.model.features if name not in features)
-                raise UnknownFeaturesError(index, unknown, missing)
+                raise UnknownFeaturesError(features, self.model.features, index)
         outcome = Outcome(Status.OK)
         return self._add_predictions(
             [Answer(symbol, outcome, features) for symbol, features in rows]
@@ -98,18 +96,11 @@ class Predictor:
 
     def _add_predictions(self, answers: Sequence[Answer]) -> list[Answer]:
         """Add a prediction to each answer with status ok, by one call of the model."""
-        complete_rows = [
-            answer.features
-            for answer in answers
-            if answer.status is Status.OK and answer.features is not None
-        ]
-        if not complete_rows:
-            return list(answers)
         names = self.model.features
-        matrix = np.array(
-            [[features[name] for name in names] for features in complete_rows], dtype=np.float64
-        )
-        log_returns = iter(self.model.predict(matrix).tolist())
+        rows = [answer.feature_values(names) for answer in answers if answer.status is Status.OK]
+        if not rows:
+            return list(answers)
+        log_returns = iter(self.model.predict(np.array(rows, dtype=np.float64)).tolist())
         return [
             self._with_prediction(answer, next(log_returns))
             if answer.status is Status.OK
@@ -134,3 +125,7 @@ class Predictor:
             answer.known_at_us,
             self.model,
         )
+
+
+def _refuse_all(symbols: Sequence[str], outcome: Outcome) -> dict[str, Answer]:
+    return {symbol: Answer(symbol, outcome) for symbol in symbols}

@@ -6,6 +6,7 @@ from typing import Any
 from contracts.clock import now_us
 from contracts.features import CORE
 from feature_store.online.reader import OnlineStoreUnavailable
+from serving.core.predictor import Predictor
 from serving.routes.health import check_readiness
 from serving.state.service import Service
 from serving.web.results import result_fields
@@ -41,6 +42,12 @@ async def _symbol_rows(service: Service) -> list[dict[str, Any]]:
         return []
     if predictor is None or not symbols:
         return [{"symbol": symbol, "status": "no_model"} for symbol in symbols]
+    return await _predicted_rows(service, predictor, symbols)
+
+
+async def _predicted_rows(
+    service: Service, predictor: Predictor, symbols: list[str]
+) -> list[dict[str, Any]]:
     answers = await predictor.predict_symbols(symbols, now_us())
     prices = service.prices.latest()
     return [

@@ -157,11 +157,11 @@ def _flatten(data: Any, depth: int = 1) -> Iterator[float]:
     for item in data:
         if isinstance(item, list) and depth < NESTING_MAX:
             yield from _flatten(item, depth + 1)
-        elif isinstance(item, int | float) and _is_number(item):
+        elif _is_number(item):
             yield float(item)
         else:
             raise ProblemError(422, "wrong_tensor", "data has a value that is not a number.")
 
 
-def _is_number(value: float) -> bool:
-    return not isinstance(value, bool) and abs(value) <= VALUE_MAX
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= VALUE_MAX

@@ -136,20 +136,25 @@ def _predict_rows(predictor: Predictor, body: PredictRequest) -> list[Answer]:
     try:
         return predictor.predict_rows(rows)
     except UnknownFeaturesError as error:
-        raise _wrong_features(
-            f"rows[{error.index}]", list(error.unknown), list(error.missing)
-        ) from None
+        raise _wrong_features(f"rows[{error.index}]", error) from None
 
 
 def _to_matrix(columns: dict[str, list[float]], model: Model, rows_max: int) -> NDArray[np.float64]:
     """The columns as a matrix in the order of the model's features. Raises ProblemError 422 when
     names, lengths or number of rows are wrong.
     """
-    unknown = list(columns.keys() - set(model.features))
-    missing = [name for name in model.features if name not in columns]
-    if unknown or missing:
-        raise _wrong_features("columns", unknown, missing)
-    lengths = {len(column) for column in columns.values()}
+    if columns.keys() != set(model.features):
+        raise _wrong_features("columns", UnknownFeaturesError(columns, model.features))
+    rows = _count_rows(columns)
+    if rows > rows_max:
+        detail = f"{rows} rows requested, at most {rows_max} are allowed."
+        raise ProblemError(422, "too_many_rows", detail)
+    return np.array([columns[name] for name in model.features], dtype=np.float64).T
+
+
+def _count_rows(columns: dict[str, list[float]]) -> int:
+    """The length of all columns. Raises ProblemError 422 when they differ."""
+    lengths = set(map(len, columns.values()))
     if len(lengths) > 1:
         raise ProblemError(
             422,
@@ -157,20 +162,16 @@ def _to_matrix(columns: dict[str, list[float]], model: Model, rows_max: int) -> 
             f"The columns have from {min(lengths)} to {max(lengths)} rows.",
             "Send columns of equal length.",
         )
-    (rows,) = lengths
-    if rows > rows_max:
-        detail = f"{rows} rows requested, at most {rows_max} are allowed."
-        raise ProblemError(422, "too_many_rows", detail)
-    return np.array([columns[name] for name in model.features], dtype=np.float64).T
+    return lengths.pop()
 
 
-def _wrong_features(where: str, unknown: list[str], missing: list[str]) -> ProblemError:
+def _wrong_features(where: str, error: UnknownFeaturesError) -> ProblemError:
     return ProblemError(
         422,
         "wrong_features",
         f"The feature names in {where} are not those of the model.",
-        unknown=sorted({sanitize_name(name) for name in unknown})[: problems.ERRORS_MAX],
-        missing=missing,
+        unknown=sorted({sanitize_name(name) for name in error.unknown})[: problems.ERRORS_MAX],
+        missing=list(error.missing),
     )
 
 
@@ -179,15 +180,16 @@ def _raise_if_all_refused(answers: list[Answer], results: list[dict[str, Any]]) 
     http_statuses = {answer.status.http for answer in answers}
     if len(http_statuses) > 1 or http_statuses == {200}:
         return
-    headers = None
-    if http_statuses == {503}:
-        retry_after_s = min(answer.outcome.retry_after_s or 1 for answer in answers)
-        headers = {"Retry-After": str(retry_after_s)}
     first = answers[0]
     raise ProblemError(
         first.status.http,
         first.status.value,
         first.outcome.reason,
-        headers=headers,
+        headers=_retry_after(answers) if first.status.http == 503 else None,
         results=results,
     )
+
+
+def _retry_after(answers: list[Answer]) -> dict[str, str]:
+    """The header Retry-After with the shortest time after which a symbol may have a prediction."""
+    return {"Retry-After": str(min(answer.outcome.retry_after_s or 1 for answer in answers))}

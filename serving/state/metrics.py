@@ -13,6 +13,8 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.web.http_middleware import HttpMiddleware
+
 log = structlog.get_logger("serving")
 _LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _AGE_S = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900)
@@ -104,7 +106,7 @@ class Metrics:
         )
 
 
-class MeasureRequests:
+class MeasureRequests(HttpMiddleware):
     """Counts and times every request by its route template. The raw path would let callers create
     time series.
 
@@ -112,13 +114,11 @@ class MeasureRequests:
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, log_all: bool) -> None:
-        self.app = app
+        super().__init__(app)
         self.metrics = metrics
         self.log_all = log_all
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = 500
 
         async def send_and_keep_status(message: Message) -> None:

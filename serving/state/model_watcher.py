@@ -151,16 +151,20 @@ class ModelWatcher:
         except Exception as error:  # noqa: BLE001 - no failure of the registry may stop the API; the problem is reported and the read repeated
             problem = f"the model registry failed: {type(error).__name__}"
         self._models.note = problem
-        age_s = state.age_s if state else 0.0
-        # "No version is Production" counts as success: the first promotion is signalled.
-        if not problem or (state is not None and state.absent):
-            self._schedule.note_success(age_s)
-        else:
-            self._schedule.note_failure(age_s)
+        self._schedule_next(state, problem)
         if problem:
             log.warning(
                 "no model from the registry", reason=problem, next_s=self._schedule.interval_s
             )
+
+    def _schedule_next(self, state: RegistryState | None, problem: str) -> None:
+        if state is None:
+            self._schedule.note_failure(age_s=0.0)
+        # "No version is Production" counts as success: the first promotion is signalled.
+        elif problem and not state.absent:
+            self._schedule.note_failure(state.age_s)
+        else:
+            self._schedule.note_success(state.age_s)
 
     async def _apply(self, state: RegistryState) -> None:
         """Serve the models of `state`. Raises TickError when its Production model cannot be served.
@@ -182,23 +186,25 @@ class ModelWatcher:
     ) -> None:
         model = None
         if challenger is not None and challenger.digest != production.digest:
-            model = (await self._load_others({"challenger": challenger})).get("challenger")
+            model = await self._load_or_keep("challenger", challenger)
         self._models.set_challenger(model)
 
     async def _load_others(self, versions: Mapping[str, ModelVersion]) -> dict[str, Model]:
-        """The models of `versions` by name. One that cannot be loaded is logged, and the model that
-        was served before under its name is kept.
+        """The models of `versions` by name, without those that cannot be loaded."""
+        models = {
+            name: await self._load_or_keep(name, version) for name, version in versions.items()
+        }
+        return {name: model for name, model in models.items() if model is not None}
+
+    async def _load_or_keep(self, name: str, version: ModelVersion) -> Model | None:
+        """The model of `version`. If it cannot be loaded, that is logged, and the model that was
+        served before under its name is kept.
         """
-        models: dict[str, Model] = {}
-        for name, version in versions.items():
-            served = self._models.others.get(name)
-            if served is not None and served.digest == version.digest:
-                models[name] = served
-                continue
-            try:
-                models[name] = await asyncio.to_thread(version.load_model)
-            except TickError as error:
-                log.warning("a model cannot be served", model=name, reason=error.message)
-                if served is not None:
-                    models[name] = served
-        return models
+        served = self._models.others.get(name)
+        if served is not None and served.digest == version.digest:
+            return served
+        try:
+            return await asyncio.to_thread(version.load_model)
+        except TickError as error:
+            log.warning("a model cannot be served", model=name, reason=error.message)
+            return served

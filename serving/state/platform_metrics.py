@@ -1,5 +1,5 @@
 """Metrics of the rest of the platform, read on request: pipeline lag, online writer, dead letters,
-parity, drift, and the comparison of champion and challenger.
+parity, drift, and the comparison of the Production model and its challenger.
 """
 
 import asyncio
@@ -136,7 +136,7 @@ def _drift_metrics(drift: Mapping[str, Any]) -> Iterator[Metric]:
 def _comparison_metrics(comparison: Mapping[str, Any]) -> Iterator[Metric]:
     yield gauge(
         "tick_challenger_gain_bps",
-        "mean net return per decision, challenger less champion, bps, in the last comparison",
+        "mean net return per decision, challenger less Production, bps, in the last comparison",
         comparison.get("gain_bps"),
     )
     yield gauge(

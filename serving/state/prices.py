@@ -1,10 +1,13 @@
 """The latest price of each symbol, for the live page. Ticks are read while the page is open."""
 
+import contextlib
 import threading
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import orjson
-from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, Message, TopicPartition
 
 from contracts.config import connections
 from contracts.config.settings import Settings
@@ -50,30 +53,33 @@ class Prices:
             "log_level": 0,
             "error_cb": lambda _error: None,
         }
-        consumer = Consumer({**connections.kafka(self._settings), **options})
-        try:
-            consumer.assign(
-                [TopicPartition(TICKS.name, at, OFFSET_END) for at in range(TICKS.partitions)]
-            )
-            while not self._stop.is_set() and time.monotonic() - self._last_call_s < IDLE_S_MAX:
-                last_messages = {
-                    message.key(): message.value()
-                    for message in consumer.consume(BATCH_MESSAGES, POLL_S)
-                    if message.error() is None
-                }
-                for key, value in last_messages.items():
-                    self._update_price(key, value)
-        except KafkaException:
-            return
-        finally:
-            consumer.close()
+        partitions = [TopicPartition(TICKS.name, at, OFFSET_END) for at in range(TICKS.partitions)]
+        with (
+            contextlib.suppress(KafkaException),
+            contextlib.closing(Consumer({**connections.kafka(self._settings), **options})) as ticks,
+        ):
+            ticks.assign(partitions)
+            while self._is_watched():
+                self._update_prices(ticks.consume(BATCH_MESSAGES, POLL_S))
 
-    def _update_price(self, key: bytes | None, value: bytes | None) -> None:
+    def _is_watched(self) -> bool:
+        idle_s = time.monotonic() - self._last_call_s
+        return idle_s < IDLE_S_MAX and not self._stop.is_set()
+
+    def _update_prices(self, messages: Sequence[Message]) -> None:
+        """Parse only the last message of each symbol."""
+        last_values = {
+            message.key(): message.value() for message in messages if message.error() is None
+        }
+        for key, value in last_values.items():
+            self._update_price(key, value)
+
+    def _update_price(self, key: Any, value: Any) -> None:
         try:
-            price = orjson.loads(value or b"")["price"]
-            symbol = (key or b"").decode()
-        except (ValueError, KeyError, TypeError):
-            return
+            price = orjson.loads(value)["price"]
+            symbol = key.decode()
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return  # a heartbeat, or not a tick
         has_room = symbol in self._prices or len(self._prices) < SYMBOLS_MAX
         if isinstance(price, int | float) and has_room:
             self._prices[symbol] = float(price)

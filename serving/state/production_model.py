@@ -149,17 +149,22 @@ def _failure(message: str, hint: str) -> bytes:
 
 
 def _parse_state(fields: dict[str, Any], age_s: float) -> RegistryState:
-    others = {name: _parse_version(entry) for name, entry in fields["others"].items()}
-    challenger = _parse_version(fields["challenger"]) if fields["challenger"] else None
+    others = {name: _loadable_version(entry) for name, entry in fields["others"].items()}
     return RegistryState(
         _parse_version(fields["production"]),
-        challenger if isinstance(challenger, ModelVersion) else None,
-        {name: entry for name, entry in others.items() if isinstance(entry, ModelVersion)},
+        _loadable_version(fields["challenger"]),
+        {name: version for name, version in others.items() if version is not None},
         fields["versions"],
         retired=fields["absent"] and bool(fields["versions"]),
         absent=fields["absent"],
         age_s=age_s,
     )
+
+
+def _loadable_version(fields: dict[str, str] | None) -> ModelVersion | None:
+    """The version, or None when there is none or it cannot be loaded."""
+    version = _parse_version(fields) if fields else None
+    return version if isinstance(version, ModelVersion) else None
 
 
 def _parse_version(fields: dict[str, str]) -> ModelVersion | TickError:

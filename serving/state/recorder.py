@@ -68,7 +68,7 @@ class Recorder:
 
     def record(self, record: PredictionRecord) -> None:
         """Queue one record (key = symbol), or drop and count it when the queue is full."""
-        if self._sample_share < 1 and self._random.random() >= self._sample_share:
+        if self._random.random() >= self._sample_share:
             return
         self._producer.poll(0)
         try:

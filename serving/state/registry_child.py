@@ -68,11 +68,18 @@ def _list_versions(registry: "Registry") -> tuple[list[dict[str, Any]], bool]:
         versions = registry.list_versions()
     except TickError:
         return [], False
-    listed = [v for at, v in enumerate(versions) if at < VERSIONS_MAX or v.production]
-    return [
-        {"version": v.version, "stage": v.stage, "created_us": v.created_us, "tags": v.tags}
-        for v in listed
-    ], not any(v.production for v in versions)
+    older = versions[VERSIONS_MAX:]
+    listed = [*versions[:VERSIONS_MAX], *(v for v in older if v.production)]
+    return list(map(_summary, listed)), not any(v.production for v in versions)
+
+
+def _summary(version: Any) -> dict[str, Any]:
+    return {
+        "version": version.version,
+        "stage": version.stage,
+        "created_us": version.created_us,
+        "tags": version.tags,
+    }
 
 
 if __name__ == "__main__":

@@ -36,6 +36,13 @@ class ServedModels:
         """The reader of the model's features, or of the core set while there is no model."""
         return self.predictor.reader if self.predictor else self._core_reader
 
+    @property
+    def compared(self) -> tuple[Predictor, ...]:
+        """The challenger and the Production model; empty unless there are both."""
+        if self.challenger is None or self.predictor is None:
+            return ()
+        return self.challenger, self.predictor
+
     def serve(self, model: Model) -> None:
         """Serve `model` as Production. Requests in progress keep the model they started with."""
         current = self.predictor
@@ -44,15 +51,16 @@ class ServedModels:
             model.version,
         ):
             return
-        if current is not None and current.model.features == model.features:
-            reader = current.reader
-        elif model.features == CORE:
-            reader = self._core_reader
-        else:
-            reader = OnlineReader(self._settings, model.features)
-        self.predictor = Predictor(self._settings, reader, model)
+        self.predictor = Predictor(self._settings, self._reader_of(model.features), model)
         self._set_model_metric(model)
         log.info("serving", model=model.name, version=model.version)
+
+    def _reader_of(self, features: tuple[str, ...]) -> OnlineReader:
+        """A reader of these features: one that is open already, if possible."""
+        for reader in (self.reader, self._core_reader):
+            if reader.plan.names == features:
+                return reader
+        return OnlineReader(self._settings, features)
 
     def set_challenger(self, model: Model | None) -> None:
         """Score `model` next to Production, on the same features; one with other features is not

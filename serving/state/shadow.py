@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Sequence
 
 from serving.core.answer import Answer
+from serving.core.predictor import Predictor
 from serving.core.status import Status
 from serving.state.recorder import prediction_record
 from serving.state.service import Service
@@ -22,7 +23,7 @@ def route_to_challenger(service: Service, answers: list[Answer]) -> list[Answer]
     """The answers, with the challenger's predictions for its share of the symbols."""
     challenger = service.models.challenger
     share = service.settings.challenger_share
-    if challenger is None or share <= 0:
+    if challenger is None:
         return answers
     return [
         challenger.rescore([answer])[0] if is_in_share(answer.symbol, share) else answer
@@ -36,13 +37,14 @@ def record_shadow(
     """Shadow mode: record what the other model predicts on the same features. Runs after the
     response was sent.
     """
-    models = service.models
-    if models.challenger is None or models.predictor is None:
-        return
     online_answers = [answer for answer in answers if answer.event_times_us is not None]
-    for predictor in (models.challenger, models.predictor):
-        unscored = [answer for answer in online_answers if answer.model is not predictor.model]
-        for answer in predictor.rescore(unscored):
-            if answer.status is Status.OK:
-                record = prediction_record(answer, request_id, served_at_us, is_shadow=True)
-                service.recorder.record(record)
+    for predictor in service.models.compared:
+        for answer in _score_unserved(predictor, online_answers):
+            record = prediction_record(answer, request_id, served_at_us, is_shadow=True)
+            service.recorder.record(record)
+
+
+def _score_unserved(predictor: Predictor, answers: Sequence[Answer]) -> list[Answer]:
+    """The answers of another model with the predictions of `predictor`, where it makes one."""
+    unscored = [answer for answer in answers if answer.model is not predictor.model]
+    return [answer for answer in predictor.rescore(unscored) if answer.status is Status.OK]

@@ -6,13 +6,15 @@ import hashlib
 import hmac
 import ipaddress
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
+from serving.web.headers import find_header
+from serving.web.http_middleware import HttpMiddleware
 from serving.web.problems import ProblemError
 
 LIVENESS = "/healthz"
@@ -43,7 +45,7 @@ class ApiKeys:
 
     def match(self, key: bytes) -> int | None:
         """The index of `key` among the accepted keys, or None."""
-        if self._file is not None and time.monotonic() >= self._next_reload_s:
+        if time.monotonic() >= self._next_reload_s:
             # While the file cannot be read, the keys that were read last stay accepted.
             with contextlib.suppress(ServiceError):
                 self._reload()
@@ -83,19 +85,24 @@ def load_api_keys(settings: Settings) -> ApiKeys:
 
     Raises ServiceError when there is no key, unless `api_open` is set and the host is loopback.
     """
-    api_key = settings.api_key.get_secret_value() if settings.api_key else ""
-    keys = ApiKeys([api_key] if api_key else [], settings.api_keys_file)
+    _forbid_open_network(settings)
+    # An empty secret is false.
+    keys = [settings.api_key.get_secret_value()] if settings.api_key else []
+    accepted = ApiKeys(keys, settings.api_keys_file)
+    if len(accepted) or settings.api_open:
+        return accepted
+    raise ServiceError(
+        "the API has no key",
+        "set TICK_API_KEY; for development on loopback, TICK_API_OPEN=true serves without a key",
+    )
+
+
+def _forbid_open_network(settings: Settings) -> None:
     if settings.api_open and not _is_loopback(settings.host):
         raise ServiceError(
             f"TICK_API_OPEN on {settings.host} would serve everyone on the network without a key",
             "set TICK_API_KEY, or set TICK_HOST to a loopback address for development",
         )
-    if len(keys) or settings.api_open:
-        return keys
-    raise ServiceError(
-        "the API has no key",
-        "set TICK_API_KEY; for development on loopback, TICK_API_OPEN=true serves without a key",
-    )
 
 
 def _is_loopback(host: str) -> bool:
@@ -107,7 +114,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-class RequireKey:
+class RequireKey(HttpMiddleware):
     """Answers 401 to requests without an accepted key; the liveness check and `public` paths pass.
 
     The key is the X-API-Key header, a bearer token, or the password of HTTP Basic (for browsers,
@@ -117,26 +124,27 @@ class RequireKey:
     def __init__(
         self, app: ASGIApp, keys: ApiKeys, public: frozenset[str], open_to_all: bool = False
     ) -> None:
-        self.app = app
+        super().__init__(app)
         self.keys = keys
         self.public = public | {LIVENESS}
         self.open_to_all = open_to_all
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self.open_to_all or scope["path"] in self.public:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.open_to_all or scope["path"] in self.public:
             return await self.app(scope, receive, send)
-        key = _request_key(scope)
-        caller = None if key is None else self.keys.match(key)
+        caller = self._find_caller(scope)
         if caller is None:
             return await _unauthorized(scope).response()(scope, receive, send)
         scope[CALLER] = caller
         return await self.app(scope, receive, send)
 
+    def _find_caller(self, scope: Scope) -> int | None:
+        key = _request_key(scope)
+        return None if key is None else self.keys.match(key)
+
 
 def _unauthorized(scope: Scope) -> ProblemError:
-    is_browser = any(
-        name == b"accept" and b"text/html" in value for name, value in scope["headers"]
-    )
+    is_browser = b"text/html" in find_header(scope, b"accept")
     challenge = 'Basic realm="lakehouse-tick", charset="UTF-8"' if is_browser else "X-API-Key"
     return ProblemError(
         401,
@@ -148,10 +156,7 @@ def _unauthorized(scope: Scope) -> ProblemError:
 
 def _request_key(scope: Scope) -> bytes | None:
     """The key of a request; None when it has no key or more than one."""
-    keys = [value for name, value in scope["headers"] if name == KEY_HEADER]
-    keys += [
-        _authorization_key(value) for name, value in scope["headers"] if name == b"authorization"
-    ]
+    keys = [_KEY_READERS[name](value) for name, value in scope["headers"] if name in _KEY_READERS]
     return keys[0] if len(keys) == 1 else None
 
 
@@ -165,3 +170,10 @@ def _authorization_key(value: bytes) -> bytes:
         return base64.b64decode(credentials, validate=True).partition(b":")[2]
     except ValueError:
         return b""
+
+
+# How the key is read from the headers that can have one.
+_KEY_READERS: dict[bytes, Callable[[bytes], bytes]] = {
+    KEY_HEADER: bytes,
+    b"authorization": _authorization_key,
+}

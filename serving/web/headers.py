@@ -1,4 +1,4 @@
-"""Security headers on every response."""
+"""Headers: those of a request by name, and the security headers on every response."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +12,12 @@ FIXED_HEADERS = (
     (b"cache-control", b"no-store"),
 )
 DENY_ALL_POLICY = b"default-src 'none'; frame-ancestors 'none'"
+
+
+def find_header(scope: Scope, name: bytes, default: bytes = b"") -> bytes:
+    """The first value of a request header; `name` in lower case."""
+    values = (value for header, value in scope["headers"] if header == name)
+    return next(values, default)
 
 
 class SecurityHeaders:

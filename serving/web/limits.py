@@ -9,6 +9,8 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.web.auth import CALLER, LIVENESS
+from serving.web.headers import find_header
+from serving.web.http_middleware import HttpMiddleware
 from serving.web.problems import ProblemError
 
 OPERATION = frozenset({LIVENESS, "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
@@ -51,7 +53,7 @@ class LimitRate:
         return tokens >= 1
 
 
-class LimitBody:
+class LimitBody(HttpMiddleware):
     """Answers 413 to a body over `bytes_max`, with or without Content-Length, and 408 to a body
     that takes longer than `timeout_s` to arrive.
 
@@ -61,14 +63,12 @@ class LimitBody:
     def __init__(
         self, app: ASGIApp, bytes_max: int, batch_bytes_max: int, timeout_s: float
     ) -> None:
-        self.app = app
+        super().__init__(app)
         self.bytes_max = bytes_max
         self.batch_bytes_max = batch_bytes_max
         self.timeout_s = timeout_s
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             message = await self._receive_body(scope, receive)
         except ProblemError as problem:
@@ -77,12 +77,9 @@ class LimitBody:
 
     async def _receive_body(self, scope: Scope, receive: Receive) -> Message:
         """The whole body as one ASGI message."""
-        content_length = next(
-            (value for name, value in scope["headers"] if name == b"content-length"), b"0"
-        )
-        bytes_max = self.bytes_max
-        if scope["path"].endswith(BATCH_SUFFIXES):
-            bytes_max = self.batch_bytes_max
+        content_length = find_header(scope, b"content-length", b"0")
+        is_batch = scope["path"].endswith(BATCH_SUFFIXES)
+        bytes_max = self.batch_bytes_max if is_batch else self.bytes_max
         if not content_length.isdigit() or int(content_length[:20]) > bytes_max:
             raise _body_too_large(bytes_max)
         try:
@@ -140,7 +137,7 @@ class Slots:
         self.taken = 0
 
 
-class LimitConcurrency:
+class LimitConcurrency(HttpMiddleware):
     """Answers 503 with Retry-After beyond `requests_max` concurrent requests or `streams_max` open
     event streams.
 
@@ -150,7 +147,7 @@ class LimitConcurrency:
     """
 
     def __init__(self, app: ASGIApp, requests_max: int, streams_max: int) -> None:
-        self.app = app
+        super().__init__(app)
         self.requests = Slots(
             requests_max,
             ProblemError(
@@ -172,8 +169,8 @@ class LimitConcurrency:
             ),
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPERATION:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in OPERATION:
             return await self.app(scope, receive, send)
         slots = self.streams if scope["path"] == STREAM else self.requests
         if slots.taken >= slots.count:

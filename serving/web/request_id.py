@@ -8,20 +8,21 @@ import re
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.web.headers import find_header
+from serving.web.http_middleware import HttpMiddleware
+
 REQUEST_ID_KEY = "tick.request_id"
 REQUEST_ID_HEADER = b"x-request-id"
 _PLAIN_ID = re.compile(rb"[A-Za-z0-9_.\-]{1,64}")
 
 
-class AssignRequestId:
+class AssignRequestId(HttpMiddleware):
     """Stores the id in the scope, in the response header, and in the log context."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+        super().__init__(app)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = _request_id(scope)
         scope[REQUEST_ID_KEY] = request_id
 
@@ -36,5 +37,5 @@ class AssignRequestId:
 
 def _request_id(scope: Scope) -> str:
     """The caller's id if it is a plain one, else a new id: it is copied into logs and headers."""
-    caller_id = next((value for name, value in scope["headers"] if name == REQUEST_ID_HEADER), b"")
+    caller_id = find_header(scope, REQUEST_ID_HEADER)
     return caller_id.decode() if _PLAIN_ID.fullmatch(caller_id) else os.urandom(16).hex()

@@ -5,28 +5,31 @@ from functools import lru_cache
 from typing import Any
 
 from models.runtime import Model
-from serving.core.answer import Answer, trained_venues
+from serving.core.answer import Answer, Outcome, trained_venues
 from serving.core.status import Status
 
 
 def result_fields(answer: Answer, include_features: bool) -> dict[str, Any]:
     """The fields of `serving.web.schemas.Result`; fields that do not apply are absent."""
-    outcome = answer.outcome
-    fields: dict[str, Any] = {
-        "symbol": answer.symbol,
-        "status": answer.status.value,
+    fields = {"symbol": answer.symbol} | _outcome_fields(answer.outcome)
+    if include_features:
+        fields["features"] = answer.features
+    if answer.model is not None and answer.status is Status.OK:
+        fields |= _prediction_fields(answer, answer.model)
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "status": outcome.status.value,
         "reason": outcome.reason or None,
-        "missing": list(outcome.missing) or None,
+        "missing": outcome.missing or None,
         "retry_after_s": outcome.retry_after_s,
         "feature_time": _format_time(outcome.event_time_us),
         "feature_time_us": outcome.event_time_us,
         "age_s": outcome.age_s,
         "stale": outcome.stale,
-        "features": answer.features if include_features else None,
     }
-    if answer.model is not None and answer.status is Status.OK:
-        fields |= _prediction_fields(answer, answer.model)
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _prediction_fields(answer: Answer, model: Model) -> dict[str, Any]:

@@ -88,14 +88,19 @@ def end_session(record: ProcessRecord, timeout_s: float) -> None:
     """Send SIGTERM to the leader, and after `timeout_s` SIGKILL to the rest of its session."""
     process = record.process()
     if process is not None:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + timeout_s
-        while record.process() is not None and time.monotonic() < deadline:
-            time.sleep(POLL_S)
+        _terminate(process, record, timeout_s)
     for member in record.members():
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
     while record.members():
         reap_child(record.pid)
+        time.sleep(POLL_S)
+
+
+def _terminate(process: psutil.Process, record: ProcessRecord, timeout_s: float) -> None:
+    """Send SIGTERM, and wait until the process has ended, for `timeout_s` at most."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + timeout_s
+    while record.process() is not None and time.monotonic() < deadline:
         time.sleep(POLL_S)

@@ -160,17 +160,18 @@ def _unprivileged_prefix(settings: Settings) -> tuple[str, ...]:
         "--clear-groups",
     )
     required_paths = (paths.postgres_home(settings), Path(_program(settings, "postgres")))
-    closed_folders = [
-        parent
-        for path in required_paths
-        for parent in path.parents
-        if parent.exists() and not parent.stat().st_mode & stat.S_IXOTH
-    ]
     # A folder that other users may not enter (/root, a private temporary folder) keeps its mode;
     # instead, only this process may bypass the check.
-    if closed_folders:
+    if any(map(_is_below_closed_folder, required_paths)):
         return (*setpriv, "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
     return setpriv
+
+
+def _is_below_closed_folder(path: Path) -> bool:
+    """Whether other users may not enter one of the folders above this path."""
+    return any(
+        parent.exists() and not parent.stat().st_mode & stat.S_IXOTH for parent in path.parents
+    )
 
 
 def _give_to_unprivileged(path: Path) -> None:
