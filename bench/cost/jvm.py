@@ -7,8 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.cost.process import cpu_s
-from bench.errors import BenchError
+from bench.cost.process import cpu_s, require_alive
 
 
 @dataclass
@@ -37,7 +36,7 @@ def jit_s(jvm: psutil.Process) -> float:
     Misses the time of compiler threads that the JVM has ended, which happens from four cores on,
     where it has more than one of a kind. Raises BenchError if the JVM has died.
     """
-    try:
+    with require_alive(jvm):
         return float(
             sum(
                 each.user_time + each.system_time
@@ -45,10 +44,6 @@ def jit_s(jvm: psutil.Process) -> float:
                 if _is_compiler(jvm.pid, each.id)
             )
         )
-    except psutil.NoSuchProcess as error:
-        raise BenchError(
-            f"process {jvm.pid} died while it was measured", "see its log; run the bench again"
-        ) from error
 
 
 def _is_compiler(pid: int, thread: int) -> bool:

@@ -1,5 +1,6 @@
 """Cost of a block of code and of a process in CPU time, which other processes hardly affect."""
 
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,12 +28,31 @@ def measure_cost() -> Iterator[Cost]:
     cost.wall_s = time.perf_counter() - wall
 
 
-def cpu_s(process: psutil.Process) -> float:
-    """CPU seconds of all threads of a process since its start. Raises BenchError if it died."""
+@contextmanager
+def require_alive(process: psutil.Process) -> Iterator[None]:
+    """Raise BenchError if the process turns out to have died during the `with` block."""
     try:
-        times = process.cpu_times()
+        yield
     except psutil.NoSuchProcess as error:
         raise BenchError(
             f"process {process.pid} died while it was measured", "see its log; run the bench again"
         ) from error
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """CPU seconds of all threads of a process since its start. Raises BenchError if it died."""
+    with require_alive(process):
+        times = process.cpu_times()
     return float(times.user + times.system)
+
+
+def tree_cpu_s(process: psutil.Process) -> float:
+    """`cpu_s` of a process and all of its descendants. Raises BenchError if one died."""
+    with require_alive(process):
+        descendants = process.children(recursive=True)
+    return sum(map(cpu_s, (process, *descendants)))
+
+
+def peak_memory_mib() -> float:
+    """The most memory that this process has had in use so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import psutil
 
+from bench.cost.process import tree_cpu_s
 from bench.errors import BenchError
 
 RESPONSE_TIMEOUT_S = 30.0
@@ -57,18 +58,23 @@ def send_requests(
     """Send `requests` requests (or until `until()`) over `clients` connections, closed loop.
 
     Each client cycles through `messages` from a different one on. Raises BenchError if the server
-    closes a connection.
+    closes a connection, does not respond, or has died.
     """
     load, left = Load(), [requests]
-    before_s, began_s = _cpu_s(server), time.monotonic()
+    before_s, began_s = tree_cpu_s(server), time.monotonic()
     try:
         asyncio.run(_run_clients(urlsplit(url), messages, clients, load, left, until))
+    except TimeoutError as error:
+        raise BenchError(
+            f"the server did not respond within {RESPONSE_TIMEOUT_S:g} s",
+            "see the log of the server",
+        ) from error
     except (OSError, asyncio.IncompleteReadError) as error:
         raise BenchError(
             f"the server closed a connection: {error}", "see the log of the server"
         ) from error
     load.wall_s = time.monotonic() - began_s
-    load.cpu_s = _cpu_s(server) - before_s
+    load.cpu_s = tree_cpu_s(server) - before_s
     return load
 
 
@@ -123,9 +129,3 @@ async def _read_response(reader: asyncio.StreamReader) -> int:
         )
     await reader.readexactly(int(length.partition(b":")[2]))
     return int(head.split(b" ", 2)[1])
-
-
-def _cpu_s(server: psutil.Process) -> float:
-    """User and system CPU seconds of a process and all of its descendants."""
-    times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
-    return float(sum(each.user + each.system for each in times))

@@ -9,7 +9,6 @@ Memory: the client's must not grow with the range; the TaskManager's limit is se
 whatever the range.
 """
 
-import resource
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from bench.cost.jvm import measure_jvm_cost
-from bench.cost.process import measure_cost
+from bench.cost.process import measure_cost, peak_memory_mib
 from bench.errors import BenchError
 from bench.platform import services
 from bench.report.figures import Figure
@@ -87,14 +86,13 @@ def run_range(
             f"a backfill of {written} ticks read {done.ticks}; {len(done.failed)} chunks failed",
             "see the log of the JobManager",
         )
-    client_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return RangeCost(
         per_tile,
         written,
         jvm.cpu_s + client.cpu_s,
         jvm.jit_s,
         client.wall_s,
-        client_mib,
+        peak_memory_mib(),
         worker.memory_info().rss / MIB,
     )
 

@@ -1,13 +1,12 @@
 """Throughput of `tick load` from a Parquet file, compared with polars copying the same file."""
 
-import resource
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
-from bench.cost.process import Cost, measure_cost
+from bench.cost.process import Cost, measure_cost, peak_memory_mib
 from bench.errors import BenchError
 from bench.load.ticks import Chunk
 from bench.report.figures import Figure
@@ -24,7 +23,6 @@ PER_TILE, SYMBOLS = 50, 20
 DAYS = 10
 START_US = 19_800 * DAY_US
 NOW_US = START_US + 400 * DAY_US
-MIB = 1024
 
 
 def measure(scale: float = 1.0) -> list[Figure]:
@@ -86,10 +84,9 @@ def _write_csv(file: Path) -> Path:
 def _figures(
     ticks: int, first: Cost, again: Cost, text: Cost, copy: Cost, append: Cost
 ) -> list[Figure]:
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
     note = (
         f"{ticks:,} ticks of {SYMBOLS} symbols and {DAYS} days; peak memory of the whole bench"
-        f" {peak_mib:,.0f} MiB"
+        f" {peak_memory_mib():,.0f} MiB"
     )
     return [
         Figure("bulk load, CPU", ticks / first.cpu_s, "ticks/s CPU", at_least=AIM_PER_S, note=note),

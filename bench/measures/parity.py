@@ -1,6 +1,5 @@
 """Time of `tick parity` for a million rows of both gold tables, compared with only reading them."""
 
-import resource
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 import polars as pl
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from bench.cost.process import Cost, measure_cost
+from bench.cost.process import Cost, measure_cost, peak_memory_mib
 from bench.errors import BenchError
 from bench.report.figures import Figure
 from contracts.config.settings import Settings
@@ -25,7 +24,6 @@ AIM_S = 60
 HOURS, SYMBOLS = 5, 50  # 1,000,000 rows: 50 symbols that trade in each second
 START_US = 19_800 * 24 * HOUR_US
 NOW_US = START_US + 24 * HOUR_US
-MIB = 1024
 
 
 def measure(scale: float = 1.0) -> list[Figure]:
@@ -40,10 +38,9 @@ def measure(scale: float = 1.0) -> list[Figure]:
         _, took_odd = _compare(odd)
         with measure_cost() as reading:
             _read_tables(equal)
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
     note = (
         f"{count:,} rows on each side, {HOURS} hours; peak memory of the whole bench"
-        f" {peak_mib:,.0f} MiB"
+        f" {peak_memory_mib():,.0f} MiB"
     )
     return [
         Figure(
