@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 from dags.tasks.run import current_settings, log_progress, parameter, refuse_unless_passed, run_key
 
 if TYPE_CHECKING:
-    from training.vision.specs import Spec
+    from training.vision.specs import VisionSpec
 
 
-def _spec(kind: str, profile: str) -> "Spec":
-    from training.vision.specs import Spec
+def _spec(kind: str, profile: str) -> "VisionSpec":
+    from training.vision.specs import VisionSpec
 
     seed = parameter("seed")
-    return Spec(
+    return VisionSpec(
         kind,
         profile,
         parameter("epochs") or 0,
