@@ -13,15 +13,15 @@ from confluent_kafka import KafkaException
 from redis import RedisError
 from rich.console import Console
 
-from bench import machine, report
-from bench.figures import Figure, Result
+from bench.report import machine, results
+from bench.report.figures import Figure, Result
 from contracts.clock import now_us
 from contracts.config.settings import settings
 from contracts.errors import TickError
 
 
 class Name(StrEnum):
-    """The benches in their default order; each is the module of that name."""
+    """The benches in their default order; each is a module of `bench.measures`."""
 
     EXCHANGE = "exchange"
     REPLAY = "replay"
@@ -52,20 +52,20 @@ def main(
     # sys.exit runs the clean-up handlers, which stop the platform of the bench.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console, this_machine = Console(), machine.describe()
-    console.print(report.heading(this_machine))
-    results: list[Result] = []
+    console.print(results.heading(this_machine))
+    done: list[Result] = []
     for name in names or list(Name):
         with Console(stderr=True).status(name.value):
-            results.append(run_bench(name, scale))
-        report.show(console, results[-1])
-    file = report.save(settings().root / "bench", this_machine, results, now_us())
+            done.append(run_bench(name, scale))
+        results.show(console, done[-1])
+    file = results.save(settings().root / "bench", this_machine, done, now_us())
     console.print(f"saved to {file}", soft_wrap=True)
-    raise typer.Exit(int(any(result.failure for result in results)))
+    raise typer.Exit(int(any(result.failure for result in done)))
 
 
 def load_bench(name: Name) -> Callable[[float], list[Figure]]:
     """The `measure` function of a bench, imported on demand to save the imports of the others."""
-    measure: Callable[[float], list[Figure]] = import_module(f"bench.{name.value}").measure
+    measure: Callable[[float], list[Figure]] = import_module(f"bench.measures.{name.value}").measure
     return measure
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from training.vision.specs import Spec
+    from training.vision.specs import VisionSpec
     from training.vision.steps import VisionTraining
 
 
@@ -138,9 +138,9 @@ def _train(
     from cli.reports.progress_bars import progress_bars
     from contracts.config.settings import settings
     from training.vision import directory, steps
-    from training.vision.specs import Spec
+    from training.vision.specs import VisionSpec
 
-    spec = Spec(kind, profile, epochs, settings().seed if seed is None else seed)
+    spec = VisionSpec(kind, profile, epochs, settings().seed if seed is None else seed)
     key = f"cli-{spec.profile}-{spec.seed}"
     if fresh:
         directory.vision_directory(settings(), spec, key).remove()
@@ -150,7 +150,7 @@ def _train(
     exit_if(result.version is None, REFUSED)
 
 
-def _print_result(spec: "Spec", result: "VisionTraining") -> None:
+def _print_result(spec: "VisionSpec", result: "VisionTraining") -> None:
     from rich.console import Console
 
     from cli.reports.train_report import verdict_table

@@ -81,20 +81,22 @@ def register_to_production() -> str:
 
 
 def check_drift() -> dict[str, Any]:
-    """Skip unless a retraining is due: drift, and no training began in the last 24 hours."""
+    """Skip unless a retraining is due: drift, and no training began in the last 24 hours.
+
+    Also without a Production model, which the weekly training will make.
+    """
     from airflow.sdk.exceptions import AirflowSkipException
 
     from contracts.clock import now_us
-    from training.monitoring.drift_check import check_drift as run_check
+    from training.monitoring import drift_check
 
     at_us = now_us()
     from_us, to_us = time_range(context()["params"], (None, data_interval()[1]), at_us)
-    outcome = run_check(
-        current_settings(),
-        to_us - DRIFT_DAYS * DAY_US if from_us is None else from_us,
-        to_us,
-        at_us,
-    )
+    from_us = to_us - DRIFT_DAYS * DAY_US if from_us is None else from_us
+    try:
+        outcome = drift_check.check_drift(current_settings(), from_us, to_us, at_us)
+    except drift_check.NoProductionError as error:
+        raise AirflowSkipException(str(error)) from None
     if not outcome.due:
         raise AirflowSkipException(
             "; ".join(outcome.verdict.reasons) or f"no drift in {outcome.rows} decisions"

@@ -12,14 +12,14 @@ from dags.tasks.task_context import (
 )
 
 if TYPE_CHECKING:
-    from training.vision.specs import Spec
+    from training.vision.specs import VisionSpec
 
 
-def _spec(kind: str, profile: str) -> "Spec":
-    from training.vision.specs import Spec
+def _spec(kind: str, profile: str) -> "VisionSpec":
+    from training.vision.specs import VisionSpec
 
     seed = parameter("seed")
-    return Spec(
+    return VisionSpec(
         kind,
         profile,
         parameter("epochs") or 0,

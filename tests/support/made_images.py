@@ -8,7 +8,7 @@ from contracts.config.settings import Settings
 from models.export.image_network import keras_to_onnx
 from training.vision import directory
 from training.vision.images import Images
-from training.vision.specs import Spec
+from training.vision.specs import VisionSpec
 
 
 def digits(rows: int = 60, seed: int = 1, tested: int = 60) -> Images:
@@ -64,7 +64,7 @@ def _pooled(h: np.ndarray) -> np.ndarray:
     return h[:, : 2 * side, : 2 * side].reshape(len(h), side, 2, side, 2, -1).max(axis=(2, 4))
 
 
-def trained(settings: Settings, spec: Spec, key: str, images: Images) -> None:
+def trained(settings: Settings, spec: VisionSpec, key: str, images: Images) -> None:
     """Write to the run directory what a training process writes.
 
     A network that reads the bright row, its answers, its history and facts.

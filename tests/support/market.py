@@ -5,7 +5,7 @@ import polars as pl
 
 from contracts.features import COLUMNS, CORE
 from contracts.windows import LEVELS
-from training.tick.data.dataset import SCHEMA, Dataset, fingerprint
+from training.tick.data.dataset import SCHEMA, TickDataset, fingerprint
 
 S = 1_000_000
 T0 = 1_760_054_400 * S  # midnight, UTC
@@ -80,4 +80,4 @@ def dataset(days=10, symbols=("SYNTH:AAAUSD", "SYNTH:BBBUSD"), strength=0.3, see
             )
         )
     frame = pl.concat(parts).select(list(SCHEMA)).sort("decision_us", "symbol")
-    return Dataset(frame, {"late_entry": 3}, fingerprint(frame), {"silver.tick_data": 11})
+    return TickDataset(frame, {"late_entry": 3}, fingerprint(frame), {"silver.tick_data": 11})

@@ -19,7 +19,7 @@ from models.registry import Registry
 from tests.support.images import cifar_batches
 from tests.support.real_data import real
 from training.vision import directory, images, steps, training_loop
-from training.vision.specs import MNIST, Spec
+from training.vision.specs import MNIST, VisionSpec
 
 pytestmark = [
     pytest.mark.groups,
@@ -46,7 +46,7 @@ def cifar(settings) -> Path:
 
 def test_mnist_passes_the_gate_by_the_missions_network(settings):
     result = steps.train_network(
-        settings, Spec("mnist", epochs=1), real("mnist/mnist.npz"), "k", quiet
+        settings, VisionSpec("mnist", epochs=1), real("mnist/mnist.npz"), "k", quiet
     )
     assert result.version == "1" and result.verdict.checks[0].value > 0.95
     now = Registry(settings, settings.mnist_model_name).fetch_production()
@@ -55,7 +55,8 @@ def test_mnist_passes_the_gate_by_the_missions_network(settings):
     assert (answers.argmax(axis=1) == made.test_y[:500]).mean() > 0.9
     facts = json.loads(
         (
-            directory.vision_directory(settings, Spec("mnist", epochs=1), "k").path / "facts.json"
+            directory.vision_directory(settings, VisionSpec("mnist", epochs=1), "k").path
+            / "facts.json"
         ).read_text()
     )
     assert facts["parameters"] == 121_930
@@ -69,7 +70,7 @@ def test_a_short_cifar_is_trained_and_refused(settings, cifar, profile):
     seen = []
     result = steps.train_network(
         settings,
-        Spec("cifar10", profile, epochs=2),
+        VisionSpec("cifar10", profile, epochs=2),
         cifar,
         profile,
         lambda *step: seen.append(step),
@@ -83,7 +84,10 @@ def test_a_short_cifar_is_trained_and_refused(settings, cifar, profile):
 
 @pytest.mark.parametrize(
     "spec",
-    [Spec("cifar10", "simple", epochs=3, seed=5), Spec("mnist", epochs=3, seed=5, rows_max=3000)],
+    [
+        VisionSpec("cifar10", "simple", epochs=3, seed=5),
+        VisionSpec("mnist", epochs=3, seed=5, rows_max=3000),
+    ],
     ids=str,
 )
 def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(settings, cifar, spec):

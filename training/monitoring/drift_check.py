@@ -24,6 +24,11 @@ from training.tick.data import dataset
 from training.tick.steps import PIPELINE
 
 
+class NoProductionError(RegistryError):
+    """There is no Production model whose drift could be checked: before the first promotion, or
+    after a retirement."""
+
+
 @dataclass(frozen=True)
 class DriftCheck:
     """Verdict on a model version over `rows` decisions.
@@ -72,10 +77,16 @@ def check_drift(
     """Check decisions in [from_us, to_us) against the training of the Production model.
 
     `reference_range` compares with the decisions in that range instead. All times in µs UTC;
-    `at_us` is now. Publishes the summary to the API. Raises RegistryError if there is no Production
-    model or it has no reference, DatasetError if there are too few rows.
+    `at_us` is now. Publishes the summary to the API. Raises NoProductionError if there is no
+    Production model, RegistryError if it has no reference, DatasetError if there are too few rows.
     """
-    local = Registry(settings).fetch_production()
+    registry = Registry(settings)
+    if registry.production_version() is None:
+        raise NoProductionError(
+            f"{settings.model_name} has no Production version to check for drift",
+            "the weekly training will make one, or train now: `tick train tick`",
+        )
+    local = registry.fetch_production()
     model = runtime.load_model(local.path, local.digest, local.name, local.version)
     reference = (
         _download_reference(settings)

@@ -28,20 +28,20 @@ from training.run.mlflow_run import EXECUTION_DATE, MlflowRun
 from training.run.provenance import iso
 from training.run.training_run import (
     VERDICT,
-    Pipeline,
     RegisterPolicy,
     Registration,
+    TrainingPipeline,
     TrainingRun,
 )
 
-PIPELINE = Pipeline("power", "power-training", "gbm")
+PIPELINE = TrainingPipeline("power", "power-training", "gbm")
 # Entries of the state, some of which are also tags.
 SERIES, THROUGH, SHA, METRICS = "series", "data_through_us", "dataset_sha256", "numbers"
 HOURS = "hours.parquet"
 
 
 @dataclass(frozen=True)
-class PreparedData:
+class PreparedHours:
     """Hours up to the end of the last day, the number of usable samples, their split, and the
     SHA-256 of the hours."""
 
@@ -91,7 +91,7 @@ def past_hours(settings: Settings, series: str, end_us: int) -> pl.DataFrame:
 
 def prepare_data(
     settings: Settings, key: str, series: str, end_us: int | None, at_us: int, progress: Progress
-) -> PreparedData:
+) -> PreparedHours:
     """Save the hours before `end_us` (µs UTC), and log their counts and origin.
 
     `end_us` defaults to that of an earlier attempt, else to the end of the last whole day. `at_us`
@@ -100,7 +100,7 @@ def prepare_data(
     progress("prepare", 0, 1)
     training = training_run(settings, key)
     parent = training.begin(at_us, {}, settings.power_experiment)
-    with parent.reopened():
+    with parent.reopen():
         end_us = end_us or training.directory.read_state().get(THROUGH) or last_end_us(settings)
         training.directory.update_state(**{THROUGH: end_us})
         day = _last_day(end_us)
@@ -147,7 +147,7 @@ def evaluate_model(settings: Settings, key: str, progress: Progress) -> PowerEva
     prepared = _load_prepared(training)
     series = str(training.directory.require_state(SERIES, "prepare_data"))
     parent = training.parent_run()
-    with parent.reopened():
+    with parent.reopen():
         with parent.step_run("evaluate") as step:
             evaluation = evaluate.evaluate_export(training.saved_model(), prepared.parts)
             last_us = int(prepared.hours["event_time_us"][-1])
@@ -211,13 +211,13 @@ def _last_day(end_us: int) -> str:
     return iso_dates([end_us // DAY_US - 1])[0]
 
 
-def _split_hours(settings: Settings, hours: pl.DataFrame, end_us: int) -> PreparedData:
+def _split_hours(settings: Settings, hours: pl.DataFrame, end_us: int) -> PreparedHours:
     samples = features.training_samples(features.add_features(hours))
     parts = split_by_time(samples, end_us, settings.power_test_days, settings.power_valid_days)
-    return PreparedData(hours, len(samples), parts, features.fingerprint(hours))
+    return PreparedHours(hours, len(samples), parts, features.fingerprint(hours))
 
 
-def _load_prepared(training: TrainingRun) -> PreparedData:
+def _load_prepared(training: TrainingRun) -> PreparedHours:
     """The data that `prepare_data` saved. Raises DatasetError if the file was changed."""
     directory = training.directory
     end_us = int(directory.require_state(THROUGH, "prepare_data"))
@@ -231,7 +231,7 @@ def _load_prepared(training: TrainingRun) -> PreparedData:
     return prepared
 
 
-def _sample_counts(prepared: PreparedData) -> Metrics:
+def _sample_counts(prepared: PreparedHours) -> Metrics:
     parts = prepared.parts
     return {
         "records_processed": float(len(prepared.hours)),
@@ -242,7 +242,7 @@ def _sample_counts(prepared: PreparedData) -> Metrics:
     }
 
 
-def _origin_tags(settings: Settings, prepared: PreparedData) -> dict[str, object]:
+def _origin_tags(settings: Settings, prepared: PreparedHours) -> dict[str, object]:
     return {
         "dataset_sha256": prepared.sha256,
         "snapshot.silver.power_consumption": power.snapshot_id(Lakehouse(settings)),

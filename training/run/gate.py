@@ -1,21 +1,13 @@
-"""The gate to Production: checks on out-of-sample metrics, net of costs. It fails closed.
+"""The gate to Production, shared by all pipelines: checks and their verdict. It fails closed.
 
-The thresholds on Sharpe ratio and drawdown are requirements of the project. All limits are
-constants, not settings: no environment variable can lower them. On pure noise, 39 % of seven-day
-tests pass the Sharpe and drawdown thresholds; with the PSR check, 4 % do. Hence `threshold_pass`
-and the stricter `gate_pass`.
+All limits are constants, not settings: no environment variable can lower them. Each pipeline has
+its checks in its own package, e.g. `training.tick.gate`.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
-
-SHARPE_MIN = 1.5
-DRAWDOWN_MAX = 0.20
-PSR_MIN = 0.95
-DAYS_MIN = 7
-TRADES_MIN = 100
 
 
 @dataclass(frozen=True)
@@ -48,13 +40,13 @@ class GateCheck:
 class GateVerdict:
     """Decision of a gate, with all checks.
 
-    `obstacles` are reasons for a refusal that are not a comparison of numbers; `thresholds` names
-    the checks that the project requires.
+    `thresholds` names the checks that the project requires; `obstacles` are reasons for a refusal
+    that are not a comparison of numbers.
     """
 
     checks: tuple[GateCheck, ...]
+    thresholds: tuple[str, ...]
     obstacles: tuple[str, ...] = ()
-    thresholds: tuple[str, ...] = ("sharpe", "max_drawdown")
 
     @property
     def threshold_pass(self) -> bool:
@@ -98,34 +90,8 @@ class GateVerdict:
             GateCheck(each["name"], float(each["value"]), each["relation"], float(each["limit"]))
             for each in values["checks"]
         )
-        return cls(tuple(checks), tuple(values["obstacles"]), tuple(values["thresholds"]))
+        return cls(tuple(checks), tuple(values["thresholds"]), tuple(values["obstacles"]))
 
 
 def _json_number(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
-
-
-def evaluate_gate(
-    sharpe: float,
-    max_drawdown: float,
-    psr: float,
-    days: float,
-    trades: float,
-    incumbent_sharpe: float | None = None,
-    obstacles: tuple[str, ...] = (),
-) -> GateVerdict:
-    """Verdict on the metrics of one test window, net of costs.
-
-    `sharpe` is annualised, `max_drawdown` a fraction of the peak, `psr` a probability.
-    `incumbent_sharpe` is that of the Production model in the same window, None without one.
-    """
-    checks = [
-        GateCheck("sharpe", sharpe, ">", SHARPE_MIN),
-        GateCheck("max_drawdown", max_drawdown, "<", DRAWDOWN_MAX),
-        GateCheck("psr", psr, ">=", PSR_MIN),
-        GateCheck("test_days", days, ">=", DAYS_MIN),
-        GateCheck("trades", trades, ">=", TRADES_MIN),
-    ]
-    if incumbent_sharpe is not None:
-        checks.append(GateCheck("sharpe_against_production", sharpe, ">=", incumbent_sharpe))
-    return GateVerdict(tuple(checks), obstacles)

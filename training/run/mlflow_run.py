@@ -111,7 +111,7 @@ class MlflowRun:
             yield child
 
     @contextmanager
-    def reopened(self) -> Iterator[None]:
+    def reopen(self) -> Iterator[None]:
         """Mark this run RUNNING during a step, which may be a separate process.
 
         It becomes FAILED if the block raises. A run that was FINISHED is FINISHED again; otherwise

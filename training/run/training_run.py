@@ -1,8 +1,8 @@
 """One training: its run directory, MLflow parent run and registration, shared by all pipelines.
 
-A pipeline is a `Pipeline` constant and its step functions. Each step may be a separate process:
-it opens the training by `TrainingRun(settings, PIPELINE, key)`, logs to the MLflow run of its
-step and saves its results with `directory.update_state`. Repeating a step is safe.
+A pipeline is a `TrainingPipeline` constant and its step functions. Each step may be a separate
+process: it opens the training by `TrainingRun(settings, PIPELINE, key)`, logs to the MLflow run of
+its step and saves its results with `directory.update_state`. Repeating a step is safe.
 """
 
 import os
@@ -25,7 +25,7 @@ RUN_ID, AT_US, DIGEST, DIFFERENCE, VERDICT = "run_id", "at_us", "digest", "diffe
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class TrainingPipeline:
     """Constants of a training pipeline.
 
     `name` is its folder below TICK_HOME/training, `run_name` names the MLflow parent run,
@@ -71,7 +71,7 @@ class RegisterPolicy:
 class TrainingRun:
     """One training of `pipeline`, identified by `key`, a name chosen by the caller."""
 
-    def __init__(self, settings: Settings, pipeline: Pipeline, key: str) -> None:
+    def __init__(self, settings: Settings, pipeline: TrainingPipeline, key: str) -> None:
         self.settings = settings
         self.pipeline = pipeline
         self.key = key
@@ -80,7 +80,7 @@ class TrainingRun:
     @classmethod
     @contextmanager
     def temporary(
-        cls, settings: Settings, pipeline: Pipeline, at_us: int
+        cls, settings: Settings, pipeline: TrainingPipeline, at_us: int
     ) -> Iterator["TrainingRun"]:
         """A training whose steps all run in this process; its directory is removed at the end."""
         training = cls(settings, pipeline, f"once-{at_us}-{os.getpid()}")
@@ -120,7 +120,7 @@ class TrainingRun:
         Both are those of an earlier attempt, if there was one. An error marks both FAILED.
         """
         parent = self.parent_run()
-        with parent.reopened(), parent.step_run(name) as child:
+        with parent.reopen(), parent.step_run(name) as child:
             yield parent, child
 
     def save_model(self, exported: ExportedModel) -> None:

@@ -4,10 +4,12 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from contracts.config.settings import Settings
 from contracts.features import CORE
-from training.tick import model
 from training.tick.data import dataset
 from training.tick.data.split import Split
 from training.tick.model import Floats
@@ -26,6 +28,7 @@ BOOSTER = {
 ROUNDS = 150
 # The same model whatever the number of threads.
 REPRODUCIBLE = {"deterministic": True, "force_row_wise": True, "verbosity": -1}
+ALWAYS_LONG = 1.0  # a log return far above any cost, so the position is never closed
 
 
 def fit_lightgbm(x: Floats, y: Floats, settings: Settings) -> Any:
@@ -47,7 +50,21 @@ def comparison_forecasts(parts: Split, settings: Settings) -> dict[str, Floats]:
     x = dataset.feature_matrix(parts.train)
     y = parts.train["y"].to_numpy()
     test = dataset.feature_matrix(parts.test)
+    booster = fit_lightgbm(x, y, settings)
+    return {NAME: booster.predict(test.astype(np.float32)), **baseline_forecasts(x, y, test)}
+
+
+def baseline_forecasts(x: Floats, y: Floats, test: Floats) -> dict[str, Floats]:
+    """Forecasts of the (rows × CORE) test features by baseline, each (rows,).
+
+    `ols` uses all features, `ar1` the last minute's return only.
+    """
+    last_return = [CORE.index("log_return_1m")]
+    ols = make_pipeline(StandardScaler(), LinearRegression()).fit(x, y)
+    ar1 = LinearRegression().fit(x[:, last_return], y)
     return {
-        NAME: fit_lightgbm(x, y, settings).predict(test.astype(np.float32)),
-        **model.baseline_forecasts(x, y, test),
+        "ols": ols.predict(test),
+        "ar1": ar1.predict(test[:, last_return]),
+        "zero": np.zeros(len(test)),
+        "buy_and_hold": np.full(len(test), ALWAYS_LONG),
     }

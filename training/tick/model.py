@@ -1,6 +1,6 @@
-"""The random forest that may become Production, and simple baselines.
+"""The random forest that may become Production.
 
-The parameters of the forest are conservative; scikit-learn's defaults overfit this data (measured
+Its parameters are conservative; scikit-learn's defaults overfit this data (measured
 IC 0.041 instead of 0.071).
 """
 
@@ -9,13 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
-from sklearn.linear_model import LinearRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.features import CORE
 from contracts.progress import Progress, silent
 
 Floats = NDArray[np.float64]
@@ -25,7 +21,6 @@ FOREST = {"n_estimators": 100, "min_samples_leaf": 200, "max_features": 0.5, "ma
 # leaves of 200, hence 1,030 rows.
 ROWS_MIN = 6 * int(FOREST["min_samples_leaf"])
 TREES_PER_STEP = 10
-ALWAYS_LONG = 1.0  # a log return far above any cost, so the position is never closed
 
 
 def build_forest(settings: Settings) -> RandomForestRegressor:
@@ -53,19 +48,3 @@ def fit_forest(x: Floats, y: Floats, settings: Settings, progress: Progress = si
         estimator.set_params(n_estimators=count).fit(samples, y)
         progress("train", count, tree_count)
     return estimator
-
-
-def baseline_forecasts(x: Floats, y: Floats, test: Floats) -> dict[str, Floats]:
-    """Forecasts of the (rows × CORE) test features by baseline, each (rows,).
-
-    `ols` uses all features, `ar1` the last minute's return only.
-    """
-    last_return = [CORE.index("log_return_1m")]
-    ols = make_pipeline(StandardScaler(), LinearRegression()).fit(x, y)
-    ar1 = LinearRegression().fit(x[:, last_return], y)
-    return {
-        "ols": ols.predict(test),
-        "ar1": ar1.predict(test[:, last_return]),
-        "zero": np.zeros(len(test)),
-        "buy_and_hold": np.full(len(test), ALWAYS_LONG),
-    }

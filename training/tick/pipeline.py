@@ -17,10 +17,10 @@ from training.run.provenance import all_synthetic, data_source
 from training.run.training_run import RUN_ID, TrainingRun
 from training.tick import steps
 from training.tick.data import dataset
-from training.tick.data.dataset import Dataset
+from training.tick.data.dataset import TickDataset
 from training.tick.evaluation.backtest import BacktestReport
 from training.tick.evaluation.walk_forward import WalkForward
-from training.tick.steps import PreparedData, TickEvaluation
+from training.tick.steps import PreparedDataset, TickEvaluation
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def train_tick(
 
 def train_on(
     settings: Settings,
-    read_dataset: Callable[[], Dataset],
+    read_dataset: Callable[[], TickDataset],
     at_us: int,
     progress: Progress = silent,
 ) -> TickTraining:
@@ -97,7 +97,7 @@ def train_on(
 
 
 def _summarise(
-    run_id: str, prepared: PreparedData, evaluation: TickEvaluation, version: str | None
+    run_id: str, prepared: PreparedDataset, evaluation: TickEvaluation, version: str | None
 ) -> TickTraining:
     symbols = prepared.dataset.symbols
     holdout = evaluation.holdout

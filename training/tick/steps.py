@@ -21,26 +21,26 @@ from models.versions import ModelVersion
 from training.run.gate import GateVerdict
 from training.run.mlflow_run import EXECUTION_DATE, MlflowRun
 from training.run.provenance import PLANTED, all_synthetic, data_source, iso, title_suffix
-from training.run.training_run import AT_US, VERDICT, Pipeline, RegisterPolicy, TrainingRun
+from training.run.training_run import AT_US, VERDICT, RegisterPolicy, TrainingPipeline, TrainingRun
 from training.tick import drift, model
 from training.tick.data import manifest
-from training.tick.data.dataset import Dataset, feature_matrix
+from training.tick.data.dataset import TickDataset, feature_matrix
 from training.tick.data.manifest import DatasetManifest
 from training.tick.data.saved_dataset import load_dataset, save_dataset
 from training.tick.data.split import Split, holdout_split
 from training.tick.evaluation.holdout import HoldoutEvaluation, evaluate_holdout
-from training.tick.evaluation.walk_forward import WalkForward, run_walk_forward
+from training.tick.evaluation.walk_forward import WalkForward, validate_walk_forward
 
-PIPELINE = Pipeline("tick", "tick-training", "timeseries", gate_step="backtest_model")
+PIPELINE = TrainingPipeline("tick", "tick-training", "timeseries", gate_step="backtest_model")
 # Entries of the state.
 COMPARED_WITH, VERSION, TAGS = "compared_with", "version", "tags"
 
 
 @dataclass(frozen=True)
-class PreparedData:
+class PreparedDataset:
     """The training set, and its split into training rows and hold-out days."""
 
-    dataset: Dataset
+    dataset: TickDataset
     parts: Split
 
 
@@ -75,7 +75,7 @@ def aggregate_weekly_features(
     from feature_store.backfill import run as backfill
 
     parent = _begin(training_run(settings, key), at_us)
-    with parent.reopened(), parent.step_run("aggregate_features") as step:
+    with parent.reopen(), parent.step_run("aggregate_features") as step:
         result = backfill.run(settings, from_us, to_us, progress, chunk_us=chunk_us)
         step.log_metrics(
             {
@@ -104,10 +104,10 @@ def aggregate_weekly_features(
 def prepare_training_data(
     settings: Settings,
     key: str,
-    read_dataset: Callable[[], Dataset],
+    read_dataset: Callable[[], TickDataset],
     at_us: int,
     progress: Progress,
-) -> PreparedData:
+) -> PreparedDataset:
     """Read the training set with `read_dataset` and save it.
 
     `at_us` (µs UTC) is the timestamp of the metrics. Raises DatasetError if there is too little
@@ -116,7 +116,7 @@ def prepare_training_data(
     progress("prepare", 0, 1)
     training = training_run(settings, key)
     parent = _begin(training, at_us)
-    with parent.reopened(), parent.step_run("prepare_data") as step:
+    with parent.reopen(), parent.step_run("prepare_data") as step:
         dataset = read_dataset()
         description = manifest.describe_dataset(dataset, settings)
         began_us = training.directory.require_state(AT_US, "prepare_training_data")
@@ -137,7 +137,7 @@ def prepare_training_data(
             run.set_tags({"test_from": iso(parts.test_from_us)})
         save_dataset(training.directory, dataset)
     progress("prepare", 1, 1)
-    return PreparedData(dataset, parts)
+    return PreparedDataset(dataset, parts)
 
 
 def train_model(settings: Settings, key: str, progress: Progress) -> ExportedModel:
@@ -150,7 +150,7 @@ def train_model(settings: Settings, key: str, progress: Progress) -> ExportedMod
     dataset = load_dataset(training.directory)
     parent = training.parent_run()
     parts = _split(settings, dataset)
-    with parent.reopened():
+    with parent.reopen():
         with parent.step_run("train_model") as step:
             exported = _fit_and_export(training, dataset, parts, step, progress)
         loaded = runtime.load_model(exported.folder, exported.digest)
@@ -171,16 +171,16 @@ def backtest_model(settings: Settings, key: str, progress: Progress) -> TickEval
     parts = _split(settings, dataset)
     suffix = title_suffix(dataset.symbols)
     parent = training.parent_run()
-    with parent.reopened():
-        walk_forward = run_walk_forward(settings, parts, parent, suffix, progress)
+    with parent.reopen():
+        walk_forward = validate_walk_forward(settings, parts, parent, suffix, progress)
         progress("backtest", 0, 1)
-        incumbent = Registry(settings).production_version()
+        production = Registry(settings).production_version()
         holdout = evaluate_holdout(settings, parts, exported, parent, suffix)
     report = holdout.main.report
     training.directory.update_state(
         **{
             VERDICT: holdout.verdict.as_dict(),
-            COMPARED_WITH: incumbent.version if incumbent else None,
+            COMPARED_WITH: production.version if production else None,
             TAGS: {
                 "sharpe": f"{report.sharpe:.4f}",
                 "max_drawdown": f"{report.max_drawdown:.4f}",
@@ -236,7 +236,7 @@ def _begin(training: TrainingRun, at_us: int) -> MlflowRun:
 
 
 def _fit_and_export(
-    training: TrainingRun, dataset: Dataset, parts: Split, step: MlflowRun, progress: Progress
+    training: TrainingRun, dataset: TickDataset, parts: Split, step: MlflowRun, progress: Progress
 ) -> ExportedModel:
     settings = training.settings
     step.log_params(
@@ -260,13 +260,13 @@ def _fit_and_export(
     return exported
 
 
-def _split(settings: Settings, dataset: Dataset) -> Split:
+def _split(settings: Settings, dataset: TickDataset) -> Split:
     return holdout_split(
         dataset.frame, settings.test_days, settings.embargo_share, settings.decision_grid_s
     )
 
 
-def _origin_tags(dataset: Dataset, description: DatasetManifest, at_us: int) -> dict[str, str]:
+def _origin_tags(dataset: TickDataset, description: DatasetManifest, at_us: int) -> dict[str, str]:
     tags = {
         "dataset_sha256": dataset.fingerprint,
         "data_source": data_source(dataset.symbols),

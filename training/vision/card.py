@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training.run.gate import GateVerdict
-from training.vision.specs import Spec
+from training.vision.specs import VisionSpec
 
 CARD = "model_card.md"
 LOSSY = (
@@ -14,7 +14,7 @@ LOSSY = (
 
 
 def write_card(
-    spec: Spec,
+    spec: VisionSpec,
     verdict: GateVerdict,
     state: Mapping[str, Any],
     facts: Mapping[str, Any],

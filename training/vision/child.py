@@ -18,7 +18,7 @@ from contracts.config.settings import Settings
 from contracts.errors import DatasetError, TickError
 from contracts.progress import Progress
 from training.vision.directory import VisionDirectory
-from training.vision.specs import Spec
+from training.vision.specs import VisionSpec
 
 MODULES = {"keras": "tensorflow", "torch": "torch"}
 PROJECT_ROOT = Path(__file__).parents[2]  # PYTHONPATH of the child
@@ -76,7 +76,7 @@ def _has_module(python: Path, module: str) -> bool:
 
 
 def run_training_process(
-    settings: Settings, spec: Spec, directory: VisionDirectory, progress: Progress
+    settings: Settings, spec: VisionSpec, directory: VisionDirectory, progress: Progress
 ) -> None:
     """Train until the run directory contains the network, resuming an interrupted training.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from training.run.directory import RunDirectory, replace_file, run_path
 from training.vision.images import Images
-from training.vision.specs import Spec
+from training.vision.specs import VisionSpec
 
 if TYPE_CHECKING:
     from contracts.config.settings import Settings
@@ -30,7 +30,7 @@ class VisionDirectory(RunDirectory):
 
     @property
     def spec(self) -> Path:
-        """JSON of the `Spec`."""
+        """JSON of the `VisionSpec`."""
         return self.path / "spec.json"
 
     @property
@@ -65,7 +65,7 @@ class VisionDirectory(RunDirectory):
             return Images(**{name: arrays[name] for name in ARRAYS}, lossy=lossy)
 
 
-def vision_directory(settings: "Settings", spec: Spec, key: str) -> VisionDirectory:
+def vision_directory(settings: "Settings", spec: VisionSpec, key: str) -> VisionDirectory:
     """Directory of training `key`, a name chosen by the caller (e.g. a DAG run)."""
     return VisionDirectory(run_path(settings, spec.kind, key))
 

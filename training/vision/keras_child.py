@@ -14,7 +14,7 @@ import tensorflow as tf
 from models.export.image_network import keras_to_onnx
 from training.vision import training_loop, worker_common
 from training.vision.images import Images
-from training.vision.specs import Spec
+from training.vision.specs import VisionSpec
 from training.vision.training_loop import EpochMetrics, StepProgress
 
 PROGRESS_BATCHES = 50
@@ -59,7 +59,7 @@ class ProgressCallback(keras.callbacks.Callback):  # type: ignore[misc]
 class KerasTrainer:
     """Implements `training_loop.Trainer`."""
 
-    def __init__(self, spec: Spec, images: Images) -> None:
+    def __init__(self, spec: VisionSpec, images: Images) -> None:
         self.spec = spec
         train, valid = worker_common.split_indices(images, spec)
         self.train = images.train_x[train] / PIXEL_MAX, images.train_y[train]

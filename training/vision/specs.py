@@ -84,7 +84,7 @@ DATASETS = {dataset.name: dataset for dataset in (MNIST, CIFAR10)}
 
 
 @dataclass(frozen=True)
-class Spec:
+class VisionSpec:
     """Specification of one training.
 
     `profile` names the network. An empty profile, or 0 epochs or patience, selects the default of

@@ -26,10 +26,10 @@ from training.run.directory import replace_file
 from training.run.gate import GateCheck, GateVerdict
 from training.run.mlflow_run import EXECUTION_DATE, MlflowRun
 from training.run.provenance import iso
-from training.run.training_run import Pipeline, RegisterPolicy, TrainingRun
+from training.run.training_run import RegisterPolicy, TrainingPipeline, TrainingRun
 from training.vision import card, child, images, plot, training_loop
 from training.vision.directory import VisionDirectory, vision_directory
-from training.vision.specs import Spec
+from training.vision.specs import VisionSpec
 from training.vision.worker_common import COMPARED_ROWS
 
 MODEL_TYPE = "cnn"
@@ -53,14 +53,16 @@ class VisionTraining:
     repeated: bool
 
 
-def training_run(settings: Settings, spec: Spec, key: str) -> TrainingRun:
+def training_run(settings: Settings, spec: VisionSpec, key: str) -> TrainingRun:
     """The training `key`, a name chosen by the caller (e.g. a DAG run)."""
-    pipeline = Pipeline(spec.kind, f"{spec.kind}-training", MODEL_TYPE, train_step="evaluate_model")
+    pipeline = TrainingPipeline(
+        spec.kind, f"{spec.kind}-training", MODEL_TYPE, train_step="evaluate_model"
+    )
     return TrainingRun(settings, pipeline, key)
 
 
 def train_network(
-    settings: Settings, spec: Spec, data: Path | None, key: str, progress: Progress
+    settings: Settings, spec: VisionSpec, data: Path | None, key: str, progress: Progress
 ) -> VisionTraining:
     """All four steps in this process; only the network is trained in a child.
 
@@ -77,7 +79,7 @@ def train_network(
     return register_model(settings, spec, key, progress)
 
 
-def download_dataset(settings: Settings, spec: Spec, progress: Progress) -> Path:
+def download_dataset(settings: Settings, spec: VisionSpec, progress: Progress) -> Path:
     """The public file below TICK_HOME, downloaded once. Raises DownloadError."""
     url = str(getattr(settings, f"{spec.kind}_url"))
     sha256 = str(getattr(settings, f"{spec.kind}_sha256"))
@@ -88,7 +90,7 @@ def download_dataset(settings: Settings, spec: Spec, progress: Progress) -> Path
 
 
 def prepare_data(
-    settings: Settings, spec: Spec, key: str, data: Path | None, progress: Progress
+    settings: Settings, spec: VisionSpec, key: str, data: Path | None, progress: Progress
 ) -> None:
     """Read and validate the data set in file or folder `data`, and save its arrays.
 
@@ -127,7 +129,7 @@ def prepare_data(
     progress("prepare", 1, 1)
 
 
-def train_model(settings: Settings, spec: Spec, key: str, progress: Progress) -> None:
+def train_model(settings: Settings, spec: VisionSpec, key: str, progress: Progress) -> None:
     """Train in a child process, or resume there; a finished network is not trained again.
 
     Raises DatasetError before `prepare_data`, TrainingError if the child fails.
@@ -159,7 +161,9 @@ def train_model(settings: Settings, spec: Spec, key: str, progress: Progress) ->
     directory.update_state(trained=True)
 
 
-def evaluate_model(settings: Settings, spec: Spec, key: str, progress: Progress) -> GateVerdict:
+def evaluate_model(
+    settings: Settings, spec: VisionSpec, key: str, progress: Progress
+) -> GateVerdict:
     """Export the network and evaluate that file on the original test images.
 
     Raises DatasetError before `train_model`, RegistryError if the exported file differs from the
@@ -189,7 +193,7 @@ def evaluate_model(settings: Settings, spec: Spec, key: str, progress: Progress)
         return verdict
 
 
-def evaluate_vision_gate(spec: Spec, accuracy: float, test_images: int) -> GateVerdict:
+def evaluate_vision_gate(spec: VisionSpec, accuracy: float, test_images: int) -> GateVerdict:
     """Verdict on the accuracy (0 to 1), which must be measured on all public test images."""
     dataset = spec.dataset
     checks = (
@@ -199,7 +203,9 @@ def evaluate_vision_gate(spec: Spec, accuracy: float, test_images: int) -> GateV
     return GateVerdict(checks, thresholds=(ACCURACY,))
 
 
-def register_model(settings: Settings, spec: Spec, key: str, progress: Progress) -> VisionTraining:
+def register_model(
+    settings: Settings, spec: VisionSpec, key: str, progress: Progress
+) -> VisionTraining:
     """Register and promote a network that passed the gate; equal content is registered once.
 
     Raises DatasetError before `evaluate_model`.
@@ -223,7 +229,7 @@ def register_model(settings: Settings, spec: Spec, key: str, progress: Progress)
     return VisionTraining(parent.run_id, name, verdict, registration.version, registration.repeated)
 
 
-def _begin(settings: Settings, spec: Spec, key: str) -> TrainingRun:
+def _begin(settings: Settings, spec: VisionSpec, key: str) -> TrainingRun:
     """The training, with its parent run."""
     training = training_run(settings, spec, key)
     at_us = now_us()
@@ -231,7 +237,7 @@ def _begin(settings: Settings, spec: Spec, key: str) -> TrainingRun:
     return training
 
 
-def _is_outdated(directory: VisionDirectory, spec: Spec, sha256: str) -> bool:
+def _is_outdated(directory: VisionDirectory, spec: VisionSpec, sha256: str) -> bool:
     """Whether the directory is of another data set or spec, so that its epochs are useless."""
     state = directory.read_state()
     if SHA not in state:
@@ -240,7 +246,7 @@ def _is_outdated(directory: VisionDirectory, spec: Spec, sha256: str) -> bool:
 
 
 def _export(
-    spec: Spec, directory: VisionDirectory, dataset: images.Images
+    spec: VisionSpec, directory: VisionDirectory, dataset: images.Images
 ) -> runtime.ExportedModel:
     with np.load(directory.probabilities, allow_pickle=False) as arrays:
         original = arrays["answers"]

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from training.vision import training_loop, worker_common
 from training.vision.images import Images
-from training.vision.specs import Spec
+from training.vision.specs import VisionSpec
 from training.vision.torch_networks import ServedNetwork, build_network
 from training.vision.training_loop import EpochMetrics, StepProgress
 
@@ -39,7 +39,7 @@ class TorchTrainer:
     `simple`: Adam on the images as they are.
     """
 
-    def __init__(self, spec: Spec, images: Images) -> None:
+    def __init__(self, spec: VisionSpec, images: Images) -> None:
         torch.manual_seed(spec.seed)
         self.spec = spec
         self.is_simple = spec.profile == "simple"

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from training.run.directory import replace_file
 from training.vision.directory import VisionDirectory
 from training.vision.images import Images
-from training.vision.specs import Spec
+from training.vision.specs import VisionSpec
 
 COMPARED_ROWS = 512  # test images for which the exported network is compared with the original
 STDIN = 0
 
 
-def start_worker(argument: str) -> tuple[VisionDirectory, Spec, Images]:
+def start_worker(argument: str) -> tuple[VisionDirectory, VisionSpec, Images]:
     """Run directory, its spec and images; from now on the process exits when its parent does."""
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     directory = VisionDirectory(Path(argument))
-    spec = Spec(**json.loads(directory.spec.read_bytes()))
+    spec = VisionSpec(**json.loads(directory.spec.read_bytes()))
     return directory, spec, directory.load_images()
 
 
@@ -34,7 +34,7 @@ def _exit_with_parent() -> None:
     os._exit(1)
 
 
-def split_indices(images: Images, spec: Spec) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def split_indices(images: Images, spec: VisionSpec) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of the training and the validation images, drawn by the seed."""
     order = np.random.default_rng(spec.seed).permutation(len(images.train_x))
     order = order[: spec.rows_max or None]

@@ -177,7 +177,9 @@ class TestDrift:
         return run
 
     def rows(self, monkeypatch, frame):
-        monkeypatch.setattr(datasets, "read_dataset", lambda *_: datasets.Dataset(frame, {}, ""))
+        monkeypatch.setattr(
+            datasets, "read_dataset", lambda *_: datasets.TickDataset(frame, {}, "")
+        )
 
     def test_rows_like_those_of_the_training_need_no_retrain(self, tick, production, monkeypatch):
         self.rows(monkeypatch, dataset(days=6, strength=0.3, seed=9).frame)

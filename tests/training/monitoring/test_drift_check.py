@@ -7,9 +7,10 @@ import pytest
 
 from contracts.errors import RegistryError
 from contracts.features import CORE
+from contracts.units import DAY_US
 from models.runtime import Model
 from training.monitoring import drift_check
-from training.monitoring.drift_check import DriftCheck
+from training.monitoring.drift_check import DriftCheck, NoProductionError
 from training.tick.drift import FORECAST, ColumnDrift, DriftVerdict, IcEstimate
 
 IC = IcEstimate(math.nan, math.nan, math.nan, 0)
@@ -44,3 +45,11 @@ def test_a_feature_that_is_gone_is_named():
     usable = Model("m", "4", ("a",), "", "", 0, 60, lambda rows: rows[:, 0] * 2)
     rows = drift_check._add_forecast(usable, pl.DataFrame({"a": [1.0, 2.0]}))
     assert rows[FORECAST].to_list() == [2.0, 4.0]
+
+
+def test_without_a_production_model_it_says_what_will_make_one(free_settings):
+    with pytest.raises(NoProductionError) as caught:
+        drift_check.check_drift(free_settings, 0, DAY_US, DAY_US)
+    assert "has no Production version" in caught.value.message
+    assert "the weekly training will make one" in str(caught.value)
+    assert "`tick train tick`" in str(caught.value)

@@ -1,101 +1,83 @@
-"""The gate fails closed, says why, and never turns against a better number."""
+"""The parts that all gates share: a check fails closed, and a saved verdict is evaluated again."""
 
 import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.run.gate import DAYS_MIN, DRAWDOWN_MAX, PSR_MIN, SHARPE_MIN, TRADES_MIN, evaluate_gate
+from training.run.gate import GateCheck, GateVerdict
 
-GOOD = {"sharpe": 3.0, "max_drawdown": 0.05, "psr": 0.99, "days": 7, "trades": 500}
-any_float = st.floats(allow_nan=True, allow_infinity=True)
-
-
-def test_the_missions_thresholds_are_the_ones():
-    assert (SHARPE_MIN, DRAWDOWN_MAX, PSR_MIN, DAYS_MIN, TRADES_MIN) == (1.5, 0.20, 0.95, 7, 100)
-
-
-def test_a_good_model_passes_without_a_reason():
-    verdict = evaluate_gate(**GOOD)
-    assert verdict.gate_pass
-    assert verdict.threshold_pass
-    assert verdict.reasons == []
+NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
+CHECKS = st.builds(
+    GateCheck, st.sampled_from("abc"), NUMBERS, st.sampled_from((">", ">=", "<")), NUMBERS
+)
+VERDICTS = st.builds(
+    GateVerdict,
+    st.lists(CHECKS, max_size=4).map(tuple),
+    st.lists(st.sampled_from("abc")).map(tuple),
+    st.lists(st.text(max_size=5), max_size=2).map(tuple),
+)
+PASSED = GateCheck("skill", 0.4, ">", 0.0)
+FAILED = GateCheck("error", 0.25, "<", 0.2)
 
 
 @pytest.mark.parametrize(
-    ("field", "just_enough", "just_not"),
-    [
-        ("sharpe", math.nextafter(1.5, 2), 1.5),
-        ("max_drawdown", math.nextafter(0.2, 0), 0.2),
-        ("psr", 0.95, math.nextafter(0.95, 0)),
-        ("days", 7, 6),
-        ("trades", 100, 99),
-        ("incumbent_sharpe", 3.0, math.nextafter(3.0, 4)),
-    ],
+    ("relation", "below", "equal", "above"),
+    [(">", False, False, True), (">=", False, True, True), ("<", True, False, False)],
 )
-def test_each_edge(field, just_enough, just_not):
-    assert evaluate_gate(**GOOD | {field: just_enough}).gate_pass
-    refused = evaluate_gate(**GOOD | {field: just_not})
-    assert not refused.gate_pass
-    assert len(refused.reasons) == 1
-    assert refused.threshold_pass == (field not in ("sharpe", "max_drawdown"))
+def test_a_check_compares_the_value_with_its_limit(relation, below, equal, above):
+    passed = [GateCheck("x", value, relation, 1.0).passed for value in (0.5, 1.0, 1.5)]
+    assert passed == [below, equal, above]
 
 
-@pytest.mark.parametrize("field", [*GOOD, "incumbent_sharpe"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_value_that_is_not_a_finite_number_is_refused(field, value):
-    verdict = evaluate_gate(**GOOD | {field: value})
-    assert not verdict.gate_pass
-    assert str(value) in verdict.reasons[0]
+@pytest.mark.parametrize("relation", [">", ">=", "<"])
+def test_a_side_that_is_not_finite_fails_every_relation(value, relation):
+    assert not GateCheck("x", value, relation, 1.0).passed
+    assert not GateCheck("x", 1.0, relation, value).passed
 
 
-def test_luck_passes_the_thresholds_and_not_the_gate():
-    verdict = evaluate_gate(sharpe=8.1, max_drawdown=0.03, psr=0.87, days=7, trades=600)
-    assert verdict.threshold_pass
-    assert not verdict.gate_pass
-    assert verdict.reasons == ["psr 0.87 is not >= 0.95"]
+def test_an_unknown_relation_is_a_mistake_and_never_passes():
+    with pytest.raises(KeyError):
+        _ = GateCheck("x", 1.0, "=<", 2.0).passed
 
 
-def test_an_obstacle_refuses_a_model_with_perfect_numbers():
-    verdict = evaluate_gate(**GOOD, obstacles=("the Production model cannot be compared",))
-    assert not verdict.gate_pass
-    assert verdict.reasons == ["the Production model cannot be compared"]
+def test_the_reason_has_both_numbers():
+    assert FAILED.reason == "error 0.25 is not < 0.2"
 
 
-@given(
-    any_float,
-    any_float,
-    any_float,
-    any_float,
-    any_float,
-    st.none() | any_float,
-    st.floats(0, 100),
-    st.floats(0, 1),
-)
-def test_a_higher_sharpe_and_a_lower_drawdown_never_hurt(
-    sharpe, drawdown, psr, days, trades, incumbent, more, less
-):
-    if evaluate_gate(sharpe, drawdown, psr, days, trades, incumbent).gate_pass:
-        assert evaluate_gate(sharpe + more, drawdown - less, psr, days, trades, incumbent).gate_pass
+def test_a_verdict_without_checks_never_passes():
+    assert not GateVerdict((), ("error",)).gate_pass
 
 
-@given(any_float, any_float, any_float, any_float, any_float, st.none() | any_float)
-def test_gate_pass_implies_every_condition_and_the_verdict_is_json(
-    sharpe, drawdown, psr, days, trades, incumbent
-):
-    verdict = evaluate_gate(sharpe, drawdown, psr, days, trades, incumbent)
-    if verdict.gate_pass:
-        assert sharpe > 1.5
-        assert drawdown < 0.2
-        assert psr >= 0.95
-        assert days >= 7
-        assert trades >= 100
-        assert incumbent is None or sharpe >= incumbent
-        assert verdict.threshold_pass
-    else:
-        assert verdict.reasons
-    assert (
-        json.loads(json.dumps(verdict.as_dict(), allow_nan=False))["gate_pass"] == verdict.gate_pass
-    )
+def test_one_failed_check_or_one_obstacle_refuses():
+    assert GateVerdict((PASSED,), ()).gate_pass
+    assert not GateVerdict((PASSED, FAILED), ()).gate_pass
+    assert not GateVerdict((PASSED,), (), ("the Production model cannot be compared",)).gate_pass
+
+
+def test_the_thresholds_are_judged_without_the_other_checks():
+    assert GateVerdict((PASSED, FAILED), ("skill",)).threshold_pass
+    assert not GateVerdict((PASSED, FAILED), ("error",)).threshold_pass
+
+
+def test_every_reason_is_named_checks_first():
+    verdict = GateVerdict((FAILED, PASSED), (), ("no comparison",))
+    assert verdict.reasons == ["error 0.25 is not < 0.2", "no comparison"]
+
+
+@given(VERDICTS)
+@settings(max_examples=25)
+def test_a_saved_verdict_decides_as_before(verdict):
+    saved = json.loads(json.dumps(verdict.as_dict(), allow_nan=False))
+    loaded = GateVerdict.from_dict(saved)
+    assert loaded.gate_pass == verdict.gate_pass == saved["gate_pass"]
+    assert loaded.threshold_pass == verdict.threshold_pass
+    assert loaded.reasons == verdict.reasons == saved["reasons"]
+
+
+def test_a_saved_verdict_that_was_edited_to_pass_does_not():
+    saved = GateVerdict((FAILED,), ("error",)).as_dict() | {"gate_pass": True, "reasons": []}
+    assert not GateVerdict.from_dict(saved).gate_pass

@@ -91,15 +91,15 @@ def test_a_step_resumes_its_run_and_its_failure_is_marked(settings, parent):
 
 
 def test_a_reopened_run_is_finished_again_only_if_it_was(settings, parent):
-    with parent.reopened():
+    with parent.reopen():
         pass
     assert status(settings, parent) == "RUNNING"
     with parent.closing():
         pass
-    with parent.reopened():
+    with parent.reopen():
         assert status(settings, parent) == "RUNNING"
     assert status(settings, parent) == "FINISHED"
-    with pytest.raises(KeyboardInterrupt), parent.reopened():
+    with pytest.raises(KeyboardInterrupt), parent.reopen():
         raise KeyboardInterrupt
     assert status(settings, parent) == "FAILED"
 

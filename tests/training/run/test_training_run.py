@@ -16,9 +16,9 @@ from training.run.provenance import iso
 from training.run.training_run import (
     RUN_ID,
     VERDICT,
-    Pipeline,
     RegisterPolicy,
     Registration,
+    TrainingPipeline,
     TrainingRun,
 )
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
 )
 AT_US = 1_760_054_400_000_000
-PIPELINE = Pipeline("small", "small-training", "forest")
+PIPELINE = TrainingPipeline("small", "small-training", "forest")
 
 
 def prepare(settings, key, at_us=AT_US):

@@ -3,8 +3,10 @@ is there.
 """
 
 import numpy as np
+import pytest
 
 from contracts.config.settings import Settings
+from contracts.features import CORE
 from tests.support.market import dataset
 from training.tick import baselines
 from training.tick.data import dataset as datasets
@@ -43,3 +45,13 @@ def test_comparisons_are_lightgbm_and_the_baselines_on_the_test_rows():
     assert {len(guess) for guess in made.values()} == {len(PARTS.test)}
     y = PARTS.test["y"].to_numpy()
     assert np.corrcoef(made["lightgbm"], y)[0, 1] > 0.2
+
+
+def test_the_baselines_are_what_their_names_say():
+    forecasts = baselines.baseline_forecasts(X, Y, X)
+    assert set(forecasts) == {"ols", "ar1", "zero", "buy_and_hold"}
+    assert np.corrcoef(forecasts["ols"], Y)[0, 1] > 0.25
+    own_past = X[:, CORE.index("log_return_1m")]
+    assert abs(np.corrcoef(forecasts["ar1"], own_past)[0, 1]) == pytest.approx(1)
+    assert not forecasts["zero"].any()
+    assert (forecasts["buy_and_hold"] > 1e-2).all()

@@ -1,13 +1,10 @@
-"""The forest is the specified one and repeats with its seed; the baselines are what their names
-say.
-"""
+"""The forest is the specified one and repeats with its seed."""
 
 import numpy as np
 import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.features import CORE
 from tests.support.market import dataset
 from training.tick import model
 from training.tick.data import dataset as datasets
@@ -37,13 +34,3 @@ def test_another_seed_is_another_forest():
 def test_too_few_rows_are_refused():
     with pytest.raises(DatasetError, match="too few"):
         model.fit_forest(X[:100], Y[:100], SETTINGS)
-
-
-def test_baselines():
-    made = model.baseline_forecasts(X, Y, X)
-    assert set(made) == {"ols", "ar1", "zero", "buy_and_hold"}
-    assert np.corrcoef(made["ols"], Y)[0, 1] > 0.25
-    own_past = X[:, CORE.index("log_return_1m")]
-    assert abs(np.corrcoef(made["ar1"], own_past)[0, 1]) == pytest.approx(1)
-    assert not made["zero"].any()
-    assert (made["buy_and_hold"] > 1e-2).all()

@@ -242,7 +242,7 @@ def _sharpe_of_holding():
 def _backwards(data):
     early = pl.col("decision_us") < T0 + 2 * 86_400_000_000
     frame = data.frame.with_columns(pl.when(early).then(-pl.col("y")).otherwise("y").alias("y"))
-    return datasets.Dataset(frame, {}, datasets.fingerprint(frame))
+    return datasets.TickDataset(frame, {}, datasets.fingerprint(frame))
 
 
 def _stored(settings):

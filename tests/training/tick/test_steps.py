@@ -16,6 +16,7 @@ from tests.support.small import make
 from training.run.gate import GateCheck, GateVerdict
 from training.run.training_run import VERDICT
 from training.tick import steps
+from training.tick.gate import THRESHOLDS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
@@ -39,7 +40,7 @@ def backtested(settings, key, seed=1, passed=True, compared_with=None):
     check = GateCheck("sharpe", 3.0 if passed else 1.0, ">", 1.5)
     training.directory.update_state(
         **{
-            VERDICT: GateVerdict((check,)).as_dict(),
+            VERDICT: GateVerdict((check,), THRESHOLDS).as_dict(),
             steps.COMPARED_WITH: compared_with,
             steps.TAGS: {"sharpe": "3.0000"},
         }

@@ -3,7 +3,7 @@
 import pytest
 
 from training.vision.card import LOSSY, write_card
-from training.vision.specs import Spec
+from training.vision.specs import VisionSpec
 from training.vision.steps import evaluate_vision_gate
 
 STATE = {"source": "mnist.npz", "dataset_sha256": "abc", "lossy": False}
@@ -15,7 +15,7 @@ HISTORY = [
 
 
 def card(accuracy=0.97, **state):
-    spec = Spec("mnist")
+    spec = VisionSpec("mnist")
     verdict = evaluate_vision_gate(spec, accuracy, 10_000)
     return write_card(spec, verdict, STATE | state, FACTS, HISTORY)
 

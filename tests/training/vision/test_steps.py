@@ -21,12 +21,12 @@ from training.run.provenance import iso
 from training.vision import card, child, directory, steps
 from training.vision.child import TrainingError
 from training.vision.images import Images
-from training.vision.specs import DATASETS, Spec
+from training.vision.specs import DATASETS, VisionSpec
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
 )
-SPEC = Spec("mnist")
+SPEC = VisionSpec("mnist")
 
 
 def quiet(step, done, total):
@@ -223,7 +223,7 @@ def test_what_is_not_accurate_enough_never_enters_the_registry(settings, tmp_pat
     ],
 )
 def test_the_gates_are_the_missions(kind, accuracy, passes):
-    assert steps.evaluate_vision_gate(Spec(kind), accuracy, 10_000).gate_pass is passes
+    assert steps.evaluate_vision_gate(VisionSpec(kind), accuracy, 10_000).gate_pass is passes
 
 
 def test_a_network_that_answers_otherwise_than_its_original_is_not_judged(settings, tmp_path, made):
@@ -253,12 +253,12 @@ def test_other_data_or_another_spec_begins_again_the_same_goes_on(settings, tmp_
     run_id = at.read_state()["run_id"]
     steps.prepare_data(settings, SPEC, "k", tmp_path / "mnist.npz", quiet)
     assert at.network.is_file() and at.read_state()["run_id"] == run_id
-    steps.prepare_data(settings, Spec("mnist", seed=8), "k", tmp_path / "mnist.npz", quiet)
+    steps.prepare_data(settings, VisionSpec("mnist", seed=8), "k", tmp_path / "mnist.npz", quiet)
     assert not at.network.is_file() and at.read_state()["run_id"] != run_id
     trained(settings, SPEC, "k", made)
     steps.prepare_data(
         settings,
-        Spec("mnist", seed=8),
+        VisionSpec("mnist", seed=8),
         "k",
         keras_file(tmp_path / "other.npz", digits(seed=9)),
         quiet,
@@ -324,7 +324,7 @@ def test_a_child_that_dies_says_why(settings, tmp_path, made, monkeypatch):
 )
 def test_impossible_specs_are_refused(fields):
     with pytest.raises(DatasetError):
-        Spec(**fields)
+        VisionSpec(**fields)
 
 
 def test_keys_become_plain_and_different_folders(settings):

@@ -10,7 +10,7 @@ import pytest
 from tests.support.made_images import digits
 from training.vision import child, worker_common
 from training.vision.directory import VisionDirectory
-from training.vision.specs import CIFAR10, MNIST, Spec
+from training.vision.specs import CIFAR10, MNIST, VisionSpec
 
 
 @pytest.fixture
@@ -20,25 +20,27 @@ def directory(tmp_path):
 
 class TestSplit:
     def test_parts_are_disjoint_and_cover_all_images(self):
-        train, valid = worker_common.split_indices(digits(rows=60), Spec("mnist"))
+        train, valid = worker_common.split_indices(digits(rows=60), VisionSpec("mnist"))
         assert (len(train), len(valid)) == (48, 12)
         assert sorted([*train, *valid]) == list(range(60))
 
     def test_a_limit_of_rows_draws_some_of_the_images(self):
-        train, valid = worker_common.split_indices(digits(rows=60), Spec("mnist", rows_max=10))
+        train, valid = worker_common.split_indices(
+            digits(rows=60), VisionSpec("mnist", rows_max=10)
+        )
         assert (len(train), len(valid)) == (8, 2)
         assert len({*train, *valid}) == 10
 
     def test_the_seed_decides(self):
         images = digits(rows=60)
         one, same, other = (
-            worker_common.split_indices(images, Spec("mnist", seed=seed))[0].tolist()
+            worker_common.split_indices(images, VisionSpec("mnist", seed=seed))[0].tolist()
             for seed in (1, 1, 2)
         )
         assert one == same != other
 
     def test_there_is_at_least_one_validation_image(self):
-        _, valid = worker_common.split_indices(digits(rows=60), Spec("mnist", rows_max=2))
+        _, valid = worker_common.split_indices(digits(rows=60), VisionSpec("mnist", rows_max=2))
         assert len(valid) == 1
 
 
@@ -108,13 +110,13 @@ class TestParent:
 class TestSpec:
     @pytest.mark.parametrize("dataset", [MNIST, CIFAR10])
     def test_defaults_are_those_of_the_data_set(self, dataset):
-        spec = Spec(dataset.name)
+        spec = VisionSpec(dataset.name)
         assert (spec.profile, spec.epochs) == (dataset.profiles[0], dataset.epochs)
         assert spec.patience == dataset.patience
-        assert Spec(**spec.as_dict()) == spec
+        assert VisionSpec(**spec.as_dict()) == spec
 
     def test_given_values_win(self):
-        spec = Spec("cifar10", "simple", epochs=3, seed=1, patience=2, rows_max=5)
+        spec = VisionSpec("cifar10", "simple", epochs=3, seed=1, patience=2, rows_max=5)
         assert spec.as_dict() == {
             "kind": "cifar10",
             "profile": "simple",

@@ -36,7 +36,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
 
 
 @dataclass(frozen=True)
-class Dataset:
+class TickDataset:
     """Usable rows, sorted by (decision_us, symbol), with the columns of SCHEMA.
 
     `y` is ln(exit_price / entry_price); times are µs UTC. `dropped` counts the other decisions by
@@ -175,7 +175,7 @@ def build_dataset(
     from_us: int,
     to_us: int,
     settings: Settings,
-) -> Dataset:
+) -> TickDataset:
     """Rows for the decisions in [from_us, to_us), µs UTC.
 
     `ticks` has the columns key, event_time_us, seq and price. `features` maps each view to rows
@@ -210,7 +210,7 @@ def build_dataset(
             f"no usable row among {len(frame)} decisions: {dropped}",
             "backfill gold.tick_features for this range",
         )
-    return Dataset(usable, dropped, fingerprint(usable))
+    return TickDataset(usable, dropped, fingerprint(usable))
 
 
 def fingerprint(frame: pl.DataFrame) -> str:
@@ -228,7 +228,7 @@ def fingerprint(frame: pl.DataFrame) -> str:
 
 def read_dataset(
     settings: Settings, from_us: int, to_us: int, snapshots: Mapping[str, int | None] | None = None
-) -> Dataset:
+) -> TickDataset:
     """Read the decisions in [from_us, to_us) (µs UTC) from the lakehouse, at pinned snapshots.
 
     `snapshots` defaults to the current ones; what is written meanwhile is not read. Ticks are read

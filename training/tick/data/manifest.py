@@ -13,7 +13,7 @@ import polars as pl
 from contracts.config.settings import Settings
 from contracts.units import DAY_US
 from training.run.provenance import iso
-from training.tick.data.dataset import Dataset, fingerprint
+from training.tick.data.dataset import TickDataset, fingerprint
 
 DOCUMENT = "dataset.json"
 # All settings that influence a row.
@@ -39,7 +39,7 @@ class DatasetManifest:
     dropped: dict[str, int]
 
 
-def describe_dataset(dataset: Dataset, settings: Settings) -> DatasetManifest:
+def describe_dataset(dataset: TickDataset, settings: Settings) -> DatasetManifest:
     """Manifest of a data set read with these settings.
 
     One that was not read from the lakehouse has the range of its rows, and cannot be reproduced.

@@ -6,12 +6,12 @@ import polars as pl
 
 from contracts.errors import DatasetError
 from training.run.directory import RunDirectory, replace_file
-from training.tick.data.dataset import Dataset, fingerprint
+from training.tick.data.dataset import TickDataset, fingerprint
 
 ROWS, DETAILS = "dataset.parquet", "dataset.json"
 
 
-def save_dataset(directory: RunDirectory, dataset: Dataset) -> None:
+def save_dataset(directory: RunDirectory, dataset: TickDataset) -> None:
     """Write the rows and the other fields."""
     details = {
         "dropped": dataset.dropped,
@@ -23,7 +23,7 @@ def save_dataset(directory: RunDirectory, dataset: Dataset) -> None:
     replace_file(directory.path / DETAILS, lambda partial: partial.write_text(json.dumps(details)))
 
 
-def load_dataset(directory: RunDirectory) -> Dataset:
+def load_dataset(directory: RunDirectory) -> TickDataset:
     """The data set that `save_dataset` wrote, bit for bit.
 
     Raises DatasetError if there is none, or its rows do not match its fingerprint.
@@ -41,6 +41,6 @@ def load_dataset(directory: RunDirectory) -> Dataset:
             "run prepare_training_data again",
         )
     range_us = tuple(details["range_us"]) if details["range_us"] else None
-    return Dataset(
+    return TickDataset(
         frame, details["dropped"], details["fingerprint"], details["snapshots"], range_us
     )

@@ -97,7 +97,7 @@ def compute_positions(
     )
 
 
-def run_backtest(
+def backtest_forecast(
     test: pl.DataFrame, forecast: Floats, cost_bp: float, settings: Settings
 ) -> Backtest:
     """Backtest of `forecast`, a log return for each row of `test` (a data set's frame)."""

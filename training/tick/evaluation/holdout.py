@@ -13,14 +13,14 @@ from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from models import runtime
 from models.registry import Registry
-from training.run import gate, mlflow_run
+from training.run import mlflow_run
 from training.run.gate import GateVerdict
 from training.run.mlflow_run import MlflowRun
-from training.tick import baselines
+from training.tick import baselines, gate
 from training.tick.data import dataset
 from training.tick.data.split import Split
 from training.tick.evaluation import metrics, plots
-from training.tick.evaluation.backtest import COSTS_BP, Backtest, run_backtest
+from training.tick.evaluation.backtest import COSTS_BP, Backtest, backtest_forecast
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ def evaluate_holdout(
         pnl = tests[settings.cost_bp].pnl
         earlier_trials = mlflow_run.finished_values(parent, "sharpe_minute")
         trial_sharpes = np.array([*earlier_trials, report.sharpe_minute])
-        incumbent_sharpe, obstacles = _incumbent_sharpe(settings, parts.test)
-        verdict = gate.evaluate_gate(
+        production_sharpe, obstacles = _production_sharpe(settings, parts.test)
+        verdict = gate.evaluate_tick_gate(
             sharpe=report.sharpe,
             max_drawdown=report.max_drawdown,
             psr=report.psr,
             days=report.days,
             trades=report.trades,
-            incumbent_sharpe=incumbent_sharpe,
+            production_sharpe=production_sharpe,
             obstacles=obstacles,
         )
         evaluation = HoldoutEvaluation(
@@ -114,18 +114,18 @@ def _backtest_model(
     loaded = runtime.load_model(exported.folder, exported.digest)
     forecast = loaded.predict(dataset.feature_matrix(test))
     costs = sorted({*COSTS_BP, settings.cost_bp})
-    return {cost: run_backtest(test, forecast, cost, settings) for cost in costs}
+    return {cost: backtest_forecast(test, forecast, cost, settings) for cost in costs}
 
 
 def _backtest_comparisons(settings: Settings, parts: Split) -> dict[str, Backtest]:
     forecasts = baselines.comparison_forecasts(parts, settings)
     return {
-        name: run_backtest(parts.test, forecast, settings.cost_bp, settings)
+        name: backtest_forecast(parts.test, forecast, settings.cost_bp, settings)
         for name, forecast in forecasts.items()
     }
 
 
-def _incumbent_sharpe(
+def _production_sharpe(
     settings: Settings, test: pl.DataFrame
 ) -> tuple[float | None, tuple[str, ...]]:
     """Sharpe ratio of the Production model on the same rows, and obstacles to the comparison.
@@ -137,8 +137,8 @@ def _incumbent_sharpe(
         return None, ()
     try:
         local = registry.fetch_production()
-        incumbent = runtime.load_model(local.path, local.digest, local.name, local.version)
-        missing = set(incumbent.features) - set(test.columns)
+        production = runtime.load_model(local.path, local.digest, local.name, local.version)
+        missing = set(production.features) - set(test.columns)
         if missing:
             raise RegistryError(f"it needs {sorted(missing)}, which the dataset no longer has")
     except RegistryError as error:
@@ -147,8 +147,8 @@ def _incumbent_sharpe(
             " `retire`)"
         )
         return None, (obstacle,)
-    forecast = incumbent.predict(test.select(incumbent.features).to_numpy())
-    report = run_backtest(test, forecast, settings.cost_bp, settings).report
+    forecast = production.predict(test.select(production.features).to_numpy())
+    report = backtest_forecast(test, forecast, settings.cost_bp, settings).report
     return (report.sharpe if report.trades else 0.0), ()
 
 

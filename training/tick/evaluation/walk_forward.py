@@ -20,7 +20,7 @@ from training.tick import baselines, model
 from training.tick.data import dataset, folds
 from training.tick.data.split import Split
 from training.tick.evaluation import plots
-from training.tick.evaluation.backtest import Backtest, BacktestReport, run_backtest
+from training.tick.evaluation.backtest import Backtest, BacktestReport, backtest_forecast
 from training.tick.evaluation.metrics import Floats
 
 # Half the cost of 100 trees, at almost the same ICs on a weak planted signal: 0.022, 0.043, 0.029
@@ -65,7 +65,7 @@ class WalkForward:
         return {"walk_forward.folds": float(len(self.folds)), **joined}
 
 
-def run_walk_forward(
+def validate_walk_forward(
     settings: Settings, parts: Split, parent: MlflowRun, title_suffix: str, progress: Progress
 ) -> WalkForward:
     """Validate on `parts.train`, and log to the nested run `walk_forward` of `parent`.
@@ -125,7 +125,7 @@ def _evaluate_fold(
     parent: MlflowRun,
 ) -> FoldReport:
     reports = {
-        name: run_backtest(split.test, forecast, settings.cost_bp, settings).report
+        name: backtest_forecast(split.test, forecast, settings.cost_bp, settings).report
         for name, forecast in forecasts.items()
     }
     fold = FoldReport(
@@ -168,7 +168,7 @@ def _backtest_joined(
         return {}
     rows = pl.concat(split.test for split in splits)
     return {
-        name: run_backtest(
+        name: backtest_forecast(
             rows, np.concatenate([fold[name] for fold in forecasts]), settings.cost_bp, settings
         )
         for name in forecasts[0]

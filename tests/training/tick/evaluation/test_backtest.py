@@ -27,7 +27,7 @@ def rows(prices, symbol="SYNTH:AAAUSD", minutes=None):
 
 
 def run(frame, forecast_bp, cost_bp=1.0):
-    return backtest.run_backtest(
+    return backtest.backtest_forecast(
         frame, np.array(forecast_bp, dtype=float) * 1e-4, cost_bp, SETTINGS
     )
 
@@ -98,7 +98,7 @@ class TestPnl:
     def test_break_even_cost_earns_nothing(self):
         data = dataset(days=2)
         forecast = data.frame["flow_imbalance_15m"].to_numpy() * 3e-4
-        made = backtest.run_backtest(data.frame, forecast, 1.0, SETTINGS)
+        made = backtest.backtest_forecast(data.frame, forecast, 1.0, SETTINGS)
         made_held = backtest.compute_positions(data.frame, forecast, 1.0, SETTINGS)
         cost = made.report.break_even_bp * 1e-4
         assert (
@@ -109,8 +109,10 @@ class TestPnl:
         data = dataset(days=1).frame.with_row_index()
         forecast = np.random.default_rng(0).standard_normal(len(data)) * 1e-4
         mixed = data.sample(fraction=1, shuffle=True, seed=1)
-        one = backtest.run_backtest(data, forecast, 1.0, SETTINGS)
-        other = backtest.run_backtest(mixed, forecast[mixed["index"].to_numpy()], 1.0, SETTINGS)
+        one = backtest.backtest_forecast(data, forecast, 1.0, SETTINGS)
+        other = backtest.backtest_forecast(
+            mixed, forecast[mixed["index"].to_numpy()], 1.0, SETTINGS
+        )
         assert one.pnl == pytest.approx(other.pnl)
         assert one.report.ic == pytest.approx(other.report.ic)
 
@@ -118,7 +120,7 @@ class TestPnl:
         data = dataset(days=2).frame
         forecast = np.sign(data["flow_imbalance_15m"].to_numpy()) * 1.0  # beyond every threshold
         totals = [
-            backtest.run_backtest(data, forecast, cost, SETTINGS).report.total_return
+            backtest.backtest_forecast(data, forecast, cost, SETTINGS).report.total_return
             for cost in backtest.COSTS_BP
         ]
         assert totals == sorted(totals, reverse=True)
@@ -142,7 +144,7 @@ class TestPnl:
                 abs(wanted - position) + (abs(wanted) if ends else 0)
             )
             position = wanted
-        made = backtest.run_backtest(data, forecast, 1.0, SETTINGS)
+        made = backtest.backtest_forecast(data, forecast, 1.0, SETTINGS)
         assert made.pnl == pytest.approx(
             [expected.get(minute, 0.0) for minute in made.minute_us.tolist()], abs=1e-15
         )
@@ -152,7 +154,7 @@ class TestReport:
     def test_numbers_of_a_known_series(self):
         data = dataset(days=8).frame
         forecast = data["flow_imbalance_15m"].to_numpy() * 3e-4
-        made = backtest.run_backtest(data, forecast, 1.0, SETTINGS)
+        made = backtest.backtest_forecast(data, forecast, 1.0, SETTINGS)
         assert made.report.sharpe == pytest.approx(
             made.pnl.mean() / made.pnl.std() * math.sqrt(525_600)
         )

@@ -34,7 +34,7 @@ def walk(settings, parts):
     """Run it below a separate parent; the result, the parent's id, and the progress."""
     run, steps = mlflow_run.start(settings, "parent", T0), []
     with run.closing():
-        made = walk_forward.run_walk_forward(
+        made = walk_forward.validate_walk_forward(
             settings, parts, run, " (planted)", lambda *step: steps.append(step)
         )
     return made, run.run_id, steps

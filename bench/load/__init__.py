@@ -1,0 +1,1 @@
+"""What the benches send: ticks, feature rows and HTTP requests."""

@@ -1,0 +1,1 @@
+"""The benches: one module per `python -m bench NAME`, each with a function `measure`."""
