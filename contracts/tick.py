@@ -53,7 +53,7 @@ REQUIRED = names(field for field in FIELDS if field.required)
 QUOTES = names(field for field in FIELDS if not field.required)
 CHARS_MAX = {field.name: field.chars_max for field in FIELDS if field.chars_max}
 KEY = ("venue", "symbol")  # a colon inside a part would make VENUE:SYMBOL ambiguous
-TRADE_KEY = (*KEY, "trade_id")  # ticks that share it are copies of one trade
+TRADE_KEY = (*KEY, "trade_id")  # ticks that share it are duplicates of one trade
 
 
 class Reason(StrEnum):

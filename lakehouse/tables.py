@@ -129,7 +129,7 @@ class Lakehouse:
     ) -> pl.DataFrame:
         """Distinct ticks with event time in [from, to) µs, sorted by event time and seq.
 
-        Adds `key` = VENUE:SYMBOL. Of several copies, one that was in time wins over a late one:
+        Adds `key` = VENUE:SYMBOL. Of several duplicates, one that was in time wins over a late one:
         then the tick was not late. `snapshot` pins the read to that state of the table. Raises
         DatasetError when it has expired.
         """

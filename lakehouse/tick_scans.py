@@ -26,7 +26,7 @@ def minutes(
     """Non-empty minutes that begin in [from, to) µs, sorted: key (VENUE:SYMBOL), minute_us and
     ticks.
 
-    `ticks` counts copies too.
+    `ticks` counts duplicates too.
     """
     minute = (pl.col("event_time_us") // MINUTE_US * MINUTE_US).alias("minute_us")
     counted = (
@@ -56,8 +56,8 @@ def first_us(lake: Lakehouse) -> int:
     return lake.time_range()[0] // MINUTE_US * MINUTE_US
 
 
-def copies(lake: Lakehouse, begins_us: Mapping[str, int], to_us: int) -> pl.DataFrame:
-    """Every silver row, including copies and late ones, of each symbol from its begin until `to`
+def read_all(lake: Lakehouse, begins_us: Mapping[str, int], to_us: int) -> pl.DataFrame:
+    """Every silver row, also duplicates and late ones, of each symbol from its begin until `to`
     µs.
 
     `begins_us` has the begin of each VENUE:SYMBOL. The rows are in no particular order.
@@ -88,7 +88,7 @@ def slices(
     return list(pairwise(edges))
 
 
-def has_copies(
+def has_duplicates(
     lake: Lakehouse,
     parts: Iterable[tuple[int, int]],
     symbols: Collection[str] | None = None,
@@ -98,10 +98,10 @@ def has_copies(
 
     Compares 64-bit digests: False is certain, True may be a collision.
     """
-    return any(_has_copies(_ticks(lake, *part, symbols, snapshot)) for part in parts)
+    return any(_has_duplicates(_ticks(lake, *part, symbols, snapshot)) for part in parts)
 
 
-def _has_copies(ticks: pl.LazyFrame) -> bool:
+def _has_duplicates(ticks: pl.LazyFrame) -> bool:
     digests = _collect(ticks.select(digest=pl.struct(TRADE_KEY).hash()))["digest"]
     return digests.n_unique() < digests.len()
 
@@ -126,7 +126,7 @@ def late(
 def _without_timely(lake: Lakehouse, late_ticks: pl.DataFrame) -> pl.DataFrame:
     """The late ticks without those of which a copy came in time.
 
-    Both copies have the same event time, which the live job stores in milliseconds.
+    Both duplicates have the same event time, which the live job stores in milliseconds.
     """
     if late_ticks.is_empty():
         return late_ticks

@@ -62,22 +62,23 @@ def measure(scale: float = 1.0) -> list[Figure]:
     with services.run_services(SERVICES, backfill_timeout_s=1800.0) as settings:
         Lakehouse(settings).create()
         plan = [
-            (per_tile, int(millions * 1e6 * scale), copies) for per_tile, millions, copies in PLAN
+            (per_tile, int(millions * 1e6 * scale), duplicates)
+            for per_tile, millions, duplicates in PLAN
         ]
         runs = [
-            run_range(settings, number, per_tile, ticks, copies=copies)
-            for number, (per_tile, ticks, copies) in enumerate(plan)
+            run_range(settings, number, per_tile, ticks, duplicates=duplicates)
+            for number, (per_tile, ticks, duplicates) in enumerate(plan)
         ]
         return figures(runs, settings.flink_taskmanager_mb)
 
 
 def run_range(
-    settings: Settings, number: int, per_tile: int, ticks: int, *, copies: bool
+    settings: Settings, number: int, per_tile: int, ticks: int, *, duplicates: bool
 ) -> RangeCost:
     """Fill a new range and backfill it day by day. Raises BenchError if a chunk fails."""
     from_us = START_US + number * RANGE_DAYS * DAY_US
     tiles = max(60, ticks // (per_tile * SYMBOLS))
-    written = _fill_in_subprocess(settings, from_us, tiles, per_tile, f"B{number}", copies)
+    written = _fill_in_subprocess(settings, from_us, tiles, per_tile, f"B{number}", duplicates)
     worker = services.process(settings, "taskmanager")
     with measure_jvm_cost(worker) as jvm, measure_cost() as client:
         done = backfill.run(settings, from_us, from_us + (tiles + 60) * SECOND_US)
@@ -104,7 +105,7 @@ def _fill_in_subprocess(*arguments: Any) -> int:
 
 
 def fill_silver(
-    settings: Settings, from_us: int, seconds: int, per_tile: int, name: str, copies: bool
+    settings: Settings, from_us: int, seconds: int, per_tile: int, name: str, duplicates: bool
 ) -> int:
     """Append `per_tile` random ticks per second and symbol to silver; returns their number."""
     rng = np.random.default_rng(1)
@@ -113,7 +114,7 @@ def fill_silver(
     for first in range(0, seconds, step):
         ticks = _ticks(rng, from_us, range(first, min(first + step, seconds)), per_tile, name)
         written += Lakehouse(settings).append_ticks(
-            pl.concat([ticks, ticks.head(1)]) if copies else ticks
+            pl.concat([ticks, ticks.head(1)]) if duplicates else ticks
         )
     return written
 
@@ -181,7 +182,7 @@ def _cpu_figures(runs: Sequence[RangeCost]) -> list[Figure]:
             note=f"{sparse_long.ticks:,} ticks",
         ),
         Figure(
-            "ticks with copies among them",
+            "ticks with duplicates among them",
             1e6 / _marginal_us(copied_short, copied_long),
             "ticks/s/core",
             note=f"at {DENSE} a tile",

@@ -75,7 +75,7 @@ def program(settings: Settings, chunk: Chunk, source: ChunkSource, into: str) ->
     """The Flink program that writes the chunk's features into the table `into`."""
     views = [
         View("accepted", select_accepted(source, chunk.to_us)),
-        *windows.ladder("batch", copies=source.duplicates),
+        *windows.ladder("batch", duplicates=source.duplicates),
     ]
     inside = f"event_time >= {_timestamp(chunk.from_us)} AND event_time < {_timestamp(chunk.to_us)}"
     insert = tables.insert(
@@ -125,7 +125,9 @@ def _conditions_of(lookback: Lookback) -> Iterator[str]:
 def definition() -> str:
     """Digest of the rendered SQL. A changed definition makes every chunk due again."""
     selects = (
-        view.select for copies in (True, False) for view in windows.ladder("batch", copies=copies)
+        view.select
+        for duplicates in (True, False)
+        for view in windows.ladder("batch", duplicates=duplicates)
     )
     text = "\n".join(selects) + windows.union_rows()
     return hashlib.sha256(text.encode()).hexdigest()
@@ -289,7 +291,7 @@ class _Backfill:
         current = self.lake.table(SILVER).current_snapshot()
         snapshot = current.snapshot_id if current else None
         duplicates = any(
-            tick_scans.has_copies(self.lake, parts, symbols, snapshot)
+            tick_scans.has_duplicates(self.lake, parts, symbols, snapshot)
             for parts, symbols in self._slices(chunk, lookback, minutes)
         )
         return ChunkSource(lookback, self.symbols, snapshot, duplicates)

@@ -51,7 +51,7 @@ def features(
 ) -> dict[str, pl.DataFrame]:
     """Per view: symbol, event_time_us (row end), known_at_us, warm_s and the feature columns.
 
-    Sorted by symbol and time. `ticks` has the contract's columns in any order, copies included;
+    Sorted by symbol and time. `ticks` has the contract's columns in any order, duplicates included;
     history begins with the first tick. `only` selects (view, symbol, sec) keys, or rows whose end
     is in a range of seconds; other rows are not computed. A feature is NULL where a summand is too
     large for the exact sums of the SQL. `strict` raises DefinitionError for such a summand, and for
@@ -81,8 +81,8 @@ def row_ends(ticks: pl.DataFrame, level: Level) -> pl.DataFrame:
 def distinct_trades(ticks: pl.DataFrame) -> pl.DataFrame:
     """One tick per trade id and second, known since the arrival of its first copy.
 
-    Of copies that contradict each other the largest value of each field counts. Where price × size
-    would then exceed the contract's largest notional, the size is reduced to fit.
+    Of duplicates that contradict each other the largest value of each field counts. Where price ×
+    size would then exceed the contract's largest notional, the size is reduced to fit.
     """
     second = pl.col("event_time_us") // SECOND_US
     largest = [pl.col(name).max() for name in ("price", "size", "side", "seq", "event_time_us")]

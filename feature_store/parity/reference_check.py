@@ -101,7 +101,7 @@ def _evaluate(
     symbols = drawn_keys["symbol"].unique().sort().to_list()
     lookback = chunks.lookback(lake, span, symbols)
     begins_us = dict.fromkeys(symbols, lookback.base_us) | dict(lookback.further)
-    ticks = tick_scans.copies(lake, begins_us, span.to_us)
+    ticks = tick_scans.read_all(lake, begins_us, span.to_us)
     return reference.features(ticks, only=set(drawn_keys.iter_rows()))
 
 

@@ -76,12 +76,12 @@ def entry() -> str:
     return f"{WHO}, HASH_CODE(trade_id) AS id_hash, ROW({TRADE}) AS tick, {_summands()}, et"
 
 
-def batch(*, copies: bool) -> tuple[View, ...]:
-    """Tiles of `accepted`; where `copies` are possible, ticks are first grouped by trade.
+def batch(*, duplicates: bool) -> tuple[View, ...]:
+    """Tiles of `accepted`; where `duplicates` are possible, ticks are first grouped by trade.
 
-    Without copies a tick is sorted as stored in silver, and becomes summands afterwards.
+    Without duplicates a tick is sorted as stored in silver, and becomes summands afterwards.
     """
-    if copies:
+    if duplicates:
         return (*_by_trade("batch", "accepted", EVENT_S), View(TILES, _tile("batch", "by_trade")))
     raw = (
         f"(SELECT {WHO}, {PRICE_HERE}, size, side, seq, event_time_us, ingest_time_us FROM"
@@ -109,7 +109,7 @@ def bars(mode: Mode, lower: Level, level: Level) -> View:
 def _by_trade(mode: Mode, source: str, time: str) -> tuple[View, View]:
     """Tiles of `source` by way of its distinct trades.
 
-    Copies that contradict each other count as the largest of each field. Where price × size would
+    Duplicates that contradict each other count as the largest of each field. Where price × size would
     then exceed the contract's largest notional, the size is reduced to it.
     """
     most = f"{NOTIONAL_MAX:.0e}"

@@ -40,13 +40,13 @@ def to_pairs(views: Iterable[View]) -> tuple[tuple[str, str], ...]:
     return tuple((view.name, view.select) for view in views)
 
 
-def ladder(mode: Mode, *, copies: bool = True) -> tuple[View, ...]:
-    """All views from `accepted` to `rows_<view>`; a batch without `copies` is much faster.
+def ladder(mode: Mode, *, duplicates: bool = True) -> tuple[View, ...]:
+    """All views from `accepted` to `rows_<view>`; a batch without `duplicates` is much faster.
 
     In a batch `accepted` has the WHO and TRADE columns of `tiles`; on the stream its rows come from
     `tiles.entry`.
     """
-    lowest = tiles.stream() if mode == "stream" else tiles.batch(copies=copies)
+    lowest = tiles.stream() if mode == "stream" else tiles.batch(duplicates=duplicates)
     bars = (tiles.bars(mode, lower, level) for lower, level in pairwise(LEVELS))
     of_levels = chain.from_iterable(_level_views(level, mode) for level in LEVELS)
     return (*lowest, *bars, *of_levels)

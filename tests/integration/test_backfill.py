@@ -216,15 +216,17 @@ def test_a_killed_run_goes_on_where_it_was(history: Settings, whole: pl.DataFram
     assert not Lakehouse(history).catalog.list_tables(staging.NAMESPACE)
 
 
-def test_copies_of_trades_change_no_row(history: Settings, whole: pl.DataFrame) -> None:
+def test_duplicates_of_trades_change_no_row(history: Settings, whole: pl.DataFrame) -> None:
     """A chunk with duplicates groups its ticks by trade first, which other chunks need not do."""
-    copied = Lakehouse(history).read_ticks(START_US + 3 * HOUR_US, START_US + 4 * HOUR_US, [AAA])
-    assert len(copied) and not tick_scans.has_copies(
+    duplicated = Lakehouse(history).read_ticks(
+        START_US + 3 * HOUR_US, START_US + 4 * HOUR_US, [AAA]
+    )
+    assert len(duplicated) and not tick_scans.has_duplicates(
         Lakehouse(history), [(START_US, START_US + DAYS * DAY_US)]
     )
-    Lakehouse(history).append_ticks(copied.drop("key", "late"))
-    assert tick_scans.has_copies(Lakehouse(history), [(START_US, START_US + 16 * HOUR_US)])
-    assert not tick_scans.has_copies(
+    Lakehouse(history).append_ticks(duplicated.drop("key", "late"))
+    assert tick_scans.has_duplicates(Lakehouse(history), [(START_US, START_US + 16 * HOUR_US)])
+    assert not tick_scans.has_duplicates(
         Lakehouse(history), [(START_US + 16 * HOUR_US, START_US + DAYS * DAY_US)]
     )
     done = backfill.run(history, START_US, START_US + 16 * HOUR_US, again=True)

@@ -33,7 +33,7 @@ CHARACTER = Character(
     size=0.01,
     ticks=160,
     burst=2,
-    copies=0.1,
+    duplicates=0.1,
     gap_s=0,
     spike=1.0,
     print_size=0.0,
@@ -95,8 +95,8 @@ def test_nothing_is_lost_when_processes_are_killed(live: Settings) -> None:
         "silver after the JobManager was killed",
     )
     count = Lakehouse(live).count_ticks(start_us, end_us)
-    copies = len(merged) - len({(t.symbol, t.trade_id) for _, t in merged})
-    assert (count.rows, count.rows - count.distinct, count.late) == (len(merged), copies, 0)
+    duplicates = len(merged) - len({(t.symbol, t.trade_id) for _, t in merged})
+    assert (count.rows, count.rows - count.distinct, count.late) == (len(merged), duplicates, 0)
     eventually(
         lambda: len(read(live, GOLD_LIVE, "tick_1m", start_us, end_us)) >= wanted,
         "the last minute bars",

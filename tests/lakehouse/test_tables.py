@@ -67,7 +67,7 @@ def test_an_empty_lakehouse_says_how_to_fill_it(tmp_path):
     assert tick_scans.minutes(empty, START, START + DAY).is_empty()
 
 
-def test_copies_are_counted_and_read_once(home, market):
+def test_duplicates_are_counted_and_read_once(home, market):
     count = home.count_ticks(START, START + DAY)
     assert (count.rows, count.distinct, count.late) == (len(market), 80, 0)
     assert count.symbols == [A, B]

@@ -1,4 +1,4 @@
-"""The scans for parity and its reference: rows with copies from a begin per symbol, late ticks."""
+"""The scans for parity and its reference: all rows from a begin per symbol, late ticks."""
 
 import polars as pl
 import pytest
@@ -33,9 +33,9 @@ def key() -> pl.Expr:
     return pl.col("venue") + ":" + pl.col("symbol")
 
 
-def test_each_symbol_is_read_with_its_copies_from_its_own_begin_on(settings, market):
+def test_each_symbol_is_read_with_its_duplicates_from_its_own_begin_on(settings, market):
     begins, to_us = {A: START + 600 * S, B: START + 1200 * S}, START + 3000 * S
-    result = tick_scans.copies(Lakehouse(settings), begins, to_us)
+    result = tick_scans.read_all(Lakehouse(settings), begins, to_us)
     expected = [
         market.filter((key() == symbol) & pl.col("event_time_us").is_between(us, to_us - 1))
         for symbol, us in begins.items()
@@ -47,7 +47,7 @@ def test_each_symbol_is_read_with_its_copies_from_its_own_begin_on(settings, mar
 
 def test_without_symbols_or_ticks_there_are_the_columns(settings, market):
     for begins in ({}, {A: START + DAY}):
-        result = tick_scans.copies(Lakehouse(settings), begins, START + 2 * DAY)
+        result = tick_scans.read_all(Lakehouse(settings), begins, START + 2 * DAY)
         assert result.is_empty() and set(market.columns) < set(result.columns)
         assert (
             result.schema["symbol"],
@@ -60,9 +60,9 @@ def test_without_symbols_or_ticks_there_are_the_columns(settings, market):
         )
 
 
-def test_copies_are_found_in_any_file_and_for_any_symbol(settings, market):
+def test_duplicates_are_found_in_any_file_and_for_any_symbol(settings, market):
     def has(from_us, to_us, symbols=None):
-        return tick_scans.has_copies(
+        return tick_scans.has_duplicates(
             Lakehouse(settings), [(from_us - DAY, from_us), (from_us, to_us)], symbols
         )
 
@@ -78,18 +78,18 @@ def test_copies_are_found_in_any_file_and_for_any_symbol(settings, market):
             pl.col("event_time_us") + DAY
         ),
     )
-    assert not tick_scans.has_copies(Lakehouse(settings), [(START + DAY, START + 2 * DAY)]), (
+    assert not tick_scans.has_duplicates(Lakehouse(settings), [(START + DAY, START + 2 * DAY)]), (
         "the same id at two venues are two trades"
     )
     Lakehouse(settings).append_ticks(once.head(1).with_columns(pl.col("event_time_us") + DAY + S))
     before = Lakehouse(settings).table(SILVER).current_snapshot().parent_snapshot_id
-    assert tick_scans.has_copies(Lakehouse(settings), [(START + DAY, START + 2 * DAY)])
-    assert not tick_scans.has_copies(
+    assert tick_scans.has_duplicates(Lakehouse(settings), [(START + DAY, START + 2 * DAY)])
+    assert not tick_scans.has_duplicates(
         Lakehouse(settings), [(START + DAY, START + 2 * DAY)], snapshot=before
     )
-    assert not tick_scans.has_copies(
+    assert not tick_scans.has_duplicates(
         Lakehouse(settings), [(START + 2 * DAY, START + 3 * DAY)]
-    ) and not tick_scans.has_copies(Lakehouse(settings), [])
+    ) and not tick_scans.has_duplicates(Lakehouse(settings), [])
 
 
 def test_slices_are_cut_between_minutes_and_cover_the_range_once():

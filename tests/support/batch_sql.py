@@ -30,23 +30,23 @@ REPLACED = {
 }
 
 
-def rows(ticks: list[Tick], *, copies: bool) -> dict[str, pl.DataFrame]:
+def rows(ticks: list[Tick], *, duplicates: bool) -> dict[str, pl.DataFrame]:
     """The published rows per view, with `event_time_us` (row end) like `reference.features`."""
     views = [level.view for level in LEVELS]
-    frames = evaluate(ticks, [f"rows_{view}" for view in views], copies=copies)
+    frames = evaluate(ticks, [f"rows_{view}" for view in views], duplicates=duplicates)
     end_us = pl.col("sec") * 1_000_000
     return {
         view: f.with_columns(event_time_us=end_us) for view, f in zip(views, frames, strict=True)
     }
 
 
-def evaluate(ticks: list[Tick], names: list[str], *, copies: bool) -> list[pl.DataFrame]:
+def evaluate(ticks: list[Tick], names: list[str], *, duplicates: bool) -> list[pl.DataFrame]:
     """These views of the ladder over `ticks`."""
     accepted = pl.DataFrame(ticks, list(Tick._fields), orient="row", infer_schema_length=None)
     with duckdb.connect() as connection:
         connection.execute(MACROS)
         connection.register("accepted", accepted)
-        for view in windows.ladder("batch", copies=copies):
+        for view in windows.ladder("batch", duplicates=duplicates):
             connection.execute(f"CREATE TEMP TABLE {view.name} AS {translated(view.select)}")
             if view.name == names[-1]:
                 break

@@ -42,21 +42,21 @@ class Bar(NamedTuple):
 
 
 def distinct(ticks):
-    """One tick per trade id and second, known since its first copy.
+    """One tick per trade id and second, known since its first arrival.
 
-    Contradicting copies count as the largest of each field; the size is reduced where price × size
-    would then exceed the largest notional.
+    Contradicting duplicates count as the largest of each field; the size is reduced where price ×
+    size would then exceed the largest notional.
     """
     groups = defaultdict(list)
     for tick in ticks:
         groups[tick.trade_id, tick.event_time_us // 1_000_000].append(tick)
     largest = ("price", "size", "side", "seq", "event_time_us")
     merged = [
-        copies[0]._replace(
-            **{name: max(getattr(t, name) for t in copies) for name in largest},
-            ingest_time_us=min(t.ingest_time_us for t in copies),
+        duplicates[0]._replace(
+            **{name: max(getattr(t, name) for t in duplicates) for name in largest},
+            ingest_time_us=min(t.ingest_time_us for t in duplicates),
         )
-        for copies in groups.values()
+        for duplicates in groups.values()
     ]
     return [
         t._replace(size=NOTIONAL_MAX / t.price) if t.price * t.size > NOTIONAL_MAX else t

@@ -21,7 +21,7 @@ START_US = 1_709_078_400_000_000
 
 
 def programs() -> dict[str, Program]:
-    """The live job, and a backfill with and without copies of trades."""
+    """The live job, and a backfill with and without duplicates of trades."""
     settings = Settings(home=Path("/tick"))
     chunk, lookback = Chunk(START_US, START_US + DAY_US), Lookback(START_US - DAY_US)
     everything = backfill.ChunkSource(lookback, duplicates=False)

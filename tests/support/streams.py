@@ -12,7 +12,7 @@ from contracts.tick import Tick
 
 LENGTH_S = 4200  # longer than the longest window, so that warm rows exist
 LATENESS_US = 200_000
-# Flink's HASH_CODE is the same for both: a tile with both looks as if it had copies.
+# Flink's HASH_CODE is the same for both: a tile with both looks as if it had duplicates.
 SAME_HASH = ("t10564", "t111554")
 
 
@@ -26,7 +26,7 @@ class Character:
     size: float
     ticks: int
     burst: int  # ticks that share one event time (ties)
-    copies: float  # share sent twice
+    duplicates: float  # share sent twice
     gap_s: int  # length of one gap without ticks
     spike: float  # one price is off by this factor, once
     print_size: float  # one trade of this size, once (0: none)
@@ -40,7 +40,7 @@ characters = st.builds(
     size=st.sampled_from([1.0, 0.01, 250.0]),
     ticks=st.integers(40, 160),
     burst=st.integers(1, 4),
-    copies=st.sampled_from([0.0, 0.0, 0.1, 0.5]),
+    duplicates=st.sampled_from([0.0, 0.0, 0.1, 0.5]),
     gap_s=st.sampled_from([0, 0, 700, 2000]),
     spike=st.sampled_from([1.0, 1.0, 1.2, 0.8]),
     print_size=st.sampled_from([0.0, 0.0, 1e9]),
@@ -96,7 +96,7 @@ def ticks(character: Character, symbol: str, start_us: int) -> list[tuple[int, T
             )
             sent = event_us + rng.randrange(LATENESS_US - 1_000)
             sent_ticks.append((sent, tick))
-            if rng.random() < character.copies:
+            if rng.random() < character.duplicates:
                 sent_ticks.append(
                     (
                         min(sent + rng.randrange(20_000), event_us + LATENESS_US - 1_000),
@@ -115,7 +115,7 @@ class Huge:
     a_minute: int = 1
     burst: int = 0  # ticks of the largest size in one second, near the end
     contradicted: bool = (
-        False  # two copies per trade: one has the largest price, one the largest size
+        False  # two duplicates per trade: one has the largest price, one the largest size
     )
 
 

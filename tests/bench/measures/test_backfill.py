@@ -16,12 +16,12 @@ def test_a_backfill_is_measured_by_the_margin_and_by_memory():
             strict=True,
         )
     ]
-    dense, jit, sparse, copied, tile, client, worker = backfill.figures(runs, 160)
+    dense, jit, sparse, duplicated, tile, client, worker = backfill.figures(runs, 160)
     assert jit.value == pytest.approx(10)
     assert (
         dense.value == pytest.approx(50)
         and sparse.value == pytest.approx(10)
-        and copied.value == pytest.approx(20)
+        and duplicated.value == pytest.approx(20)
     )
     assert tile.value == pytest.approx((1e5 - 2e4) / (1 / 5 - 1 / 100))
     assert (

@@ -5,13 +5,15 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from contracts.config.settings import settings
-from models import registry, tracking
+from models import tracking
+from models.registry import Registry
+from models.versions import GATE_PASS
 from tests.support import small
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
 )
-PASSED = {registry.GATE_PASS: "true", "sharpe": "1.5", "note": "[/red] of others"}
+PASSED = {GATE_PASS: "true", "sharpe": "1.5", "note": "[/red] of others"}
 
 
 @pytest.fixture
@@ -38,13 +40,12 @@ def versions(tick, tmp_path):
     client = tracking.client(settings())
     experiment = tracking.experiment_id(settings(), client, settings().experiment)
     return [
-        registry.register_version(
-            settings(),
+        Registry(settings()).register_version(
             small.make(tmp_path / str(seed), seed),
             client.create_run(experiment).info.run_id,
             tags,
         )
-        for seed, tags in ((1, PASSED), (2, PASSED | {registry.GATE_PASS: "false"}))
+        for seed, tags in ((1, PASSED), (2, PASSED | {GATE_PASS: "false"}))
     ]
 
 

@@ -6,7 +6,7 @@ import pytest
 from cli.models import vision
 from cli.models.vision import _class_cells, _describe_outcome, _print_result
 from tests.cli.reports.reports import PASSED, REFUSED
-from training.vision.specs import Spec
+from training.vision.specs import VisionSpec
 from training.vision.steps import VisionTraining
 
 
@@ -51,7 +51,7 @@ def test_the_outcome_is_one_sentence(result, text):
 
 def test_the_result_names_the_gate_and_the_run(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    _print_result(Spec("cifar10", "simple", 0, 1), training(version=None, verdict=REFUSED))
+    _print_result(VisionSpec("cifar10", "simple", 0, 1), training(version=None, verdict=REFUSED))
     output = " ".join(capsys.readouterr().out.split())
     assert "The gate for cifar10, profile simple, on the plain test images" in output
     assert f"MLflow run {'f' * 32}" in output
@@ -83,4 +83,4 @@ def test_data_that_does_not_exist_is_named(tick, free_settings, tmp_path, monkey
 
 def test_the_networks_of_the_option_are_those_of_the_training():
     for profile in vision.Profile:
-        assert Spec("cifar10", profile.value, 0, 1).profile == profile.value
+        assert VisionSpec("cifar10", profile.value, 0, 1).profile == profile.value

@@ -23,9 +23,13 @@ BACKTEST = BacktestReport(
     ic=0.0456,
     rank_ic=0.0412,
 )
-PASSED = GateVerdict((GateCheck("sharpe", 1.5, ">", 1.0), GateCheck("max_drawdown", 0.1, "<", 0.2)))
+THRESHOLDS = ("sharpe", "max_drawdown")
+PASSED = GateVerdict(
+    (GateCheck("sharpe", 1.5, ">", 1.0), GateCheck("max_drawdown", 0.1, "<", 0.2)), THRESHOLDS
+)
 REFUSED = GateVerdict(
     (GateCheck("sharpe", 0.5, ">", 1.0), GateCheck("max_drawdown", 0.1, "<", 0.2)),
+    THRESHOLDS,
     ("the data ends too early",),
 )
 FOLD = FoldReport(

@@ -31,12 +31,12 @@ def test_each_check_has_its_value_its_limit_and_a_mark():
 
 @pytest.mark.parametrize("value", [nan, inf, -inf])
 def test_a_check_that_is_not_a_number_did_not_pass(value):
-    verdict = GateVerdict((GateCheck("sharpe", value, ">", 1.0),))
+    verdict = GateVerdict((GateCheck("sharpe", value, ">", 1.0),), ("sharpe",))
     assert rows(train_report.verdict_table(verdict)) == [["sharpe", str(value), "> 1", "✗"]]
 
 
 def test_a_gate_without_checks_is_a_table_without_rows():
-    assert rows(train_report.verdict_table(GateVerdict(()))) == []
+    assert rows(train_report.verdict_table(GateVerdict((), ("sharpe",)))) == []
 
 
 def test_the_title_says_which_gate_it_is():

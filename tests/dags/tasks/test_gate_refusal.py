@@ -9,14 +9,14 @@ pytestmark = [pytest.mark.airflow, pytest.mark.filterwarnings("ignore::Deprecati
 
 
 def test_a_model_that_passed_continues():
-    refuse_unless_passed(GateVerdict((GateCheck("sharpe", 2, ">", 1.5),)))
+    refuse_unless_passed(GateVerdict((GateCheck("sharpe", 2, ">", 1.5),), ("sharpe",)))
 
 
 def test_a_refused_model_skips_with_all_reasons():
     from airflow.sdk.exceptions import AirflowSkipException
 
     checks = (GateCheck("sharpe", 1, ">", 1.5), GateCheck("trades", 9, ">=", 100))
-    verdict = GateVerdict(checks, obstacles=("no Production model",))
+    verdict = GateVerdict(checks, ("sharpe",), obstacles=("no Production model",))
     with pytest.raises(AirflowSkipException) as skipped:
         refuse_unless_passed(verdict)
     assert str(skipped.value) == (
@@ -29,4 +29,4 @@ def test_a_gate_without_checks_refuses():
     from airflow.sdk.exceptions import AirflowSkipException
 
     with pytest.raises(AirflowSkipException):
-        refuse_unless_passed(GateVerdict(()))
+        refuse_unless_passed(GateVerdict((), ("sharpe",)))

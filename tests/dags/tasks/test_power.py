@@ -11,7 +11,7 @@ from training.run.gate import GateCheck, GateVerdict
 from training.run.training_run import Registration
 
 pytestmark = [pytest.mark.airflow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
-PASSED = GateVerdict((GateCheck("skill", 1, ">", 0),))
+PASSED = GateVerdict((GateCheck("skill", 1, ">", 0),), ("skill",))
 
 
 @pytest.mark.parametrize("step", [power.train_model, power.evaluate_model, power.register_model])

@@ -23,7 +23,7 @@ EXACT = ("warm_s", "known_at_us")
 CHARACTERS = (
     Character(
         1, 60_000.0, 1e-7, 1.0, 160, 4, 0.5, 0, 1.0, 0.0
-    ),  # ties, copies, tiny variance at a large price
+    ),  # ties, duplicates, tiny variance at a large price
     Character(
         2, 0.0123, 1e-4, 250.0, 160, 1, 0.0, 2000, 1.2, 1e9
     ),  # a hole, a spike, one huge print

@@ -108,14 +108,14 @@ def test_reference_is_the_oracle_where_sums_do_not_fit(name):
 @pytest.mark.parametrize("name", HUGE)
 def test_the_sql_is_the_oracle_where_sums_do_not_fit(name):
     ticks = [ticks_ for _, ticks_ in huge_ticks(HUGE[name], name, START_US)]
-    for copies in (True,) if HUGE[name].contradicted else (True, False):
-        assert_same(batch_sql.rows(ticks, copies=copies), {name: ticks})
+    for duplicates in (True,) if HUGE[name].contradicted else (True, False):
+        assert_same(batch_sql.rows(ticks, duplicates=duplicates), {name: ticks})
 
 
 @pytest.mark.parametrize("character", CHARACTERS, ids=lambda c: f"price {c.price:g}")
 def test_the_sql_is_the_oracle_on_ordinary_markets(character):
     ticks = stream(character)
-    assert_same(batch_sql.rows(ticks, copies=True), {"A": ticks})
+    assert_same(batch_sql.rows(ticks, duplicates=True), {"A": ticks})
 
 
 def test_no_sum_of_a_tile_or_bar_leaves_64_bits():
@@ -188,7 +188,7 @@ def test_a_sum_is_the_true_number_or_null(cycle):
     """The last hour by SQL and by the reference: the true sum, or NULL and counted."""
     ticks = minutes([cycle[i % len(cycle)] for i in range(64)])
     row = last_row(ticks, (*LINES, *FEATURES))
-    (view,) = batch_sql.evaluate(ticks, [f"win_{HOUR.view}_1h"], copies=False)
+    (view,) = batch_sql.evaluate(ticks, [f"win_{HOUR.view}_1h"], duplicates=False)
     hour = view.sort("sec").row(-1, named=True)
     summands = true_summands(ticks)
     overflows = {a.name: sum(abs(x) > a.summand_max for x in summands[a.name]) for a in SUMS}

@@ -11,7 +11,7 @@ from feature_store.sql import tiles, windows
 LADDERS = {
     "stream": windows.ladder("stream"),
     "batch": windows.ladder("batch"),
-    "batch without copies": windows.ladder("batch", copies=False),
+    "batch without duplicates": windows.ladder("batch", duplicates=False),
 }
 RESULTS = {f"rows_{level.view}" for level in LEVELS}
 ladders = pytest.mark.parametrize("ladder", LADDERS.values(), ids=LADDERS)
@@ -69,7 +69,7 @@ def test_named_views_are_pairs_in_their_order():
 
 def test_only_the_stream_uses_time_attributes():
     batch = " ".join(
-        view.select for name in ("batch", "batch without copies") for view in LADDERS[name]
+        view.select for name in ("batch", "batch without duplicates") for view in LADDERS[name]
     )
     stream = " ".join(view.select for view in LADDERS["stream"])
     for word in ("TUMBLE", "INTERVAL", "window_time", "DESCRIPTOR"):
@@ -147,8 +147,8 @@ def test_bars_are_cut_from_the_level_below_in_its_seconds():
         assert f"((sec - 1) / {level.tile_s} + 1) * {level.tile_s} AS ends" in batch
 
 
-def test_without_copies_no_trade_is_grouped():
-    assert not any("trade_id" in view.select for view in LADDERS["batch without copies"])
+def test_without_duplicates_no_trade_is_grouped():
+    assert not any("trade_id" in view.select for view in LADDERS["batch without duplicates"])
     assert any("trade_id" in view.select for view in LADDERS["batch"])
 
 

@@ -153,7 +153,7 @@ def test_a_second_time_nothing_is_added(lake, tmp_path):
     assert (digest(lake), Lakehouse(lake).snapshot_ids()[SILVER]) == (before, snapshot)
 
 
-def test_copies_inside_the_files_count_once(lake, tmp_path):
+def test_duplicates_inside_the_files_count_once(lake, tmp_path):
     first = written(
         tmp_path / "a.parquet",
         pl.concat([ticks(50), ticks(50), ticks(20, start_us=START_US + 50_000_000, first=50)]),
@@ -305,7 +305,7 @@ def test_names_that_run_together_have_different_fingerprints():
     held=st.sets(st.integers(0, 8)),
 )
 @hypothesis_settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_mix_of_new_old_copied_and_broken_rows_is_accounted_for(tmp_path_factory, rows, held):
+def test_any_mix_of_new_old_duplicate_and_broken_rows_is_counted(tmp_path_factory, rows, held):
     """Compare with sets of the ids that were stored and that the file contains."""
     home = tmp_path_factory.mktemp("mix")
     lake = Settings(home=home / "home", load_commit_rows=7)
