@@ -12,8 +12,8 @@ from stack.services import airflow_stack
 from stack.services.airflow_rest import Client
 from streaming.synthetic.history import load_synthetic
 from tests.conftest import settings_in
-from tests.support.images import cifar_batches
-from tests.support.runs import DAYS, MARKET, TODAY_US, wait
+from tests.support.airflow_runs import DAYS, MARKET, TODAY_US, wait
+from tests.support.cifar_part import cifar_batches
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,8 @@ from stack.services import airflow_stack
 from stack.services.airflow_rest import Client
 from stack.services.own import settings_env
 from tests.conftest import settings_in
+from tests.support.airflow_runs import ended, wait
 from tests.support.mailbox import MailServer, Webhook, connections, served
-from tests.support.runs import ended, wait
 
 pytestmark = [pytest.mark.airflow, pytest.mark.filterwarnings("ignore")]
 REPO = Path(__file__).parents[2]

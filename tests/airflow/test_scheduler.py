@@ -22,8 +22,8 @@ from stack import platform
 from stack.services import airflow_stack
 from stack.services.airflow_rest import Client
 from streaming.synthetic.history import load_synthetic
+from tests.support.airflow_runs import DAYS, MARKET, TODAY_US, ended, states, wait
 from tests.support.real_data import real
-from tests.support.runs import DAYS, MARKET, TODAY_US, ended, states, wait
 from training.power import files
 from training.power import steps as power_steps
 from training.run.provenance import iso

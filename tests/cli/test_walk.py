@@ -20,7 +20,7 @@ from models.versions import GATE_PASS
 from stack import platform as stack
 from stack.services.own import settings_env
 from tests.conftest import REPO, settings_in
-from tests.support import lake, small
+from tests.support import model_folder, parity_tables
 
 pytestmark = pytest.mark.integration
 
@@ -144,14 +144,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 def fill(settings: Settings, folder) -> None:
     """Write what a demo leaves: ticks, features, and a run whose model is in Production."""
-    ticks = lake.ticks()
-    lake.put_ticks(settings, ticks)
-    features = lake.features(ticks)
-    lake.put_both(settings, features, features)
+    ticks = parity_tables.ticks()
+    parity_tables.put_ticks(settings, ticks)
+    features = parity_tables.features(ticks)
+    parity_tables.put_both(settings, features, features)
     client = tracking.client(settings)
     run = client.create_run(tracking.experiment_id(settings, client, settings.experiment))
     registry = Registry(settings)
-    model_files = small.make(folder)
+    model_files = model_folder.make(folder)
     registry.promote(registry.register_version(model_files, run.info.run_id, {GATE_PASS: "true"}))
 
 
@@ -171,7 +171,7 @@ def test_after_up(tick, home):
     """Before any tick arrives the live job commits snapshots without files to its tables."""
     assert tick(home, "up").exit_code == 0
     for name in schemas.COLUMNS_OF:
-        lake.put_nothing(home, name)
+        parity_tables.put_nothing(home, name)
     assert walk(tick, home) == {}
 
 

@@ -6,8 +6,8 @@ from contracts import feature_row
 from contracts.features import COLUMNS, columns
 from contracts.fields import Kind, names
 from contracts.windows import LEVELS
-from tests.support.rows import AWKWARD
-from tests.support.rows import feature_row as row_of
+from tests.support.feature_rows import AWKWARD
+from tests.support.feature_rows import feature_row as row_of
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.view)

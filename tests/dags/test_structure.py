@@ -68,7 +68,7 @@ def probe(home: Path, *names: str) -> dict[str, dict]:
         "PYTHONPATH": str(REPO),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     }
-    script = str(REPO / "tests" / "support" / "probe.py")
+    script = str(REPO / "tests" / "support" / "dag_probe.py")
     paths = [str(REPO / "dags" / name) for name in names]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", script, *paths],

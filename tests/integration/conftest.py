@@ -96,7 +96,7 @@ def warmed(platform: Settings) -> tuple[Settings, pl.DataFrame, Market]:
 
     The history ends up to nine minutes ago; it and its market are returned as well.
     """
-    from tests.support.warmed import restart
+    from tests.support.warm_start import restart
 
     return platform, *restart(platform, minutes_ago(9) // MINUTE_US * MINUTE_US)
 

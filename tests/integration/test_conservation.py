@@ -14,9 +14,9 @@ from lakehouse.tables import Lakehouse
 from streaming.feeds import open_feed
 from streaming.feeds.tick_frame import encode
 from tests.integration.conftest import minutes_ago, send
-from tests.support import fates
-from tests.support.data import real
+from tests.support import outcomes
 from tests.support.faults import KINDS, inject_faults
+from tests.support.trade_files import real
 
 pytestmark = pytest.mark.integration
 SHARE = 0.03  # of every kind
@@ -47,22 +47,25 @@ def test_produced_is_accepted_and_rejected_and_duplicate(live: Settings) -> None
     end_us = int(good["event_time_us"].max()) + 1
     mixed = inject_faults(encode(good), SHARE * len(KINDS), seed=11, now_us=now_us())
     assert set(mixed.counts) == set(KINDS) and min(mixed.counts.values()) > 0.02 * len(good)
-    before = fates.marks(live)
+    before = outcomes.marks(live)
     produced = send(
         live, ((key_of(m), m) for m in mixed.messages), start_us, end_us + 2 * MINUTE_US
     )
-    fates.settle(live, end_us + fates.SECOND_US)
-    in_silver, letters = Lakehouse(live).count_ticks(start_us, end_us), fates.letters(live, before)
+    outcomes.settle(live, end_us + outcomes.SECOND_US)
+    in_silver, letters = (
+        Lakehouse(live).count_ticks(start_us, end_us),
+        outcomes.letters(live, before),
+    )
     assert produced == in_silver.distinct + len(letters) + (in_silver.rows - in_silver.distinct)
     assert (in_silver.distinct, in_silver.rows - in_silver.distinct) == (
         len(good),
         mixed.counts["duplicate"],
     )
-    assert fates.reasons(letters) == +mixed.rejected
+    assert outcomes.reasons(letters) == +mixed.rejected
 
-    messages = fates.sent(live, before)
+    messages = outcomes.sent(live, before)
     assert len(messages) == produced
-    parsed = {(m.partition, m.offset): parse(m.value, fates.received_us(m)) for m in messages}
+    parsed = {(m.partition, m.offset): parse(m.value, outcomes.received_us(m)) for m in messages}
     refused = {
         place: (one.reason.value, one.raw)
         for place, one in parsed.items()

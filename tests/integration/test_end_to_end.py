@@ -29,9 +29,9 @@ from streaming.feeds import open_feed
 from streaming.replay import replay
 from streaming.synthetic.market import Market
 from tests.integration.conftest import eventually, minutes_ago, send
-from tests.support import topic
-from tests.support.data import real
-from tests.support.warmed import REAL
+from tests.support import topic_reader
+from tests.support.trade_files import real
+from tests.support.warm_start import REAL
 
 pytestmark = [
     pytest.mark.integration,
@@ -68,7 +68,7 @@ def serving(
 
 
 def test_a_real_file_is_answered_for(serving: Settings) -> None:
-    before, started_us = topic.ends(serving, PREDICTIONS.name), time.time_ns() // 1000
+    before, started_us = topic_reader.ends(serving, PREDICTIONS.name), time.time_ns() // 1000
     feed = open_feed([real("binance_dump/spot_BTCUSDT-trades-2024-08-08.csv")])
     done = replay.replay(feed, serving, SPEED, as_live=True)
     assert (done.sent, done.rejected, done.failed) == (9_738, 0, 0)
@@ -99,7 +99,9 @@ def test_a_real_file_is_answered_for(serving: Settings) -> None:
     )
 
     def records():
-        return [orjson.loads(m.value) for m in topic.since(serving, PREDICTIONS.name, before)]
+        return [
+            orjson.loads(m.value) for m in topic_reader.since(serving, PREDICTIONS.name, before)
+        ]
 
     eventually(
         lambda: any(r["prediction_bps"] == answer["prediction_bps"] for r in records()),

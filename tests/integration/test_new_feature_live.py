@@ -17,7 +17,7 @@ from lakehouse.schemas import GOLD, GOLD_LIVE
 from lakehouse.tables import Lakehouse
 from stack.services.own import settings_env
 from tests.integration.conftest import eventually, minutes_ago, send
-from tests.support import edited
+from tests.support import added_feature
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore")]
 SYMBOL = "LINE:NEWUSD"
@@ -30,7 +30,7 @@ APART_US = 3_000_000
 def tick(warmed, tmp_path_factory):
     """Run a `tick` command with the new feature on the running platform; it must succeed."""
     settings, folder = warmed[0], tmp_path_factory.mktemp("edited")
-    environment = edited.contracts(folder) | settings_env(settings)
+    environment = added_feature.contracts(folder) | settings_env(settings)
 
     def run(*words: str) -> str:
         done = subprocess.run(

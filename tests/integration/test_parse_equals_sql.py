@@ -14,7 +14,7 @@ from contracts.topics import TICKS
 from lakehouse.schemas import SILVER
 from lakehouse.tables import Lakehouse
 from tests.integration.conftest import minutes_ago
-from tests.support import fates
+from tests.support import outcomes
 from tests.support.odd_messages import messages
 
 pytestmark = pytest.mark.integration
@@ -39,15 +39,16 @@ def in_silver(settings: Settings, start_us: int) -> Counter[Tick]:
 
 def test_every_odd_message_is_a_tick_or_a_dead_letter(live: Settings) -> None:
     start_us = minutes_ago(100)
-    before = fates.marks(live)
+    before = outcomes.marks(live)
     producer = Producer({**connections.kafka(live)})
     for number, message in enumerate(messages(MIXTURES, SEED, start_us)):
         producer.produce(TICKS.name, message, partition=number % TICKS.partitions)
     assert producer.flush(30) == 0
 
-    sent = {(m.partition, m.offset): m for m in fates.sent(live, before)}
+    sent = {(m.partition, m.offset): m for m in outcomes.sent(live, before)}
     parsed = {
-        place: parse(message.value, fates.received_us(message)) for place, message in sent.items()
+        place: parse(message.value, outcomes.received_us(message))
+        for place, message in sent.items()
     }
     refused = {
         place: (one.reason.value, one.raw)
@@ -56,12 +57,12 @@ def test_every_odd_message_is_a_tick_or_a_dead_letter(live: Settings) -> None:
     }
     accepted = Counter(one for one in parsed.values() if isinstance(one, Tick))
     assert (
-        len(set(fates.reasons(refused))) == 7
+        len(set(outcomes.reasons(refused))) == 7
         and min(len(refused), accepted.total()) > len(sent) // 4
     )
 
-    fates.settle(live, start_us)
-    letters, stored = fates.letters(live, before), in_silver(live, start_us)
+    outcomes.settle(live, start_us)
+    letters, stored = outcomes.letters(live, before), in_silver(live, start_us)
     assert [
         (sent[place].value, letters.get(place), refused.get(place))
         for place in sent

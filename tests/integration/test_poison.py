@@ -18,7 +18,7 @@ from streaming import dead_letters
 from streaming.job import job
 from tests.integration.conftest import minutes_ago
 from tests.integration.test_parse_equals_sql import in_silver
-from tests.support import fates
+from tests.support import outcomes
 from tests.support.poison import huge, messages
 
 pytestmark = pytest.mark.integration
@@ -34,7 +34,7 @@ def vertices(settings: Settings, job_id: str) -> dict[str, str]:
     }
 
 
-def origin(place: fates.Place) -> str:
+def origin(place: outcomes.Place) -> str:
     return f"{TICKS.name}/{place[0]}/{place[1]}"
 
 
@@ -56,15 +56,16 @@ def send(settings: Settings, sent: list[bytes | None], compression: str) -> None
 
 def test_poison_becomes_dead_letters_and_the_job_runs_on(live: Settings) -> None:
     job_id, start_us = job.start(live), minutes_ago(95)
-    before, restarted = fates.marks(live), flink_rest.restarts(live, job_id)
+    before, restarted = outcomes.marks(live), flink_rest.restarts(live, job_id)
     send(live, [*messages(start_us), None], "lz4")
     send(live, list(huge(start_us, BATCH_BYTES)), "none")
     for compression in ("lz4", "zstd"):
         send(live, list(huge(start_us, TEN_MB)), compression)
 
-    sent = {(m.partition, m.offset): m for m in fates.sent(live, before)}
+    sent = {(m.partition, m.offset): m for m in outcomes.sent(live, before)}
     parsed = {
-        place: parse(message.value, fates.received_us(message)) for place, message in sent.items()
+        place: parse(message.value, outcomes.received_us(message))
+        for place, message in sent.items()
     }
     refused = {
         place: (one.reason.value, one.raw[:MESSAGE_BYTES_MAX])
@@ -72,12 +73,12 @@ def test_poison_becomes_dead_letters_and_the_job_runs_on(live: Settings) -> None
         if isinstance(one, Rejected)
     }
     accepted = Counter(one for one in parsed.values() if isinstance(one, Tick))
-    assert fates.reasons(refused)["too_long"] > 50 and accepted.total() > 10
+    assert outcomes.reasons(refused)["too_long"] > 50 and accepted.total() > 10
 
-    fates.settle(
+    outcomes.settle(
         live, start_us
     )  # ticks behind the poison are accepted, and bad messages refused, in every partition
-    letters, stored = fates.letters(live, before), in_silver(live, start_us)
+    letters, stored = outcomes.letters(live, before), in_silver(live, start_us)
     odd = [place for place in sent if letters.get(place) != refused.get(place)]
     assert [
         (sent[place].value[:200], (letters.get(place) or "?")[0], (refused.get(place) or "?")[0])

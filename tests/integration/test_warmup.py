@@ -14,7 +14,7 @@ from streaming.synthetic.market import Market, generate
 from tests.integration.conftest import eventually, send
 from tests.integration.test_parity import same
 from tests.support import oracle
-from tests.support.warmed import EXCHANGE, WARM
+from tests.support.warm_start import EXCHANGE, WARM
 
 pytestmark = pytest.mark.integration
 LIVE_S = 90

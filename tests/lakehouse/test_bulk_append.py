@@ -8,8 +8,8 @@ from lakehouse import bulk_append
 from lakehouse.bulk_append import append_days
 from lakehouse.schemas import SILVER
 from lakehouse.tables import Lakehouse
-from tests.support import lake
-from tests.support.lake import START, A, B
+from tests.support import parity_tables
+from tests.support.parity_tables import START, A, B
 
 DAY = START // DAY_US
 
@@ -22,7 +22,7 @@ def home(tmp_path) -> Lakehouse:
 
 
 def market(day: int, symbol: str = A, count: int = 20):
-    return lake.ticks((symbol,), count=count, start_us=START + day * DAY_US)
+    return parity_tables.ticks((symbol,), count=count, start_us=START + day * DAY_US)
 
 
 def test_days_are_one_commit_with_a_file_each(home):

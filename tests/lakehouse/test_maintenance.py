@@ -15,7 +15,7 @@ from lakehouse import maintenance, power, tables
 from lakehouse.maintenance import FLINK_CHECKPOINT, compact, expire
 from lakehouse.schemas import FEATURE_NAMES, GOLD, GOLD_LIVE, POWER, SILVER
 from lakehouse.tables import Lakehouse
-from tests.support.lake import put_nothing
+from tests.support.parity_tables import put_nothing
 
 DAY_US = 86_400_000_000
 START_US = 20_000 * DAY_US

@@ -9,7 +9,7 @@ from contracts.errors import DatasetError
 from lakehouse import orphan_files
 from lakehouse.schemas import SILVER
 from lakehouse.tables import Lakehouse
-from tests.support import lake
+from tests.support import parity_tables
 
 LATER_US = 4_000_000_000_000_000
 
@@ -20,7 +20,7 @@ def table(tmp_path):
     settings = Settings(home=tmp_path)
     Lakehouse(settings).create()
     for seed in (1, 2):
-        Lakehouse(settings).append_ticks(lake.ticks(seed=seed, count=10))
+        Lakehouse(settings).append_ticks(parity_tables.ticks(seed=seed, count=10))
     return Lakehouse(settings).table(SILVER)
 
 

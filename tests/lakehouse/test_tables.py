@@ -11,15 +11,15 @@ from contracts.errors import DatasetError
 from lakehouse import maintenance, tables, tick_scans
 from lakehouse.schemas import COLUMNS_OF, GOLD, SILVER
 from lakehouse.tables import Lakehouse
-from tests.support import lake
-from tests.support.lake import DAY, START, A, B, S
+from tests.support import parity_tables
+from tests.support.parity_tables import DAY, START, A, B, S
 
 LATER_US = 4_000_000_000_000_000
 
 
 @pytest.fixture(scope="module")
 def market() -> pl.DataFrame:
-    return lake.ticks(count=40)
+    return parity_tables.ticks(count=40)
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +117,8 @@ def test_a_pinned_read_does_not_change_with_later_commits(tmp_path, market):
 def test_features_are_read_by_view_range_and_symbol(tmp_path, market):
     made = Lakehouse(Settings(home=tmp_path))
     made.create()
-    views = lake.features(market)
-    lake.put_features(made.settings, GOLD, views)
+    views = parity_tables.features(market)
+    parity_tables.put_features(made.settings, GOLD, views)
     end = START + DAY
     for view, expected in views.items():
         read = made.read_features(view, START, end)

@@ -9,23 +9,23 @@ from lakehouse import tick_scans
 from lakehouse.schemas import SILVER
 from lakehouse.tables import Lakehouse
 from streaming.feeds.tick_frame import SCHEMA
-from tests.support import lake
-from tests.support.lake import DAY, START, A, B, S
+from tests.support import parity_tables
+from tests.support.parity_tables import DAY, START, A, B, S
 
 ALL = pl.col("trade_id").is_in(["A20", "B7"])
 
 
 @pytest.fixture(scope="module")
 def market():
-    twin = lake.ticks((A,), seed=2).with_columns(venue=pl.lit("W"))
-    return pl.concat([lake.ticks(), twin])
+    twin = parity_tables.ticks((A,), seed=2).with_columns(venue=pl.lit("W"))
+    return pl.concat([parity_tables.ticks(), twin])
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory, market) -> Settings:
     result = Settings(home=tmp_path_factory.mktemp("silver"))
     Lakehouse(result).create()
-    lake.put_ticks(result, market, (pl.col("venue") == "V") & ALL)
+    parity_tables.put_ticks(result, market, (pl.col("venue") == "V") & ALL)
     return result
 
 
@@ -125,13 +125,13 @@ def test_late_ticks_are_told_once_a_second_by_symbol(settings, market):
 def test_a_tick_with_a_copy_in_time_is_not_late(tmp_path):
     result = Settings(home=tmp_path)
     Lakehouse(result).create()
-    ticks = lake.ticks((A,)).with_columns(pl.col("event_time_us") // 1000 * 1000 + 123)
+    ticks = parity_tables.ticks((A,)).with_columns(pl.col("event_time_us") // 1000 * 1000 + 123)
     ticks = ticks.with_row_index("row").sort(
         "row", descending=True
     )  # the later copy is stored first
     late = pl.col("trade_id").is_first_distinct() & pl.col("trade_id").is_in(["A20", "A31"])
-    time = lake.utc("event_time_us").dt.truncate("1ms")  # as the live job stores it
-    lake.put(result, SILVER, ticks.drop("row").with_columns(event_time=time, late=late))
+    time = parity_tables.utc("event_time_us").dt.truncate("1ms")  # as the live job stores it
+    parity_tables.put(result, SILVER, ticks.drop("row").with_columns(event_time=time, late=late))
     assert tick_scans.late(Lakehouse(result), START, START + DAY)["event_time_us"].to_list() == [
         int(ticks.filter(pl.col("trade_id") == "A31")["event_time_us"][0]) // S * S
     ]

@@ -8,7 +8,7 @@ from contracts.redis_keys import DUEL_KEY, RETIRED, model_key
 from models import audit, tracking
 from models.registry import Registry
 from tests.feature_store.conftest import RedisServer
-from tests.support.small import REQUIRED, make
+from tests.support.model_folder import REQUIRED, make
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"

@@ -6,7 +6,7 @@ import sys
 
 from models import runtime
 from models.load_check import find_problem
-from tests.support.small import make
+from tests.support.model_folder import make
 
 
 def test_a_model_that_reproduces_its_golden_rows_has_no_problem(tmp_path):

@@ -9,7 +9,7 @@ from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from models import local_copy
 from models.versions import DIGEST, ModelVersion
-from tests.support.small import make
+from tests.support.model_folder import make
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 

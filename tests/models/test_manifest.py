@@ -9,7 +9,7 @@ import pytest
 from contracts.errors import RegistryError
 from models import runtime
 from models.runtime import MANIFEST_FILE, Manifest, Model
-from tests.support.small import make
+from tests.support.model_folder import make
 
 MANIFEST = Manifest("a" * 64, ("x", "y"), "synthetic", 1, 60, ((0.0, 1.0),), (0.5,))
 

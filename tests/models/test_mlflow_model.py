@@ -13,7 +13,7 @@ from models.mlflow_model import (
     write_mlflow_model,
 )
 from models.runtime import LIGHTGBM_FILE, MANIFEST_FILE, MODEL_FILE, Manifest
-from tests.support.small import make
+from tests.support.model_folder import make
 
 FIELDS = {
     "sha256": "",

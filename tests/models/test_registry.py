@@ -18,7 +18,7 @@ from contracts.redis_keys import DUEL_KEY, RETIRED, model_key
 from models import runtime, tracking
 from models.registry import Registry
 from tests.feature_store.conftest import RedisServer
-from tests.support.small import FEATURES, REQUIRED, forest, make
+from tests.support.model_folder import FEATURES, REQUIRED, forest, make
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"

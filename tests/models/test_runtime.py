@@ -21,7 +21,7 @@ from contracts.errors import RegistryError
 from models import runtime
 from models.export.sklearn_estimator import edge_rows, export_estimator
 from models.runtime import MANIFEST_FILE, MODEL_FILE, Manifest, MatrixError
-from tests.support.small import FEATURES, forest, make
+from tests.support.model_folder import FEATURES, forest, make
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from models import local_copy, tracking, versions
 from models.registry import Registry
-from tests.support.small import REQUIRED, make
+from tests.support.model_folder import REQUIRED, make
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"

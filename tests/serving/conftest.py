@@ -20,7 +20,7 @@ from models.runtime import ExportedModel
 from serving.app import create_app
 from serving.state.production_model import ModelVersion, RegistryState
 from tests.feature_store.conftest import RedisServer
-from tests.support.rows import plain_row
+from tests.support.feature_rows import plain_row
 
 KEY = "correct-horse-battery-staple"
 SYMBOL = "SYNTH:AAA"

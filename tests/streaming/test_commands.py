@@ -10,7 +10,7 @@ from streaming.feeds.tick_frame import SCHEMA
 from streaming.synthetic.market import DEMO, FIXTURE, preset_with
 from tests.streaming.feeds.formats.test_formats import SPOT
 from tests.streaming.replay.test_replay import command, finish
-from tests.support import topic
+from tests.support import topic_reader
 
 
 def test_synth_writes_a_market_that_replay_reads(tmp_path):
@@ -50,13 +50,13 @@ def test_presets_are_named_and_changeable():
 def test_replay_tells_what_it_did(kafka, tmp_path):
     file = tmp_path / "spot_BTCUSDT-trades-2024-08-08.csv"
     file.write_text(SPOT + "3,0,1,1,1723161255342,true,true\n\n")
-    marks = topic.ends(kafka, "ticks")
+    marks = topic_reader.ends(kafka, "ticks")
     code, output = finish(command(kafka, "replay", file, "--speed", "0"))
     assert code == 0, output
     assert "2 ticks sent" in output and "from binance-trades" in output
     assert "1 rows rejected" in output and "blank 1" in output
     assert "no live job runs" in output
-    assert sum(not m.is_beat for m in topic.since(kafka, "ticks", marks)) == 2
+    assert sum(not m.is_beat for m in topic_reader.since(kafka, "ticks", marks)) == 2
     assert (
         finish(command(kafka, "replay", file, "--speed", "0"))[0] == 0
     )  # a finished replay may be repeated

@@ -17,7 +17,7 @@ from streaming.replay.sender import Sender
 from streaming.replay.sent_offsets import SentOffsets
 from streaming.synthetic.market import FIXTURE, generate
 from tests.streaming.replay.test_replay import command, finish
-from tests.support import topic
+from tests.support import topic_reader
 from tests.support.faults import inject_faults
 
 pytestmark = pytest.mark.integration
@@ -76,9 +76,9 @@ def test_what_passes_now_goes_back_to_the_stream(kafka):
         [("old_rule", "ticks", raw) for raw in [*GOOD[:10], *broken]]
         + [("old_rule", "feed:x.csv", b"1,2,3")],
     )
-    marks = topic.ends(kafka, "ticks")
+    marks = topic_reader.ends(kafka, "ticks")
     done = dead_letters.replay(kafka, now_us(), "old_rule")
-    sent = topic.since(kafka, "ticks", marks)
+    sent = topic_reader.since(kafka, "ticks", marks)
     assert (done.sent, done.rows) == (10, 1)
     assert done.rejected == mixed.rejected
     assert Counter(orjson.dumps(m.fields) for m in sent) == Counter(GOOD[:10])
@@ -98,10 +98,10 @@ def test_a_letter_that_was_cut_says_so_and_is_not_sent_again(kafka):
         (70_000, True),
         (len(GOOD[2]), False),
     ]
-    marks = topic.ends(kafka, "ticks")
+    marks = topic_reader.ends(kafka, "ticks")
     done = dead_letters.replay(kafka, now_us(), "big")
     assert (done.sent, done.truncated, done.rows, done.rejected) == (2, 1, 0, Counter())
-    assert len(topic.since(kafka, "ticks", marks)) == 2
+    assert len(topic_reader.since(kafka, "ticks", marks)) == 2
 
     code, output = finish(command(kafka, "dead-letters", "list", "--reason", "big"))
     assert code == 0 and "70,000" in output
@@ -112,11 +112,11 @@ def test_a_letter_that_was_cut_says_so_and_is_not_sent_again(kafka):
 
 def test_a_long_row_of_a_feed_is_cut_too(kafka):
     raw = b"x" * 3_000_000  # more than a producer sends in one message
-    before = topic.ends(kafka, "ticks.dead_letter")
+    before = topic_reader.ends(kafka, "ticks.dead_letter")
     sender = Sender(kafka)
     sender.send_dead_letters([FeedReject("long.csv", 7, Rejected(Reason.INVALID_FIELD, raw))])
     sender.flush()
-    (letter,) = topic.since(kafka, "ticks.dead_letter", before)
+    (letter,) = topic_reader.since(kafka, "ticks.dead_letter", before)
     assert (letter.value, letter.headers["bytes"]) == (raw[:MESSAGE_BYTES_MAX], "3000000")
 
 

@@ -14,7 +14,7 @@ from streaming.feeds.types import FeedReject
 from streaming.replay.sender import Sender
 from streaming.replay.sent_offsets import SentOffsets
 from streaming.synthetic.market import FIXTURE, generate
-from tests.support import topic
+from tests.support import topic_reader
 
 NOW_US = 1_700_000_600_000_000
 GOOD = encode(next(generate(FIXTURE, 1_700_000_000_000_000, 300)))
@@ -111,14 +111,14 @@ def test_replay_sends_what_passes_and_counts_the_rest(broker):
     done = dead_letters.replay(broker, NOW_US)
     assert (done.sent, done.rows, done.truncated) == (2, 1, 1)
     assert done.rejected == Counter(invalid_field=1, malformed_json=1)
-    values = [m.value for m in topic.since(broker, "ticks", dict.fromkeys(range(4), 0))]
+    values = [m.value for m in topic_reader.since(broker, "ticks", dict.fromkeys(range(4), 0))]
     assert sorted(values) == sorted(GOOD[:2])
 
 
 def test_replay_of_one_reason_leaves_the_others(broker):
     write(broker, (GOOD[0], of_job("a")), (GOOD[1], of_job("b")))
     assert dead_letters.replay(broker, NOW_US, "b").sent == 1
-    (message,) = topic.since(broker, "ticks", dict.fromkeys(range(4), 0))
+    (message,) = topic_reader.since(broker, "ticks", dict.fromkeys(range(4), 0))
     assert message.value == GOOD[1]
 
 

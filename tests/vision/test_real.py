@@ -16,7 +16,7 @@ import pytest
 from contracts.config.settings import Settings
 from models import runtime, tracking
 from models.registry import Registry
-from tests.support.images import cifar_batches
+from tests.support.cifar_part import cifar_batches
 from tests.support.real_data import real
 from training.vision import directory, images, steps, training_loop
 from training.vision.specs import MNIST, VisionSpec

@@ -10,7 +10,7 @@ from lakehouse import schemas
 from lakehouse.snapshots import list_snapshots
 from lakehouse.tables import Lakehouse
 from tests.cli.screens import cells
-from tests.support import lake
+from tests.support import parity_tables
 
 SILVER = "silver.tick_data"
 
@@ -19,8 +19,8 @@ SILVER = "silver.tick_data"
 def filled(lake_command):
     """A lakehouse whose ticks were written in two commits."""
     Lakehouse(settings()).create()
-    for symbol in (lake.A, lake.B):
-        lake.put_ticks(settings(), lake.ticks((symbol,), count=100))
+    for symbol in (parity_tables.A, parity_tables.B):
+        parity_tables.put_ticks(settings(), parity_tables.ticks((symbol,), count=100))
     return lake_command
 
 
@@ -94,7 +94,7 @@ class TestRollback:
 
 def test_small_files_are_merged_and_no_row_is_lost(filled):
     for number in range(2):
-        lake.put_ticks(settings(), lake.ticks((f"V:C{number}",), count=10))
+        parity_tables.put_ticks(settings(), parity_tables.ticks((f"V:C{number}",), count=10))
     assert "1 partitions compacted" in filled("lake", "compact", "--files", 2).stdout
     count, files, *_ = rows(filled("lake", "tables").stdout)[SILVER]
     assert (count, files) == ("242", "1")

@@ -10,18 +10,18 @@ from typer.testing import CliRunner
 from cli.main import app
 from contracts.config.settings import settings
 from lakehouse.tables import Lakehouse
-from tests.support import lake
-from tests.support.lake import START, A, B, S
+from tests.support import parity_tables
+from tests.support.parity_tables import START, A, B, S
 
 
 @pytest.fixture(scope="module")
 def ticks():
-    return lake.ticks()
+    return parity_tables.ticks()
 
 
 @pytest.fixture(scope="module")
 def views(ticks):
-    return lake.features(ticks)
+    return parity_tables.features(ticks)
 
 
 @pytest.fixture
@@ -50,14 +50,14 @@ def test_missing_live_or_backfilled_rows_are_an_error(tick, views):
     assert (
         code == 1 and "no live job has published a row" in output and "`tick job submit`" in output
     )
-    lake.put_features(settings(), lake.GOLD_LIVE, views)
+    parity_tables.put_features(settings(), parity_tables.GOLD_LIVE, views)
     code, _, output = tick()
     assert code == 1 and "nothing was backfilled" in output and "`tick backfill`" in output
 
 
 def test_equal_tables_are_exit_code_0_and_the_totals_are_stored(tick, ticks, views, tmp_path):
-    lake.put_both(settings(), views, views)
-    lake.put_ticks(settings(), ticks)
+    parity_tables.put_both(settings(), views, views)
+    parity_tables.put_ticks(settings(), ticks)
     code, output, _ = tick("--sample", "20", "--out", str(tmp_path / "pictures"))
     assert code == 0, output
     assert "equal" in output and "reference: 60 rows" in output and "unexplained in" not in output
@@ -68,12 +68,12 @@ def test_equal_tables_are_exit_code_0_and_the_totals_are_stored(tick, ticks, vie
 
 def test_a_difference_is_exit_code_3_and_is_in_the_json(tick, views):
     last = views["tick_1m"].with_row_index().filter(pl.col("volume_1h").is_not_null())["index"][0]
-    hole = (pl.col("event_time_us") % lake.DAY).is_between(1000 * S, 1600 * S)
-    live = lake.only(
-        lake.changed(views, "tick_1m", last, volume_1h=1.0),
+    hole = (pl.col("event_time_us") % parity_tables.DAY).is_between(1000 * S, 1600 * S)
+    live = parity_tables.only(
+        parity_tables.changed(views, "tick_1m", last, volume_1h=1.0),
         ~hole & ~((pl.col("symbol") == B) & (pl.int_range(pl.len()) == 5)),
     )
-    lake.put_both(settings(), live, views)
+    parity_tables.put_both(settings(), live, views)
     code, output, _ = tick("--from", time(0), "--to", time(5000))
     assert code == 3
     assert all(
@@ -91,7 +91,7 @@ def test_a_difference_is_exit_code_3_and_is_in_the_json(tick, views):
 
 
 def test_a_range_that_cannot_be_compared_is_exit_code_1(tick, views):
-    lake.put_both(settings(), views, views)
+    parity_tables.put_both(settings(), views, views)
     for arguments, part in (
         (("--from", time(10), "--to", time(10)), "range is empty"),
         (("--from", "2020-01-01", "--to", "2020-01-02"), "no rows in this range"),

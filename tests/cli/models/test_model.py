@@ -8,7 +8,7 @@ from contracts.config.settings import settings
 from models import tracking
 from models.registry import Registry
 from models.versions import GATE_PASS
-from tests.support import small
+from tests.support import model_folder
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
@@ -41,7 +41,7 @@ def versions(tick, tmp_path):
     experiment = tracking.experiment_id(settings(), client, settings().experiment)
     return [
         Registry(settings()).register_version(
-            small.make(tmp_path / str(seed), seed),
+            model_folder.make(tmp_path / str(seed), seed),
             client.create_run(experiment).info.run_id,
             tags,
         )

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from contracts.errors import SettingError
-from tests.support.documented import CALLS
+from tests.support.documented_pipelines import CALLS
 
 # `access_control` warns that Airflow 4 moves it; errors of ours stay errors of the test.
 pytestmark = [

@@ -10,7 +10,7 @@ import yaml
 
 from contracts.errors import SettingError
 from dags.factory.variant import DATASETS, load_variants, validate_variant
-from tests.support.documented import CALLS
+from tests.support.documented_pipelines import CALLS
 
 REPO = Path(__file__).parents[3]
 GOOD = """\

@@ -18,7 +18,7 @@ from lakehouse import daily
 from lakehouse.schemas import GOLD
 from lakehouse.tables import Lakehouse
 from streaming.feeds import tick_frame
-from tests.support import lake
+from tests.support import parity_tables
 from tests.support.scripted_flink import Script, scripted_flink
 
 FIRST_US = 1_709_164_800_000_000  # 2024-02-29 00:00 UTC
@@ -69,7 +69,7 @@ class ReferenceFlink:
         from_us, to_us = (1000 * int(ms) for ms in re.findall(r"LTZ\((\d+), 3\)", insert))
         inside = pl.col("event_time").dt.epoch("us").is_between(from_us, to_us, closed="left")
         chosen = self.rows.filter(inside, pl.col("symbol").is_in(self.symbols))
-        lake.put(self.settings, table, chosen)
+        parity_tables.put(self.settings, table, chosen)
         return "job"
 
     def close(self) -> None:
@@ -95,9 +95,9 @@ def filled(script, tmp_path_factory) -> Settings:
 @pytest.fixture(scope="session")
 def expected(filled) -> pl.DataFrame:
     """The rows of gold by the reference, in the columns of the table."""
-    views = lake.features(Lakehouse(filled).read_ticks(FIRST_US, LAST_US))
+    views = parity_tables.features(Lakehouse(filled).read_ticks(FIRST_US, LAST_US))
     frames = [
-        frame.with_columns(view=pl.lit(view), event_time=lake.utc("event_time_us"))
+        frame.with_columns(view=pl.lit(view), event_time=parity_tables.utc("event_time_us"))
         for view, frame in views.items()
     ]
     names = Lakehouse(filled).table(GOLD).schema().column_names

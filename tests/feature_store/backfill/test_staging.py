@@ -19,7 +19,7 @@ from tests.feature_store.backfill.conftest import (
     THIN,
     stored_rows,
 )
-from tests.support import lake
+from tests.support import parity_tables
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def gold(history) -> Lakehouse:
 
 def stage_rows(gold: Lakehouse, rows: pl.DataFrame, name: str = "c1") -> list:
     table = staging.stage(gold, name)
-    lake.put(gold.settings, table, rows)
+    parity_tables.put(gold.settings, table, rows)
     return staging.staged_files(gold, table)
 
 
@@ -80,7 +80,7 @@ def test_a_swap_of_nothing_into_an_empty_range_commits_nothing(gold):
 def test_a_swap_after_a_commit_of_another_writer_keeps_its_rows(gold, expected):
     files = stage_rows(gold, expected)
     later = expected.head(1).with_columns(pl.col("event_time") + pl.duration(days=9))
-    lake.put(gold.settings, GOLD, later)
+    parity_tables.put(gold.settings, GOLD, later)
     staging.swap(gold, files, FIRST_US, LAST_US, None)
     assert len(stored_rows(gold.settings)) == len(expected) + 1
 

@@ -18,8 +18,8 @@ from feature_store.backfill import run as backfill
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from lakehouse.tables import Lakehouse
-from tests.support import edited
-from tests.support.edited import NEW
+from tests.support import added_feature
+from tests.support.added_feature import NEW
 
 ROW_END = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
@@ -94,7 +94,7 @@ def settings(tmp_path_factory) -> Settings:
 @pytest.fixture(scope="module")
 def derived(settings, tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("edited")
-    environment = edited.contracts(folder) | {"TICK_HOME": str(settings.root)}
+    environment = added_feature.contracts(folder) | {"TICK_HOME": str(settings.root)}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", CHILD],
         cwd=folder,

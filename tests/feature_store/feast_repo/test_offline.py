@@ -10,7 +10,7 @@ from feature_store.feast_repo import offline
 from lakehouse import daily
 from lakehouse.schemas import DAILY, DAILY_COUNTS, DAILY_NUMBERS
 from lakehouse.tables import Lakehouse
-from tests.support.lake import START, A, B, utc
+from tests.support.parity_tables import START, A, B, utc
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_store.online import redis_layout as layout
-from tests.support.rows import feast_double
+from tests.support.feature_rows import feast_double
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=65)
 

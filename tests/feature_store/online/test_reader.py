@@ -11,7 +11,7 @@ from contracts.windows import LEVELS
 from feature_store.online import redis_layout
 from feature_store.online.reader import VIEW_OF, OnlineReader, OnlineStoreUnavailable
 from feature_store.online.store import OnlineTable, write_rows
-from tests.support.rows import NOW_MS, NOW_US, feast_double, feature_row, plain_row
+from tests.support.feature_rows import NOW_MS, NOW_US, feast_double, feature_row, plain_row
 
 SYMBOL = "BINANCE:BTCUSDT"
 STALE_US = 300 * 1_000_000

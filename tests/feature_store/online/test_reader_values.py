@@ -20,7 +20,7 @@ from feature_store.online.reader import (
     ReadPlan,
 )
 from feature_store.online.store import write_rows
-from tests.support.rows import NOW_US, feast_double, plain_row
+from tests.support.feature_rows import NOW_US, feast_double, plain_row
 
 SETTINGS = Settings()
 NAMES = tuple(column.name for column in COLUMNS)

@@ -17,7 +17,7 @@ from feature_store.online.store import write_rows
 from lakehouse.schemas import FEATURE_NAMES, GOLD, GOLD_LIVE, schema
 from lakehouse.tables import Lakehouse
 from tests.feature_store.online.test_store import stored
-from tests.support.rows import NOW_MS, NOW_US, feature_row, plain_row
+from tests.support.feature_rows import NOW_MS, NOW_US, feature_row, plain_row
 
 HOUR_MS = 3_600_000
 

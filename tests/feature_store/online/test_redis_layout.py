@@ -18,7 +18,7 @@ from feature_store.feast_repo import objects as feast_objects
 from feature_store.online import redis_layout
 from feature_store.online.reader import OnlineReader
 from feature_store.online.store import write_rows
-from tests.support.rows import NOW_MS, NOW_US, feast_double, feature_row
+from tests.support.feature_rows import NOW_MS, NOW_US, feast_double, feature_row
 
 LONGS = st.integers(-(2**63), 2**63 - 1)
 

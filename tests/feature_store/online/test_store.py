@@ -17,7 +17,7 @@ from feature_store.online.store import (
     script,
     write_rows,
 )
-from tests.support.rows import NOW_MS, NOW_US, feast_double, feature_row, plain_row
+from tests.support.feature_rows import NOW_MS, NOW_US, feast_double, feature_row, plain_row
 
 FIRST = columns(LEVELS[0])[0].name
 

@@ -28,7 +28,7 @@ from feature_store.online.store import MalformedRowError, connect
 from feature_store.online.writer import GROUP, Batch, OnlineWriter, consumer_config
 from stack.services.own import settings_env
 from tests.feature_store.online.test_store import stored
-from tests.support.rows import NOW_MS, feast_double, plain_row
+from tests.support.feature_rows import NOW_MS, feast_double, plain_row
 
 HEARTBEAT = {"view": "heartbeat", "symbol": HEARTBEAT_KEY, "event_time_ms": NOW_MS}
 PATIENCE_S = 60

@@ -17,7 +17,7 @@ from feature_store.online import writer, writer_stats
 from feature_store.online.store import connect
 from feature_store.online.writer import OnlineWriter, consumer_config
 from tests.feature_store.online.test_store import stored
-from tests.support.rows import NOW_MS, NOW_US, plain_row
+from tests.support.feature_rows import NOW_MS, NOW_US, plain_row
 
 SYMBOL = "BINANCE:BTCUSDT"
 

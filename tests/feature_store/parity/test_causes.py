@@ -7,7 +7,7 @@ from contracts.features import Column
 from contracts.windows import LEVELS
 from feature_store.parity.added_columns import AddedColumns
 from feature_store.parity.causes import BAR_ENDS, NOTHING_LATE, Causes, late_bars
-from tests.support.lake import A, B, S
+from tests.support.parity_tables import A, B, S
 
 COLUMN = Column("volume_1m", "tick_1s", "base", 1e-3, True, 60)
 

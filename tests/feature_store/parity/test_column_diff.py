@@ -11,7 +11,7 @@ from contracts.features import Column, columns
 from contracts.windows import LEVELS
 from feature_store.parity.causes import BAR_ENDS, NOTHING_LATE, REACHES_BACK, Causes, late_bars
 from feature_store.parity.column_diff import GOT, TOLERANCE, ColumnDiff, ColumnDiffs, compare, pair
-from tests.support.lake import LENGTH_S, START, A, S, features, ticks
+from tests.support.parity_tables import LENGTH_S, START, A, S, features, ticks
 
 SCALE = 1e-3
 COLUMN = Column("volume_1m", "tick_1s", "base", SCALE, True, 60)

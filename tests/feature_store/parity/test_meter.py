@@ -17,8 +17,8 @@ from feature_store.parity.coverage import NO_LIVE_JOB, NOT_BACKFILLED, CoverageG
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from lakehouse.tables import Lakehouse
-from tests.support import lake
-from tests.support.lake import DAY, LENGTH_S, START, A, B, S
+from tests.support import parity_tables
+from tests.support.parity_tables import DAY, LENGTH_S, START, A, B, S
 
 NOW_US = START + 400 * DAY
 NAME = "volume_5m"
@@ -26,12 +26,12 @@ NAME = "volume_5m"
 
 @pytest.fixture(scope="module")
 def market():
-    return lake.ticks()
+    return parity_tables.ticks()
 
 
 @pytest.fixture(scope="module")
 def views(market):
-    return lake.features(market)
+    return parity_tables.features(market)
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +60,11 @@ def play(settings, request):
         to_us=START + DAY,
         sample=0,
     ):
-        lake.put_both(settings, lake.moved(live, by_us), lake.moved(batch, by_us))
+        parity_tables.put_both(
+            settings, parity_tables.moved(live, by_us), parity_tables.moved(batch, by_us)
+        )
         if ticks is not None:
-            lake.put_ticks(
+            parity_tables.put_ticks(
                 settings,
                 ticks.with_columns(pl.col("event_time_us", "ingest_time_us") + by_us),
                 late,
@@ -95,7 +97,7 @@ def test_one_value_beyond_the_tolerance_is_found_one_below_it_is_not(
     at = 20
     value = views["tick_10s"][NAME].to_list()
     place = next(i for i, v in enumerate(value) if i >= at and v is not None)
-    live = lake.changed(views, "tick_10s", place, **{NAME: value[place] * factor})
+    live = parity_tables.changed(views, "tick_10s", place, **{NAME: value[place] * factor})
     report = play(live, views)
     found = diffs_of(report)[NAME]
     assert (report.unexplained, found.unexplained) == (unexplained, unexplained)
@@ -108,14 +110,14 @@ def test_one_value_beyond_the_tolerance_is_found_one_below_it_is_not(
 
 def test_a_missing_value_is_a_difference(play, views):
     place = len(views["tick_10s"]) - 1
-    report = play(lake.changed(views, "tick_10s", place, **{NAME: None}), views)
+    report = play(parity_tables.changed(views, "tick_10s", place, **{NAME: None}), views)
     assert (diffs_of(report)[NAME].null_got, report.unexplained) == (1, 1)
     assert report.as_dict()["features"] and json.dumps(report.as_dict(), allow_nan=False)
 
 
 def test_a_row_that_one_side_lacks_is_named(play, views):
     gone = (pl.col("symbol") == A) & (pl.int_range(pl.len()) == 30)
-    fewer = lake.only(views, ~gone)
+    fewer = parity_tables.only(views, ~gone)
     report = play(fewer, views)
     assert {view: rows.missing for view, rows in report.rows.items()} == dict.fromkeys(views, 1)
     assert {(e.what, e.symbol) for e in report.examples} == {
@@ -125,7 +127,7 @@ def test_a_row_that_one_side_lacks_is_named(play, views):
 
 def test_a_row_too_many_is_named(play, views):
     gone = (pl.col("symbol") == A) & (pl.int_range(pl.len()) == 30)
-    report = play(views, lake.only(views, ~gone))
+    report = play(views, parity_tables.only(views, ~gone))
     assert {view: rows.extra for view, rows in report.rows.items()} == dict.fromkeys(views, 1)
     assert {e.what for e in report.examples} == {"extra"} and report.unexplained == 3
 
@@ -144,7 +146,7 @@ def test_late_ticks_in_silver_explain_what_they_touch(play, market, views):
         .to_list()[:25:8]
     )
     late = pl.col("trade_id").is_in(lost)
-    report = play(lake.features(market.filter(~late)), views, ticks=market, late=late)
+    report = play(parity_tables.features(market.filter(~late)), views, ticks=market, late=late)
     assert report.unexplained == 0, report.examples
     assert sum(line.late for line in report.diffs.values()) > 0
     assert report.rows["tick_1s"].late > 0 and report.rows["tick_1s"].missing == 0
@@ -157,13 +159,13 @@ def test_without_the_late_flag_the_same_differences_are_defects(play, market, vi
         .to_list()[:25:8]
     )
     report = play(
-        lake.features(market.filter(~pl.col("trade_id").is_in(lost))), views, ticks=market
+        parity_tables.features(market.filter(~pl.col("trade_id").is_in(lost))), views, ticks=market
     )
     assert report.diffs.unexplained > 0 and report.rows["tick_1s"].missing > 0
 
 
 def test_a_job_that_began_late_is_explained_as_warm_up_and_a_coverage_gap(play, market, views):
-    live = lake.features(market.filter(pl.col("event_time_us") >= START + 1800 * S))
+    live = parity_tables.features(market.filter(pl.col("event_time_us") >= START + 1800 * S))
     report = play(live, views)
     assert report.unexplained == 0, report.examples
     assert sum(line.warm_up for line in report.diffs.values()) > 0
@@ -175,7 +177,7 @@ def test_a_job_that_began_late_is_explained_as_warm_up_and_a_coverage_gap(play, 
 
 
 def test_of_repeated_rows_the_one_with_more_history_counts(play, market, views):
-    begun = lake.features(market.filter(pl.col("event_time_us") >= START + 1800 * S))
+    begun = parity_tables.features(market.filter(pl.col("event_time_us") >= START + 1800 * S))
     both = {view: pl.concat([begun[view], frame]) for view, frame in views.items()}
     report = play(both, views)
     assert (report.unexplained, sum(line.mismatch for line in report.diffs.values())) == (0, 0)
@@ -187,7 +189,7 @@ def test_of_repeated_rows_the_one_with_more_history_counts(play, market, views):
 @pytest.mark.parametrize("side", [NO_LIVE_JOB, NOT_BACKFILLED])
 def test_a_time_without_one_side_is_a_coverage_gap_and_no_row_error(play, views, side):
     hole = pl.col("event_time_us") % DAY
-    part = lake.only(views, ~hole.is_between(1000 * S, 1600 * S))
+    part = parity_tables.only(views, ~hole.is_between(1000 * S, 1600 * S))
     report = play(part, views) if side == NO_LIVE_JOB else play(views, part)
     (gap,) = report.coverage_gaps
     assert (report.unexplained, gap.kind) == (0, side)
@@ -197,12 +199,12 @@ def test_a_time_without_one_side_is_a_coverage_gap_and_no_row_error(play, views,
 
 def test_one_symbol_alone_without_live_rows_is_not_a_coverage_gap(play, views):
     hole = (pl.col("symbol") == A) & (pl.col("event_time_us") % DAY).is_between(1000 * S, 1600 * S)
-    report = play(lake.only(views, ~hole), views)
+    report = play(parity_tables.only(views, ~hole), views)
     assert report.coverage_gaps == [] and report.rows["tick_1s"].missing > 10
 
 
 def test_a_symbol_that_was_never_backfilled_is_said_by_name(play, views):
-    report = play(views, lake.only(views, pl.col("symbol") == A))
+    report = play(views, parity_tables.only(views, pl.col("symbol") == A))
     assert (report.never_backfilled, report.unexplained) == ([B], 0)
     assert report.rows["tick_1s"].not_backfilled == len(
         views["tick_1s"].filter(pl.col("symbol") == B)
@@ -210,7 +212,7 @@ def test_a_symbol_that_was_never_backfilled_is_said_by_name(play, views):
 
 
 def test_a_symbol_that_was_loaded_and_never_live_is_said_by_name(play, views):
-    report = play(lake.only(views, pl.col("symbol") == A), views)
+    report = play(parity_tables.only(views, pl.col("symbol") == A), views)
     assert (report.never_live, report.unexplained) == ([B], 0)
     assert report.rows["tick_1s"].no_live_job == len(views["tick_1s"].filter(pl.col("symbol") == B))
 
@@ -228,7 +230,9 @@ def test_only_the_symbols_asked_for_are_compared(play, views):
 
 
 def test_small_slices_find_the_same_as_one(play, settings, market, views, monkeypatch):
-    whole = play(lake.features(market.filter(pl.col("event_time_us") >= START + 1800 * S)), views)
+    whole = play(
+        parity_tables.features(market.filter(pl.col("event_time_us") >= START + 1800 * S)), views
+    )
     monkeypatch.setattr(stored_rows, "SLICES_S", (900,))
     monkeypatch.setattr(stored_rows, "SLICE_ROWS", 0)
     parts = meter.measure(settings, whole.from_us, whole.from_us + (LENGTH_S + 60) * S, NOW_US)
@@ -264,10 +268,12 @@ def test_the_range_both_tables_cover_leaves_out_bars_that_were_open(tmp_path, vi
     for table, message in ((GOLD_LIVE, "no live job"), (GOLD, "nothing was backfilled")):
         with pytest.raises(DatasetError, match=message):
             stored_rows.covered_range(Lakehouse(settings), NOW_US)
-        lake.put_features(
+        parity_tables.put_features(
             settings,
             table,
-            lake.only(views, pl.col("event_time_us") > START + 600 * S) if table == GOLD else views,
+            parity_tables.only(views, pl.col("event_time_us") > START + 600 * S)
+            if table == GOLD
+            else views,
         )
     first, last = stored_rows.covered_range(Lakehouse(settings), NOW_US)
     newest = max(frame["event_time_us"].max() for frame in views.values())
@@ -339,23 +345,23 @@ def test_a_column_that_was_added_later_explains_rows_from_before_it(tmp_path, ma
     before = {
         view: frame.drop("volume_10s", "volume_5m", strict=False) for view, frame in views.items()
     }
-    lake.put_features(
-        settings, GOLD_LIVE, lake.only(before, pl.col("event_time_us") <= START + 3000 * S)
+    parity_tables.put_features(
+        settings, GOLD_LIVE, parity_tables.only(before, pl.col("event_time_us") <= START + 3000 * S)
     )
     Lakehouse(settings).create()
-    afresh = lake.features(market.filter(pl.col("event_time_us") >= START + 2400 * S))
-    lake.put_features(settings, GOLD_LIVE, afresh)
-    lake.put_features(settings, GOLD, views)
+    afresh = parity_tables.features(market.filter(pl.col("event_time_us") >= START + 2400 * S))
+    parity_tables.put_features(settings, GOLD_LIVE, afresh)
+    parity_tables.put_features(settings, GOLD, views)
     report = meter.measure(settings, START, START + DAY, NOW_US)
     assert report.unexplained == 0, [line for line in report.diffs.values() if line.unexplained]
     assert {name for (_, name), line in report.diffs.items() if line.new_column} == {
         "volume_10s",
         "volume_5m",
     }
-    broken = lake.changed(
-        lake.moved(views, DAY), "tick_10s", len(views["tick_10s"]) - 1, volume_5m=None
+    broken = parity_tables.changed(
+        parity_tables.moved(views, DAY), "tick_10s", len(views["tick_10s"]) - 1, volume_5m=None
     )
-    lake.put_both(settings, broken, lake.moved(views, DAY))
+    parity_tables.put_both(settings, broken, parity_tables.moved(views, DAY))
     assert meter.measure(settings, START + DAY, START + 2 * DAY, NOW_US).unexplained == 1
 
 
@@ -367,11 +373,11 @@ def test_history_without_the_new_column_is_due_for_a_backfill_and_no_defect(tmp_
     Lakehouse(settings).catalog.create_table(
         GOLD, Schema(*older), partition_spec=tables.partitions(GOLD)
     )
-    lake.put_features(
+    parity_tables.put_features(
         settings, GOLD, {view: frame.drop(NAME, strict=False) for view, frame in views.items()}
     )
     Lakehouse(settings).create()
-    lake.put_features(settings, GOLD_LIVE, views)
+    parity_tables.put_features(settings, GOLD_LIVE, views)
     report = meter.measure(settings, START, START + DAY, NOW_US)
     assert report.unexplained == 0
     assert diffs_of(report)[NAME].new_column == diffs_of(report)[NAME].null_expected > 0
@@ -382,15 +388,17 @@ def test_a_late_tick_before_a_weekend_explains_the_first_return_after_it(tmp_pat
     settings = Settings(home=tmp_path)
     Lakehouse(settings).create()
     friday, monday = (
-        lake.ticks((A,), count=40),
-        lake.ticks((A,), seed=3, count=40, start_us=START + 2 * DAY),
+        parity_tables.ticks((A,), count=40),
+        parity_tables.ticks((A,), seed=3, count=40, start_us=START + 2 * DAY),
     )
     trades = pl.concat(
         [friday, monday.with_columns(trade_id="m" + pl.col("trade_id"), seq=pl.col("seq") + 99)]
     )
     late = pl.col("trade_id") == friday["trade_id"][-1]
-    lake.put_both(settings, lake.features(trades.filter(~late)), lake.features(trades))
-    lake.put_ticks(settings, trades, late)
+    parity_tables.put_both(
+        settings, parity_tables.features(trades.filter(~late)), parity_tables.features(trades)
+    )
+    parity_tables.put_ticks(settings, trades, late)
     report = meter.measure(settings, START + 2 * DAY, START + 3 * DAY, NOW_US)
     assert report.unexplained == 0
     names = {name for (_, name), line in report.diffs.items() if line.late}

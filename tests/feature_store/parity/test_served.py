@@ -7,8 +7,8 @@ from contracts.config.settings import Settings
 from contracts.features import COLUMNS, CORE
 from feature_store.parity import meter
 from lakehouse.tables import Lakehouse
-from tests.support import lake
-from tests.support.lake import DAY, START, A, B, S
+from tests.support import parity_tables
+from tests.support.parity_tables import DAY, START, A, B, S
 
 NOW_US = START + 400 * DAY
 VIEW_OF = {column.name: column.view for column in COLUMNS}
@@ -17,12 +17,12 @@ SERVED_US = START + 4100 * S
 
 @pytest.fixture(scope="module")
 def trades():
-    return lake.ticks()
+    return parity_tables.ticks()
 
 
 @pytest.fixture(scope="module")
 def views(trades):
-    return lake.features(trades)
+    return parity_tables.features(trades)
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def record(views, symbol=A, served_us=SERVED_US, **fields):
 
 
 def served(settings, views, *records, live=None):
-    lake.put_both(settings, live or views, views)
-    lake.put_served(settings, list(records))
+    parity_tables.put_both(settings, live or views, views)
+    parity_tables.put_served(settings, list(records))
     return meter.measure(settings, START, START + DAY, NOW_US)
 
 
@@ -94,9 +94,9 @@ def test_a_row_that_history_lacks_is_found(settings, views):
 
 
 def test_a_time_that_is_not_backfilled_is_not_a_defect(settings, views):
-    history = lake.only(views, pl.col("event_time_us") < START + 3900 * S)
-    lake.put_both(settings, views, history)
-    lake.put_served(settings, [record(views)])
+    history = parity_tables.only(views, pl.col("event_time_us") < START + 3900 * S)
+    parity_tables.put_both(settings, views, history)
+    parity_tables.put_served(settings, [record(views)])
     report = meter.measure(settings, START, START + DAY, NOW_US)
     assert (report.unexplained, report.served.undone) == (0, 3)
 
@@ -165,8 +165,8 @@ def test_a_late_tick_explains_what_was_served_without_it(settings, trades, views
     lost = trades.filter(
         (pl.col("symbol") == "A") & (pl.col("event_time_us") < SERVED_US - 20 * S)
     )["trade_id"][-1]
-    live = lake.features(trades.filter(pl.col("trade_id") != lost))
-    lake.put_ticks(settings, trades, pl.col("trade_id") == lost)
+    live = parity_tables.features(trades.filter(pl.col("trade_id") != lost))
+    parity_tables.put_ticks(settings, trades, pl.col("trade_id") == lost)
     report = served(settings, views, record(live), live=live)
     assert report.unexplained == 0
     assert sum(line.late for line in report.served.diffs.values()) > 0

@@ -14,8 +14,8 @@ from feature_store.parity import stored_rows
 from feature_store.parity.added_columns import AddedColumnsTracker, added_columns
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from lakehouse.tables import Lakehouse
-from tests.support import lake
-from tests.support.lake import START, A, B, S
+from tests.support import parity_tables
+from tests.support.parity_tables import START, A, B, S
 
 VIEW = "tick_1s"
 NAME = "volume_1m"
@@ -43,7 +43,7 @@ def put(empty):
             pl.col(NAME).cast(pl.Float64),
             known_at_us=pl.lit(known_at_us),
         )
-        lake.put_features(empty, table, {VIEW: shifted})
+        parity_tables.put_features(empty, table, {VIEW: shifted})
         return Lakehouse(empty)
 
     return put
@@ -79,7 +79,7 @@ def test_of_rows_equal_in_both_the_newest_counts(put):
 def test_keys_are_of_one_view_and_of_the_range_without_its_end(put, empty):
     lakehouse = put(GOLD, (A, 1, 1, 1.0), (A, 2, 1, 1.0), (B, 1, 1, 1.0), (A, 3, 1, 1.0))
     other = pl.DataFrame({"symbol": [A], "event_time_us": [START + S], "warm_s": [1]})
-    lake.put_features(empty, GOLD, {"tick_1m": other})
+    parity_tables.put_features(empty, GOLD, {"tick_1m": other})
 
     def keys(*symbols):
         span = START + S, START + 3 * S

@@ -9,7 +9,7 @@ from contracts.errors import RegistryError
 from models import runtime
 from models.export.seal import golden_indices, seal_model
 from models.runtime import DIFFERENCE_MAX
-from tests.support.small import forest, make
+from tests.support.model_folder import forest, make
 
 
 @given(st.integers(1, 5000), st.integers(1, 64))

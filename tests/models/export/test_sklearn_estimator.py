@@ -9,7 +9,7 @@ from sklearn.linear_model import LinearRegression
 
 from models import runtime
 from models.export.sklearn_estimator import GOLDEN_ROWS, edge_rows, export_estimator
-from tests.support.small import forest
+from tests.support.model_folder import forest
 
 FACTS = {"trained_on": "synthetic", "trained_to_us": 1, "horizon_s": 60, "seed": 1}
 

@@ -11,7 +11,7 @@ from models.runtime import load_model
 from serving.core.predictor import Predictor
 from serving.state.recorder import Recorder, prediction_record
 from tests.serving.conftest import SYMBOL, UNREACHED
-from tests.support import topic
+from tests.support import topic_reader
 
 RECORD = PredictionRecord(
     request_id="request-1",
@@ -55,7 +55,7 @@ def test_answers_are_sampled(share, least, most):
 
 @pytest.mark.integration
 def test_an_answer_is_a_record_in_kafka(platform, exported):
-    dropped, before = [], topic.ends(platform, PREDICTIONS.name)
+    dropped, before = [], topic_reader.ends(platform, PREDICTIONS.name)
     recorder = Recorder(platform, dropped.append)
     predictor = Predictor(
         platform, None, load_model(exported.folder, exported.digest, "tick-model", "7")
@@ -63,7 +63,7 @@ def test_an_answer_is_a_record_in_kafka(platform, exported):
     (answer,) = predictor.predict_rows([(SYMBOL, dict.fromkeys(CORE, 0.01))])
     recorder.record(prediction_record(answer, "request-1", 1_800_000_000_000_000))
     recorder.close()
-    (message,) = topic.since(platform, PREDICTIONS.name, before)
+    (message,) = topic_reader.since(platform, PREDICTIONS.name, before)
     record = message.fields
     assert message.key == SYMBOL
     assert dropped == []

@@ -25,7 +25,7 @@ from streaming.bulk_load.load import LoadReport, load, rows_expected
 from streaming.feeds import open_feed, tick_frame
 from streaming.feeds.formats import canonical
 from streaming.feeds.source import expand
-from tests.support.data import ROOT, real
+from tests.support.trade_files import ROOT, real
 
 REPO = Path(__file__).parents[3]
 START_US = 19_800 * DAY_US

@@ -17,7 +17,7 @@ from websockets.sync.server import serve
 from contracts.config.settings import Settings
 from streaming.feeds import open_feed
 from streaming.feeds.binance_live import LiveFeed
-from tests.support.data import real
+from tests.support.trade_files import real
 
 LINES = 3000
 COLUMNS = ["venue", "symbol", "event_time_us", "price", "size", "side", "trade_id", "seq"]

@@ -8,7 +8,7 @@ import pytest
 from contracts.tick import Tick
 from streaming.feeds import Batch, Feed, Span, open_feed
 from streaming.feeds.tick_frame import SCHEMA
-from tests.support.data import ROOT, real
+from tests.support.trade_files import ROOT, real
 
 NOW_US = 1_760_000_000_000_000
 

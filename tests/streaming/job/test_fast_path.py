@@ -12,7 +12,7 @@ from contracts.messages.parsing import parse
 from contracts.tick import Tick
 from streaming.feeds import open_feed, tick_frame
 from streaming.job.fast_path import WITH_QUOTES, WITHOUT_QUOTES
-from tests.support.data import real
+from tests.support.trade_files import real
 
 NOW_US = 1_760_000_000_000_000
 FILES = [

@@ -8,7 +8,7 @@ from contracts.tick import Rejected
 from lakehouse.tables import Lakehouse
 from streaming.job import warmup
 from streaming.synthetic.market import FIXTURE, generate
-from tests.support import topic
+from tests.support import topic_reader
 
 START_US = 1_700_000_000_000_000
 TICKS = pl.concat(generate(FIXTURE, START_US, 600))
@@ -28,18 +28,18 @@ def test_the_last_seconds_are_published_under_their_key(lake):
     settings = lake.model_copy(update={"warmup_s": 120})
     newest = TICKS.filter(pl.col("event_time_us") >= END_US - 120_000_000)
     assert warmup.publish(settings, END_US) == newest.height > 0
-    messages = topic.since(settings, "ticks.warmup", NOTHING)
+    messages = topic_reader.since(settings, "ticks.warmup", NOTHING)
     ticks = [parse(message.value, END_US) for message in messages]
     assert not any(isinstance(tick, Rejected) for tick in ticks)
     assert [message.key for message in messages] == [tick.key for tick in ticks]
     assert sorted(ticks) == sorted(newest.rows())
-    assert topic.ends(settings, "ticks") == NOTHING
+    assert topic_reader.ends(settings, "ticks") == NOTHING
 
 
 def test_an_empty_lakehouse_publishes_nothing(broker):
     Lakehouse(broker).create()
     assert warmup.publish(broker, END_US) == 0
-    assert topic.ends(broker, "ticks.warmup") == NOTHING
+    assert topic_reader.ends(broker, "ticks.warmup") == NOTHING
 
 
 def test_ticks_at_or_after_now_are_not_published(lake):
@@ -49,4 +49,4 @@ def test_ticks_at_or_after_now_are_not_published(lake):
 def test_more_than_one_batch_is_published_whole(lake, monkeypatch):
     monkeypatch.setattr(warmup, "BATCH_ROWS", 50)
     assert warmup.publish(lake, END_US) == TICKS.height
-    assert sum(topic.ends(lake, "ticks.warmup").values()) == TICKS.height
+    assert sum(topic_reader.ends(lake, "ticks.warmup").values()) == TICKS.height

@@ -25,7 +25,7 @@ from streaming.replay.sender import Sender
 from streaming.synthetic.feed import SyntheticFeed
 from streaming.synthetic.market import FIXTURE, generate
 from tests.conftest import REPO, settings_in
-from tests.support import topic
+from tests.support import topic_reader
 
 pytestmark = pytest.mark.integration
 START_US = 1_700_000_000_000_000
@@ -44,13 +44,13 @@ def canonical_file(
 
 def sent_since(settings, marks):
     """Ticks and heartbeats, each in order of partition and offset."""
-    messages = topic.since(settings, "ticks", marks)
+    messages = topic_reader.since(settings, "ticks", marks)
     return [m for m in messages if not m.is_beat], [m for m in messages if m.is_beat]
 
 
 def test_a_whole_feed_arrives_in_order_under_its_key(kafka, tmp_path):
     file, ticks = canonical_file(tmp_path)
-    marks = topic.ends(kafka, "ticks")
+    marks = topic_reader.ends(kafka, "ticks")
     done = replay(open_feed([file]), kafka, speed=0)
     sent, heartbeats = sent_since(kafka, marks)
     assert (done.sent, done.acknowledged, done.failed, done.rejected) == (
@@ -70,10 +70,10 @@ def test_a_whole_feed_arrives_in_order_under_its_key(kafka, tmp_path):
 
 def test_heartbeats_never_run_ahead_of_the_ticks_behind_them(kafka, tmp_path):
     file, ticks = canonical_file(tmp_path, rate=5.0, seconds=300)
-    marks = topic.ends(kafka, "ticks")
+    marks = topic_reader.ends(kafka, "ticks")
     settings = kafka.model_copy(update={"heartbeat_interval_s": 0.02})
     replay(open_feed([file]), settings, speed=300.0)
-    messages = topic.since(kafka, "ticks", marks)
+    messages = topic_reader.since(kafka, "ticks", marks)
     for partition in marks:
         newest_us = 0
         for message in (m for m in messages if m.partition == partition):
@@ -92,10 +92,13 @@ def test_rows_a_feed_refuses_become_dead_letters(kafka, tmp_path):
     file.write_bytes(
         b"1,100,1,100,1723161255342,true,true\n2,x\xff,1,1,1723161255342,true,true\n3,0,1,1,1723161255342,true,true\n"
     )
-    marks, letters = topic.ends(kafka, "ticks"), topic.ends(kafka, "ticks.dead_letter")
+    marks, letters = (
+        topic_reader.ends(kafka, "ticks"),
+        topic_reader.ends(kafka, "ticks.dead_letter"),
+    )
     done = replay(open_feed([file]), kafka, speed=0)
     sent, _ = sent_since(kafka, marks)
-    refused = topic.since(kafka, "ticks.dead_letter", letters)
+    refused = topic_reader.since(kafka, "ticks.dead_letter", letters)
     assert (done.sent, done.rejected, done.acknowledged, len(sent)) == (1, 2, 3, 1)
     assert [m.headers["reason"] for m in refused] == [Reason.INVALID_FIELD, Reason.NOT_POSITIVE]
     assert refused[0].value == b"2,x\xff,1,1,1723161255342,true,true"
@@ -113,7 +116,7 @@ def test_a_live_replay_moves_all_times_by_one_rule_into_the_past(
     kafka, tmp_path, speed, seconds, stretch
 ):
     file, ticks = canonical_file(tmp_path, rate=2.0 if speed > 1 else 50.0, seconds=seconds)
-    marks = topic.ends(kafka, "ticks")
+    marks = topic_reader.ends(kafka, "ticks")
     done = replay(open_feed([file]), kafka, speed=speed, as_live=True)
     sent, heartbeats = sent_since(kafka, marks)
     moved = {m.key + m.fields["trade_id"].split("~")[0]: m for m in sent}
@@ -132,7 +135,7 @@ def test_a_live_replay_moves_all_times_by_one_rule_into_the_past(
         heartbeat.fields["event_time_us"] <= heartbeat.appended_us + 1_000
         for heartbeat in heartbeats
     )
-    again = topic.ends(kafka, "ticks")
+    again = topic_reader.ends(kafka, "ticks")
     replay(open_feed([file]), kafka, speed=0, as_live=True)
     second, _ = sent_since(kafka, again)
     assert {m.fields["trade_id"] for m in second}.isdisjoint({m.fields["trade_id"] for m in sent})
@@ -147,9 +150,9 @@ def test_a_replay_knows_which_messages_are_its_own(kafka, tmp_path):
         other.flush()
         interleaved.append(1)
 
-    marks = topic.ends(kafka, "ticks")
+    marks = topic_reader.ends(kafka, "ticks")
     done = replay(open_feed([file]), kafka, speed=300.0, progress=interleave)
-    messages = topic.since(kafka, "ticks", marks)
+    messages = topic_reader.since(kafka, "ticks", marks)
     assert len(interleaved) > 3
     foreign = [m for m in messages if (m.partition, m.offset) not in done.written]
     assert [m.value for m in foreign] == [b"{}"] * len(interleaved)
@@ -160,7 +163,7 @@ def test_a_synthetic_market_catches_up_and_then_goes_with_the_clock(kafka):
     market = changed(FIXTURE, rate=20.0)
     start = now_us() - 60 * SECONDS
     feed = SyntheticFeed(market, start, 62.0)
-    marks = topic.ends(kafka, "ticks")
+    marks = topic_reader.ends(kafka, "ticks")
     done = replay(feed, kafka)
     sent, heartbeats = sent_since(kafka, marks)
     truth = pl.concat([batch.ticks for batch in feed.batches(0)])
@@ -229,7 +232,7 @@ def test_killed_in_the_middle_and_resumed_every_trade_is_there(
     file, ticks = canonical_file(tmp_path, rate=rate, seconds=600)
     feed = open_feed([file])
     position_file = kafka.root / "replay" / f"{feed.fingerprint}.json"
-    marks = topic.ends(kafka, "ticks")
+    marks = topic_reader.ends(kafka, "ticks")
     killed = kill_after(command(kafka, "replay", file, *options), position_file, items)
     first, _ = sent_since(kafka, marks)
     assert not killed.finished and items <= killed.items <= len(first) < ticks.height

@@ -12,7 +12,7 @@ from streaming.feeds import Batch, FeedReject, Span
 from streaming.replay import position
 from streaming.replay.replay import CLOSE_BAR_US, replay
 from streaming.synthetic.market import FIXTURE, generate
-from tests.support import topic
+from tests.support import topic_reader
 
 START_US = 1_700_000_000_000_000
 SECOND = 1_000_000
@@ -71,7 +71,7 @@ def run(feed: Batches, settings, clock: Clock | None = None, **options):
 
 
 def sent(settings):
-    messages = topic.since(settings, "ticks", NOTHING)
+    messages = topic_reader.since(settings, "ticks", NOTHING)
     return [m for m in messages if not m.is_beat], [m for m in messages if m.is_beat]
 
 
@@ -108,7 +108,7 @@ def test_each_tick_is_sent_when_it_is_due(broker):
 def test_heartbeats_are_never_ahead_of_a_later_tick(broker):
     run(Batches(parts()), broker, speed=20.0)
     newest = dict.fromkeys(range(4), 0)
-    for message in topic.since(broker, "ticks", NOTHING):
+    for message in topic_reader.since(broker, "ticks", NOTHING):
         at = message.fields["event_time_us"]
         if message.is_beat:
             newest[message.partition] = max(newest[message.partition], at)

@@ -10,7 +10,7 @@ from streaming.feeds.types import FeedReject
 from streaming.replay.sender import HEADER_CHARS_MAX, Sender
 from streaming.synthetic.market import FIXTURE, generate
 from tests.streaming.broker import running_broker, settings_of
-from tests.support import topic
+from tests.support import topic_reader
 
 TICKS = next(generate(FIXTURE, 1_700_000_000_000_000, 300))
 NOTHING = dict.fromkeys(range(4), 0)
@@ -21,14 +21,14 @@ def reject(row: int, raw: bytes = b"raw", detail: str = "") -> FeedReject:
 
 
 def letters(settings):
-    return topic.since(settings, "ticks.dead_letter", NOTHING)
+    return topic_reader.since(settings, "ticks.dead_letter", NOTHING)
 
 
 def test_ticks_are_keyed_by_symbol_and_stay_in_order(broker):
     sender = Sender(broker)
     sender.send_ticks(TICKS)
     sender.flush(TICKS.height)
-    messages = topic.since(broker, "ticks", NOTHING)
+    messages = topic_reader.since(broker, "ticks", NOTHING)
     assert sender.acknowledged == TICKS.height
     for symbol in FIXTURE.symbols:
         own = [message for message in messages if message.key == f"SYNTH:{symbol}"]
@@ -44,7 +44,7 @@ def test_a_heartbeat_reaches_every_partition_and_proves_what_was_sent_before(bro
     sender.send_heartbeat(5, items=7)
     sender.flush()
     assert sender.acknowledged == 7
-    beats = [m for m in topic.since(broker, "ticks", NOTHING) if m.is_beat]
+    beats = [m for m in topic_reader.since(broker, "ticks", NOTHING) if m.is_beat]
     assert [m.partition for m in beats] == [0, 1, 2, 3]
     assert {m.fields["event_time_us"] for m in beats} == {5}
 
@@ -55,7 +55,7 @@ def test_its_offsets_are_those_of_its_messages_only(broker):
     first.flush()
     second.send_message("SYNTH:AAAUSD", b"{}")
     second.flush()
-    messages = topic.since(broker, "ticks", NOTHING)
+    messages = topic_reader.since(broker, "ticks", NOTHING)
     foreign = [m.value for m in messages if (m.partition, m.offset) not in first.written]
     assert foreign == [b"{}"]
 
@@ -100,7 +100,7 @@ def test_more_messages_than_the_queue_holds_are_sent_in_order(broker):
     for _ in range(60):
         sender.send_ticks(one)
     sender.flush()
-    values = [message.value for message in topic.since(broker, "ticks", NOTHING)]
+    values = [message.value for message in topic_reader.since(broker, "ticks", NOTHING)]
     assert values == encode(one) * 60
 
 

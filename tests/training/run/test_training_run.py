@@ -9,7 +9,7 @@ from contracts.errors import DatasetError, RegistryError
 from models import tracking
 from models.registry import Registry
 from models.versions import ModelVersion
-from tests.support.small import make
+from tests.support.model_folder import make
 from training.run.gate import GateCheck, GateVerdict
 from training.run.mlflow_run import EXECUTION_DATE
 from training.run.provenance import iso

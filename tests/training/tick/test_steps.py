@@ -12,7 +12,7 @@ from contracts.progress import silent
 from models import tracking
 from models.registry import Registry
 from tests.support.market import T0
-from tests.support.small import make
+from tests.support.model_folder import make
 from training.run.gate import GateCheck, GateVerdict
 from training.run.training_run import VERDICT
 from training.tick import steps

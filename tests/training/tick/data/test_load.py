@@ -10,7 +10,7 @@ from contracts.errors import DatasetError
 from lakehouse.schemas import SILVER
 from lakehouse.tables import Lakehouse
 from tests.support.market import T0, S, feature_rows
-from tests.support.warehouse import TO_US, market, store
+from tests.support.stored_market import TO_US, market, store
 from training.tick.data import dataset
 
 # The tables carry a property that only Flink's writer knows.

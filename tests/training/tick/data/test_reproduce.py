@@ -18,7 +18,7 @@ from lakehouse import maintenance
 from lakehouse.schemas import GOLD, SILVER
 from lakehouse.tables import Lakehouse
 from tests.support.market import DAY, T0, S, feature_rows, ticks
-from tests.support.warehouse import TO_US, market, store
+from tests.support.stored_market import TO_US, market, store
 from training.run import mlflow_run
 from training.tick.data import dataset as datasets
 from training.tick.data import manifest

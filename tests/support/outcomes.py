@@ -18,8 +18,8 @@ from contracts.tick import Tick
 from lakehouse.schemas import SILVER
 from lakehouse.tables import Lakehouse
 from tests.integration.conftest import eventually
-from tests.support import topic
-from tests.support.topic import Message
+from tests.support import topic_reader
+from tests.support.topic_reader import Message
 
 SECOND_US = 1_000_000
 LAST = b"last-of-all"
@@ -36,7 +36,8 @@ class Marks:
 
 def marks(settings: Settings) -> Marks:
     return Marks(
-        topic.ends(settings, topics.TICKS.name), topic.ends(settings, topics.DEAD_LETTER.name)
+        topic_reader.ends(settings, topics.TICKS.name),
+        topic_reader.ends(settings, topics.DEAD_LETTER.name),
     )
 
 
@@ -44,7 +45,7 @@ def sent(settings: Settings, before: Marks) -> list[Message]:
     """The messages that arrived since, without heartbeats and the markers of `settle`."""
     return [
         m
-        for m in topic.since(settings, topics.TICKS.name, before.ticks)
+        for m in topic_reader.since(settings, topics.TICKS.name, before.ticks)
         if not m.is_beat and LAST not in m.value
     ]
 
@@ -69,7 +70,7 @@ def settle(settings: Settings, event_time_us: int) -> None:
     def end():
         return [
             m
-            for m in topic.since(settings, topics.DEAD_LETTER.name, {0: 0})
+            for m in topic_reader.since(settings, topics.DEAD_LETTER.name, {0: 0})
             if tag.encode() in m.value
         ]
 
@@ -93,7 +94,7 @@ def letters(settings: Settings, before: Marks) -> dict[Place, tuple[str, bytes]]
 
     A copy of a letter counts once.
     """
-    everything = topic.since(settings, topics.DEAD_LETTER.name, before.letters)
+    everything = topic_reader.since(settings, topics.DEAD_LETTER.name, before.letters)
     candidates = [
         m for m in everything if m.headers.get("topic") == topics.TICKS.name and LAST not in m.value
     ]
