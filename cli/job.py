@@ -10,6 +10,7 @@ import typer
 from cli.exit_codes import FAILED, exit_if
 
 if TYPE_CHECKING:
+    from contracts.config.groups.flink import FlinkSettings
     from contracts.config.settings import Settings
 
 Alone = Annotated[
@@ -51,7 +52,7 @@ def submit(
             _start_writer(settings(), print_line)
 
 
-def _require_no_state(settings: "Settings") -> None:
+def _require_no_state(settings: "FlinkSettings") -> None:
     """Raises JobError when a new job would ignore the state of a previous one."""
     from contracts.errors import JobError
     from feature_store.flink import rest as flink_rest

@@ -12,7 +12,7 @@ from pathlib import Path
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
-from contracts.config.settings import Settings
+from contracts.config.groups.training import TrainingSettings
 from contracts.errors import RegistryError
 from contracts.files import hold_lock
 from models import runtime
@@ -30,7 +30,7 @@ class LocalModel:
     digest: str
 
 
-def fetch_copy(settings: Settings, version: ModelVersion) -> LocalModel:
+def fetch_copy(settings: TrainingSettings, version: ModelVersion) -> LocalModel:
     """The verified local copy of `version`; downloads it if there is none or it was altered.
 
     Raises RegistryError if the file in the registry is missing, altered or cannot be loaded.
@@ -53,7 +53,7 @@ def _is_verified(folder: Path, digest: str) -> bool:
     return True
 
 
-def _download(settings: Settings, version: ModelVersion, folder: Path, digest: str) -> None:
+def _download(settings: TrainingSettings, version: ModelVersion, folder: Path, digest: str) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as scratch:
         try:
             downloaded = Path(

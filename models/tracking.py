@@ -9,7 +9,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from contracts.config import paths
-from contracts.config.settings import Settings
+from contracts.config.groups.training import TrainingSettings
+from contracts.config.home import HomeSettings
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # MLflow's defaults retry an unreachable server for many minutes.
@@ -20,17 +21,17 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 VERBOSE_LOGGERS = ("alembic", "mlflow.store", "mlflow.utils.environment")
 
 
-def artifact_root(settings: Settings) -> Path:
+def artifact_root(settings: HomeSettings) -> Path:
     """Folder of the artifacts, used without an MLflow server."""
     return paths.mlflow_home(settings) / "artifacts"
 
 
-def tracking_uri(settings: Settings) -> str:
+def tracking_uri(settings: TrainingSettings) -> str:
     """URI of both the tracking server and the registry."""
     return paths.mlflow_uri(settings)
 
 
-def client(settings: Settings) -> MlflowClient:
+def client(settings: TrainingSettings) -> MlflowClient:
     """A client of `tracking_uri`; creates the folder of the default database.
 
     Sets no global MLflow state.
@@ -49,7 +50,7 @@ def client(settings: Settings) -> MlflowClient:
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def experiment_id(settings: Settings, mlflow: MlflowClient, name: str) -> str:
+def experiment_id(settings: TrainingSettings, mlflow: MlflowClient, name: str) -> str:
     """Id of experiment `name`, which is created if it does not exist.
 
     Without a server, its artifacts are stored below TICK_HOME; MLflow's default is the working

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from contracts.config import logs
+from contracts.config.groups.serving import ServingSettings
 from contracts.config.settings import Settings, settings
 from serving.routes import live, open_inference, pages, predict
 from serving.routes.health import check_readiness
@@ -82,7 +83,9 @@ def create_default_app() -> FastAPI:
     return create_app(settings())
 
 
-def _add_middleware(app: FastAPI, settings: Settings, keys: ApiKeys, metrics: Metrics) -> None:
+def _add_middleware(
+    app: FastAPI, settings: ServingSettings, keys: ApiKeys, metrics: Metrics
+) -> None:
     """Add the middleware, innermost first: the last one added is the first to see a request."""
     docs_paths = frozenset({pages.DOCS, pages.OPENAPI, *pages.ASSET_FILES})
     app.add_middleware(

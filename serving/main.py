@@ -7,7 +7,8 @@ import tempfile
 
 import uvicorn
 
-from contracts.config.settings import Settings, settings
+from contracts.config.groups.serving import ServingSettings
+from contracts.config.settings import settings
 from serving.web.auth import load_api_keys
 
 KEEP_ALIVE_S = 30
@@ -16,7 +17,7 @@ WORKER_HEALTHCHECK_S = 60
 SHUTDOWN_S_MAX = 10  # requests in progress at SIGTERM may finish
 
 
-def serve_api(settings: Settings) -> None:
+def serve_api(settings: ServingSettings) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests in progress.
 
     Raises ServiceError without an API key.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from contracts.config import paths
 from contracts.config.connections import BOUNDED_VALUE
-from contracts.config.settings import Settings
+from contracts.config.home import HomeSettings
 from contracts.errors import ServiceError
 from stack import jars
 
@@ -23,13 +23,13 @@ SOURCE = Path(__file__).with_name("BoundedValue.java")
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same source gives the same jar
 
 
-def jar_path(settings: Settings) -> Path:
+def jar_path(settings: HomeSettings) -> Path:
     """Path of the compiled class in the jar cache; the name contains a hash of the source."""
     digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()
     return paths.jars(settings) / f"lakehouse-tick-{digest[:12]}.jar"
 
 
-def ensure_compiled(settings: Settings) -> None:
+def ensure_compiled(settings: HomeSettings) -> None:
     """Compile the class unless the jar cache has it. Needs Flink's jars. Raises ServiceError."""
     target = jar_path(settings)
     if target.exists():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.clock import now_us
+from contracts.config.groups.serving import ServingSettings
 from contracts.config.settings import Settings
 from contracts.errors import TickError
 from contracts.progress import Progress
@@ -180,7 +181,7 @@ def _await_arrival(
         time.sleep(POLL_S)
 
 
-def _request_predictions(settings: Settings, symbols: list[str]) -> list[dict[str, Any]]:
+def _request_predictions(settings: ServingSettings, symbols: list[str]) -> list[dict[str, Any]]:
     if not symbols:
         return []
     try:

@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 
 from contracts.config import paths
+from contracts.config.groups.lakehouse import LakehouseSettings
+from contracts.config.home import HomeSettings
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from stack import jars
@@ -94,7 +96,7 @@ def _check_package(name: str, pinned: str) -> Finding:
     )
 
 
-def _check_jars(settings: Settings) -> Finding:
+def _check_jars(settings: LakehouseSettings) -> Finding:
     missing_jars = jars.find_missing(settings)
     size_mb = sum(jar.size_bytes for jar in missing_jars) // MIB
     observed = (
@@ -105,7 +107,7 @@ def _check_jars(settings: Settings) -> Finding:
     return Finding("jars", not missing_jars, observed, "`tick up` or `tick jars` downloads them")
 
 
-def _check_disk(settings: Settings) -> Finding:
+def _check_disk(settings: HomeSettings) -> Finding:
     folder = next(folder for folder in (settings.root, *settings.root.parents) if folder.exists())
     free_mb = shutil.disk_usage(folder).free // MIB
     return Finding(

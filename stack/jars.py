@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.config import paths
-from contracts.config.settings import Settings
+from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.errors import ServiceError
 from contracts.progress import Progress, silent
 
@@ -69,12 +69,12 @@ def locked(role: str, lock: Path = LOCK_FILE) -> tuple[Jar, ...]:
     return tuple(Jar(**entry) for entry in json.loads(lock.read_text())[role])
 
 
-def roles(settings: Settings) -> tuple[str, ...]:
+def roles(settings: LakehouseSettings) -> tuple[str, ...]:
     """The roles that these settings require."""
     return tuple(role for role in ROOTS if role != "s3" or settings.in_object_store)
 
 
-def flink_jars(settings: Settings) -> tuple[Jar, ...]:
+def flink_jars(settings: LakehouseSettings) -> tuple[Jar, ...]:
     """Jars that are added to the class path of the Flink distribution."""
     return tuple(jar for role in roles(settings) if role != "kafka" for jar in locked(role))
 
@@ -98,7 +98,7 @@ def is_intact(cache: Path, jar: Jar) -> bool:
     )
 
 
-def find_missing(settings: Settings) -> tuple[Jar, ...]:
+def find_missing(settings: LakehouseSettings) -> tuple[Jar, ...]:
     """Pinned jars that are missing from the cache or damaged."""
     cache = paths.jars(settings)
     return tuple(
@@ -106,7 +106,7 @@ def find_missing(settings: Settings) -> tuple[Jar, ...]:
     )
 
 
-def ensure_downloaded(settings: Settings, progress: Progress = silent) -> None:
+def ensure_downloaded(settings: LakehouseSettings, progress: Progress = silent) -> None:
     """Download and verify the jars that are missing or damaged; progress is in bytes.
 
     Raises ServiceError when a jar cannot be downloaded or is not the pinned one; the jars that were

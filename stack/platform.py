@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from contracts.config import paths
+from contracts.config.home import HomeSettings
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.files import hold_lock
@@ -123,7 +124,7 @@ def _await_next_poll(service: Service, deadline: float, timeout_s: float) -> Non
 
 
 @contextmanager
-def _exclusive(settings: Settings) -> Iterator[None]:
+def _exclusive(settings: HomeSettings) -> Iterator[None]:
     """Hold the lock of the platform: two `tick up` at the same time would start everything twice.
 
     The second one waits, then sees that the services run.
@@ -132,7 +133,7 @@ def _exclusive(settings: Settings) -> Iterator[None]:
         yield
 
 
-def down(settings: Settings, services: Iterable[str] | None = None) -> list[str]:
+def down(settings: HomeSettings, services: Iterable[str] | None = None) -> list[str]:
     """Stop these services, by default every one that was started here; returns the names of those
     that were running.
     """
@@ -146,12 +147,12 @@ def down(settings: Settings, services: Iterable[str] | None = None) -> list[str]
     return stopped
 
 
-def _recorded_names(settings: Settings) -> set[str]:
+def _recorded_names(settings: HomeSettings) -> set[str]:
     """Services with a PID file: those that were started and not stopped."""
     return {file.stem for file in paths.run(settings).glob("[!.]*.json")}
 
 
-def _stop_all(settings: Settings, names: list[str]) -> list[str]:
+def _stop_all(settings: HomeSettings, names: list[str]) -> list[str]:
     def stop_one(name: str) -> bool:
         return stop(paths.run(settings) / f"{name}.json", settings.stop_timeout_s)
 

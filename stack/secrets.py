@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from contracts.config import paths
-from contracts.config.settings import Settings
+from contracts.config.groups.serving import ServingSettings
+from contracts.config.home import HomeSettings
 from contracts.errors import ServiceError
 from contracts.files import replace_atomically
 
@@ -39,7 +40,7 @@ class AirflowSecrets:
     secret_key: str = field(default_factory=_generate_token)
 
 
-def airflow_secrets(settings: Settings) -> AirflowSecrets:
+def airflow_secrets(settings: HomeSettings) -> AirflowSecrets:
     """Airflow's secrets; the first call generates them, and later ones what it lacks."""
     file = paths.airflow_home(settings) / "secrets.json"
     stored = json.loads(file.read_text()) if file.exists() else {}
@@ -59,14 +60,14 @@ def write_private(file: Path, text: str) -> None:
         stream.write(text)
 
 
-def ensure_api_key(settings: Settings) -> None:
+def ensure_api_key(settings: ServingSettings) -> None:
     """Generate the API key unless it is set or was generated before."""
     file = paths.secrets_file(settings)
     if settings.api_key is None and not file.exists():
         write_private(file, f"{API_KEY_NAME}={_generate_token()}\n")
 
 
-def find_api_key(settings: Settings) -> str | None:
+def find_api_key(settings: ServingSettings) -> str | None:
     """The API key of the settings or of HOME/secrets.env, if there is one."""
     if settings.api_key is not None:
         return settings.api_key.get_secret_value()
@@ -76,7 +77,7 @@ def find_api_key(settings: Settings) -> str | None:
     return next((line.removeprefix(prefix) for line in lines if line.startswith(prefix)), None)
 
 
-def api_key(settings: Settings) -> str:
+def api_key(settings: ServingSettings) -> str:
     """The API key that /predict requires. Raises ServiceError when there is none yet."""
     key = find_api_key(settings)
     if not key:

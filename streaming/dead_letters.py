@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_fixed
 
 from contracts.config import connections
-from contracts.config.settings import Settings
+from contracts.config.groups.kafka import KafkaSettings
 from contracts.errors import ServiceError
 from contracts.messages import encoding
 from contracts.messages.parsing import parse
@@ -81,14 +81,14 @@ class ReplayCounts:
     truncated: int
 
 
-def ends(settings: Settings) -> dict[int, int]:
+def ends(settings: KafkaSettings) -> dict[int, int]:
     """The current end of every partition, for `read`. Raises ServiceError without Kafka."""
     with closing(_consumer(settings)) as consumer:
         return {partition: end for partition, (_, end) in _bounds(consumer, settings).items()}
 
 
 def read(
-    settings: Settings,
+    settings: KafkaSettings,
     reason: str | None = None,
     after: dict[int, int] | None = None,
 ) -> Iterator[DeadLetter]:
@@ -101,12 +101,12 @@ def read(
         yield from (letter for letter in letters if reason in (None, letter.reason))
 
 
-def counts(settings: Settings) -> Counter[str]:
+def counts(settings: KafkaSettings) -> Counter[str]:
     """Dead letters by reason."""
     return Counter(letter.reason for letter in read(settings))
 
 
-def counts_of(settings: Settings, written: SentOffsets, after: dict[int, int]) -> Counter[str]:
+def counts_of(settings: KafkaSettings, written: SentOffsets, after: dict[int, int]) -> Counter[str]:
     """Messages of `written` that the live job rejected, by reason.
 
     `after`: `ends` from before they were sent. A restarted job writes some dead letters again, so
@@ -119,7 +119,7 @@ def counts_of(settings: Settings, written: SentOffsets, after: dict[int, int]) -
     return Counter(reasons.values())
 
 
-def replay(settings: Settings, received_us: int, reason: str | None = None) -> ReplayCounts:
+def replay(settings: KafkaSettings, received_us: int, reason: str | None = None) -> ReplayCounts:
     """Validate dead letters by the current contract and send those that pass to `ticks` again.
 
     A letter that is replayed twice does no harm: duplicates of a trade are counted once.
@@ -185,7 +185,7 @@ def _has_no_leader_yet(error: BaseException) -> bool:
     return isinstance(error, KafkaException) and error.args[0].code() in codes
 
 
-def _consumer(settings: Settings) -> Consumer:
+def _consumer(settings: KafkaSettings) -> Consumer:
     options = {"group.id": "dead-letters", "enable.auto.commit": False, "log_level": 2}
     return Consumer({**connections.kafka(settings), **options})
 
@@ -208,7 +208,7 @@ def _watermarks(consumer: Consumer) -> Bounds:
     }
 
 
-def _bounds(consumer: Consumer, settings: Settings) -> Bounds:
+def _bounds(consumer: Consumer, settings: KafkaSettings) -> Bounds:
     """All letters that Kafka has. Raises ServiceError without Kafka."""
     try:
         return _watermarks(consumer)

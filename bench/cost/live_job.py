@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from bench.cost.jvm import measure_jvm_cost
 from bench.load.ticks import Chunk, send_chunk, send_heartbeat
 from bench.platform import services
+from contracts.config.groups.flink import FlinkSettings
 from contracts.config.settings import Settings
 from contracts.topics import DEAD_LETTER, TICK_FEATURES, TICKS, Topic
 from feature_store.flink import rest as flink_rest
@@ -64,5 +65,5 @@ def _count(settings: Settings, topic: Topic) -> int:
     return sum(services.end_offsets(settings, topic))
 
 
-def _checkpoints(settings: Settings, job_id: str) -> int:
+def _checkpoints(settings: FlinkSettings, job_id: str) -> int:
     return int(flink_rest.call(settings, f"/jobs/{job_id}/checkpoints")["counts"]["completed"])

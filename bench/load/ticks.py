@@ -8,7 +8,7 @@ import polars as pl
 from confluent_kafka import Producer
 
 from contracts.config import connections
-from contracts.config.settings import Settings
+from contracts.config.groups.kafka import KafkaSettings
 from contracts.messages import encoding
 from contracts.tick import Tick
 from contracts.topics import TICKS
@@ -94,7 +94,7 @@ class Chunk:
         return conform(frame.select(Tick._fields[:9])).sort("event_time_us")
 
 
-def send_chunk(settings: Settings, chunk: Chunk) -> None:
+def send_chunk(settings: KafkaSettings, chunk: Chunk) -> None:
     """Send a chunk as a replay at speed 0 does, then END to every partition."""
     sender = Sender(settings)
     for frame in chunk.frames():
@@ -103,7 +103,7 @@ def send_chunk(settings: Settings, chunk: Chunk) -> None:
     to_every_partition(settings, END)
 
 
-def send_heartbeat(settings: Settings, chunk: Chunk) -> None:
+def send_heartbeat(settings: KafkaSettings, chunk: Chunk) -> None:
     """Send a heartbeat that closes every bar of the chunk.
 
     Must be repeated: Flink does not advance the watermark once all partitions are silent.
@@ -111,7 +111,7 @@ def send_heartbeat(settings: Settings, chunk: Chunk) -> None:
     to_every_partition(settings, encoding.heartbeat(chunk.close_us))
 
 
-def to_every_partition(settings: Settings, value: bytes) -> None:
+def to_every_partition(settings: KafkaSettings, value: bytes) -> None:
     """Send one message to each partition of topic `ticks`."""
     producer = Producer({**connections.kafka(settings), "enable.idempotence": True})
     for partition in range(TICKS.partitions):

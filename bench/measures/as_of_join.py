@@ -9,6 +9,7 @@ import polars as pl
 
 from bench.cost.process import measure_cost
 from bench.report.figures import Figure
+from contracts.config.groups.serving import ServingSettings
 from contracts.config.settings import Settings
 from contracts.features import columns
 from contracts.units import SECOND_US
@@ -64,7 +65,7 @@ def measure(scale: float = 1.0) -> list[Figure]:
 
 
 def join_with_polars(
-    rows: pl.DataFrame, features: Mapping[str, pl.DataFrame], settings: Settings
+    rows: pl.DataFrame, features: Mapping[str, pl.DataFrame], settings: ServingSettings
 ) -> pl.DataFrame:
     """The same join with polars alone: one join_asof per view."""
     tolerance = int(settings.stale_s * SECOND_US)

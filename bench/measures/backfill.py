@@ -23,6 +23,7 @@ from bench.cost.process import measure_cost, peak_memory_mib
 from bench.errors import BenchError
 from bench.platform import services
 from bench.report.figures import Figure
+from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.config.settings import Settings
 from contracts.units import DAY_US, SECOND_US
 from feature_store.backfill import run as backfill
@@ -105,7 +106,12 @@ def _fill_in_subprocess(*arguments: Any) -> int:
 
 
 def fill_silver(
-    settings: Settings, from_us: int, seconds: int, per_tile: int, name: str, duplicates: bool
+    settings: LakehouseSettings,
+    from_us: int,
+    seconds: int,
+    per_tile: int,
+    name: str,
+    duplicates: bool,
 ) -> int:
     """Append `per_tile` random ticks per second and symbol to silver; returns their number."""
     rng = np.random.default_rng(1)

@@ -11,6 +11,7 @@ from bench.errors import BenchError
 from bench.load import http_load
 from bench.platform import api, services
 from bench.report.figures import Figure, quantile
+from contracts.config.groups.redis import RedisSettings
 from contracts.config.settings import Settings
 from contracts.features import CORE
 from feature_store.online.store import connect
@@ -76,7 +77,7 @@ def _kill_redis(settings: Settings) -> Callable[[], None]:
     return lambda: platform.up(settings, ("redis",))
 
 
-def _empty_redis(settings: Settings) -> Callable[[], None]:
+def _empty_redis(settings: RedisSettings) -> Callable[[], None]:
     with connect(settings) as client:
         client.flushall()
     return lambda: None

@@ -7,6 +7,7 @@ from bench.errors import BenchError
 from bench.platform import services
 from bench.report.figures import Figure
 from contracts.clock import now_us
+from contracts.config.groups.redis import RedisSettings
 from contracts.config.settings import Settings
 from contracts.redis_keys import FRESHNESS_REDIS_KEY
 from contracts.units import SECOND_US
@@ -66,7 +67,7 @@ def measure(scale: float = 1.0) -> list[Figure]:
             return _figures(read(client), done.sent, window.rate, used_s / measured_s)
 
 
-def _settle(settings: Settings, last_us: int) -> None:
+def _settle(settings: RedisSettings, last_us: int) -> None:
     """Wait for the row of the last tile, then stop the writer, which saves its report.
 
     Rows that are still missing would be the slowest, so they must not be left out.

@@ -13,6 +13,7 @@ from bench.load import feature_rows
 from bench.platform import services
 from bench.report.figures import Figure
 from contracts.clock import now_us
+from contracts.config.groups.redis import RedisSettings
 from contracts.config.settings import Settings
 from contracts.windows import LEVELS
 from feature_store.feast_repo import objects as feast_objects
@@ -65,7 +66,9 @@ def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
         yield batch
 
 
-def _feast(settings: Settings, names: list[str], start_ms: int, count: int) -> tuple[float, float]:
+def _feast(
+    settings: RedisSettings, names: list[str], start_ms: int, count: int
+) -> tuple[float, float]:
     """Rows per second of Feast: `count` in one call, and one by one; only rows of the 1 s view."""
     feast_objects.apply(settings)
     store, level = feast_objects.store(settings), LEVELS[0]

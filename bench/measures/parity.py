@@ -11,6 +11,7 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from bench.cost.process import Cost, measure_cost, peak_memory_mib
 from bench.errors import BenchError
 from bench.report.figures import Figure
+from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.config.settings import Settings
 from contracts.features import columns
 from contracts.units import HOUR_US
@@ -104,7 +105,7 @@ def _hours(symbols: int, rng: np.random.Generator) -> Iterator[pl.DataFrame]:
             )
 
 
-def _append(settings: Settings, table: str, frame: pl.DataFrame) -> None:
+def _append(settings: LakehouseSettings, table: str, frame: pl.DataFrame) -> None:
     stored = Lakehouse(settings).table(table)
     target = schema_to_pyarrow(stored.schema(), include_field_ids=False)
     missing = [
@@ -127,7 +128,7 @@ def _compare(settings: Settings, to_us: int = START_US + HOURS * HOUR_US + 1) ->
     return count, cost
 
 
-def _read_tables(settings: Settings) -> None:
+def _read_tables(settings: LakehouseSettings) -> None:
     for first_us, last_us in stored_rows.slices(
         Lakehouse(settings), START_US, START_US + HOURS * HOUR_US + 1
     ):

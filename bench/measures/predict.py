@@ -25,6 +25,8 @@ from bench.load import feature_rows, http_load
 from bench.load.http_load import Load
 from bench.platform import api, services
 from bench.report.figures import Figure, quantile
+from contracts.config.groups.redis import RedisSettings
+from contracts.config.home import HomeSettings
 from contracts.config.settings import Settings
 from contracts.features import CORE
 from feature_store.feast_repo import objects as feast_objects
@@ -269,7 +271,9 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _measure_mlflow(settings: Settings, flavour: str, model: Any, rows: Any, scale: float) -> Loads:
+def _measure_mlflow(
+    settings: HomeSettings, flavour: str, model: Any, rows: Any, scale: float
+) -> Loads:
     import mlflow
 
     folder, port = settings.root / f"peer-{flavour}", services.free_ports()["mlflow_port"]
@@ -300,7 +304,7 @@ def _measure_mlflow(settings: Settings, flavour: str, model: Any, rows: Any, sca
         return _measure_peer(url, message, server, scale, "mlflow models serve")
 
 
-def _measure_feast(settings: Settings, scale: float) -> Loads:
+def _measure_feast(settings: RedisSettings, scale: float) -> Loads:
     feast_objects.apply(settings)
     port = services.free_ports()["mlflow_port"]
     command = [

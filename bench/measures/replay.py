@@ -11,6 +11,7 @@ from bench.platform import services
 from bench.report.figures import Figure
 from contracts.clock import now_us
 from contracts.config import connections
+from contracts.config.groups.kafka import KafkaSettings
 from contracts.config.settings import Settings
 from contracts.topics import TICKS
 from contracts.units import MINUTE_US
@@ -42,7 +43,7 @@ def _replay(settings: Settings, file: Path) -> Cost:
     return cost
 
 
-def _bare_loop(settings: Settings, frame: pl.DataFrame) -> Cost:
+def _bare_loop(settings: KafkaSettings, frame: pl.DataFrame) -> Cost:
     """The cost of producing alone, without reading, validation, encoding and position."""
     messages = list(
         zip(tick_frame.encode(frame), frame["venue"] + ":" + frame["symbol"], strict=True)

@@ -10,6 +10,8 @@ import psutil
 from bench.load import feature_rows, http_load
 from bench.platform import services
 from contracts.clock import now_us
+from contracts.config.groups.redis import RedisSettings
+from contracts.config.groups.serving import ServingSettings
 from contracts.config.settings import Settings
 from contracts.features import CORE
 from contracts.redis_keys import HEARTBEAT_REDIS_KEY
@@ -39,7 +41,7 @@ def promote(settings: Settings, exported: ExportedModel) -> None:
     registry.promote(registry.register_version(exported, run.info.run_id, {GATE_PASS: "true"}))
 
 
-def write_features(settings: Settings) -> None:
+def write_features(settings: RedisSettings) -> None:
     """Write fresh rows of every view to Redis, without nulls."""
     time_ms, rng = now_us() // 1000, np.random.default_rng(1)
     rows = [
@@ -65,13 +67,13 @@ def restart(settings: Settings) -> float:
     return time.monotonic() - began_s
 
 
-def _predicts(settings: Settings) -> bool:
+def _predicts(settings: ServingSettings) -> bool:
     url = f"{settings.api_url}/predict"
     load = http_load.send_requests(url, messages(settings), 1, 1, psutil.Process())
     return load.statuses == {200: 1}
 
 
-def messages(settings: Settings) -> list[bytes]:
+def messages(settings: ServingSettings) -> list[bytes]:
     """One raw `/predict` request with the API key for each symbol."""
     url, key = f"{settings.api_url}/predict", {"X-API-Key": secrets.api_key(settings)}
     return [

@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from bench.errors import BenchError
 from contracts.config import connections, paths
+from contracts.config.groups.kafka import KafkaSettings
 from contracts.config.settings import Settings
 from contracts.config.settings import settings as own_settings
 from contracts.topics import Topic
@@ -83,7 +84,7 @@ def wait(done: Callable[[], bool], what: str, timeout_s: float) -> None:
         time.sleep(POLL_S)
 
 
-def end_offsets(settings: Settings, topic: Topic) -> list[int]:
+def end_offsets(settings: KafkaSettings, topic: Topic) -> list[int]:
     """The next offset of every partition of a topic."""
     consumer = Consumer({**connections.kafka(settings), "group.id": "bench", "log_level": 0})
     try:

@@ -17,6 +17,7 @@ from cli.times import FORMATS, TIME_METAVAR, format_day, resolve_range
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from contracts.config.groups.lakehouse import LakehouseSettings
     from contracts.config.settings import Settings
     from feature_store.backfill.run import BackfillReport
 
@@ -159,7 +160,7 @@ def _write_online(console: "Console", settings: "Settings") -> None:
 
 
 def resolve_silver_range(
-    settings: "Settings", start: datetime | None, end: datetime | None
+    settings: "LakehouseSettings", start: datetime | None, end: datetime | None
 ) -> tuple[int, int]:
     """The range in µs; by default all ticks of silver, to the end of their last bar."""
     from contracts.units import SECOND_US

@@ -13,7 +13,7 @@ from cli.symbols import split_symbols
 from cli.times import FORMATS, TIME_METAVAR, resolve_range
 
 if TYPE_CHECKING:
-    from contracts.config.settings import Settings
+    from contracts.config.groups.lakehouse import LakehouseSettings
 
 UNEXPLAINED = 3
 
@@ -96,7 +96,7 @@ def parity(
     exit_if(report.unexplained > 0, UNEXPLAINED)
 
 
-def _covered_range(settings: "Settings", taken_us: int) -> tuple[int, int]:
+def _covered_range(settings: "LakehouseSettings", taken_us: int) -> tuple[int, int]:
     """The range in µs that both tables cover."""
     from feature_store.parity import stored_rows
     from lakehouse.tables import Lakehouse

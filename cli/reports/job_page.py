@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from contracts.config.settings import Settings
+    from contracts.config.home import HomeSettings
     from feature_store.flink.job_health import JobHealth
 
 KAFKA_TIMEOUT_S = 3.0
@@ -69,7 +69,7 @@ def consumer_group_lines(health: "JobHealth") -> Iterator[str]:
         yield f"{lag.group:<24} {lag.topic:<20} {lag.messages:>16,}"
 
 
-def _next_step(settings: "Settings") -> str:
+def _next_step(settings: "HomeSettings") -> str:
     from streaming.job import states as job_states
 
     newest = job_states.newest_state(settings)

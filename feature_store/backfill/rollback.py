@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 from pyiceberg.table import Table
 
-from contracts.config.settings import Settings
+from contracts.config.groups.lakehouse import LakehouseSettings
+from contracts.config.home import HomeSettings
 from contracts.errors import DatasetError
 from feature_store.backfill import ledger
 from lakehouse.commits import retry_commit
@@ -14,7 +15,7 @@ from lakehouse.snapshots import SnapshotInfo, list_snapshots, open_table
 from lakehouse.tables import Lakehouse
 
 
-def rollback(settings: Settings, name: str, snapshot_id: int) -> SnapshotInfo:
+def rollback(settings: LakehouseSettings, name: str, snapshot_id: int) -> SnapshotInfo:
     """Make an earlier snapshot the current one, and return it.
 
     Nothing is deleted: another rollback can undo this one. Raises DatasetError for an unknown
@@ -42,7 +43,7 @@ def _require_earlier(table: Table, name: str, snapshot_id: int) -> None:
 
 
 @contextmanager
-def _without_backfill(settings: Settings, name: str) -> Iterator[None]:
+def _without_backfill(settings: HomeSettings, name: str) -> Iterator[None]:
     """Keep backfills out while ticks or features change, and clear the ledger."""
     if name not in (GOLD, SILVER):
         yield

@@ -21,6 +21,7 @@ from threading import Event, Lock
 import polars as pl
 
 from contracts.clock import now_us
+from contracts.config.groups.flink import FlinkSettings
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError, JobError, TickError
 from contracts.progress import Progress, silent
@@ -326,7 +327,7 @@ def staged_table(lake: Lakehouse, name: str) -> Iterator[str]:
         staging.drop(lake, table)
 
 
-def cancel_abandoned(settings: Settings) -> None:
+def cancel_abandoned(settings: FlinkSettings) -> None:
     """Cancel the running jobs of backfills: of a killed run, or of one that stops.
 
     Call it under the lock. Raises JobError when Flink does not answer.

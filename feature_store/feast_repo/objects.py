@@ -9,7 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from contracts.config.settings import Settings
+from contracts.config.groups.redis import RedisSettings
+from contracts.config.home import HomeSettings
 from contracts.errors import SettingError
 from contracts.features import columns
 from contracts.windows import LEVELS, Level
@@ -38,12 +39,12 @@ entity_key_serialization_version: 3
 """
 
 
-def offline_file(settings: Settings, view: str) -> Path:
+def offline_file(settings: HomeSettings, view: str) -> Path:
     """The Parquet file of one view in Feast's offline store: symbol, event_timestamp, features."""
     return settings.feast_repo / "offline" / f"{view}.parquet"
 
 
-def write_yaml(settings: Settings) -> Path:
+def write_yaml(settings: RedisSettings) -> Path:
     """Write feature_store.yaml below settings.feast_repo and return its path."""
     (settings.feast_repo / "offline").mkdir(parents=True, exist_ok=True)
     path = settings.feast_repo / "feature_store.yaml"
@@ -61,7 +62,7 @@ def write_yaml(settings: Settings) -> Path:
     return path
 
 
-def _login(settings: Settings) -> str:
+def _login(settings: RedisSettings) -> str:
     """Login options of the connection string.
 
     Feast reads the password from the environment; it is never in this file.
@@ -75,7 +76,7 @@ def _login(settings: Settings) -> str:
     return "".join(f",{name}={value}" for name, value in options.items() if value)
 
 
-def _password(settings: Settings) -> str | None:
+def _password(settings: RedisSettings) -> str | None:
     """The variable with the password, None without one.
 
     Raises SettingError for a password that Feast cannot read.
@@ -90,7 +91,7 @@ def _password(settings: Settings) -> str | None:
     return "${TICK_REDIS_PASSWORD}"
 
 
-def _view(settings: Settings, level: Level, entity: Any) -> Any:
+def _view(settings: RedisSettings, level: Level, entity: Any) -> Any:
     from feast import Field
     from feast.types import Float64, Int64
 
@@ -108,7 +109,7 @@ def _view(settings: Settings, level: Level, entity: Any) -> Any:
     )
 
 
-def _daily_view(settings: Settings, entity: Any) -> Any:
+def _daily_view(settings: HomeSettings, entity: Any) -> Any:
     """Statistics of a day, timed at the start of the next day: an earlier join cannot see them.
 
     Offline only.
@@ -121,7 +122,7 @@ def _daily_view(settings: Settings, entity: Any) -> Any:
     return _feature_view(settings, DAILY_VIEW, entity, ttl=DAILY_TTL, schema=schema, online=False)
 
 
-def _feature_view(settings: Settings, name: str, entity: Any, **options: Any) -> Any:
+def _feature_view(settings: HomeSettings, name: str, entity: Any, **options: Any) -> Any:
     """A view over its file in the offline store."""
     from feast import FeatureView, FileSource
 
@@ -133,7 +134,7 @@ def _feature_view(settings: Settings, name: str, entity: Any, **options: Any) ->
     return FeatureView(name=name, entities=[entity], source=source, **options)
 
 
-def objects(settings: Settings) -> list[Any]:
+def objects(settings: RedisSettings) -> list[Any]:
     """Every Feast object: the entity, a view per level, the daily view, the feature service."""
     from feast import Entity, FeatureService
     from feast.value_type import ValueType
@@ -154,14 +155,14 @@ def _core_names(level: Level) -> list[str]:
     return [column.name for column in columns(level) if column.core]
 
 
-def store(settings: Settings) -> Any:
+def store(settings: HomeSettings) -> Any:
     """The Feast FeatureStore of this platform. Its repository must have been applied before."""
     from feast import FeatureStore
 
     return FeatureStore(repo_path=str(settings.feast_repo))
 
 
-def apply(settings: Settings) -> list[str]:
+def apply(settings: RedisSettings) -> list[str]:
     """Write and apply the repository; safe to repeat. Returns the names of the applied objects."""
     # Importing Feast enables the deprecation warnings of all libraries for the whole process.
     with warnings.catch_warnings():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from contracts.config.settings import Settings
+from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.files import replace_atomically
 from feature_store.feast_repo.objects import DAILY_VIEW, offline_file
 from lakehouse import daily
@@ -12,7 +12,7 @@ from lakehouse.schemas import DAILY, DAILY_COUNTS, DAILY_NUMBERS
 from lakehouse.tables import Lakehouse
 
 
-def export_daily(settings: Settings) -> Path:
+def export_daily(settings: LakehouseSettings) -> Path:
     """Write the file of the daily view: every day, at the time from which it is known.
 
     Returns the path of the file.

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from contracts import live_job
 from contracts.config import connections
-from contracts.config.settings import Settings
+from contracts.config.groups.kafka import KafkaSettings
 from contracts.errors import ServiceError
 from contracts.topics import TICK_FEATURES
 
@@ -43,7 +43,7 @@ class ConsumerLags:
     Each of its eight requests may take `timeout_s`. The client connects on first use.
     """
 
-    def __init__(self, settings: Settings, timeout_s: float) -> None:
+    def __init__(self, settings: KafkaSettings, timeout_s: float) -> None:
         self._settings, self._timeout_s = settings, timeout_s
         self._client: AdminClient | None = None
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts import live_job
+from contracts.config.groups.flink import FlinkSettings
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from feature_store.flink import rest as flink_rest
@@ -121,7 +122,7 @@ def examine(
     )
 
 
-def _newest_live_job(settings: Settings, timeout_s: float) -> str | None:
+def _newest_live_job(settings: FlinkSettings, timeout_s: float) -> str | None:
     jobs = flink_rest.jobs(settings, timeout_s)
     return next((str(job["jid"]) for job in jobs if job["name"] == live_job.NAME), None)
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pyiceberg.io import FileIO, load_file_io
 
 from contracts.config import paths
+from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from feature_store.flink.program import PLANNER_JVM
@@ -31,7 +32,7 @@ HINT = (
 )
 
 
-def is_used(settings: Settings) -> bool:
+def is_used(settings: LakehouseSettings) -> bool:
     """Whether the warehouse is in an S3 store that these settings name."""
     return (settings.warehouse_uri or "").startswith("s3://")
 
@@ -77,7 +78,7 @@ def _write_with_pyiceberg(files: FileIO, location: str) -> None:
         stream.write(CONTENT)
 
 
-def _write_with_flink(settings: Settings, location: str) -> None:
+def _write_with_flink(settings: LakehouseSettings, location: str) -> None:
     """Write in a JVM with Flink's class path and environment. Secrets are passed on its stdin."""
     options = catalog_options.reveal(catalog_options.render(settings).flink)
     child = subprocess.run(

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from contracts.config import paths
+from contracts.config.groups.flink import FlinkSettings
 from contracts.config.settings import Settings
 from contracts.errors import JobError
 from lakehouse.catalog_options import mask_secrets
@@ -65,7 +66,7 @@ class Program:
     may_finish: tuple[str, ...] = ()
 
 
-def base_options(settings: Settings) -> dict[str, str]:
+def base_options(settings: FlinkSettings) -> dict[str, str]:
     """Options of every job of this platform."""
     return {
         "execution.target": "remote",

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.config.settings import Settings
+from contracts.config.groups.flink import FlinkSettings
 from contracts.errors import JobError
 
 TIMEOUT_S = 10.0
@@ -32,7 +32,7 @@ class Failure:
     cause: str
 
 
-def client_options(settings: Settings) -> dict[str, str]:
+def client_options(settings: FlinkSettings) -> dict[str, str]:
     """Options of a job that Flink cancels when its client sent no heartbeat for `client_timeout_s`.
 
     `wait` sends the heartbeats.
@@ -45,7 +45,7 @@ def client_options(settings: Settings) -> dict[str, str]:
 
 
 def call(
-    settings: Settings,
+    settings: FlinkSettings,
     path: str,
     body: dict[str, Any] | None = None,
     method: str | None = None,
@@ -56,7 +56,11 @@ def call(
 
 
 def _request(
-    settings: Settings, path: str, body: dict[str, Any] | None, method: str | None, timeout_s: float
+    settings: FlinkSettings,
+    path: str,
+    body: dict[str, Any] | None,
+    method: str | None,
+    timeout_s: float,
 ) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(
@@ -73,7 +77,7 @@ def _request(
         ) from error
 
 
-def jobs(settings: Settings, timeout_s: float = TIMEOUT_S) -> list[dict[str, Any]]:
+def jobs(settings: FlinkSettings, timeout_s: float = TIMEOUT_S) -> list[dict[str, Any]]:
     """All jobs of the JobManager, newest first: jid, name, state, start-time, duration."""
     return sorted(
         call(settings, "/jobs/overview", timeout_s=timeout_s)["jobs"],
@@ -81,18 +85,18 @@ def jobs(settings: Settings, timeout_s: float = TIMEOUT_S) -> list[dict[str, Any
     )
 
 
-def running_job(settings: Settings, name: str) -> str | None:
+def running_job(settings: FlinkSettings, name: str) -> str | None:
     """Id of the unfinished job of that name, None when there is none."""
     of_name = (job for job in jobs(settings) if job["name"] == name)
     return next((str(job["jid"]) for job in of_name if job["state"] not in ENDED), None)
 
 
-def state(settings: Settings, job_id: str) -> str:
+def state(settings: FlinkSettings, job_id: str) -> str:
     """RUNNING, RESTARTING, FINISHED, FAILED …"""
     return str(call(settings, f"/jobs/{job_id}")["state"])
 
 
-def wait(settings: Settings, job_id: str, timeout_s: float) -> None:
+def wait(settings: FlinkSettings, job_id: str, timeout_s: float) -> None:
     """Wait for a bounded job to finish, and send Flink client heartbeats meanwhile.
 
     Raises JobError with the root cause when the job fails, or after the timeout.
@@ -113,14 +117,14 @@ def wait(settings: Settings, job_id: str, timeout_s: float) -> None:
         )
 
 
-def _report_client(settings: Settings, job_id: str, now_ms: int) -> None:
+def _report_client(settings: FlinkSettings, job_id: str, now_ms: int) -> None:
     """Send the client heartbeat of a job with `client_options`; `now_ms` is Flink's clock."""
     body = {"expiredTimestamp": now_ms + int(settings.client_timeout_s * 1000)}
     with contextlib.suppress(JobError):  # the job just ended or Flink is down: the next poll shows
         call(settings, f"/jobs/{job_id}/clientHeartbeat", body, "PATCH")
 
 
-def wait_running(settings: Settings, job_id: str, timeout_s: float) -> None:
+def wait_running(settings: FlinkSettings, job_id: str, timeout_s: float) -> None:
     """Wait until every task of a streaming job runs, or has finished as a bounded reader does.
 
     A REST error is retried until `timeout_s` is over: a loaded JobManager answers late or not at
@@ -150,7 +154,7 @@ def _is_up(job: dict[str, Any]) -> bool:
     return all(vertex["status"] in UP for vertex in job["vertices"])
 
 
-def _look_up(settings: Settings, job_id: str) -> tuple[dict[str, Any], JobError | None]:
+def _look_up(settings: FlinkSettings, job_id: str) -> tuple[dict[str, Any], JobError | None]:
     """The job, or why its state is unknown."""
     try:
         return call(settings, f"/jobs/{job_id}"), None
@@ -159,7 +163,7 @@ def _look_up(settings: Settings, job_id: str) -> tuple[dict[str, Any], JobError 
         return {}, JobError(why, "the job was not cancelled; see `tick status`, `tick job status`")
 
 
-def _not_up(settings: Settings, job_id: str, state: str, timeout_s: float) -> JobError:
+def _not_up(settings: FlinkSettings, job_id: str, state: str, timeout_s: float) -> JobError:
     """StartError when the job has failed, else JobError, because it may still come up."""
     if cause := _failure(settings, job_id):
         why = f"job {job_id} is {state}, not running, after {timeout_s:.0f} s:\n{cause}"
@@ -171,7 +175,7 @@ def _not_up(settings: Settings, job_id: str, state: str, timeout_s: float) -> Jo
     return JobError(why, "it was not cancelled; see `tick job status`, `tick status`")
 
 
-def tasks(settings: Settings, job_id: str) -> tuple[int, int]:
+def tasks(settings: FlinkSettings, job_id: str) -> tuple[int, int]:
     """(finished, all) tasks of a job: the progress of a batch job."""
     counts: Counter[str] = Counter()
     for vertex in call(settings, f"/jobs/{job_id}")["vertices"]:
@@ -179,18 +183,18 @@ def tasks(settings: Settings, job_id: str) -> tuple[int, int]:
     return counts["FINISHED"], max(1, counts.total())
 
 
-def root_cause(settings: Settings, job_id: str) -> str:
+def root_cause(settings: FlinkSettings, job_id: str) -> str:
     """The newest failure of a job, reduced to its causes."""
     return _failure(settings, job_id) or "no failure recorded"
 
 
-def _failure(settings: Settings, job_id: str) -> str | None:
+def _failure(settings: FlinkSettings, job_id: str) -> str | None:
     newest = next(iter(_exceptions(settings, f"/jobs/{job_id}/exceptions")), {})
     return "\n".join(_causes(_stacktrace(newest))[:CAUSES_SHOWN]) or None
 
 
 def _exceptions(
-    settings: Settings, path: str, timeout_s: float = TIMEOUT_S
+    settings: FlinkSettings, path: str, timeout_s: float = TIMEOUT_S
 ) -> list[dict[str, Any]]:
     """The exception history of a job, newest first."""
     history = call(settings, path, timeout_s=timeout_s).get("exceptionHistory", {})
@@ -202,7 +206,7 @@ def _stacktrace(entry: dict[str, Any]) -> str:
 
 
 def failures(
-    settings: Settings, job_id: str, count_max: int, timeout_s: float = TIMEOUT_S
+    settings: FlinkSettings, job_id: str, count_max: int, timeout_s: float = TIMEOUT_S
 ) -> list[Failure]:
     """The newest failures of a job, newest first. Flink keeps 16 per job."""
     path = f"/jobs/{job_id}/exceptions?maxExceptions={count_max}"
@@ -221,7 +225,7 @@ def _causes(stacktrace: str) -> list[str]:
     return [*lines[:1], *(line for line in lines if line.startswith("Caused by"))]
 
 
-def restarts(settings: Settings, job_id: str, timeout_s: float = TIMEOUT_S) -> int | None:
+def restarts(settings: FlinkSettings, job_id: str, timeout_s: float = TIMEOUT_S) -> int | None:
     """How often Flink has restarted a job; None while the JobManager has no count yet."""
     metrics = _request(settings, f"/jobs/{job_id}/metrics?get=numRestarts", None, None, timeout_s)
     if not metrics or not str(metrics[0].get("value", "")).isdigit():
@@ -229,7 +233,7 @@ def restarts(settings: Settings, job_id: str, timeout_s: float = TIMEOUT_S) -> i
     return int(metrics[0]["value"])
 
 
-def stop_with_savepoint(settings: Settings, job_id: str, timeout_s: float) -> str:
+def stop_with_savepoint(settings: FlinkSettings, job_id: str, timeout_s: float) -> str:
     """Stop a job with a savepoint and wait for its end; returns the savepoint's location.
 
     Raises JobError when Flink could not take it.
@@ -258,7 +262,7 @@ def _savepoint_location(operation: dict[str, Any]) -> str:
     return str(operation["location"])
 
 
-def _wait_for_end(settings: Settings, job_id: str, deadline: float) -> None:
+def _wait_for_end(settings: FlinkSettings, job_id: str, deadline: float) -> None:
     """Wait for the end of the job, which runs on for a moment after its savepoint is complete."""
     while (now := state(settings, job_id)) not in ENDED:
         if time.monotonic() > deadline:
@@ -268,6 +272,6 @@ def _wait_for_end(settings: Settings, job_id: str, deadline: float) -> None:
         time.sleep(POLL_S)
 
 
-def cancel(settings: Settings, job_id: str) -> None:
+def cancel(settings: FlinkSettings, job_id: str) -> None:
     """Cancel without a savepoint; the newest retained checkpoint stays."""
     call(settings, f"/jobs/{job_id}?mode=cancel", method="PATCH")

@@ -4,11 +4,11 @@ import contextlib
 
 import redis
 
-from contracts.config.settings import Settings
+from contracts.config.groups.redis import RedisSettings
 from feature_store.online.store import connect
 
 
-def publish(settings: Settings, key: str, text: bytes) -> None:
+def publish(settings: RedisSettings, key: str, text: bytes) -> None:
     """Set one of the signals in `contracts.redis_keys` to `text`. A Redis error is ignored."""
     with contextlib.suppress(redis.RedisError), connect(settings) as client:
         client.set(key, text)

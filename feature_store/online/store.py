@@ -20,7 +20,7 @@ from redis.retry import Retry
 
 from contracts import redis_keys
 from contracts.config import connections
-from contracts.config.settings import Settings
+from contracts.config.groups.redis import RedisSettings
 from contracts.features import columns
 from contracts.tick import NAME_CHARS_MAX
 from contracts.windows import LEVELS, Level
@@ -70,7 +70,7 @@ class WriteCounts:
         return len(self.times_ms)
 
 
-def connect(settings: Settings) -> redis.Redis:
+def connect(settings: RedisSettings) -> redis.Redis:
     """A client for writing: explicit timeouts, no retries (the caller retries the whole batch)."""
     timeout_s = settings.writer_timeout_ms / 1000
     return redis.Redis(
@@ -221,7 +221,7 @@ return 1
 class OnlineTable:
     """The online rows in Redis, for writing: one pipeline of guarded scripts per call."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(self, client: redis.Redis, settings: RedisSettings) -> None:
         self._client = client
         self._ttl_s = settings.redis_ttl_s
         self._future_ms = settings.future_row_ms_max
@@ -268,7 +268,7 @@ class OnlineTable:
 
 
 def write_rows(
-    client: redis.Redis, rows: Iterable[Mapping[str, Any]], settings: Settings, now_us: int
+    client: redis.Redis, rows: Iterable[Mapping[str, Any]], settings: RedisSettings, now_us: int
 ) -> WriteCounts:
     """Write feature rows (as in topic `tick_features`) in batches, never older over newer.
 

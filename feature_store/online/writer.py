@@ -29,7 +29,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from contracts import live_job
 from contracts.clock import now_us
 from contracts.config import connections, logs
-from contracts.config.settings import Settings
+from contracts.config.groups.kafka import KafkaSettings
+from contracts.config.groups.redis import RedisSettings
 from contracts.config.settings import settings as read_settings
 from contracts.errors import ServiceError
 from contracts.feature_row import HEARTBEAT_VIEW
@@ -96,7 +97,7 @@ class Batch:
             self.rows[key] = row
 
 
-def consumer_config(settings: Settings) -> dict[str, Any]:
+def consumer_config(settings: KafkaSettings) -> dict[str, Any]:
     """Kafka consumer options: offsets are committed explicitly, and only after the write."""
     return {
         **connections.kafka(settings),
@@ -117,7 +118,7 @@ class OnlineWriter:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: RedisSettings,
         consumer: Any,
         client: redis.Redis,
         clock: Callable[[], int] = now_us,

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from contracts.config.settings import Settings
+from contracts.config.groups.redis import RedisSettings
 from contracts.redis_keys import FRESHNESS_REDIS_KEY, HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY
 from feature_store.online.store import connect
 
@@ -81,7 +81,7 @@ def read(client: redis.Redis) -> WriterReport:
     return WriterReport(counters, len(ordered), _quantile(ordered, 0.5), _quantile(ordered, 0.99))
 
 
-def reached_us(settings: Settings) -> int:
+def reached_us(settings: RedisSettings) -> int:
     """Newest event time that the live job has processed, µs UTC; 0 when unknown."""
     try:
         with connect(settings) as client:

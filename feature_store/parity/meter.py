@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import orjson
 import polars as pl
 
+from contracts.config.groups.redis import RedisSettings
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.features import columns
@@ -78,7 +79,7 @@ def _with_progress(parts: Sequence[Chunk], step: str, progress: Progress) -> Ite
         yield part
 
 
-def save(settings: Settings, report: ParityReport) -> None:
+def save(settings: RedisSettings, report: ParityReport) -> None:
     """Save the totals to TICK_HOME/parity.json, replaced atomically, and publish them."""
     file, totals = settings.root / FILE, report.totals()
     with replace_atomically(file) as partial:

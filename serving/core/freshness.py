@@ -4,6 +4,7 @@ symbol's online row. Pure: the same row and time give the same outcome.
 
 from collections.abc import Sequence
 
+from contracts.config.groups.serving import ServingSettings
 from contracts.config.settings import Settings
 from contracts.features import COLUMNS, OVERFLOWS
 from contracts.windows import LEVELS
@@ -52,7 +53,7 @@ def _absent_views(row: FeatureRow, event_time_us: int) -> Outcome:
     return Outcome(status, reason, row.missing, wait_s, event_time_us, row.age_s)
 
 
-def _is_stale(times: dict[str, int], settings: Settings, now_us: int) -> bool:
+def _is_stale(times: dict[str, int], settings: ServingSettings, now_us: int) -> bool:
     """Whether a view is older than `fresh_s` plus the length of its bar less 1 s."""
     return any(
         (now_us - time) / US > settings.fresh_s + _TILE_S[view] - 1
@@ -61,7 +62,9 @@ def _is_stale(times: dict[str, int], settings: Settings, now_us: int) -> bool:
     )
 
 
-def _too_old(row: FeatureRow, settings: Settings, event_time_us: int, age_s: float) -> Outcome:
+def _too_old(
+    row: FeatureRow, settings: ServingSettings, event_time_us: int, age_s: float
+) -> Outcome:
     views = f" ({', '.join(row.old_views)})" if row.old_views else ""
     reason = (
         f"the features{views} are older than the limit of {settings.stale_s:g} s; the newest are"
@@ -82,7 +85,11 @@ def _missing_features(row: FeatureRow, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _incomplete(
-    missing: tuple[str, ...], warm_s: int, settings: Settings, event_time_us: int, age_s: float
+    missing: tuple[str, ...],
+    warm_s: int,
+    settings: ServingSettings,
+    event_time_us: int,
+    age_s: float,
 ) -> Outcome:
     """Features without a value: how long the warm-up still takes, or why there is no value."""
     wait_s = max(_WINDOW_S[name] for name in missing) - warm_s

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from contracts.config.groups.serving import ServingSettings
 from contracts.config.settings import Settings
 from contracts.errors import TickError
 from contracts.redis_keys import RETIRED, model_key
@@ -31,7 +32,7 @@ class PollSchedule:
     with exponential backoff from `model_retry_s`.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ServingSettings) -> None:
         self._refresh_s = settings.model_refresh_s
         self._retry_s = settings.model_retry_s
         self._read_s = 0.0  # monotonic time of the last read

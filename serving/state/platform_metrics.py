@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from contracts.clock import now_us
 from contracts.config import connections
-from contracts.config.settings import Settings
+from contracts.config.groups.kafka import KafkaSettings
 from contracts.redis_keys import (
     DRIFT_KEY,
     DUEL_KEY,
@@ -159,7 +159,7 @@ def _comparison_metrics(comparison: Mapping[str, Any]) -> Iterator[Metric]:
 class PlatformMetrics:
     """Reads snapshots of the platform; a part that does not respond in time is None in that one."""
 
-    def __init__(self, settings: Settings, get_reader: Callable[[], OnlineReader]) -> None:
+    def __init__(self, settings: KafkaSettings, get_reader: Callable[[], OnlineReader]) -> None:
         self._settings = settings
         self._get_reader = get_reader
         self._dead_letters: int | None = None

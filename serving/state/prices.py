@@ -10,7 +10,7 @@ import orjson
 from confluent_kafka import OFFSET_END, Consumer, KafkaException, Message, TopicPartition
 
 from contracts.config import connections
-from contracts.config.settings import Settings
+from contracts.config.groups.kafka import KafkaSettings
 from contracts.topics import TICKS
 
 IDLE_S_MAX = 30.0
@@ -24,7 +24,7 @@ class Prices:
     `IDLE_S_MAX` after the last one.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._prices: dict[str, float] = {}
         self._last_call_s = 0.0

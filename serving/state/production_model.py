@@ -15,6 +15,8 @@ import numpy as np
 import orjson
 
 from contracts.config import paths
+from contracts.config.groups.training import TrainingSettings
+from contracts.config.home import HomeSettings
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError, ServiceError, TickError
 from contracts.files import replace_atomically
@@ -65,7 +67,7 @@ class RegistryState(NamedTuple):
 ReadRegistry = Callable[[Settings, Sequence[str], float], Awaitable[RegistryState]]
 
 
-def served_model_names(settings: Settings) -> tuple[str, ...]:
+def served_model_names(settings: TrainingSettings) -> tuple[str, ...]:
     """The registered models that the API serves; the model of /predict is the first."""
     return (
         settings.model_name,
@@ -76,7 +78,7 @@ def served_model_names(settings: Settings) -> tuple[str, ...]:
 
 
 async def read_registry(
-    settings: Settings, signals: Sequence[str] = (), age_s_max: float = 0.0
+    settings: TrainingSettings, signals: Sequence[str] = (), age_s_max: float = 0.0
 ) -> RegistryState:
     """The state of the registry.
 
@@ -100,7 +102,7 @@ async def read_registry(
     return _parse_state(fields, age_s)
 
 
-def _cache_key(settings: Settings, signals: Sequence[str]) -> str:
+def _cache_key(settings: TrainingSettings, signals: Sequence[str]) -> str:
     """Digest of what the state depends on. Not the plain text: the registry's URL can contain a
     password.
     """
@@ -108,7 +110,7 @@ def _cache_key(settings: Settings, signals: Sequence[str]) -> str:
     return hashlib.sha256(orjson.dumps(parts)).hexdigest()
 
 
-async def _run_child(settings: Settings) -> bytes:
+async def _run_child(settings: HomeSettings) -> bytes:
     """The JSON that `serving.state.registry_child` prints, or `failure` and `hint`."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -173,18 +175,18 @@ def _parse_version(fields: dict[str, str]) -> ModelVersion | TickError:
     return ModelVersion(**fields)
 
 
-def write_served_note(settings: Settings, version: ModelVersion) -> None:
+def write_served_note(settings: TrainingSettings, version: ModelVersion) -> None:
     """Note `version` as the model to serve at the next start; the file is replaced atomically."""
     with replace_atomically(_served_note(settings), durable=False) as partial:
         partial.write_bytes(orjson.dumps(version._asdict()))
 
 
-def delete_served_note(settings: Settings) -> None:
+def delete_served_note(settings: TrainingSettings) -> None:
     """Serve no model at the next start, because the model was retired."""
     _served_note(settings).unlink(missing_ok=True)
 
 
-def read_served_note(settings: Settings) -> ModelVersion | None:
+def read_served_note(settings: TrainingSettings) -> ModelVersion | None:
     """The version that was served last, or None. `ModelVersion.load_model` verifies it."""
     try:
         return ModelVersion(**orjson.loads(_served_note(settings).read_bytes()))
@@ -192,7 +194,7 @@ def read_served_note(settings: Settings) -> ModelVersion | None:
         return None
 
 
-def load_served_model(settings: Settings) -> Model | None:
+def load_served_model(settings: TrainingSettings) -> Model | None:
     """The model that was served last, or None when there is none or it fails verification."""
     version = read_served_note(settings)
     try:
@@ -201,5 +203,5 @@ def load_served_model(settings: Settings) -> Model | None:
         return None
 
 
-def _served_note(settings: Settings) -> Path:
+def _served_note(settings: TrainingSettings) -> Path:
     return settings.root / "models" / f"{settings.model_name}.served.json"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from contracts.config.settings import Settings
+from contracts.config.groups.serving import ServingSettings
 from contracts.errors import ServiceError
 from serving.web.headers import find_header
 from serving.web.http_middleware import HttpMiddleware
@@ -80,7 +80,7 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-def load_api_keys(settings: Settings) -> ApiKeys:
+def load_api_keys(settings: ServingSettings) -> ApiKeys:
     """The accepted keys of `settings`.
 
     Raises ServiceError when there is no key, unless `api_open` is set and the host is loopback.
@@ -97,7 +97,7 @@ def load_api_keys(settings: Settings) -> ApiKeys:
     )
 
 
-def _forbid_open_network(settings: Settings) -> None:
+def _forbid_open_network(settings: ServingSettings) -> None:
     if settings.api_open and not _is_loopback(settings.host):
         raise ServiceError(
             f"TICK_API_OPEN on {settings.host} would serve everyone on the network without a key",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
-from contracts.config.settings import Settings
+from contracts.config.groups.serving import ServingSettings
 
 SERVICE_NAME = "lakehouse-tick-api"
 UNTRACED_URLS = r"^https?://[^/]*/(?:healthz|readyz|metrics)$"
@@ -16,7 +16,7 @@ EXPORT_TIMEOUT_S = 5
 SHUTDOWN_S_MAX = 3  # shutdown waits this long for the export of the last spans
 
 
-def install_tracing(app: FastAPI, settings: Settings) -> Callable[[], None]:
+def install_tracing(app: FastAPI, settings: ServingSettings) -> Callable[[], None]:
     """Trace the requests of `app`. Returns the function that exports the last spans at shutdown.
 
     A caller's `traceparent` is continued. While the collector is unavailable spans are lost, but

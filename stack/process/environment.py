@@ -9,7 +9,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from contracts.config import paths
-from contracts.config.settings import Settings
+from contracts.config.groups.airflow import AirflowSettings
 from contracts.errors import ServiceError
 
 PACKAGE = "apache-airflow"
@@ -20,7 +20,7 @@ HINT = (
 )
 
 
-def airflow_python(settings: Settings) -> Path:
+def airflow_python(settings: AirflowSettings) -> Path:
     """The Python that has Airflow: TICK_AIRFLOW_PYTHON, else this one, else that of
     `.venv-airflow`. Raises ServiceError when Airflow is not installed.
     """
@@ -37,7 +37,7 @@ def airflow_python(settings: Settings) -> Path:
     return python
 
 
-def airflow_version(settings: Settings) -> str:
+def airflow_version(settings: AirflowSettings) -> str:
     """Version of the installed Airflow, or `not installed`."""
     try:
         return version_in(airflow_python(settings)) or "not installed"
@@ -45,7 +45,7 @@ def airflow_version(settings: Settings) -> str:
         return "not installed"
 
 
-def packages_folder(settings: Settings) -> Path:
+def packages_folder(settings: AirflowSettings) -> Path:
     """Folder of the packages installed alongside Airflow. Raises ServiceError."""
     folder = _site_packages(airflow_python(settings))
     if folder is None:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from typing import NoReturn
 
+from contracts.config.groups.airflow import AirflowSettings
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.progress import Progress, silent
@@ -56,7 +57,7 @@ def _verify_object_store(settings: Settings) -> None:
         object_store.verify(settings)
 
 
-def initialize_airflow(settings: Settings) -> None:
+def initialize_airflow(settings: AirflowSettings) -> None:
     """Create Airflow's configuration, secrets, tables and pools; its Postgres must run.
     Idempotent.
     """

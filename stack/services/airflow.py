@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 import dags
 from contracts.config import paths
-from contracts.config.settings import Settings
+from contracts.config.groups.airflow import AirflowSettings
+from contracts.config.home import HomeSettings
 from contracts.errors import ServiceError
 from stack import secrets
 from stack.process import environment
@@ -35,7 +36,7 @@ PREPARE_TIMEOUT_S = 300
 Config = dict[str, dict[str, str]]
 
 
-def api(settings: Settings) -> Service:
+def api(settings: AirflowSettings) -> Service:
     """Web page, REST API and execution API of running tasks; ready when it reaches its database."""
     address = ("--host", settings.host, "--port", str(settings.airflow_port), "--workers", "1")
     return _service(
@@ -43,25 +44,25 @@ def api(settings: Settings) -> Service:
     )
 
 
-def dag_processor(settings: Settings) -> Service:
+def dag_processor(settings: AirflowSettings) -> Service:
     """Parses the DAG files."""
     return _service(settings, DAGS, ("dag-processor",), "dag_processor")
 
 
-def scheduler(settings: Settings) -> Service:
+def scheduler(settings: AirflowSettings) -> Service:
     """Schedules task instances and runs them in its own worker processes. Without its log server,
     which would listen on all interfaces.
     """
     return _service(settings, SCHEDULER, ("scheduler", "--skip-serve-logs"), "scheduler")
 
 
-def triggerer(settings: Settings) -> Service:
+def triggerer(settings: AirflowSettings) -> Service:
     """Waits for manual approvals and reports missed deadlines."""
     return _service(settings, TRIGGERER, ("triggerer", "--skip-serve-logs"), "triggerer")
 
 
 def _service(
-    settings: Settings,
+    settings: AirflowSettings,
     name: str,
     arguments: tuple[str, ...],
     component: str,
@@ -78,7 +79,7 @@ def _service(
     )
 
 
-def _python(settings: Settings) -> str:
+def _python(settings: AirflowSettings) -> str:
     try:
         return str(environment.airflow_python(settings))
     except ServiceError:
@@ -86,7 +87,7 @@ def _python(settings: Settings) -> str:
         return "python-with-airflow"
 
 
-def airflow_env(settings: Settings) -> dict[str, str]:
+def airflow_env(settings: HomeSettings) -> dict[str, str]:
     """Environment of Airflow's processes, which every task inherits: contains these settings."""
     return settings_env(settings) | {
         "AIRFLOW_HOME": str(paths.airflow_home(settings)),
@@ -94,7 +95,7 @@ def airflow_env(settings: Settings) -> dict[str, str]:
     }
 
 
-def _is_healthy(settings: Settings, name: str, component: str) -> bool:
+def _is_healthy(settings: AirflowSettings, name: str, component: str) -> bool:
     """Whether Airflow reports this process as healthy.
 
     The heartbeat must be newer than the process: Airflow still reports a dead component as healthy
@@ -114,7 +115,7 @@ def _is_healthy(settings: Settings, name: str, component: str) -> bool:
     )
 
 
-def prepare(settings: Settings) -> None:
+def prepare(settings: AirflowSettings) -> None:
     """Write airflow.cfg, migrate the database and import the pools; the last two only after a
     change.
 
@@ -134,7 +135,7 @@ def prepare(settings: Settings) -> None:
     marker.write_text(fingerprint)
 
 
-def _run_airflow(settings: Settings, *arguments: str) -> None:
+def _run_airflow(settings: AirflowSettings, *arguments: str) -> None:
     try:
         subprocess.run(
             [str(environment.airflow_python(settings)), "-m", "airflow", *arguments],
@@ -156,7 +157,7 @@ def _run_airflow(settings: Settings, *arguments: str) -> None:
         ) from error
 
 
-def config(settings: Settings) -> Config:
+def config(settings: AirflowSettings) -> Config:
     """Our airflow.cfg by section: only what differs from Airflow's defaults."""
     home = paths.airflow_home(settings)
     keys = secrets.airflow_secrets(settings)
@@ -192,7 +193,7 @@ def config(settings: Settings) -> Config:
     }
 
 
-def _metrics(settings: Settings) -> Config:
+def _metrics(settings: AirflowSettings) -> Config:
     sections: Config = {}
     if settings.airflow_statsd:
         host, _, port = settings.airflow_statsd.partition(":")

@@ -8,7 +8,7 @@ from typing import Any
 
 from tenacity import retry, retry_if_exception, stop_after_attempt
 
-from contracts.config.settings import Settings
+from contracts.config.groups.airflow import AirflowSettings
 from contracts.errors import ServiceError
 from stack import secrets
 from stack.process.probe import fetch_json
@@ -32,12 +32,12 @@ class AirflowError(ServiceError):
         self.status = status
 
 
-def url(settings: Settings) -> str:
+def url(settings: AirflowSettings) -> str:
     """Address of the web page and the REST API."""
     return f"http://{settings.airflow_host or settings.host}:{settings.airflow_port}"
 
 
-def fetch_health(settings: Settings) -> dict[str, Any] | None:
+def fetch_health(settings: AirflowSettings) -> dict[str, Any] | None:
     """State of each component; None when the api-server does not respond."""
     return fetch_json(f"{url(settings)}/api/v2/monitor/health", PROBE_TIMEOUT_S)
 
@@ -47,7 +47,7 @@ class Client:
     api-server does not respond.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AirflowSettings) -> None:
         self.url = url(settings)
         self._password = secrets.airflow_secrets(settings).admin
         self._token = ""

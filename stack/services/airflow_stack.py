@@ -2,6 +2,7 @@
 components that call it.
 """
 
+from contracts.config.home import HomeSettings
 from contracts.config.settings import Settings
 from contracts.progress import Progress, silent
 from stack import platform
@@ -26,7 +27,7 @@ def up(settings: Settings, progress: Progress = silent) -> None:
         platform.start_all(settings, names, progress)
 
 
-def down(settings: Settings) -> list[str]:
+def down(settings: HomeSettings) -> list[str]:
     """Stop all services of Airflow; returns the names of those that were running. Unfinished runs
     are retried after the next start.
     """

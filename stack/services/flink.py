@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.config import paths
+from contracts.config.groups.flink import FlinkSettings
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from stack import bounded_value, jars
@@ -92,14 +93,14 @@ def _script(name: str) -> tuple[str, ...]:
     return (str(paths.pyflink_home() / "bin" / name), "start-foreground")
 
 
-def fetch_overview(settings: Settings) -> dict[str, Any] | None:
+def fetch_overview(settings: FlinkSettings) -> dict[str, Any] | None:
     """The cluster's `/overview` (taskmanagers, slots-total, jobs-running …); None when it does not
     respond.
     """
     return fetch_json(f"{settings.flink_url}/overview", REST_TIMEOUT_S)
 
 
-def _is_registered(settings: Settings) -> bool:
+def _is_registered(settings: FlinkSettings) -> bool:
     """Whether the JobManager has registered this process, identified by its data port: after a
     kill -9 it lists the dead TaskManager for some seconds.
     """
@@ -182,7 +183,7 @@ def java_options() -> str:
     return re.sub(r"--add-exports=jdk\.compiler/\S+ ?", "", match.group(1))
 
 
-def config(settings: Settings) -> str:
+def config(settings: FlinkSettings) -> str:
     """Our config.yaml: flat keys, one per line."""
     values = {
         "env.java.opts.all": java_options(),
@@ -196,7 +197,7 @@ def config(settings: Settings) -> str:
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items())
 
 
-def _jobmanager_options(settings: Settings) -> Options:
+def _jobmanager_options(settings: FlinkSettings) -> Options:
     return {
         "jobmanager.rpc.address": settings.flink,
         "jobmanager.rpc.port": settings.flink_port + 1,
@@ -211,7 +212,7 @@ def _jobmanager_options(settings: Settings) -> Options:
     }
 
 
-def _taskmanager_options(settings: Settings) -> Options:
+def _taskmanager_options(settings: FlinkSettings) -> Options:
     # In a container the TaskManager determines the address at which the others reach it.
     host: Options = {} if settings.host in ALL_INTERFACES else {"taskmanager.host": settings.host}
     return {

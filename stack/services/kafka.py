@@ -9,7 +9,8 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 
 from contracts.config import connections, paths
-from contracts.config.settings import Settings
+from contracts.config.groups.kafka import KafkaSettings
+from contracts.config.home import HomeSettings
 from contracts.errors import ServiceError
 from stack import jars, secrets
 from stack.process.ports import ALL_INTERFACES, accepts_connections
@@ -66,7 +67,7 @@ appender.console.layout.pattern = %d{yyyy-MM-dd HH:mm:ss,SSS} %-5p %c{1} - %m%n
 """
 
 
-def service(settings: Settings) -> Service:
+def service(settings: KafkaSettings) -> Service:
     """The broker; its data folder is formatted before the first start."""
     return Service(
         name="kafka",
@@ -81,15 +82,15 @@ def service(settings: Settings) -> Service:
     )
 
 
-def _properties_file(settings: Settings) -> Path:
+def _properties_file(settings: HomeSettings) -> Path:
     return paths.kafka_home(settings) / "server.properties"
 
 
-def _data_folder(settings: Settings) -> Path:
+def _data_folder(settings: HomeSettings) -> Path:
     return paths.kafka_home(settings) / "data"
 
 
-def _java_command(settings: Settings, *arguments: str) -> tuple[str, ...]:
+def _java_command(settings: KafkaSettings, *arguments: str) -> tuple[str, ...]:
     cache = paths.jars(settings)
     home = paths.kafka_home(settings)
     return (
@@ -104,7 +105,7 @@ def _java_command(settings: Settings, *arguments: str) -> tuple[str, ...]:
     )
 
 
-def prepare(settings: Settings) -> None:
+def prepare(settings: KafkaSettings) -> None:
     """Write the configuration and, the first time, format the data folder. Raises ServiceError."""
     paths.kafka_home(settings).mkdir(parents=True, exist_ok=True)
     (paths.kafka_home(settings) / "log4j2.properties").write_text(LOG4J)
@@ -125,7 +126,7 @@ def prepare(settings: Settings) -> None:
         _format_data_folder(settings)
 
 
-def _login_properties(settings: Settings) -> str:
+def _login_properties(settings: KafkaSettings) -> str:
     """How clients log in to the local broker: SASL/PLAIN with the user of the settings, who is also
     the user of the broker itself.
     """
@@ -143,7 +144,7 @@ def _login_properties(settings: Settings) -> str:
     return LOGIN_PROPERTIES.format(login=jaas.replace("\\", "\\\\"))
 
 
-def _format_data_folder(settings: Settings) -> None:
+def _format_data_folder(settings: KafkaSettings) -> None:
     random_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
     cluster_id = random_id.replace("-", "_")  # an id must not start with a dash
     format_command = ("format", "-t", cluster_id, "-c", str(_properties_file(settings)))
@@ -162,7 +163,7 @@ def _format_data_folder(settings: Settings) -> None:
         )
 
 
-def is_responding(settings: Settings) -> bool:
+def is_responding(settings: KafkaSettings) -> bool:
     """Whether the broker responds to a metadata request."""
     if settings.kafka_servers is None and not accepts_connections(
         settings.host, settings.kafka_port

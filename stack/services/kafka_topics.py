@@ -7,7 +7,7 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic, TopicMetadata
 
 from contracts.config import connections
-from contracts.config.settings import Settings
+from contracts.config.groups.kafka import KafkaSettings
 from contracts.errors import ServiceError
 from contracts.topics import TOPICS, Topic
 
@@ -22,17 +22,17 @@ PROBE_TRANSACTION = "lakehouse-tick-up"
 HINT = "see `tick logs kafka`"
 
 
-def admin_client(settings: Settings) -> AdminClient:
+def admin_client(settings: KafkaSettings) -> AdminClient:
     """An admin client that logs nothing."""
     return AdminClient(_silent_config(settings))
 
 
-def _silent_config(settings: Settings) -> dict[str, Any]:
+def _silent_config(settings: KafkaSettings) -> dict[str, Any]:
     """Client configuration that keeps librdkafka's own messages off the screen."""
     return {**connections.kafka(settings), "log_level": 0, "error_cb": lambda _error: None}
 
 
-def set_up_topics(settings: Settings) -> None:
+def set_up_topics(settings: KafkaSettings) -> None:
     """1. Create the topics.  2. Wait for a leader of every partition.  3. Wait until producer ids
     and transactions are available. Raises ServiceError.
 
@@ -49,7 +49,7 @@ def set_up_topics(settings: Settings) -> None:
         raise ServiceError(f"Kafka cannot start a transaction: {error}", HINT) from error
 
 
-def await_leaders(settings: Settings) -> None:
+def await_leaders(settings: KafkaSettings) -> None:
     """Wait until every partition of our topics has a leader. Raises ServiceError after
     start_timeout_s.
     """
@@ -80,7 +80,7 @@ def _has_leaders(topic: TopicMetadata) -> bool:
     )
 
 
-def create_topics(settings: Settings, topics: tuple[Topic, ...] = TOPICS) -> list[str]:
+def create_topics(settings: KafkaSettings, topics: tuple[Topic, ...] = TOPICS) -> list[str]:
     """Create the topics that do not exist yet; returns their names. Raises ServiceError."""
     client = admin_client(settings)
     try:

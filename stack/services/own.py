@@ -11,7 +11,10 @@ from redis import RedisError
 
 from contracts.clock import now_us
 from contracts.config import paths
-from contracts.config.settings import Settings
+from contracts.config.groups.redis import RedisSettings
+from contracts.config.groups.serving import ServingSettings
+from contracts.config.groups.training import TrainingSettings
+from contracts.config.home import HomeSettings
 from contracts.redis_keys import STATS_REDIS_KEY
 from serving.client import Client
 from stack import secrets
@@ -25,7 +28,7 @@ API_CLIENT_TIMEOUT_S = 5.0
 STATS_AGE_MS_MAX = 10_000  # the writer updates its statistics every second
 
 
-def settings_env(settings: Settings) -> dict[str, str]:
+def settings_env(settings: HomeSettings) -> dict[str, str]:
     """These settings as environment variables, so that a child process gets the same settings in
     any working directory.
     """
@@ -44,7 +47,7 @@ def _project_version() -> str:
     return version("lakehouse-tick")
 
 
-def writer(settings: Settings) -> Service:
+def writer(settings: RedisSettings) -> Service:
     """The online writer (Kafka tick_features → Redis); ready while its statistics in Redis are
     recent and newer than its start.
     """
@@ -58,7 +61,7 @@ def writer(settings: Settings) -> Service:
     )
 
 
-def _has_recent_stats(settings: Settings) -> bool:
+def _has_recent_stats(settings: RedisSettings) -> bool:
     record = ProcessRecord.from_file(paths.run(settings) / "writer.json")
     try:
         with redis.client(settings) as client:
@@ -69,7 +72,7 @@ def _has_recent_stats(settings: Settings) -> bool:
     return updated_ms > max(started_ms, now_us() // 1000 - STATS_AGE_MS_MAX)
 
 
-def api(settings: Settings) -> Service:
+def api(settings: ServingSettings) -> Service:
     """The prediction API; ready when /healthz responds. /readyz tells whether it can predict."""
     key = secrets.find_api_key(settings)
     return Service(
@@ -83,12 +86,12 @@ def api(settings: Settings) -> Service:
     )
 
 
-def api_client(settings: Settings) -> Client:
+def api_client(settings: ServingSettings) -> Client:
     """A client of the prediction API with the API key. Raises ServiceError when there is no key."""
     return Client(settings.api_url, secrets.api_key(settings), API_CLIENT_TIMEOUT_S)
 
 
-def mlflow_url(settings: Settings) -> str:
+def mlflow_url(settings: TrainingSettings) -> str:
     """Address of the MLflow page: the server of the settings, else the local one."""
     tracking_uri = paths.mlflow_uri(settings)
     if tracking_uri.startswith(("http://", "https://")):
@@ -96,7 +99,7 @@ def mlflow_url(settings: Settings) -> str:
     return f"http://{settings.host}:{settings.mlflow_port}"
 
 
-def mlflow(settings: Settings) -> Service:
+def mlflow(settings: TrainingSettings) -> Service:
     """The MLflow page of the registry, for browsing only: no part of the platform needs it."""
     home = paths.mlflow_home(settings)
     stores = (

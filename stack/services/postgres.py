@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 from contracts.config import paths
-from contracts.config.settings import Settings
+from contracts.config.groups.airflow import AirflowSettings
 from contracts.errors import ServiceError
 from stack import secrets
 from stack.process import environment
@@ -25,7 +25,7 @@ INIT_TIMEOUT_S = 120
 PROBE_TIMEOUT_S = 5
 
 
-def program_folder(settings: Settings) -> Path:
+def program_folder(settings: AirflowSettings) -> Path:
     """Folder of the Postgres programs. Raises ServiceError when Postgres is not installed."""
     system_postgres = shutil.which("postgres")
     if system_postgres:
@@ -40,7 +40,7 @@ def program_folder(settings: Settings) -> Path:
     return programs[-1].parent
 
 
-def dsn(settings: Settings) -> str:
+def dsn(settings: AirflowSettings) -> str:
     """SQLAlchemy URL of Airflow's database: that of the settings, else the local one."""
     if settings.airflow_database is not None:
         address = settings.airflow_database.get_secret_value().partition("://")[2]
@@ -50,7 +50,7 @@ def dsn(settings: Settings) -> str:
     return f"postgresql+psycopg2://{address}"
 
 
-def service(settings: Settings) -> Service:
+def service(settings: AirflowSettings) -> Service:
     """The server; ready when it accepts queries. Can also be described, but not started, while
     Postgres is not installed.
     """
@@ -78,7 +78,7 @@ def service(settings: Settings) -> Service:
     )
 
 
-def prepare(settings: Settings) -> None:
+def prepare(settings: AirflowSettings) -> None:
     """Create the database cluster once, atomically. Raises ServiceError."""
     home = paths.postgres_home(settings)
     if (home / "data").exists():
@@ -97,7 +97,7 @@ def prepare(settings: Settings) -> None:
     partial.rename(home / "data")
 
 
-def _initdb(settings: Settings, folder: Path, password_file: Path) -> None:
+def _initdb(settings: AirflowSettings, folder: Path, password_file: Path) -> None:
     command = (_program(settings, "initdb"), "-D", str(folder), "-U", USER)
     login = ("--auth=scram-sha-256", f"--pwfile={password_file}")
     options = ("--encoding=UTF8", "--no-locale", "--no-instructions")
@@ -117,7 +117,7 @@ def _initdb(settings: Settings, folder: Path, password_file: Path) -> None:
         ) from error
 
 
-def _version(settings: Settings) -> str:
+def _version(settings: AirflowSettings) -> str:
     try:
         process = subprocess.run(
             [_program(settings, "postgres"), "--version"],
@@ -131,14 +131,14 @@ def _version(settings: Settings) -> str:
         return "not installed"
 
 
-def _program(settings: Settings, name: str) -> str:
+def _program(settings: AirflowSettings, name: str) -> str:
     try:
         return str(program_folder(settings) / name)
     except ServiceError:
         return name  # not installed: `spawn` reports it
 
 
-def _is_responding(settings: Settings) -> bool:
+def _is_responding(settings: AirflowSettings) -> bool:
     address = ("-h", settings.host, "-p", str(settings.postgres_port))
     command = [_program(settings, "pg_isready"), "-q", *address]
     try:
@@ -148,7 +148,7 @@ def _is_responding(settings: Settings) -> bool:
     return process.returncode == 0
 
 
-def _unprivileged_prefix(settings: Settings) -> tuple[str, ...]:
+def _unprivileged_prefix(settings: AirflowSettings) -> tuple[str, ...]:
     """Prefix of a command so that it does not run as root; empty for any other user."""
     if os.geteuid() != 0:
         return ()

@@ -8,7 +8,7 @@ import subprocess
 import redis
 
 from contracts.config import connections, paths
-from contracts.config.settings import Settings
+from contracts.config.groups.redis import RedisSettings
 from stack import secrets
 from stack.process.service import Service
 
@@ -49,7 +49,7 @@ def version() -> str:
     return next((word[2:] for word in output.split() if word.startswith("v=")), "unknown")
 
 
-def service(settings: Settings) -> Service:
+def service(settings: RedisSettings) -> Service:
     """The server; ready when it responds to PING, that is after it has loaded its file."""
     return Service(
         name="redis",
@@ -63,7 +63,7 @@ def service(settings: Settings) -> Service:
     )
 
 
-def prepare(settings: Settings) -> None:
+def prepare(settings: RedisSettings) -> None:
     """Write redis.conf."""
     folder = paths.redis_home(settings)
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def client(settings: Settings) -> redis.Redis:
+def client(settings: RedisSettings) -> redis.Redis:
     """A client for probes, with short timeouts; a context manager."""
     return redis.Redis(
         **connections.redis(settings),
@@ -99,7 +99,7 @@ def client(settings: Settings) -> redis.Redis:
     )
 
 
-def is_responding(settings: Settings) -> bool:
+def is_responding(settings: RedisSettings) -> bool:
     """Whether Redis responds to PING."""
     try:
         with client(settings) as probe:

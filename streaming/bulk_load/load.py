@@ -20,7 +20,8 @@ from pathlib import Path
 
 import polars as pl
 
-from contracts.config.settings import Settings
+from contracts.config.groups.lakehouse import LakehouseSettings
+from contracts.config.home import HomeSettings
 from contracts.errors import FeedError
 from contracts.files import hold_lock
 from contracts.progress import Progress, silent
@@ -61,7 +62,9 @@ class LoadReport:
         return self.read / self.elapsed_s if self.elapsed_s else 0.0
 
 
-def load(settings: Settings, feed: Feed, now_us: int, progress: Progress = silent) -> LoadReport:
+def load(
+    settings: LakehouseSettings, feed: Feed, now_us: int, progress: Progress = silent
+) -> LoadReport:
     """Add every tick of the files to silver once. Raises FeedError while another load runs."""
     began = time.monotonic()
     Lakehouse(settings).create()
@@ -82,7 +85,7 @@ def load(settings: Settings, feed: Feed, now_us: int, progress: Progress = silen
 class _Loader:
     """Buffers ticks and rejects in memory until there are enough for a commit."""
 
-    def __init__(self, settings: Settings, now_us: int) -> None:
+    def __init__(self, settings: LakehouseSettings, now_us: int) -> None:
         self.settings = settings
         self.now_us = now_us
         self.report = LoadReport()
@@ -184,7 +187,7 @@ def _gzip_bytes(path: Path) -> int:
 
 
 @contextmanager
-def _exclusive(settings: Settings) -> Iterator[None]:
+def _exclusive(settings: HomeSettings) -> Iterator[None]:
     """Allow one load at a time: two that read a day before either commits would both write it."""
     with ExitStack() as stack:
         try:

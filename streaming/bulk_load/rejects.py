@@ -9,7 +9,7 @@ from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, LessThanOrEq
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 
-from contracts.config.settings import Settings
+from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.tick import MESSAGE_BYTES_MAX
 from lakehouse import tables
 from lakehouse.schemas import DEAD_LETTER
@@ -19,7 +19,7 @@ from streaming.feeds import FeedReject
 FIELDS = ("row_number", "reason", "raw")
 
 
-def append_rejects(settings: Settings, rejects: Sequence[FeedReject], now_us: int) -> int:
+def append_rejects(settings: LakehouseSettings, rejects: Sequence[FeedReject], now_us: int) -> int:
     """Append rejects that are not stored yet (by file, row, reason and bytes); returns their count.
 
     Rows longer than MESSAGE_BYTES_MAX are truncated.

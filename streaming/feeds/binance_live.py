@@ -22,7 +22,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from contracts.clock import now_us
-from contracts.config.settings import Settings
+from contracts.config.groups.feeds import FeedSettings
 from contracts.errors import FeedError
 from streaming.feeds.binance_socket import Reader
 from streaming.feeds.formats.binance import COINM, SPOT, USDM
@@ -53,7 +53,7 @@ class LiveStats:
 class LiveFeed:
     """The trades of `symbols` from now on, for `duration_s` or until interrupted."""
 
-    settings: Settings
+    settings: FeedSettings
     symbols: tuple[str, ...]
     venue: str | None = None
     duration_s: float | None = None

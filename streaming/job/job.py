@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts import live_job
+from contracts.config.groups.flink import FlinkSettings
 from contracts.config.settings import Settings
 from contracts.errors import JobError
 from contracts.windows import LEVELS
@@ -74,7 +75,7 @@ def silver_insert() -> str:
     )
 
 
-def options(settings: Settings) -> dict[str, str]:
+def options(settings: FlinkSettings) -> dict[str, str]:
     """Options for freshness and recovery: small buffers, frequent watermarks, checkpoints."""
     return {
         # Without this, every sink plans and runs its own copy of the whole feature ladder.
@@ -109,7 +110,7 @@ def start(settings: Settings, restore: str | None = None) -> str:
     return job_id
 
 
-def await_start(settings: Settings, job_id: str, timeout_s: float = RUNNING_TIMEOUT_S) -> None:
+def await_start(settings: FlinkSettings, job_id: str, timeout_s: float = RUNNING_TIMEOUT_S) -> None:
     """Wait until every task of a submitted job runs.
 
     Raises JobError. A job that failed to start is cancelled first, e.g. one whose state does not
@@ -138,7 +139,7 @@ def submit_fresh(settings: Settings, now_us: int) -> str:
     return start(settings)
 
 
-def stop(settings: Settings) -> str:
+def stop(settings: FlinkSettings) -> str:
     """Stop with a savepoint; returns its folder. Raises JobError when no job runs."""
     return flink_rest.stop_with_savepoint(settings, _running(settings), STOP_TIMEOUT_S)
 
@@ -160,7 +161,7 @@ def resume(settings: Settings, state: Path | None = None) -> str:
         raise job_restore.explain(settings, error, chosen) from error
 
 
-def status(settings: Settings) -> dict[str, Any]:
+def status(settings: FlinkSettings) -> dict[str, Any]:
     """State, age and checkpoints of the newest live job; empty if none was ever submitted."""
     jobs = [job for job in flink_rest.jobs(settings) if job["name"] == NAME]
     if not jobs:
@@ -184,7 +185,7 @@ def _last_completed(checkpoints: dict[str, Any]) -> dict[str, Any]:
     return latest.get("completed") or {}
 
 
-def _running(settings: Settings) -> str:
+def _running(settings: FlinkSettings) -> str:
     job_id = flink_rest.running_job(settings, NAME)
     if job_id is None:
         raise JobError(

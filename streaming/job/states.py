@@ -15,7 +15,8 @@ from pathlib import Path
 import structlog
 
 from contracts.config import paths
-from contracts.config.settings import Settings
+from contracts.config.groups.flink import FlinkSettings
+from contracts.config.home import HomeSettings
 from contracts.errors import JobError
 from feature_store.flink import rest as flink_rest
 
@@ -37,23 +38,23 @@ class Folder:
     saved_ns: int
 
 
-def newest_state(settings: Settings) -> Path | None:
+def newest_state(settings: HomeSettings) -> Path | None:
     """The newest folder with a `_metadata` file, which an unfinished checkpoint lacks."""
     return next(iter(_complete(settings)), None)
 
 
-def newest_state_us(settings: Settings) -> int | None:
+def newest_state_us(settings: HomeSettings) -> int | None:
     """When the newest complete state was saved, µs UTC."""
     return next((saved_ns // 1000 for saved_ns in _complete(settings).values()), None)
 
 
-def older_states(settings: Settings, state: Path) -> list[Path]:
+def older_states(settings: HomeSettings, state: Path) -> list[Path]:
     """Complete checkpoints and savepoints that are older than `state`, newest first."""
     complete = _complete(settings)
     return [other for other, saved_ns in complete.items() if saved_ns < complete.get(state, 0)]
 
 
-def prune(settings: Settings, restored: str | None) -> None:
+def prune(settings: FlinkSettings, restored: str | None) -> None:
     """Delete superseded states; `restored` is the state that the running job was started from.
 
     Errors are only logged: leftover folders must not make the start of the job fail.
@@ -74,7 +75,7 @@ def superseded(folders: Collection[Folder], in_use: Collection[str]) -> list[Pat
     return [folder.path for folder in folders if folder.lineage not in retained]
 
 
-def _superseded_now(settings: Settings, restored: str | None) -> list[Path]:
+def _superseded_now(settings: FlinkSettings, restored: str | None) -> list[Path]:
     """Superseded folders of ended jobs; a running job does not count as one of the newest lineages.
 
     The folders are listed before the jobs: a job is registered before it has a folder.
@@ -86,7 +87,7 @@ def _superseded_now(settings: Settings, restored: str | None) -> list[Path]:
     return superseded(ended, in_use)
 
 
-def _live_lineages(settings: Settings) -> set[str]:
+def _live_lineages(settings: FlinkSettings) -> set[str]:
     jobs = flink_rest.jobs(settings)
     return {job["jid"][:DIGITS] for job in jobs if job["state"] not in flink_rest.ENDED}
 
@@ -105,7 +106,7 @@ def _delete(path: Path) -> None:
     shutil.rmtree(path)
 
 
-def _complete(settings: Settings) -> dict[Path, int]:
+def _complete(settings: HomeSettings) -> dict[Path, int]:
     """When each complete state was saved, ns UTC, newest first."""
     checkpoints, savepoints = paths.checkpoints(settings), paths.savepoints(settings)
     files = [*checkpoints.glob("*/chk-*/_metadata"), *savepoints.glob("*/_metadata")]
@@ -113,7 +114,7 @@ def _complete(settings: Settings) -> dict[Path, int]:
     return dict(sorted(saved_ns.items(), key=lambda item: item[1], reverse=True))
 
 
-def _folders(settings: Settings) -> Iterator[Folder]:
+def _folders(settings: HomeSettings) -> Iterator[Folder]:
     """Folders named by Flink; a copy under any other name is ignored, hence never deleted."""
     for path, lineage in _named_by_flink(paths.checkpoints(settings), CHECKPOINTS):
         saved_ns = max(map(_saved_ns, path.glob("chk-*/_metadata")), default=0)

@@ -6,6 +6,7 @@ The sources keep the names `wire`, `wire_warm`, `wire_raw` and `served`: saved s
 
 from contracts import feature_row, live_job, prediction, topics
 from contracts.config import connections
+from contracts.config.groups.kafka import KafkaSettings
 from contracts.config.settings import Settings
 from contracts.fields import Kind, names
 from contracts.messages.encoding import HEARTBEAT_KEY
@@ -47,13 +48,13 @@ LETTERS = (
 )
 
 
-def kafka(settings: Settings, topic: str, extra: str = "") -> str:
+def kafka(settings: KafkaSettings, topic: str, extra: str = "") -> str:
     """Connector options of a topic. They may contain a password: never log them."""
     options = {"connector": "kafka", **connections.kafka_flink(settings), "topic": topic}
     return f"{catalog_options.format_options(options)}{', ' + extra if extra else ''}"
 
 
-def _source_options(settings: Settings, topic: str, extra: str, group: str) -> str:
+def _source_options(settings: KafkaSettings, topic: str, extra: str, group: str) -> str:
     start = (
         "'scan.startup.mode'='group-offsets', 'properties.auto.offset.reset'='earliest',"
         " 'scan.topic-partition-discovery.interval'='0'"
@@ -108,7 +109,7 @@ def _typed_source(settings: Settings, table: str, topic: str, group: str, extra:
 ) WITH ({_source_options(settings, topic, f"{readers}{extra}{BOUNDED}, {JSON}", group)})"""
 
 
-def raw_source(settings: Settings) -> str:
+def raw_source(settings: KafkaSettings) -> str:
     """The reader of `ticks` as bytes, for dead letters only.
 
     The typed reader drops JSON that does not parse, so it cannot produce them.
@@ -128,7 +129,7 @@ SERVED = tuple(
 )
 
 
-def predictions_source(settings: Settings) -> str:
+def predictions_source(settings: KafkaSettings) -> str:
     """The reader of topic `predictions`.
 
     It has no watermark: neither predictions nor their absence may affect the watermark of the
@@ -190,7 +191,7 @@ def accepted_ticks() -> View:
     )
 
 
-def dead_letter_sink(settings: Settings) -> str:
+def dead_letter_sink(settings: KafkaSettings) -> str:
     """Topic `ticks.dead_letter`: raw bytes as the value; origin and reason as headers.
 
     The value has at most MESSAGE_BYTES_MAX bytes; if it was truncated, another header has the length.
@@ -220,7 +221,7 @@ def dead_letter_insert() -> str:
     return f"INSERT INTO dead_letter SELECT {letter} FROM raw_with_reason WHERE reason IS NOT NULL"
 
 
-def features_sink(settings: Settings, level: Level) -> str:
+def features_sink(settings: KafkaSettings, level: Level) -> str:
     """Topic `tick_features`: feature rows of one level."""
     others = feature_row.fields(level)[len(feature_row.IDENTITY) :]
     return f"""CREATE TABLE features_{level.view} ({declared(feature_row.IDENTITY)},
@@ -241,7 +242,7 @@ def features_insert(level: Level) -> str:
     return f"INSERT INTO features_{level.view} SELECT {', '.join(values)} FROM rows_{level.view}"
 
 
-def heartbeat_sink(settings: Settings) -> str:
+def heartbeat_sink(settings: KafkaSettings) -> str:
     """Topic `tick_features`: heartbeat rows, which carry the progress of event time and no
     features."""
     return (

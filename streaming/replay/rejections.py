@@ -15,6 +15,7 @@ from enum import StrEnum
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from contracts.config import connections
+from contracts.config.groups.flink import FlinkSettings
 from contracts.config.settings import Settings
 from contracts.errors import JobError
 from contracts.topics import TICKS
@@ -45,7 +46,7 @@ class Rejections:
     coverage: Coverage
 
 
-def wait_s_max(settings: Settings) -> float:
+def wait_s_max(settings: FlinkSettings) -> float:
     """How long `count` waits: the checkpoint in progress, and the next one, which commits."""
     return 2 * settings.checkpoint_interval_s + CATCH_UP_S
 
@@ -76,7 +77,7 @@ def _wait_validated(settings: Settings, ends: dict[int, int]) -> Coverage:
     return Coverage.COMPLETE
 
 
-def _has_job(settings: Settings) -> bool:
+def _has_job(settings: FlinkSettings) -> bool:
     try:
         return flink_rest.running_job(settings, job.NAME) is not None
     except JobError:  # Flink is not running

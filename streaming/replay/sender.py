@@ -13,7 +13,7 @@ import polars as pl
 from confluent_kafka import KafkaException, Producer
 
 from contracts.config import connections
-from contracts.config.settings import Settings
+from contracts.config.groups.kafka import KafkaSettings
 from contracts.errors import ServiceError
 from contracts.messages import encoding
 from contracts.tick import MESSAGE_BYTES_MAX
@@ -33,7 +33,7 @@ class Sender:
     delivered. `written`: the offsets of its messages in `ticks`, including heartbeats.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: KafkaSettings) -> None:
         self.failed = 0
         self.acknowledged = 0
         self.reason = ""

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from contracts.config.settings import Settings
+from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.progress import Progress, silent
 from lakehouse.tables import Lakehouse
 from streaming.synthetic.market import Exchange, Market, generate
@@ -11,7 +11,11 @@ DAY_S = 86_400.0
 
 
 def load_synthetic(
-    settings: Settings, exchange: Exchange, start_us: int, days: int, progress: Progress = silent
+    settings: LakehouseSettings,
+    exchange: Exchange,
+    start_us: int,
+    days: int,
+    progress: Progress = silent,
 ) -> Market:
     """Append `days` days of the exchange from `start_us` on, one commit per day.
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from contracts.clock import now_us
-from contracts.config.settings import Settings
+from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.errors import DatasetError
 from contracts.progress import Progress, silent
 from contracts.units import DAY_US
@@ -43,7 +43,7 @@ class DailyStatsReport:
 
 
 def compute_days(
-    settings: Settings,
+    settings: LakehouseSettings,
     from_us: int,
     to_us: int,
     symbols: Sequence[str] | None = None,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.config.settings import Settings
 from contracts.units import DAY_US
 from lakehouse import daily
@@ -18,7 +19,7 @@ EXPERIMENT = "tick-daily-statistics"
 
 
 def draw_plots(
-    settings: Settings, report: DailyStatsReport, symbols: Sequence[str] | None = None
+    settings: LakehouseSettings, report: DailyStatsReport, symbols: Sequence[str] | None = None
 ) -> dict[str, Figure]:
     """Plots of the tables by file name; empty if no day had ticks. The volume profile is of the
     last day.

@@ -20,6 +20,7 @@ from pyiceberg.expressions import And, EqualTo, In
 
 from contracts import prediction
 from contracts.clock import now_us
+from contracts.config.groups.training import TrainingSettings
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.redis_keys import DUEL_KEY
@@ -219,7 +220,7 @@ def _label_day(settings: Settings, pairs: pl.DataFrame) -> Iterator[pl.DataFrame
 
 
 def evaluate_pairs(
-    rows: pl.DataFrame, versions: tuple[str, str], settings: Settings
+    rows: pl.DataFrame, versions: tuple[str, str], settings: TrainingSettings
 ) -> VersionComparison:
     """Score both versions and their difference.
 
@@ -253,7 +254,7 @@ def evaluate_pairs(
     )
 
 
-def net_returns(prediction_bps: Floats, y_bps: Floats, settings: Settings) -> Floats:
+def net_returns(prediction_bps: Floats, y_bps: Floats, settings: TrainingSettings) -> Floats:
     """Net return (moments,) in bps of trading each prediction that exceeds the round-trip cost.
 
     A trade earns the outcome in the direction of the prediction, minus the cost; no trade earns 0.

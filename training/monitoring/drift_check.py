@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 from mlflow.exceptions import MlflowException
 
+from contracts.config.groups.training import TrainingSettings
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from contracts.redis_keys import DRIFT_KEY
@@ -108,7 +109,7 @@ def check_drift(
     return result
 
 
-def last_training_us(settings: Settings) -> int | None:
+def last_training_us(settings: TrainingSettings) -> int | None:
     """Start (µs UTC) of the experiment's newest training, promoted or not; None without one."""
     client = tracking.client(settings)
     experiment = tracking.experiment_id(settings, client, settings.experiment)

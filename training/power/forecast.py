@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from contracts.units import DAY_US
@@ -96,7 +97,7 @@ def choose_version(settings: Settings, series: str, start_us: int) -> ModelVersi
     return max(candidates, key=lambda version: (_data_end_us(version), int(version.version)))
 
 
-def fill_actuals(settings: Settings, series: str) -> int:
+def fill_actuals(settings: LakehouseSettings, series: str) -> int:
     """Write the actual power next to the forecasts of `series`; returns how many hours changed."""
     lake = Lakehouse(settings)
     forecasts = power.forecasts(lake, series=series)

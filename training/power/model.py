@@ -8,7 +8,7 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.config.settings import Settings
+from contracts.config.groups.training import TrainingSettings
 from contracts.progress import Progress
 from training.power.features import FEATURES, feature_matrix
 from training.power.split import DataSplit
@@ -37,7 +37,7 @@ class FittedModel:
     valid_rmse: Sequence[float]
 
 
-def hyper_parameters(settings: Settings) -> dict[str, Any]:
+def hyper_parameters(settings: TrainingSettings) -> dict[str, Any]:
     """Everything apart from the data that determines the model."""
     return {
         **PARAMETERS,
@@ -48,7 +48,7 @@ def hyper_parameters(settings: Settings) -> dict[str, Any]:
     }
 
 
-def fit_model(parts: DataSplit, settings: Settings, progress: Progress) -> FittedModel:
+def fit_model(parts: DataSplit, settings: TrainingSettings, progress: Progress) -> FittedModel:
     """Fit on `parts.fit` until the RMSE on `parts.valid` stops improving.
 
     Stops EARLY_STOPPING_ROUNDS iterations after the best one. Equal data and seed give an equal

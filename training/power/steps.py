@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from contracts.config.groups.lakehouse import LakehouseSettings
+from contracts.config.groups.training import TrainingSettings
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from contracts.progress import Progress
@@ -56,14 +58,14 @@ def training_run(settings: Settings, key: str) -> TrainingRun:
     return TrainingRun(settings, PIPELINE, key)
 
 
-def model_name(settings: Settings, series: str) -> str:
+def model_name(settings: TrainingSettings, series: str) -> str:
     """Registered model of a series; the total has the plain name, a zone its name appended."""
     if series == features.TOTAL:
         return settings.power_model_name
     return f"{settings.power_model_name}-{series}"
 
 
-def last_end_us(settings: Settings) -> int:
+def last_end_us(settings: LakehouseSettings) -> int:
     """End of the last whole day of readings (µs UTC). Raises DatasetError if there is none."""
     end_us = power.end_us(Lakehouse(settings))
     if end_us is None:
@@ -74,7 +76,7 @@ def last_end_us(settings: Settings) -> int:
     return end_us
 
 
-def past_hours(settings: Settings, series: str, end_us: int) -> pl.DataFrame:
+def past_hours(settings: LakehouseSettings, series: str, end_us: int) -> pl.DataFrame:
     """Hourly power before `end_us` (µs UTC, a midnight).
 
     Raises DatasetError if an hour of the last day is missing.
@@ -211,7 +213,7 @@ def _last_day(end_us: int) -> str:
     return iso_dates([end_us // DAY_US - 1])[0]
 
 
-def _split_hours(settings: Settings, hours: pl.DataFrame, end_us: int) -> PreparedHours:
+def _split_hours(settings: TrainingSettings, hours: pl.DataFrame, end_us: int) -> PreparedHours:
     samples = features.training_samples(features.add_features(hours))
     parts = split_by_time(samples, end_us, settings.power_test_days, settings.power_valid_days)
     return PreparedHours(hours, len(samples), parts, features.fingerprint(hours))
@@ -242,7 +244,7 @@ def _sample_counts(prepared: PreparedHours) -> Metrics:
     }
 
 
-def _origin_tags(settings: Settings, prepared: PreparedHours) -> dict[str, object]:
+def _origin_tags(settings: LakehouseSettings, prepared: PreparedHours) -> dict[str, object]:
     return {
         "dataset_sha256": prepared.sha256,
         "snapshot.silver.power_consumption": power.snapshot_id(Lakehouse(settings)),
@@ -252,7 +254,7 @@ def _origin_tags(settings: Settings, prepared: PreparedHours) -> dict[str, objec
 
 
 def _log_training(
-    step: MlflowRun, parent: MlflowRun, fitted: FittedModel, settings: Settings
+    step: MlflowRun, parent: MlflowRun, fitted: FittedModel, settings: TrainingSettings
 ) -> None:
     for run in (step, parent):
         run.log_params({"model": model.NAME, **model.hyper_parameters(settings)})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.config import paths
-from contracts.config.settings import Settings
+from contracts.config.home import HomeSettings
 from contracts.errors import DatasetError
 from contracts.files import replace_atomically
 
@@ -61,7 +61,7 @@ class RunDirectory:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def run_path(settings: Settings, pipeline: str, key: str) -> Path:
+def run_path(settings: HomeSettings, pipeline: str, key: str) -> Path:
     """Path of the run directory of training `key`, a name chosen by the caller (e.g. a DAG run).
 
     Characters that are unsafe in a file name are replaced, and long keys cut; then a hash of the

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from contracts.config.settings import Settings
+from contracts.config.groups.training import TrainingSettings
 from contracts.errors import RegistryError
 from models import tracking
 
@@ -138,14 +138,16 @@ class MlflowRun:
             self.client.set_terminated(self.run_id, status)
 
 
-def start(settings: Settings, name: str, at_us: int, experiment: str | None = None) -> MlflowRun:
+def start(
+    settings: TrainingSettings, name: str, at_us: int, experiment: str | None = None
+) -> MlflowRun:
     """Start a parent run in `experiment`, by default that of the settings."""
     client = tracking.client(settings)
     experiment_id = tracking.experiment_id(settings, client, experiment or settings.experiment)
     return _create_run(client, experiment_id, name, at_us // 1000, {})
 
 
-def resume(settings: Settings, run_id: str, at_us: int | None = None) -> MlflowRun:
+def resume(settings: TrainingSettings, run_id: str, at_us: int | None = None) -> MlflowRun:
     """The parent run that an earlier process started.
 
     Its metrics get the timestamp `at_us`, by default the start of the run. Raises RegistryError if

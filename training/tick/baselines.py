@@ -8,7 +8,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from contracts.config.settings import Settings
+from contracts.config.groups.training import TrainingSettings
 from contracts.features import CORE
 from training.tick.data import dataset
 from training.tick.data.split import Split
@@ -31,7 +31,7 @@ REPRODUCIBLE = {"deterministic": True, "force_row_wise": True, "verbosity": -1}
 ALWAYS_LONG = 1.0  # a log return far above any cost, so the position is never closed
 
 
-def fit_lightgbm(x: Floats, y: Floats, settings: Settings) -> Any:
+def fit_lightgbm(x: Floats, y: Floats, settings: TrainingSettings) -> Any:
     """Fit a booster on (rows × CORE) features and log returns (rows,); x becomes float32."""
     data = lightgbm.Dataset(
         x.astype(np.float32), y, feature_name=list(CORE), params={"verbosity": -1}
@@ -45,7 +45,7 @@ def fit_lightgbm(x: Floats, y: Floats, settings: Settings) -> Any:
     return lightgbm.train(params, data, num_boost_round=ROUNDS)
 
 
-def comparison_forecasts(parts: Split, settings: Settings) -> dict[str, Floats]:
+def comparison_forecasts(parts: Split, settings: TrainingSettings) -> dict[str, Floats]:
     """Forecasts (test rows,) by name, of LightGBM and the baselines fitted on `train`."""
     x = dataset.feature_matrix(parts.train)
     y = parts.train["y"].to_numpy()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
-from contracts.config.settings import Settings
+from contracts.config.groups.training import TrainingSettings
 from contracts.errors import DatasetError
 from contracts.progress import Progress, silent
 
@@ -23,14 +23,16 @@ ROWS_MIN = 6 * int(FOREST["min_samples_leaf"])
 TREES_PER_STEP = 10
 
 
-def build_forest(settings: Settings) -> RandomForestRegressor:
+def build_forest(settings: TrainingSettings) -> RandomForestRegressor:
     """The unfitted forest, with the threads and seed of the settings."""
     return RandomForestRegressor(
         **FOREST, n_jobs=settings.train_threads, random_state=settings.seed
     )
 
 
-def fit_forest(x: Floats, y: Floats, settings: Settings, progress: Progress = silent) -> Any:
+def fit_forest(
+    x: Floats, y: Floats, settings: TrainingSettings, progress: Progress = silent
+) -> Any:
     """Fit the forest on (rows × CORE) features `x` and log returns `y` (rows,).
 
     `x` is converted to float32, the type of the runtime. Trees are added a few at a time to report

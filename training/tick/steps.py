@@ -9,6 +9,7 @@ is resumed, and a training registers one version.
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from contracts.config.groups.training import TrainingSettings
 from contracts.config.settings import Settings
 from contracts.errors import JobError, RegistryError
 from contracts.features import CORE
@@ -260,7 +261,7 @@ def _fit_and_export(
     return exported
 
 
-def _split(settings: Settings, dataset: TickDataset) -> Split:
+def _split(settings: TrainingSettings, dataset: TickDataset) -> Split:
     return holdout_split(
         dataset.frame, settings.test_days, settings.embargo_share, settings.decision_grid_s
     )

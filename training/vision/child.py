@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from contracts.config import paths
-from contracts.config.settings import Settings
+from contracts.config.groups.training import TrainingSettings
 from contracts.errors import DatasetError, TickError
 from contracts.progress import Progress
 from training.vision.directory import VisionDirectory
@@ -31,7 +31,7 @@ class TrainingError(TickError):
     """The training process ended without a network."""
 
 
-def find_python(settings: Settings, framework: str) -> Path:
+def find_python(settings: TrainingSettings, framework: str) -> Path:
     """Python interpreter that has the framework, which is not loaded.
 
     TICK_VISION_PYTHON if set; otherwise this interpreter, then that of `.venv-vision`. Raises
@@ -76,7 +76,7 @@ def _has_module(python: Path, module: str) -> bool:
 
 
 def run_training_process(
-    settings: Settings, spec: VisionSpec, directory: VisionDirectory, progress: Progress
+    settings: TrainingSettings, spec: VisionSpec, directory: VisionDirectory, progress: Progress
 ) -> None:
     """Train until the run directory contains the network, resuming an interrupted training.
 

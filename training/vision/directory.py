@@ -14,7 +14,7 @@ from training.vision.images import Images
 from training.vision.specs import VisionSpec
 
 if TYPE_CHECKING:
-    from contracts.config.settings import Settings
+    from contracts.config.home import HomeSettings
 
 ARRAYS = ("train_x", "train_y", "test_x", "test_y")
 
@@ -65,7 +65,7 @@ class VisionDirectory(RunDirectory):
             return Images(**{name: arrays[name] for name in ARRAYS}, lossy=lossy)
 
 
-def vision_directory(settings: "Settings", spec: VisionSpec, key: str) -> VisionDirectory:
+def vision_directory(settings: "HomeSettings", spec: VisionSpec, key: str) -> VisionDirectory:
     """Directory of training `key`, a name chosen by the caller (e.g. a DAG run)."""
     return VisionDirectory(run_path(settings, spec.kind, key))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from contracts.errors import DatasetError
 
 if TYPE_CHECKING:
-    from contracts.config.settings import Settings
+    from contracts.config.home import HomeSettings
 
 EPOCHS_MAX = 1000
 
@@ -32,11 +32,11 @@ class ImageDataset:
     validation: float
     patience: int
 
-    def model_name(self, settings: "Settings") -> str:
+    def model_name(self, settings: "HomeSettings") -> str:
         """Name of the registered model."""
         return str(getattr(settings, f"{self.name}_model_name"))
 
-    def experiment(self, settings: "Settings") -> str:
+    def experiment(self, settings: "HomeSettings") -> str:
         """Name of the MLflow experiment."""
         return str(getattr(settings, f"{self.name}_experiment"))
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.clock import now_us
+from contracts.config.home import HomeSettings
 from contracts.config.settings import Settings
 from contracts.errors import TickError
 from contracts.progress import Progress
@@ -79,7 +80,7 @@ def train_network(
     return register_model(settings, spec, key, progress)
 
 
-def download_dataset(settings: Settings, spec: VisionSpec, progress: Progress) -> Path:
+def download_dataset(settings: HomeSettings, spec: VisionSpec, progress: Progress) -> Path:
     """The public file below TICK_HOME, downloaded once. Raises DownloadError."""
     url = str(getattr(settings, f"{spec.kind}_url"))
     sha256 = str(getattr(settings, f"{spec.kind}_sha256"))

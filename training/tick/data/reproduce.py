@@ -8,6 +8,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from contracts.config.groups.training import TrainingSettings
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
 from models import tracking
@@ -63,7 +64,7 @@ def reproduce_dataset(settings: Settings, run_id: str) -> ReproducedDataset:
     return ReproducedDataset(parent_id, recorded, rebuilt.rows, rebuilt.fingerprint, differences)
 
 
-def find_manifest(settings: Settings, run_id: str) -> tuple[str, DatasetManifest]:
+def find_manifest(settings: TrainingSettings, run_id: str) -> tuple[str, DatasetManifest]:
     """Id of the outermost parent run, and its manifest.
 
     Raises DatasetError if the run does not exist or its data was not read from the lakehouse.

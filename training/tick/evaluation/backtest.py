@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from contracts.config.groups.serving import ServingSettings
 from contracts.config.settings import Settings
 from contracts.units import DAY_US, SECOND_US
 from training.tick.data.dataset import decision_grid
@@ -66,7 +67,7 @@ class Backtest:
 
 
 def compute_positions(
-    test: pl.DataFrame, forecast: Floats, cost_bp: float, settings: Settings
+    test: pl.DataFrame, forecast: Floats, cost_bp: float, settings: ServingSettings
 ) -> pl.DataFrame:
     """Add position (-1, 0, 1), traded, closed and earned to the rows of `test`.
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from contracts.config.groups.training import TrainingSettings
 from contracts.config.settings import Settings
 from contracts.progress import Progress
 from contracts.units import SECOND_US
@@ -91,7 +92,7 @@ def validate_walk_forward(
     return result
 
 
-def forecast_fold(split: Split, settings: Settings) -> dict[str, Floats]:
+def forecast_fold(split: Split, settings: TrainingSettings) -> dict[str, Floats]:
     """Forecasts (test rows,) by name, the forest's first."""
     x = dataset.feature_matrix(split.train).astype(np.float32)
     forest = model.build_forest(settings).set_params(n_estimators=TREES)
@@ -105,7 +106,7 @@ def forecast_fold(split: Split, settings: Settings) -> dict[str, Floats]:
     }
 
 
-def _params(settings: Settings, fold_count: int, embargo_us: int) -> dict[str, Any]:
+def _params(settings: TrainingSettings, fold_count: int, embargo_us: int) -> dict[str, Any]:
     forest = {**model.FOREST, "n_estimators": TREES}
     booster = {**baselines.BOOSTER, "rounds": baselines.ROUNDS}
     return {
