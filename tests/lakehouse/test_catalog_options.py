@@ -1,6 +1,7 @@
 """The options of both engines for every kind of catalog: consistent, no visible secrets."""
 
 import json
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -148,7 +149,8 @@ def test_the_rest_catalog_is_asked_with_token_and_warehouse_and_leaves_no_file(t
             catalog_token=SecretStr("t"),
             warehouse_uri="s3://b/w",
         )
-        assert Lakehouse(settings).catalog.name == tables.CATALOG
+        with closing(Lakehouse(settings).catalog) as catalog:
+            assert catalog.name == tables.CATALOG
         assert server.asked == [("/v1/config?warehouse=s3%3A%2F%2Fb%2Fw", "Bearer t")]
     finally:
         server.shutdown()

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 
 from contracts.errors import RegistryError
-from contracts.units import DAY_US
 from dags.tasks import tick
 from training.monitoring import drift_check
 from training.monitoring.drift_check import NoProductionError
@@ -26,7 +25,7 @@ def airflow(monkeypatch, free_settings):
     monkeypatch.setitem(sys.modules, "airflow.sdk.exceptions", exceptions)
     monkeypatch.setitem(sys.modules, "airflow.sdk", SimpleNamespace(exceptions=exceptions))
     monkeypatch.setattr(tick, "context", lambda: {"params": {"from": None, "to": None}})
-    monkeypatch.setattr(tick, "interval", lambda: (None, TO))
+    monkeypatch.setattr(tick, "data_interval", lambda: (None, TO))
     monkeypatch.setattr(tick, "current_settings", lambda: free_settings)
 
 
@@ -65,15 +64,3 @@ def test_a_retraining_that_is_due_passes_its_reasons_on(monkeypatch):
     outcome = SimpleNamespace(due=True, as_dict=lambda: values)
     monkeypatch.setattr(drift_check, "check_drift", lambda *_: outcome)
     assert tick.request_retrain(tick.check_drift()) == ["PSI 0.3"]
-
-
-def test_the_last_seven_days_of_the_interval_are_checked(monkeypatch):
-    spans = []
-
-    def check(settings, from_us, to_us, at_us):
-        spans.append((from_us, to_us))
-        return SimpleNamespace(due=True, as_dict=dict)
-
-    monkeypatch.setattr(drift_check, "check_drift", check)
-    tick.check_drift()
-    assert spans == [(TO_US - 7 * DAY_US, TO_US)]
