@@ -25,7 +25,7 @@ class ServiceError(TickError):
 
 
 class FeedError(TickError):
-    """A feed cannot be read or sent as requested, or the live job refused some of its ticks."""
+    """A feed cannot be read or sent as requested, or the live job rejected some of its ticks."""
 
 
 class JobError(TickError):

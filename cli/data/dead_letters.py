@@ -1,4 +1,4 @@
-"""`tick dead-letters list | replay`: show refused messages, and send them again."""
+"""`tick dead-letters list | replay`: show rejected messages, and send them again."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 RAW_CHARS = 100
 
 app = typer.Typer(
-    help="Show refused messages, and send those again that are valid now.", no_args_is_help=True
+    help="Show rejected messages, and send those again that are valid now.", no_args_is_help=True
 )
 Reason = Annotated[
     str | None, typer.Option("--reason", help="only this reason, e.g. crossed_quote")
@@ -34,7 +34,7 @@ def list_letters(
     limit: Annotated[int, typer.Option(min=0, help="newest letters to show")] = 20,
     reason: Reason = None,
 ) -> None:
-    """Show the newest refused messages and the number of messages per reason."""
+    """Show the newest rejected messages and the number of messages per reason."""
     from collections import Counter, deque
 
     from rich.console import Console
@@ -54,7 +54,7 @@ def list_letters(
 
 
 def _letters_table(letters: "Iterable[DeadLetter]") -> "Table":
-    columns = ("refused (UTC)", "reason", "from", "bytes", "message")
+    columns = ("rejected (UTC)", "reason", "from", "bytes", "message")
     return build_table(columns, map(_letter_cells, letters), box=None)
 
 
@@ -86,8 +86,8 @@ def replay_letters(reason: Reason = None) -> None:
     result = dead_letters.replay(settings(), now_us(), reason)
     console = Console()
     console.print(
-        f"sent again {result.sent:,}, still refused {sum(result.rejected.values()):,},"
-        f" rows of files {result.rows:,}, cut {result.truncated:,}"
+        f"sent again {result.sent:,}, still rejected {sum(result.rejected.values()):,},"
+        f" rows of files {result.rows:,}, truncated {result.truncated:,}"
     )
     if result.rows:
         console.print("rows of files are not sent from here: repair the file, then `tick replay`")

@@ -49,7 +49,7 @@ def replay(
 
     After the last trade it waits until the live job, if one runs, has validated everything.
 
-    Exit code 1: ticks were not delivered, or the live job refused some.
+    Exit code 1: ticks were not delivered, or the live job rejected some.
     """
     from cli.data.feed_report import print_result, progress_line
     from contracts.config.settings import settings
@@ -72,7 +72,7 @@ def replay(
     print_result(result, feed)
     _warn_of_late_ticks(result.first_us, reached_us)
     if result.sent:
-        _require_no_refusals(settings(), result, letter_offsets)
+        _require_no_rejections(settings(), result, letter_offsets)
 
 
 def _synthetic_feed(preset: str, history_min: float, minutes: float) -> "Replayable":
@@ -112,10 +112,10 @@ def _warn_of_late_ticks(first_us: int, reached_us: int) -> None:
         )
 
 
-def _require_no_refusals(
+def _require_no_rejections(
     settings: "Settings", result: "ReplayProgress", letter_offsets: dict[int, int]
 ) -> None:
-    """Raises FeedError when the live job refused ticks of this replay."""
+    """Raises FeedError when the live job rejected ticks of this replay."""
     from rich.console import Console
 
     from contracts.errors import FeedError
@@ -125,13 +125,13 @@ def _require_no_refusals(
     console = Console(stderr=True, highlight=False)
     limit_s = rejections.wait_s_max(settings)
     with console.status(f"waiting until the live job has validated it ({limit_s:.0f} s at most)"):
-        refused = rejections.count(settings, result.written, letter_offsets)
-    if refused.coverage is not Coverage.COMPLETE:
-        console.print(f"[yellow]![/] {INCOMPLETE_COVERAGE[refused.coverage]}")
-    if refused.reasons:
-        [(reason, _)] = refused.reasons.most_common(1)
-        share = f"{refused.reasons.total():,} of {result.sent:,} ticks"
+        rejected = rejections.count(settings, result.written, letter_offsets)
+    if rejected.coverage is not Coverage.COMPLETE:
+        console.print(f"[yellow]![/] {INCOMPLETE_COVERAGE[rejected.coverage]}")
+    if rejected.reasons:
+        [(reason, _)] = rejected.reasons.most_common(1)
+        share = f"{rejected.reasons.total():,} of {result.sent:,} ticks"
         raise FeedError(
-            f"the live job refused {share}: {list_counts(refused.reasons)}",
+            f"the live job rejected {share}: {list_counts(rejected.reasons)}",
             f"see `tick dead-letters list --reason {reason}`",
         )

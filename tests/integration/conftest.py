@@ -38,7 +38,7 @@ FILES = (
     # From here on the job starts without state, and a model exists.
     "test_warmup",
     "test_end_to_end",
-    "test_refusals",
+    "test_rejections",
     "test_new_feature_live",
     "test_liveness",  # uses a separate platform
 )

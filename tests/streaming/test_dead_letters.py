@@ -106,7 +106,7 @@ def test_a_letter_that_was_cut_says_so_and_is_not_sent_again(kafka):
     code, output = finish(command(kafka, "dead-letters", "list", "--reason", "big"))
     assert code == 0 and "70,000" in output
     code, output = finish(command(kafka, "dead-letters", "replay", "--reason", "big"))
-    assert code == 0 and "sent again 2, still refused 0, rows of files 0, cut 1" in output
+    assert code == 0 and "sent again 2, still rejected 0, rows of files 0, truncated 1" in output
     assert "of messages longer than 65,536 bytes only the start is kept" in " ".join(output.split())
 
 
@@ -134,7 +134,7 @@ def test_the_command_sends_again_and_counts(kafka):
     refuse(kafka, [("new_rule", "ticks", GOOD[0]), ("new_rule", "ticks", b"{")])
     code, output = finish(command(kafka, "dead-letters", "replay", "--reason", "new_rule"))
     assert code == 0
-    assert "sent again 1, still refused 1, rows of files 0" in output
+    assert "sent again 1, still rejected 1, rows of files 0" in output
 
 
 def test_without_kafka_the_error_says_what_to_do(free_settings):
