@@ -46,7 +46,7 @@ class Metrics:
             registry=registry,
         )
         self.in_progress = Gauge(
-            "tick_requests_at_work",
+            "tick_requests_in_progress",
             "requests in progress",
             registry=registry,
             multiprocess_mode="livesum",

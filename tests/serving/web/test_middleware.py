@@ -66,4 +66,4 @@ def test_an_unknown_method_is_counted_as_other():
     asyncio.run(MeasureRequests(app, metrics, log_all=False)(scope, None, send))
     text = metrics.exposition().body.decode()
     assert 'tick_requests_total{method="other",route="other",status="405"} 1.0' in text
-    assert "tick_requests_at_work 0.0" in text
+    assert "tick_requests_in_progress 0.0" in text
