@@ -14,7 +14,7 @@ def logs(
     service: Annotated[
         str | None,
         typer.Argument(
-            help="kafka, redis, jobmanager, taskmanager, writer, api or mlflow; default: all"
+            help="a service of `tick status`, such as kafka or airflow-scheduler; default: all"
         ),
     ] = None,
     follow: Annotated[

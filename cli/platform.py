@@ -65,8 +65,8 @@ def down(
         list[str] | None, typer.Argument(help="only these; default: everything that was started")
     ] = None,
 ) -> None:
-    """Stop everything that was started here: API, writer, MLflow page, Flink, Kafka, Redis. Data
-    stays in TICK_HOME.
+    """Stop everything that was started here: API, writer, MLflow page, Airflow, Flink, Kafka,
+    Redis. Data stays in TICK_HOME.
     """
     from contracts.config.settings import settings
     from stack import platform

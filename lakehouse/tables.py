@@ -199,7 +199,7 @@ class Lakehouse:
         if not bounds:
             raise DatasetError(
                 "the lakehouse holds no ticks",
-                "load history (`tick history`) or replay a feed (`tick replay`)",
+                "load files (`tick load`), make history (`tick history`), or `tick replay` a feed",
             )
         return min(b["lower_bound"] for b in bounds), max(b["upper_bound"] for b in bounds)
 
