@@ -177,7 +177,7 @@ def _start_mlflow_page(settings: "Settings") -> None:
     """Start the local page, unless the settings name another MLflow server."""
     from contracts.config import paths
     from stack import platform
-    from stack.services.own import mlflow_url
+    from stack.services.project_services import mlflow_url
 
     if mlflow_url(settings) != paths.mlflow_uri(settings):
         with Console(stderr=True).status("starting the MLflow page"):
@@ -185,7 +185,7 @@ def _start_mlflow_page(settings: "Settings") -> None:
 
 
 def _page_address(settings: "Settings", page: Page) -> str:
-    from stack.services.own import mlflow_url
+    from stack.services.project_services import mlflow_url
 
     addresses = {
         Page.MLFLOW: mlflow_url(settings),

@@ -111,7 +111,7 @@ def predict(
 
     from cli.reports.predictions_table import print_predictions
     from contracts.config.settings import settings
-    from stack.services.own import api_client
+    from stack.services.project_services import api_client
 
     response = api_client(settings()).predict_json(symbols, features)
     console = Console()

@@ -18,7 +18,7 @@ def split_symbols(text: str | None) -> list[str] | None:
     return symbols
 
 
-def require_venues(text: str | None) -> list[str] | None:
+def split_full_symbols(text: str | None) -> list[str] | None:
     """As `split_symbols`; raises DatasetError also for a symbol without a venue."""
     from contracts.errors import DatasetError
 

@@ -19,7 +19,7 @@ def optional_us(time: datetime | None) -> int | None:
     return None if time is None else to_us(time)
 
 
-def us_or(time: datetime | None, default_us: int) -> int:
+def us_or_default(time: datetime | None, default_us: int) -> int:
     """A time of an option in µs since 1970; the default when it was not given."""
     return default_us if time is None else to_us(time)
 
@@ -33,7 +33,7 @@ def resolve_range(
     if start is not None and end is not None:
         return to_us(start), to_us(end)
     first_us, last_us = find_default()
-    return us_or(start, first_us), us_or(end, last_us)
+    return us_or_default(start, first_us), us_or_default(end, last_us)
 
 
 def format_us(time_us: int) -> str:

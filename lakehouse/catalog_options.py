@@ -18,7 +18,7 @@ Value = str | SecretStr
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class CatalogOptions:
     """The options of PyIceberg's catalog and of Flink's `CREATE CATALOG`.
 
     Both name the same catalog, warehouse and object store.
@@ -28,11 +28,11 @@ class Rendered:
     flink: Mapping[str, Value]
 
 
-def render(settings: LakehouseSettings) -> Rendered:
+def render(settings: LakehouseSettings) -> CatalogOptions:
     """The options of both engines. Pure: nothing is opened, and secrets stay wrapped."""
     catalog_python, catalog_flink = _rest(settings) if settings.catalog_uri else _sqlite(settings)
     store_python, store_flink = _object_store(settings)
-    return Rendered(
+    return CatalogOptions(
         _without_none(catalog_python | store_python),
         _without_none({"type": "iceberg"} | catalog_flink | store_flink),
     )

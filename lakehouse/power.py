@@ -15,7 +15,7 @@ from lakehouse.daily import TIME_US_MAX, overwrite
 from lakehouse.schemas import COLUMNS_OF, POWER, POWER_FORECASTS
 from lakehouse.tables import Lakehouse
 
-KEY = ("event_time_us", "series")
+READING_KEY = ("event_time_us", "series")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ def store(lake: Lakehouse, rows: pl.DataFrame) -> Stored:
     lake.create()
     first, last = _span(rows)
     stored = readings(lake, first, last)
-    stored_values = stored.select(*KEY, pl.col("value_kw").alias("stored_kw"))
+    stored_values = stored.select(*READING_KEY, pl.col("value_kw").alias("stored_kw"))
     compared = rows.join(
-        stored_values, on=list(KEY), how="left", maintain_order="left"
+        stored_values, on=list(READING_KEY), how="left", maintain_order="left"
     ).with_columns(
         (pl.col("stored_kw").is_null()).alias("is_new"),
         (pl.col("stored_kw") != pl.col("value_kw")).fill_null(value=False).alias("is_corrected"),
@@ -51,11 +51,11 @@ def store(lake: Lakehouse, rows: pl.DataFrame) -> Stored:
             [
                 _between(rows, first, last),
                 _between(stored, first, last)
-                .join(rows, on=list(KEY), how="anti")
+                .join(rows, on=list(READING_KEY), how="anti")
                 .select(rows.columns),
             ]
         )
-        _replace(lake, POWER, merged.sort(*KEY), tables.between(first, last))
+        _replace(lake, POWER, merged.sort(*READING_KEY), tables.between(first, last))
     return Stored(
         int(compared["is_new"].sum()),
         int(compared["is_corrected"].sum()),
@@ -162,7 +162,7 @@ def _read(lake: Lakehouse, table: str, row_filter: BooleanExpression) -> pl.Data
     assert isinstance(frame, pl.DataFrame)
     return frame.select(
         pl.col("event_time").dt.epoch("us").alias("event_time_us"), pl.exclude("event_time")
-    ).sort(*KEY)
+    ).sort(*READING_KEY)
 
 
 def _replace(lake: Lakehouse, name: str, rows: pl.DataFrame, replaced: BooleanExpression) -> None:

@@ -47,7 +47,7 @@ from lakehouse.schemas import (
 )
 
 CATALOG = "lakehouse"
-KEY = pl.concat_str("venue", pl.lit(":"), "symbol").alias("key")  # VENUE:SYMBOL
+SYMBOL_KEY = pl.concat_str("venue", pl.lit(":"), "symbol").alias("key")  # VENUE:SYMBOL
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Lakehouse:
             tuple(n for n in TICK_NAMES if n != "event_time"),
             snapshot,
         )
-        ticks = frame.with_columns(KEY)
+        ticks = frame.with_columns(SYMBOL_KEY)
         if symbols is not None:
             ticks = ticks.filter(pl.col("key").is_in(list(symbols)))
         return ticks.sort("event_time_us", "seq", "late").unique(
@@ -152,7 +152,7 @@ class Lakehouse:
         if without_venue:
             row_filter = And(row_filter, NotEqualTo("venue", without_venue))
         frame = self._read(SILVER, row_filter, (*TRADE_KEY, "late"))
-        keys = frame.select(KEY)["key"].unique().sort().to_list()
+        keys = frame.select(SYMBOL_KEY)["key"].unique().sort().to_list()
         late = frame.group_by(TRADE_KEY).agg(pl.col("late").all())["late"]
         return TickCount(len(frame), len(late), int(late.sum()), keys)
 

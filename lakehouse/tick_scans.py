@@ -10,14 +10,14 @@ import polars as pl
 from contracts.tick import TRADE_KEY
 from contracts.units import MINUTE_US, SECOND_US
 from lakehouse.schemas import SILVER, TICK_NAMES
-from lakehouse.tables import KEY, Lakehouse
+from lakehouse.tables import SYMBOL_KEY, Lakehouse
 
 # Let PyIceberg plan the scan, as everywhere in this project; otherwise polars recommends one of its
 # packages at every scan.
 os.environ.setdefault("POLARS_ICEBERG_PLANNER", "pyiceberg")
 
 SLICE_TICKS = 1_000_000
-LATE = (*TRADE_KEY, "event_time_us")
+LATE_TICK_COLUMNS = (*TRADE_KEY, "event_time_us")
 
 
 def minutes(
@@ -35,14 +35,14 @@ def minutes(
         .agg(pl.len().cast(pl.UInt64).alias("ticks"))
     )
     return _collect(
-        _only(counted.select(KEY, "minute_us", "ticks"), symbols).sort("key", "minute_us")
+        _only(counted.select(SYMBOL_KEY, "minute_us", "ticks"), symbols).sort("key", "minute_us")
     )
 
 
 def symbols(lake: Lakehouse) -> list[str]:
     """Every VENUE:SYMBOL with a tick, sorted."""
     return (
-        _collect(_silver(lake).select("venue", "symbol").unique().select(KEY))["key"]
+        _collect(_silver(lake).select("venue", "symbol").unique().select(SYMBOL_KEY))["key"]
         .sort()
         .to_list()
     )
@@ -62,7 +62,7 @@ def read_all(lake: Lakehouse, begins_us: Mapping[str, int], to_us: int) -> pl.Da
 
     `begins_us` has the begin of each VENUE:SYMBOL. The rows are in no particular order.
     """
-    begin = KEY.replace_strict(dict(begins_us), default=None, return_dtype=pl.Int64)
+    begin = SYMBOL_KEY.replace_strict(dict(begins_us), default=None, return_dtype=pl.Int64)
     ticks = _ticks(lake, min(begins_us.values(), default=to_us), to_us, begins_us)
     return _collect(
         ticks.filter(pl.col("event_time_us") >= begin).select(
@@ -114,11 +114,17 @@ def late(
     One row per symbol and second: key and event_time_us.
     """
     late_ticks = _collect(
-        _ticks(lake, from_us, to_us, symbols).filter(pl.col("late")).select(LATE).unique()
+        _ticks(lake, from_us, to_us, symbols)
+        .filter(pl.col("late"))
+        .select(LATE_TICK_COLUMNS)
+        .unique()
     )
     second = pl.col("event_time_us") // SECOND_US * SECOND_US
     seconds = (
-        _without_timely(lake, late_ticks).select(KEY, second).unique().sort("event_time_us", "key")
+        _without_timely(lake, late_ticks)
+        .select(SYMBOL_KEY, second)
+        .unique()
+        .sort("event_time_us", "key")
     )
     return _only(seconds.lazy(), symbols).collect()
 
@@ -137,7 +143,7 @@ def _without_timely(lake: Lakehouse, late_ticks: pl.DataFrame) -> pl.DataFrame:
     timely = (
         _between(_silver(lake), first_us // 1000 * 1000, last_us + 1)
         .filter(same_symbols, ~pl.col("late"))
-        .select(LATE)
+        .select(LATE_TICK_COLUMNS)
     )
     return _collect(late_ticks.lazy().join(timely, on=TRADE_KEY, how="anti"))
 

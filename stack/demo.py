@@ -21,7 +21,7 @@ from feature_store.online.store import connect
 from feature_store.online.writer_stats import WriterReport
 from lakehouse.tables import Lakehouse
 from stack import platform
-from stack.services.own import api_client
+from stack.services.project_services import api_client
 from streaming import dead_letters
 from streaming.feeds import open_feed
 from streaming.job import job

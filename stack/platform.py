@@ -24,17 +24,16 @@ from stack.process.service import (
     spawn,
     stop,
 )
-from stack.services import airflow, flink, kafka, postgres, redis
-from stack.services import own as own_services
+from stack.services import airflow, flink, kafka, postgres, project_services, redis
 
 FACTORIES: dict[str, Callable[[Settings], Service]] = {
     "kafka": kafka.service,
     "redis": redis.service,
     "jobmanager": flink.jobmanager,
     "taskmanager": flink.taskmanager,
-    "writer": own_services.writer,
-    "api": own_services.api,
-    "mlflow": own_services.mlflow,
+    "writer": project_services.writer,
+    "api": project_services.api,
+    "mlflow": project_services.mlflow,
     "postgres": postgres.service,
     airflow.API: airflow.api,
     airflow.DAGS: airflow.dag_processor,

@@ -19,9 +19,9 @@ def demo() -> None:
     from contracts.config.settings import settings as user_settings
     from stack import platform
     from stack.airflow_demo import VISION_DAGS, run_airflow_demo
-    from stack.process import environment
+    from stack.process import airflow_environment
 
-    environment.airflow_python(user_settings())  # fail at once if Airflow is not installed
+    airflow_environment.airflow_python(user_settings())  # fail at once if Airflow is not installed
     settings = create_isolated_home("airflow-demo")
     console = Console()
     try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.tables import build_table
-from cli.times import DAY_FORMAT, DAY_METAVAR, format_day, us_or
+from cli.times import DAY_FORMAT, DAY_METAVAR, format_day, us_or_default
 
 if TYPE_CHECKING:
     from lakehouse.maintenance import Summary
@@ -50,7 +50,7 @@ def history(
     from streaming.synthetic.market import preset_with
 
     length_us = days * 86_400_000_000
-    start_us = us_or(start, now_us() - length_us)
+    start_us = us_or_default(start, now_us() - length_us)
     if start_us + length_us > now_us():
         raise typer.BadParameter(
             f"{days} days from {format_day(start_us)} end in the future", param_hint="--from"

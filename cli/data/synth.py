@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.times import FORMATS, TIME_METAVAR, us_or
+from cli.times import FORMATS, TIME_METAVAR, us_or_default
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +43,7 @@ def synth(
 
     market = preset_with(preset, rate=rate, ic=ic, seed=seed)
     duration_s = days * 86_400
-    start_us = us_or(start, now_us() - int(duration_s * 1e6))
+    start_us = us_or_default(start, now_us() - int(duration_s * 1e6))
     rows = canonical.write(out, generate(market, start_us, duration_s))
     Console().print(
         f"{rows:,} ticks of {', '.join(market.symbols)} in {out} (planted ic {market.ic})",

@@ -7,7 +7,7 @@ import typer
 
 from cli.models.train import From, To
 from cli.tables import build_list, build_table
-from cli.times import format_us, us_or
+from cli.times import format_us, us_or_default
 
 if TYPE_CHECKING:
     from models.audit import Event
@@ -196,8 +196,8 @@ def compare(
     from contracts.config.settings import settings
     from training.monitoring import champion_challenger
 
-    last_us = us_or(end, now_us())
-    first_us = us_or(start, last_us - COMPARED_US)
+    last_us = us_or_default(end, now_us())
+    first_us = us_or_default(start, last_us - COMPARED_US)
     comparison = champion_challenger.compare_versions(
         settings(), first_us, last_us, champion, challenger
     )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.exit_codes import exit_if
-from cli.symbols import require_venues
-from cli.times import FORMATS, TIME_METAVAR, resolve_range, to_us, us_or
+from cli.symbols import split_full_symbols
+from cli.times import FORMATS, TIME_METAVAR, resolve_range, to_us, us_or_default
 
 if TYPE_CHECKING:
     from lakehouse.tables import Lakehouse
@@ -99,7 +99,7 @@ def stats(
     from training.daily_stats.compute import compute_days
     from training.daily_stats.publish import publish_report
 
-    names = require_venues(symbols)
+    names = split_full_symbols(symbols)
     lakehouse = Lakehouse(settings())
     lakehouse.create()
     from_us, end_us = resolve_range(start, end, lambda: _range_of_ticks(lakehouse))
@@ -144,8 +144,10 @@ def drift(
 
     at_us = now_us()
     from_us = to_us(start)
-    reference = None if against_from is None else (to_us(against_from), us_or(against_to, from_us))
-    outcome = check_drift(settings(), from_us, us_or(end, at_us), at_us, reference)
+    reference = (
+        None if against_from is None else (to_us(against_from), us_or_default(against_to, from_us))
+    )
+    outcome = check_drift(settings(), from_us, us_or_default(end, at_us), at_us, reference)
     if as_json:
         typer.echo(json.dumps(outcome.as_dict(), indent=2))
     else:

@@ -77,7 +77,7 @@ def spawn(service: Service) -> None:
     """
     if service.process() is not None:
         return
-    remove_pid_file(service.pid_file)
+    clear_session(service.pid_file)
     for port, setting in service.ports.items():
         require_free(service.name, port, setting)
     service.prepare()
@@ -152,15 +152,15 @@ def stop(pid_file: Path, timeout_s: float) -> bool:
     """
     record = ProcessRecord.from_file(pid_file)
     if record is None:
-        remove_pid_file(pid_file)
+        clear_session(pid_file)
         return False
     was_running = bool(record.members())
     end_session(record, timeout_s)
-    remove_pid_file(pid_file)
+    clear_session(pid_file)
     return was_running
 
 
-def remove_pid_file(pid_file: Path) -> None:
+def clear_session(pid_file: Path) -> None:
     """Remove a PID file, and kill the processes that a dead leader left in its session."""
     record = ProcessRecord.from_file(pid_file)
     if record is not None and record.members():

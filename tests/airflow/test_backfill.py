@@ -18,7 +18,7 @@ from stack import platform, secrets
 from stack.services import airflow as services
 from stack.services import airflow_stack
 from stack.services.airflow_rest import Client
-from stack.services.own import settings_env
+from stack.services.project_services import settings_env
 from tests.conftest import settings_in
 from tests.support.airflow_runs import ended, wait
 from tests.support.mailbox import MailServer, Webhook, connections, served

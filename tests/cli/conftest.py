@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from contracts.config.settings import Settings, settings
-from stack.services.own import settings_env
+from stack.services.project_services import settings_env
 
 
 @pytest.fixture

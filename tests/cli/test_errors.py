@@ -8,8 +8,8 @@ import pytest
 from cli.data.replay import _require_choice
 from contracts.config import paths
 from contracts.errors import FeedError, ServiceError
-from stack.process import environment, foreground
-from stack.services import kafka, own, postgres
+from stack.process import airflow_environment, foreground
+from stack.services import kafka, postgres, project_services
 from streaming.replay.position import Position, save
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
@@ -136,9 +136,9 @@ def test_an_unsupported_protocol_of_the_local_kafka_is_named(make_settings):
 def test_a_python_without_airflow_is_named(make_settings):
     settings = make_settings(airflow_python=Path("/nowhere/python"))
     with pytest.raises(ServiceError, match="not installed in /nowhere/python") as error:
-        environment.airflow_python(settings)
+        airflow_environment.airflow_python(settings)
     assert "make install-airflow" in error.value.hint
-    assert environment.airflow_version(settings) == "not installed"
+    assert airflow_environment.airflow_version(settings) == "not installed"
 
 
 @pytest.mark.parametrize("subcommand", ["up", "demo"])
@@ -160,5 +160,5 @@ def test_a_missing_postgres_names_the_command(make_settings, monkeypatch, tmp_pa
 
 def test_the_api_client_needs_a_key(free_settings):
     with pytest.raises(ServiceError, match="no API key") as error:
-        own.api_client(free_settings)
+        project_services.api_client(free_settings)
     assert "tick up" in error.value.hint

@@ -7,7 +7,7 @@ from cli.main import app
 from contracts.config import paths
 from contracts.config.settings import settings
 from stack import platform
-from stack.services.own import settings_env
+from stack.services.project_services import settings_env
 from tests.conftest import settings_in
 
 pytestmark = pytest.mark.integration

@@ -11,7 +11,7 @@ from cli.platform import Page, _finding_cells, _format_duration, _page_address, 
 from contracts.config import paths
 from stack.doctor import Finding
 from stack.process.service import ServiceStatus
-from stack.services.own import mlflow_url, settings_env
+from stack.services.project_services import mlflow_url, settings_env
 from tests.cli.screens import cells, render, screen, text
 
 

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from contracts.config.settings import settings
 from stack import platform
-from stack.services.own import settings_env
+from stack.services.project_services import settings_env
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.symbols import require_venues, split_symbols
+from cli.symbols import split_full_symbols, split_symbols
 from contracts.errors import DatasetError
 
 
-@pytest.mark.parametrize("read", [split_symbols, require_venues])
+@pytest.mark.parametrize("read", [split_symbols, split_full_symbols])
 @pytest.mark.parametrize(
     ("text", "symbols"),
     [
@@ -25,7 +25,7 @@ def test_symbols_are_separated_by_commas(read, text, symbols):
     assert read(text) == symbols
 
 
-@pytest.mark.parametrize("read", [split_symbols, require_venues])
+@pytest.mark.parametrize("read", [split_symbols, split_full_symbols])
 @pytest.mark.parametrize("text", ["", ",", " ", " , ,", "\t"])
 def test_a_list_without_a_symbol_is_refused(read, text):
     with pytest.raises(DatasetError, match="contains no symbol") as error:
@@ -39,7 +39,7 @@ def test_a_list_without_a_symbol_is_refused(read, text):
 )
 def test_the_first_symbol_without_one_venue_is_named(text, wrong):
     with pytest.raises(DatasetError, match="is not VENUE:SYMBOL") as error:
-        require_venues(text)
+        split_full_symbols(text)
     assert f"{wrong!r} is not" in error.value.message
     assert "BINANCE:BTCUSDT" in error.value.hint
 

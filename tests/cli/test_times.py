@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from cli import times
-from cli.times import format_day, format_us, optional_us, resolve_range, to_us, us_or
+from cli.times import format_day, format_us, optional_us, resolve_range, to_us, us_or_default
 
 NOON = datetime(2026, 3, 1, 12, 0, 0)  # noqa: DTZ001 – typer gives naive times
 NOON_US = 1_772_366_400_000_000
@@ -101,14 +101,14 @@ def test_what_is_printed_can_be_read_again(read):
 
 def test_a_time_that_was_not_given_is_none_or_the_default():
     assert optional_us(None) is None
-    assert optional_us(NOON) == us_or(NOON, 7) == NOON_US
-    assert us_or(None, 7) == 7
+    assert optional_us(NOON) == us_or_default(NOON, 7) == NOON_US
+    assert us_or_default(None, 7) == 7
 
 
 def test_the_beginning_of_1970_is_a_time_like_any_other():
     epoch = datetime(1970, 1, 1)  # noqa: DTZ001
     assert optional_us(epoch) == 0
-    assert us_or(epoch, 7) == 0
+    assert us_or_default(epoch, 7) == 0
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from models import tracking
 from models.registry import Registry
 from models.versions import GATE_PASS
 from stack import platform as stack
-from stack.services.own import settings_env
+from stack.services.project_services import settings_env
 from tests.conftest import REPO, settings_in
 from tests.support import model_folder, parity_tables
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contracts.config.settings import Settings
-from stack.services.own import settings_env
+from stack.services.project_services import settings_env
 from tests.conftest import REPO, settings_in
 
 pytestmark = pytest.mark.integration

@@ -24,7 +24,7 @@ from models.export.sklearn_estimator import export_estimator
 from models.registry import Registry
 from models.versions import GATE_PASS
 from stack import platform as stack_platform
-from stack.services.own import api_client
+from stack.services.project_services import api_client
 from streaming.feeds import open_feed
 from streaming.replay import replay
 from streaming.synthetic.market import Market

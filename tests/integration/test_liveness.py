@@ -24,7 +24,7 @@ from feature_store.flink import rest as flink_rest
 from feature_store.flink.program import Program, submit
 from stack import platform
 from stack.process.pids import ProcessRecord
-from stack.services.own import settings_env
+from stack.services.project_services import settings_env
 from streaming.job import job
 from streaming.job import states as job_states
 from streaming.job import tables as job_tables

@@ -15,7 +15,7 @@ from feature_store.online import redis_layout
 from feature_store.online.store import connect
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from lakehouse.tables import Lakehouse
-from stack.services.own import settings_env
+from stack.services.project_services import settings_env
 from tests.integration.conftest import eventually, minutes_ago, send
 from tests.support import added_feature
 

@@ -20,8 +20,7 @@ from contracts.errors import ServiceError
 from contracts.topics import DEAD_LETTER, TICKS, TOPICS
 from stack import platform
 from stack.process.pids import ProcessRecord
-from stack.services import flink, kafka_topics
-from stack.services import own as own_services
+from stack.services import flink, kafka_topics, project_services
 from tests.conftest import settings_in
 
 pytestmark = pytest.mark.integration
@@ -218,7 +217,7 @@ def test_an_unknown_service_is_named(free_settings):
 def test_children_read_the_same_settings(make_settings, monkeypatch):
     """Settings made in code reach the processes that are started with them, without the API key."""
     settings = make_settings(fresh_s=12.5, model_name="name with ä", api_key="not for everyone")
-    env = own_services.settings_env(settings)
+    env = project_services.settings_env(settings)
     assert "not for everyone" not in env.values()
     for name, value in env.items():
         monkeypatch.setenv(name, value)

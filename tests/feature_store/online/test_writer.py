@@ -26,7 +26,7 @@ from contracts.windows import LEVELS
 from feature_store.online import redis_layout, writer_stats
 from feature_store.online.store import MalformedRowError, connect
 from feature_store.online.writer import GROUP, Batch, OnlineWriter, consumer_config
-from stack.services.own import settings_env
+from stack.services.project_services import settings_env
 from tests.feature_store.online.test_store import stored
 from tests.support.feature_rows import NOW_MS, feast_double, plain_row
 

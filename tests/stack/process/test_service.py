@@ -19,9 +19,9 @@ from stack.process.pids import ProcessRecord
 from stack.process.ports import UNNAMED_HOLDER, accepts_connections, find_listener, require_free
 from stack.process.service import (
     Service,
+    clear_session,
     is_ready,
     log_tail,
-    remove_pid_file,
     require_alive,
     service_status,
     spawn,
@@ -190,4 +190,4 @@ def test_stopping_without_a_record_does_nothing(tmp_path):
     (tmp_path / "bad.json").write_text("{")
     assert not stop(tmp_path / "bad.json", timeout_s=1)
     assert not (tmp_path / "bad.json").exists()
-    remove_pid_file(tmp_path / "bad.json")
+    clear_session(tmp_path / "bad.json")

@@ -10,7 +10,7 @@ import pytest
 from contracts.config import paths
 from contracts.errors import ServiceError
 from stack import platform, secrets
-from stack.process import environment
+from stack.process import airflow_environment
 from stack.process.pids import ProcessRecord
 from stack.services import airflow, airflow_rest, airflow_stack
 
@@ -35,12 +35,12 @@ def fake_airflow(tmp_path):
         program.chmod(0o755)
         return program
 
-    environment._site_packages.cache_clear()
-    environment.version_in.cache_clear()
+    airflow_environment._site_packages.cache_clear()
+    airflow_environment.version_in.cache_clear()
     write(f'echo "$@" >> {tmp_path}/calls')
     yield write
-    environment._site_packages.cache_clear()
-    environment.version_in.cache_clear()
+    airflow_environment._site_packages.cache_clear()
+    airflow_environment.version_in.cache_clear()
 
 
 def read_config(settings) -> configparser.ConfigParser:
@@ -197,7 +197,7 @@ def test_without_airflow_nothing_is_started(make_settings, tmp_path, monkeypatch
         airflow_stack.up(settings)
     assert "make install-airflow" in caught.value.hint
     assert airflow.api(settings).command[0] == "python-with-airflow"
-    assert environment.airflow_version(settings) == "not installed"
+    assert airflow_environment.airflow_version(settings) == "not installed"
 
 
 @pytest.mark.parametrize("database", [None, "postgresql://me:pass@db/airflow"])

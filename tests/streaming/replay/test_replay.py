@@ -15,7 +15,7 @@ import pytest
 from contracts.clock import now_us
 from contracts.errors import FeedError, ServiceError
 from contracts.tick import Reason
-from stack.services.own import settings_env
+from stack.services.project_services import settings_env
 from streaming.feeds import open_feed
 from streaming.feeds.formats import canonical
 from streaming.feeds.tick_frame import encode

@@ -10,15 +10,15 @@ import pytest
 
 from contracts.config import paths
 from stack import platform, secrets
-from stack.services import own as own_services
+from stack.services import project_services
 
 
 def test_the_api_gets_the_key_and_the_writer_does_not(free_settings):
     secrets.ensure_api_key(free_settings)
-    assert own_services.api(free_settings).env[secrets.API_KEY_NAME] == secrets.api_key(
+    assert project_services.api(free_settings).env[secrets.API_KEY_NAME] == secrets.api_key(
         free_settings
     )
-    assert secrets.API_KEY_NAME not in own_services.writer(free_settings).env
+    assert secrets.API_KEY_NAME not in project_services.writer(free_settings).env
 
 
 def test_no_service_is_ready_before_it_runs(free_settings):
@@ -28,7 +28,7 @@ def test_no_service_is_ready_before_it_runs(free_settings):
 
 def test_the_mlflow_page_is_the_server_of_the_settings(make_settings):
     settings = make_settings(mlflow_tracking_uri="http://127.0.0.1:5000")
-    assert own_services.mlflow_url(settings) == "http://127.0.0.1:5000"
+    assert project_services.mlflow_url(settings) == "http://127.0.0.1:5000"
 
 
 def test_the_default_registry_is_below_home(free_settings, monkeypatch):
@@ -60,7 +60,7 @@ def test_the_mlflow_page_starts_and_stops(free_settings, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     try:
         service = platform.start(free_settings, "mlflow")
-        with urllib.request.urlopen(own_services.mlflow_url(free_settings), timeout=10) as page:
+        with urllib.request.urlopen(project_services.mlflow_url(free_settings), timeout=10) as page:
             assert b"MLflow" in page.read()
         assert platform.start(free_settings, "mlflow").process() == service.process()
     finally:
