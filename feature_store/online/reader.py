@@ -49,9 +49,9 @@ class FeatureRow:
     """The online features of one symbol.
 
     Times are event times in µs; ages are in seconds relative to the `now_us` of the read. `values`
-    is in plan order, None where missing. `age_s` is the age of the newest 1 s row (staleness_s).
-    `old_views` are views older than their cadence plus settings.stale_s. `warm_s` is the smallest,
-    `known_at_us` the newest of all views.
+    is in plan order, None where missing. `age_s` is the age of the newest 1 s row. `old_views` are
+    older than `stale_s` plus the length of their bar. `warm_s` is the smallest, `known_at_us` the
+    newest of all views.
     """
 
     symbol: str

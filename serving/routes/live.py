@@ -25,7 +25,10 @@ from serving.web.strict_json import StrictRoute
 
 EVENT_STREAM = "text/event-stream"
 FEATURES_RESPONSES: dict[int | str, dict[str, Any]] = {
-    404: {"description": "Nothing was ever published for this symbol.", **problems.SCHEMA},
+    404: {
+        "description": "There are no features of this symbol within `redis_ttl_s`.",
+        **problems.SCHEMA,
+    },
     503: {"description": "The online store does not answer.", **problems.SCHEMA},
 }
 STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
