@@ -1,4 +1,4 @@
-"""Every Redis key that is not Feast's, whose keys `feature_store.online.redis_layout` encodes.
+"""Our own Redis keys. Feast's keys are encoded by `feature_store.online.redis_layout`.
 
 `model_key` signals a change of Production. It is best effort: its reader also polls the registry.
 """

@@ -109,8 +109,8 @@ def bars(mode: Mode, lower: Level, level: Level) -> View:
 def _by_trade(mode: Mode, source: str, time: str) -> tuple[View, View]:
     """Tiles of `source` by way of its distinct trades.
 
-    Duplicates that contradict each other count as the largest of each field. Where price × size would
-    then exceed the contract's largest notional, the size is reduced to it.
+    Where duplicates contradict each other, the largest value of each field counts, except the ingest
+    time (the earliest); a size is reduced where price × size would exceed the largest notional.
     """
     most = f"{NOTIONAL_MAX:.0e}"
     too_much = f"MAX(price) * MAX(size) > {most}"

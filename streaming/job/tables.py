@@ -9,7 +9,6 @@ from contracts.config import connections
 from contracts.config.groups.kafka import KafkaSettings
 from contracts.config.settings import Settings
 from contracts.fields import Kind, names
-from contracts.messages.encoding import HEARTBEAT_KEY
 from contracts.tick import (
     EVENT_TIME_US_MIN,
     FIELDS,
@@ -260,5 +259,5 @@ def heartbeat_insert() -> str:
         "FROM TUMBLE((SELECT et FROM valid_messages WHERE is_heartbeat), DESCRIPTOR(et), INTERVAL '1' SECOND) GROUP"
         " BY window_start, window_end"
     )
-    identity = f"'{feature_row.HEARTBEAT_VIEW}', '{HEARTBEAT_KEY}', {end}"
+    identity = f"'{feature_row.HEARTBEAT_VIEW}', '{feature_row.HEARTBEAT_KEY}', {end}"
     return f"INSERT INTO features_heartbeat SELECT {identity} {heartbeats}"

@@ -1,7 +1,8 @@
 """Validation of messages in SQL: conditions on typed fields, and the views that find dead letters.
 
 The typed reader accepts messages; the raw reader must reject exactly the rest, otherwise a message
-would be lost or counted twice. A message that does not match the fast path is therefore parsed a
+would be lost or counted twice. (Exceptions: an array of several ticks is accepted and rejected, a
+heartbeat with a time out of bounds neither.) A message that misses the fast path is therefore parsed a
 second time, field by field, with the same leniencies as the typed reader: numbers as strings,
 truncated fractions, text after the object, UTF-16, broken UTF-8 except where Jackson rejects it.
 This is slow, and rare.
@@ -30,7 +31,8 @@ from feature_store.sql.tiles import View
 from streaming.job.fast_path import WITH_QUOTES, WITHOUT_QUOTES
 from streaming.job.flink_types import FLINK
 
-# Whole seconds are precise enough here; a sub-second epoch costs string formatting in Flink.
+# Arrival truncated to the second: the effective bound is 4 to 5 s after it. A sub-second epoch costs
+# string formatting in Flink.
 RECEIVED = "1000000 * CAST(TIMESTAMPDIFF(SECOND, TO_TIMESTAMP_LTZ(0, 3), arrived) AS BIGINT)"
 DOUBLE_MAX = "1.7976931348623157E308"
 

@@ -19,8 +19,8 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from contracts import redis_keys
 from contracts.clock import now_us
 from contracts.config import connections
+from contracts.feature_row import HEARTBEAT_KEY
 from contracts.features import OVERFLOWS
-from contracts.messages.encoding import HEARTBEAT_KEY
 from contracts.topics import TICK_FEATURES
 from contracts.windows import LEVELS
 from feature_store.online import redis_layout, writer_stats
