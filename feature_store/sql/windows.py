@@ -160,7 +160,7 @@ def _sums_at_risk(level: Level) -> dict[str, Aggregate]:
     """The exact sums of a level that can overflow, by the stem of their summand, in the order of
     their digits.
     """
-    return {_summand(a): a for a in _used(level) if a.unit is not None and not a.always_fits}
+    return {_summand(a): a for a in _used(level) if a.step is not None and not a.always_fits}
 
 
 def _overflow_counters(level: Level) -> list[str]:
@@ -200,9 +200,9 @@ def _digits(level: Level, w: int, aggregates: Iterable[Aggregate]) -> dict[str, 
 OLDEST = {"r": "(FIRST_VALUE(x_oldest) OVER w).r", "r1": "(FIRST_VALUE(x_oldest) OVER w).r1"}
 
 
-def _limbs(expression: str, unit: float) -> tuple[str, str]:
-    """A double as two integers: multiples of `unit`, and of 1e-17 `unit`."""
-    scaled = f"({expression}) * {1 / unit:.0e}"
+def _limbs(expression: str, step: float) -> tuple[str, str]:
+    """A double as two integers: multiples of `step`, and of 1e-17 `step`."""
+    scaled = f"({expression}) * {1 / step:.0e}"
     return (
         f"CAST({scaled} AS BIGINT)",
         f"CAST(({scaled} - CAST({scaled} AS BIGINT)) * {FINE:.0e} AS BIGINT)",
@@ -214,20 +214,20 @@ def _summand(aggregate: Aggregate) -> str:
 
     Aggregates of the same term share them.
     """
-    if aggregate.unit is None:
+    if aggregate.step is None:
         return f"x_{aggregate.name}"
     return next(
-        f"x_{a.name}" for a in AGGREGATES if (a.of, a.unit) == (aggregate.of, aggregate.unit)
+        f"x_{a.name}" for a in AGGREGATES if (a.of, a.step) == (aggregate.of, aggregate.step)
     )
 
 
 def _term(aggregate: Aggregate) -> str:
     """The summand columns: one or two integer limbs, never NULL; other verbs take the raw value."""
     name = _summand(aggregate)
-    if aggregate.unit is None:
+    if aggregate.step is None:
         value = f"COALESCE({aggregate.of}, 0)" if aggregate.verb == "sum" else aggregate.of
         return f"{value} AS {name}"
-    hi, lo = _limbs(aggregate.of, aggregate.unit)
+    hi, lo = _limbs(aggregate.of, aggregate.step)
     return f"COALESCE({hi}, 0) AS {name}_hi, COALESCE({lo}, 0) AS {name}_lo"
 
 
@@ -235,15 +235,15 @@ def _over(aggregate: Aggregate, w: int) -> str:
     """One aggregate over window `w`, as a double; subtractions happen before, on exact integers."""
     name, x = f"{aggregate.name}_{w}", _summand(aggregate)
     calls = {"rows": "COUNT(*)", "sum": f"{SUM}({x})", "max": f"MAX({x})", "min": f"MIN({x})"}
-    if aggregate.unit is None:
+    if aggregate.step is None:
         return f"CAST({calls[aggregate.verb]} OVER w AS DOUBLE) AS {name}"
     oldest = re.sub(r"\br1?\b", lambda match: f"({OLDEST[match[0]]})", aggregate.of)
-    firsts = _limbs(oldest, aggregate.unit) if aggregate.verb == "sum_inner" else ("0", "0")
+    firsts = _limbs(oldest, aggregate.step) if aggregate.verb == "sum_inner" else ("0", "0")
     hi, lo = (
         f"CAST({SUM}({x}_{limb}) OVER w - {first} AS DOUBLE)"
         for limb, first in zip(("hi", "lo"), firsts, strict=True)
     )
-    return f"({hi} + {lo} * {1 / FINE:.0e}) * {aggregate.unit:.0e} AS {name}"
+    return f"({hi} + {lo} * {1 / FINE:.0e}) * {aggregate.step:.0e} AS {name}"
 
 
 def _formula(feature: Feature, w: int) -> str:
