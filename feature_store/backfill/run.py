@@ -23,9 +23,9 @@ import polars as pl
 from contracts.clock import now_us
 from contracts.config.groups.flink import FlinkSettings
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US, MINUTE_US
 from contracts.errors import DatasetError, JobError, TickError
 from contracts.progress import Progress, silent
-from contracts.units import DAY_US, MINUTE_US
 from feature_store.backfill import chunks, ledger, staging
 from feature_store.backfill.chunks import Chunk, Lookback
 from feature_store.backfill.ledger import Ledger

@@ -16,9 +16,9 @@ from itertools import accumulate, chain, repeat
 import numpy as np
 import polars as pl
 
+from contracts.durations import SECOND_US
 from contracts.features import AGGREGATES, CONTEXT, FEATURES, TICKS_MAX, Aggregate, Feature
 from contracts.tick import NOTIONAL_MAX
-from contracts.units import SECOND_US
 from contracts.windows import LABELS, LEVELS, WARM_CAP_S, Level
 from feature_store.definition.expressions import DefinitionError, evaluate, names_in
 from feature_store.sql.windows import CONSTANTS

@@ -261,7 +261,7 @@ class OnlineTable:
                 )
             if heartbeat_ms:
                 pipe.evalsha(
-                    self._heartbeat.sha, 1, redis_keys.HEARTBEAT_REDIS_KEY, heartbeat_ms, bound_ms
+                    self._heartbeat.sha, 1, redis_keys.HEARTBEAT_KEY, heartbeat_ms, bound_ms
                 )
             replies: list[int] = pipe.execute()
         return replies

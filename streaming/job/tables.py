@@ -259,5 +259,5 @@ def heartbeat_insert() -> str:
         "FROM TUMBLE((SELECT et FROM valid_messages WHERE is_heartbeat), DESCRIPTOR(et), INTERVAL '1' SECOND) GROUP"
         " BY window_start, window_end"
     )
-    identity = f"'{feature_row.HEARTBEAT_VIEW}', '{feature_row.HEARTBEAT_KEY}', {end}"
+    identity = f"'{feature_row.HEARTBEAT_VIEW}', '{feature_row.HEARTBEAT_SYMBOL}', {end}"
     return f"INSERT INTO features_heartbeat SELECT {identity} {heartbeats}"

@@ -12,7 +12,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from contracts.config.settings import Settings
 from contracts.features import CORE
-from contracts.redis_keys import HEARTBEAT_REDIS_KEY
+from contracts.redis_keys import HEARTBEAT_KEY
 from contracts.windows import LEVELS
 from feature_store.online.store import write_rows
 from models.export.sklearn_estimator import export_estimator
@@ -92,7 +92,7 @@ class Feeder:
         return time_ms * 1000
 
     def beat(self, age_s: float = 0.0) -> None:
-        self.client.set(HEARTBEAT_REDIS_KEY, int((time.time() - age_s) * 1000))
+        self.client.set(HEARTBEAT_KEY, int((time.time() - age_s) * 1000))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 
 from contracts.errors import RegistryError
 from contracts.features import CORE
-from contracts.redis_keys import DRIFT_KEY, DUEL_KEY, PARITY_KEY, STATS_REDIS_KEY
+from contracts.redis_keys import DRIFT_KEY, DUEL_KEY, PARITY_KEY, STATS_KEY
 from models.runtime import load_model
 from serving.core.predictor import BPS
 from serving.state.production_model import ModelVersion, RegistryState
@@ -211,7 +211,7 @@ class TestPage:
                 {"gain_bps": 0.5, "low_bps": -0.25, "high_bps": 1.25, "taken_us": 2_000_000}
             ),
         )
-        fed.client.hset(STATS_REDIS_KEY, mapping={"lag": 3, "written": 12, "overflowed": 5})
+        fed.client.hset(STATS_KEY, mapping={"lag": 3, "written": 12, "overflowed": 5})
         version = {
             "version": "7",
             "stage": "Production",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.config.settings import Settings
-from contracts.units import DAY_US, MINUTE_US
+from contracts.durations import DAY_US, MINUTE_US
 from feature_store.backfill import chunks, ledger
 from feature_store.backfill.chunks import Chunk, Lookback
 from feature_store.backfill.run import ChunkSource, find_holes, select_accepted

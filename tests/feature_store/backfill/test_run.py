@@ -6,8 +6,8 @@ from polars.testing import assert_frame_equal
 
 from contracts.clock import now_us
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US, HOUR_US
 from contracts.errors import DatasetError, JobError
-from contracts.units import DAY_US, HOUR_US
 from feature_store.backfill import chunks, ledger, staging
 from feature_store.backfill import run as backfill
 from feature_store.backfill.chunks import Chunk, Lookback
