@@ -60,7 +60,7 @@ def program(settings: Settings, restore: str | None = None) -> Program:
         tuple(inserts),
         settings.parallelism,
         options(settings) | ({RECOVERY_PATH: restore} if restore else {}),
-        live_job.BOUNDED,
+        live_job.ENDING_READERS,
     )
 
 

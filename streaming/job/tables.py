@@ -33,11 +33,11 @@ JSON = "'format'='json', 'json.ignore-parse-errors'='true'"
 # Both readers of `ticks` check the length before parsing, by the same deserializer. For a message
 # that is too long the typed reader gets NULL and emits no row; the raw reader gets its first bytes
 # and its length.
-BOUNDED = (
+LENGTH_CHECKED = (
     f"'properties.value.deserializer'='{connections.BOUNDED_VALUE}',"
     f" 'properties.bounded.value.bytes.max'='{MESSAGE_BYTES_MAX}'"
 )
-TRUNCATED = f"{BOUNDED}, 'properties.bounded.value.cut'='true'"
+LENGTH_CHECKED_TRUNCATED = f"{LENGTH_CHECKED}, 'properties.bounded.value.cut'='true'"
 # A record that the sink's Kafka client refuses would fail the job on every restart. A dead letter
 # is truncated at MESSAGE_BYTES_MAX and its headers have about 100 bytes, far below these limits.
 # `max.request.size` counts uncompressed bytes; a buffer of 32 MiB that is full is backpressure.
@@ -105,7 +105,7 @@ def _typed_source(settings: Settings, table: str, topic: str, group: str, extra:
   arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   et AS CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(event_time_us / 1000, 3) ELSE TO_TIMESTAMP_LTZ(0, 3) END,
   WATERMARK FOR et AS et - INTERVAL '{settings.lateness_ms / 1000:.3f}' SECOND
-) WITH ({_source_options(settings, topic, f"{readers}{extra}{BOUNDED}, {JSON}", group)})"""
+) WITH ({_source_options(settings, topic, f"{readers}{extra}{LENGTH_CHECKED}, {JSON}", group)})"""
 
 
 def raw_source(settings: KafkaSettings) -> str:
@@ -115,7 +115,7 @@ def raw_source(settings: KafkaSettings) -> str:
     """
     return f"""CREATE TABLE wire_raw (message BYTES, arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL
-) WITH ({_source_options(settings, topics.TICKS.name, f"{TRUNCATED}, 'format'='raw'", GROUP_RAW)})"""
+) WITH ({_source_options(settings, topics.TICKS.name, f"{LENGTH_CHECKED_TRUNCATED}, 'format'='raw'", GROUP_RAW)})"""
 
 
 # Fields in the reader's order, by kind. Nested objects are read as JSON text: a bad value inside one
