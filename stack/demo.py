@@ -131,7 +131,7 @@ def _await_live_job(live_job: "Future[None]", progress: Progress) -> None:
 
 
 def _replay(
-    settings: Settings, feed: replay.Replayable, speed: float, as_live: bool, progress: Progress
+    settings: Settings, feed: replay.TickSource, speed: float, as_live: bool, progress: Progress
 ) -> int:
     """Replay the feed while the API starts; returns the number of its rows, rejected ones
     included.

@@ -81,7 +81,7 @@ def read(client: redis.Redis) -> WriterReport:
     return WriterReport(counters, len(ordered), _quantile(ordered, 0.5), _quantile(ordered, 0.99))
 
 
-def reached_us(settings: RedisSettings) -> int:
+def processed_to_us(settings: RedisSettings) -> int:
     """Newest event time that the live job has processed, µs UTC; 0 when unknown."""
     try:
         with connect(settings) as client:

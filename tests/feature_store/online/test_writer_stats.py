@@ -62,11 +62,11 @@ def test_at_least_the_share_of_samples_is_at_most_the_quantile(client, ages):
 
 
 def test_the_time_reached_is_that_of_the_heartbeat(client, store_settings):
-    assert writer_stats.reached_us(store_settings) == 0
+    assert writer_stats.processed_to_us(store_settings) == 0
     client.set(HEARTBEAT_KEY, 1_700_000_000_123)
-    assert writer_stats.reached_us(store_settings) == 1_700_000_000_123_000
+    assert writer_stats.processed_to_us(store_settings) == 1_700_000_000_123_000
 
 
 def test_the_time_reached_is_unknown_without_redis(store_settings):
     away = store_settings.model_copy(update={"redis_port": 1})
-    assert writer_stats.reached_us(away) == 0
+    assert writer_stats.processed_to_us(away) == 0
