@@ -12,12 +12,12 @@ from contracts.fields import Field, Kind, names
 from contracts.messages.decoding import (
     AT_NUMBER,
     AT_START,
-    CHARACTER,
-    FULL,
+    COLUMNS_THEN_REST,
     INVALID_JSON,
     KNOWN_NAME,
+    LENIENT_CHARACTER,
     NUMBER_NAME,
-    UNKNOWN,
+    UNKNOWN_NAME,
 )
 from contracts.tick import (
     CHARS_MAX,
@@ -161,7 +161,7 @@ def _as_jackson_reads() -> str:
     What Jackson rejects is replaced by INVALID_JSON, which makes the JSON invalid.
     """
     latin = "DECODE(message, 'ISO-8859-1')"
-    lenient = f"REGEXP_REPLACE({latin}, '{CHARACTER}', '?')"
+    lenient = f"REGEXP_REPLACE({latin}, '{LENIENT_CHARACTER}', '?')"
     utf8 = rf"REGEXP_REPLACE(DECODE(ENCODE({lenient}, 'ISO-8859-1'), 'UTF-8'), '\uFFFD', '{INVALID_JSON}')"
     guessed = " ".join(
         f"WHEN REGEXP({latin}, '{start}') THEN DECODE(message, '{name}')"
@@ -172,8 +172,8 @@ def _as_jackson_reads() -> str:
 
 def _rewritten() -> str:
     """Text that the JSON functions read as the typed reader reads the message."""
-    head, rest = (_extract("as_read", FULL, group) for group in (1, 2))
-    text = f"COALESCE({head} || REGEXP_REPLACE({rest}, '{KNOWN_NAME}', '{UNKNOWN}'), as_read)"
+    head, rest = (_extract("as_read", COLUMNS_THEN_REST, group) for group in (1, 2))
+    text = f"COALESCE({head} || REGEXP_REPLACE({rest}, '{KNOWN_NAME}', '{UNKNOWN_NAME}'), as_read)"
     # Cheap conditions first: the lookbehind takes about a microsecond, and a message may consist
     # of nothing but brackets.
     at_number = [(rf"(?=[{{\[])(?<=[:\s])(?<={NUMBER_NAME}){what}", by) for what, by in AT_NUMBER]
