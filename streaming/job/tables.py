@@ -1,4 +1,4 @@
-"""The live job's Kafka tables, and the views that select valid messages and accepted ticks.
+"""The live job's Kafka tables, and the views that select valid messages and windowed ticks.
 
 The sources keep the names `wire`, `wire_warm`, `wire_raw` and `served`: saved states of the job and
 `tick job status` refer to readers by them.
@@ -20,7 +20,7 @@ from contracts.tick import (
     Reason,
 )
 from contracts.windows import Level
-from feature_store.sql.tiles import View, entry
+from feature_store.sql.tiles import SqlView, tile_input
 from lakehouse import catalog_options, tables
 from lakehouse.schemas import PREDICTION_NAMES, PREDICTIONS
 from streaming.job.flink_types import declared
@@ -155,7 +155,7 @@ def predictions_insert() -> str:
     )
 
 
-def valid_messages() -> View:
+def valid_messages() -> SqlView:
     """Accepted ticks, and heartbeats whose time is within bounds (others were set to 1970).
 
     `late` is true if the tile had already closed. It is computed next to the source, where the
@@ -171,20 +171,20 @@ def valid_messages() -> View:
         f"CASE WHEN heartbeat IS TRUE THEN et > TO_TIMESTAMP_LTZ(1, 3) ELSE {well_typed()} AND"
         f" {rules} END"
     )
-    return View(
+    return SqlView(
         "valid_messages",
         f"SELECT {fields}, et, {late} AS late, heartbeat IS TRUE AS is_heartbeat FROM wire WHERE {is_valid}",
     )
 
 
-def accepted_ticks() -> View:
-    """The input of the feature ladder: ticks that are not late, and the warm-up.
+def windowed_ticks() -> SqlView:
+    """The ticks that enter the windows: valid and not late, plus the warm-up.
 
     Warm-up ticks were read from silver, so they are not written to it again.
     """
-    select = f"SELECT {entry()} FROM"
-    return View(
-        "accepted",
+    select = f"SELECT {tile_input()} FROM"
+    return SqlView(
+        "windowed_ticks",
         f"{select} valid_messages WHERE NOT is_heartbeat AND NOT late UNION ALL {select} wire_warm WHERE"
         f" {well_typed()}",
     )

@@ -27,7 +27,7 @@ from contracts.tick import (
     MESSAGE_FIELDS,
     RULES,
 )
-from feature_store.sql.tiles import View
+from feature_store.sql.tiles import SqlView
 from streaming.job.fast_path import WITH_QUOTES, WITHOUT_QUOTES
 from streaming.job.flink_types import FLINK
 
@@ -95,7 +95,7 @@ _MESSAGE = "message, arrived, `partition`, `offset`"
 _ORIGIN = f"{_MESSAGE}, true_length"
 
 
-def dead_letter_views() -> tuple[View, ...]:
+def dead_letter_views() -> tuple[SqlView, ...]:
     """Views that end in `raw_with_reason`: messages that miss the fast path, with their reason.
 
     The reason is the first that applies, NULL for a tick or a heartbeat. UNNEST keeps the planner
@@ -113,18 +113,22 @@ def dead_letter_views() -> tuple[View, ...]:
         f" {unnest_fields}"
     )
     return (
-        View("raw_text", f"SELECT {_MESSAGE}, DECODE(message, 'UTF-8') AS content FROM wire_raw"),
-        View(
+        SqlView(
+            "raw_text", f"SELECT {_MESSAGE}, DECODE(message, 'UTF-8') AS content FROM wire_raw"
+        ),
+        SqlView(
             "raw_slow_path",
             f"SELECT {_MESSAGE}, {length} FROM raw_text WHERE {_misses_fast_path()}",
         ),
-        View("raw_read", f"SELECT {_ORIGIN}, as_read FROM raw_slow_path CROSS JOIN {unnest_text}"),
-        View(
+        SqlView(
+            "raw_read", f"SELECT {_ORIGIN}, as_read FROM raw_slow_path CROSS JOIN {unnest_text}"
+        ),
+        SqlView(
             "raw_rewritten",
             f"SELECT {_ORIGIN}, content FROM raw_read CROSS JOIN {unnest_rewritten}",
         ),
-        View("raw_fields", fields),
-        View("raw_with_reason", f"SELECT {_ORIGIN}, {_reason()} AS reason FROM raw_fields"),
+        SqlView("raw_fields", fields),
+        SqlView("raw_with_reason", f"SELECT {_ORIGIN}, {_reason()} AS reason FROM raw_fields"),
     )
 
 

@@ -121,7 +121,7 @@ def test_the_sql_is_the_oracle_on_ordinary_markets(character):
 def test_no_sum_of_a_tile_or_bar_leaves_64_bits():
     """At the contract's limits: TICKS_MAX of the largest ticks, in each limb."""
     for name, largest in {"v": tick.SIZE_MAX, "pv": tick.NOTIONAL_MAX, "sv": tick.SIZE_MAX}.items():
-        assert largest * float(f"{1 / tiles.UNITS[name]:.0e}") <= tiles.LIMB_MAX
+        assert largest * float(f"{1 / tiles.STEPS[name]:.0e}") <= tiles.LIMB_MAX
     assert TICKS_MAX * int(tiles.LIMB_MAX) <= LONG_MAX
 
 
