@@ -210,7 +210,7 @@ def test_disordered_rows_end_as_the_newest_and_every_message_is_accounted_for(
             client.exists(redis_layout.entity_key("FUTURE:X"), redis_layout.entity_key("BAD:X"))
             == 0
         )
-        assert int(client.get(redis_keys.HEARTBEAT_SYMBOL)) == now_ms - 2
+        assert int(client.get(redis_keys.HEARTBEAT_KEY)) == now_ms - 2
         c = writer.counters
     assert c.messages == ends(settings)
     assert c.messages == c.written + c.older + c.superseded + c.future + c.malformed + c.heartbeats
