@@ -8,6 +8,7 @@ from contracts.windows import Level
 
 # A heartbeat carries only the identity: how far event time has progressed.
 HEARTBEAT_VIEW = "heartbeat"
+HEARTBEAT_SYMBOL = "PLATFORM:HEARTBEAT"  # the `symbol` of heartbeat rows
 IDENTITY = (
     Field("view", Kind.TEXT, required=True),
     Field("symbol", Kind.TEXT, required=True),  # VENUE:SYMBOL, also the key of the message

@@ -16,9 +16,9 @@ from itertools import product
 from contracts.tick import PRICE_MAX, PRICE_MIN
 from contracts.windows import LABELS, LEVELS, Level
 
-# Largest summand of a window, in multiples of its `unit`: 90 of them, the most rows a window has,
+# Largest summand of a window, in multiples of its `step`: 90 of them, the most rows a window has,
 # stay below 2^63.
-SUMMAND_UNITS_MAX = 1e17
+SUMMAND_STEPS_MAX = 1e17
 # Most ticks of a tile or bar whose sums fit 64 bits: each adds at most 1e12 to an integer sum.
 TICKS_MAX = 9_000_000
 # Largest absolute return between two prices of the contract.
@@ -29,9 +29,9 @@ RETURN_MAX = math.log(PRICE_MAX / PRICE_MIN)
 class Aggregate:
     """A mergeable part of a window: `verb` applied to the row expression `of`.
 
-    A sum is exact: each summand is split into two integers, multiples of `unit` and of 1e-17
-    `unit`, which add up without rounding for up to 90 rows (the most a window has). `unit=None`:
-    the summand already is an integer. A summand above 1e17 `unit` could overflow 64 bits, and so
+    A sum is exact: each summand is split into two integers, multiples of `step` and of 1e-17
+    `step`, which add up without rounding for up to 90 rows (the most a window has). `step=None`:
+    the summand already is an integer. A summand above 1e17 `step` could overflow 64 bits, and so
     could the amounts of a bar with more than 9,000,000 trades: while one is in the window, every
     feature over that sum is NULL. Sums that always fit (`always_fits`) need no such check.
 
@@ -45,12 +45,12 @@ class Aggregate:
     name: str
     verb: str
     of: str = ""
-    unit: float | None = None
+    step: float | None = None
 
     @property
     def summand_max(self) -> float:
-        """Largest absolute summand of an exact sum, in units of `of`; infinite without `unit`."""
-        return float("inf") if self.unit is None else float(f"{SUMMAND_UNITS_MAX * self.unit:.0e}")
+        """Largest absolute summand of an exact sum, in units of `of`; infinite without `step`."""
+        return float("inf") if self.step is None else float(f"{SUMMAND_STEPS_MAX * self.step:.0e}")
 
     @property
     def always_fits(self) -> bool:

@@ -28,5 +28,5 @@ WARMUP = Reader("wire_warm", topics.WARMUP.name, "tick-job-warmup", bounded=True
 RAW = Reader("wire_raw", topics.TICKS.name, "tick-job-raw")
 SERVED = Reader("served", topics.PREDICTIONS.name, "tick-job-predictions")
 READERS = (TICKS, WARMUP, RAW, SERVED)
-BOUNDED = tuple(reader.table for reader in READERS if reader.bounded)
+ENDING_READERS = tuple(reader.table for reader in READERS if reader.bounded)
 WRITER_GROUP = "online-writer"  # reads the feature rows that the job publishes

@@ -1,11 +1,11 @@
-"""Every Redis key that is not Feast's, whose keys `feature_store.online.redis_layout` encodes.
+"""Our own Redis keys. Feast's keys are encoded by `feature_store.online.redis_layout`.
 
 `model_key` signals a change of Production. It is best effort: its reader also polls the registry.
 """
 
-HEARTBEAT_REDIS_KEY = "tick:heartbeat_ms"  # newest event time of the whole pipeline
-STATS_REDIS_KEY = "tick:writer_stats"  # counters of the online writer, a hash
-FRESHNESS_REDIS_KEY = "tick:freshness"  # ms from the end of a row to Redis, of the rows that the
+HEARTBEAT_KEY = "tick:heartbeat_ms"  # newest event time of the whole pipeline
+STATS_KEY = "tick:writer_stats"  # counters of the online writer, a hash
+FRESHNESS_KEY = "tick:freshness"  # ms from the end of a row to Redis, of the rows that the
 # writer wrote last, a list
 
 # Results of the last command, for /metrics and the live page.

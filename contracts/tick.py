@@ -57,12 +57,14 @@ TRADE_KEY = (*KEY, "trade_id")  # ticks that share it are duplicates of one trad
 
 
 class Reason(StrEnum):
-    """Why a message is a dead letter: the first reason that applies, in this order."""
+    """Why a message is a dead letter. Order of the checks: too_long, malformed_json, invalid_field,
+    then RULES in their order.
+    """
 
     TOO_LONG = "too_long"
     MALFORMED_JSON = "malformed_json"
-    UNKNOWN_SCHEMA_VERSION = "unknown_schema_version"
     INVALID_FIELD = "invalid_field"
+    UNKNOWN_SCHEMA_VERSION = "unknown_schema_version"
     NOT_POSITIVE = "not_positive"
     OUT_OF_RANGE = "out_of_range"
     TIME_OUT_OF_BOUNDS = "time_out_of_bounds"
@@ -72,10 +74,11 @@ class Reason(StrEnum):
 class Tick(NamedTuple):
     """One trade. Times in µs UTC, price in quote units, size in base units.
 
-    `side` is that of the aggressor: +1 buyer, −1 seller, 0 unknown. `ingest_time_us` is when our
-    feed received the trade, or sent it in a replay with moved times; at least the event time where
-    a file has none. `seq` orders trades of equal event time. `symbol` is the exchange's name; in
-    feature rows, Redis and the API, `symbol` is the `key`.
+    `side` is that of the aggressor: +1 buyer, −1 seller, 0 unknown. `ingest_time_us` is when we
+    sent the trade (`tick live`, synthetic, `--as-live`); in a replay with original times the file's
+    arrival time, but at least the event time; the event time where the file has none. `seq` orders
+    trades of equal event time. `symbol` is the exchange's name; in feature rows, Redis and the API,
+    `symbol` is the `key`.
     """
 
     venue: str

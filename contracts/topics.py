@@ -1,4 +1,4 @@
-"""Kafka topics with their partitions, retention and clean-up. `stack` creates them."""
+"""Kafka topics with their partitions, retention and timestamps. `stack` creates them."""
 
 from dataclasses import dataclass
 

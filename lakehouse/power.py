@@ -8,8 +8,8 @@ import polars as pl
 from pyiceberg.expressions import And, BooleanExpression, EqualTo
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
+from contracts.durations import DAY_US
 from contracts.tick import EVENT_TIME_US_MIN
-from contracts.units import DAY_US
 from lakehouse import tables
 from lakehouse.daily import TIME_US_MAX, overwrite
 from lakehouse.schemas import COLUMNS_OF, POWER, POWER_FORECASTS

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import polars as pl
 
+from contracts.durations import MINUTE_US, SECOND_US
 from contracts.tick import TRADE_KEY
-from contracts.units import MINUTE_US, SECOND_US
 from lakehouse.schemas import SILVER, TICK_NAMES
 from lakehouse.tables import SYMBOL_KEY, Lakehouse
 

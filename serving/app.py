@@ -14,7 +14,7 @@ from contracts.config.settings import Settings, settings
 from serving.routes import live, open_inference, pages, predict
 from serving.routes.health import check_readiness
 from serving.state.metrics import MeasureRequests, Metrics
-from serving.state.production_model import ReadRegistry, read_registry
+from serving.state.registry_state import ReadRegistry, read_registry
 from serving.state.service import Service
 from serving.web import problems
 from serving.web.auth import ApiKeys, RequireKey, load_api_keys

@@ -9,9 +9,9 @@ import polars as pl
 
 from contracts.clock import now_us
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US
 from contracts.errors import ServiceError
 from contracts.progress import Progress
-from contracts.units import DAY_US
 from lakehouse import power
 from lakehouse.tables import Lakehouse
 from stack import platform

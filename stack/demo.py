@@ -10,10 +10,10 @@ from typing import Any
 from contracts.clock import now_us
 from contracts.config.groups.serving import ServingSettings
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US
 from contracts.errors import TickError
 from contracts.progress import Progress
-from contracts.redis_keys import FRESHNESS_REDIS_KEY
-from contracts.units import DAY_US
+from contracts.redis_keys import FRESHNESS_KEY
 from feature_store.backfill import run as backfill
 from feature_store.feast_repo import objects as feast_objects
 from feature_store.online import writer_stats
@@ -131,7 +131,7 @@ def _await_live_job(live_job: "Future[None]", progress: Progress) -> None:
 
 
 def _replay(
-    settings: Settings, feed: replay.Replayable, speed: float, as_live: bool, progress: Progress
+    settings: Settings, feed: replay.TickSource, speed: float, as_live: bool, progress: Progress
 ) -> int:
     """Replay the feed while the API starts; returns the number of its rows, rejected ones
     included.
@@ -146,7 +146,7 @@ def _replay(
         # Measure freshness only from rows of the present.
         if not caught_up and position.event_time_us > begin_us + CATCH_UP_US:
             caught_up = True
-            connect(settings).delete(FRESHNESS_REDIS_KEY)
+            connect(settings).delete(FRESHNESS_KEY)
         reached_us = int((position.event_time_us - position.first_us) / position.stretch)
         progress("replay live feed", min(max(0, reached_us), span_us), span_us)
 
@@ -156,7 +156,7 @@ def _replay(
         api.result()
     progress("replay live feed", 1, 1)
     if not caught_up:
-        connect(settings).delete(FRESHNESS_REDIS_KEY)
+        connect(settings).delete(FRESHNESS_KEY)
     return result.sent + result.rejected
 
 

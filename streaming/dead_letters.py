@@ -106,15 +106,17 @@ def counts(settings: KafkaSettings) -> Counter[str]:
     return Counter(letter.reason for letter in read(settings))
 
 
-def counts_of(settings: KafkaSettings, written: SentOffsets, after: dict[int, int]) -> Counter[str]:
-    """Messages of `written` that the live job rejected, by reason.
+def counts_of(
+    settings: KafkaSettings, sent_offsets: SentOffsets, after: dict[int, int]
+) -> Counter[str]:
+    """Messages of `sent_offsets` that the live job rejected, by reason.
 
     `after`: `ends` from before they were sent. A restarted job writes some dead letters again, so
     each message is counted once.
     """
     reasons: dict[tuple[int, int], str] = {}
     for letter in read(settings, after=after):
-        if letter.place is not None and letter.place in written:
+        if letter.place is not None and letter.place in sent_offsets:
             reasons[letter.place] = letter.reason
     return Counter(reasons.values())
 

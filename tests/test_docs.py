@@ -16,10 +16,10 @@ from contracts.features import AGGREGATES, COLUMNS, FEATURES
 from contracts.redis_keys import (
     DRIFT_KEY,
     DUEL_KEY,
-    FRESHNESS_REDIS_KEY,
-    HEARTBEAT_REDIS_KEY,
+    FRESHNESS_KEY,
+    HEARTBEAT_KEY,
     PARITY_KEY,
-    STATS_REDIS_KEY,
+    STATS_KEY,
     model_key,
 )
 from contracts.tick import Reason
@@ -143,7 +143,7 @@ def test_architecture_names_every_topic_table_and_key():
             ARCHITECTURE,
             re.M,
         )
-    for name in (*COLUMNS_OF, HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY, FRESHNESS_REDIS_KEY):
+    for name in (*COLUMNS_OF, HEARTBEAT_KEY, STATS_KEY, FRESHNESS_KEY):
         assert f"| `{name}` |" in ARCHITECTURE
     for name in (PARITY_KEY, DRIFT_KEY, DUEL_KEY, model_key("<name>")):
         assert f"`{name}`" in ARCHITECTURE

@@ -9,10 +9,10 @@ from confluent_kafka import Producer
 
 from contracts.config import connections
 from contracts.config.groups.kafka import KafkaSettings
+from contracts.durations import MINUTE_US, SECOND_US
 from contracts.messages import encoding
 from contracts.tick import Tick
 from contracts.topics import TICKS
-from contracts.units import MINUTE_US, SECOND_US
 from contracts.windows import LEVELS
 from streaming.feeds.tick_frame import conform
 from streaming.replay.sender import Sender

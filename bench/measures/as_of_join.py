@@ -11,8 +11,8 @@ from bench.cost.process import measure_cost
 from bench.report.figures import Figure
 from contracts.config.groups.serving import ServingSettings
 from contracts.config.settings import Settings
+from contracts.durations import SECOND_US
 from contracts.features import columns
-from contracts.units import SECOND_US
 from contracts.windows import LEVELS
 from training.tick.data import dataset
 from training.tick.data.dataset import CORE_OF

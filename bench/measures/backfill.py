@@ -25,7 +25,7 @@ from bench.platform import services
 from bench.report.figures import Figure
 from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.config.settings import Settings
-from contracts.units import DAY_US, SECOND_US
+from contracts.durations import DAY_US, SECOND_US
 from feature_store.backfill import run as backfill
 from lakehouse.tables import Lakehouse
 

@@ -11,7 +11,7 @@ from bench.errors import BenchError
 from bench.load.ticks import Chunk
 from bench.report.figures import Figure
 from contracts.config.settings import Settings
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from lakehouse.tables import Lakehouse
 from streaming.bulk_load.load import LoadReport, load
 from streaming.feeds import open_feed

@@ -16,7 +16,7 @@ from bench.platform import services
 from bench.report.figures import Figure
 from contracts.clock import now_us
 from contracts.config.settings import Settings
-from contracts.units import MINUTE_US
+from contracts.durations import MINUTE_US
 from feature_store.flink import rest as flink_rest
 from stack.platform import PLATFORM
 from streaming.job import job

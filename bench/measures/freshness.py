@@ -9,8 +9,8 @@ from bench.report.figures import Figure
 from contracts.clock import now_us
 from contracts.config.groups.redis import RedisSettings
 from contracts.config.settings import Settings
-from contracts.redis_keys import FRESHNESS_REDIS_KEY
-from contracts.units import SECOND_US
+from contracts.durations import SECOND_US
+from contracts.redis_keys import FRESHNESS_KEY
 from feature_store.online.store import connect
 from feature_store.online.writer_stats import WriterReport, read
 from stack import platform
@@ -43,7 +43,7 @@ class Window:
         self.rate = progress.rate
         if not self.began_s and progress.elapsed_s >= self.discard_s:
             with connect(self.settings) as client:
-                client.delete(FRESHNESS_REDIS_KEY)
+                client.delete(FRESHNESS_KEY)
             self.began_s = progress.elapsed_s
             self.cpu_s = self.worker_cpu_s()
 

@@ -13,8 +13,8 @@ from bench.errors import BenchError
 from bench.report.figures import Figure
 from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.config.settings import Settings
+from contracts.durations import HOUR_US
 from contracts.features import columns
-from contracts.units import HOUR_US
 from contracts.windows import LEVELS
 from feature_store.parity import meter, stored_rows
 from lakehouse import tables

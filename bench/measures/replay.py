@@ -13,8 +13,8 @@ from contracts.clock import now_us
 from contracts.config import connections
 from contracts.config.groups.kafka import KafkaSettings
 from contracts.config.settings import Settings
+from contracts.durations import MINUTE_US
 from contracts.topics import TICKS
-from contracts.units import MINUTE_US
 from streaming.feeds import open_feed, tick_frame
 from streaming.replay import replay
 

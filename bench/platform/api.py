@@ -14,7 +14,7 @@ from contracts.config.groups.redis import RedisSettings
 from contracts.config.groups.serving import ServingSettings
 from contracts.config.settings import Settings
 from contracts.features import CORE
-from contracts.redis_keys import HEARTBEAT_REDIS_KEY
+from contracts.redis_keys import HEARTBEAT_KEY
 from contracts.windows import LEVELS
 from feature_store.online.store import connect, write_rows
 from models import tracking
@@ -54,7 +54,7 @@ def write_features(settings: RedisSettings) -> None:
     ]
     with connect(settings) as client:
         write_rows(client, filled, settings, now_us())
-        client.set(HEARTBEAT_REDIS_KEY, time_ms)
+        client.set(HEARTBEAT_KEY, time_ms)
 
 
 def restart(settings: Settings) -> float:

@@ -12,7 +12,7 @@ from cli.times import format_us
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from streaming.replay.replay import Replayable, ReplayProgress
+    from streaming.replay.replay import ReplayProgress, TickSource
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def progress_line(destination: str) -> "Iterator[Callable[[ReplayProgress], None
         yield show
 
 
-def print_result(result: "ReplayProgress", feed: "Replayable") -> None:
+def print_result(result: "ReplayProgress", feed: "TickSource") -> None:
     """Print what was sent, and what was changed or left out."""
     from rich.console import Console
 
@@ -44,8 +44,8 @@ def print_result(result: "ReplayProgress", feed: "Replayable") -> None:
         f"{result.sent:,} ticks sent in {result.elapsed_s:,.1f} s ({result.rate:,.0f}/s) from"
         f" {', '.join(formats)}"
     )
-    if result.resent_from:
-        console.print(f"  resumed after row {result.resent_from:,}")
+    if result.resumed_at:
+        console.print(f"  resumed after row {result.resumed_at:,}")
     if result.rejected:
         console.print(f"  {result.rejected:,} rows rejected: `tick dead-letters list` shows why")
     print_row_counts(console, result.skipped, result.sides_inferred)

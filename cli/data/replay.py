@@ -12,7 +12,7 @@ from cli.times import format_us
 
 if TYPE_CHECKING:
     from contracts.config.settings import Settings
-    from streaming.replay.replay import Replayable, ReplayProgress
+    from streaming.replay.replay import ReplayProgress, TickSource
 
 INCOMPLETE_COVERAGE = {  # by rejections.Coverage
     "no job": (
@@ -59,23 +59,23 @@ def replay(
     from streaming.replay import replay as sender
 
     if files == [SYNTHETIC]:
-        feed: Replayable = _synthetic_feed(preset, history, minutes)
+        feed: TickSource = _synthetic_feed(preset, history, minutes)
         position_file: Path | None = None  # each run is another market: there is nothing to resume
     else:
         feed = open_feed(files, format, venue, symbol)
         position_file = settings().root / "replay" / f"{feed.fingerprint}.json"
     _require_choice(position_file, resume, restart)
-    reached_us = writer_stats.reached_us(settings())
+    processed_to_us = writer_stats.processed_to_us(settings())
     letter_offsets = dead_letters.ends(settings())
     with progress_line(settings().kafka) as show:
         result = sender.replay(feed, settings(), speed, as_live, position_file, resume, show)
     print_result(result, feed)
-    _warn_of_late_ticks(result.first_us, reached_us)
+    _warn_of_late_ticks(result.first_us, processed_to_us)
     if result.sent:
         _require_no_rejections(settings(), result, letter_offsets)
 
 
-def _synthetic_feed(preset: str, history_min: float, minutes: float) -> "Replayable":
+def _synthetic_feed(preset: str, history_min: float, minutes: float) -> "TickSource":
     from contracts.clock import now_us
     from streaming.synthetic.feed import SyntheticFeed
     from streaming.synthetic.market import preset_with
@@ -97,17 +97,17 @@ def _require_choice(position_file: Path | None, resume: bool, restart: bool) -> 
         )
 
 
-def _warn_of_late_ticks(first_us: int, reached_us: int) -> None:
+def _warn_of_late_ticks(first_us: int, processed_to_us: int) -> None:
     """Event time never goes back: ticks behind the watermark of the live job are stored, but are
     not part of any live window.
     """
     from rich.console import Console
 
-    if 0 < first_us < reached_us:
+    if 0 < first_us < processed_to_us:
         Console(stderr=True).print(
             f"[yellow]![/] this feed began at {format_us(first_us)}, but the live job had already"
-            f" reached {format_us(reached_us)}: ticks before that are late. Compute their features"
-            " with `tick backfill`.",
+            f" reached {format_us(processed_to_us)}: ticks before that are late. Compute their"
+            " features with `tick backfill`.",
             highlight=False,
         )
 
@@ -125,7 +125,7 @@ def _require_no_rejections(
     console = Console(stderr=True, highlight=False)
     limit_s = rejections.wait_s_max(settings)
     with console.status(f"waiting until the live job has validated it ({limit_s:.0f} s at most)"):
-        rejected = rejections.count(settings, result.written, letter_offsets)
+        rejected = rejections.count(settings, result.sent_offsets, letter_offsets)
     if rejected.coverage is not Coverage.COMPLETE:
         console.print(f"[yellow]![/] {INCOMPLETE_COVERAGE[rejected.coverage]}")
     if rejected.reasons:

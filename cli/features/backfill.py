@@ -163,7 +163,7 @@ def resolve_silver_range(
     settings: "LakehouseSettings", start: datetime | None, end: datetime | None
 ) -> tuple[int, int]:
     """The range in µs; by default all ticks of silver, to the end of their last bar."""
-    from contracts.units import SECOND_US
+    from contracts.durations import SECOND_US
     from contracts.windows import LEVELS
     from lakehouse.tables import Lakehouse
 

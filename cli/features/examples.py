@@ -206,7 +206,7 @@ def _outcome_line(outcome: "Outcome") -> str:
 def _print_values(rows: "pl.DataFrame", feature: "Feature", window: str) -> None:
     from rich.console import Console
 
-    from contracts.units import SECOND_US
+    from contracts.durations import SECOND_US
     from feature_store.definition.examples import utc
 
     columns = ("symbol", "row end (UTC)", f"{feature.formula} over {window}")

@@ -9,7 +9,7 @@ import typer
 
 from cli.exit_codes import FAILED, REFUSED, exit_if
 from cli.times import DAY_FORMAT, DAY_METAVAR, optional_us, to_us
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 
 if TYPE_CHECKING:
     from training.power.backfill import BackfillDay

@@ -125,10 +125,10 @@ def _aggregates() -> str:
             f"`{part.name}`",
             part.verb,
             _code(part.of),
-            "–" if part.unit is None else f"{part.unit:g}",
+            "–" if part.step is None else f"{part.step:g}",
         )
 
-    return _table(("aggregate", "verb", "of", "coarse unit"), map(row, AGGREGATES))
+    return _table(("aggregate", "verb", "of", "step"), map(row, AGGREGATES))
 
 
 def _core() -> str:

@@ -6,12 +6,9 @@ import orjson
 
 from contracts.tick import SCHEMA_VERSION, Tick
 
-# Published like a symbol: its newest event time shows how far the whole pipeline has progressed.
-HEARTBEAT_KEY = "PLATFORM:HEARTBEAT"
-
 
 def encode(tick: Tick) -> bytes:
-    """The message of one tick, without absent quotes. `streaming.replay.replay` encodes whole
+    """The message of one tick, without absent quotes. `streaming.feeds.tick_frame.encode` encodes
     batches.
     """
     fields = {name: value for name, value in tick._asdict().items() if value is not None}

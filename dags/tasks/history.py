@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from dags.tasks.task_context import (
     context,
     current_settings,

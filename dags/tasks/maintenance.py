@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from dags.tasks.task_context import current_settings, log, log_progress, parameter
 
 FILES_MAX = 8  # a partition with more files is compacted; the default of `tick lake compact`

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from dags.tasks.task_context import (
     current_settings,
     data_interval,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from dags.tasks.task_context import (
     context,
     current_settings,

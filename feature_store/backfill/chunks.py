@@ -14,8 +14,8 @@ from itertools import pairwise, starmap
 
 import polars as pl
 
+from contracts.durations import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from contracts.errors import DatasetError
-from contracts.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from contracts.windows import LEVELS
 from lakehouse import tables, tick_scans
 from lakehouse.schemas import SILVER

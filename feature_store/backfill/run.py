@@ -23,16 +23,16 @@ import polars as pl
 from contracts.clock import now_us
 from contracts.config.groups.flink import FlinkSettings
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US, MINUTE_US
 from contracts.errors import DatasetError, JobError, TickError
 from contracts.progress import Progress, silent
-from contracts.units import DAY_US, MINUTE_US
 from feature_store.backfill import chunks, ledger, staging
 from feature_store.backfill.chunks import Chunk, Lookback
 from feature_store.backfill.ledger import Ledger
 from feature_store.flink import rest as flink_rest
 from feature_store.flink.program import Program, Submitter
 from feature_store.sql import windows
-from feature_store.sql.tiles import TRADE, WHO, View
+from feature_store.sql.tiles import TRADE, WHO, SqlView
 from lakehouse import tables, tick_scans
 from lakehouse.catalog_options import literal
 from lakehouse.schemas import FEATURE_NAMES, SILVER
@@ -75,7 +75,7 @@ class BackfillReport:
 def program(settings: Settings, chunk: Chunk, source: ChunkSource, into: str) -> Program:
     """The Flink program that writes the chunk's features into the table `into`."""
     views = [
-        View("accepted", select_accepted(source, chunk.to_us)),
+        SqlView("windowed_ticks", select_windowed_ticks(source, chunk.to_us)),
         *windows.ladder("batch", duplicates=source.duplicates),
     ]
     inside = f"event_time >= {_timestamp(chunk.from_us)} AND event_time < {_timestamp(chunk.to_us)}"
@@ -103,7 +103,7 @@ def program(settings: Settings, chunk: Chunk, source: ChunkSource, into: str) ->
     )
 
 
-def select_accepted(source: ChunkSource, to_us: int) -> str:
+def select_windowed_ticks(source: ChunkSource, to_us: int) -> str:
     """SELECT of the silver ticks before `to` µs that a chunk needs."""
     conditions = [f"event_time < {_timestamp(to_us)}", *_conditions_of(source.lookback)]
     if source.symbols is not None:

@@ -89,33 +89,33 @@ def _check_aggregate(aggregate: Aggregate) -> None:
     )
     check(what, aggregate.of, ROW_COLUMNS)
     used = frozenset(WORD.findall(aggregate.of)).intersection(ROW_COLUMNS)
-    if aggregate.unit is None:
-        _check_without_unit(what, aggregate, used)
+    if aggregate.step is None:
+        _check_without_step(what, aggregate, used)
     else:
-        _check_unit(what, verb, aggregate.unit, used)
+        _check_step(what, verb, aggregate.step, used)
 
 
-def _check_without_unit(what: str, aggregate: Aggregate, used: AbstractSet[str]) -> None:
+def _check_without_step(what: str, aggregate: Aggregate, used: AbstractSet[str]) -> None:
     whole = aggregate.verb == "sum" and used <= WHOLE_COLUMNS and "/" not in aggregate.of
     _enforce(
         Rule(
             aggregate.verb in SUMS and not whole,
-            f"{what}: a sum of fractions needs a `unit`",
+            f"{what}: a sum of fractions needs a `step`",
             "add a power of ten, about a millionth of a typical summand",
         )
     )
 
 
-def _check_unit(what: str, verb: str, unit: float, used: AbstractSet[str]) -> None:
+def _check_step(what: str, verb: str, step: float, used: AbstractSet[str]) -> None:
     _enforce(
         Rule(
             verb not in SUMS,
-            f"{what}: only sums have a `unit`, {verb} takes the value as it is",
-            "remove the unit",
+            f"{what}: only sums have a `step`, {verb} takes the value as it is",
+            "remove the step",
         ),
         Rule(
-            not _is_power_of_ten(unit),
-            f"{what}: the unit {unit:g} is not a power of ten",
+            not _is_power_of_ten(step),
+            f"{what}: the step {step:g} is not a power of ten",
             "use one, such as 1e-4",
         ),
         Rule(

@@ -15,12 +15,12 @@ import polars as pl
 import yaml  # type: ignore[import-untyped]  # its stubs are not installed
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
 
+from contracts.durations import SECOND_US
 from contracts.errors import TickError
 from contracts.features import AGGREGATES, CONTEXT, FEATURES, Aggregate, Feature
 from contracts.messages.encoding import encode
 from contracts.messages.parsing import parse
 from contracts.tick import Rejected, Tick
-from contracts.units import SECOND_US
 from contracts.windows import LABELS, LEVELS, level_of
 from feature_store.definition import reference
 from feature_store.definition.checks import check_lines, nearest

@@ -16,9 +16,9 @@ from itertools import accumulate, chain, repeat
 import numpy as np
 import polars as pl
 
+from contracts.durations import SECOND_US
 from contracts.features import AGGREGATES, CONTEXT, FEATURES, TICKS_MAX, Aggregate, Feature
 from contracts.tick import NOTIONAL_MAX
-from contracts.units import SECOND_US
 from contracts.windows import LABELS, LEVELS, WARM_CAP_S, Level
 from feature_store.definition.expressions import DefinitionError, evaluate, names_in
 from feature_store.sql.windows import CONSTANTS
@@ -201,8 +201,8 @@ def _counts(bars: pl.DataFrame, summands: pl.DataFrame, used: Iterable[Aggregate
 
     Also per sum that can overflow `<aggregate>:over`, 1 for a bar whose summand is too large.
     """
-    too_large = {a: _too_large(bars, summands, a) for a in used if a.unit and not a.always_fits}
-    by_summand = {(a.of, a.unit): flags for a, flags in too_large.items()}
+    too_large = {a: _too_large(bars, summands, a) for a in used if a.step and not a.always_fits}
+    by_summand = {(a.of, a.step): flags for a, flags in too_large.items()}
     none = pl.zeros(len(bars), pl.Float64, eager=True)
     by_verb = {"rows": [1.0] * len(bars), "overflows": sum(by_summand.values(), none).to_list()}
     columns: Columns = {f"{a.name}:over": flags.to_list() for a, flags in too_large.items()}
@@ -232,8 +232,8 @@ def _require_finite(aggregate: Aggregate, bars: pl.DataFrame) -> None:
     raise DefinitionError(
         f"aggregate {aggregate.name}: {aggregate.of} is {value:g} for {symbol}, row end {sec} s;"
         f" the limit is {limit:g}",
-        "replace it by 0e0 there (CASE WHEN …), or choose a larger unit"
-        if aggregate.unit
+        "replace it by 0e0 there (CASE WHEN …), or choose a larger step"
+        if aggregate.step
         else "make it NULL there (CASE WHEN …)",
     )
 
@@ -315,5 +315,5 @@ def _null_conditions(
 ) -> tuple[str, ...]:
     names = _names(tuple(aggregates), window_s)
     used = _used_by((feature,), aggregates)
-    overflow = (f"{names[a.name]} IS NULL" for a in used if a.unit)
+    overflow = (f"{names[a.name]} IS NULL" for a in used if a.step)
     return (f"warm_s < {window_s}", *overflow, feature.null_if.format_map(names))

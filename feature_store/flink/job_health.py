@@ -43,7 +43,7 @@ class Vertex:
     @property
     def may_finish(self) -> bool:
         """Whether it may finish while the job runs: only bounded readers feed it."""
-        return bool(self.readers) and set(self.readers) <= set(live_job.BOUNDED)
+        return bool(self.readers) and set(self.readers) <= set(live_job.ENDING_READERS)
 
     @property
     def works(self) -> bool:

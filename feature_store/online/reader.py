@@ -20,7 +20,7 @@ from contracts.config import connections
 from contracts.config.settings import Settings
 from contracts.errors import TickError
 from contracts.features import COLUMNS, CORE
-from contracts.redis_keys import HEARTBEAT_REDIS_KEY
+from contracts.redis_keys import HEARTBEAT_KEY
 from contracts.windows import LEVELS
 from feature_store.online.redis_layout import (
     METADATA_NAMES,
@@ -49,9 +49,9 @@ class FeatureRow:
     """The online features of one symbol.
 
     Times are event times in µs; ages are in seconds relative to the `now_us` of the read. `values`
-    is in plan order, None where missing. `age_s` is the age of the newest 1 s row (staleness_s).
-    `old_views` are views older than their cadence plus settings.stale_s. `warm_s` is the smallest,
-    `known_at_us` the newest of all views.
+    is in plan order, None where missing. `age_s` is the age of the newest 1 s row. `old_views` are
+    older than `stale_s` plus the length of their bar. `warm_s` is the smallest, `known_at_us` the
+    newest of all views.
     """
 
     symbol: str
@@ -209,7 +209,7 @@ class OnlineReader:
 
     async def heartbeat_ms(self) -> int | None:
         """Newest event time that the whole pipeline has processed, ms; None before the first."""
-        (value,) = await self.get_values(HEARTBEAT_REDIS_KEY)
+        (value,) = await self.get_values(HEARTBEAT_KEY)
         return None if value is None else int(value)
 
     async def get_values(self, *keys: str) -> list[bytes | None]:

@@ -12,7 +12,8 @@ import mmh3
 
 PROJECT = "lakehouse_tick"
 ENTITY = "symbol"
-# Published with every row: seconds of unbroken history, newest ingest time of its ticks.
+# Published with every row: seconds since the symbol's first row, capped at one hour; newest ingest
+# time of its ticks.
 METADATA_NAMES = ("warm_s", "known_at_us")
 SYMBOLS_CACHED_MAX = 65_536
 

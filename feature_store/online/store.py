@@ -1,8 +1,8 @@
 """Writes feature rows to Redis in Feast's layout, guarded: a stored newer row is never replaced.
 
-A row of equal event time replaces the stored one, so that a corrected row gets online; Feast itself
-would drop it. A stored time beyond the future bound does not guard: a row written by a broken clock
-must not freeze its symbol.
+A row of equal event time replaces the stored one, so that a backfilled row, which includes late
+ticks, replaces the live one (`tick online rebuild`); Feast itself would drop it. A stored time
+beyond the future bound does not guard: a row written by a broken clock must not freeze its symbol.
 """
 
 import math
@@ -261,7 +261,7 @@ class OnlineTable:
                 )
             if heartbeat_ms:
                 pipe.evalsha(
-                    self._heartbeat.sha, 1, redis_keys.HEARTBEAT_REDIS_KEY, heartbeat_ms, bound_ms
+                    self._heartbeat.sha, 1, redis_keys.HEARTBEAT_KEY, heartbeat_ms, bound_ms
                 )
             replies: list[int] = pipe.execute()
         return replies

@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from contracts.config.groups.redis import RedisSettings
-from contracts.redis_keys import FRESHNESS_REDIS_KEY, HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY
+from contracts.redis_keys import FRESHNESS_KEY, HEARTBEAT_KEY, STATS_KEY
 from feature_store.online.store import connect
 
 
@@ -58,10 +58,10 @@ def publish(
     """
     pipe: Any
     with client.pipeline(transaction=False) as pipe:
-        pipe.hset(STATS_REDIS_KEY, mapping=asdict(counters))
+        pipe.hset(STATS_KEY, mapping=asdict(counters))
         if ages_ms:
-            pipe.rpush(FRESHNESS_REDIS_KEY, *ages_ms)
-            pipe.ltrim(FRESHNESS_REDIS_KEY, -samples_max, -1)
+            pipe.rpush(FRESHNESS_KEY, *ages_ms)
+            pipe.ltrim(FRESHNESS_KEY, -samples_max, -1)
         pipe.execute()
 
 
@@ -71,8 +71,8 @@ def _quantile(ordered: Sequence[int], share: float) -> float | None:
 
 def read(client: redis.Redis) -> WriterReport:
     """The writer's newest report; zeros when it never ran. Raises redis.RedisError."""
-    stored: Any = client.hgetall(STATS_REDIS_KEY)
-    ages: Any = client.lrange(FRESHNESS_REDIS_KEY, 0, -1)
+    stored: Any = client.hgetall(STATS_KEY)
+    ages: Any = client.lrange(FRESHNESS_KEY, 0, -1)
     fields = Counters.__dataclass_fields__
     counters = Counters(
         **{name.decode(): int(value) for name, value in stored.items() if name.decode() in fields}
@@ -81,11 +81,11 @@ def read(client: redis.Redis) -> WriterReport:
     return WriterReport(counters, len(ordered), _quantile(ordered, 0.5), _quantile(ordered, 0.99))
 
 
-def reached_us(settings: RedisSettings) -> int:
+def processed_to_us(settings: RedisSettings) -> int:
     """Newest event time that the live job has processed, µs UTC; 0 when unknown."""
     try:
         with connect(settings) as client:
-            heartbeat_ms: Any = client.get(HEARTBEAT_REDIS_KEY)
+            heartbeat_ms: Any = client.get(HEARTBEAT_KEY)
     except redis.RedisError:
         return 0
     return int(heartbeat_ms or 0) * 1000

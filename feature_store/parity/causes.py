@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from contracts.durations import SECOND_US
 from contracts.features import AGGREGATES, FEATURES, Column
-from contracts.units import SECOND_US
 from contracts.windows import LABELS, Level
 from feature_store.parity import stored_rows
 from feature_store.parity.added_columns import AddedColumns

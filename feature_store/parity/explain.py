@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import polars as pl
 
+from contracts.durations import SECOND_US
 from contracts.features import Column
-from contracts.units import SECOND_US
 from contracts.windows import Level
 from feature_store.parity import causes
 from feature_store.parity.added_columns import AddedColumns

@@ -14,12 +14,12 @@ import polars as pl
 
 from contracts.config.groups.redis import RedisSettings
 from contracts.config.settings import Settings
+from contracts.durations import HOUR_US
 from contracts.errors import DatasetError
 from contracts.features import columns
 from contracts.files import replace_atomically
 from contracts.progress import Progress, silent
 from contracts.redis_keys import PARITY_KEY
-from contracts.units import HOUR_US
 from contracts.windows import LEVELS, Level
 from feature_store.backfill.chunks import Chunk
 from feature_store.online import signals

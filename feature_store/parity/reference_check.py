@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from contracts.durations import HOUR_US, SECOND_US
 from contracts.features import columns
-from contracts.units import HOUR_US, SECOND_US
 from contracts.windows import LEVELS
 from feature_store.backfill import chunks
 from feature_store.backfill.chunks import Chunk

@@ -11,8 +11,8 @@ from operator import itemgetter
 import polars as pl
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, In
 
+from contracts.durations import SECOND_US
 from contracts.errors import DatasetError
-from contracts.units import SECOND_US
 from contracts.windows import LEVELS
 from lakehouse import tables
 from lakehouse.schemas import GOLD, GOLD_LIVE

@@ -1,5 +1,14 @@
 """The lowest levels in SQL: ticks → 1 s tiles → bars of each level, as mergeable, exact sums.
 
+Columns: `et` is the event time of a tick (a time attribute). `sec` is the end of a tile or bar in
+seconds since 1970, in a batch first called `ends`; `wt` is the same end as what orders rows in time:
+a time attribute on the stream, `sec` in a batch. In the views of `windows`, `first_sec` is the end
+of the symbol's first row, `known_w` the newest ingest time in the longest window. The view
+`base_<view>` has the tiles or bars of a level.
+
+A limb is one of the integers into which a double is split, largest first, as digits are: sums of
+integers are exact.
+
 On the stream Flink's TUMBLE cuts time into windows, and the watermark closes a tile. In a batch the
 second is a column to group by, and the first of the keys: Flink sorts by them, and numbers compare
 fastest.
@@ -18,7 +27,7 @@ PARTS = ("s", "v", "pv", "sv", "high", "low", "close_price", "known_at_us")
 SUMS = {"v": "size", "pv": "price * size", "sv": "side * size"}
 TILE_LIMBS = 3
 LIMB_MAX = 1e12  # largest limb of one tick: features.TICKS_MAX of them fit 64 bits
-UNITS = {"v": SIZE_MAX / LIMB_MAX, "pv": NOTIONAL_MAX / LIMB_MAX, "sv": SIZE_MAX / LIMB_MAX}
+STEPS = {"v": SIZE_MAX / LIMB_MAX, "pv": NOTIONAL_MAX / LIMB_MAX, "sv": SIZE_MAX / LIMB_MAX}
 TRADE = "trade_id, price, size, side, seq, event_time_us, ingest_time_us"
 # Symbol first: sorting compares the first characters of text, which most venues share.
 WHO = "symbol, venue"
@@ -27,25 +36,27 @@ TILES = f"base_{LEVELS[0].view}"
 # RAND() pins the projection: otherwise the planner computes all summands before it sorts, and sorts
 # rows twice as wide.
 PRICE_HERE = "price + 0e0 * RAND() AS price"
-# By mode: the columns that identify a tile of a symbol, the second at its end, the time order.
+# The columns that identify a tile of a symbol.
 KEYS = {"stream": "window_start, window_end, window_time", "batch": "ends"}
+# The second at its end, as column `sec`.
 ENDS = {
     "stream": "CAST(TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', window_end) AS BIGINT)",
     "batch": "ends",
 }
+# What orders it in time, as column `wt`.
 TIME = {"stream": "window_time", "batch": "ends"}
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """A temporary view; views are created in order."""
+class SqlView:
+    """A temporary view of Flink (`Level.view` is a feature view); views are created in order."""
 
     name: str
     select: str
 
 
-def stream() -> tuple[View, ...]:
-    """Tiles of `accepted`, whose rows are entries (see `entry`); each trade counts once.
+def stream() -> tuple[SqlView, ...]:
+    """Tiles of `windowed_ticks`, whose rows come from `tile_input`; each trade counts once.
 
     A tile counts its ticks and the hashes of their trade ids: as many hashes as ticks means that no
     id occurs twice. Only tiles whose counts differ are recomputed from distinct trades, from the
@@ -55,20 +66,20 @@ def stream() -> tuple[View, ...]:
     them and computes the tiles twice.
     """
     counted = f"""SELECT {WHO}, {KEYS["stream"]}, BITMAP_BUILD_CARDINALITY_AGG(id_hash) AS n, ARRAY_AGG(tick) AS ticks, {_parts()}
-  FROM {_cut("stream", "accepted", "et", 1)} GROUP BY {_group("stream", WHO)}"""
+  FROM {_cut("stream", "windowed_ticks", "et", 1)} GROUP BY {_group("stream", WHO)}"""
     every = " AND ".join(f"{part} IS NOT NULL" for part in PARTS)
     duplicates = f"""SELECT {WHO}, window_time AS wt, {TRADE} FROM counted_tiles CROSS JOIN UNNEST(ticks) AS t({TRADE})
   WHERE CARDINALITY(ticks) > n AND window_end IS NOT NULL AND {every}"""
     clean = f"{_tile('stream', 'counted_tiles')} WHERE CARDINALITY(ticks) = n"
     return (
-        View("counted_tiles", counted),
-        View("duplicate_ticks", duplicates),
-        *_by_trade("stream", "duplicate_ticks", "wt"),
-        View(TILES, f"{clean} UNION ALL {_tile('stream', 'by_trade')}"),
+        SqlView("counted_tiles", counted),
+        SqlView("ticks_of_tiles_with_duplicates", duplicates),
+        *_by_trade("stream", "ticks_of_tiles_with_duplicates", "wt"),
+        SqlView(TILES, f"{clean} UNION ALL {_tile('stream', 'by_trade')}"),
     )
 
 
-def entry() -> str:
+def tile_input() -> str:
     """A tick in the form that enters its tile on the stream, prepared before it is shuffled.
 
     `et` comes last, where Flink needs it: anywhere else Flink would copy every row once more.
@@ -76,26 +87,28 @@ def entry() -> str:
     return f"{WHO}, HASH_CODE(trade_id) AS id_hash, ROW({TRADE}) AS tick, {_summands()}, et"
 
 
-def batch(*, duplicates: bool) -> tuple[View, ...]:
-    """Tiles of `accepted`; where `duplicates` are possible, ticks are first grouped by trade.
+def batch(*, duplicates: bool) -> tuple[SqlView, ...]:
+    """Tiles of `windowed_ticks`; where `duplicates` are possible, ticks are first grouped by trade.
 
     Without duplicates a tick is sorted as stored in silver, and becomes summands afterwards.
     """
     if duplicates:
-        return (*_by_trade("batch", "accepted", EVENT_S), View(TILES, _tile("batch", "by_trade")))
+        return (
+            *_by_trade("batch", "windowed_ticks", EVENT_S),
+            SqlView(TILES, _tile("batch", "by_trade")),
+        )
     raw = (
         f"(SELECT {WHO}, {PRICE_HERE}, size, side, seq, event_time_us, ingest_time_us FROM"
-        " accepted)"
+        " windowed_ticks)"
     )
-    return View("counted_tiles", _tile_trades("batch", _cut("batch", raw, EVENT_S, 1))), View(
-        TILES, _tile("batch", "counted_tiles")
-    )
+    every_tick = _tile_trades("batch", _cut("batch", raw, EVENT_S, 1))
+    return SqlView("tiles_of_ticks", every_tick), SqlView(TILES, _tile("batch", "tiles_of_ticks"))
 
 
-def bars(mode: Mode, lower: Level, level: Level) -> View:
+def bars(mode: Mode, lower: Level, level: Level) -> SqlView:
     """Bars of `level.tile_s` seconds, each merged from the level below."""
     sums = ", ".join(
-        f"{_exact_sum(_limbs(name, UNITS[name]), UNITS[name])} AS {name}" for name in SUMS
+        f"{_exact_sum(_three_limbs(name, STEPS[name]), STEPS[name])} AS {name}" for name in SUMS
     )
     close = "SUBSTRING(MAX(LPAD(CAST(sec AS STRING), 11, '0') || CAST(close_price AS STRING)), 12)"
     time = "wt" if mode == "stream" else "(sec - 1)"
@@ -103,14 +116,14 @@ def bars(mode: Mode, lower: Level, level: Level) -> View:
     {sums}, MAX(high) AS high, MIN(low) AS low, CAST({close} AS DOUBLE) AS close_price,
     MAX(known_at_us) AS known_at_us
   FROM {_cut(mode, f"base_{lower.view}", time, level.tile_s)} GROUP BY {_group(mode, "symbol")}"""
-    return View(f"base_{level.view}", select)
+    return SqlView(f"base_{level.view}", select)
 
 
-def _by_trade(mode: Mode, source: str, time: str) -> tuple[View, View]:
+def _by_trade(mode: Mode, source: str, time: str) -> tuple[SqlView, SqlView]:
     """Tiles of `source` by way of its distinct trades.
 
-    Duplicates that contradict each other count as the largest of each field. Where price × size would
-    then exceed the contract's largest notional, the size is reduced to it.
+    Where duplicates contradict each other, the largest value of each field counts, except the ingest
+    time (the earliest); a size is reduced where price × size would exceed the largest notional.
     """
     most = f"{NOTIONAL_MAX:.0e}"
     too_much = f"MAX(price) * MAX(size) > {most}"
@@ -118,7 +131,7 @@ def _by_trade(mode: Mode, source: str, time: str) -> tuple[View, View]:
     trades = f"""SELECT {WHO}, trade_id, {KEYS[mode]}, MAX(price) AS price, {size} AS size,
     MAX(side) AS side, MAX(seq) AS seq, MAX(event_time_us) AS event_time_us, MIN(ingest_time_us) AS ingest_time_us
   FROM {_cut(mode, source, time, 1)} GROUP BY {_group(mode, WHO)}, trade_id"""
-    return View("trades", trades), View("by_trade", _tile_trades(mode, "trades"))
+    return SqlView("trades", trades), SqlView("by_trade", _tile_trades(mode, "trades"))
 
 
 def _tile_trades(mode: Mode, source: str) -> str:
@@ -169,7 +182,7 @@ def _summands() -> str:
     sums = ", ".join(
         f"{limb} AS {name}_{i}"
         for name, of in SUMS.items()
-        for i, limb in enumerate(_limbs(of, UNITS[name]))
+        for i, limb in enumerate(_three_limbs(of, STEPS[name]))
     )
     return (
         f"CAST(side AS BIGINT) AS signed, {sums}, price, CONCAT({packed}) AS packed, ingest_time_us"
@@ -179,26 +192,26 @@ def _summands() -> str:
 def _parts() -> str:
     """The parts of a tile, aggregated from its summands."""
     sums = ", ".join(
-        f"{_exact_sum([f'{name}_{i}' for i in range(TILE_LIMBS)], UNITS[name])} AS {name}"
+        f"{_exact_sum([f'{name}_{i}' for i in range(TILE_LIMBS)], STEPS[name])} AS {name}"
         for name in SUMS
     )
     return f"""SUM(signed) AS s, {sums}, MAX(price) AS high, MIN(price) AS low,
     CAST(SUBSTRING(MAX(packed), 28) AS DOUBLE) AS close_price, MAX(ingest_time_us) AS known_at_us"""
 
 
-def _limbs(expression: str, unit: float) -> list[str]:
-    """A double as integers, one more than a window of `windows` needs.
+def _three_limbs(expression: str, step: float) -> list[str]:
+    """A double as three integers; a window of `windows` needs two.
 
-    They are multiples of `unit`, of 1e-12 and of 1e-24 of it.
+    They are multiples of `step`, of 1e-12 and of 1e-24 of it.
     """
-    scaled, limbs = f"({expression}) * {1 / unit:.0e}", []
+    scaled, limbs = f"({expression}) * {1 / step:.0e}", []
     for _ in range(TILE_LIMBS):
         limbs.append(f"CAST({scaled} AS BIGINT)")
         scaled = f"(({scaled} - CAST({scaled} AS BIGINT)) * {LIMB_MAX:.0e})"
     return limbs
 
 
-def _exact_sum(limbs: Sequence[str], unit: float) -> str:
+def _exact_sum(limbs: Sequence[str], step: float) -> str:
     """A sum of doubles that does not depend on the order of its terms."""
     hi, mid, lo = (f"CAST(SUM({limb}) AS DOUBLE)" for limb in limbs)
-    return f"({hi} + {mid} * {1 / LIMB_MAX:.0e} + {lo} * {LIMB_MAX**-2:.0e}) * {unit:.0e}"
+    return f"({hi} + {mid} * {1 / LIMB_MAX:.0e} + {lo} * {LIMB_MAX**-2:.0e}) * {step:.0e}"

@@ -1,8 +1,8 @@
 """Renders the feature definitions as Flink SQL: the same views for the stream and for a batch.
 
-The views build on each other: `accepted` ticks → 1 s tiles → bars → per level: previous closes,
-rolling windows, features. The modes differ only in what orders rows in time (a time attribute or
-whole seconds), how a time range is written, and how `tiles` cuts it.
+The views build on each other: `windowed_ticks` → 1 s tiles → bars → per level: previous closes,
+terms, windows, rows (`tiles` explains the columns). The modes differ only in what orders rows in
+time (a time attribute or whole seconds), how a time range is written, and how `tiles` cuts it.
 
 A BIGINT sum that exceeds 64 bits wraps silently; it is exact modulo 2^64, hence correct again once
 the large summand has left the window. Each row therefore counts its summands that are too large, in
@@ -18,7 +18,7 @@ from itertools import chain, pairwise
 from contracts.features import AGGREGATES, COLUMNS, FEATURES, TICKS_MAX, Aggregate, Feature, columns
 from contracts.windows import LABELS, LEVELS, WARM_CAP_S, Level, level_of
 from feature_store.sql import tiles
-from feature_store.sql.tiles import PARTS, Mode, View
+from feature_store.sql.tiles import PARTS, Mode, SqlView
 
 YEAR_S = 31_536_000  # crypto trades around the clock
 SESSION_YEAR_S = 252 * 23 * 3600  # CME: 252 sessions of 23 hours
@@ -35,16 +35,17 @@ DIGIT, DIGITS = 128, 9  # base and digits of an overflow counter: up to 127 rows
 BASE = f"symbol, sec, wt, n, {', '.join(PARTS)}"
 
 
-def to_pairs(views: Iterable[View]) -> tuple[tuple[str, str], ...]:
+def to_pairs(views: Iterable[SqlView]) -> tuple[tuple[str, str], ...]:
     """Views as (name, SELECT) pairs for `feature_store.flink.program.Program`."""
     return tuple((view.name, view.select) for view in views)
 
 
-def ladder(mode: Mode, *, duplicates: bool = True) -> tuple[View, ...]:
-    """All views from `accepted` to `rows_<view>`; a batch without `duplicates` is much faster.
+def ladder(mode: Mode, *, duplicates: bool = True) -> tuple[SqlView, ...]:
+    """All views on `windowed_ticks`, up to `rows_<view>`; a batch without `duplicates` is much
+    faster.
 
-    In a batch `accepted` has the WHO and TRADE columns of `tiles`; on the stream its rows come from
-    `tiles.entry`.
+    In a batch `windowed_ticks` has the WHO and TRADE columns of `tiles`; on the stream its rows
+    come from `tiles.tile_input`.
     """
     lowest = tiles.stream() if mode == "stream" else tiles.batch(duplicates=duplicates)
     bars = (tiles.bars(mode, lower, level) for lower, level in pairwise(LEVELS))
@@ -52,39 +53,39 @@ def ladder(mode: Mode, *, duplicates: bool = True) -> tuple[View, ...]:
     return (*lowest, *bars, *of_levels)
 
 
-def _level_views(level: Level, mode: Mode) -> tuple[View, ...]:
+def _level_views(level: Level, mode: Mode) -> tuple[SqlView, ...]:
     windows = (window(level, index, mode) for index in range(len(level.windows_s)))
-    return (returns(level), terms(level), *windows, rows(level))
+    return (previous_closes(level), terms(level), *windows, rows(level))
 
 
-def returns(level: Level) -> View:
+def previous_closes(level: Level) -> SqlView:
     """Adds the two previous closes and the end of the symbol's first row."""
     over = "OVER (PARTITION BY symbol ORDER BY wt)"
     lags = ", ".join(f"LAG(close_price, {i}) {over} AS close_price{i}" for i in (1, 2))
-    return View(
-        f"lag_{level.view}",
+    return SqlView(
+        f"closes_{level.view}",
         f"SELECT {BASE}, {lags}, MIN(sec) {over} AS first_sec FROM base_{level.view}",
     )
 
 
-def terms(level: Level) -> View:
+def terms(level: Level) -> SqlView:
     """The summands of every aggregate of this level, quantised so that rolling sums are exact."""
     inner = (
         f"SELECT {BASE}, first_sec, LN(close_price / close_price1) AS r, LN(close_price1 /"
-        f" close_price2) AS r1 FROM lag_{level.view}"
+        f" close_price2) AS r1 FROM closes_{level.view}"
     )
     summands = dict.fromkeys(_term(a) for a in _used(level) if a.of)
     oldest = (
         "CAST(ROW(COALESCE(r, 0e0), COALESCE(r1, 0e0)) AS ROW<r DOUBLE, r1 DOUBLE>) AS x_oldest"
     )
     select_list = ", ".join((*summands, *_overflow_counters(level), oldest))
-    return View(
+    return SqlView(
         f"terms_{level.view}",
         f"SELECT symbol, sec, wt, known_at_us, first_sec, {select_list} FROM ({inner})",
     )
 
 
-def window(level: Level, index: int, mode: Mode) -> View:
+def window(level: Level, index: int, mode: Mode) -> SqlView:
     """The aggregates of one window of a level, next to all columns of the windows before it."""
     w = level.windows_s[index]
     sources = (f"terms_{level.view}", *(_window_view(level, each) for each in level.windows_s))
@@ -94,14 +95,14 @@ def window(level: Level, index: int, mode: Mode) -> View:
     known = ", MAX(known_at_us) OVER w AS known_w" if w == level.window_max_s else ""
     between = f"RANGE BETWEEN {_range(w - level.tile_s, mode)} PRECEDING AND CURRENT ROW"
     frame = f"WINDOW w AS (PARTITION BY symbol ORDER BY wt {between})"
-    return View(_window_view(level, w), f"SELECT *, {sums}{known} FROM {sources[index]} {frame}")
+    return SqlView(_window_view(level, w), f"SELECT *, {sums}{known} FROM {sources[index]} {frame}")
 
 
 def _window_view(level: Level, w: int) -> str:
     return f"win_{level.view}_{LABELS[w]}"
 
 
-def rows(level: Level) -> View:
+def rows(level: Level) -> SqlView:
     """The published rows of a level: keys, known_at_us, warm_s and every feature column."""
     features = [
         f"{_formula(f, w)} AS {f.name}_{LABELS[w]}"
@@ -112,7 +113,7 @@ def rows(level: Level) -> View:
     features += TIME_OF_DAY if level is LEVELS[0] else []
     source = _window_view(level, level.window_max_s)
     warm = f"SELECT *, LEAST(sec - first_sec, {WARM_CAP_S}) AS warm_s FROM {source}"
-    return View(
+    return SqlView(
         f"rows_{level.view}",
         "SELECT symbol, sec, known_w AS known_at_us, warm_s,\n "
         f" {(',' + chr(10) + '  ').join(features)}\nFROM ({warm})",
@@ -160,7 +161,7 @@ def _sums_at_risk(level: Level) -> dict[str, Aggregate]:
     """The exact sums of a level that can overflow, by the stem of their summand, in the order of
     their digits.
     """
-    return {_summand(a): a for a in _used(level) if a.unit is not None and not a.always_fits}
+    return {_summand(a): a for a in _used(level) if a.step is not None and not a.always_fits}
 
 
 def _overflow_counters(level: Level) -> list[str]:
@@ -200,9 +201,9 @@ def _digits(level: Level, w: int, aggregates: Iterable[Aggregate]) -> dict[str, 
 OLDEST = {"r": "(FIRST_VALUE(x_oldest) OVER w).r", "r1": "(FIRST_VALUE(x_oldest) OVER w).r1"}
 
 
-def _limbs(expression: str, unit: float) -> tuple[str, str]:
-    """A double as two integers: multiples of `unit`, and of 1e-17 `unit`."""
-    scaled = f"({expression}) * {1 / unit:.0e}"
+def _two_limbs(expression: str, step: float) -> tuple[str, str]:
+    """A double as two integers: multiples of `step`, and of 1e-17 `step`."""
+    scaled = f"({expression}) * {1 / step:.0e}"
     return (
         f"CAST({scaled} AS BIGINT)",
         f"CAST(({scaled} - CAST({scaled} AS BIGINT)) * {FINE:.0e} AS BIGINT)",
@@ -214,20 +215,20 @@ def _summand(aggregate: Aggregate) -> str:
 
     Aggregates of the same term share them.
     """
-    if aggregate.unit is None:
+    if aggregate.step is None:
         return f"x_{aggregate.name}"
     return next(
-        f"x_{a.name}" for a in AGGREGATES if (a.of, a.unit) == (aggregate.of, aggregate.unit)
+        f"x_{a.name}" for a in AGGREGATES if (a.of, a.step) == (aggregate.of, aggregate.step)
     )
 
 
 def _term(aggregate: Aggregate) -> str:
     """The summand columns: one or two integer limbs, never NULL; other verbs take the raw value."""
     name = _summand(aggregate)
-    if aggregate.unit is None:
+    if aggregate.step is None:
         value = f"COALESCE({aggregate.of}, 0)" if aggregate.verb == "sum" else aggregate.of
         return f"{value} AS {name}"
-    hi, lo = _limbs(aggregate.of, aggregate.unit)
+    hi, lo = _two_limbs(aggregate.of, aggregate.step)
     return f"COALESCE({hi}, 0) AS {name}_hi, COALESCE({lo}, 0) AS {name}_lo"
 
 
@@ -235,15 +236,15 @@ def _over(aggregate: Aggregate, w: int) -> str:
     """One aggregate over window `w`, as a double; subtractions happen before, on exact integers."""
     name, x = f"{aggregate.name}_{w}", _summand(aggregate)
     calls = {"rows": "COUNT(*)", "sum": f"{SUM}({x})", "max": f"MAX({x})", "min": f"MIN({x})"}
-    if aggregate.unit is None:
+    if aggregate.step is None:
         return f"CAST({calls[aggregate.verb]} OVER w AS DOUBLE) AS {name}"
     oldest = re.sub(r"\br1?\b", lambda match: f"({OLDEST[match[0]]})", aggregate.of)
-    firsts = _limbs(oldest, aggregate.unit) if aggregate.verb == "sum_inner" else ("0", "0")
+    firsts = _two_limbs(oldest, aggregate.step) if aggregate.verb == "sum_inner" else ("0", "0")
     hi, lo = (
         f"CAST({SUM}({x}_{limb}) OVER w - {first} AS DOUBLE)"
         for limb, first in zip(("hi", "lo"), firsts, strict=True)
     )
-    return f"({hi} + {lo} * {1 / FINE:.0e}) * {aggregate.unit:.0e} AS {name}"
+    return f"({hi} + {lo} * {1 / FINE:.0e}) * {aggregate.step:.0e} AS {name}"
 
 
 def _formula(feature: Feature, w: int) -> str:

@@ -4,6 +4,7 @@ symbol's online row. Pure: the same row and time give the same outcome.
 
 from collections.abc import Sequence
 
+from contracts.config.groups.redis import RedisSettings
 from contracts.config.groups.serving import ServingSettings
 from contracts.config.settings import Settings
 from contracts.features import COLUMNS, OVERFLOWS
@@ -22,16 +23,19 @@ FLOAT32_MAX = 3.4028234663852886e38
 def evaluate_row(row: FeatureRow, names: Sequence[str], settings: Settings, now_us: int) -> Outcome:
     """Whether a prediction can be made from `row`, which has the features `names`.
 
-    All views count, because the training data joined all of them with the same tolerance. The
-    reasons to refuse, in this order: unknown symbol, a view without a row, an event time in the
-    future, too old, features without a value.
+    Fresh: every view is at most `fresh_s` old plus the length of its bar less 1 s. Stale: the 1 s
+    row is at most `stale_s` old, the other views `stale_s` plus the length of their bar. Training
+    joins every view with a tolerance of `stale_s`; here a slower view gets one bar more, because
+    its newest bar may still be open. The reasons to refuse, in this order: unknown symbol, a view
+    without a row, an event time in the future, too old, features without a value.
     """
     if not row.found:
-        return Outcome(Status.UNKNOWN_SYMBOL, "no features were ever published for this symbol")
+        reason = f"no features of this symbol within the last {_ttl(settings)}"
+        return Outcome(Status.UNKNOWN_SYMBOL, reason)
     times = {view: time for view, time in row.event_time_us.items() if time is not None}
     newest_us = max(times.values())
     if len(times) < len(row.event_time_us):
-        return _absent_views(row, newest_us)
+        return _absent_views(row, settings, newest_us)
     assert row.age_s is not None  # the age of the fastest view, which every model reads
     if newest_us > now_us + settings.future_row_ms_max * 1000:
         reason = "the features have an event time in the future: check the clocks"
@@ -44,13 +48,19 @@ def evaluate_row(row: FeatureRow, names: Sequence[str], settings: Settings, now_
     return Outcome(Status.OK, event_time_us=newest_us, age_s=row.age_s, stale=is_stale)
 
 
-def _absent_views(row: FeatureRow, event_time_us: int) -> Outcome:
-    """No row yet in some views: the slowest of them needs the length of its tile."""
+def _absent_views(row: FeatureRow, settings: RedisSettings, event_time_us: int) -> Outcome:
+    """No row in some views: the slowest of them needs the length of its tile."""
     absent_views = [view for view, time in row.event_time_us.items() if time is None]
     wait_s = max(_TILE_S[view] for view in absent_views)
-    reason = f"no row yet in {', '.join(absent_views)}"
+    reason = f"no row in {', '.join(absent_views)} within the last {_ttl(settings)}"
     status = Status.MISSING_FEATURES
     return Outcome(status, reason, row.missing, wait_s, event_time_us, row.age_s)
+
+
+def _ttl(settings: RedisSettings) -> str:
+    """The age from which on a row counts as absent."""
+    hours, seconds = divmod(settings.redis_ttl_s, 3600)
+    return f"{settings.redis_ttl_s} s" if seconds else f"{hours} h"
 
 
 def _is_stale(times: dict[str, int], settings: ServingSettings, now_us: int) -> bool:

@@ -25,10 +25,10 @@ def _check_job(service: Service) -> Check:
 
 def _check_model(service: Service) -> Check:
     models = service.models
-    if models.predictor is None:
-        return Check(name="model", ok=False, detail=models.note)
-    model = models.predictor.model
-    note = f" ({models.note})" if models.note else ""
+    if models.production is None:
+        return Check(name="model", ok=False, detail=models.explanation)
+    model = models.production.model
+    note = f" ({models.explanation})" if models.explanation else ""
     return Check(name="model", ok=True, detail=f"{model.name} version {model.version}{note}")
 
 

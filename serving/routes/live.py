@@ -25,7 +25,10 @@ from serving.web.strict_json import StrictRoute
 
 EVENT_STREAM = "text/event-stream"
 FEATURES_RESPONSES: dict[int | str, dict[str, Any]] = {
-    404: {"description": "Nothing was ever published for this symbol.", **problems.SCHEMA},
+    404: {
+        "description": "There are no features of this symbol within `redis_ttl_s`.",
+        **problems.SCHEMA,
+    },
     503: {"description": "The online store does not answer.", **problems.SCHEMA},
 }
 STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -106,8 +109,8 @@ async def _events(service: Service, symbols: list[str]) -> AsyncIterator[bytes]:
     sent: dict[str, Any] = {}
     loop = asyncio.get_running_loop()
     end_s = loop.time() + service.settings.stream_s_max
-    while service.models.predictor is not None and loop.time() < end_s:
-        predictor = service.models.predictor
+    while service.models.production is not None and loop.time() < end_s:
+        predictor = service.models.production
         for answer in await predictor.predict_symbols(symbols, now_us()):
             state = (answer.status, answer.outcome.event_time_us, predictor.model.version)
             if sent.get(answer.symbol) != state:

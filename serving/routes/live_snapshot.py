@@ -35,7 +35,7 @@ async def take_snapshot(service: Service) -> dict[str, Any]:
 
 
 async def _symbol_rows(service: Service) -> list[dict[str, Any]]:
-    predictor = service.models.predictor
+    predictor = service.models.production
     try:
         symbols = await service.reader.symbols(SYMBOLS_MAX)
     except OnlineStoreUnavailable:
@@ -58,9 +58,9 @@ async def _predicted_rows(
 
 def _model_fields(service: Service) -> dict[str, Any] | None:
     models = service.models
-    if models.predictor is None:
+    if models.production is None:
         return None
-    model = models.predictor.model
+    model = models.production.model
     return {
         "name": model.name,
         "version": model.version,
@@ -68,7 +68,7 @@ def _model_fields(service: Service) -> dict[str, Any] | None:
         "trained_to_us": model.trained_to_us,
         "horizon_s": model.horizon_s,
         "challenger": models.challenger.model.version if models.challenger else None,
-        "note": models.note,
+        "note": models.explanation,
     }
 
 

@@ -122,8 +122,8 @@ async def infer(name: str, body: InferRequest, request: Request) -> Response:
 def get_model(service: Service, name: str) -> Model:
     """The served model `name`. Raises ProblemError 404."""
     models = dict(service.models.others)
-    if service.models.predictor is not None:
-        models[service.settings.model_name] = service.models.predictor.model
+    if service.models.production is not None:
+        models[service.settings.model_name] = service.models.production.model
     if name not in models:
         raise ProblemError(
             404,

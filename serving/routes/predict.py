@@ -50,8 +50,9 @@ router = APIRouter(route_class=StrictRoute, tags=["prediction"])
 
 @router.post("/predict", response_model=PredictResponse, responses=RESPONSES)
 async def predict(body: PredictRequest, request: Request) -> Response:
-    """Expected return over the horizon, per symbol, by the Production model: on online features, or
-    on features in the request.
+    """Expected return over the horizon, per symbol, by the Production model, or by its challenger
+    for a share of the symbols (TICK_CHALLENGER_SHARE): on online features, or on features in the
+    request.
 
     When all symbols are refused with the same HTTP status, the response has it: 404 or 503.
     Otherwise the response is 200 with one `status` per symbol. Features older than the freshness
@@ -99,16 +100,16 @@ async def batch(body: BatchRequest, request: Request) -> Response:
 
 def get_predictor(service: Service) -> Predictor:
     """The predictor of the Production model. Raises ProblemError 503 while there is none."""
-    if service.models.predictor is None:
+    if service.models.production is None:
         retry_after_s = max(1, round(service.settings.model_retry_s))
         raise ProblemError(
             503,
             "no_model",
-            service.models.note,
+            service.models.explanation,
             "Train and promote one with `tick train tick`; the API then serves it by itself.",
             {"Retry-After": str(retry_after_s)},
         )
-    return service.models.predictor
+    return service.models.production
 
 
 def record_answers(

@@ -12,14 +12,14 @@ from contracts.errors import TickError
 from contracts.redis_keys import RETIRED, model_key
 from feature_store.online.reader import OnlineStoreUnavailable
 from models.runtime import Model
-from serving.state.production_model import (
-    ModelVersion,
+from serving.state.registry_state import (
     ReadRegistry,
     RegistryState,
-    delete_served_note,
-    load_served_model,
+    ServedVersion,
+    delete_last_served,
+    load_last_served,
     served_model_names,
-    write_served_note,
+    write_last_served,
 )
 from serving.state.served_models import ServedModels
 
@@ -83,11 +83,11 @@ class ModelWatcher:
         """Serve the model that was served last, or wait for the first read of the registry."""
         self._signals = await self._read_signals()
         if self._signals[0].startswith(RETIRED):  # retired while no API was running
-            delete_served_note(self._settings)
-        last_model = load_served_model(self._settings)
+            delete_last_served(self._settings)
+        last_model = load_last_served(self._settings)
         if last_model is not None:
             self._models.serve(last_model)
-            self._models.note = "the model served last; the registry is being read"
+            self._models.explanation = "the model served last; the registry is being read"
         else:
             await self._refresh()
         self._task = asyncio.create_task(self._watch(refresh_first=last_model is not None))
@@ -133,7 +133,7 @@ class ModelWatcher:
         return tuple((text or b"").decode() for text in texts)
 
     def _retire(self) -> None:
-        delete_served_note(self._settings)
+        delete_last_served(self._settings)
         self._models.retire()
 
     async def _refresh(self) -> None:
@@ -151,7 +151,7 @@ class ModelWatcher:
             problem = error.message
         except Exception as error:  # noqa: BLE001 - no failure of the registry may stop the API; the problem is reported and the read repeated
             problem = f"the model registry failed: {type(error).__name__}"
-        self._models.note = problem
+        self._models.explanation = problem
         self._schedule_next(state, problem)
         if problem:
             log.warning(
@@ -162,7 +162,7 @@ class ModelWatcher:
         if state is None:
             self._schedule.note_failure(age_s=0.0)
         # "No version is Production" counts as success: the first promotion is signalled.
-        elif problem and not state.absent:
+        elif problem and not state.no_production:
             self._schedule.note_failure(state.age_s)
         else:
             self._schedule.note_success(state.age_s)
@@ -173,31 +173,31 @@ class ModelWatcher:
         The other models are loaded first, so that a broken Production model does not block them.
         """
         self._models.versions = state.versions
-        if state.retired and self._models.predictor is not None:
+        if state.retired and self._models.production is not None:
             self._retire()
         self._models.others = await self._load_others(state.others)
         if isinstance(state.production, TickError):
             raise state.production
         self._models.serve(await asyncio.to_thread(state.production.load_model))
-        write_served_note(self._settings, state.production)
+        write_last_served(self._settings, state.production)
         await self._apply_challenger(state.challenger, state.production)
 
     async def _apply_challenger(
-        self, challenger: ModelVersion | None, production: ModelVersion
+        self, challenger: ServedVersion | None, production: ServedVersion
     ) -> None:
         model = None
         if challenger is not None and challenger.digest != production.digest:
             model = await self._load_or_keep("challenger", challenger)
         self._models.set_challenger(model)
 
-    async def _load_others(self, versions: Mapping[str, ModelVersion]) -> dict[str, Model]:
+    async def _load_others(self, versions: Mapping[str, ServedVersion]) -> dict[str, Model]:
         """The models of `versions` by name, without those that cannot be loaded."""
         models = {
             name: await self._load_or_keep(name, version) for name, version in versions.items()
         }
         return {name: model for name, model in models.items() if model is not None}
 
-    async def _load_or_keep(self, name: str, version: ModelVersion) -> Model | None:
+    async def _load_or_keep(self, name: str, version: ServedVersion) -> Model | None:
         """The model of `version`. If it cannot be loaded, that is logged, and the model that was
         served before under its name is kept.
         """

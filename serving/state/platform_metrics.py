@@ -19,9 +19,9 @@ from contracts.config.groups.kafka import KafkaSettings
 from contracts.redis_keys import (
     DRIFT_KEY,
     DUEL_KEY,
-    HEARTBEAT_REDIS_KEY,
+    HEARTBEAT_KEY,
     PARITY_KEY,
-    STATS_REDIS_KEY,
+    STATS_KEY,
 )
 from contracts.topics import DEAD_LETTER
 from feature_store.online.reader import OnlineReader, OnlineStoreUnavailable
@@ -172,9 +172,9 @@ class PlatformMetrics:
         reader = self._get_reader()
         try:
             heartbeat_ms, *reports = await reader.get_values(
-                HEARTBEAT_REDIS_KEY, PARITY_KEY, DRIFT_KEY, DUEL_KEY
+                HEARTBEAT_KEY, PARITY_KEY, DRIFT_KEY, DUEL_KEY
             )
-            stats = await reader.get_hash(STATS_REDIS_KEY)
+            stats = await reader.get_hash(STATS_KEY)
         except OnlineStoreUnavailable:
             return PlatformSnapshot(dead_letters=dead_letters)
         lag_s = None if heartbeat_ms is None else now_us() / 1e6 - int(heartbeat_ms) / 1e3

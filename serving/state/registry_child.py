@@ -14,7 +14,7 @@ import orjson
 
 from contracts.config.settings import Settings
 from contracts.errors import TickError
-from serving.state.production_model import served_model_names
+from serving.state.registry_state import served_model_names
 
 if TYPE_CHECKING:
     from models.registry import Registry

@@ -17,15 +17,15 @@ log = structlog.get_logger("serving")
 
 class ServedModels:
     """The Production model and its challenger as predictors, the other models by name, and the
-    newest versions in the registry. `note` says why there is no model, or no newer one.
+    newest versions in the registry. `explanation` says why there is no model, or no newer one.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.predictor: Predictor | None = None
+        self.production: Predictor | None = None
         self.challenger: Predictor | None = None
         self.others: dict[str, Model] = {}
         self.versions: Sequence[Mapping[str, Any]] = ()
-        self.note = "the Production model is still being loaded"
+        self.explanation = "the Production model is still being loaded"
         self._settings = settings
         self._metrics = metrics
         self._core_reader = OnlineReader(settings, CORE)
@@ -34,24 +34,24 @@ class ServedModels:
     @property
     def reader(self) -> OnlineReader:
         """The reader of the model's features, or of the core set while there is no model."""
-        return self.predictor.reader if self.predictor else self._core_reader
+        return self.production.reader if self.production else self._core_reader
 
     @property
     def compared(self) -> tuple[Predictor, ...]:
         """The challenger and the Production model; empty unless there are both."""
-        if self.challenger is None or self.predictor is None:
+        if self.challenger is None or self.production is None:
             return ()
-        return self.challenger, self.predictor
+        return self.challenger, self.production
 
     def serve(self, model: Model) -> None:
         """Serve `model` as Production. Requests in progress keep the model they started with."""
-        current = self.predictor
+        current = self.production
         if current is not None and (current.model.digest, current.model.version) == (
             model.digest,
             model.version,
         ):
             return
-        self.predictor = Predictor(self._settings, self._reader_of(model.features), model)
+        self.production = Predictor(self._settings, self._reader_of(model.features), model)
         self._set_model_metric(model)
         log.info("serving", model=model.name, version=model.version)
 
@@ -67,22 +67,22 @@ class ServedModels:
         used.
         """
         self.challenger = None
-        if model is None or self.predictor is None:
+        if model is None or self.production is None:
             return
-        if model.features != self.predictor.model.features:
+        if model.features != self.production.model.features:
             log.warning(
                 "the challenger has other features than the Production model",
                 version=model.version,
             )
             return
-        self.challenger = Predictor(self._settings, self.predictor.reader, model)
+        self.challenger = Predictor(self._settings, self.production.reader, model)
 
     def retire(self) -> None:
         """Serve no Production model, because its version was retired in the registry."""
         name = self._settings.model_name
-        self.predictor = None
+        self.production = None
         self.challenger = None
-        self.note = f"{name} was retired: no version is Production"
+        self.explanation = f"{name} was retired: no version is Production"
         self._set_model_metric(None)
         log.info("retired", model=name)
 

@@ -9,8 +9,8 @@ from serving.state.metrics import Metrics
 from serving.state.model_watcher import ModelWatcher
 from serving.state.platform_metrics import PlatformMetrics
 from serving.state.prices import Prices
-from serving.state.production_model import ReadRegistry
 from serving.state.recorder import Recorder
+from serving.state.registry_state import ReadRegistry
 from serving.state.served_models import ServedModels
 
 

@@ -36,7 +36,7 @@ _RESULT_EXAMPLE: JsonDict = {
 _REFUSED_EXAMPLE: JsonDict = {
     "symbol": "BINANCE:NOPE",
     "status": "unknown_symbol",
-    "reason": "no features were ever published",
+    "reason": "no features of this symbol within the last 24 h",
 }
 
 
@@ -153,7 +153,9 @@ class FeaturesResponse(_Strict):
     age_s: FiniteFloat | None = None
     stale: bool | None = None
     event_times_us: dict[str, int | None]
-    warm_s: int = Field(description="seconds of continuous history behind the features, capped")
+    warm_s: int = Field(
+        description="seconds since the symbol's first row, capped at one hour; least of all views"
+    )
     features: dict[str, FiniteFloat | None]
 
 

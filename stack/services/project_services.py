@@ -15,7 +15,7 @@ from contracts.config.groups.redis import RedisSettings
 from contracts.config.groups.serving import ServingSettings
 from contracts.config.groups.training import TrainingSettings
 from contracts.config.home import HomeSettings
-from contracts.redis_keys import STATS_REDIS_KEY
+from contracts.redis_keys import STATS_KEY
 from serving.client import Client
 from stack import secrets
 from stack.process.pids import ProcessRecord
@@ -65,7 +65,7 @@ def _has_recent_stats(settings: RedisSettings) -> bool:
     record = ProcessRecord.from_file(paths.run(settings) / "writer.json")
     try:
         with redis.client(settings) as client:
-            updated_ms = int(client.hget(STATS_REDIS_KEY, "updated_ms") or 0)
+            updated_ms = int(client.hget(STATS_KEY, "updated_ms") or 0)
     except RedisError:
         return False
     started_ms = record.created_s * 1000 if record else 0  # a container does not record PIDs

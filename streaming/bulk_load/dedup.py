@@ -8,8 +8,8 @@ import polars as pl
 from pyiceberg.expressions import And, In
 from pyiceberg.table import Table
 
+from contracts.durations import DAY_US
 from contracts.tick import TRADE_KEY
-from contracts.units import DAY_US
 from lakehouse import tables
 
 PAIR = ("venue", "symbol")

@@ -22,10 +22,10 @@ import polars as pl
 
 from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.config.home import HomeSettings
+from contracts.durations import DAY_US
 from contracts.errors import FeedError
 from contracts.files import hold_lock
 from contracts.progress import Progress, silent
-from contracts.units import DAY_US
 from lakehouse import bulk_append
 from lakehouse.schemas import SILVER
 from lakehouse.tables import Lakehouse

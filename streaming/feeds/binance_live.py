@@ -32,7 +32,7 @@ from streaming.feeds.validator import Validator
 VENUES = {"stream.": SPOT, "fstream.": USDM, "dstream.": COINM}
 POLL_S = 0.05
 LINES_MAX = 1000
-MESSAGE_BYTES_MAX = 1 << 20
+SOCKET_MESSAGE_BYTES_MAX = 1 << 20
 OPEN_TIMEOUT_S = 10.0
 REST_ROWS_MAX = 1000
 REST_TIMEOUT_S = 10.0
@@ -125,7 +125,7 @@ class LiveFeed:
         return connect(
             url,
             open_timeout=OPEN_TIMEOUT_S,
-            max_size=MESSAGE_BYTES_MAX,
+            max_size=SOCKET_MESSAGE_BYTES_MAX,
             compression=None,
             proxy=None,
         )

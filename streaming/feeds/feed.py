@@ -35,7 +35,8 @@ BY_NAME = {format_.name: format_ for format_ in FORMATS}
 class Feed:
     """Files and their formats.
 
-    Reading again yields the same rows in the same order, so a row count is a position.
+    Reading again yields the same rows in the same order, so the number of items read (ticks and
+    rejects) is a position.
     """
 
     files: tuple[tuple[Source, Format], ...]

@@ -8,7 +8,7 @@ import polars as pl
 
 from streaming.feeds.types import ROW, Batch
 
-KEY = "_reached"
+READ_TO = "_read_to_us"
 # First event time of a file, and the function that opens it.
 File = tuple[int, Callable[[], Iterator[Batch]]]
 
@@ -17,13 +17,13 @@ File = tuple[int, Callable[[], Iterator[Batch]]]
 class Cursor:
     """An open file: rows that were read but not yet yielded, and the newest event time so far.
 
-    `_reached` is the running maximum of event time. Merging by it keeps the rows of a file in order
-    even where the event time steps back.
+    `_read_to_us` is the running maximum of event time. Merging by it keeps the rows of a file in
+    order even where the event time steps back.
     """
 
     batches: Iterator[Batch]
     buffer: pl.DataFrame = field(default_factory=pl.DataFrame)
-    reached_us: int = 0
+    read_to_us: int = 0
 
     def fill(self) -> Iterator[Batch]:
         """Read until the buffer has rows or the file ends; yields rejects and counts at once."""
@@ -33,13 +33,13 @@ class Cursor:
             yield replace(batch, ticks=batch.ticks.clear(), rows=batch.rows.clear())
 
     def _load(self, batch: Batch) -> None:
-        running = pl.max_horizontal(pl.col("event_time_us").cum_max(), pl.lit(self.reached_us))
-        self.buffer = batch.ticks.with_columns(running.alias(KEY), batch.rows.alias(ROW))
-        self.reached_us = self.buffer[KEY][-1]
+        running = pl.max_horizontal(pl.col("event_time_us").cum_max(), pl.lit(self.read_to_us))
+        self.buffer = batch.ticks.with_columns(running.alias(READ_TO), batch.rows.alias(ROW))
+        self.read_to_us = self.buffer[READ_TO][-1]
 
     def take(self, until_us: int) -> pl.DataFrame:
         """Remove and return the buffered rows up to `until_us`."""
-        count = int(self.buffer[KEY].search_sorted(until_us, side="right"))
+        count = int(self.buffer[READ_TO].search_sorted(until_us, side="right"))
         rows, self.buffer = self.buffer.head(count), self.buffer.slice(count)
         return rows
 
@@ -56,7 +56,7 @@ def merge(files: Sequence[File]) -> Iterator[Batch]:
 
 def _open_reached(waiting: deque[File], active: list[Cursor]) -> Iterator[Batch]:
     """Open every file whose first event time is reached; the first file if none is open."""
-    while waiting and waiting[0][0] <= min(_reached(active), default=waiting[0][0]):
+    while waiting and waiting[0][0] <= min(_read_to_us(active), default=waiting[0][0]):
         active.append(Cursor(waiting.popleft()[1]()))
         yield from _fill(active)
 
@@ -70,11 +70,11 @@ def _fill(active: list[Cursor]) -> Iterator[Batch]:
 
 def _frontier_us(waiting: deque[File], active: list[Cursor]) -> int:
     """The event time up to which no file can still add a row."""
-    return min([*_reached(active), *(first_us for first_us, _ in list(waiting)[:1])], default=0)
+    return min([*_read_to_us(active), *(first_us for first_us, _ in list(waiting)[:1])], default=0)
 
 
-def _reached(active: list[Cursor]) -> list[int]:
-    return [cursor.reached_us for cursor in active]
+def _read_to_us(active: list[Cursor]) -> list[int]:
+    return [cursor.read_to_us for cursor in active]
 
 
 def _take(active: list[Cursor], until_us: int) -> Iterator[Batch]:
@@ -82,5 +82,7 @@ def _take(active: list[Cursor], until_us: int) -> Iterator[Batch]:
     taken = (cursor.take(until_us) for cursor in active)
     parts = [rows for rows in taken if rows.height]
     if parts:
-        merged = parts[0] if len(parts) == 1 else pl.concat(parts).sort(KEY, maintain_order=True)
-        yield Batch(merged.drop(KEY, ROW), merged[ROW])
+        merged = (
+            parts[0] if len(parts) == 1 else pl.concat(parts).sort(READ_TO, maintain_order=True)
+        )
+        yield Batch(merged.drop(READ_TO, ROW), merged[ROW])

@@ -10,7 +10,9 @@ from streaming.feeds.types import ROW, Batch, Chunk, FeedReject
 
 
 class Validator:
-    """Validates the chunks of one file in order; the tick rule needs each symbol's last price."""
+    """Validates the chunks of one file in order; the tick rule (side = direction of the last price
+    change) needs each symbol's last price.
+    """
 
     def __init__(self, origin: str, received_us: int, infer_sides: bool = False) -> None:
         self.origin, self.received_us, self.infer_sides = origin, received_us, infer_sides
@@ -82,7 +84,8 @@ class Validator:
 
 
 def _with_defaults(frame: pl.DataFrame) -> pl.DataFrame:
-    """Fill the sequence with the trade id if it is a number, else with the row.
+    """Fill the sequence: a null of the file (absent or unreadable) with the row; without a column
+    with the trade id if it is a number, else with the row. "a" marks ids of aggregated trades.
 
     The time of arrival is at least the event time: a receiver's clock may be behind.
     """

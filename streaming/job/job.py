@@ -37,7 +37,7 @@ def program(settings: Settings, restore: str | None = None) -> Program:
     ]
     views = [
         job_tables.valid_messages(),
-        job_tables.accepted_ticks(),
+        job_tables.windowed_ticks(),
         *validation_sql.dead_letter_views(),
         *windows.ladder("stream"),
     ]
@@ -60,7 +60,7 @@ def program(settings: Settings, restore: str | None = None) -> Program:
         tuple(inserts),
         settings.parallelism,
         options(settings) | ({RECOVERY_PATH: restore} if restore else {}),
-        live_job.BOUNDED,
+        live_job.ENDING_READERS,
     )
 
 

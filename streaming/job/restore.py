@@ -28,6 +28,6 @@ def newest_usable_state(settings: Settings, refused: Path) -> Path | None:
     """
     with Submitter(settings) as child:
         for state in states.older_states(settings, refused)[:OLDER_STATES_MAX]:
-            if set(child.finished_readers(f"file://{state}")) <= set(live_job.BOUNDED):
+            if set(child.finished_readers(f"file://{state}")) <= set(live_job.ENDING_READERS):
                 return state
     return None

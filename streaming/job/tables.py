@@ -1,4 +1,4 @@
-"""The live job's Kafka tables, and the views that select valid messages and accepted ticks.
+"""The live job's Kafka tables, and the views that select valid messages and windowed ticks.
 
 The sources keep the names `wire`, `wire_warm`, `wire_raw` and `served`: saved states of the job and
 `tick job status` refer to readers by them.
@@ -9,7 +9,6 @@ from contracts.config import connections
 from contracts.config.groups.kafka import KafkaSettings
 from contracts.config.settings import Settings
 from contracts.fields import Kind, names
-from contracts.messages.encoding import HEARTBEAT_KEY
 from contracts.tick import (
     EVENT_TIME_US_MIN,
     FIELDS,
@@ -21,7 +20,7 @@ from contracts.tick import (
     Reason,
 )
 from contracts.windows import Level
-from feature_store.sql.tiles import View, entry
+from feature_store.sql.tiles import SqlView, tile_input
 from lakehouse import catalog_options, tables
 from lakehouse.schemas import PREDICTION_NAMES, PREDICTIONS
 from streaming.job.flink_types import declared
@@ -34,11 +33,11 @@ JSON = "'format'='json', 'json.ignore-parse-errors'='true'"
 # Both readers of `ticks` check the length before parsing, by the same deserializer. For a message
 # that is too long the typed reader gets NULL and emits no row; the raw reader gets its first bytes
 # and its length.
-BOUNDED = (
+LENGTH_CHECKED = (
     f"'properties.value.deserializer'='{connections.BOUNDED_VALUE}',"
     f" 'properties.bounded.value.bytes.max'='{MESSAGE_BYTES_MAX}'"
 )
-TRUNCATED = f"{BOUNDED}, 'properties.bounded.value.cut'='true'"
+LENGTH_CHECKED_TRUNCATED = f"{LENGTH_CHECKED}, 'properties.bounded.value.cut'='true'"
 # A record that the sink's Kafka client refuses would fail the job on every restart. A dead letter
 # is truncated at MESSAGE_BYTES_MAX and its headers have about 100 bytes, far below these limits.
 # `max.request.size` counts uncompressed bytes; a buffer of 32 MiB that is full is backpressure.
@@ -106,7 +105,7 @@ def _typed_source(settings: Settings, table: str, topic: str, group: str, extra:
   arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   et AS CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(event_time_us / 1000, 3) ELSE TO_TIMESTAMP_LTZ(0, 3) END,
   WATERMARK FOR et AS et - INTERVAL '{settings.lateness_ms / 1000:.3f}' SECOND
-) WITH ({_source_options(settings, topic, f"{readers}{extra}{BOUNDED}, {JSON}", group)})"""
+) WITH ({_source_options(settings, topic, f"{readers}{extra}{LENGTH_CHECKED}, {JSON}", group)})"""
 
 
 def raw_source(settings: KafkaSettings) -> str:
@@ -116,7 +115,7 @@ def raw_source(settings: KafkaSettings) -> str:
     """
     return f"""CREATE TABLE wire_raw (message BYTES, arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL
-) WITH ({_source_options(settings, topics.TICKS.name, f"{TRUNCATED}, 'format'='raw'", GROUP_RAW)})"""
+) WITH ({_source_options(settings, topics.TICKS.name, f"{LENGTH_CHECKED_TRUNCATED}, 'format'='raw'", GROUP_RAW)})"""
 
 
 # Fields in the reader's order, by kind. Nested objects are read as JSON text: a bad value inside one
@@ -156,7 +155,7 @@ def predictions_insert() -> str:
     )
 
 
-def valid_messages() -> View:
+def valid_messages() -> SqlView:
     """Accepted ticks, and heartbeats whose time is within bounds (others were set to 1970).
 
     `late` is true if the tile had already closed. It is computed next to the source, where the
@@ -172,20 +171,20 @@ def valid_messages() -> View:
         f"CASE WHEN heartbeat IS TRUE THEN et > TO_TIMESTAMP_LTZ(1, 3) ELSE {well_typed()} AND"
         f" {rules} END"
     )
-    return View(
+    return SqlView(
         "valid_messages",
         f"SELECT {fields}, et, {late} AS late, heartbeat IS TRUE AS is_heartbeat FROM wire WHERE {is_valid}",
     )
 
 
-def accepted_ticks() -> View:
-    """The input of the feature ladder: ticks that are not late, and the warm-up.
+def windowed_ticks() -> SqlView:
+    """The ticks that enter the windows: valid and not late, plus the warm-up.
 
     Warm-up ticks were read from silver, so they are not written to it again.
     """
-    select = f"SELECT {entry()} FROM"
-    return View(
-        "accepted",
+    select = f"SELECT {tile_input()} FROM"
+    return SqlView(
+        "windowed_ticks",
         f"{select} valid_messages WHERE NOT is_heartbeat AND NOT late UNION ALL {select} wire_warm WHERE"
         f" {well_typed()}",
     )
@@ -260,5 +259,5 @@ def heartbeat_insert() -> str:
         "FROM TUMBLE((SELECT et FROM valid_messages WHERE is_heartbeat), DESCRIPTOR(et), INTERVAL '1' SECOND) GROUP"
         " BY window_start, window_end"
     )
-    identity = f"'{feature_row.HEARTBEAT_VIEW}', '{HEARTBEAT_KEY}', {end}"
+    identity = f"'{feature_row.HEARTBEAT_VIEW}', '{feature_row.HEARTBEAT_SYMBOL}', {end}"
     return f"INSERT INTO features_heartbeat SELECT {identity} {heartbeats}"

@@ -1,7 +1,8 @@
 """Validation of messages in SQL: conditions on typed fields, and the views that find dead letters.
 
 The typed reader accepts messages; the raw reader must reject exactly the rest, otherwise a message
-would be lost or counted twice. A message that does not match the fast path is therefore parsed a
+would be lost or counted twice. (Exceptions: an array of several ticks is accepted and rejected, a
+heartbeat with a time out of bounds neither.) A message that misses the fast path is therefore parsed a
 second time, field by field, with the same leniencies as the typed reader: numbers as strings,
 truncated fractions, text after the object, UTF-16, broken UTF-8 except where Jackson rejects it.
 This is slow, and rare.
@@ -11,12 +12,12 @@ from contracts.fields import Field, Kind, names
 from contracts.messages.decoding import (
     AT_NUMBER,
     AT_START,
-    CHARACTER,
-    FULL,
+    COLUMNS_THEN_REST,
     INVALID_JSON,
     KNOWN_NAME,
+    LENIENT_CHARACTER,
     NUMBER_NAME,
-    UNKNOWN,
+    UNKNOWN_NAME,
 )
 from contracts.tick import (
     CHARS_MAX,
@@ -26,11 +27,12 @@ from contracts.tick import (
     MESSAGE_FIELDS,
     RULES,
 )
-from feature_store.sql.tiles import View
+from feature_store.sql.tiles import SqlView
 from streaming.job.fast_path import WITH_QUOTES, WITHOUT_QUOTES
 from streaming.job.flink_types import FLINK
 
-# Whole seconds are precise enough here; a sub-second epoch costs string formatting in Flink.
+# Arrival truncated to the second: the effective bound is 4 to 5 s after it. A sub-second epoch costs
+# string formatting in Flink.
 RECEIVED = "1000000 * CAST(TIMESTAMPDIFF(SECOND, TO_TIMESTAMP_LTZ(0, 3), arrived) AS BIGINT)"
 DOUBLE_MAX = "1.7976931348623157E308"
 
@@ -93,7 +95,7 @@ _MESSAGE = "message, arrived, `partition`, `offset`"
 _ORIGIN = f"{_MESSAGE}, true_length"
 
 
-def dead_letter_views() -> tuple[View, ...]:
+def dead_letter_views() -> tuple[SqlView, ...]:
     """Views that end in `raw_with_reason`: messages that miss the fast path, with their reason.
 
     The reason is the first that applies, NULL for a tick or a heartbeat. UNNEST keeps the planner
@@ -111,18 +113,22 @@ def dead_letter_views() -> tuple[View, ...]:
         f" {unnest_fields}"
     )
     return (
-        View("raw_text", f"SELECT {_MESSAGE}, DECODE(message, 'UTF-8') AS content FROM wire_raw"),
-        View(
+        SqlView(
+            "raw_text", f"SELECT {_MESSAGE}, DECODE(message, 'UTF-8') AS content FROM wire_raw"
+        ),
+        SqlView(
             "raw_slow_path",
             f"SELECT {_MESSAGE}, {length} FROM raw_text WHERE {_misses_fast_path()}",
         ),
-        View("raw_read", f"SELECT {_ORIGIN}, as_read FROM raw_slow_path CROSS JOIN {unnest_text}"),
-        View(
+        SqlView(
+            "raw_read", f"SELECT {_ORIGIN}, as_read FROM raw_slow_path CROSS JOIN {unnest_text}"
+        ),
+        SqlView(
             "raw_rewritten",
             f"SELECT {_ORIGIN}, content FROM raw_read CROSS JOIN {unnest_rewritten}",
         ),
-        View("raw_fields", fields),
-        View("raw_with_reason", f"SELECT {_ORIGIN}, {_reason()} AS reason FROM raw_fields"),
+        SqlView("raw_fields", fields),
+        SqlView("raw_with_reason", f"SELECT {_ORIGIN}, {_reason()} AS reason FROM raw_fields"),
     )
 
 
@@ -159,7 +165,7 @@ def _as_jackson_reads() -> str:
     What Jackson rejects is replaced by INVALID_JSON, which makes the JSON invalid.
     """
     latin = "DECODE(message, 'ISO-8859-1')"
-    lenient = f"REGEXP_REPLACE({latin}, '{CHARACTER}', '?')"
+    lenient = f"REGEXP_REPLACE({latin}, '{LENIENT_CHARACTER}', '?')"
     utf8 = rf"REGEXP_REPLACE(DECODE(ENCODE({lenient}, 'ISO-8859-1'), 'UTF-8'), '\uFFFD', '{INVALID_JSON}')"
     guessed = " ".join(
         f"WHEN REGEXP({latin}, '{start}') THEN DECODE(message, '{name}')"
@@ -170,8 +176,8 @@ def _as_jackson_reads() -> str:
 
 def _rewritten() -> str:
     """Text that the JSON functions read as the typed reader reads the message."""
-    head, rest = (_extract("as_read", FULL, group) for group in (1, 2))
-    text = f"COALESCE({head} || REGEXP_REPLACE({rest}, '{KNOWN_NAME}', '{UNKNOWN}'), as_read)"
+    head, rest = (_extract("as_read", COLUMNS_THEN_REST, group) for group in (1, 2))
+    text = f"COALESCE({head} || REGEXP_REPLACE({rest}, '{KNOWN_NAME}', '{UNKNOWN_NAME}'), as_read)"
     # Cheap conditions first: the lookbehind takes about a microsecond, and a message may consist
     # of nothing but brackets.
     at_number = [(rf"(?=[{{\[])(?<=[:\s])(?<={NUMBER_NAME}){what}", by) for what, by in AT_NUMBER]

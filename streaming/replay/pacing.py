@@ -1,6 +1,6 @@
 """Pacing: when each tick is due, and whether its event time is kept or moved to the present."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -18,15 +18,15 @@ class Pacing:
     """How event times are moved, and when they are due.
 
     Event times are moved by `offset_us`. The event at `anchor_event_us` is due at `anchor_wall_us`,
-    later ones at `speed`; 0 = everything is due at once. `follows_clock`: ingest time is the time
-    of sending, and event time advances after the last tick. `id_suffix` marks the trade ids of a
-    replay with moved times. `stretch` > 1 is slow motion: it
-    multiplies the time between an event and the anchor.
+    later ones at `speed`; 0 = everything is due at once. `anchor_event_us` is None until the first
+    tick of a replay with original times. `follows_clock`: ingest time is the time of sending, and
+    event time advances after the last tick. `id_suffix` marks the trade ids of a replay with moved
+    times. `stretch` > 1 is slow motion: it multiplies the time between an event and the anchor.
     """
 
     speed: float
     offset_us: int = 0
-    anchor_event_us: int = 0
+    anchor_event_us: int | None = None
     anchor_wall_us: int = 0
     follows_clock: bool = False
     id_suffix: str = ""
@@ -34,34 +34,46 @@ class Pacing:
 
     def move_us(self, event_us: int) -> int:
         """The event time (µs) that is sent for an event time of the feed."""
-        return self.anchor_event_us + round((event_us - self._origin_us) * self.stretch)
+        return self._anchor_us + round((event_us - self._origin_us) * self.stretch)
 
     def move(self, column: str) -> pl.Expr:
         """`move_us` for a column of event times; exact to the microsecond up to 285 years."""
         since = pl.col(column) - self._origin_us
-        return ((since * self.stretch).round().cast(pl.Int64) + self.anchor_event_us).alias(column)
+        return ((since * self.stretch).round().cast(pl.Int64) + self._anchor_us).alias(column)
+
+    @property
+    def _anchor_us(self) -> int:
+        """The event time of the anchor; 0 without one, which moves nothing."""
+        return self.anchor_event_us or 0
 
     @property
     def _origin_us(self) -> int:
         """The event time of the anchor in the feed, before it is moved."""
-        return self.anchor_event_us - self.offset_us
+        return self._anchor_us - self.offset_us
 
-    def reached_us(self, now_us: int) -> int:
+    def due_to_us(self, now_us: int) -> int:
         """The newest moved event time that is due at `now_us`."""
         if self.speed == 0:
             return LONG_MAX
-        return self.anchor_event_us + int((now_us - self.anchor_wall_us) * self.speed)
+        return self._anchor_us + int((now_us - self.anchor_wall_us) * self.speed)
 
     def due_us(self, event_us: int) -> int:
         """The wall time at which a moved event time is due."""
         if self.speed == 0:
             return self.anchor_wall_us
-        return self.anchor_wall_us + int((event_us - self.anchor_event_us) / self.speed)
+        return self.anchor_wall_us + int((event_us - self._anchor_us) / self.speed)
 
 
-def history(first_us: int, speed: float, now_us: int) -> Pacing:
-    """Event times are kept; the first one is due now."""
-    return Pacing(speed, 0, first_us, now_us)
+def original_times(speed: float) -> Pacing:
+    """Event times are kept; the first tick becomes the anchor (see `anchor`)."""
+    return Pacing(speed)
+
+
+def anchor(pacing: Pacing, first_us: int, now_us: int) -> Pacing:
+    """The pacing with an anchor: its own, else the first event, which is due now."""
+    if pacing.anchor_event_us is not None:
+        return pacing
+    return replace(pacing, anchor_event_us=first_us, anchor_wall_us=now_us)
 
 
 def as_live(span: Span, speed: float, now_us: int) -> Pacing:
@@ -74,7 +86,7 @@ def as_live(span: Span, speed: float, now_us: int) -> Pacing:
     Raises FeedError below `SLOWEST`.
     """
     if 0 < speed < SLOWEST:
-        message = f"speed {speed:g} is too slow to restamp event times"
+        message = f"speed {speed:g} is too slow to move event times"
         raise FeedError(message, f"use --speed {SLOWEST:g} or more")
     length = span.last_us - span.first_us
     pace, stretch = (1.0, 1 / speed) if 0 < speed < 1 else (speed, 1.0)
@@ -92,23 +104,23 @@ def real_time(now_us: int) -> Pacing:
     return Pacing(1.0, 0, now_us, now_us, follows_clock=True)
 
 
-def resume(position: Position, first_us: int, now_us: int) -> Pacing:
+def resume(position: Position) -> Pacing:
     """The pacing of an interrupted replay.
 
-    A live one keeps its anchor and catches up with the wall clock; history continues at its speed
-    from now on.
+    One that follows the clock keeps its anchor and catches up; one with original times continues at
+    its speed from its next tick on.
     """
-    if position.live:
+    if position.follows_clock:
         return Pacing(
             position.speed,
             position.offset_us,
             position.anchor_event_us,
             position.anchor_wall_us,
             follows_clock=True,
-            id_suffix=position.run,
+            id_suffix=position.id_suffix,
             stretch=position.stretch,
         )
-    return history(first_us, position.speed, now_us)
+    return original_times(position.speed)
 
 
 def position_of(pacing: Pacing, fingerprint: str, items: int) -> Position:
@@ -117,7 +129,7 @@ def position_of(pacing: Pacing, fingerprint: str, items: int) -> Position:
         fingerprint,
         items,
         pacing.offset_us,
-        pacing.anchor_event_us,
+        pacing.anchor_event_us or 0,
         pacing.anchor_wall_us,
         pacing.speed,
         pacing.follows_clock,

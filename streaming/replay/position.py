@@ -11,14 +11,19 @@ import orjson
 from contracts.errors import FeedError
 from contracts.files import replace_atomically
 
+# Fields that have another name in the file.
+STORED_NAMES = {"follows_clock": "live", "id_suffix": "run"}
+_FIELDS = {stored: name for name, stored in STORED_NAMES.items()}
+
 
 @dataclass(frozen=True)
 class Position:
     """The first `items` ticks and rejects of the feed `fingerprint` are in Kafka, without a gap.
 
-    `offset_us` was added to event times; the event at `anchor_event_us` (already moved) was due at
-    `anchor_wall_us`; `stretch` multiplied the time between events. `run` marks the trade ids of a
-    restamped replay, so that a second one is not a duplicate of the first.
+    Event times were moved so that the event at `anchor_event_us` (already moved by `offset_us`) was
+    due at `anchor_wall_us`; `stretch` multiplied the time between the other events and it.
+    `id_suffix` marks the trade ids of a replay with moved times, so that a second one is not a
+    duplicate of the first.
     """
 
     fingerprint: str
@@ -27,25 +32,27 @@ class Position:
     anchor_event_us: int = 0
     anchor_wall_us: int = 0
     speed: float = 0.0
-    live: bool = False
-    run: str = ""
+    follows_clock: bool = False
+    id_suffix: str = ""
     finished: bool = False
     stretch: float = 1.0
 
 
 def save(file: Path, position: Position) -> None:
     """Replace the saved position; it survives a crash of the machine."""
+    stored = {STORED_NAMES.get(name, name): value for name, value in asdict(position).items()}
     with replace_atomically(file) as partial:
-        partial.write_bytes(orjson.dumps(asdict(position), option=orjson.OPT_INDENT_2))
+        partial.write_bytes(orjson.dumps(stored, option=orjson.OPT_INDENT_2))
 
 
 def load(file: Path) -> Position | None:
     """The saved position, or None. Raises FeedError if the file is not a position file."""
     try:
-        return Position(**orjson.loads(file.read_bytes()))
+        stored = orjson.loads(file.read_bytes())
+        return Position(**{_FIELDS.get(name, name): value for name, value in stored.items()})
     except FileNotFoundError:
         return None
-    except (orjson.JSONDecodeError, TypeError) as error:
+    except (orjson.JSONDecodeError, TypeError, AttributeError) as error:
         raise FeedError(
             f"{file} is not a position file: {error}", "start over with --restart"
         ) from error

@@ -51,14 +51,14 @@ def wait_s_max(settings: FlinkSettings) -> float:
     return 2 * settings.checkpoint_interval_s + CATCH_UP_S
 
 
-def count(settings: Settings, written: SentOffsets, after: dict[int, int]) -> Rejections:
-    """Wait until the live job has validated `written`, then count its dead letters.
+def count(settings: Settings, sent_offsets: SentOffsets, after: dict[int, int]) -> Rejections:
+    """Wait until the live job has validated `sent_offsets`, then count its dead letters.
 
     `after`: `dead_letters.ends` from before the replay. Waits for `wait_s_max` at most, and not at
     all if no live job runs. Raises ServiceError if Kafka is unavailable.
     """
-    coverage = _wait_validated(settings, written.ends)
-    return Rejections(dead_letters.counts_of(settings, written, after), coverage)
+    coverage = _wait_validated(settings, sent_offsets.ends)
+    return Rejections(dead_letters.counts_of(settings, sent_offsets, after), coverage)
 
 
 def _wait_validated(settings: Settings, ends: dict[int, int]) -> Coverage:

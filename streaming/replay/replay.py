@@ -37,14 +37,15 @@ REPORT_S = 0.2
 CLOSE_BAR_US = 61_000_000
 
 
-class Replayable(Protocol):
-    """A feed that can be replayed: files (`streaming.feeds.Feed`), a synthetic market
-    (`streaming.synthetic.feed.SyntheticFeed`) or an exchange (`LiveFeed`).
+class TickSource(Protocol):
+    """What `replay` can send. Files (`streaming.feeds.Feed`) and the synthetic market
+    (`streaming.synthetic.feed.SyntheticFeed`) yield the same batches on every call and can be
+    resumed; an exchange (`LiveFeed`) cannot.
     """
 
     @property
     def fingerprint(self) -> str:
-        """A hash that changes with the content of the feed."""
+        """A hash that changes with the content; a constant for an exchange."""
 
     @property
     def in_real_time(self) -> bool:
@@ -62,10 +63,10 @@ class Replayable(Protocol):
         """
 
     def span(self, received_us: int) -> Span:
-        """First and last event time."""
+        """First and last event time. Raises FeedError for an exchange."""
 
     def batches(self, received_us: int) -> Iterator[Batch]:
-        """All batches, the same on every call."""
+        """All batches, in the order of sending."""
 
 
 @dataclass
@@ -74,12 +75,12 @@ class ReplayProgress:
 
     `rate`: ticks per second since the start. `eta_s`: None if the end is unknown. `first_us`: the
     first event time as sent. `stretch`: the factor by which the time between events was multiplied.
-    `written`: the offsets of its messages in `ticks`.
+    `sent_offsets`: the offsets of acknowledged messages in `ticks`, heartbeats included.
     """
 
     sent: int = 0
     rejected: int = 0
-    resent_from: int = 0
+    resumed_at: int = 0
     acknowledged: int = 0
     failed: int = 0
     event_time_us: int = 0
@@ -91,7 +92,7 @@ class ReplayProgress:
     offset_us: int = 0
     stretch: float = 1.0
     first_us: int = 0
-    written: SentOffsets = field(default_factory=SentOffsets)
+    sent_offsets: SentOffsets = field(default_factory=SentOffsets)
 
 
 def silent(_progress: ReplayProgress) -> None:
@@ -99,7 +100,7 @@ def silent(_progress: ReplayProgress) -> None:
 
 
 def replay(
-    feed: Replayable,
+    feed: TickSource,
     settings: Settings,
     speed: float = 1.0,
     as_live: bool = False,
@@ -136,7 +137,7 @@ def replay(
     return run.done
 
 
-def _saved(feed: Replayable, file: Path | None) -> Position | None:
+def _saved(feed: TickSource, file: Path | None) -> Position | None:
     saved = position.load(file) if file else None
     if saved is not None and saved.fingerprint != feed.fingerprint:
         raise FeedError(
@@ -164,9 +165,9 @@ class _Replay:
         self.progress = progress
         self.clock = clock
         self.sleep = sleep
-        self.done = ReplayProgress(written=sender.written)
+        self.done = ReplayProgress(sent_offsets=sender.sent_offsets)
         self.items = 0
-        self.reached_us = 0
+        self.sent_to_us = 0
         self.heartbeat_us = 0
         self.pacing = Pacing(0.0)
         self.position = Position("")
@@ -178,7 +179,7 @@ class _Replay:
         self.saves = Interval.of_seconds(settings.position_interval_s)
         self.reports = Interval.of_seconds(REPORT_S)
 
-    def start(self, feed: Replayable, speed: float, as_live: bool, saved: Position | None) -> None:
+    def start(self, feed: TickSource, speed: float, as_live: bool, saved: Position | None) -> None:
         """Set the pacing and save it before the first message, so that a resumed run has the same
         offset and trade-id suffix.
         """
@@ -186,7 +187,7 @@ class _Replay:
         if saved is None:
             self.span = _find_span(feed, as_live, self.began_us)
         self.pacing = chosen = self._pacing(feed, speed, as_live, saved)
-        self.items = self.done.resent_from = saved.items if saved else 0
+        self.items = self.done.resumed_at = saved.items if saved else 0
         self.sender.acknowledged = self.items
         self.done.offset_us = chosen.offset_us
         self.done.stretch = chosen.stretch
@@ -194,23 +195,23 @@ class _Replay:
         self._save()
 
     def _pacing(
-        self, feed: Replayable, speed: float, as_live: bool, saved: Position | None
+        self, feed: TickSource, speed: float, as_live: bool, saved: Position | None
     ) -> Pacing:
         if saved is not None:
-            return pacing.resume(saved, 0, self.began_us)
+            return pacing.resume(saved)
         if feed.in_real_time:
             return pacing.real_time(self.began_us)
         if as_live:
             return pacing.as_live(self._require_span(), speed, self.began_us)
-        return pacing.history(0, speed, self.began_us)
+        return pacing.original_times(speed)
 
-    def send(self, feed: Replayable) -> None:
+    def send(self, feed: TickSource) -> None:
         """Send all items that no earlier run got acknowledged, each tick when it is due."""
         for batch in _skip_items(feed.batches(self.began_us), self.items):
             self.done.skipped += batch.skipped
             self.done.sides_inferred += batch.sides_inferred
             if batch.ticks.height:
-                ticks = self._restamp(batch.ticks)
+                ticks = self._move_times(batch.ticks)
                 if not self.done.first_us:
                     self._begin(int(ticks["event_time_us"][0]))
                 self._send_ticks(ticks)
@@ -232,13 +233,13 @@ class _Replay:
             while (now := self.clock()) < until:
                 self._send_heartbeat(now)
                 self.sleep(self.settings.heartbeat_interval_s)
-        elif self.reached_us:
-            self._send_heartbeat(min(self.reached_us + CLOSE_BAR_US, self.clock()))
+        elif self.sent_to_us:
+            self._send_heartbeat(min(self.sent_to_us + CLOSE_BAR_US, self.clock()))
         self.settle(finished=True)
 
     def settle(self, finished: bool) -> None:
         """Wait for the last acknowledgements and save the position."""
-        self._send_heartbeat(min(self.reached_us, self.clock()))
+        self._send_heartbeat(min(self.sent_to_us, self.clock()))
         self.sender.flush(self.items)
         self.position = replace(self.position, finished=finished)
         self._save()
@@ -246,44 +247,44 @@ class _Replay:
 
     def _send_heartbeat(self, event_time_us: int) -> None:
         """Send a heartbeat that is never earlier than the last heartbeat or the newest tick."""
-        self.heartbeat_us = max(event_time_us, self.heartbeat_us, self.reached_us)
+        self.heartbeat_us = max(event_time_us, self.heartbeat_us, self.sent_to_us)
         self.sender.send_heartbeat(self.heartbeat_us, self.items)
 
     def _require_span(self) -> Span:
         if self.span is None:
-            raise FeedError("the feed has no span to restamp", "replay it without --as-live")
+            raise FeedError(
+                "the feed has no span, so its times cannot be moved", "replay it without --as-live"
+            )
         return self.span
 
-    def _restamp(self, ticks: pl.DataFrame) -> pl.DataFrame:
-        if self.pacing.anchor_event_us == 0 and self.pacing.speed > 0:
-            first = int(ticks["event_time_us"][0])
-            self.pacing = replace(self.pacing, anchor_event_us=first, anchor_wall_us=self.clock())
+    def _move_times(self, ticks: pl.DataFrame) -> pl.DataFrame:
         if not self.pacing.id_suffix:
             return ticks
         marked_id = pl.concat_str("trade_id", pl.lit(f"~{self.pacing.id_suffix}"))
         return ticks.with_columns(self.pacing.move("event_time_us"), trade_id=marked_id)
 
     def _begin(self, first_us: int) -> None:
-        """Send heartbeats just before the first tick: an empty partition would hold the watermark
-        back.
+        """Set the pacing's anchor, and send heartbeats just before the first tick: an empty
+        partition would hold the watermark back.
         """
+        self.pacing = pacing.anchor(self.pacing, first_us, self.clock())
         self.done.first_us = first_us
         self._send_heartbeat(min(first_us - 1, self.clock()))
 
     def _send_ticks(self, ticks: pl.DataFrame) -> None:
-        reached = ticks.select(
-            pl.max_horizontal(pl.col("event_time_us").cum_max(), self.reached_us)
+        newest_us = ticks.select(
+            pl.max_horizontal(pl.col("event_time_us").cum_max(), self.sent_to_us)
         ).to_series()
         start = 0
         while start < ticks.height:
             now = self.clock()
-            due = int(reached.search_sorted(self.pacing.reached_us(now), side="right"))
+            due = int(newest_us.search_sorted(self.pacing.due_to_us(now), side="right"))
             stop = min(due, start + SLICE_ROWS)
             if stop > start:
                 self._send_slice(ticks.slice(start, stop - start), now)
-                self.reached_us = int(reached[stop - 1])
+                self.sent_to_us = int(newest_us[stop - 1])
                 start = stop
-            next_us = int(reached[start]) if start < ticks.height else None
+            next_us = int(newest_us[start]) if start < ticks.height else None
             self._run_periodic(next_us)
             if next_us is not None and start == due:
                 self._wait(self.pacing.due_us(next_us))
@@ -315,9 +316,9 @@ class _Replay:
 
     def _proven_us(self, now: int, next_us: int | None) -> int:
         """The event time that no later tick of the feed will be before."""
-        proven_us = self.reached_us
+        proven_us = self.sent_to_us
         if next_us is not None and self.pacing.speed > 0:
-            proven_us = self.pacing.reached_us(now)
+            proven_us = self.pacing.due_to_us(now)
         if self.idle_lag_us is not None:
             proven_us = max(proven_us, now - self.idle_lag_us)
         return proven_us if next_us is None else min(proven_us, next_us - 1)
@@ -331,7 +332,7 @@ class _Replay:
         done = self.done
         done.acknowledged = self.sender.acknowledged
         done.failed = self.sender.failed
-        done.event_time_us = self.reached_us
+        done.event_time_us = self.sent_to_us
         done.elapsed_s = ((self.ended_us or now) - self.began_us) / 1e6
         done.rate = done.sent / done.elapsed_s if done.elapsed_s > 0 else 0.0
         done.eta_s = self._eta_s(done.elapsed_s)
@@ -340,14 +341,14 @@ class _Replay:
     def _eta_s(self, elapsed_s: float) -> float | None:
         if self.span is None or not self.done.sent:
             return None
-        left_us = max(self.pacing.move_us(self.span.last_us) - self.reached_us, 0)
+        left_us = max(self.pacing.move_us(self.span.last_us) - self.sent_to_us, 0)
         if self.pacing.speed > 0:
             return left_us / 1e6 / self.pacing.speed
-        sent_us = self.reached_us - self.pacing.move_us(self.span.first_us)
+        sent_us = self.sent_to_us - self.pacing.move_us(self.span.first_us)
         return elapsed_s * left_us / sent_us if sent_us > 0 else None
 
 
-def _find_span(feed: Replayable, as_live: bool, received_us: int) -> Span | None:
+def _find_span(feed: TickSource, as_live: bool, received_us: int) -> Span | None:
     """The span if it is needed to move event times, or cheap enough for the display."""
     is_moved = as_live and not feed.in_real_time
     return feed.span(received_us) if is_moved or feed.span_is_cheap else None

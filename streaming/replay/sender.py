@@ -30,14 +30,14 @@ class Sender:
     """Sends messages and counts acknowledgements.
 
     The first `acknowledged` items are in Kafka without a gap; `failed` messages could not be
-    delivered. `written`: the offsets of its messages in `ticks`, including heartbeats.
+    delivered. `sent_offsets`: the offsets of acknowledged messages in `ticks`, heartbeats included.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.failed = 0
         self.acknowledged = 0
         self.reason = ""
-        self.written = SentOffsets()
+        self.sent_offsets = SentOffsets()
         self._queue_max = settings.producer_queue_max
         self._timeout_s = settings.delivery_timeout_ms / 1000
         self._letters_sent = 0
@@ -163,7 +163,7 @@ class Sender:
 
     def _delivered(self, error: Any, message: Any) -> None:
         if error is None:
-            self.written.add(message.partition(), message.offset())
+            self.sent_offsets.add(message.partition(), message.offset())
         else:
             self._count_failure(error)
 

@@ -15,7 +15,7 @@ from streaming.synthetic.market import Exchange, Market, generate
 class SyntheticFeed:
     """`duration_s` of a market from `start_us` on.
 
-    With `state` (Market.state) it continues another market. Event times are not restamped: past
+    With `state` (Market.state) it continues another market. Event times are not moved: past
     ticks are sent at once, later ones at their event time.
     """
 

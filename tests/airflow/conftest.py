@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from contracts.config.settings import Settings
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from stack import platform
 from stack.services import airflow_stack
 from stack.services.airflow_rest import Client

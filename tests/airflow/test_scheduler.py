@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from contracts.config.settings import Settings
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from lakehouse import power
 from lakehouse.tables import Lakehouse
 from models import tracking

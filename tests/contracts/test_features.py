@@ -14,7 +14,7 @@ from contracts.features import (
     FEATURES,
     OVERFLOWS,
     RETURN_MAX,
-    SUMMAND_UNITS_MAX,
+    SUMMAND_STEPS_MAX,
     TICKS_MAX,
     Aggregate,
     columns,
@@ -26,7 +26,7 @@ WINDOW_ROWS_MAX = 90
 BY_NAME = {aggregate.name: aggregate for aggregate in AGGREGATES}
 # Numbers that a formula may use in addition to aggregates: w is the window in seconds.
 CONSTANTS = {"w", "pi", "ln2", "year_s"}
-SUMS = [aggregate for aggregate in AGGREGATES if aggregate.unit is not None]
+SUMS = [aggregate for aggregate in AGGREGATES if aggregate.step is not None]
 
 
 def used(feature) -> set[str]:
@@ -64,9 +64,9 @@ def test_a_division_by_an_aggregate_that_may_be_zero_is_null(feature):
 
 @pytest.mark.parametrize("aggregate", SUMS, ids=lambda aggregate: aggregate.name)
 def test_the_sum_of_a_full_window_fits_64_bits(aggregate):
-    units = aggregate.summand_max / aggregate.unit
-    assert units == pytest.approx(SUMMAND_UNITS_MAX)
-    assert WINDOW_ROWS_MAX * units < 2**63
+    steps = aggregate.summand_max / aggregate.step
+    assert steps == pytest.approx(SUMMAND_STEPS_MAX)
+    assert WINDOW_ROWS_MAX * steps < 2**63
 
 
 def test_no_window_has_more_rows_than_the_sums_allow():
@@ -89,7 +89,7 @@ def test_sums_of_products_of_returns_always_fit_and_no_others():
 
 
 @pytest.mark.parametrize(
-    ("of", "unit", "fits"),
+    ("of", "step", "fits"),
     [
         ("r", 1e-12, True),
         ("r * r1", 1e-13, True),
@@ -101,8 +101,8 @@ def test_sums_of_products_of_returns_always_fit_and_no_others():
         ("rv", 1e-12, False),
     ],
 )
-def test_only_a_product_of_returns_has_a_bound(of, unit, fits):
-    assert Aggregate("x", "sum", of, unit).always_fits is fits
+def test_only_a_product_of_returns_has_a_bound(of, step, fits):
+    assert Aggregate("x", "sum", of, step).always_fits is fits
 
 
 def test_a_sum_of_integers_has_no_largest_summand():

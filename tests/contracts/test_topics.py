@@ -44,7 +44,7 @@ def test_the_job_reads_topics_that_are_created():
 
 
 def test_only_the_warm_up_ends_by_itself():
-    assert (live_job.WARMUP.table,) == live_job.BOUNDED
+    assert (live_job.WARMUP.table,) == live_job.ENDING_READERS
 
 
 def test_ticks_are_read_twice_by_readers_with_their_own_tables():

@@ -14,8 +14,8 @@ from polars.testing import assert_frame_equal
 
 from contracts.clock import now_us
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US
 from contracts.errors import DatasetError, JobError
-from contracts.units import DAY_US
 from contracts.windows import LEVELS
 from feature_store.backfill import ledger, staging
 from feature_store.backfill import run as backfill

@@ -7,9 +7,9 @@ import pytest
 
 from contracts.clock import now_us
 from contracts.config.settings import Settings
+from contracts.durations import MINUTE_US
 from contracts.messages.parsing import parse
 from contracts.tick import Rejected
-from contracts.units import MINUTE_US
 from lakehouse.tables import Lakehouse
 from streaming.feeds import open_feed
 from streaming.feeds.tick_frame import encode

@@ -9,9 +9,9 @@ import pytest
 from sklearn.ensemble import RandomForestRegressor
 
 from contracts.config.settings import Settings
+from contracts.durations import MINUTE_US
 from contracts.features import CORE
 from contracts.topics import PREDICTIONS
-from contracts.units import MINUTE_US
 from feature_store.backfill import run as backfill
 from feature_store.online import writer_stats
 from feature_store.online.store import connect

@@ -8,9 +8,9 @@ import pytest
 from pyiceberg.expressions import EqualTo
 
 from contracts.config.settings import Settings
+from contracts.durations import MINUTE_US
 from contracts.messages.encoding import encode
 from contracts.tick import Tick
-from contracts.units import MINUTE_US
 from feature_store.online import redis_layout
 from feature_store.online.store import connect
 from lakehouse.schemas import GOLD, GOLD_LIVE

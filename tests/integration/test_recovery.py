@@ -11,9 +11,9 @@ from pyiceberg.expressions import EqualTo
 from contracts.clock import now_us
 from contracts.config import paths
 from contracts.config.settings import Settings
+from contracts.durations import MINUTE_US
 from contracts.messages.encoding import encode
 from contracts.tick import Tick
-from contracts.units import MINUTE_US
 from feature_store.flink import rest as flink_rest
 from lakehouse.schemas import GOLD_LIVE, SILVER
 from lakehouse.tables import Lakehouse

@@ -58,7 +58,14 @@ def test_refused_ticks_are_counted_and_end_in_exit_code_1(live: Settings, tmp_pa
     feed, now = open_feed([file]), now_us()
     first_us = now - 60_000_000
     saved = Position(
-        feed.fingerprint, 0, first_us - START_US, first_us, now, speed=0.0, live=True, run="ahead"
+        feed.fingerprint,
+        0,
+        first_us - START_US,
+        first_us,
+        now,
+        speed=0.0,
+        follows_clock=True,
+        id_suffix="ahead",
     )
     positions.save(live.root / "replay" / f"{feed.fingerprint}.json", saved)
     stranger = Producer(connections.kafka(live))  # its dead letters are not this replay's

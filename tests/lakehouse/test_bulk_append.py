@@ -3,7 +3,7 @@
 import pytest
 
 from contracts.config.settings import Settings
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from lakehouse import bulk_append
 from lakehouse.bulk_append import append_days
 from lakehouse.schemas import SILVER

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from contracts.config.settings import Settings
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from lakehouse import daily
 from lakehouse.schemas import COLUMNS_OF, DAILY_CORRELATION, DAILY_VOLATILITY
 from lakehouse.tables import Lakehouse

@@ -10,7 +10,7 @@ import pytest
 
 from contracts.config.settings import Settings
 from lakehouse import catalog_options
-from serving.state.production_model import SECRETS
+from serving.state.registry_state import SECRETS
 
 ROOT = Path(__file__).parents[2]
 CANARY = "canary-5f1c-secret"

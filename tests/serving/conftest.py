@@ -12,13 +12,13 @@ from sklearn.ensemble import RandomForestRegressor
 
 from contracts.config.settings import Settings
 from contracts.features import CORE
-from contracts.redis_keys import HEARTBEAT_REDIS_KEY
+from contracts.redis_keys import HEARTBEAT_KEY
 from contracts.windows import LEVELS
 from feature_store.online.store import write_rows
 from models.export.sklearn_estimator import export_estimator
 from models.runtime import ExportedModel
 from serving.app import create_app
-from serving.state.production_model import ModelVersion, RegistryState
+from serving.state.registry_state import RegistryState, ServedVersion
 from tests.feature_store.conftest import RedisServer
 from tests.support.feature_rows import plain_row
 
@@ -92,7 +92,7 @@ class Feeder:
         return time_ms * 1000
 
     def beat(self, age_s: float = 0.0) -> None:
-        self.client.set(HEARTBEAT_REDIS_KEY, int((time.time() - age_s) * 1000))
+        self.client.set(HEARTBEAT_KEY, int((time.time() - age_s) * 1000))
 
 
 @pytest.fixture(scope="session")
@@ -131,14 +131,14 @@ def exported(export_model) -> ExportedModel:
 
 
 @pytest.fixture(scope="session")
-def production(exported: ExportedModel) -> ModelVersion:
-    return ModelVersion("tick-model", "7", str(exported.folder), exported.digest)
+def production(exported: ExportedModel) -> ServedVersion:
+    return ServedVersion("tick-model", "7", str(exported.folder), exported.digest)
 
 
 @pytest.fixture(scope="session")
-def registry_with(production: ModelVersion):
+def registry_with(production: ServedVersion):
     """A registry that returns `states` one after the other and then repeats the last one. A state
-    is a ModelVersion, a RegistryState, or an exception to raise.
+    is a ServedVersion, a RegistryState, or an exception to raise.
     """
 
     def make(*states):

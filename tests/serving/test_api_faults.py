@@ -10,11 +10,11 @@ from contracts.errors import RegistryError
 from contracts.features import CORE
 from contracts.redis_keys import RETIRED, model_key
 from models.runtime import MODEL_FILE
-from serving.state.production_model import (
-    ModelVersion,
+from serving.state.registry_state import (
     RegistryState,
-    read_served_note,
-    write_served_note,
+    ServedVersion,
+    read_last_served,
+    write_last_served,
 )
 from tests.serving.conftest import HASTY_MS, KEY, SYMBOL
 from tests.serving.test_api_predict import refused
@@ -131,10 +131,10 @@ def test_the_registrys_model_replaces_the_last_one(
 ):
     other = export_model(seed=4)
     make_api(home=tmp_path)
-    newer = ModelVersion("tick-model", "8", str(other.folder), other.digest)
+    newer = ServedVersion("tick-model", "8", str(other.folder), other.digest)
     api = make_api(registry=registry_with(newer), home=tmp_path)
     assert api.wait(lambda: api.predict(SYMBOL).json()["results"][0]["model_version"] == "8")
-    assert read_served_note(api.app.state.service.settings) == newer
+    assert read_last_served(api.app.state.service.settings) == newer
     assert 'tick_model{name="tick-model",version="8"} 1.0' in api.get("/metrics").text
     assert 'version="7"' not in api.get("/metrics").text
 
@@ -151,7 +151,7 @@ def test_a_corrupt_file_is_never_served(
     make_api, fed, tmp_path, registry_with, production, export_model, corrupt_file
 ):
     other = export_model(seed=5)
-    corrupt = ModelVersion("tick-model", "9", str(other.folder), other.digest)
+    corrupt = ServedVersion("tick-model", "9", str(other.folder), other.digest)
     corrupt_file(other.folder / MODEL_FILE)
     home = {"home": tmp_path, "model_retry_s": 0.01}
     make_api(**home)
@@ -163,19 +163,19 @@ def test_a_corrupt_file_is_never_served(
         )
     )
     assert api.predict(SYMBOL).json()["results"][0]["model_version"] == "7"
-    write_served_note(api.app.state.service.settings, corrupt)
+    write_last_served(api.app.state.service.settings, corrupt)
     restarted = make_api(registry=registry_with(RegistryError("unavailable")), **home)
     refused(restarted.predict(SYMBOL), 503, "no_model")
 
 
-def test_an_unreadable_note_is_ignored(make_api_settings):
+def test_an_unreadable_last_version_is_ignored(make_api_settings):
     settings = make_api_settings()
-    assert read_served_note(settings) is None
-    note = settings.root / "models" / "tick-model.served.json"
-    note.parent.mkdir(parents=True)
+    assert read_last_served(settings) is None
+    file = settings.root / "models" / "tick-model.served.json"
+    file.parent.mkdir(parents=True)
     for text in ("", "[]", "{}", '{"name": "x", "odd": 1}', "nonsense"):
-        note.write_text(text)
-        assert read_served_note(settings) is None
+        file.write_text(text)
+        assert read_last_served(settings) is None
 
 
 def test_a_model_of_unknown_features_is_not_served(make_api, registry_with, export_model):
@@ -184,7 +184,7 @@ def test_a_model_of_unknown_features_is_not_served(make_api, registry_with, expo
     )
     api = make_api(
         registry=registry_with(
-            ModelVersion("tick-model", "1", str(exported.folder), exported.digest)
+            ServedVersion("tick-model", "1", str(exported.folder), exported.digest)
         )
     )
     assert "unknown features: from_the_future_0" in detail(api.get("/readyz"), "model")
@@ -261,7 +261,7 @@ def test_a_signal_swaps_the_model_under_load(make_api, fed, production, export_m
     registry, other = Registry(production), export_model(seed=11)
     api = make_api(registry=registry, model_watch_s=0.01)
     registry.change(
-        fed.client, ModelVersion("tick-model", "8", str(other.folder), other.digest), "8@1"
+        fed.client, ServedVersion("tick-model", "8", str(other.folder), other.digest), "8@1"
     )
     answers = []
     assert api.wait(
@@ -288,7 +288,7 @@ def test_a_broken_new_model_keeps_the_served_one_and_is_retried(
     registry.change(fed.client, RegistryError("it was truncated or altered"), "8@1")
     assert api.wait(lambda: "truncated" in detail(api.get("/readyz"), "model"))
     assert version_of(api) == "7" and api.get("/readyz").status_code == 200
-    registry.state = ModelVersion("tick-model", "8", str(other.folder), other.digest)
+    registry.state = ServedVersion("tick-model", "8", str(other.folder), other.digest)
     assert api.wait(lambda: version_of(api) == "8")
 
 
@@ -334,7 +334,7 @@ def test_without_a_signal_the_registry_is_read_periodically(
 ):
     registry, other = Registry(production), export_model(seed=13)
     api = make_api(registry=registry, model_watch_s=0.01, model_refresh_s=1)
-    registry.state = ModelVersion("tick-model", "8", str(other.folder), other.digest)
+    registry.state = ServedVersion("tick-model", "8", str(other.folder), other.digest)
     assert version_of(api) == "7"
     assert api.wait(lambda: version_of(api) == "8")
     assert registry.reads <= 4
@@ -356,7 +356,7 @@ def test_a_failing_registry_is_read_with_backoff(make_api, fed, production):
 def test_a_registry_without_production_is_read_again_on_a_signal(make_api, fed, production):
     """Redis is polled dozens of times meanwhile; a read of the registry costs seconds of CPU."""
     registry = Registry(
-        RegistryState(RegistryError("tick-model has no Production version"), absent=True)
+        RegistryState(RegistryError("tick-model has no Production version"), no_production=True)
     )
     api = make_api(registry=registry, model_watch_s=0.01, model_retry_s=0.01)
     watcher = api.app.state.service.model_watcher

@@ -12,10 +12,10 @@ import pytest
 
 from contracts.errors import RegistryError
 from contracts.features import CORE
-from contracts.redis_keys import DRIFT_KEY, DUEL_KEY, PARITY_KEY, STATS_REDIS_KEY
+from contracts.redis_keys import DRIFT_KEY, DUEL_KEY, PARITY_KEY, STATS_KEY
 from models.runtime import load_model
 from serving.core.predictor import BPS
-from serving.state.production_model import ModelVersion, RegistryState
+from serving.state.registry_state import RegistryState, ServedVersion
 from tests.serving.conftest import SYMBOL
 from tests.serving.test_api_predict import refused
 
@@ -33,7 +33,7 @@ def fed(feeder):
 @pytest.fixture(scope="session")
 def challenger(export_model):
     exported = export_model(seed=21)
-    return ModelVersion("tick-model", "8", str(exported.folder), exported.digest)
+    return ServedVersion("tick-model", "8", str(exported.folder), exported.digest)
 
 
 class TestFeatures:
@@ -211,7 +211,7 @@ class TestPage:
                 {"gain_bps": 0.5, "low_bps": -0.25, "high_bps": 1.25, "taken_us": 2_000_000}
             ),
         )
-        fed.client.hset(STATS_REDIS_KEY, mapping={"lag": 3, "written": 12, "overflowed": 5})
+        fed.client.hset(STATS_KEY, mapping={"lag": 3, "written": 12, "overflowed": 5})
         version = {
             "version": "7",
             "stage": "Production",
@@ -359,7 +359,7 @@ class TestChallenger:
         exported = export_model(seed=22, features=CORE[:-1])
         state = RegistryState(
             production,
-            challenger=ModelVersion("tick-model", "9", str(exported.folder), exported.digest),
+            challenger=ServedVersion("tick-model", "9", str(exported.folder), exported.digest),
         )
         api = make_api(registry=registry_with(state), challenger_share=1)
         assert api.predict(SYMBOL).json()["results"][0]["model_version"] == "7"

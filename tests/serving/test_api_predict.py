@@ -153,7 +153,7 @@ def test_a_null_in_a_warm_window_is_refused_by_name(api, feeder):
 def test_a_view_without_a_row_is_missing(api, feeder):
     feeder.put(views=LEVELS[:2])
     problem = refused(api.predict(SYMBOL), 503, "missing_features")
-    assert "no row yet in tick_1m" in problem["detail"]
+    assert "no row in tick_1m within the last 24 h" in problem["detail"]
 
 
 def test_a_value_beyond_single_precision_is_not_a_value(api, feeder):

@@ -23,7 +23,7 @@ from contracts.errors import RegistryError, TickError
 from models.registry import Registry
 from models.tracking import client, experiment_id
 from models.versions import GATE_PASS
-from serving.state.production_model import read_registry
+from serving.state.registry_state import read_registry
 from tests.conftest import free_ports
 from tests.serving.conftest import HASTY_MS, KEY, SYMBOL, UNREACHED, Feeder
 

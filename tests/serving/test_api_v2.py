@@ -8,7 +8,7 @@ import pytest
 from contracts.features import CORE
 from models.export.image_network import export_network, keras_to_onnx
 from models.runtime import MatrixError, load_model
-from serving.state.production_model import ModelVersion, RegistryState
+from serving.state.registry_state import RegistryState, ServedVersion
 from tests.serving.test_api_predict import refused
 from tests.support.made_images import answers, chain, digits
 
@@ -43,7 +43,7 @@ def pictures(tmp_path_factory):
         labels=tuple("0123456789"),
         trained_on="made up",
     )
-    return ModelVersion("mnist-cnn-model", "4", str(exported.folder), exported.digest)
+    return ServedVersion("mnist-cnn-model", "4", str(exported.folder), exported.digest)
 
 
 @pytest.fixture

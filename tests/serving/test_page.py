@@ -12,7 +12,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from contracts.redis_keys import DRIFT_KEY, PARITY_KEY, STATS_REDIS_KEY
+from contracts.redis_keys import DRIFT_KEY, PARITY_KEY, STATS_KEY
 from tests.serving.conftest import KEY, SYMBOL
 from tests.serving.test_api_process import Process, fed, live  # noqa: F401 - fixtures
 
@@ -55,7 +55,7 @@ def api(live, fed):  # noqa: F811
         ),
     )
     fed.client.set(DRIFT_KEY, orjson.dumps({"alerts": 1, "prediction_psi": 0.02}))
-    fed.client.hset(STATS_REDIS_KEY, mapping={"lag": 3, "written": 1200, "older": 4})
+    fed.client.hset(STATS_KEY, mapping={"lag": 3, "written": 1200, "older": 4})
     process = Process(live)
     yield process
     process.stop()

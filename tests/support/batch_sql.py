@@ -42,10 +42,10 @@ def rows(ticks: list[Tick], *, duplicates: bool) -> dict[str, pl.DataFrame]:
 
 def evaluate(ticks: list[Tick], names: list[str], *, duplicates: bool) -> list[pl.DataFrame]:
     """These views of the ladder over `ticks`."""
-    accepted = pl.DataFrame(ticks, list(Tick._fields), orient="row", infer_schema_length=None)
+    windowed = pl.DataFrame(ticks, list(Tick._fields), orient="row", infer_schema_length=None)
     with duckdb.connect() as connection:
         connection.execute(MACROS)
-        connection.register("accepted", accepted)
+        connection.register("windowed_ticks", windowed)
         for view in windows.ladder("batch", duplicates=duplicates):
             connection.execute(f"CREATE TEMP TABLE {view.name} AS {translated(view.select)}")
             if view.name == names[-1]:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from contracts.config.settings import Settings
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from tests.support import real_data
 from training.power.files import STEP_US
 

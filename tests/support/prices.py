@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from training.daily_stats.trades import Trades
 
 D0 = 20_000 * DAY_US

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from contracts.config.settings import Settings
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from feature_store.backfill import run as backfill
 from feature_store.backfill.chunks import Chunk, Lookback
 from feature_store.flink.program import Program

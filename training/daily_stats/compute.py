@@ -11,9 +11,9 @@ import polars as pl
 
 from contracts.clock import now_us
 from contracts.config.groups.lakehouse import LakehouseSettings
+from contracts.durations import DAY_US
 from contracts.errors import DatasetError
 from contracts.progress import Progress, silent
-from contracts.units import DAY_US
 from feature_store.feast_repo.offline import export_daily
 from lakehouse import daily
 from lakehouse.schemas import DAILY

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.config.settings import Settings
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from lakehouse import daily
 from lakehouse.schemas import DAILY, DAILY_CORRELATION, DAILY_PROFILE, DAILY_VOLATILITY
 from lakehouse.tables import Lakehouse

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from lakehouse.schemas import (
     DAILY,
     DAILY_CORRELATION,

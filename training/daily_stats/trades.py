@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from contracts.units import DAY_US, SECOND_US
+from contracts.durations import DAY_US, SECOND_US
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from contracts.units import DAY_US, SECOND_US
+from contracts.durations import DAY_US, SECOND_US
 from training.daily_stats.trades import Floats, Trades
 
 STEP_S = 30

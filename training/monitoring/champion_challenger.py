@@ -22,9 +22,9 @@ from contracts import prediction
 from contracts.clock import now_us
 from contracts.config.groups.training import TrainingSettings
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US, SECOND_US
 from contracts.errors import DatasetError
 from contracts.redis_keys import DUEL_KEY
-from contracts.units import DAY_US, SECOND_US
 from feature_store.online import signals
 from lakehouse.schemas import PREDICTIONS
 from lakehouse.tables import Lakehouse, between

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US
 from contracts.errors import TickError
 from contracts.progress import Progress, silent
-from contracts.units import DAY_US
 from training.power import forecast, pipeline
 from training.power.files import iso_dates
 from training.power.forecast import DayForecast

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from contracts.units import DAY_US, HOUR_US
+from contracts.durations import DAY_US, HOUR_US
 from models import runtime
 from models.export.lightgbm_booster import export_booster
 from training.power import gate, model

@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from contracts.durations import DAY_US, HOUR_US
 from contracts.errors import DatasetError
-from contracts.units import DAY_US, HOUR_US
 from training.power.files import STEP_US, ZONES, iso_dates
 
 HOURS_A_DAY = 24

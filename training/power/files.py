@@ -11,8 +11,8 @@ from pathlib import Path
 
 import polars as pl
 
+from contracts.durations import DAY_US, MINUTE_US
 from contracts.errors import FeedError
-from contracts.units import DAY_US, MINUTE_US
 
 ZONES = ("zone1", "zone2", "zone3")
 STEP_US = 10 * MINUTE_US

@@ -9,8 +9,8 @@ import polars as pl
 
 from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US
 from contracts.errors import RegistryError
-from contracts.units import DAY_US
 from lakehouse import power
 from lakehouse.tables import Lakehouse
 from models import runtime

@@ -8,8 +8,8 @@ train_lgbm, evaluate.
 from dataclasses import dataclass
 
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US
 from contracts.progress import Progress
-from contracts.units import DAY_US
 from training.power import steps
 from training.power.evaluate import Metrics
 from training.power.files import iso_dates

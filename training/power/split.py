@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from contracts.durations import DAY_US
 from contracts.errors import DatasetError
-from contracts.units import DAY_US
 
 FIT_DAYS_MIN = 28
 LONGEST_LAG_DAYS = 7

@@ -12,9 +12,9 @@ import polars as pl
 from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.config.groups.training import TrainingSettings
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US
 from contracts.errors import DatasetError
 from contracts.progress import Progress
-from contracts.units import DAY_US
 from lakehouse import power
 from lakehouse.tables import Lakehouse
 from models.registry import Registry

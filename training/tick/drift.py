@@ -14,9 +14,9 @@ from arch.bootstrap import StationaryBootstrap
 from numpy.typing import NDArray
 from scipy.stats import kstwobign
 
+from contracts.durations import DAY_US
 from contracts.errors import DatasetError
 from contracts.features import CONTEXT, CORE
-from contracts.units import DAY_US
 from training.tick.evaluation import metrics
 from training.tick.evaluation.metrics import Floats
 

@@ -22,8 +22,9 @@ class ServingSettings(HomeSettings):
         gt=0,
         le=86_400,
         description=(
-            "features up to this age are served as stale, older ones are refused; also the"
-            " tolerance of the as-of join, and the silence that ends a label or a position"
+            "age above which features are refused; between fresh_s and this they are served with"
+            " `stale: true`; also the tolerance of the as-of join, and the silence that ends a"
+            " label or a position"
         ),
     )
     pipeline_lag_s_max: float = Field(

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from bench.load import ticks as tick_load
 from bench.load.ticks import END, FRAME_TICKS, Chunk
+from contracts.durations import MINUTE_US, SECOND_US
 from contracts.messages.parsing import parse
 from contracts.tick import Reason, Tick
 from contracts.topics import TICKS
-from contracts.units import MINUTE_US, SECOND_US
 from contracts.windows import LEVELS
 from streaming.feeds.tick_frame import encode, reject_reasons
 

@@ -7,7 +7,7 @@ from bench.cost.jvm import jit_s
 from bench.cost.live_job import ChunkCost
 from bench.load.ticks import Chunk
 from bench.measures import flink
-from contracts.units import MINUTE_US
+from contracts.durations import MINUTE_US
 
 START_US = 1_800_000_000_000_000
 

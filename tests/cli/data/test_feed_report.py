@@ -43,7 +43,7 @@ def test_a_synthetic_feed_has_no_format_of_a_file(printed):
 @pytest.mark.parametrize(
     ("fields", "line"),
     [
-        ({"resent_from": 1_234}, "  resumed after row 1,234"),
+        ({"resumed_at": 1_234}, "  resumed after row 1,234"),
         ({"rejected": 2}, "  2 rows rejected: `tick dead-letters list` shows why"),
         (
             {"skipped": Counter({"quote": 2_000, "[red]": 1})},
@@ -60,11 +60,11 @@ def test_what_was_changed_or_left_out_is_a_line(printed, fields, line):
 
 
 @pytest.mark.parametrize(
-    ("first_us", "reached_us", "warned"),
+    ("first_us", "processed_to_us", "warned"),
     [(0, 5, False), (5, 0, False), (5, 5, False), (4, 5, True)],
 )
-def test_a_feed_behind_the_live_job_is_warned_of(printed, first_us, reached_us, warned):
-    lines = printed(_warn_of_late_ticks, first_us * 1_000_000, reached_us * 1_000_000)
+def test_a_feed_behind_the_live_job_is_warned_of(printed, first_us, processed_to_us, warned):
+    lines = printed(_warn_of_late_ticks, first_us * 1_000_000, processed_to_us * 1_000_000)
     text = " ".join(line.strip() for line in lines)
     assert bool(lines) is warned
     if warned:

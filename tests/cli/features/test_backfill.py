@@ -7,8 +7,8 @@ import pytest
 
 from cli.features.backfill import list_days, resolve_silver_range
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US
 from contracts.errors import DatasetError
-from contracts.units import DAY_US
 from feature_store.backfill.chunks import length_us
 from lakehouse.tables import Lakehouse
 from streaming.feeds import tick_frame

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from contracts.config.settings import settings
+from contracts.durations import DAY_US
 from contracts.features import CORE
-from contracts.units import DAY_US
 from lakehouse.tables import Lakehouse
 from models import tracking
 from models.export.sklearn_estimator import export_estimator

@@ -100,7 +100,7 @@ def test_a_text_field_is_never_rewritten():
 @pytest.mark.parametrize(
     "pattern",
     [
-        decoding.FULL,
+        decoding.COLUMNS_THEN_REST,
         decoding.KNOWN_NAME,
         decoding.NUMBER_NAME,
         *(pattern for pattern, _ in (*decoding.AT_START, *decoding.AT_NUMBER)),

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from dags.tasks import tick
 from dags.tasks.task_context import parse_us
 from training.monitoring import drift_check

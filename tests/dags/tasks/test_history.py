@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from contracts.durations import DAY_US
 from contracts.errors import DatasetError, JobError
-from contracts.units import DAY_US
 from dags.tasks import history
 from dags.tasks.task_context import parse_us
 from feature_store.backfill import run as backfill

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.clock import now_us
 from contracts.config import paths
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from dags.tasks import maintenance
 from dags.tasks.task_context import parse_us
 from lakehouse.tables import Lakehouse

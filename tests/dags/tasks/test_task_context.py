@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from contracts.durations import DAY_US
 from contracts.errors import SettingError
-from contracts.units import DAY_US
 from dags.tasks import history, power
 from dags.tasks.task_context import log_progress, parse_us, time_range
 

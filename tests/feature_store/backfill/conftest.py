@@ -9,8 +9,8 @@ from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US, HOUR_US
 from contracts.errors import JobError
-from contracts.units import DAY_US, HOUR_US
 from feature_store.backfill import ledger
 from feature_store.backfill import run as backfill
 from feature_store.flink.program import Program

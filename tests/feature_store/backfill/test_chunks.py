@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.config.settings import Settings
-from contracts.units import DAY_US, MINUTE_US
+from contracts.durations import DAY_US, MINUTE_US
 from feature_store.backfill import chunks, ledger
 from feature_store.backfill.chunks import Chunk, Lookback
-from feature_store.backfill.run import ChunkSource, find_holes, select_accepted
+from feature_store.backfill.run import ChunkSource, find_holes, select_windowed_ticks
 from lakehouse import maintenance, tick_scans
 from lakehouse.schemas import SILVER
 from lakehouse.tables import Lakehouse
@@ -69,7 +69,7 @@ def test_at_the_beginning_of_history_one_minute_will_do(lake):
 
 
 def test_ticks_of_a_gap_are_read_for_their_symbol_alone():
-    text = select_accepted(
+    text = select_windowed_ticks(
         ChunkSource(Lookback(5_000_000, (("V:O'NEIL", 1_000_000),)), snapshot=77), 9_000_000
     )
     assert (

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from contracts.config.settings import Settings
-from contracts.units import DAY_US, HOUR_US, MINUTE_US
+from contracts.durations import DAY_US, HOUR_US, MINUTE_US
 from feature_store.backfill import chunks
 from feature_store.backfill.chunks import Chunk, Lookback
 from feature_store.backfill.run import definition

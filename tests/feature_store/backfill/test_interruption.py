@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from feature_store.backfill import chunks, ledger, staging
 from feature_store.backfill import run as backfill
 from feature_store.backfill.ledger import Ledger

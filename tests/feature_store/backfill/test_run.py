@@ -6,12 +6,12 @@ from polars.testing import assert_frame_equal
 
 from contracts.clock import now_us
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US, HOUR_US
 from contracts.errors import DatasetError, JobError
-from contracts.units import DAY_US, HOUR_US
 from feature_store.backfill import chunks, ledger, staging
 from feature_store.backfill import run as backfill
 from feature_store.backfill.chunks import Chunk, Lookback
-from feature_store.backfill.run import ChunkSource, select_accepted
+from feature_store.backfill.run import ChunkSource, select_windowed_ticks
 from lakehouse.tables import Lakehouse
 from tests.feature_store.backfill.conftest import (
     BUSY,
@@ -159,7 +159,7 @@ def test_a_job_is_named_after_its_chunk_and_writes_its_range_only(history):
 
 
 def test_without_gaps_symbols_and_snapshot_only_the_times_are_conditions():
-    text = select_accepted(ChunkSource(Lookback(5_000_000)), 9_000_000)
+    text = select_windowed_ticks(ChunkSource(Lookback(5_000_000)), 9_000_000)
     assert text.endswith(
         "FROM lakehouse.silver.tick_data WHERE event_time < TO_TIMESTAMP_LTZ(9000, 3)"
         " AND event_time >= TO_TIMESTAMP_LTZ(5000, 3)"
@@ -167,7 +167,7 @@ def test_without_gaps_symbols_and_snapshot_only_the_times_are_conditions():
 
 
 def test_the_symbols_are_alternatives_in_parentheses():
-    text = select_accepted(ChunkSource(Lookback(0), ["V:A", "V:O'NEIL", "W:X:Y"]), 1)
+    text = select_windowed_ticks(ChunkSource(Lookback(0), ["V:A", "V:O'NEIL", "W:X:Y"]), 1)
     assert text.endswith(
         " AND ((venue = 'V' AND symbol = 'A') OR (venue = 'V' AND symbol = 'O''NEIL')"
         " OR (venue = 'W' AND symbol = 'X:Y'))"

@@ -5,8 +5,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US, HOUR_US
 from contracts.errors import DatasetError
-from contracts.units import DAY_US, HOUR_US
 from feature_store.backfill import staging
 from lakehouse import tables
 from lakehouse.schemas import GOLD

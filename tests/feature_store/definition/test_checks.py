@@ -82,10 +82,10 @@ def test_a_wrong_feature_is_refused_by_name(change, message):
         ({"of": ""}, "has no `of`"),
         ({"of": "volume * 2"}, "'volume'"),
         ({"of": "value"}, "'value' is a reserved SQL word"),
-        ({"unit": 3e-4}, "not a power of ten"),
-        ({"unit": -1.0}, "not a power of ten"),
-        ({"unit": None}, "needs a `unit`"),
-        ({"verb": "max"}, "only sums have a `unit`"),
+        ({"step": 3e-4}, "not a power of ten"),
+        ({"step": -1.0}, "not a power of ten"),
+        ({"step": None}, "needs a `step`"),
+        ({"verb": "max"}, "only sums have a `step`"),
         ({"verb": "sum_inner"}, "can only use r and r1"),
         ({"name": "pi"}, "reserved"),
         ({"name": "oldest"}, "reserved"),
@@ -120,12 +120,12 @@ def test_a_misspelt_aggregate_is_guessed():
         ({}, {"name": "oldest"}, "aggregate oldest: this name is reserved", "choose another name"),
         ({}, {"verb": "summ"}, "aggregate x: unknown verb 'summ'", "did you mean sum"),
         ({}, {"verb": "rows"}, "a count (rows, overflows) has no `of`", "high, low, close_price"),
-        ({}, {"unit": None}, "aggregate x: a sum of fractions needs a `unit`", "a power of ten"),
-        ({}, {"verb": "min"}, "only sums have a `unit`, min takes", "remove the unit"),
-        ({}, {"unit": 0.5}, "the unit 0.5 is not a power of ten", "use one, such as 1e-4"),
-        ({}, {"unit": float("inf")}, "the unit inf is not", "use one"),
-        ({}, {"unit": float("nan")}, "the unit nan is not", "use one"),
-        ({}, {"unit": 0.0}, "the unit 0 is not", "use one"),
+        ({}, {"step": None}, "aggregate x: a sum of fractions needs a `step`", "a power of ten"),
+        ({}, {"verb": "min"}, "only sums have a `step`, min takes", "remove the step"),
+        ({}, {"step": 0.5}, "the step 0.5 is not a power of ten", "use one, such as 1e-4"),
+        ({}, {"step": float("inf")}, "the step inf is not", "use one"),
+        ({}, {"step": float("nan")}, "the step nan is not", "use one"),
+        ({}, {"step": 0.0}, "the step 0 is not", "use one"),
         ({}, {"verb": "sum_inner", "of": "r * v + n"}, "r and r1, not n, r, v", "use the verb sum"),
     ],
 )
@@ -138,28 +138,28 @@ def test_an_error_says_what_is_wrong_and_what_to_write(feature, aggregate, messa
 
 
 @pytest.mark.parametrize("of", ["n", "s", "n * s", "CASE WHEN s > 0 THEN n ELSE 0 END"])
-def test_a_sum_of_whole_numbers_needs_no_unit(of):
+def test_a_sum_of_whole_numbers_needs_no_step(of):
     check_lines(FEATURES, (*AGGREGATES, Aggregate("x", "sum", of)))
 
 
 @pytest.mark.parametrize("of", ["n / s", "n * v", "r", "high"])
 def test_any_other_sum_needs_one(of):
-    with pytest.raises(DefinitionError, match="a sum of fractions needs a `unit`"):
+    with pytest.raises(DefinitionError, match="a sum of fractions needs a `step`"):
         check_lines(FEATURES, (*AGGREGATES, Aggregate("x", "sum", of)))
 
 
 @pytest.mark.parametrize("power", range(-18, 13))
-def test_every_power_of_ten_is_a_unit(power):
-    check_lines(FEATURES, (*AGGREGATES, replace(SUM, unit=float(f"1e{power}"))))
+def test_every_power_of_ten_is_a_step(power):
+    check_lines(FEATURES, (*AGGREGATES, replace(SUM, step=float(f"1e{power}"))))
 
 
 @pytest.mark.parametrize("verb", ["last", "max", "min"])
-def test_a_value_as_it_is_needs_no_unit(verb):
+def test_a_value_as_it_is_needs_no_step(verb):
     check_lines(FEATURES, (*AGGREGATES, Aggregate("x", verb, "high - low")))
 
 
 def test_the_first_of_several_mistakes_is_reported():
-    wrong = replace(SUM, verb="mean", unit=3.0, of="volume")
+    wrong = replace(SUM, verb="mean", step=3.0, of="volume")
     with pytest.raises(DefinitionError, match="unknown verb"):
         check_lines((replace(LINE, scale=0.0),), (*AGGREGATES, wrong))
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
+from contracts.durations import SECOND_US
 from contracts.features import AGGREGATES, FEATURES
-from contracts.units import SECOND_US
 from feature_store.definition import examples
 from feature_store.definition.examples import ExampleError, FeatureExample, Outcome, read_example
 from feature_store.definition.expressions import DefinitionError
@@ -89,7 +89,7 @@ def test_an_invalid_value_is_named_by_its_place(tmp_path, fields, where):
 
 
 def test_an_unknown_field_is_shown_with_those_that_exist(tmp_path):
-    with pytest.raises(ExampleError, match=r"\(fields: name, verb, of, unit\)"):
+    with pytest.raises(ExampleError, match=r"\(fields: name, verb, of, step\)"):
         read(tmp_path, aggregates=[{"name": "x", "verb": "sum", "unti": 1}])
 
 

@@ -207,13 +207,13 @@ def test_a_formula_that_cannot_be_computed_is_named(formula):
 
 
 @pytest.mark.parametrize(
-    ("of", "unit"), [("v * v", 1e-18), ("1 / (s - 1e0)", 1e-6), ("LN(v - 2)", 1e-6)]
+    ("of", "step"), [("v * v", 1e-18), ("1 / (s - 1e0)", 1e-6), ("LN(v - 2)", 1e-6)]
 )
-def test_strict_refuses_what_the_sums_of_the_sql_cannot_hold(of, unit):
+def test_strict_refuses_what_the_sums_of_the_sql_cannot_hold(of, step):
     ticks_of_two = frame_of([tick_at(0.5, 100.0), tick_at(11.5, 101.0, 2.0)])
     lines = (
         (Feature("f", "{x}", "1", 1.0, windows_s=(10,)),),
-        (Aggregate("x", "sum", of, unit),),
+        (Aggregate("x", "sum", of, step),),
         LEVELS[:1],
     )
     with pytest.raises(DefinitionError, match="aggregate x"):

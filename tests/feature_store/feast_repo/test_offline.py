@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from contracts.config.settings import Settings
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from feature_store.feast_repo import objects as feast_objects
 from feature_store.feast_repo import offline
 from lakehouse import daily

@@ -138,4 +138,4 @@ def test_the_readers_are_those_of_the_program():
     tables = [text.split()[2] for text in program.ddl if "properties.group.id" in text]
     assert sorted(tables) == sorted(reader.table for reader in live_job.READERS)
     bounded = [text.split()[2] for text in program.ddl if "scan.bounded.mode" in text]
-    assert tuple(bounded) == live_job.BOUNDED == program.may_finish
+    assert tuple(bounded) == live_job.ENDING_READERS == program.may_finish

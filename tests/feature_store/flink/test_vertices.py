@@ -74,9 +74,9 @@ def test_a_vertex_without_a_source_is_labelled_by_its_first_operator():
     ("upstream", "may"),
     [
         ((), False),
-        (live_job.BOUNDED, True),
+        (live_job.ENDING_READERS, True),
         (("wire",), False),
-        ((*live_job.BOUNDED, "wire"), False),
+        ((*live_job.ENDING_READERS, "wire"), False),
     ],
 )
 def test_only_what_bounded_readers_feed_may_finish(upstream, may):
@@ -90,7 +90,7 @@ def test_only_what_bounded_readers_feed_may_finish(upstream, may):
         ({"finished": 1, "running": 1}, "has FINISHED (1 of 2 tasks) but must run"),
         ({"running": 1, "status": "RESTARTING"}, "is RESTARTING (1 of 2 tasks run)"),
         (
-            {"readers": live_job.BOUNDED, "running": 0, "finished": 1, "status": "FAILED"},
+            {"readers": live_job.ENDING_READERS, "running": 0, "finished": 1, "status": "FAILED"},
             "is FAILED (0 of 2 tasks run)",
         ),
     ],

@@ -213,7 +213,7 @@ def test_the_heartbeat_only_rises_and_never_from_the_future(client, store_settin
     seen = []
     for beat_ms in (NOW_MS - 10, NOW_MS - 20, NOW_MS, NOW_MS + 3_600_000):
         table.write([], NOW_MS, beat_ms)
-        seen.append(int(client.get(redis_keys.HEARTBEAT_REDIS_KEY)))
+        seen.append(int(client.get(redis_keys.HEARTBEAT_KEY)))
     assert seen == [NOW_MS - 10, NOW_MS - 10, NOW_MS, NOW_MS]
 
 

@@ -19,8 +19,8 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from contracts import redis_keys
 from contracts.clock import now_us
 from contracts.config import connections
+from contracts.feature_row import HEARTBEAT_SYMBOL
 from contracts.features import OVERFLOWS
-from contracts.messages.encoding import HEARTBEAT_KEY
 from contracts.topics import TICK_FEATURES
 from contracts.windows import LEVELS
 from feature_store.online import redis_layout, writer_stats
@@ -30,7 +30,7 @@ from stack.services.project_services import settings_env
 from tests.feature_store.online.test_store import stored
 from tests.support.feature_rows import NOW_MS, feast_double, plain_row
 
-HEARTBEAT = {"view": "heartbeat", "symbol": HEARTBEAT_KEY, "event_time_ms": NOW_MS}
+HEARTBEAT = {"view": "heartbeat", "symbol": HEARTBEAT_SYMBOL, "event_time_ms": NOW_MS}
 PATIENCE_S = 60
 
 
@@ -210,7 +210,7 @@ def test_disordered_rows_end_as_the_newest_and_every_message_is_accounted_for(
             client.exists(redis_layout.entity_key("FUTURE:X"), redis_layout.entity_key("BAD:X"))
             == 0
         )
-        assert int(client.get(redis_keys.HEARTBEAT_REDIS_KEY)) == now_ms - 2
+        assert int(client.get(redis_keys.HEARTBEAT_KEY)) == now_ms - 2
         c = writer.counters
     assert c.messages == ends(settings)
     assert c.messages == c.written + c.older + c.superseded + c.future + c.malformed + c.heartbeats
@@ -278,7 +278,7 @@ def test_a_killed_writer_is_replaced_without_loss_and_a_stopped_one_has_committe
     now_ms, rows = shuffled_rows(symbols, 60, seed=4)
     send(settings, rows[: len(rows) // 2])
     with process(settings) as first:
-        until(lambda: client.hget(redis_keys.STATS_REDIS_KEY, "written"))
+        until(lambda: client.hget(redis_keys.STATS_KEY, "written"))
         send(settings, rows[len(rows) // 2 :])
         first.kill()
     with process(settings) as second:

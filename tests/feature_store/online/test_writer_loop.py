@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from structlog.testing import capture_logs
 
 from contracts.errors import ServiceError
-from contracts.redis_keys import HEARTBEAT_REDIS_KEY, STATS_REDIS_KEY
+from contracts.redis_keys import HEARTBEAT_KEY, STATS_KEY
 from contracts.topics import TICK_FEATURES
 from feature_store.online import writer, writer_stats
 from feature_store.online.store import connect
@@ -145,7 +145,7 @@ def test_a_message_that_is_not_a_row_is_logged_with_its_place_and_committed(run)
 
 def test_a_heartbeat_reaches_redis(run, client):
     run([Message({"view": "heartbeat", "event_time_ms": NOW_MS - 3})])
-    assert int(client.get(HEARTBEAT_REDIS_KEY)) == NOW_MS - 3
+    assert int(client.get(HEARTBEAT_KEY)) == NOW_MS - 3
 
 
 def test_without_messages_nothing_is_committed_and_the_report_says_so(run, client):
@@ -230,6 +230,6 @@ def test_the_consumer_commits_only_by_itself_and_starts_at_the_beginning(store_s
 
 def test_the_counters_add_up_to_the_messages(run, client):
     run(rows(NOW_MS, NOW_MS), [Message(b"[]"), *rows(NOW_MS - 1)])
-    stats = {name.decode(): int(value) for name, value in client.hgetall(STATS_REDIS_KEY).items()}
+    stats = {name.decode(): int(value) for name, value in client.hgetall(STATS_KEY).items()}
     parts = ("written", "older", "superseded", "future", "malformed", "heartbeats")
     assert stats["messages"] == sum(stats[part] for part in parts) == 4

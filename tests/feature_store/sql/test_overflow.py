@@ -19,7 +19,7 @@ from contracts.features import (
     AGGREGATES,
     FEATURES,
     OVERFLOWS,
-    SUMMAND_UNITS_MAX,
+    SUMMAND_STEPS_MAX,
     TICKS_MAX,
     Aggregate,
     Feature,
@@ -44,7 +44,7 @@ from tests.support.streams import HUGE, huge_ticks
 LONG_MAX = 2**63 - 1
 ROWS_MAX = max(w // level.tile_s for level in LEVELS for w in level.windows_s)
 HOUR = LEVELS[-1]
-SUMS = tuple(a for a in AGGREGATES if a.unit is not None)
+SUMS = tuple(a for a in AGGREGATES if a.step is not None)
 AT_RISK = tuple(a for a in SUMS if not a.always_fits)
 # Every exact sum as a separate feature: the sum over its window, or NULL.
 LINES = tuple(Feature(f"sum_{a.name}", f"{{{a.name}}}", "1", 1.0, windows_s=(3600,)) for a in SUMS)
@@ -121,19 +121,19 @@ def test_the_sql_is_the_oracle_on_ordinary_markets(character):
 def test_no_sum_of_a_tile_or_bar_leaves_64_bits():
     """At the contract's limits: TICKS_MAX of the largest ticks, in each limb."""
     for name, largest in {"v": tick.SIZE_MAX, "pv": tick.NOTIONAL_MAX, "sv": tick.SIZE_MAX}.items():
-        assert largest * float(f"{1 / tiles.UNITS[name]:.0e}") <= tiles.LIMB_MAX
+        assert largest * float(f"{1 / tiles.STEPS[name]:.0e}") <= tiles.LIMB_MAX
     assert TICKS_MAX * int(tiles.LIMB_MAX) <= LONG_MAX
 
 
 def test_no_sum_of_a_window_leaves_64_bits():
     """A full window of rows at the limit in both limbs, and as many overflows per digit."""
     rounding = 16  # spacing of doubles at 1e17
-    assert ROWS_MAX * (int(SUMMAND_UNITS_MAX) + rounding) <= LONG_MAX
+    assert ROWS_MAX * (int(SUMMAND_STEPS_MAX) + rounding) <= LONG_MAX
     assert ROWS_MAX * (int(windows.FINE) + rounding) <= LONG_MAX
     assert ROWS_MAX < windows.DIGIT
     assert sum(ROWS_MAX * windows.DIGIT**i for i in range(windows.DIGITS)) <= LONG_MAX
-    in_units = [a.summand_max * float(f"{1 / a.unit:.0e}") for a in SUMS]
-    assert max(in_units) <= SUMMAND_UNITS_MAX + rounding
+    in_steps = [a.summand_max * float(f"{1 / a.step:.0e}") for a in SUMS]
+    assert max(in_steps) <= SUMMAND_STEPS_MAX + rounding
 
 
 def test_products_of_returns_always_fit():
@@ -152,17 +152,17 @@ def test_products_of_returns_always_fit():
 
 
 @pytest.mark.parametrize(
-    ("of", "unit"), [("r * r", 1e-15), ("ABS(r) / pv", 1e-9), ("r * sv", 1e-7), ("v", 1e-4)]
+    ("of", "step"), [("r * r", 1e-15), ("ABS(r) / pv", 1e-9), ("r * sv", 1e-7), ("v", 1e-4)]
 )
-def test_a_sum_that_can_be_too_large_is_checked(of, unit):
-    assert not Aggregate("x", "sum", of, unit).always_fits
+def test_a_sum_that_can_be_too_large_is_checked(of, step):
+    assert not Aggregate("x", "sum", of, step).always_fits
 
 
 def test_a_bar_of_too_many_ticks_overflows_in_every_sum_of_amounts(monkeypatch):
     monkeypatch.setattr(reference, "TICKS_MAX", 0)
     row = last_row(rising(1.0), (*LINES, *FEATURES))
     assert [row[f"sum_{a.name}_1h"] for a in AT_RISK] == [None] * len(AT_RISK)
-    assert row["overflows_1h"] == 60 * len({(a.of, a.unit) for a in AT_RISK})
+    assert row["overflows_1h"] == 60 * len({(a.of, a.step) for a in AT_RISK})
     assert row["trade_count_1h"] == 60
     assert row["log_return_1h"] == pytest.approx(60 * 0.003)
 
@@ -192,7 +192,7 @@ def test_a_sum_is_the_true_number_or_null(cycle):
     hour = view.sort("sec").row(-1, named=True)
     summands = true_summands(ticks)
     overflows = {a.name: sum(abs(x) > a.summand_max for x in summands[a.name]) for a in SUMS}
-    distinct = {(a.of, a.unit): overflows[a.name] for a in AT_RISK}
+    distinct = {(a.of, a.step): overflows[a.name] for a in AT_RISK}
     digits = [
         hour["x_0_over_3600"] // windows.DIGIT**i % windows.DIGIT for i in range(windows.DIGITS)
     ]
@@ -204,7 +204,7 @@ def test_a_sum_is_the_true_number_or_null(cycle):
             assert value is None
             continue
         true = sum(map(Fraction, summands[a.name][a.verb == "sum_inner" :]))
-        rounding = 1e-14 * max(map(abs, summands[a.name])) + 90 * a.unit / windows.FINE
+        rounding = 1e-14 * max(map(abs, summands[a.name])) + 90 * a.step / windows.FINE
         assert value == pytest.approx(float(true), rel=1e-9, abs=rounding)
         assert hour[f"{a.name}_3600"] == pytest.approx(float(true), rel=1e-9, abs=rounding)
 

@@ -24,7 +24,7 @@ def sources(select: str) -> set[str]:
 
 @ladders
 def test_every_view_reads_only_what_was_created_before_it(ladder):
-    created = {"accepted"}
+    created = {"windowed_ticks"}
     for view in ladder:
         assert sources(view.select) <= created, view.name
         created.add(view.name)
@@ -63,7 +63,7 @@ def test_the_published_columns_are_those_of_the_contract_in_their_order(ladder):
 
 
 def test_named_views_are_pairs_in_their_order():
-    views = (tiles.View("a", "SELECT 1"), tiles.View("b", "SELECT 2"))
+    views = (tiles.SqlView("a", "SELECT 1"), tiles.SqlView("b", "SELECT 2"))
     assert windows.to_pairs(views) == (("a", "SELECT 1"), ("b", "SELECT 2"))
 
 
@@ -78,7 +78,7 @@ def test_only_the_stream_uses_time_attributes():
 
 def test_both_modes_have_the_same_rows_and_the_same_terms():
     stream, batch = ({v.name: v.select for v in LADDERS[mode]} for mode in ("stream", "batch"))
-    same = [name for name in stream if name.startswith(("rows_", "terms_", "lag_"))]
+    same = [name for name in stream if name.startswith(("rows_", "terms_", "closes_"))]
     assert len(same) == 3 * len(LEVELS)
     assert {name: stream[name] for name in same} == {name: batch[name] for name in same}
 
@@ -153,5 +153,5 @@ def test_without_duplicates_no_trade_is_grouped():
 
 
 def test_a_tick_enters_its_tile_with_the_time_attribute_last():
-    assert tiles.entry().endswith(", et")
-    assert f"ROW({tiles.TRADE}) AS tick" in tiles.entry()
+    assert tiles.tile_input().endswith(", et")
+    assert f"ROW({tiles.TRADE}) AS tick" in tiles.tile_input()

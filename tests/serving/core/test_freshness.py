@@ -70,6 +70,19 @@ def test_age_decides(ages_s, status, stale):
     assert (outcome.status, outcome.stale) == (status, stale)
 
 
+@pytest.mark.parametrize("ttl_s, text", [(86_400, "24 h"), (5400, "5400 s")])
+def test_a_row_older_than_the_limit_of_the_store_counts_as_absent(ttl_s, text):
+    settings = Settings(redis_ttl_s=ttl_s)
+    reasons = {
+        ages_s: evaluate_row(row(ages_s), CORE, settings, NOW_US).reason
+        for ages_s in ((None, None, None), (1, None, 1))
+    }
+    assert reasons == {
+        (None, None, None): f"no features of this symbol within the last {text}",
+        (1, None, 1): f"no row in tick_10s within the last {text}",
+    }
+
+
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), -float("inf"), 3.5e38])
 def test_a_value_that_does_not_fit_a_model_is_missing(value):
     values = [1.0] * len(CORE)

@@ -10,7 +10,7 @@ from contracts.errors import RegistryError
 from models.runtime import MODEL_FILE
 from serving.state.metrics import Metrics
 from serving.state.model_watcher import ModelWatcher, PollSchedule
-from serving.state.production_model import ModelVersion, RegistryState
+from serving.state.registry_state import RegistryState, ServedVersion
 from serving.state.served_models import ServedModels
 
 
@@ -75,7 +75,7 @@ def watched(settings):
 @pytest.fixture
 def other(export_model):
     exported = export_model(seed=41)
-    return ModelVersion("power-model", "3", str(exported.folder), exported.digest)
+    return ServedVersion("power-model", "3", str(exported.folder), exported.digest)
 
 
 def test_another_model_is_loaded_once(watched, production, other):
@@ -91,44 +91,44 @@ def test_a_broken_other_model_keeps_its_predecessor_and_blocks_nothing(
     watched.refresh(RegistryState(production, others={"power-model": other}))
     exported = export_model(seed=42)
     (exported.folder / MODEL_FILE).unlink()
-    broken = ModelVersion("power-model", "4", str(exported.folder), exported.digest)
+    broken = ServedVersion("power-model", "4", str(exported.folder), exported.digest)
     watched.refresh(RegistryState(production, others={"power-model": broken, "new-model": broken}))
     assert {name: model.version for name, model in watched.models.others.items()} == {
         "power-model": "3"
     }
-    assert watched.models.note == ""
+    assert watched.models.explanation == ""
 
 
 def test_a_missing_production_model_does_not_block_the_others(watched, other):
     error = RegistryError("tick-model has no Production version")
-    watched.refresh(RegistryState(error, others={"power-model": other}, absent=True))
-    assert watched.models.predictor is None
-    assert watched.models.note == "tick-model has no Production version"
+    watched.refresh(RegistryState(error, others={"power-model": other}, no_production=True))
+    assert watched.models.production is None
+    assert watched.models.explanation == "tick-model has no Production version"
     assert set(watched.models.others) == {"power-model"}
 
 
 def test_the_same_version_is_not_swapped(watched, production):
     watched.refresh(RegistryState(production))
-    predictor = watched.models.predictor
+    predictor = watched.models.production
     watched.refresh(RegistryState(production))
-    assert watched.models.predictor is predictor
+    assert watched.models.production is predictor
 
 
 def test_a_new_version_with_the_same_features_keeps_the_connections(
     watched, production, export_model
 ):
     watched.refresh(RegistryState(production))
-    before = watched.models.predictor
+    before = watched.models.production
     exported = export_model(seed=43)
-    newer = ModelVersion("tick-model", "8", str(exported.folder), exported.digest)
+    newer = ServedVersion("tick-model", "8", str(exported.folder), exported.digest)
     watched.refresh(RegistryState(newer))
-    assert watched.models.predictor.model.version == "8"
-    assert watched.models.predictor.reader is before.reader
+    assert watched.models.production.model.version == "8"
+    assert watched.models.production.reader is before.reader
 
 
 def test_a_challenger_ends_with_its_trial(watched, production, export_model):
     exported = export_model(seed=44)
-    challenger = ModelVersion("tick-model", "8", str(exported.folder), exported.digest)
+    challenger = ServedVersion("tick-model", "8", str(exported.folder), exported.digest)
     watched.refresh(RegistryState(production, challenger=challenger))
     assert watched.models.challenger.model.version == "8"
     watched.refresh(RegistryState(production))

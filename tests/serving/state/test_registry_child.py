@@ -8,8 +8,8 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
-from serving.state.production_model import served_model_names
 from serving.state.registry_child import VERSIONS_MAX, dump_registry
+from serving.state.registry_state import served_model_names
 
 STAGE = "Production"
 

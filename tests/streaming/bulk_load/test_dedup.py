@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US
 from contracts.tick import MESSAGE_BYTES_MAX, TRADE_KEY, Reason, Rejected
-from contracts.units import DAY_US
 from lakehouse.schemas import DEAD_LETTER, SILVER
 from lakehouse.tables import Lakehouse
 from streaming.bulk_load.dedup import Deduplicator, fingerprints

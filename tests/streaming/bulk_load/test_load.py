@@ -14,9 +14,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US
 from contracts.errors import FeedError
 from contracts.tick import MESSAGE_BYTES_MAX
-from contracts.units import DAY_US
 from lakehouse.maintenance import compact
 from lakehouse.schemas import DEAD_LETTER, SILVER
 from lakehouse.tables import Lakehouse

@@ -33,5 +33,5 @@ def test_no_reader_is_without_a_partition(parallelism, readers):
 
 
 def test_the_warm_up_reaches_the_windows_and_not_silver():
-    assert "FROM wire_warm" in tables.accepted_ticks().select
+    assert "FROM wire_warm" in tables.windowed_ticks().select
     assert "wire_warm" not in tables.valid_messages().select

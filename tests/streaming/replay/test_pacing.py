@@ -24,7 +24,7 @@ def test_a_live_replay_lands_in_the_present(speed, back_s):
     ends_at = NOW if speed == 0 else NOW + int(3_600 * S / speed)
     assert last == ends_at == max(made.due_us(last), NOW)
     for later_s in (0, 1, 30):  # on the way there nothing is due before it may have happened
-        assert speed == 0 or made.reached_us(NOW + later_s * S) <= max(NOW + later_s * S, last)
+        assert speed == 0 or made.due_to_us(NOW + later_s * S) <= max(NOW + later_s * S, last)
 
 
 @pytest.mark.parametrize("speed", [0.001, 0.3, 0.6, 1.0, 60.0])
@@ -60,17 +60,20 @@ def test_slow_motion_stretches_the_time_between_trades():
 
 
 def test_history_keeps_its_times_and_is_paced_from_the_first():
-    made = pacing.history(HOUR.first_us, 10.0, NOW)
+    kept = pacing.original_times(10.0)
+    assert kept.move_us(HOUR.first_us) == HOUR.first_us
+    made = pacing.anchor(kept, HOUR.first_us, NOW)
+    assert pacing.anchor(made, HOUR.last_us, NOW + S) == made
     assert (made.offset_us, made.follows_clock, made.id_suffix) == (0, False, "")
     assert made.due_us(HOUR.first_us) == NOW
     assert made.due_us(HOUR.first_us + 100 * S) == NOW + 10 * S
-    assert made.reached_us(NOW + 10 * S) == HOUR.first_us + 100 * S
+    assert made.due_to_us(NOW + 10 * S) == HOUR.first_us + 100 * S
 
 
 def test_a_market_of_today_is_due_when_it_happens():
     made = pacing.real_time(NOW)
     assert made.due_us(NOW + 7 * S) == NOW + 7 * S
-    assert made.reached_us(NOW) == NOW  # all of its past at once
+    assert made.due_to_us(NOW) == NOW  # all of its past at once
 
 
 @pytest.mark.parametrize("speed", [0.6, 60.0])
@@ -87,9 +90,8 @@ def test_a_resumed_live_replay_keeps_offset_clock_and_run(speed):
         made.id_suffix,
         stretch=made.stretch,
     )
-    assert pacing.resume(kept, 0, NOW + 500 * S) == made
-    history = pacing.resume(Position("f", 10, speed=2.0), 77, NOW + 500 * S)
-    assert history == pacing.history(77, 2.0, NOW + 500 * S)
+    assert pacing.resume(kept) == made
+    assert pacing.resume(Position("f", 10, speed=2.0)) == pacing.original_times(2.0)
 
 
 def test_trade_ids_of_two_runs_differ():
@@ -103,10 +105,11 @@ def test_a_position_survives_and_is_never_half_written(tmp_path):
     file = tmp_path / "replay" / "p.json"
     assert position.load(file) is None
     for items in (1, 2):
-        position.save(file, Position("abc", items, run="r1"))
-        assert position.load(file) == Position("abc", items, run="r1")
+        position.save(file, Position("abc", items, id_suffix="r1"))
+        assert position.load(file) == Position("abc", items, id_suffix="r1")
     assert [f.name for f in file.parent.iterdir()] == ["p.json"]
-    assert orjson.loads(file.read_bytes())["items"] == 2
+    stored = orjson.loads(file.read_bytes())
+    assert (stored["items"], stored["run"], stored["live"]) == (2, "r1", False)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"no": 1}', b"\xff"])

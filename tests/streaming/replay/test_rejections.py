@@ -27,7 +27,7 @@ def written(broker):
     for value in (b"a", b"b", b"c"):
         sender.send_message("V:S", value)
     sender.flush()
-    return sender.written
+    return sender.sent_offsets
 
 
 def commit(settings, ends: dict[int, int]) -> None:

@@ -154,7 +154,7 @@ def test_a_replay_knows_which_messages_are_its_own(kafka, tmp_path):
     done = replay(open_feed([file]), kafka, speed=300.0, progress=interleave)
     messages = topic_reader.since(kafka, "ticks", marks)
     assert len(interleaved) > 3
-    foreign = [m for m in messages if (m.partition, m.offset) not in done.written]
+    foreign = [m for m in messages if (m.partition, m.offset) not in done.sent_offsets]
     assert [m.value for m in foreign] == [b"{}"] * len(interleaved)
     assert len(messages) - len(foreign) == done.sent + sum(m.is_beat for m in messages)
 

@@ -38,16 +38,16 @@ def test_no_event_of_a_live_replay_is_due_before_it_happens(span, speed, share):
 @settings(max_examples=25)
 @given(offsets, st.sampled_from([0.5, 1.0, 3.0, 1_000.0]))
 def test_an_event_is_reached_when_it_is_due(since_us, speed):
-    paced = pacing.history(FIRST_US, speed, NOW_US)
+    paced = pacing.anchor(pacing.original_times(speed), FIRST_US, NOW_US)
     event_us = FIRST_US + since_us
     due_us = paced.due_us(event_us)
-    assert paced.reached_us(due_us + 1) + speed >= event_us
-    assert paced.reached_us(due_us - 1) <= event_us
+    assert paced.due_to_us(due_us + 1) + speed >= event_us
+    assert paced.due_to_us(due_us - 1) <= event_us
 
 
 def test_at_speed_0_everything_is_due_at_once():
-    paced = pacing.history(FIRST_US, 0, NOW_US)
-    assert paced.reached_us(0) == LONG_MAX
+    paced = pacing.anchor(pacing.original_times(0), FIRST_US, NOW_US)
+    assert paced.due_to_us(0) == LONG_MAX
     assert paced.due_us(LONG_MAX) == NOW_US
 
 
@@ -66,13 +66,13 @@ def test_a_column_is_moved_like_its_values(span, speed, since):
 def test_a_position_restores_the_pacing_of_a_live_replay(span, speed, items):
     paced = pacing.as_live(span, speed, NOW_US)
     saved = pacing.position_of(paced, "f", items)
-    assert (saved.fingerprint, saved.items, saved.live) == ("f", items, True)
-    assert pacing.resume(saved, 0, NOW_US + 10**9) == paced
+    assert (saved.fingerprint, saved.items, saved.follows_clock) == ("f", items, True)
+    assert pacing.resume(saved) == paced
 
 
-def test_history_continues_at_its_speed_from_now_on():
-    saved = pacing.position_of(pacing.history(FIRST_US, 5.0, NOW_US), "f", 3)
-    assert pacing.resume(saved, 77, NOW_US + 9) == pacing.history(77, 5.0, NOW_US + 9)
+def test_original_times_continue_at_their_speed():
+    saved = pacing.position_of(pacing.original_times(5.0), "f", 3)
+    assert pacing.resume(saved) == pacing.original_times(5.0)
 
 
 @pytest.mark.parametrize("speed", [SLOWEST / 2, 1e-9])

@@ -152,7 +152,7 @@ def test_it_continues_after_an_interruption_without_a_gap(broker, tmp_path):
     done = run(Batches(parts()), broker, resume=True, **options)
     ticks, _ = sent(broker)
     assert ids(ticks) == EVERY_ID
-    assert done.resent_from == stopped.items and done.sent == TICKS.height - stopped.items
+    assert done.resumed_at == stopped.items and done.sent == TICKS.height - stopped.items
     assert position.load(file).finished and position.load(file).items == TICKS.height
 
 

@@ -56,7 +56,7 @@ def test_its_offsets_are_those_of_its_messages_only(broker):
     second.send_message("SYNTH:AAAUSD", b"{}")
     second.flush()
     messages = topic_reader.since(broker, "ticks", NOTHING)
-    foreign = [m.value for m in messages if (m.partition, m.offset) not in first.written]
+    foreign = [m.value for m in messages if (m.partition, m.offset) not in first.sent_offsets]
     assert foreign == [b"{}"]
 
 

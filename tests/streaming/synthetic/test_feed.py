@@ -8,8 +8,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US
 from contracts.errors import FeedError
-from contracts.units import DAY_US
 from lakehouse.tables import Lakehouse
 from streaming.feeds.types import Span
 from streaming.synthetic.feed import SyntheticFeed

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US
 from contracts.errors import DatasetError
-from contracts.units import DAY_US
 from feature_store.feast_repo import objects as feast_objects
 from lakehouse import daily, tables
 from lakehouse.schemas import (

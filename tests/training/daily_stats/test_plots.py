@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from tests.support.prices import D0, ticks
 from training.daily_stats import plots, rows
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from lakehouse.schemas import COLUMNS_OF, DAILY, DAILY_CORRELATION, DAILY_PROFILE, DAILY_VOLATILITY
 from tests.support.prices import D0, SIGMA, brownian, ticks, trades
 from training.daily_stats import correlation, rows, volatility, volume_profile

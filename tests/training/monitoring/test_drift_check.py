@@ -5,9 +5,9 @@ import math
 import polars as pl
 import pytest
 
+from contracts.durations import DAY_US
 from contracts.errors import RegistryError
 from contracts.features import CORE
-from contracts.units import DAY_US
 from models.runtime import Model
 from training.monitoring import drift_check
 from training.monitoring.drift_check import DriftCheck, NoProductionError

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from contracts.units import DAY_US, HOUR_US
+from contracts.durations import DAY_US, HOUR_US
 from training.power.card import write_card
 from training.power.features import FEATURES
 from training.power.gate import evaluate_power_gate

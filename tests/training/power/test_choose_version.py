@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from contracts.config.settings import Settings
+from contracts.durations import DAY_US
 from contracts.errors import RegistryError
-from contracts.units import DAY_US
 from models.versions import ModelVersion
 from training.power import forecast, steps
 from training.power.forecast import choose_version

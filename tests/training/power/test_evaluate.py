@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from contracts.config.settings import Settings
-from contracts.units import DAY_US, HOUR_US
+from contracts.durations import DAY_US, HOUR_US
 from models import runtime
 from tests.support.power_data import T0, readings
 from training.power import card, evaluate, features, files, model, plot

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from contracts.durations import DAY_US, HOUR_US
 from contracts.errors import DatasetError
-from contracts.units import DAY_US, HOUR_US
 from tests.support.power_data import T0, readings
 from training.power import features, files
 from training.power.features import CALENDAR, FEATURES, LAG_FEATURES, LAGS_H, SERIES

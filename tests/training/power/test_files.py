@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from contracts.durations import DAY_US
 from contracts.errors import FeedError
-from contracts.units import DAY_US
 from tests.support.power_data import T0, csv, readings, real, table
 from training.power import files
 from training.power.files import STEP_US

@@ -11,8 +11,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from contracts.durations import DAY_US
 from contracts.errors import DatasetError, RegistryError
-from contracts.units import DAY_US
 from lakehouse import power
 from lakehouse.tables import Lakehouse
 from models import runtime, tracking

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from contracts.durations import DAY_US, HOUR_US
 from contracts.errors import DatasetError
-from contracts.units import DAY_US, HOUR_US
 from training.power.split import FIT_DAYS_MIN, split_by_time
 
 T0 = 1_483_228_800_000_000  # 2017-01-01

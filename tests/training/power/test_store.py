@@ -7,7 +7,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from contracts.config.settings import Settings
-from contracts.units import DAY_US, HOUR_US
+from contracts.durations import DAY_US, HOUR_US
 from lakehouse import power
 from lakehouse.schemas import POWER, POWER_FORECASTS
 from lakehouse.tables import Lakehouse

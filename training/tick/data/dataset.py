@@ -17,9 +17,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from contracts.config.settings import Settings
+from contracts.durations import SECOND_US
 from contracts.errors import DatasetError
 from contracts.features import COLUMNS, CORE
-from contracts.units import SECOND_US
 from contracts.windows import LEVELS
 
 CORE_OF = {

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from contracts.config.home import HomeSettings
-from contracts.units import DAY_US
+from contracts.durations import DAY_US
 from training.run.provenance import iso
 from training.tick.data.dataset import TickDataset, fingerprint
 

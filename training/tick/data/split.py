@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from contracts.durations import DAY_US, SECOND_US
 from contracts.errors import DatasetError
-from contracts.units import DAY_US, SECOND_US
 
 # The last labels of a day need the minutes after it. A day that lacks only those counts as full.
 FULL_DAY_SLACK_US = 300 * SECOND_US

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from contracts.config.groups.serving import ServingSettings
 from contracts.config.settings import Settings
-from contracts.units import DAY_US, SECOND_US
+from contracts.durations import DAY_US, SECOND_US
 from training.tick.data.dataset import decision_grid
 from training.tick.evaluation import metrics
 from training.tick.evaluation.metrics import Floats

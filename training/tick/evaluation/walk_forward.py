@@ -13,8 +13,8 @@ import polars as pl
 
 from contracts.config.groups.training import TrainingSettings
 from contracts.config.settings import Settings
+from contracts.durations import SECOND_US
 from contracts.progress import Progress
-from contracts.units import SECOND_US
 from training.run.mlflow_run import MlflowRun
 from training.run.provenance import iso
 from training.tick import baselines, model

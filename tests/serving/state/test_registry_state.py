@@ -10,8 +10,8 @@ import pytest
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError, ServiceError
 from contracts.files import hold_lock
-from serving.state import production_model
-from serving.state.production_model import ModelVersion, RegistryState, read_registry
+from serving.state import registry_state
+from serving.state.registry_state import RegistryState, ServedVersion, read_registry
 
 VERSION = {"name": "tick-model", "version": "7", "path": "/models/7", "digest": "d"}
 STATE = (
@@ -42,9 +42,9 @@ def read(tmp_path) -> RegistryState:
 def test_the_last_line_of_the_child_is_the_state(child, tmp_path):
     child(f"echo a warning; echo '{STATE % (NOTED, 'false')}'")
     state = read(tmp_path)
-    assert state.production == ModelVersion(**VERSION)
+    assert state.production == ServedVersion(**VERSION)
     assert (state.challenger, state.others, state.age_s) == (None, {}, 0.0)
-    assert not state.absent
+    assert not state.no_production
     assert not state.retired
 
 
@@ -52,7 +52,7 @@ def test_versions_without_a_production_one_mean_retired(child, tmp_path):
     child(f"echo '{STATE % (REFUSED, 'true')}'")
     state = read(tmp_path)
     assert isinstance(state.production, RegistryError)
-    assert state.absent
+    assert state.no_production
     assert state.retired
 
 
@@ -65,7 +65,7 @@ def test_a_child_without_a_result_is_an_error_with_its_last_line(child, tmp_path
 
 
 def test_a_child_that_hangs_is_killed(child, tmp_path, monkeypatch):
-    monkeypatch.setattr(production_model, "CHILD_S_MAX", 2)
+    monkeypatch.setattr(registry_state, "CHILD_S_MAX", 2)
     child(f"echo $$ > {tmp_path}/pid; exec sleep 600")
 
     with pytest.raises(ServiceError, match=r"did not respond within 2 s"):
@@ -75,7 +75,7 @@ def test_a_child_that_hangs_is_killed(child, tmp_path, monkeypatch):
 
 
 def test_waiting_for_another_process_times_out(child, tmp_path, monkeypatch):
-    monkeypatch.setattr(production_model, "LOCK_S_MAX", 0.2)
+    monkeypatch.setattr(registry_state, "LOCK_S_MAX", 0.2)
     settings = Settings(home=tmp_path)
     lock = settings.root / "models" / "tick-model.registry.lock"
     lock.parent.mkdir(parents=True)
@@ -85,6 +85,6 @@ def test_waiting_for_another_process_times_out(child, tmp_path, monkeypatch):
 
 def test_the_cache_key_has_no_password():
     settings = Settings(mlflow_tracking_uri="http://user:canary@host")
-    assert "canary" not in production_model._cache_key(settings, ["7@1"])
-    keys = {production_model._cache_key(settings, signals) for signals in (["7@1"], ["8@2"])}
+    assert "canary" not in registry_state._cache_key(settings, ["7@1"])
+    keys = {registry_state._cache_key(settings, signals) for signals in (["7@1"], ["8@2"])}
     assert len(keys) == 2

@@ -1,4 +1,4 @@
-"""Lengths of time in µs, the unit of every stored time."""
+"""Lengths of time in µs. Times are µs, except those whose name ends in `_ms`."""
 
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US

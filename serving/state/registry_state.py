@@ -1,7 +1,7 @@
-"""The models that the registry has for one API process, and the note of the model served last.
+"""The models that the registry has for one API process, and the version of the model served last.
 
-At start, the model of the note is served at once, after its digest is verified, even if the
-registry does not respond. The registry is read right after, and its model replaces the noted one.
+At start, the model served last is served at once, after its digest is verified, even if the
+registry does not respond. The registry is read right after, and its model replaces that one.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ CHILD_S_MAX = 120  # to import MLflow and to download and verify a model; usuall
 LOCK_S_MAX = 2 * CHILD_S_MAX  # two processes may be ahead in the queue
 
 
-class ModelVersion(NamedTuple):
+class ServedVersion(NamedTuple):
     """A version of a registered model, in a local directory."""
 
     name: str
@@ -54,12 +54,12 @@ class RegistryState(NamedTuple):
     challenger, the other served models by name, and the newest versions.
     """
 
-    production: ModelVersion | TickError
-    challenger: ModelVersion | None = None
-    others: Mapping[str, ModelVersion] = {}
+    production: ServedVersion | TickError
+    challenger: ServedVersion | None = None
+    others: Mapping[str, ServedVersion] = {}
     versions: Sequence[Mapping[str, Any]] = ()
     retired: bool = False  # there are versions, and none of them is Production
-    absent: bool = False  # the registry responded, and no version is Production
+    no_production: bool = False  # the registry responded, and no version is Production
     age_s: float = 0.0  # how long ago the registry was read
 
 
@@ -158,50 +158,50 @@ def _parse_state(fields: dict[str, Any], age_s: float) -> RegistryState:
         {name: version for name, version in others.items() if version is not None},
         fields["versions"],
         retired=fields["absent"] and bool(fields["versions"]),
-        absent=fields["absent"],
+        no_production=fields["absent"],
         age_s=age_s,
     )
 
 
-def _loadable_version(fields: dict[str, str] | None) -> ModelVersion | None:
+def _loadable_version(fields: dict[str, str] | None) -> ServedVersion | None:
     """The version, or None when there is none or it cannot be loaded."""
     version = _parse_version(fields) if fields else None
-    return version if isinstance(version, ModelVersion) else None
+    return version if isinstance(version, ServedVersion) else None
 
 
-def _parse_version(fields: dict[str, str]) -> ModelVersion | TickError:
+def _parse_version(fields: dict[str, str]) -> ServedVersion | TickError:
     if "error" in fields:
         return RegistryError(fields["error"], fields["hint"])
-    return ModelVersion(**fields)
+    return ServedVersion(**fields)
 
 
-def write_served_note(settings: TrainingSettings, version: ModelVersion) -> None:
-    """Note `version` as the model to serve at the next start; the file is replaced atomically."""
-    with replace_atomically(_served_note(settings), durable=False) as partial:
+def write_last_served(settings: TrainingSettings, version: ServedVersion) -> None:
+    """Store `version` as the model to serve at the next start; the file is replaced atomically."""
+    with replace_atomically(_last_served_file(settings), durable=False) as partial:
         partial.write_bytes(orjson.dumps(version._asdict()))
 
 
-def delete_served_note(settings: TrainingSettings) -> None:
+def delete_last_served(settings: TrainingSettings) -> None:
     """Serve no model at the next start, because the model was retired."""
-    _served_note(settings).unlink(missing_ok=True)
+    _last_served_file(settings).unlink(missing_ok=True)
 
 
-def read_served_note(settings: TrainingSettings) -> ModelVersion | None:
-    """The version that was served last, or None. `ModelVersion.load_model` verifies it."""
+def read_last_served(settings: TrainingSettings) -> ServedVersion | None:
+    """The version that was served last, or None. `ServedVersion.load_model` verifies it."""
     try:
-        return ModelVersion(**orjson.loads(_served_note(settings).read_bytes()))
+        return ServedVersion(**orjson.loads(_last_served_file(settings).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def load_served_model(settings: TrainingSettings) -> Model | None:
+def load_last_served(settings: TrainingSettings) -> Model | None:
     """The model that was served last, or None when there is none or it fails verification."""
-    version = read_served_note(settings)
+    version = read_last_served(settings)
     try:
         return version.load_model() if version else None
     except TickError:
         return None
 
 
-def _served_note(settings: TrainingSettings) -> Path:
+def _last_served_file(settings: TrainingSettings) -> Path:
     return settings.root / "models" / f"{settings.model_name}.served.json"

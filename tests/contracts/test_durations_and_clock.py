@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime, timedelta
 
-from contracts import units
+from contracts import durations
 from contracts.clock import now_us
 from contracts.tick import EVENT_TIME_US_MIN
 from contracts.topics import DAY_MS
@@ -12,10 +12,10 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 def test_lengths_are_those_of_the_standard_library():
-    assert timedelta(seconds=1) // MICROSECOND == units.SECOND_US
-    assert timedelta(minutes=1) // MICROSECOND == units.MINUTE_US
-    assert timedelta(hours=1) // MICROSECOND == units.HOUR_US
-    assert timedelta(days=1) // MICROSECOND == units.DAY_US == DAY_MS * 1000
+    assert timedelta(seconds=1) // MICROSECOND == durations.SECOND_US
+    assert timedelta(minutes=1) // MICROSECOND == durations.MINUTE_US
+    assert timedelta(hours=1) // MICROSECOND == durations.HOUR_US
+    assert timedelta(days=1) // MICROSECOND == durations.DAY_US == DAY_MS * 1000
 
 
 def test_the_clock_reads_whole_microseconds_since_1970():
