@@ -158,7 +158,8 @@ def resume(settings: TrainingSettings, run_id: str, at_us: int | None = None) ->
         run = client.get_run(run_id)
     except MlflowException as error:
         raise RegistryError(
-            f"the run {run_id} cannot be found: {error.message}", "start over with --fresh"
+            f"the run {run_id} cannot be found: {error.message}",
+            "start a new training (images: `--fresh`)",
         ) from error
     at_ms = int(run.info.start_time) if at_us is None else at_us // 1000
     return MlflowRun(client, str(run.info.experiment_id), run_id, at_ms)
