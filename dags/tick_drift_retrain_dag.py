@@ -1,6 +1,7 @@
 """`tick_drift_retrain`: every day at 03:30, checks for drift and requests a retraining if needed.
 
-It retrains when features or predictions have drifted from the Production model's training data.
+It compares each feature with the training rows of the Production model, and the forecasts with
+those on the hold-out days.
 """
 
 from airflow.sdk import DAG, Asset, task

@@ -85,7 +85,7 @@ def check_drift(
     if registry.production_version() is None:
         raise NoProductionError(
             f"{settings.model_name} has no Production version to check for drift",
-            "the weekly training will make one, or train now: `tick train tick`",
+            "a training that passes the gate makes one: `tick train tick`, or weekly by Airflow",
         )
     local = registry.fetch_production()
     model = runtime.load_model(local.path, local.digest, local.name, local.version)

@@ -95,10 +95,10 @@ class DriftVerdict:
 
 
 def build_reference(train: pl.DataFrame, forecast: Floats | None = None) -> dict[str, Any]:
-    """Reference of a training set as JSON: bins, shares and quantiles of each core feature.
+    """Reference as JSON: bins, shares and quantiles of each core feature and of the forecasts.
 
-    `forecast` should be of rows that the model was not fitted on: on its training rows, a forest's
-    forecasts vary more.
+    The features are those of the rows `train`, but `forecast` should be of rows that the model was
+    not fitted on (the hold-out days): on its training rows, a forest's forecasts vary more.
     """
     columns = {name: _describe_column(train[name]) for name in CORE if name in train.columns}
     if forecast is not None:

@@ -51,5 +51,5 @@ def test_without_a_production_model_it_says_what_will_make_one(free_settings):
     with pytest.raises(NoProductionError) as caught:
         drift_check.check_drift(free_settings, 0, DAY_US, DAY_US)
     assert "has no Production version" in caught.value.message
-    assert "the weekly training will make one" in str(caught.value)
+    assert "a training that passes the gate makes one" in str(caught.value)
     assert "`tick train tick`" in str(caught.value)
