@@ -219,7 +219,7 @@ def _register(training: TrainingRun, verdict: GateVerdict) -> str | None:
         if production is not None and production.version not in (version, compared_with):
             raise RegistryError(
                 f"version {production.version} became Production since the backtest",
-                "run backtest_model again: it compares with that version",
+                "train again, or in Airflow clear the task backtest_model",
             )
         return True
 
@@ -274,7 +274,7 @@ def _origin_tags(dataset: TickDataset, description: DatasetManifest, at_us: int)
         "symbols": ",".join(dataset.symbols),
         "range_from": iso(description.from_us),
         "range_to": iso(description.to_us),
-        "execution_date": iso(at_us),
+        EXECUTION_DATE: iso(at_us),  # also as a tag, because tables of runs show tags only
     }
     tags |= {f"snapshot.{table}": str(snapshot) for table, snapshot in dataset.snapshots.items()}
     tags |= {f"setting.{name}": str(value) for name, value in description.settings.items()}
