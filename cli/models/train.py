@@ -55,8 +55,8 @@ def _group() -> None:
 def tick(start: From = None, end: To = None) -> None:
     """Train the tick model on the lakehouse and promote it if it passes the gate.
 
-    Needs ticks and features of more than seven full UTC days (`tick backfill`): the last seven are
-    reserved for the gate.
+    Needs ticks and features of more than seven full UTC days (`tick backfill`): the last seven, and
+    the incomplete day after them, are the hold-out days, on which the gate decides.
 
     Exit code 0: the model is Production now. 3: trained, but refused by the gate; the table shows
     why. 1: the training failed.

@@ -54,7 +54,7 @@ def _errors_table(metrics: "Mapping[str, float]") -> Table:
         for name in FORECASTS
     )
     columns = ("forecast", "RMSE, kW", "share of train std")
-    return build_table(columns, rows, title="On the same unseen hours")
+    return build_table(columns, rows, title="On the same hold-out days")
 
 
 def _describe_outcome(result: "PowerTraining") -> str:

@@ -35,7 +35,7 @@ REPORT_COLUMNS = (
 
 
 def verdict_table(
-    verdict: "GateVerdict", title: str = "The gate, net of cost, on unseen days"
+    verdict: "GateVerdict", title: str = "The gate, net of cost, on the hold-out days"
 ) -> Table:
     """Each check of the gate: its value, its limit, and whether it passed."""
     return build_table(
@@ -59,7 +59,7 @@ def describe_repeated(*, repeated: bool) -> str:
 
 
 def backtest_table(result: "TickTraining") -> Table:
-    """The model at each cost, and the baselines at the gate's cost, all on the gate's days."""
+    """The model at each cost, and the baselines at the gate's cost, all on the hold-out days."""
     model_reports = {f"model, {cost:g} bp": report for cost, report in result.reports.items()}
     return _reports_table("For comparison, on the same days", model_reports | result.comparisons)
 

@@ -56,13 +56,13 @@ class TrainingSettings(HomeSettings):
         7,
         ge=7,
         le=366,
-        description="last full UTC days, held out for the gate; it needs at least seven",
+        description="number of full hold-out days (UTC); the incomplete day after them is added",
     )
     walk_forward_folds: int = Field(
         5,
         ge=1,
         le=20,
-        description="walk-forward folds before the test days; fewer in a short range",
+        description="walk-forward folds before the hold-out days; fewer in a short range",
     )
     embargo_share: float = Field(
         0.01,
@@ -81,13 +81,13 @@ class TrainingSettings(HomeSettings):
         56,
         ge=28,
         le=366,
-        description="last whole days, held out for the power gate (default: eight weeks)",
+        description="number of hold-out days for the power gate, the last whole days",
     )
     power_valid_days: int = Field(
         28,
         ge=7,
         le=366,
-        description="days before the test days, the early-stopping set of LightGBM",
+        description="days before the hold-out days, the early-stopping set of LightGBM",
     )
     power_url: str = Field(
         "https://archive.ics.uci.edu/static/public/849/power+consumption+of+tetouan+city.zip",

@@ -40,7 +40,7 @@ def shortfall_note(count: int, fold_count: int) -> str:
     if count >= fold_count:
         return ""
     return (
-        f"{count} of {fold_count} folds: the history before the test days is short (each needs"
+        f"{count} of {fold_count} folds: the history before the hold-out days is short (each needs"
         f" {TEST_DECISIONS_MIN} test decisions, the first {TRAINING_ROWS_MIN} training rows before"
         " its embargo)"
     )

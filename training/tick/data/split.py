@@ -45,7 +45,7 @@ def purged_split(frame: pl.DataFrame, test_from_us: int, test_to_us: int, embarg
     if train.is_empty() or test.is_empty():
         raise DatasetError(
             f"{len(train)} training and {len(test)} test rows after purge and embargo",
-            "choose a range that starts earlier: it must exceed the test days and the embargo",
+            "choose a range that starts earlier: it must exceed the hold-out days and the embargo",
         )
     return Split(train, test, len(before) - len(train), test_from_us, test_to_us, embargo_us)
 

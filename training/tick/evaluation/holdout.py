@@ -169,5 +169,5 @@ def _log_evaluation(
     curves = {f"{cost:g} bp one way": test for cost, test in evaluation.tests.items()}
     lightgbm = evaluation.comparisons[baselines.NAME]
     curves[f"{baselines.NAME}, {evaluation.cost_bp:g} bp"] = lightgbm
-    figure = plots.plot_equity(curves, f"net equity on unseen days{title_suffix}")
+    figure = plots.plot_equity(curves, f"net equity on the hold-out days{title_suffix}")
     step.log_figure(figure, "equity_curve.png")
