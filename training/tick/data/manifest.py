@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from contracts.config.home import HomeSettings
+from contracts.config.settings import Settings
 from contracts.units import DAY_US
 from training.run.provenance import iso
 from training.tick.data.dataset import TickDataset, fingerprint
@@ -39,7 +39,7 @@ class DatasetManifest:
     dropped: dict[str, int]
 
 
-def describe_dataset(dataset: TickDataset, settings: HomeSettings) -> DatasetManifest:
+def describe_dataset(dataset: TickDataset, settings: Settings) -> DatasetManifest:
     """Manifest of a data set read with these settings.
 
     One that was not read from the lakehouse has the range of its rows, and cannot be reproduced.
