@@ -17,5 +17,8 @@ RETIRED = "none"  # in place of a version in `model_key`: Production was retired
 
 
 def model_key(name: str) -> str:
-    """The key of a model's newest Production change; its value is `<version or none>@<µs UTC>`."""
+    """The key that signals a change of a model's Production version or challenger.
+
+    Its value is `<Production version or none>@<µs UTC of the change>`.
+    """
     return f"tick:model:{name}"

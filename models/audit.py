@@ -44,15 +44,15 @@ def record_event(
     action: str,
     version: str | None,
     before: str | None,
-    production: str | None = None,
+    production: str | None,
 ) -> Event:
     """Store the event, then signal the APIs that serve the model.
 
-    `production` is the Production version after the change, if that is not `version`.
+    `production` is the Production version after the change, None if there is none.
     """
     event = Event(now_us(), action, version, before, f"{_user()}@{socket.gethostname()}")
     client.set_registered_model_tag(name, f"{TAG_PREFIX}{event.at_us}", json.dumps(asdict(event)))
-    signal_apis(settings, name, f"{version or production or RETIRED}@{event.at_us}")
+    signal_apis(settings, name, f"{production or RETIRED}@{event.at_us}")
     return event
 
 
