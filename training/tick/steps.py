@@ -144,7 +144,8 @@ def prepare_training_data(
 def train_model(settings: Settings, key: str, progress: Progress) -> ExportedModel:
     """Fit the forest and export it into the run directory.
 
-    Raises DatasetError before `prepare_training_data`, RegistryError if the exported file differs.
+    Raises DatasetError before `prepare_training_data`, RegistryError if the exported model's
+    forecasts differ from the forest's.
     """
     progress("train", 0, 1)
     training = training_run(settings, key)
@@ -215,7 +216,8 @@ def _register(training: TrainingRun, verdict: GateVerdict) -> str | None:
     digest = training.saved_model().digest
     compared_with = training.directory.require_state(COMPARED_WITH, "backtest_model")
 
-    def require_compared(production: ModelVersion | None, version: str | None) -> bool:
+    def refuse_if_production_changed(production: ModelVersion | None, version: str | None) -> bool:
+        """True if Production is this training's version, or what it was compared with, or none."""
         if production is not None and production.version not in (version, compared_with):
             raise RegistryError(
                 f"version {production.version} became Production since the backtest",
@@ -225,14 +227,17 @@ def _register(training: TrainingRun, verdict: GateVerdict) -> str | None:
 
     policy = RegisterPolicy(
         find_version=lambda: Registry(settings).find_version_of_run(run_id, digest),
-        may_replace=require_compared,
+        may_replace=refuse_if_production_changed,
     )
     tags = training.directory.require_state(TAGS, "backtest_model")
     return training.register(verdict, tags, policy).version
 
 
 def _begin(training: TrainingRun, at_us: int) -> MlflowRun:
-    """The parent run, whichever step is the first."""
+    """The parent run; creates it if this is the first step.
+
+    The command line has no aggregation step.
+    """
     return training.begin(at_us, {EXECUTION_DATE: iso(at_us)})
 
 

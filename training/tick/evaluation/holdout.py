@@ -110,7 +110,7 @@ def evaluate_holdout(
 def _backtest_model(
     settings: Settings, test: pl.DataFrame, exported: runtime.ExportedModel
 ) -> dict[float, Backtest]:
-    """Backtests by cost, of the exported file that would be served."""
+    """Backtests by cost in bp, of the exported model that would be served."""
     loaded = runtime.load_model(exported.folder, exported.digest)
     forecast = loaded.predict(dataset.feature_matrix(test))
     costs = sorted({*COSTS_BP, settings.cost_bp})
