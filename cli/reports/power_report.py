@@ -12,9 +12,9 @@ from cli.tables import NONE, build_table, format_optional
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from training.power.all_steps import PowerTraining
     from training.power.backfill import BackfillDay
     from training.power.forecast import DayForecast
-    from training.power.pipeline import PowerTraining
 
 
 FORECASTS = ("model", "naive_24", "naive_168")

@@ -8,9 +8,9 @@ from cli.tables import build_table
 
 if TYPE_CHECKING:
     from training.run.gate import GateCheck, GateVerdict
+    from training.tick.all_steps import TickTraining
     from training.tick.evaluation.backtest import BacktestReport
     from training.tick.evaluation.walk_forward import FoldReport, WalkForward
-    from training.tick.pipeline import TickTraining
 
 FOLD_MODELS = ("random_forest", "lightgbm", "ols")
 FOLD_COLUMNS = (
@@ -18,7 +18,7 @@ FOLD_COLUMNS = (
     "test from (UTC)",
     "training rows",
     "test rows",
-    "purged",
+    "left out",
     *(f"{name}: Sharpe, IC" for name in FOLD_MODELS),
 )
 REPORT_COLUMNS = (
@@ -83,7 +83,7 @@ def _fold_cells(fold: "FoldReport") -> tuple[str, ...]:
         fold.as_dict()["test_from"][:16].replace("T", " "),
         f"{fold.train_rows:,}",
         f"{fold.test_rows:,}",
-        f"{fold.purged:,}",
+        f"{fold.left_out:,}",
         *(f"{report.sharpe:.3g}, {report.ic:.3g}" for report in reports),
     )
 

@@ -175,7 +175,7 @@ def _create_run(
 def finished_values(run: MlflowRun, metric: str) -> list[float]:
     """Values of `metric` in the finished parent runs of the same experiment.
 
-    Their number and variance are the trials that a deflated Sharpe ratio accounts for.
+    A deflated Sharpe ratio accounts for their number and variance.
     """
     runs = run.client.search_runs(
         [run.experiment_id], "attributes.status = 'FINISHED'", max_results=1000

@@ -123,13 +123,13 @@ def prepare_training_data(
         began_us = training.directory.require_state(AT_US, "prepare_training_data")
         tags = _origin_tags(dataset, description, began_us)
         for run in (step, parent):
-            run.log_json(asdict(description), manifest.DOCUMENT)
+            run.log_json(asdict(description), manifest.MANIFEST_FILE)
             run.set_tags(tags)
         step.log_json(dataset.dropped, "dropped.json")
         parts = _split(settings, dataset)
         counts = {
             "records_processed": len(dataset.frame) + sum(dataset.dropped.values()),
-            "purged_samples": parts.purged,
+            "purged_samples": parts.left_out,
             "train_samples": len(parts.train),
             "test_samples": len(parts.test),
         }
@@ -178,7 +178,7 @@ def backtest_model(settings: Settings, key: str, progress: Progress) -> TickEval
         progress("backtest", 0, 1)
         production = Registry(settings).production_version()
         holdout = evaluate_holdout(settings, parts, exported, parent, suffix)
-    report = holdout.main.report
+    report = holdout.at_gate_cost.report
     training.directory.update_state(
         **{
             VERDICT: holdout.verdict.as_dict(),

@@ -136,5 +136,8 @@ class TrainingSettings(HomeSettings):
         ),
     )
     model_check_timeout_s: float = Field(
-        60, ge=1, le=3600, description="timeout of a model file's trial load in a child process"
+        60,
+        ge=1,
+        le=3600,
+        description="timeout of a model file's first load, in a child process",
     )

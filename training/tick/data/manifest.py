@@ -15,7 +15,7 @@ from contracts.units import DAY_US
 from training.run.provenance import iso
 from training.tick.data.dataset import TickDataset, fingerprint
 
-DOCUMENT = "dataset.json"
+MANIFEST_FILE = "dataset.json"  # in MLflow; not `saved_dataset.DETAILS_FILE` of the run directory
 # All settings that influence a row.
 SETTINGS = ("decision_grid_s", "entry_delay_s", "entry_late_s_max", "horizon_s", "stale_s")
 

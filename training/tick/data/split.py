@@ -20,13 +20,13 @@ FULL_DAY_SLACK_US = 300 * SECOND_US
 class Split:
     """Training and test rows of one fold.
 
-    `purged` is the number of rows between them that are in neither. The test is [test_from_us,
-    test_to_us), µs UTC.
+    `left_out` is the number of rows between them that are in neither, by purge or embargo. The test
+    is [test_from_us, test_to_us), µs UTC.
     """
 
     train: pl.DataFrame
     test: pl.DataFrame
-    purged: int
+    left_out: int
     test_from_us: int
     test_to_us: int
     embargo_us: int

@@ -77,17 +77,17 @@ def psr(pnl: Floats, benchmark: float = 0.0) -> float:
         return math.nan
 
 
-def dsr(pnl: Floats, trial_sharpes: Floats) -> float:
-    """Deflated Sharpe ratio: PSR against the expected best of these trials without any skill.
+def dsr(pnl: Floats, training_sharpes: Floats) -> float:
+    """Deflated Sharpe ratio: PSR against the expected best of these trainings without any skill.
 
-    `trial_sharpes` are Sharpe ratios per period, including that of `pnl`. Bailey and López de Prado
-    (2014), "The Deflated Sharpe Ratio".
+    `training_sharpes` are Sharpe ratios per period, including that of `pnl`. Bailey and López de
+    Prado (2014), "The Deflated Sharpe Ratio".
     """
-    if not np.isfinite(trial_sharpes).all():
+    if not np.isfinite(training_sharpes).all():
         return math.nan
-    variance = float(trial_sharpes.var(ddof=1)) if len(trial_sharpes) > 1 else 0.0
+    variance = float(training_sharpes.var(ddof=1)) if len(training_sharpes) > 1 else 0.0
     try:
-        return float(deflated_sharpe_ratio(pnl, max(len(trial_sharpes), 1), variance))
+        return float(deflated_sharpe_ratio(pnl, max(len(training_sharpes), 1), variance))
     except ValueError:
         return math.nan
 
