@@ -11,7 +11,7 @@ FRESHNESS_REDIS_KEY = "tick:freshness"  # ms from the end of a row to Redis, of 
 # Results of the last command, for /metrics and the live page.
 PARITY_KEY = "tick:parity"  # totals of the last `tick parity`, JSON
 DRIFT_KEY = "tick:drift"  # results of the last `tick drift`, JSON
-DUEL_KEY = "tick:duel"  # numbers of the last `tick model compare` (Production, challenger), JSON
+COMPARISON_KEY = "tick:duel"  # numbers of the last `tick model compare`, JSON
 
 RETIRED = "none"  # in place of a version in `model_key`: Production was retired
 

@@ -19,7 +19,7 @@ from redis.retry import Retry
 from contracts.clock import now_us
 from contracts.config import connections
 from contracts.config.settings import Settings
-from contracts.redis_keys import DUEL_KEY, RETIRED, model_key
+from contracts.redis_keys import COMPARISON_KEY, RETIRED, model_key
 
 TAG_PREFIX = "audit."
 
@@ -73,7 +73,7 @@ def signal_apis(settings: Settings, name: str, signal: str) -> None:
     ):
         client.set(model_key(name), signal)
         if name == settings.model_name:
-            client.delete(DUEL_KEY)
+            client.delete(COMPARISON_KEY)
 
 
 def parse_events(tags: Mapping[str, str]) -> list[Event]:

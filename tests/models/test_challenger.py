@@ -4,7 +4,7 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
-from contracts.redis_keys import DUEL_KEY, RETIRED, model_key
+from contracts.redis_keys import COMPARISON_KEY, RETIRED, model_key
 from models import audit, tracking
 from models.registry import Registry
 from tests.feature_store.conftest import RedisServer
@@ -93,8 +93,8 @@ def test_an_unknown_version_is_not_tried_and_nothing_is_recorded(registry):
 def test_only_the_served_model_forgets_the_last_comparison(registry, redis_server):
     settings = registry._settings.model_copy(update={"model_name": "served"})
     with redis_server.client() as client:
-        client.set(DUEL_KEY, b"numbers")
+        client.set(COMPARISON_KEY, b"numbers")
         audit.signal_apis(settings, "power", "3@1")
-        assert client.get(DUEL_KEY) == b"numbers"
+        assert client.get(COMPARISON_KEY) == b"numbers"
         audit.signal_apis(settings, "served", "3@1")
-        assert client.get(DUEL_KEY) is None
+        assert client.get(COMPARISON_KEY) is None

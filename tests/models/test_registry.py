@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
-from contracts.redis_keys import DUEL_KEY, RETIRED, model_key
+from contracts.redis_keys import COMPARISON_KEY, RETIRED, model_key
 from models import runtime, tracking
 from models.registry import Registry
 from tests.feature_store.conftest import RedisServer
@@ -269,10 +269,12 @@ class TestHistory:
             given = settings.model_copy(update={"redis_port": server.port})
             Registry(given).promote(version)
             with server.client() as client:
-                client.set(DUEL_KEY, b"of others")
+                client.set(COMPARISON_KEY, b"of others")
             Registry(given).retire()
             with server.client() as client:
-                assert not client.exists(DUEL_KEY), "it compared a version that serves no longer"
+                assert not client.exists(COMPARISON_KEY), (
+                    "it compared a version that serves no longer"
+                )
                 assert client.get(model_key(settings.model_name)).startswith(f"{RETIRED}@".encode())
         finally:
             server.stop()

@@ -182,7 +182,7 @@ class TestRefused:
         assert Registry(settings).list_versions() == []
 
 
-class TestIncumbent:
+class TestAgainstProduction:
     def test_the_same_model_again_is_not_worse_and_a_weaker_one_is_refused(self, make_settings):
         settings = make_settings("incumbent")
         assert all_steps.train_on(settings, small, AT_US).version == "1"
