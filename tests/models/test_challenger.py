@@ -8,7 +8,7 @@ from contracts.redis_keys import COMPARISON_KEY, RETIRED, model_key
 from models import audit, tracking
 from models.registry import Registry
 from tests.feature_store.conftest import RedisServer
-from tests.support.model_folder import REQUIRED, make
+from tests.support.model_folder import GATE_PASSED_TAGS, export_small_forest
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
@@ -28,7 +28,7 @@ def register(registry, folder, seed=1):
     client = tracking.client(settings)
     experiment = tracking.experiment_id(settings, client, settings.experiment)
     run_id = client.create_run(experiment).info.run_id
-    return registry.register_version(make(folder, seed), run_id, REQUIRED)
+    return registry.register_version(export_small_forest(folder, seed), run_id, GATE_PASSED_TAGS)
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
-"""The whole pipeline against a real MLflow: what is planted is promoted, what is not there is
-refused, and both are written down.
+"""A training in one process with a real MLflow: a model of a planted signal is promoted, one of
+noise is refused, and both are logged.
 """
 
 import json
@@ -76,7 +76,7 @@ class TestPlanted:
         assert result.comparisons["buy_and_hold"].sharpe == pytest.approx(_sharpe_of_holding())
         assert (result.synthetic, result.trained_on) == (True, "synthetic")
 
-    def test_production_answers_what_the_backtest_used(self, planted):
+    def test_the_production_model_predicts_every_row_and_knows_its_last_label(self, planted):
         settings, result, _ = planted
         found = Registry(settings).fetch_production()
         model = runtime.load_model(found.path, found.digest)
