@@ -11,11 +11,14 @@ FRESHNESS_KEY = "tick:freshness"  # ms from the end of a row to Redis, of the ro
 # Results of the last command, for /metrics and the live page.
 PARITY_KEY = "tick:parity"  # totals of the last `tick parity`, JSON
 DRIFT_KEY = "tick:drift"  # results of the last `tick drift`, JSON
-DUEL_KEY = "tick:duel"  # numbers of the last `tick model compare` (Production, challenger), JSON
+COMPARISON_KEY = "tick:duel"  # numbers of the last `tick model compare`, JSON
 
 RETIRED = "none"  # in place of a version in `model_key`: Production was retired
 
 
 def model_key(name: str) -> str:
-    """The key of a model's newest Production change; its value is `<version or none>@<µs UTC>`."""
+    """The key that signals a change of a model's Production version or challenger.
+
+    Its value is `<Production version or none>@<µs UTC of the change>`.
+    """
     return f"tick:model:{name}"

@@ -36,7 +36,8 @@ async def deadline_missed(
 def task_failed(context: Any) -> None:
     """Send an alert: a task has failed and will not be retried."""
     task, run = context["ti"], context["dag_run"]
-    cause = context.get("exception") or "see its log"
+    exception = context.get("exception")
+    cause = "see its log" if exception is None else str(exception) or type(exception).__name__
     send_alert(
         f"{task.dag_id}.{task.task_id} failed ({context['task'].owner})",
         f"run {run.run_id}: {cause}",

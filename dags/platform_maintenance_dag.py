@@ -2,10 +2,10 @@
 
 from airflow.sdk import DAG, Param, task
 
-from dags.factory.spec import Spec, arguments
+from dags.factory.spec import DagSpec, arguments
 from dags.tasks import maintenance
 
-SPEC = Spec(
+SPEC = DagSpec(
     dag_id="platform_maintenance",
     owner="data-platform-team",
     schedule="0 4 * * 6",

@@ -2,10 +2,10 @@
 
 from airflow.sdk import DAG, Param, task
 
-from dags.factory.spec import Spec, arguments, time_param
+from dags.factory.spec import DagSpec, arguments, time_param
 from dags.tasks import history
 
-SPEC = Spec(
+SPEC = DagSpec(
     dag_id="tick_daily_statistics",
     owner="quant-team",
     schedule="15 1 * * *",

@@ -1,23 +1,24 @@
 """`tick_drift_retrain`: every day at 03:30, checks for drift and requests a retraining if needed.
 
-It retrains when features or predictions have drifted from the Production model's training data.
+It compares each feature with the training rows of the Production model, and the forecasts with
+those on the hold-out days.
 """
 
 from airflow.sdk import DAG, Asset, task
 
-from dags.factory.spec import Spec, arguments, time_param
+from dags.factory.spec import DagSpec, arguments, time_param
 from dags.tasks import tick
 
-SPEC = Spec(
+SPEC = DagSpec(
     dag_id="tick_drift_retrain",
     owner="quant-team",
     schedule="30 3 * * *",
     tags=("ml", "tick", "drift"),
     priority=6,
     deadline_h=1,
-    gate=(
+    condition=(
         "requests a training only on drift, and if none began in the last 24 hours; the new model"
-        " must pass its gate as always"
+        " must pass the gate as always"
     ),
     params={
         "from": time_param("first decision; default: seven days before `to`"),

@@ -19,7 +19,7 @@ from redis.retry import Retry
 from contracts.clock import now_us
 from contracts.config import connections
 from contracts.config.settings import Settings
-from contracts.redis_keys import DUEL_KEY, RETIRED, model_key
+from contracts.redis_keys import COMPARISON_KEY, RETIRED, model_key
 
 TAG_PREFIX = "audit."
 
@@ -44,15 +44,15 @@ def record_event(
     action: str,
     version: str | None,
     before: str | None,
-    production: str | None = None,
+    production: str | None,
 ) -> Event:
     """Store the event, then signal the APIs that serve the model.
 
-    `production` is the Production version after the change, if that is not `version`.
+    `production` is the Production version after the change, None if there is none.
     """
     event = Event(now_us(), action, version, before, f"{_user()}@{socket.gethostname()}")
     client.set_registered_model_tag(name, f"{TAG_PREFIX}{event.at_us}", json.dumps(asdict(event)))
-    signal_apis(settings, name, f"{version or production or RETIRED}@{event.at_us}")
+    signal_apis(settings, name, f"{production or RETIRED}@{event.at_us}")
     return event
 
 
@@ -73,7 +73,7 @@ def signal_apis(settings: Settings, name: str, signal: str) -> None:
     ):
         client.set(model_key(name), signal)
         if name == settings.model_name:
-            client.delete(DUEL_KEY)
+            client.delete(COMPARISON_KEY)
 
 
 def parse_events(tags: Mapping[str, str]) -> list[Event]:

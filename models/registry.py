@@ -128,8 +128,9 @@ class Registry:
         Repeating it completes a promotion that was interrupted. Raises RegistryError if the version
         does not exist, has not passed the gate, or its file is not the registered one.
         """
-        # 1. Only a version that passed the gate, and whose file loads and reproduces its golden
-        # rows.
+        # 1. Only a version that passed the gate and whose file has the registered digest; one
+        # without a local copy is also loaded in a child process and must reproduce its golden
+        # forecasts.
         candidate = self.get_version(version)
         _require_gate_pass(candidate, "train again: only a model that passes the gate is promoted")
         self.fetch_version(candidate)
@@ -143,7 +144,7 @@ class Registry:
             self._client.delete_registered_model_alias(self.name, CHALLENGER_ALIAS)
         # 4. Record the change, and signal running APIs.
         if predecessor != version:
-            self._record("promote", version, predecessor)
+            self._record("promote", version, predecessor, version)
         return self.get_version(version)
 
     def roll_back(self) -> ModelVersion:
@@ -161,7 +162,7 @@ class Registry:
         predecessor = production.tags[PREDECESSOR]
         self.fetch_version(self.get_version(predecessor))
         self._move_production(predecessor)
-        self._record("rollback", predecessor, production.version)
+        self._record("rollback", predecessor, production.version, predecessor)
         return self.get_version(predecessor)
 
     def retire(self) -> None:
@@ -172,7 +173,7 @@ class Registry:
         retired = self.require_production("see `tick model list`").version
         self._client.delete_registered_model_alias(self.name, PRODUCTION_ALIAS)
         self._set_stage(retired, "Archived")
-        self._record("retire", None, retired)
+        self._record("retire", None, retired, None)
 
     def set_challenger(self, version: str) -> None:
         """Make `version` the challenger, which is served next to Production.
@@ -240,7 +241,7 @@ class Registry:
         self._record("challenge", challenger, None, production)
 
     def _record(
-        self, action: str, version: str | None, before: str | None, production: str | None = None
+        self, action: str, version: str | None, before: str | None, production: str | None
     ) -> None:
         audit.record_event(
             self._settings, self._client, self.name, action, version, before, production

@@ -29,7 +29,7 @@ from streaming.replay import replay
 from streaming.synthetic import history
 from streaming.synthetic.feed import SyntheticFeed
 from streaming.synthetic.market import DEMO
-from training.tick.pipeline import TickTraining, train_tick
+from training.tick.all_steps import TickTraining, train_tick
 
 HISTORY_CHUNK_US = 366 * DAY_US  # one Flink job for the whole history: each job costs seconds
 SETTLE_S = 60.0  # more than two checkpoints: by then everything sent is in the lakehouse

@@ -14,8 +14,8 @@ from cli.reports.features_page import features_page
 from contracts.config.settings import RENAMED, Settings
 from contracts.features import AGGREGATES, COLUMNS, FEATURES
 from contracts.redis_keys import (
+    COMPARISON_KEY,
     DRIFT_KEY,
-    DUEL_KEY,
     FRESHNESS_KEY,
     HEARTBEAT_KEY,
     PARITY_KEY,
@@ -145,7 +145,7 @@ def test_architecture_names_every_topic_table_and_key():
         )
     for name in (*COLUMNS_OF, HEARTBEAT_KEY, STATS_KEY, FRESHNESS_KEY):
         assert f"| `{name}` |" in ARCHITECTURE
-    for name in (PARITY_KEY, DRIFT_KEY, DUEL_KEY, model_key("<name>")):
+    for name in (PARITY_KEY, DRIFT_KEY, COMPARISON_KEY, model_key("<name>")):
         assert f"`{name}`" in ARCHITECTURE
 
 

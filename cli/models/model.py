@@ -176,11 +176,17 @@ def challenge(
 def compare(
     start: From = None,
     end: To = None,
-    champion: Annotated[str | None, typer.Option(help="default: the Production version")] = None,
+    production: Annotated[
+        str | None,
+        # --champion is the former name.
+        typer.Option("--production", "--champion", help="default: the Production version"),
+    ] = None,
     challenger: Annotated[str | None, typer.Option(help="default: the version on trial")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(file_okay=False, help="write duel.png and duel.json to this folder"),
+        typer.Option(
+            file_okay=False, help="write comparison.png and comparison.json to this folder"
+        ),
     ] = None,
 ) -> None:
     """Compare two versions on the rows that both predicted with the actual outcome: error, IC, and
@@ -199,7 +205,7 @@ def compare(
     last_us = us_or_default(end, now_us())
     first_us = us_or_default(start, last_us - COMPARED_US)
     comparison = champion_challenger.compare_versions(
-        settings(), first_us, last_us, champion, challenger
+        settings(), first_us, last_us, production, challenger
     )
     print_comparison(Console(highlight=False), comparison)
     if out is not None:

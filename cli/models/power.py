@@ -86,7 +86,7 @@ def train(
     from cli.reports.progress_bars import progress_bars
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from training.power import pipeline
+    from training.power import all_steps
 
     file = _download_readings() if download else data
     if file is not None:
@@ -95,7 +95,7 @@ def train(
         _train_every_day(series, start, end)
         return
     with progress_bars() as report:
-        result = pipeline.train_power(settings(), series, _end_us(end), now_us(), report)
+        result = all_steps.train_power(settings(), series, _end_us(end), now_us(), report)
     print_training(result)
     exit_if(result.version is None, REFUSED)
 

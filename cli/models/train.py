@@ -12,7 +12,7 @@ from cli.times import FORMATS, TIME_METAVAR, optional_us
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from training.tick.pipeline import TickTraining
+    from training.tick.all_steps import TickTraining
 
 
 train_app = typer.Typer(
@@ -55,8 +55,8 @@ def _group() -> None:
 def tick(start: From = None, end: To = None) -> None:
     """Train the tick model on the lakehouse and promote it if it passes the gate.
 
-    Needs ticks and features of more than seven full UTC days (`tick backfill`): the last seven are
-    reserved for the gate.
+    Needs ticks and features of more than seven full UTC days (`tick backfill`): the last seven, and
+    the incomplete day after them, are the hold-out days, on which the gate decides.
 
     Exit code 0: the model is Production now. 3: trained, but refused by the gate; the table shows
     why. 1: the training failed.
@@ -66,7 +66,7 @@ def tick(start: From = None, end: To = None) -> None:
     from cli.reports import train_report
     from cli.reports.progress_bars import progress_bars
     from contracts.config.settings import settings
-    from training.tick.pipeline import train_tick
+    from training.tick.all_steps import train_tick
 
     with progress_bars() as report:
         result = train_tick(settings(), optional_us(start), optional_us(end), report)
@@ -86,7 +86,7 @@ def _print_summary(console: "Console", result: "TickTraining") -> None:
         f"{result.train_rows:,} training and {result.test_rows:,} test rows from"
         f" {result.trained_on}; MLflow run {result.run_id}"
     )
-    deflated = f"deflated Sharpe probability {result.dsr:.3g} ({result.trials} trials)"
+    deflated = f"deflated Sharpe probability {result.dsr:.3g} (trainings: {result.trainings})"
     console.print(
         f"Sharpe 95 % interval {low:.3g} to {high:.3g} (stationary bootstrap); {deflated}"
     )

@@ -12,9 +12,9 @@ from cli.tables import NONE, build_table, format_optional
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from training.power.all_steps import PowerTraining
     from training.power.backfill import BackfillDay
     from training.power.forecast import DayForecast
-    from training.power.pipeline import PowerTraining
 
 
 FORECASTS = ("model", "naive_24", "naive_168")
@@ -54,7 +54,7 @@ def _errors_table(metrics: "Mapping[str, float]") -> Table:
         for name in FORECASTS
     )
     columns = ("forecast", "RMSE, kW", "share of train std")
-    return build_table(columns, rows, title="On the same unseen hours")
+    return build_table(columns, rows, title="On the same hold-out days")
 
 
 def _describe_outcome(result: "PowerTraining") -> str:

@@ -8,9 +8,9 @@ from cli.tables import build_table
 
 if TYPE_CHECKING:
     from training.run.gate import GateCheck, GateVerdict
+    from training.tick.all_steps import TickTraining
     from training.tick.evaluation.backtest import BacktestReport
     from training.tick.evaluation.walk_forward import FoldReport, WalkForward
-    from training.tick.pipeline import TickTraining
 
 FOLD_MODELS = ("random_forest", "lightgbm", "ols")
 FOLD_COLUMNS = (
@@ -18,7 +18,7 @@ FOLD_COLUMNS = (
     "test from (UTC)",
     "training rows",
     "test rows",
-    "purged",
+    "left out",
     *(f"{name}: Sharpe, IC" for name in FOLD_MODELS),
 )
 REPORT_COLUMNS = (
@@ -35,7 +35,7 @@ REPORT_COLUMNS = (
 
 
 def verdict_table(
-    verdict: "GateVerdict", title: str = "The gate, net of cost, on unseen days"
+    verdict: "GateVerdict", title: str = "The gate, net of cost, on the hold-out days"
 ) -> Table:
     """Each check of the gate: its value, its limit, and whether it passed."""
     return build_table(
@@ -59,7 +59,7 @@ def describe_repeated(*, repeated: bool) -> str:
 
 
 def backtest_table(result: "TickTraining") -> Table:
-    """The model at each cost, and the baselines at the gate's cost, all on the gate's days."""
+    """The model at each cost, and the baselines at the gate's cost, all on the hold-out days."""
     model_reports = {f"model, {cost:g} bp": report for cost, report in result.reports.items()}
     return _reports_table("For comparison, on the same days", model_reports | result.comparisons)
 
@@ -83,7 +83,7 @@ def _fold_cells(fold: "FoldReport") -> tuple[str, ...]:
         fold.as_dict()["test_from"][:16].replace("T", " "),
         f"{fold.train_rows:,}",
         f"{fold.test_rows:,}",
-        f"{fold.purged:,}",
+        f"{fold.left_out:,}",
         *(f"{report.sharpe:.3g}, {report.ic:.3g}" for report in reports),
     )
 

@@ -1,8 +1,9 @@
 """All settings: one frozen object per process, read from environment variables with prefix `TICK_`.
 
-Every limit of the platform is a field of one group; each module of `groups` is one group. The
-settings of the promotion gate (costs, entry delay, embargo, test days) have lower bounds: they can
-make the gate stricter, never more lenient.
+Every limit that an operator may change is a field of one group; each module of `groups` is one
+group. The gate's limits are constants (decision 11). The settings that it depends on (costs, entry
+delay, embargo, number of hold-out days) have lower bounds: they can make it stricter, never more
+lenient. But `decision_grid_s` must stay 60 for the gate's Sharpe ratio to be annualised correctly.
 """
 
 import logging

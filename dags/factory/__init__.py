@@ -1,1 +1,1 @@
-"""What DAG files are built from: a DAG as data, validated variants, the factory of trainings."""
+"""What DAG files are built from: a DAG as data, validated configurations, the training DAGs."""

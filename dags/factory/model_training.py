@@ -9,8 +9,13 @@ from airflow.sdk import DAG, Param, chain, task
 
 from dags.factory import spec
 from dags.factory.approval import approval_step
-from dags.factory.spec import Spec, arguments, time_param
-from dags.factory.variant import DATASETS, Variant, load_variants, validate_variant
+from dags.factory.spec import DagSpec, arguments, time_param
+from dags.factory.training_config import (
+    TRAINING_PROFILES,
+    TrainingDagConfig,
+    load_variants,
+    validate_config,
+)
 from dags.tasks import power, tick, vision
 
 STEPS = ("prepare_data", "train_model", "evaluate_model", "register_model")
@@ -21,10 +26,10 @@ DRIFT_ASSETS = {"tick_model_training": "tick_drift"}
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class DagTasks:
     """Tasks of a training in order, the last of which registers; and its run parameters."""
 
-    tasks: Callable[[Variant], list[Any]]
+    tasks: Callable[[TrainingDagConfig], list[Any]]
     params: Callable[[Mapping[str, Any]], Mapping[str, Param]]
 
 
@@ -55,7 +60,7 @@ def create_ml_training_dag(
         "priority_weight": priority_weight,
         "tags": tags,
     }
-    return _build(validate_variant(fields, f"create_ml_training_dag({dag_id!r})"))
+    return _build(validate_config(fields, f"create_ml_training_dag({dag_id!r})"))
 
 
 def variant_dags(folder: Path) -> dict[str, DAG]:
@@ -63,57 +68,58 @@ def variant_dags(folder: Path) -> dict[str, DAG]:
 
     Raises SettingError, which lists every wrong file and field.
     """
-    return {variant.dag_id: _build(variant) for variant in load_variants(folder, spec.DAG_IDS)}
+    return {config.dag_id: _build(config) for config in load_variants(folder, spec.DAG_IDS)}
 
 
-def _build(variant: Variant) -> DAG:
-    dataset, pipeline = DATASETS[variant.dataset], PIPELINES[variant.dataset]
-    dag_spec = Spec(
-        dag_id=variant.dag_id,
-        owner=dataset.owner,
-        schedule=variant.schedule,
-        asset=DRIFT_ASSETS.get(variant.dag_id, ""),
-        tags=variant.tags or ("ml", variant.model_type, variant.dataset),
-        queue=dataset.queue,
-        training_queue=dataset.training_queue,
-        priority=variant.priority_weight,
-        retries=dataset.retries,
-        retry_min=dataset.retry_min,
-        deadline_h=dataset.deadline_h,
-        experiment=dataset.experiment,
-        gate=dataset.gate,
-        params=pipeline.params(variant.params),
+def _build(config: TrainingDagConfig) -> DAG:
+    profile = TRAINING_PROFILES[config.dataset]
+    dag_tasks = DAG_TASKS[config.dataset]
+    dag_spec = DagSpec(
+        dag_id=config.dag_id,
+        owner=profile.owner,
+        schedule=config.schedule,
+        asset=DRIFT_ASSETS.get(config.dag_id, ""),
+        tags=config.tags or ("ml", config.model_type, config.dataset),
+        queue=profile.queue,
+        training_queue=profile.training_queue,
+        priority=config.priority_weight,
+        retries=profile.retries,
+        retry_min=profile.retry_min,
+        deadline_h=profile.deadline_h,
+        experiment=profile.experiment,
+        gate=profile.gate,
+        params=dag_tasks.params(config.params),
     )
     with DAG(**arguments(dag_spec)) as dag:
-        *steps, register = pipeline.tasks(variant)
-        chain(*steps, approval_step(dataset.experiment), register)
+        *steps, register = dag_tasks.tasks(config)
+        chain(*steps, approval_step(profile.experiment), register)
     return dag
 
 
-def _tick_tasks(variant: Variant) -> list[Any]:
-    """Aggregation also needs the pool: it plans and starts the features of the whole range."""
-    span_us = task(tick.aggregate_weekly_features, pool=variant.pool)()
+def _tick_tasks(config: TrainingDagConfig) -> list[Any]:
+    """The aggregation also uses the pool: like the training, it is heavy."""
+    aggregated = task(tick.aggregate_weekly_features, pool=config.pool)()
     return [
-        task(tick.prepare_training_data)(span_us),
-        task(tick.train_model, pool=variant.pool)(),
+        task(tick.prepare_training_data)(aggregated),
+        task(tick.train_model, pool=config.pool)(),
         task(tick.backtest_model)(),
         task(tick.register_to_production)(),
     ]
 
 
-def _power_tasks(variant: Variant) -> list[Any]:
-    return _four_tasks(variant, power)
+def _power_tasks(config: TrainingDagConfig) -> list[Any]:
+    return _four_tasks(config, power)
 
 
-def _vision_tasks(variant: Variant) -> list[Any]:
-    profile = DATASETS[variant.dataset].models[variant.model_type]
-    return _four_tasks(variant, vision, variant.dataset, profile)
+def _vision_tasks(config: TrainingDagConfig) -> list[Any]:
+    network = TRAINING_PROFILES[config.dataset].models[config.model_type]
+    return _four_tasks(config, vision, config.dataset, network)
 
 
-def _four_tasks(variant: Variant, module: Any, *args: str) -> list[Any]:
+def _four_tasks(config: TrainingDagConfig, module: Any, *args: str) -> list[Any]:
     """The four steps of a module. Only training needs the pool, and the queue of its hardware."""
-    dataset = DATASETS[variant.dataset]
-    training = {"pool": variant.pool, "queue": dataset.training_queue or dataset.queue}
+    profile = TRAINING_PROFILES[config.dataset]
+    training = {"pool": config.pool, "queue": profile.training_queue or profile.queue}
     options = {"train_model": training}
     return [task(getattr(module, step), **options.get(step, {}))(*args) for step in STEPS]
 
@@ -149,10 +155,10 @@ def _image_params(defaults: Mapping[str, Any]) -> Mapping[str, Param]:
     }
 
 
-IMAGES = Pipeline(_vision_tasks, _image_params)
-PIPELINES = {
+IMAGES = DagTasks(_vision_tasks, _image_params)
+DAG_TASKS = {
     "mnist": IMAGES,
     "cifar10": IMAGES,
-    "tick": Pipeline(_tick_tasks, _tick_params),
-    "power": Pipeline(_power_tasks, _power_params),
+    "tick": DagTasks(_tick_tasks, _tick_params),
+    "power": DagTasks(_power_tasks, _power_params),
 }

@@ -1,5 +1,5 @@
-"""A DAG as data: owner, schedule, resources, retries, gate. Each DAG is built from one `Spec`;
-those of training DAGs come from `model_training`.
+"""A DAG as data: owner, schedule, resources, retries. Each DAG is built from one `DagSpec`; those
+of training DAGs come from `model_training`.
 
 `arguments` turns it into the arguments of Airflow's DAG, so that no DAG file repeats them.
 """
@@ -53,10 +53,11 @@ NOT_RETRIED = [
 
 
 @dataclass(frozen=True)
-class Spec:
+class DagSpec:
     """One DAG.
 
     `schedule` is cron in UTC, None = on demand. An event of `asset` starts the DAG as well.
+    `experiment`, `gate`, `condition` and `training_queue` only appear on the DAG's page.
     """
 
     dag_id: str
@@ -72,11 +73,12 @@ class Spec:
     deadline_h: float = 1
     experiment: str = ""
     gate: str = ""
+    condition: str = ""
     asset: str = ""
     params: Mapping[str, Param] = field(default_factory=dict)
 
 
-def arguments(spec: Spec) -> dict[str, Any]:
+def arguments(spec: DagSpec) -> dict[str, Any]:
     """The arguments of `airflow.sdk.DAG`."""
     return {
         "dag_id": spec.dag_id,
@@ -94,7 +96,7 @@ def arguments(spec: Spec) -> dict[str, Any]:
     }
 
 
-def timetable(spec: Spec) -> Any:
+def timetable(spec: DagSpec) -> Any:
     """The timetable of the DAG, None = on demand. Raises SettingError for an impossible schedule.
 
     Not a plain cron string: its data intervals are empty, so that a run would not know its day.
@@ -115,7 +117,7 @@ def timetable(spec: Spec) -> Any:
     )
 
 
-def default_args(spec: Spec) -> dict[str, Any]:
+def default_args(spec: DagSpec) -> dict[str, Any]:
     """Default arguments of the tasks. Priorities are absolute, not summed over downstream tasks."""
     delay_max = timedelta(seconds=settings().airflow_retry_s_max)
     return {
@@ -139,7 +141,7 @@ def default_args(spec: Spec) -> dict[str, Any]:
     }
 
 
-def deadline(spec: Spec) -> DeadlineAlert:
+def deadline(spec: DagSpec) -> DeadlineAlert:
     """An alert `deadline_h` after a run was queued.
 
     Not after its logical date: every backfilled run would be late immediately.
@@ -158,7 +160,7 @@ def time_param(description: str, default: str | int | None = None) -> Param:
     return Param(default, type=["null", "string"], description=f"{description}; ISO 8601, UTC")
 
 
-def _doc(spec: Spec) -> str:
+def _doc(spec: DagSpec) -> str:
     file = DOCS / f"{spec.dag_id}.md"
     text = file.read_text() if file.exists() else f"# {spec.dag_id}, a variant\n"
     training = f", training: {spec.training_queue}" if spec.training_queue else ""
@@ -171,6 +173,7 @@ def _doc(spec: Spec) -> str:
         "deadline": f"{spec.deadline_h:g} h after it was queued",
         "MLflow experiment": spec.experiment,
         "gate": spec.gate,
+        "condition": spec.condition,
     }
     rows = "".join(f"| {name} | {value} |\n" for name, value in facts.items() if value)
     return f"{text}\n| | |\n|---|---|\n{rows}"

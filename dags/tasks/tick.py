@@ -18,9 +18,9 @@ DRIFT_DAYS = 7
 
 
 def aggregate_weekly_features() -> dict[str, int]:
-    """Compute the features of the whole training range.
+    """Compute missing or outdated chunks of the training range.
 
-    Chunks that are up to date are skipped, so a weekly run computes one week.
+    A weekly run computes the last two (chunks begin on Thursdays).
     """
     from contracts.clock import now_us
     from feature_store.backfill import chunks
@@ -83,7 +83,7 @@ def register_to_production() -> str:
 def check_drift() -> dict[str, Any]:
     """Skip unless a retraining is due: drift, and no training began in the last 24 hours.
 
-    Also without a Production model, which the weekly training will make.
+    Skip also if there is no Production model (only a training that passes the gate makes one).
     """
     from airflow.sdk.exceptions import AirflowSkipException
 
@@ -105,5 +105,5 @@ def check_drift() -> dict[str, Any]:
 
 
 def request_retrain(outcome: dict[str, Any]) -> list[str]:
-    """Success of this task is the asset event that starts the training; returns the reasons."""
+    """Return the reasons. Its success emits the asset event that starts the training."""
     return list(outcome["reasons"])

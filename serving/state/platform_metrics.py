@@ -17,8 +17,8 @@ from contracts.clock import now_us
 from contracts.config import connections
 from contracts.config.groups.kafka import KafkaSettings
 from contracts.redis_keys import (
+    COMPARISON_KEY,
     DRIFT_KEY,
-    DUEL_KEY,
     HEARTBEAT_KEY,
     PARITY_KEY,
     STATS_KEY,
@@ -172,7 +172,7 @@ class PlatformMetrics:
         reader = self._get_reader()
         try:
             heartbeat_ms, *reports = await reader.get_values(
-                HEARTBEAT_KEY, PARITY_KEY, DRIFT_KEY, DUEL_KEY
+                HEARTBEAT_KEY, PARITY_KEY, DRIFT_KEY, COMPARISON_KEY
             )
             stats = await reader.get_hash(STATS_KEY)
         except OnlineStoreUnavailable:

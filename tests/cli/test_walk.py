@@ -151,7 +151,7 @@ def fill(settings: Settings, folder) -> None:
     client = tracking.client(settings)
     run = client.create_run(tracking.experiment_id(settings, client, settings.experiment))
     registry = Registry(settings)
-    model_files = model_folder.make(folder)
+    model_files = model_folder.export_small_forest(folder)
     registry.promote(registry.register_version(model_files, run.info.run_id, {GATE_PASS: "true"}))
 
 

@@ -86,6 +86,12 @@ def test_a_failure_without_an_exception_points_to_the_log(alerts, channels):
     assert webhook.posts[0]["text"].endswith("\nrun manual__1: see its log")
 
 
+def test_an_exception_without_a_text_is_reported_by_its_type(alerts, channels):
+    webhook, _ = channels
+    alerts.task_failed(failure(TimeoutError()))
+    assert webhook.posts[0]["text"].endswith("\nrun manual__1: TimeoutError")
+
+
 def test_hostile_text_is_not_markup(alerts, channels):
     webhook, mail = channels
     alerts.task_failed(failure(ValueError(f"{HOSTILE}\nsecond line")))

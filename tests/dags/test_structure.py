@@ -122,7 +122,7 @@ def test_a_dag_is_what_the_table_says(probed, name):
         ) == (pause_min * MIN, 15 * MIN, 2.0)
         assert task["pool"] == POOLS.get((name, task_id), "default_pool")
         assert task["on_failure"] == ["task_failed"]
-        assert "contracts.errors.DatasetError" in task["hopeless"]
+        assert "contracts.errors.DatasetError" in task["not_retried"]
     if order is not None:
         assert [dag["tasks"][task]["next"] for task in order] == [[task] for task in order[1:]] + [
             []

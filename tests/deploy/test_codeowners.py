@@ -44,11 +44,11 @@ def test_every_line_names_a_path_that_exists_and_a_team():
 
 def test_the_owner_of_a_dag_reviews_its_file():
     """The owner in the code (`owner="…-team"`) is among the reviewers of the file."""
-    from dags.factory.variant import DATASETS
+    from dags.factory.training_config import TRAINING_PROFILES
 
     for file in (name for name in files("dags/") if name.endswith("_dag.py")):
         text = (ROOT / file).read_text()
         dataset = re.search(r'dataset="(\w+)"', text)
         named = re.findall(r'owner="([\w-]+)"', text)
-        wanted = [DATASETS[dataset[1]].owner] if dataset else named
+        wanted = [TRAINING_PROFILES[dataset[1]].owner] if dataset else named
         assert {f"@{owner}" for owner in wanted} <= set(owners(file)), file

@@ -45,7 +45,7 @@ def exported() -> set[str]:
     metrics.model.labels("tick-model", "1").set(1)
     metrics.results.labels("ok").inc()
     parity = {"unexplained": 0, "values_compared": 1, "taken_us": 1}
-    drift, duel = (
+    drift, comparison = (
         {"alerts": 0, "prediction_psi": 0.1},
         {"gain_bps": 1.0, "low_bps": 0.5, "high_bps": 1.5},
     )
@@ -56,7 +56,7 @@ def exported() -> set[str]:
             1,
             parity,
             drift,
-            duel,
+            comparison,
         )
     )
     around.register(JobSnapshot(examined()))

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 import yaml
 
-from dags.factory.variant import Pool
+from dags.factory.training_config import Pool
 
 ROOT = Path(__file__).parents[2]
 POOLS = json.loads((ROOT / "dags" / "pools.json").read_text())

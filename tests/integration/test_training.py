@@ -10,7 +10,7 @@ from feature_store.backfill import run as backfill
 from models.registry import Registry
 from streaming.synthetic.history import load_synthetic
 from streaming.synthetic.market import FIXTURE
-from training.tick.pipeline import train_tick
+from training.tick.all_steps import train_tick
 
 pytestmark = pytest.mark.integration
 DAY_US = 86_400_000_000

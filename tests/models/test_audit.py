@@ -10,7 +10,7 @@ from contracts.config.settings import Settings
 from models import audit
 
 
-class Registry:
+class FakeMlflowClient:
     """Stores the tags that `record_event` sets."""
 
     def __init__(self):
@@ -27,9 +27,9 @@ def settings(tmp_path):
 
 
 def test_an_event_is_stored_without_redis_and_names_its_user(settings):
-    registry = Registry()
-    event = audit.record_event(settings, registry, "m", "promote", "2", "1")
-    assert audit.parse_events(registry.tags) == [event]
+    client = FakeMlflowClient()
+    event = audit.record_event(settings, client, "m", "promote", "2", "1", "2")
+    assert audit.parse_events(client.tags) == [event]
     assert (event.action, event.version, event.before) == ("promote", "2", "1")
     assert event.by == f"{getpass.getuser()}@{socket.gethostname()}"
 
@@ -39,7 +39,7 @@ def test_a_user_without_a_name_is_unknown(settings, monkeypatch):
         raise KeyError("getpwuid(): uid not found")
 
     monkeypatch.setattr(audit.getpass, "getuser", fail)
-    event = audit.record_event(settings, Registry(), "m", "retire", None, "1")
+    event = audit.record_event(settings, FakeMlflowClient(), "m", "retire", None, "1", None)
     assert event.by.startswith("unknown@")
 
 

@@ -9,7 +9,7 @@ from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from models import local_copy
 from models.versions import DIGEST, ModelVersion
-from tests.support.model_folder import make
+from tests.support.model_folder import export_small_forest
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::Deprec
 @pytest.fixture
 def stored(tmp_path):
     """Version 1 of a model, in an artifact store that is a folder."""
-    exported = make(tmp_path / "store")
+    exported = export_small_forest(tmp_path / "store")
     tags = {DIGEST: exported.digest}
     return ModelVersion("m", "1", "", False, 0, "", exported.folder.as_uri(), tags)
 

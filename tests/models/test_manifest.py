@@ -9,7 +9,7 @@ import pytest
 from contracts.errors import RegistryError
 from models import runtime
 from models.runtime import MANIFEST_FILE, Manifest, Model
-from tests.support.model_folder import make
+from tests.support.model_folder import export_small_forest
 
 MANIFEST = Manifest("a" * 64, ("x", "y"), "synthetic", 1, 60, ((0.0, 1.0),), (0.5,))
 
@@ -41,7 +41,7 @@ def test_a_classifier_may_differ_more_than_a_regression():
 
 
 def test_a_verified_manifest_has_tuples_at_any_depth(tmp_path):
-    exported = make(tmp_path)
+    exported = export_small_forest(tmp_path)
     manifest = runtime.verify_manifest(exported.folder, exported.digest)
     assert manifest.features == ("a", "b", "c")
     assert isinstance(manifest.golden_rows[0], tuple)
@@ -51,7 +51,7 @@ def test_a_verified_manifest_has_tuples_at_any_depth(tmp_path):
 
 
 def test_an_unknown_kind_of_file_is_refused_before_it_is_read(tmp_path):
-    exported = make(tmp_path)
+    exported = export_small_forest(tmp_path)
     values = json.loads((tmp_path / MANIFEST_FILE).read_bytes())
     digest = Manifest(**values | {"file": "model.pkl"}).write(tmp_path)
     with pytest.raises(RegistryError, match="'model.pkl' is not a kind of model file") as error:
@@ -60,7 +60,7 @@ def test_an_unknown_kind_of_file_is_refused_before_it_is_read(tmp_path):
 
 
 def test_a_file_larger_than_the_limit_is_refused(tmp_path, monkeypatch):
-    exported = make(tmp_path)
+    exported = export_small_forest(tmp_path)
     monkeypatch.setattr(runtime, "MODEL_BYTES_MAX", 10)
     with pytest.raises(RegistryError, match="is not the file that was registered"):
         runtime.verify_manifest(exported.folder, exported.digest)

@@ -13,7 +13,7 @@ from models.mlflow_model import (
     write_mlflow_model,
 )
 from models.runtime import LIGHTGBM_FILE, MANIFEST_FILE, MODEL_FILE, Manifest
-from tests.support.model_folder import make
+from tests.support.model_folder import export_small_forest
 
 FIELDS = {
     "sha256": "",
@@ -49,7 +49,7 @@ def test_the_pinned_requirement_is_the_installed_mlflow():
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_the_verified_files_are_in_the_mlflow_folder_unchanged(tmp_path):
-    exported = make(tmp_path / "model")
+    exported = export_small_forest(tmp_path / "model")
     write_mlflow_model(exported, tmp_path / "mlflow")
     for name in (MODEL_FILE, MANIFEST_FILE):
         written = (tmp_path / "mlflow" / name).read_bytes()
@@ -58,7 +58,7 @@ def test_the_verified_files_are_in_the_mlflow_folder_unchanged(tmp_path):
 
 
 def test_an_altered_file_is_not_written(tmp_path):
-    exported = make(tmp_path / "model")
+    exported = export_small_forest(tmp_path / "model")
     (exported.folder / MODEL_FILE).write_bytes(b"altered")
     with pytest.raises(RegistryError, match="is not the file that was registered"):
         write_mlflow_model(exported, tmp_path / "mlflow")

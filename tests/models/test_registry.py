@@ -14,11 +14,11 @@ from mlflow import MlflowClient
 from contracts.clock import now_us
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
-from contracts.redis_keys import DUEL_KEY, RETIRED, model_key
+from contracts.redis_keys import COMPARISON_KEY, RETIRED, model_key
 from models import runtime, tracking
 from models.registry import Registry
 from tests.feature_store.conftest import RedisServer
-from tests.support.model_folder import FEATURES, REQUIRED, forest, make
+from tests.support.model_folder import FEATURES, GATE_PASSED_TAGS, export_small_forest, forest
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
@@ -47,7 +47,9 @@ def run_id(settings):
 
 @pytest.fixture
 def version(registry, run_id, tmp_path):
-    return registry.register_version(make(tmp_path / "one"), run_id, REQUIRED)
+    return registry.register_version(
+        export_small_forest(tmp_path / "one"), run_id, GATE_PASSED_TAGS
+    )
 
 
 def stages(settings):
@@ -78,7 +80,9 @@ def another(registry, settings, tmp_path, seed=2):
     own_run = client.create_run(
         tracking.experiment_id(settings, client, settings.experiment)
     ).info.run_id
-    return registry.register_version(make(tmp_path / f"model-{seed}", seed), own_run, REQUIRED)
+    return registry.register_version(
+        export_small_forest(tmp_path / f"model-{seed}", seed), own_run, GATE_PASSED_TAGS
+    )
 
 
 class TestLife:
@@ -135,7 +139,7 @@ class TestLife:
 
     def test_what_has_not_passed_the_gate_is_never_promoted(self, registry, run_id, tmp_path):
         version = registry.register_version(
-            make(tmp_path / "refused"), run_id, {"gate_pass": "false"}
+            export_small_forest(tmp_path / "refused"), run_id, {"gate_pass": "false"}
         )
         with pytest.raises(RegistryError, match="has not passed the gate"):
             registry.promote(version)
@@ -269,10 +273,12 @@ class TestHistory:
             given = settings.model_copy(update={"redis_port": server.port})
             Registry(given).promote(version)
             with server.client() as client:
-                client.set(DUEL_KEY, b"of others")
+                client.set(COMPARISON_KEY, b"of others")
             Registry(given).retire()
             with server.client() as client:
-                assert not client.exists(DUEL_KEY), "it compared a version that serves no longer"
+                assert not client.exists(COMPARISON_KEY), (
+                    "it compared a version that serves no longer"
+                )
                 assert client.get(model_key(settings.model_name)).startswith(f"{RETIRED}@".encode())
         finally:
             server.stop()

@@ -21,17 +21,17 @@ from contracts.errors import RegistryError
 from models import runtime
 from models.export.sklearn_estimator import edge_rows, export_estimator
 from models.runtime import MANIFEST_FILE, MODEL_FILE, Manifest, MatrixError
-from tests.support.model_folder import FEATURES, forest, make
+from tests.support.model_folder import FEATURES, export_small_forest, forest
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    return make(tmp_path_factory.mktemp("models") / "model")
+    return export_small_forest(tmp_path_factory.mktemp("models") / "model")
 
 
 @pytest.fixture
 def copy(tmp_path):
-    return make(tmp_path / "model")
+    return export_small_forest(tmp_path / "model")
 
 
 def resealed(folder: Path, content: bytes) -> str:
@@ -141,7 +141,7 @@ class TestDamage:
     def test_another_model_under_the_manifest_gives_itself_away_by_its_golden_rows(
         self, copy, tmp_path
     ):
-        other = make(tmp_path / "other", seed=2)
+        other = export_small_forest(tmp_path / "other", seed=2)
         digest = resealed(copy.folder, (other.folder / MODEL_FILE).read_bytes())
         with pytest.raises(RegistryError, match="golden forecasts differ"):
             runtime.check_in_child(copy.folder, digest, 60)

@@ -6,7 +6,7 @@ from contracts.config.settings import Settings
 from contracts.errors import RegistryError
 from models import local_copy, tracking, versions
 from models.registry import Registry
-from tests.support.model_folder import REQUIRED, make
+from tests.support.model_folder import GATE_PASSED_TAGS, export_small_forest
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
@@ -27,11 +27,11 @@ def registry(settings):
 def register(registry, settings, tmp_path):
     """Registers a model of a seed in a new run; returns run id and digest."""
 
-    def register(seed, tags=REQUIRED):
+    def register(seed, tags=GATE_PASSED_TAGS):
         client = tracking.client(settings)
         experiment = tracking.experiment_id(settings, client, settings.experiment)
         run_id = client.create_run(experiment).info.run_id
-        exported = make(tmp_path / f"model-{run_id}", seed)
+        exported = export_small_forest(tmp_path / f"model-{run_id}", seed)
         registry.register_version(exported, run_id, tags)
         return run_id, exported.digest
 
@@ -39,7 +39,7 @@ def register(registry, settings, tmp_path):
 
 
 def test_versions_are_listed_newest_first_with_their_tags_and_runs(registry, register):
-    runs = [register(seed, REQUIRED | {"seed": str(seed)})[0] for seed in (1, 2)]
+    runs = [register(seed, GATE_PASSED_TAGS | {"seed": str(seed)})[0] for seed in (1, 2)]
     listed = registry.list_versions()
     assert [each.version for each in listed] == ["2", "1"]
     assert [each.run_id for each in listed] == runs[::-1]

@@ -12,7 +12,7 @@ import pytest
 
 from contracts.errors import RegistryError
 from contracts.features import CORE
-from contracts.redis_keys import DRIFT_KEY, DUEL_KEY, PARITY_KEY, STATS_KEY
+from contracts.redis_keys import COMPARISON_KEY, DRIFT_KEY, PARITY_KEY, STATS_KEY
 from models.runtime import load_model
 from serving.core.predictor import BPS
 from serving.state.registry_state import RegistryState, ServedVersion
@@ -206,7 +206,7 @@ class TestPage:
         )
         fed.client.set(DRIFT_KEY, orjson.dumps({"alerts": 2, "prediction_psi": 0.1}))
         fed.client.set(
-            DUEL_KEY,
+            COMPARISON_KEY,
             orjson.dumps(
                 {"gain_bps": 0.5, "low_bps": -0.25, "high_bps": 1.25, "taken_us": 2_000_000}
             ),

@@ -10,7 +10,8 @@ from streaming.synthetic.market import FIXTURE
 
 DAY_US = 86_400_000_000
 LIMIT_S = 900
-DAYS = 19  # up to two weeks before the last Sunday; seven of them are test days
+# Days of ticks: a training up to the last Sunday has 12 days or more, seven of them hold-out days.
+DAYS = 19
 TODAY_US = now_us() // DAY_US * DAY_US
 # One tick per symbol every twenty seconds: the cost of a batch job grows with its ticks.
 MARKET = replace(FIXTURE, rate=0.05)

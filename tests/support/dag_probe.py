@@ -44,7 +44,7 @@ def _task(task: Any) -> dict[str, Any]:
     }
     called = [each.__qualname__ for each in _listed(task.on_failure_callback)]
     followed = sorted(task.downstream_task_ids)
-    more = {"on_failure": called, "next": followed, "hopeless": _retry(task.retry_policy)}
+    more = {"on_failure": called, "next": followed, "not_retried": _retry(task.retry_policy)}
     return {**plain, **times, **more, "weight_rule": str(task.weight_rule)}
 
 

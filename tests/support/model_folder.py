@@ -8,7 +8,7 @@ from sklearn.ensemble import RandomForestRegressor
 from models.export.sklearn_estimator import export_estimator
 
 FEATURES = ("a", "b", "c")
-REQUIRED = {"gate_pass": "true"}
+GATE_PASSED_TAGS = {"gate_pass": "true"}
 
 
 @functools.cache
@@ -20,7 +20,7 @@ def forest(seed=1):
     return RandomForestRegressor(8, min_samples_leaf=50, random_state=seed).fit(x, y), x
 
 
-def make(folder, seed=1):
+def export_small_forest(folder, seed=1):
     """Export that forest to `folder`; returns its `ExportedModel`."""
     estimator, x = forest(seed)
     return export_estimator(

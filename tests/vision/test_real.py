@@ -44,7 +44,7 @@ def cifar(settings) -> Path:
     return cifar_batches(settings.root / "cifar", train_every=16, test_every=10)
 
 
-def test_mnist_passes_the_gate_by_the_missions_network(settings):
+def test_mnist_passes_the_gate_with_the_required_network(settings):
     result = steps.train_network(
         settings, VisionSpec("mnist", epochs=1), real("mnist/mnist.npz"), "k", quiet
     )
@@ -61,8 +61,8 @@ def test_mnist_passes_the_gate_by_the_missions_network(settings):
     )
     assert facts["parameters"] == 121_930
     params = tracking.client(settings).get_run(result.run_id).data.params
-    mission = {"model_type": "cnn", "optimizer": "adam", "epochs": "1", "batch_size": "32"}
-    assert {name: params[name] for name in mission} == mission and "execution_date" in params
+    required = {"model_type": "cnn", "optimizer": "adam", "epochs": "1", "batch_size": "32"}
+    assert {name: params[name] for name in required} == required and "execution_date" in params
 
 
 @pytest.mark.parametrize("profile", ["resnet9", "simple"])

@@ -1,1 +1,1 @@
-"""Monitoring of models in production: drift, and comparison of champion and challenger."""
+"""Monitoring of models in production: drift, and comparison of Production and challenger."""

@@ -1,4 +1,4 @@
-"""Comparison of champion and challenger on live predictions, by the actual outcomes.
+"""Comparison of Production and challenger on live predictions, by the actual outcomes.
 
 Only moments that both versions answered count: a symbol at the time of its newest features. The
 outcome of a moment is the label of the training (entry after the delay, exit after the horizon).
@@ -24,7 +24,7 @@ from contracts.config.groups.training import TrainingSettings
 from contracts.config.settings import Settings
 from contracts.durations import DAY_US, SECOND_US
 from contracts.errors import DatasetError
-from contracts.redis_keys import DUEL_KEY
+from contracts.redis_keys import COMPARISON_KEY
 from feature_store.online import signals
 from lakehouse.schemas import PREDICTIONS
 from lakehouse.tables import Lakehouse, between
@@ -51,22 +51,26 @@ class VersionScore:
 
     version: str
     rmse_bps: float
-    ic: float
+    rank_ic: float
     hits: float
     net_bps: float
     trades: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as JSON values; `ic`, the former name of `rank_ic`, is kept for readers."""
+        return asdict(self) | {"ic": self.rank_ic}
 
 
 @dataclass(frozen=True)
 class VersionComparison:
     """Both versions over the same `moments`.
 
-    `gain_bps` is the challenger's mean net return per moment minus the champion's, with its 95 %
-    interval and two-sided p-value. `curves_bps` are the cumulated net returns (champion,
+    `gain_bps` is the challenger's mean net return per moment minus Production's, with its 95 %
+    interval and two-sided p-value. `curves_bps` are the cumulated net returns (Production,
     challenger) at the times `curve_us`.
     """
 
-    champion: VersionScore
+    production: VersionScore
     challenger: VersionScore
     moments: int
     gain_bps: float
@@ -86,8 +90,8 @@ class VersionComparison:
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON values, without the curves."""
         return {
-            "champion": asdict(self.champion),
-            "challenger": asdict(self.challenger),
+            "champion": self.production.as_dict(),  # the key that readers of the API know
+            "challenger": self.challenger.as_dict(),
             "verdict": self.verdict,
             "moments": self.moments,
             "gain_bps": self.gain_bps,
@@ -101,7 +105,7 @@ def compare_versions(
     settings: Settings,
     from_us: int,
     to_us: int,
-    champion: str | None = None,
+    production: str | None = None,
     challenger: str | None = None,
 ) -> VersionComparison:
     """Compare two versions on predictions served in [from_us, to_us), µs UTC.
@@ -111,7 +115,7 @@ def compare_versions(
     be compared, RegistryError if the registry does not answer.
     """
     versions = (
-        champion or _require_version(settings, ROLES[0]),
+        production or _require_version(settings, ROLES[0]),
         challenger or _require_version(settings, ROLES[1]),
     )
     pairs = pair_answers(_read_predictions(settings, from_us, to_us, versions), *versions)
@@ -130,9 +134,9 @@ def compare_versions(
     comparison = evaluate_pairs(labelled, versions, settings)
     # Not if the user chose versions, or a promotion ended the trial meanwhile.
     is_current_trial = versions == tuple(_version_in_role(settings, role) for role in ROLES)
-    if champion is None and challenger is None and is_current_trial:
+    if production is None and challenger is None and is_current_trial:
         content = comparison.as_dict() | {"taken_us": now_us()}
-        signals.publish(settings, DUEL_KEY, orjson.dumps(content))
+        signals.publish(settings, COMPARISON_KEY, orjson.dumps(content))
     return comparison
 
 
@@ -146,7 +150,7 @@ def _require_version(settings: Settings, role: str) -> str:
     if version is None:
         raise DatasetError(
             f"{settings.model_name} has no {role} version",
-            "name both with --champion and --challenger",
+            "name both with --production and --challenger",
         )
     return version
 
@@ -163,8 +167,8 @@ def _read_predictions(
     return predictions
 
 
-def pair_answers(predictions: pl.DataFrame, champion: str, challenger: str) -> pl.DataFrame:
-    """Moments that both versions answered: symbol, decision_us, champion and challenger (bps).
+def pair_answers(predictions: pl.DataFrame, production: str, challenger: str) -> pl.DataFrame:
+    """Moments that both versions answered: symbol, decision_us, production and challenger (bps).
 
     `predictions` has the columns FIELDS. If a version answered a moment several times, the first
     answer counts.
@@ -178,13 +182,13 @@ def pair_answers(predictions: pl.DataFrame, champion: str, challenger: str) -> p
         .sort("served_at_us")
         .unique(("symbol", "decision_us", "model_version"), keep="first", maintain_order=True)
     )
-    champion_answers, challenger_answers = (
+    production_answers, challenger_answers = (
         answers.filter(pl.col("model_version") == version).select(
             "symbol", "decision_us", pl.col("prediction_bps").alias(name)
         )
-        for name, version in (("champion", champion), ("challenger", challenger))
+        for name, version in (("production", production), ("challenger", challenger))
     )
-    return champion_answers.join(challenger_answers, on=("symbol", "decision_us")).sort(
+    return production_answers.join(challenger_answers, on=("symbol", "decision_us")).sort(
         "decision_us", "symbol"
     )
 
@@ -224,16 +228,16 @@ def evaluate_pairs(
 ) -> VersionComparison:
     """Score both versions and their difference.
 
-    `rows` are those of `add_outcomes`; `versions` are the numbers of champion and challenger. The
+    `rows` are those of `add_outcomes`; `versions` are the numbers of Production and challenger. The
     interval is by the stationary bootstrap (Politis and Romano 1994).
     """
     y = rows["y_bps"].to_numpy()
     times_us = rows["decision_us"].to_numpy()
-    champion_bps = rows["champion"].to_numpy()
+    production_bps = rows["production"].to_numpy()
     challenger_bps = rows["challenger"].to_numpy()
-    champion_net = net_returns(champion_bps, y, settings)
+    production_net = net_returns(production_bps, y, settings)
     challenger_net = net_returns(challenger_bps, y, settings)
-    gain = challenger_net - champion_net
+    gain = challenger_net - production_net
     block_count = max(1, (int(times_us[-1]) - int(times_us[0])) // BLOCK_US + 1)
     moments_per_block = max(1, round(len(gain) / block_count))
     draws = StationaryBootstrap(moments_per_block, gain, seed=settings.seed).apply(
@@ -242,7 +246,7 @@ def evaluate_pairs(
     low, high = np.quantile(draws, INTERVAL_QUANTILES)
     tail = min((draws <= 0).mean(), (draws >= 0).mean())
     return VersionComparison(
-        champion=_score(versions[0], champion_bps, y, champion_net),
+        production=_score(versions[0], production_bps, y, production_net),
         challenger=_score(versions[1], challenger_bps, y, challenger_net),
         moments=len(y),
         gain_bps=float(gain.mean()),
@@ -250,7 +254,7 @@ def evaluate_pairs(
         high_bps=float(high),
         p_value=float(min(1.0, 2 * tail)),
         curve_us=times_us,
-        curves_bps=(champion_net.cumsum(), challenger_net.cumsum()),
+        curves_bps=(production_net.cumsum(), challenger_net.cumsum()),
     )
 
 
@@ -269,7 +273,7 @@ def _score(version: str, prediction_bps: Floats, y_bps: Floats, net_bps: Floats)
     return VersionScore(
         version=version,
         rmse_bps=float(np.sqrt(((prediction_bps - y_bps) ** 2).mean())),
-        ic=metrics.rank_correlation(prediction_bps, y_bps),
+        rank_ic=metrics.rank_correlation(prediction_bps, y_bps),
         hits=float((np.sign(prediction_bps) == np.sign(y_bps)).mean()),
         net_bps=float(net_bps[is_traded].mean()) if is_traded.any() else math.nan,
         trades=int(is_traded.sum()),

@@ -58,8 +58,8 @@ class DriftCheck:
         """The summary that the API shows: number of alerts among the features, PSI of the
         predictions."""
         columns = self.verdict.columns
-        forecast_psi = next((each.psi for each in columns if each.name == drift.FORECAST), None)
-        features = [each for each in columns if each.name != drift.FORECAST]
+        forecast_psi = next((each.psi for each in columns if each.name == drift.PREDICTION), None)
+        features = [each for each in columns if each.name != drift.PREDICTION]
         return {
             "alerts": sum(each.level == "alert" for each in features),
             "prediction_psi": forecast_psi,
@@ -85,7 +85,7 @@ def check_drift(
     if registry.production_version() is None:
         raise NoProductionError(
             f"{settings.model_name} has no Production version to check for drift",
-            "the weekly training will make one, or train now: `tick train tick`",
+            "a training that passes the gate makes one: `tick train tick`, or weekly by Airflow",
         )
     local = registry.fetch_production()
     model = runtime.load_model(local.path, local.digest, local.name, local.version)
@@ -97,7 +97,7 @@ def check_drift(
     rows = _add_forecast(model, dataset.read_dataset(settings, from_us, to_us).frame)
     ic = drift.estimate_ic(
         rows["decision_us"].to_numpy(),
-        rows[drift.FORECAST].to_numpy(),
+        rows[drift.PREDICTION].to_numpy(),
         rows["y"].to_numpy(),
         settings.seed,
     )
@@ -146,7 +146,7 @@ def _build_reference(
     settings: Settings, model: runtime.Model, from_us: int, to_us: int
 ) -> dict[str, Any]:
     rows = _add_forecast(model, dataset.read_dataset(settings, from_us, to_us).frame)
-    return drift.build_reference(rows, rows[drift.FORECAST].to_numpy())
+    return drift.build_reference(rows, rows[drift.PREDICTION].to_numpy())
 
 
 def _add_forecast(model: runtime.Model, rows: pl.DataFrame) -> pl.DataFrame:
@@ -157,4 +157,4 @@ def _add_forecast(model: runtime.Model, rows: pl.DataFrame) -> pl.DataFrame:
             "train again",
         )
     forecast = model.predict(rows.select(model.features).to_numpy())
-    return rows.with_columns(pl.Series(drift.FORECAST, forecast, dtype=pl.Float64))
+    return rows.with_columns(pl.Series(drift.PREDICTION, forecast, dtype=pl.Float64))

@@ -7,10 +7,10 @@ from contracts.config.settings import Settings
 from contracts.durations import DAY_US
 from contracts.errors import TickError
 from contracts.progress import Progress, silent
-from training.power import forecast, pipeline
+from training.power import all_steps, forecast
+from training.power.all_steps import PowerTraining
 from training.power.files import iso_dates
 from training.power.forecast import DayForecast
-from training.power.pipeline import PowerTraining
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def backfill_days(
 def _backfill_day(settings: Settings, series: str, end_us: int, at_us: int) -> BackfillDay:
     day = iso_dates([end_us // DAY_US - 1])[0]
     try:
-        result = pipeline.train_power(settings, series, end_us, at_us, silent)
+        result = all_steps.train_power(settings, series, end_us, at_us, silent)
     except TickError as error:
         return BackfillDay(day, None, None, error.message)
     try:

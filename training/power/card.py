@@ -47,7 +47,7 @@ SHA-256 of the hours: `{sha256}`.
 Public file: power consumption of Tetouan, 2017 (CC BY 4.0); its local clock is taken as UTC.
 {periods}
 
-## The gate, on the test hours
+## The gate, on the hold-out days
 | check | value | must be | passed |
 |---|---|---|---|
 {checks}
@@ -60,7 +60,7 @@ Public file: power consumption of Tetouan, 2017 (CC BY 4.0); its local clock is 
 ## Limits
 One city and less than one year: the model does not know holidays, and has seen one summer.
 Weather is not used, because its forecast is not in the data. The model was fitted on hours before
-the validation and test days; the tested model is the registered one, not a refit.
+the validation and hold-out days; the tested model is the registered one, not a refit.
 """
 
 

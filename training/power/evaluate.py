@@ -1,4 +1,4 @@
-"""Evaluation on the test days: the exported model against both naive forecasts."""
+"""Evaluation on the hold-out days: the exported model against both naive forecasts."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The gate of the power model: two limits on unseen hours, both constants as for the tick model.
+"""The gate of the power model: two limits on the hold-out days, constants as for the tick model.
 
 A small error alone is easy to reach, because consumption repeats daily and weekly. So the model
 must also be better than both naive forecasts: the same hour of yesterday and of last week.

@@ -144,7 +144,7 @@ def train_model(settings: Settings, key: str, progress: Progress) -> ExportedMod
 
 
 def evaluate_model(settings: Settings, key: str, progress: Progress) -> PowerEvaluation:
-    """Evaluate the exported model on the test days; `register_model` follows its verdict."""
+    """Evaluate the exported model on the hold-out days; `register_model` follows its verdict."""
     training = training_run(settings, key)
     prepared = _load_prepared(training)
     series = str(training.directory.require_state(SERIES, "prepare_data"))
@@ -228,7 +228,7 @@ def _load_prepared(training: TrainingRun) -> PreparedHours:
     if prepared.sha256 != sha256:
         raise DatasetError(
             f"the hours in {directory.path} are not those that were prepared",
-            "run prepare_data again",
+            "train again, or in Airflow clear the task prepare_data",
         )
     return prepared
 

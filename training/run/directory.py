@@ -49,15 +49,18 @@ class RunDirectory:
     def require_state(self, name: str, step: str) -> Any:
         """The value of a state entry that `step` saves.
 
-        Raises DatasetError, naming the step to run first, if it is missing.
+        Raises DatasetError, naming the step, if it is missing.
         """
         state = self.read_state()
         if name not in state:
-            raise DatasetError(f"{self.path} lacks the results of {step}", f"run {step} first")
+            raise DatasetError(
+                f"{self.path} lacks the results of {step}",
+                f"train again, or in Airflow clear the task {step}",
+            )
         return state[name]
 
     def remove(self) -> None:
-        """Delete the directory of an earlier training with this key."""
+        """Delete the directory with everything in it."""
         shutil.rmtree(self.path, ignore_errors=True)
 
 

@@ -158,7 +158,8 @@ def resume(settings: TrainingSettings, run_id: str, at_us: int | None = None) ->
         run = client.get_run(run_id)
     except MlflowException as error:
         raise RegistryError(
-            f"the run {run_id} cannot be found: {error.message}", "start over with --fresh"
+            f"the run {run_id} cannot be found: {error.message}",
+            "start a new training (images: `--fresh`)",
         ) from error
     at_ms = int(run.info.start_time) if at_us is None else at_us // 1000
     return MlflowRun(client, str(run.info.experiment_id), run_id, at_ms)
@@ -174,7 +175,7 @@ def _create_run(
 def finished_values(run: MlflowRun, metric: str) -> list[float]:
     """Values of `metric` in the finished parent runs of the same experiment.
 
-    Their number and variance are the trials that a deflated Sharpe ratio accounts for.
+    A deflated Sharpe ratio accounts for their number and variance.
     """
     runs = run.client.search_runs(
         [run.experiment_id], "attributes.status = 'FINISHED'", max_results=1000

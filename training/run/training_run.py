@@ -1,8 +1,9 @@
 """One training: its run directory, MLflow parent run and registration, shared by all pipelines.
 
 A pipeline is a `TrainingPipeline` constant and its step functions. Each step may be a separate
-process: it opens the training by `TrainingRun(settings, PIPELINE, key)`, logs to the MLflow run of
-its step and saves its results with `directory.update_state`. Repeating a step is safe.
+process: it opens the training by `TrainingRun(settings, PIPELINE, key)`, logs to a nested MLflow
+run and saves its results with `directory.update_state`. The last step registers; it has no nested
+run and closes the parent run. Repeating a step is safe.
 """
 
 import os
@@ -109,7 +110,7 @@ class TrainingRun:
         if RUN_ID not in state:
             raise DatasetError(
                 f"no training has begun in {self.directory.path}",
-                "run the step that prepares its data first",
+                "train again, or in Airflow clear the first task",
             )
         return mlflow_run.resume(self.settings, state[RUN_ID], state.get(AT_US))
 

@@ -22,7 +22,7 @@ from training.tick.evaluation.metrics import Floats
 
 LEAST = float(np.finfo(np.float64).min)
 REFERENCE_FILE = "drift_reference.json"  # artifact of a training run
-FORECAST = "prediction"
+PREDICTION = "prediction"
 BINS = 10
 PSI_WARN, PSI_ALERT = 0.10, 0.25  # usual limits in credit scoring (Siddiqi 2006)
 SHARE_MIN = 1e-4  # replaces the share of an empty bin, for which PSI would be infinite
@@ -95,14 +95,14 @@ class DriftVerdict:
 
 
 def build_reference(train: pl.DataFrame, forecast: Floats | None = None) -> dict[str, Any]:
-    """Reference of a training set as JSON: bins, shares and quantiles of each core feature.
+    """Reference as JSON: bins, shares and quantiles of each core feature and of the forecasts.
 
-    `forecast` should be of rows that the model was not fitted on: on its training rows, a forest's
-    forecasts vary more.
+    The features are those of the rows `train`, but `forecast` should be of rows that the model was
+    not fitted on (the hold-out days): on its training rows, a forest's forecasts vary more.
     """
     columns = {name: _describe_column(train[name]) for name in CORE if name in train.columns}
     if forecast is not None:
-        columns[FORECAST] = _describe_column(pl.Series(forecast))
+        columns[PREDICTION] = _describe_column(pl.Series(forecast))
     return {"rows": len(train), "columns": columns}
 
 
@@ -140,7 +140,7 @@ def evaluate_drift(columns: tuple[ColumnDrift, ...], ic: IcEstimate) -> DriftVer
     reasons += [
         f"the predictions have PSI {column.psi:.3g} > {PSI_ALERT}"
         for column in alerts
-        if column.name == FORECAST
+        if column.name == PREDICTION
     ]
     if ic.high < 0:
         reasons.append(

@@ -24,10 +24,10 @@ def evaluate_tick_gate(
     production_sharpe: float | None = None,
     obstacles: tuple[str, ...] = (),
 ) -> GateVerdict:
-    """Verdict on the metrics of one test window, net of costs.
+    """Verdict on the metrics of the hold-out days, net of costs.
 
     `sharpe` is annualised, `max_drawdown` a fraction of the peak, `psr` a probability.
-    `production_sharpe` is that of the Production model in the same window, None without one.
+    `production_sharpe` is that of the Production model on the same rows, None without one.
     """
     checks = [
         GateCheck("sharpe", sharpe, ">", SHARPE_MIN),

@@ -123,13 +123,13 @@ def prepare_training_data(
         began_us = training.directory.require_state(AT_US, "prepare_training_data")
         tags = _origin_tags(dataset, description, began_us)
         for run in (step, parent):
-            run.log_json(asdict(description), manifest.DOCUMENT)
+            run.log_json(asdict(description), manifest.MANIFEST_FILE)
             run.set_tags(tags)
         step.log_json(dataset.dropped, "dropped.json")
         parts = _split(settings, dataset)
         counts = {
             "records_processed": len(dataset.frame) + sum(dataset.dropped.values()),
-            "purged_samples": parts.purged,
+            "purged_samples": parts.left_out,
             "train_samples": len(parts.train),
             "test_samples": len(parts.test),
         }
@@ -144,7 +144,8 @@ def prepare_training_data(
 def train_model(settings: Settings, key: str, progress: Progress) -> ExportedModel:
     """Fit the forest and export it into the run directory.
 
-    Raises DatasetError before `prepare_training_data`, RegistryError if the exported file differs.
+    Raises DatasetError before `prepare_training_data`, RegistryError if the exported model's
+    forecasts differ from the forest's.
     """
     progress("train", 0, 1)
     training = training_run(settings, key)
@@ -177,7 +178,7 @@ def backtest_model(settings: Settings, key: str, progress: Progress) -> TickEval
         progress("backtest", 0, 1)
         production = Registry(settings).production_version()
         holdout = evaluate_holdout(settings, parts, exported, parent, suffix)
-    report = holdout.main.report
+    report = holdout.at_gate_cost.report
     training.directory.update_state(
         **{
             VERDICT: holdout.verdict.as_dict(),
@@ -215,24 +216,28 @@ def _register(training: TrainingRun, verdict: GateVerdict) -> str | None:
     digest = training.saved_model().digest
     compared_with = training.directory.require_state(COMPARED_WITH, "backtest_model")
 
-    def require_compared(production: ModelVersion | None, version: str | None) -> bool:
+    def refuse_if_production_changed(production: ModelVersion | None, version: str | None) -> bool:
+        """True if Production is this training's version, or what it was compared with, or none."""
         if production is not None and production.version not in (version, compared_with):
             raise RegistryError(
                 f"version {production.version} became Production since the backtest",
-                "run backtest_model again: it compares with that version",
+                "train again, or in Airflow clear the task backtest_model",
             )
         return True
 
     policy = RegisterPolicy(
         find_version=lambda: Registry(settings).find_version_of_run(run_id, digest),
-        may_replace=require_compared,
+        may_replace=refuse_if_production_changed,
     )
     tags = training.directory.require_state(TAGS, "backtest_model")
     return training.register(verdict, tags, policy).version
 
 
 def _begin(training: TrainingRun, at_us: int) -> MlflowRun:
-    """The parent run, whichever step is the first."""
+    """The parent run; creates it if this is the first step.
+
+    The command line has no aggregation step.
+    """
     return training.begin(at_us, {EXECUTION_DATE: iso(at_us)})
 
 
@@ -274,7 +279,7 @@ def _origin_tags(dataset: TickDataset, description: DatasetManifest, at_us: int)
         "symbols": ",".join(dataset.symbols),
         "range_from": iso(description.from_us),
         "range_to": iso(description.to_us),
-        "execution_date": iso(at_us),
+        EXECUTION_DATE: iso(at_us),  # also as a tag, because tables of runs show tags only
     }
     tags |= {f"snapshot.{table}": str(snapshot) for table, snapshot in dataset.snapshots.items()}
     tags |= {f"setting.{name}": str(value) for name, value in description.settings.items()}

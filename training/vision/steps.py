@@ -122,7 +122,7 @@ def prepare_data(
         tags = {
             SHA: sha256,
             "lossy_jpeg_copy": str(dataset.lossy).lower(),
-            "execution_date": iso(parent.at_ms * 1000),
+            EXECUTION_DATE: iso(parent.at_ms * 1000),
         }
         for run in (step, parent):
             run.log_metrics(counts)

@@ -14,7 +14,13 @@ class TrainingSettings(HomeSettings):
         7240, ge=1, le=65_535, description="MLflow UI, started only by `tick open mlflow`"
     )
     decision_grid_s: int = Field(
-        60, ge=1, le=3600, description="spacing of the decision times of training rows"
+        60,
+        ge=1,
+        le=3600,
+        description=(
+            "spacing of the decision times of training rows; only with 60 is the gate's Sharpe"
+            " ratio annualised correctly"
+        ),
     )
     mlflow_tracking_uri: str | None = Field(
         None, description="default: MLFLOW_TRACKING_URI, else SQLite below HOME"
@@ -50,13 +56,13 @@ class TrainingSettings(HomeSettings):
         7,
         ge=7,
         le=366,
-        description="last full UTC days, held out for the gate; it needs at least seven",
+        description="number of full hold-out days (UTC); the incomplete day after them is added",
     )
     walk_forward_folds: int = Field(
         5,
         ge=1,
         le=20,
-        description="walk-forward folds before the test days; fewer in a short range",
+        description="walk-forward folds before the hold-out days; fewer in a short range",
     )
     embargo_share: float = Field(
         0.01,
@@ -75,13 +81,13 @@ class TrainingSettings(HomeSettings):
         56,
         ge=28,
         le=366,
-        description="last whole days, held out for the power gate (default: eight weeks)",
+        description="number of hold-out days for the power gate, the last whole days",
     )
     power_valid_days: int = Field(
         28,
         ge=7,
         le=366,
-        description="days before the test days, the early-stopping set of LightGBM",
+        description="days before the hold-out days, the early-stopping set of LightGBM",
     )
     power_url: str = Field(
         "https://archive.ics.uci.edu/static/public/849/power+consumption+of+tetouan+city.zip",
@@ -98,7 +104,7 @@ class TrainingSettings(HomeSettings):
     mnist_url: str = Field(
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
         pattern="^https?://",
-        description="public file of MNIST that --download fetches",
+        description="public file of MNIST, downloaded when --data is not given",
     )
     mnist_sha256: str = Field(
         "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
@@ -113,8 +119,8 @@ class TrainingSettings(HomeSettings):
         "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
         pattern="^https?://",
         description=(
-            "public file of CIFAR-10 that --download fetches: the binary version, because the"
-            " Python one is a pickle"
+            "public file of CIFAR-10, downloaded when --data is not given: the binary version,"
+            " because the Python one is a pickle"
         ),
     )
     cifar10_sha256: str = Field(
@@ -130,5 +136,8 @@ class TrainingSettings(HomeSettings):
         ),
     )
     model_check_timeout_s: float = Field(
-        60, ge=1, le=3600, description="timeout of a model file's trial load in a child process"
+        60,
+        ge=1,
+        le=3600,
+        description="timeout of a model file's first load, in a child process",
     )

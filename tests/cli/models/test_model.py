@@ -41,7 +41,7 @@ def versions(tick, tmp_path):
     experiment = tracking.experiment_id(settings(), client, settings().experiment)
     return [
         Registry(settings()).register_version(
-            model_folder.make(tmp_path / str(seed), seed),
+            model_folder.export_small_forest(tmp_path / str(seed), seed),
             client.create_run(experiment).info.run_id,
             tags,
         )

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from training.run.gate import GateCheck, GateVerdict
+from training.tick.all_steps import TickTraining
 from training.tick.evaluation.backtest import BacktestReport
 from training.tick.evaluation.walk_forward import FoldReport, WalkForward
-from training.tick.pipeline import TickTraining
 
 BACKTEST = BacktestReport(
     cost_bp=1.0,
@@ -36,7 +36,7 @@ FOLD = FoldReport(
     1,
     train_rows=12_345,
     test_rows=6_789,
-    purged=60,
+    left_out=60,
     test_from_us=1_709_251_200_000_000,
     test_to_us=1_709_337_600_000_000,
     reports=dict.fromkeys(("random_forest", "lightgbm", "ols"), BACKTEST),
@@ -59,7 +59,7 @@ def tick_training(**fields: object) -> TickTraining:
         "trained_on": "BINANCE:BTCUSDT",
         "synthetic": False,
         "dsr": 0.987,
-        "trials": 4,
+        "trainings": 4,
         "sharpe_interval": (0.5, 2.5),
     }
     return TickTraining(**{**defaults, **fields})

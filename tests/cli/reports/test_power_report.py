@@ -6,9 +6,9 @@ import pytest
 from cli.models.power import _is_refused
 from cli.reports import power_report
 from tests.cli.reports.reports import PASSED, REFUSED
+from training.power.all_steps import PowerTraining
 from training.power.backfill import BackfillDay
 from training.power.forecast import DayForecast
-from training.power.pipeline import PowerTraining
 
 METRICS = {
     "skill": 0.256,

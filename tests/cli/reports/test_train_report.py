@@ -103,7 +103,7 @@ class TestSummary:
         assert "`tick dataset rebuild 0123456789abcdef0123456789abcdef`" in text
         assert "123,456 training and 7,890 test rows from BINANCE:BTCUSDT" in text
         assert "Sharpe 95 % interval 0.5 to 2.5" in text
-        assert "deflated Sharpe probability 0.987 (4 trials)" in text
+        assert "deflated Sharpe probability 0.987 (trainings: 4)" in text
         assert "planted" not in text and "walk-forward" not in text
 
     def test_a_refusal_has_its_reasons(self):

@@ -26,9 +26,9 @@ def spec(own_airflow_home):
 
 @pytest.fixture
 def made(spec):
-    """A `Spec` with these fields."""
+    """A `DagSpec` with these fields."""
     required = {"dag_id": "made_up", "owner": "quant-team", "schedule": None, "tags": ("ml",)}
-    return lambda **fields: spec.Spec(**required | fields)
+    return lambda **fields: spec.DagSpec(**required | fields)
 
 
 def test_on_demand_has_no_timetable(spec, made):

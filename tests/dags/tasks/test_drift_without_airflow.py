@@ -31,12 +31,12 @@ def airflow(monkeypatch, free_settings):
 
 def test_without_a_production_model_it_is_skipped_with_what_will_make_one(monkeypatch):
     def refuse(*_):
-        raise NoProductionError("no Production version", "the weekly training will make one")
+        raise NoProductionError("no Production version", "train one: `tick train tick`")
 
     monkeypatch.setattr(drift_check, "check_drift", refuse)
     with pytest.raises(SkipError, match="no Production version") as caught:
         tick.check_drift()
-    assert "the weekly training will make one" in str(caught.value)
+    assert "train one: `tick train tick`" in str(caught.value)
 
 
 def test_a_registry_that_does_not_answer_fails_the_task(monkeypatch):

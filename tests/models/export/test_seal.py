@@ -9,7 +9,7 @@ from contracts.errors import RegistryError
 from models import runtime
 from models.export.seal import golden_indices, seal_model
 from models.runtime import DIFFERENCE_MAX
-from tests.support.model_folder import forest, make
+from tests.support.model_folder import export_small_forest, forest
 
 
 @given(st.integers(1, 5000), st.integers(1, 64))
@@ -24,7 +24,7 @@ def test_golden_rows_are_distinct_and_reach_from_the_first_to_the_last(rows, gol
 @pytest.fixture
 def seal(tmp_path):
     """Seals a forest whose original is said to forecast `shift` more."""
-    exported = make(tmp_path)
+    exported = export_small_forest(tmp_path)
     manifest = runtime.verify_manifest(tmp_path, exported.digest)
     estimator, x = forest()
 

@@ -21,12 +21,12 @@ def settings(tmp_path):
     return Settings(home=tmp_path)
 
 
-def rows(noise_champion, noise_challenger, seed=1):
+def rows(noise_production, noise_challenger, seed=1):
     rng = np.random.default_rng(seed)
     y = rng.normal(0, 10, N)
     guesses = {
         name: 0.5 * y + rng.normal(0, noise, N)
-        for name, noise in (("champion", noise_champion), ("challenger", noise_challenger))
+        for name, noise in (("production", noise_production), ("challenger", noise_challenger))
     }
     return pl.DataFrame(
         {"symbol": "A:B", "decision_us": START + np.arange(N) * 60 * SECOND, **guesses, "y_bps": y}
@@ -37,8 +37,8 @@ def test_the_better_one_is_better_and_the_other_way_round_worse(settings):
     found = champion_challenger.evaluate_pairs(rows(20, 1), ("1", "2"), settings)
     assert found.verdict == "better" and found.low_bps > 0 and found.p_value < 0.01
     assert (
-        found.challenger.ic > found.champion.ic
-        and found.challenger.rmse_bps < found.champion.rmse_bps
+        found.challenger.rank_ic > found.production.rank_ic
+        and found.challenger.rmse_bps < found.production.rmse_bps
     )
     assert champion_challenger.evaluate_pairs(rows(1, 20), ("1", "2"), settings).verdict == "worse"
 
@@ -48,7 +48,7 @@ def test_two_alike_are_undecided(settings):
         champion_challenger.evaluate_pairs(rows(10, 10), ("1", "2"), settings).verdict
         == "undecided"
     )
-    same = rows(5, 5).with_columns(challenger="champion")
+    same = rows(5, 5).with_columns(challenger="production")
     found = champion_challenger.evaluate_pairs(same, ("1", "2"), settings)
     assert (found.gain_bps, found.verdict, found.p_value) == (0.0, "undecided", 1.0)
 
@@ -110,7 +110,7 @@ def test_the_outcome_is_the_label_of_the_training(settings, monkeypatch):
         {
             "symbol": ["A:B", "A:B", "A:C"],
             "decision_us": [START, START + 390 * SECOND, START],
-            "champion": 1.0,
+            "production": 1.0,
             "challenger": 1.0,
         }
     )

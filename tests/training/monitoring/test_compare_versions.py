@@ -10,7 +10,7 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from contracts.redis_keys import DUEL_KEY
+from contracts.redis_keys import COMPARISON_KEY
 from models.versions import ModelVersion
 from training.monitoring import champion_challenger
 from training.monitoring.champion_challenger import compare_versions
@@ -87,17 +87,17 @@ def settings(tmp_path):
 
 def test_the_default_is_production_against_challenger_and_is_published(settings, world):
     comparison = compare_versions(settings, START, START + DAY)
-    assert (comparison.champion.version, comparison.challenger.version) == ("1", "2")
+    assert (comparison.production.version, comparison.challenger.version) == ("1", "2")
     assert comparison.moments == MOMENTS
     ((key, content),) = world.published
-    assert key == DUEL_KEY
+    assert key == COMPARISON_KEY
     assert content.pop("taken_us") > 0
     assert content["verdict"] == comparison.verdict
     assert content["champion"]["version"] == "1"
     assert "curve_us" not in content
 
 
-@pytest.mark.parametrize("chosen", [{"champion": "1"}, {"challenger": "2"}])
+@pytest.mark.parametrize("chosen", [{"production": "1"}, {"challenger": "2"}])
 def test_a_comparison_of_chosen_versions_is_not_published(settings, world, chosen):
     compare_versions(settings, START, START + DAY, **chosen)
     assert world.published == []
@@ -142,14 +142,14 @@ def test_too_few_common_moments_and_too_few_outcomes_are_different_errors(settin
 
 def test_a_trade_earns_the_outcome_less_the_round_trip(settings, world):
     """The price rises by 1e-5 a second: 6 bp in the minute between entry and exit."""
-    champion = compare_versions(settings, START, START + DAY, "1", "2").champion
-    assert (champion.hits, champion.trades) == (1.0, 0)
-    assert math.isnan(champion.net_bps)
+    production = compare_versions(settings, START, START + DAY, "1", "2").production
+    assert (production.hits, production.trades) == (1.0, 0)
+    assert math.isnan(production.net_bps)
     world.predictions = world.predictions.with_columns(pl.col("prediction_bps") * 10)
     comparison = compare_versions(settings, START, START + DAY, "1", "2")
-    assert comparison.champion.trades == comparison.challenger.trades == MOMENTS
-    assert comparison.champion.net_bps == pytest.approx(6 - 2 * settings.cost_bp)
-    assert comparison.champion.rmse_bps == pytest.approx(4)
+    assert comparison.production.trades == comparison.challenger.trades == MOMENTS
+    assert comparison.production.net_bps == pytest.approx(6 - 2 * settings.cost_bp)
+    assert comparison.production.rmse_bps == pytest.approx(4)
     assert comparison.challenger.rmse_bps == pytest.approx(14)
     assert comparison.gain_bps == 0
-    assert comparison.curves_bps[0][-1] == pytest.approx(MOMENTS * comparison.champion.net_bps)
+    assert comparison.curves_bps[0][-1] == pytest.approx(MOMENTS * comparison.production.net_bps)

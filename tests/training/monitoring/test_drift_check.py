@@ -11,7 +11,7 @@ from contracts.features import CORE
 from models.runtime import Model
 from training.monitoring import drift_check
 from training.monitoring.drift_check import DriftCheck, NoProductionError
-from training.tick.drift import FORECAST, ColumnDrift, DriftVerdict, IcEstimate
+from training.tick.drift import PREDICTION, ColumnDrift, DriftVerdict, IcEstimate
 
 IC = IcEstimate(math.nan, math.nan, math.nan, 0)
 
@@ -22,7 +22,7 @@ def result(**psis):
 
 
 def test_the_summary_counts_alerts_of_features_and_shows_the_predictions_psi():
-    psis = {CORE[0]: 0.3, CORE[1]: 0.26, CORE[2]: 0.25, FORECAST: 0.9}
+    psis = {CORE[0]: 0.3, CORE[1]: 0.26, CORE[2]: 0.25, PREDICTION: 0.9}
     summary = result(**psis).summary()
     assert summary == {"alerts": 2, "prediction_psi": 0.9, "retrain": True, "version": "3"}
 
@@ -44,12 +44,12 @@ def test_a_feature_that_is_gone_is_named():
         drift_check._add_forecast(model, pl.DataFrame({"a": [1.0]}))
     usable = Model("m", "4", ("a",), "", "", 0, 60, lambda rows: rows[:, 0] * 2)
     rows = drift_check._add_forecast(usable, pl.DataFrame({"a": [1.0, 2.0]}))
-    assert rows[FORECAST].to_list() == [2.0, 4.0]
+    assert rows[PREDICTION].to_list() == [2.0, 4.0]
 
 
 def test_without_a_production_model_it_says_what_will_make_one(free_settings):
     with pytest.raises(NoProductionError) as caught:
         drift_check.check_drift(free_settings, 0, DAY_US, DAY_US)
     assert "has no Production version" in caught.value.message
-    assert "the weekly training will make one" in str(caught.value)
+    assert "a training that passes the gate makes one" in str(caught.value)
     assert "`tick train tick`" in str(caught.value)

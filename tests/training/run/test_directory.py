@@ -47,7 +47,7 @@ def test_a_missing_entry_names_the_step_to_run(directory):
     assert directory.require_state("other", "any step") is None
     with pytest.raises(DatasetError, match="lacks the results of prepare_data") as error:
         directory.require_state("rows", "prepare_data")
-    assert error.value.hint == "run prepare_data first"
+    assert error.value.hint == "train again, or in Airflow clear the task prepare_data"
 
 
 def test_an_interrupted_write_leaves_the_old_file(directory):

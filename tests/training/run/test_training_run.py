@@ -9,7 +9,7 @@ from contracts.errors import DatasetError, RegistryError
 from models import tracking
 from models.registry import Registry
 from models.versions import ModelVersion
-from tests.support.model_folder import make
+from tests.support.model_folder import export_small_forest
 from training.run.gate import GateCheck, GateVerdict
 from training.run.mlflow_run import EXECUTION_DATE
 from training.run.provenance import iso
@@ -42,7 +42,7 @@ def train(settings, key, seed=1):
     training = TrainingRun(settings, PIPELINE, key)
     training.directory.require_state("rows", "prepare")
     with training.step("train"):
-        training.save_model(make(training.directory.model, seed))
+        training.save_model(export_small_forest(training.directory.model, seed))
 
 
 def evaluate(settings, key, score=0.9):

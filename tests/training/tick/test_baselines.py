@@ -1,5 +1,5 @@
-"""LightGBM repeats bit for bit with its seed, whatever the number of cores, and learns what
-is there.
+"""LightGBM gives the same bits for the same seed on any number of cores; each baseline is the
+estimator that its name says.
 """
 
 import numpy as np

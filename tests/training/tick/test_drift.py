@@ -17,7 +17,7 @@ from contracts.errors import DatasetError
 from contracts.features import CORE
 from tests.support.market import DAY, T0, dataset
 from training.tick import drift
-from training.tick.drift import FORECAST, ColumnDrift, IcEstimate
+from training.tick.drift import PREDICTION, ColumnDrift, IcEstimate
 
 NO_IC = IcEstimate(math.nan, math.nan, math.nan, 0)
 ROWS = drift.ROWS_MIN
@@ -42,9 +42,9 @@ class TestLines:
     def test_the_same_rows_have_no_drift(self, frame):
         lines = lines_of(
             drift.build_reference(frame, frame["y"].to_numpy()),
-            frame.with_columns(pl.col("y").alias(FORECAST)),
+            frame.with_columns(pl.col("y").alias(PREDICTION)),
         )
-        assert list(lines) == [*CORE, FORECAST]
+        assert list(lines) == [*CORE, PREDICTION]
         for line in lines.values():
             assert (line.psi, line.level, line.nulls) == (0, "ok", 0)
             assert line.ks <= 1 / drift.POINTS
@@ -147,7 +147,7 @@ def _naive_psi(edges, expected, actual):
 
 class TestVerdict:
     def verdict(self, alerts, forecast=0.0, ic=NO_IC):
-        psis = dict.fromkeys(CORE, 0.0) | dict.fromkeys(alerts, 0.3) | {FORECAST: forecast}
+        psis = dict.fromkeys(CORE, 0.0) | dict.fromkeys(alerts, 0.3) | {PREDICTION: forecast}
         return drift.evaluate_drift(
             tuple(ColumnDrift(name, psi, 0.0, 1.0, 0.0) for name, psi in psis.items()), ic
         )

@@ -20,7 +20,7 @@ GOOD = {"sharpe": 3.0, "max_drawdown": 0.05, "psr": 0.99, "days": 7, "trades": 5
 any_float = st.floats(allow_nan=True, allow_infinity=True)
 
 
-def test_the_missions_thresholds_are_the_ones():
+def test_the_thresholds_are_the_required_ones():
     assert (SHARPE_MIN, DRAWDOWN_MAX, PSR_MIN, DAYS_MIN, TRADES_MIN) == (1.5, 0.20, 0.95, 7, 100)
 
 

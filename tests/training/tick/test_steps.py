@@ -12,7 +12,7 @@ from contracts.progress import silent
 from models import tracking
 from models.registry import Registry
 from tests.support.market import T0
-from tests.support.model_folder import make
+from tests.support.model_folder import export_small_forest
 from training.run.gate import GateCheck, GateVerdict
 from training.run.training_run import VERDICT
 from training.tick import steps
@@ -36,7 +36,7 @@ def backtested(settings, key, seed=1, passed=True, compared_with=None):
     """A training after `backtest_model`, with a small forest as its model."""
     training = steps.training_run(settings, key)
     training.begin(T0, {})
-    training.save_model(make(training.directory.model, seed))
+    training.save_model(export_small_forest(training.directory.model, seed))
     check = GateCheck("sharpe", 3.0 if passed else 1.0, ">", 1.5)
     training.directory.update_state(
         **{

@@ -222,7 +222,7 @@ def test_what_is_not_accurate_enough_never_enters_the_registry(settings, tmp_pat
         ("mnist", float("nan"), False),
     ],
 )
-def test_the_gates_are_the_missions(kind, accuracy, passes):
+def test_the_gates_are_the_required_ones(kind, accuracy, passes):
     assert steps.evaluate_vision_gate(VisionSpec(kind), accuracy, 10_000).gate_pass is passes
 
 

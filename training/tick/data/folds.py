@@ -10,7 +10,7 @@ from training.tick.data.split import Split, purged_split
 from training.tick.model import ROWS_MIN
 
 TRAINING_ROWS_MIN = 2 * ROWS_MIN  # with fewer rows, most trees have at most one split
-TEST_DECISIONS_MIN = 360  # six hours of minutes; a Sharpe ratio over fewer is mostly noise
+TEST_DECISIONS_MIN = 360  # six hours at one a minute; a Sharpe ratio over fewer is mostly noise
 
 
 def cut_folds(history: pl.DataFrame, fold_count: int, embargo_us: int) -> list[Split]:
@@ -40,7 +40,7 @@ def shortfall_note(count: int, fold_count: int) -> str:
     if count >= fold_count:
         return ""
     return (
-        f"{count} of {fold_count} folds: the history before the test days is short (each needs"
+        f"{count} of {fold_count} folds: the history before the hold-out days is short (each needs"
         f" {TEST_DECISIONS_MIN} test decisions, the first {TRAINING_ROWS_MIN} training rows before"
         " its embargo)"
     )

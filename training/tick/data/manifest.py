@@ -10,12 +10,12 @@ from typing import Any
 
 import polars as pl
 
-from contracts.config.home import HomeSettings
+from contracts.config.settings import Settings
 from contracts.durations import DAY_US
 from training.run.provenance import iso
 from training.tick.data.dataset import TickDataset, fingerprint
 
-DOCUMENT = "dataset.json"
+MANIFEST_FILE = "dataset.json"  # in MLflow; not `saved_dataset.DETAILS_FILE` of the run directory
 # All settings that influence a row.
 SETTINGS = ("decision_grid_s", "entry_delay_s", "entry_late_s_max", "horizon_s", "stale_s")
 
@@ -39,7 +39,7 @@ class DatasetManifest:
     dropped: dict[str, int]
 
 
-def describe_dataset(dataset: TickDataset, settings: HomeSettings) -> DatasetManifest:
+def describe_dataset(dataset: TickDataset, settings: Settings) -> DatasetManifest:
     """Manifest of a data set read with these settings.
 
     One that was not read from the lakehouse has the range of its rows, and cannot be reproduced.

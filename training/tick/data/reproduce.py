@@ -90,11 +90,11 @@ def find_manifest(settings: TrainingSettings, run_id: str) -> tuple[str, Dataset
 def _download_manifest(client: MlflowClient, run_id: str) -> DatasetManifest:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            file = Path(client.download_artifacts(run_id, manifest.DOCUMENT, folder))
+            file = Path(client.download_artifacts(run_id, manifest.MANIFEST_FILE, folder))
             return DatasetManifest(**json.loads(file.read_text()))
         except (MlflowException, OSError, ValueError, TypeError) as error:
             # It does not exist, is not JSON, or has other fields.
             raise DatasetError(
-                f"run {run_id} has recorded no training set ({manifest.DOCUMENT})",
+                f"run {run_id} has recorded no training set ({manifest.MANIFEST_FILE})",
                 NOT_RECORDED,
             ) from error

@@ -8,7 +8,8 @@ from contracts.errors import DatasetError
 from training.run.directory import RunDirectory, replace_file
 from training.tick.data.dataset import TickDataset, fingerprint
 
-ROWS, DETAILS = "dataset.parquet", "dataset.json"
+ROWS, DETAILS_FILE = "dataset.parquet", "dataset.json"
+CLEAR_HINT = "train again, or in Airflow clear the task prepare_training_data"
 
 
 def save_dataset(directory: RunDirectory, dataset: TickDataset) -> None:
@@ -20,7 +21,9 @@ def save_dataset(directory: RunDirectory, dataset: TickDataset) -> None:
         "range_us": dataset.range_us,
     }
     replace_file(directory.path / ROWS, dataset.frame.write_parquet)
-    replace_file(directory.path / DETAILS, lambda partial: partial.write_text(json.dumps(details)))
+    replace_file(
+        directory.path / DETAILS_FILE, lambda partial: partial.write_text(json.dumps(details))
+    )
 
 
 def load_dataset(directory: RunDirectory) -> TickDataset:
@@ -30,15 +33,13 @@ def load_dataset(directory: RunDirectory) -> TickDataset:
     """
     try:
         frame = pl.read_parquet(directory.path / ROWS)
-        details = json.loads((directory.path / DETAILS).read_bytes())
+        details = json.loads((directory.path / DETAILS_FILE).read_bytes())
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise DatasetError(
-            f"{directory.path} holds no training set", "run prepare_training_data first"
-        ) from error
+        raise DatasetError(f"{directory.path} holds no training set", CLEAR_HINT) from error
     if fingerprint(frame) != details["fingerprint"]:
         raise DatasetError(
             f"the rows in {directory.path} are not those that were prepared",
-            "run prepare_training_data again",
+            CLEAR_HINT,
         )
     range_us = tuple(details["range_us"]) if details["range_us"] else None
     return TickDataset(

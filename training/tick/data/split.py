@@ -20,13 +20,13 @@ FULL_DAY_SLACK_US = 300 * SECOND_US
 class Split:
     """Training and test rows of one fold.
 
-    `purged` is the number of rows between them that are in neither. The test is [test_from_us,
-    test_to_us), µs UTC.
+    `left_out` is the number of rows between them that are in neither, by purge or embargo. The test
+    is [test_from_us, test_to_us), µs UTC.
     """
 
     train: pl.DataFrame
     test: pl.DataFrame
-    purged: int
+    left_out: int
     test_from_us: int
     test_to_us: int
     embargo_us: int
@@ -45,7 +45,7 @@ def purged_split(frame: pl.DataFrame, test_from_us: int, test_to_us: int, embarg
     if train.is_empty() or test.is_empty():
         raise DatasetError(
             f"{len(train)} training and {len(test)} test rows after purge and embargo",
-            "choose a range that starts earlier: it must exceed the test days and the embargo",
+            "choose a range that starts earlier: it must exceed the hold-out days and the embargo",
         )
     return Split(train, test, len(before) - len(train), test_from_us, test_to_us, embargo_us)
 

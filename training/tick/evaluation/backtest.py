@@ -1,8 +1,9 @@
-"""Backtest of forecasts: positions, trades at the labels' entry prices, and a P&L per minute.
+"""Backtest of forecasts: positions, trades at the labels' entry prices, and a P&L per decision
+time.
 
 A symbol is long or short once |forecast| exceeds half the one-way cost, and keeps its position
-until a forecast of the opposite sign does. It is kept through minutes without a decision; after a
-gap longer than features stay fresh (`stale_s`), it is closed at the last exit price.
+until a forecast of the opposite sign does. It is kept through decision times without a row;
+after a gap longer than features stay fresh (`stale_s`), it is closed at the last exit price.
 """
 
 from dataclasses import asdict, dataclass
@@ -27,10 +28,15 @@ BP = 1e-4
 class BacktestReport:
     """Metrics of one backtest at a one-way cost of `cost_bp` basis points; NaN if undefined.
 
-    `sharpe` is annualised from minutes, `sharpe_daily` from days, `sharpe_minute` per minute, all
-    net of costs. `turnover` is the capital traded per day in units of the capital, `hit_rate` the
-    share of minutes with a position that earned before costs, `break_even_bp` the one-way cost at
-    which these trades earn nothing, `days` the UTC days with a decision.
+    All net of costs: `sharpe` is annualised as if decision times were a minute apart
+    (`decision_grid_s` = 60), `sharpe_daily` from days, `sharpe_minute` is per decision time; `psr`
+    is the probability that the true Sharpe ratio is above zero; `total_return` is compounded.
+
+    `turnover` is the capital traded per day in units of the capital, `hit_rate` the share of rows
+    with a position that earned before costs, `break_even_bp` the one-way cost at which these trades
+    earn nothing, `trades` the number of rows whose position changes at the entry, `days` the UTC
+    days with a decision. `ic` is the correlation (Pearson) of forecast and label, `rank_ic` that of
+    their ranks (Spearman).
     """
 
     cost_bp: float
@@ -59,7 +65,8 @@ class BacktestReport:
 
 @dataclass(frozen=True)
 class Backtest:
-    """Report and series: `minute_us` are all minutes of the window, `pnl` the return of each."""
+    """Report and series: `minute_us` are all decision times (µs UTC) from first to last,
+    `pnl` the return of each."""
 
     report: BacktestReport
     minute_us: NDArray[np.int64]

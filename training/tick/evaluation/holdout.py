@@ -27,43 +27,45 @@ from training.tick.evaluation.backtest import COSTS_BP, Backtest, backtest_forec
 class HoldoutEvaluation:
     """Verdict and backtests of one model.
 
-    `tests` are the model's backtests by cost in bp, `comparisons` those of other forecasts by name,
-    at the gate's cost `cost_bp`. `dsr` is the deflated Sharpe ratio over `trials` trainings.
+    `backtests` are the model's by cost in bp, `comparisons` those of other forecasts by name, at
+    the gate's cost `cost_bp`. `dsr` is the deflated Sharpe ratio over so many `trainings`.
     """
 
     verdict: GateVerdict
-    tests: dict[float, Backtest]
+    backtests: dict[float, Backtest]
     comparisons: dict[str, Backtest]
     dsr: float
-    trials: int
+    trainings: int
     sharpe_interval: tuple[float, float]
     cost_bp: float
 
     @property
-    def main(self) -> Backtest:
+    def at_gate_cost(self) -> Backtest:
         """The model's backtest at the gate's cost."""
-        return self.tests[self.cost_bp]
+        return self.backtests[self.cost_bp]
 
     def metrics(self) -> dict[str, float]:
         """All metrics by name, for MLflow."""
         low, high = self.sharpe_interval
-        values = self.main.report.metrics() | {
+        values = self.at_gate_cost.report.metrics() | {
             "deflated_sharpe": self.dsr,
-            "trials": float(self.trials),
+            "trials": float(self.trainings),
             # The same value under the name that searches over all pipelines use.
-            "sharpe_ratio": self.main.report.sharpe,
+            "sharpe_ratio": self.at_gate_cost.report.sharpe,
             "sharpe_low": low,
             "sharpe_high": high,
             "threshold_pass": float(self.verdict.threshold_pass),
             "gate_pass": float(self.verdict.gate_pass),
         }
-        for name, test in self.tests_by_name().items():
-            values |= {f"sharpe.{name}": test.report.sharpe, f"ic.{name}": test.report.ic}
+        for name, backtest in self.backtests_by_name().items():
+            values |= {f"sharpe.{name}": backtest.report.sharpe, f"ic.{name}": backtest.report.ic}
         return values
 
-    def tests_by_name(self) -> dict[str, Backtest]:
+    def backtests_by_name(self) -> dict[str, Backtest]:
         """All backtests: the model's by cost, then the comparisons."""
-        return {f"{cost:g}bp": test for cost, test in self.tests.items()} | self.comparisons
+        return {
+            f"{cost:g}bp": backtest for cost, backtest in self.backtests.items()
+        } | self.comparisons
 
 
 def evaluate_holdout(
@@ -79,11 +81,11 @@ def evaluate_holdout(
     is appended to the title of the plot.
     """
     with parent.step_run("backtest") as step:
-        tests = _backtest_model(settings, parts.test, exported)
-        report = tests[settings.cost_bp].report
-        pnl = tests[settings.cost_bp].pnl
-        earlier_trials = mlflow_run.finished_values(parent, "sharpe_minute")
-        trial_sharpes = np.array([*earlier_trials, report.sharpe_minute])
+        backtests = _backtest_model(settings, parts.test, exported)
+        report = backtests[settings.cost_bp].report
+        pnl = backtests[settings.cost_bp].pnl
+        earlier_sharpes = mlflow_run.finished_values(parent, "sharpe_minute")
+        training_sharpes = np.array([*earlier_sharpes, report.sharpe_minute])
         production_sharpe, obstacles = _production_sharpe(settings, parts.test)
         verdict = gate.evaluate_tick_gate(
             sharpe=report.sharpe,
@@ -96,10 +98,10 @@ def evaluate_holdout(
         )
         evaluation = HoldoutEvaluation(
             verdict=verdict,
-            tests=tests,
+            backtests=backtests,
             comparisons=_backtest_comparisons(settings, parts),
-            dsr=metrics.dsr(pnl, trial_sharpes),
-            trials=len(trial_sharpes),
+            dsr=metrics.dsr(pnl, training_sharpes),
+            trainings=len(training_sharpes),
             sharpe_interval=metrics.sharpe_interval(pnl, settings.seed),
             cost_bp=settings.cost_bp,
         )
@@ -110,7 +112,7 @@ def evaluate_holdout(
 def _backtest_model(
     settings: Settings, test: pl.DataFrame, exported: runtime.ExportedModel
 ) -> dict[float, Backtest]:
-    """Backtests by cost, of the exported file that would be served."""
+    """Backtests by cost in bp, of the exported model that would be served."""
     loaded = runtime.load_model(exported.folder, exported.digest)
     forecast = loaded.predict(dataset.feature_matrix(test))
     costs = sorted({*COSTS_BP, settings.cost_bp})
@@ -156,7 +158,9 @@ def _log_evaluation(
     evaluation: HoldoutEvaluation, step: MlflowRun, parent: MlflowRun, title_suffix: str
 ) -> None:
     verdict = evaluation.verdict
-    reports = {name: test.report.as_dict() for name, test in evaluation.tests_by_name().items()}
+    reports = {
+        name: backtest.report.as_dict() for name, backtest in evaluation.backtests_by_name().items()
+    }
     step.log_json(verdict.as_dict(), "verdict.json")
     step.log_json(reports, "reports.json")
     tags = {
@@ -166,8 +170,8 @@ def _log_evaluation(
     for run in (step, parent):
         run.log_metrics(evaluation.metrics())
         run.set_tags(tags)
-    curves = {f"{cost:g} bp one way": test for cost, test in evaluation.tests.items()}
+    curves = {f"{cost:g} bp one way": backtest for cost, backtest in evaluation.backtests.items()}
     lightgbm = evaluation.comparisons[baselines.NAME]
     curves[f"{baselines.NAME}, {evaluation.cost_bp:g} bp"] = lightgbm
-    figure = plots.plot_equity(curves, f"net equity on unseen days{title_suffix}")
+    figure = plots.plot_equity(curves, f"net equity on the hold-out days{title_suffix}")
     step.log_figure(figure, "equity_curve.png")

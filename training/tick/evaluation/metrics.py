@@ -13,9 +13,11 @@ from purgedcv import deflated_sharpe_ratio, probabilistic_sharpe_ratio
 from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
-MINUTES_YEAR = 525_600  # markets that never close; minutes without a trade count as zeros
+# Of markets that never close; minutes without a trade count as zeros. Annualisation assumes a
+# period of a minute, i.e. `decision_grid_s` = 60.
+MINUTES_YEAR = 525_600
 DAYS_YEAR = 365
-BOOTSTRAP_BLOCK = 60  # mean block in minutes: one hour, the longest feature window
+BOOTSTRAP_BLOCK = 60  # mean block in periods: one hour of minutes, the longest feature window
 BOOTSTRAP_DRAWS = 500
 DEVIATION_MIN = 1e-15  # below, the returns are equal up to rounding
 
@@ -75,17 +77,17 @@ def psr(pnl: Floats, benchmark: float = 0.0) -> float:
         return math.nan
 
 
-def dsr(pnl: Floats, trial_sharpes: Floats) -> float:
-    """Deflated Sharpe ratio: PSR against the expected best of these trials without any skill.
+def dsr(pnl: Floats, training_sharpes: Floats) -> float:
+    """Deflated Sharpe ratio: PSR against the expected best of these trainings without any skill.
 
-    `trial_sharpes` are Sharpe ratios per period, including that of `pnl`. Bailey and López de Prado
-    (2014), "The Deflated Sharpe Ratio".
+    `training_sharpes` are Sharpe ratios per period, including that of `pnl`. Bailey and López de
+    Prado (2014), "The Deflated Sharpe Ratio".
     """
-    if not np.isfinite(trial_sharpes).all():
+    if not np.isfinite(training_sharpes).all():
         return math.nan
-    variance = float(trial_sharpes.var(ddof=1)) if len(trial_sharpes) > 1 else 0.0
+    variance = float(training_sharpes.var(ddof=1)) if len(training_sharpes) > 1 else 0.0
     try:
-        return float(deflated_sharpe_ratio(pnl, max(len(trial_sharpes), 1), variance))
+        return float(deflated_sharpe_ratio(pnl, max(len(training_sharpes), 1), variance))
     except ValueError:
         return math.nan
 
@@ -93,7 +95,7 @@ def dsr(pnl: Floats, trial_sharpes: Floats) -> float:
 def sharpe_interval(pnl: Floats, seed: int, level: float = 0.95) -> tuple[float, float]:
     """Percentile interval of the annualised Sharpe ratio by the stationary bootstrap.
 
-    Politis and Romano (1994), "The Stationary Bootstrap", with blocks of BOOTSTRAP_BLOCK minutes.
+    Politis and Romano (1994), "The Stationary Bootstrap", with blocks of BOOTSTRAP_BLOCK periods.
     """
     if math.isnan(sharpe(pnl)):
         return math.nan, math.nan

@@ -24,8 +24,7 @@ from training.tick.evaluation import plots
 from training.tick.evaluation.backtest import Backtest, BacktestReport, backtest_forecast
 from training.tick.evaluation.metrics import Floats
 
-# Half the cost of 100 trees, at almost the same ICs on a weak planted signal: 0.022, 0.043, 0.029
-# instead of 0.020, 0.049, 0.034.
+# Half the cost of 100 trees, at almost the same information coefficients (decision 13).
 TREES = 50
 FOLD_METRICS = ("sharpe", "max_drawdown", "ic", "rank_ic", "turnover", "hit_rate")
 
@@ -37,16 +36,20 @@ class FoldReport:
     number: int
     train_rows: int
     test_rows: int
-    purged: int
+    left_out: int
     test_from_us: int
     test_to_us: int
     reports: dict[str, BacktestReport]
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
-        fields = {name: value for name, value in vars(self).items() if name != "reports"}
-        reports = {name: report.as_dict() for name, report in self.reports.items()}
-        return {**fields, "test_from": iso(self.test_from_us), "reports": reports}
+        fields = vars(self) | {
+            "purged": self.left_out,
+            "test_from": iso(self.test_from_us),
+            "reports": {name: report.as_dict() for name, report in self.reports.items()},
+        }
+        del fields["left_out"]
+        return fields
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def _evaluate_fold(
         number=number,
         train_rows=len(split.train),
         test_rows=len(split.test),
-        purged=split.purged,
+        left_out=split.left_out,
         test_from_us=split.test_from_us,
         test_to_us=split.test_to_us,
         reports=reports,
@@ -151,7 +154,7 @@ def _evaluate_fold(
             {
                 "train_samples": fold.train_rows,
                 "test_samples": fold.test_rows,
-                "purged_samples": fold.purged,
+                "purged_samples": fold.left_out,
             }
         )
         child.log_metrics(_metrics(reports))

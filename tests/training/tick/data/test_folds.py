@@ -64,7 +64,7 @@ def test_blocks_follow_each_other_and_test_every_later_row_once(history, count, 
         tested = pl.concat(fold.test for fold in cut)
         assert tested.equals(history.filter(pl.col("decision_us") >= cut[0].test_from_us))
         assert all(
-            len(fold.train) + fold.purged == (history["decision_us"] < fold.test_from_us).sum()
+            len(fold.train) + fold.left_out == (history["decision_us"] < fold.test_from_us).sum()
             for fold in cut
         )
 

@@ -53,7 +53,7 @@ def record(settings, dataset=None, **changed):
     )
     run = mlflow_run.start(settings, "tick-training", T0)
     with run.closing(), run.nested_run("prepare_data") as child:
-        run.log_json(asdict(replace(made, **changed)), manifest.DOCUMENT)
+        run.log_json(asdict(replace(made, **changed)), manifest.MANIFEST_FILE)
     return run.run_id, child.run_id
 
 
@@ -179,7 +179,7 @@ class TestDifferent:
         run = mlflow_run.start(stored, "something else", T0)
         with pytest.raises(DatasetError, match="recorded no training set"):
             reproduce_dataset(stored, run.run_id)
-        run.log_json({"rows": 1}, manifest.DOCUMENT)  # another tool's
+        run.log_json({"rows": 1}, manifest.MANIFEST_FILE)  # another tool's
         with pytest.raises(DatasetError, match="recorded no training set"):
             reproduce_dataset(stored, run.run_id)
         with pytest.raises(DatasetError, match="not read from the lakehouse"):
@@ -233,7 +233,7 @@ class TestCommands:
             "2 bp",
             "deflated",
             "bootstrap",
-            "1 trials",
+            "trainings: 1",
         ):
             assert shown in trained.output
         run_id = trained.output.split("tick dataset rebuild ")[1][:32]

@@ -10,7 +10,7 @@ from contracts.errors import DatasetError
 from tests.support.market import T0, dataset
 from training.run.directory import RunDirectory
 from training.tick.data import manifest
-from training.tick.data.saved_dataset import DETAILS, ROWS, load_dataset, save_dataset
+from training.tick.data.saved_dataset import DETAILS_FILE, ROWS, load_dataset, save_dataset
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_nothing_saved_and_a_truncated_file_name_the_step(directory):
     for _ in range(2):
         with pytest.raises(DatasetError, match="holds no training set") as error:
             load_dataset(directory)
-        assert error.value.hint == "run prepare_training_data first"
+        assert error.value.hint == "train again, or in Airflow clear the task prepare_training_data"
         save_dataset(directory, dataset(days=1))
         (directory.path / ROWS).write_bytes(b"PAR1")
 
@@ -45,7 +45,7 @@ def test_rows_of_another_data_set_are_refused(directory):
 
 def test_the_details_are_readable_json(directory):
     save_dataset(directory, dataset(days=1))
-    details = json.loads((directory.path / DETAILS).read_text())
+    details = json.loads((directory.path / DETAILS_FILE).read_text())
     assert details["dropped"] == {"late_entry": 3}
     assert details["snapshots"] == {"silver.tick_data": 11}
 

@@ -36,13 +36,13 @@ def test_training_labels_end_before_the_embargo_and_nothing_is_lost_uncounted(em
     parts = split.holdout_split(FRAME, 7, embargo, 60)
     span = 10 * DAY
     assert parts.train["exit_us"].max() < parts.test_from_us - int(embargo * span * 0.999)
-    assert len(parts.train) + len(parts.test) + parts.purged == len(FRAME)
+    assert len(parts.train) + len(parts.test) + parts.left_out == len(FRAME)
     # The rows whose label, which ends 66 s after the decision, reaches into the embargo.
     first_us, last_us = FRAME["decision_us"].min(), FRAME["decision_us"].max()
     embargo_us = int((last_us + 60 * S - first_us) * embargo)
     purged_from_us = parts.test_from_us - embargo_us - 66 * S
     purged = pl.col("decision_us").is_between(purged_from_us, parts.test_from_us, closed="left")
-    assert parts.purged == len(FRAME.filter(purged)) >= 2
+    assert parts.left_out == len(FRAME.filter(purged)) >= 2
 
 
 def test_folds_walk_forward_without_meeting():

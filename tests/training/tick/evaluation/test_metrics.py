@@ -78,7 +78,7 @@ def test_a_constant_or_a_single_value_has_no_correlation(side):
     assert math.isnan(metrics.rank_correlation(np.array([]), np.array([])))
 
 
-def test_an_undefined_trial_makes_the_deflated_sharpe_undefined():
+def test_an_undefined_training_makes_the_deflated_sharpe_undefined():
     pnl = np.random.default_rng(1).standard_normal(1000) * 1e-4
     assert math.isfinite(metrics.dsr(pnl, np.array([0.01, 0.02])))
     assert math.isnan(metrics.dsr(pnl, np.array([0.01, math.nan])))

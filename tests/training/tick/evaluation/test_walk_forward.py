@@ -1,5 +1,6 @@
-"""Walk-forward in a real MLflow: nested runs with their numbers, one joined record, the gate's days
-untouched, twice the same.
+"""Walk-forward validation with a real MLflow: a nested run per fold, metrics over all folds joined.
+
+It does not read the hold-out days, and repeating it gives the same numbers.
 """
 
 import json

@@ -20,7 +20,7 @@ from models.registry import Registry
 from models.runtime import LIGHTGBM_FILE
 from models.versions import GATE_PASS
 from tests.support.power_data import T0, readings, real, settings_in
-from training.power import backfill, card, features, files, forecast, model, pipeline, steps
+from training.power import all_steps, backfill, card, features, files, forecast, model, steps
 from training.power.split import split_by_time
 
 pytestmark = pytest.mark.filterwarnings(
@@ -65,7 +65,7 @@ def promoted(lake, mlflow_home):
     settings, steps = settings_in(lake, mlflow_home, "power-total"), []
     return (
         settings,
-        pipeline.train_power(settings, "total", None, AT_US, lambda *step: steps.append(step)),
+        all_steps.train_power(settings, "total", None, AT_US, lambda *step: steps.append(step)),
         steps,
     )
 
@@ -73,7 +73,7 @@ def promoted(lake, mlflow_home):
 @pytest.fixture(scope="module")
 def refused(lake, mlflow_home):
     settings = settings_in(lake, mlflow_home, "power-zone")
-    return settings, pipeline.train_power(settings, "zone1", END_US, AT_US, quiet)
+    return settings, all_steps.train_power(settings, "zone1", END_US, AT_US, quiet)
 
 
 def runs(settings):
@@ -176,7 +176,7 @@ class TestTotal:
 
     def test_the_same_again_makes_no_second_version(self, promoted):
         settings, first, _ = promoted
-        again = pipeline.train_power(settings, "total", None, AT_US + DAY_US, quiet)
+        again = all_steps.train_power(settings, "total", None, AT_US + DAY_US, quiet)
         assert (again.version, again.repeated, again.promoted) == ("1", True, True)
         assert again.metrics == first.metrics
         assert len(Registry(settings, "power-total").list_versions()) == 1
@@ -248,7 +248,7 @@ class TestForecast:
 class TestBackfill:
     def test_each_day_sees_its_own_past_and_forecasts_the_next(self, small, tmp_path, mlflow_home):
         settings = settings_in(small, mlflow_home, "power-backfill")
-        assert pipeline.train_power(settings, "total", None, AT_US, quiet).version == "1"
+        assert all_steps.train_power(settings, "total", None, AT_US, quiet).version == "1"
         first_us = SMALL_END_US - 4 * DAY_US  # 2017-05-02
         days = list(
             backfill.backfill_days(
@@ -270,7 +270,7 @@ class TestBackfill:
         # A lakehouse that ends on that day makes the very same model.
         ended = settings_in(tmp_path, mlflow_home, "power-ended")
         power.store(Lakehouse(ended), SMALL.filter(pl.col("event_time_us") < first_us + DAY_US))
-        assert pipeline.train_power(ended, "total", None, AT_US, quiet).promoted
+        assert all_steps.train_power(ended, "total", None, AT_US, quiet).promoted
         assert (
             Registry(ended, "power-ended").production_version().tags["digest"]
             == Registry(settings, "power-backfill").get_version("2").tags["digest"]
@@ -316,7 +316,7 @@ class TestFailures:
         if rows is not None:
             power.store(Lakehouse(settings), files.to_silver(rows, "made up"))
         with pytest.raises(DatasetError, match=said):
-            pipeline.train_power(settings, "total", end_us, AT_US, quiet)
+            all_steps.train_power(settings, "total", end_us, AT_US, quiet)
         assert {run.info.status for run in runs(settings).values()} == {"FAILED"}
         assert Registry(settings, settings.power_model_name).list_versions() == []
 
@@ -328,7 +328,7 @@ class TestFailures:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            pipeline.train_power(settings, "total", None, AT_US, interrupt)
+            all_steps.train_power(settings, "total", None, AT_US, interrupt)
         assert runs(settings)["power-training"].info.status == "FAILED"
         assert Registry(settings, "power-interrupted").list_versions() == []
 
@@ -342,10 +342,10 @@ from pathlib import Path
 from tests.support.power_data import settings_in
 from models.registry import Registry
 from models.versions import GATE_PASS
-from training.power import pipeline
+from training.power import all_steps
 Registry.promote = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 settings = settings_in(Path({str(small)!r}), Path({str(mlflow_home)!r}), "power-killed")
-pipeline.train_power(settings, "total", None, {AT_US}, lambda *_: None)
+all_steps.train_power(settings, "total", None, {AT_US}, lambda *_: None)
 """
         child = subprocess.run(
             [sys.executable, "-c", code],
@@ -358,6 +358,6 @@ pipeline.train_power(settings, "total", None, {AT_US}, lambda *_: None)
         assert not left.production
         assert left.tags[GATE_PASS] == "true"
         Registry(settings, left.name).fetch_version(left)
-        again = pipeline.train_power(settings, "total", None, AT_US, quiet)
+        again = all_steps.train_power(settings, "total", None, AT_US, quiet)
         assert (again.version, again.repeated, again.promoted) == ("1", True, True)
         assert len(Registry(settings, "power-killed").list_versions()) == 1

@@ -1,5 +1,5 @@
-"""The whole pipeline against a real MLflow: what is planted is promoted, what is not there is
-refused, and both are written down.
+"""A training in one process with a real MLflow: a model of a planted signal is promoted, one of
+noise is refused, and both are logged.
 """
 
 import json
@@ -14,7 +14,7 @@ from models import runtime, tracking
 from models.registry import Registry
 from tests.support.market import T0, dataset
 from training.run.provenance import iso
-from training.tick import pipeline
+from training.tick import all_steps
 from training.tick.data import dataset as datasets
 
 pytestmark = pytest.mark.filterwarnings(
@@ -37,7 +37,7 @@ def planted(make_settings):
     settings, steps = make_settings("planted"), []
     return (
         settings,
-        pipeline.train_on(
+        all_steps.train_on(
             settings, lambda: dataset(strength=0.3), AT_US, lambda *step: steps.append(step)
         ),
         steps,
@@ -48,7 +48,7 @@ def planted(make_settings):
 def refused(make_settings):
     """A training without any signal, while nothing is in Production."""
     settings = make_settings("refused")
-    return settings, pipeline.train_on(
+    return settings, all_steps.train_on(
         settings, lambda: dataset(strength=0.0, symbols=("BINANCE:A", "CME:B"), seed=4), AT_US
     )
 
@@ -76,7 +76,7 @@ class TestPlanted:
         assert result.comparisons["buy_and_hold"].sharpe == pytest.approx(_sharpe_of_holding())
         assert (result.synthetic, result.trained_on) == (True, "synthetic")
 
-    def test_production_answers_what_the_backtest_used(self, planted):
+    def test_the_production_model_predicts_every_row_and_knows_its_last_label(self, planted):
         settings, result, _ = planted
         found = Registry(settings).fetch_production()
         model = runtime.load_model(found.path, found.digest)
@@ -182,11 +182,11 @@ class TestRefused:
         assert Registry(settings).list_versions() == []
 
 
-class TestIncumbent:
+class TestAgainstProduction:
     def test_the_same_model_again_is_not_worse_and_a_weaker_one_is_refused(self, make_settings):
         settings = make_settings("incumbent")
-        assert pipeline.train_on(settings, small, AT_US).version == "1"
-        again = pipeline.train_on(settings, small, AT_US)
+        assert all_steps.train_on(settings, small, AT_US).version == "1"
+        again = all_steps.train_on(settings, small, AT_US)
         assert again.version == "2"
         check = again.verdict.checks[-1]
         assert (check.name, check.value) == (
@@ -195,23 +195,23 @@ class TestIncumbent:
         )
         # The same window with training days in which the signal ran backwards: a real model, and a
         # worse one.
-        weaker = pipeline.train_on(settings, lambda: _backwards(small()), AT_US)
+        weaker = all_steps.train_on(settings, lambda: _backwards(small()), AT_US)
         assert not weaker.promoted
         assert any("sharpe_against_production" in reason for reason in weaker.verdict.reasons)
         assert Registry(settings).production_version().version == "2"
 
     def test_an_incumbent_that_cannot_be_loaded_is_an_obstacle_with_a_way_out(self, make_settings):
         settings = make_settings("damaged")
-        pipeline.train_on(settings, small, AT_US)
+        all_steps.train_on(settings, small, AT_US)
         home = Registry(settings).fetch_production().path
         for file in (home / runtime.MODEL_FILE, _stored(settings)):
             file.write_bytes(b"altered")
-        result = pipeline.train_on(settings, small, AT_US)
+        result = all_steps.train_on(settings, small, AT_US)
         assert not result.promoted
         assert "cannot be compared" in result.verdict.reasons[0]
         assert "retire" in result.verdict.reasons[0]
         Registry(settings).retire()
-        assert pipeline.train_on(settings, small, AT_US).version == "2"
+        assert all_steps.train_on(settings, small, AT_US).version == "2"
 
 
 def test_a_dataset_that_cannot_be_built_fails_its_runs(make_settings):
@@ -221,7 +221,7 @@ def test_a_dataset_that_cannot_be_built_fails_its_runs(make_settings):
         raise DatasetError("no ticks")
 
     with pytest.raises(DatasetError):
-        pipeline.train_on(settings, prepare, AT_US)
+        all_steps.train_on(settings, prepare, AT_US)
     assert {name: run.info.status for name, run in runs(settings).items()} == {
         "tick-training": "FAILED",
         "prepare_data": "FAILED",

@@ -1,4 +1,4 @@
-"""Training DAGs as YAML files, validated before a DAG is built."""
+"""Configuration of training DAGs, validated before a DAG is built; a variant is a YAML file."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Pool = Literal["default_pool", "high_priority_cpu", "gpu_pool"]
 
 
 @dataclass(frozen=True)
-class Dataset:
+class TrainingProfile:
     """Shared by all trainings on a data set: owner, supported models, resources, gate.
 
     `models` maps a model type to its network ("" if there is only one model). `training_queue` is
@@ -39,7 +39,7 @@ TICK_GATE = (
     " Production"
 )
 IMAGE_PARAMS = ("data", "epochs", "seed", "rows_max")
-MNIST = Dataset(
+MNIST = TrainingProfile(
     owner="vision-team",
     framework="tensorflow",
     models={"cnn": "cnn"},
@@ -50,7 +50,7 @@ MNIST = Dataset(
     retry_min=5,
     deadline_h=2,
 )
-CIFAR10 = Dataset(
+CIFAR10 = TrainingProfile(
     owner="vision-team",
     framework="pytorch",
     models={"cnn": "resnet9", "resnet9": "resnet9", "simple": "simple"},
@@ -61,7 +61,7 @@ CIFAR10 = Dataset(
     retry_min=5,
     deadline_h=6,
 )
-TICK = Dataset(
+TICK = TrainingProfile(
     owner="quant-team",
     framework="sklearn",
     models={"timeseries": ""},
@@ -73,7 +73,7 @@ TICK = Dataset(
     retry_min=2,
     deadline_h=4,
 )
-POWER = Dataset(
+POWER = TrainingProfile(
     owner="energy-team",
     framework="lightgbm",
     models={"gbm": ""},
@@ -81,15 +81,15 @@ POWER = Dataset(
     experiment="power-consumption-forecasting",
     gate="RMSE / train-std < 0.20, and better than yesterday's and last week's same hour",
 )
-DATASETS = {"mnist": MNIST, "cifar10": CIFAR10, "tick": TICK, "power": POWER}
+TRAINING_PROFILES = {"mnist": MNIST, "cifar10": CIFAR10, "tick": TICK, "power": POWER}
 SUPPORTED = [
-    f"{name}: {', '.join(dataset.models)} by {dataset.framework}"
-    for name, dataset in DATASETS.items()
+    f"{name}: {', '.join(profile.models)} by {profile.framework}"
+    for name, profile in TRAINING_PROFILES.items()
 ]
 HINT = f"supported: {'; '.join(SUPPORTED)}; see docs/airflow.md"
 
 
-class Variant(BaseModel):
+class TrainingDagConfig(BaseModel):
     """Arguments of a training DAG, from a call or a YAML file. `params` are the defaults of the
     run's parameters.
     """
@@ -107,7 +107,7 @@ class Variant(BaseModel):
     params: dict[str, str | int | None] = {}
 
 
-def load_variants(folder: Path, reserved_ids: Iterable[str]) -> list[Variant]:
+def load_variants(folder: Path, reserved_ids: Iterable[str]) -> list[TrainingDagConfig]:
     """All variants of a folder.
 
     Raises SettingError, which lists all errors by file, including ids that are used twice.
@@ -116,7 +116,7 @@ def load_variants(folder: Path, reserved_ids: Iterable[str]) -> list[Variant]:
     variants, errors = [], []
     for file in sorted(folder.glob("*.y*ml")):
         try:
-            variant = validate_variant(_load_yaml(file), file.name)
+            variant = validate_config(_load_yaml(file), file.name)
         except SettingError as error:
             errors.append(error.message)
             continue
@@ -131,36 +131,39 @@ def load_variants(folder: Path, reserved_ids: Iterable[str]) -> list[Variant]:
     return variants
 
 
-def validate_variant(fields: Mapping[str, Any], source: str) -> Variant:
-    """A variant whose fields fit together. Raises SettingError naming `source` and the fields."""
+def validate_config(fields: Mapping[str, Any], source: str) -> TrainingDagConfig:
+    """The configuration with these fields.
+
+    Raises SettingError, naming `source` and the fields, unless they fit together.
+    """
     try:
-        variant = Variant.model_validate(dict(fields))
+        config = TrainingDagConfig.model_validate(dict(fields))
     except ValidationError as error:
         messages = "; ".join(
             f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()
         )
         raise SettingError(f"{source}: {messages}", HINT) from error
-    errors = _find_conflicts(variant)
+    errors = _find_conflicts(config)
     if errors:
         raise SettingError(f"{source}: {'; '.join(errors)}", HINT)
-    return variant
+    return config
 
 
-def _find_conflicts(variant: Variant) -> list[str]:
-    dataset = DATASETS.get(variant.dataset)
-    if dataset is None:
-        return [f"dataset: {variant.dataset!r} is none of {', '.join(DATASETS)}"]
+def _find_conflicts(config: TrainingDagConfig) -> list[str]:
+    profile = TRAINING_PROFILES.get(config.dataset)
+    if profile is None:
+        return [f"dataset: {config.dataset!r} is none of {', '.join(TRAINING_PROFILES)}"]
     errors = []
-    if variant.framework != dataset.framework:
-        required = f"{variant.dataset} is trained by {dataset.framework}"
-        errors.append(f"framework: {required}, not {variant.framework!r}")
-    if variant.model_type not in dataset.models:
-        models = ", ".join(dataset.models)
-        errors.append(f"model_type: {variant.model_type!r} is none of {models}")
+    if config.framework != profile.framework:
+        required = f"{config.dataset} is trained by {profile.framework}"
+        errors.append(f"framework: {required}, not {config.framework!r}")
+    if config.model_type not in profile.models:
+        models = ", ".join(profile.models)
+        errors.append(f"model_type: {config.model_type!r} is none of {models}")
     return errors + [
-        f"params: {variant.dataset} has no {name!r}"
-        for name in variant.params
-        if name not in dataset.params
+        f"params: {config.dataset} has no {name!r}"
+        for name in config.params
+        if name not in profile.params
     ]
 
 

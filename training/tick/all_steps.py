@@ -1,4 +1,4 @@
-"""The steps of a tick training after the features, in one process.
+"""All steps of a tick training after the features, in one process.
 
 They are those of `training.tick.steps`, which Airflow runs one by one; `tick backfill` must have
 computed the features. The MLflow parent run has a
@@ -31,7 +31,7 @@ class TickTraining:
     the baselines by name, at the gate's cost; all on the hold-out days. `walk_forward` covers the
     folds before these days. `version` is the new Production version, None if the gate refused the
     model. `synthetic`: all symbols come from the synthetic exchange. `dsr` is the deflated Sharpe
-    ratio over `trials` trainings of this experiment.
+    ratio over so many `trainings` of this experiment.
     """
 
     run_id: str
@@ -45,7 +45,7 @@ class TickTraining:
     trained_on: str
     synthetic: bool
     dsr: float
-    trials: int
+    trainings: int
     sharpe_interval: tuple[float, float]
 
     @property
@@ -105,14 +105,14 @@ def _summarise(
         run_id=run_id,
         verdict=holdout.verdict,
         version=version,
-        reports={cost: test.report for cost, test in holdout.tests.items()},
-        comparisons={name: test.report for name, test in holdout.comparisons.items()},
+        reports={cost: backtest.report for cost, backtest in holdout.backtests.items()},
+        comparisons={name: backtest.report for name, backtest in holdout.comparisons.items()},
         walk_forward=evaluation.walk_forward,
         train_rows=len(prepared.parts.train),
         test_rows=len(prepared.parts.test),
         trained_on=data_source(symbols),
         synthetic=all_synthetic(symbols),
         dsr=holdout.dsr,
-        trials=holdout.trials,
+        trainings=holdout.trainings,
         sharpe_interval=holdout.sharpe_interval,
     )

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from contracts.errors import SettingError
-from dags.factory.variant import DATASETS, load_variants, validate_variant
+from dags.factory.training_config import TRAINING_PROFILES, load_variants, validate_config
 from tests.support.documented_pipelines import CALLS
 
 REPO = Path(__file__).parents[3]
@@ -46,7 +46,7 @@ def test_a_documented_configuration_is_accepted_as_arguments_and_as_a_file(tmp_p
     fields = CALLS[name].fields()
     (tmp_path / "documented.yaml").write_text(yaml.safe_dump(fields))
     (variant,) = load_variants(tmp_path, ())
-    assert variant == validate_variant(fields, "create")
+    assert variant == validate_config(fields, "create")
     assert (variant.pool, variant.priority_weight) == (
         fields.get("pool", "default_pool"),
         fields.get("priority_weight", 5),
@@ -110,7 +110,7 @@ def test_what_is_not_a_mapping_is_refused(tmp_path, text):
     ],
 )
 def test_a_value_at_its_limit_is_accepted(field, value):
-    variant = validate_variant(yaml.safe_load(GOOD) | {field: value}, "create")
+    variant = validate_config(yaml.safe_load(GOOD) | {field: value}, "create")
     assert getattr(variant, field) == value
 
 
@@ -129,7 +129,7 @@ def test_a_value_at_its_limit_is_accepted(field, value):
 )
 def test_a_value_beyond_its_limit_is_refused_by_name(field, value):
     with pytest.raises(SettingError, match=f"create: {field}"):
-        validate_variant(yaml.safe_load(GOOD) | {field: value}, "create")
+        validate_config(yaml.safe_load(GOOD) | {field: value}, "create")
 
 
 def test_every_conflict_of_a_file_is_listed_with_what_is_supported(tmp_path):
@@ -197,7 +197,7 @@ def test_arguments_are_checked_like_files():
             " to 10"
         ),
     ):
-        validate_variant(
+        validate_config(
             {
                 **json.loads(
                     json.dumps({"dag_id": "abc", "model_type": "cnn", "dataset": "mnist"})
@@ -211,7 +211,7 @@ def test_arguments_are_checked_like_files():
 def test_every_owner_and_gate_is_given():
     assert all(
         known.owner.endswith("-team") and known.gate and known.experiment
-        for known in DATASETS.values()
+        for known in TRAINING_PROFILES.values()
     )
 
 
