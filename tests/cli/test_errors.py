@@ -152,7 +152,7 @@ def test_airflow_commands_without_airflow_name_the_command(tick, make_settings, 
 
 def test_a_missing_postgres_names_the_command(make_settings, monkeypatch, tmp_path):
     monkeypatch.setattr(postgres.shutil, "which", lambda _: None)
-    monkeypatch.setattr(postgres.environment, "packages_folder", lambda _: tmp_path)
+    monkeypatch.setattr(postgres.airflow_environment, "packages_folder", lambda _: tmp_path)
     with pytest.raises(ServiceError, match="Postgres is not installed") as error:
         postgres.program_folder(make_settings())
     assert "make install-airflow" in error.value.hint
