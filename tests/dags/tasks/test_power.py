@@ -18,7 +18,7 @@ PASSED = GateVerdict((GateCheck("skill", 1, ">", 0),), ("skill",))
 def test_a_step_without_its_predecessor_says_which_to_run_first(in_task, step):
     with in_task(), pytest.raises(DatasetError) as error:
         step()
-    assert "run" in error.value.hint
+    assert "train again, or in Airflow clear the task" in error.value.hint
 
 
 def test_an_empty_lakehouse_is_an_error_that_says_how_to_load_readings(in_task):

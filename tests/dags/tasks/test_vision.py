@@ -34,4 +34,4 @@ def test_a_step_without_its_predecessor_says_which_to_run_first(in_task, step):
 
     with in_task(), pytest.raises(DatasetError) as error:
         step("mnist", "cnn")
-    assert "run" in error.value.hint
+    assert "train again, or in Airflow clear the task" in error.value.hint
