@@ -19,6 +19,7 @@ from contracts.redis_keys import DRIFT_KEY
 from feature_store.online import signals
 from models import runtime, tracking
 from models.registry import Registry
+from models.versions import ModelVersion
 from training.run import mlflow_run
 from training.tick import drift
 from training.tick.data import dataset
@@ -82,15 +83,16 @@ def check_drift(
     Production model, RegistryError if it has no reference, DatasetError if there are too few rows.
     """
     registry = Registry(settings)
-    if registry.production_version() is None:
+    version = registry.production_version()
+    if version is None:
         raise NoProductionError(
             f"{settings.model_name} has no Production version to check for drift",
             "a training that passes the gate makes one: `tick train tick`, or weekly by Airflow",
         )
-    local = registry.fetch_production()
+    local = registry.fetch_version(version)
     model = runtime.load_model(local.path, local.digest, local.name, local.version)
     reference = (
-        _download_reference(settings)
+        _download_reference(settings, version)
         if reference_range is None
         else _build_reference(settings, model, *reference_range)
     )
@@ -122,10 +124,8 @@ def last_training_us(settings: TrainingSettings) -> int | None:
     return int(runs[0].info.start_time) * 1000 if runs else None
 
 
-def _download_reference(settings: Settings) -> dict[str, Any]:
-    """The artifact of the Production version's training."""
-    version = Registry(settings).production_version()
-    assert version is not None  # `fetch_production` has returned it
+def _download_reference(settings: Settings, version: ModelVersion) -> dict[str, Any]:
+    """The artifact of the version's training."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
             file = tracking.client(settings).download_artifacts(

@@ -135,10 +135,11 @@ def _production_sharpe(
     0 for a model that never trades, None if there is no Production model or an obstacle.
     """
     registry = Registry(settings)
-    if registry.production_version() is None:
+    version = registry.production_version()
+    if version is None:
         return None, ()
     try:
-        local = registry.fetch_production()
+        local = registry.fetch_version(version)
         production = runtime.load_model(local.path, local.digest, local.name, local.version)
         missing = set(production.features) - set(test.columns)
         if missing:
