@@ -91,19 +91,15 @@ def measure(scale: float = 1.0) -> list[Figure]:
 def _forest_figures(ours: Loads, mlflow: Loads) -> list[Figure]:
     requests = f"{len(ours.single.ms):,} requests one after the other"
     return [
-        Figure(
-            "/predict, forest, p99 at c=1",
-            _quantile_ms(ours.single, 0.99),
-            "ms",
-            at_most=AIM_P99_MS,
-            note=f"{requests}, {_quantile_ms(ours.single, 0.5):.2f} ms p50",
+        _at_one_client(
+            "/predict, forest",
+            ours.single,
+            f"{requests}, {_p50_ms(ours.single):.2f} ms p50",
+            AIM_P99_MS,
         ),
         _at_clients("/predict, forest", ours.many, AIM_PER_CORE),
-        Figure(
-            "mlflow models serve, forest, p99 at c=1",
-            _quantile_ms(mlflow.single, 0.99),
-            "ms",
-            note=f"{_quantile_ms(mlflow.single, 0.5):.1f} ms p50",
+        _at_one_client(
+            "mlflow models serve, forest", mlflow.single, f"{_p50_ms(mlflow.single):.1f} ms p50"
         ),
         _at_clients("mlflow models serve, forest", mlflow.many),
         _ratio("ours / mlflow, forest", ours.many, mlflow.many, AIM_FOREST),
@@ -112,12 +108,7 @@ def _forest_figures(ours: Loads, mlflow: Loads) -> list[Figure]:
 
 def _lightgbm_figures(ours: Loads, mlflow: Loads) -> list[Figure]:
     return [
-        Figure(
-            "/predict, LightGBM, p99 at c=1",
-            _quantile_ms(ours.single, 0.99),
-            "ms",
-            note=f"{_quantile_ms(ours.single, 0.5):.2f} ms p50",
-        ),
+        _at_one_client("/predict, LightGBM", ours.single, f"{_p50_ms(ours.single):.2f} ms p50"),
         _at_clients("/predict, LightGBM", ours.many),
         _at_clients("mlflow models serve, LightGBM", mlflow.many),
         _ratio("ours / mlflow, LightGBM", ours.many, mlflow.many, AIM_LIGHTGBM),
@@ -126,15 +117,23 @@ def _lightgbm_figures(ours: Loads, mlflow: Loads) -> list[Figure]:
 
 def _feast_figures(ours: Loads, feast: Loads) -> list[Figure]:
     return [
-        Figure(
-            "Feast's feature server, p99 at c=1",
-            _quantile_ms(feast.single, 0.99),
-            "ms",
-            note=f"{_quantile_ms(feast.single, 0.5):.1f} ms p50; features only, no model",
+        _at_one_client(
+            "Feast's feature server",
+            feast.single,
+            f"{_p50_ms(feast.single):.1f} ms p50; features only, no model",
         ),
         _at_clients("Feast's feature server", feast.many),
         _ratio("ours with model / Feast without", ours.many, feast.many),
     ]
+
+
+def _at_one_client(server: str, load: Load, note: str, at_most: float | None = None) -> Figure:
+    p99_ms = _quantile_ms(load, 0.99)
+    return Figure(f"{server}, p99 at c=1", p99_ms, "ms", at_most=at_most, note=note)
+
+
+def _p50_ms(load: Load) -> float:
+    return _quantile_ms(load, 0.5)
 
 
 def _at_clients(server: str, load: Load, at_least: float | None = None) -> Figure:
