@@ -2,8 +2,8 @@
 
 import json
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
+from typing import ClassVar
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -12,6 +12,7 @@ from contracts.config.settings import Settings
 from contracts.errors import DatasetError, SettingError
 from lakehouse import catalog_options, tables
 from lakehouse.tables import Lakehouse
+from tests.support.loopback import serving
 
 SECRETS = ("key-of-s3", "it's-secret", "bearer-of-rest")
 
@@ -123,8 +124,10 @@ def test_what_cannot_work_is_refused_at_once(tmp_path, fields, why):
 class Config(BaseHTTPRequestHandler):
     """The first request to a REST catalog."""
 
+    asked: ClassVar[list[tuple[str, str]]] = []
+
     def do_GET(self) -> None:
-        self.server.asked.append((self.path, self.headers["Authorization"]))
+        self.asked.append((self.path, self.headers["Authorization"]))
         body = json.dumps({"defaults": {}, "overrides": {}}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -137,25 +140,16 @@ class Config(BaseHTTPRequestHandler):
 
 
 def test_the_rest_catalog_is_asked_with_token_and_warehouse_and_leaves_no_file(tmp_path):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Config)
-    server.asked = []
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        uri = f"http://127.0.0.1:{server.server_port}"
+    with serving(Config) as port:
         settings = Settings(
             home=tmp_path / "home",
-            catalog_uri=uri,
+            catalog_uri=f"http://127.0.0.1:{port}",
             catalog_token=SecretStr("t"),
             warehouse_uri="s3://b/w",
         )
         with closing(Lakehouse(settings).catalog) as catalog:
             assert catalog.name == tables.CATALOG
-        assert server.asked == [("/v1/config?warehouse=s3%3A%2F%2Fb%2Fw", "Bearer t")]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    assert Config.asked == [("/v1/config?warehouse=s3%3A%2F%2Fb%2Fw", "Bearer t")]
     assert not settings.root.exists()
 
 

@@ -5,10 +5,11 @@ import math
 import pytest
 
 from contracts.durations import DAY_US
+from contracts.errors import RegistryError
 from dags.tasks import tick
 from dags.tasks.task_context import parse_us
 from training.monitoring import drift_check
-from training.monitoring.drift_check import DriftCheck
+from training.monitoring.drift_check import DriftCheck, NoProductionError
 from training.tick.drift import DriftVerdict, IcEstimate
 
 pytestmark = [pytest.mark.airflow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -23,13 +24,15 @@ def outcome(due, reasons=()):
 
 @pytest.fixture
 def check(monkeypatch, in_task):
-    """The task's result for this outcome of the check, and the range that was checked."""
+    """The task's result for this outcome of the check, or error, and the range that was checked."""
 
     def run(result, **params):
         ranges = []
 
         def check_drift(_settings, from_us, to_us, _at_us):
             ranges.append((from_us, to_us))
+            if isinstance(result, Exception):
+                raise result
             return result
 
         monkeypatch.setattr(drift_check, "check_drift", check_drift)
@@ -63,3 +66,16 @@ def test_drift_right_after_a_training_is_skipped_with_the_reasons(check):
 
     with pytest.raises(AirflowSkipException, match=REASONS[0]):
         check(outcome(due=False, reasons=REASONS))
+
+
+def test_without_a_production_model_it_is_skipped_with_what_will_make_one(check):
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    with pytest.raises(AirflowSkipException, match="no Production version") as caught:
+        check(NoProductionError("no Production version", "train one: `tick train tick`"))
+    assert "train one: `tick train tick`" in str(caught.value)
+
+
+def test_a_registry_that_does_not_answer_fails_the_task(check):
+    with pytest.raises(RegistryError, match="does not answer"):
+        check(RegistryError("MLflow does not answer"))
