@@ -70,7 +70,9 @@ def _request(
         with urllib.request.urlopen(request, timeout=timeout_s) as response:
             return json.load(response)
     except urllib.error.HTTPError as error:
-        raise JobError(f"Flink answered {error.code} to {path}: {error.read(500)!r}") from error
+        with error:  # its connection would stay open: a page of errors is not read to its end
+            beginning = error.read(500)
+        raise JobError(f"Flink answered {error.code} to {path}: {beginning!r}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:  # none, or a partial one
         raise JobError(
             f"Flink does not answer at {settings.flink_url} ({error})", "start it with `tick up`"

@@ -204,7 +204,8 @@ def _quote(text: str) -> str:
 
 
 def _error_detail(error: urllib.error.HTTPError) -> str:
-    text = error.read(2000).decode(errors="replace")
+    with error:
+        text = error.read(2000).decode(errors="replace")
     try:
         return str(json.loads(text)["detail"])
     except (ValueError, KeyError, TypeError):
