@@ -263,7 +263,8 @@ def _answers(url: str) -> bool:
 
     try:
         urllib.request.urlopen(url, timeout=2).close()
-    except urllib.error.HTTPError:
+    except urllib.error.HTTPError as error:
+        error.close()
         return True
     except OSError:
         return False
