@@ -35,7 +35,7 @@ REPORT_COLUMNS = (
 
 
 def verdict_table(
-    verdict: "GateVerdict", title: str = "The gate, net of cost, on the hold-out days"
+    verdict: "GateVerdict", title: str = "The gate, net of cost, hold-out days"
 ) -> Table:
     """Each check of the gate: its value, its limit, and whether it passed."""
     return build_table(
