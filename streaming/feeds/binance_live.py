@@ -21,7 +21,7 @@ import structlog
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from contracts.clock import now_us
+from contracts.clock import SteadyClock, now_us
 from contracts.config.groups.feeds import FeedSettings
 from contracts.errors import FeedError
 from streaming.feeds.binance_socket import Reader
@@ -88,11 +88,12 @@ class LiveFeed:
         A lost connection is opened again.
         """
         reader = Reader(Names(self.venue, None), _venue(self.settings.live_url))
-        validator = Validator(self.settings.live_url, received_us)
+        validator, steady = Validator(self.settings.live_url, received_us), SteadyClock(self.clock)
         ends_s = time.monotonic() + (math.inf if self.duration_s is None else self.duration_s)
         row = 0
         for lines in self._lines(ends_s):
-            validator.received_us = self.clock()
+            # A clock that was set back would make every trade one of the future.
+            validator.received_us = max(self.clock(), steady())
             yield validator.batch(reader.chunk(b"\n".join(lines), lines, row))
             row += len(lines)
 

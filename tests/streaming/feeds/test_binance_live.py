@@ -176,3 +176,18 @@ def test_a_silent_connection_is_opened_again(exchange, tmp_path, monkeypatch):
     )
     ticks = received_ticks(feed)
     assert feed.stats.connections >= 2 and ticks["trade_id"].n_unique() == len(ticks)
+
+
+def test_trades_are_accepted_after_the_clock_was_set_back(exchange, recorded, tmp_path):
+    newest_us = recorded["event_time_us"].max()
+    times = iter([newest_us])  # and from then on an hour earlier
+
+    def set_back() -> int:
+        return next(times, newest_us - 3_600_000_000)
+
+    feed = LiveFeed(
+        exchange.settings(tmp_path), ("BTCUSDT",), venue="BINANCE", duration_s=0.5, clock=set_back
+    )
+    batches = [batch for batch in feed.batches(0) if batch.items]
+    assert sum(batch.ticks.height for batch in batches) > 0
+    assert not [reject for batch in batches for reject in batch.rejected]

@@ -67,7 +67,7 @@ def parts(rows: int = 7) -> list[Batch]:
 
 def run(feed: Batches, settings, clock: Clock | None = None, **options):
     clock = clock or Clock()
-    return replay(feed, settings, clock=clock, sleep=clock.sleep, **options)
+    return replay(feed, settings, clock=clock, steady=clock, sleep=clock.sleep, **options)
 
 
 def sent(settings):
