@@ -178,7 +178,7 @@ class _Replay:
         self.position = Position("")
         self.span: Span | None = None
         self.idle_lag_us: int | None = None
-        self.began_us = clock()
+        self.began_us = self.received_us = clock()
         self.ended_us = 0
         self.heartbeats = Interval.of_seconds(settings.heartbeat_interval_s)
         self.saves = Interval.of_seconds(settings.position_interval_s)
@@ -193,10 +193,13 @@ class _Replay:
             self.span = _find_span(feed, as_live, self.began_us)
         self.pacing = chosen = self._pacing(feed, speed, as_live, saved)
         self.items = self.done.resumed_at = saved.items if saved else 0
+        if saved is not None and saved.received_us:
+            self.received_us = saved.received_us
         self.sender.acknowledged = self.items
         self.done.offset_us = chosen.offset_us
         self.done.stretch = chosen.stretch
-        self.position = pacing.position_of(chosen, feed.fingerprint, self.items)
+        unvalidated = pacing.position_of(chosen, feed.fingerprint, self.items)
+        self.position = replace(unvalidated, received_us=self.received_us)
         self._save()
 
     def _pacing(
@@ -214,7 +217,7 @@ class _Replay:
 
     def send(self, feed: TickSource) -> None:
         """Send all items that no earlier run got acknowledged, each tick when it is due."""
-        for batch in _skip_items(feed.batches(self.began_us), self.items):
+        for batch in _skip_items(feed.batches(self.received_us), self.items):
             self.done.skipped += batch.skipped
             self.done.sides_inferred += batch.sides_inferred
             if batch.ticks.height:
