@@ -85,7 +85,11 @@ def _synthetic_feed(preset: str, history_min: float, minutes: float) -> "TickSou
 
 
 def _require_choice(position_file: Path | None, resume: bool, restart: bool) -> None:
-    """Raises FeedError when an interrupted replay would be repeated or continued by accident."""
+    """Raises FeedError when an interrupted replay would be repeated by accident; says so when there
+    is nothing to continue.
+    """
+    from rich.console import Console
+
     from contracts.errors import FeedError
     from streaming.replay import position
 
@@ -94,6 +98,11 @@ def _require_choice(position_file: Path | None, resume: bool, restart: bool) -> 
         raise FeedError(
             f"a replay of these files stopped after {saved.items:,} rows",
             "add --resume to continue, or --restart to begin again",
+        )
+    if saved is None and resume:
+        Console(stderr=True).print(
+            "[yellow]![/] there is no replay of these files, as they are now, to continue:"
+            " it begins with the first row"
         )
 
 

@@ -24,6 +24,7 @@ from streaming.replay.sent_offsets import SentOffsets
 
 METADATA_TIMEOUT_S = 5
 HEADER_CHARS_MAX = 1024
+BATCH_ROWS = 5_000
 
 
 class Sender:
@@ -60,6 +61,11 @@ class Sender:
 
     def send_ticks(self, ticks: pl.DataFrame) -> None:
         """Send conformed ticks in order. Raises ServiceError if a delivery has failed."""
+        for part in ticks.iter_slices(min(self._queue_max, BATCH_ROWS)):
+            self._send_batch(part)
+
+    def _send_batch(self, ticks: pl.DataFrame) -> None:
+        """Send ticks that fit into the queue together."""
         keys = ticks.select(pl.concat_str("venue", pl.lit(":"), "symbol")).to_series().to_list()
         messages = [
             {"value": value, "key": key}
@@ -108,11 +114,11 @@ class Sender:
 
         Raises ServiceError if a delivery has failed.
         """
-        self._wait_for_room(self.partitions)
         pending = set(range(self.partitions))
         delivered = partial(self._heartbeat_delivered, pending, items, self._letters_sent)
         value = encoding.heartbeat(event_time_us)
         for partition in range(self.partitions):
+            self._wait_for_room(1)  # the queue may hold fewer messages than there are partitions
             self._producer.produce(TICKS.name, value, partition=partition, on_delivery=delivered)
         self.poll()
 

@@ -8,7 +8,7 @@ import pytest
 from cli.data import feed_report
 from cli.data.live import _print_stats
 from cli.data.load import _describe_rejected, _print_result
-from cli.data.replay import _warn_of_late_ticks
+from cli.data.replay import _require_choice, _warn_of_late_ticks
 from streaming.bulk_load.load import LoadReport
 from streaming.feeds.binance_live import LiveStats
 from streaming.replay.replay import ReplayProgress
@@ -38,6 +38,26 @@ def test_a_plain_replay_is_one_line(printed):
 def test_a_synthetic_feed_has_no_format_of_a_file(printed):
     [line] = printed(feed_report.print_result, ReplayProgress(), SimpleNamespace())
     assert line == "0 ticks sent in 0.0 s (0/s) from synthetic"
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_resuming_without_a_position_says_that_it_begins_at_the_start(printed, tmp_path, restart):
+    lines = printed(_require_choice, tmp_path / "p.json", True, restart)
+    assert "to continue: it begins" in " ".join(lines)
+    assert printed(_require_choice, tmp_path / "p.json", False, restart) == []
+
+
+@pytest.mark.parametrize(
+    ("members", "line"),
+    [
+        (("a in [x].zip",), "  left out, no trades: a in [x].zip"),
+        (tuple("abcde"), "  left out, no trades: a, b, c and 2 more"),
+    ],
+)
+def test_members_of_a_zip_that_were_not_read_are_named(printed, members, line):
+    feed = SimpleNamespace(formats=(), left_out=members)
+    assert line in printed(feed_report.print_result, ReplayProgress(), feed)
+    assert line in printed(_print_result, LoadReport(), "", members)
 
 
 @pytest.mark.parametrize(
