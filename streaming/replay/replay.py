@@ -74,8 +74,9 @@ class ReplayProgress:
     """Progress of a replay.
 
     `rate`: ticks per second since the start. `eta_s`: None if the end is unknown. `first_us`: the
-    first event time as sent. `stretch`: the factor by which the time between events was multiplied.
-    `sent_offsets`: the offsets of acknowledged messages in `ticks`, heartbeats included.
+    first event time as sent, `began_us` the time at which it was. `run_id`: the sender's.
+    `stretch`: the factor by which the time between events was multiplied. `sent_offsets`: the
+    offsets of acknowledged messages in `ticks`, heartbeats included.
     """
 
     sent: int = 0
@@ -92,6 +93,8 @@ class ReplayProgress:
     offset_us: int = 0
     stretch: float = 1.0
     first_us: int = 0
+    began_us: int = 0
+    run_id: str = ""
     sent_offsets: SentOffsets = field(default_factory=SentOffsets)
 
 
@@ -169,7 +172,7 @@ class _Replay:
         self.progress = progress
         self.clock = clock
         self.sleep = sleep
-        self.done = ReplayProgress(sent_offsets=sender.sent_offsets)
+        self.done = ReplayProgress(run_id=sender.run_id, sent_offsets=sender.sent_offsets)
         self.items = 0
         self.sent_to_us = 0
         self.sent_at_us = 0
@@ -183,6 +186,7 @@ class _Replay:
         self.heartbeats = Interval.of_seconds(settings.heartbeat_interval_s)
         self.saves = Interval.of_seconds(settings.position_interval_s)
         self.reports = Interval.of_seconds(REPORT_S)
+        self.cluster_checks = Interval.of_seconds(settings.cluster_check_s)
 
     def start(self, feed: TickSource, speed: float, as_live: bool, saved: Position | None) -> None:
         """Set the pacing and save it before the first message, so that a resumed run has the same
@@ -278,7 +282,7 @@ class _Replay:
         partition would hold the watermark back.
         """
         self.pacing = pacing.anchor(self.pacing, first_us, self.clock())
-        self.done.first_us = first_us
+        self.done.first_us, self.done.began_us = first_us, self.clock()
         self._send_heartbeat(min(first_us - 1, self.clock()))
 
     def _send_ticks(self, ticks: pl.DataFrame) -> None:
@@ -317,6 +321,8 @@ class _Replay:
         `next_us`: the event time of the next tick, if known; heartbeats stay before it.
         """
         now = self.clock()
+        if self.cluster_checks.is_due(now):
+            self.sender.require_same_cluster()
         if self.heartbeats.is_due(now):
             self._send_heartbeat(min(self._proven_us(now, next_us), self._event_now_us(now)))
         self.sender.poll()
