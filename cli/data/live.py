@@ -38,10 +38,12 @@ def live(
     exchange (https://api.binance.com for spot).
     """
     from cli.data.feed_report import print_result, progress_line
+    from cli.data.replay import warn_of_other_senders
+    from contracts.clock import now_us
     from contracts.config.settings import settings
     from streaming.feeds.binance_live import LiveFeed
     from streaming.feeds.trade_ids import TradeIds
-    from streaming.replay import replay
+    from streaming.replay import other_senders, replay
 
     trade_ids = TradeIds(settings().root / "replay" / "live.json", settings().live_url)
     feed = LiveFeed(
@@ -51,6 +53,8 @@ def live(
         None if minutes is None else minutes * 60,
         trade_ids,
     )
+    # Trades of an exchange happen now, so its event time is that of our clock.
+    warn_of_other_senders(settings(), other_senders.find(settings(), now_us()), ahead_us=0)
     try:
         with progress_line(settings().kafka) as show:
             keep = _keeper(trade_ids, settings().position_interval_s, show)

@@ -126,22 +126,20 @@ def _warner(
         if progress.first_us and not warned:
             warned = True
             _warn_of_late_ticks(progress.first_us, processed_to_us)
-            _warn_of_other_senders(settings, others, progress.first_us - progress.began_us)
+            warn_of_other_senders(settings, others, progress.first_us - progress.began_us)
         show(progress)
 
     return warn
 
 
-def _warn_of_other_senders(
-    settings: "Settings", others: "list[OtherSender]", ahead_us: int
-) -> None:
+def warn_of_other_senders(settings: "Settings", others: "list[OtherSender]", ahead_us: int) -> None:
     """Event time is one for all senders: ticks of the one that is behind are late."""
     from rich.console import Console
 
     for other in others:
         if other.differs(settings, ahead_us):
             apart_s = (other.ahead_us - ahead_us) / 1e6
-            behind = "this replay" if apart_s > 0 else "the other"
+            behind = "this sender" if apart_s > 0 else "the other"
             Console(stderr=True, highlight=False).print(
                 f"[yellow]![/] another sender has sent in the last seconds (run {other.run_id}),"
                 f" {abs(apart_s):,.1f} s of event time apart: ticks of {behind} are late. Stop one"

@@ -43,7 +43,7 @@ def test_a_synthetic_feed_has_no_format_of_a_file(printed):
 
 
 @pytest.mark.parametrize(
-    ("ahead_s", "behind"), [(3_600, "this replay"), (-3_600, "the other"), (0.5, None)]
+    ("ahead_s", "behind"), [(3_600, "this sender"), (-3_600, "the other"), (0.5, None)]
 )
 def test_another_sender_with_a_different_clock_is_told_once_at_the_start(printed, ahead_s, behind):
     progress = ReplayProgress(first_us=1_000_000, began_us=9_000_000)
