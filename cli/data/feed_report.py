@@ -1,7 +1,7 @@
 """Progress and result of sending a feed to Kafka, as `tick replay` and `tick live` print them."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,7 @@ def print_result(result: "ReplayProgress", feed: "TickSource") -> None:
     if result.rejected:
         console.print(f"  {result.rejected:,} rows rejected: `tick dead-letters list` shows why")
     print_row_counts(console, result.skipped, result.sides_inferred)
+    print_left_out(console, getattr(feed, "left_out", ()))
     if result.offset_us:
         console.print(f"  event times moved by {result.offset_us / 1e6:+,.3f} s")
     if result.stretch > 1:
@@ -65,3 +66,12 @@ def print_row_counts(console: "Console", skipped: Counter[str], sides_inferred: 
         console.print(escape(f"  not trades: {list_counts(skipped)}"))
     if sides_inferred:
         console.print(f"  {sides_inferred:,} unknown sides inferred by quote and tick rule")
+
+
+def print_left_out(console: "Console", members: Sequence[str]) -> None:
+    """Print which members of a zip were not read."""
+    from rich.markup import escape
+
+    if members:
+        more = f" and {len(members) - 3:,} more" if len(members) > 3 else ""
+        console.print(escape(f"  left out, no trades: {', '.join(members[:3])}{more}"))

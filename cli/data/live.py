@@ -5,7 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streaming.feeds.binance_live import LiveStats
+    from streaming.feeds.trade_ids import TradeIds
+    from streaming.replay.replay import ReplayProgress
 
 
 def register(app: typer.Typer) -> None:
@@ -29,26 +33,53 @@ def live(
     """Receive trades of an exchange (Binance streams, TICK_LIVE_URL) and send them to Kafka
     immediately.
 
-    A lost connection is reopened. Trades that were missed in the meantime are detected by their
-    ids, and fetched if TICK_LIVE_REST_URL is set to the REST API of the exchange
-    (https://api.binance.com for spot).
+    A lost connection is reopened. Trades that were missed in the meantime, or since the last run,
+    are detected by their ids, and fetched if TICK_LIVE_REST_URL is set to the REST API of the
+    exchange (https://api.binance.com for spot).
     """
     from cli.data.feed_report import print_result, progress_line
+    from cli.data.replay import warn_of_other_senders
+    from contracts.clock import now_us
     from contracts.config.settings import settings
     from streaming.feeds.binance_live import LiveFeed
-    from streaming.replay import replay
+    from streaming.feeds.trade_ids import TradeIds
+    from streaming.replay import other_senders, replay
 
+    trade_ids = TradeIds(settings().root / "replay" / "live.json", settings().live_url)
     feed = LiveFeed(
         settings(),
         tuple(symbol.upper() for symbol in symbols),
         venue,
         None if minutes is None else minutes * 60,
+        trade_ids,
     )
+    # Trades of an exchange happen now, so its event time is that of our clock.
+    warn_of_other_senders(settings(), other_senders.find(settings(), now_us()), ahead_us=0)
     try:
         with progress_line(settings().kafka) as show:
-            print_result(replay.replay(feed, settings(), progress=show), feed)
+            keep = _keeper(trade_ids, settings().position_interval_s, show)
+            print_result(replay.replay(feed, settings(), progress=keep), feed)
     finally:
+        trade_ids.save()
         _print_stats(feed.stats)
+
+
+def _keeper(
+    trade_ids: "TradeIds", interval_s: float, show: "Callable[[ReplayProgress], None]"
+) -> "Callable[[ReplayProgress], None]":
+    """A callback that shows the progress and saves the ids of acknowledged trades."""
+    from contracts.clock import steady_us
+    from streaming.replay.interval import Interval
+
+    saves = Interval.of_seconds(interval_s)
+
+    def keep(progress: "ReplayProgress") -> None:
+        show(progress)
+        trade_ids.acknowledge(progress.acknowledged)
+        if saves.is_due(steady_us()):
+            trade_ids.save()
+
+    return keep
 
 
 def _print_stats(stats: "LiveStats") -> None:

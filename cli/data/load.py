@@ -44,13 +44,13 @@ def load(
             result = bulk_load.load(settings(), feed, now_us(), report)
     else:
         result = bulk_load.load(settings(), feed, now_us())
-    _print_result(result, ", ".join(feed.formats))
+    _print_result(result, ", ".join(feed.formats), feed.left_out)
 
 
-def _print_result(result: "LoadReport", formats: str) -> None:
+def _print_result(result: "LoadReport", formats: str, left_out: tuple[str, ...] = ()) -> None:
     from rich.console import Console
 
-    from cli.data.feed_report import print_row_counts
+    from cli.data.feed_report import print_left_out, print_row_counts
 
     console = Console(highlight=False)
     console.print(
@@ -62,6 +62,7 @@ def _print_result(result: "LoadReport", formats: str) -> None:
     console.print(f"  {result.duplicates:,} duplicates inside the files")
     console.print(f"  {_describe_rejected(result)}")
     print_row_counts(console, result.skipped, result.sides_inferred)
+    print_left_out(console, left_out)
 
 
 def _describe_rejected(result: "LoadReport") -> str:

@@ -11,7 +11,10 @@ from cli.tables import list_counts
 from cli.times import format_us
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from contracts.config.settings import Settings
+    from streaming.replay.other_senders import OtherSender
     from streaming.replay.replay import ReplayProgress, TickSource
 
 INCOMPLETE_COVERAGE = {  # by rejections.Coverage
@@ -52,10 +55,12 @@ def replay(
     Exit code 1: ticks were not delivered, or the live job rejected some.
     """
     from cli.data.feed_report import print_result, progress_line
+    from contracts.clock import now_us
     from contracts.config.settings import settings
     from feature_store.online import writer_stats
     from streaming import dead_letters
     from streaming.feeds import open_feed
+    from streaming.replay import other_senders
     from streaming.replay import replay as sender
 
     if files == [SYNTHETIC]:
@@ -67,10 +72,11 @@ def replay(
     _require_choice(position_file, resume, restart)
     processed_to_us = writer_stats.processed_to_us(settings())
     letter_offsets = dead_letters.ends(settings())
+    others = other_senders.find(settings(), now_us())
     with progress_line(settings().kafka) as show:
-        result = sender.replay(feed, settings(), speed, as_live, position_file, resume, show)
+        warn = _warner(settings(), others, processed_to_us, show)
+        result = sender.replay(feed, settings(), speed, as_live, position_file, resume, warn)
     print_result(result, feed)
-    _warn_of_late_ticks(result.first_us, processed_to_us)
     if result.sent:
         _require_no_rejections(settings(), result, letter_offsets)
 
@@ -85,7 +91,11 @@ def _synthetic_feed(preset: str, history_min: float, minutes: float) -> "TickSou
 
 
 def _require_choice(position_file: Path | None, resume: bool, restart: bool) -> None:
-    """Raises FeedError when an interrupted replay would be repeated or continued by accident."""
+    """Raises FeedError when an interrupted replay would be repeated by accident; says so when there
+    is nothing to continue.
+    """
+    from rich.console import Console
+
     from contracts.errors import FeedError
     from streaming.replay import position
 
@@ -95,6 +105,46 @@ def _require_choice(position_file: Path | None, resume: bool, restart: bool) -> 
             f"a replay of these files stopped after {saved.items:,} rows",
             "add --resume to continue, or --restart to begin again",
         )
+    if saved is None and resume:
+        Console(stderr=True).print(
+            "[yellow]![/] there is no replay of these files, as they are now, to continue:"
+            " it begins with the first row"
+        )
+
+
+def _warner(
+    settings: "Settings",
+    others: "list[OtherSender]",
+    processed_to_us: int,
+    show: "Callable[[ReplayProgress], None]",
+) -> "Callable[[ReplayProgress], None]":
+    """A callback that shows the progress, and warns once, as soon as the first tick is sent."""
+    warned = False
+
+    def warn(progress: "ReplayProgress") -> None:
+        nonlocal warned
+        if progress.first_us and not warned:
+            warned = True
+            _warn_of_late_ticks(progress.first_us, processed_to_us)
+            warn_of_other_senders(settings, others, progress.first_us - progress.began_us)
+        show(progress)
+
+    return warn
+
+
+def warn_of_other_senders(settings: "Settings", others: "list[OtherSender]", ahead_us: int) -> None:
+    """Event time is one for all senders: ticks of the one that is behind are late."""
+    from rich.console import Console
+
+    for other in others:
+        if other.differs(settings, ahead_us):
+            apart_s = (other.ahead_us - ahead_us) / 1e6
+            behind = "this sender" if apart_s > 0 else "the other"
+            Console(stderr=True, highlight=False).print(
+                f"[yellow]![/] another sender has sent in the last seconds (run {other.run_id}),"
+                f" {abs(apart_s):,.1f} s of event time apart: ticks of {behind} are late. Stop one"
+                " of them."
+            )
 
 
 def _warn_of_late_ticks(first_us: int, processed_to_us: int) -> None:

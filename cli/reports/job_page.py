@@ -1,11 +1,13 @@
 """The output of `tick job status`: a line per metric, task and consumer group, 80 columns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from contracts.config.home import HomeSettings
+    from contracts.config.settings import Settings
     from feature_store.flink.job_health import JobHealth
+    from streaming.replay.other_senders import OtherSender
 
 KAFKA_TIMEOUT_S = 3.0
 COLUMNS = 80
@@ -24,6 +26,7 @@ def print_job_status() -> bool:
     from feature_store.flink.job_health import examine
     from feature_store.flink.rest import ENDED
     from streaming.job import job
+    from streaming.replay import other_senders
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
     lags = ConsumerLags(settings(), KAFKA_TIMEOUT_S)
@@ -31,6 +34,9 @@ def print_job_status() -> bool:
     metrics = metric_lines(job.status(settings()), health)
     for line in (*metrics, *task_lines(health), *consumer_group_lines(health)):
         console.print(line)
+    senders = other_senders.find(settings(), now_us()) if health.lags else []
+    for line in sender_lines(settings(), senders):
+        console.print(line, style="yellow")
     for problem in health.problems:
         console.print(f"✗ {problem}", style="bold red")
     if health.state is None or health.state in ENDED:
@@ -67,6 +73,19 @@ def consumer_group_lines(health: "JobHealth") -> Iterator[str]:
         yield f"{'consumer group':<24} {'topic':<20} {'messages behind':>16}"
     for lag in health.lags or ():
         yield f"{lag.group:<24} {lag.topic:<20} {lag.messages:>16,}"
+
+
+def sender_lines(settings: "Settings", senders: "Sequence[OtherSender]") -> Iterator[str]:
+    """A warning if two senders have event times that the job cannot both serve."""
+    from streaming.replay import other_senders
+
+    both = other_senders.apart(settings, senders)
+    if both:
+        behind, ahead = both
+        apart_s = (ahead.ahead_us - behind.ahead_us) / 1e6
+        yield ""
+        yield f"! two senders are {apart_s:,.1f} s of event time apart: ticks of run"
+        yield f"  {behind.run_id} are late, run {ahead.run_id} is ahead. Stop one of them."
 
 
 def _next_step(settings: "HomeSettings") -> str:

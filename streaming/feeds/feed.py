@@ -36,18 +36,17 @@ class Feed:
     """Files and their formats.
 
     Reading again yields the same rows in the same order, so the number of items read (ticks and
-    rejects) is a position.
+    rejects) is a position. `left_out`: members of a zip without trades.
     """
 
     files: tuple[tuple[Source, Format], ...]
     names: Names
+    left_out: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the files, their sizes and formats, and the names."""
-        parts = [
-            f"{s.path.resolve()}!{s.member}!{s.path.stat().st_size}!{f.name}" for s, f in self.files
-        ]
+        """A hash of the files, their sizes, times of change and formats, and the names."""
+        parts = [f"{_state_of(source.path)}!{source.member}!{f.name}" for source, f in self.files]
         return sha256("\n".join([*parts, str(self.names)]).encode()).hexdigest()[:16]
 
     @property
@@ -111,6 +110,12 @@ class Feed:
         return at_ends or _span(self._file(source, format_, received_us))
 
 
+def _state_of(path: Path) -> str:
+    """What differs after the file was changed: an edit need not change its size."""
+    stat = path.stat()
+    return f"{path.resolve()}!{stat.st_size}!{stat.st_mtime_ns}"
+
+
 def _span(batches: Iterator[Batch]) -> Span | None:
     time_us = pl.col("event_time_us")
     bounds = (batch.ticks.select(first=time_us.min(), last=time_us.max()) for batch in batches)
@@ -125,15 +130,35 @@ def open_feed(
 ) -> Feed:
     """The feed of these files or globs.
 
+    A member of a zip whose format is unknown, such as a note, is left out if another has trades.
     Raises FeedError if nothing matches, a file cannot be opened, or its format is unknown; the
     message lists the known formats and shows how the file begins.
     """
     names, given = Names(venue, symbol), find_format(format)
-    files = tuple((source, given or detect(source)) for source in expand(paths))
+    files, left_out = _recognise(expand(paths), given)
     for source, format_ in files:
         # Fails here, before anything is sent, if a file name does not contain its symbol.
         next(format_.read(source, names), None)
-    return Feed(files, names)
+    return Feed(tuple(files), names, tuple(left_out))
+
+
+def _recognise(
+    sources: Sequence[Source], given: Format | None
+) -> tuple[list[tuple[Source, Format]], list[str]]:
+    """The files with their formats, and the members of zips that have none."""
+    files: list[tuple[Source, Format]] = []
+    unknown: list[Source] = []
+    for source in sources:
+        format_ = given or _match(source.head())
+        if format_ is not None:
+            files.append((source, format_))
+        else:
+            unknown.append(source)
+    with_trades = {source.path for source, _ in files}
+    for source in unknown:
+        if not source.member or source.path not in with_trades:
+            detect(source)  # raises the error of this file
+    return files, [f"{source.member} in {source.path.name}" for source in unknown]
 
 
 def find_format(name: str | None) -> Format | None:
@@ -151,13 +176,17 @@ def detect(source: Source) -> Format:
     Raises FeedError with the known formats and the beginning of the file.
     """
     head = source.head()
-    for format_ in FORMATS:
-        if format_.recognises(head):
-            return format_
-    raise FeedError(
-        f"cannot tell the format of {source.name}: {_describe(head)}",
-        f"name it with --format; known formats:\n    {_list_formats()}",
-    )
+    format_ = _match(head)
+    if format_ is None:
+        raise FeedError(
+            f"cannot tell the format of {source.name}: {_describe(head)}",
+            f"name it with --format; known formats:\n    {_list_formats()}",
+        )
+    return format_
+
+
+def _match(head: Head) -> Format | None:
+    return next((format_ for format_ in FORMATS if format_.recognises(head)), None)
 
 
 def _describe(head: Head) -> str:

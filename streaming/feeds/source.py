@@ -101,7 +101,7 @@ class Source:
         """The beginning of the file. Raises FeedError if it cannot be opened."""
         try:
             return self._parquet_head() if self.is_parquet else self._text_head()
-        except (*DAMAGED, ValueError) as error:
+        except (*DAMAGED, ValueError, RuntimeError) as error:  # RuntimeError: an encrypted member
             raise FeedError(
                 f"{self.path} cannot be read: {error}", "download it again; it may be incomplete"
             ) from error

@@ -19,9 +19,10 @@ class Pacing:
 
     Event times are moved by `offset_us`. The event at `anchor_event_us` is due at `anchor_wall_us`,
     later ones at `speed`; 0 = everything is due at once. `anchor_event_us` is None until the first
-    tick of a replay with original times. `follows_clock`: ingest time is the time of sending, and
-    event time advances after the last tick. `id_suffix` marks the trade ids of a replay with moved
-    times. `stretch` > 1 is slow motion: it multiplies the time between an event and the anchor.
+    tick of a replay with original times. `follows_clock`: event time advances after the last tick,
+    and ingest time is the time of sending (of an exchange: of arrival). `id_suffix` marks the trade
+    ids of a replay with moved times. `stretch` > 1 is slow motion: it multiplies the time between
+    an event and the anchor.
     """
 
     speed: float
@@ -102,6 +103,11 @@ def as_live(span: Span, speed: float, now_us: int) -> Pacing:
 def real_time(now_us: int) -> Pacing:
     """Pacing of a feed in real time: an event is due at its event time, past events at once."""
     return Pacing(1.0, 0, now_us, now_us, follows_clock=True)
+
+
+def at_once(now_us: int) -> Pacing:
+    """Pacing of an exchange: a trade has happened when it arrives, whatever our clock says."""
+    return Pacing(0.0, 0, now_us, now_us, follows_clock=True)
 
 
 def resume(position: Position) -> Pacing:

@@ -23,7 +23,9 @@ class Position:
     Event times were moved so that the event at `anchor_event_us` (already moved by `offset_us`) was
     due at `anchor_wall_us`; `stretch` multiplied the time between the other events and it.
     `id_suffix` marks the trade ids of a replay with moved times, so that a second one is not a
-    duplicate of the first.
+    duplicate of the first. `received_us` is the time against which the first run validated: a row
+    that it rejected as one of the future would otherwise be a tick of the next run, and shift the
+    count. 0: a position of an older version, without it.
     """
 
     fingerprint: str
@@ -36,6 +38,7 @@ class Position:
     id_suffix: str = ""
     finished: bool = False
     stretch: float = 1.0
+    received_us: int = 0
 
 
 def save(file: Path, position: Position) -> None:

@@ -19,7 +19,7 @@ from typing import Protocol
 
 import polars as pl
 
-from contracts.clock import now_us
+from contracts.clock import SteadyClock, now_us, steady_us
 from contracts.config.settings import Settings
 from contracts.errors import FeedError
 from streaming.feeds.types import Batch, Span
@@ -57,9 +57,9 @@ class TickSource(Protocol):
 
     @property
     def idle_lag_us(self) -> int | None:
-        """How far event time follows behind the clock while a live feed is silent.
+        """How far event time follows behind the clock of an exchange while it is silent.
 
-        None: event time advances only with ticks.
+        None: not an exchange; event time advances only with ticks.
         """
 
     def span(self, received_us: int) -> Span:
@@ -74,8 +74,9 @@ class ReplayProgress:
     """Progress of a replay.
 
     `rate`: ticks per second since the start. `eta_s`: None if the end is unknown. `first_us`: the
-    first event time as sent. `stretch`: the factor by which the time between events was multiplied.
-    `sent_offsets`: the offsets of acknowledged messages in `ticks`, heartbeats included.
+    first event time as sent, `began_us` the time at which it was. `run_id`: the sender's.
+    `stretch`: the factor by which the time between events was multiplied. `sent_offsets`: the
+    offsets of acknowledged messages in `ticks`, heartbeats included.
     """
 
     sent: int = 0
@@ -92,6 +93,8 @@ class ReplayProgress:
     offset_us: int = 0
     stretch: float = 1.0
     first_us: int = 0
+    began_us: int = 0
+    run_id: str = ""
     sent_offsets: SentOffsets = field(default_factory=SentOffsets)
 
 
@@ -108,12 +111,16 @@ def replay(
     resume: bool = False,
     progress: Callable[[ReplayProgress], None] = silent,
     clock: Callable[[], int] = now_us,
+    steady: Callable[[], int] = steady_us,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ReplayProgress:
     """Send a whole feed; returns the final counts. `speed` 0 = as fast as possible.
 
     `as_live` moves event times so that the last event happens when the replay ends; below speed 1
     this also stretches the time between events.
+
+    The wall clock `clock` is read once, at the start. From then on time is measured by `steady`, so
+    that a stepped wall clock neither stops the replay nor sends anything early.
 
     Raises FeedError (empty feed, position file of another feed) and ServiceError (Kafka
     unavailable, messages not delivered). The position file then records what arrived, and `resume`
@@ -126,7 +133,7 @@ def replay(
         )
     saved = _saved(feed, position_file) if resume else None
     sender = Sender(settings)
-    run = _Replay(sender, settings, position_file, progress, clock, sleep)
+    run = _Replay(sender, settings, position_file, progress, SteadyClock(clock, steady), sleep)
     run.start(feed, speed, as_live, saved)
     try:
         run.send(feed)
@@ -156,7 +163,7 @@ class _Replay:
         settings: Settings,
         file: Path | None,
         progress: Callable[[ReplayProgress], None],
-        clock: Callable[[], int],
+        clock: SteadyClock,
         sleep: Callable[[float], None],
     ) -> None:
         self.sender = sender
@@ -165,19 +172,21 @@ class _Replay:
         self.progress = progress
         self.clock = clock
         self.sleep = sleep
-        self.done = ReplayProgress(sent_offsets=sender.sent_offsets)
+        self.done = ReplayProgress(run_id=sender.run_id, sent_offsets=sender.sent_offsets)
         self.items = 0
         self.sent_to_us = 0
+        self.sent_at_us = 0
         self.heartbeat_us = 0
         self.pacing = Pacing(0.0)
         self.position = Position("")
         self.span: Span | None = None
         self.idle_lag_us: int | None = None
-        self.began_us = clock()
+        self.began_us = self.received_us = clock()
         self.ended_us = 0
         self.heartbeats = Interval.of_seconds(settings.heartbeat_interval_s)
         self.saves = Interval.of_seconds(settings.position_interval_s)
         self.reports = Interval.of_seconds(REPORT_S)
+        self.cluster_checks = Interval.of_seconds(settings.cluster_check_s)
 
     def start(self, feed: TickSource, speed: float, as_live: bool, saved: Position | None) -> None:
         """Set the pacing and save it before the first message, so that a resumed run has the same
@@ -188,10 +197,13 @@ class _Replay:
             self.span = _find_span(feed, as_live, self.began_us)
         self.pacing = chosen = self._pacing(feed, speed, as_live, saved)
         self.items = self.done.resumed_at = saved.items if saved else 0
+        if saved is not None and saved.received_us:
+            self.received_us = saved.received_us
         self.sender.acknowledged = self.items
         self.done.offset_us = chosen.offset_us
         self.done.stretch = chosen.stretch
-        self.position = pacing.position_of(chosen, feed.fingerprint, self.items)
+        unvalidated = pacing.position_of(chosen, feed.fingerprint, self.items)
+        self.position = replace(unvalidated, received_us=self.received_us)
         self._save()
 
     def _pacing(
@@ -199,6 +211,8 @@ class _Replay:
     ) -> Pacing:
         if saved is not None:
             return pacing.resume(saved)
+        if self.idle_lag_us is not None:
+            return pacing.at_once(self.began_us)
         if feed.in_real_time:
             return pacing.real_time(self.began_us)
         if as_live:
@@ -207,7 +221,7 @@ class _Replay:
 
     def send(self, feed: TickSource) -> None:
         """Send all items that no earlier run got acknowledged, each tick when it is due."""
-        for batch in _skip_items(feed.batches(self.began_us), self.items):
+        for batch in _skip_items(feed.batches(self.received_us), self.items):
             self.done.skipped += batch.skipped
             self.done.sides_inferred += batch.sides_inferred
             if batch.ticks.height:
@@ -231,7 +245,7 @@ class _Replay:
         if self.pacing.follows_clock:
             until = self.clock() + int(self.settings.final_heartbeat_s * 1e6)
             while (now := self.clock()) < until:
-                self._send_heartbeat(now)
+                self._send_heartbeat(self._event_now_us(now))
                 self.sleep(self.settings.heartbeat_interval_s)
         elif self.sent_to_us:
             self._send_heartbeat(min(self.sent_to_us + CLOSE_BAR_US, self.clock()))
@@ -268,7 +282,7 @@ class _Replay:
         partition would hold the watermark back.
         """
         self.pacing = pacing.anchor(self.pacing, first_us, self.clock())
-        self.done.first_us = first_us
+        self.done.first_us, self.done.began_us = first_us, self.clock()
         self._send_heartbeat(min(first_us - 1, self.clock()))
 
     def _send_ticks(self, ticks: pl.DataFrame) -> None:
@@ -282,7 +296,8 @@ class _Replay:
             stop = min(due, start + SLICE_ROWS)
             if stop > start:
                 self._send_slice(ticks.slice(start, stop - start), now)
-                self.sent_to_us = int(newest_us[stop - 1])
+                if newest_us[stop - 1] > self.sent_to_us:
+                    self.sent_to_us, self.sent_at_us = int(newest_us[stop - 1]), now
                 start = stop
             next_us = int(newest_us[start]) if start < ticks.height else None
             self._run_periodic(next_us)
@@ -290,7 +305,7 @@ class _Replay:
                 self._wait(self.pacing.due_us(next_us))
 
     def _send_slice(self, ticks: pl.DataFrame, now: int) -> None:
-        if self.pacing.follows_clock:
+        if self.pacing.follows_clock and self.idle_lag_us is None:
             ticks = ticks.with_columns(ingest_time_us=pl.lit(now))
         self.sender.send_ticks(ticks)
         self.items += ticks.height
@@ -306,8 +321,10 @@ class _Replay:
         `next_us`: the event time of the next tick, if known; heartbeats stay before it.
         """
         now = self.clock()
+        if self.cluster_checks.is_due(now):
+            self.sender.require_same_cluster()
         if self.heartbeats.is_due(now):
-            self._send_heartbeat(min(self._proven_us(now, next_us), now))
+            self._send_heartbeat(min(self._proven_us(now, next_us), self._event_now_us(now)))
         self.sender.poll()
         if self.saves.is_due(now):
             self._save()
@@ -320,8 +337,17 @@ class _Replay:
         if next_us is not None and self.pacing.speed > 0:
             proven_us = self.pacing.due_to_us(now)
         if self.idle_lag_us is not None:
-            proven_us = max(proven_us, now - self.idle_lag_us)
+            proven_us = max(proven_us, self._event_now_us(now) - self.idle_lag_us)
         return proven_us if next_us is None else min(proven_us, next_us - 1)
+
+    def _event_now_us(self, now: int) -> int:
+        """The present in event time.
+
+        An exchange has its own clock: its newest trade, and the time since we sent that.
+        """
+        if self.idle_lag_us is None or not self.sent_to_us:
+            return now
+        return self.sent_to_us + now - self.sent_at_us
 
     def _save(self) -> None:
         self.position = replace(self.position, items=self.sender.acknowledged)

@@ -8,6 +8,7 @@ acknowledged, so is every tick before it. The position therefore needs no bookke
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import polars as pl
 from confluent_kafka import KafkaException, Producer
@@ -23,7 +24,10 @@ from streaming.feeds.types import FeedReject
 from streaming.replay.sent_offsets import SentOffsets
 
 METADATA_TIMEOUT_S = 5
+CLUSTER_TIMEOUT_S = 1
 HEADER_CHARS_MAX = 1024
+SENDER_HEADER = "sender"  # of heartbeats: the run that sent them
+BATCH_ROWS = 5_000
 
 
 class Sender:
@@ -31,12 +35,15 @@ class Sender:
 
     The first `acknowledged` items are in Kafka without a gap; `failed` messages could not be
     delivered. `sent_offsets`: the offsets of acknowledged messages in `ticks`, heartbeats included.
+    `run_id`: a header of the heartbeats, which tells senders apart.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.failed = 0
         self.acknowledged = 0
         self.reason = ""
+        self.run_id = uuid4().hex[:12]
+        self.cluster_id: str | None = None
         self.sent_offsets = SentOffsets()
         self._queue_max = settings.producer_queue_max
         self._timeout_s = settings.delivery_timeout_ms / 1000
@@ -60,6 +67,11 @@ class Sender:
 
     def send_ticks(self, ticks: pl.DataFrame) -> None:
         """Send conformed ticks in order. Raises ServiceError if a delivery has failed."""
+        for part in ticks.iter_slices(min(self._queue_max, BATCH_ROWS)):
+            self._send_batch(part)
+
+    def _send_batch(self, ticks: pl.DataFrame) -> None:
+        """Send ticks that fit into the queue together."""
         keys = ticks.select(pl.concat_str("venue", pl.lit(":"), "symbol")).to_series().to_list()
         messages = [
             {"value": value, "key": key}
@@ -108,13 +120,36 @@ class Sender:
 
         Raises ServiceError if a delivery has failed.
         """
-        self._wait_for_room(self.partitions)
         pending = set(range(self.partitions))
         delivered = partial(self._heartbeat_delivered, pending, items, self._letters_sent)
         value = encoding.heartbeat(event_time_us)
         for partition in range(self.partitions):
-            self._producer.produce(TICKS.name, value, partition=partition, on_delivery=delivered)
+            self._wait_for_room(1)  # the queue may hold fewer messages than there are partitions
+            self._producer.produce(
+                TICKS.name,
+                value,
+                partition=partition,
+                headers={SENDER_HEADER: self.run_id},
+                on_delivery=delivered,
+            )
         self.poll()
+
+    def require_same_cluster(self) -> None:
+        """Raises ServiceError if another Kafka has taken the address since the start.
+
+        A sender that was forgotten would otherwise send its event times to the next platform. While
+        Kafka does not answer, nothing is checked.
+        """
+        try:
+            cluster_id = self._producer.list_topics(timeout=CLUSTER_TIMEOUT_S).cluster_id
+        except KafkaException:
+            return
+        if cluster_id != self.cluster_id:
+            raise ServiceError(
+                f"another Kafka answers at {self._address}: cluster {cluster_id},"
+                f" before {self.cluster_id}",
+                "stop this sender, or start it again if it is meant for this platform",
+            )
 
     def poll(self) -> None:
         """Process delivery reports. Raises ServiceError if messages could not be delivered."""
@@ -140,11 +175,12 @@ class Sender:
 
     def _partitions(self) -> int:
         try:
-            topics = self._producer.list_topics(timeout=METADATA_TIMEOUT_S).topics
+            metadata = self._producer.list_topics(timeout=METADATA_TIMEOUT_S)
         except KafkaException as error:
             raise ServiceError(
                 f"Kafka does not answer at {self._address}", "start it with `tick up`"
             ) from error
+        self.cluster_id, topics = metadata.cluster_id, metadata.topics
         missing = [topic.name for topic in (TICKS, DEAD_LETTER) if topic.name not in topics]
         if missing:
             raise ServiceError(

@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from contracts import durations
-from contracts.clock import now_us
+from contracts.clock import SteadyClock, now_us, steady_us
 from contracts.tick import EVENT_TIME_US_MIN
 from contracts.topics import DAY_MS
 
@@ -27,3 +27,18 @@ def test_the_clock_reads_whole_microseconds_since_1970():
 def test_the_oldest_event_time_is_a_day_of_1990():
     begin = datetime(1990, 1, 1, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     assert begin // MICROSECOND == EVENT_TIME_US_MIN
+
+
+def test_a_step_of_the_wall_clock_does_not_change_the_steady_clock():
+    wall, steady = [1_000_000], [50]
+    clock = SteadyClock(lambda: wall[0], lambda: steady[0])
+    wall[0], steady[0] = wall[0] - 3_600_000_000, 57
+    assert clock() == 1_000_007
+
+
+def test_the_steady_clock_of_this_machine_measures_time_and_starts_at_the_wall_clock():
+    clock = SteadyClock()
+    first, first_steady = clock(), steady_us()
+    time.sleep(0.01)
+    assert clock() - first >= 10_000 and steady_us() - first_steady >= 10_000
+    assert abs(first - now_us()) < 60_000_000

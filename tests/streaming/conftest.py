@@ -26,3 +26,10 @@ def broker(tmp_path):
     """Settings of an empty in-process Kafka with the topics of ticks and dead letters."""
     with running_broker() as address:
         yield settings_of(address, tmp_path / "home")
+
+
+@pytest.fixture
+def fresh_broker(tmp_path):
+    """Another one, to compare what two runs send."""
+    with running_broker() as address:
+        yield settings_of(address, tmp_path / "other")

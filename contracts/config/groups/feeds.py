@@ -24,6 +24,12 @@ class FeedSettings(HomeSettings):
     live_gap_max: int = Field(
         10_000, ge=1, le=1_000_000, description="most trades fetched to fill one gap"
     )
+    live_gap_fill_s: float = Field(
+        30, gt=0, le=600, description="longest time for fetching the trades of one gap"
+    )
+    live_close_s: float = Field(
+        1.0, gt=0, le=60, description="longest wait for the exchange to close a connection"
+    )
     live_idle_lag_s: float = Field(
         1.0, gt=0, le=60, description="how far event time trails the clock while no trade arrives"
     )

@@ -54,6 +54,13 @@ class KafkaSettings(HomeSettings):
         120_000, ge=1000, le=3_600_000, description="longest time the producer retries one message"
     )
 
+    cluster_check_s: float = Field(
+        5.0,
+        gt=0,
+        le=600,
+        description="how often a sender checks that Kafka is still the cluster it started with",
+    )
+
     @property
     def kafka(self) -> str:
         """Kafka bootstrap servers."""

@@ -107,7 +107,8 @@ class CsvFormat:
         A line with another number of cells gets nulls, broken UTF-8 is replaced, blank lines are
         counted as skipped.
         """
-        lines = block.removesuffix(b"\n").decode("utf-8", "replace").split("\n")
+        encoding = "utf-8" if first_row else "utf-8-sig"  # without a byte order mark
+        lines = block.removesuffix(b"\n").decode(encoding, "replace").split("\n")
         frame = pl.DataFrame({LINE: pl.Series(lines, dtype=pl.String)}).with_row_index(
             ROW, first_row
         )

@@ -8,9 +8,11 @@ import pytest
 from cli.data import feed_report
 from cli.data.live import _print_stats
 from cli.data.load import _describe_rejected, _print_result
-from cli.data.replay import _warn_of_late_ticks
+from cli.data.replay import _require_choice, _warn_of_late_ticks, _warner
+from contracts.config.settings import Settings
 from streaming.bulk_load.load import LoadReport
 from streaming.feeds.binance_live import LiveStats
+from streaming.replay.other_senders import OtherSender
 from streaming.replay.replay import ReplayProgress
 
 FEED = SimpleNamespace(formats=("binance-csv", "canonical-csv"))
@@ -38,6 +40,41 @@ def test_a_plain_replay_is_one_line(printed):
 def test_a_synthetic_feed_has_no_format_of_a_file(printed):
     [line] = printed(feed_report.print_result, ReplayProgress(), SimpleNamespace())
     assert line == "0 ticks sent in 0.0 s (0/s) from synthetic"
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "behind"), [(3_600, "this sender"), (-3_600, "the other"), (0.5, None)]
+)
+def test_another_sender_with_a_different_clock_is_told_once_at_the_start(printed, ahead_s, behind):
+    progress = ReplayProgress(first_us=1_000_000, began_us=9_000_000)
+    others = [OtherSender("f00", int(ahead_s * 1e6) - 8_000_000)]
+    shown = []
+    warn = _warner(Settings(), others, 0, shown.append)
+    assert printed(warn, ReplayProgress()) == []  # nothing is sent yet
+    told = " ".join(printed(warn, progress))
+    assert (f"3,600.0 s of event time apart: ticks of {behind} are late" in told) == bool(behind)
+    assert ("run f00" in told) == bool(behind)
+    assert printed(warn, progress) == [] and len(shown) == 3
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_resuming_without_a_position_says_that_it_begins_at_the_start(printed, tmp_path, restart):
+    lines = printed(_require_choice, tmp_path / "p.json", True, restart)
+    assert "to continue: it begins" in " ".join(lines)
+    assert printed(_require_choice, tmp_path / "p.json", False, restart) == []
+
+
+@pytest.mark.parametrize(
+    ("members", "line"),
+    [
+        (("a in [x].zip",), "  left out, no trades: a in [x].zip"),
+        (tuple("abcde"), "  left out, no trades: a, b, c and 2 more"),
+    ],
+)
+def test_members_of_a_zip_that_were_not_read_are_named(printed, members, line):
+    feed = SimpleNamespace(formats=(), left_out=members)
+    assert line in printed(feed_report.print_result, ReplayProgress(), feed)
+    assert line in printed(_print_result, LoadReport(), "", members)
 
 
 @pytest.mark.parametrize(

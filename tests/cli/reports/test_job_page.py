@@ -6,7 +6,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from contracts.config.settings import settings
+from cli.reports.job_page import sender_lines
+from contracts.config.settings import Settings, settings
+from streaming.replay.other_senders import OtherSender
 from tests.support.flink_server import FlinkServer, flink_server
 
 
@@ -38,6 +40,16 @@ def test_every_task_has_a_line_and_no_line_is_too_long(flink, status):
     assert "reader wire_raw                              RUNNING    2 of 2" in lines
     assert "reader wire_warm                             FINISHED   0 of 2, may end" in lines
     assert "restarts       3" in lines and "last failure   c.D: inner" in lines
+
+
+def test_two_senders_that_are_apart_are_told_in_short_lines(tmp_path):
+    senders = [OtherSender("0123456789ab", 0), OtherSender("ba9876543210", 3_600_000_000)]
+    lines = list(sender_lines(Settings(home=tmp_path), senders))
+    assert "3,600.0 s of event time apart: ticks of run 0123456789ab are late" in (
+        " ".join(" ".join(lines).split())
+    )
+    assert max(map(len, lines)) <= 80
+    assert list(sender_lines(Settings(home=tmp_path), senders[:1])) == []
 
 
 def test_a_kafka_that_is_down_is_a_problem(status):

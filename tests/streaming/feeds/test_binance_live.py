@@ -5,7 +5,11 @@ The server drops connections and trades.
 
 import gzip
 import json
+import re
+import socket
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,10 +17,11 @@ import orjson
 import polars as pl
 import pytest
 from websockets.sync.server import serve
+from websockets.utils import accept_key
 
 from contracts.config.settings import Settings
 from streaming.feeds import open_feed
-from streaming.feeds.binance_live import LiveFeed
+from streaming.feeds.binance_live import LiveFeed, _meanwhile
 from tests.support.trade_files import real
 
 LINES = 3000
@@ -166,6 +171,42 @@ def test_an_exchange_that_is_away_is_tried_again_and_time_goes_on(tmp_path):
     assert feed.stats.connections == 0
 
 
+def test_a_dead_socket_is_left_after_the_set_time_and_the_feed_ends(tmp_path):
+    """The peer accepts the WebSocket and then neither reads nor answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        peer = pool.submit(accept_and_fall_silent, server)
+        address = f"ws://127.0.0.1:{server.getsockname()[1]}/stream"
+        settings = Settings(home=tmp_path, live_url=address, live_close_s=0.1)
+        feed = LiveFeed(settings, ("X",), duration_s=0.5)
+        began_s = time.monotonic()
+        assert len(list(feed.batches(feed.clock()))) > 3
+        assert time.monotonic() - began_s < 8  # by default it waits for ten seconds
+        peer.result().close()
+    assert feed.stats.connections == 1
+
+
+def accept_and_fall_silent(server: socket.socket) -> socket.socket:
+    connection, _ = server.accept()
+    key = re.search(rb"Sec-WebSocket-Key: (\S+)", connection.recv(65_536))[1].decode()
+    answer = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n"
+    )
+    connection.sendall(answer.encode())
+    return connection
+
+
+def test_empty_batches_come_while_a_connection_is_being_opened():
+    released = threading.Event()
+    opening = _meanwhile(lambda: released.wait(20))
+    assert [next(opening), next(opening)] == [[], []]
+    released.set()
+    with pytest.raises(StopIteration) as ended:
+        while True:
+            next(opening)
+    assert ended.value.value is True
+
+
 def test_a_silent_connection_is_opened_again(exchange, tmp_path, monkeypatch):
     monkeypatch.setattr("tests.streaming.feeds.test_binance_live.PARTS", ((0, LINES),))
     feed = LiveFeed(
@@ -176,3 +217,18 @@ def test_a_silent_connection_is_opened_again(exchange, tmp_path, monkeypatch):
     )
     ticks = received_ticks(feed)
     assert feed.stats.connections >= 2 and ticks["trade_id"].n_unique() == len(ticks)
+
+
+def test_trades_are_accepted_after_the_clock_was_set_back(exchange, recorded, tmp_path):
+    newest_us = recorded["event_time_us"].max()
+    times = iter([newest_us])  # and from then on an hour earlier
+
+    def set_back() -> int:
+        return next(times, newest_us - 3_600_000_000)
+
+    feed = LiveFeed(
+        exchange.settings(tmp_path), ("BTCUSDT",), venue="BINANCE", duration_s=0.5, clock=set_back
+    )
+    batches = [batch for batch in feed.batches(0) if batch.items]
+    assert sum(batch.ticks.height for batch in batches) > 0
+    assert not [reject for batch in batches for reject in batch.rejected]

@@ -1,6 +1,8 @@
 """Opening files: which format they have, what an error says, and what a feed knows of itself."""
 
 import gzip
+import os
+import zipfile
 from pathlib import Path
 
 import polars as pl
@@ -37,6 +39,51 @@ def test_line_ends_and_a_byte_order_mark_make_no_difference(tmp_path, end, mark)
     text = (mark + HEADER + row(1) + row(2)).replace("\n", end)
     ticks, rejected, _ = read(write(tmp_path / "a.csv", text), format="canonical-csv")
     assert [tick.trade_id for tick in ticks] == ["1", "2"] and not rejected
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_first_row_of_a_file_without_a_header_is_read_after_a_byte_order_mark(tmp_path, end):
+    rows = "".join(f"{number},100.5,1,100.5,1723161255342,true\n" for number in (1, 2))
+    file = write(tmp_path / "BTCUSDT-trades-2024-08-08.csv", ("\ufeff" + rows).replace("\n", end))
+    ticks, rejected, _ = read(file)
+    assert [tick.trade_id for tick in ticks] == ["1", "2"] and not rejected
+
+
+def zipped(file: Path, **members: str | bytes) -> Path:
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file
+
+
+def test_a_member_of_a_zip_without_trades_is_left_out_and_named(tmp_path):
+    file = zipped(tmp_path / "day.zip", a="hello\n", b=HEADER + row(1), c=b"\x00\x01")
+    feed = open_feed([file])
+    assert feed.left_out == ("a in day.zip", "c in day.zip")
+    assert [tick for batch in feed.batches(NOW_US) for tick in batch.ticks["trade_id"]] == ["1"]
+
+
+def test_a_zip_without_trades_is_refused_even_next_to_another_file(tmp_path):
+    trades = write(tmp_path / "a.csv", HEADER + row(1))
+    with pytest.raises(FeedError, match="cannot tell the format of note"):
+        open_feed([trades, zipped(tmp_path / "day.zip", note="hello\n")])
+
+
+def test_a_member_that_cannot_be_read_is_not_left_out(tmp_path):
+    file = zipped(tmp_path / "day.zip", a=HEADER + row(1), b=HEADER + row(2))
+    content = file.read_bytes()
+    file.write_bytes(content.replace(row(2).encode(), row(3).encode()))
+    with pytest.raises(FeedError, match="cannot be read"):
+        open_feed([file])
+
+
+def test_a_file_that_was_edited_without_a_change_of_size_is_another_feed(tmp_path):
+    file = write(tmp_path / "a.csv", HEADER + row(1))
+    before = open_feed([file]).fingerprint
+    write(file, HEADER + row(2))
+    changed_ns = file.stat().st_mtime_ns + 1_000_000_000  # file systems may count in seconds
+    os.utime(file, ns=(changed_ns, changed_ns))
+    assert open_feed([file]).fingerprint != before
 
 
 @pytest.mark.parametrize(

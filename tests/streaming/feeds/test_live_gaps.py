@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
+from threading import Event
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
@@ -11,8 +12,9 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import FeedError
-from streaming.feeds import binance_live
+from streaming.feeds import binance_rest
 from streaming.feeds.binance_live import LiveFeed
+from streaming.feeds.trade_ids import TradeIds
 from tests.support.loopback import serving
 
 NOW_US = 1_723_161_255_342_000
@@ -60,8 +62,10 @@ def trades(first: int, limit: int) -> tuple[int, bytes]:
 
 
 def feed(tmp_path, url: str | None = None, **fields) -> LiveFeed:
-    settings = Settings(home=tmp_path, live_rest_url=url, **fields)
-    return LiveFeed(settings, ("BTCUSDT",), clock=lambda: NOW_US)
+    patient = {"live_idle_lag_s": 20.0} | fields
+    settings = Settings(home=tmp_path, live_rest_url=url, **patient)
+    trade_ids = TradeIds(tmp_path / "live.json", settings.live_url)
+    return LiveFeed(settings, ("BTCUSDT",), trade_ids=trade_ids, clock=lambda: NOW_US)
 
 
 def test_missing_trades_come_before_the_one_that_showed_the_gap(tmp_path):
@@ -127,6 +131,12 @@ def test_filling_ends_at_the_first_trade_that_rest_lacks(tmp_path):
         (200, b"[1, 2]"),
         (200, b'[{"id": 6}]'),
         (200, b'[{"id": "six", "price": "1"}]'),
+        (200, json.dumps([row(6) | {"id": "6"}]).encode()),
+        (200, json.dumps([row(6) | {"id": True}]).encode()),
+        (200, json.dumps([row(6) | {"price": None}]).encode()),
+        (200, json.dumps([row(6) | {"time": "x"}]).encode()),
+        (200, b"[" * 5_000),
+        (200, b" " * (binance_rest.ANSWER_BYTES_MAX + 1)),
         (-200, json.dumps([row(6)]).encode()),
     ],
 )
@@ -139,6 +149,110 @@ def test_an_answer_that_is_not_trades_is_logged_and_the_feed_goes_on(
     assert numbers(lines) == [5, 8, 9]
     assert (live.stats.gaps, live.stats.missing, live.stats.filled) == (1, 2, 0)
     assert "could not fill a gap" in capsys.readouterr().out
+
+
+def test_trades_that_rest_repeats_or_mixes_up_come_once_and_in_order(tmp_path):
+    def mixed(first: int, limit: int) -> tuple[int, bytes]:
+        rows = [row(number) for number in range(first, first + limit)]
+        return 200, json.dumps([*reversed(rows), *rows]).encode()
+
+    with rest(mixed) as (url, _):
+        lines = feed(tmp_path, url)._complete_lines([message(5), message(9)])
+    assert numbers(lines) == [5, 6, 7, 8, 9]
+
+
+@pytest.fixture
+def held() -> Iterator[tuple[Event, str]]:
+    """A REST interface that answers only once the event is set."""
+    released = Event()
+
+    def answer(first: int, limit: int) -> tuple[int, bytes]:
+        released.wait(20)
+        return trades(first, limit)
+
+    with rest(answer) as (url, _):
+        yield released, url
+        released.set()
+
+
+def test_a_slow_rest_interface_holds_up_nothing_and_its_trades_follow(tmp_path, held):
+    released, url = held
+    live = feed(tmp_path, url, live_idle_lag_s=0.01)
+    assert numbers(live._complete_lines([message(5), message(8), message(9)])) == [5, 8, 9]
+    assert numbers(live._complete_lines([message(10), message(12)])) == [10, 12]
+    assert live._fetched() == []
+    released.set()
+    assert numbers(live._fetched(wait_s=20)) == [6, 7, 11]
+    assert (live.stats.gaps, live.stats.missing, live.stats.filled) == (2, 3, 3)
+
+
+def test_the_feed_ends_with_the_gaps_that_are_still_being_filled(tmp_path, held):
+    released, url = held
+    live = feed(tmp_path, url, live_idle_lag_s=0.01)
+    live._complete_lines([message(5), message(8)])
+    drain = live._drain()
+    assert next(drain) == []
+    released.set()
+    assert numbers([line for lines in drain for line in lines]) == [6, 7]
+
+
+def test_fetching_ends_when_the_time_of_the_gap_is_over(tmp_path, held, capsys):
+    _, url = held
+    live = feed(tmp_path, url, live_idle_lag_s=0.01, live_gap_fill_s=0.05)
+    live._complete_lines([message(5), message(8)])
+    assert not [line for lines in live._drain() for line in lines]
+    assert live.stats.filled == 0
+    assert "could not fill a gap" in capsys.readouterr().out or live._filler.pending
+
+
+def test_trades_missed_between_two_runs_are_a_gap_of_the_second(tmp_path):
+    with rest(trades) as (url, requests):
+        live = feed(tmp_path, url)
+        live._complete_lines([message(5), message(6)])
+        live.trade_ids.note(2, live._safe_ids())
+        live.trade_ids.acknowledge(2)
+        live.trade_ids.save()
+        again = feed(tmp_path, url)
+        lines = again._complete_lines([message(9), message(10)])
+    assert numbers(lines) == [7, 8, 9, 10] and requests == [(7, 2)]
+    assert (again.stats.gaps, again.stats.missing) == (1, 2)
+
+
+def test_the_ids_of_the_next_run_are_before_a_gap_that_is_being_filled(tmp_path, held):
+    released, url = held
+    live = feed(tmp_path, url, live_idle_lag_s=0.01)
+    live._complete_lines([message(5), message(8)])
+    assert live._safe_ids() == {"BTCUSDT": 6}
+    released.set()
+    live._fetched(wait_s=20)
+    assert live._safe_ids() == {"BTCUSDT": 9}
+
+
+def test_trade_ids_that_began_again_are_taken_as_they_are(tmp_path, capsys):
+    live = feed(tmp_path)
+    assert numbers(live._complete_lines([message(HUGE), message(3), message(4)])) == [HUGE, 3, 4]
+    assert live.stats.gaps == 0 and "trade ids began again" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("stream", "rest_url"),
+    [
+        ("wss://fstream.binance.com/stream", "https://api.binance.com"),
+        ("wss://dstream.binance.com/stream", "https://dapi.binance.com"),
+        ("wss://stream.binance.com:9443/stream", "https://fapi.binance.com"),
+    ],
+)
+def test_gaps_of_futures_cannot_be_fetched_and_the_error_says_what_to_unset(
+    tmp_path, stream, rest_url
+):
+    with pytest.raises(FeedError, match="only the spot API") as caught:
+        feed(tmp_path, rest_url, live_url=stream)
+    assert "unset TICK_LIVE_REST_URL" in caught.value.hint
+
+
+def test_futures_without_a_rest_address_and_spot_with_one_are_accepted(tmp_path):
+    assert feed(tmp_path, live_url="wss://fstream.binance.com/stream").stats.gaps == 0
+    assert feed(tmp_path, "https://api.binance.com").stats.gaps == 0
 
 
 def test_without_rest_a_gap_is_logged(tmp_path, capsys):
@@ -165,4 +279,4 @@ def test_a_live_feed_has_no_end_and_says_so(tmp_path):
     ],
 )
 def test_the_market_follows_from_the_host(url, venue):
-    assert binance_live._venue(url) == venue
+    assert binance_rest.venue_of(url) == venue

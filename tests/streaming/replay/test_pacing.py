@@ -76,6 +76,12 @@ def test_a_market_of_today_is_due_when_it_happens():
     assert made.due_to_us(NOW) == NOW  # all of its past at once
 
 
+def test_a_trade_of_an_exchange_is_due_at_once():
+    made = pacing.at_once(NOW)
+    assert made.due_to_us(NOW - 3_600 * S) > NOW and made.due_us(NOW + 7 * S) == NOW
+    assert made.follows_clock and made.move_us(NOW + 7 * S) == NOW + 7 * S
+
+
 @pytest.mark.parametrize("speed", [0.6, 60.0])
 def test_a_resumed_live_replay_keeps_offset_clock_and_run(speed):
     made = pacing.as_live(HOUR, speed, NOW)

@@ -1,21 +1,24 @@
 """A replay through an in-process Kafka on a clock that only its own sleeping advances."""
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 import pytest
 
 from contracts.errors import FeedError
 from contracts.tick import Reason, Rejected
-from streaming.feeds import Batch, FeedReject, Span
+from streaming.feeds import Batch, FeedReject, Span, open_feed
 from streaming.replay import position
-from streaming.replay.replay import CLOSE_BAR_US, replay
+from streaming.replay.replay import CLOSE_BAR_US
+from streaming.replay.replay import replay as send
 from streaming.synthetic.market import FIXTURE, generate
 from tests.support import topic_reader
 
 START_US = 1_700_000_000_000_000
 SECOND = 1_000_000
+HOUR = 3_600 * SECOND
 NOTHING = dict.fromkeys(range(4), 0)
 TICKS = next(generate(FIXTURE, START_US, 120))
 FIRST_US, LAST_US = TICKS["event_time_us"][0], TICKS["event_time_us"][-1]
@@ -67,7 +70,7 @@ def parts(rows: int = 7) -> list[Batch]:
 
 def run(feed: Batches, settings, clock: Clock | None = None, **options):
     clock = clock or Clock()
-    return replay(feed, settings, clock=clock, sleep=clock.sleep, **options)
+    return send(feed, settings, clock=clock, steady=clock, sleep=clock.sleep, **options)
 
 
 def sent(settings):
@@ -177,6 +180,34 @@ def test_a_resumed_live_replay_keeps_offset_and_trade_ids(broker, tmp_path):
     ticks, _ = sent(broker)
     assert again.offset_us == first.offset_us
     assert len(set(ids(ticks))) == TICKS.height
+
+
+def test_a_row_of_the_future_shifts_no_position_of_a_later_run(broker, tmp_path):
+    """Run 1 rejects the third row as one of the future; in run 2 it would be a tick."""
+    feed_file, file = tmp_path / "ticks.csv", tmp_path / "position.json"
+    rows = TICKS.head(4).with_columns(event_time_us=pl.Series([0, 1, 9, 2]) * SECOND + START_US)
+    rows.write_csv(feed_file)
+    feed = open_feed([feed_file])
+    clock = Clock(START_US + 3 * SECOND)
+    run(feed, broker, clock, speed=0, position_file=file)
+    saved = position.load(file)
+    assert (saved.items, saved.received_us) == (4, START_US + 3 * SECOND)
+    position.save(file, replace(saved, items=2, finished=False))
+
+    done = run(feed, broker, Clock(START_US + HOUR), speed=0, position_file=file, resume=True)
+    ticks, _ = sent(broker)
+    assert (done.sent, done.rejected) == (1, 1)
+    times = Counter((m.fields["event_time_us"] - START_US) // SECOND for m in ticks)
+    assert times == {0: 1, 1: 1, 2: 2}
+    assert position.load(file).received_us == saved.received_us
+
+
+def test_a_position_without_a_time_of_validation_is_continued(broker, tmp_path):
+    file = tmp_path / "position.json"
+    position.save(file, position.Position("f", 5))
+    done = run(Batches(parts()), broker, Clock(7 * HOUR), position_file=file, resume=True)
+    assert done.sent == TICKS.height - 5
+    assert position.load(file).received_us == 7 * HOUR
 
 
 def test_a_position_of_other_files_is_refused(broker, tmp_path):

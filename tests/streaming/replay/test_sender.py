@@ -104,6 +104,20 @@ def test_more_messages_than_the_queue_holds_are_sent_in_order(broker):
     assert values == encode(one) * 60
 
 
+@pytest.mark.parametrize("queue_max", [1, 3, 7])
+def test_a_queue_smaller_than_a_batch_or_the_partitions_ends_and_keeps_the_order(broker, queue_max):
+    small = broker.model_copy(update={"producer_queue_max": queue_max, "producer_linger_ms": 0})
+    sender, one = Sender(small), TICKS.filter(pl.col("symbol") == "AAAUSD").head(20)
+    sender.send_ticks(one)
+    sender.send_heartbeat(5, items=20)
+    sender.send_dead_letters([reject(1), reject(2)])
+    sender.flush()
+    messages = topic_reader.since(broker, "ticks", NOTHING)
+    assert [message.value for message in messages if not message.is_beat] == encode(one)
+    assert len([message for message in messages if message.is_beat]) == 4
+    assert sender.acknowledged == 20 and len(letters(broker)) == 2
+
+
 def test_without_the_topics_it_names_them_and_the_command(tmp_path):
     with running_broker(("ticks",)) as address, pytest.raises(ServiceError) as caught:
         Sender(settings_of(address, tmp_path))

@@ -8,6 +8,8 @@ from tests.contracts.config.groups.limits import Above
 
 LIMITS = {
     "live_gap_max": (1, 1_000_000),
+    "live_gap_fill_s": (Above(0), 600),
+    "live_close_s": (Above(0), 60),
     "live_idle_lag_s": (Above(0), 60),
     "live_reconnect_after_s": (1, 3600),
     "live_retry_s_max": (0.05, 3600),

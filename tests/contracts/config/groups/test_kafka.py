@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from contracts.config.groups.kafka import KafkaSettings
 from tests.contracts.config.groups import limits
+from tests.contracts.config.groups.limits import Above
 
 LIMITS = {
     "kafka_port": (1, 65_534),  # the controller takes the next one
@@ -13,6 +14,7 @@ LIMITS = {
     "consumer_lag_max": (1, 2**40),
     "producer_linger_ms": (0, 1000),
     "producer_queue_max": (1, 10_000_000),
+    "cluster_check_s": (Above(0), 600),
     "delivery_timeout_ms": (1000, 3_600_000),
 }
 
