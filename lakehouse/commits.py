@@ -28,6 +28,16 @@ def retry_commit(commit: Callable[P, T]) -> Callable[P, T]:
     )(commit)
 
 
+def refresh_for_one_attempt(table: Table) -> None:
+    """Refresh a table so that its next commit fails when another writer is first.
+
+    PyIceberg would otherwise rebase the commit and repeat it, past the check of a lease.
+    """
+    table.refresh()
+    properties = table.metadata.properties | {"commit.retry.num-retries": "0"}
+    table.metadata = table.metadata.model_copy(update={"properties": properties})
+
+
 def commit_empty(table: Table, properties: Mapping[str, str]) -> int:
     """Commit a snapshot without new rows, with `properties` in its summary; returns its id.
 

@@ -204,7 +204,7 @@ def _try_acquire(table: Table, name: str, holder: str, duration_s: float) -> Lea
     properties = {HOLDER: holder, DURATION_S: str(duration_s)}
     try:
         snapshot_id = commit_empty(table, properties)
-    except CommitFailedException:
+    except (CommitFailedException, FileNotFoundError):  # the new holder deletes superseded files
         return None
     # Without this, the table would keep a snapshot per holder.
     with suppress(CommitFailedException):
@@ -241,7 +241,8 @@ def _release(held: Lease) -> None:
 
 
 @retry(
-    retry=retry_if_exception_type(IntegrityError),  # two processes create the namespace at once
+    # Two processes create the namespace at once, or a holder deletes superseded files.
+    retry=retry_if_exception_type((IntegrityError, FileNotFoundError)),
     stop=stop_after_attempt(5),
     wait=wait_random(0.01, 0.1),
     reraise=True,
