@@ -57,7 +57,7 @@ def test_without_a_range_all_of_silver_is_covered_up_to_the_end_of_its_last_bar(
         (190, 161),  # the last bar of the ladder is closed as well
     ],
 )
-def test_beside_the_live_stream_the_range_ends_with_the_newest_closed_bar(lake, now_s, end_s):
+def test_alongside_the_live_stream_the_range_ends_with_the_newest_closed_bar(lake, now_s, end_s):
     _, end_us = resolve_silver_range(lake, None, None, us(START) + now_s * 1_000_000)
     assert end_us == us(START) + end_s * 1_000_000
 
