@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,9 +48,14 @@ def submit(
     if not fresh:
         _require_no_state(settings())
     with _status_line("planning and starting the job") as print_line:
-        print_line(job.submit_fresh(settings(), now_us()))
+        on_running = partial(_print_running, print_line)
+        print_line(job.submit_fresh(settings(), now_us(), on_running=on_running))
         if not alone:
             _start_writer(settings(), print_line)
+
+
+def _print_running(print_line: "Callable[[str], None]", job_id: str) -> None:
+    print_line(f"the live job is already running as {job_id}: nothing was changed")
 
 
 def _require_no_state(settings: "FlinkSettings") -> None:
@@ -109,7 +115,9 @@ def resume(
     from streaming.job import job
 
     with _status_line("restoring and starting the job") as print_line:
-        print_line(job.resume(settings(), state.resolve() if state else None))
+        chosen = state.resolve() if state else None
+        on_running = partial(_print_running, print_line)
+        print_line(job.resume(settings(), chosen, on_running=on_running))
         if not alone:
             _start_writer(settings(), print_line)
 

@@ -16,19 +16,23 @@ from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
 from pyiceberg.table import Table, WriteTask
 
 from lakehouse import tables
-from lakehouse.commits import retry_commit
+from lakehouse.commits import refresh_for_one_attempt, retry_commit
+from lakehouse.leases import Lease
 from lakehouse.schemas import TICK_NAMES
 
 
-def append_days(table: Table, days: Iterable[tuple[int, pl.DataFrame]]) -> int:
+def append_days(
+    table: Table, days: Iterable[tuple[int, pl.DataFrame]], held: Lease | None = None
+) -> int:
     """Append the ticks of each UTC day (days since 1970) in one commit; returns the number of rows.
 
-    Empty days are skipped.
+    Empty days are skipped. Raises LeaseError, and appends nothing, when another process has taken
+    over the lease `held`.
     """
     filled = ((day, ticks) for day, ticks in days if ticks.height)
     files = list(chain.from_iterable(_write(table, day, ticks) for day, ticks in filled))
     if files:
-        _commit(table, files)
+        _commit(table, files, held)
     return sum(file.record_count for file in files)
 
 
@@ -50,8 +54,10 @@ def _write(table: Table, day: int, ticks: pl.DataFrame) -> Iterable[DataFile]:
 
 
 @retry_commit
-def _commit(table: Table, files: Sequence[DataFile]) -> None:
-    table.refresh()
+def _commit(table: Table, files: Sequence[DataFile], held: Lease | None) -> None:
+    refresh_for_one_attempt(table)
+    if held:
+        held.require()
     with table.transaction() as transaction, transaction.update_snapshot().fast_append() as append:
         for file in files:
             append.append_data_file(file)

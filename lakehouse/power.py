@@ -10,7 +10,7 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from contracts.durations import DAY_US
 from contracts.tick import EVENT_TIME_US_MIN
-from lakehouse import tables
+from lakehouse import leases, tables
 from lakehouse.daily import TIME_US_MAX, overwrite
 from lakehouse.schemas import COLUMNS_OF, POWER, POWER_FORECASTS
 from lakehouse.tables import Lakehouse
@@ -32,9 +32,15 @@ def store(lake: Lakehouse, rows: pl.DataFrame) -> Stored:
 
     `rows`: event_time_us, series, value_kw, source, known_at_us; one row per time and series. A
     differing value replaces the stored one. Loading the same rows again changes nothing and creates
-    no snapshot.
+    no snapshot. Two loads that read a day before either writes it would lose the rows of one, so
+    the second waits. Raises LeaseError when the first still runs after `lease_wait_s`.
     """
     lake.create()
+    with leases.lease(lake.settings, leases.POWER, holder="a load of power readings"):
+        return _store(lake, rows)
+
+
+def _store(lake: Lakehouse, rows: pl.DataFrame) -> Stored:
     first, last = _span(rows)
     stored = readings(lake, first, last)
     stored_values = stored.select(*READING_KEY, pl.col("value_kw").alias("stored_kw"))

@@ -30,6 +30,8 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.types import IcebergType
+from sqlalchemy.exc import OperationalError
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.errors import DatasetError
@@ -241,7 +243,7 @@ def _open(options: tuple[tuple[str, str], ...]) -> Catalog:
     """
     named = dict(options)
     if named["uri"].startswith("sqlite:"):
-        return SqlCatalog(CATALOG, **named)
+        return _open_embedded(named)
     from pyiceberg.catalog.rest import RestCatalog
 
     try:
@@ -251,6 +253,16 @@ def _open(options: tuple[tuple[str, str], ...]) -> Catalog:
             f"the REST catalog at {named['uri']} does not answer: {type(error).__name__}",
             "start it, or correct TICK_CATALOG_URI",
         ) from error
+
+
+@retry(
+    retry=retry_if_exception_type(OperationalError),  # two processes create its tables at once
+    stop=stop_after_attempt(3),
+    wait=wait_random(0.01, 0.1),
+    reraise=True,
+)
+def _open_embedded(options: Mapping[str, str]) -> Catalog:
+    return SqlCatalog(CATALOG, **options)
 
 
 def _prepare(file: Path) -> None:

@@ -17,7 +17,6 @@ from cli.times import FORMATS, TIME_METAVAR, format_day, resolve_range
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from contracts.config.groups.lakehouse import LakehouseSettings
     from contracts.config.settings import Settings
     from feature_store.backfill.run import BackfillReport
 
@@ -38,7 +37,7 @@ End = Annotated[
         "--to",
         formats=FORMATS,
         metavar=TIME_METAVAR,
-        help="UTC; default: the last tick of the lakehouse",
+        help="UTC; default: the last closed bar of the lakehouse",
     ),
 ]
 Symbols = Annotated[
@@ -87,12 +86,13 @@ def backfill(
     from rich.console import Console
 
     from cli.reports.progress_bars import progress_bars
+    from contracts.clock import now_us
     from contracts.config.settings import settings
     from feature_store.backfill import chunks, run
     from lakehouse.tables import Lakehouse
 
     names = split_symbols(symbols)
-    from_us, end_us = resolve_silver_range(settings(), start, end)
+    from_us, end_us = resolve_silver_range(settings(), start, end, now_us())
     length_us = chunks.length_us(Lakehouse(settings()), chunk, from_us, end_us)
     with _interrupted_by_signals(), progress_bars() as report:
         result = run.run(
@@ -160,11 +160,12 @@ def _write_online(console: "Console", settings: "Settings") -> None:
 
 
 def resolve_silver_range(
-    settings: "LakehouseSettings", start: datetime | None, end: datetime | None
+    settings: "Settings", start: datetime | None, end: datetime | None, now_us: int
 ) -> tuple[int, int]:
-    """The range in µs; by default all ticks of silver, to the end of their last bar."""
+    """The range in µs; by default all ticks of silver, to the end of their last closed bar."""
     from contracts.durations import SECOND_US
     from contracts.windows import LEVELS
+    from feature_store.backfill import closed_bars
     from lakehouse.tables import Lakehouse
 
     lakehouse = Lakehouse(settings)
@@ -173,6 +174,9 @@ def resolve_silver_range(
     def find_default() -> tuple[int, int]:
         first_us, last_us = lakehouse.time_range()
         longest_tile_s = max(level.tile_s for level in LEVELS)
-        return first_us, last_us + (longest_tile_s + 1) * SECOND_US
+        after_last_us = last_us + (longest_tile_s + 1) * SECOND_US
+        # Rows end on whole seconds; the end of the range is exclusive.
+        after_closed_us = (closed_bars.closed_us(settings, now_us) // SECOND_US + 1) * SECOND_US
+        return first_us, min(after_last_us, max(after_closed_us, first_us + 1))
 
     return resolve_range(start, end, find_default)

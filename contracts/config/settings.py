@@ -87,6 +87,11 @@ CONSISTENCY: tuple[tuple[Callable[[Settings], bool], str, str], ...] = (
         "s3_access_key and s3_secret_key must be set together",
         "set or unset both TICK_S3_ACCESS_KEY and TICK_S3_SECRET_KEY",
     ),
+    (
+        lambda s: s.lease_wait_s >= s.lease_s,
+        "lease_wait_s must not be below lease_s: the lease of a killed process would stay held",
+        "raise TICK_LEASE_WAIT_S or lower TICK_LEASE_S",
+    ),
 )
 VARIABLES = tuple(PREFIX + name.upper() for name in Settings.model_fields)
 KNOWN_VARIABLES = {*VARIABLES, *(PREFIX + name.upper() for name in RENAMED)}

@@ -6,20 +6,18 @@ what is correct.
 """
 
 import json
-import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from contracts.clock import now_us
+from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.config.home import HomeSettings
-from contracts.errors import JobError
-from contracts.files import hold_lock, replace_atomically
+from contracts.files import replace_atomically
 from feature_store.backfill.chunks import Chunk
-
-HOLDER_CHARS = 200  # far longer than the text that `exclusive_access` writes
+from lakehouse import leases
+from lakehouse.leases import Lease
+from lakehouse.schemas import GOLD
 
 
 @dataclass
@@ -53,7 +51,7 @@ def overlaps(one: Chunk, other: Chunk) -> bool:
 
 
 def folder(settings: HomeSettings) -> Path:
-    """Folder of ledger and lock file. Never delete the lock file: its holder would lose it."""
+    """Folder of the ledger."""
     return settings.root / "lakehouse" / "backfill"
 
 
@@ -80,25 +78,10 @@ def clear(settings: HomeSettings) -> None:
 
 
 @contextmanager
-def exclusive_access(settings: HomeSettings, holder: str) -> Iterator[None]:
-    """Exclusive access to gold and the ledger for `holder`, such as "a backfill".
+def exclusive_access(settings: LakehouseSettings, holder: str) -> Iterator[Lease]:
+    """Exclusive access to gold and the ledger for `holder`, such as "a backfill", on all hosts.
 
-    The operating system releases the lock of a killed process. Raises JobError, naming the holder,
-    when the lock is held.
+    Waits up to `lease_wait_s`. Raises LeaseError, naming the holder, when it is still held then.
     """
-    file = folder(settings) / "lock"
-    with ExitStack() as stack:
-        try:
-            lock = stack.enter_context(hold_lock(file, wait=False))
-        except BlockingIOError:
-            owner = file.read_text()[:HOLDER_CHARS] or "another process"
-            hint = "wait until it ends, or stop it; the next `tick backfill` continues from there"
-            raise JobError(f"{owner} is running on this lakehouse", hint) from None
-        lock.truncate(0)
-        lock.write(f"{holder} (PID {os.getpid()}, since {_utc(now_us())} UTC)")
-        lock.flush()
-        yield
-
-
-def _utc(us: int) -> str:
-    return datetime.fromtimestamp(us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    with leases.lease(settings, leases.BACKFILL, holder=holder, guarded=(GOLD,)) as held:
+        yield held

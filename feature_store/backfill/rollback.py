@@ -1,15 +1,16 @@
 """Rolls a table back to an earlier snapshot, while no backfill reads or writes it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from pyiceberg.table import Table
 
 from contracts.config.groups.lakehouse import LakehouseSettings
-from contracts.config.home import HomeSettings
 from contracts.errors import DatasetError
 from feature_store.backfill import ledger
-from lakehouse.commits import retry_commit
+from lakehouse import leases
+from lakehouse.commits import refresh_for_one_attempt, retry_commit
+from lakehouse.leases import Lease
 from lakehouse.schemas import GOLD, SILVER
 from lakehouse.snapshots import SnapshotInfo, list_snapshots, open_table
 from lakehouse.tables import Lakehouse
@@ -19,14 +20,14 @@ def rollback(settings: LakehouseSettings, name: str, snapshot_id: int) -> Snapsh
     """Make an earlier snapshot the current one, and return it.
 
     Nothing is deleted: another rollback can undo this one. Raises DatasetError for an unknown
-    table, and for a snapshot that does not exist, has expired or is the current one; JobError while
-    a backfill that reads or writes the table is running.
+    table, and for a snapshot that does not exist, has expired or is the current one; LeaseError
+    when a backfill or a load that reads or writes the table still runs after `lease_wait_s`.
     """
     lake = Lakehouse(settings)
     table = open_table(lake, name)
     _require_earlier(table, name, snapshot_id)
-    with _without_backfill(settings, name):
-        _set_current(table, snapshot_id)
+    with _without_writers(settings, name) as held:
+        _set_current(table, snapshot_id, held)
     return next(info for info in list_snapshots(lake, name) if info.snapshot_id == snapshot_id)
 
 
@@ -43,19 +44,26 @@ def _require_earlier(table: Table, name: str, snapshot_id: int) -> None:
 
 
 @contextmanager
-def _without_backfill(settings: HomeSettings, name: str) -> Iterator[None]:
-    """Keep backfills out while ticks or features change, and clear the ledger."""
+def _without_writers(settings: LakehouseSettings, name: str) -> Iterator[list[Lease]]:
+    """Keep backfills and loads out while ticks or features change, and clear the ledger."""
     if name not in (GOLD, SILVER):
-        yield
+        yield []
         return
-    with ledger.exclusive_access(settings, f"a rollback of {name}"):
+    holder = f"a rollback of {name}"
+    with ExitStack() as stack:
+        held = [stack.enter_context(ledger.exclusive_access(settings, holder))]
+        if name == SILVER:
+            load = leases.lease(settings, leases.LOAD, holder=holder, guarded=(SILVER,))
+            held.append(stack.enter_context(load))
         # Chunks in the ledger may be gone after the rollback, or depend on other ticks. Clear it
         # first: a kill in between then only costs work.
         ledger.clear(settings)
-        yield
+        yield held
 
 
 @retry_commit
-def _set_current(table: Table, snapshot_id: int) -> None:
-    table.refresh()
+def _set_current(table: Table, snapshot_id: int, held: Sequence[Lease]) -> None:
+    refresh_for_one_attempt(table)
+    for lease in held:
+        lease.require()
     table.manage_snapshots().set_current_snapshot(snapshot_id=snapshot_id).commit()

@@ -35,6 +35,7 @@ from feature_store.sql import windows
 from feature_store.sql.tiles import TRADE, WHO, SqlView
 from lakehouse import tables, tick_scans
 from lakehouse.catalog_options import literal
+from lakehouse.leases import Lease
 from lakehouse.schemas import FEATURE_NAMES, SILVER
 from lakehouse.tables import Lakehouse
 
@@ -149,7 +150,8 @@ def run(
 
     Chunks that are up to date are skipped, unless `again` is set. A failing chunk is in the report
     and does not stop the others. Raises DatasetError for an impossible range or an unknown symbol,
-    JobError when another backfill is running or Flink does not answer. An exception that ends this
+    LeaseError when another backfill still runs after `lease_wait_s`, JobError when Flink does not
+    answer. An exception that ends this
     call, such as Ctrl-C, cancels its Flink jobs; when the client is killed, Flink cancels them.
     """
     lake = Lakehouse(settings)
@@ -158,8 +160,8 @@ def run(
     if symbols:
         _require_known_symbols(lake, symbols)
     with (
-        ledger.exclusive_access(settings, "a backfill"),
-        _Backfill(settings, symbols, again) as backfill,
+        ledger.exclusive_access(settings, "a backfill") as held,
+        _Backfill(settings, symbols, again, held) as backfill,
         _threads(parallel, backfill.stop) as pool,
     ):
         todo = chunks.split(from_us, to_us, chunk_us)
@@ -207,8 +209,11 @@ class _Backfill:
     Threads may call `update_chunk` concurrently.
     """
 
-    def __init__(self, settings: Settings, symbols: Sequence[str] | None, again: bool) -> None:
+    def __init__(
+        self, settings: Settings, symbols: Sequence[str] | None, again: bool, held: Lease
+    ) -> None:
         self.settings, self.symbols, self.again = settings, symbols, again
+        self.held = held
         self.lake = Lakehouse(settings)
         self.report = BackfillReport()
         self.ticks_by_day = pl.DataFrame(schema={"key": pl.String, "day_us": pl.Int64})
@@ -233,7 +238,10 @@ class _Backfill:
     def stop(self) -> None:
         """Cancel this run's Flink jobs; one that is still being planned as soon as it has an id."""
         self._stopping.set()
-        with suppress(JobError):  # if Flink is down, it cancels them later: see client_options
+        # If Flink is down, it cancels them later: see client_options. After a takeover the jobs are
+        # those of the next holder.
+        with suppress(JobError):
+            self.held.require()
             cancel_abandoned(self.settings)
 
     def update_chunk(self, chunk: Chunk) -> None:
@@ -246,6 +254,7 @@ class _Backfill:
                 self.report.failed[chunk] = error.message + hint
 
     def _update(self, chunk: Chunk) -> None:
+        self.held.require()
         minutes = tick_scans.minutes(
             self.lake,
             chunk.from_us - chunks.WINDOW_US - 4 * MINUTE_US,
@@ -261,6 +270,7 @@ class _Backfill:
                 self.report.unchanged.append(chunk)
                 return
         rows = self._compute(chunk, lookback, minutes)
+        self.held.require()
         with self._lock:
             self._ledger.record(chunk, who, digest)
             self.report.computed.append(chunk)
@@ -274,7 +284,7 @@ class _Backfill:
                 self._run_job(program(self.settings, chunk, source, table))
             files = staging.staged_files(self.lake, table)
             with self._lock:
-                staging.swap(self.lake, files, chunk.from_us, chunk.to_us, self.symbols)
+                staging.swap(self.lake, files, chunk.from_us, chunk.to_us, self.symbols, self.held)
             return sum(file.record_count for file in files)
 
     def _run_job(self, job: Program) -> None:

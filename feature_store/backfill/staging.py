@@ -16,7 +16,8 @@ from pyiceberg.table import Table
 
 from contracts.errors import DatasetError
 from lakehouse import tables
-from lakehouse.commits import retry_commit
+from lakehouse.commits import refresh_for_one_attempt, retry_commit
+from lakehouse.leases import Lease
 from lakehouse.schemas import GOLD
 from lakehouse.tables import Lakehouse
 
@@ -73,20 +74,26 @@ def swap(
     from_us: int,
     to_us: int,
     symbols: Sequence[str] | None,
+    held: Lease | None = None,
 ) -> None:
     """Replace gold's rows with their end in [from, to) µs by the rows of `files`.
 
-    With `symbols`, only the rows of these symbols.
+    With `symbols`, only the rows of these symbols. Raises LeaseError, and changes nothing, when
+    another process has taken over the lease `held`.
     """
     replaced: BooleanExpression = tables.between(from_us, to_us)
     if symbols:
         replaced = And(replaced, In("symbol", list(symbols)))
-    _commit(lake.table(GOLD), replaced, files)
+    _commit(lake.table(GOLD), replaced, files, held)
 
 
 @retry_commit
-def _commit(gold: Table, replaced: BooleanExpression, files: Sequence[DataFile]) -> None:
-    gold.refresh()
+def _commit(
+    gold: Table, replaced: BooleanExpression, files: Sequence[DataFile], held: Lease | None
+) -> None:
+    refresh_for_one_attempt(gold)
+    if held:
+        held.require()
     with gold.transaction() as transaction, tables.ignore_row_group_warning():
         if next(iter(gold.scan(row_filter=replaced).plan_files()), None) is not None:
             transaction.delete(replaced)

@@ -12,6 +12,7 @@ import redis
 from contracts.config.settings import Settings
 from contracts.errors import ServiceError
 from contracts.windows import LEVELS
+from feature_store.backfill import closed_bars
 from feature_store.online.store import WriteCounts, connect, write_rows
 from lakehouse.schemas import GOLD, GOLD_LIVE
 from lakehouse.tables import Lakehouse
@@ -22,21 +23,23 @@ SLICE_US = 3_600_000_000  # an hour of rows at a time bounds the memory
 def newest_rows(settings: Settings, view: str, now_us: int) -> pl.DataFrame:
     """Newest row per symbol of one view within the TTL, live or backfilled.
 
-    Columns as in `Lakehouse.read_features`. Of two rows with equal time the backfilled one is kept:
-    it includes the late ticks.
+    Columns as in `Lakehouse.read_features`. Of two rows with equal time the one that was known
+    later is kept, hence the backfilled one if it includes late ticks, but not one that was computed
+    before its bar was closed. Backfilled rows of bars that are still open are ignored.
     """
+    closed_to_us = closed_bars.closed_us(settings, now_us) + 1
     oldest_us = now_us - settings.redis_ttl_s * 1_000_000
     to_us = now_us + settings.future_row_ms_max * 1000 + 1
     slices: list[pl.DataFrame] = []
     while to_us > oldest_us:
         from_us = max(oldest_us, to_us - SLICE_US)
-        for table in (GOLD_LIVE, GOLD):
-            frame = Lakehouse(settings).read_features(view, from_us, to_us, table=table)
+        for table, end_us in ((GOLD_LIVE, to_us), (GOLD, min(to_us, closed_to_us))):
+            frame = Lakehouse(settings).read_features(view, from_us, end_us, table=table)
             slices.append(frame.unique("symbol", keep="last", maintain_order=True))
         to_us = from_us
     return (
         pl.concat(slices)
-        .sort("event_time_us", maintain_order=True)
+        .sort("event_time_us", "known_at_us", maintain_order=True)
         .unique("symbol", keep="last", maintain_order=True)
     )
 

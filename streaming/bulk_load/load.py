@@ -14,19 +14,16 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from contracts.config.groups.lakehouse import LakehouseSettings
-from contracts.config.home import HomeSettings
 from contracts.durations import DAY_US
-from contracts.errors import FeedError
-from contracts.files import hold_lock
 from contracts.progress import Progress, silent
-from lakehouse import bulk_append
+from lakehouse import bulk_append, leases
+from lakehouse.leases import Lease
 from lakehouse.schemas import SILVER
 from lakehouse.tables import Lakehouse
 from streaming.bulk_load import rejects
@@ -65,11 +62,15 @@ class LoadReport:
 def load(
     settings: LakehouseSettings, feed: Feed, now_us: int, progress: Progress = silent
 ) -> LoadReport:
-    """Add every tick of the files to silver once. Raises FeedError while another load runs."""
+    """Add every tick of the files to silver once.
+
+    Two loads that read a day before either commits would both write it: the second waits. Raises
+    LeaseError when the first still runs after `lease_wait_s`.
+    """
     began = time.monotonic()
     Lakehouse(settings).create()
-    with _exclusive(settings):
-        loader = _Loader(settings, now_us)
+    with leases.lease(settings, leases.LOAD, holder="a load", guarded=(SILVER,)) as held:
+        loader = _Loader(settings, now_us, held)
         expected = [rows_expected(source) for source, _ in feed.files]
         total, finished = max(sum(expected), 1), 0
         for file, rows in zip(feed.files, expected, strict=True):
@@ -85,9 +86,10 @@ def load(
 class _Loader:
     """Buffers ticks and rejects in memory until there are enough for a commit."""
 
-    def __init__(self, settings: LakehouseSettings, now_us: int) -> None:
+    def __init__(self, settings: LakehouseSettings, now_us: int, held: Lease) -> None:
         self.settings = settings
         self.now_us = now_us
+        self.held = held
         self.report = LoadReport()
         self.table = Lakehouse(settings).table(SILVER)
         self.deduplicator = Deduplicator(self.table)
@@ -137,7 +139,7 @@ class _Loader:
         days = list(_split_days(ticks))
         self.buffer = [] if final or len(days) == 1 else [days.pop()[1]]
         loaded = bulk_append.append_days(
-            self.table, ((day, self._deduplicate(day, frame)) for day, frame in days)
+            self.table, ((day, self._deduplicate(day, frame)) for day, frame in days), self.held
         )
         self.report.loaded += loaded
         self.report.commits += loaded > 0
@@ -184,15 +186,3 @@ def _gzip_bytes(path: Path) -> int:
     with path.open("rb") as file:
         file.seek(-4, io.SEEK_END)
         return int.from_bytes(file.read(), "little")
-
-
-@contextmanager
-def _exclusive(settings: HomeSettings) -> Iterator[None]:
-    """Allow one load at a time: two that read a day before either commits would both write it."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(hold_lock(settings.root / "lakehouse" / "load.lock", wait=False))
-        except BlockingIOError as error:
-            message = "another `tick load` is running on this lakehouse"
-            raise FeedError(message, "wait until it has finished") from error
-        yield

@@ -5,6 +5,7 @@ gold; it also copies `predictions` into gold. Features are defined in `feature_s
 only connects tables.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from contracts.windows import LEVELS
 from feature_store.flink import rest as flink_rest
 from feature_store.flink.program import RECOVERY_PATH, FinishedReaderError, Program, submit
 from feature_store.sql import windows
-from lakehouse import tables
+from lakehouse import leases, tables
 from lakehouse.schemas import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
 from lakehouse.tables import Lakehouse
 from streaming.job import restore as job_restore
@@ -26,6 +27,11 @@ from streaming.job import tables as job_tables
 NAME = live_job.NAME
 STOP_TIMEOUT_S = 120.0
 RUNNING_TIMEOUT_S = 90.0
+OnRunning = Callable[[str], None]  # called with the id of a job that is already running
+
+
+def ignore(_job_id: str) -> None:
+    """The default of `on_running`."""
 
 
 def program(settings: Settings, restore: str | None = None) -> Program:
@@ -95,19 +101,38 @@ def options(settings: FlinkSettings) -> dict[str, str]:
     }
 
 
-def start(settings: Settings, restore: str | None = None) -> str:
+def start(settings: Settings, restore: str | None = None, *, on_running: OnRunning = ignore) -> str:
     """Submit the job, wait until every task runs, delete old states; returns the job id.
 
-    If the job is already running, only returns its id. Raises JobError; `await_start` describes
-    what happens to the job in that case.
+    If the job is already running, or another process is starting it, changes nothing: calls
+    `on_running` with its id and returns that. Raises JobError; `await_start` describes what happens
+    to the job in that case.
+    """
+    return _start_alone(settings, restore, lambda: None, on_running)
+
+
+def _start_alone(
+    settings: Settings, restore: str | None, prepare: Callable[[], Any], on_running: OnRunning
+) -> str:
+    """Two jobs at once would write every tick twice, and Flink lists a job only when it is planned.
+
+    Therefore the lease is held from the question whether one runs until all of its tasks run. The
+    first question, without the lease, spares a running platform the wait and the commits.
     """
     if job_id := flink_rest.running_job(settings, NAME):
+        on_running(job_id)
         return job_id
-    Lakehouse(settings).create()
-    job_id = submit(settings, program(settings, restore))
-    await_start(settings, job_id)
-    states.prune(settings, restore)
-    return job_id
+    with leases.lease(settings, leases.LIVE_JOB, holder="a start of the live job") as held:
+        if job_id := flink_rest.running_job(settings, NAME):
+            on_running(job_id)
+            return job_id
+        Lakehouse(settings).create()
+        prepare()
+        held.require()
+        job_id = submit(settings, program(settings, restore))
+        await_start(settings, job_id)
+        states.prune(settings, restore)
+        return job_id
 
 
 def await_start(settings: FlinkSettings, job_id: str, timeout_s: float = RUNNING_TIMEOUT_S) -> None:
@@ -127,16 +152,12 @@ def await_start(settings: FlinkSettings, job_id: str, timeout_s: float = RUNNING
         raise
 
 
-def submit_fresh(settings: Settings, now_us: int) -> str:
+def submit_fresh(settings: Settings, now_us: int, *, on_running: OnRunning = ignore) -> str:
     """Start without state, on warm-up messages published first; returns the job id.
 
-    If the job is already running, only returns its id.
+    A job that is running or being started is treated as in `start`.
     """
-    if job_id := flink_rest.running_job(settings, NAME):
-        return job_id
-    Lakehouse(settings).create()
-    warmup.publish(settings, now_us)
-    return start(settings)
+    return _start_alone(settings, None, lambda: warmup.publish(settings, now_us), on_running)
 
 
 def stop(settings: FlinkSettings) -> str:
@@ -144,9 +165,10 @@ def stop(settings: FlinkSettings) -> str:
     return flink_rest.stop_with_savepoint(settings, _running(settings), STOP_TIMEOUT_S)
 
 
-def resume(settings: Settings, state: Path | None = None) -> str:
+def resume(settings: Settings, state: Path | None = None, *, on_running: OnRunning = ignore) -> str:
     """Continue from `state`, by default the newest complete checkpoint or savepoint.
 
+    A job that is running or being started is treated as in `start`.
     Raises JobError if there is none, or if a reader that must run had finished in it.
     """
     chosen = state or states.newest_state(settings)
@@ -156,7 +178,7 @@ def resume(settings: Settings, state: Path | None = None) -> str:
             "start without state: `tick job submit`",
         )
     try:
-        return start(settings, f"file://{chosen}")
+        return start(settings, f"file://{chosen}", on_running=on_running)
     except FinishedReaderError as error:
         raise job_restore.explain(settings, error, chosen) from error
 

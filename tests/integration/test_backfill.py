@@ -131,6 +131,7 @@ def client(settings: Settings) -> subprocess.Popen[bytes]:
     names = ("home", "cache", "flink_port", "kafka_port", "redis_port")
     env = os.environ | {f"TICK_{name.upper()}": str(getattr(settings, name)) for name in names}
     env["TICK_CLIENT_TIMEOUT_S"] = str(CLIENT_TIMEOUT_S)
+    env["TICK_LEASE_S"] = "3"  # how long the run after a kill -9 waits
     with default_signals():
         return subprocess.Popen(
             command, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
@@ -205,8 +206,9 @@ def test_a_killed_run_goes_on_where_it_was(history: Settings, whole: pl.DataFram
         ),
         "a chunk done",
     )
-    with pytest.raises(JobError, match=r"a backfill \(PID .* is running"):
-        backfill.run(history, START_US, START_US + DAY_US)
+    impatient = history.model_copy(update={"lease_wait_s": 0})
+    with pytest.raises(JobError, match=r"a backfill \(host .* is running"):
+        backfill.run(impatient, START_US, START_US + DAY_US)
     time.sleep(1.5)
     child.send_signal(signal.SIGKILL)
     child.wait()

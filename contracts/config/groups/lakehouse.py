@@ -57,6 +57,22 @@ class LakehouseSettings(HomeSettings):
         description="bulk load: rows buffered in memory and written in one commit",
     )
 
+    lease_s: float = Field(
+        30,
+        ge=1,
+        le=3600,
+        description=(
+            "backfill, bulk load, rollback and the start of the live job exclude each other by"
+            " leases: one that was not renewed for this long, in seconds, may be taken over"
+        ),
+    )
+    lease_wait_s: float = Field(
+        600,
+        ge=1,
+        le=86_400,
+        description="longest wait for a lease that another process holds, in seconds",
+    )
+
     @property
     def catalog_file(self) -> Path:
         """SQLite file of the Iceberg catalog, shared by Flink and PyIceberg."""

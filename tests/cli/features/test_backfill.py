@@ -15,6 +15,8 @@ from streaming.feeds import tick_frame
 
 START = datetime(2026, 3, 1, 12, 0, 30)  # noqa: DTZ001 – typer gives naive moments
 
+LATER_US = 4_000_000_000_000_000
+
 
 def us(moment: datetime) -> int:
     return int(moment.replace(tzinfo=UTC).timestamp() * 1_000_000)
@@ -41,14 +43,30 @@ def lake(tmp_path):
 
 
 def test_without_a_range_all_of_silver_is_covered_up_to_the_end_of_its_last_bar(lake):
-    assert resolve_silver_range(lake, None, None) == (us(START), us(START) + 161_000_000)
+    expected = (us(START), us(START) + 161_000_000)
+    assert resolve_silver_range(lake, None, None, LATER_US) == expected
+
+
+@pytest.mark.parametrize(
+    ("now_s", "end_s"),
+    [
+        (100, 100),  # silver is as of now: the rows up to 99.8 s have their ticks
+        (124, 100),
+        (126, 101),  # no tick of the rows up to 100 s can be under way any more
+        (160, 135),
+        (190, 161),  # the last bar of the ladder is closed as well
+    ],
+)
+def test_alongside_the_live_stream_the_range_ends_with_the_newest_closed_bar(lake, now_s, end_s):
+    _, end_us = resolve_silver_range(lake, None, None, us(START) + now_s * 1_000_000)
+    assert end_us == us(START) + end_s * 1_000_000
 
 
 def test_an_option_overrides_its_end_of_the_range(lake):
-    assert resolve_silver_range(lake, START.replace(second=0), None)[0] == us(
+    assert resolve_silver_range(lake, START.replace(second=0), None, LATER_US)[0] == us(
         START.replace(second=0)
     )
-    assert resolve_silver_range(lake, None, START.replace(minute=9))[1] == us(
+    assert resolve_silver_range(lake, None, START.replace(minute=9), LATER_US)[1] == us(
         START.replace(minute=9)
     )
 
@@ -57,7 +75,7 @@ def test_an_empty_lakehouse_names_the_command_that_fills_it(tmp_path):
     empty = Settings(home=tmp_path)
     Lakehouse(empty).create()
     with pytest.raises(DatasetError, match="no ticks") as caught:
-        resolve_silver_range(empty, None, None)
+        resolve_silver_range(empty, None, None, LATER_US)
     assert "`tick history`" in caught.value.hint
 
 

@@ -1,7 +1,6 @@
 """A backfill interrupted at any step: every chunk is old or new, and the next run completes it."""
 
-import subprocess
-import sys
+from unittest.mock import patch
 
 import polars as pl
 import pytest
@@ -12,6 +11,8 @@ from feature_store.backfill import chunks, ledger, staging
 from feature_store.backfill import run as backfill
 from feature_store.backfill.ledger import Ledger
 from feature_store.flink import rest as flink_rest
+from lakehouse import leases
+from lakehouse.schemas import GOLD
 from lakehouse.tables import Lakehouse
 from tests.feature_store.backfill.conftest import (
     FIRST_US,
@@ -112,20 +113,23 @@ def test_what_was_swapped_and_not_recorded_is_computed_again(history, flink, exp
     assert_frame_equal(stored_rows(history), expected, check_dtypes=False)
 
 
-HOLDER = """
-import sys
-from pathlib import Path
-from contracts.config.settings import Settings
-from feature_store.backfill import ledger
-with ledger.exclusive_access(Settings(home=Path(sys.argv[1])), "a backfill"):
-    print("holds the lock", flush=True)
-    sys.stdin.read()
-"""
+def test_a_run_whose_lease_was_taken_over_changes_nothing_more(history, flink, expected, script):
+    """As after a suspended laptop: another run took over while a Flink job was computing."""
+    short = history.model_copy(update={"lease_s": 0.2})
 
+    def take_over(_name):
+        flink.fails = lambda _: None
+        lost = script.cancelled
+        with (
+            patch.object(leases.Lease, "renew", lambda _: None),
+            leases.lease(short, leases.BACKFILL, holder="another run", guarded=(GOLD,)),
+        ):
+            assert script.cancelled == lost
 
-def test_a_killed_holder_leaves_no_lock(history, flink):
-    command = [sys.executable, "-c", HOLDER, str(history.home)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"holds the lock\n"
-        process.kill()
-    assert len(backfill.run(history, FIRST_US, LAST_US).computed) == 2
+    flink.fails = take_over
+    with patch.object(leases.Lease, "renew", lambda _: None):
+        report = backfill.run(short, FIRST_US, LAST_US)
+    assert len(report.failed) == 2 and len(flink.names) == 1
+    assert all("was taken over by another process" in reason for reason in report.failed.values())
+    assert (stored_rows(history)["warm_s"] == OLD_WARM_S).all()
+    assert ledger.read_ledger(history).done == {}

@@ -20,6 +20,7 @@ from tests.feature_store.online.test_store import stored
 from tests.support.feature_rows import NOW_MS, NOW_US, feature_row, plain_row
 
 HOUR_MS = 3_600_000
+LATER_US = NOW_US + 60_000_000  # every bar up to NOW_US is closed
 
 
 @pytest.fixture
@@ -85,13 +86,29 @@ def test_the_newest_row_of_every_symbol_and_view_comes_back(client, lake):
 def test_a_backfilled_row_wins_over_the_live_one_of_equal_time(client, lake):
     append(lake, GOLD, plain_row(value=2.0))
     append(lake, GOLD_LIVE, plain_row(value=1.0))
-    assert newest_rows(lake, "tick_1s", NOW_US).height == 1
-    rebuild(lake, NOW_US)
+    assert newest_rows(lake, "tick_1s", LATER_US).height == 1
+    rebuild(lake, LATER_US)
     assert stored(client, "tick_1s", "BINANCE:BTCUSDT") == (NOW_MS, 2.0)
 
 
+def test_a_row_computed_before_its_bar_was_closed_loses_against_the_live_one(client, lake):
+    """It lacks the newest ticks, so it was known earlier."""
+    early = plain_row(value=2.0)
+    append(lake, GOLD, early | {"known_at_us": early["known_at_us"] - 500_000})
+    append(lake, GOLD_LIVE, plain_row(value=1.0))
+    rebuild(lake, LATER_US)
+    assert stored(client, "tick_1s", "BINANCE:BTCUSDT") == (NOW_MS, 1.0)
+
+
+def test_a_backfilled_row_of_an_open_bar_never_replaces_what_the_writer_wrote(client, lake):
+    write_rows(client, [plain_row(value=9.0)], lake, NOW_US)
+    append(lake, GOLD, plain_row(value=2.0), plain_row(time_ms=NOW_MS - 60_000, value=1.0))
+    rebuild(lake, NOW_US)
+    assert stored(client, "tick_1s", "BINANCE:BTCUSDT") == (NOW_MS, 9.0)
+
+
 def test_rebuilding_next_to_the_live_stream_makes_nothing_older(client, lake):
-    append(lake, GOLD, plain_row(time_ms=NOW_MS - 1000, value=1.0))
+    append(lake, GOLD, plain_row(time_ms=NOW_MS - 60_000, value=1.0))
     write_rows(client, [plain_row(value=9.0)], lake, NOW_US)
     done = rebuild(lake, NOW_US)
     assert (done.written, done.older) == (0, 1)
@@ -105,4 +122,4 @@ def test_an_empty_lakehouse_writes_nothing(client, lake):
 def test_redis_away_is_said(lake):
     append(lake, GOLD, plain_row())
     with pytest.raises(ServiceError, match="Redis"):
-        rebuild(lake.model_copy(update={"redis_port": 1}), NOW_US)
+        rebuild(lake.model_copy(update={"redis_port": 1}), LATER_US)

@@ -6,6 +6,7 @@ import sys
 import time
 from hashlib import sha256
 from pathlib import Path
+from unittest.mock import patch
 
 import polars as pl
 import pytest
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 
 from contracts.config.settings import Settings
 from contracts.durations import DAY_US
-from contracts.errors import FeedError
 from contracts.tick import MESSAGE_BYTES_MAX
+from lakehouse import leases
+from lakehouse.leases import LeaseError
 from lakehouse.maintenance import compact
 from lakehouse.schemas import DEAD_LETTER, SILVER
 from lakehouse.tables import Lakehouse
@@ -256,10 +258,26 @@ def test_a_second_load_at_the_same_time_is_refused(lake, tmp_path):
     file = written(tmp_path / "a.parquet", ticks(10))
 
     def meanwhile(*_: object) -> None:
-        with pytest.raises(FeedError, match="another `tick load` is running"):
-            load(lake, open_feed([file]), NOW_US)
+        with pytest.raises(LeaseError, match=r"^a load \(host .*\) is running"):
+            load(lake.model_copy(update={"lease_wait_s": 0}), open_feed([file]), NOW_US)
 
     assert load(lake, open_feed([file]), NOW_US, meanwhile).loaded == 10
+
+
+def test_a_load_whose_lease_was_taken_over_writes_nothing_more(lake, tmp_path):
+    file = written(tmp_path / "a.parquet", ticks(10))
+    short = lake.model_copy(update={"lease_s": 0.2})
+
+    def take_over(*_: object) -> None:
+        with leases.lease(short, leases.LOAD, guarded=(SILVER,)):
+            pass
+
+    with (
+        patch.object(leases.Lease, "renew", lambda _: None),
+        pytest.raises(LeaseError, match="was taken over"),
+    ):
+        load(short, open_feed([file]), NOW_US, take_over)
+    assert stored(lake).height == 0
 
 
 def test_progress_ends_at_its_total(lake, tmp_path):

@@ -1,6 +1,8 @@
 """Start, stop, resume and status of the live job against a server that answers like Flink."""
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.errors import JobError
 from feature_store.flink.program import FinishedReaderError
+from lakehouse import leases
 from streaming.job import job, restore
 from tests.support.flink_server import JOB_ID, flink_server
 from tests.support.loopback import serving
@@ -46,6 +49,58 @@ def test_a_running_job_is_not_submitted_again(running):
     assert job.start(running) == JOB_ID
     assert job.submit_fresh(running, 0) == JOB_ID
     assert not (running.root / "lakehouse").exists()
+
+
+@pytest.fixture
+def submitted(flink, monkeypatch):
+    """Programs that were submitted: the job appears in Flink only a while after the submission."""
+    programs, flink.name = [], "another job"
+
+    def plan(_settings, program):
+        programs.append(program)
+        time.sleep(0.3)
+        flink.name = job.NAME
+        return JOB_ID
+
+    monkeypatch.setattr(job, "submit", plan)
+    return programs
+
+
+def test_of_two_starts_at_once_one_submits_and_the_other_names_its_job(running, submitted):
+    named = []
+    with ThreadPoolExecutor(2) as pool:
+        starts = [pool.submit(job.start, running, on_running=named.append) for _ in range(2)]
+    assert [start.result() for start in starts] == [JOB_ID] * 2
+    assert (len(submitted), named) == (1, [JOB_ID])
+
+
+def test_of_two_fresh_starts_at_once_one_publishes_the_warm_up(running, submitted, monkeypatch):
+    published = []
+    monkeypatch.setattr(job.warmup, "publish", lambda *_: published.append(1))
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: job.submit_fresh(running, 0), range(2)))
+    assert (len(submitted), len(published)) == (1, 1)
+
+
+def test_a_start_names_the_running_job_and_needs_no_lease(running):
+    named = []
+    with leases.lease(running, leases.LIVE_JOB):
+        job.start(running, on_running=named.append)
+    assert named == [JOB_ID]
+
+
+def test_a_start_that_lost_its_lease_submits_nothing(running, submitted, monkeypatch):
+    short = running.model_copy(update={"lease_s": 0.2})
+
+    def take_over(*_):
+        with leases.lease(short, leases.LIVE_JOB):
+            pass
+
+    monkeypatch.setattr(leases.Lease, "renew", lambda _: None)
+    monkeypatch.setattr(job.warmup, "publish", take_over)
+    with pytest.raises(leases.LeaseError, match="was taken over"):
+        job.submit_fresh(short, 0)
+    assert submitted == []
 
 
 @pytest.mark.parametrize("state", ["FINISHED", "CANCELED", "FAILED"])
@@ -89,7 +144,7 @@ def test_without_a_state_there_is_nothing_to_resume(idle):
 def test_resume_continues_from_the_newest_state_or_the_given_one(idle, monkeypatch):
     old, new = save(idle, 1, 1_000), save(idle, 2, 2_000)
     started = []
-    monkeypatch.setattr(job, "start", lambda settings, state: started.append(state) or "id")
+    monkeypatch.setattr(job, "start", lambda settings, state, **_: started.append(state) or "id")
     assert job.resume(idle) == "id"
     job.resume(idle, old)
     assert started == [f"file://{new}", f"file://{old}"]
@@ -98,7 +153,7 @@ def test_resume_continues_from_the_newest_state_or_the_given_one(idle, monkeypat
 def test_a_state_with_a_finished_reader_is_explained(idle, monkeypatch):
     newest = save(idle, 2, 2_000)
 
-    def refuse(_settings, state):
+    def refuse(_settings, state, **_):
         raise FinishedReaderError(state, ["wire"])
 
     monkeypatch.setattr(job, "start", refuse)

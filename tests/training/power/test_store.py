@@ -2,6 +2,10 @@
 are new, and actuals arrive.
 """
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -28,6 +32,26 @@ def rows(days=3, seed=1, source="one"):
 
 def snapshots(settings, table):
     return len(Lakehouse(settings).table(table).snapshots())
+
+
+def test_two_loads_of_the_same_days_at_once_lose_no_reading(settings, monkeypatch):
+    """Both read the stored days before either writes them, if nothing makes one wait."""
+    both_have_read, read = threading.Barrier(2), power.readings
+
+    def read_together(*arguments):
+        stored = read(*arguments)
+        with suppress(threading.BrokenBarrierError):
+            both_have_read.wait(0.3)
+        return stored
+
+    loads = [rows(days=1).with_columns(series=pl.lit(name)) for name in ("a", "b")]
+    lake = Lakehouse(settings)
+    lake.create()
+    monkeypatch.setattr(power, "readings", read_together)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda load: power.store(lake, load), loads))
+    monkeypatch.undo()
+    assert len(power.readings(lake)) == sum(map(len, loads))
 
 
 def forecast(series, day, kw, version="1"):

@@ -7,6 +7,8 @@ from tests.contracts.config.groups import limits
 
 LIMITS = {
     "orphan_age_s": (3600, 31_536_000),
+    "lease_s": (1, 3600),
+    "lease_wait_s": (1, 86_400),
     "sql_memory_mb": (256, 1_048_576),
     "load_commit_rows": (1, 100_000_000),
 }
