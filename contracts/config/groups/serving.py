@@ -94,6 +94,15 @@ class ServingSettings(HomeSettings):
     stream_poll_s: float = Field(
         1, ge=0.05, le=60, description="how often a stream polls for newer features"
     )
+    live_symbols_max: int = Field(
+        50, ge=1, le=1000, description="most symbols that the live page shows, in sorted order"
+    )
+    live_symbols_age_s: float = Field(
+        2,
+        ge=0,
+        le=3600,
+        description="how long open live pages share one scan of the store for symbols",
+    )
     requests_per_s_max: float = Field(
         0,
         ge=0,

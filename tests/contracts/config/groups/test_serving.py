@@ -17,6 +17,8 @@ LIMITS = {
     "body_timeout_s": (Above(0), 600),
     "body_bytes_max": (1024, 16_777_216),
     "symbols_max": (1, 10_000),
+    "live_symbols_max": (1, 1000),
+    "live_symbols_age_s": (0, 3600),
     "batch_bytes_max": (1024, 2**30),
     "batch_rows_max": (1, 1_000_000),
     "streams_max": (0, 10_000),
