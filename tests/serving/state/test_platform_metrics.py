@@ -39,7 +39,7 @@ def scrape(make_api_settings, redis_server):
     return scrape
 
 
-def test_a_redis_that_does_not_answer_has_a_sample_of_its_own(scrape):
+def test_a_redis_that_does_not_answer_has_a_sample(scrape):
     assert scrape(redis_port=UNREACHED) == {"tick_redis_up": 0.0}
 
 
