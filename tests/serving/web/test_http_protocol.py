@@ -146,6 +146,6 @@ def test_a_slow_response_and_a_pause_between_requests_are_not_header_time():
     assert talk(story) == [b"HTTP/1.1 200"] * 2
 
 
-def test_a_long_body_is_no_header():
+def test_a_long_body_does_not_count_as_header():
     body = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 500000\r\n\r\n"
     assert answer(body, b"y" * 500_000).startswith(b"HTTP/1.1 200")

@@ -8,6 +8,7 @@ from tests.contracts.config.groups import limits
 LIMITS = {
     "orphan_age_s": (3600, 31_536_000),
     "sql_memory_mb": (256, 1_048_576),
+    "read_rows_max": (1000, 10_000_000_000),
     "load_commit_rows": (1, 100_000_000),
 }
 SECRETS = ("catalog_token", "catalog_credential", "s3_access_key", "s3_secret_key")
