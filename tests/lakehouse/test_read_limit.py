@@ -94,7 +94,7 @@ def test_only_the_named_columns_and_symbols_are_read(settings, opened):
     assert set(everything["key"]) >= {A, B}
 
 
-def test_no_symbols_are_no_ticks(settings):
+def test_without_symbols_the_result_is_empty(settings):
     assert Lakehouse(settings).read_ticks(START, START + DAY, []).is_empty()
 
 
