@@ -38,6 +38,7 @@ from contracts.errors import DatasetError
 from contracts.tick import TRADE_KEY
 from lakehouse import catalog_options
 from lakehouse.commits import retry_commit
+from lakehouse.read_limit import require_rows
 from lakehouse.schemas import (
     COLUMNS_OF,
     GOLD,
@@ -49,6 +50,7 @@ from lakehouse.schemas import (
 )
 
 CATALOG = "lakehouse"
+TICK_ORDER = ("event_time_us", "seq", "late")
 SYMBOL_KEY = pl.concat_str("venue", pl.lit(":"), "symbol").alias("key")  # VENUE:SYMBOL
 
 
@@ -128,25 +130,26 @@ class Lakehouse:
         to_us: int,
         symbols: Sequence[str] | None = None,
         snapshot: int | None = None,
+        names: Sequence[str] = TICK_NAMES,
     ) -> pl.DataFrame:
         """Distinct ticks with event time in [from, to) µs, sorted by event time and seq.
 
         Adds `key` = VENUE:SYMBOL. Of several duplicates, one that was in time wins over a late one:
-        then the tick was not late. `snapshot` pins the read to that state of the table. Raises
-        DatasetError when it has expired.
+        then the tick was not late. `snapshot` pins the read to that state of the table. `names`
+        are the columns that are read, besides those that identify and order the ticks. Raises
+        DatasetError when the snapshot has expired, or the range has more than `read_rows_max` rows.
         """
-        frame = self._read(
-            SILVER,
-            between(from_us, to_us),
-            tuple(n for n in TICK_NAMES if n != "event_time"),
-            snapshot,
-        )
+        row_filter: BooleanExpression = between(from_us, to_us)
+        if symbols is not None:
+            parts = sorted({symbol.partition(":")[2] for symbol in symbols})
+            row_filter = And(row_filter, In("symbol", parts))
+        used = {*TRADE_KEY, *TICK_ORDER, *names}
+        fields = tuple(name for name in TICK_NAMES if name in used and name != "event_time")
+        frame = self._read(SILVER, row_filter, fields, snapshot)
         ticks = frame.with_columns(SYMBOL_KEY)
         if symbols is not None:
             ticks = ticks.filter(pl.col("key").is_in(list(symbols)))
-        return ticks.sort("event_time_us", "seq", "late").unique(
-            TRADE_KEY, keep="first", maintain_order=True
-        )
+        return ticks.sort(*TICK_ORDER).unique(TRADE_KEY, keep="first", maintain_order=True)
 
     def count_ticks(self, from_us: int, to_us: int, without_venue: str | None = None) -> TickCount:
         """Count silver rows with event time in [from, to) µs, optionally without one venue."""
@@ -166,15 +169,19 @@ class Lakehouse:
         symbols: Sequence[str] | None = None,
         table: str = GOLD,
         snapshot: int | None = None,
+        names: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         """Feature rows of one view with row end in [from, to) µs, sorted by time and symbol.
 
-        Columns: symbol, event_time_us, known_at_us, warm_s and the columns of the view. `snapshot`
-        as in `read_ticks`; columns added since then are null.
+        Columns: symbol, event_time_us, known_at_us, warm_s and the columns of the view, or `names`
+        of them. `snapshot` as in `read_ticks`; columns added since then are null. Raises
+        DatasetError as `read_ticks` does.
         """
         from contracts.features import COLUMNS
 
         features = [column.name for column in COLUMNS if column.view == view]
+        if names is not None:
+            features = [name for name in features if name in set(names)]
         row_filter: BooleanExpression = And(between(from_us, to_us), EqualTo("view", view))
         if symbols is not None:
             row_filter = And(row_filter, In("symbol", list(symbols)))
@@ -216,6 +223,7 @@ class Lakehouse:
         if snapshot is not None:
             _require_snapshot(stored, table, snapshot)
         scan = stored.scan(row_filter=row_filter, snapshot_id=snapshot)
+        require_rows(scan, table, self.settings.read_rows_max)
         # The schema of that snapshot may be older than the current one.
         added = set(fields).difference(scan.projection().column_names)
         frame = pl.from_arrow(

@@ -43,8 +43,8 @@ def create_app(settings: Settings, registry: ReadRegistry = read_registry) -> Fa
 
     Raises ServiceError when there is no API key and `api_open` does not allow that.
     """
-    keys = load_api_keys(settings)
     metrics = Metrics()
+    keys = load_api_keys(settings, metrics.keys_readable.set)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

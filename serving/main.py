@@ -33,7 +33,7 @@ def serve_api(settings: ServingSettings) -> None:
             port=settings.api_port,
             workers=settings.api_workers,
             loop="uvloop",
-            http="httptools",
+            http="serving.web.http_protocol:BoundedHttpProtocol",
             ws="none",
             access_log=False,
             server_header=False,

@@ -14,7 +14,7 @@ from typing import Any
 import redis.asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from contracts.config import connections
 from contracts.config.settings import Settings
@@ -30,9 +30,11 @@ from feature_store.online.redis_layout import (
     decode_time_us,
     entity_key,
     field,
+    parse_integer,
     symbol_of,
     time_field,
 )
+from feature_store.online.write_errors import is_damage
 
 VIEW_OF = {column.name: column.view for column in COLUMNS}
 TILE_S = {level.view: level.tile_s for level in LEVELS}
@@ -196,21 +198,48 @@ class OnlineReader:
 
     async def _fetch(self, symbols: Sequence[str]) -> list[list[bytes | None]]:
         if len(symbols) == 1:  # a pipeline of one command would double the cost
-            return [
-                await self._redis.execute_command(
-                    "HMGET", entity_key(symbols[0]), *self.plan.fields
-                )
-            ]
+            return [await self._fetch_one(symbols[0])]
         async with self._redis.pipeline(transaction=False) as pipe:
             for symbol in symbols:
                 pipe.hmget(entity_key(symbol), self.plan.fields)
-            hashes: list[list[bytes | None]] = await pipe.execute()
-        return hashes
+            replies = await pipe.execute(raise_on_error=False)
+        return [self._require_hash(reply) for reply in replies]
+
+    async def _fetch_one(self, symbol: str) -> list[bytes | None]:
+        try:
+            reply = await self._redis.execute_command(
+                "HMGET", entity_key(symbol), *self.plan.fields
+            )
+        except ResponseError as error:
+            reply = error
+        return self._require_hash(reply)
+
+    def _require_hash(self, reply: Any) -> list[bytes | None]:
+        """The fields of a symbol. A key that is not a hash has none: it must not fail the others
+        of the request.
+        """
+        if not isinstance(reply, Exception):
+            fields: list[bytes | None] = reply
+            return fields
+        if is_damage(reply):
+            return [None] * len(self.plan.fields)
+        raise reply
 
     async def heartbeat_ms(self) -> int | None:
         """Newest event time that the whole pipeline has processed, ms; None before the first."""
         (value,) = await self.get_values(HEARTBEAT_KEY)
-        return None if value is None else int(value)
+        return parse_integer(value)
+
+    async def memory_bytes(self) -> tuple[int | None, int | None]:
+        """Used memory of Redis and its limit, bytes; None when Redis does not report it, or has no
+        limit.
+        """
+        async with self._within_deadline():
+            try:
+                info = await self._redis.info("memory")
+            except ResponseError:  # an ACL user without the command INFO
+                return None, None
+        return info.get("used_memory"), info.get("maxmemory") or None
 
     async def get_values(self, *keys: str) -> list[bytes | None]:
         """The values of keys that are not Feast's, None for absent ones."""
@@ -225,14 +254,15 @@ class OnlineReader:
         return fields
 
     async def symbols(self, count_max: int) -> list[str]:
-        """Symbols that have a row, sorted, at most `count_max` of them."""
-        found: set[str] = set()
+        """The first `count_max` symbols that have a row, sorted.
+
+        Scans the whole store: cache the result.
+        """
+        found: set[str | None] = set()
         async with self._within_deadline():
             async for key in self._redis.scan_iter(match=b"*" + PROJECT.encode(), count=1000):
                 found.add(symbol_of(key))
-                if len(found) >= count_max:
-                    break
-        return sorted(found)
+        return sorted(symbol for symbol in found if symbol is not None)[:count_max]
 
     async def close(self) -> None:
         """Close every connection."""

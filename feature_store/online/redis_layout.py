@@ -16,6 +16,7 @@ ENTITY = "symbol"
 # time of its ticks.
 METADATA_NAMES = ("warm_s", "known_at_us")
 SYMBOLS_CACHED_MAX = 65_536
+VALUE_BYTES_MAX = 32  # a time or an integer is shorter; longer bytes are damaged
 
 _STRING = 2  # feast ValueType.STRING
 # Protobuf tags inside feast.types.Value.
@@ -30,16 +31,25 @@ def _text(value: str) -> bytes:
     return struct.pack("<II", _STRING, len(encoded)) + encoded
 
 
-def symbol_of(key: bytes) -> str:
-    """The symbol of an entity key."""
-    start = len(struct.pack("<I", 1) + _text(ENTITY)) + struct.calcsize("<II")
-    return key[start : len(key) - len(PROJECT)].decode()
+_KEY_HEAD = struct.pack("<I", 1) + _text(ENTITY)
+_SYMBOL_START = len(_KEY_HEAD) + struct.calcsize("<II")
+
+
+def symbol_of(key: bytes) -> str | None:
+    """The symbol of an entity key; None for a key of another form."""
+    encoded = key[_SYMBOL_START : -len(PROJECT)]
+    try:
+        symbol = encoded.decode()
+    except UnicodeDecodeError:
+        return None
+    expected = _KEY_HEAD + _text(symbol) + PROJECT.encode()
+    return symbol if symbol and key == expected else None
 
 
 @lru_cache(SYMBOLS_CACHED_MAX)
 def entity_key(symbol: str) -> bytes:
     """The Redis key of a symbol (VENUE:SYMBOL): entity key serialisation v3, then the project."""
-    return struct.pack("<I", 1) + _text(ENTITY) + _text(symbol) + PROJECT.encode()
+    return _KEY_HEAD + _text(symbol) + PROJECT.encode()
 
 
 def field(view: str, name: str) -> bytes:
@@ -63,6 +73,7 @@ def _varint(value: int) -> bytes:
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number at `at` and the position after it. Raises IndexError when the data ends in it."""
     value = shift = 0
     while True:
         byte = data[at]
@@ -71,6 +82,14 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
         if byte < 128:
             return value, at
         shift += 7
+
+
+def parse_integer(data: bytes | None) -> int | None:
+    """The integer of a key that is not Feast's, which is text; None when there is none."""
+    try:
+        return None if data is None else int(data)
+    except ValueError:
+        return None
 
 
 def encode_int64(value: int) -> bytes:
@@ -99,20 +118,26 @@ def decode_double(data: bytes | None) -> float | None:
 
 
 def decode_int64(data: bytes | None) -> int | None:
-    """The int64 of a feast Value; None when there is none."""
+    """The int64 of a feast Value; None when there is none, or its bytes are damaged."""
     if not data or data[:1] != _TAG_INT64:
         return None
-    value, _ = _read_varint(data, 1)
+    try:
+        value, _ = _read_varint(data[:VALUE_BYTES_MAX], 1)
+    except IndexError:
+        return None
     return value - 2**64 if value >= 2**63 else value
 
 
 def decode_time_us(data: bytes | None) -> int | None:
-    """µs since 1970 of a protobuf Timestamp; None when there is none."""
-    if not data:
+    """µs since 1970 of a protobuf Timestamp; None when there is none, or its bytes are damaged."""
+    if not data or len(data) > VALUE_BYTES_MAX:
         return None
     parts = {1: 0, 2: 0}
     at = 0
-    while at < len(data):
-        number = data[at] >> 3
-        parts[number], at = _read_varint(data, at + 1)
+    try:
+        while at < len(data):
+            number = data[at] >> 3
+            parts[number], at = _read_varint(data, at + 1)
+    except IndexError:
+        return None
     return parts[1] * 1_000_000 + parts[2] // 1000

@@ -9,7 +9,6 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -25,6 +24,8 @@ from contracts.features import columns
 from contracts.tick import NAME_CHARS_MAX
 from contracts.windows import LEVELS, Level
 from feature_store.online import redis_layout
+from feature_store.online.symbol_limit import SymbolLimit
+from feature_store.online.write_errors import is_damage
 
 SYMBOL_CHARS_MAX = 2 * NAME_CHARS_MAX + 1
 LONG_MAX = 2**63 - 1
@@ -56,18 +57,31 @@ class MalformedRowError(ValueError):
 
 @dataclass(slots=True)
 class WriteCounts:
-    """Counts of a write by outcome; `times_ms`: event times of written rows; `done_ms`: its end."""
+    """Counts of a write by outcome; `times_ms`: event times of written rows; `done_ms`: its end.
+
+    `damage` describes one of the `damaged` rows, for the log.
+    """
 
     times_ms: list[int] = field(default_factory=list)
     older: int = 0
     future: int = 0
     malformed: int = 0
+    damaged: int = 0  # what Redis stores under their key cannot be read or replaced
+    over_limit: int = 0  # new symbols beyond `online_symbols_max`
+    damage: str = ""
     done_ms: int = 0
 
     @property
     def written(self) -> int:
         """Number of written rows."""
         return len(self.times_ms)
+
+    def add(self, other: "WriteCounts") -> None:
+        """Add the counts of a later write."""
+        self.times_ms += other.times_ms
+        for name in ("older", "future", "malformed", "damaged", "over_limit"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.damage = other.damage or self.damage
 
 
 def connect(settings: RedisSettings) -> redis.Redis:
@@ -210,7 +224,8 @@ return 1
 """
 
 _HEARTBEAT = """\
-local stored = tonumber(redis.call('GET', KEYS[1]))
+local stored = redis.pcall('GET', KEYS[1])
+stored = type(stored) == 'string' and tonumber(stored)
 local time, bound = tonumber(ARGV[1]), tonumber(ARGV[2])
 if stored and stored >= time and stored <= bound then return 0 end
 redis.call('SET', KEYS[1], ARGV[1])
@@ -227,29 +242,36 @@ class OnlineTable:
         self._future_ms = settings.future_row_ms_max
         self._scripts = {level.view: client.register_script(script(level)) for level in LEVELS}
         self._heartbeat = client.register_script(_HEARTBEAT)
+        self._limit = SymbolLimit(client, settings.online_symbols_max)
 
     def write(self, rows: Iterable[Row], now_ms: int, heartbeat_ms: int = 0) -> WriteCounts:
         """Write rows and heartbeat; repeating a write is safe.
 
-        Raises redis.RedisError: then any part of it may have been written.
+        A row whose key is damaged is counted and skipped: it would fail at every attempt. Raises
+        redis.RedisError when Redis cannot write: then any part of it may have been written.
         """
         bound_ms = now_ms + self._future_ms
         candidates = list(rows)
-        accepted = [row for row in candidates if row.event_time_ms <= bound_ms]
+        in_time = [row for row in candidates if row.event_time_ms <= bound_ms]
+        accepted = self._limit.admit(in_time)
         beat_ms = heartbeat_ms if heartbeat_ms <= bound_ms else 0
         replies = self._send(accepted, bound_ms, beat_ms)  # without commands no round trip
-        times_ms = [row.event_time_ms for row in compress(accepted, replies)]
-        return WriteCounts(times_ms, len(accepted) - len(times_ms), len(candidates) - len(accepted))
+        counts = _count_replies(accepted, replies)
+        counts.future = len(candidates) - len(in_time)
+        counts.over_limit = len(in_time) - len(accepted)
+        return counts
 
-    def _send(self, rows: list[Row], bound_ms: int, heartbeat_ms: int) -> list[int]:
-        try:
-            return self._pipeline(rows, bound_ms, heartbeat_ms)
-        except NoScriptError:  # Redis was restarted, which drops loaded scripts
+    def _send(self, rows: list[Row], bound_ms: int, heartbeat_ms: int) -> list[Any]:
+        replies = self._pipeline(rows, bound_ms, heartbeat_ms)
+        if any(isinstance(reply, NoScriptError) for reply in replies):
+            # Redis was restarted, which drops loaded scripts.
             for registered in (*self._scripts.values(), self._heartbeat):
                 self._client.script_load(registered.script)
-            return self._pipeline(rows, bound_ms, heartbeat_ms)
+            replies = self._pipeline(rows, bound_ms, heartbeat_ms)
+        return replies
 
-    def _pipeline(self, rows: list[Row], bound_ms: int, heartbeat_ms: int) -> list[int]:
+    def _pipeline(self, rows: list[Row], bound_ms: int, heartbeat_ms: int) -> list[Any]:
+        """One reply per row and one for the heartbeat: an integer, or the error of its script."""
         bound_s = bound_ms // 1000
         sha = {view: registered.sha for view, registered in self._scripts.items()}
         pipe: Any  # redis-py types every script argument as text
@@ -263,8 +285,23 @@ class OnlineTable:
                 pipe.evalsha(
                     self._heartbeat.sha, 1, redis_keys.HEARTBEAT_KEY, heartbeat_ms, bound_ms
                 )
-            replies: list[int] = pipe.execute()
+            # An error that is raised would have all bytes of its command in its text.
+            replies: list[Any] = pipe.execute(raise_on_error=False)
         return replies
+
+
+def _count_replies(rows: Sequence[Row], replies: Sequence[Any]) -> WriteCounts:
+    """The outcome of each row. Raises the error of a reply that is not damage of one key."""
+    of_rows = zip(rows, replies, strict=False)  # the heartbeat has the last reply
+    counts = WriteCounts([row.event_time_ms for row, reply in of_rows if reply == 1])
+    for at, reply in enumerate(replies):
+        if isinstance(reply, Exception):
+            if at == len(rows) or not is_damage(reply):
+                raise reply
+            counts.damaged += 1
+            counts.damage = f"{rows[at].symbol} {rows[at].view}: {str(reply)[:200]}"
+    counts.older = len(rows) - counts.written - counts.damaged
+    return counts
 
 
 def write_rows(
@@ -278,10 +315,7 @@ def write_rows(
     batch: list[Row] = []
 
     def flush() -> None:
-        written = table.write(batch, now_us // 1000)
-        total.times_ms += written.times_ms
-        total.older += written.older
-        total.future += written.future
+        total.add(table.write(batch, now_us // 1000))
         batch.clear()
 
     for row in rows:

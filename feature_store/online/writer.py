@@ -4,7 +4,8 @@
    keep the newest row per (symbol, view).
 2. Record the previous write: it has ended, so its offsets may be committed and its rows counted.
 3. Write in a second thread, so that Redis works while the next batch is decoded. While Redis is
-   unavailable, retry indefinitely.
+   unavailable or out of memory, retry indefinitely. A row whose key in Redis is damaged, or whose
+   symbol is beyond `online_symbols_max`, is counted and skipped, so that it stops no other symbol.
 4. Report once a second: commit, counters, freshness.
 
 On SIGTERM it records the write in flight, commits and exits. A crash at any step redelivers rows;
@@ -45,14 +46,16 @@ from feature_store.online.store import (
     connect,
     encode_row,
 )
+from feature_store.online.write_errors import is_out_of_memory
 from feature_store.online.writer_stats import Counters
 
 GROUP = live_job.WRITER_GROUP
 REPORT_S = 1.0
 LOG_S = 10.0
-LOGGED = ("written", "older", "future", "malformed", "lag")  # counters
+LOGGED = ("written", "older", "future", "malformed", "damaged", "over_limit", "lag")  # counters
 DAY_MS = 86_400_000
 RETRY_S_MIN = 0.05
+MEMORY_HINT = "raise TICK_REDIS_MEMORY_MB, or lower TICK_ONLINE_SYMBOLS_MAX and delete keys"
 
 log = structlog.get_logger()
 
@@ -132,6 +135,7 @@ class OnlineWriter:
         self._committed: dict[int, int] = {}
         self._ages_ms: deque[int] = deque(maxlen=settings.writer_freshness_samples)
         self._reported_s = self._logged_s = 0.0
+        self._skipped_logged_s: dict[str, float] = {}
         self.counters = Counters()
 
     def run(self, stop: threading.Event) -> None:
@@ -196,6 +200,10 @@ class OnlineWriter:
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
         self.counters.retries += 1
         error = state.outcome.exception() if state.outcome else None
+        if is_out_of_memory(error):
+            self.counters.out_of_memory += 1
+            log.error("redis is out of memory, retrying", hint=MEMORY_HINT)
+            return
         log.warning(
             "batch not written to redis, retrying",
             attempt=state.attempt_number,
@@ -210,11 +218,34 @@ class OnlineWriter:
         total.batches += 1
         for name in ("messages", "superseded", "malformed", "heartbeats", "overflowed"):
             setattr(total, name, getattr(total, name) + getattr(batch.counters, name))
-        total.written += written.written
-        total.older += written.older
-        total.future += written.future
+        for name in ("written", "older", "future", "damaged", "over_limit"):
+            setattr(total, name, getattr(total, name) + getattr(written, name))
+        self._log_skipped(written)
         total.newest_event_ms = max(total.newest_event_ms, *written.times_ms, 0)
         self._ages_ms.extend(written.done_ms - time_ms for time_ms in written.times_ms)
+
+    def _log_skipped(self, written: WriteCounts) -> None:
+        """Log rows that were not written, at most every `LOG_S` for each reason."""
+        if written.damaged and self._is_log_due("damaged"):
+            log.error(
+                "rows not written, their key is damaged",
+                rows=written.damaged,
+                error=written.damage,
+                hint="delete the key, see docs/runbooks.md, RowsDamaged",
+            )
+        if written.over_limit and self._is_log_due("over_limit"):
+            log.error(
+                "rows of new symbols not written, they are beyond TICK_ONLINE_SYMBOLS_MAX",
+                rows=written.over_limit,
+                limit=self._settings.online_symbols_max,
+            )
+
+    def _is_log_due(self, reason: str) -> bool:
+        now_s = time.monotonic()
+        if now_s - self._skipped_logged_s.get(reason, -LOG_S) < LOG_S:
+            return False
+        self._skipped_logged_s[reason] = now_s
+        return True
 
     def _report(self) -> None:
         now_s = time.monotonic()

@@ -3,22 +3,25 @@
 `tick status` and the demo show them.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import redis
 
 from contracts.config.groups.redis import RedisSettings
 from contracts.redis_keys import FRESHNESS_KEY, HEARTBEAT_KEY, STATS_KEY
+from feature_store.online.redis_layout import parse_integer
 from feature_store.online.store import connect
+from feature_store.online.write_errors import is_damage
 
 
 @dataclass(slots=True)
 class Counters:
     """Counters since the writer started.
 
-    messages = written + older + superseded + future + malformed + heartbeats.
+    messages = written + older + superseded + future + malformed + damaged + over_limit
+    + heartbeats.
     """
 
     messages: int = 0
@@ -27,13 +30,19 @@ class Counters:
     superseded: int = 0  # the same batch had a newer row of that view
     future: int = 0
     malformed: int = 0
+    damaged: int = 0  # Redis stores something under their key that cannot be read or replaced
+    over_limit: int = 0  # rows of new symbols beyond `online_symbols_max`
     heartbeats: int = 0
     overflowed: int = 0  # messages whose row has a NULL because a sum does not fit 64 bits
     batches: int = 0
     retries: int = 0
+    out_of_memory: int = 0  # those of the retries whose cause was the memory limit of Redis
     newest_event_ms: int = 0
     lag: int = 0  # messages in the topic that are not yet read
     updated_ms: int = 0
+
+
+COUNTER_NAMES = tuple(field.name for field in fields(Counters))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +63,20 @@ def publish(
 ) -> None:
     """Store the counters and append freshness samples, keeping the newest `samples_max`.
 
-    Raises redis.RedisError.
+    A report of another type is replaced. Raises redis.RedisError.
     """
+    try:
+        _store(client, counters, ages_ms, samples_max)
+    except redis.ResponseError as error:
+        if not is_damage(error):
+            raise
+        client.delete(STATS_KEY, FRESHNESS_KEY)
+        _store(client, counters, ages_ms, samples_max)
+
+
+def _store(
+    client: redis.Redis, counters: Counters, ages_ms: Sequence[int], samples_max: int
+) -> None:
     pipe: Any
     with client.pipeline(transaction=False) as pipe:
         pipe.hset(STATS_KEY, mapping=asdict(counters))
@@ -69,15 +90,20 @@ def _quantile(ordered: Sequence[int], share: float) -> float | None:
     return float(ordered[min(len(ordered) - 1, int(share * len(ordered)))]) if ordered else None
 
 
+def parse_counters(stored: Mapping[bytes, bytes]) -> dict[str, int]:
+    """The counters of a stored report by name, without fields that this version does not know or
+    whose value is not an integer.
+    """
+    values = {name: parse_integer(stored.get(name.encode())) for name in COUNTER_NAMES}
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def read(client: redis.Redis) -> WriterReport:
     """The writer's newest report; zeros when it never ran. Raises redis.RedisError."""
     stored: Any = client.hgetall(STATS_KEY)
     ages: Any = client.lrange(FRESHNESS_KEY, 0, -1)
-    fields = Counters.__dataclass_fields__
-    counters = Counters(
-        **{name.decode(): int(value) for name, value in stored.items() if name.decode() in fields}
-    )
-    ordered = sorted(map(int, ages))
+    counters = Counters(**parse_counters(stored))
+    ordered = sorted(age for age in map(parse_integer, ages) if age is not None)
     return WriterReport(counters, len(ordered), _quantile(ordered, 0.5), _quantile(ordered, 0.99))
 
 
@@ -88,4 +114,4 @@ def processed_to_us(settings: RedisSettings) -> int:
             heartbeat_ms: Any = client.get(HEARTBEAT_KEY)
     except redis.RedisError:
         return 0
-    return int(heartbeat_ms or 0) * 1000
+    return (parse_integer(heartbeat_ms) or 0) * 1000

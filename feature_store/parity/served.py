@@ -14,6 +14,7 @@ from feature_store.backfill.chunks import Chunk
 from feature_store.parity.column_diff import GOT, KEYS, ColumnDiffs, pair
 from feature_store.parity.coverage import CoverageGaps
 from feature_store.parity.explain import explain_differences
+from lakehouse.read_limit import require_rows
 from lakehouse.schemas import PREDICTIONS
 from lakehouse.tables import Lakehouse, between
 
@@ -77,7 +78,10 @@ def compare_served(
 
 def _read(lake: Lakehouse, span: Chunk) -> pl.DataFrame:
     row_filter = between(span.from_us, span.to_us, "served_at")
-    frame = pl.from_arrow(lake.table(PREDICTIONS).scan(row_filter=row_filter).to_arrow())
+    fields = tuple({*IDENTITY, "symbol", "source", "event_times_us", "features"})
+    scan = lake.table(PREDICTIONS).scan(row_filter=row_filter, selected_fields=fields)
+    require_rows(scan, PREDICTIONS, lake.settings.read_rows_max)
+    frame = pl.from_arrow(scan.to_arrow())
     assert isinstance(frame, pl.DataFrame)
     return frame
 

@@ -11,8 +11,6 @@ from serving.routes.health import check_readiness
 from serving.state.service import Service
 from serving.web.results import result_fields
 
-SYMBOLS_MAX = 50
-
 
 async def take_snapshot(service: Service) -> dict[str, Any]:
     """The document as of now. A part that is not available is null or empty."""
@@ -37,7 +35,7 @@ async def take_snapshot(service: Service) -> dict[str, Any]:
 async def _symbol_rows(service: Service) -> list[dict[str, Any]]:
     predictor = service.models.production
     try:
-        symbols = await service.reader.symbols(SYMBOLS_MAX)
+        symbols = await service.symbol_list.read(service.reader)
     except OnlineStoreUnavailable:
         return []
     if predictor is None or not symbols:

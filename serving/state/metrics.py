@@ -52,6 +52,13 @@ class Metrics:
             multiprocess_mode="livesum",
         )
 
+        self.keys_readable = Gauge(
+            "tick_api_keys_readable",
+            "0 while TICK_API_KEYS_FILE cannot be read",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+
     def _add_result_metrics(self, registry: CollectorRegistry) -> None:
         self.results = Counter(
             "tick_results_total", "results by status", ("status",), registry=registry

@@ -181,6 +181,7 @@ class ModelWatcher:
         self._models.serve(await asyncio.to_thread(state.production.load_model))
         write_last_served(self._settings, state.production)
         await self._apply_challenger(state.challenger, state.production)
+        await self._models.close_unused()
 
     async def _apply_challenger(
         self, challenger: ServedVersion | None, production: ServedVersion

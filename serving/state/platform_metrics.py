@@ -25,9 +25,17 @@ from contracts.redis_keys import (
 )
 from contracts.topics import DEAD_LETTER
 from feature_store.online.reader import OnlineReader, OnlineStoreUnavailable
+from feature_store.online.redis_layout import parse_integer
+from feature_store.online.writer_stats import parse_counters
 
 KAFKA_TIMEOUT_S = 1.0
 DEAD_LETTERS_AGE_S_MAX = 10.0  # Kafka is queried at most this often
+# Rows that the online writer counted and did not write, by counter.
+SKIPPED_ROWS = {
+    "damaged": "rows not written because their key in Redis is damaged",
+    "over_limit": "rows of new symbols beyond online_symbols_max, not written",
+    "future": "rows not written because they are ahead of the writer's clock",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +52,9 @@ class PlatformSnapshot(Collector):
     parity: dict[str, Any] | None = None
     drift: dict[str, Any] | None = None
     comparison: dict[str, Any] | None = None
+    redis_up: bool = False
+    redis_bytes: int | None = None
+    redis_bytes_max: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The `stream` object of /v1/live."""
@@ -63,6 +74,7 @@ class PlatformSnapshot(Collector):
             "now - newest event time that passed through the pipeline",
             self.lag_s,
         )
+        yield from self._redis_metrics()
         yield from _writer_metrics(self.writer)
         yield gauge(
             "tick_dead_letters",
@@ -72,6 +84,15 @@ class PlatformSnapshot(Collector):
         yield from _parity_metrics(self.parity or {})
         yield from _drift_metrics(self.drift or {})
         yield from _comparison_metrics(self.comparison or {})
+
+    def _redis_metrics(self) -> Iterator[Metric]:
+        yield gauge("tick_redis_up", "1 when Redis answers this process", float(self.redis_up))
+        yield gauge("tick_redis_memory_bytes", "memory that Redis uses", self.redis_bytes)
+        yield gauge(
+            "tick_redis_memory_max_bytes",
+            "maxmemory of Redis; no sample without a limit",
+            self.redis_bytes_max,
+        )
 
 
 def _writer_metrics(stats: Mapping[str, int]) -> Iterator[Metric]:
@@ -97,8 +118,15 @@ def _writer_metrics(stats: Mapping[str, int]) -> Iterator[Metric]:
     )
     yield counter(
         "tick_writer_retries",
-        "batches that it retried while Redis was unavailable",
+        "batches that it retried while Redis was unavailable or full",
         stats.get("retries"),
+    )
+    for name, documentation in SKIPPED_ROWS.items():
+        yield counter(f"tick_writer_{name}_rows", documentation, stats.get(name))
+    yield gauge(
+        "tick_writer_updated_seconds",
+        "time of the online writer's last report, s since 1970",
+        _seconds(stats.get("updated_ms"), per_second=1e3),
     )
 
 
@@ -106,17 +134,17 @@ def _parity_metrics(parity: Mapping[str, Any]) -> Iterator[Metric]:
     yield gauge(
         "tick_parity_unexplained",
         "differing values without an explanation in the last parity report",
-        parity.get("unexplained"),
+        _number(parity, "unexplained"),
     )
     yield gauge(
         "tick_parity_values_compared",
         "values compared in the last parity report",
-        parity.get("values_compared"),
+        _number(parity, "values_compared"),
     )
     yield gauge(
         "tick_parity_taken_seconds",
         "time of the last parity report, s since 1970",
-        _seconds(parity.get("taken_us")),
+        _seconds(_number(parity, "taken_us")),
     )
 
 
@@ -124,12 +152,12 @@ def _drift_metrics(drift: Mapping[str, Any]) -> Iterator[Metric]:
     yield gauge(
         "tick_drift_features",
         "core features whose PSI is over the alert limit",
-        drift.get("alerts"),
+        _number(drift, "alerts"),
     )
     yield gauge(
         "tick_drift_prediction_psi",
         "PSI of the predictions against training",
-        drift.get("prediction_psi"),
+        _number(drift, "prediction_psi"),
     )
 
 
@@ -137,22 +165,22 @@ def _comparison_metrics(comparison: Mapping[str, Any]) -> Iterator[Metric]:
     yield gauge(
         "tick_challenger_gain_bps",
         "mean net return per decision, challenger less Production, bps, in the last comparison",
-        comparison.get("gain_bps"),
+        _number(comparison, "gain_bps"),
     )
     yield gauge(
         "tick_challenger_gain_low_bps",
         "lower end of its 95 % interval",
-        comparison.get("low_bps"),
+        _number(comparison, "low_bps"),
     )
     yield gauge(
         "tick_challenger_gain_high_bps",
         "upper end of its 95 % interval",
-        comparison.get("high_bps"),
+        _number(comparison, "high_bps"),
     )
     yield gauge(
         "tick_challenger_taken_seconds",
         "time of the last comparison, s since 1970",
-        _seconds(comparison.get("taken_us")),
+        _seconds(_number(comparison, "taken_us")),
     )
 
 
@@ -171,15 +199,26 @@ class PlatformMetrics:
         dead_letters = await self._read_dead_letters()
         reader = self._get_reader()
         try:
-            heartbeat_ms, *reports = await reader.get_values(
+            heartbeat, *reports = await reader.get_values(
                 HEARTBEAT_KEY, PARITY_KEY, DRIFT_KEY, COMPARISON_KEY
             )
-            stats = await reader.get_hash(STATS_KEY)
+            memory_bytes, memory_bytes_max = await reader.memory_bytes()
         except OnlineStoreUnavailable:
             return PlatformSnapshot(dead_letters=dead_letters)
-        lag_s = None if heartbeat_ms is None else now_us() / 1e6 - int(heartbeat_ms) / 1e3
-        writer = {name.decode(): int(value) for name, value in stats.items()}
-        return PlatformSnapshot(lag_s, writer, dead_letters, *map(_parse_report, reports))
+        heartbeat_ms = parse_integer(heartbeat)
+        parity, drift, comparison = map(_parse_report, reports)
+        lag_s = None if heartbeat_ms is None else now_us() / 1e6 - heartbeat_ms / 1e3
+        return PlatformSnapshot(
+            lag_s,
+            await _read_writer(reader),
+            dead_letters,
+            parity=parity,
+            drift=drift,
+            comparison=comparison,
+            redis_up=True,
+            redis_bytes=memory_bytes,
+            redis_bytes_max=memory_bytes_max,
+        )
 
     async def _read_dead_letters(self) -> int | None:
         """The number of dead letters ever written, as the end offset of their topic."""
@@ -210,6 +249,14 @@ class PlatformMetrics:
             self._consumer.close()
 
 
+async def _read_writer(reader: OnlineReader) -> dict[str, int]:
+    """The counters of the online writer; empty when there are none that can be read."""
+    try:
+        return parse_counters(await reader.get_hash(STATS_KEY))
+    except OnlineStoreUnavailable:
+        return {}
+
+
 def _parse_report(text: bytes | None) -> dict[str, Any] | None:
     try:
         report = orjson.loads(text) if text else None
@@ -218,8 +265,14 @@ def _parse_report(text: bytes | None) -> dict[str, Any] | None:
     return report if isinstance(report, dict) else None
 
 
-def _seconds(us: int | None) -> float | None:
-    return None if us is None else us / 1e6
+def _number(report: Mapping[str, Any], name: str) -> float | None:
+    """The number of a stored report; None when it is absent or of another type."""
+    value = report.get(name)
+    return value if isinstance(value, int | float) else None
+
+
+def _seconds(time: float | None, per_second: float = 1e6) -> float | None:
+    return None if time is None else time / per_second
 
 
 def gauge(name: str, documentation: str, value: float | None) -> Metric:

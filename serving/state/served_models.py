@@ -1,5 +1,6 @@
 """The models that one API process serves now. `ModelWatcher` changes them, the routes read them."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ class ServedModels:
         self._metrics = metrics
         self._core_reader = OnlineReader(settings, CORE)
         self._version_labels: tuple[str, str] | None = None
+        self._opened: set[OnlineReader] = set()  # besides the reader of the core set
 
     @property
     def reader(self) -> OnlineReader:
@@ -60,7 +62,21 @@ class ServedModels:
         for reader in (self.reader, self._core_reader):
             if reader.plan.names == features:
                 return reader
-        return OnlineReader(self._settings, features)
+        reader = OnlineReader(self._settings, features)
+        self._opened.add(reader)
+        return reader
+
+    async def close_unused(self) -> None:
+        """Close the readers of models that are no longer served, after the longest time that a
+        read of a request in progress can take.
+        """
+        unused = self._opened - {self.reader}
+        if not unused:
+            return
+        await asyncio.sleep(self._settings.feature_read_ms_max / 1000)
+        for reader in unused - {self.reader}:
+            await reader.close()
+            self._opened.discard(reader)
 
     def set_challenger(self, model: Model | None) -> None:
         """Score `model` next to Production, on the same features; one with other features is not
@@ -88,7 +104,7 @@ class ServedModels:
 
     async def close(self) -> None:
         """Close the connections to the online store."""
-        for reader in {self.reader, self._core_reader}:
+        for reader in {self.reader, self._core_reader, *self._opened}:
             await reader.close()
 
     def _set_model_metric(self, model: Model | None) -> None:

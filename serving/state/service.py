@@ -4,6 +4,7 @@ import asyncio
 
 from contracts.config.settings import Settings
 from feature_store.online.reader import OnlineReader
+from serving.core.symbol_list import SymbolList
 from serving.state.job_watch import JobWatch
 from serving.state.metrics import Metrics
 from serving.state.model_watcher import ModelWatcher
@@ -26,6 +27,7 @@ class Service:
         self.platform_metrics = PlatformMetrics(settings, lambda: self.models.reader)
         self.prices = Prices(settings)
         self.job_watch = JobWatch(settings)
+        self.symbol_list = SymbolList(settings.live_symbols_max, settings.live_symbols_age_s)
 
     @property
     def reader(self) -> OnlineReader:

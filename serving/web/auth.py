@@ -1,7 +1,6 @@
 """API keys: which keys are accepted, and the ASGI middleware that answers 401 without one."""
 
 import base64
-import contextlib
 import hashlib
 import hmac
 import ipaddress
@@ -9,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contracts.config.groups.serving import ServingSettings
@@ -17,6 +17,7 @@ from serving.web.headers import find_header
 from serving.web.http_middleware import HttpMiddleware
 from serving.web.problems import ProblemError
 
+log = structlog.get_logger("serving")
 LIVENESS = "/healthz"
 KEY_HEADER = b"x-api-key"
 # Key of the ASGI scope under which `RequireKey` stores the index of the accepted key.
@@ -29,16 +30,28 @@ class ApiKeys:
 
     The key file is checked for changes every `KEYS_RELOAD_S` seconds, so that keys can be added
     and revoked without a restart. A line of the file is a key, or `sha256:` and the hex digest of
-    a key.
+    a key. A file that cannot be read keeps its keys for `stale_s_max`, an absent one until the next
+    check; then only the fixed keys are accepted. `report` gets the result of every check.
     """
 
-    def __init__(self, keys: Iterable[str], file: Path | None = None) -> None:
+    def __init__(
+        self,
+        keys: Iterable[str],
+        file: Path | None = None,
+        stale_s_max: float = 0.0,
+        report: Callable[[bool], None] = lambda _is_readable: None,
+    ) -> None:
         self._fixed_digests = tuple(_digest(key) for key in keys)
         self._digests = self._fixed_digests
         self._file = file
         self._file_mtime_ns = 0
         self._next_reload_s = 0.0
+        self._stale_s_max = stale_s_max
+        self._report = report
+        self._unreadable_since_s: float | None = None
+        self._is_absent = False
         self._reload()
+        report(True)
 
     def __len__(self) -> int:
         return len(self._digests)
@@ -46,12 +59,37 @@ class ApiKeys:
     def match(self, key: bytes) -> int | None:
         """The index of `key` among the accepted keys, or None."""
         if time.monotonic() >= self._next_reload_s:
-            # While the file cannot be read, the keys that were read last stay accepted.
-            with contextlib.suppress(ServiceError):
-                self._reload()
+            self._check_file()
         digest = hashlib.sha256(key).digest()
         matches = [hmac.compare_digest(digest, accepted) for accepted in self._digests]
         return matches.index(True) if any(matches) else None
+
+    def _check_file(self) -> None:
+        try:
+            self._reload()
+        except ServiceError as error:
+            log.error("API keys not read", reason=error.message, hint=error.hint)
+            self._handle_unreadable(isinstance(error.__cause__, FileNotFoundError))
+            self._report(False)
+            return
+        self._unreadable_since_s = None
+        self._is_absent = False
+        self._report(True)
+
+    def _handle_unreadable(self, is_absent: bool) -> None:
+        """Revoke the keys of the file when it has been absent or unreadable for too long.
+
+        One check may fall between the removal and the new file of a replacement that is not atomic.
+        """
+        now_s = time.monotonic()
+        if self._unreadable_since_s is None:
+            self._unreadable_since_s = now_s
+        is_stale = now_s - self._unreadable_since_s >= self._stale_s_max
+        if is_stale or (is_absent and self._is_absent):
+            log.error("the keys of the file are revoked", file=str(self._file))
+            self._digests = self._fixed_digests
+            self._file_mtime_ns = 0  # the next file that can be read counts as changed
+        self._is_absent = is_absent
 
     def _reload(self) -> None:
         self._next_reload_s = time.monotonic() + KEYS_RELOAD_S
@@ -80,15 +118,17 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-def load_api_keys(settings: ServingSettings) -> ApiKeys:
-    """The accepted keys of `settings`.
+def load_api_keys(
+    settings: ServingSettings, report: Callable[[bool], None] = lambda _is_readable: None
+) -> ApiKeys:
+    """The accepted keys of `settings`; `report` gets whether the key file could be read.
 
     Raises ServiceError when there is no key, unless `api_open` is set and the host is loopback.
     """
     _forbid_open_network(settings)
     # An empty secret is false.
     keys = [settings.api_key.get_secret_value()] if settings.api_key else []
-    accepted = ApiKeys(keys, settings.api_keys_file)
+    accepted = ApiKeys(keys, settings.api_keys_file, settings.api_keys_stale_s_max, report)
     if len(accepted) or settings.api_open:
         return accepted
     raise ServiceError(

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from feature_store.flink.consumer_lag import GroupLag
 from feature_store.flink.job_health import JobHealth, Vertex
+from feature_store.online.writer_stats import COUNTER_NAMES
 from serving.state.job_watch import JobSnapshot
 from serving.state.metrics import Metrics
 from serving.state.platform_metrics import PlatformSnapshot
@@ -52,11 +53,14 @@ def exported() -> set[str]:
     around.register(
         PlatformSnapshot(
             1.0,
-            dict.fromkeys(("lag", "written", "older", "retries", "overflowed"), 1),
+            dict.fromkeys(COUNTER_NAMES, 1),
             1,
             parity,
             drift,
             comparison,
+            redis_up=True,
+            redis_bytes=1,
+            redis_bytes_max=2,
         )
     )
     around.register(JobSnapshot(examined()))
@@ -81,6 +85,18 @@ def test_an_alert_has_a_severity_a_summary_and_a_runbook(rule):
     assert rule["alert"] in headings
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert rule["annotations"]["summary"]
+
+
+def test_a_redis_that_does_not_answer_leaves_an_alert_something_to_see():
+    """Every figure from Redis is absent then, and an expression on absent samples never fires."""
+    registry = CollectorRegistry()
+    registry.register(PlatformSnapshot())
+    families = text_string_to_metric_families(generate_latest(registry).decode())
+    samples = {sample.name: sample.value for family in families for sample in family.samples}
+    assert samples == {"tick_redis_up": 0.0}
+    expressions = {rule["alert"]: rule["expr"] for rule in ALERTS}
+    assert expressions["RedisDown"] == "tick_redis_up == 0"
+    assert "unless on(instance) tick_pipeline_lag_seconds" in expressions["PipelineUnknown"]
 
 
 def test_every_runbook_has_its_alert():

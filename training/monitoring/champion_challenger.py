@@ -26,6 +26,7 @@ from contracts.durations import DAY_US, SECOND_US
 from contracts.errors import DatasetError
 from contracts.redis_keys import COMPARISON_KEY
 from feature_store.online import signals
+from lakehouse.read_limit import require_rows
 from lakehouse.schemas import PREDICTIONS
 from lakehouse.tables import Lakehouse, between
 from models.registry import Registry
@@ -162,6 +163,7 @@ def _read_predictions(
     of_versions = And(EqualTo("model_name", settings.model_name), In("model_version", versions))
     table = Lakehouse(settings).table(PREDICTIONS)
     scan = table.scan(row_filter=And(in_range, of_versions), selected_fields=FIELDS)
+    require_rows(scan, PREDICTIONS, settings.read_rows_max)
     predictions = pl.from_arrow(scan.to_arrow())
     assert isinstance(predictions, pl.DataFrame)
     return predictions
@@ -214,7 +216,8 @@ def _label_day(settings: Settings, pairs: pl.DataFrame) -> Iterator[pl.DataFrame
     ) * SECOND_US + int(settings.stale_s * SECOND_US)
     first_us = int(pairs["decision_us"].min())  # type: ignore[arg-type]
     last_us = int(pairs["decision_us"].max())  # type: ignore[arg-type]
-    ticks = Lakehouse(settings).read_ticks(first_us, last_us + label_us)
+    symbols = pairs["symbol"].unique().to_list()
+    ticks = Lakehouse(settings).read_ticks(first_us, last_us + label_us, symbols, None, ("price",))
     for (symbol,), symbol_pairs in pairs.group_by("symbol"):
         prices = ticks.filter(pl.col("key") == symbol).sort("event_time_us", "seq")
         if len(prices):

@@ -50,6 +50,15 @@ class LakehouseSettings(HomeSettings):
         le=1_048_576,
         description="`tick sql`: memory limit of DuckDB; it spills to a temporary folder",
     )
+    read_rows_max: int = Field(
+        50_000_000,
+        ge=1000,
+        le=10_000_000_000,
+        description=(
+            "most rows that one read of training, comparison or parity takes into memory, estimated"
+            " from the manifests; a larger range is refused"
+        ),
+    )
     load_commit_rows: int = Field(
         1_000_000,
         ge=1,

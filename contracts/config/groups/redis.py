@@ -28,6 +28,15 @@ class RedisSettings(HomeSettings):
     redis_memory_mb: int = Field(
         512, ge=16, le=1_048_576, description="Redis maxmemory (noeviction)"
     )
+    online_symbols_max: int = Field(
+        20_000,
+        ge=1,
+        le=1_000_000,
+        description=(
+            "most symbols in Redis, about 9 KB each; the rows of a new symbol beyond it are counted"
+            " and not written"
+        ),
+    )
     writer_batch_rows: int = Field(
         1000, ge=1, le=100_000, description="online writer: rows per Redis pipeline"
     )

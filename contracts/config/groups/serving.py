@@ -43,6 +43,15 @@ class ServingSettings(HomeSettings):
             " rotating"
         ),
     )
+    api_keys_stale_s_max: float = Field(
+        60,
+        ge=0,
+        le=86_400,
+        description=(
+            "how long the keys of a file that cannot be read stay accepted; a file that is absent"
+            " at two checks in a row (5 s apart) revokes them earlier"
+        ),
+    )
     api_open: bool = Field(
         False,
         description=(
@@ -70,6 +79,21 @@ class ServingSettings(HomeSettings):
         le=100_000,
         description="concurrent requests of one API process, without streams; more get 503",
     )
+    header_bytes_max: int = Field(
+        32_768,
+        ge=1024,
+        le=1_048_576,
+        description="largest request target and headers, bytes in all; more get 431",
+    )
+    headers_max: int = Field(
+        100, ge=10, le=10_000, description="most headers of one request; more get 431"
+    )
+    header_timeout_s: float = Field(
+        10,
+        gt=0,
+        le=600,
+        description="longest wait for the headers of a request; then the connection is closed",
+    )
     body_timeout_s: float = Field(10, gt=0, le=600, description="longest wait for a request body")
     body_bytes_max: int = Field(65_536, ge=1024, le=16_777_216, description="largest request body")
     symbols_max: int = Field(100, ge=1, le=10_000, description="most symbols of one request")
@@ -93,6 +117,15 @@ class ServingSettings(HomeSettings):
     )
     stream_poll_s: float = Field(
         1, ge=0.05, le=60, description="how often a stream polls for newer features"
+    )
+    live_symbols_max: int = Field(
+        50, ge=1, le=1000, description="most symbols that the live page shows, in sorted order"
+    )
+    live_symbols_age_s: float = Field(
+        2,
+        ge=0,
+        le=3600,
+        description="how long open live pages share one scan of the store for symbols",
     )
     requests_per_s_max: float = Field(
         0,

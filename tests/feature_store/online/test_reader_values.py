@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from contracts.config.settings import Settings
 from contracts.errors import TickError
@@ -105,8 +106,7 @@ def test_symbols_are_sorted_and_other_keys_are_not_symbols(client, store_setting
 def test_symbols_are_bounded(client, store_settings):
     names = [f"A:S{i}" for i in range(30)]
     write_rows(client, [plain_row(symbol=name) for name in names], store_settings, NOW_US)
-    found = call(store_settings, "symbols", 7)
-    assert len(found) == 7 and set(found) < set(names)
+    assert call(store_settings, "symbols", 7) == sorted(names)[:7], "the same ones each time"
     assert call(store_settings, "symbols", 30) == sorted(names)
 
 
@@ -134,6 +134,7 @@ def test_a_hash_that_is_absent_is_empty(client, store_settings):
         ("get_values", ("tick:a",)),
         ("get_hash", ("tick:h",)),
         ("heartbeat_ms", ()),
+        ("memory_bytes", ()),
     ],
 )
 def test_every_method_says_where_redis_was_expected(store_settings, method, arguments):
@@ -147,3 +148,51 @@ def test_a_key_of_the_wrong_type_is_an_error_of_the_store(client, store_settings
     client.set("tick:h", "text")
     with pytest.raises(OnlineStoreUnavailable, match="WRONGTYPE"):
         call(store_settings, "get_hash", "tick:h")
+
+
+def test_a_damaged_key_of_one_symbol_hides_no_other(client, store_settings):
+    write_rows(client, [plain_row(symbol="A:GOOD")], store_settings, NOW_US)
+    client.set(layout.entity_key("A:POISON"), "not a hash")
+    client.set("x" + layout.PROJECT, 1)
+    poison, good = call(store_settings, "read", ["A:POISON", "A:GOOD"], NOW_US)
+    assert (poison.found, good.found) == (False, True)
+    (alone,) = call(store_settings, "read", ["A:POISON"], NOW_US)
+    assert not alone.found
+    assert call(store_settings, "symbols", 10) == ["A:GOOD", "A:POISON"]
+
+
+@given(st.binary(max_size=40))
+def test_no_stored_bytes_fail_a_read(data):
+    plan = ReadPlan(CORE, SETTINGS)
+    row = plan.row("A:B", [data] * len(plan.fields), NOW_US)
+    assert set(row.values) <= {None, layout.decode_double(data)}
+    for value in (data, layout.encode_int64(0)[:1] + data):
+        assert layout.decode_int64(value) is None or value[:1] == b"\x20"
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1.5", b"\xff"])
+def test_a_damaged_heartbeat_is_none(client, store_settings, text):
+    client.set("tick:heartbeat_ms", text)
+    assert call(store_settings, "heartbeat_ms") is None
+
+
+def test_the_memory_has_a_limit_or_none(client, store_settings):
+    used, limit = call(store_settings, "memory_bytes")
+    assert used > 100_000 and limit is None
+    client.config_set("maxmemory", 10**9)
+    try:
+        assert call(store_settings, "memory_bytes")[1] == 10**9
+    finally:
+        client.config_set("maxmemory", 0)
+
+
+def test_a_user_without_the_command_info_has_no_memory_figures(client, store_settings):
+    client.acl_setuser("lean", enabled=True, nopass=True, commands=["+mget"], keys=["*"])
+    lean = store_settings.model_copy(
+        update={"redis_user": "lean", "redis_password": SecretStr("any")}
+    )
+    try:
+        assert call(lean, "memory_bytes") == (None, None)
+        assert call(lean, "heartbeat_ms") is None
+    finally:
+        client.acl_deluser("lean")

@@ -11,9 +11,10 @@ from confluent_kafka import KafkaException
 from structlog.testing import capture_logs
 
 from contracts.errors import ServiceError
-from contracts.redis_keys import HEARTBEAT_KEY, STATS_KEY
+from contracts.redis_keys import FRESHNESS_KEY, HEARTBEAT_KEY, STATS_KEY
 from contracts.topics import TICK_FEATURES
 from feature_store.online import writer, writer_stats
+from feature_store.online.redis_layout import entity_key
 from feature_store.online.store import connect
 from feature_store.online.writer import OnlineWriter, consumer_config
 from tests.feature_store.online.test_store import stored
@@ -231,5 +232,72 @@ def test_the_consumer_commits_only_by_itself_and_starts_at_the_beginning(store_s
 def test_the_counters_add_up_to_the_messages(run, client):
     run(rows(NOW_MS, NOW_MS), [Message(b"[]"), *rows(NOW_MS - 1)])
     stats = {name.decode(): int(value) for name, value in client.hgetall(STATS_KEY).items()}
-    parts = ("written", "older", "superseded", "future", "malformed", "heartbeats")
-    assert stats["messages"] == sum(stats[part] for part in parts) == 4
+    parts = ("written", "older", "superseded", "future", "malformed", "heartbeats", "damaged")
+    assert stats["messages"] == sum(stats[part] for part in (*parts, "over_limit")) == 4
+
+
+def test_a_damaged_key_is_counted_logged_and_committed(run, client):
+    client.set(entity_key("A:POISON"), "not a hash")
+    with capture_logs() as logs:
+        messages = [Message(plain_row(symbol="A:POISON"), 0), Message(plain_row(value=2.0), 1)]
+        online_writer, consumer = run(messages)
+    counters = online_writer.counters
+    assert (counters.written, counters.damaged, counters.retries) == (1, 1, 0)
+    assert consumer.commits[-1] == {0: 2}
+    assert stored(client, "tick_1s", SYMBOL) == (NOW_MS, 2.0)
+    (line,) = [
+        entry for entry in logs if entry["event"] == "rows not written, their key is damaged"
+    ]
+    assert "A:POISON" in line["error"] and line["rows"] == 1
+
+
+def test_damage_is_logged_at_most_once_in_ten_seconds(run, client):
+    client.set(entity_key("A:POISON"), "not a hash")
+    batches = [[Message(plain_row(symbol="A:POISON"), at)] for at in range(5)]
+    with capture_logs() as logs:
+        online_writer, _ = run(*batches)
+    assert online_writer.counters.damaged == 5
+    assert [entry["event"] for entry in logs].count("rows not written, their key is damaged") == 1
+
+
+def test_symbols_beyond_the_limit_are_counted_and_the_others_are_written(run, client):
+    messages = [Message(plain_row(symbol=f"A:S{at}"), at) for at in range(5)]
+    with capture_logs() as logs:
+        online_writer, consumer = run(messages, online_symbols_max=3)
+    counters = online_writer.counters
+    assert (counters.written, counters.over_limit, counters.messages) == (3, 2, 5)
+    assert consumer.commits[-1] == {0: 5}
+    (line,) = [entry for entry in logs if "beyond TICK_ONLINE_SYMBOLS_MAX" in entry["event"]]
+    assert line["limit"] == 3
+
+
+def test_a_full_redis_is_told_and_the_rows_are_written_when_it_has_room(run, client):
+    """The rows of a symbol that is stored are refused too, and none of them is lost."""
+    run([Message(plain_row(value=1.0))])
+    client.config_set("maxmemory", 1)
+    consumer = ScriptedConsumer([Message(plain_row(time_ms=NOW_MS + 1, value=2.0), 1)])
+    full = "redis is out of memory, retrying"
+    with capture_logs() as logs:
+
+        def make_room() -> bool:
+            if full in [entry["event"] for entry in logs]:
+                client.config_set("maxmemory", 0)
+            return stored(client, "tick_1s", SYMBOL) == (NOW_MS + 1, 2.0)
+
+        consumer.is_over = make_room
+        try:
+            online_writer, _ = run(consumer=consumer, writer_retry_s_max=0.05)
+        finally:
+            client.config_set("maxmemory", 0)
+    assert consumer.commits == [{0: 2}]
+    counters = online_writer.counters
+    assert counters.written == 1 and 1 <= counters.out_of_memory <= counters.retries
+    (first, *_) = [entry for entry in logs if entry["event"] == full]
+    assert "TICK_REDIS_MEMORY_MB" in first["hint"]
+
+
+def test_a_damaged_report_is_replaced(run, client):
+    client.set(STATS_KEY, "not a hash")
+    client.set(FRESHNESS_KEY, "not a list")
+    run(rows(NOW_MS), rows(NOW_MS))
+    assert writer_stats.read(client).counters.written == 2

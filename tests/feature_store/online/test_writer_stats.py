@@ -70,3 +70,13 @@ def test_the_time_reached_is_that_of_the_heartbeat(client, store_settings):
 def test_the_time_reached_is_unknown_without_redis(store_settings):
     away = store_settings.model_copy(update={"redis_port": 1})
     assert writer_stats.processed_to_us(away) == 0
+
+
+def test_garbage_in_the_report_is_left_out(client, store_settings):
+    writer_stats.publish(client, Counters(written=1), [3], 10)
+    client.hset(STATS_KEY, mapping={"lag": "soon", b"\xff": 1})
+    client.rpush(FRESHNESS_KEY, "old")
+    client.set(HEARTBEAT_KEY, "now")
+    report = writer_stats.read(client)
+    assert (report.counters, report.samples) == (Counters(written=1), 1)
+    assert writer_stats.processed_to_us(store_settings) == 0

@@ -7,6 +7,8 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError
+from contracts.features import CORE
+from feature_store.online.reader import OnlineReader
 from models.runtime import MODEL_FILE
 from serving.state.metrics import Metrics
 from serving.state.model_watcher import ModelWatcher, PollSchedule
@@ -144,3 +146,24 @@ def test_without_production_a_challenger_is_not_used(settings):
     models = ServedModels(settings, Metrics())
     models.set_challenger(SimpleNamespace(features=("x",), version="8"))
     assert models.challenger is None
+
+
+def test_the_reader_of_a_model_with_other_features_is_closed_with_its_model(
+    settings, production, export_model, monkeypatch
+):
+    closed = []
+
+    async def close(reader):
+        closed.append(reader)
+
+    monkeypatch.setattr(OnlineReader, "close", close)
+    watched = Watched(settings.model_copy(update={"feature_read_ms_max": 1}))
+    readers = []
+    for at in range(1, 4):
+        exported = export_model(seed=50 + at, features=CORE[:-at])
+        version = ServedVersion("tick-model", str(at), str(exported.folder), exported.digest)
+        watched.refresh(RegistryState(version))
+        readers.append(watched.models.reader)
+    assert closed == readers[:2]
+    watched.refresh(RegistryState(production))
+    assert closed == readers and watched.models.reader not in closed

@@ -233,7 +233,8 @@ def read_dataset(
 
     `snapshots` defaults to the current ones; what is written meanwhile is not read. Ticks are read
     beyond `to_us` as far as the last label reaches, features before `from_us` as long as they are
-    fresh. Raises DatasetError if a table is empty, a snapshot has expired, or no row is usable.
+    fresh. Raises DatasetError if a table is empty, a snapshot has expired, the range has more rows
+    than `read_rows_max`, or no row is usable.
     """
     # Here: PyIceberg is slow to import, and the rest of this module does not need it.
     from lakehouse.schemas import GOLD, SILVER
@@ -249,11 +250,13 @@ def read_dataset(
         raise DatasetError(f"{GOLD} holds no features", hint)
     fresh_us = int(settings.stale_s * SECOND_US)
     label_us = (settings.entry_delay_s + settings.horizon_s) * SECOND_US + fresh_us
-    ticks = lake.read_ticks(from_us, to_us + label_us, snapshot=pinned[SILVER])
+    ticks = lake.read_ticks(from_us, to_us + label_us, snapshot=pinned[SILVER], names=["price"])
     ticks = ticks.select("key", "event_time_us", "seq", "price")
     features = {}
     for view, names in CORE_OF.items():
-        rows = lake.read_features(view, from_us - fresh_us, to_us, snapshot=pinned[GOLD])
+        rows = lake.read_features(
+            view, from_us - fresh_us, to_us, snapshot=pinned[GOLD], names=names
+        )
         features[view] = rows.select("symbol", "event_time_us", "known_at_us", *names)
     dataset = build_dataset(ticks, features, from_us, to_us, settings)
     return replace(dataset, snapshots=pinned, range_us=(from_us, to_us))

@@ -10,6 +10,7 @@ LIMITS = {
     "lease_s": (1, 3600),
     "lease_wait_s": (1, 86_400),
     "sql_memory_mb": (256, 1_048_576),
+    "read_rows_max": (1000, 10_000_000_000),
     "load_commit_rows": (1, 100_000_000),
 }
 SECRETS = ("catalog_token", "catalog_credential", "s3_access_key", "s3_secret_key")

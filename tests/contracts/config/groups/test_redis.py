@@ -8,6 +8,7 @@ from tests.contracts.config.groups import limits
 LIMITS = {
     "redis_port": (1, 65_535),
     "redis_memory_mb": (16, 1_048_576),
+    "online_symbols_max": (1, 1_000_000),
     "writer_batch_rows": (1, 100_000),
     "writer_poll_ms": (1, 1000),
     "writer_timeout_ms": (10, 60_000),
