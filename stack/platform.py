@@ -135,14 +135,19 @@ def _exclusive(settings: HomeSettings) -> Iterator[None]:
 def down(settings: HomeSettings, services: Iterable[str] | None = None) -> list[str]:
     """Stop these services, by default every one that was started here; returns the names of those
     that were running.
+
+    Raises ServiceError when a process cannot be killed, after all others were stopped.
     """
     names = _recorded_names(settings) if services is None else set(services)
     stopped: list[str] = []
+    errors: list[ServiceError] = []
     if not names:
         return stopped
     with _exclusive(settings):
         for group in (*STOP_ORDER, tuple(names.difference(*STOP_ORDER))):
-            stopped += _stop_all(settings, [name for name in group if name in names])
+            stopped += _stop_all(settings, [name for name in group if name in names], errors)
+    if errors:
+        raise errors[0]
     return stopped
 
 
@@ -151,9 +156,15 @@ def _recorded_names(settings: HomeSettings) -> set[str]:
     return {file.stem for file in paths.run(settings).glob("[!.]*.json")}
 
 
-def _stop_all(settings: HomeSettings, names: list[str]) -> list[str]:
+def _stop_all(settings: HomeSettings, names: list[str], errors: list[ServiceError]) -> list[str]:
+    """Stop one group; appends the errors of processes that cannot be killed."""
+
     def stop_one(name: str) -> bool:
-        return stop(paths.run(settings) / f"{name}.json", settings.stop_timeout_s)
+        try:
+            return stop(paths.run(settings) / f"{name}.json", settings.stop_timeout_s)
+        except ServiceError as error:
+            errors.append(error)
+            return False
 
     with ThreadPoolExecutor(max(1, len(names))) as pool:
         was_running = pool.map(stop_one, names)

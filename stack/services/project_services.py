@@ -68,7 +68,7 @@ def _has_recent_stats(settings: RedisSettings) -> bool:
             updated_ms = int(client.hget(STATS_KEY, "updated_ms") or 0)
     except RedisError:
         return False
-    started_ms = record.created_s * 1000 if record else 0  # a container does not record PIDs
+    started_ms = record.started_s() * 1000 if record else 0  # a container does not record PIDs
     return updated_ms > max(started_ms, now_us() // 1000 - STATS_AGE_MS_MAX)
 
 
