@@ -88,14 +88,14 @@ class ProcessRecord:
     def started_s(self) -> float:
         """When the process started, in seconds since 1970 by the current wall clock."""
         try:
-            return psutil.Process(self.pid).create_time()
+            return float(psutil.Process(self.pid).create_time())
         except psutil.NoSuchProcess:
             return self.created_s
 
     def _is_start_of(self, process: psutil.Process) -> bool:
         """Whether this process started when the recorded one did. Raises psutil.NoSuchProcess."""
         if self.start_ticks is None:
-            return abs(process.create_time() - self.created_s) <= CLOCK_TICK_S
+            return bool(abs(process.create_time() - self.created_s) <= CLOCK_TICK_S)
         return self.boot_id == _boot_id() and self.start_ticks == _start_ticks(process.pid)
 
     def _leads(self, process: psutil.Process) -> bool:
@@ -111,7 +111,7 @@ class ProcessRecord:
 
     def _is_earlier_than(self, process: psutil.Process) -> bool:
         if self.start_ticks is None:
-            return process.create_time() >= self.created_s - CLOCK_TICK_S
+            return bool(process.create_time() >= self.created_s - CLOCK_TICK_S)
         return _start_ticks(process.pid) >= self.start_ticks
 
 
