@@ -42,11 +42,14 @@ def submit(
     """
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from streaming.job import job
+    from streaming.job import intent, job
 
-    if not fresh:
-        _require_no_state(settings())
-    with _status_line("planning and starting the job") as print_line:
+    with (
+        _status_line("planning and starting the job") as print_line,
+        intent.exclusive(settings()),
+    ):
+        if not fresh:
+            _require_no_state(settings())
         print_line(job.submit_fresh(settings(), now_us()))
         if not alone:
             _start_writer(settings(), print_line)
@@ -106,9 +109,12 @@ def resume(
     topic again. Also starts the online writer, unless it runs.
     """
     from contracts.config.settings import settings
-    from streaming.job import job
+    from streaming.job import intent, job
 
-    with _status_line("restoring and starting the job") as print_line:
+    with (
+        _status_line("restoring and starting the job") as print_line,
+        intent.exclusive(settings()),
+    ):
         print_line(job.resume(settings(), state.resolve() if state else None))
         if not alone:
             _start_writer(settings(), print_line)
