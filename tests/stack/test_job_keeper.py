@@ -111,7 +111,7 @@ def test_a_job_that_flink_knows_is_left_alone(settings, flink, calls, state):
 
 
 @pytest.mark.parametrize("status", [LOST, 500, 404])
-def test_a_flink_that_does_not_respond_is_no_reason_to_start_a_job(
+def test_no_job_is_started_while_flink_does_not_respond(
     settings, flink, calls, status, monkeypatch
 ):
     flink.overview = (status, {})

@@ -66,7 +66,7 @@ def test_a_planned_stop_of_flink_forgets_a_running_job_but_not_a_stop(free_setti
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"job_id": "x", "more": 1}'])
-def test_a_damaged_file_is_no_intent(free_settings, text):
+def test_a_damaged_file_has_no_intent(free_settings, text):
     file = paths.savepoints(free_settings) / "live-job.json"
     file.parent.mkdir(parents=True)
     file.write_text(text)
