@@ -25,7 +25,7 @@ def logs(
     ] = 40,
 ) -> None:
     """Print the end of the logs."""
-    from stack.process.service import log_tail
+    from stack.process.log_files import log_tail
 
     files = _log_files(service)
     console = Console(highlight=False, markup=False, soft_wrap=True)

@@ -1,10 +1,11 @@
-"""`tick up | down | status | doctor | open | jars`: the services on this machine."""
+"""`tick up | down | status | doctor | open | jars | units`: the services on this machine."""
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cli.exit_codes import FAILED, exit_if
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
     from stack.doctor import Finding
     from stack.process.service import ServiceStatus
 
-STATE_STYLE = {"ready": "green", "not ready": "yellow", "died": "bold red", "off": "dim"}
+STATE_STYLE = {
+    "ready": "green",
+    "not ready": "yellow",
+    "died": "bold red",
+    "FAILED": "bold red",
+    "off": "dim",
+}
 STATUS_COLUMNS = ("service", "version", "state", "pid", "ports", "memory", "up")
 PANEL = "The services"
 
@@ -42,14 +49,24 @@ def register(app: typer.Typer) -> None:
     app.command("doctor", rich_help_panel=PANEL)(doctor)
     app.command("open", rich_help_panel=PANEL)(open_page)
     app.command("jars", rich_help_panel=PANEL)(download_jars)
+    app.command("units", rich_help_panel=PANEL)(units)
 
 
-def up() -> None:
+def up(
+    supervise: Annotated[
+        bool,
+        typer.Option(
+            "--supervise/--no-supervise",
+            help="start the supervisor, which restarts services that die and resumes the live job",
+        ),
+    ] = True,
+) -> None:
     """Start Kafka, Redis and Flink, and wait until all of them are ready. Restarts the writer and
     the API if they died.
 
     The first run downloads about 160 MB of pinned jars. Running services are left alone and dead
-    ones are restarted, so it is always safe to repeat. Next: `tick job submit`.
+    ones are restarted, so it is always safe to repeat. Until `tick down`, the supervisor restarts
+    whatever dies (`tick logs supervisor`). Next: `tick job submit`.
     """
     from cli.reports.progress_bars import progress_bars
     from contracts.config.settings import settings
@@ -57,6 +74,8 @@ def up() -> None:
 
     with progress_bars() as report:
         platform.up(settings(), progress=report)
+    if supervise:
+        platform.supervise(settings())
     status()
 
 
@@ -64,9 +83,16 @@ def down(
     services: Annotated[
         list[str] | None, typer.Argument(help="only these; default: everything that was started")
     ] = None,
+    for_reboot: Annotated[
+        bool,
+        typer.Option(
+            "--for-reboot",
+            help="the next `tick up` starts again what runs now, and continues the live job",
+        ),
+    ] = False,
 ) -> None:
-    """Stop everything that was started here: API, writer, MLflow page, Airflow, Flink, Kafka,
-    Redis. Data stays in TICK_HOME.
+    """Stop everything that was started here: supervisor, API, writer, MLflow page, Airflow, Flink,
+    Kafka, Redis. Data stays in TICK_HOME.
     """
     from contracts.config.settings import settings
     from stack import platform
@@ -74,15 +100,16 @@ def down(
     for unknown in sorted(set(services or ()).difference(platform.FACTORIES)):
         platform.find_service(settings(), unknown)  # raises, with the names of all services
     with Console(stderr=True).status("stopping"):
-        stopped = platform.down(settings(), services)
+        stopped = platform.down(settings(), services, forget=not for_reboot)
     Console().print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
 
 
 def status() -> None:
     """Show every service: state, PID, ports, memory (used / limit, MB), time since start.
 
-    States: ready, not ready (runs, but does not respond), died (`tick up` restarts it; the MLflow
-    page: `tick open mlflow`), off.
+    States: ready, not ready (runs, but does not respond), died (the supervisor or `tick up`
+    restarts it; the MLflow page: `tick open mlflow`), FAILED (died too often, the supervisor no
+    longer restarts it: `tick logs SERVICE`, then `tick up`), off.
     """
     from contracts.clock import now_us
     from contracts.config.settings import settings
@@ -219,3 +246,41 @@ def download_jars(
         bounded_value.ensure_compiled(settings())
     count = sum(len(jars.locked(role)) for role in jars.roles(settings()))
     Console().print(f"{count} jars, all as pinned, in {paths.jars(settings())}")
+
+
+def units(
+    write: Annotated[
+        bool,
+        typer.Option(
+            "--write", help="write it to ~/.config/systemd/user/, and print what to do next"
+        ),
+    ] = False,
+) -> None:
+    """Print a systemd user unit that starts this platform at boot.
+
+    The unit runs `tick up`; its supervisor restarts services that die. At shutdown it runs
+    `tick down --for-reboot`, so the next boot starts again what ran, and continues the live job.
+
+    1. Set TICK_HOME and your other settings as for `tick up`: the unit gets them, except secrets.
+
+    2. Write secrets, as NAME=value lines, to TICK_HOME/units.env, and `chmod 600` it.
+
+    3. `tick units --write`, then the commands that it prints. `tick status` and
+    `journalctl --user -u lakehouse-tick` show the result.
+    """
+    from contracts.config.settings import settings
+    from stack import systemd_unit
+
+    text = systemd_unit.render(settings())
+    if not write:
+        typer.echo(text, nl=False)
+        return
+    file = systemd_unit.folder() / systemd_unit.NAME
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    Console(highlight=False, soft_wrap=True).print(
+        f"{escape(str(file))}\n"
+        "  systemctl --user daemon-reload\n"
+        "  systemctl --user enable --now lakehouse-tick\n"
+        "  loginctl enable-linger     (start at boot, without a login)"
+    )

@@ -1,7 +1,9 @@
 #!/bin/sh
-# Look every half minute whether the live job runs; if not, go on from its newest state, or start it afresh.
+# Every half minute, start the live job if it does not run: from its newest state, else without one.
+# A job that was stopped on purpose (`tick job stop`) stays stopped until `tick job resume`.
 python -m stack.services.flink_home
 while :; do
-  tick job status >/dev/null 2>&1 || tick job resume --alone || tick job submit --alone || true
+  tick job status >/dev/null 2>&1 || python -m streaming.job.intent \
+    || tick job resume --alone || tick job submit --alone || true
   sleep 30
 done

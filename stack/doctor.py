@@ -17,7 +17,8 @@ from contracts.errors import ServiceError
 from stack import jars
 from stack.platform import FACTORIES, find_service
 from stack.process import ports
-from stack.process.service import MIB, Service
+from stack.process.log_files import MIB
+from stack.process.service import Service
 from stack.services import redis
 
 DISK_MB_MIN = 5_000  # demo: jars 0.2 GB, synthetic history, checkpoints, Kafka's segments

@@ -14,17 +14,26 @@ from contracts.errors import ServiceError
 from contracts.files import hold_lock
 from contracts.progress import Progress, silent
 from stack import bounded_value, jars, secrets
+from stack.process.log_files import log_tail, rotate
 from stack.process.service import (
     Service,
     ServiceStatus,
     is_ready,
-    log_tail,
     require_alive,
     service_status,
     spawn,
     stop,
 )
-from stack.services import airflow, flink, kafka, postgres, project_services, redis
+from stack.services import (
+    airflow,
+    flink,
+    kafka,
+    postgres,
+    project_services,
+    redis,
+    supervision,
+)
+from streaming.job import intent
 
 FACTORIES: dict[str, Callable[[Settings], Service]] = {
     "kafka": kafka.service,
@@ -39,13 +48,16 @@ FACTORIES: dict[str, Callable[[Settings], Service]] = {
     airflow.DAGS: airflow.dag_processor,
     airflow.SCHEDULER: airflow.scheduler,
     airflow.TRIGGERER: airflow.triggerer,
+    supervision.NAME: supervision.service,
 }
 POLL_S = 0.2
+LOCK = "lock"  # file in HOME/run
 PLATFORM = ("kafka", "redis", "jobmanager", "taskmanager")
 # Started by their own commands; `up` restarts them when they died.
 OPTIONAL = ("writer", "api")
-# The users of a service stop before it.
+# The supervisor stops first: it would restart the others. The users of a service stop before it.
 STOP_ORDER = (
+    (supervision.NAME,),
     (airflow.SCHEDULER, airflow.TRIGGERER, airflow.DAGS, "mlflow", "api", "writer"),
     (airflow.API, "taskmanager", "jobmanager"),
     ("kafka", "redis", "postgres"),
@@ -82,8 +94,18 @@ def up(
 def _spawn_and_wait(settings: Settings, names: Iterable[str], progress: Progress) -> None:
     services = [find_service(settings, name) for name in names]
     for service in services:
-        spawn(service)
+        _spawn(settings, service)
     _wait_until_ready(services, settings.start_timeout_s, progress)
+
+
+def _spawn(settings: Settings, service: Service) -> None:
+    rotate(service.log, settings.log_mb_max)
+    spawn(service)
+
+
+def supervise(settings: Settings) -> None:
+    """Start the supervisor unless it runs: from now on services that die are restarted."""
+    start(settings, supervision.NAME)
 
 
 def _find_dead_optional(settings: Settings) -> list[str]:
@@ -128,32 +150,54 @@ def _exclusive(settings: HomeSettings) -> Iterator[None]:
 
     The second one waits, then sees that the services run.
     """
-    with hold_lock(paths.run(settings) / "lock", wait=True):
+    with hold_lock(paths.run(settings) / LOCK, wait=True):
         yield
 
 
-def down(settings: HomeSettings, services: Iterable[str] | None = None) -> list[str]:
+def down(
+    settings: HomeSettings, services: Iterable[str] | None = None, *, forget: bool = True
+) -> list[str]:
     """Stop these services, by default every one that was started here; returns the names of those
-    that were running.
+    that were running. Unless `forget`, the next supervised `up` starts them again, and the live
+    job.
+
+    Raises ServiceError when a process cannot be killed, after all others were stopped.
     """
-    names = _recorded_names(settings) if services is None else set(services)
+    names = recorded_names(settings) if services is None else set(services)
     stopped: list[str] = []
+    errors: list[ServiceError] = []
     if not names:
         return stopped
     with _exclusive(settings):
         for group in (*STOP_ORDER, tuple(names.difference(*STOP_ORDER))):
-            stopped += _stop_all(settings, [name for name in group if name in names])
+            group_names = [name for name in group if name in names]
+            stopped += _stop_all(settings, group_names, forget, errors)
+        if forget and "jobmanager" in names:
+            intent.forget(settings)
+    if errors:
+        raise errors[0]
     return stopped
 
 
-def _recorded_names(settings: HomeSettings) -> set[str]:
+def recorded_names(settings: HomeSettings) -> set[str]:
     """Services with a PID file: those that were started and not stopped."""
     return {file.stem for file in paths.run(settings).glob("[!.]*.json")}
 
 
-def _stop_all(settings: HomeSettings, names: list[str]) -> list[str]:
+def _stop_all(
+    settings: HomeSettings, names: list[str], forget: bool, errors: list[ServiceError]
+) -> list[str]:
+    """Stop one group; appends the errors of processes that cannot be killed."""
+
     def stop_one(name: str) -> bool:
-        return stop(paths.run(settings) / f"{name}.json", settings.stop_timeout_s)
+        try:
+            pid_file = paths.run(settings) / f"{name}.json"
+            # The supervisor is started by `up` itself.
+            remove = forget or name == supervision.NAME
+            return stop(pid_file, settings.stop_timeout_s, forget=remove)
+        except ServiceError as error:
+            errors.append(error)
+            return False
 
     with ThreadPoolExecutor(max(1, len(names))) as pool:
         was_running = pool.map(stop_one, names)
@@ -175,7 +219,7 @@ def start(settings: Settings, name: str) -> Service:
     secrets.ensure_api_key(settings)
     with _exclusive(settings):
         service = find_service(settings, name)
-        spawn(service)
+        _spawn(settings, service)
     _wait_until_ready([service], settings.start_timeout_s)
     return service
 

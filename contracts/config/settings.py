@@ -22,6 +22,7 @@ from contracts.config.groups.kafka import KafkaSettings
 from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.config.groups.redis import RedisSettings
 from contracts.config.groups.serving import ServingSettings
+from contracts.config.groups.supervision import SupervisionSettings
 from contracts.config.groups.training import TrainingSettings
 from contracts.config.home import PREFIX
 from contracts.errors import SettingError
@@ -49,6 +50,7 @@ class Settings(
     TrainingSettings,
     ServingSettings,
     AirflowSettings,
+    SupervisionSettings,
 ):
     """Read once per process, from the environment alone (no `.env` file).
 

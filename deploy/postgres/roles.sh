@@ -1,8 +1,10 @@
 #!/bin/sh
-# Roles and data bases of MLflow and Airflow, made once with the data folder; passwords come from the environment.
+# Create the roles and databases of MLflow and Airflow, once, together with the data folder.
+# The passwords come from the environment: every user could read them on the command line of psql.
 set -eu
 make() {
-  psql -v ON_ERROR_STOP=1 -U postgres -v name="$1" -v password="$2" <<'SQL'
+  ROLE_PASSWORD="$2" psql -v ON_ERROR_STOP=1 -U postgres -v name="$1" <<'SQL'
+\getenv password ROLE_PASSWORD
 CREATE ROLE :"name" LOGIN PASSWORD :'password';
 CREATE DATABASE :"name" OWNER :"name";
 SQL

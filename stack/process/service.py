@@ -11,13 +11,9 @@ from pathlib import Path
 import psutil
 
 from contracts.errors import ServiceError
+from stack.process.log_files import MIB, log_tail
 from stack.process.pids import ProcessRecord, end_session
 from stack.process.ports import require_free
-
-LOG_TAIL_LINES = 12
-MIB = 2**20
-# At its start a service rotates a log larger than this; one old generation is kept.
-LOG_BYTES_MAX = 64 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +43,11 @@ class Service:
         """The PID file; exists from the start of the service until it is stopped."""
         return self.home / "run" / f"{self.name}.json"
 
+    @property
+    def failed_file(self) -> Path:
+        """Exists while the supervisor does not restart the service any more."""
+        return self.pid_file.with_suffix(".failed")
+
     def process(self) -> psutil.Process | None:
         """The running process, if any."""
         record = ProcessRecord.from_file(self.pid_file)
@@ -56,7 +57,7 @@ class Service:
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
     """One row of `tick status`. State: ready, not ready (runs, but does not respond), died (a PID
-    file without a process), off.
+    file without a process), FAILED (died, and the supervisor does not restart it any more), off.
     """
 
     name: str
@@ -73,15 +74,17 @@ class ServiceStatus:
 def spawn(service: Service) -> None:
     """Start the process in a separate session and record its PID, unless it runs already.
 
-    Raises ServiceError when a port is in use or the program is missing.
+    Raises ServiceError when a port is in use or the program is missing. The PID file of a process
+    that died stays then: the service is still meant to run.
     """
     if service.process() is not None:
         return
-    clear_session(service.pid_file)
+    _end_leftovers(service.pid_file)
     for port, setting in service.ports.items():
         require_free(service.name, port, setting)
     service.prepare()
     ProcessRecord.from_pid(_spawn_process(service)).write(service.pid_file)
+    service.failed_file.unlink(missing_ok=True)
 
 
 def _spawn_process(service: Service) -> int:
@@ -93,8 +96,6 @@ def _spawn_process(service: Service) -> int:
             f"{service.name}: program {service.command[0]} not found", "run `tick doctor`"
         )
     service.log.parent.mkdir(parents=True, exist_ok=True)
-    if service.log.exists() and service.log.stat().st_size > LOG_BYTES_MAX:
-        service.log.replace(service.log.with_suffix(".log.1"))
     files = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, str(service.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
@@ -122,7 +123,7 @@ def service_status(service: Service, now_s: float) -> ServiceStatus:
     """The row of `tick status` for a service; `now_s` is seconds since 1970."""
     process = service.process()
     if process is None:
-        return _status(service, "died" if service.pid_file.exists() else "off")
+        return _status(service, _state_without_process(service))
     status = _status(service, "ready" if service.ready() else "not ready")
     try:
         return replace(
@@ -133,6 +134,12 @@ def service_status(service: Service, now_s: float) -> ServiceStatus:
         )
     except psutil.NoSuchProcess:
         return replace(status, state="died")
+
+
+def _state_without_process(service: Service) -> str:
+    if not service.pid_file.exists():
+        return "off"
+    return "FAILED" if service.failed_file.exists() else "died"
 
 
 def _status(service: Service, state: str) -> ServiceStatus:
@@ -146,9 +153,9 @@ def _status(service: Service, state: str) -> ServiceStatus:
     )
 
 
-def stop(pid_file: Path, timeout_s: float) -> bool:
-    """End the recorded process with its session and remove the PID file. False when no process was
-    running.
+def stop(pid_file: Path, timeout_s: float, *, forget: bool = True) -> bool:
+    """End the recorded process with its session and, if `forget`, remove the PID file. False when
+    no process was running.
     """
     record = ProcessRecord.from_file(pid_file)
     if record is None:
@@ -156,22 +163,19 @@ def stop(pid_file: Path, timeout_s: float) -> bool:
         return False
     was_running = bool(record.members())
     end_session(record, timeout_s)
-    clear_session(pid_file)
+    if forget:
+        clear_session(pid_file)
     return was_running
 
 
 def clear_session(pid_file: Path) -> None:
     """Remove a PID file, and kill the processes that a dead leader left in its session."""
+    _end_leftovers(pid_file)
+    pid_file.unlink(missing_ok=True)
+    pid_file.with_suffix(".failed").unlink(missing_ok=True)
+
+
+def _end_leftovers(pid_file: Path) -> None:
     record = ProcessRecord.from_file(pid_file)
     if record is not None and record.members():
         end_session(record, 0)
-    pid_file.unlink(missing_ok=True)
-
-
-def log_tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
-    """The last lines of a log."""
-    if not log.exists():
-        return "(no log)"
-    with log.open("rb") as stream:
-        stream.seek(max(0, log.stat().st_size - 65_536))
-        return "\n".join(stream.read().decode(errors="replace").splitlines()[-lines:])

@@ -111,7 +111,7 @@ def _is_healthy(settings: AirflowSettings, name: str, component: str) -> bool:
         return bool(health[component]["status"] == "healthy")
     heartbeat = health[component].get(f"latest_{component}_heartbeat")
     return (
-        heartbeat is not None and datetime.fromisoformat(heartbeat).timestamp() > record.created_s
+        heartbeat is not None and datetime.fromisoformat(heartbeat).timestamp() > record.started_s()
     )
 
 

@@ -68,7 +68,7 @@ def _has_recent_stats(settings: RedisSettings) -> bool:
             updated_ms = int(client.hget(STATS_KEY, "updated_ms") or 0)
     except RedisError:
         return False
-    started_ms = record.created_s * 1000 if record else 0  # a container does not record PIDs
+    started_ms = record.started_s() * 1000 if record else 0  # a container does not record PIDs
     return updated_ms > max(started_ms, now_us() // 1000 - STATS_AGE_MS_MAX)
 
 
@@ -102,21 +102,20 @@ def mlflow_url(settings: TrainingSettings) -> str:
 def mlflow(settings: TrainingSettings) -> Service:
     """The MLflow page of the registry, for browsing only: no part of the platform needs it."""
     home = paths.mlflow_home(settings)
-    stores = (
-        "--backend-store-uri",
-        paths.mlflow_uri(settings),
-        "--artifacts-destination",
-        settings.mlflow_artifacts or str(home / "artifacts"),
-    )
+    # Not options: every user can read a command line, and the URI may contain a password.
+    stores = {
+        "MLFLOW_BACKEND_STORE_URI": paths.mlflow_uri(settings),
+        "MLFLOW_ARTIFACTS_DESTINATION": settings.mlflow_artifacts or str(home / "artifacts"),
+    }
     address = ("--host", settings.host, "--port", str(settings.mlflow_port), "--workers", "1")
     return Service(
         name="mlflow",
         version=version("mlflow"),
-        command=(sys.executable, "-m", "mlflow", "server", *stores, *address),
+        command=(sys.executable, "-m", "mlflow", "server", *address),
         ready=lambda: returns_ok(f"{mlflow_url(settings)}/health", PROBE_TIMEOUT_S),
         home=settings.root,
         ports={settings.mlflow_port: "TICK_MLFLOW_PORT"},
         # Otherwise MLflow starts eight more processes, for jobs that this project does not use.
-        env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        env={**stores, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         prepare=lambda: home.mkdir(parents=True, exist_ok=True),
     )

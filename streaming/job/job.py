@@ -20,8 +20,8 @@ from feature_store.sql import windows
 from lakehouse import leases, tables
 from lakehouse.schemas import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
 from lakehouse.tables import Lakehouse
+from streaming.job import intent, states, validation_sql, warmup
 from streaming.job import restore as job_restore
-from streaming.job import states, validation_sql, warmup
 from streaming.job import tables as job_tables
 
 NAME = live_job.NAME
@@ -130,6 +130,7 @@ def _start_alone(
         prepare()
         held.require()
         job_id = submit(settings, program(settings, restore))
+        intent.record_start(settings, job_id, restore)
         await_start(settings, job_id)
         states.prune(settings, restore)
         return job_id
@@ -162,7 +163,9 @@ def submit_fresh(settings: Settings, now_us: int, *, on_running: OnRunning = ign
 
 def stop(settings: FlinkSettings) -> str:
     """Stop with a savepoint; returns its folder. Raises JobError when no job runs."""
-    return flink_rest.stop_with_savepoint(settings, _running(settings), STOP_TIMEOUT_S)
+    job_id = _running(settings)
+    with intent.stopping(settings, job_id):
+        return flink_rest.stop_with_savepoint(settings, job_id, STOP_TIMEOUT_S)
 
 
 def resume(settings: Settings, state: Path | None = None, *, on_running: OnRunning = ignore) -> str:

@@ -43,6 +43,11 @@ def newest_state(settings: HomeSettings) -> Path | None:
     return next(iter(_complete(settings)), None)
 
 
+def newest_checkpoint_of(settings: HomeSettings, job_id: str) -> Path | None:
+    """The newest complete checkpoint of one job."""
+    return next((path for path in _complete(settings) if path.parent.name == job_id), None)
+
+
 def newest_state_us(settings: HomeSettings) -> int | None:
     """When the newest complete state was saved, µs UTC."""
     return next((saved_ns // 1000 for saved_ns in _complete(settings).values()), None)

@@ -9,6 +9,7 @@ import pytest
 
 from cli.platform import Page, _finding_cells, _format_duration, _page_address, _status_table
 from contracts.config import paths
+from stack import systemd_unit
 from stack.doctor import Finding
 from stack.process.service import ServiceStatus
 from stack.services.project_services import mlflow_url, settings_env
@@ -93,7 +94,7 @@ def test_the_page_of_the_api_needs_the_key(tick, make_settings):
 
 @pytest.mark.integration
 def test_up_open_jars_and_logs(tick, platform):
-    result = tick(platform, "up")
+    result = tick(platform, "up", "--no-supervise")
     assert result.exit_code == 0, result.output
     assert result.stdout.count(" ready ") == 4
     assert tick(platform, "open", "flink").stdout == f"{platform.flink_url}\n"
@@ -136,7 +137,7 @@ def test_a_service_is_one_line_whatever_is_known_of_it(fields, row):
 
 
 def test_every_state_of_a_service_has_a_colour():
-    for state in ("ready", "not ready", "died", "off"):
+    for state in ("ready", "not ready", "died", "FAILED", "off"):
         console = screen(terminal=True)
         console.print(_status_table([status_of(state=state)]))
         assert f"{state}\x1b[0m" in text(console)
@@ -180,3 +181,15 @@ def test_an_unknown_service_cannot_be_stopped(tick, free_settings, name):
 def test_a_service_that_does_not_run_is_not_an_error(tick, free_settings):
     result = tick(free_settings, "down", "kafka", "redis")
     assert (result.exit_code, result.stdout) == (0, "nothing was running\n")
+
+
+@pytest.mark.parametrize("option", [[], ["--write"]])
+def test_the_command_prints_or_writes_the_unit(tick, free_settings, monkeypatch, tmp_path, option):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    file = tmp_path / "config" / "systemd" / "user" / systemd_unit.NAME
+    result = tick(free_settings, "units", *option)
+    assert result.exit_code == 0, result.output
+    text = file.read_text() if option else result.stdout
+    assert f'Environment="TICK_HOME={free_settings.root}"' in text
+    assert file.exists() is bool(option)
+    assert ("systemctl --user enable --now lakehouse-tick" in result.stdout) is bool(option)

@@ -115,7 +115,7 @@ def api(live):
 
 @pytest.fixture
 def patient_api(live):
-    """An API for which a read that is late on a busy machine is no failure."""
+    """An API with time-outs that suit a busy machine."""
     timeouts = {"TICK_FEATURE_READ_MS_MAX", "TICK_REDIS_TIMEOUT_MS"}
     yield from started(live, **dict.fromkeys(timeouts, str(PATIENT_MS)))
 

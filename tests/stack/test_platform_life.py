@@ -5,11 +5,13 @@ import signal
 import sys
 import time
 
+import psutil
 import pytest
 
 from contracts.config import paths
 from contracts.errors import ServiceError
 from stack import bounded_value, jars, platform, secrets
+from stack.process import pids
 from stack.process.pids import ProcessRecord
 from stack.process.service import Service
 
@@ -164,6 +166,52 @@ def test_an_unknown_service_stops_up_before_anything_starts(small, free_settings
         platform.start_all(free_settings, ["one", "two"])
     assert caught.value.hint == "choose one of: one"
     assert records(free_settings, "one") == [None]
+
+
+@pytest.mark.parametrize("step_s", [-3600, 3600])
+def test_a_stepped_clock_starts_nothing_twice_and_down_ends_the_real_process(
+    small, free_settings, monkeypatch, step_s
+):
+    small("one")
+    platform.start(free_settings, "one")
+    before = records(free_settings, "one")
+    boot_s = psutil.boot_time()
+    monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: boot_s + step_s)
+    states = {row.name: row.state for row in platform.status(free_settings, time.time())}
+    assert states["one"] == "ready"
+    platform.up(free_settings, ("one",))
+    assert records(free_settings, "one") == before
+    assert platform.down(free_settings) == ["one"]
+    assert before[0].members() == []
+
+
+def test_a_process_that_cannot_be_killed_does_not_keep_the_others_running(
+    small, free_settings, monkeypatch
+):
+    monkeypatch.setattr(platform, "STOP_ORDER", (("stuck",), ("other",)))
+    monkeypatch.setattr(pids, "KILL_TIMEOUT_S", 0.1)
+    for name in ("stuck", "other"):
+        small(name)
+    platform.start_all(free_settings, ["stuck", "other"])
+    stuck, other = records(free_settings, "stuck", "other")
+    settings = free_settings.model_copy(update={"stop_timeout_s": 0.1})
+    signal_process = psutil.Process.send_signal
+    kill_process = psutil.Process.kill
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            psutil.Process,
+            "send_signal",
+            lambda self, sig: None if self.pid == stuck.pid else signal_process(self, sig),
+        )
+        patch.setattr(
+            psutil.Process,
+            "kill",
+            lambda self: None if self.pid == stuck.pid else kill_process(self),
+        )
+        with pytest.raises(ServiceError, match=f"process {stuck.pid} has not ended"):
+            platform.down(settings)
+    assert other.process() is None
+    assert records(free_settings, "stuck") == [stuck]  # so that `down` can be repeated
 
 
 def test_down_without_a_platform_creates_nothing(small, free_settings):

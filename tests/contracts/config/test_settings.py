@@ -11,6 +11,7 @@ from contracts.config.groups.kafka import KafkaSettings
 from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.config.groups.redis import RedisSettings
 from contracts.config.groups.serving import ServingSettings
+from contracts.config.groups.supervision import SupervisionSettings
 from contracts.config.groups.training import TrainingSettings
 from contracts.config.home import HomeSettings
 from contracts.config.settings import RENAMED, Settings, read_old_names, require_known, settings
@@ -19,6 +20,7 @@ from contracts.errors import SettingError
 GROUPS = (
     *(AirflowSettings, FeedSettings, FlinkSettings, KafkaSettings),
     *(LakehouseSettings, RedisSettings, ServingSettings, TrainingSettings),
+    SupervisionSettings,
 )
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from contracts.errors import ServiceError
+from stack.process import pids
 from stack.process.pids import ProcessRecord, end_session
 
 # Starts a child that would stay behind; with the argument `stubborn` it ignores SIGTERM.
@@ -93,7 +95,9 @@ def test_a_recycled_pid_is_not_ours(spawn):
     touched.
     """
     record, child = spawn()
-    other = dataclasses.replace(record, created_s=record.created_s - 100)
+    other = dataclasses.replace(
+        record, created_s=record.created_s - 100, start_ticks=record.start_ticks - 100
+    )
     assert other.process() is None
     assert other.members() == []
     end_session(other, timeout_s=0)
@@ -133,6 +137,76 @@ def test_ending_twice_is_harmless(spawn):
 
 
 def test_the_file_is_readable_json(tmp_path):
-    ProcessRecord(7, 1.5).write(tmp_path / "x.json")
-    assert json.loads((tmp_path / "x.json").read_text()) == {"pid": 7, "created_s": 1.5}
+    ProcessRecord(7, 1.5, 9, "boot").write(tmp_path / "x.json")
+    assert json.loads((tmp_path / "x.json").read_text()) == {
+        "pid": 7,
+        "created_s": 1.5,
+        "start_ticks": 9,
+        "boot_id": "boot",
+    }
     assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
+
+
+@pytest.mark.parametrize("step_s", [-3600, -0.5, 3600])
+def test_a_stepped_clock_changes_no_identity(spawn, monkeypatch, step_s):
+    """The kernel reports the time of the boot from the current wall clock, so it moves with it."""
+    record, child = spawn()
+    set_clock(monkeypatch, step_s)
+    assert record.process().pid == record.pid
+    assert {member.pid for member in record.members()} == {record.pid, child}
+    assert record.started_s() == pytest.approx(record.created_s + step_s)
+    end_session(record, timeout_s=10)
+    assert _is_gone(record.pid)
+    assert _is_gone(child)
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, step_s: float) -> None:
+    """Move what psutil reads from the kernel as a step of the wall clock does."""
+    boot_s = psutil.boot_time()
+    monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: boot_s + step_s)
+
+
+def test_a_process_of_another_boot_is_not_ours(spawn):
+    """After a reboot another process may have the same PID and the same start ticks."""
+    record, child = spawn()
+    other = dataclasses.replace(record, boot_id="of another boot")
+    assert other.process() is None
+    assert other.members() == []
+    end_session(other, timeout_s=0)
+    assert not _is_gone(child)
+
+
+def test_a_pid_file_of_an_earlier_version_still_leads_to_its_process(spawn, tmp_path):
+    record, child = spawn()
+    file = tmp_path / "old.json"
+    file.write_text(json.dumps({"pid": record.pid, "created_s": record.created_s}))
+    old = ProcessRecord.from_file(file)
+    assert old.process().pid == record.pid
+    assert {member.pid for member in old.members()} == {record.pid, child}
+    assert dataclasses.replace(old, created_s=old.created_s - 100).process() is None
+    end_session(old, timeout_s=10)
+    assert _is_gone(child)
+
+
+def test_a_name_with_spaces_and_brackets_hides_no_start_time(tmp_path):
+    program = tmp_path / "a) 1 (b"
+    program.symlink_to("/bin/sleep")
+    pid = os.posix_spawn(program, [str(program), "600"], os.environ, setsid=True)
+    record = ProcessRecord.from_pid(pid)
+    assert record.start_ticks >= ProcessRecord.from_pid(os.getpid()).start_ticks
+    end_session(record, timeout_s=10)
+    assert _is_gone(pid)
+
+
+def test_a_process_that_sigkill_does_not_end_is_reported_in_bounded_time(spawn, monkeypatch):
+    record, child = spawn()
+    monkeypatch.setattr(pids, "KILL_TIMEOUT_S", 0.1)
+    with monkeypatch.context() as unkillable:
+        unkillable.setattr(psutil.Process, "kill", lambda _: None)
+        unkillable.setattr(psutil.Process, "send_signal", lambda *_: None)
+        with pytest.raises(ServiceError, match=f"{record.pid}.* has not ended") as caught:
+            end_session(record, timeout_s=0)
+    assert str(child) in caught.value.message
+    assert "tick down" in caught.value.hint
+    end_session(record, timeout_s=0)
+    assert _is_gone(child)

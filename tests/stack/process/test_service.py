@@ -14,14 +14,13 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import ServiceError
-from stack.process import service as services
+from stack.process.log_files import log_tail
 from stack.process.pids import ProcessRecord
 from stack.process.ports import UNNAMED_HOLDER, accepts_connections, find_listener, require_free
 from stack.process.service import (
     Service,
     clear_session,
     is_ready,
-    log_tail,
     require_alive,
     service_status,
     spawn,
@@ -167,22 +166,31 @@ def test_prepare_and_environment_come_before_the_process(server, tmp_path):
     assert log_tail(service.log) == "first"
 
 
-def test_a_large_log_is_rotated(server, monkeypatch):
-    monkeypatch.setattr(services, "LOG_BYTES_MAX", 10)
+def test_a_service_that_cannot_be_restarted_is_still_meant_to_run(server, port):
+    """Its PID file stays, so that the next attempt to restart it finds it."""
     service = server()
-    service.log.parent.mkdir()
-    service.log.write_text("a very long line\n")
     spawn(service)
-    _wait(lambda: is_ready(service))
-    assert log_tail(service.log) == "listening"
-    assert service.log.with_suffix(".log.1").read_text() == "a very long line\n"
+    record = ProcessRecord.from_file(service.pid_file)
+    os.kill(record.pid, signal.SIGKILL)
+    _wait(lambda: service.process() is None and find_listener(port) is None)
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(ServiceError, match="in use"):
+        spawn(service)
+    assert ProcessRecord.from_file(service.pid_file) == record
+    assert service_status(service, time.time()).state == "died"
 
 
-def test_the_tail_is_short_and_never_fails(tmp_path):
-    log = tmp_path / "x.log"
-    assert log_tail(log) == "(no log)"
-    log.write_bytes(b"\xff\xfe\n" + b"".join(b"%d\n" % number for number in range(50_000)))
-    assert log_tail(log, 2) == "49998\n49999"
+def test_a_service_that_is_given_up_is_failed_until_it_is_started_or_stopped(server):
+    service = server("raise SystemExit(1)")
+    spawn(service)
+    _wait(lambda: service.process() is None)
+    service.failed_file.write_text("5 restarts\n")
+    assert service_status(service, time.time()).state == "FAILED"
+    spawn(service)
+    assert not service.failed_file.exists()
+    service.failed_file.write_text("5 restarts\n")
+    stop(service.pid_file, timeout_s=5)
+    assert service_status(service, time.time()).state == "off"
+    assert not service.failed_file.exists()
 
 
 def test_stopping_without_a_record_does_nothing(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from contracts.config import paths
 from stack import platform, secrets
 from stack.services import project_services
+from tests.support.command_lines import command_lines
 
 
 def test_the_api_gets_the_key_and_the_writer_does_not(free_settings):
@@ -63,6 +64,7 @@ def test_the_mlflow_page_starts_and_stops(free_settings, monkeypatch):
         with urllib.request.urlopen(project_services.mlflow_url(free_settings), timeout=10) as page:
             assert b"MLflow" in page.read()
         assert platform.start(free_settings, "mlflow").process() == service.process()
+        assert not [line for line in command_lines() if paths.mlflow_uri(free_settings) in line]
     finally:
         stopped = platform.down(free_settings)
     assert stopped == ["mlflow"]
