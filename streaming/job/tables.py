@@ -54,8 +54,11 @@ def kafka(settings: KafkaSettings, topic: str, extra: str = "") -> str:
 
 
 def _source_options(settings: KafkaSettings, topic: str, extra: str, group: str) -> str:
+    # `none`: an offset older than the topic fails the job instead of skipping messages silently. A
+    # first start has offsets as well, see `offsets.prepare`.
+    reset = "earliest" if group == GROUP_WARM else "none"
     start = (
-        "'scan.startup.mode'='group-offsets', 'properties.auto.offset.reset'='earliest',"
+        f"'scan.startup.mode'='group-offsets', 'properties.auto.offset.reset'='{reset}',"
         " 'scan.topic-partition-discovery.interval'='0'"
     )
     return kafka(settings, topic, f"'properties.group.id'='{group}', {start}, {extra}")
