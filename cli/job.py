@@ -95,6 +95,22 @@ def stop() -> None:
         print_line(f"stopped; savepoint {job.stop(settings())}")
 
 
+@app.command("skip-expired")
+def skip_expired() -> None:
+    """Let the job's readers continue at the oldest message that Kafka still has.
+
+    For a job that was stopped for longer than its topics keep messages. Prints what can no longer
+    be read. Start the job afterwards with `tick job submit --fresh`: a saved state has the old
+    offsets.
+    """
+    from contracts.config.settings import settings
+    from streaming.job import offsets
+
+    with _status_line("reading offsets") as print_line:
+        for gap in offsets.skip_expired(settings()) or ["no message has expired unread"]:
+            print_line(gap)
+
+
 @app.command("resume")
 def resume(
     state: Annotated[

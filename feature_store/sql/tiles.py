@@ -40,7 +40,7 @@ PRICE_HERE = "price + 0e0 * RAND() AS price"
 KEYS = {"stream": "window_start, window_end, window_time", "batch": "ends"}
 # The second at its end, as column `sec`.
 ENDS = {
-    "stream": "CAST(TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', window_end) AS BIGINT)",
+    "stream": "EXTRACT(EPOCH FROM window_end)",  # not TIMESTAMPDIFF: an INT ends in 2038
     "batch": "ends",
 }
 # What orders it in time, as column `wt`.

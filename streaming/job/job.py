@@ -15,7 +15,7 @@ from contracts.config.settings import Settings
 from contracts.errors import JobError
 from contracts.windows import LEVELS
 from feature_store.flink import rest as flink_rest
-from feature_store.flink.program import RECOVERY_PATH, FinishedReaderError, Program, submit
+from feature_store.flink.program import RECOVERY_PATH, FinishedReaderError, Program
 from feature_store.sql import windows
 from lakehouse import leases, tables
 from lakehouse.schemas import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
@@ -23,6 +23,7 @@ from lakehouse.tables import Lakehouse
 from streaming.job import intent, states, validation_sql, warmup
 from streaming.job import restore as job_restore
 from streaming.job import tables as job_tables
+from streaming.job.offsets import submit
 
 NAME = live_job.NAME
 STOP_TIMEOUT_S = 120.0

@@ -20,7 +20,7 @@ from contracts.tick import (
     Reason,
 )
 from contracts.windows import Level
-from feature_store.sql.tiles import SqlView, tile_input
+from feature_store.sql.tiles import ENDS, SqlView, tile_input
 from lakehouse import catalog_options, tables
 from lakehouse.schemas import PREDICTION_NAMES, PREDICTIONS
 from streaming.job.flink_types import declared
@@ -54,8 +54,11 @@ def kafka(settings: KafkaSettings, topic: str, extra: str = "") -> str:
 
 
 def _source_options(settings: KafkaSettings, topic: str, extra: str, group: str) -> str:
+    # `none`: an offset older than the topic fails the job instead of skipping messages silently. A
+    # first start has offsets as well, see `offsets.prepare`.
+    reset = "earliest" if group == GROUP_WARM else "none"
     start = (
-        "'scan.startup.mode'='group-offsets', 'properties.auto.offset.reset'='earliest',"
+        f"'scan.startup.mode'='group-offsets', 'properties.auto.offset.reset'='{reset}',"
         " 'scan.topic-partition-discovery.interval'='0'"
     )
     return kafka(settings, topic, f"'properties.group.id'='{group}', {start}, {extra}")
@@ -252,9 +255,7 @@ def heartbeat_sink(settings: KafkaSettings) -> str:
 
 def heartbeat_insert() -> str:
     """The insert of one heartbeat row per second of event time that heartbeats reached."""
-    end = (
-        "1000 * CAST(TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', window_end) AS BIGINT)"
-    )
+    end = f"1000 * {ENDS['stream']}"
     heartbeats = (
         "FROM TUMBLE((SELECT et FROM valid_messages WHERE is_heartbeat), DESCRIPTOR(et), INTERVAL '1' SECOND) GROUP"
         " BY window_start, window_end"

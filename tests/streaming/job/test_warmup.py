@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from contracts.errors import ServiceError
 from contracts.messages.parsing import parse
 from contracts.tick import Rejected
 from lakehouse.tables import Lakehouse
@@ -50,3 +51,31 @@ def test_more_than_one_batch_is_published_whole(lake, monkeypatch):
     monkeypatch.setattr(warmup, "BATCH_ROWS", 50)
     assert warmup.publish(lake, END_US) == TICKS.height
     assert sum(topic_reader.ends(lake, "ticks.warmup").values()) == TICKS.height
+
+
+def test_no_more_than_a_slice_of_silver_is_in_memory(lake, monkeypatch):
+    monkeypatch.setattr(warmup, "SLICE_TICKS", 200)
+    read, heights = Lakehouse.read_ticks, []
+
+    def counted(*arguments):
+        ticks = read(*arguments)
+        heights.append(ticks.height)
+        return ticks
+
+    monkeypatch.setattr(Lakehouse, "read_ticks", counted)
+    assert warmup.publish(lake, END_US) == TICKS.height == sum(heights)
+    assert max(heights) < TICKS.height / 2
+
+
+def test_a_full_producer_queue_is_waited_for(lake):
+    settings = lake.model_copy(update={"producer_queue_max": 10})
+    assert warmup.publish(settings, END_US) == TICKS.height
+    assert sum(topic_reader.ends(settings, "ticks.warmup").values()) == TICKS.height
+
+
+def test_messages_that_kafka_did_not_acknowledge_are_an_error(lake):
+    gone = {"kafka_servers": "127.0.0.1:1", "delivery_timeout_ms": 1000}
+    settings = lake.model_copy(update=gone)
+    with pytest.raises(ServiceError, match=f"{TICKS.height:,} of .* not delivered") as raised:
+        warmup.publish(settings, END_US)
+    assert "tick job submit --fresh" in raised.value.hint
