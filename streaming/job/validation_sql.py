@@ -27,13 +27,14 @@ from contracts.tick import (
     MESSAGE_FIELDS,
     RULES,
 )
-from feature_store.sql.tiles import SqlView
+from feature_store.sql.tiles import ANCHOR_S, SqlView, epoch_s
 from streaming.job.fast_path import WITH_QUOTES, WITHOUT_QUOTES
 from streaming.job.flink_types import FLINK
 
 # Arrival truncated to the second: the effective bound is 4 to 5 s after it. A sub-second epoch costs
-# string formatting in Flink. TIMESTAMPDIFF is a little cheaper, but it is an INT, which ends in 2038.
-RECEIVED = "1000000 * EXTRACT(EPOCH FROM arrived)"
+# string formatting in Flink.
+RECEIVED_ANCHOR = f"TO_TIMESTAMP_LTZ({ANCHOR_S}, 0)"
+RECEIVED = f"1000000 * {epoch_s(RECEIVED_ANCHOR, 'arrived')}"
 DOUBLE_MAX = "1.7976931348623157E308"
 
 _BLANK = r"[\x00-\x20]*+"  # what Java's trim() removes

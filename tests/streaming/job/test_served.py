@@ -17,6 +17,7 @@ from serving.core.status import Status
 from serving.state.recorder import prediction_record
 from streaming.job import job
 from streaming.job import tables as job_tables
+from streaming.job.validation_sql import RECEIVED
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_every_column_is_filled_in_the_order_of_the_table(program):
 
 def test_a_time_out_of_bounds_lies_by_its_arrival(program):
     assert "ELSE arrived END" in program.inserts[-1]
-    assert "served_at_us <= 1000000 * EXTRACT(EPOCH FROM arrived)" in program.inserts[-1]
+    assert f"served_at_us <= {RECEIVED}" in program.inserts[-1]
 
 
 def test_the_types_are_those_of_the_table():

@@ -1,6 +1,8 @@
-"""After January 2038 a second since 1970 no longer fits 32 bits: the job's SQL computes in 64."""
+"""From January 2038 on the seconds since 1970 do not fit 32 bits: the SQL counts from 2038."""
 
 import json
+import re
+from datetime import UTC, datetime
 
 import pytest
 
@@ -8,22 +10,28 @@ from contracts.config.settings import Settings
 from contracts.tick import FUTURE_US_MAX, QUOTES, Tick
 from feature_store.sql import tiles, windows
 from streaming.job import job
-from streaming.job.validation_sql import RECEIVED
+from streaming.job.validation_sql import RECEIVED, RECEIVED_ANCHOR
 from tests.support import local_flink
 
 SECOND_US = 1_000_000
 AT_2039_US = 2_180_000_000 * SECOND_US
 BEFORE_US = 2_147_483_646 * SECOND_US  # two seconds before 32 bits overflow
-FIRSTS_US = (BEFORE_US, BEFORE_US + SECOND_US, BEFORE_US + 2 * SECOND_US, AT_2039_US)
+AT_2105_US = 4_290_000_000 * SECOND_US
+FIRSTS_US = (BEFORE_US, BEFORE_US + SECOND_US, BEFORE_US + 2 * SECOND_US, AT_2039_US, AT_2105_US)
+DIFFERENCES = re.compile(r"TIMESTAMPDIFF\(SECOND, (TIMESTAMP '[^']*'|TO_TIMESTAMP_LTZ\([^)]*\))")
 NAMES = tuple(name for name in Tick._fields if name not in QUOTES)
 TYPES = ("STRING", "STRING", "BIGINT", "BIGINT", "DOUBLE", "DOUBLE", "INT", "STRING", "BIGINT")
 
 
-def test_no_statement_of_the_job_counts_seconds_as_a_32_bit_integer():
+def test_every_count_of_seconds_begins_in_2038():
     program = job.program(Settings())
     batch = windows.to_pairs(windows.ladder("batch"))
     texts = (*program.ddl, *program.inserts, *(text for _, text in (*program.views, *batch)))
-    assert [text for text in texts if "TIMESTAMPDIFF" in text or "UNIX_TIMESTAMP" in text] == []
+    text = "\n".join(texts)
+    anchors = DIFFERENCES.findall(text)
+    assert len(anchors) == text.count("TIMESTAMPDIFF") > 2
+    assert set(anchors) == {tiles.ANCHOR, RECEIVED_ANCHOR}
+    assert datetime(2038, 1, 1, tzinfo=UTC).timestamp() == tiles.ANCHOR_S
 
 
 @pytest.mark.integration
