@@ -17,7 +17,7 @@ from contracts.config.settings import Settings
 from contracts.durations import DAY_US
 from contracts.errors import FeedError
 from contracts.tick import MESSAGE_BYTES_MAX
-from lakehouse.maintenance import compact
+from lakehouse.maintenance.compaction import CompactionRule, compact
 from lakehouse.schemas import DEAD_LETTER, SILVER
 from lakehouse.tables import Lakehouse
 from streaming.bulk_load.dedup import Deduplicator, fingerprints
@@ -234,7 +234,7 @@ def test_maintenance_merges_the_dead_letters_of_a_day_too(lake, tmp_path):
     for number in range(4):
         of(lake, csv(tmp_path / f"{number}.csv", ["V,S,T,-1,1,x"]))
     before = stored(lake, DEAD_LETTER).sort("source")
-    assert compact(Lakehouse(lake), 3, lambda *_: None) == 1
+    assert compact(Lakehouse(lake), CompactionRule(3, 2**20), lambda *_: None).partitions == 1
     assert stored(lake, DEAD_LETTER).sort("source").equals(before)
     assert Lakehouse(lake).table(DEAD_LETTER).inspect.files().num_rows == 1
 
