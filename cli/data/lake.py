@@ -9,7 +9,7 @@ from cli.tables import build_table
 from cli.times import DAY_FORMAT, DAY_METAVAR, format_day, us_or_default
 
 if TYPE_CHECKING:
-    from lakehouse.maintenance import Summary
+    from lakehouse.maintenance.summary import Summary
 
 app = typer.Typer(help="The Iceberg tables: their contents and maintenance.", no_args_is_help=True)
 PANEL = "The data"
@@ -65,11 +65,11 @@ def tables() -> None:
     from rich.console import Console
 
     from contracts.config.settings import settings
-    from lakehouse import maintenance
+    from lakehouse.maintenance.summary import summary
     from lakehouse.tables import Lakehouse
 
     columns = ("table", "rows", "files", "MiB", "snapshots")
-    summaries = maintenance.summary(Lakehouse(settings()))
+    summaries = summary(Lakehouse(settings()))
     Console().print(build_table(columns, map(_summary_cells, summaries), box=None))
 
 
@@ -89,15 +89,25 @@ def compact(
         int, typer.Option(min=2, help="only partitions with more files than this")
     ] = 8,
 ) -> None:
-    """Merge the small files of each partition; safe alongside the live job."""
+    """Merge the small files of each partition, those of today too; safe alongside the live job.
+
+    The service `upkeep` does it for partitions of earlier days: see `tick upkeep --help`.
+    """
     from cli.reports.progress_bars import progress_bars
     from contracts.config.settings import settings
-    from lakehouse import maintenance
+    from lakehouse.maintenance import compaction
     from lakehouse.tables import Lakehouse
 
+    rule = compaction.CompactionRule(files, settings().compact_group_mb * 2**20)
     with progress_bars() as report:
-        merged = maintenance.compact(Lakehouse(settings()), files, report)
-    typer.echo(f"{merged} partitions compacted")
+        done = compaction.compact(Lakehouse(settings()), rule, report)
+    skipped = (
+        f"; {done.skipped_groups} groups of files skipped, because another writer changed them:"
+        " repeat the command"
+        if done.skipped_groups
+        else ""
+    )
+    typer.echo(f"{done.partitions} partitions compacted{skipped}")
 
 
 @app.command("expire")
@@ -105,18 +115,20 @@ def expire(
     hours: Annotated[float, typer.Option(min=0.0, help="keep snapshots younger than this")] = 24.0,
 ) -> None:
     """Expire old snapshots and delete the files that only they use; the current snapshot always
-    stays. Safe alongside the live job.
+    stays, and those of training sets. Safe alongside the live job.
+
+    The service `upkeep` does it every hour: see `tick upkeep --help`.
     """
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from lakehouse import maintenance
+    from lakehouse.maintenance import expiry
     from lakehouse.tables import Lakehouse
     from streaming.job import states as job_states
 
     now = now_us()
-    expired = maintenance.expire(
-        Lakehouse(settings()), now - int(hours * 3.6e9), now, job_states.newest_state_us(settings())
-    )
+    state_us = job_states.newest_state_us(settings())
+    retention = expiry.Retention(now - int(hours * 3.6e9))
+    expired = expiry.expire(Lakehouse(settings()), retention, now, state_us)
     typer.echo(
         f"{expired.snapshots} snapshots expired, {expired.files} files deleted"
         f" ({expired.bytes / 2**20:,.1f} MiB)"

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+from pyiceberg.io.pyarrow import PyArrowFileIO
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from lakehouse import orphan_files
+from feature_store.backfill import staging
+from lakehouse.maintenance import orphan_files
 from lakehouse.schemas import SILVER
 from lakehouse.tables import Lakehouse
 from tests.support import parity_tables
@@ -58,6 +61,57 @@ def test_a_missing_file_is_named_with_what_to_do(table):
         orphan_files.remove(table, LATER_US)
     assert "tick lake rollback" in e.value.hint
     assert orphan.exists()
+
+
+def test_a_dry_run_counts_and_deletes_nothing(table):
+    orphan = folder(table) / "data" / "a.parquet"
+    orphan.write_bytes(bytes(3))
+    assert orphan_files.remove(table, LATER_US, dry=True) == (1, 3)
+    assert orphan.exists()
+
+
+@pytest.fixture
+def bucket_table(tmp_path, monkeypatch):
+    """Silver after two commits in a bucket: a folder behind the interface of an object store."""
+    monkeypatch.setattr(
+        PyArrowFileIO,
+        "_initialize_fs",
+        lambda _io, _scheme, _netloc=None: SubTreeFileSystem(str(tmp_path), LocalFileSystem()),
+    )
+    (tmp_path / "lake").mkdir()
+    settings = Settings(home=tmp_path / "home", warehouse_uri="s3://lake/warehouse")
+    Lakehouse(settings).create()
+    for seed in (1, 2):
+        Lakehouse(settings).append_ticks(parity_tables.ticks(seed=seed, count=10))
+    return Lakehouse(settings).table(SILVER)
+
+
+def test_orphans_in_a_bucket_are_deleted_and_what_is_needed_stays(bucket_table, tmp_path):
+    stored = tmp_path / "lake" / "warehouse" / "silver" / "tick_data"
+    before = set(stored.rglob("*"))
+    orphan = stored / "data" / "a.parquet"
+    orphan.write_bytes(bytes(10))
+    assert orphan_files.remove(bucket_table, LATER_US) == (1, 10)
+    assert set(stored.rglob("*")) == before
+    assert bucket_table.scan().to_arrow().num_rows == 22
+
+
+def test_what_dropped_staging_tables_left_behind_is_deleted(table):
+    lake = Lakehouse(Settings(home=folder(table).parents[3]))
+    dropped, used = staging.stage(lake, "dropped"), staging.stage(lake, "used")
+    staging.drop(lake, dropped)
+    staged = lake.settings.warehouse / "staging"
+    assert {path.name for path in staged.glob("*")} == {"dropped", "used"}
+    assert orphan_files.remove_dropped(lake, "staging", 0) == (0, 0)
+    assert orphan_files.remove_dropped(lake, "staging", LATER_US, dry=True)[0] == 1
+    assert orphan_files.remove_dropped(lake, "staging", LATER_US)[0] == 1
+    assert not list((staged / "dropped").rglob("*.json"))
+    assert lake.table(used).schema()
+
+
+def test_a_lakehouse_without_staging_tables_has_nothing_to_delete(table):
+    lake = Lakehouse(Settings(home=folder(table).parents[3]))
+    assert orphan_files.remove_dropped(lake, "staging", LATER_US) == (0, 0)
 
 
 @pytest.mark.parametrize("uri", ["/a/b", "file:/a/b", "file:///a/b"])
