@@ -176,7 +176,7 @@ PROPERTIES = {
 
 
 def properties(settings: LakehouseSettings) -> dict[str, str]:
-    """Properties of every table. Upkeep expires by the settings; other engines by the properties.
+    """Properties of every table. Maintenance expires by the settings, other engines by these.
 
     Every commit rewrites the metadata, and keeps `metadata_versions_max` earlier ones.
     """

@@ -1,4 +1,4 @@
-"""`tick history` and `tick lake …`: load synthetic ticks, maintain the tables."""
+"""`tick history`, `tick maintenance`, `tick lake …`: load synthetic ticks, maintain the tables."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +10,7 @@ from cli.times import DAY_FORMAT, DAY_METAVAR, format_day, us_or_default
 
 if TYPE_CHECKING:
     from lakehouse.maintenance.summary import Summary
+    from streaming.maintenance import StepResult
 
 app = typer.Typer(help="The Iceberg tables: their contents and maintenance.", no_args_is_help=True)
 PANEL = "The data"
@@ -18,6 +19,7 @@ PANEL = "The data"
 def register(into: typer.Typer) -> None:
     """Add these commands to the command line."""
     into.command("history", rich_help_panel=PANEL)(history)
+    into.command("maintenance", rich_help_panel=PANEL)(maintenance)
     into.add_typer(app, name="lake", rich_help_panel=PANEL)
 
 
@@ -91,7 +93,7 @@ def compact(
 ) -> None:
     """Merge the small files of each partition, those of today too; safe alongside the live job.
 
-    The service `upkeep` does it for partitions of earlier days: see `tick upkeep --help`.
+    The service `maintenance` does it for partitions of earlier days: see `tick maintenance --help`.
     """
     from cli.reports.progress_bars import progress_bars
     from contracts.config.settings import settings
@@ -110,6 +112,38 @@ def compact(
     typer.echo(f"{done.partitions} partitions compacted{skipped}")
 
 
+def maintenance(
+    dry: Annotated[
+        bool, typer.Option("--dry", help="print what would be done, change nothing")
+    ] = False,
+) -> None:
+    """One pass of maintenance now: compact closed partitions, expire old snapshots, delete what
+    ended backfills left behind.
+
+    The service `maintenance`, which `tick up` starts, does it every TICK_MAINTENANCE_INTERVAL_S.
+    Snapshots of training sets stay for TICK_TRAINING_PIN_DAYS, others for TICK_SNAPSHOT_KEEP_H.
+    Exit code 1 when a step failed; the others are done.
+    """
+    from rich.console import Console
+
+    from cli.exit_codes import FAILED, exit_if
+    from cli.reports.progress_bars import progress_bars
+    from contracts.clock import now_us
+    from contracts.config.settings import settings
+    from streaming.maintenance import run_pass
+
+    with progress_bars() as report:
+        results = run_pass(settings(), now_us(), report, dry=dry)
+    columns = ("step", "would do" if dry else "done")
+    Console().print(build_table(columns, map(_step_cells, results), box=None))
+    exit_if(any(result.error for result in results), FAILED)
+
+
+def _step_cells(result: "StepResult") -> tuple[str, ...]:
+    counts = (f"{name} {count:,}" for name, count in result.counts.items())
+    return result.step, f"failed: {result.error}" if result.error else ", ".join(counts)
+
+
 @app.command("expire")
 def expire(
     hours: Annotated[float, typer.Option(min=0.0, help="keep snapshots younger than this")] = 24.0,
@@ -117,7 +151,7 @@ def expire(
     """Expire old snapshots and delete the files that only they use; the current snapshot always
     stays, and those of training sets. Safe alongside the live job.
 
-    The service `upkeep` does it every hour: see `tick upkeep --help`.
+    The service `maintenance` does it every hour: see `tick maintenance --help`.
     """
     from contracts.clock import now_us
     from contracts.config.settings import settings

@@ -24,7 +24,7 @@ from contracts.config.groups.lakehouse import LakehouseSettings
 from contracts.durations import DAY_US
 from contracts.progress import Progress
 from lakehouse import tables
-from lakehouse.commits import CONFLICTS, retry_commit
+from lakehouse.commits import CONFLICTS, refresh_for_one_attempt, retry_commit
 from lakehouse.schemas import COLUMNS_OF
 from lakehouse.tables import Lakehouse
 
@@ -49,7 +49,7 @@ class CompactionRule:
 
     @staticmethod
     def of_closed_partitions(settings: LakehouseSettings, now_us: int) -> "CompactionRule":
-        """The rule of the upkeep: partitions that the live job no longer writes to."""
+        """The rule of the maintenance: partitions that the live job no longer writes to."""
         return CompactionRule(
             settings.compact_files_max,
             settings.compact_group_mb * 2**20,
@@ -202,8 +202,12 @@ def _write_rows(table: Table, tasks: Sequence[FileScanTask]) -> list[DataFile]:
 
 @retry_commit
 def _replace(table: Table, old: Iterable[DataFile], new: Iterable[DataFile]) -> None:
-    """Replace exactly these files. Raises ValidationException when one is gone."""
-    table.refresh()
+    """Replace exactly these files. Raises ValidationException when one is gone.
+
+    Only `retry_commit` repeats it: with PyIceberg's own attempts in each of ours, a conflict that
+    stays would take long.
+    """
+    refresh_for_one_attempt(table)
     with table.transaction() as transaction, transaction.update_snapshot().overwrite() as change:
         for file in old:
             change.delete_data_file(file)

@@ -40,7 +40,7 @@ class Retention:
     snapshots_max: int | None = None
 
     @staticmethod
-    def of_upkeep(settings: LakehouseSettings, now_us: int) -> "Retention":
+    def of_maintenance(settings: LakehouseSettings, now_us: int) -> "Retention":
         """The retention of the settings. Unreferenced files stay for `orphan_age_s` only: the
         manifests of expired snapshots are small, and many.
         """

@@ -100,8 +100,8 @@ def _open_store(table: Table, location: str) -> tuple[FileSystem, str]:
 
 
 def _files(store: FileSystem, folder: str) -> Iterator[tuple[str, StoredFile]]:
-    """Every file below the folder. A local folder is walked in Python: the live job deletes files
-    of its own at the same time, which fails a listing by PyArrow.
+    """Every file below the folder. A local folder is walked in Python: the live job deletes some
+    of its files at the same time, which fails a listing by PyArrow.
     """
     if store.type_name == "local":
         yield from _local_files(Path(folder))

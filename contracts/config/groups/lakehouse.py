@@ -23,21 +23,21 @@ class LakehouseSettings(HomeSettings):
         24,
         ge=0.1,
         le=8760,
-        description="upkeep: hours for which a table keeps its snapshots; older ones expire",
+        description="maintenance: hours for which a table keeps its snapshots; older ones expire",
     )
     snapshots_min: int = Field(
         10,
         ge=1,
         le=1000,
-        description="upkeep: the newest snapshots of a table that never expire by age",
+        description="maintenance: the newest snapshots of a table that never expire by age",
     )
     snapshots_max: int = Field(
         1000,
         ge=10,
         le=100_000,
         description=(
-            "upkeep: most snapshots that a table keeps; the metadata that every commit rewrites"
-            " grows by about 1 kB per snapshot"
+            "maintenance: most snapshots that a table keeps; the metadata that every commit"
+            " rewrites grows by about 1 kB per snapshot"
         ),
     )
     metadata_versions_max: int = Field(
@@ -55,7 +55,7 @@ class LakehouseSettings(HomeSettings):
         8,
         ge=2,
         le=100_000,
-        description="upkeep: a closed partition with more small files than this is compacted",
+        description="maintenance: a closed partition with more small files than this is compacted",
     )
     compact_group_mb: int = Field(
         32,
@@ -70,10 +70,10 @@ class LakehouseSettings(HomeSettings):
         3600,
         ge=0,
         le=31_536_000,
-        description="upkeep: a partition with a file younger than this is not compacted yet",
+        description="maintenance: a partition with a file younger than this is not compacted yet",
     )
-    upkeep_interval_s: float = Field(
-        3600, ge=1, le=604_800, description="interval of the passes of the service `upkeep`"
+    maintenance_interval_s: float = Field(
+        3600, ge=1, le=604_800, description="interval of the passes of the service `maintenance`"
     )
     catalog_uri: str | None = Field(
         None,

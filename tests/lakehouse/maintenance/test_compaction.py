@@ -93,7 +93,7 @@ def test_a_commit_during_a_compaction_is_kept_and_only_the_commit_is_repeated(
     before_first_commit(lambda: Lakehouse(lake).append_ticks(ticks(7, day=0)))
     assert compact(Lakehouse(lake), RULE, silent).partitions == 2
     assert len(writes) == 2, "the rows of each day are read and written once"
-    assert len(rows(lake)) == 40
+    assert len(rows(lake)) == 70
     assert table(lake).inspect.files().num_rows == 3, "one per day, and the new one"
 
 
@@ -178,13 +178,13 @@ def test_files_of_at_least_half_a_group_are_left_alone(lake):
     assert compact(Lakehouse(lake), rule, silent) == Compacted()
 
 
-def test_files_written_before_a_column_was_added_are_merged_with_younger_ones(lake):
+def test_files_written_before_a_column_was_added_are_merged(lake):
     crowd(lake)
     with table(lake).update_schema() as update:
         update.add_column("added", LongType())
-    Lakehouse(lake).append_ticks(ticks(8))
     assert compact(Lakehouse(lake), RULE, silent).partitions == 2
-    assert {row["added"] for row in rows(lake)} == {None} and len(rows(lake)) == 40
+    assert {row["added"] for row in rows(lake)} == {None}
+    assert len(rows(lake)) == 60
 
 
 def test_a_dry_compaction_counts_and_changes_nothing(lake):
@@ -195,6 +195,6 @@ def test_a_dry_compaction_counts_and_changes_nothing(lake):
     assert compact(Lakehouse(lake), RULE, silent) == Compacted(2, 6, 2)
 
 
-def test_the_rule_of_the_upkeep_leaves_today_to_the_live_job(lake):
+def test_the_rule_of_the_maintenance_leaves_today_to_the_live_job(lake):
     rule = CompactionRule.of_closed_partitions(lake, LATER_US)
     assert rule == CompactionRule(8, 32 * 2**20, LATER_US, LATER_US - 3_600_000_000)
