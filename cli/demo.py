@@ -63,6 +63,7 @@ def demo(
         print_report(console, report)
     finally:
         if keep:
+            platform.start(settings, "maintenance")
             platform.supervise(settings)
             console.print(
                 f"\nleft running: TICK_HOME={settings.root} tick status   (stop it with:"

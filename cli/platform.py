@@ -57,7 +57,8 @@ def up(
         bool,
         typer.Option(
             "--supervise/--no-supervise",
-            help="start the supervisor, which restarts services that die and resumes the live job",
+            help="start the supervisor, which restarts services that die and resumes the live job,"
+            " and the maintenance of the tables",
         ),
     ] = True,
 ) -> None:
@@ -66,7 +67,8 @@ def up(
 
     The first run downloads about 160 MB of pinned jars. Running services are left alone and dead
     ones are restarted, so it is always safe to repeat. Until `tick down`, the supervisor restarts
-    whatever dies (`tick logs supervisor`). Next: `tick job submit`.
+    whatever dies (`tick logs supervisor`), and the tables are kept small (`tick logs maintenance`).
+    Next: `tick job submit`.
     """
     from cli.reports.progress_bars import progress_bars
     from contracts.config.settings import settings
@@ -75,6 +77,7 @@ def up(
     with progress_bars() as report:
         platform.up(settings(), progress=report)
     if supervise:
+        platform.start(settings(), "maintenance")
         platform.supervise(settings())
     status()
 
@@ -91,8 +94,8 @@ def down(
         ),
     ] = False,
 ) -> None:
-    """Stop everything that was started here: supervisor, API, writer, MLflow page, Airflow, Flink,
-    Kafka, Redis. Data stays in TICK_HOME.
+    """Stop everything that was started here: supervisor, API, writer, maintenance, MLflow
+    page, Airflow, Flink, Kafka, Redis. Data stays in TICK_HOME.
     """
     from contracts.config.settings import settings
     from stack import platform

@@ -20,7 +20,9 @@ SPEC = DagSpec(
 )
 
 with DAG(**arguments(SPEC)) as dag:
-    task(maintenance.compact_tables)() >> task(maintenance.expire_snapshots)()
+    # Expiry does not depend on the success of compaction.
+    expire = task(maintenance.expire_snapshots, trigger_rule="all_done")
+    task(maintenance.compact_tables)() >> expire()
     task(maintenance.delete_old_logs)()
     task(maintenance.delete_old_trainings)()
     task(maintenance.clean_database)()

@@ -21,6 +21,8 @@ from pyiceberg.types import (
 )
 
 from contracts import feature_row, prediction, tick
+from contracts.config.groups.lakehouse import LakehouseSettings
+from contracts.durations import HOUR_US
 from contracts.fields import Field, Kind
 
 SILVER = "silver.tick_data"
@@ -169,9 +171,20 @@ PROPERTIES = {
     "write.parquet.dict-size-bytes": str(4 * 2**10),
     "write.distribution-mode": "hash",
     "write.metadata.delete-after-commit.enabled": "true",
-    "write.metadata.previous-versions-max": "50",
     "commit.retry.num-retries": "20",
 }
+
+
+def properties(settings: LakehouseSettings) -> dict[str, str]:
+    """Properties of every table. Maintenance expires by the settings, other engines by these.
+
+    Every commit rewrites the metadata, and keeps `metadata_versions_max` earlier ones.
+    """
+    return PROPERTIES | {
+        "write.metadata.previous-versions-max": str(settings.metadata_versions_max),
+        "history.expire.max-snapshot-age-ms": str(int(settings.snapshot_keep_h * HOUR_US / 1000)),
+        "history.expire.min-snapshots-to-keep": str(settings.snapshots_min),
+    }
 
 
 def schema(table: str) -> Schema:

@@ -42,10 +42,10 @@ from lakehouse.read_limit import require_rows
 from lakehouse.schemas import (
     COLUMNS_OF,
     GOLD,
-    PROPERTIES,
     SILVER,
     TICK_NAMES,
     partitions,
+    properties,
     schema,
 )
 
@@ -92,7 +92,8 @@ class Lakehouse:
         return self.catalog.load_table(name)
 
     def create(self) -> None:
-        """Create missing namespaces and tables, add columns that the contracts gained.
+        """Create missing namespaces and tables, add columns that the contracts gained, apply
+        changed properties.
 
         Idempotent.
         """
@@ -105,9 +106,11 @@ class Lakehouse:
                     table,
                     schema(table),
                     partition_spec=partitions(table),
-                    properties=dict(PROPERTIES),
+                    properties=properties(self.settings),
                 )
-            _evolve(store.load_table(table), table)
+            stored = store.load_table(table)
+            _evolve(stored, table)
+            _apply_properties(stored, properties(self.settings))
 
     def flink_catalog(self) -> str:
         """The DDL with which Flink opens the same catalog. It may contain secrets: never log it."""
@@ -290,6 +293,17 @@ def _evolve(table: Table, name: str) -> None:
     changed = [(column, kind) for column, kind in COLUMNS_OF[name] if stored.get(column) != kind]
     if changed:
         _change_columns(table, name, stored, changed)
+
+
+@retry_commit
+def _apply_properties(table: Table, wanted: Mapping[str, str]) -> None:
+    """Set the properties that differ from `wanted`; other properties of the table stay."""
+    table.refresh()
+    changed = {key: value for key, value in wanted.items() if table.properties.get(key) != value}
+    changed.pop("format-version", None)  # Iceberg consumes it when it creates the table
+    if changed:
+        with table.transaction() as transaction:
+            transaction.set_properties(changed)
 
 
 def _change_columns(

@@ -41,6 +41,7 @@ FACTORIES: dict[str, Callable[[Settings], Service]] = {
     "jobmanager": flink.jobmanager,
     "taskmanager": flink.taskmanager,
     "writer": project_services.writer,
+    "maintenance": project_services.maintenance,
     "api": project_services.api,
     "mlflow": project_services.mlflow,
     "postgres": postgres.service,
@@ -58,7 +59,7 @@ OPTIONAL = ("writer", "api")
 # The supervisor stops first: it would restart the others. The users of a service stop before it.
 STOP_ORDER = (
     (supervision.NAME,),
-    (airflow.SCHEDULER, airflow.TRIGGERER, airflow.DAGS, "mlflow", "api", "writer"),
+    (airflow.SCHEDULER, airflow.TRIGGERER, airflow.DAGS, "mlflow", "api", "writer", "maintenance"),
     (airflow.API, "taskmanager", "jobmanager"),
     ("kafka", "redis", "postgres"),
 )

@@ -1,4 +1,4 @@
-"""`tick history` and `tick lake …`: load synthetic ticks, maintain the tables."""
+"""`tick history`, `tick maintenance`, `tick lake …`: load synthetic ticks, maintain the tables."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +9,8 @@ from cli.tables import build_table
 from cli.times import DAY_FORMAT, DAY_METAVAR, format_day, us_or_default
 
 if TYPE_CHECKING:
-    from lakehouse.maintenance import Summary
+    from lakehouse.maintenance.summary import Summary
+    from streaming.maintenance import StepResult
 
 app = typer.Typer(help="The Iceberg tables: their contents and maintenance.", no_args_is_help=True)
 PANEL = "The data"
@@ -18,6 +19,7 @@ PANEL = "The data"
 def register(into: typer.Typer) -> None:
     """Add these commands to the command line."""
     into.command("history", rich_help_panel=PANEL)(history)
+    into.command("maintenance", rich_help_panel=PANEL)(maintenance)
     into.add_typer(app, name="lake", rich_help_panel=PANEL)
 
 
@@ -65,11 +67,11 @@ def tables() -> None:
     from rich.console import Console
 
     from contracts.config.settings import settings
-    from lakehouse import maintenance
+    from lakehouse.maintenance.summary import summary
     from lakehouse.tables import Lakehouse
 
     columns = ("table", "rows", "files", "MiB", "snapshots")
-    summaries = maintenance.summary(Lakehouse(settings()))
+    summaries = summary(Lakehouse(settings()))
     Console().print(build_table(columns, map(_summary_cells, summaries), box=None))
 
 
@@ -89,15 +91,57 @@ def compact(
         int, typer.Option(min=2, help="only partitions with more files than this")
     ] = 8,
 ) -> None:
-    """Merge the small files of each partition; safe alongside the live job."""
+    """Merge the small files of each partition, those of today too; safe alongside the live job.
+
+    The service `maintenance` does it for partitions of earlier days: see `tick maintenance --help`.
+    """
     from cli.reports.progress_bars import progress_bars
     from contracts.config.settings import settings
-    from lakehouse import maintenance
+    from lakehouse.maintenance import compaction
     from lakehouse.tables import Lakehouse
 
+    rule = compaction.CompactionRule(files, settings().compact_group_mb * 2**20)
     with progress_bars() as report:
-        merged = maintenance.compact(Lakehouse(settings()), files, report)
-    typer.echo(f"{merged} partitions compacted")
+        done = compaction.compact(Lakehouse(settings()), rule, report)
+    skipped = (
+        f"; {done.skipped_groups} groups of files skipped, because another writer changed them:"
+        " repeat the command"
+        if done.skipped_groups
+        else ""
+    )
+    typer.echo(f"{done.partitions} partitions compacted{skipped}")
+
+
+def maintenance(
+    dry: Annotated[
+        bool, typer.Option("--dry", help="print what would be done, change nothing")
+    ] = False,
+) -> None:
+    """One pass of maintenance now: compact closed partitions, expire old snapshots, delete what
+    ended backfills left behind.
+
+    The service `maintenance`, which `tick up` starts, does it every TICK_MAINTENANCE_INTERVAL_S.
+    Snapshots of training sets stay for TICK_TRAINING_PIN_DAYS, others for TICK_SNAPSHOT_KEEP_H.
+    Exit code 1 when a step failed; the others are done.
+    """
+    from rich.console import Console
+
+    from cli.exit_codes import FAILED, exit_if
+    from cli.reports.progress_bars import progress_bars
+    from contracts.clock import now_us
+    from contracts.config.settings import settings
+    from streaming.maintenance import run_pass
+
+    with progress_bars() as report:
+        results = run_pass(settings(), now_us(), report, dry=dry)
+    columns = ("step", "would do" if dry else "done")
+    Console().print(build_table(columns, map(_step_cells, results), box=None))
+    exit_if(any(result.error for result in results), FAILED)
+
+
+def _step_cells(result: "StepResult") -> tuple[str, ...]:
+    counts = (f"{name} {count:,}" for name, count in result.counts.items())
+    return result.step, f"failed: {result.error}" if result.error else ", ".join(counts)
 
 
 @app.command("expire")
@@ -105,18 +149,20 @@ def expire(
     hours: Annotated[float, typer.Option(min=0.0, help="keep snapshots younger than this")] = 24.0,
 ) -> None:
     """Expire old snapshots and delete the files that only they use; the current snapshot always
-    stays. Safe alongside the live job.
+    stays, and those of training sets. Safe alongside the live job.
+
+    The service `maintenance` does it every hour: see `tick maintenance --help`.
     """
     from contracts.clock import now_us
     from contracts.config.settings import settings
-    from lakehouse import maintenance
+    from lakehouse.maintenance import expiry
     from lakehouse.tables import Lakehouse
     from streaming.job import states as job_states
 
     now = now_us()
-    expired = maintenance.expire(
-        Lakehouse(settings()), now - int(hours * 3.6e9), now, job_states.newest_state_us(settings())
-    )
+    state_us = job_states.newest_state_us(settings())
+    retention = expiry.Retention(now - int(hours * 3.6e9))
+    expired = expiry.expire(Lakehouse(settings()), retention, now, state_us)
     typer.echo(
         f"{expired.snapshots} snapshots expired, {expired.files} files deleted"
         f" ({expired.bytes / 2**20:,.1f} MiB)"

@@ -11,7 +11,6 @@ from pathlib import Path
 from contracts.durations import DAY_US
 from dags.tasks.task_context import current_settings, log, log_progress, parameter
 
-FILES_MAX = 8  # a partition with more files is compacted; the default of `tick lake compact`
 CLEAN_TIMEOUT_S = 1800
 # Airflow sets these to deny its tasks access to the metadata database.
 BLOCKED = ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CORE__SQL_ALCHEMY_CONN")
@@ -41,22 +40,26 @@ def delete_old_trainings() -> int:
 
 
 def compact_tables() -> int:
-    """Merge small files; returns the number of partitions."""
-    from lakehouse import maintenance
+    """Merge small files of closed partitions; returns the number of partitions."""
+    from contracts.clock import now_us
+    from lakehouse.maintenance import compaction
     from lakehouse.tables import Lakehouse
 
-    return maintenance.compact(Lakehouse(current_settings()), FILES_MAX, log_progress)
+    rule = compaction.CompactionRule.of_closed_partitions(current_settings(), now_us())
+    return compaction.compact(Lakehouse(current_settings()), rule, log_progress).partitions
 
 
 def expire_snapshots() -> dict[str, int]:
-    """Expire snapshots older than `keep_days`, and delete files that only they reference."""
+    """Expire snapshots as the maintenance does, and delete files that only they reference."""
     from contracts.clock import now_us
-    from lakehouse import maintenance
+    from lakehouse.maintenance import expiry
     from lakehouse.tables import Lakehouse
     from streaming.job import states as job_states
 
-    state_us = job_states.newest_state_us(current_settings())
-    expired = maintenance.expire(Lakehouse(current_settings()), _before_us(), now_us(), state_us)
+    settings, at_us = current_settings(), now_us()
+    retention = expiry.Retention.of_maintenance(settings, at_us)
+    state_us = job_states.newest_state_us(settings)
+    expired = expiry.expire(Lakehouse(settings), retention, at_us, state_us)
     return {"snapshots": expired.snapshots, "files": expired.files, "bytes": expired.bytes}
 
 

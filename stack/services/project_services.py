@@ -1,5 +1,5 @@
-"""The project's own long-running processes as services: online writer, prediction API, MLflow page.
-Each has its own start command.
+"""The project's own long-running processes as services: online writer, maintenance, prediction API,
+MLflow page. Each has its own start command.
 """
 
 import json
@@ -70,6 +70,18 @@ def _has_recent_stats(settings: RedisSettings) -> bool:
         return False
     started_ms = record.started_s() * 1000 if record else 0  # a container does not record PIDs
     return updated_ms > max(started_ms, now_us() // 1000 - STATS_AGE_MS_MAX)
+
+
+def maintenance(settings: HomeSettings) -> Service:
+    """The maintenance of the tables; ready as soon as it runs."""
+    return Service(
+        name="maintenance",
+        version=_project_version(),
+        command=(sys.executable, "-m", "streaming.maintenance"),
+        ready=lambda: True,
+        home=settings.root,
+        env=settings_env(settings),
+    )
 
 
 def api(settings: ServingSettings) -> Service:

@@ -13,7 +13,8 @@ from contracts.config.settings import settings as read_settings
 from contracts.errors import DatasetError, JobError
 from feature_store.backfill import ledger
 from feature_store.backfill.rollback import rollback
-from lakehouse import maintenance, tables
+from lakehouse import tables
+from lakehouse.maintenance import expiry
 from lakehouse.schemas import GOLD, POWER, SILVER
 from lakehouse.snapshots import list_snapshots
 from lakehouse.tables import Lakehouse
@@ -103,7 +104,7 @@ def test_expired_foreign_and_current_snapshots_are_refused(lake):
         rollback(lake, SILVER, third.snapshot_id)
     with pytest.raises(DatasetError, match=f"{GOLD} has no snapshot"):
         rollback(lake, GOLD, first.snapshot_id)
-    maintenance.expire(Lakehouse(lake), LATER_US, LATER_US, None)
+    expiry.expire(Lakehouse(lake), expiry.Retention(LATER_US), LATER_US, None)
     with pytest.raises(DatasetError, match="has no snapshot") as caught:
         rollback(lake, SILVER, first.snapshot_id)
     assert "expired ones cannot be restored" in caught.value.hint

@@ -8,7 +8,8 @@ import pytest
 
 from contracts.config.settings import Settings
 from contracts.errors import DatasetError
-from lakehouse import maintenance, tables, tick_scans
+from lakehouse import tables, tick_scans
+from lakehouse.maintenance import expiry
 from lakehouse.schemas import COLUMNS_OF, GOLD, SILVER
 from lakehouse.tables import Lakehouse
 from tests.support import parity_tables
@@ -108,7 +109,7 @@ def test_a_pinned_read_does_not_change_with_later_commits(tmp_path, market):
     made.append_ticks(market.with_columns(trade_id="x" + pl.col("trade_id")))
     assert len(made.read_ticks(START, START + DAY, snapshot=pinned)) == 80
     assert len(made.read_ticks(START, START + DAY)) == 160
-    maintenance.expire(made, LATER_US, LATER_US, None)
+    expiry.expire(made, expiry.Retention(LATER_US), LATER_US, None)
     with pytest.raises(DatasetError, match=f"no snapshot {pinned} any more") as caught:
         made.read_ticks(START, START + DAY, snapshot=pinned)
     assert "tick lake expire --hours" in caught.value.hint

@@ -119,6 +119,7 @@ def prepare_training_data(
     parent = _begin(training, at_us)
     with parent.reopen(), parent.step_run("prepare_data") as step:
         dataset = read_dataset()
+        _pin_snapshots(settings, dataset, parent.run_id)
         description = manifest.describe_dataset(dataset, settings)
         began_us = training.directory.require_state(AT_US, "prepare_training_data")
         tags = _origin_tags(dataset, description, began_us)
@@ -264,6 +265,17 @@ def _fit_and_export(
     importances = map(float, estimator.feature_importances_)
     step.log_json(dict(zip(CORE, importances, strict=True)), "importances.json")
     return exported
+
+
+def _pin_snapshots(settings: Settings, dataset: TickDataset, run_id: str) -> None:
+    """Tag the snapshots that were read, so that `tick dataset rebuild` can read them again."""
+    # Here: PyIceberg is slow to import, and no other step needs it.
+    from lakehouse import snapshots
+    from lakehouse.schemas import GOLD, SILVER
+    from lakehouse.tables import Lakehouse
+
+    read = {name: dataset.snapshots[name] for name in (SILVER, GOLD) if name in dataset.snapshots}
+    snapshots.pin(Lakehouse(settings), read, f"training-{run_id}")
 
 
 def _split(settings: TrainingSettings, dataset: TickDataset) -> Split:

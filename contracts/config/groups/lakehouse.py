@@ -19,6 +19,62 @@ class LakehouseSettings(HomeSettings):
             " a commit in progress"
         ),
     )
+    snapshot_keep_h: float = Field(
+        24,
+        ge=0.1,
+        le=8760,
+        description="maintenance: hours for which a table keeps its snapshots; older ones expire",
+    )
+    snapshots_min: int = Field(
+        10,
+        ge=1,
+        le=1000,
+        description="maintenance: the newest snapshots of a table that never expire by age",
+    )
+    snapshots_max: int = Field(
+        1000,
+        ge=10,
+        le=100_000,
+        description=(
+            "maintenance: most snapshots that a table keeps; the metadata that every commit"
+            " rewrites grows by about 1 kB per snapshot"
+        ),
+    )
+    metadata_versions_max: int = Field(
+        20, ge=1, le=1000, description="earlier metadata files that a table keeps"
+    )
+    training_pin_days: float = Field(
+        400,
+        ge=1,
+        le=36_500,
+        description=(
+            "days for which the snapshots of a training set stay readable (`tick dataset rebuild`)"
+        ),
+    )
+    compact_files_max: int = Field(
+        8,
+        ge=2,
+        le=100_000,
+        description="maintenance: a closed partition with more small files than this is compacted",
+    )
+    compact_group_mb: int = Field(
+        32,
+        ge=1,
+        le=4096,
+        description=(
+            "compaction: MiB of files that are read and merged at a time; in memory their rows take"
+            " up to about ten times as much"
+        ),
+    )
+    compact_quiet_s: float = Field(
+        3600,
+        ge=0,
+        le=31_536_000,
+        description="maintenance: a partition with a file younger than this is not compacted yet",
+    )
+    maintenance_interval_s: float = Field(
+        3600, ge=1, le=604_800, description="interval of the passes of the service `maintenance`"
+    )
     catalog_uri: str | None = Field(
         None,
         pattern="^https?://[^@]+$",

@@ -10,7 +10,8 @@ from contracts.durations import DAY_US, MINUTE_US
 from feature_store.backfill import chunks, ledger
 from feature_store.backfill.chunks import Chunk, Lookback
 from feature_store.backfill.run import ChunkSource, find_holes, select_windowed_ticks
-from lakehouse import maintenance, tick_scans
+from lakehouse import tick_scans
+from lakehouse.maintenance import compaction
 from lakehouse.schemas import SILVER
 from lakehouse.tables import Lakehouse
 from streaming.feeds import tick_frame
@@ -141,7 +142,8 @@ def test_a_tick_in_the_gap_that_a_symbol_reaches_over_makes_a_chunk_due(lake):
 def test_compaction_makes_no_chunk_due(lake):
     chunk, lookback = Chunk(NOON_US, NOON_US + HOUR_US), Lookback(NOON_US - HOUR_US)
     first, snapshot = digest(lake, chunk, lookback), Lakehouse(lake).snapshot_ids()[SILVER]
-    assert maintenance.compact(Lakehouse(lake), 1, lambda *_: None) > 0
+    rule = compaction.CompactionRule(1, 2**20)
+    assert compaction.compact(Lakehouse(lake), rule, lambda *_: None).partitions > 0
     assert Lakehouse(lake).snapshot_ids()[SILVER] != snapshot
     assert digest(lake, chunk, lookback) == first
 

@@ -16,6 +16,7 @@ from stack.services import airflow, airflow_rest, airflow_stack
 
 PACKAGES = "apache_airflow-3.3.2.dist-info"
 STARTED_S = 1_800_000_000.0
+NO_PID = 2**22 + 1  # beyond Linux's largest: the recorded start counts
 
 
 @pytest.fixture
@@ -162,13 +163,13 @@ def heartbeat(offset_s: float) -> str:
 @pytest.mark.parametrize(("offset_s", "ready"), [(-1.0, False), (0.0, False), (1.0, True)])
 def test_only_a_heartbeat_since_the_start_counts(free_settings, health, offset_s, ready):
     """A dead scheduler is reported as healthy for half a minute."""
-    ProcessRecord(1, STARTED_S).write(paths.run(free_settings) / "airflow-scheduler.json")
+    ProcessRecord(NO_PID, STARTED_S).write(paths.run(free_settings) / "airflow-scheduler.json")
     health["scheduler"]["latest_scheduler_heartbeat"] = heartbeat(offset_s)
     assert airflow.scheduler(free_settings).ready() is ready
 
 
 def test_a_component_without_a_heartbeat_is_not_ready(free_settings, health):
-    ProcessRecord(1, STARTED_S).write(paths.run(free_settings) / "airflow-scheduler.json")
+    ProcessRecord(NO_PID, STARTED_S).write(paths.run(free_settings) / "airflow-scheduler.json")
     health["scheduler"]["latest_scheduler_heartbeat"] = None
     assert not airflow.scheduler(free_settings).ready()
 

@@ -19,7 +19,7 @@ from contracts.durations import DAY_US
 from contracts.tick import MESSAGE_BYTES_MAX
 from lakehouse import leases
 from lakehouse.leases import LeaseError
-from lakehouse.maintenance import compact
+from lakehouse.maintenance.compaction import CompactionRule, compact
 from lakehouse.schemas import DEAD_LETTER, SILVER
 from lakehouse.tables import Lakehouse
 from streaming.bulk_load.dedup import Deduplicator, fingerprints
@@ -236,7 +236,7 @@ def test_maintenance_merges_the_dead_letters_of_a_day_too(lake, tmp_path):
     for number in range(4):
         of(lake, csv(tmp_path / f"{number}.csv", ["V,S,T,-1,1,x"]))
     before = stored(lake, DEAD_LETTER).sort("source")
-    assert compact(Lakehouse(lake), 3, lambda *_: None) == 1
+    assert compact(Lakehouse(lake), CompactionRule(3, 2**20), lambda *_: None).partitions == 1
     assert stored(lake, DEAD_LETTER).sort("source").equals(before)
     assert Lakehouse(lake).table(DEAD_LETTER).inspect.files().num_rows == 1
 

@@ -7,6 +7,15 @@ from tests.contracts.config.groups import limits
 
 LIMITS = {
     "orphan_age_s": (3600, 31_536_000),
+    "snapshot_keep_h": (0.1, 8760),
+    "snapshots_min": (1, 1000),
+    "snapshots_max": (10, 100_000),
+    "metadata_versions_max": (1, 1000),
+    "training_pin_days": (1, 36_500),
+    "compact_files_max": (2, 100_000),
+    "compact_group_mb": (1, 4096),
+    "compact_quiet_s": (0, 31_536_000),
+    "maintenance_interval_s": (1, 604_800),
     "lease_s": (1, 3600),
     "lease_wait_s": (1, 86_400),
     "sql_memory_mb": (256, 1_048_576),

@@ -14,7 +14,7 @@ from contracts.config import paths
 from contracts.config.settings import Settings
 from contracts.config.settings import settings as read_settings
 from contracts.errors import DatasetError
-from lakehouse import maintenance
+from lakehouse.maintenance import expiry
 from lakehouse.schemas import GOLD, SILVER
 from lakehouse.tables import Lakehouse
 from tests.support.market import DAY, T0, S, feature_rows, ticks
@@ -121,7 +121,7 @@ class TestDifferent:
     def test_an_expired_snapshot_is_named(self, stored):
         run_id, _ = record(stored)
         spoil(stored)
-        maintenance.expire(Lakehouse(stored), 2 * T0, 2 * T0, None)
+        expiry.expire(Lakehouse(stored), expiry.Retention(2 * T0), 2 * T0, None)
         pinned = find_manifest(stored, run_id)[1].snapshots[SILVER]
         with pytest.raises(
             DatasetError, match=f"{SILVER} has no snapshot {pinned} any more"

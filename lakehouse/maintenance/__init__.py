@@ -1,0 +1,1 @@
+"""Maintenance of the tables: summary, compaction, expiry of snapshots, unreferenced files."""
