@@ -48,7 +48,7 @@ def join(*views):
 def dataset(days=10, symbols=("SYNTH:AAAUSD", "SYNTH:BBBUSD"), strength=0.3, seed=1, start_us=T0):
     """A dataset whose 15-minute flow predicts the next minute with correlation `strength`.
 
-    Prices follow the labels.
+    Prices follow the labels. Its snapshot is of no table of the lakehouse: there is none to pin.
     """
     rng = np.random.default_rng(seed)
     minutes = np.arange(days * 1440)
@@ -80,4 +80,4 @@ def dataset(days=10, symbols=("SYNTH:AAAUSD", "SYNTH:BBBUSD"), strength=0.3, see
             )
         )
     frame = pl.concat(parts).select(list(SCHEMA)).sort("decision_us", "symbol")
-    return TickDataset(frame, {"late_entry": 3}, fingerprint(frame), {"silver.tick_data": 11})
+    return TickDataset(frame, {"late_entry": 3}, fingerprint(frame), {"made.market": 11})

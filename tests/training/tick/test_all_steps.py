@@ -99,7 +99,7 @@ class TestPlanted:
         assert {run.info.status for run in story.values()} == {"FINISHED"}
         tags, metrics = parent.data.tags, parent.data.metrics
         assert tags["dataset_sha256"] == dataset(strength=0.3).fingerprint
-        assert tags["snapshot.silver.tick_data"] == "11"
+        assert tags["snapshot.made.market"] == "11"
         assert tags["data_source"] == "synthetic"
         assert "no impact" in tags["planted signal"]
         assert tags["gate"] == "passed"
