@@ -53,7 +53,16 @@ from feature_store.online.writer_stats import Counters
 GROUP = live_job.WRITER_GROUP
 REPORT_S = 1.0
 LOG_S = 10.0
-LOGGED = ("written", "older", "future", "malformed", "damaged", "over_limit", "expired", "lag")  # counters
+LOGGED = (
+    "written",
+    "older",
+    "future",
+    "malformed",
+    "damaged",
+    "over_limit",
+    "expired",
+    "lag",
+)  # counters
 DAY_MS = 86_400_000
 RETRY_S_MIN = 0.05
 MEMORY_HINT = "raise TICK_REDIS_MEMORY_MB, or lower TICK_ONLINE_SYMBOLS_MAX and delete keys"

@@ -25,7 +25,7 @@ from stack.services.kafka_topics import (
 
 # A job that is down for longer than its transaction timeout loses its pre-committed records.
 TRANSACTION_MS_MAX = 86_400_000
-# A group that is stopped keeps its offsets for longer than any topic keeps messages (Kafka's default
+# Offsets of a stopped group are kept for longer than any topic keeps messages (Kafka's default
 # is a week): a reader whose offset is gone cannot report what it has missed.
 OFFSETS_RETENTION_MIN = (max(topic.retention_ms for topic in TOPICS) + 7 * DAY_MS) // 60_000
 

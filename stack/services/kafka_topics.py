@@ -97,11 +97,7 @@ def create_topics(settings: KafkaSettings, topics: tuple[Topic, ...] = TOPICS) -
     client = admin_client(settings)
     try:
         existing = client.list_topics(timeout=ADMIN_TIMEOUT_S).topics
-        new_topics = [
-            _new_topic(topic, settings)
-            for topic in topics
-            if topic.name not in existing
-        ]
+        new_topics = [_new_topic(topic, settings) for topic in topics if topic.name not in existing]
         if new_topics:
             futures = client.create_topics(new_topics, operation_timeout=ADMIN_TIMEOUT_S)
             for future in futures.values():

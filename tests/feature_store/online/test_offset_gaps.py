@@ -44,7 +44,7 @@ def test_a_group_that_never_committed_has_none():
     assert assigned(-1001).count_before(0, 5_000) == 0
 
 
-def test_a_message_that_is_delivered_again_is_no_gap():
+def test_a_message_delivered_again_is_not_a_gap():
     gaps = assigned(10)
     assert [gaps.count_before(0, offset) for offset in (10, 11, 10, 11)] == [0, 0, 0, 0]
 

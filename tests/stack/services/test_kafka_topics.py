@@ -36,7 +36,6 @@ class Admin:
         self.created += new_topics
         return {topic.topic: SimpleNamespace(result=lambda: None) for topic in new_topics}
 
-
     def incremental_alter_configs(self, resources):
         def result(timeout_s: float) -> None:
             if self.alter_error is not None:
