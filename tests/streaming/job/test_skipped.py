@@ -12,6 +12,7 @@ from streaming import dead_letters
 from streaming.job import job, skipped
 from streaming.job.skipped import SkippedMessage
 from tests.streaming.broker import running_broker, settings_of
+from tests.support.local_flink import query
 from tests.support.odd_messages import good, text
 
 TIME_US = 1_760_000_000_000_000
@@ -109,6 +110,24 @@ def test_both_readers_step_over_it(free_settings, monkeypatch):
     assert views["raw_text"].endswith(f"FROM wire_raw WHERE {condition}")
     (wire,) = [ddl for ddl in program.ddl if ddl.startswith("CREATE TABLE wire (")]
     assert "`offset` BIGINT METADATA VIRTUAL" in wire
+
+
+@pytest.mark.integration
+def test_flink_filters_that_message_alone():
+    """Not its neighbours, and not a message of a new topic with the same offset."""
+    places = ((2, 41, 0), (2, 42, 0), (1, 41, 0), (2, 41, 1))
+    rows = ", ".join(
+        f"({partition}, {offset}, TO_TIMESTAMP_LTZ({ONE.arrived_ms + later_ms}, 3), {later_ms})"
+        for partition, offset, later_ms in places
+    )
+    columns = "`partition`, `offset`, arrived, later_ms"
+    found = query(
+        "stream",
+        [],
+        [("messages", f"SELECT * FROM (VALUES {rows}) AS t({columns})")],
+        f"SELECT `partition`, `offset`, later_ms FROM messages WHERE {skipped.is_read((ONE,))}",
+    )
+    assert sorted(map(tuple, found)) == sorted(places[1:])
 
 
 def test_without_skipped_messages_the_plan_stays_as_it_is():
