@@ -111,6 +111,27 @@ def skip_expired() -> None:
             print_line(gap)
 
 
+@app.command("skip")
+def skip(
+    partition: Annotated[int, typer.Argument(help="partition of `ticks`", min=0)],
+    offset: Annotated[int, typer.Argument(help="offset of the message", min=0)],
+) -> None:
+    """Step over one message on which the job fails, and keep it as a dead letter (`skipped`).
+
+    The job reads the list of such messages when it starts: `tick job resume` after it has failed or
+    was stopped. Its state and all other messages stay.
+    """
+    from contracts.config.settings import settings
+    from streaming.job import skipped
+
+    with _status_line("reading the message") as print_line:
+        is_new = skipped.skip(settings(), partition, offset)
+        outcome = "kept as a dead letter" if is_new else "was skipped before"
+        print_line(
+            f"ticks/{partition}/{offset}: {outcome}; the job steps over it from its next start on"
+        )
+
+
 @app.command("resume")
 def resume(
     state: Annotated[

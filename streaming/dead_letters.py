@@ -17,6 +17,7 @@ from contracts.messages import encoding
 from contracts.messages.parsing import parse
 from contracts.tick import Rejected
 from contracts.topics import DEAD_LETTER, TICKS
+from streaming.job import skipped
 from streaming.replay.sender import Sender
 from streaming.replay.sent_offsets import SentOffsets
 
@@ -124,6 +125,7 @@ def counts_of(
 def replay(settings: KafkaSettings, received_us: int, reason: str | None = None) -> ReplayCounts:
     """Validate dead letters by the current contract and send those that pass to `ticks` again.
 
+    Messages on which the job failed (`skipped`) are sent only if `reason` names them.
     A letter that is replayed twice does no harm: duplicates of a trade are counted once.
     """
     sender, rejected = Sender(settings), Counter[str]()
@@ -134,6 +136,9 @@ def replay(settings: KafkaSettings, received_us: int, reason: str | None = None)
             continue
         if letter.is_truncated:
             truncated += 1
+            continue
+        if reason is None and letter.reason == skipped.REASON:
+            rejected[skipped.REASON] += 1
             continue
         parsed = parse(letter.raw, received_us)
         if isinstance(parsed, Rejected):

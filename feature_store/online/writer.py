@@ -38,6 +38,7 @@ from contracts.feature_row import HEARTBEAT_VIEW
 from contracts.features import OVERFLOWS
 from contracts.topics import TICK_FEATURES
 from feature_store.online import writer_stats
+from feature_store.online.offset_gaps import OffsetGaps
 from feature_store.online.store import (
     MalformedRowError,
     OnlineTable,
@@ -52,7 +53,16 @@ from feature_store.online.writer_stats import Counters
 GROUP = live_job.WRITER_GROUP
 REPORT_S = 1.0
 LOG_S = 10.0
-LOGGED = ("written", "older", "future", "malformed", "damaged", "over_limit", "lag")  # counters
+LOGGED = (
+    "written",
+    "older",
+    "future",
+    "malformed",
+    "damaged",
+    "over_limit",
+    "expired",
+    "lag",
+)  # counters
 DAY_MS = 86_400_000
 RETRY_S_MIN = 0.05
 MEMORY_HINT = "raise TICK_REDIS_MEMORY_MB, or lower TICK_ONLINE_SYMBOLS_MAX and delete keys"
@@ -125,12 +135,14 @@ class OnlineWriter:
         consumer: Any,
         client: redis.Redis,
         clock: Callable[[], int] = now_us,
+        gaps: OffsetGaps | None = None,
     ) -> None:
         self._settings = settings
         self._consumer = consumer
         self._client = client
         self._clock = clock
         self._table = OnlineTable(client, settings)
+        self._gaps = gaps or OffsetGaps()
         self._written_offsets: dict[int, int] = {}
         self._committed: dict[int, int] = {}
         self._ages_ms: deque[int] = deque(maxlen=settings.writer_freshness_samples)
@@ -169,6 +181,7 @@ class OnlineWriter:
                 _raise_if_fatal(message.error())
                 continue
             batch.offsets[message.partition()] = message.offset() + 1
+            batch.counters.expired += self._gaps.count_before(message.partition(), message.offset())
             try:
                 batch.add(message.value() or b"")
             except MalformedRowError as error:
@@ -216,7 +229,7 @@ class OnlineWriter:
         self._written_offsets.update(batch.offsets)
         total = self.counters
         total.batches += 1
-        for name in ("messages", "superseded", "malformed", "heartbeats", "overflowed"):
+        for name in ("messages", "superseded", "malformed", "heartbeats", "overflowed", "expired"):
             setattr(total, name, getattr(total, name) + getattr(batch.counters, name))
         for name in ("written", "older", "future", "damaged", "over_limit"):
             setattr(total, name, getattr(total, name) + getattr(written, name))
@@ -317,9 +330,10 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     consumer, client = Consumer(consumer_config(settings)), connect(settings)
-    consumer.subscribe([TICK_FEATURES.name])
+    gaps = OffsetGaps()
+    consumer.subscribe([TICK_FEATURES.name], on_assign=gaps.on_assign)
     try:
-        OnlineWriter(settings, consumer, client).run(stop)
+        OnlineWriter(settings, consumer, client, gaps=gaps).run(stop)
     finally:
         consumer.close()
         client.close()

@@ -32,6 +32,7 @@ class Counters:
     malformed: int = 0
     damaged: int = 0  # Redis stores something under their key that cannot be read or replaced
     over_limit: int = 0  # rows of new symbols beyond `online_symbols_max`
+    expired: int = 0  # deleted by Kafka before they were read; not among the messages
     heartbeats: int = 0
     overflowed: int = 0  # messages whose row has a NULL because a sum does not fit 64 bits
     batches: int = 0

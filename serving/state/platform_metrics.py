@@ -34,6 +34,7 @@ DEAD_LETTERS_AGE_S_MAX = 10.0  # Kafka is queried at most this often
 SKIPPED_ROWS = {
     "damaged": "rows not written because their key in Redis is damaged",
     "over_limit": "rows of new symbols beyond online_symbols_max, not written",
+    "expired": "rows that Kafka deleted before the writer read them",
     "future": "rows not written because they are ahead of the writer's clock",
 }
 

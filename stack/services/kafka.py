@@ -12,6 +12,7 @@ from contracts.config import connections, paths
 from contracts.config.groups.kafka import KafkaSettings
 from contracts.config.home import HomeSettings
 from contracts.errors import ServiceError
+from contracts.topics import DAY_MS, TOPICS
 from stack import jars, secrets
 from stack.process.ports import ALL_INTERFACES, accepts_connections
 from stack.process.service import Service
@@ -24,6 +25,9 @@ from stack.services.kafka_topics import (
 
 # A job that is down for longer than its transaction timeout loses its pre-committed records.
 TRANSACTION_MS_MAX = 86_400_000
+# Offsets of a stopped group are kept for longer than any topic keeps messages (Kafka's default
+# is a week): a reader whose offset is gone cannot report what it has missed.
+OFFSETS_RETENTION_MIN = (max(topic.retention_ms for topic in TOPICS) + 7 * DAY_MS) // 60_000
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -41,6 +45,7 @@ message.max.bytes={batch_bytes_max}
 transaction.max.timeout.ms={transaction_ms_max}
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
+offsets.retention.minutes={offsets_retention_min}
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
@@ -120,6 +125,7 @@ def prepare(settings: KafkaSettings) -> None:
         data=_data_folder(settings),
         batch_bytes_max=BATCH_BYTES_MAX,
         transaction_ms_max=TRANSACTION_MS_MAX,
+        offsets_retention_min=OFFSETS_RETENTION_MIN,
     )
     secrets.write_private(_properties_file(settings), properties + _login_properties(settings))
     if not (_data_folder(settings) / "meta.properties").exists():

@@ -3,8 +3,16 @@
 import time
 from typing import Any
 
+import structlog
 from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import AdminClient, NewTopic, TopicMetadata
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    TopicMetadata,
+)
 
 from contracts.config import connections
 from contracts.config.groups.kafka import KafkaSettings
@@ -20,6 +28,8 @@ PROBE_TIMEOUT_S = 2
 POLL_S = 0.1
 PROBE_TRANSACTION = "lakehouse-tick-up"
 HINT = "see `tick logs kafka`"
+
+log = structlog.get_logger("stack")
 
 
 def admin_client(settings: KafkaSettings) -> AdminClient:
@@ -81,30 +91,63 @@ def _has_leaders(topic: TopicMetadata) -> bool:
 
 
 def create_topics(settings: KafkaSettings, topics: tuple[Topic, ...] = TOPICS) -> list[str]:
-    """Create the topics that do not exist yet; returns their names. Raises ServiceError."""
+    """Create the topics that do not exist yet; returns their names. The others get the current
+    limit of their size. Raises ServiceError.
+    """
     client = admin_client(settings)
     try:
         existing = client.list_topics(timeout=ADMIN_TIMEOUT_S).topics
-        new_topics = [
-            _new_topic(topic, settings.kafka_replicas)
-            for topic in topics
-            if topic.name not in existing
-        ]
+        new_topics = [_new_topic(topic, settings) for topic in topics if topic.name not in existing]
         if new_topics:
             futures = client.create_topics(new_topics, operation_timeout=ADMIN_TIMEOUT_S)
             for future in futures.values():
                 future.result()
     except KafkaException as error:
         raise ServiceError(f"Kafka did not create the topics: {error}", HINT) from error
+    _limit_sizes(client, [topic for topic in topics if topic.name in existing], settings)
     return [topic.topic for topic in new_topics]
 
 
-def _new_topic(topic: Topic, replicas: int) -> NewTopic:
+def _limit_sizes(client: AdminClient, topics: list[Topic], settings: KafkaSettings) -> None:
+    """Set the size limit of existing topics. An external Kafka may forbid it: a warning."""
+    resources = [
+        ConfigResource(
+            ConfigResource.Type.TOPIC,
+            topic.name,
+            incremental_configs=[
+                ConfigEntry(
+                    "retention.bytes",
+                    retention_bytes(topic, settings),
+                    incremental_operation=AlterConfigOpType.SET,
+                )
+            ],
+        )
+        for topic in topics
+    ]
+    if not resources:
+        return
+    try:
+        for future in client.incremental_alter_configs(resources).values():
+            future.result(ADMIN_TIMEOUT_S)
+    except (KafkaException, TimeoutError) as error:
+        log.warning("the size of topics is not limited", error=str(error)[:200])
+
+
+def retention_bytes(topic: Topic, settings: KafkaSettings) -> str:
+    """Bytes that Kafka keeps of each partition: `topic_mb_max`, divided by their number."""
+    return str(settings.topic_mb_max * 2**20 // topic.partitions)
+
+
+def _new_topic(topic: Topic, settings: KafkaSettings) -> NewTopic:
     config = {
         "retention.ms": str(topic.retention_ms),
+        "retention.bytes": retention_bytes(topic, settings),
         "max.message.bytes": str(BATCH_BYTES_MAX),
         "message.timestamp.type": "LogAppendTime" if topic.log_append_time else "CreateTime",
     }
     return NewTopic(
-        topic.name, num_partitions=topic.partitions, replication_factor=replicas, config=config
+        topic.name,
+        num_partitions=topic.partitions,
+        replication_factor=settings.kafka_replicas,
+        config=config,
     )

@@ -22,6 +22,7 @@ from lakehouse.schemas import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
 from lakehouse.tables import Lakehouse
 from streaming.job import intent, states, validation_sql, warmup
 from streaming.job import restore as job_restore
+from streaming.job import skipped as skipped_messages
 from streaming.job import tables as job_tables
 from streaming.job.offsets import submit
 
@@ -37,19 +38,20 @@ def ignore(_job_id: str) -> None:
 
 def program(settings: Settings, restore: str | None = None) -> Program:
     """The SQL of the whole job; `restore` is a checkpoint or savepoint folder to continue from."""
+    skipped = skipped_messages.read(settings)
     sinks = [
         job_tables.dead_letter_sink(settings),
         job_tables.heartbeat_sink(settings),
         *(job_tables.features_sink(settings, lv) for lv in LEVELS),
     ]
     views = [
-        job_tables.valid_messages(),
+        job_tables.valid_messages(skipped),
         job_tables.windowed_ticks(),
-        *validation_sql.dead_letter_views(),
+        *validation_sql.dead_letter_views(skipped),
         *windows.ladder("stream"),
     ]
     sources = [
-        job_tables.ticks_source(settings),
+        job_tables.ticks_source(settings, skipped),
         job_tables.warmup_source(settings),
         job_tables.raw_source(settings),
         job_tables.predictions_source(settings),

@@ -24,6 +24,7 @@ from feature_store.sql.tiles import ENDS, SqlView, tile_input
 from lakehouse import catalog_options, tables
 from lakehouse.schemas import PREDICTION_NAMES, PREDICTIONS
 from streaming.job.flink_types import declared
+from streaming.job.skipped import Skipped, is_read
 from streaming.job.validation_sql import RECEIVED, quote, rule, well_typed
 
 # One group per reader: a job without state starts from the offsets that each group committed.
@@ -37,6 +38,7 @@ LENGTH_CHECKED = (
     f"'properties.value.deserializer'='{connections.BOUNDED_VALUE}',"
     f" 'properties.bounded.value.bytes.max'='{MESSAGE_BYTES_MAX}'"
 )
+ORIGIN = ",\n  `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL"
 LENGTH_CHECKED_TRUNCATED = f"{LENGTH_CHECKED}, 'properties.bounded.value.cut'='true'"
 # A record that the sink's Kafka client refuses would fail the job on every restart. A dead letter
 # is truncated at MESSAGE_BYTES_MAX and its headers have about 100 bytes, far below these limits.
@@ -64,8 +66,8 @@ def _source_options(settings: KafkaSettings, topic: str, extra: str, group: str)
     return kafka(settings, topic, f"'properties.group.id'='{group}', {start}, {extra}")
 
 
-def ticks_source(settings: Settings) -> str:
-    """The typed reader of `ticks`.
+def ticks_source(settings: Settings, skipped: Skipped = ()) -> str:
+    """The typed reader of `ticks`. Messages are `skipped` by their partition and offset.
 
     An empty partition holds the watermark back; heartbeats keep every partition non-empty. The
     source is never idle unless `idle_timeout_s` is set: Flink passes idleness on from operator to
@@ -77,7 +79,8 @@ def ticks_source(settings: Settings) -> str:
         if settings.idle_timeout_s
         else ""
     )
-    return _typed_source(settings, "wire", topics.TICKS.name, GROUP, idle)
+    origin = ORIGIN if skipped else ""
+    return _typed_source(settings, "wire", topics.TICKS.name, GROUP, idle, origin)
 
 
 def warmup_source(settings: Settings) -> str:
@@ -95,7 +98,9 @@ def warmup_source(settings: Settings) -> str:
     )
 
 
-def _typed_source(settings: Settings, table: str, topic: str, group: str, extra: str) -> str:
+def _typed_source(
+    settings: Settings, table: str, topic: str, group: str, extra: str, origin: str = ""
+) -> str:
     """A reader of JSON messages as typed columns, with a watermark.
 
     An event time out of bounds (e.g. more than 5 s after arrival) is replaced by 1970 before the
@@ -105,7 +110,7 @@ def _typed_source(settings: Settings, table: str, topic: str, group: str, extra:
     # A reader without a partition would hold the watermark back.
     readers = f"'scan.parallelism'='{min(settings.parallelism, topics.TICKS.partitions)}', "
     return f"""CREATE TABLE {table} ({declared(MESSAGE_FIELDS)},
-  arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
+  arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL{origin},
   et AS CASE WHEN {sane} THEN TO_TIMESTAMP_LTZ(event_time_us / 1000, 3) ELSE TO_TIMESTAMP_LTZ(0, 3) END,
   WATERMARK FOR et AS et - INTERVAL '{settings.lateness_ms / 1000:.3f}' SECOND
 ) WITH ({_source_options(settings, topic, f"{readers}{extra}{LENGTH_CHECKED}, {JSON}", group)})"""
@@ -116,8 +121,7 @@ def raw_source(settings: KafkaSettings) -> str:
 
     The typed reader drops JSON that does not parse, so it cannot produce them.
     """
-    return f"""CREATE TABLE wire_raw (message BYTES, arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
-  `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL
+    return f"""CREATE TABLE wire_raw (message BYTES, arrived TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL{ORIGIN}
 ) WITH ({_source_options(settings, topics.TICKS.name, f"{LENGTH_CHECKED_TRUNCATED}, 'format'='raw'", GROUP_RAW)})"""
 
 
@@ -158,7 +162,7 @@ def predictions_insert() -> str:
     )
 
 
-def valid_messages() -> SqlView:
+def valid_messages(skipped: Skipped = ()) -> SqlView:
     """Accepted ticks, and heartbeats whose time is within bounds (others were set to 1970).
 
     `late` is true if the tile had already closed. It is computed next to the source, where the
@@ -174,9 +178,11 @@ def valid_messages() -> SqlView:
         f"CASE WHEN heartbeat IS TRUE THEN et > TO_TIMESTAMP_LTZ(1, 3) ELSE {well_typed()} AND"
         f" {rules} END"
     )
+    conditions = f"{is_read(skipped)} AND {is_valid}" if skipped else is_valid
     return SqlView(
         "valid_messages",
-        f"SELECT {fields}, et, {late} AS late, heartbeat IS TRUE AS is_heartbeat FROM wire WHERE {is_valid}",
+        f"SELECT {fields}, et, {late} AS late, heartbeat IS TRUE AS is_heartbeat FROM wire WHERE"
+        f" {conditions}",
     )
 
 

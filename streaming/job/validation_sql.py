@@ -30,6 +30,7 @@ from contracts.tick import (
 from feature_store.sql.tiles import ANCHOR_S, SqlView, epoch_s
 from streaming.job.fast_path import WITH_QUOTES, WITHOUT_QUOTES
 from streaming.job.flink_types import FLINK
+from streaming.job.skipped import Skipped, is_read
 
 # Arrival truncated to the second: the effective bound is 4 to 5 s after it. A sub-second epoch costs
 # string formatting in Flink.
@@ -96,7 +97,7 @@ _MESSAGE = "message, arrived, `partition`, `offset`"
 _ORIGIN = f"{_MESSAGE}, true_length"
 
 
-def dead_letter_views() -> tuple[SqlView, ...]:
+def dead_letter_views(skipped: Skipped = ()) -> tuple[SqlView, ...]:
     """Views that end in `raw_with_reason`: messages that miss the fast path, with their reason.
 
     The reason is the first that applies, NULL for a tick or a heartbeat. UNNEST keeps the planner
@@ -107,6 +108,7 @@ def dead_letter_views() -> tuple[SqlView, ...]:
     text = f"CASE WHEN true_length <> '' THEN CAST(NULL AS STRING) ELSE {_as_jackson_reads()} END"
     unnest_text = f"UNNEST(ARRAY[{text}]) AS t(as_read)"
     unnest_rewritten = f"UNNEST(ARRAY[{_rewritten()}]) AS t(content)"
+    read = f" WHERE {is_read(skipped)}" if skipped else ""
     parsed = ", ".join(_field(field) for field in MESSAGE_FIELDS)
     unnest_fields = f"UNNEST(ARRAY[ROW({parsed})]) AS t({', '.join(names(MESSAGE_FIELDS))})"
     fields = (
@@ -115,7 +117,8 @@ def dead_letter_views() -> tuple[SqlView, ...]:
     )
     return (
         SqlView(
-            "raw_text", f"SELECT {_MESSAGE}, DECODE(message, 'UTF-8') AS content FROM wire_raw"
+            "raw_text",
+            f"SELECT {_MESSAGE}, DECODE(message, 'UTF-8') AS content FROM wire_raw{read}",
         ),
         SqlView(
             "raw_slow_path",

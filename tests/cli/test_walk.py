@@ -43,6 +43,7 @@ CHANGING = {
     "job submit",
     "job stop",
     "job resume",
+    "job skip",
     "job skip-expired",
     "lake rollback",
     "dead-letters replay",

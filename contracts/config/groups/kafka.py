@@ -36,6 +36,16 @@ class KafkaSettings(HomeSettings):
     kafka_replicas: int = Field(
         1, ge=1, le=16, description="replication factor of the topics that `stack` creates"
     )
+    topic_mb_max: int = Field(
+        16_384,
+        ge=16,
+        le=1 << 30,
+        description=(
+            "MiB that Kafka keeps of each topic, in all partitions together; older messages are"
+            " deleted even if they are younger than the topic's retention. The segment being"
+            " written, of at most 1 GiB a partition, comes on top"
+        ),
+    )
     kafka_heap_mb: int = Field(512, ge=256, le=65_536, description="Kafka heap")
     consumer_lag_max: int = Field(
         500_000,

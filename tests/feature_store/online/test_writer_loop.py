@@ -135,6 +135,17 @@ def test_a_batch_counts_by_outcome(run):
     assert counters.newest_event_ms == NOW_MS
 
 
+def test_rows_that_kafka_deleted_unread_are_counted_and_the_writer_goes_on(run, client):
+    messages = [Message(plain_row(), 4), Message(plain_row(value=2.0), 9)]
+    with capture_logs() as logs:
+        online_writer, consumer = run(messages)
+    assert (online_writer.counters.expired, online_writer.counters.messages) == (4, 2)
+    assert consumer.commits[-1] == {0: 10}
+    assert writer_stats.read(client).counters.expired == 4
+    (entry,) = [entry for entry in logs if entry["log_level"] == "error"]
+    assert entry["offsets"] == "5 to 8" and "`tick online rebuild`" in entry["hint"]
+
+
 def test_a_message_that_is_not_a_row_is_logged_with_its_place_and_committed(run):
     with capture_logs() as logs:
         _, consumer = run([Message(b"\xff" * 1000, 41, 2), Message(None, 42, 2)])

@@ -50,12 +50,13 @@ def test_an_empty_redis_is_up_and_has_no_lag(scrape, feeder):
 
 
 def test_the_rows_that_were_not_written_are_counted_by_reason(scrape, feeder):
-    counts = {"damaged": 1, "over_limit": 2, "future": 3, "retries": 4, "updated_ms": 5000}
+    counts = {"damaged": 1, "over_limit": 2, "future": 3, "expired": 9, "updated_ms": 5000}
     feeder.client.hset(STATS_KEY, mapping=counts)
     figures = scrape()
     assert figures["tick_writer_damaged_rows_total"] == 1
     assert figures["tick_writer_over_limit_rows_total"] == 2
     assert figures["tick_writer_future_rows_total"] == 3
+    assert figures["tick_writer_expired_rows_total"] == 9
     assert figures["tick_writer_updated_seconds"] == 5
 
 

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from structlog.testing import capture_logs
 
 from contracts.errors import ServiceError
 from contracts.topics import TICKS, TOPICS
@@ -16,7 +17,9 @@ class Admin:
     def __init__(self) -> None:
         self.topics: dict[str, list[int]] = {}
         self.created = []
+        self.altered = []
         self.error: KafkaError | None = None
+        self.alter_error: KafkaError | None = None
 
     def list_topics(self, timeout: float) -> SimpleNamespace:
         topics = {
@@ -32,6 +35,14 @@ class Admin:
     def create_topics(self, new_topics, operation_timeout: float):
         self.created += new_topics
         return {topic.topic: SimpleNamespace(result=lambda: None) for topic in new_topics}
+
+    def incremental_alter_configs(self, resources):
+        def result(timeout_s: float) -> None:
+            if self.alter_error is not None:
+                raise KafkaException(self.alter_error)
+
+        self.altered += resources
+        return {resource.name: SimpleNamespace(result=result) for resource in resources}
 
 
 @pytest.fixture
@@ -64,7 +75,35 @@ def test_a_topic_gets_its_contract_and_the_replicas_of_the_settings(admin, make_
     assert created.num_partitions == TICKS.partitions
     assert created.replication_factor == 3
     assert created.config["retention.ms"] == str(TICKS.retention_ms)
+    assert created.config["retention.bytes"] == str(16 * 2**30 // TICKS.partitions)
     assert created.config["max.message.bytes"] == str(kafka_topics.BATCH_BYTES_MAX)
+
+
+def test_every_topic_is_limited_in_size(admin, make_settings):
+    kafka_topics.create_topics(make_settings(topic_mb_max=100))
+    sizes = {
+        topic.topic: int(topic.config["retention.bytes"]) * topic.num_partitions
+        for topic in admin.created
+    }
+    assert sizes == {topic.name: 100 * 2**20 for topic in TOPICS}
+
+
+def test_a_topic_that_exists_gets_a_changed_limit(admin, make_settings):
+    admin.topics = {TICKS.name: [1] * TICKS.partitions}
+    kafka_topics.create_topics(make_settings(topic_mb_max=100))
+    (resource,) = admin.altered
+    (entry,) = resource.incremental_configs
+    assert (resource.name, entry.name) == (TICKS.name, "retention.bytes")
+    assert entry.value == str(25 * 2**20)
+    assert TICKS.name not in {topic.topic for topic in admin.created}
+
+
+def test_a_kafka_that_forbids_the_change_is_used_as_it_is(admin, free_settings):
+    admin.topics = {topic.name: [1] for topic in TOPICS}
+    admin.alter_error = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    with capture_logs() as logs:
+        assert kafka_topics.create_topics(free_settings) == []
+    assert [entry["event"] for entry in logs] == ["the size of topics is not limited"]
 
 
 def test_a_broker_that_refuses_is_an_error_with_its_log(admin, free_settings):

@@ -6,6 +6,7 @@ import pytest
 
 from contracts.config import paths
 from contracts.errors import ServiceError
+from contracts.topics import TOPICS
 from stack.services import kafka, redis
 
 
@@ -59,6 +60,11 @@ def test_a_mistyped_topic_is_not_created_and_batches_are_limited(kafka_propertie
     assert properties["auto.create.topics.enable"] == "false"
     assert properties["message.max.bytes"] == "1048576"
     assert properties["transaction.max.timeout.ms"] == "86400000"  # a job may be down for a day
+
+
+def test_offsets_of_a_stopped_group_outlive_every_message(kafka_properties):
+    offsets_ms = int(kafka_properties()["offsets.retention.minutes"]) * 60_000
+    assert offsets_ms > max(topic.retention_ms for topic in TOPICS)
 
 
 def test_without_a_login_the_broker_has_none(kafka_properties):

@@ -11,13 +11,15 @@ from py4j.protocol import Py4JJavaError
 
 from contracts.config import paths
 from contracts.messages.decoding import AT_NUMBER, INVALID_JSON
-from contracts.tick import MESSAGE_BYTES_MAX
+from contracts.tick import MESSAGE_BYTES_MAX, MESSAGE_FIELDS
 from streaming.job.validation_sql import dead_letter_views
-from tests.support.poison import messages
+from tests.support.odd_messages import good, text
+from tests.support.poison import LEVELS, TEXT_BYTES, messages
 
 pytestmark = pytest.mark.integration
 TIME_US = 1_760_000_000_000_000
 LITERAL = re.compile(r"'((?:[^']|'')*)'")
+THOROUGH = ("venue", "price", "unknown")  # get every value: a text, a number, neither
 NO_PATTERNS = {'["%', "?", INVALID_JSON}  # of a LIKE; what is put in
 
 
@@ -38,11 +40,18 @@ def patterns() -> set[str]:
     } - NO_PATTERNS
 
 
+def every_field():
+    """Long arrays, deep nesting and a long text in each field of a message."""
+    values = [f"[{','.join(['1'] * count)}]" for count in (10**2, 10**4, 10**5)]
+    values += ["[" * LEVELS + "]" * LEVELS, f'"{"x" * TEXT_BYTES}"']
+    for field in MESSAGE_FIELDS:
+        for number, value in enumerate(values):
+            yield text(good(number, TIME_US) | {field.name: value})
+
+
 def test_no_pattern_overflows_the_stack(java):
-    texts = [
-        message[:MESSAGE_BYTES_MAX].decode()
-        for message in messages(TIME_US, ("venue", "price", "unknown"))
-    ]
+    sent = (*messages(TIME_US, THOROUGH), *every_field())
+    texts = [message[:MESSAGE_BYTES_MAX].decode() for message in sent]
     compiled = [java.java.util.regex.Pattern.compile(pattern) for pattern in patterns()]
     assert any(AT_NUMBER[-1][0] in pattern.pattern() for pattern in compiled)
     for sent in texts:

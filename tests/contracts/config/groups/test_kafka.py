@@ -10,6 +10,7 @@ from tests.contracts.config.groups.limits import Above
 LIMITS = {
     "kafka_port": (1, 65_534),  # the controller takes the next one
     "kafka_replicas": (1, 16),
+    "topic_mb_max": (16, 2**30),
     "kafka_heap_mb": (256, 65_536),
     "consumer_lag_max": (1, 2**40),
     "producer_linger_ms": (0, 1000),
