@@ -110,7 +110,7 @@ def _live_lineages(settings: FlinkSettings) -> set[str]:
 
 
 def _is_of(state: Path, job_id: str) -> bool:
-    """Whether a job saved this state: a checkpoint in its folder, or a savepoint with its digits."""
+    """Whether a job saved this state: a checkpoint in its folder or a savepoint with its digits."""
     savepoint = SAVEPOINT.fullmatch(state.name)
     return state.parent.name == job_id or bool(savepoint and savepoint[1] == job_id[:DIGITS])
 
