@@ -50,6 +50,10 @@ folder).
 """
 
 
+# Kinds of pydantic errors whose input is a number or a switch.
+SHOWN_INPUTS = ("int_", "float_", "bool_", "greater_", "less_")
+
+
 class Group(TyperGroup):
     """Prints an expected error of any command with its hint, and exits with code 1."""
 
@@ -60,8 +64,18 @@ class Group(TyperGroup):
         except TickError as error:
             _print_error(error.message, error.hint)
         except ValidationError as error:
-            _print_error(f"invalid setting: {error}", "check `env | grep TICK_` in this shell")
+            _print_error(_describe(error), "check `env | grep TICK_` in this shell")
         raise typer.Exit(1)
+
+
+def _describe(error: ValidationError) -> str:
+    """The refused settings; only values of numbers and switches, because a text may be a secret."""
+    lines = (
+        f"invalid setting {'.'.join(map(str, each['loc']))}: {each['msg']}"
+        + (f": {each['input']!r}" if each["type"].startswith(SHOWN_INPUTS) else "")
+        for each in error.errors(include_url=False)
+    )
+    return "\n".join(lines)
 
 
 def _print_error(message: str, hint: str) -> None:

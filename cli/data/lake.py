@@ -97,11 +97,13 @@ def compact(
     """
     from cli.reports.progress_bars import progress_bars
     from contracts.config.settings import settings
+    from lakehouse import leases
     from lakehouse.maintenance import compaction
     from lakehouse.tables import Lakehouse
 
     rule = compaction.CompactionRule(files, settings().compact_group_mb * 2**20)
-    with progress_bars() as report:
+    held = leases.lease(settings(), leases.MAINTENANCE, holder="`tick lake compact`")
+    with held, progress_bars() as report:
         done = compaction.compact(Lakehouse(settings()), rule, report)
     skipped = (
         f"; {done.skipped_groups} groups of files skipped, because another writer changed them:"
@@ -155,14 +157,16 @@ def expire(
     """
     from contracts.clock import now_us
     from contracts.config.settings import settings
+    from lakehouse import leases
     from lakehouse.maintenance import expiry
     from lakehouse.tables import Lakehouse
     from streaming.job import states as job_states
 
-    now = now_us()
-    state_us = job_states.newest_state_us(settings())
-    retention = expiry.Retention(now - int(hours * 3.6e9))
-    expired = expiry.expire(Lakehouse(settings()), retention, now, state_us)
+    with leases.lease(settings(), leases.MAINTENANCE, holder="`tick lake expire`"):
+        now = now_us()
+        state_us = job_states.newest_state_us(settings())
+        retention = expiry.Retention(now - int(hours * 3.6e9))
+        expired = expiry.expire(Lakehouse(settings()), retention, now, state_us)
     typer.echo(
         f"{expired.snapshots} snapshots expired, {expired.files} files deleted"
         f" ({expired.bytes / 2**20:,.1f} MiB)"

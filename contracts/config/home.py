@@ -14,7 +14,13 @@ class HomeSettings(BaseSettings):
     Every group of settings has these, too.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        # Errors name a setting without its value, which may be or contain a password.
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+    )
 
     home: Path = Field(
         Path(".tick"),

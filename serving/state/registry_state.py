@@ -6,6 +6,7 @@ registry does not respond. The registry is read right after, and its model repla
 
 import asyncio
 import hashlib
+import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ import orjson
 
 from contracts.config import paths
 from contracts.config.groups.training import TrainingSettings
-from contracts.config.home import HomeSettings
+from contracts.config.home import PREFIX, HomeSettings
 from contracts.config.settings import Settings
 from contracts.errors import RegistryError, ServiceError, TickError
 from contracts.files import replace_atomically
@@ -119,6 +120,8 @@ async def _run_child(settings: HomeSettings) -> bytes:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        # Its settings arrive by stdin, without the secrets that it does not need.
+        env={name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
     )
     try:
         async with asyncio.timeout(CHILD_S_MAX):

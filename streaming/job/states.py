@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import structlog
@@ -19,6 +20,7 @@ from contracts.config.groups.flink import FlinkSettings
 from contracts.config.home import HomeSettings
 from contracts.errors import JobError
 from feature_store.flink import rest as flink_rest
+from streaming.job import intent
 
 # The job resumes from the newest lineage; the second is the fallback if that one is unusable.
 LINEAGES_KEPT = 2
@@ -39,8 +41,17 @@ class Folder:
 
 
 def newest_state(settings: HomeSettings) -> Path | None:
-    """The newest folder with a `_metadata` file, which an unfinished checkpoint lacks."""
-    return next(iter(_complete(settings)), None)
+    """The newest complete state (with a `_metadata` file) of the job that was started last.
+
+    If that job has saved none: the state that it was started from, if it is still there, else the
+    newest of all. File times alone would mislead after a clock step or a copy.
+    """
+    complete, started = _complete(settings), intent.read(settings)
+    if started is None:
+        return next(iter(complete), None)
+    own = (path for path in complete if _is_of(path, started.job_id))
+    restored = (path for path in complete if _contains(path, started.restored))
+    return next(chain(own, restored, complete), None)
 
 
 def newest_checkpoint_of(settings: HomeSettings, job_id: str) -> Path | None:
@@ -49,8 +60,9 @@ def newest_checkpoint_of(settings: HomeSettings, job_id: str) -> Path | None:
 
 
 def newest_state_us(settings: HomeSettings) -> int | None:
-    """When the newest complete state was saved, µs UTC."""
-    return next((saved_ns // 1000 for saved_ns in _complete(settings).values()), None)
+    """When `newest_state` was saved, µs UTC."""
+    state = newest_state(settings)
+    return _saved_ns(state / "_metadata") // 1000 if state else None
 
 
 def older_states(settings: HomeSettings, state: Path) -> list[Path]:
@@ -95,6 +107,12 @@ def _superseded_now(settings: FlinkSettings, restored: str | None) -> list[Path]
 def _live_lineages(settings: FlinkSettings) -> set[str]:
     jobs = flink_rest.jobs(settings)
     return {job["jid"][:DIGITS] for job in jobs if job["state"] not in flink_rest.ENDED}
+
+
+def _is_of(state: Path, job_id: str) -> bool:
+    """Whether a job saved this state: a checkpoint in its folder or a savepoint with its digits."""
+    savepoint = SAVEPOINT.fullmatch(state.name)
+    return state.parent.name == job_id or bool(savepoint and savepoint[1] == job_id[:DIGITS])
 
 
 def _contains(folder: Path, state: str | None) -> bool:

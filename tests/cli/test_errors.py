@@ -4,9 +4,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
+from typer.testing import CliRunner
 
 from cli.data.replay import _require_choice
+from cli.main import app
 from contracts.config import paths
+from contracts.config.settings import Settings, settings
 from contracts.errors import FeedError, ServiceError
 from stack.process import airflow_environment, foreground
 from stack.services import kafka, postgres, project_services
@@ -89,6 +93,18 @@ def test_a_wrong_setting_is_named_with_its_variable(tick, free_settings, monkeyp
     assert "kafka_port" in result.stderr
     assert "seven" in result.stderr
     assert "env | grep TICK_" in result.stderr
+
+
+def test_a_refused_address_is_named_without_its_password(tick, free_settings, monkeypatch):
+    monkeypatch.setenv("TICK_CATALOG_URI", "http://user:canary@host/catalog")
+    settings.cache_clear()
+    result = CliRunner().invoke(app, ["lake", "tables"])
+    settings.cache_clear()
+    assert result.exit_code == 1 and "catalog_uri" in result.stderr
+    assert "canary" not in result.output
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert "canary" not in str(caught.value)
 
 
 def test_env_adds_what_is_missing_and_keeps_the_rest(tick, free_settings, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from cli.times import format_us
 from contracts.config.settings import settings
-from lakehouse import schemas
+from lakehouse import leases, schemas
 from lakehouse.snapshots import list_snapshots
 from lakehouse.tables import Lakehouse
 from tests.cli.screens import cells
@@ -157,3 +157,15 @@ class TestHistory:
         result = lake_command("history", "--preset", "none")
         assert result.exit_code == 1
         assert "'none'" in result.stderr and "demo" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["compact", "expire"])
+def test_a_command_waits_for_maintenance_and_then_names_it(filled, monkeypatch, command):
+    monkeypatch.setenv("TICK_LEASE_S", "1")
+    monkeypatch.setenv("TICK_LEASE_WAIT_S", "1")
+    settings.cache_clear()
+    with leases.lease(settings(), leases.MAINTENANCE, holder="maintenance"):
+        result = filled("lake", command)
+    assert result.exit_code == 1
+    assert "maintenance (host " in result.stderr and "TICK_LEASE_WAIT_S" in result.stderr
+    assert filled("lake", command).exit_code == 0

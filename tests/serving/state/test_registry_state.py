@@ -88,3 +88,13 @@ def test_the_cache_key_has_no_password():
     assert "canary" not in registry_state._cache_key(settings, ["7@1"])
     keys = {registry_state._cache_key(settings, signals) for signals in (["7@1"], ["8@2"])}
     assert len(keys) == 2
+
+
+def test_the_child_gets_no_setting_by_its_environment(tmp_path, monkeypatch):
+    program = tmp_path / "child"
+    program.write_text("#!/bin/sh\ncat >/dev/null\nenv | grep -c -E 'TICK_REDIS|KEPT'\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setenv("TICK_REDIS_PASSWORD", "canary")
+    monkeypatch.setenv("KEPT", "1")
+    assert asyncio.run(registry_state._run_child(Settings(home=tmp_path))) == b"1"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contracts.config import paths
 from contracts.config.settings import Settings
-from streaming.job import states
+from streaming.job import intent, states
 from streaming.job.states import Folder
 from tests.support.scripted_flink import LOST, Script, scripted_flink
 
@@ -152,3 +152,24 @@ def test_an_unfinished_checkpoint_is_not_the_newest_state(home, save):
     checkpoint(home, A, 8).mkdir()
     assert states.newest_state(home) == complete
     assert states.newest_state_us(home) == 1_700_000_000 * 1_000_000
+
+
+def test_the_newest_state_is_of_the_job_that_was_started_last(home, save):
+    own = [save(savepoint(home, B)), save(checkpoint(home, B, 8))]
+    save(checkpoint(home, A))  # older, with a later time: as after a clock step
+    save(paths.savepoints(home) / "copy")
+    intent.record_start(home, B, None)
+    assert states.newest_state(home) == own[1]
+    assert states.newest_state_us(home) == 1_700_000_001 * 1_000_000
+    stopped = save(savepoint(home, B[:6] + "0" * 26).with_name("savepoint-bbbbbb-fedcba987654"))
+    assert states.newest_state(home) == stopped
+
+
+def test_a_job_that_has_saved_nothing_continues_from_the_state_it_was_started_from(home, save):
+    source, later = save(checkpoint(home, A)), save(checkpoint(home, C))
+    intent.record_start(home, B, f"file://{source}")
+    assert states.newest_state(home) == source
+    intent.record_start(home, B, f"file://{source.with_name('chk-0')}")
+    assert states.newest_state(home) == later, "the state is gone: the newest of all"
+    intent.record_start(home, B, None)
+    assert states.newest_state(home) == later
