@@ -21,7 +21,8 @@ BATCH_SUFFIXES = ("/predict/batch", "/infer")
 class LimitRate:
     """Answers 429 beyond `requests_per_s_max` requests per second and key; 0 = no limit.
 
-    One token bucket per key; it holds the tokens of one second.
+    One token bucket per key; it holds the tokens of one second. Operation routes have no limit and
+    take no token: a caller at its limit would otherwise hide the state of the process.
     """
 
     def __init__(self, app: ASGIApp, requests_per_s_max: float) -> None:
@@ -33,6 +34,7 @@ class LimitRate:
         if (
             self.requests_per_s_max <= 0
             or CALLER not in scope
+            or scope["path"] in OPERATION
             or self._take_token(scope[CALLER], time.monotonic())
         ):
             return await self.app(scope, receive, send)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from contracts.features import CORE
 from serving.web.schemas import PredictResponse, ProblemDocument
 from tests.serving.conftest import SYMBOL
+from tests.support.fuzz import CASES
 
 DOCUMENTED = {200, 400, 401, 404, 413, 422, 503}
 JSON_HEADER = {"Content-Type": "application/json"}
@@ -127,6 +128,33 @@ def test_an_odd_symbol_never_reaches_the_store(api, redis_server, symbol):
     assert response.status_code == 422
 
 
+NAMES = st.from_regex(r"[A-Za-z0-9_.:/-]{0,40}", fullmatch=True)
+FORBIDDEN = st.characters(exclude_characters="_.-:/", exclude_categories=()).filter(
+    lambda character: not (character.isascii() and character.isalnum())
+)
+SEVERAL_COLONS = st.lists(NAMES, min_size=3, max_size=5).map(":".join)
+ODD_SYMBOLS = st.builds("{}{}{}".format, NAMES, FORBIDDEN, NAMES | st.text(max_size=8))
+
+
+def test_no_generated_odd_symbol_reaches_the_store(api, redis_server):
+    """Each has a character that no symbol has, or two colons. The stalled Redis would be a 503."""
+    statuses: list[int] = []
+
+    @settings(max_examples=CASES, database=None, suppress_health_check=list(HealthCheck))
+    @given(ODD_SYMBOLS | SEVERAL_COLONS)
+    def probe(symbol: str) -> None:
+        body = json.dumps({"symbols": [symbol]}).encode()
+        statuses.append(api.post("/predict", content=body, headers=JSON_HEADER).status_code)
+        assert statuses[-1] in {400, 422}  # 400: a lone surrogate is not valid JSON text
+
+    redis_server.stall()
+    try:
+        probe()
+    finally:
+        redis_server.resume()
+    assert len(statuses) >= CASES
+
+
 def test_symbols_are_ascii_names_with_a_venue(api, feeder):
     feeder.beat()
     for symbol in ("A:B", "CME_1.x-y:ES/Z5", "A" * 32 + ":" + "B" * 32):
@@ -171,7 +199,7 @@ def test_no_generated_body_gets_an_undocumented_answer(api, feeder):
     feeder.beat()
     seen: dict[int, int] = {}
 
-    @settings(max_examples=2100, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=CASES, database=None, suppress_health_check=list(HealthCheck))
     @given(BODIES)
     def fuzz(body: bytes) -> None:
         response = api.post("/predict", content=body, headers=JSON_HEADER)
@@ -183,5 +211,5 @@ def test_no_generated_body_gets_an_undocumented_answer(api, feeder):
             ProblemDocument.model_validate(orjson.loads(response.content))
 
     fuzz()
-    assert sum(seen.values()) >= 2000
+    assert sum(seen.values()) >= CASES
     assert {200, 400, 404, 422, 503} <= seen.keys()

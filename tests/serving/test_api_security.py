@@ -314,16 +314,27 @@ def test_an_empty_or_corrupt_key_file_accepts_no_new_key(make_api, tmp_path, mon
     assert statuses() == [401, 401, 200]
 
 
-def test_every_key_has_its_own_rate(make_api, tmp_path):
+@pytest.fixture
+def limited_api(make_api, tmp_path):
+    """An API with two keys, `KEY` and `other`, and five requests per second for each."""
     file = tmp_path / "keys"
     file.write_text("other\n")
-    api = make_api(requests_per_s_max=5, api_keys_file=file)
-    answers = [api.get("/readyz") for _ in range(12)]
+    return make_api(requests_per_s_max=5, api_keys_file=file)
+
+
+def test_every_key_has_its_own_rate(limited_api):
+    answers = [limited_api.get("/elsewhere") for _ in range(12)]
     limited = [answer for answer in answers if answer.status_code == 429]
-    assert (
-        5 <= len(limited) <= 7
-        and limited[0].json()["code"] == "rate_limited"
-        and limited[0].headers["retry-after"] == "1"
-    )
-    assert api.get("/readyz", headers={"X-API-Key": "other"}).status_code == 503
-    assert api.get("/healthz").status_code == 200
+    assert 5 <= len(limited) <= 7
+    assert limited[0].json()["code"] == "rate_limited"
+    assert limited[0].headers["retry-after"] == "1"
+    assert limited_api.get("/elsewhere", headers={"X-API-Key": "other"}).status_code == 404
+
+
+def test_the_operation_routes_answer_a_key_that_is_at_its_limit(limited_api):
+    """They neither wait for a token nor take one."""
+    states = {path: limited_api.get(path).status_code for path in sorted(OPERATION) * 3}
+    assert 429 not in states.values()
+    assert limited_api.get("/elsewhere").status_code == 404, "no token was taken"
+    assert any(limited_api.get("/elsewhere").status_code == 429 for _ in range(100))
+    assert {path: limited_api.get(path).status_code for path in sorted(OPERATION) * 3} == states
