@@ -6,6 +6,7 @@ the names of their settings.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from contracts.files import replace_atomically
 from feature_store.flink.program import RECOVERY_PATH, Program
 from lakehouse.catalog_options import literal
 
-END_OF_COLUMNS = ") WITH ("  # the connector options of a table follow
+END_OF_COLUMNS = re.compile(r"\)\s+WITH \(")  # the connector options of a table follow
 
 
 def _file(settings: HomeSettings) -> Path:
@@ -91,6 +92,6 @@ def state_fits(old: Program, new: Program) -> bool:
 
 
 def _stateful_text(program: Program) -> tuple[object, ...]:
-    columns = (statement.partition(END_OF_COLUMNS)[0] for statement in program.ddl)
+    columns = (END_OF_COLUMNS.split(statement, 1)[0] for statement in program.ddl)
     tables = sorted(text for text in columns if text.startswith("CREATE TABLE"))
     return program.name, program.parallelism, tables, program.views, program.inserts

@@ -80,7 +80,7 @@ class Stretch:
     changed: frozenset[str]
     progress: Progress
 
-    def compare(self, mirror: Shadow, program: Program, now_us: int) -> Result:
+    def compare(self, mirror: Shadow, program: Program) -> Result:
         """Run the shadow of `program` and compare it with the live job over `upgrade_stretch_s`.
 
         The live job and its topics are only read. Raises JobError, ServiceError.
@@ -91,11 +91,14 @@ class Stretch:
             # From these offsets on the shadow reads ticks; those before them must be in silver.
             await_checkpoints(self.settings, self.live_id, COMMITTED)
             warmup.publish(self.settings, warmup_end_us(self.settings), mirror.warmup)
-            since_ms = now_us // 1000 - EARLIER_MS
-            live = feature_rows.opened(self.settings, topics.TICK_FEATURES.name, since_ms)
-            with self._running(mirror.program(self.settings, program)) as shadow_id, live as rows:
-                with feature_rows.opened(self.settings, mirror.features) as shadow_rows:
-                    return self._compare(rows, shadow_rows, shadow_id)
+            since_ms = clock_us() // 1000 - EARLIER_MS
+            live_topic = topics.TICK_FEATURES.name
+            with (
+                self._running(mirror.program(self.settings, program)) as shadow_id,
+                feature_rows.opened(self.settings, live_topic, since_ms) as live_rows,
+                feature_rows.opened(self.settings, mirror.features) as shadow_rows,
+            ):
+                return self._compare(live_rows, shadow_rows, shadow_id)
 
     @contextmanager
     def _running(self, program: Program) -> Iterator[str]:

@@ -58,12 +58,13 @@ class Shadow:
         texts = {text: text.replace(name, self.of(name)) for text, name in renamed.items()}
         inserts = tuple(text for text in live.inserts if text.startswith(PUBLISHED))
         _require_all(live, texts)
+        started = without_state(live)
         return replace(
-            without_state(live),
+            started,
             name=NAME,
             ddl=tuple(_replace_all(statement, texts) for statement in live.ddl),
             inserts=inserts,
-            options=_options(settings, live.options),
+            options=_options(settings, started.options),
         )
 
 

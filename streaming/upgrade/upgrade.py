@@ -121,7 +121,7 @@ class _Upgrade:
             return self._replace(Outcome(route, self.old.job_id))
         shadow = Shadow(now_us)
         stretch = beside.Stretch(self.settings, self.child, self.old.job_id, changed, self.progress)
-        outcome = Outcome(route, self.old.job_id, result=stretch.compare(shadow, self.new, now_us))
+        outcome = Outcome(route, self.old.job_id, result=stretch.compare(shadow, self.new))
         return outcome if outcome.refused else self._replace(outcome)
 
     def _replace(self, outcome: Outcome) -> Outcome:

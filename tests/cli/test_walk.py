@@ -44,6 +44,7 @@ CHANGING = {
     "job stop",
     "job resume",
     "job skip-expired",
+    "job upgrade",
     "lake rollback",
     "dead-letters replay",
     "features apply",

@@ -95,7 +95,10 @@ class FlinkSettings(HomeSettings):
         60,
         ge=5,
         le=3600,
-        description="Flink cancels a backfill or a shadow job whose client sent no heartbeat for this long",
+        description=(
+            "Flink cancels a backfill, or the shadow of an upgrade, whose client sent no heartbeat"
+            " for this long"
+        ),
     )
     backfill_timeout_s: float = Field(
         3600, ge=10, le=86_400, description="longest run of one chunk of a backfill"
