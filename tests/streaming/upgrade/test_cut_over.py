@@ -10,6 +10,7 @@ from contracts.config import paths
 from contracts.errors import JobError
 from feature_store.flink import rest as flink_rest
 from feature_store.flink.program import RECOVERY_PATH
+from lakehouse.tables import Lakehouse
 from streaming.job import intent, job, offsets, stored_program, warmup
 from streaming.upgrade import beside, cut_over
 from streaming.upgrade.cut_over import Running
@@ -141,6 +142,7 @@ def test_after_a_checkpoint_of_the_new_job_the_old_program_starts_where_that_end
     flink, free_settings, old, fresh
 ):
     """From the old savepoint it would write to silver what the new job has written."""
+    Lakehouse(free_settings).create()
     state = paths.checkpoints(free_settings) / NEW / "chk-1"
     state.mkdir(parents=True)
     (state / "_metadata").touch()

@@ -52,7 +52,7 @@ class World:
     def cut_over(self, _settings, _child, _old, start):
         return start(SAVEPOINT)
 
-    def compare(self, _stretch, _shadow, _program):
+    def compare(self, _shadow, _program):
         self.steps.append("compare")
         return self.result
 
