@@ -162,7 +162,7 @@ def upgrade(
     """Replace the running job by the program of this version: the one way to update it.
 
     If the state fits the program, the job continues from it. Otherwise the new program first runs
-    beside the old one, into a topic of its own, and both are compared. It takes over only if no
+    alongside the old one, into a separate topic, and both are compared. It takes over only if no
     difference is unexplained. Whatever fails, the old program keeps running or is started again.
 
     Exit code 0: replaced, or nothing to do. 3: refused by the comparison. 1: failed.

@@ -19,7 +19,7 @@ VIEW_COLUMNS = ("view", "compared", "repeated", "late", "only old", "only new")
 PLANS = {
     Route.NONE: "the running job already has this program: nothing to do",
     Route.STATE: "the state of the running job fits: the new program would continue from it",
-    Route.SHADOW: "the state does not fit: the new program would first run beside the old one",
+    Route.SHADOW: "the state does not fit: the new program would first run alongside the old one",
 }
 LISTED_MAX = 20
 

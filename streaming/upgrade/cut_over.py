@@ -13,7 +13,7 @@ from feature_store.flink import rest as flink_rest
 from feature_store.flink.program import RECOVERY_PATH, Program, Submitter
 from lakehouse import leases
 from streaming.job import intent, job, offsets, states, stored_program, warmup
-from streaming.upgrade import beside
+from streaming.upgrade import stretch
 
 HOLDER = "an upgrade of the live job"
 END_TIMEOUT_S = 60.0
@@ -78,7 +78,7 @@ def cut_over(
             savepoint = job.stop(settings)
             held.require()
             job_id = start(savepoint)
-            beside.await_checkpoints(settings, job_id, 1)
+            stretch.await_checkpoints(settings, job_id, 1)
         except BaseException as error:
             restarted = _fall_back(settings, child, old, savepoint)
             if isinstance(error, TickError):
@@ -105,7 +105,7 @@ def _fall_back(settings: Settings, child: Submitter, old: Running, savepoint: st
     log.warning("the upgrade failed; starting the old program again", savepoint=savepoint)
     if new_id is not None:
         _end(settings, new_id)
-        if beside.completed_checkpoints(settings, new_id):
+        if stretch.completed_checkpoints(settings, new_id):
             return _start_old_fresh(settings, child, old, new_id)
     state = savepoint or _newest_of(settings, old.job_id)
     return job.launch(settings, _continued(old.program, state), child)
@@ -126,5 +126,5 @@ def _end(settings: Settings, job_id: str) -> None:
 
 def _start_old_fresh(settings: Settings, child: Submitter, old: Running, new_id: str) -> str:
     offsets.advance(settings, child.reader_offsets(_newest_of(settings, new_id)))
-    warmup.publish(settings, beside.warmup_end_us(settings))
+    warmup.publish(settings, stretch.warmup_end_us(settings))
     return job.launch(settings, old.program, child)

@@ -1,4 +1,4 @@
-"""The shadow of the live job: the same features from the same ticks, into a topic of its own.
+"""The shadow of the live job: the same features from the same ticks, into a separate topic.
 
 It writes neither to the lakehouse nor to any topic that others read, has its own consumer groups,
 takes no checkpoints, and ends with the process that compares it.

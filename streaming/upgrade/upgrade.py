@@ -1,7 +1,7 @@
 """`tick job upgrade`: replaces the running live job by the program of this version.
 
 1. The state of the running job fits the new program: stop with a savepoint, continue from it.
-2. Otherwise: plan the new program, run its shadow beside the running job, and compare both. Only if
+2. Otherwise: plan the new program, run its shadow alongside the running job, and compare both. Only if
    no difference is unexplained: stop with a savepoint, start the new program without state at the
    offsets of that savepoint, warmed up from silver.
 
@@ -23,10 +23,10 @@ from feature_store.flink.program import RECOVERY_PATH, Program, Submitter
 from lakehouse import leases
 from lakehouse.tables import Lakehouse
 from streaming.job import job, offsets, stored_program, warmup
-from streaming.upgrade import beside
 from streaming.upgrade.comparison import Result
 from streaming.upgrade.cut_over import Running, cut_over, running_job
 from streaming.upgrade.shadow import Shadow
+from streaming.upgrade.stretch import Stretch, warmup_end_us
 
 HOLDER = "an upgrade of the live job"
 
@@ -120,7 +120,7 @@ class _Upgrade:
         if route is Route.STATE:
             return self._replace(Outcome(route, self.old.job_id))
         shadow = Shadow(now_us)
-        stretch = beside.Stretch(self.settings, self.child, self.old.job_id, changed, self.progress)
+        stretch = Stretch(self.settings, self.child, self.old.job_id, changed, self.progress)
         outcome = Outcome(route, self.old.job_id, result=stretch.compare(shadow, self.new))
         return outcome if outcome.refused else self._replace(outcome)
 
@@ -139,5 +139,5 @@ class _Upgrade:
 
     def _start_fresh(self, savepoint: str) -> str:
         offsets.advance(self.settings, self.child.reader_offsets(savepoint))
-        warmup.publish(self.settings, beside.warmup_end_us(self.settings))
+        warmup.publish(self.settings, warmup_end_us(self.settings))
         return job.launch(self.settings, self.new, self.child)

@@ -12,7 +12,7 @@ from feature_store.flink import rest as flink_rest
 from feature_store.flink.program import RECOVERY_PATH
 from lakehouse.tables import Lakehouse
 from streaming.job import intent, job, offsets, stored_program, warmup
-from streaming.upgrade import beside, cut_over
+from streaming.upgrade import cut_over, stretch
 from streaming.upgrade.cut_over import Running
 
 OLD, NEW, AGAIN = "0" * 32, "1" * 32, "2" * 32

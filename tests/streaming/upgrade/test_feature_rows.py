@@ -48,7 +48,7 @@ def test_all_partitions_are_read_from_the_beginning_and_on(kafka):
         assert reader.reached_us == 0
 
 
-def test_heartbeats_tell_how_far_event_time_is_and_are_no_rows(kafka):
+def test_heartbeats_tell_how_far_event_time_is_and_not_rows(kafka):
     beats = [row(at) | {"view": HEARTBEAT_VIEW} for at in (5_000, 9_000, 8_000)]
     send(kafka, *beats, row(1))
     with feature_rows.opened(kafka, TOPIC) as reader:

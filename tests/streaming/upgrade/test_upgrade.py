@@ -8,7 +8,7 @@ from contracts.errors import JobError
 from feature_store.flink.program import RECOVERY_PATH
 from lakehouse import leases
 from streaming.job import job, offsets, warmup
-from streaming.upgrade import beside, shadow, upgrade
+from streaming.upgrade import shadow, stretch, upgrade
 from streaming.upgrade.comparison import Result
 from streaming.upgrade.cut_over import Running
 from streaming.upgrade.upgrade import Route
@@ -63,7 +63,7 @@ def world(free_settings, monkeypatch):
     monkeypatch.setattr(upgrade, "Submitter", lambda _settings: made.planner)
     monkeypatch.setattr(upgrade, "running_job", lambda *_, **__: Running("old", made.program))
     monkeypatch.setattr(upgrade, "cut_over", made.cut_over)
-    monkeypatch.setattr(beside.Stretch, "compare", made.compare)
+    monkeypatch.setattr(stretch.Stretch, "compare", made.compare)
     monkeypatch.setattr(job, "launch", made.launch)
     monkeypatch.setattr(offsets, "advance", lambda _s, saved: made.steps.append(saved))
     monkeypatch.setattr(warmup, "publish", lambda *_: made.steps.append("warm-up"))

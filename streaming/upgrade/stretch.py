@@ -1,4 +1,4 @@
-"""Runs a shadow of the new program beside the live job, and compares what both publish."""
+"""Runs a shadow of the new program alongside the live job, and compares what both publish."""
 
 import threading
 import time
