@@ -43,12 +43,12 @@ class Feed(threading.Thread):
     def __init__(self, settings: Settings) -> None:
         super().__init__(daemon=True)
         self._producer = Producer({**connections.kafka(settings), "enable.idempotence": True})
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self.sent: list[str] = []
 
     def run(self) -> None:
         for number in count():
-            if self._stop.wait(0.1):
+            if self._ended.wait(0.1):
                 return
             at, name = now_us(), f"U{number % SYMBOLS}USD"
             tick = Tick(VENUE, name, at, at, 10.0 + number % 7, 1.0, 1, f"u{number}", number)
@@ -58,7 +58,7 @@ class Feed(threading.Thread):
             self._producer.poll(0)
 
     def stop(self) -> None:
-        self._stop.set()
+        self._ended.set()
         self.join(10)
         assert self._producer.flush(30) == 0
 

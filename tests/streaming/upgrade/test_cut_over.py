@@ -62,7 +62,7 @@ def flink(monkeypatch):
     monkeypatch.setattr(job, "stop", fake.stop)
     monkeypatch.setattr(job, "launch", fake.launch)
     monkeypatch.setattr(
-        beside, "completed_checkpoints", lambda _s, job_id: fake.checkpoints[job_id]
+        stretch, "completed_checkpoints", lambda _s, job_id: fake.checkpoints[job_id]
     )
     return fake
 
