@@ -1,7 +1,7 @@
 """`tick job upgrade`: replaces the running live job by the program of this version.
 
 1. The state of the running job fits the new program: stop with a savepoint, continue from it.
-2. Otherwise: plan the new program, run its shadow alongside the running job, and compare both. Only if
+2. Otherwise: plan the new program, run its shadow alongside the running job, compare both. Only if
    no difference is unexplained: stop with a savepoint, start the new program without state at the
    offsets of that savepoint, warmed up from silver.
 
