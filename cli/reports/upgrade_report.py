@@ -36,7 +36,7 @@ def _verdict(outcome: Outcome) -> str:
     if outcome.upgraded:
         return (
             f"[green]upgraded[/]: job {outcome.job_id} runs;"
-            f" {outcome.without_commit_s:.0f} s without a commit to the lakehouse, and no tick lost"
+            f" {outcome.without_commit_s:.0f} s without a commit to the lakehouse"
         )
     if result is None:
         return PLANS[outcome.route]
