@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.exit_codes import FAILED, exit_if
+from cli.exit_codes import FAILED, REFUSED, exit_if
 
 if TYPE_CHECKING:
     from contracts.config.groups.flink import FlinkSettings
@@ -157,6 +157,63 @@ def resume(
         print_line(job.resume(settings(), chosen, on_running=on_running))
         if not alone:
             _start_writer(settings(), print_line)
+
+
+@app.command("upgrade")
+def upgrade(
+    dry: Annotated[
+        bool, typer.Option("--dry", help="only plan the program, and print what would be done")
+    ] = False,
+    stretch: Annotated[
+        int | None,
+        typer.Option(
+            "--stretch",
+            min=1,
+            max=3600,
+            metavar="SECONDS",
+            help="event time to compare; default: TICK_UPGRADE_STRETCH_S",
+        ),
+    ] = None,
+    changed: Annotated[
+        list[str] | None,
+        typer.Option("--changed", metavar="FEATURE", help="its values may differ; repeatable"),
+    ] = None,
+    alone: Alone = False,
+) -> None:
+    """Replace the running job by the program of this version: the one way to update it.
+
+    If the state fits the program, the job continues from it. Otherwise the new program first runs
+    alongside the old one, into a separate topic, and both are compared. It takes over only if no
+    difference is unexplained. Whatever fails, the old program keeps running or is started again.
+
+    Exit code 0: replaced, or nothing to do. 3: refused by the comparison. 1: failed.
+    """
+    from rich.console import Console
+
+    from cli.reports.progress_bars import progress_bars
+    from cli.reports.upgrade_report import print_outcome
+    from contracts.clock import now_us
+    from contracts.config.settings import settings
+    from streaming.upgrade import upgrade as job_upgrade
+
+    chosen = settings().model_copy(update={"upgrade_stretch_s": stretch} if stretch else {})
+    with progress_bars() as progress:
+        outcome = job_upgrade.upgrade(
+            chosen, now_us(), changed=changed or (), dry=dry, progress=progress
+        )
+    print_outcome(Console(highlight=False), outcome)
+    if outcome.upgraded and not alone:
+        _restart_writer(settings())
+    exit_if(outcome.refused, REFUSED)
+
+
+def _restart_writer(settings: "Settings") -> None:
+    """Let the online writer know the columns of this version."""
+    from stack import platform
+
+    platform.down(settings, ["writer"])
+    with _status_line("starting the online writer") as print_line:
+        _start_writer(settings, print_line)
 
 
 @app.command("status")

@@ -38,7 +38,7 @@ from lakehouse.tables import Lakehouse
 
 NAMESPACE = "leases"
 BACKFILL, LOAD, LIVE_JOB, MAINTENANCE = "backfill", "load", "live_job", "maintenance"
-POWER = "power"
+POWER, UPGRADE = "power", "upgrade"
 RENEWALS = 3  # per duration: two may fail before the lease can be taken over
 POLL_S = 0.5
 HOLDER, DURATION_S = "lease.holder", "lease.duration-s"  # in the summary of a snapshot

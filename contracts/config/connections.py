@@ -92,11 +92,11 @@ def jaas(mechanism: str, user: str, password: str, *more: str) -> str:
 
     A broker declares its users that way, as `user_NAME`.
     """
-    secret = _escape(password)
+    secret = escape_jaas(password)
     options = " ".join(f'{name}="{secret}"' for name in ("password", *more))
-    return f'{LOGIN_MODULES[mechanism]} required username="{_escape(user)}" {options};'
+    return f'{LOGIN_MODULES[mechanism]} required username="{escape_jaas(user)}" {options};'
 
 
-def _escape(text: str) -> str:
+def escape_jaas(text: str) -> str:
     """Escape text for a quoted JAAS value."""
     return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -30,7 +30,8 @@ CAUSES = ("Caused by", "py4j.protocol", "TypeError")  # lines of an error output
 # planning the live job takes 48 s of CPU instead of 82.
 PLANNER_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 JOB_ID, REFUSED, FINISHED = "job_id=", "refused=", "finished="
-RESPONSES = (JOB_ID.encode(), REFUSED.encode(), FINISHED.encode())
+PLANNED, OFFSETS = "planned=", "offsets="
+RESPONSES = tuple(kind.encode() for kind in (JOB_ID, REFUSED, FINISHED, PLANNED, OFFSETS))
 RECOVERY_PATH = "execution.state-recovery.path"
 
 
@@ -128,13 +129,20 @@ class Submitter:
         continued.
         """
         self._refuse_finished_readers(program)
+        return self._request(self._spec(program), JOB_ID, f"Flink rejected {program.name}")
+
+    def plan(self, program: Program) -> None:
+        """Plan a program without submitting it. Raises JobError with the planner's reason."""
+        spec = self._spec(program, plan=True)
+        self._request(spec, PLANNED, f"Flink cannot plan {program.name}")
+
+    def _spec(self, program: Program, **more: bool) -> str:
         options = (
             base_options(self._settings)
             | {"parallelism.default": str(program.parallelism)}
             | dict(program.options)
         )
-        spec = json.dumps(asdict(program) | {"options": options})
-        return self._request(spec, JOB_ID, f"Flink rejected {program.name}")
+        return json.dumps(asdict(program) | {"options": options} | more)
 
     def _refuse_finished_readers(self, program: Program) -> None:
         if state := program.options.get(RECOVERY_PATH):
@@ -149,6 +157,18 @@ class Submitter:
         """
         spec = json.dumps({"inspect": state})
         return list(json.loads(self._request(spec, FINISHED, f"the state {state} cannot be read")))
+
+    def reader_offsets(self, state: str) -> dict[str, dict[int, int]]:
+        """Next offset per partition of each source table in the state at this URI.
+
+        Raises JobError when it cannot be read.
+        """
+        spec = json.dumps({"offsets": state})
+        found = json.loads(self._request(spec, OFFSETS, f"the state {state} cannot be read"))
+        return {
+            table: {int(partition): offset for partition, offset in offsets.items()}
+            for table, offsets in found.items()
+        }
 
     def _request(self, spec: str, kind: str, problem: str) -> str:
         """The child's response without its kind. Raises JobError with the child's reason."""
@@ -206,7 +226,8 @@ def _causes(output: str) -> str:
     return "\n".join((causes or lines)[-ERROR_LINES:])
 
 
-def _run(spec: dict[str, Any]) -> str:
+def _statements(spec: dict[str, Any]) -> Any:
+    """The inserts of a program as one statement set, with its tables and views registered."""
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
     modes = {
@@ -223,7 +244,7 @@ def _run(spec: dict[str, Any]) -> str:
     statements = env.create_statement_set()
     for statement in spec["inserts"]:
         statements.add_insert_sql(statement)
-    return str(statements.execute().get_job_client().get_job_id())
+    return statements
 
 
 def _handle(spec: dict[str, Any]) -> str:
@@ -231,7 +252,14 @@ def _handle(spec: dict[str, Any]) -> str:
         from feature_store.flink.state import finished_readers
 
         return FINISHED + json.dumps(finished_readers(state))
-    return JOB_ID + _run(spec)
+    if state := spec.get("offsets"):
+        from feature_store.flink.state import reader_offsets
+
+        return OFFSETS + json.dumps(reader_offsets(state))
+    if spec.get("plan"):
+        _statements(spec).explain()
+        return PLANNED
+    return JOB_ID + str(_statements(spec).execute().get_job_client().get_job_id())
 
 
 def _serve() -> None:

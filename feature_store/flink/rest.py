@@ -110,7 +110,7 @@ def wait(settings: FlinkSettings, job_id: str, timeout_s: float) -> None:
                 f"job {job_id} is still {job['state']} after {timeout_s:.0f} s",
                 "see `tick logs taskmanager`",
             )
-        _report_client(settings, job_id, job["now"])
+        report_client(settings, job_id, job["now"])
         time.sleep(POLL_S)
     if job["state"] != "FINISHED":
         raise JobError(
@@ -119,7 +119,7 @@ def wait(settings: FlinkSettings, job_id: str, timeout_s: float) -> None:
         )
 
 
-def _report_client(settings: FlinkSettings, job_id: str, now_ms: int) -> None:
+def report_client(settings: FlinkSettings, job_id: str, now_ms: int) -> None:
     """Send the client heartbeat of a job with `client_options`; `now_ms` is Flink's clock."""
     body = {"expiredTimestamp": now_ms + int(settings.client_timeout_s * 1000)}
     with contextlib.suppress(JobError):  # the job just ended or Flink is down: the next poll shows
@@ -246,7 +246,8 @@ def stop_with_savepoint(settings: FlinkSettings, job_id: str, timeout_s: float) 
         response = call(settings, f"/jobs/{job_id}/savepoints/{trigger}")
         if response["status"]["id"] == "COMPLETED":
             location = _savepoint_location(response["operation"])
-            _wait_for_end(settings, job_id, deadline)
+            # The job runs on for a moment after its savepoint is complete.
+            wait_for_end(settings, job_id, deadline)
             return location
         time.sleep(POLL_S)
     raise JobError(
@@ -264,13 +265,11 @@ def _savepoint_location(operation: dict[str, Any]) -> str:
     return str(operation["location"])
 
 
-def _wait_for_end(settings: FlinkSettings, job_id: str, deadline: float) -> None:
-    """Wait for the end of the job, which runs on for a moment after its savepoint is complete."""
+def wait_for_end(settings: FlinkSettings, job_id: str, deadline: float) -> None:
+    """Wait for the end of a job until `deadline` (monotonic). Raises JobError."""
     while (now := state(settings, job_id)) not in ENDED:
         if time.monotonic() > deadline:
-            raise JobError(
-                f"job {job_id} is still {now} after its savepoint", "see `tick job status`"
-            )
+            raise JobError(f"job {job_id} is still {now}, not ended", "see `tick job status`")
         time.sleep(POLL_S)
 
 

@@ -60,7 +60,7 @@ def check_sample(
     for hour in chosen:
         inside = Chunk(max(hour * HOUR_US, span.from_us), min((hour + 1) * HOUR_US, span.to_us))
         drawn = _draw(lake, inside, -(-sample // len(chosen)), generator, symbols)
-        for view, expected in _evaluate(lake, inside, drawn).items():
+        for view, expected in evaluate(lake, drawn).items():
             _compare(result, view, expected, drawn[view])
     return result
 
@@ -88,10 +88,11 @@ def _draw_rows(rows: pl.DataFrame, count: int, generator: random.Random) -> pl.D
     return rows[sorted(positions)]
 
 
-def _evaluate(
-    lake: Lakehouse, span: Chunk, drawn: dict[str, pl.DataFrame]
-) -> dict[str, pl.DataFrame]:
-    """The same rows by the reference implementation, per view."""
+def evaluate(lake: Lakehouse, drawn: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """The same rows, given by symbol and event_time_us, by the reference implementation, per view.
+
+    Reads silver as far back as their windows need.
+    """
     drawn_keys = pl.concat(
         rows.select(pl.lit(view), "symbol", pl.col("event_time_us") // SECOND_US)
         for view, rows in drawn.items()
@@ -99,6 +100,10 @@ def _evaluate(
     if drawn_keys.is_empty():
         return {}
     symbols = drawn_keys["symbol"].unique().sort().to_list()
+    times = pl.concat(rows["event_time_us"] for rows in drawn.values())
+    first_us, last_us = times.min(), times.max()
+    assert isinstance(first_us, int) and isinstance(last_us, int)
+    span = Chunk(first_us, last_us + 1)
     lookback = chunks.lookback(lake, span, symbols)
     begins_us = dict.fromkeys(symbols, lookback.base_us) | dict(lookback.further)
     ticks = tick_scans.read_all(lake, begins_us, span.to_us)

@@ -20,12 +20,13 @@ from contracts.files import replace_atomically
 @dataclass(frozen=True, slots=True)
 class JobIntent:
     """The job that was started last, and the URL of the state that it continued from; `stopped`:
-    a person stopped it.
+    a person stopped it, with the savepoint at the URL `savepoint`.
     """
 
     job_id: str
     restored: str | None = None
     stopped: bool = False
+    savepoint: str | None = None
 
 
 def _file(settings: HomeSettings) -> Path:
@@ -60,6 +61,12 @@ def stopping(settings: HomeSettings, job_id: str) -> Iterator[None]:
     except BaseException:
         _write(settings, before)
         raise
+
+
+def record_savepoint(settings: HomeSettings, job_id: str, savepoint: str) -> None:
+    """The job has stopped with this savepoint."""
+    before = read(settings) or JobIntent(job_id)
+    _write(settings, replace(before, stopped=True, savepoint=savepoint))
 
 
 def forget(settings: HomeSettings) -> None:

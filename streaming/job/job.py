@@ -9,18 +9,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from contracts import live_job
 from contracts.config.groups.flink import FlinkSettings
 from contracts.config.settings import Settings
 from contracts.errors import JobError
 from contracts.windows import LEVELS
 from feature_store.flink import rest as flink_rest
-from feature_store.flink.program import RECOVERY_PATH, FinishedReaderError, Program
+from feature_store.flink.program import (
+    RECOVERY_PATH,
+    FinishedReaderError,
+    Program,
+    Submitter,
+)
 from feature_store.sql import windows
 from lakehouse import leases, tables
 from lakehouse.schemas import FEATURE_NAMES, GOLD_LIVE, SILVER, TICK_NAMES
 from lakehouse.tables import Lakehouse
-from streaming.job import intent, states, validation_sql, warmup
+from streaming.job import intent, offsets, states, stored_program, validation_sql, warmup
 from streaming.job import restore as job_restore
 from streaming.job import skipped as skipped_messages
 from streaming.job import tables as job_tables
@@ -29,6 +36,8 @@ from streaming.job.offsets import submit
 NAME = live_job.NAME
 STOP_TIMEOUT_S = 120.0
 RUNNING_TIMEOUT_S = 90.0
+
+log = structlog.get_logger("streaming")
 OnRunning = Callable[[str], None]  # called with the id of a job that is already running
 
 
@@ -132,11 +141,21 @@ def _start_alone(
         Lakehouse(settings).create()
         prepare()
         held.require()
-        job_id = submit(settings, program(settings, restore))
-        intent.record_start(settings, job_id, restore)
-        await_start(settings, job_id)
-        states.prune(settings, restore)
-        return job_id
+        return launch(settings, program(settings, restore))
+
+
+def launch(settings: Settings, planned: Program, child: Submitter | None = None) -> str:
+    """Submit a program of the live job and wait until every task runs; returns the job id.
+
+    The caller holds the lease. `child` is a running submitter. Raises JobError.
+    """
+    restore = planned.options.get(RECOVERY_PATH)
+    job_id = submit(settings, planned, child)
+    intent.record_start(settings, job_id, restore)
+    stored_program.record(settings, job_id, planned)
+    await_start(settings, job_id)
+    states.prune(settings, restore)
+    return job_id
 
 
 def await_start(settings: FlinkSettings, job_id: str, timeout_s: float = RUNNING_TIMEOUT_S) -> None:
@@ -161,14 +180,28 @@ def submit_fresh(settings: Settings, now_us: int, *, on_running: OnRunning = ign
 
     A job that is running or being started is treated as in `start`.
     """
-    return _start_alone(settings, None, lambda: warmup.publish(settings, now_us), on_running)
+    return _start_alone(settings, None, lambda: _prepare_fresh(settings, now_us), on_running)
+
+
+def _prepare_fresh(settings: Settings, now_us: int) -> None:
+    """Continue where the savepoint of the last stop ends, and warm up to there."""
+    last = intent.read(settings)
+    if last is not None and last.savepoint is not None:
+        try:
+            with Submitter(settings) as child:
+                offsets.advance(settings, child.reader_offsets(last.savepoint))
+        except JobError as error:  # e.g. it was deleted
+            log.warning("the job starts from the committed offsets", error=error.message)
+    warmup.publish(settings, now_us)
 
 
 def stop(settings: FlinkSettings) -> str:
     """Stop with a savepoint; returns its folder. Raises JobError when no job runs."""
     job_id = _running(settings)
     with intent.stopping(settings, job_id):
-        return flink_rest.stop_with_savepoint(settings, job_id, STOP_TIMEOUT_S)
+        savepoint = flink_rest.stop_with_savepoint(settings, job_id, STOP_TIMEOUT_S)
+    intent.record_savepoint(settings, job_id, savepoint)
+    return savepoint
 
 
 def resume(settings: Settings, state: Path | None = None, *, on_running: OnRunning = ignore) -> str:

@@ -4,9 +4,9 @@ A reader refuses an offset that its topic does not have (`auto.offset.reset` is 
 messages that expired before they were read are reported and not skipped silently.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -19,7 +19,7 @@ from contracts.config.settings import Settings
 from contracts.errors import JobError, ServiceError
 from contracts.live_job import Reader
 from feature_store.flink import program as flink_program
-from feature_store.flink.program import Program
+from feature_store.flink.program import Program, Submitter
 
 TIMEOUT_S = 10.0
 # The warm-up reads only what was published for this start: nothing of it can have expired unread.
@@ -83,13 +83,15 @@ class Position:
         )
 
 
-def submit(settings: Settings, program: Program) -> str:
+def submit(settings: Settings, program: Program, child: Submitter | None = None) -> str:
     """Submit the live job once its readers have readable offsets; returns the job id.
+
+    `child` is a running submitter; by default one is started.
 
     Raises JobError for offsets that are out of range, ServiceError if Kafka does not answer.
     """
     prepare(settings)
-    return flink_program.submit(settings, program)
+    return child.submit(program) if child else flink_program.submit(settings, program)
 
 
 def prepare(settings: KafkaSettings) -> None:
@@ -127,6 +129,41 @@ def skip_expired(settings: KafkaSettings) -> list[str]:
     return gaps
 
 
+def advance(settings: KafkaSettings, saved: Mapping[str, Mapping[int, int]]) -> int:
+    """Move readers forward to the offsets of a saved state; returns the number of messages skipped.
+
+    `saved` has the next offset per partition of each reader's table. Flink commits offsets
+    asynchronously, so the commit of the last savepoint of a job may be missing: a job that started
+    from the committed offsets would then write ticks to silver twice. Raises ServiceError if Kafka
+    does not answer.
+    """
+    skipped = 0
+    for reader in CHECKED:
+        with _consumer(settings, reader) as consumer:
+            at = saved.get(reader.table, {})
+            behind = [
+                (position, at[position.partition])
+                for position in _positions(consumer, reader)
+                if (position.committed or 0) < at.get(position.partition, 0) <= position.end
+            ]
+            skipped += sum(offset - (position.committed or 0) for position, offset in behind)
+            _commit(consumer, behind)
+    return skipped
+
+
+def copy(settings: KafkaSettings, reader: Reader, group: str) -> None:
+    """Let another group start at the committed offsets of a reader.
+
+    Raises ServiceError if Kafka does not answer.
+    """
+    with _consumer(settings, reader) as consumer:
+        positions = _positions(consumer, reader)
+    with _consumer(settings, replace(reader, group=group)) as consumer:
+        _commit(
+            consumer, [(p, p.oldest if p.committed is None else p.committed) for p in positions]
+        )
+
+
 @_retry_while_starting
 def _positions(consumer: Consumer, reader: Reader) -> list[Position]:
     metadata = consumer.list_topics(reader.topic, timeout=TIMEOUT_S).topics[reader.topic]
@@ -139,9 +176,13 @@ def _positions(consumer: Consumer, reader: Reader) -> list[Position]:
     return positions
 
 
-@_retry_while_starting
 def _commit_oldest(consumer: Consumer, positions: list[Position]) -> None:
-    offsets = [TopicPartition(p.reader.topic, p.partition, p.oldest) for p in positions]
+    _commit(consumer, [(position, position.oldest) for position in positions])
+
+
+@_retry_while_starting
+def _commit(consumer: Consumer, positions: list[tuple[Position, int]]) -> None:
+    offsets = [TopicPartition(p.reader.topic, p.partition, offset) for p, offset in positions]
     if offsets:
         consumer.commit(offsets=offsets, asynchronous=False)
 

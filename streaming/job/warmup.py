@@ -25,15 +25,17 @@ POLL_S = 0.1
 FLUSH_MARGIN_S = 5.0  # every message is delivered or has failed by its time-out
 
 
-def publish(settings: Settings, now_us: int) -> int:
-    """Send the ticks of the last `warmup_s` seconds before `now_us` by event time; returns a count.
+def publish(settings: Settings, now_us: int, topic: str = WARMUP.name) -> int:
+    """Send the ticks of the last `warmup_s` seconds before `now_us` by event time to a topic.
+
+    Returns a count.
 
     Reads silver by slices, so memory does not grow with the rate of ticks. Raises ServiceError if
     Kafka does not acknowledge all of them: a gap would give wrong windows that pass for complete.
     """
     lake, from_us = Lakehouse(settings), now_us - settings.warmup_s * 1_000_000
     minutes = tick_scans.minutes(lake, from_us, now_us)
-    sender = _WarmupSender(settings)
+    sender = _WarmupSender(settings, topic)
     for begin_us, end_us in tick_scans.slices(minutes, from_us, now_us, SLICE_TICKS):
         for batch in lake.read_ticks(begin_us, end_us).iter_slices(BATCH_ROWS):
             sender.send(batch)
@@ -43,7 +45,8 @@ def publish(settings: Settings, now_us: int) -> int:
 class _WarmupSender:
     """Sends batches in order and counts their delivery reports."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, topic: str) -> None:
+        self._topic = topic
         self._address, self._sent, self._delivered, self._error = settings.kafka, 0, 0, ""
         self._timeout_s = settings.delivery_timeout_ms / 1000 + FLUSH_MARGIN_S
         self._producer = Producer(
@@ -73,7 +76,7 @@ class _WarmupSender:
     def _produce(self, key: str, value: bytes) -> None:
         while True:
             try:
-                self._producer.produce(WARMUP.name, value, key, on_delivery=self._count)
+                self._producer.produce(self._topic, value, key, on_delivery=self._count)
             except BufferError:  # the queue is full; a message leaves it by its time-out at last
                 self._poll(POLL_S)
             else:

@@ -45,6 +45,7 @@ CHANGING = {
     "job resume",
     "job skip",
     "job skip-expired",
+    "job upgrade",
     "lake rollback",
     "dead-letters replay",
     "features apply",

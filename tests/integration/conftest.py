@@ -40,6 +40,7 @@ FILES = (
     "test_end_to_end",
     "test_rejections",
     "test_new_feature_live",
+    "test_upgrade",
     "test_liveness",  # uses a separate platform
 )
 HERE = Path(__file__).parent

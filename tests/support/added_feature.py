@@ -15,13 +15,24 @@ NEW = {"burstiness_10s": "tick_1s", "burstiness_1m": "tick_1s", "burstiness_5m":
 
 def contracts(folder: Path) -> dict[str, str]:
     """Create the copy in `folder`; returns an environment in which Python imports it."""
+    return edited(folder, added(AGGREGATE, FEATURE))
+
+
+def added(aggregate: str, feature: str) -> dict[str, str]:
+    """What to replace in the definitions to add these lines."""
+    lines = (("AGGREGATES", aggregate), ("FEATURES", feature))
+    return {f"\n{name} = (\n": f"\n{name} = (\n{line}" for name, line in lines}
+
+
+def edited(folder: Path, replacements: dict[str, str]) -> dict[str, str]:
+    """Create a copy with these replacements of text that occurs once in the definitions."""
     shutil.copytree(
         REPO / "contracts", folder / "contracts", ignore=shutil.ignore_patterns("__pycache__")
     )
     file = folder / "contracts" / "features.py"
     text = file.read_text()
-    for name, line in (("AGGREGATES", AGGREGATE), ("FEATURES", FEATURE)):
-        assert text.count(f"\n{name} = (\n") == 1
-        text = text.replace(f"\n{name} = (\n", f"\n{name} = (\n{line}")
+    for old, new in replacements.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
     file.write_text(text)
     return os.environ | {"PYTHONPATH": os.pathsep.join((str(folder), str(REPO)))}

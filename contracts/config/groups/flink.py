@@ -75,11 +75,30 @@ class FlinkSettings(HomeSettings):
         le=86_400,
         description="history that a job without state reads from silver (default: 65 minutes)",
     )
+    upgrade_stretch_s: int = Field(
+        180,
+        ge=1,
+        le=3600,
+        description=(
+            "event time over which `tick job upgrade` compares the new job with the running one"
+        ),
+    )
+    upgrade_timeout_s: float = Field(
+        600,
+        ge=10,
+        le=7200,
+        description=(
+            "longest wait of `tick job upgrade` for each of its steps, beyond the compared stretch"
+        ),
+    )
     client_timeout_s: float = Field(
         60,
         ge=5,
         le=3600,
-        description="Flink cancels a backfill job whose client sent no heartbeat for this long",
+        description=(
+            "Flink cancels a backfill, or the shadow of an upgrade, whose client sent no heartbeat"
+            " for this long"
+        ),
     )
     backfill_timeout_s: float = Field(
         3600, ge=10, le=86_400, description="longest run of one chunk of a backfill"

@@ -200,3 +200,24 @@ def test_every_job_restarts_a_bounded_number_of_times():
     assert options[f"{strategy}.attempts-before-reset-backoff"] == "4"
     assert options[f"{strategy}.reset-backoff-threshold"] == "90000 ms"
     assert (options["rest.port"], options["table.local-time-zone"]) == ("12345", "UTC")
+
+
+def test_a_program_is_planned_without_a_submission(start):
+    with start("planned=") as child:
+        child.plan(program(options={"a.b": "c"}))
+        (request,) = requests(child)
+    assert request["plan"] is True and request["options"]["a.b"] == "c"
+
+
+def test_what_the_planner_refuses_is_reported(start):
+    with (
+        start(refused("Caused by: no column x")) as child,
+        pytest.raises(JobError, match="cannot plan mine.*\n.*no column x"),
+    ):
+        child.plan(program())
+
+
+def test_the_offsets_of_a_state_are_numbers_by_table_and_partition(start):
+    with start('offsets={"wire": {"0": 7, "3": 9}, "served": {}}') as child:
+        assert child.reader_offsets(STATE) == {"wire": {0: 7, 3: 9}, "served": {}}
+        assert requests(child) == [{"offsets": STATE}]

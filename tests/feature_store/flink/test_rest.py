@@ -57,5 +57,5 @@ def test_a_job_that_is_stopped_has_ended():
         assert flink_rest.stop_with_savepoint(settings, "j", 10) == "file:/savepoint"
         assert script.job == [job("FINISHED")]
         script.job[:] = [job("RUNNING")]
-        with pytest.raises(JobError, match="still RUNNING after its savepoint"):
+        with pytest.raises(JobError, match="still RUNNING, not ended"):
             flink_rest.stop_with_savepoint(settings, "j", 0.2)

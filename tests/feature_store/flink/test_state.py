@@ -4,12 +4,13 @@ tests/integration/test_liveness.py reads a savepoint of a real job.
 """
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from feature_store.flink import state
-from feature_store.flink.state import SOURCE
+from feature_store.flink.state import SOURCE, SPLITS
 
 NAME = "Source: KafkaSource-default_catalog.default_database"
 
@@ -117,3 +118,82 @@ def test_an_operator_without_a_name_is_reported_by_its_id(finished):
 )
 def test_a_source_is_known_by_the_planner_s_name(text, tables):
     assert SOURCE.findall(text) == tables
+
+
+class Named:
+    """A Java object of which only the named calls are made."""
+
+    def __init__(self, **calls: Any) -> None:
+        for name, value in calls.items():
+            setattr(self, name, value if callable(value) else lambda value=value: value)
+
+
+def saved_task(*splits: tuple[int, int]) -> Named:
+    """A task of a source with these partitions and offsets, and a state of another name."""
+    contents = [Named(getPartitionId=p, getStartingOffset=at) for p, at in splits]
+    positions = {SPLITS: Named(getOffsets=list(range(len(contents))))}
+    stream = Named(seek=lambda at: setattr(stream, "at", at), close=None)
+    stream.read = lambda: contents[stream.at]
+    handle = Named(getStateNameToPartitionOffsets=positions, openInputStream=stream)
+    other = Named(getStateNameToPartitionOffsets={}, openInputStream=Named(close=None))
+    return Named(getManagedOperatorState=Named(toArray=[other, handle]))
+
+
+@pytest.fixture
+def offsets(monkeypatch):
+    """The offsets of a checkpoint with these operators and tasks, without a JVM."""
+    gateway = pytest.importorskip("pyflink.java_gateway")
+    flink = SimpleNamespace(
+        connector=SimpleNamespace(
+            kafka=SimpleNamespace(
+                source=SimpleNamespace(split=SimpleNamespace(KafkaPartitionSplitSerializer=object))
+            )
+        ),
+        api=SimpleNamespace(
+            common=SimpleNamespace(
+                typeutils=SimpleNamespace(
+                    base=SimpleNamespace(
+                        array=SimpleNamespace(
+                            BytePrimitiveArraySerializer=SimpleNamespace(
+                                INSTANCE=SimpleNamespace(deserialize=lambda view: view.read())
+                            )
+                        )
+                    )
+                )
+            )
+        ),
+        core=SimpleNamespace(
+            io=SimpleNamespace(
+                SimpleVersionedSerialization=SimpleNamespace(
+                    readVersionAndDeSerialize=lambda _serializer, content: content
+                )
+            ),
+            memory=SimpleNamespace(DataInputViewStreamWrapper=lambda stream: stream),
+        ),
+    )
+    jvm = SimpleNamespace(org=SimpleNamespace(apache=SimpleNamespace(flink=flink)))
+
+    def offsets(**operators: list[Named]) -> dict[str, dict[int, int]]:
+        made = []
+        for name, tasks in operators.items():
+            operator = Operator(f"{NAME}.{name}" if name != "calc" else "Calc[3]")
+            operator.toArray = lambda tasks=tasks: tasks
+            made.append(operator)
+        monkeypatch.setattr(gateway, "get_gateway", lambda: SimpleNamespace(jvm=jvm))
+        monkeypatch.setattr(state, "_load", lambda _jvm, _state: Checkpoint(made))
+        return state.reader_offsets("file:/chk")
+
+    return offsets
+
+
+def test_the_offsets_of_a_reader_are_those_of_all_its_tasks(offsets):
+    assert offsets(
+        wire=[saved_task((0, 7), (2, 9)), saved_task((1, 0))], served=[saved_task((0, 3))], calc=[]
+    ) == {"wire": {0: 7, 1: 0, 2: 9}, "served": {0: 3}}
+
+
+def test_a_partition_of_which_nothing_was_read_has_no_offset(offsets):
+    assert offsets(wire=[saved_task((0, -3), (1, 4))], wire_warm=[]) == {
+        "wire": {1: 4},
+        "wire_warm": {},
+    }

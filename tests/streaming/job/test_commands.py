@@ -56,7 +56,7 @@ def submitted(flink, monkeypatch):
     """Programs that were submitted: the job appears in Flink only a while after the submission."""
     programs, flink.name = [], "another job"
 
-    def plan(_settings, program):
+    def plan(_settings, program, _child=None):
         programs.append(program)
         time.sleep(0.3)
         flink.name = job.NAME

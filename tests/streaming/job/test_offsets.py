@@ -103,3 +103,38 @@ def test_a_broker_that_has_just_started_is_waited_for():
         assert offsets.is_starting(KafkaException(KafkaError(code)))
     assert not offsets.is_starting(KafkaException(KafkaError(KafkaError._TRANSPORT)))
     assert not offsets.is_starting(KafkaException(KafkaError(KafkaError.OFFSET_OUT_OF_RANGE)))
+
+
+def test_a_saved_state_moves_readers_forward_never_back_and_not_beyond_the_end(kafka):
+    send(kafka, 5)
+    offsets.prepare(kafka)
+    commit(kafka, TICKS.group, 2)
+    commit(kafka, RAW.group, 4)
+    saved = {TICKS.table: {0: 4, 1: 0}, RAW.table: {0: 3}, "another": {0: 5}}
+    assert offsets.advance(kafka, saved) == 2
+    assert (committed(kafka, TICKS.group), committed(kafka, RAW.group)) == ([4], [4])
+    assert offsets.advance(kafka, {TICKS.table: {0: 6}}) == 0
+    assert committed(kafka, TICKS.group, range(4)) == [4, 0, 0, 0]
+
+
+def test_a_group_that_never_committed_starts_at_the_saved_offset(kafka):
+    send(kafka, 5)
+    offsets.advance(kafka, {TICKS.table: {0: 3}})
+    assert committed(kafka, TICKS.group) == [3]
+
+
+def test_another_group_gets_the_offsets_of_a_reader(kafka):
+    send(kafka, 5)
+    commit(kafka, TICKS.group, 3)
+    offsets.copy(kafka, TICKS, "other")
+    assert committed(kafka, "other", range(4)) == [3, 0, 0, 0]
+    assert committed(kafka, TICKS.group) == [3]
+
+
+def test_a_start_continues_in_the_submitter_that_it_is_given(kafka):
+    class Child:
+        def submit(self, program):
+            return f"submitted {program}"
+
+    assert offsets.submit(kafka, "p", Child()) == "submitted p"
+    assert committed(kafka, TICKS.group, range(4)) == [0, 0, 0, 0]

@@ -21,6 +21,8 @@ LIMITS = {
     "idle_timeout_s": (0, 3600),
     "heartbeat_interval_s": (0.01, 5),
     "warmup_s": (WARM_CAP_S, 86_400),
+    "upgrade_stretch_s": (1, 3600),
+    "upgrade_timeout_s": (10, 7200),
     "client_timeout_s": (5, 3600),
     "backfill_timeout_s": (10, 86_400),
 }
