@@ -44,6 +44,7 @@ DIFF_COLUMNS = (
     "largest error",
     "where",
 )
+NAME_WIDTH = 20  # the longest name of a feature
 SERVED_COUNTS = ("given", "repeated", "undone", "missing", "malformed")
 
 
@@ -113,7 +114,11 @@ def _format_unexplained(count: int) -> str:
 
 def columns_table(title: str, diffs: "Iterable[ColumnDiff]") -> "Table":
     """A row per column: its counts of differences by cause, and its largest error."""
-    return build_table(DIFF_COLUMNS, map(_diff_cells, diffs), title=title, title_justify="left")
+    cells = map(_diff_cells, diffs)
+    table = build_table(DIFF_COLUMNS, cells, title=title, title_justify="left", padding=0)
+    table.columns[0].no_wrap = table.columns[DIFF_COLUMNS.index("unexplained")].no_wrap = True
+    table.columns[0].min_width = NAME_WIDTH  # in 80 columns, others are wrapped first
+    return table
 
 
 def _diff_cells(diff: "ColumnDiff") -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The printed parity report: counts, causes, gaps, and the verdict."""
 
 import json
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -98,6 +99,11 @@ def test_a_null_against_a_value_has_no_error_in_numbers(expected, got, shown):
     row = bars(columns_table("title", [diff]))[0]
     assert row[7] == "NULL"
     assert row[8].endswith(shown)
+
+
+def test_the_name_of_a_column_is_whole_in_80_columns():
+    diff = replace(DIFFERENT, name="realized_vol_ann_10s")
+    assert any(diff.name in line for line in render(columns_table("title", [diff]), 80))
 
 
 def test_a_column_within_a_hundredth_of_the_tolerance_is_not_listed():
