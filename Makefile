@@ -13,6 +13,7 @@ SPEED ?= 1
 KEEP ?=
 DIST ?= dist
 WORKERS ?= 2
+TESTS ?= tests
 # The others need more than the default installation: test-vision, test-airflow, test-page.
 DEFAULT_TESTS := not groups and not airflow and not page
 
@@ -44,7 +45,7 @@ test-fast: check  ## tests without real services, WORKERS=2 at a time
 
 test-services: install  ## tests with real services
 	@$(RUN) tick jars
-	@$(RUN) pytest -m "integration and $(DEFAULT_TESTS)"
+	@$(RUN) pytest -m "integration and $(DEFAULT_TESTS)" $(TESTS)
 
 test: test-fast test-services  ## test-fast and test-services; vision, page and Airflow have separate targets
 

@@ -1,4 +1,4 @@
-"""The documented commands add a feature to a running platform: live, history and online agree."""
+"""A start without state adds a feature to a running platform: live, history and online agree."""
 
 import subprocess
 import sys
@@ -61,7 +61,7 @@ def values(settings: Settings, table: str) -> dict[int, float | None]:
     return {end: value for view, end, value in rows if view == "tick_1s"}
 
 
-def test_the_documented_commands_bring_a_line_to_a_running_platform(warmed, tick) -> None:
+def test_a_start_without_state_brings_a_line_to_a_running_platform(warmed, tick) -> None:
     settings = warmed[0]
     tick("features", "apply")
     tick("job", "stop")
