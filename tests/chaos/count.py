@@ -15,9 +15,8 @@ from contracts.features import COLUMNS
 from contracts.messages.parsing import parse
 from contracts.tick import Rejected
 from contracts.windows import LEVELS
-from feature_store.online.redis_layout import decode_double, decode_time_us, entity_key
+from feature_store.online.redis_layout import decode_double, decode_time_us, entity_key, time_field
 from feature_store.online.redis_layout import field as redis_field
-from feature_store.online.redis_layout import time_field
 from feature_store.online.store import connect
 from lakehouse.schemas import GOLD_LIVE, SILVER
 from lakehouse.tables import Lakehouse, between
@@ -37,7 +36,7 @@ class Marks:
 
     ticks: dict[int, int]
     letters: dict[int, int]
-    event_us: int
+    event_us: int = 0
 
 
 @dataclass
@@ -83,12 +82,11 @@ class Counts:
         return not (self.lost or self.duplicated or self.mismatched)
 
 
-def marks(settings: Settings, event_us: int) -> Marks:
+def marks(settings: Settings) -> Marks:
     """The present ends of the topics."""
     return Marks(
         topic_reader.ends(settings, topics.TICKS.name),
         topic_reader.ends(settings, topics.DEAD_LETTER.name),
-        event_us,
     )
 
 

@@ -88,12 +88,13 @@ class Load(threading.Thread):
             self._paused, self._end_us = False, None
             return self._market.now_us
 
-    def pause(self) -> int:
-        """Send ticks up to the end of this minute and wait until all are acknowledged.
+    def pause(self, earliest_us: int) -> int:
+        """Send ticks up to the end of a minute, this one or that of `earliest_us` (µs UTC), and
+        wait until all are acknowledged.
 
         Returns that end, µs UTC. Raises ServiceError if one was not delivered.
         """
-        end_us = (now_us() // MINUTE_US + 1) * MINUTE_US
+        end_us = max((now_us() // MINUTE_US + 1) * MINUTE_US, earliest_us)
         with self._lock:
             self._end_us = end_us
         while not self._paused:

@@ -48,8 +48,8 @@ class Answer:
 class Summary:
     """Answers of an interval; `p99_ms` is of those with a prediction, None without any."""
 
-    statuses: Counter[int] = field(default_factory=Counter)
-    problems: Counter[str] = field(default_factory=Counter)
+    statuses: dict[int, int] = field(default_factory=dict)
+    problems: dict[str, int] = field(default_factory=dict)
     p50_ms: float | None = None
     p99_ms: float | None = None
     slow_refusals: int = 0
@@ -79,13 +79,13 @@ def _parse(line: str) -> Answer:
     return Answer(float(at_s), float(ms), int(status), problem)
 
 
-def summarise(answers: Iterable[Answer], from_s: float, to_s: float) -> Summary:
-    """The answers between two times of the monotonic clock."""
-    inside = [one for one in answers if from_s <= one.at_s <= to_s]
+def summarise(answers: Iterable[Answer], times_s: Sequence[tuple[float, float]]) -> Summary:
+    """The answers within these intervals of the monotonic clock, each once."""
+    inside = [one for one in answers if any(a <= one.at_s <= b for a, b in times_s)]
     good = [one.ms for one in inside if one.status == 200]
     return Summary(
-        Counter(one.status for one in inside),
-        Counter(one.problem for one in inside if one.problem),
+        dict(Counter(one.status for one in inside)),
+        dict(Counter(one.problem for one in inside if one.problem)),
         quantile(good, 0.5) if good else None,
         quantile(good, 0.99) if good else None,
         sum(one.status == 503 and one.ms > REFUSAL_MS_MAX for one in inside),
@@ -154,9 +154,7 @@ async def send(file: Path, clients: int, pause_s: float, symbols: Sequence[str])
     own = settings()
     headers = {"X-API-Key": secrets.api_key(own)}
     url = f"{own.api_url}/predict"
-    messages = cycle(
-        [request(url, orjson.dumps({"symbols": [name]}), headers) for name in symbols]
-    )
+    messages = cycle([request(url, orjson.dumps({"symbols": [name]}), headers) for name in symbols])
     with file.open("a", buffering=1) as out:
         work = [
             asyncio.create_task(

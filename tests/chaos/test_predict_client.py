@@ -42,13 +42,13 @@ def test_answers_are_read_back_without_a_line_that_is_being_written(tmp_path):
     assert read(tmp_path / "none") == []
 
 
-def test_a_summary_has_the_answers_of_its_interval():
+def test_a_summary_has_the_answers_of_its_intervals():
     answers = [Answer(n, float(n), 200) for n in range(1, 101)]
     answers += [Answer(50, 300.0, 503, "no Retry-After"), Answer(51, 10.0, 503)]
-    found = summarise([*answers, Answer(500, 9999.0, 200)], 1, 100)
+    found = summarise([*answers, Answer(500, 9999.0, 200)], [(1, 60), (40, 100)])
     assert found.statuses == {200: 100, 503: 2} and found.problems == {"no Retry-After": 1}
     assert (found.p50_ms, found.p99_ms, found.slow_refusals) == (51.0, 100.0, 1)
-    assert summarise([], 0, 1).p99_ms is None
+    assert summarise([], [(0, 1)]).p99_ms is None
 
 
 class Handler(BaseHTTPRequestHandler):
