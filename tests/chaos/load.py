@@ -191,7 +191,7 @@ class Load(threading.Thread):
 
 
 def _send_each(settings: Settings, messages: list[bytes], compression: str) -> None:
-    """Send each message in a batch of its own, to the partitions in turn."""
+    """Send each message in a separate batch, to the partitions in turn."""
     options = {
         "compression.type": compression,
         "message.max.bytes": 2 * TEN_MB,

@@ -99,7 +99,7 @@ class Client:
         self._address, self._fresh_s, self._out = (host, port), fresh_s, out
 
     async def run(self, messages: Iterator[bytes], pause_s: float) -> None:
-        """Send for ever, back to back or with a pause between two requests."""
+        """Send until it is stopped, back to back or with a pause between two requests."""
         while True:
             try:
                 reader, writer = await asyncio.open_connection(*self._address)

@@ -37,7 +37,7 @@ def test_too_few_samples_have_no_slope():
 
 @pytest.fixture
 def sleeper():
-    """A process in a session of its own, as a service is."""
+    """A process in a separate session, as a service is."""
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     with subprocess.Popen(command, start_new_session=True) as process:
         yield process.pid
