@@ -12,12 +12,13 @@ FEED ?=
 SPEED ?= 1
 KEEP ?=
 DIST ?= dist
+CHAOS ?=
 WORKERS ?= 2
 TESTS ?= tests
 # The others need more than the default installation: test-vision, test-airflow, test-page.
 DEFAULT_TESTS := not groups and not airflow and not page
 
-.PHONY: dist test-services test-page help install install-vision demo test test-fast test-vision install-airflow airflow-demo test-airflow check bench format clean
+.PHONY: chaos dist test-services test-page help install install-vision demo test test-fast test-vision install-airflow airflow-demo test-airflow check bench format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,6 +71,10 @@ test-airflow: install install-airflow install-vision  ## every DAG, and the real
 
 bench: install  ## the numbers: CPU time and ratios, printed with the load
 	@$(RUN) python -m bench
+
+chaos: install  ## kills, stalls, poison, overload on a real platform, and what was lost; CHAOS="F1 F6 --seed 3"
+	@$(RUN) tick jars
+	@$(RUN) python -m tests.chaos $(CHAOS)
 
 dist: $(UV)  ## a wheel and its bill of materials (CycloneDX) in dist/
 	@$(UV) build -q --wheel -o $(DIST)

@@ -1,5 +1,6 @@
 """Reads a topic from a remembered position to its end, as any consumer would."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,30 +51,33 @@ def ends(settings, topic):
         consumer.close()
 
 
-def since(settings, topic, marks):
-    """Messages after `marks`, by partition in order of offset."""
-    to = ends(settings, topic)
+def stream(settings, topic, marks, to=None) -> Iterator[Message]:
+    """Messages from `marks` up to `to` (default: the current end), as they come."""
+    to = to or ends(settings, topic)
+    left = {p: to[p] - marks.get(p, 0) for p in to if marks.get(p, 0) < to[p]}
     consumer = Consumer(
         {**connections.kafka(settings), "group.id": "since", "enable.auto.commit": False}
     )
-    messages = []
     try:
-        consumer.assign([TopicPartition(topic, p, marks[p]) for p in to if marks[p] < to[p]])
-        while len(messages) < sum(to[p] - marks[p] for p in to):
+        consumer.assign([TopicPartition(topic, p, marks.get(p, 0)) for p in left])
+        while any(count > 0 for count in left.values()):
             for m in consumer.consume(1000, 0.2):
                 assert not m.error(), m.error()
-                headers = {name: value.decode() for name, value in m.headers() or ()}
-                key = m.key().decode() if m.key() else None
-                messages.append(
-                    Message(
-                        m.partition(),
-                        m.offset(),
-                        key,
-                        m.value() or b"",
-                        headers,
-                        m.timestamp()[1] * 1000,
-                    )
-                )
+                left[m.partition()] -= 1
+                if m.offset() < to[m.partition()]:
+                    yield _message(m)
     finally:
         consumer.close()
-    return sorted(messages, key=lambda m: (m.partition, m.offset))
+
+
+def _message(m) -> Message:
+    headers = {name: value.decode() for name, value in m.headers() or ()}
+    key = m.key().decode() if m.key() else None
+    return Message(
+        m.partition(), m.offset(), key, m.value() or b"", headers, m.timestamp()[1] * 1000
+    )
+
+
+def since(settings, topic, marks):
+    """Messages after `marks`, by partition in order of offset."""
+    return sorted(stream(settings, topic, marks), key=lambda m: (m.partition, m.offset))
