@@ -187,8 +187,8 @@ results of its run.
   actions is printed and saved; `--plan FILE` does the same list again.
 - `make chaos CHAOS="F1 F6 --seed 3 --count 5"` chooses rows, seed and the number of faults of each;
   `make chaos CHAOS="F28 --minutes 30"` is a soak with one fault in each minute.
-- No operator repairs anything: the supervisor of the platform restarts what died. Signals go only to
-  processes that the run started.
+- No operator repairs anything: the supervisor of the platform restarts what died. Signals go only
+  to processes that the run started.
 
 How it counts:
 
@@ -201,8 +201,8 @@ How it counts:
 - **recovery**: from the signal until the service responds again; TaskManager, JobManager and Kafka:
   until a tick that was sent afterwards has passed through the whole pipeline into Redis. P5 is the
   bound that the design sets; on a machine with few cores the start of a JVM alone may exceed it.
-- **/predict**: two clients with a pause of 50 ms, alongside everything else. Wrong is any answer but
-  200 and 503, a 503 without Retry-After, and features older than `TICK_FRESH_S` without
+- **/predict**: two clients with a pause of 50 ms, alongside everything else. Wrong is any answer
+  but 200 and 503, a 503 without Retry-After, and features older than `TICK_FRESH_S` without
   `stale: true`. "Other" are connections refused or cut while the API is away.
 - **growth**: least squares over samples taken every 10 s; flat if below two standard errors. A
   service that was restarted begins with less memory.
