@@ -42,7 +42,7 @@ def reader_offsets(state: str) -> dict[str, dict[int, int]]:
         for table in _readers(operator):
             tasks = operator.getStates().toArray()
             splits = chain.from_iterable(_splits(jvm, task) for task in tasks)
-            offsets = {split.getPartitionId(): split.getStartingOffset() for split in splits}
+            offsets = {split.getPartition(): split.getStartingOffset() for split in splits}
             # Negative: a rule where to start (committed, earliest), for a partition without a read.
             found[table] = {int(p): int(at) for p, at in offsets.items() if at >= 0}
     return found

@@ -130,7 +130,7 @@ class Named:
 
 def saved_task(*splits: tuple[int, int]) -> Named:
     """A task of a source with these partitions and offsets, and a state of another name."""
-    contents = [Named(getPartitionId=p, getStartingOffset=at) for p, at in splits]
+    contents = [Named(getPartition=p, getStartingOffset=at) for p, at in splits]
     positions = {SPLITS: Named(getOffsets=list(range(len(contents))))}
     stream = Named(seek=lambda at: setattr(stream, "at", at), close=None)
     stream.read = lambda: contents[stream.at]
