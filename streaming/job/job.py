@@ -5,6 +5,7 @@ gold; it also copies `predictions` into gold. Features are defined in `feature_s
 only connects tables.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from streaming.job.offsets import submit
 
 NAME = live_job.NAME
 STOP_TIMEOUT_S = 120.0
+LOCAL = re.compile("^file:/+")  # Flink says `file:/savepoints/…`, the states here `file:///…`
 RUNNING_TIMEOUT_S = 90.0
 
 log = structlog.get_logger("streaming")
@@ -199,7 +201,8 @@ def stop(settings: FlinkSettings) -> str:
     """Stop with a savepoint; returns its folder. Raises JobError when no job runs."""
     job_id = _running(settings)
     with intent.stopping(settings, job_id):
-        savepoint = flink_rest.stop_with_savepoint(settings, job_id, STOP_TIMEOUT_S)
+        location = flink_rest.stop_with_savepoint(settings, job_id, STOP_TIMEOUT_S)
+    savepoint = LOCAL.sub("file:///", location)
     intent.record_savepoint(settings, job_id, savepoint)
     return savepoint
 

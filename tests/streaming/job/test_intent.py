@@ -51,7 +51,7 @@ def test_a_stop_of_the_job_is_recorded(make_settings):
         )
         flink.job = [(200, {"state": "FINISHED"})]
         job.stop(settings)
-    assert intent.read(settings) == JobIntent(RUNNING.job_id, stopped=True, savepoint="file:/s")
+    assert intent.read(settings) == JobIntent(RUNNING.job_id, stopped=True, savepoint="file:///s")
 
 
 def test_a_planned_stop_of_flink_forgets_a_running_job_but_not_a_stop(free_settings):
