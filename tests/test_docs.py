@@ -34,7 +34,7 @@ ARCHITECTURE = (REPO / "docs" / "architecture.md").read_text()
 OPERATIONS = (REPO / "docs" / "operations.md").read_text()
 MONITORING = (REPO / "docs" / "monitoring.md").read_text()
 LINE_LENGTH_MAX = 100
-NOT_SETTINGS = {"TICK_TEST_DATA"}
+NOT_SETTINGS = {"TICK_TEST_DATA", "TICK_TEST_FUZZ"}
 
 
 def packages() -> list[str]:
