@@ -47,7 +47,7 @@ def test_the_details_are_readable_json(directory):
     save_dataset(directory, dataset(days=1))
     details = json.loads((directory.path / DETAILS_FILE).read_text())
     assert details["dropped"] == {"late_entry": 3}
-    assert details["snapshots"] == {"silver.tick_data": 11}
+    assert details["snapshots"] == {"made.market": 11}
 
 
 def test_a_manifest_has_the_range_of_the_rows_and_a_digest_for_each_day():
