@@ -14,7 +14,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 from contracts.config import paths
@@ -65,6 +65,11 @@ class Program:
     parallelism: int
     options: Mapping[str, str] = field(default_factory=dict)
     may_finish: tuple[str, ...] = ()
+
+    def starting_from(self, state: str | None) -> Self:
+        """The same program, to continue from the state at this URI; None: without state."""
+        options = {name: value for name, value in self.options.items() if name != RECOVERY_PATH}
+        return replace(self, options=options | ({RECOVERY_PATH: state} if state else {}))
 
 
 def base_options(settings: FlinkSettings) -> dict[str, str]:

@@ -72,16 +72,17 @@ def program(settings: Settings, restore: str | None = None) -> Program:
     inserts += [job_tables.features_insert(level) for level in LEVELS]
     inserts.append(tables.insert(GOLD_LIVE, FEATURE_NAMES, windows.union_rows(), tables.NO_SHUFFLE))
     inserts.append(job_tables.predictions_insert())
-    return Program(
+    planned = Program(
         NAME,
         "stream",
         tuple(ddl),
         windows.to_pairs(views),
         tuple(inserts),
         settings.parallelism,
-        options(settings) | ({RECOVERY_PATH: restore} if restore else {}),
+        options(settings),
         live_job.ENDING_READERS,
     )
+    return planned.starting_from(restore)
 
 
 def silver_insert() -> str:

@@ -17,7 +17,7 @@ from contracts.config import connections, paths
 from contracts.config.home import HomeSettings
 from contracts.config.settings import Settings
 from contracts.files import replace_atomically
-from feature_store.flink.program import RECOVERY_PATH, Program
+from feature_store.flink.program import Program
 from lakehouse.catalog_options import literal
 
 END_OF_COLUMNS = re.compile(r"\)\s+WITH \(")  # the connector options of a table follow
@@ -29,7 +29,7 @@ def _file(settings: HomeSettings) -> Path:
 
 def record(settings: Settings, job_id: str, program: Program) -> None:
     """Store the program of the job that was just submitted."""
-    text = json.dumps({"job_id": job_id} | asdict(without_state(program)))
+    text = json.dumps({"job_id": job_id} | asdict(program.starting_from(None)))
     for secret, name in _secrets(settings):
         text = text.replace(secret, name)
     with replace_atomically(_file(settings)) as partial:
@@ -73,12 +73,6 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, str]]:
             in_jaas = literal(connections.escape_jaas(secret))[1:-1]
             for form, text in (("jaas", in_jaas), ("sql", quoted)):
                 yield json.dumps(text)[1:-1], f"<{name}:{form}>"
-
-
-def without_state(program: Program) -> Program:
-    """The same program without the state that it continues from."""
-    options = {name: value for name, value in program.options.items() if name != RECOVERY_PATH}
-    return replace(program, options=options)
 
 
 def state_fits(old: Program, new: Program) -> bool:

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
 from contracts.config.settings import Settings
 from contracts.errors import JobError, TickError
 from feature_store.flink import rest as flink_rest
-from feature_store.flink.program import RECOVERY_PATH, Program, Submitter
+from feature_store.flink.program import Program, Submitter
 from lakehouse import leases
 from streaming.job import intent, job, offsets, states, stored_program, warmup
 from streaming.upgrade import stretch
@@ -48,7 +48,7 @@ def running_job(settings: Settings, child: Submitter, *, start: bool) -> Running
         raise JobError("the live job is not running", "start it: `tick job resume`")
     program = _stored(settings, stopped.job_id)
     with leases.lease(settings, leases.LIVE_JOB, holder=HOLDER):
-        job_id = job.launch(settings, _continued(program, stopped.savepoint), child)
+        job_id = job.launch(settings, program.starting_from(stopped.savepoint), child)
     return Running(job_id, program)
 
 
@@ -57,10 +57,6 @@ def _stored(settings: Settings, job_id: str) -> Program:
     if program is None:
         raise JobError(*NOT_STORED)
     return program
-
-
-def _continued(program: Program, state: str) -> Program:
-    return replace(program, options={**program.options, RECOVERY_PATH: state})
 
 
 def cut_over(
@@ -106,9 +102,9 @@ def _fall_back(settings: Settings, child: Submitter, old: Running, savepoint: st
     if new_id is not None:
         _end(settings, new_id)
         if stretch.completed_checkpoints(settings, new_id):
-            return _start_old_fresh(settings, child, old, new_id)
+            return start_fresh(settings, child, old.program, _newest_of(settings, new_id))
     state = savepoint or _newest_of(settings, old.job_id)
-    return job.launch(settings, _continued(old.program, state), child)
+    return job.launch(settings, old.program.starting_from(state), child)
 
 
 def _newest_of(settings: Settings, job_id: str) -> str:
@@ -124,7 +120,11 @@ def _end(settings: Settings, job_id: str) -> None:
     flink_rest.wait_for_end(settings, job_id, time.monotonic() + END_TIMEOUT_S)
 
 
-def _start_old_fresh(settings: Settings, child: Submitter, old: Running, new_id: str) -> str:
-    offsets.advance(settings, child.reader_offsets(_newest_of(settings, new_id)))
+def start_fresh(settings: Settings, child: Submitter, program: Program, state: str) -> str:
+    """Start a program without state where the state at this URI ends; returns the job id.
+
+    Raises JobError, ServiceError.
+    """
+    offsets.advance(settings, child.reader_offsets(state))
     warmup.publish(settings, stretch.warmup_end_us(settings))
-    return job.launch(settings, old.program, child)
+    return job.launch(settings, program, child)

@@ -32,10 +32,10 @@ class FeatureRows:
         try:
             messages = self._consumer.consume(BATCH, POLL_S)
         except KafkaException as error:
-            raise self._problem(error) from error
+            raise _unreadable(self._topic, error) from error
         for message in messages:
             if message.error():
-                raise self._problem(message.error())
+                raise _unreadable(self._topic, message.error())
             row = orjson.loads(message.value())
             if row["view"] == HEARTBEAT_VIEW:
                 self.reached_us = max(self.reached_us, row["event_time_ms"] * 1000)
@@ -43,10 +43,11 @@ class FeatureRows:
                 rows.append(row)
         return rows
 
-    def _problem(self, error: object) -> ServiceError:
-        return ServiceError(
-            f"topic {self._topic} cannot be read: {error}", "see `tick status`, `tick logs kafka`"
-        )
+
+def _unreadable(topic: str, error: object) -> ServiceError:
+    return ServiceError(
+        f"topic {topic} cannot be read: {error}", "see `tick status`, `tick logs kafka`"
+    )
 
 
 @contextmanager
@@ -68,7 +69,5 @@ def opened(
                 at = consumer.offsets_for_times(times, timeout=TIMEOUT_S)
             consumer.assign(at)
         except KafkaException as error:
-            raise ServiceError(
-                f"topic {topic} cannot be read: {error}", "see `tick status`, `tick logs kafka`"
-            ) from error
+            raise _unreadable(topic, error) from error
         yield FeatureRows(consumer, topic)

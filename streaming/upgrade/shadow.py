@@ -20,7 +20,6 @@ from contracts.errors import JobError, ServiceError
 from contracts.topics import Topic
 from feature_store.flink import rest as flink_rest
 from feature_store.flink.program import Program
-from streaming.job.stored_program import without_state
 
 NAME = "lakehouse-tick shadow"
 INFIX = ".shadow-"
@@ -58,7 +57,7 @@ class Shadow:
         texts = {text: text.replace(name, self.of(name)) for text, name in renamed.items()}
         inserts = tuple(text for text in live.inserts if text.startswith(PUBLISHED))
         _require_all(live, texts)
-        started = without_state(live)
+        started = live.starting_from(None)
         return replace(
             started,
             name=NAME,

@@ -19,16 +19,14 @@ from contracts.errors import JobError
 from contracts.features import COLUMNS, FEATURES
 from contracts.progress import Progress, silent
 from contracts.windows import LABELS
-from feature_store.flink.program import RECOVERY_PATH, Program, Submitter
+from feature_store.flink.program import Program, Submitter
 from lakehouse import leases
 from lakehouse.tables import Lakehouse
-from streaming.job import job, offsets, stored_program, warmup
+from streaming.job import job, stored_program
 from streaming.upgrade.comparison import Result
-from streaming.upgrade.cut_over import Running, cut_over, running_job
+from streaming.upgrade.cut_over import HOLDER, Running, cut_over, running_job, start_fresh
 from streaming.upgrade.shadow import Shadow
-from streaming.upgrade.stretch import Stretch, warmup_end_us
-
-HOLDER = "an upgrade of the live job"
+from streaming.upgrade.stretch import Stretch
 
 
 class Route(StrEnum):
@@ -134,10 +132,7 @@ class _Upgrade:
         return replace(outcome, job_id=job_id, upgraded=True, without_commit_s=without_commit_s)
 
     def _resume(self, savepoint: str) -> str:
-        options = {**self.new.options, RECOVERY_PATH: savepoint}
-        return job.launch(self.settings, replace(self.new, options=options), self.child)
+        return job.launch(self.settings, self.new.starting_from(savepoint), self.child)
 
     def _start_fresh(self, savepoint: str) -> str:
-        offsets.advance(self.settings, self.child.reader_offsets(savepoint))
-        warmup.publish(self.settings, warmup_end_us(self.settings))
-        return job.launch(self.settings, self.new, self.child)
+        return start_fresh(self.settings, self.child, self.new, savepoint)
