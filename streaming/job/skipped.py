@@ -19,7 +19,7 @@ from contracts.config.groups.kafka import KafkaSettings
 from contracts.config.home import HomeSettings
 from contracts.errors import JobError, ServiceError
 from contracts.files import replace_atomically
-from contracts.tick import MESSAGE_BYTES_MAX
+from contracts.messages import encoding
 from contracts.topics import DEAD_LETTER, TICKS
 
 REASON = "skipped"
@@ -127,20 +127,14 @@ def _bounds(consumer: Consumer, at: TopicPartition) -> tuple[int, int]:
 
 def _keep(settings: KafkaSettings, message: Message, skipped: SkippedMessage) -> None:
     """Write the dead letter; returns after Kafka has acknowledged it."""
-    raw = message.value() or b""
-    headers = {
-        "reason": REASON,
-        "topic": TICKS.name,
-        "partition": str(skipped.partition),
-        "offset": str(skipped.offset),
-    }
-    if len(raw) > MESSAGE_BYTES_MAX:
-        headers["bytes"] = str(len(raw))
+    letter, headers = encoding.dead_letter(
+        message.value() or b"", REASON, TICKS.name, skipped.partition, skipped.offset
+    )
     errors: list[object] = []
     producer = Producer({**connections.kafka(settings), "acks": "all", "log_level": 0})
     producer.produce(
         DEAD_LETTER.name,
-        raw[:MESSAGE_BYTES_MAX],
+        letter,
         headers=headers,
         on_delivery=lambda error, _: errors.append(error) if error else None,
     )

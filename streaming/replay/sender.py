@@ -17,7 +17,6 @@ from contracts.config import connections
 from contracts.config.groups.kafka import KafkaSettings
 from contracts.errors import ServiceError
 from contracts.messages import encoding
-from contracts.tick import MESSAGE_BYTES_MAX
 from contracts.topics import DEAD_LETTER, TICKS
 from streaming.feeds import tick_frame
 from streaming.feeds.types import FeedReject
@@ -91,25 +90,15 @@ class Sender:
         self.poll()
 
     def send_dead_letters(self, rejects: Sequence[FeedReject]) -> None:
-        """Send rejected rows of a feed, with their origin, to the dead-letter topic.
-
-        A long row is truncated at MESSAGE_BYTES_MAX bytes: a producer refuses messages of more than
-        1,000,000 bytes.
-        """
+        """Send rejected rows of a feed, with their origin, to the dead-letter topic."""
         for reject in rejects:
             self._wait_for_room(1)
-            headers = {
-                "reason": reject.rejected.reason.value,
-                "topic": f"feed:{reject.origin}",
-                "partition": "0",
-                "offset": str(reject.row),
-                "detail": reject.rejected.detail[:HEADER_CHARS_MAX],
-            }
-            raw = reject.rejected.raw
-            if len(raw) > MESSAGE_BYTES_MAX:
-                headers["bytes"] = str(len(raw))
+            rejected = reject.rejected
+            letter, headers = encoding.dead_letter(
+                rejected.raw, rejected.reason.value, f"feed:{reject.origin}", 0, reject.row
+            )
+            headers["detail"] = rejected.detail[:HEADER_CHARS_MAX]
             self._letters_sent += 1
-            letter = raw[:MESSAGE_BYTES_MAX]
             self._producer.produce(
                 DEAD_LETTER.name, letter, headers=headers, on_delivery=self._letter_delivered
             )
